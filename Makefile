@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-stop test test-fast lint setup
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## set up, build CPython, test real projects on it, show the matrix, serve it
+	@scripts/demo
+
+demo-stop: ## end what `make demo` left running
+	@scripts/demo-stop
+
+test: ## set up, then every test: databases, real containers, a real CPython
+	@scripts/setup
+	@scripts/test
+
+test-fast: ## the inner loop: unit tests and the fake runtime; no engine, no PostgreSQL
+	@env -u PYBOTS_TEST_ENGINE -u PYBOTS_TEST_CPYTHON -u PYBOTS_TEST_POSTGRES \
+		cargo test --lib --bins $(addprefix --test ,$(basename $(notdir $(wildcard tests/fast*.rs))))
+
+lint: ## formatting, clippy, licences of the dependencies
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@if ! cargo deny --version >/dev/null 2>&1; then \
+		echo "SKIPPED: cargo deny check, for cargo-deny is not installed (cargo install cargo-deny --locked)"; \
+	else \
+		cargo deny check bans licenses sources && \
+		if out=$$(cargo deny check advisories 2>&1); then echo "$$out"; \
+		elif echo "$$out" | grep -q 'failed to fetch advisory database'; then \
+			echo "SKIPPED: cargo deny check advisories, for their database cannot be fetched"; \
+		else echo "$$out"; exit 1; fi; \
+	fi
+
+setup: ## install what is missing on this machine
+	@scripts/setup

@@ -1,0 +1,226 @@
+//! What a host asks the coordinator, over HTTP. docs/ARCHITECTURE.md, "The host protocol", has the
+//! calls in the order in which a host makes them.
+
+use crate::clock::now_ms;
+use crate::coordinator::Coordinator;
+use crate::domain::job::Report;
+use crate::queue::Claim;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::time::Duration;
+use warp::http::StatusCode;
+use warp::{Filter, Reply, reply::Response};
+
+/// How long a claim waits for work.
+const LONG_POLL: Duration = Duration::from_secs(25);
+/// Largest report: outcomes, phases and a lock.
+const REPORT_MOST: u64 = 4 << 20;
+/// Largest chunk of a log.
+const CHUNK_MOST: u64 = 1 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimRequest {
+    pub host: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewRequest {
+    pub fence: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinishRequest {
+    pub fence: String,
+    pub report: Report,
+}
+
+#[derive(Debug, Deserialize)]
+struct LogPlace {
+    offset: u64,
+    fence: String,
+}
+
+/// The calls under `/api/host`. Who has not the token is refused before a body is read.
+pub fn routes(
+    coordinator: Coordinator,
+    token: String,
+) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
+    let known = warp::path!("api" / "host" / ..)
+        .and(authorized(token))
+        .and(warp::any().map(move || coordinator.clone()));
+    let claim = known
+        .clone()
+        .and(warp::path!("claim"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(claim);
+    let renew = known
+        .clone()
+        .and(warp::path!("attempts" / String / "renew"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(renew);
+    let finish = known
+        .clone()
+        .and(warp::path!("attempts" / String / "finish"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(finish);
+    let log = known
+        .clone()
+        .and(warp::path!("attempts" / String / "log"))
+        .and(warp::post())
+        .and(warp::query::<LogPlace>())
+        .and(warp::body::content_length_limit(CHUNK_MOST))
+        .and(warp::body::bytes())
+        .then(append);
+    let tree = known
+        .clone()
+        .and(warp::path!("trees" / String))
+        .and(warp::get())
+        .then(tree);
+    let folder = known.and(warp::path!("folders" / String)).and(warp::get()).then(folder);
+    claim
+        .or(renew)
+        .unify()
+        .or(finish)
+        .unify()
+        .or(log)
+        .unify()
+        .or(tree)
+        .unify()
+        .or(folder)
+        .unify()
+}
+
+#[derive(Debug)]
+struct Unauthorized;
+impl warp::reject::Reject for Unauthorized {}
+
+/// Lets through who bears the token; compared by digest, so that time tells nothing of it.
+fn authorized(token: String) -> impl Filter<Extract = (), Error = warp::Rejection> + Clone {
+    let expected = crate::profile::digest(&[format!("Bearer {token}").as_bytes()]);
+    warp::header::optional::<String>("authorization")
+        .and_then(move |given: Option<String>| {
+            let fits = given.is_some_and(|given| crate::profile::digest(&[given.as_bytes()]) == expected);
+            async move {
+                if fits {
+                    Ok(())
+                } else {
+                    Err(warp::reject::custom(Unauthorized))
+                }
+            }
+        })
+        .untuple_one()
+}
+
+/// What a refused host is told.
+pub async fn rejected(rejection: warp::Rejection) -> Result<Response, warp::Rejection> {
+    if rejection.find::<Unauthorized>().is_some() {
+        return Ok(say(StatusCode::UNAUTHORIZED, "this token is not known here"));
+    }
+    Err(rejection)
+}
+
+fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = warp::Rejection> + Copy {
+    warp::body::content_length_limit(most).and(warp::body::json())
+}
+
+async fn claim(coordinator: Coordinator, request: ClaimRequest) -> Response {
+    answer(long_poll(&coordinator, &request.host).await, |claim| match claim {
+        Some(claim) => warp::reply::json(&claim).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+async fn long_poll(coordinator: &Coordinator, host: &str) -> anyhow::Result<Option<Claim>> {
+    let end = tokio::time::Instant::now() + LONG_POLL;
+    loop {
+        // listen first: what is announced between the look and the wait is not missed
+        let work = coordinator.queue.work();
+        tokio::pin!(work);
+        work.as_mut().enable();
+        if let Some(claim) = coordinator.queue.claim(host, now_ms()).await? {
+            return Ok(Some(claim));
+        }
+        if tokio::time::timeout_at(end, work).await.is_err() {
+            return Ok(None);
+        }
+    }
+}
+
+async fn renew(coordinator: Coordinator, attempt: String, request: RenewRequest) -> Response {
+    answer(
+        coordinator.queue.renew(&attempt, &request.fence, now_ms()).await,
+        decided,
+    )
+}
+
+async fn finish(coordinator: Coordinator, attempt: String, request: FinishRequest) -> Response {
+    let finished = coordinator
+        .queue
+        .finish(&attempt, &request.fence, &request.report, now_ms())
+        .await;
+    coordinator.nudge();
+    answer(finished, decided)
+}
+
+async fn append(coordinator: Coordinator, attempt: String, place: LogPlace, bytes: Bytes) -> Response {
+    let holds = match coordinator.store.attempt(&attempt).await {
+        Ok(found) => found.is_some_and(|found| found.fence == place.fence && found.state == "leased"),
+        Err(error) => return failed(&error),
+    };
+    if !holds {
+        return say(StatusCode::CONFLICT, "the attempt is not leased under this fence");
+    }
+    answer(
+        coordinator.objects.append_log(&attempt, place.offset, &bytes).await,
+        |written| match written {
+            Ok(length) => warp::reply::json(&length).into_response(),
+            Err(length) => say(StatusCode::CONFLICT, &format!("the log ends at {length}")),
+        },
+    )
+}
+
+async fn tree(coordinator: Coordinator, revision: String) -> Response {
+    if !revision.bytes().all(|b| b.is_ascii_hexdigit()) || !coordinator.mirror.holds(&revision).await {
+        return say(StatusCode::NOT_FOUND, "there is no such check-in");
+    }
+    match coordinator.mirror.archive(&revision) {
+        Ok(stream) => warp::reply::stream(stream).into_response(),
+        Err(error) => failed(&error.into()),
+    }
+}
+
+async fn folder(coordinator: Coordinator, digest: String) -> Response {
+    answer(coordinator.objects.folder(&digest).await, |bytes| bytes.into_response())
+}
+
+fn decided(decision: Result<(), crate::store::Conflict>) -> Response {
+    match decision {
+        Ok(()) => warp::reply::json(&true).into_response(),
+        Err(conflict) => say(StatusCode::CONFLICT, &conflict.to_string()),
+    }
+}
+
+fn answer<T>(result: anyhow::Result<T>, reply: impl FnOnce(T) -> Response) -> Response {
+    match result {
+        Ok(value) => reply(value),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> Response {
+    tracing::error!(error = format!("{error:#}"), "failed to answer a host");
+    say(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the coordinator failed; its log says more",
+    )
+}
+
+fn say(status: StatusCode, text: &str) -> Response {
+    warp::reply::with_status(text.to_owned(), status).into_response()
+}

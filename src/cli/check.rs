@@ -1,0 +1,40 @@
+//! `pybots check FILE...`
+
+use crate::recipe::check;
+use anyhow::Result;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit code 1 if any file has a problem.
+pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut wrong = 0;
+    for file in files {
+        let shown = file.display().to_string();
+        let problems = match std::fs::read(file) {
+            Ok(bytes) => match String::from_utf8(bytes) {
+                Ok(text) => check(&shown, &text)
+                    .problems
+                    .iter()
+                    .map(|problem| problem.draw(colour))
+                    .collect(),
+                Err(_) => vec![format!("{shown} is not UTF-8; save it as UTF-8\n")],
+            },
+            Err(error) => vec![format!("{shown} can't be read: {error}\n")],
+        };
+        if problems.is_empty() {
+            println!("{shown}: good");
+        } else {
+            wrong += 1;
+            for problem in problems {
+                eprintln!("{problem}");
+            }
+        }
+    }
+    if wrong > 0 {
+        eprintln!("{wrong} of {} recipes can't be registered", files.len());
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}

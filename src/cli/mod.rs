@@ -1,0 +1,87 @@
+//! The commands. Each prints its result on stdout, and what happens on stderr.
+
+mod check;
+mod config;
+mod logs;
+mod progress;
+mod results;
+mod table;
+mod trial;
+mod up;
+
+use crate::config::{Loaded, Settings};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Which CPython check-in broke which project.
+#[derive(Parser)]
+#[command(name = "pybots", version, about)]
+pub struct Arguments {
+    /// Settings file (TOML); without one, the defaults hold.
+    #[arg(long, global = true, env = "PYBOTS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch, build, test and show: coordinator and one host in one process.
+    Up,
+    /// Print the settings in force, and where each came from.
+    Config,
+    /// Check recipe files.
+    Check {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Run one project here and now, without a server.
+    Try(trial::Trial),
+    /// Print the matrix of results.
+    Results(results::Results),
+    /// Print the log of a run (or of an image build).
+    Logs(logs::Logs),
+}
+
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let daemon = matches!(arguments.command, Command::Up);
+    let default = if daemon { "info,sqlx=warn" } else { "warn" };
+    let filter = EnvFilter::try_from_env("PYBOTS_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    match dispatch(arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
+    if let Command::Check { files } = &arguments.command {
+        return check::run(files);
+    }
+    let loaded = load(arguments.config.as_deref())?;
+    match arguments.command {
+        Command::Up => up::run(loaded.settings).await,
+        Command::Config => config::run(&loaded),
+        Command::Check { files } => check::run(&files),
+        Command::Try(trial) => trial.run(loaded.settings).await,
+        Command::Results(results) => results.run(&loaded.settings).await,
+        Command::Logs(logs) => logs.run(&loaded.settings).await,
+    }
+}
+
+fn load(file: Option<&std::path::Path>) -> Result<Loaded> {
+    let environment = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    Ok(Settings::load(file, &environment)?)
+}

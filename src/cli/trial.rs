@@ -1,0 +1,199 @@
+//! `pybots try RECIPE`: one project, here and now, without a server.
+
+use super::progress::Progress;
+use super::up::platform;
+use crate::config::Settings;
+use crate::domain::DEFAULT_VARIANT;
+use crate::domain::job::{JobSpec, Report};
+use crate::domain::outcome::{Blame, Outcome};
+use crate::host::log::{Log, Sink};
+use crate::host::{Host, Supply};
+use crate::plan;
+use crate::profile::Profiles;
+use crate::recipe::{Registered, register};
+use crate::runtime::docker::DockerRuntime;
+use crate::store::new_id;
+use crate::store::revisions::Revision;
+use crate::watch::git::Mirror;
+use anyhow::{Context, Result, anyhow, bail};
+use async_trait::async_trait;
+use bytes::Bytes;
+use clap::Args;
+use futures_util::stream::{BoxStream, StreamExt};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+#[derive(Args)]
+pub struct Trial {
+    /// The recipe file.
+    recipe: PathBuf,
+    /// A watched branch (its newest check-in), or a check-in.
+    #[arg(long, default_value = "trunk", value_name = "BRANCH|SHA")]
+    on: String,
+}
+
+impl Trial {
+    /// Exit code 0: passed; 1: the project failed; 2: it could not be tried.
+    pub async fn run(&self, settings: Settings) -> Result<ExitCode> {
+        let project = self.project()?;
+        let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket).await?);
+        let mirror = Mirror::open(&settings.data.join("mirror.git"), &settings.source.git).await?;
+        let revision = self.revision(&settings, &mirror).await?;
+        eprintln!(
+            "{} {} ({})",
+            revision.branch,
+            revision.sha,
+            revision.version.as_deref().unwrap_or("no version")
+        );
+
+        let profiles = Profiles::load(settings.images_folder())?;
+        let build = plan::build(&revision, &profiles, DEFAULT_VARIANT, platform()).map_err(anyhow::Error::msg)?;
+        let supply = Arc::new(Local {
+            mirror,
+            folders: project.tars.clone(),
+        });
+        let network = settings.network.clone();
+        let host = Host::new(
+            format!("try-{}", new_id()),
+            runtime,
+            supply,
+            settings.engine.clone(),
+            network,
+            settings.build.clone(),
+        );
+
+        let image = perform(&host, &JobSpec::Image(Box::new(build.clone()))).await?;
+        let Some(built) = image.image else {
+            bail!("there is no image to test on: {}", image.outcome);
+        };
+        let run = plan::run(&project, &revision, &build, &built.facts, &settings.limits)
+            .map_err(|reason| anyhow!("skipped: {reason}"))?;
+        let report = perform(&host, &JobSpec::Run(Box::new(run))).await?;
+        for phase in &report.phases {
+            let code = phase
+                .exit_code
+                .map_or("killed".to_owned(), |code| format!("exit code {code}"));
+            eprintln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
+        }
+        println!("{}: {}", project.recipe.name.get_ref(), report.outcome);
+        Ok(match (&report.outcome, report.outcome.blame()) {
+            (Outcome::Passed, _) => ExitCode::SUCCESS,
+            (_, Blame::Code) => ExitCode::FAILURE,
+            _ => ExitCode::from(2),
+        })
+    }
+
+    fn project(&self) -> Result<Registered> {
+        let shown = self.recipe.display().to_string();
+        let text =
+            std::fs::read_to_string(&self.recipe).with_context(|| format!("failed to read the recipe {shown}"))?;
+        register(&shown, text, self.recipe.parent()).map_err(|message| anyhow!("the recipe can't be used\n{message}"))
+    }
+
+    /// The check-in to test on, copied into the mirror if need be.
+    async fn revision(&self, settings: &Settings, mirror: &Mirror) -> Result<Revision> {
+        let mut progress = Progress::new();
+        let (branch, sha) = match settings.branch.iter().find(|branch| branch.name == self.on) {
+            Some(branch) => {
+                progress.at(0, 0, &format!("copying {} from {}", branch.reference, mirror.url()));
+                let tips = mirror.tips(std::slice::from_ref(&branch.reference)).await?;
+                let tip = tips.into_iter().flatten().next();
+                let tip = tip
+                    .with_context(|| format!("there is no branch or tag {:?} in {}", branch.reference, mirror.url()))?;
+                (branch.name.clone(), mirror.fetch(&branch.name, &tip).await?)
+            }
+            None => {
+                if !mirror.holds(&self.on).await {
+                    progress.at(0, 0, &format!("copying the watched branches from {}", mirror.url()));
+                    copy_all(settings, mirror).await?;
+                }
+                let sha = mirror.commit(&self.on).await.with_context(|| {
+                    let names: Vec<&str> = settings.branch.iter().map(|branch| branch.name.as_str()).collect();
+                    format!(
+                        "{:?} is neither a watched branch ({}) nor a check-in on one",
+                        self.on,
+                        names.join(", ")
+                    )
+                })?;
+                (self.on.clone(), sha)
+            }
+        };
+        progress.end();
+        let check_in = mirror.check_in(&sha).await?;
+        Ok(Revision {
+            id: String::new(),
+            branch_id: String::new(),
+            branch,
+            seq: 0,
+            sha: check_in.sha,
+            tree: check_in.tree,
+            author: check_in.author,
+            subject: check_in.subject,
+            committed_at: check_in.committed_at,
+            version: check_in.version,
+            left_at: None,
+        })
+    }
+}
+
+async fn copy_all(settings: &Settings, mirror: &Mirror) -> Result<()> {
+    let references: Vec<String> = settings.branch.iter().map(|branch| branch.reference.clone()).collect();
+    let tips = mirror.tips(&references).await?;
+    for (branch, tip) in settings.branch.iter().zip(tips) {
+        if let Some(tip) = tip {
+            mirror.fetch(&branch.name, &tip).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Does one job with its log on stderr; Ctrl-C leaves nothing behind.
+async fn perform(host: &Host, spec: &JobSpec) -> Result<Report> {
+    let attempt = new_id();
+    let (log, delivered) = Log::start(Arc::new(Terminal));
+    let report = tokio::select! {
+        report = host.perform(&attempt, spec, &log) => report,
+        _ = tokio::signal::ctrl_c() => {
+            host.runtime.reap(crate::runtime::ATTEMPT_LABEL, &attempt).await?;
+            bail!("stopped");
+        }
+    };
+    drop(log);
+    delivered.await??;
+    Ok(report)
+}
+
+/// The log as it comes.
+struct Terminal;
+
+#[async_trait]
+impl Sink for Terminal {
+    async fn write(&self, _offset: u64, bytes: Bytes) -> Result<()> {
+        // a terminal that is gone must not end the trial
+        let _ = std::io::stderr().write_all(&bytes);
+        Ok(())
+    }
+}
+
+/// Sources from this machine.
+struct Local {
+    mirror: Mirror,
+    folders: BTreeMap<String, Vec<u8>>,
+}
+
+#[async_trait]
+impl Supply for Local {
+    async fn tree(&self, revision: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        Ok(self.mirror.archive(revision)?.boxed())
+    }
+
+    async fn folder(&self, digest: &str) -> Result<Vec<u8>> {
+        self.folders
+            .get(digest)
+            .cloned()
+            .context("the recipe names no such folder")
+    }
+}

@@ -1,0 +1,100 @@
+use super::*;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let environment = environment
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect();
+    Settings::load(Some(file.path()), &environment)
+}
+
+fn origin(loaded: &Loaded, key: &str) -> String {
+    loaded.origins[key].clone()
+}
+
+#[test]
+fn no_file_is_needed() {
+    let loaded = Settings::load(None, &BTreeMap::new()).unwrap();
+    assert_eq!(loaded.settings, Settings::default());
+    assert!(loaded.settings.listen.ip().is_loopback());
+    let names: Vec<_> = loaded
+        .settings
+        .branch
+        .iter()
+        .map(|b| (b.name.as_str(), b.reference.as_str()))
+        .collect();
+    assert!(names.contains(&("trunk", "main")) && names.contains(&("2.5", "2.5")));
+    assert!(loaded.origins.values().all(|origin| origin == "default"));
+}
+
+#[test]
+fn the_file_overrides_defaults_and_the_environment_both() {
+    let text = "data = \"d\"\nslots = 3\n[source]\ngit = \"/a.git\"\n[[branch]]\nname = \"x\"\nref = \"y\"\n";
+    let loaded = load(
+        text,
+        &[
+            ("PYBOTS_SLOTS", "7"),
+            ("PYBOTS_LIMITS_MEMORY", "1GiB"),
+            ("PIP_CERT", "/ca"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(loaded.settings.slots, 7);
+    assert_eq!(loaded.settings.source.git, "/a.git");
+    assert_eq!(
+        loaded.settings.branch,
+        [BranchSettings {
+            name: "x".into(),
+            reference: "y".into(),
+            first: 1
+        }]
+    );
+    assert_eq!(origin(&loaded, "slots"), "PYBOTS_SLOTS");
+    assert_eq!(origin(&loaded, "network.ca"), "PIP_CERT");
+    assert_eq!(origin(&loaded, "limits.memory"), "PYBOTS_LIMITS_MEMORY");
+    assert_eq!(origin(&loaded, "poll"), "default");
+    assert!(origin(&loaded, "source.git").starts_with('/'));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place() {
+    let message = load("data = \"d\"\n\n[source]\n  gti = \"x\"\n", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains(":4:3]"), "{message}");
+    assert!(
+        message.contains("unknown key `gti`") && message.contains("did you mean `git`?"),
+        "{message}"
+    );
+}
+
+#[test]
+fn wrong_values_say_what_to_write() {
+    let message = load("poll = \"5 minutes\"", &[]).unwrap_err().to_string();
+    assert!(message.contains("write e.g. `90s`"), "{message}");
+    let message = load("", &[("PYBOTS_SLOTS", "many")]).unwrap_err().to_string();
+    assert!(message.contains("PYBOTS_SLOTS"), "{message}");
+    for text in [
+        "branch = []",
+        "slots = 0",
+        "[[branch]]\nname = \"a\"\nref = \"b\"\nfirst = 0",
+        "[[branch]]\nname = \"a/b\"\nref = \"b\"",
+        "[[branch]]\nname = \"a\"\nref = \"b\"\n[[branch]]\nname = \"a\"\nref = \"c\"",
+        "[source]\ngit = \"--upload-pack=x\"",
+    ] {
+        assert!(matches!(load(text, &[]), Err(SettingsError::Nonsense(_))), "{text}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Settings::load(Some(Path::new("/no/such.toml")), &BTreeMap::new()).unwrap_err();
+    assert!(error.to_string().contains("/no/such.toml"));
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    assert_eq!(hide_password("postgres://me:secret@db/x"), "postgres://me:***@db/x");
+}

@@ -1,0 +1,144 @@
+//! The loops that drive watch, plan and queue. Each is a tick that rereads the store: a missed
+//! event or a restart heals itself.
+
+mod plan;
+
+use crate::clock::now_ms;
+use crate::config::Settings;
+use crate::profile::Profiles;
+use crate::queue::Queue;
+use crate::recipe::{Registered, load_folder};
+use crate::store::Store;
+use crate::store::logs::Objects;
+use crate::store::projects::Project;
+use crate::watch::{self, git::Mirror};
+use anyhow::{Context, Result};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Time between looks at leases, recipes and plans.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// What the coordinator is made of; cheap to clone.
+#[derive(Clone)]
+pub struct Coordinator {
+    pub store: Store,
+    pub objects: Objects,
+    pub queue: Queue,
+    pub mirror: Mirror,
+    pub settings: Arc<Settings>,
+    profiles: Arc<Profiles>,
+    platform: String,
+    /// Told when there may be something to plan.
+    news: Arc<Notify>,
+}
+
+impl Coordinator {
+    /// Opens the store and the mirror. `platform` is what the hosts run, e.g. `linux/amd64`.
+    pub async fn open(settings: Settings, platform: &str) -> Result<Self> {
+        std::fs::create_dir_all(&settings.data)
+            .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
+        let store = Store::open(&settings.database_url()).await?;
+        let branches: Vec<(String, String)> = settings
+            .branch
+            .iter()
+            .map(|branch| (branch.name.clone(), branch.reference.clone()))
+            .collect();
+        store.set_branches(&branches).await?;
+        Ok(Self {
+            objects: Objects::open(&settings.data)?,
+            queue: Queue::new(store.clone()),
+            mirror: Mirror::open(&settings.data.join("mirror.git"), &settings.source.git).await?,
+            profiles: Arc::new(Profiles::load(settings.images_folder())?),
+            platform: platform.to_owned(),
+            news: Arc::new(Notify::new()),
+            settings: Arc::new(settings),
+            store,
+        })
+    }
+
+    /// Runs until the process ends. A tick that fails is said and repeated; nothing ends the loops.
+    pub async fn run(&self) {
+        match self.queue.revive(now_ms()).await {
+            Ok(0) | Err(_) => {}
+            Ok(count) => tracing::info!(count, "jobs that the machinery had failed wait again"),
+        }
+        tokio::join!(self.watch(), self.beat());
+    }
+
+    /// Plans soon instead of at the next beat.
+    pub fn nudge(&self) {
+        self.news.notify_one();
+    }
+
+    async fn watch(&self) {
+        loop {
+            match watch::tick(&self.store, &self.mirror, &self.settings.branch, now_ms()).await {
+                Ok(0) => {}
+                Ok(_) => self.nudge(),
+                Err(error) => tracing::error!(error = format!("{error:#}"), "failed to watch"),
+            }
+            tokio::time::sleep(Duration::from_secs(self.settings.poll.0)).await;
+        }
+    }
+
+    async fn beat(&self) {
+        loop {
+            if let Err(error) = self.tick().await {
+                tracing::error!(error = format!("{error:#}"), "failed to plan");
+            }
+            tokio::select! {
+                () = self.news.notified() => {}
+                () = tokio::time::sleep(BEAT) => {}
+            }
+        }
+    }
+
+    async fn tick(&self) -> Result<()> {
+        self.queue.expire(now_ms()).await?;
+        let projects = self.register().await?;
+        if plan::tick(self, &projects, now_ms()).await? > 0 {
+            self.queue.announce();
+        }
+        // a job's time to be tried again may have come
+        self.queue.announce();
+        Ok(())
+    }
+
+    /// Rereads the recipes, so that a file that was added or corrected counts from now on.
+    async fn register(&self) -> Result<Vec<Registered>> {
+        let folder = self.settings.projects_folder().map(std::path::Path::to_owned);
+        let (good, refused) = tokio::task::spawn_blocking(move || load_folder(folder.as_deref())).await??;
+        let known: Vec<(String, String)> = self.store.refused_recipes().await?;
+        let refused: Vec<(String, String)> = refused.into_iter().map(|bad| (bad.file, bad.message)).collect();
+        for (file, message) in refused.iter().filter(|bad| !known.contains(bad)) {
+            tracing::warn!(file, "a recipe is refused\n{message}");
+        }
+        let in_force = self.store.projects().await?;
+        let same = refused == known
+            && in_force.len() == good.len()
+            && in_force
+                .iter()
+                .zip(&good)
+                .all(|(a, b)| a.recipe == b.digest && a.name == *b.recipe.name.get_ref());
+        if !same {
+            let mut rows = Vec::new();
+            for project in &good {
+                for (digest, tar) in &project.tars {
+                    self.objects.put_folder(digest, tar).await?;
+                }
+                let row = Project {
+                    name: project.recipe.name.get_ref().clone(),
+                    summary: project.recipe.summary.clone(),
+                    homepage: project.recipe.homepage.clone(),
+                    recipe: project.digest.clone(),
+                };
+                rows.push((row, project.text.clone()));
+            }
+            self.store.set_projects(&rows, &refused, now_ms()).await?;
+            tracing::info!(registered = rows.len(), refused = refused.len(), "recipes were read");
+        }
+        Ok(good)
+    }
+}

@@ -1,0 +1,145 @@
+//! What a host is handed, and what it hands back. Everything a job needs is in its spec: it is
+//! fixed when the job is planned, so that each attempt at it does the same thing.
+
+use super::limits::Limits;
+use super::outcome::Outcome;
+use crate::recipe::{Fetch, Suite};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A unit that a host can claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum JobSpec {
+    Image(Box<BuildSpec>),
+    Run(Box<RunSpec>),
+}
+
+impl JobSpec {
+    /// For logs: what is done, and on what.
+    pub fn title(&self) -> String {
+        match self {
+            JobSpec::Image(build) => format!(
+                "image of {} ({})",
+                &build.revision[..build.revision.len().min(10)],
+                build.branch
+            ),
+            JobSpec::Run(run) => {
+                let build = &run.image.build;
+                format!(
+                    "{} on {} ({})",
+                    run.project,
+                    &build.revision[..build.revision.len().min(10)],
+                    build.branch
+                )
+            }
+        }
+    }
+}
+
+/// An image build: one tree of CPython by one profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuildSpec {
+    pub build_key: String,
+    pub revision: String,
+    pub branch: String,
+    /// Full version as the tree says, e.g. `3.16.0a0`.
+    pub version: String,
+    pub variant: String,
+    pub profile: crate::profile::Profile,
+    pub distribution: crate::profile::Distribution,
+}
+
+impl BuildSpec {
+    /// The image's name on an engine.
+    pub fn reference(&self) -> String {
+        format!("pybots/cpython:{}", &self.build_key[..24.min(self.build_key.len())])
+    }
+}
+
+/// A run: one project's suites on one image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    pub project: String,
+    pub image: ImageUnderTest,
+    pub distribution: crate::profile::Distribution,
+    pub fetch: Fetch,
+    /// Packages of the distribution to add to the image.
+    pub system: Vec<String>,
+    pub install: Option<Vec<String>>,
+    pub install_network: bool,
+    pub env: BTreeMap<String, String>,
+    pub suites: Vec<Suite>,
+    pub limits: Limits,
+}
+
+/// The CPython that a suite must run on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImageUnderTest {
+    pub reference: String,
+    pub build: BuildSpec,
+    pub facts: Facts,
+}
+
+/// What an image's own interpreter says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// `sys.version`, whole.
+    pub sys_version: String,
+    /// Major and minor, e.g. `3.16`.
+    pub line: String,
+    /// The revision that was compiled in, as far as the line records one.
+    pub revision: String,
+    pub soabi: String,
+    #[serde(default)]
+    pub free_threaded: bool,
+    pub executable: String,
+    pub missing_modules: Vec<String>,
+}
+
+/// One phase of an attempt, as it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    pub name: String,
+    /// Milliseconds since the epoch, UTC.
+    pub started_at: i64,
+    pub seconds: f64,
+    /// None where the phase was ended from outside.
+    pub exit_code: Option<i64>,
+    /// Where its log begins, in bytes of the attempt's log.
+    pub log_from: u64,
+}
+
+/// What a host says at the end of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub outcome: Outcome,
+    pub phases: Vec<Phase>,
+    /// Of an image job.
+    pub image: Option<BuiltImage>,
+    /// Of a run: the exact versions that were installed, as JSON text.
+    pub lock: Option<String>,
+    /// Of a run: the interpreter that the suites were seen on (`sys.version`).
+    pub interpreter: Option<String>,
+}
+
+impl Report {
+    pub fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            phases: Vec::new(),
+            image: None,
+            lock: None,
+            interpreter: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuiltImage {
+    pub reference: String,
+    /// The engine's content id, `sha256:..`.
+    pub digest: String,
+    pub size: u64,
+    pub facts: Facts,
+}

@@ -1,0 +1,180 @@
+//! What a run may use at most, with the units people write: `30m`, `2GiB`.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// A count of bytes; written `512MiB`, `2GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+/// A length of time in seconds; written `90s`, `30m`, `2h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seconds(pub u64);
+
+/// The sandbox of one run. [`Limits::default`] is what everybody gets; a recipe may only lower it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Wall-clock time of each phase.
+    pub timeout: Seconds,
+    /// Time without output, CPU time or I/O.
+    pub silence: Seconds,
+    /// Memory, without swap.
+    pub memory: Size,
+    /// The work folder: sources, environment, whatever the tests write.
+    pub work: Size,
+    /// Log bytes kept of each phase: half from its head, half from its tail.
+    pub log: Size,
+    pub pids: u64,
+    /// Processors, as a quota.
+    pub cpus: f64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            timeout: Seconds(30 * 60),
+            silence: Seconds(5 * 60),
+            memory: Size(2 << 30),
+            work: Size(2 << 30),
+            log: Size(16 << 20),
+            pids: 512,
+            cpus: 2.0,
+        }
+    }
+}
+
+impl Limits {
+    /// Each limit the lower of the two.
+    pub fn capped_by(&self, cap: &Limits) -> Limits {
+        Limits {
+            timeout: self.timeout.min(cap.timeout),
+            silence: self.silence.min(cap.silence),
+            memory: self.memory.min(cap.memory),
+            work: self.work.min(cap.work),
+            log: self.log.min(cap.log),
+            pids: self.pids.min(cap.pids),
+            cpus: self.cpus.min(cap.cpus),
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = split(text).ok_or_else(|| bad_size(text))?;
+        let shift = match unit {
+            "B" | "" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return Err(bad_size(text)),
+        };
+        let bytes = number.checked_mul(1 << shift).filter(|n| *n > 0);
+        bytes.map(Size).ok_or_else(|| bad_size(text))
+    }
+}
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = split(text).ok_or_else(|| bad_time(text))?;
+        let factor = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return Err(bad_time(text)),
+        };
+        let seconds = number.checked_mul(factor).filter(|n| *n > 0);
+        seconds.map(Seconds).ok_or_else(|| bad_time(text))
+    }
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, text[end..].trim()))
+}
+
+fn bad_size(text: &str) -> String {
+    format!("`{text}` is no size; write a number with a unit, e.g. `512MiB` or `2GiB`")
+}
+
+fn bad_time(text: &str) -> String {
+    format!("`{text}` is no length of time; write e.g. `90s`, `30m` or `2h`")
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n % (1 << 30) == 0 => write!(f, "{}GiB", n >> 30),
+            n if n % (1 << 20) == 0 => write!(f, "{}MiB", n >> 20),
+            n if n % (1 << 10) == 0 => write!(f, "{}KiB", n >> 10),
+            n => write!(f, "{n}B"),
+        }
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            n if n % 3600 == 0 => write!(f, "{}h", n / 3600),
+            n if n % 60 == 0 => write!(f, "{}m", n / 60),
+            n => write!(f, "{n}s"),
+        }
+    }
+}
+
+macro_rules! as_text {
+    ($type:ty) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+as_text!(Size);
+as_text!(Seconds);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_round_trip() {
+        for text in ["2GiB", "512MiB", "3KiB", "7B"] {
+            assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
+        }
+        for text in ["90s", "30m", "2h"] {
+            assert_eq!(text.parse::<Seconds>().unwrap().to_string(), text);
+        }
+        for text in ["", "m", "0s", "1.5m", "5 minutes", "-1s", "99999999999999999999s"] {
+            assert!(text.parse::<Seconds>().is_err(), "{text}");
+        }
+        assert!("2GB".parse::<Size>().unwrap_err().contains("GiB"));
+        assert!("99999999999GiB".parse::<Size>().is_err());
+    }
+
+    #[test]
+    fn a_recipe_only_lowers() {
+        let asked = Limits {
+            memory: Size(64 << 30),
+            timeout: Seconds(5),
+            ..Limits::default()
+        };
+        let got = asked.capped_by(&Limits::default());
+        assert_eq!(got.memory, Limits::default().memory);
+        assert_eq!(got.timeout, Seconds(5));
+    }
+}

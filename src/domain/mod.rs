@@ -1,0 +1,9 @@
+//! Nouns and rules of the field. No I/O, no clock, no randomness in here.
+
+pub mod job;
+pub mod limits;
+pub mod outcome;
+pub mod version;
+
+/// How CPython is built when nothing else is asked for.
+pub const DEFAULT_VARIANT: &str = "default";

@@ -1,0 +1,207 @@
+//! How an attempt ended, and who has to act on it.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The immutable end of one attempt. A retry adds another attempt; it never changes this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    Passed,
+    /// A test command ended with a non-zero exit code.
+    Failed {
+        exit_code: i64,
+    },
+    /// A test command was ended by a signal of its own making (`SIGSEGV`, `SIGABRT`, ...).
+    Crashed {
+        signal: i64,
+    },
+    TimedOut {
+        which: Timeout,
+    },
+    OutOfMemory,
+    /// CPython, the project or its dependencies do not build or install: a signal about CPython.
+    SetupFailed {
+        reason: String,
+        exit_code: Option<i64>,
+    },
+    /// The recipe asks for something that is not there.
+    RecipeError {
+        reason: String,
+    },
+    /// The machinery failed. Says nothing about the project; the job is tried again.
+    Infra {
+        reason: String,
+    },
+    Cancelled,
+    Skipped {
+        reason: String,
+    },
+}
+
+/// Which of the two clocks ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Timeout {
+    /// The phase took longer than its limit.
+    Total,
+    /// No output, and no CPU time or I/O either.
+    Silence,
+}
+
+/// Who has to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    Nobody,
+    /// CPython or the project: what the verdicts are about.
+    Code,
+    RecipeOwner,
+    Operator,
+}
+
+impl Outcome {
+    /// The stored name; the same word as in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Passed => "passed",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Crashed { .. } => "crashed",
+            Outcome::TimedOut { .. } => "timed_out",
+            Outcome::OutOfMemory => "out_of_memory",
+            Outcome::SetupFailed { .. } => "setup_failed",
+            Outcome::RecipeError { .. } => "recipe_error",
+            Outcome::Infra { .. } => "infra",
+            Outcome::Cancelled => "cancelled",
+            Outcome::Skipped { .. } => "skipped",
+        }
+    }
+
+    pub fn blame(&self) -> Blame {
+        match self {
+            Outcome::Passed | Outcome::Cancelled | Outcome::Skipped { .. } => Blame::Nobody,
+            Outcome::Failed { .. }
+            | Outcome::Crashed { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::OutOfMemory
+            | Outcome::SetupFailed { .. } => Blame::Code,
+            Outcome::RecipeError { .. } => Blame::RecipeOwner,
+            Outcome::Infra { .. } => Blame::Operator,
+        }
+    }
+
+    /// The exit code to show, in the shell's convention (128 + signal); none where no command ended.
+    pub fn exit_code(&self) -> Option<i64> {
+        match self {
+            Outcome::Passed => Some(0),
+            Outcome::Failed { exit_code } => Some(*exit_code),
+            Outcome::Crashed { signal } => Some(128 + signal),
+            Outcome::SetupFailed { exit_code, .. } => *exit_code,
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Passed => f.write_str("passed"),
+            Outcome::Failed { exit_code } => write!(f, "failed (exit code {exit_code})"),
+            Outcome::Crashed { signal } => write!(f, "crashed ({})", signal_name(*signal)),
+            Outcome::TimedOut { which: Timeout::Total } => f.write_str("timed out (total)"),
+            Outcome::TimedOut {
+                which: Timeout::Silence,
+            } => f.write_str("timed out (silence)"),
+            Outcome::OutOfMemory => f.write_str("out of memory"),
+            Outcome::SetupFailed { reason, .. } => write!(f, "setup failed: {reason}"),
+            Outcome::RecipeError { reason } => write!(f, "recipe error: {reason}"),
+            Outcome::Infra { reason } => write!(f, "infrastructure: {reason}"),
+            Outcome::Cancelled => f.write_str("cancelled"),
+            Outcome::Skipped { reason } => write!(f, "skipped: {reason}"),
+        }
+    }
+}
+
+/// Signals that end a process when it goes wrong, by their Linux numbers (`signal(7)`).
+const FATAL: &[(i64, &str)] = &[
+    (3, "SIGQUIT"),
+    (4, "SIGILL"),
+    (5, "SIGTRAP"),
+    (6, "SIGABRT"),
+    (7, "SIGBUS"),
+    (8, "SIGFPE"),
+    (9, "SIGKILL"),
+    (11, "SIGSEGV"),
+    (13, "SIGPIPE"),
+    (15, "SIGTERM"),
+    (24, "SIGXCPU"),
+    (25, "SIGXFSZ"),
+    (31, "SIGSYS"),
+];
+
+pub fn signal_name(signal: i64) -> String {
+    FATAL
+        .iter()
+        .find(|(number, _)| *number == signal)
+        .map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
+}
+
+/// The outcome of a test command by the container's exit code. Engines and shells report a process
+/// that a signal ended as 128 + signal; other codes above 128 are the command's own.
+pub fn of_test_exit(exit_code: i64) -> Outcome {
+    match exit_code {
+        0 => Outcome::Passed,
+        code if FATAL.iter().any(|(signal, _)| code == 128 + signal) => Outcome::Crashed { signal: code - 128 },
+        exit_code => Outcome::Failed { exit_code },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_map_to_outcomes() {
+        assert_eq!(of_test_exit(0), Outcome::Passed);
+        assert_eq!(of_test_exit(1), Outcome::Failed { exit_code: 1 });
+        assert_eq!(of_test_exit(139), Outcome::Crashed { signal: 11 });
+        assert_eq!(of_test_exit(134).to_string(), "crashed (SIGABRT)");
+        // 128 + 64 is no signal that ends a broken process
+        assert_eq!(of_test_exit(192), Outcome::Failed { exit_code: 192 });
+    }
+
+    #[test]
+    fn every_outcome_keeps_its_stored_name_both_ways() {
+        let all = [
+            Outcome::Passed,
+            Outcome::Failed { exit_code: 2 },
+            Outcome::Crashed { signal: 11 },
+            Outcome::TimedOut {
+                which: Timeout::Silence,
+            },
+            Outcome::OutOfMemory,
+            Outcome::SetupFailed {
+                reason: "r".into(),
+                exit_code: Some(1),
+            },
+            Outcome::RecipeError { reason: "r".into() },
+            Outcome::Infra { reason: "r".into() },
+            Outcome::Cancelled,
+            Outcome::Skipped { reason: "r".into() },
+        ];
+        for outcome in all {
+            let json = serde_json::to_value(&outcome).unwrap();
+            assert_eq!(json["outcome"], outcome.name());
+            assert_eq!(serde_json::from_value::<Outcome>(json).unwrap(), outcome);
+        }
+    }
+
+    #[test]
+    fn the_machinery_never_blames_code() {
+        let infra = Outcome::Infra {
+            reason: "engine gone".into(),
+        };
+        assert_eq!(infra.blame(), Blame::Operator);
+        assert_eq!(infra.exit_code(), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! The host's side of the protocol: HTTP to the coordinator, which it never waits for in vain.
+
+use super::Supply;
+use super::log::Sink;
+use crate::api::{ClaimRequest, FinishRequest, RenewRequest};
+use crate::domain::job::Report;
+use crate::queue::Claim;
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use reqwest::{Response, StatusCode};
+use std::time::Duration;
+
+/// Waiting time between two tries to reach the coordinator, doubled up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+
+/// A host's line to the coordinator; cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    server: String,
+    token: String,
+}
+
+/// The lease is somebody else's: what this host holds no longer counts.
+#[derive(Debug, thiserror::Error)]
+#[error("the coordinator refused: {0}")]
+pub struct Lost(String);
+
+impl Client {
+    pub fn new(server: &str, token: &str) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .no_proxy()
+            .build()?;
+        Ok(Self {
+            http,
+            server: server.trim_end_matches('/').to_owned(),
+            token: token.to_owned(),
+        })
+    }
+
+    /// Waits on the coordinator until there is a job, or a while.
+    pub async fn claim(&self, host: &str) -> Result<Option<Claim>> {
+        let request = self
+            .http
+            .post(self.url("claim"))
+            .bearer_auth(&self.token)
+            .json(&ClaimRequest { host: host.to_owned() });
+        let answer = request.timeout(Duration::from_secs(60)).send().await?;
+        match answer.status() {
+            StatusCode::NO_CONTENT => Ok(None),
+            _ => Ok(Some(good(answer).await?.json().await?)),
+        }
+    }
+
+    /// Prolongs the lease. An error of type [`Lost`] means that it is gone.
+    pub async fn renew(&self, claim: &Claim) -> Result<()> {
+        let body = RenewRequest {
+            fence: claim.fence.clone(),
+        };
+        let url = self.url(&format!("attempts/{}/renew", claim.attempt));
+        let request = self
+            .http
+            .post(url)
+            .bearer_auth(&self.token)
+            .json(&body)
+            .timeout(Duration::from_secs(10));
+        good(request.send().await?).await.map(drop)
+    }
+
+    /// Ends the attempt; goes on trying until the coordinator has taken or refused it.
+    pub async fn finish(&self, claim: &Claim, report: &Report) -> Result<()> {
+        let body = FinishRequest {
+            fence: claim.fence.clone(),
+            report: report.clone(),
+        };
+        let url = self.url(&format!("attempts/{}/finish", claim.attempt));
+        insist(|| async {
+            let request = self
+                .http
+                .post(&url)
+                .bearer_auth(&self.token)
+                .json(&body)
+                .timeout(Duration::from_secs(30));
+            good(request.send().await?).await.map(drop)
+        })
+        .await
+    }
+
+    /// The sink of one attempt's log.
+    pub fn sink(&self, claim: &Claim) -> LogSink {
+        LogSink {
+            client: self.clone(),
+            url: self.url(&format!("attempts/{}/log", claim.attempt)),
+            fence: claim.fence.clone(),
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/api/host/{path}", self.server)
+    }
+}
+
+#[async_trait]
+impl Supply for Client {
+    async fn tree(&self, revision: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        let request = self
+            .http
+            .get(self.url(&format!("trees/{revision}")))
+            .bearer_auth(&self.token);
+        let answer = good(request.send().await?).await.context("failed to get the sources")?;
+        Ok(answer.bytes_stream().map_err(std::io::Error::other).boxed())
+    }
+
+    async fn folder(&self, digest: &str) -> Result<Vec<u8>> {
+        let request = self
+            .http
+            .get(self.url(&format!("folders/{digest}")))
+            .bearer_auth(&self.token);
+        let answer = good(request.send().await?)
+            .await
+            .context("failed to get a source folder")?;
+        Ok(answer.bytes().await?.to_vec())
+    }
+}
+
+/// Delivers a log by offset; a chunk that was taken but not answered is sent again without harm.
+pub struct LogSink {
+    client: Client,
+    url: String,
+    fence: String,
+}
+
+#[async_trait]
+impl Sink for LogSink {
+    async fn write(&self, offset: u64, bytes: Bytes) -> Result<()> {
+        insist(|| async {
+            let request = self.client.http.post(&self.url).bearer_auth(&self.client.token);
+            let request = request.query(&[("offset", offset.to_string()), ("fence", self.fence.clone())]);
+            let request = request.body(bytes.clone()).timeout(Duration::from_secs(30));
+            good(request.send().await?).await.map(drop)
+        })
+        .await
+    }
+}
+
+/// Tries until it is done or refused.
+async fn insist<F, T>(mut attempt: F) -> Result<()>
+where
+    F: FnMut() -> T,
+    T: Future<Output = Result<()>>,
+{
+    let mut wait = RETRY.0;
+    loop {
+        match attempt().await {
+            Err(error) if error.downcast_ref::<Lost>().is_none() => {
+                tracing::debug!(
+                    error = format!("{error:#}"),
+                    "the coordinator does not answer; trying again"
+                );
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY.1);
+            }
+            decided => return decided,
+        }
+    }
+}
+
+async fn good(answer: Response) -> Result<Response> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let text = answer.text().await.unwrap_or_default();
+    if status.is_client_error() {
+        return Err(Lost(format!("{status}: {text}")).into());
+    }
+    bail!("the coordinator answered {status}: {text}")
+}

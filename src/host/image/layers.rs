@@ -1,0 +1,155 @@
+//! The images below CPython: base, toolchain, runtime; and one project's packages above it.
+
+use crate::domain::job::RunSpec;
+use crate::host::log::Log;
+use crate::host::{Host, Stop};
+use crate::profile::{Distribution, digest};
+use crate::runtime::tar::{self, Owner};
+use crate::runtime::{Build, RuntimeError};
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use handlebars::Handlebars;
+use include_dir::{Dir, include_dir};
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/dockerfiles");
+
+/// Renders `dockerfiles/NAME.hbs`.
+pub fn dockerfile(name: &str, data: &serde_json::Value) -> anyhow::Result<String> {
+    let mut templates = Handlebars::new();
+    templates.set_strict_mode(true);
+    templates.register_escape_fn(handlebars::no_escape);
+    for file in TEMPLATES.files() {
+        let stem = file.path().file_stem().unwrap_or_default().to_string_lossy();
+        let text = file.contents_utf8().context("a Dockerfile template is not UTF-8")?;
+        templates.register_template_string(&stem, text)?;
+    }
+    templates
+        .render(name, data)
+        .with_context(|| format!("dockerfiles/{name}.hbs can't be rendered"))
+}
+
+/// Makes toolchain and runtime if the engine lacks them. The caller holds [`Host::images`].
+pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log) -> Result<(), Stop> {
+    ensure_toolchain(host, distribution, log).await?;
+    let reference = distribution.runtime_reference();
+    if host.runtime.image(&reference).await?.is_some() {
+        return Ok(());
+    }
+    let data = serde_json::json!({
+        "base": base(host, distribution, log).await?,
+        "packages": distribution.runtime,
+        "toolchain": distribution.toolchain_reference(),
+        "uv": null,
+    });
+    packages(host, "runtime", data, &reference, log).await
+}
+
+pub async fn ensure_toolchain(host: &Host, distribution: &Distribution, log: &Log) -> Result<(), Stop> {
+    let reference = distribution.toolchain_reference();
+    if host.runtime.image(&reference).await?.is_some() {
+        return Ok(());
+    }
+    let data = serde_json::json!({
+        "base": base(host, distribution, log).await?,
+        "packages": distribution.toolchain,
+        "uv": distribution.uv,
+    });
+    packages(host, "toolchain", data, &reference, log).await
+}
+
+/// The image that a run starts from: CPython's, or one with the packages that the recipe asks for.
+pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<String, Stop> {
+    let cpython = &spec.image.reference;
+    if spec.system.is_empty() {
+        return Ok(cpython.clone());
+    }
+    let one_at_a_time = host.images.clone();
+    let _guard = one_at_a_time.lock().await;
+    let asked = serde_json::json!([cpython, spec.system]).to_string();
+    let reference = format!("pybots/project:{}", &digest(&[asked.as_bytes()])[..24]);
+    if host.runtime.image(&reference).await?.is_none() {
+        let data = serde_json::json!({ "base": cpython, "packages": spec.system, "uv": null });
+        packages(host, "project", data, &reference, log).await?;
+    }
+    Ok(reference)
+}
+
+/// The base image: bootstrapped by the set-up, or held, or pulled.
+async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<String, Stop> {
+    for reference in [&distribution.bootstrapped, &distribution.base] {
+        if host.runtime.image(reference).await?.is_some() {
+            return Ok(reference.clone());
+        }
+    }
+    log.say(&format!("pulling {}", distribution.base)).await;
+    match host.runtime.pull(&distribution.base).await {
+        Ok(()) => Ok(distribution.base.clone()),
+        Err(error @ (RuntimeError::Unreachable { .. } | RuntimeError::DiskFull(_))) => Err(error.into()),
+        Err(error) => Err(anyhow!(
+            "there is no base image {} and {} can't be pulled ({error}); run scripts/setup, which bootstraps one",
+            distribution.bootstrapped,
+            distribution.base
+        )
+        .into()),
+    }
+}
+
+/// Builds an image of packages from a template that includes `packages.hbs`.
+async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag: &str, log: &Log) -> Result<(), Stop> {
+    log.say(&format!("building {tag}")).await;
+    let ca = host.ca().await?;
+    data["ca"] = ca.is_some().into();
+    let text = dockerfile(template, &data)?;
+    let mut files: Vec<(&str, &[u8], bool)> = vec![("Dockerfile", text.as_bytes(), false)];
+    if let Some(ca) = &ca {
+        files.push(("ca.crt", ca, false));
+    }
+    let build = Build {
+        tag: tag.to_owned(),
+        context: tar::stream(tar::files(Owner::Root, &files)),
+        args: host.network_env(None),
+        labels: BTreeMap::from([("org.pybots.kind".to_owned(), template.to_owned())]),
+        network: host.engine.network.clone(),
+    };
+    build_logged(host, build, log).await?;
+    host.runtime.prune_images("org.pybots.stage=packages").await?;
+    Ok(())
+}
+
+/// Builds with the output in the attempt's log.
+pub async fn build_logged(host: &Host, build: Build, log: &Log) -> Result<(), Stop> {
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(64);
+    let forward = async {
+        while let Some(bytes) = receiver.recv().await {
+            log.write(bytes).await;
+        }
+    };
+    let (built, ()) = tokio::join!(host.runtime.build(build, sender), forward);
+    built?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_renders() {
+        let packages = serde_json::json!({
+            "base": "b", "packages": ["gcc", "make"], "uv": "1.0", "ca": true, "toolchain": "t",
+        });
+        for name in ["toolchain", "runtime", "project"] {
+            let text = dockerfile(name, &packages).unwrap();
+            assert!(text.contains("install -y --no-install-recommends gcc make"), "{text}");
+            assert!(text.trim_start().starts_with("FROM b AS packages"), "{text}");
+            // the CA bundle stays in the first stage
+            let last = text.rsplit("FROM scratch").next().unwrap();
+            assert!(!last.contains("ca.crt"), "{last}");
+        }
+        let text = dockerfile("cpython", &serde_json::json!({ "runtime": "r", "python": "/p" })).unwrap();
+        assert!(text.contains("FROM r\nCOPY image/ /"), "{text}");
+        assert!(dockerfile("cpython", &serde_json::json!({})).is_err());
+    }
+}

@@ -1,0 +1,155 @@
+//! After a build the image is asked, inside its own container, what it is.
+
+use super::failed;
+use crate::domain::job::{BuildSpec, Facts, Report};
+use crate::domain::limits::{Limits, Seconds};
+use crate::host::log::Log;
+use crate::host::phase::{self, End, Plan};
+use crate::host::{Host, Stop};
+use crate::runtime::Container;
+use std::collections::BTreeMap;
+
+const SCRIPT: &str = include_str!("probe.py");
+
+/// As much of a check-in's id as is compiled in.
+pub fn compiled_in(revision: &str) -> &str {
+    &revision[..revision.len().min(10)]
+}
+
+/// The image's facts, if it is what the spec asks for; otherwise why it is not.
+pub async fn probe(
+    host: &Host,
+    attempt: &str,
+    spec: &BuildSpec,
+    reference: &str,
+    log: &Log,
+    report: &mut Report,
+) -> Result<Facts, Stop> {
+    let mut command = vec![spec.profile.python.clone(), "-c".to_owned(), SCRIPT.to_owned()];
+    command.extend(spec.profile.modules.iter().cloned());
+    let limits = Limits::default();
+    let plan = Plan {
+        name: "probe",
+        container: Container {
+            image: reference.to_owned(),
+            command,
+            user: "1000:1000".into(),
+            workdir: "/".into(),
+            env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
+            network: None,
+            volumes: Vec::new(),
+            memory: limits.memory,
+            pids: limits.pids,
+            cpus: limits.cpus,
+            labels: host.labels(attempt),
+        },
+        timeout: Seconds(120),
+        silence: Seconds(60),
+        log: limits.log,
+    };
+    let ran = phase::run(host.runtime.as_ref(), log, plan).await?;
+    report.phases.push(ran.phase);
+    let code = match ran.end {
+        End::Exited(exit) => Some(exit.code),
+        End::TimedOut(_) => None,
+    };
+    if !ran.end.succeeded() {
+        return Err(failed("the interpreter that was built does not start".to_owned(), code));
+    }
+    let facts = read(&String::from_utf8_lossy(&ran.output)).map_err(|reason| failed(reason, None))?;
+    judge(&facts, spec).map_err(|reason| failed(reason, None))?;
+    Ok(facts)
+}
+
+fn read(output: &str) -> Result<Facts, String> {
+    let mut facts = Facts::default();
+    let mut whole = false;
+    for line in output.lines().filter_map(|line| line.strip_prefix("pybots-probe\t")) {
+        let (key, value) = line.split_once('\t').unwrap_or((line, ""));
+        match key {
+            "sys_version" => facts.sys_version = value.to_owned(),
+            "line" => facts.line = value.to_owned(),
+            "executable" => facts.executable = value.to_owned(),
+            "revision" => facts.revision = value.to_owned(),
+            "soabi" => facts.soabi = value.to_owned(),
+            "free_threaded" => facts.free_threaded = value == "1",
+            "missing" => facts.missing_modules.push(value.to_owned()),
+            "end" => whole = true,
+            _ => {}
+        }
+    }
+    if whole {
+        Ok(facts)
+    } else {
+        Err("the interpreter that was built did not answer the probe to its end".to_owned())
+    }
+}
+
+fn judge(facts: &Facts, spec: &BuildSpec) -> Result<(), String> {
+    if !facts.sys_version.starts_with(&spec.version) {
+        return Err(format!(
+            "the image says it is Python {}, but its tree says {}",
+            facts.sys_version, spec.version
+        ));
+    }
+    if facts.revision.trim_end_matches('+') != compiled_in(&spec.revision) {
+        return Err(format!(
+            "the image says it is of revision {:?}, but it was to be of {}",
+            facts.revision,
+            compiled_in(&spec.revision)
+        ));
+    }
+    if !facts.missing_modules.is_empty() {
+        return Err(format!(
+            "required modules are missing: {}",
+            facts.missing_modules.join("; ")
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Profiles;
+
+    fn spec() -> BuildSpec {
+        let profiles = Profiles::load(None).unwrap();
+        BuildSpec {
+            build_key: "k".into(),
+            revision: "0123456789abcdef".into(),
+            branch: "trunk".into(),
+            version: "3.16.0a0".into(),
+            variant: "default".into(),
+            profile: profiles.for_version(&"3.16.0a0".parse().unwrap()).unwrap().clone(),
+            distribution: profiles.distribution.clone(),
+        }
+    }
+
+    const GOOD: &str = "noise\npybots-probe\tsys_version\t3.16.0a0 (main:0123456789, now) [GCC]\npybots-probe\tline\t3.16\n\
+                        pybots-probe\trevision\t0123456789\npybots-probe\tend\t\n";
+
+    #[test]
+    fn a_good_image_passes() {
+        let facts = read(GOOD).unwrap();
+        assert_eq!(facts.line, "3.16");
+        judge(&facts, &spec()).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_as_asked_is_refused() {
+        assert!(read(&GOOD.replace("pybots-probe\tend\t\n", "")).is_err());
+        for (from, to, says) in [
+            ("3.16.0a0", "3.15.0", "its tree says 3.16.0a0"),
+            ("revision\t0123456789", "revision\tffff", "was to be of 0123456789"),
+            (
+                "pybots-probe\tend",
+                "pybots-probe\tmissing\tssl: no module\npybots-probe\tend",
+                "missing: ssl",
+            ),
+        ] {
+            let reason = judge(&read(&GOOD.replace(from, to)).unwrap(), &spec()).unwrap_err();
+            assert!(reason.contains(says), "{reason}");
+        }
+    }
+}

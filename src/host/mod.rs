@@ -1,0 +1,153 @@
+//! The daemon on a registered host: claims jobs, does them in containers, reports. It only dials out.
+
+pub mod client;
+mod daemon;
+mod image;
+pub mod log;
+pub mod phase;
+mod run;
+
+pub use daemon::run as daemon;
+
+use crate::config::{EngineSettings, NetworkSettings};
+use crate::domain::job::{JobSpec, Report};
+use crate::domain::limits::Limits;
+use crate::domain::outcome::Outcome;
+use crate::runtime::{Runtime, RuntimeError};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use log::Log;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where a host gets what a job needs.
+#[async_trait]
+pub trait Supply: Send + Sync {
+    /// The tree of a check-in, as a tar whose names begin with `src/`.
+    async fn tree(&self, revision: &str) -> anyhow::Result<BoxStream<'static, std::io::Result<Bytes>>>;
+    /// The tar of a source folder that a recipe brought along.
+    async fn folder(&self, digest: &str) -> anyhow::Result<Vec<u8>>;
+}
+
+/// A machine that works: its engine and what it may hand to containers.
+#[derive(Clone)]
+pub struct Host {
+    /// Labels all that it makes.
+    pub id: String,
+    pub runtime: Arc<dyn Runtime>,
+    pub supply: Arc<dyn Supply>,
+    pub engine: EngineSettings,
+    pub network: NetworkSettings,
+    /// Limits of image builds.
+    pub build: Limits,
+    /// One image is made at a time: two jobs that need the same one would both make it.
+    images: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Why a job went no further.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    /// The machinery failed.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error("{0:#}")]
+    Machinery(#[from] anyhow::Error),
+    /// The job itself is decided.
+    #[error("{0}")]
+    Ended(Outcome),
+}
+
+impl Stop {
+    fn outcome(self) -> Outcome {
+        match self {
+            Stop::Ended(outcome) => outcome,
+            other => Outcome::Infra {
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+impl Host {
+    pub fn new(
+        id: String,
+        runtime: Arc<dyn Runtime>,
+        supply: Arc<dyn Supply>,
+        engine: EngineSettings,
+        network: NetworkSettings,
+        build: Limits,
+    ) -> Self {
+        Self {
+            id,
+            runtime,
+            supply,
+            engine,
+            network,
+            build,
+            images: Arc::default(),
+        }
+    }
+
+    /// Does one job to its end. Whatever happens, it leaves nothing behind and gives a report.
+    pub async fn perform(&self, attempt: &str, spec: &JobSpec, log: &Log) -> Report {
+        let mut report = Report::of(Outcome::Passed);
+        let done = match spec {
+            JobSpec::Image(build) => image::build(self, attempt, build, log, &mut report).await,
+            JobSpec::Run(run) => run::run(self, attempt, run, log, &mut report).await,
+        };
+        if let Err(stop) = done {
+            report.outcome = stop.outcome();
+        }
+        if let Err(error) = self.runtime.reap(crate::runtime::ATTEMPT_LABEL, attempt).await {
+            tracing::warn!(attempt, %error, "failed to remove what an attempt left");
+        }
+        log.say(&format!("outcome: {}", report.outcome)).await;
+        report
+    }
+
+    fn labels(&self, attempt: &str) -> BTreeMap<String, String> {
+        crate::runtime::labels(&self.id, attempt)
+    }
+
+    /// Variables for a container that may use the network; `ca` is the bundle's path in it.
+    fn network_env(&self, ca: Option<&str>) -> BTreeMap<String, String> {
+        let network = &self.network;
+        let mut env = BTreeMap::new();
+        let mut set = |names: &[&str], value: &str| {
+            if !value.is_empty() {
+                env.extend(names.iter().map(|name| ((*name).to_owned(), value.to_owned())));
+            }
+        };
+        set(&["http_proxy", "HTTP_PROXY"], &network.http_proxy);
+        set(&["https_proxy", "HTTPS_PROXY"], &network.https_proxy);
+        set(&["no_proxy", "NO_PROXY"], &network.no_proxy);
+        set(&["PIP_INDEX_URL", "UV_DEFAULT_INDEX"], &network.index);
+        set(
+            &[
+                "SSL_CERT_FILE",
+                "PIP_CERT",
+                "REQUESTS_CA_BUNDLE",
+                "CURL_CA_BUNDLE",
+                "GIT_SSL_CAINFO",
+            ],
+            ca.unwrap_or_default(),
+        );
+        env
+    }
+
+    /// The CA bundle to hand out, if one is set.
+    async fn ca(&self) -> Result<Option<Vec<u8>>, Stop> {
+        if self.network.ca.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let read = tokio::fs::read(&self.network.ca).await;
+        let explained = |error| {
+            anyhow::anyhow!(
+                "failed to read the CA bundle {}: {error}; correct `network.ca`",
+                self.network.ca.display()
+            )
+        };
+        Ok(Some(read.map_err(explained)?))
+    }
+}

@@ -1,0 +1,249 @@
+"""For the fetch phase: downloads, their cache, and the package index."""
+
+import base64, hashlib, html.parser, http.client, json, os, shutil, ssl, tempfile, time
+import urllib.error, urllib.parse, urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+PUBLIC_INDEX = "https://pypi.org/simple/"
+ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+SDIST_ENDINGS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+
+class RecipeError(Exception):
+    """The owner of the recipe can mend it."""
+
+
+class InfraError(Exception):
+    """Nobody's recipe is at fault; trying again may help."""
+
+
+def say(text):
+    print(text, flush=True)
+
+
+# -- the network --------------------------------------------------------------------------------
+
+def open_url(url, headers=None, tries=4):
+    """GET with patience. Returns an open response; None means the server has no such thing."""
+    parts = urllib.parse.urlsplit(url)
+    headers = {"User-Agent": "pybots-fetch", **(headers or {})}
+    if parts.scheme not in ("https", "http"):
+        raise RecipeError(f"cannot fetch from a {parts.scheme or 'relative'} address; use https")
+    if parts.username:  # urllib does not understand user:password@host
+        secret = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(secret.encode()).decode()
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    for left in reversed(range(tries)):
+        try:
+            return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
+        except urllib.error.HTTPError as e:
+            if e.code in (404, 410):
+                return None
+            why, again = f"the server answered {e.code} {e.reason}", e.code >= 500 or e.code in (408, 429)
+        except (urllib.error.URLError, OSError, http.client.HTTPException) as e:
+            why, again = str(getattr(e, "reason", e)), True
+            if isinstance(getattr(e, "reason", e), ssl.SSLCertVerificationError):
+                why, again = f"{why} (is SSL_CERT_FILE set to the right bundle?)", False
+        if not (again and left):
+            break
+        time.sleep(2 ** (tries - left - 1))
+    raise InfraError(f"{parts.hostname} could not be read: {why}")
+
+
+def download(url, sha256, into, what):
+    """Put the file with this sha256 at `into`, from the cache when it is there and still right."""
+    cache = os.environ.get("PYBOTS_FETCH_CACHE")
+    kept = Path(cache, "sha256", sha256[:2], sha256) if cache else None
+    into.parent.mkdir(parents=True, exist_ok=True)
+    if kept and kept.is_file():
+        if digest(kept) == sha256:
+            shutil.copyfile(kept, into)
+            return say(f"  {what} (cached)")
+        kept.unlink(missing_ok=True)
+    part = into.with_name(into.name + ".part")
+    for left in (2, 1, 0):
+        response = open_url(url)
+        if response is None:
+            raise RecipeError(f"{what}: the server says there is no such file; check its address")
+        seen, broken = hashlib.sha256(), None
+        try:
+            with response, open(part, "wb") as out:
+                while chunk := read_chunk(response):
+                    seen.update(chunk)
+                    out.write(chunk)
+        except ConnectionError as e:
+            broken = e
+        if seen.hexdigest() == sha256:
+            break
+        # A cut or mangled transfer also shows as a wrong hash, so one wrong hash proves nothing.
+        if not left and broken:
+            raise InfraError(f"{what}: the download broke off three times: {broken}")
+        if not left:
+            raise RecipeError(f"{what}: sha256 is {seen.hexdigest()}, expected {sha256}. The file changed, or "
+                              "the recipe's sha256 is wrong; check it with the project before updating it")
+    part.replace(into)
+    if kept:
+        keep(into, kept)
+    say(f"  {what} ({into.stat().st_size // 1024} KiB)")
+
+
+def read_chunk(response):
+    try:
+        return response.read(1 << 18)
+    except (http.client.HTTPException, TimeoutError, ssl.SSLError) as e:
+        raise ConnectionError(str(e) or type(e).__name__) from e
+
+
+def keep(file, kept):
+    """Store in the cache in one step; a cache that cannot be written is no reason to fail."""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=kept.parent)
+        try:
+            with os.fdopen(handle, "wb") as out, open(file, "rb") as src:
+                shutil.copyfileobj(src, out)
+            os.chmod(name, 0o644)
+            os.replace(name, kept)
+        except OSError:
+            os.unlink(name)
+            raise
+    except OSError as e:
+        say(f"  the download cache cannot be written ({e.strerror}); going on without")
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+# -- the package index --------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class File:
+    name: str
+    url: str
+    sha256: str
+    requires_python: str
+    yanked: bool
+
+
+class Links(html.parser.HTMLParser):
+    """The anchors of a PEP 503 page."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.base = [], ""
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag == "base":
+            self.base = attrs.get("href") or ""
+        if tag == "a" and attrs.get("href"):
+            self.found.append(attrs)
+
+
+def read_page(body, content_type, address):
+    """The files on one Simple API page, JSON (PEP 691) or HTML (PEP 503), addresses joined."""
+    if content_type.split(";")[0].strip() == "application/vnd.pypi.simple.v1+json":
+        rows = [(f["filename"], f["url"], f["hashes"].get("sha256", ""), f.get("requires-python"), f.get("yanked"))
+                for f in json.loads(body)["files"]]
+    else:
+        page, rows = Links(), []
+        page.feed(body.decode("utf-8", "replace"))
+        address = urllib.parse.urljoin(address, page.base)
+        for a in page.found:
+            url, _, fragment = a["href"].partition("#")
+            name = urllib.parse.unquote(url.split("?")[0].rsplit("/", 1)[-1])
+            sha256 = urllib.parse.parse_qs(fragment).get("sha256", [""])[0]
+            rows.append((name, url, sha256, a.get("data-requires-python"), "data-yanked" in a))
+    # A file name becomes a path under WORK, so one with a separator is not a file name.
+    return [File(n, urllib.parse.urljoin(address, u), s.lower(), r or "", bool(y))
+            for n, u, s, r, y in rows if "/" not in n and not n.startswith(".")]
+
+
+class Index:
+    def __init__(self):
+        self.url = (os.environ.get("PIP_INDEX_URL") or os.environ.get("UV_INDEX_URL") or PUBLIC_INDEX).rstrip("/") + "/"
+        self.pages = {}
+
+    def files(self, name):
+        name = canonicalize_name(name)
+        if name not in self.pages:
+            response = open_url(urllib.parse.urljoin(self.url, name + "/"), {"Accept": ACCEPT})
+            if response is None:
+                raise RecipeError(f"the package index has no project called {name}; check the spelling")
+            try:
+                with response:
+                    self.pages[name] = read_page(response.read(), response.headers.get("Content-Type", ""), response.url)
+            except (ValueError, KeyError, http.client.HTTPException) as e:
+                raise InfraError(f"the package index's page about {name} makes no sense: {e!r}") from e
+        return self.pages[name]
+
+    def sdists(self, name):
+        found = [(sdist_version(f.name, name), f) for f in self.files(name)]
+        return [(v, f) for v, f in found if v is not None and f.sha256]
+
+    def sdist(self, name, version, sha256, python):
+        """The sdist of that version, or of the newest final release that takes this Python."""
+        every = self.sdists(name)
+        if version is None:
+            final = [(v, f) for v, f in every if not v.is_prerelease and not f.yanked and takes(f, python)]
+            if not final:
+                raise RecipeError(f"{name} has no final release with an sdist for Python {python}; "
+                                  "name a version, or narrow the recipe's `when`")
+            wanted = max(v for v, _ in final)
+        else:
+            wanted = Version(version)
+        fits = sorted((f for v, f in every if v == wanted),
+                      key=lambda f: (f.sha256 != sha256, not f.name.endswith(".tar.gz"), f.name))
+        if not fits:
+            known = ", ".join(str(v) for v in sorted({v for v, _ in every})[-5:]) or "none"
+            raise RecipeError(f"{name} {wanted} has no sdist on the package index (its newest: {known})")
+        if sha256 and fits[0].sha256 != sha256:
+            raise RecipeError(f"{fits[0].name}: the package index says sha256 {fits[0].sha256}, the recipe says {sha256}. "
+                              "Check it with the project before updating the recipe")
+        if fits[0].yanked:
+            say(f"  note: {fits[0].name} was withdrawn (yanked) by its project")
+        return wanted, fits[0]
+
+    def best(self, name, version, ranks):
+        """The file to install: the most specific wheel these tags allow, else the sdist."""
+        wheels = []
+        for f in self.files(name):
+            try:
+                _, v, build, wheel_tags = parse_wheel_filename(f.name)
+            except (InvalidWheelFilename, InvalidVersion):
+                continue
+            rank = min((ranks[t] for t in wheel_tags if t in ranks), default=None)
+            if v == version and rank is not None and f.sha256:
+                wheels.append((rank, [-b if isinstance(b, int) else b for b in build], f.name, f))
+        if wheels:
+            return min(wheels, key=lambda w: w[:3])[3]
+        sdists = sorted((f for v, f in self.sdists(name) if v == version), key=lambda f: (not f.name.endswith(".tar.gz"), f.name))
+        if not sdists:
+            raise RecipeError(f"{name} {version} has neither a wheel for this Python nor an sdist")
+        return sdists[0]
+
+
+def sdist_version(file, name):
+    """Version of an sdist, None if the file is something else. Names of 2006 are not normalised."""
+    ending = next((e for e in SDIST_ENDINGS if file.lower().endswith(e)), None)
+    stem, dash, version = file[: -len(ending or "x")].rpartition("-")
+    if ending is None or not dash or canonicalize_name(stem) != canonicalize_name(name):
+        return None
+    try:
+        return Version(version)
+    except InvalidVersion:
+        return None
+
+
+def takes(file, python):
+    try:
+        return SpecifierSet(file.requires_python).contains(python + ".0", prereleases=True)
+    except InvalidSpecifier:
+        return True

@@ -1,0 +1,80 @@
+"""For the fetch phase: archives, read and unpacked without trust."""
+
+import os, shutil, stat, tarfile, zipfile
+from pathlib import Path, PurePosixPath
+
+from fetch_net import RecipeError
+
+
+def members(archive):
+    """(path, kind, mode, link target, opener) of every entry of a tar or zip file."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as z:
+            for i in z.infolist():
+                mode = i.external_attr >> 16
+                kind = "dir" if i.is_dir() else "link" if stat.S_ISLNK(mode) else "file"
+                yield i.filename, kind, mode, z.read(i).decode() if kind == "link" else "", lambda i=i: z.open(i)
+    else:
+        with tarfile.open(archive) as t:
+            for i in t:
+                kind = "dir" if i.isdir() else "link" if i.issym() else "hard" if i.islnk() else "file" if i.isreg() else "other"
+                yield i.name, kind, i.mode, i.linkname, lambda i=i: t.extractfile(i)
+
+
+def inside(path, what):
+    """The path as parts, refused if it is absolute or climbs out of the archive."""
+    parts = [p for p in PurePosixPath(path).parts if p != "."]
+    if path.startswith("/") or ".." in parts or "\\" in path or "\0" in path:
+        raise RecipeError(f"{what} holds the unsafe path {path!r}")
+    return parts
+
+
+def unpack(archive, into):
+    """Unpack without trust: nothing outside `into`, no devices. A single top folder is dropped."""
+    what = archive.name
+    try:
+        tops = {(p[0], len(p) > 1 or kind == "dir") for path, kind, *_ in members(archive) if (p := inside(path, what))}
+        strip = 1 if len({name for name, _ in tops}) == 1 and all(folder for _, folder in tops) else 0
+        if into.exists():
+            shutil.rmtree(into)
+        into.mkdir(parents=True)
+        root = into.resolve()
+        for path, kind, mode, target, opener in members(archive):
+            parts = inside(path, what)[strip:]
+            if not parts:
+                continue
+            # A link unpacked earlier must not lead a later entry out.
+            place = root.joinpath(*parts[:-1]).resolve() / parts[-1]
+            if kind == "other" or not place.is_relative_to(root):
+                raise RecipeError(f"{what} holds {path!r}, a device or a path through a link; refused")
+            if kind == "dir":
+                place.mkdir(parents=True, exist_ok=True)
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.is_symlink() or place.is_file():
+                place.unlink()
+            if kind == "link":
+                # ".." after a name could pass through another link, and then it is not what it seems.
+                winding = "/.." in target.lstrip("./")
+                if target.startswith("/") or winding or not Path(os.path.normpath(place.parent / target)).is_relative_to(root):
+                    raise RecipeError(f"{what} holds {path!r}, a link out of the archive; refused")
+                place.symlink_to(target)
+            elif kind == "hard":
+                first = root.joinpath(*inside(target, what)[strip:])
+                if not first.is_file() or not first.resolve().is_relative_to(root):
+                    raise RecipeError(f"{what} holds {path!r}, a link to what is not there; refused")
+                shutil.copy(first, place)
+            else:
+                with opener() as src, open(place, "wb") as out:
+                    shutil.copyfileobj(src, out)
+                place.chmod(0o755 if mode & 0o111 else 0o644)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, UnicodeError) as e:
+        raise RecipeError(f"{what} is not a whole archive: {e}") from e
+
+
+def peek(archive, wanted):
+    """Text of TOP/wanted inside an sdist, or None."""
+    for path, kind, _, _, opener in members(archive):
+        if kind == "file" and PurePosixPath(path).parts[1:] == (wanted,):
+            return opener().read().decode("utf-8", "replace")
+    return None

@@ -1,0 +1,139 @@
+//! A run: one project's suites on one image, in the phases fetch, install and test.
+
+mod scripts;
+mod work;
+
+use super::image::{self, layers};
+use super::log::Log;
+use super::phase::{self, End, Plan, Ran};
+use super::{Host, Stop};
+use crate::domain::job::{Report, RunSpec};
+use crate::domain::outcome::{Outcome, of_test_exit};
+use work::Work;
+
+/// What `fetch.py` ends with when the recipe is at fault.
+const FETCH_RECIPE: i64 = 10;
+
+/// Runs all phases and fills the report; the first that does not succeed decides.
+pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
+    prepare(host, attempt, spec, log).await?;
+    let image = layers::ensure_project(host, spec, log).await?;
+    let work = Work::open(host, attempt, spec, &image).await?;
+
+    if scripts::needs_fetch(spec) {
+        let ran = execute(host, log, report, work.fetch().await?, spec, "fetch").await?;
+        fetched(&ran, spec)?;
+        report.lock = work.read("lock.json").await?;
+    }
+    let ran = execute(host, log, report, work.install(), spec, "install").await?;
+    installed(&ran, spec)?;
+    for suite in &spec.suites {
+        let name = format!("test {}", suite.name);
+        let ran = execute(host, log, report, work.test(suite), spec, &name).await?;
+        if let Some(outcome) = tested(&ran) {
+            return Err(Stop::Ended(outcome));
+        }
+        let seen = work.read(&scripts::witness_file(suite)).await?;
+        report.interpreter = Some(on_interpreter(seen.as_deref(), spec, &suite.name).map_err(Stop::Ended)?);
+    }
+    Ok(())
+}
+
+/// The images that a run needs; each host builds what it lacks.
+async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<(), Stop> {
+    if host.runtime.image(&spec.image.reference).await?.is_none() {
+        log.say(&format!(
+            "image {} is not on this engine; building it",
+            spec.image.reference
+        ))
+        .await;
+        let mut build = Report::of(Outcome::Passed);
+        if let Err(stop) = image::ensure(host, attempt, &spec.image.build, log, &mut build).await {
+            return Err(anyhow::anyhow!("the image could not be built again: {}", stop.outcome()).into());
+        }
+    }
+    let one_at_a_time = host.images.clone();
+    let _guard = one_at_a_time.lock().await;
+    layers::ensure_toolchain(host, &spec.distribution, log).await
+}
+
+async fn execute(
+    host: &Host,
+    log: &Log,
+    report: &mut Report,
+    container: crate::runtime::Container,
+    spec: &RunSpec,
+    name: &str,
+) -> Result<Ran, Stop> {
+    let plan = Plan {
+        name,
+        container,
+        timeout: spec.limits.timeout,
+        silence: spec.limits.silence,
+        log: spec.limits.log,
+    };
+    let ran = phase::run(host.runtime.as_ref(), log, plan).await?;
+    report.phases.push(ran.phase.clone());
+    Ok(ran)
+}
+
+/// A fetch runs no project code: what fails is the recipe or the machinery, never CPython.
+fn fetched(ran: &Ran, spec: &RunSpec) -> Result<(), Stop> {
+    let last = || last_line(&ran.output);
+    match ran.end {
+        end if end.succeeded() => Ok(()),
+        End::Exited(exit) if exit.code == FETCH_RECIPE => Err(Stop::Ended(Outcome::RecipeError { reason: last() })),
+        End::Exited(exit) if exit.out_of_memory => Err(Stop::Ended(Outcome::RecipeError {
+            reason: format!("fetching needs more memory than {}", spec.limits.memory),
+        })),
+        End::Exited(exit) => Err(anyhow::anyhow!("fetch ended with exit code {}: {}", exit.code, last()).into()),
+        End::TimedOut(_) => {
+            Err(anyhow::anyhow!("fetch did not end in time; is the package index slow or out of reach?").into())
+        }
+    }
+}
+
+/// What does not build or install on a new CPython is a signal about CPython.
+fn installed(ran: &Ran, spec: &RunSpec) -> Result<(), Stop> {
+    let (reason, exit_code) = match ran.end {
+        end if end.succeeded() => return Ok(()),
+        End::Exited(exit) if exit.out_of_memory => (
+            format!("install needs more memory than {}", spec.limits.memory),
+            Some(exit.code),
+        ),
+        End::Exited(exit) => (format!("install ended with exit code {}", exit.code), Some(exit.code)),
+        End::TimedOut(_) => ("install did not end in time".to_owned(), None),
+    };
+    Err(Stop::Ended(Outcome::SetupFailed { reason, exit_code }))
+}
+
+/// None: the suite passed.
+fn tested(ran: &Ran) -> Option<Outcome> {
+    match ran.end {
+        end if end.succeeded() => None,
+        End::TimedOut(which) => Some(Outcome::TimedOut { which }),
+        End::Exited(exit) if exit.out_of_memory => Some(Outcome::OutOfMemory),
+        End::Exited(exit) => Some(of_test_exit(exit.code)),
+    }
+}
+
+/// The classic trap: a suite that passes on some other Python. Every interpreter that the suite
+/// starts leaves its name; one of them must be the one under test.
+fn on_interpreter(seen: Option<&str>, spec: &RunSpec, suite: &str) -> Result<String, Outcome> {
+    let expected = &spec.image.facts.sys_version;
+    match seen.map(str::trim) {
+        Some(version) if version == expected => Ok(version.to_owned()),
+        Some(other) => Err(Outcome::RecipeError {
+            reason: format!("suite `{suite}` ran on another Python, {other}, instead of {expected}"),
+        }),
+        None => Err(Outcome::RecipeError {
+            reason: format!("suite `{suite}` never started the Python under test; run it by `python`"),
+        }),
+    }
+}
+
+fn last_line(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    line.unwrap_or("it said nothing").chars().take(300).collect()
+}

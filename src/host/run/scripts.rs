@@ -1,0 +1,137 @@
+//! What runs inside the containers of a run, as text.
+
+use crate::domain::job::RunSpec;
+use crate::host::image::quote;
+use crate::recipe::Suite;
+use std::collections::BTreeMap;
+
+/// The program of the fetch phase; runs on the toolchain image's own Python.
+pub const FETCH: &str = include_str!("fetch.py");
+
+/// Leaves the version of the interpreter that a suite starts; put where every start imports it.
+pub const WITNESS: &str = include_str!("witness.py");
+
+/// Our own files in the work folder.
+pub const OURS: &str = "/work/.pybots";
+
+/// First Python line for which `venv` and `uv` serve.
+const FIRST_MODERN: (u64, u64) = (3, 8);
+
+/// Python before 3.8: no resolver and no `uv`; the recipe says everything.
+fn is_legacy(spec: &RunSpec) -> bool {
+    let mut numbers = spec
+        .fetch
+        .python
+        .split('.')
+        .map(|part| part.parse::<u64>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < FIRST_MODERN
+}
+
+/// Whether there is anything to get from the network.
+pub fn needs_fetch(spec: &RunSpec) -> bool {
+    !spec.fetch.requires.is_empty()
+        || spec.fetch.sources.iter().any(|source| source.path.is_none())
+        // the default install builds the project, and its build back end must be fetched
+        || spec.install.is_none()
+}
+
+pub fn witness_file(suite: &Suite) -> String {
+    format!("witness-{}", suite.name)
+}
+
+fn source_folder(spec: &RunSpec) -> String {
+    format!("/work/src/{}", spec.fetch.project)
+}
+
+/// Environment of install and test.
+pub fn environment(spec: &RunSpec) -> BTreeMap<String, String> {
+    let path = "/work/venv/bin:/opt/pybots/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let mut env = base_environment(path);
+    let mut set = |key: &str, value: &str| env.insert(key.to_owned(), value.to_owned());
+    if is_legacy(spec) {
+        set("PYTHONPATH", "/work/venv/lib/python");
+    } else {
+        set("VIRTUAL_ENV", "/work/venv");
+    }
+    env.extend(spec.env.clone());
+    env
+}
+
+/// What every container of a run has.
+pub fn base_environment(path: &str) -> BTreeMap<String, String> {
+    [
+        ("HOME", "/work/home"),
+        ("LANG", "C.UTF-8"),
+        ("LOGNAME", "pybots"),
+        ("PATH", path),
+        ("PYBOTS", "1"),
+        ("TMPDIR", "/tmp"),
+        ("USER", "pybots"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// Environment of `uv`: offline, from what was fetched, pinned to the lock.
+pub fn uv_environment(spec: &RunSpec) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from(
+        [
+            ("UV_CACHE_DIR", "/work/.uv-cache"),
+            ("UV_NO_CONFIG", "1"),
+            ("UV_PYTHON_DOWNLOADS", "never"),
+            ("UV_NO_PROGRESS", "1"),
+            ("UV_FIND_LINKS", "/work/wheels"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    if needs_fetch(spec) {
+        env.insert("UV_CONSTRAINT".to_owned(), format!("{OURS}/requirements.txt"));
+    }
+    if !spec.install_network {
+        env.insert("UV_OFFLINE".to_owned(), "1".to_owned());
+        env.insert("UV_NO_INDEX".to_owned(), "1".to_owned());
+    }
+    env
+}
+
+/// Makes the environment under test and installs into it.
+pub fn install(spec: &RunSpec) -> String {
+    let python = &spec.image.build.profile.python;
+    let mut lines = vec!["mkdir -p /work/home /work/wheels".to_owned()];
+    let packages;
+    if is_legacy(spec) {
+        packages = "/work/venv/lib/python".to_owned();
+        lines.push(format!("mkdir -p /work/venv/bin {packages}"));
+        lines.push(format!("ln -sf {} /work/venv/bin/python", quote(python)));
+        lines.push(format!("cp {OURS}/witness.py {packages}/sitecustomize.py"));
+    } else {
+        packages = format!("/work/venv/lib/python{}/site-packages", threaded(spec));
+        lines.push(format!("uv venv --quiet --python {} /work/venv", quote(python)));
+        lines.push(format!(
+            "if [ -s {OURS}/requirements.txt ]; then uv pip install --no-deps -r {OURS}/requirements.txt; fi"
+        ));
+    }
+    lines.push(format!("cd {}", quote(&source_folder(spec))));
+    match &spec.install {
+        Some(commands) => lines.extend(commands.iter().cloned()),
+        None => lines.push("uv pip install .".to_owned()),
+    }
+    if !is_legacy(spec) {
+        lines.push(format!("cp {OURS}/witness.py {packages}/_pybots_witness.py"));
+        lines.push(format!(
+            "echo 'import _pybots_witness' > {packages}/_pybots_witness.pth"
+        ));
+    }
+    lines.join("\n")
+}
+
+/// `3.14`, or `3.14t` where the library folder bears the free-threaded mark.
+fn threaded(spec: &RunSpec) -> String {
+    let mark = if spec.image.facts.free_threaded { "t" } else { "" };
+    format!("{}{mark}", spec.fetch.python)
+}
+
+/// The suite's own line, in the source folder.
+pub fn test(spec: &RunSpec, suite: &Suite) -> String {
+    format!("cd {}\n{}", quote(&source_folder(spec)), suite.run)
+}

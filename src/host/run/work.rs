@@ -1,0 +1,165 @@
+//! The work folder of a run: a volume of limited size that its phases share.
+
+use super::scripts::{self, OURS};
+use crate::domain::job::RunSpec;
+use crate::host::{Host, Stop};
+use crate::recipe::Suite;
+use crate::runtime::tar::{self, Owner};
+use crate::runtime::{Container, PROJECT_LABEL, RuntimeError, Volume};
+use anyhow::Context;
+use std::collections::BTreeMap;
+
+/// Largest file of ours that is read back: a lock.
+const READ_MOST: usize = 1 << 20;
+/// Where the CA bundle is in a container that may use the network.
+const CA: &str = "/work/.pybots/ca.crt";
+/// Volume of downloads, by hash; only the fetch phase, which runs no project code, ever sees it.
+const DOWNLOADS: &str = "pybots-downloads";
+/// Its place; the toolchain image has this folder, owned by the user of the runs.
+const DOWNLOADS_AT: &str = "/var/cache/pybots";
+
+pub struct Work<'a> {
+    host: &'a Host,
+    attempt: String,
+    spec: &'a RunSpec,
+    image: String,
+    volume: String,
+    /// A container that keeps the volume mounted: in memory, it is emptied when nobody uses it.
+    holder: String,
+    ca: Option<Vec<u8>>,
+}
+
+impl<'a> Work<'a> {
+    /// Makes the volume, keeps it open, and puts what the phases need into it.
+    pub async fn open(host: &'a Host, attempt: &str, spec: &'a RunSpec, image: &str) -> Result<Self, Stop> {
+        let volume = format!("pybots-{attempt}-work");
+        let labels = host.labels(attempt);
+        let runtime = &host.runtime;
+        runtime
+            .create_volume(&Volume {
+                name: volume.clone(),
+                size: Some(spec.limits.work),
+                labels: labels.clone(),
+            })
+            .await?;
+        let mut work = Self {
+            host,
+            attempt: attempt.to_owned(),
+            spec,
+            image: image.to_owned(),
+            volume,
+            holder: String::new(),
+            ca: host.ca().await?,
+        };
+        let holder = work.container(image, "exec sleep 86400".to_owned(), BTreeMap::new(), None);
+        work.holder = runtime.create(&holder).await?;
+        // its output is empty; the stream is dropped
+        drop(runtime.start(&work.holder).await?);
+        work.fill().await?;
+        Ok(work)
+    }
+
+    async fn fill(&self) -> Result<(), Stop> {
+        let fetch = serde_json::to_vec(&self.spec.fetch).context("failed to write fetch.json")?;
+        let mut files: Vec<(&str, &[u8], bool)> = vec![
+            (".pybots/fetch.json", &fetch, false),
+            (".pybots/fetch.py", scripts::FETCH.as_bytes(), false),
+            (".pybots/witness.py", scripts::WITNESS.as_bytes(), false),
+        ];
+        if let Some(ca) = &self.ca {
+            files.push((".pybots/ca.crt", ca, false));
+        }
+        let mut bytes = tar::folders(Owner::Runner, &[".pybots", "src", "home"]);
+        bytes.extend(tar::files(Owner::Runner, &files));
+        self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
+        for (name, digest) in &self.spec.fetch.folders {
+            let folder = self.host.supply.folder(digest).await?;
+            let place = format!("src/{name}");
+            let mut bytes = tar::folders(Owner::Runner, &[&place]);
+            bytes.extend(tar::end());
+            self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
+            self.host
+                .runtime
+                .put(&self.holder, &format!("/work/{place}"), tar::stream(folder))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Fetch: the toolchain image, network, no project code.
+    pub async fn fetch(&self) -> Result<Container, Stop> {
+        let cache = Volume {
+            name: DOWNLOADS.to_owned(),
+            size: None,
+            labels: BTreeMap::new(),
+        };
+        self.host.runtime.create_volume(&cache).await?;
+        let path = "/opt/pybots/bin:/usr/local/bin:/usr/bin:/bin";
+        let mut env = scripts::base_environment(path);
+        env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
+        env.insert("UV_CACHE_DIR".to_owned(), "/work/.uv-cache".to_owned());
+        env.insert("PYBOTS_FETCH_CACHE".to_owned(), DOWNLOADS_AT.to_owned());
+        let image = self.spec.distribution.toolchain_reference();
+        let network = Some(self.host.engine.network.clone());
+        let mut container = self.container(&image, format!("exec python3 {OURS}/fetch.py"), env, network);
+        container.volumes.push((DOWNLOADS.to_owned(), DOWNLOADS_AT.to_owned()));
+        Ok(container)
+    }
+
+    /// Install: the image under test, no network unless the recipe asks for it.
+    pub fn install(&self) -> Container {
+        let mut env = scripts::environment(self.spec);
+        env.extend(scripts::uv_environment(self.spec));
+        let network = self.spec.install_network.then(|| self.host.engine.network.clone());
+        if network.is_some() {
+            env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
+        }
+        self.container(&self.image, scripts::install(self.spec), env, network)
+    }
+
+    /// Test: the image under test, loopback only.
+    pub fn test(&self, suite: &Suite) -> Container {
+        let mut env = scripts::environment(self.spec);
+        env.insert(
+            "PYBOTS_WITNESS".to_owned(),
+            format!("{OURS}/{}", scripts::witness_file(suite)),
+        );
+        self.container(&self.image, scripts::test(self.spec, suite), env, None)
+    }
+
+    /// A file of ours, if the phases left it.
+    pub async fn read(&self, name: &str) -> Result<Option<String>, Stop> {
+        let stream = match self.host.runtime.get(&self.holder, &format!("{OURS}/{name}")).await {
+            Ok(stream) => stream,
+            Err(RuntimeError::Refused(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let bytes = tar::first_file(stream, READ_MOST).await;
+        Ok(bytes.ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn container(
+        &self,
+        image: &str,
+        script: String,
+        env: BTreeMap<String, String>,
+        network: Option<String>,
+    ) -> Container {
+        let limits = &self.spec.limits;
+        let mut labels = self.host.labels(&self.attempt);
+        labels.insert(PROJECT_LABEL.to_owned(), self.spec.project.clone());
+        Container {
+            image: image.to_owned(),
+            command: vec!["/bin/sh".into(), "-euc".into(), script],
+            user: "1000:1000".into(),
+            workdir: "/work".into(),
+            env,
+            network,
+            volumes: vec![(self.volume.clone(), "/work".into())],
+            memory: limits.memory,
+            pids: limits.pids,
+            cpus: limits.cpus,
+            labels,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The `pybots` command.
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    pybots::cli::run(pybots::cli::Arguments::parse()).await
+}

@@ -1,0 +1,132 @@
+//! A revision becomes an image build, and its image runs. Pure: [`crate::coordinator`] stores it.
+
+use crate::domain::job::{BuildSpec, Facts, ImageUnderTest, JobSpec, RunSpec};
+use crate::domain::limits::Limits;
+use crate::domain::version::PythonVersion;
+use crate::profile::{Profiles, build_key};
+use crate::recipe::{Choice, Registered, choose};
+use crate::store::revisions::Revision;
+
+/// What is built from a revision, or why nothing can be.
+pub fn build(revision: &Revision, profiles: &Profiles, variant: &str, platform: &str) -> Result<BuildSpec, String> {
+    let version = version(revision)?;
+    let Some(profile) = profiles.for_version(&version) else {
+        return Err(format!(
+            "no build profile is for Python {}; add one under images/",
+            version.line()
+        ));
+    };
+    Ok(BuildSpec {
+        build_key: build_key(&revision.tree, profile, &profiles.distribution, variant, platform),
+        revision: revision.sha.clone(),
+        branch: revision.branch.clone(),
+        version: version.full.clone(),
+        variant: variant.to_owned(),
+        profile: profile.clone(),
+        distribution: profiles.distribution.clone(),
+    })
+}
+
+/// What one project does on one image: a run, or the reason why not.
+pub fn run(
+    project: &Registered,
+    revision: &Revision,
+    build: &BuildSpec,
+    facts: &Facts,
+    cap: &Limits,
+) -> Result<RunSpec, String> {
+    let version = version(revision)?;
+    match choose(
+        &project.recipe,
+        &project.folders,
+        &revision.branch,
+        &version,
+        &build.variant,
+        cap,
+    ) {
+        Choice::Skip(reason) => Err(reason),
+        Choice::Run(chosen) => Ok(RunSpec {
+            project: chosen.fetch.project.clone(),
+            image: ImageUnderTest {
+                reference: build.reference(),
+                build: build.clone(),
+                facts: facts.clone(),
+            },
+            distribution: build.distribution.clone(),
+            fetch: chosen.fetch,
+            system: chosen.system,
+            install: chosen.install,
+            install_network: chosen.install_network,
+            env: chosen.env,
+            suites: chosen.suites,
+            limits: chosen.limits,
+        }),
+    }
+}
+
+/// The order of the queue: runs before builds, since each is short and somebody waits for its
+/// answer; among equals the newest check-in first.
+pub fn priority(spec: &JobSpec, revision: &Revision) -> i64 {
+    const A_STEP: i64 = 1_000_000_000_000_000; // above any time in milliseconds for 30,000 years
+    let step = match spec {
+        JobSpec::Run(_) => A_STEP,
+        JobSpec::Image(_) => 0,
+    };
+    step.saturating_add(revision.committed_at.clamp(0, A_STEP - 1))
+}
+
+fn version(revision: &Revision) -> Result<PythonVersion, String> {
+    match revision.version.as_deref().map(str::parse) {
+        Some(Ok(version)) => Ok(version),
+        _ => Err("its tree has no Include/patchlevel.h that says which Python it is".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::DEFAULT_VARIANT;
+
+    fn revision(version: Option<&str>, committed_at: i64) -> Revision {
+        Revision {
+            id: "r".into(),
+            branch_id: "b".into(),
+            branch: "trunk".into(),
+            seq: 1,
+            sha: "0123456789".into(),
+            tree: "t".into(),
+            author: "a".into(),
+            subject: "s".into(),
+            committed_at,
+            version: version.map(str::to_owned),
+            left_at: None,
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_built_says_why() {
+        let profiles = Profiles::load(None).unwrap();
+        let build = |version| build(&revision(version, 0), &profiles, DEFAULT_VARIANT, "linux/amd64");
+        assert!(build(None).unwrap_err().contains("patchlevel.h"));
+        assert!(
+            build(Some("1.5.2"))
+                .unwrap_err()
+                .contains("no build profile is for Python 1.5")
+        );
+        assert_eq!(build(Some("3.14.0")).unwrap().profile.name, "3");
+    }
+
+    #[test]
+    fn runs_go_first_then_newer_check_ins() {
+        let profiles = Profiles::load(None).unwrap();
+        let spec = build(&revision(Some("3.14.0"), 0), &profiles, DEFAULT_VARIANT, "linux/amd64").unwrap();
+        let text = "name = \"x\"\nsource = { pypi = \"x\" }\n[[suite]]\nname = \"t\"\nrun = \"true\"";
+        let project = crate::recipe::register("x.toml", text.to_owned(), None).unwrap();
+        let old = revision(Some("3.14.0"), 1_000);
+        let run = run(&project, &old, &spec, &Facts::default(), &Limits::default()).unwrap();
+        let (run, image) = (JobSpec::Run(Box::new(run)), JobSpec::Image(Box::new(spec)));
+        let new = revision(Some("3.14.0"), 2_000);
+        assert!(priority(&run, &old) > priority(&image, &new));
+        assert!(priority(&image, &new) > priority(&image, &old));
+    }
+}

@@ -1,0 +1,190 @@
+//! Build profiles, `images/*.toml`: how each era of CPython is built. And `images/distribution.toml`:
+//! what toolchain and runtime images are made of.
+
+use crate::domain::version::PythonVersion;
+use crate::recipe::Specifiers;
+use anyhow::{Context, Result, bail};
+use include_dir::{Dir, include_dir};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/images");
+
+/// One era of CPython.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub name: String,
+    /// The versions it builds, e.g. `>=3.8`.
+    pub when: Specifiers,
+    /// Flags of `./configure`; `{version}` stands for major.minor.
+    #[serde(default)]
+    pub configure: Vec<String>,
+    /// Arguments of `make`.
+    #[serde(default)]
+    pub make: Vec<String>,
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Generated files that are in the tree: made newer than their sources, so that `make` does not
+    /// ask for the generator of that era.
+    #[serde(default)]
+    pub touch: Vec<String>,
+    /// Shell lines that run in the tree before `./configure`.
+    #[serde(default)]
+    pub prepare: Vec<String>,
+    /// Shell lines that run in the install root (`usr/local` below it) after `make install`.
+    #[serde(default)]
+    pub finish: Vec<String>,
+    /// The interpreter's path in the image.
+    #[serde(default = "default_python")]
+    pub python: String,
+    /// A build that lacks one of these is no success.
+    #[serde(default)]
+    pub modules: Vec<String>,
+}
+
+fn default_python() -> String {
+    "/usr/local/bin/python3".to_owned()
+}
+
+/// What the images below CPython are made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distribution {
+    /// Pulled from the engine's registry, e.g. `debian:bookworm-slim`.
+    pub base: String,
+    /// Made by `scripts/setup` from the distribution's packages; taken first where it exists.
+    pub bootstrapped: String,
+    /// Version of `uv`, from the package index.
+    pub uv: String,
+    pub toolchain: Vec<String>,
+    pub runtime: Vec<String>,
+}
+
+/// All that the program knows how to build.
+#[derive(Clone, Debug)]
+pub struct Profiles {
+    pub distribution: Distribution,
+    profiles: Vec<Profile>,
+}
+
+impl Profiles {
+    /// The profiles of a folder, or the ones that came with the program.
+    pub fn load(folder: Option<&Path>) -> Result<Self> {
+        let files = match folder {
+            Some(folder) => read_folder(folder)
+                .with_context(|| format!("failed to read the build profiles in {}", folder.display()))?,
+            None => BUILT_IN
+                .files()
+                .filter_map(|file| {
+                    let name = file.path().to_string_lossy().into_owned();
+                    Some((name, file.contents_utf8()?.to_owned()))
+                })
+                .collect(),
+        };
+        let mut distribution = None;
+        let mut profiles = Vec::new();
+        for (name, text) in files {
+            let context = || format!("images/{name} is no build profile");
+            if name == "distribution.toml" {
+                distribution = Some(toml::from_str(&text).with_context(context)?);
+            } else {
+                profiles.push(toml::from_str(&text).with_context(context)?);
+            }
+        }
+        let Some(distribution) = distribution else {
+            bail!("the build profiles lack distribution.toml, which names the base image and its packages");
+        };
+        profiles.sort_by(|a: &Profile, b: &Profile| a.name.cmp(&b.name));
+        Ok(Self { distribution, profiles })
+    }
+
+    pub fn for_version(&self, version: &PythonVersion) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| version.is_in(&profile.when.0))
+    }
+}
+
+fn read_folder(folder: &Path) -> Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, std::fs::read_to_string(&path)?));
+        }
+    }
+    Ok(files)
+}
+
+impl Distribution {
+    /// Names the toolchain image; changes when anything that goes into it does.
+    pub fn toolchain_reference(&self) -> String {
+        format!("pybots/toolchain:{}", self.digest(&self.toolchain))
+    }
+
+    pub fn runtime_reference(&self) -> String {
+        format!("pybots/runtime:{}", self.digest(&self.runtime))
+    }
+
+    fn digest(&self, packages: &[String]) -> String {
+        let text = serde_json::json!([self.base, self.bootstrapped, self.uv, packages, TEMPLATES]);
+        digest(&[text.to_string().as_bytes()])[..12].to_owned()
+    }
+}
+
+/// Counted up when a template under `dockerfiles/` changes what the images hold.
+const TEMPLATES: u32 = 1;
+
+/// The build key: equal keys give equal images. `tree` is git's id of the revision's tree.
+pub fn build_key(tree: &str, profile: &Profile, distribution: &Distribution, variant: &str, platform: &str) -> String {
+    let profile = serde_json::json!(profile).to_string();
+    let toolchain = distribution.toolchain_reference();
+    let runtime = distribution.runtime_reference();
+    let parts = [tree, &profile, &toolchain, &runtime, variant, platform];
+    digest(&parts.map(str::as_bytes))
+}
+
+/// SHA-256 in hex over parts, each preceded by its length so that parts can't run together.
+pub fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex::encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_profiles_cover_the_lines() {
+        let profiles = Profiles::load(None).unwrap();
+        for (version, name) in [("2.5.6", "2.5"), ("2.7.18", "2.7"), ("3.9.2", "3"), ("3.16.0a0", "3")] {
+            let version: PythonVersion = version.parse().unwrap();
+            assert_eq!(profiles.for_version(&version).unwrap().name, name, "{version}");
+        }
+        assert!(profiles.for_version(&"1.5.2".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn the_key_follows_every_input() {
+        let profiles = Profiles::load(None).unwrap();
+        let profile = profiles.for_version(&"3.14.0".parse().unwrap()).unwrap();
+        let key = |tree: &str, profile: &Profile, variant: &str, platform: &str| {
+            build_key(tree, profile, &profiles.distribution, variant, platform)
+        };
+        let base = key("t", profile, "default", "linux/amd64");
+        assert_eq!(base, key("t", profile, "default", "linux/amd64"));
+        assert_ne!(base, key("u", profile, "default", "linux/amd64"));
+        assert_ne!(base, key("t", profile, "debug", "linux/amd64"));
+        assert_ne!(base, key("t", profile, "default", "linux/arm64"));
+        let mut other = profile.clone();
+        other.configure.push("--with-pydebug".into());
+        assert_ne!(base, key("t", &other, "default", "linux/amd64"));
+        assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
+    }
+}

@@ -1,0 +1,364 @@
+//! Reads a recipe and says, with file, line, column and the fix, what is wrong with it.
+
+use super::{Recipe, Source, Steps};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use toml::Spanned;
+
+/// What a check found.
+pub struct Checked {
+    /// None when there is at least one problem.
+    pub recipe: Option<Recipe>,
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong, where, and what to write instead.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub message: String,
+    pub help: Option<String>,
+    source: Arc<NamedSource<String>>,
+    span: SourceSpan,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl Diagnostic for Problem {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&*self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
+        let here = miette::LabeledSpan::new_with_span(Some("here".to_owned()), self.span);
+        Some(Box::new(std::iter::once(here)))
+    }
+}
+
+impl Problem {
+    /// A problem at a byte range of any TOML text.
+    pub fn at(file: &str, text: &str, span: Range<usize>, message: String, help: Option<String>) -> Self {
+        let start = span.start.min(text.len());
+        Self {
+            message,
+            help,
+            source: Arc::new(NamedSource::new(file, text.to_owned())),
+            span: (start, span.end.min(text.len()).saturating_sub(start).max(1)).into(),
+        }
+    }
+
+    /// The drawing for a person; `colour` for a terminal.
+    pub fn draw(&self, colour: bool) -> String {
+        let theme = if colour {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let mut text = String::new();
+        match GraphicalReportHandler::new_themed(theme).render_report(&mut text, self) {
+            Ok(()) => text,
+            Err(_) => self.message.clone(),
+        }
+    }
+}
+
+impl Checked {
+    /// All problems, without colours.
+    pub fn plain(&self) -> String {
+        self.problems.iter().map(|problem| problem.draw(false)).collect()
+    }
+}
+
+/// Checks the text of one recipe file.
+pub fn check(file: &str, text: &str) -> Checked {
+    let recipe: Recipe = match toml::from_str(text) {
+        Ok(recipe) => recipe,
+        Err(error) => {
+            let span = error.span().unwrap_or(0..0);
+            let problem = toml_problem(file, text, span, error.message());
+            return Checked {
+                recipe: None,
+                problems: vec![problem],
+            };
+        }
+    };
+    let mut checker = Checker {
+        file,
+        text,
+        problems: Vec::new(),
+    };
+    checker.recipe(&recipe);
+    Checked {
+        recipe: checker.problems.is_empty().then_some(recipe),
+        problems: checker.problems,
+    }
+}
+
+/// What the TOML reader found, with the nearest known key where one is misspelt.
+pub fn toml_problem(file: &str, text: &str, span: Range<usize>, message: &str) -> Problem {
+    let (message, help) = match message
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split_once('`'))
+    {
+        Some((key, rest)) => {
+            let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+            let help = match nearest(key, &known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the keys here are: {}", known.join(", ")),
+            };
+            (format!("unknown key `{key}`"), Some(help))
+        }
+        None => (message.to_owned(), None),
+    };
+    Problem::at(file, text, span, message, help)
+}
+
+/// The known word that is at most two edits away.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |other: &str| {
+        let other: Vec<char> = other.chars().collect();
+        let mut row: Vec<usize> = (0..=other.len()).collect();
+        for (i, a) in word.chars().enumerate() {
+            let mut diagonal = row[0];
+            row[0] = i + 1;
+            for (j, b) in other.iter().enumerate() {
+                let substituted = diagonal + usize::from(a != *b);
+                diagonal = row[j + 1];
+                row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+            }
+        }
+        row[other.len()]
+    };
+    let best = known.iter().min_by_key(|other| distance(other))?;
+    (distance(best) <= 2).then_some(best)
+}
+
+struct Checker<'a> {
+    file: &'a str,
+    text: &'a str,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn say(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        let problem = Problem::at(self.file, self.text, span, message.into(), Some(help.into()));
+        self.problems.push(problem);
+    }
+
+    fn recipe(&mut self, recipe: &Recipe) {
+        self.name(&recipe.name);
+        if let Some(tier) = recipe.tier.as_ref().filter(|tier| !(1..=3).contains(tier.get_ref())) {
+            self.say(
+                tier.span(),
+                format!("tier {} is none", tier.get_ref()),
+                "a tier is 1, 2 or 3",
+            );
+        }
+        for known in &recipe.known_failure {
+            if known.get_ref().expires.date.is_none() {
+                self.say(
+                    known.span(),
+                    "`expires` has no date",
+                    "write a date, e.g. `expires = 2027-06-30`",
+                );
+            }
+        }
+        let common = recipe.steps();
+        self.steps(&common);
+        for section in &recipe.section {
+            self.steps(&section.steps());
+        }
+        let whole = |steps: &Steps<'_>| steps.source.is_some() && steps.suite.is_some_and(|s| !s.is_empty());
+        let complete = whole(&common)
+            || (!recipe.section.is_empty() && recipe.section.iter().all(|section| whole(&section.steps().or(common))));
+        if !complete {
+            self.say(
+                recipe.name.span(),
+                "the recipe has no `source`, or no suite to run",
+                "add `source = { pypi = \"..\", version = \"..\", sha256 = \"..\" }` and a `[[suite]]` with `name` and `run`",
+            );
+        }
+    }
+
+    fn name(&mut self, name: &Spanned<String>) {
+        let text = name.get_ref();
+        if !is_name(text) {
+            self.say(
+                name.span(),
+                format!("`{text}` can't be a project's name"),
+                "use lower-case letters, digits, `-`, `_` and `.`, at most 64",
+            );
+        }
+        let stem = std::path::Path::new(self.file)
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned());
+        if let Some(stem) = stem.filter(|stem| stem != text) {
+            self.say(
+                name.span(),
+                format!("the name `{text}` is not the file's"),
+                format!("call the file `{text}.toml`, or write `name = \"{stem}\"`"),
+            );
+        }
+    }
+
+    fn steps(&mut self, steps: &Steps<'_>) {
+        if let Some(source) = steps.source {
+            self.source(source);
+        }
+        let mut names = BTreeSet::new();
+        for extra in steps.extra_sources.unwrap_or_default() {
+            self.source(extra);
+            match extra.get_ref().name.as_deref() {
+                Some(name) if is_name(&name.to_lowercase()) && names.insert(name.to_owned()) => {}
+                _ => self.say(
+                    extra.span(),
+                    "an extra source needs a name of its own",
+                    "add `name = \"..\"`: its folder under /work/src",
+                ),
+            }
+        }
+        for package in steps.system.unwrap_or_default() {
+            let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+            let text = package.get_ref();
+            if text.is_empty() || text.starts_with('-') || !text.chars().all(fine) {
+                self.say(
+                    package.span(),
+                    format!("`{text}` is no package of the distribution"),
+                    "write its plain name, e.g. `libxml2-dev`",
+                );
+            }
+        }
+        let mut names = BTreeSet::new();
+        for suite in steps.suite.unwrap_or_default() {
+            let inner = suite.get_ref();
+            if inner.run.trim().is_empty() {
+                self.say(
+                    suite.span(),
+                    "this suite runs nothing",
+                    "write its command, e.g. `run = \"python -m pytest -q\"`",
+                );
+            }
+            if !is_name(&inner.name) || !names.insert(inner.name.clone()) {
+                self.say(
+                    suite.span(),
+                    format!("`{}` can't be this suite's name", inner.name),
+                    "give each suite a name of its own, in lower case",
+                );
+            }
+            if inner.report.as_deref().is_some_and(leaves_folder) {
+                self.say(
+                    suite.span(),
+                    "the report is outside the source folder",
+                    "write a path relative to the source folder",
+                );
+            }
+        }
+        if let Some(limits) = steps.limits
+            && limits
+                .get_ref()
+                .cpus
+                .is_some_and(|cpus| !(cpus > 0.0 && cpus.is_finite()))
+        {
+            self.say(limits.span(), "`cpus` must be above zero", "e.g. `cpus = 1.5`");
+        }
+        if let Some(limits) = steps.limits
+            && limits.get_ref().pids == Some(0)
+        {
+            self.say(limits.span(), "`pids` must be above zero", "e.g. `pids = 64`");
+        }
+    }
+
+    fn source(&mut self, source: &Spanned<Source>) {
+        let Source {
+            name: _,
+            pypi,
+            version,
+            sha256,
+            git,
+            svn,
+            rev,
+            url,
+            path,
+        } = source.get_ref();
+        let kinds = [pypi, git, svn, url, path].iter().filter(|kind| kind.is_some()).count();
+        let span = source.span();
+        if kinds != 1 {
+            let help = "name exactly one of `pypi`, `git`, `svn`, `url`, `path`";
+            return self.say(span, "a source comes from one place", help);
+        }
+        let is_sha256 = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if sha256.as_deref().is_some_and(|sha256| !is_sha256(sha256)) {
+            self.say(
+                span.clone(),
+                "`sha256` is no SHA-256",
+                "64 hexadecimal digits, as the package index shows them",
+            );
+        }
+        if pypi.is_some() && version.is_some() != sha256.is_some() {
+            self.say(
+                span.clone(),
+                "`version` and `sha256` go together",
+                "give both to pin a release, or neither for the newest",
+            );
+        }
+        if url.is_some() && sha256.is_none() {
+            self.say(
+                span.clone(),
+                "an archive's URL needs its `sha256`",
+                "so that what runs is what you checked",
+            );
+        }
+        if (git.is_some() || svn.is_some()) && rev.is_none() {
+            self.say(
+                span.clone(),
+                "`rev` is missing",
+                "name the commit, tag or revision to take",
+            );
+        }
+        for address in [git, svn, url].into_iter().flatten() {
+            let known = ["https://", "http://", "git://", "svn://"];
+            if !known.iter().any(|scheme| address.starts_with(scheme)) {
+                self.say(
+                    span.clone(),
+                    format!("`{address}` is no address to fetch from"),
+                    "https://, http://, git:// or svn://",
+                );
+            }
+        }
+        if path.as_deref().is_some_and(leaves_folder) {
+            self.say(
+                span,
+                "`path` leaves the recipe's folder",
+                "put the sources in a folder beside the recipe",
+            );
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    let first = text.chars().next();
+    first.is_some_and(|c| c.is_ascii_alphanumeric()) && text.len() <= 64 && text.chars().all(fine)
+}
+
+fn leaves_folder(path: &str) -> bool {
+    let path = std::path::Path::new(path);
+    let normal = |part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir);
+    !path.components().all(normal)
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

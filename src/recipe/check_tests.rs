@@ -1,0 +1,103 @@
+use super::*;
+
+const GOOD: &str = r#"name = "demo"
+source = { pypi = "demo", version = "1.0", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }
+[[suite]]
+name = "tests"
+run = "python -m pytest"
+"#;
+
+fn problems(text: &str) -> String {
+    check("projects/demo.toml", text).plain()
+}
+
+#[test]
+fn a_good_recipe_has_no_problems() {
+    let checked = check("projects/demo.toml", GOOD);
+    assert!(checked.problems.is_empty(), "{}", checked.plain());
+    assert_eq!(checked.recipe.unwrap().name.get_ref(), "demo");
+}
+
+#[test]
+fn a_misspelt_key_has_its_place_and_the_fix() {
+    let shown = problems(&GOOD.replace("run =", "rum ="));
+    assert!(shown.contains("projects/demo.toml:5:1"), "{shown}");
+    assert!(
+        shown.contains("unknown key `rum`") && shown.contains("did you mean `run`?"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn each_mistake_is_said_with_what_to_write() {
+    for (from, to, says) in [
+        ("name = \"demo\"", "name = \"other\"", "call the file `other.toml`"),
+        ("name = \"demo\"", "name = \"Demo!\"", "can't be a project's name"),
+        ("pypi = \"demo\", ", "", "exactly one of"),
+        (
+            ", sha256 = \"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"",
+            "",
+            "go together",
+        ),
+        ("e3b0c442", "xyz", "no SHA-256"),
+        ("python -m pytest", " ", "runs nothing"),
+        (
+            "pypi = \"demo\", version = \"1.0\"",
+            "path = \"../../etc\"",
+            "leaves the recipe's folder",
+        ),
+        (
+            "pypi = \"demo\", version = \"1.0\"",
+            "git = \"--upload-pack=evil\", rev = \"x\"",
+            "no address",
+        ),
+        ("[[suite]]", "tier = 9\n[[suite]]", "a tier is 1, 2 or 3"),
+        (
+            "[[suite]]",
+            "when = \"3.9 or so\"\n[[suite]]",
+            "no set of Python versions",
+        ),
+        ("[[suite]]", "[limits]\nmemory = \"2GB\"\n[[suite]]", "no size"),
+        ("[[suite]]", "[limits]\ncpus = -1.0\n[[suite]]", "above zero"),
+        ("[[suite]]", "system = [\"-oDebug=1\"]\n[[suite]]", "no package"),
+        (
+            "run = \"python -m pytest\"",
+            "run = \"x\"\nreport = \"/etc/passwd\"",
+            "outside the source folder",
+        ),
+        ("[[suite]]", "[[suit]]", "did you mean `suite`?"),
+    ] {
+        let text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD, "{from}");
+        let shown = problems(&text).replace("\n  │", "");
+        assert!(shown.contains(says), "{to}: {shown}");
+    }
+}
+
+#[test]
+fn all_problems_are_shown_at_once() {
+    let text = GOOD
+        .replace("name = \"demo\"", "name = \"other\"")
+        .replace("python -m pytest", "");
+    assert_eq!(check("projects/demo.toml", &text).problems.len(), 2);
+}
+
+#[test]
+fn a_recipe_without_anything_to_run_is_refused() {
+    assert!(problems("name = \"demo\"").contains("no suite to run"));
+}
+
+#[test]
+fn junk_is_refused_without_a_panic() {
+    for text in [
+        "",
+        "\u{0}",
+        "name = ",
+        "[[[",
+        "name = 3",
+        "= = =",
+        "name = \"é\u{200b}\"",
+    ] {
+        assert!(!check("projects/demo.toml", text).problems.is_empty(), "{text:?}");
+    }
+}

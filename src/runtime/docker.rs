@@ -1,0 +1,473 @@
+//! The contract on Docker's API (and what speaks it). The only importer of bollard.
+
+use super::{Build, Container, Engine, Exit, Image, Result, Runtime, RuntimeError, Usage, Volume};
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits, VolumeCreateRequest,
+};
+use bollard::query_parameters as query;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use tokio::sync::mpsc;
+
+/// First Docker API with one-shot statistics, 20.10.
+const NEEDED: (usize, usize) = (1, 41);
+
+/// A build or a wait may be silent this long, in seconds.
+const PATIENCE_S: u64 = 4 * 3600;
+
+/// Size of /tmp in every container, in bytes; it counts against the memory limit.
+const TMP_BYTES: u64 = 512 << 20;
+
+#[derive(Clone)]
+pub struct DockerRuntime {
+    docker: Docker,
+    socket: String,
+}
+
+impl DockerRuntime {
+    /// Connects to the engine's socket and agrees on a version of the API.
+    pub async fn connect(socket: &Path) -> Result<Self> {
+        let socket = socket.display().to_string();
+        let unreachable = |error: Error| RuntimeError::Unreachable {
+            socket: socket.clone(),
+            reason: error.to_string(),
+        };
+        let docker =
+            Docker::connect_with_unix(&socket, PATIENCE_S, bollard::API_DEFAULT_VERSION).map_err(unreachable)?;
+        let docker = docker.negotiate_version().await.map_err(unreachable)?;
+        let found = docker.client_version();
+        if (found.major_version, found.minor_version) < NEEDED {
+            return Err(RuntimeError::TooOld {
+                found: format!("{}.{}", found.major_version, found.minor_version),
+                needed: "1.41",
+            });
+        }
+        Ok(Self { docker, socket })
+    }
+
+    fn error(&self, error: Error) -> RuntimeError {
+        match error {
+            Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
+                refused(message)
+            }
+            Error::DockerContainerWaitError { error, .. } => refused(error),
+            error => RuntimeError::Unreachable {
+                socket: self.socket.clone(),
+                reason: error.to_string(),
+            },
+        }
+    }
+
+    /// Free space below the engine's data root, if it is a folder of this machine too.
+    async fn free_gib(&self) -> Option<u64> {
+        let root = self.docker.info().await.ok()?.docker_root_dir?;
+        let disk = rustix::fs::statvfs(root).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize) >> 30)
+    }
+
+    /// Nothing there is fine for what is idempotent.
+    fn gone_is_fine<T: Default>(&self, result: std::result::Result<T, Error>) -> Result<T> {
+        match result {
+            Err(error) if matches!(status(&error), Some(404 | 304)) => Ok(T::default()),
+            other => other.map_err(|error| self.error(error)),
+        }
+    }
+}
+
+fn status(error: &Error) -> Option<u16> {
+    match error {
+        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+fn refused(message: String) -> RuntimeError {
+    if message.contains("no space left on device") {
+        RuntimeError::DiskFull(message)
+    } else {
+        RuntimeError::Refused(message)
+    }
+}
+
+fn to_io(error: Error) -> std::io::Error {
+    std::io::Error::other(error)
+}
+
+fn map(pairs: &BTreeMap<String, String>) -> HashMap<String, String> {
+    pairs.clone().into_iter().collect()
+}
+
+/// The sandbox that every container gets.
+fn host_config(container: &Container) -> HostConfig {
+    let memory = i64::try_from(container.memory.0).unwrap_or(i64::MAX);
+    HostConfig {
+        memory: Some(memory),
+        memory_swap: Some(memory), // memory and swap together: no swap
+        nano_cpus: Some((container.cpus * 1e9) as i64),
+        pids_limit: Some(i64::try_from(container.pids).unwrap_or(i64::MAX)),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+        privileged: Some(false),
+        readonly_rootfs: Some(true),
+        network_mode: Some(container.network.clone().unwrap_or_else(|| "none".to_owned())),
+        tmpfs: Some(HashMap::from([(
+            "/tmp".to_owned(),
+            format!("rw,exec,nosuid,nodev,mode=1777,size={TMP_BYTES}"),
+        )])),
+        mounts: Some(
+            container
+                .volumes
+                .iter()
+                .map(|(name, target)| Mount {
+                    source: Some(name.clone()),
+                    target: Some(target.clone()),
+                    typ: Some(MountType::VOLUME),
+                    ..Mount::default()
+                })
+                .collect(),
+        ),
+        // output is read as it comes; the engine must not write it to its own disk as well
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("none".to_owned()),
+            config: None,
+        }),
+        ulimits: Some(vec![ResourcesUlimits {
+            name: Some("core".to_owned()),
+            soft: Some(0),
+            hard: Some(0),
+        }]),
+        ipc_mode: Some("private".to_owned()),
+        ..HostConfig::default()
+    }
+}
+
+#[async_trait]
+impl Runtime for DockerRuntime {
+    async fn engine(&self) -> Result<Engine> {
+        let version = self.docker.version().await.map_err(|error| self.error(error))?;
+        let os = version.os.unwrap_or_else(|| "linux".to_owned());
+        let arch = version.arch.unwrap_or_else(|| "amd64".to_owned());
+        Ok(Engine {
+            version: version.version.unwrap_or_default(),
+            api: version.api_version.unwrap_or_default(),
+            platform: format!("{os}/{arch}"),
+            free_gib: self.free_gib().await,
+        })
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<Image>> {
+        match self.docker.inspect_image(reference).await {
+            Ok(image) => Ok(Some(Image {
+                id: image.id.unwrap_or_default(),
+                size: image.size.unwrap_or_default().unsigned_abs(),
+                labels: image
+                    .config
+                    .and_then(|config| config.labels)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .collect(),
+            })),
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    async fn pull(&self, reference: &str) -> Result<()> {
+        let options = query::CreateImageOptionsBuilder::new().from_image(reference).build();
+        let pulled = self.docker.create_image(Some(options), None, None);
+        pulled
+            .try_for_each(|_| async { Ok(()) })
+            .await
+            .map_err(|error| self.error(error))
+    }
+
+    async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image> {
+        let options = query::BuildImageOptionsBuilder::new()
+            .dockerfile("Dockerfile")
+            .t(&build.tag)
+            .rm(true)
+            .forcerm(true)
+            .networkmode(&build.network)
+            .buildargs(&map(&build.args))
+            .labels(&map(&build.labels))
+            .build();
+        let mut output = Box::pin(self.docker.build_image(
+            options,
+            None,
+            Some(bollard::body_try_stream(build.context)),
+        ));
+        while let Some(info) = output.next().await {
+            let info = info.map_err(|error| match self.error(error) {
+                RuntimeError::Refused(message) => RuntimeError::BuildFailed(message),
+                other => other,
+            })?;
+            if let Some(text) = info.stream {
+                // a log that nobody takes any more does not stop a build
+                let _ = log.send(Bytes::from(text)).await;
+            }
+            if let Some(message) = info.error_detail.and_then(|detail| detail.message) {
+                return Err(match refused(message) {
+                    RuntimeError::Refused(message) => RuntimeError::BuildFailed(message),
+                    other => other,
+                });
+            }
+        }
+        self.image(&build.tag)
+            .await?
+            .ok_or_else(|| RuntimeError::NoImage(build.tag.clone()))
+    }
+
+    async fn tag(&self, reference: &str, name: &str) -> Result<()> {
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+        let options = query::TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+        self.docker
+            .tag_image(reference, Some(options))
+            .await
+            .map_err(|error| self.error(error))
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<()> {
+        let removed = self
+            .docker
+            .remove_image(reference, None::<query::RemoveImageOptions>, None)
+            .await;
+        self.gone_is_fine(removed).map(drop)
+    }
+
+    async fn prune_images(&self, label: &str) -> Result<()> {
+        let filters = HashMap::from([
+            ("dangling".to_owned(), vec!["true".to_owned()]),
+            ("label".to_owned(), vec![label.to_owned()]),
+        ]);
+        let options = query::PruneImagesOptionsBuilder::new().filters(&filters).build();
+        self.docker
+            .prune_images(Some(options))
+            .await
+            .map(drop)
+            .map_err(|error| self.error(error))
+    }
+
+    async fn create_volume(&self, volume: &Volume) -> Result<()> {
+        let options = volume.size.map(|size| {
+            HashMap::from([
+                ("type".to_owned(), "tmpfs".to_owned()),
+                ("device".to_owned(), "tmpfs".to_owned()),
+                (
+                    "o".to_owned(),
+                    format!(
+                        "size={},nr_inodes=1000000,uid=1000,gid=1000,mode=0755,nosuid,nodev",
+                        size.0
+                    ),
+                ),
+            ])
+        });
+        let request = VolumeCreateRequest {
+            name: Some(volume.name.clone()),
+            driver: Some("local".to_owned()),
+            driver_opts: options,
+            labels: Some(map(&volume.labels)),
+            ..VolumeCreateRequest::default()
+        };
+        self.docker
+            .create_volume(request)
+            .await
+            .map(drop)
+            .map_err(|error| self.error(error))
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<()> {
+        let removed = self
+            .docker
+            .remove_volume(name, None::<query::RemoveVolumeOptions>)
+            .await;
+        self.gone_is_fine(removed)
+    }
+
+    async fn create(&self, container: &Container) -> Result<String> {
+        let body = ContainerCreateBody {
+            image: Some(container.image.clone()),
+            cmd: Some(container.command.clone()),
+            user: Some(container.user.clone()),
+            working_dir: Some(container.workdir.clone()),
+            env: Some(
+                container
+                    .env
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .collect(),
+            ),
+            labels: Some(map(&container.labels)),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            host_config: Some(host_config(container)),
+            ..ContainerCreateBody::default()
+        };
+        match self
+            .docker
+            .create_container(None::<query::CreateContainerOptions>, body)
+            .await
+        {
+            Ok(created) => Ok(created.id),
+            Err(error) if status(&error) == Some(404) => Err(RuntimeError::NoImage(container.image.clone())),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    async fn put(&self, id: &str, path: &str, tar: BoxStream<'static, std::io::Result<Bytes>>) -> Result<()> {
+        let options = query::UploadToContainerOptionsBuilder::new().path(path).build();
+        let body = bollard::body_try_stream(tar);
+        self.docker
+            .upload_to_container(id, Some(options), body)
+            .await
+            .map_err(|error| self.error(error))
+    }
+
+    async fn get(&self, id: &str, path: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        let options = query::DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let docker = self.docker.clone();
+        let id = id.to_owned();
+        let mut stream = Box::pin(docker.download_from_container(&id, Some(options)).map_err(to_io));
+        // a missing path is told by the first chunk; say it here, where the caller can act on it
+        match stream.next().await {
+            Some(Err(error)) => Err(RuntimeError::Refused(error.to_string())),
+            Some(Ok(first)) => Ok(futures_util::stream::once(async move { Ok(first) })
+                .chain(stream)
+                .boxed()),
+            None => Ok(futures_util::stream::empty().boxed()),
+        }
+    }
+
+    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        let options = query::AttachContainerOptionsBuilder::new()
+            .stdout(true)
+            .stderr(true)
+            .stream(true)
+            .build();
+        let attached = self
+            .docker
+            .attach_container(id, Some(options))
+            .await
+            .map_err(|error| self.error(error))?;
+        let started = self
+            .docker
+            .start_container(id, None::<query::StartContainerOptions>)
+            .await;
+        started.map_err(|error| self.error(error))?;
+        Ok(attached
+            .output
+            .map_ok(bollard::container::LogOutput::into_bytes)
+            .map_err(to_io)
+            .boxed())
+    }
+
+    async fn wait(&self, id: &str) -> Result<Exit> {
+        let mut waits = Box::pin(self.docker.wait_container(id, None::<query::WaitContainerOptions>));
+        while let Some(answer) = waits.next().await {
+            match answer {
+                Ok(_) => {}
+                // bollard makes an error of every exit code but 0; the state below has it
+                Err(Error::DockerContainerWaitError { .. }) => break,
+                Err(error) => return Err(self.error(error)),
+            }
+        }
+        let options = None::<query::InspectContainerOptions>;
+        let state = self
+            .docker
+            .inspect_container(id, options)
+            .await
+            .map_err(|error| self.error(error))?
+            .state;
+        let state = state.unwrap_or_default();
+        if state.running == Some(true) {
+            return Err(RuntimeError::Unreachable {
+                socket: self.socket.clone(),
+                reason: "it stopped answering while a container ran".to_owned(),
+            });
+        }
+        if let Some(error) = state.error.filter(|error| !error.is_empty()) {
+            return Err(refused(error));
+        }
+        Ok(Exit {
+            code: state.exit_code.unwrap_or(-1),
+            out_of_memory: state.oom_killed.unwrap_or(false),
+        })
+    }
+
+    async fn usage(&self, id: &str) -> Result<Usage> {
+        let options = query::StatsOptionsBuilder::new().stream(false).one_shot(true).build();
+        let mut stats = Box::pin(self.docker.stats(id, Some(options)));
+        let Some(stats) = stats.next().await else {
+            return Ok(Usage::default());
+        };
+        let stats = stats.map_err(|error| self.error(error))?;
+        let cpu = stats
+            .cpu_stats
+            .and_then(|cpu| cpu.cpu_usage)
+            .and_then(|usage| usage.total_usage);
+        let io = stats
+            .blkio_stats
+            .and_then(|io| io.io_service_bytes_recursive)
+            .unwrap_or_default();
+        let moved = |entry: &&bollard::models::ContainerBlkioStatEntry| {
+            matches!(entry.op.as_deref(), Some("Read" | "read" | "Write" | "write"))
+        };
+        Ok(Usage {
+            cpu_ns: cpu.unwrap_or_default(),
+            io_bytes: io.iter().filter(moved).filter_map(|entry| entry.value).sum(),
+        })
+    }
+
+    async fn kill(&self, id: &str) -> Result<()> {
+        let killed = self
+            .docker
+            .kill_container(id, None::<query::KillContainerOptions>)
+            .await;
+        match killed {
+            Err(error) if status(&error) == Some(409) => Ok(()), // it has ended
+            other => self.gone_is_fine(other),
+        }
+    }
+
+    async fn remove(&self, id: &str) -> Result<()> {
+        let options = query::RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let removed = self.docker.remove_container(id, Some(options)).await;
+        match removed {
+            Err(error) if status(&error) == Some(409) => Ok(()), // its removal is under way
+            other => self.gone_is_fine(other),
+        }
+    }
+
+    async fn reap(&self, label: &str, value: &str) -> Result<usize> {
+        let filters = HashMap::from([("label".to_owned(), vec![format!("{label}={value}")])]);
+        let containers = query::ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let containers = self
+            .docker
+            .list_containers(Some(containers))
+            .await
+            .map_err(|error| self.error(error))?;
+        let mut reaped = 0;
+        for id in containers.into_iter().filter_map(|container| container.id) {
+            self.remove(&id).await?;
+            reaped += 1;
+        }
+        let volumes = query::ListVolumesOptionsBuilder::new().filters(&filters).build();
+        let volumes = self
+            .docker
+            .list_volumes(Some(volumes))
+            .await
+            .map_err(|error| self.error(error))?;
+        for volume in volumes.volumes.unwrap_or_default() {
+            self.remove_volume(&volume.name).await?;
+            reaped += 1;
+        }
+        Ok(reaped)
+    }
+}

@@ -1,0 +1,398 @@
+//! A strict stand-in for an engine: it does what a test expects, refuses what none expects, and at
+//! the end checks that its caller left nothing behind.
+
+use super::{
+    ATTEMPT_LABEL, Build, Container, Engine, Exit, HOST_LABEL, Image, PHASE_LABEL, PROJECT_LABEL, Result, Runtime,
+    RuntimeError, Usage, Volume, tar,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, mpsc};
+
+/// How an expected container behaves.
+#[derive(Clone, Debug, PartialEq)]
+enum Behaviour {
+    Exits(i64),
+    OutOfMemory,
+    /// Runs until it is killed, using no CPU.
+    Hangs,
+    /// The engine goes away while it runs.
+    LosesEngine,
+}
+
+struct Expectation {
+    project: String,
+    phase: String,
+    behaviour: Behaviour,
+    prints: Vec<u8>,
+}
+
+struct Made {
+    spec: Container,
+    started: bool,
+    behaviour: Behaviour,
+    killed: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    images: BTreeMap<String, Image>,
+    volumes: BTreeMap<String, Volume>,
+    containers: BTreeMap<String, Made>,
+    expected: Vec<Expectation>,
+    /// Content of files by the end of their path, for [`Runtime::get`].
+    files: BTreeMap<String, String>,
+    violations: Vec<String>,
+    made: usize,
+}
+
+/// The engine of a test; cheap to clone.
+#[derive(Clone, Default)]
+pub struct FakeRuntime {
+    state: Arc<Mutex<State>>,
+}
+
+/// What one phase is to do; built by [`FakeRuntime::expect`].
+pub struct Expect<'a> {
+    runtime: &'a FakeRuntime,
+    at: usize,
+}
+
+impl FakeRuntime {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The engine holds this image.
+    pub fn with_image(self, reference: &str) -> Self {
+        let image = Image {
+            id: format!("sha256:{reference}"),
+            size: 1,
+            labels: BTreeMap::new(),
+        };
+        self.state().images.insert(reference.to_owned(), image);
+        self
+    }
+
+    /// A file whose path ends so has this content.
+    pub fn with_file(self, end: &str, content: &str) -> Self {
+        self.state().files.insert(end.to_owned(), content.to_owned());
+        self
+    }
+
+    /// One start of a project's phase is expected, and succeeds unless said otherwise. The same phase
+    /// may be expected several times; the starts then go in that order.
+    pub fn expect(&self, project: &str, phase: &str) -> Expect<'_> {
+        let mut state = self.state();
+        state.expected.push(Expectation {
+            project: project.to_owned(),
+            phase: phase.to_owned(),
+            behaviour: Behaviour::Exits(0),
+            prints: Vec::new(),
+        });
+        Expect {
+            runtime: self,
+            at: state.expected.len() - 1,
+        }
+    }
+
+    /// What is wrong with how the engine was used: empty for a good caller.
+    pub fn complaints(&self) -> Vec<String> {
+        let state = self.state();
+        let mut complaints = state.violations.clone();
+        complaints.extend(
+            state
+                .expected
+                .iter()
+                .map(|e| format!("{} {} was expected and never started", e.project, e.phase)),
+        );
+        complaints.extend(state.containers.keys().map(|id| format!("container {id} was left")));
+        let left = state.volumes.values().filter(|volume| !volume.labels.is_empty());
+        complaints.extend(left.map(|volume| format!("volume {} was left", volume.name)));
+        complaints
+    }
+
+    fn violation(state: &mut State, text: String) -> RuntimeError {
+        state.violations.push(text.clone());
+        RuntimeError::Refused(text)
+    }
+}
+
+impl Expect<'_> {
+    fn set(self, change: impl FnOnce(&mut Expectation)) -> Self {
+        if let Some(expectation) = self.runtime.state().expected.get_mut(self.at) {
+            change(expectation);
+        }
+        self
+    }
+
+    pub fn exits(self, code: i64) -> Self {
+        self.set(|e| e.behaviour = Behaviour::Exits(code))
+    }
+
+    pub fn oom(self) -> Self {
+        self.set(|e| e.behaviour = Behaviour::OutOfMemory)
+    }
+
+    pub fn hangs(self) -> Self {
+        self.set(|e| e.behaviour = Behaviour::Hangs)
+    }
+
+    pub fn loses_engine(self) -> Self {
+        self.set(|e| e.behaviour = Behaviour::LosesEngine)
+    }
+
+    pub fn prints(self, bytes: &[u8]) -> Self {
+        self.set(|e| e.prints = bytes.to_vec())
+    }
+}
+
+/// What the sandbox owes to the owner of the machine.
+fn unsafe_about(container: &Container) -> Option<&'static str> {
+    let labelled = [HOST_LABEL, ATTEMPT_LABEL]
+        .iter()
+        .all(|label| container.labels.contains_key(*label));
+    let of_project = container.labels.contains_key(PROJECT_LABEL);
+    let phase = container.labels.get(PHASE_LABEL).map_or("", String::as_str);
+    match container {
+        _ if !labelled => Some("bears no labels of its host and attempt"),
+        c if of_project && c.user != "1000:1000" => Some("runs a project as another user"),
+        c if phase.starts_with("test") && c.network.is_some() => Some("tests with a network"),
+        c if c.memory.0 == 0 || c.pids == 0 || c.cpus <= 0.0 => Some("has no limits"),
+        _ => None,
+    }
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    async fn engine(&self) -> Result<Engine> {
+        Ok(Engine {
+            version: "fake".into(),
+            api: "1.41".into(),
+            platform: "linux/amd64".into(),
+            free_gib: None,
+        })
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<Image>> {
+        Ok(self.state().images.get(reference).cloned())
+    }
+
+    async fn pull(&self, reference: &str) -> Result<()> {
+        Err(RuntimeError::NoImage(reference.to_owned()))
+    }
+
+    async fn build(&self, build: Build, _log: mpsc::Sender<Bytes>) -> Result<Image> {
+        let mut context = build.context;
+        while context.next().await.is_some() {}
+        let image = Image {
+            id: format!("sha256:{}", build.tag),
+            size: 1,
+            labels: build.labels,
+        };
+        self.state().images.insert(build.tag, image.clone());
+        Ok(image)
+    }
+
+    async fn tag(&self, reference: &str, name: &str) -> Result<()> {
+        let mut state = self.state();
+        let image = state
+            .images
+            .get(reference)
+            .cloned()
+            .ok_or_else(|| RuntimeError::NoImage(reference.to_owned()))?;
+        state.images.insert(name.to_owned(), image);
+        Ok(())
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<()> {
+        self.state().images.remove(reference);
+        Ok(())
+    }
+
+    async fn prune_images(&self, _label: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn create_volume(&self, volume: &Volume) -> Result<()> {
+        self.state().volumes.insert(volume.name.clone(), volume.clone());
+        Ok(())
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<()> {
+        let mut state = self.state();
+        let used = state
+            .containers
+            .values()
+            .any(|made| made.spec.volumes.iter().any(|(volume, _)| volume == name));
+        if used {
+            return Err(Self::violation(
+                &mut state,
+                format!("volume {name} was removed while in use"),
+            ));
+        }
+        state.volumes.remove(name);
+        Ok(())
+    }
+
+    async fn create(&self, container: &Container) -> Result<String> {
+        let mut state = self.state();
+        if !state.images.contains_key(&container.image) {
+            return Err(RuntimeError::NoImage(container.image.clone()));
+        }
+        if let Some(what) = unsafe_about(container) {
+            return Err(Self::violation(&mut state, format!("a container {what}")));
+        }
+        if let Some((volume, _)) = container
+            .volumes
+            .iter()
+            .find(|(name, _)| !state.volumes.contains_key(name))
+        {
+            let text = format!("volume {volume} was used before it was made");
+            return Err(Self::violation(&mut state, text));
+        }
+        state.made += 1;
+        let id = format!("c{}", state.made);
+        let made = Made {
+            spec: container.clone(),
+            started: false,
+            behaviour: Behaviour::Exits(0),
+            killed: Arc::default(),
+        };
+        state.containers.insert(id.clone(), made);
+        Ok(id)
+    }
+
+    async fn put(&self, id: &str, _path: &str, tar: BoxStream<'static, std::io::Result<Bytes>>) -> Result<()> {
+        let mut tar = tar;
+        while let Some(chunk) = tar.next().await {
+            chunk.map_err(|error| RuntimeError::Refused(error.to_string()))?;
+        }
+        let mut state = self.state();
+        if state.containers.contains_key(id) {
+            Ok(())
+        } else {
+            Err(Self::violation(&mut state, format!("put into no container {id}")))
+        }
+    }
+
+    async fn get(&self, id: &str, path: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        let mut state = self.state();
+        if !state.containers.contains_key(id) {
+            return Err(Self::violation(&mut state, format!("get from no container {id}")));
+        }
+        let content = state
+            .files
+            .iter()
+            .find(|(end, _)| path.ends_with(end.as_str()))
+            .map(|(_, content)| content.clone());
+        match content {
+            Some(content) => Ok(tar::stream(tar::files(
+                tar::Owner::Runner,
+                &[("file", content.as_bytes(), false)],
+            ))),
+            None => Err(RuntimeError::Refused(format!("no such file: {path}"))),
+        }
+    }
+
+    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        let mut state = self.state();
+        let Some(made) = state.containers.get(id) else {
+            return Err(Self::violation(&mut state, format!("start of no container {id}")));
+        };
+        if made.started {
+            return Err(Self::violation(&mut state, format!("container {id} was started twice")));
+        }
+        let label = |name: &str| made.spec.labels.get(name).cloned().unwrap_or_default();
+        let (project, phase) = (label(PROJECT_LABEL), label(PHASE_LABEL));
+        // a container that is no phase only holds a volume open
+        let (behaviour, prints) = if phase.is_empty() {
+            (Behaviour::Exits(0), Vec::new())
+        } else {
+            match state
+                .expected
+                .iter()
+                .position(|e| e.project == project && e.phase == phase)
+            {
+                Some(at) => {
+                    let expected = state.expected.remove(at);
+                    (expected.behaviour, expected.prints)
+                }
+                None => {
+                    return Err(Self::violation(
+                        &mut state,
+                        format!("unexpected start of {project:?} {phase:?}"),
+                    ));
+                }
+            }
+        };
+        let mut killed = None;
+        if let Some(made) = state.containers.get_mut(id) {
+            made.started = true;
+            made.behaviour = behaviour.clone();
+            killed = Some(made.killed.clone());
+        }
+        let output = stream::once(async move { Ok(Bytes::from(prints)) });
+        match (behaviour, killed) {
+            (Behaviour::Hangs, Some(killed)) => {
+                let end = stream::once(async move { killed.notified().await }).filter_map(|()| async { None });
+                Ok(output.chain(end).boxed())
+            }
+            (Behaviour::LosesEngine, _) => {
+                let broken = stream::once(async { Err(std::io::Error::other("connection reset")) });
+                Ok(output.chain(broken).boxed())
+            }
+            _ => Ok(output.boxed()),
+        }
+    }
+
+    async fn wait(&self, id: &str) -> Result<Exit> {
+        let mut state = self.state();
+        let behaviour = state.containers.get(id).map(|made| made.behaviour.clone());
+        match behaviour {
+            Some(Behaviour::Exits(code)) => Ok(Exit {
+                code,
+                out_of_memory: false,
+            }),
+            Some(Behaviour::OutOfMemory) => Ok(Exit {
+                code: 137,
+                out_of_memory: true,
+            }),
+            Some(Behaviour::Hangs) => Ok(Exit {
+                code: 137,
+                out_of_memory: false,
+            }),
+            Some(Behaviour::LosesEngine) | None => {
+                Err(Self::violation(&mut state, format!("wait for no container {id}")))
+            }
+        }
+    }
+
+    async fn usage(&self, _id: &str) -> Result<Usage> {
+        Ok(Usage::default())
+    }
+
+    async fn kill(&self, id: &str) -> Result<()> {
+        if let Some(made) = self.state().containers.get(id) {
+            made.killed.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, id: &str) -> Result<()> {
+        self.state().containers.remove(id);
+        Ok(())
+    }
+
+    async fn reap(&self, label: &str, value: &str) -> Result<usize> {
+        let mut state = self.state();
+        let before = state.containers.len() + state.volumes.len();
+        let fits = |labels: &BTreeMap<String, String>| labels.get(label).is_some_and(|found| found == value);
+        state.containers.retain(|_, made| !fits(&made.spec.labels));
+        state.volumes.retain(|_, volume| !fits(&volume.labels));
+        Ok(before - state.containers.len() - state.volumes.len())
+    }
+}

@@ -1,0 +1,178 @@
+//! The narrow contract with a container engine. It knows no host paths (the daemon may itself be a
+//! container): files go in and out as tar streams, and what phases share is a volume. [`docker`] is
+//! the only importer of bollard; [`fake`] is a strict stand-in that checks its caller.
+
+pub mod docker;
+pub mod fake;
+pub mod tar;
+
+use crate::domain::limits::Size;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// Label on everything that a host makes: its id. What bears it after a restart is a leftover.
+pub const HOST_LABEL: &str = "org.pybots.host";
+
+/// Label on what belongs to one attempt: its id.
+pub const ATTEMPT_LABEL: &str = "org.pybots.attempt";
+
+/// Label on a container of a run: the project.
+pub const PROJECT_LABEL: &str = "org.pybots.project";
+
+/// Label on a container that is a phase: its name.
+pub const PHASE_LABEL: &str = "org.pybots.phase";
+
+/// The labels of what a host makes for an attempt.
+pub fn labels(host: &str, attempt: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (HOST_LABEL.to_owned(), host.to_owned()),
+        (ATTEMPT_LABEL.to_owned(), attempt.to_owned()),
+    ])
+}
+
+/// Why the engine did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("the container engine does not answer at {socket}: {reason}; start it, or set `engine.socket`")]
+    Unreachable { socket: String, reason: String },
+    #[error(
+        "the container engine is too old: it speaks API {found}, and {needed} is needed; install Docker 20.10 or newer"
+    )]
+    TooOld { found: String, needed: &'static str },
+    #[error("there is no image {0} on this engine")]
+    NoImage(String),
+    /// A build step ended with an error; its log says more.
+    #[error("the image build failed: {0}")]
+    BuildFailed(String),
+    #[error("the engine's disk is full: {0}; remove old images, or give it more room")]
+    DiskFull(String),
+    #[error("the container engine refused: {0}")]
+    Refused(String),
+}
+
+pub type Result<T> = std::result::Result<T, RuntimeError>;
+
+/// What the engine is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    pub version: String,
+    pub api: String,
+    /// OS and architecture of what it runs, e.g. `linux/amd64`.
+    pub platform: String,
+    /// Free space of its disk, where this process can see that.
+    pub free_gib: Option<u64>,
+}
+
+/// An image that the engine holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Content id, `sha256:..`.
+    pub id: String,
+    /// Bytes, layers that others share included.
+    pub size: u64,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image to build from a Dockerfile.
+pub struct Build {
+    pub tag: String,
+    /// A tar stream with `Dockerfile` in it.
+    pub context: BoxStream<'static, std::io::Result<Bytes>>,
+    /// Predefined arguments such as `HTTP_PROXY`: seen by `RUN`, kept in no layer.
+    pub args: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    /// Network of `RUN` steps.
+    pub network: String,
+}
+
+/// A volume to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    pub name: String,
+    /// In memory and bounded, owned by the user of the runs; None: on disk, unbounded.
+    pub size: Option<Size>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A container to make. What is not named here is the safe choice: all capabilities dropped, no new
+/// privileges, default seccomp, read-only image, no engine socket, no host path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Container {
+    pub image: String,
+    pub command: Vec<String>,
+    /// `1000:1000`, or `0:0` for what installs into an image.
+    pub user: String,
+    pub workdir: String,
+    pub env: BTreeMap<String, String>,
+    /// None: loopback only.
+    pub network: Option<String>,
+    /// Volume -> where it is mounted.
+    pub volumes: Vec<(String, String)>,
+    pub memory: Size,
+    pub pids: u64,
+    pub cpus: f64,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// 128 + signal where a signal ended it.
+    pub code: i64,
+    /// The kernel killed a process of it for want of memory.
+    pub out_of_memory: bool,
+}
+
+/// What a container has used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub cpu_ns: u64,
+    pub io_bytes: u64,
+}
+
+/// A container engine.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Asks the engine who it is; fails if it does not answer or is too old.
+    async fn engine(&self) -> Result<Engine>;
+
+    /// None where the engine does not hold it.
+    async fn image(&self, reference: &str) -> Result<Option<Image>>;
+    async fn pull(&self, reference: &str) -> Result<()>;
+    /// Builds and tags; `log` gets the output as it comes.
+    async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image>;
+    /// Gives an image one more name.
+    async fn tag(&self, reference: &str, name: &str) -> Result<()>;
+    /// Takes a name away, and with its last one the image. Idempotent.
+    async fn remove_image(&self, reference: &str) -> Result<()>;
+    /// Removes untagged images with this label and what only they needed.
+    async fn prune_images(&self, label: &str) -> Result<()>;
+
+    /// Idempotent.
+    async fn create_volume(&self, volume: &Volume) -> Result<()>;
+    /// Idempotent; fails while a container uses it.
+    async fn remove_volume(&self, name: &str) -> Result<()>;
+
+    /// Makes a container and returns its id.
+    async fn create(&self, container: &Container) -> Result<String>;
+    /// Unpacks a tar stream below a folder of the container.
+    async fn put(&self, id: &str, path: &str, tar: BoxStream<'static, std::io::Result<Bytes>>) -> Result<()>;
+    /// A file or folder of the container as a tar stream; the names in it begin with its last part.
+    async fn get(&self, id: &str, path: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>>;
+    /// Starts it. The stream carries stdout and stderr and ends when the container has ended; as long
+    /// as nobody reads it, the container is held up.
+    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>>;
+    /// Waits for its end.
+    async fn wait(&self, id: &str) -> Result<Exit>;
+    async fn usage(&self, id: &str) -> Result<Usage>;
+    /// Kills every process in it. Idempotent.
+    async fn kill(&self, id: &str) -> Result<()>;
+    /// Kills and removes it with its anonymous volumes. Idempotent.
+    async fn remove(&self, id: &str) -> Result<()>;
+
+    /// Removes all containers, then all volumes that bear a label; returns how many.
+    async fn reap(&self, label: &str, value: &str) -> Result<usize>;
+}

@@ -1,0 +1,59 @@
+//! Watched branches.
+
+use super::{Store, new_id};
+use anyhow::Result;
+use sqlx::FromRow;
+
+#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+pub struct Branch {
+    pub id: String,
+    pub name: String,
+    pub reference: String,
+    /// The check-in that was last seen at its tip.
+    pub head: Option<String>,
+    /// Why it can't be watched at present.
+    pub problem: Option<String>,
+    pub checked_at: Option<i64>,
+}
+
+const COLUMNS: &str = "id, name, reference, head, problem, checked_at";
+
+impl Store {
+    /// Makes the watched branches those of the settings, in their order. A branch that is no longer
+    /// named keeps its history.
+    pub async fn set_branches(&self, branches: &[(String, String)]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE branch SET watched = 0").execute(&mut *tx).await?;
+        for (position, (name, reference)) in branches.iter().enumerate() {
+            sqlx::query(
+                "INSERT INTO branch (id, name, reference, position, watched) VALUES ($1, $2, $3, $4, 1)
+                 ON CONFLICT (name) DO UPDATE SET reference = excluded.reference,
+                     position = excluded.position, watched = 1",
+            )
+            .bind(new_id())
+            .bind(name)
+            .bind(reference)
+            .bind(position as i64)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    pub async fn watched_branches(&self) -> Result<Vec<Branch>> {
+        let sql = format!("SELECT {COLUMNS} FROM branch WHERE watched = 1 ORDER BY position");
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(self.pool()).await?)
+    }
+
+    /// Notes that the branch was looked at, and what was wrong with it if anything.
+    pub async fn branch_checked(&self, id: &str, at: i64, problem: Option<&str>) -> Result<()> {
+        sqlx::query("UPDATE branch SET checked_at = $1, problem = $2 WHERE id = $3")
+            .bind(at)
+            .bind(problem)
+            .bind(id)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+}

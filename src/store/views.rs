@@ -1,0 +1,318 @@
+//! What the pages read: windows of check-ins with the cells of their projects. A page takes the
+//! same three queries whatever it shows; [`assemble`] makes cells of the rows.
+
+mod assemble;
+
+pub use assemble::{Column, ImageState, Matrix, ResultCell, Row, RunCell};
+
+use super::Store;
+use super::attempts::Attempt;
+use super::branches::Branch;
+use super::images::Image;
+use super::projects::Project;
+use super::runs::Run;
+use anyhow::Result;
+use assemble::{RevisionRow, RunRow};
+
+/// Which check-ins a matrix shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Of all watched branches, by the time of the check-in.
+    All,
+    /// Of one branch, watched or not, in its order.
+    Branch(String),
+}
+
+/// For the head of every page.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Jobs that nobody has claimed.
+    pub waiting: i64,
+    /// Jobs that a host works on.
+    pub working: i64,
+    /// The watched ones, in the order of the settings.
+    pub branches: Vec<Branch>,
+    /// Recipe files that were refused.
+    pub refused: i64,
+}
+
+/// One run and all that was tried.
+#[derive(Clone, Debug)]
+pub struct RunPage {
+    pub run: Run,
+    pub row: Row,
+    pub cell: RunCell,
+    pub attempts: Vec<Attempt>,
+    /// The recipe by which it ran.
+    pub recipe: Option<String>,
+}
+
+/// One image, the check-ins that it stands for, and the attempts at building it.
+#[derive(Clone, Debug)]
+pub struct ImagePage {
+    pub image: Image,
+    /// The check-in that it was built from.
+    pub built_from: Option<super::revisions::Revision>,
+    /// Newest first, [`SHARED`] at most.
+    pub rows: Vec<Row>,
+    pub attempts: Vec<Attempt>,
+}
+
+/// One project and its newest results on each watched branch.
+#[derive(Clone, Debug)]
+pub struct ProjectPage {
+    pub project: Project,
+    pub registered: bool,
+    pub recipe: Option<String>,
+    pub matrix: Matrix,
+}
+
+/// Check-ins that an image's page lists.
+pub const SHARED: i64 = 50;
+
+/// Check-ins of a branch that a project's page shows.
+const NEWEST: i64 = 10;
+
+/// A window of check-ins: a condition over `revision` and `branch`, with its text parameters.
+struct Window {
+    condition: String,
+    order: &'static str,
+    texts: Vec<String>,
+    limit: i64,
+}
+
+const BY_TIME: &str = "revision.committed_at DESC, revision.id DESC";
+const BY_BRANCH: &str = "branch.position, revision.seq DESC";
+
+impl Window {
+    /// The newest check-ins of a scope, or those that come after the check-in `before` (an id).
+    fn of(scope: &Scope, limit: i64, before: Option<&str>) -> Self {
+        let (mut condition, order, mut texts) = match scope {
+            Scope::All => (
+                "revision.left_at IS NULL AND branch.watched = 1".to_owned(),
+                BY_TIME,
+                Vec::new(),
+            ),
+            Scope::Branch(name) => (
+                "revision.left_at IS NULL AND branch.name = $1".to_owned(),
+                "revision.seq DESC",
+                vec![name.clone()],
+            ),
+        };
+        if let Some(before) = before {
+            let place = texts.len() + 1;
+            condition += &match scope {
+                Scope::All => format!(
+                    " AND (revision.committed_at, revision.id) <
+                          (SELECT edge.committed_at, edge.id FROM revision AS edge WHERE edge.id = ${place})"
+                ),
+                Scope::Branch(_) => {
+                    format!(" AND revision.seq < (SELECT edge.seq FROM revision AS edge WHERE edge.id = ${place})")
+                }
+            };
+            texts.push(before.to_owned());
+        }
+        Self {
+            condition,
+            order,
+            texts,
+            limit,
+        }
+    }
+
+    fn simple(condition: &str, order: &'static str, text: &str, limit: i64) -> Self {
+        Self {
+            condition: condition.to_owned(),
+            order,
+            texts: vec![text.to_owned()],
+            limit,
+        }
+    }
+}
+
+impl Store {
+    /// Check-ins x projects, newest first; `before` is the id of the last row of the page before.
+    pub async fn matrix(&self, scope: &Scope, rows: i64, before: Option<&str>) -> Result<Matrix> {
+        // one more than is shown tells whether there is another page
+        let mut revisions = self.window(&Window::of(scope, rows + 1, before)).await?;
+        let older = assemble::cut(&mut revisions, rows);
+        let mut matrix = self.fill(revisions, None).await?;
+        matrix.older = older;
+        Ok(matrix)
+    }
+
+    /// The rows of one check-in, on every branch that has it. Takes an abbreviated id too.
+    pub async fn revision_page(&self, sha: &str) -> Result<Option<Matrix>> {
+        let Some(revision) = self.revision_by_sha(sha).await? else {
+            return Ok(None);
+        };
+        let window = Window::simple("revision.sha = $1", BY_BRANCH, &revision.sha, 100);
+        Ok(Some(self.fill(self.window(&window).await?, None).await?))
+    }
+
+    pub async fn run_page(&self, id: &str) -> Result<Option<RunPage>> {
+        let Some(run) = self.run(id).await? else {
+            return Ok(None);
+        };
+        let window = Window::simple("revision.id = $1", BY_BRANCH, &run.revision_id, 1);
+        let rows = self.window(&window).await?;
+        let runs = self.runs_where("run.id = $1", std::slice::from_ref(&run.id)).await?;
+        let attempts = self.attempts_of(id).await?;
+        let recipe = self.recipe_text(&run.recipe).await?;
+        let found = assemble::of_run(rows, &runs, &run);
+        Ok(found.map(|(row, cell)| RunPage {
+            run,
+            row,
+            cell,
+            attempts,
+            recipe,
+        }))
+    }
+
+    pub async fn image_page(&self, id: &str) -> Result<Option<ImagePage>> {
+        let image: Option<Image> = sqlx::query_as(
+            "SELECT id, build_key, revision_id, variant, platform, state, reference, digest, size, facts
+             FROM image WHERE id = $1",
+        )
+        .bind(id)
+        .fetch_optional(self.pool())
+        .await?;
+        let Some(image) = image else { return Ok(None) };
+        let shared = "revision.id IN (SELECT revision_id FROM revision_image WHERE image_id = $1)";
+        let revisions = self.window(&Window::simple(shared, BY_TIME, id, SHARED)).await?;
+        Ok(Some(ImagePage {
+            built_from: self.revision(&image.revision_id).await?,
+            rows: assemble::rows(revisions),
+            attempts: self.attempts_of(id).await?,
+            image,
+        }))
+    }
+
+    pub async fn project_page(&self, name: &str) -> Result<Option<ProjectPage>> {
+        let registered: Option<i64> = sqlx::query_scalar("SELECT registered FROM project WHERE name = $1")
+            .bind(name)
+            .fetch_optional(self.pool())
+            .await?;
+        let Some(registered) = registered else { return Ok(None) };
+        let project: Project = sqlx::query_as("SELECT name, summary, homepage, recipe FROM project WHERE name = $1")
+            .bind(name)
+            .fetch_one(self.pool())
+            .await?;
+        let window = Window {
+            condition: format!(
+                "revision.left_at IS NULL AND branch.watched = 1 AND revision.seq >
+                     (SELECT MAX(newest.seq) - {NEWEST} FROM revision AS newest WHERE newest.branch_id = branch.id)"
+            ),
+            order: BY_BRANCH,
+            texts: Vec::new(),
+            limit: 1000,
+        };
+        let revisions = self.window(&window).await?;
+        Ok(Some(ProjectPage {
+            recipe: self.recipe_text(&project.recipe).await?,
+            matrix: self.fill(revisions, Some(&project.name)).await?,
+            registered: registered == 1,
+            project,
+        }))
+    }
+
+    /// The cells of the newest check-ins as a flat list: of one branch, or of all that are watched.
+    pub async fn results(&self, branch: Option<&str>, limit_revisions: i64) -> Result<Vec<ResultCell>> {
+        let scope = branch.map_or(Scope::All, |name| Scope::Branch(name.to_owned()));
+        Ok(self.matrix(&scope, limit_revisions, None).await?.results())
+    }
+
+    pub async fn status(&self) -> Result<Status> {
+        let (waiting, working) = self.open_jobs().await?;
+        Ok(Status {
+            waiting,
+            working,
+            branches: self.watched_branches().await?,
+            refused: sqlx::query_scalar("SELECT COUNT(*) FROM refused_recipe")
+                .fetch_one(self.pool())
+                .await?,
+        })
+    }
+
+    /// Whether there is or was a branch of this name.
+    pub async fn knows_branch(&self, name: &str) -> Result<bool> {
+        let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM branch WHERE name = $1")
+            .bind(name)
+            .fetch_one(self.pool())
+            .await?;
+        Ok(found > 0)
+    }
+
+    async fn fill(&self, revisions: Vec<RevisionRow>, project: Option<&str>) -> Result<Matrix> {
+        let mut ids: Vec<String> = revisions.iter().map(|row| row.id.clone()).collect();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(assemble::matrix(Vec::new(), &[], self.columns(project).await?));
+        }
+        let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
+        let mut condition = format!("run.revision_id IN ({})", places.join(", "));
+        if let Some(project) = project {
+            condition += &format!(" AND run.project = ${}", ids.len() + 1);
+            ids.push(project.to_owned());
+        }
+        let runs = self.runs_where(&condition, &ids).await?;
+        Ok(assemble::matrix(revisions, &runs, self.columns(project).await?))
+    }
+
+    async fn columns(&self, project: Option<&str>) -> Result<Vec<String>> {
+        let names = self.projects().await?.into_iter().map(|registered| registered.name);
+        Ok(names.filter(|name| project.is_none_or(|only| only == name)).collect())
+    }
+
+    async fn window(&self, window: &Window) -> Result<Vec<RevisionRow>> {
+        let Window {
+            condition,
+            order,
+            texts,
+            limit,
+        } = window;
+        let sql = format!(
+            "WITH picked AS (
+                 SELECT revision.id FROM revision JOIN branch ON branch.id = revision.branch_id
+                 WHERE {condition} ORDER BY {order} LIMIT ${})
+             SELECT revision.id, branch.name AS branch, revision.sha, revision.subject, revision.author,
+                    revision.committed_at, revision.version, revision.left_at, revision.planned_at,
+                    standing.variant, standing.platform, standing.reason,
+                    image.id AS image_id, image.state AS image_state, built.sha AS built_sha,
+                    building.state AS job_state
+             FROM picked
+             JOIN revision ON revision.id = picked.id
+             JOIN branch ON branch.id = revision.branch_id
+             LEFT JOIN revision_image AS standing ON standing.revision_id = revision.id
+             LEFT JOIN image ON image.id = standing.image_id
+             LEFT JOIN revision AS built ON built.id = image.revision_id
+             LEFT JOIN job AS building ON building.image_id = image.id AND building.state <> 'finished'
+             ORDER BY {order}, standing.variant, standing.platform",
+            texts.len() + 1
+        );
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+        for text in texts {
+            query = query.bind(text.clone());
+        }
+        Ok(query.bind(*limit).fetch_all(self.pool()).await?)
+    }
+
+    /// Runs with their attempts, one row an attempt, oldest first.
+    async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
+        let sql = format!(
+            "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.skip_reason,
+                    job.state AS job_state, attempt.id AS attempt_id, attempt.state AS attempt_state,
+                    attempt.started_at, attempt.finished_at, attempt.report
+             FROM run
+             LEFT JOIN job ON job.run_id = run.id
+             LEFT JOIN attempt ON attempt.job_id = job.id
+             WHERE {condition}
+             ORDER BY run.id, job.created_at, job.id, attempt.number"
+        );
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+        for text in texts {
+            query = query.bind(text.clone());
+        }
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+}

@@ -1,0 +1,395 @@
+//! From rows of the database to the cells of a page. Pure.
+
+use super::Run;
+use crate::domain::DEFAULT_VARIANT;
+use crate::domain::job::Phase;
+use crate::domain::outcome::{Blame, Outcome};
+use crate::verdict::{Cell, cell};
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Check-ins x projects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matrix {
+    pub columns: Vec<Column>,
+    /// Newest first.
+    pub rows: Vec<Row>,
+    /// What to ask for to get the rows that follow, if there are any.
+    pub older: Option<String>,
+}
+
+/// A project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Column {
+    pub name: String,
+    /// False: only its past runs are shown.
+    pub registered: bool,
+}
+
+/// One check-in on one branch, as one variant on one platform.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub revision_id: String,
+    pub branch: String,
+    pub sha: String,
+    pub subject: String,
+    pub author: String,
+    /// Milliseconds UTC.
+    pub committed_at: i64,
+    pub version: Option<String>,
+    /// When a force-push took it off the branch; milliseconds UTC.
+    pub left_at: Option<i64>,
+    pub variant: String,
+    /// Empty until an image is planned.
+    pub platform: String,
+    pub image_id: Option<String>,
+    pub image: ImageState,
+    /// The check-in that its image was built from, where it is another one.
+    pub built_from: Option<String>,
+    /// One a column; None where the project came after the check-in was planned.
+    pub cells: Vec<Option<RunCell>>,
+}
+
+/// How far the image of a check-in is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageState {
+    Unplanned,
+    Queued,
+    Building,
+    /// The machinery failed as often as it is tried.
+    GaveUp,
+    Ready,
+    Failed,
+    /// No profile builds this check-in, and why.
+    Impossible(String),
+}
+
+/// A cell, with the attempt that explains it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunCell {
+    pub state: Cell,
+    pub running: bool,
+    /// Id of its newest run, once planned.
+    pub run: Option<String>,
+    /// Id of the attempt that explains the state.
+    pub attempt: Option<String>,
+    /// How that attempt ended.
+    pub outcome: Option<Outcome>,
+    /// Wall-clock time of that attempt.
+    pub seconds: Option<f64>,
+    /// The phase of it that went wrong.
+    pub failed_in: Option<String>,
+    /// How many attempts have ended.
+    pub attempts: usize,
+}
+
+/// A cell of the flat list that scripts read.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResultCell {
+    pub branch: String,
+    pub revision: String,
+    pub project: String,
+    pub variant: String,
+    pub platform: String,
+    /// [`Cell::name`].
+    pub state: &'static str,
+    /// [`Outcome::name`].
+    pub outcome: Option<&'static str>,
+    pub exit_code: Option<i64>,
+    /// Wall-clock seconds.
+    pub seconds: Option<f64>,
+    /// Id of the run.
+    pub run: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, FromRow)]
+pub(super) struct RevisionRow {
+    pub id: String,
+    branch: String,
+    sha: String,
+    subject: String,
+    author: String,
+    committed_at: i64,
+    version: Option<String>,
+    left_at: Option<i64>,
+    planned_at: Option<i64>,
+    variant: Option<String>,
+    platform: Option<String>,
+    reason: Option<String>,
+    image_id: Option<String>,
+    image_state: Option<String>,
+    built_sha: Option<String>,
+    job_state: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, FromRow)]
+pub(super) struct RunRow {
+    id: String,
+    revision_id: String,
+    project: String,
+    variant: String,
+    platform: String,
+    skip_reason: Option<String>,
+    job_state: Option<String>,
+    attempt_id: Option<String>,
+    attempt_state: Option<String>,
+    started_at: Option<i64>,
+    finished_at: Option<i64>,
+    report: Option<String>,
+}
+
+/// The part of a report that a cell needs; the rest of its text is skipped unread.
+#[derive(Deserialize)]
+struct Ending {
+    outcome: Outcome,
+    phases: Vec<Phase>,
+}
+
+/// Leaves `most` check-ins (each may have several rows) and returns the last one's id if more were there.
+pub(super) fn cut(revisions: &mut Vec<RevisionRow>, most: i64) -> Option<String> {
+    let mut ids: Vec<&str> = revisions.iter().map(|row| row.id.as_str()).collect();
+    ids.dedup();
+    let most = usize::try_from(most).unwrap_or(0);
+    let last = ids.get(most.checked_sub(1)?).filter(|_| ids.len() > most)?;
+    let last = (*last).to_owned();
+    let end = revisions.iter().rposition(|row| row.id == last).map_or(0, |at| at + 1);
+    revisions.truncate(end);
+    Some(last)
+}
+
+pub(super) fn rows(revisions: Vec<RevisionRow>) -> Vec<Row> {
+    revisions.into_iter().map(|revision| row(revision).0).collect()
+}
+
+/// A row without its cells, and whether its runs have been planned.
+fn row(revision: RevisionRow) -> (Row, bool) {
+    let image = match (
+        revision.reason,
+        revision.image_state.as_deref(),
+        revision.job_state.as_deref(),
+    ) {
+        (Some(reason), ..) => ImageState::Impossible(reason),
+        (None, None, _) => ImageState::Unplanned,
+        (None, Some("ready"), _) => ImageState::Ready,
+        (None, Some("failed"), _) => ImageState::Failed,
+        (None, Some(_), Some("queued")) => ImageState::Queued,
+        (None, Some(_), Some(_)) => ImageState::Building,
+        (None, Some(_), None) => ImageState::GaveUp,
+    };
+    let row = Row {
+        built_from: revision.built_sha.filter(|built| *built != revision.sha),
+        revision_id: revision.id,
+        branch: revision.branch,
+        sha: revision.sha,
+        subject: revision.subject,
+        author: revision.author,
+        committed_at: revision.committed_at,
+        version: revision.version,
+        left_at: revision.left_at,
+        variant: revision.variant.unwrap_or_else(|| DEFAULT_VARIANT.to_owned()),
+        platform: revision.platform.unwrap_or_default(),
+        image_id: revision.image_id,
+        image,
+        cells: Vec::new(),
+    };
+    (row, revision.planned_at.is_some())
+}
+
+pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &[RunRow], registered: Vec<String>) -> Matrix {
+    let names: BTreeSet<&str> = registered
+        .iter()
+        .map(String::as_str)
+        .chain(runs.iter().map(|run| run.project.as_str()))
+        .collect();
+    let columns: Vec<Column> = names
+        .into_iter()
+        .map(|name| Column {
+            name: name.to_owned(),
+            registered: registered.iter().any(|known| known == name),
+        })
+        .collect();
+    let groups = newest_runs(runs);
+    let rows = revisions
+        .into_iter()
+        .map(|revision| {
+            let (mut row, planned) = row(revision);
+            row.cells = columns
+                .iter()
+                .map(|column| {
+                    let key = (
+                        row.revision_id.as_str(),
+                        row.variant.as_str(),
+                        row.platform.as_str(),
+                        column.name.as_str(),
+                    );
+                    match groups.get(&key) {
+                        Some(attempts) => Some(of_attempts(attempts, &row.image)),
+                        None if column.registered => without_run(&row.image, planned),
+                        None => None,
+                    }
+                })
+                .collect();
+            row
+        })
+        .collect();
+    Matrix {
+        columns,
+        rows,
+        older: None,
+    }
+}
+
+type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// The rows of the newest run of each cell; they come by run, oldest run first.
+fn newest_runs(runs: &[RunRow]) -> BTreeMap<Key<'_>, &[RunRow]> {
+    runs.chunk_by(|a, b| a.id == b.id)
+        .filter_map(|chunk| chunk.first().map(|run| (run, chunk)))
+        .map(|(run, chunk)| {
+            (
+                (
+                    run.revision_id.as_str(),
+                    run.variant.as_str(),
+                    run.platform.as_str(),
+                    run.project.as_str(),
+                ),
+                chunk,
+            )
+        })
+        .collect()
+}
+
+pub(super) fn of_run(revisions: Vec<RevisionRow>, runs: &[RunRow], run: &Run) -> Option<(Row, RunCell)> {
+    let row = rows(revisions)
+        .into_iter()
+        .find(|row| row.variant == run.variant && (row.platform == run.platform || row.platform.is_empty()))?;
+    let cell = of_attempts(runs, &row.image);
+    Some((row, cell))
+}
+
+fn without_run(image: &ImageState, planned: bool) -> Option<RunCell> {
+    let state = match image {
+        ImageState::Failed | ImageState::Impossible(_) => Cell::NoImage,
+        ImageState::GaveUp => Cell::Unknown,
+        _ if planned => return None,
+        ImageState::Unplanned | ImageState::Queued | ImageState::Building | ImageState::Ready => Cell::Pending,
+    };
+    Some(RunCell {
+        state,
+        running: false,
+        run: None,
+        attempt: None,
+        outcome: None,
+        seconds: None,
+        failed_in: None,
+        attempts: 0,
+    })
+}
+
+fn of_attempts(attempts: &[RunRow], image: &ImageState) -> RunCell {
+    let open = attempts
+        .iter()
+        .any(|row| matches!(row.job_state.as_deref(), Some("queued" | "leased")));
+    let leased = attempts
+        .iter()
+        .rfind(|row| row.attempt_state.as_deref() == Some("leased"));
+    let endings: Vec<(&RunRow, Ending)> = attempts.iter().filter_map(|row| Some((row, ending(row)?))).collect();
+    let skipped = attempts
+        .first()
+        .and_then(|row| row.skip_reason.clone())
+        .map(|reason| Outcome::Skipped { reason });
+    let outcomes = endings.iter().map(|(_, ending)| &ending.outcome).chain(&skipped);
+    let state = match cell(outcomes, open) {
+        Cell::Pending | Cell::Unknown if endings.is_empty() && no_image(image) => Cell::NoImage,
+        state => state,
+    };
+    let telling = endings
+        .iter()
+        .rfind(|(_, ending)| explains(&ending.outcome, state))
+        .or(endings.last());
+    RunCell {
+        state,
+        running: leased.is_some(),
+        run: attempts.first().map(|row| row.id.clone()),
+        attempt: telling
+            .map(|(row, _)| *row)
+            .or(leased)
+            .and_then(|row| row.attempt_id.clone()),
+        seconds: telling.and_then(|(row, _)| Some((row.finished_at? - row.started_at?) as f64 / 1000.0)),
+        failed_in: telling.and_then(|(_, ending)| failed_phase(ending)),
+        attempts: endings.len(),
+        outcome: telling.map(|(_, ending)| ending.outcome.clone()).or(skipped),
+    }
+}
+
+fn no_image(image: &ImageState) -> bool {
+    matches!(image, ImageState::Failed | ImageState::Impossible(_))
+}
+
+/// An attempt that ended; one whose report can't be read counts as the machinery's fault.
+fn ending(row: &RunRow) -> Option<Ending> {
+    if row.attempt_state.as_deref() != Some("finished") {
+        return None;
+    }
+    let read = row.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    Some(read.unwrap_or_else(|| Ending {
+        outcome: Outcome::Infra {
+            reason: "its report can't be read".to_owned(),
+        },
+        phases: Vec::new(),
+    }))
+}
+
+/// Whether an outcome is the one to show for a state: not the lost host that came after a failure.
+fn explains(outcome: &Outcome, state: Cell) -> bool {
+    match state {
+        Cell::Pass => *outcome == Outcome::Passed,
+        Cell::Fail | Cell::Flaky => outcome.blame() == Blame::Code,
+        Cell::Skipped => matches!(outcome, Outcome::Skipped { .. }),
+        Cell::Unknown | Cell::NoImage | Cell::Pending => true,
+    }
+}
+
+fn failed_phase(ending: &Ending) -> Option<String> {
+    if ending.outcome == Outcome::Passed {
+        return None;
+    }
+    ending
+        .phases
+        .iter()
+        .find(|phase| phase.exit_code != Some(0))
+        .map(|phase| phase.name.clone())
+}
+
+impl Matrix {
+    /// The cells that are not empty, row by row.
+    pub fn results(&self) -> Vec<ResultCell> {
+        let of_row = |row: &Row| -> Vec<ResultCell> {
+            let filled = self
+                .columns
+                .iter()
+                .zip(&row.cells)
+                .filter_map(|(column, cell)| Some((column, cell.as_ref()?)));
+            filled
+                .map(|(column, cell)| ResultCell {
+                    branch: row.branch.clone(),
+                    revision: row.sha.clone(),
+                    project: column.name.clone(),
+                    variant: row.variant.clone(),
+                    platform: row.platform.clone(),
+                    state: cell.state.name(),
+                    outcome: cell.outcome.as_ref().map(Outcome::name),
+                    exit_code: cell.outcome.as_ref().and_then(Outcome::exit_code),
+                    seconds: cell.seconds,
+                    run: cell.run.clone(),
+                })
+                .collect()
+        };
+        self.rows.iter().flat_map(of_row).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "assemble_tests.rs"]
+mod tests;

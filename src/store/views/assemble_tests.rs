@@ -1,0 +1,142 @@
+use super::*;
+
+fn attempt(number: i64, outcome: Option<&Outcome>) -> RunRow {
+    RunRow {
+        id: "run".into(),
+        revision_id: "r".into(),
+        project: "attrs".into(),
+        variant: "default".into(),
+        job_state: Some(if outcome.is_some() { "finished" } else { "leased" }.into()),
+        attempt_id: Some(format!("a{number}")),
+        attempt_state: Some(if outcome.is_some() { "finished" } else { "leased" }.into()),
+        started_at: Some(1_000),
+        finished_at: outcome.map(|_| 3_500),
+        report: outcome.map(|outcome| {
+            let phase = |name: &str, code| Phase {
+                name: name.into(),
+                started_at: 0,
+                seconds: 1.0,
+                exit_code: code,
+                log_from: 0,
+            };
+            let mut report = crate::domain::job::Report::of(outcome.clone());
+            report.phases = vec![phase("fetch", Some(0)), phase("test: unit", outcome.exit_code())];
+            serde_json::to_string(&report).unwrap()
+        }),
+        ..RunRow::default()
+    }
+}
+
+fn infra() -> Outcome {
+    Outcome::Infra { reason: "lost".into() }
+}
+
+#[test]
+fn the_attempt_that_explains_the_state_is_shown() {
+    let failed = Outcome::Failed { exit_code: 7 };
+    let cell = of_attempts(
+        &[attempt(1, Some(&failed)), attempt(2, Some(&infra()))],
+        &ImageState::Ready,
+    );
+    assert_eq!(
+        (cell.state, cell.attempt.as_deref(), cell.attempts),
+        (Cell::Fail, Some("a1"), 2)
+    );
+    assert_eq!(cell.outcome, Some(failed));
+    assert_eq!(cell.failed_in.as_deref(), Some("test: unit"));
+    assert_eq!(cell.seconds, Some(2.5));
+
+    let cell = of_attempts(&[attempt(1, Some(&infra())), attempt(2, None)], &ImageState::Ready);
+    assert_eq!((cell.state, cell.running), (Cell::Pending, true));
+
+    let cell = of_attempts(&[attempt(1, Some(&Outcome::Passed))], &ImageState::Failed);
+    assert_eq!((cell.state, cell.failed_in), (Cell::Pass, None));
+}
+
+#[test]
+fn a_report_that_cannot_be_read_blames_nobody_else() {
+    let mut row = attempt(1, Some(&Outcome::Passed));
+    row.report = Some("{".into());
+    assert_eq!(of_attempts(&[row], &ImageState::Ready).state, Cell::Unknown);
+}
+
+#[test]
+fn skipped_runs_say_why() {
+    let row = RunRow {
+        id: "run".into(),
+        skip_reason: Some("needs 3.9".into()),
+        ..RunRow::default()
+    };
+    let cell = of_attempts(&[row], &ImageState::Ready);
+    assert_eq!(cell.state, Cell::Skipped);
+    assert_eq!(
+        cell.outcome,
+        Some(Outcome::Skipped {
+            reason: "needs 3.9".into()
+        })
+    );
+}
+
+#[test]
+fn cells_without_a_run_follow_the_image() {
+    let state = |image: ImageState, planned| without_run(&image, planned).map(|cell| cell.state);
+    assert_eq!(state(ImageState::Unplanned, false), Some(Cell::Pending));
+    assert_eq!(state(ImageState::Building, false), Some(Cell::Pending));
+    assert_eq!(state(ImageState::Ready, false), Some(Cell::Pending));
+    assert_eq!(state(ImageState::Ready, true), None);
+    assert_eq!(state(ImageState::Failed, true), Some(Cell::NoImage));
+    assert_eq!(state(ImageState::Impossible("old".into()), false), Some(Cell::NoImage));
+    assert_eq!(state(ImageState::GaveUp, false), Some(Cell::Unknown));
+}
+
+#[test]
+fn the_newest_run_of_a_cell_wins_and_past_projects_keep_their_column() {
+    let mut newer = attempt(1, Some(&Outcome::Passed));
+    newer.id = "run2".into();
+    let mut gone = attempt(1, Some(&Outcome::OutOfMemory));
+    (gone.id, gone.project) = ("run3".into(), "zope".into());
+    let runs = [attempt(1, Some(&infra())), newer, gone];
+    let revision = RevisionRow {
+        id: "r".into(),
+        variant: Some("default".into()),
+        platform: Some(String::new()),
+        planned_at: Some(1),
+        ..RevisionRow::default()
+    };
+    let matrix = matrix(vec![revision], &runs, vec!["attrs".into(), "idna".into()]);
+    let names: Vec<_> = matrix
+        .columns
+        .iter()
+        .map(|column| (column.name.as_str(), column.registered))
+        .collect();
+    assert_eq!(names, [("attrs", true), ("idna", true), ("zope", false)]);
+    let states: Vec<_> = matrix.rows[0]
+        .cells
+        .iter()
+        .map(|cell| cell.as_ref().map(|cell| cell.state))
+        .collect();
+    assert_eq!(states, [Some(Cell::Pass), None, Some(Cell::Fail)]);
+    let results = matrix.results();
+    assert_eq!(results.len(), 2);
+    assert_eq!(
+        (results[0].run.as_deref(), results[0].exit_code),
+        (Some("run2"), Some(0))
+    );
+    assert_eq!(
+        (results[1].outcome, results[1].exit_code),
+        (Some("out_of_memory"), None)
+    );
+}
+
+#[test]
+fn a_page_is_cut_between_check_ins() {
+    let row = |id: &str| RevisionRow {
+        id: id.into(),
+        ..RevisionRow::default()
+    };
+    let mut rows = vec![row("c"), row("b"), row("b"), row("a")];
+    assert_eq!(cut(&mut rows, 2).as_deref(), Some("b"));
+    assert_eq!(rows.len(), 3);
+    assert_eq!(cut(&mut rows, 2), None);
+    assert_eq!(rows.len(), 3);
+}

@@ -1,0 +1,300 @@
+//! A bare mirror of the watched branches, through the `git` command.
+
+use crate::domain::version::PythonVersion;
+use crate::store::revisions::CheckIn;
+use bytes::Bytes;
+use futures_util::stream::{Stream, StreamExt};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::Command;
+use tokio_util::io::ReaderStream;
+
+/// Time to ask the repository for its tips.
+const ASK: Duration = Duration::from_secs(60);
+/// Time to copy what is new; the first copy of CPython takes long.
+const COPY: Duration = Duration::from_secs(3 * 3600);
+
+/// Why git did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    #[error("failed to run git: {0}; is it installed?")]
+    NotRun(std::io::Error),
+    #[error("the repository {url} can't be reached: {reason}")]
+    Unreachable { url: String, reason: String },
+    #[error("git {command} failed: {reason}")]
+    Failed { command: String, reason: String },
+    #[error("there is no branch or tag {reference:?} in {url}; correct `ref` in the settings")]
+    NoRef { reference: String, url: String },
+    #[error("there is no check-in {0:?} in the mirror")]
+    NoCommit(String),
+}
+
+type Result<T> = std::result::Result<T, GitError>;
+
+/// The mirror and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    folder: PathBuf,
+    url: String,
+}
+
+/// A branch's tip in the repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Full name of the ref, `refs/heads/..` or `refs/tags/..`.
+    pub name: String,
+    pub sha: String,
+}
+
+impl Mirror {
+    /// Opens the mirror in a folder, made if it is not there.
+    pub async fn open(folder: &Path, url: &str) -> Result<Self> {
+        let mirror = Self {
+            folder: folder.to_owned(),
+            url: url.to_owned(),
+        };
+        if !folder.join("HEAD").exists() {
+            let folder = folder.display().to_string();
+            run(Command::new("git").args(["init", "--quiet", "--bare", &folder]), ASK).await?;
+        }
+        // what a force-push took away stays here: revisions keep their sources
+        mirror.git(&["config", "gc.auto", "0"]).await?;
+        Ok(mirror)
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The tips of all branches and tags that are asked for, in one question to the repository.
+    pub async fn tips(&self, references: &[String]) -> Result<Vec<Option<Tip>>> {
+        let mut command = self.command();
+        command.args(["ls-remote", "--quiet", "--", &self.url]);
+        for reference in references {
+            command.args([
+                format!("refs/heads/{reference}"),
+                format!("refs/tags/{reference}"),
+                format!("refs/tags/{reference}^{{}}"),
+            ]);
+        }
+        let listing = run(&mut command, ASK).await.map_err(|error| self.unreachable(error))?;
+        let all: Vec<Tip> = listing
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(sha, name)| Tip {
+                name: name.to_owned(),
+                sha: sha.to_owned(),
+            })
+            .collect();
+        Ok(references.iter().map(|reference| pick(&all, reference)).collect())
+    }
+
+    /// Copies what a tip needs and returns the check-in it names.
+    pub async fn fetch(&self, branch: &str, tip: &Tip) -> Result<String> {
+        let ours = format!("refs/pybots/{branch}");
+        let refspec = format!("+{}:{ours}", tip.name);
+        let mut command = self.command();
+        command.args([
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-auto-gc",
+            "--no-write-fetch-head",
+            "--",
+            &self.url,
+            &refspec,
+        ]);
+        run(&mut command, COPY).await.map_err(|error| self.unreachable(error))?;
+        self.commit(&ours).await
+    }
+
+    /// The full id of a check-in that the mirror holds.
+    pub async fn commit(&self, name: &str) -> Result<String> {
+        let peeled = format!("{name}^{{commit}}");
+        let found = self
+            .git(&["rev-parse", "--verify", "--quiet", "--end-of-options", &peeled])
+            .await;
+        found
+            .map(|sha| sha.trim().to_owned())
+            .map_err(|_| GitError::NoCommit(name.to_owned()))
+    }
+
+    pub async fn holds(&self, sha: &str) -> bool {
+        self.commit(sha).await.is_ok()
+    }
+
+    /// The newest check-ins of a line, oldest first. A merge is one check-in.
+    pub async fn newest(&self, head: &str, most: u32) -> Result<Vec<String>> {
+        let most = format!("--max-count={most}");
+        let list = self.git(&["rev-list", "--first-parent", &most, head]).await?;
+        let mut shas: Vec<String> = list.lines().map(str::to_owned).collect();
+        shas.reverse();
+        Ok(shas)
+    }
+
+    /// The check-ins of a line that `old` does not have, oldest first.
+    pub async fn since(&self, head: &str, old: &str) -> Result<Vec<String>> {
+        let not = format!("^{old}");
+        let list = self
+            .git(&["rev-list", "--first-parent", "--reverse", head, &not])
+            .await?;
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// What `old` has and `head` does not: empty unless history was rewritten.
+    pub async fn lost(&self, head: &str, old: &str) -> Result<Vec<String>> {
+        let not = format!("^{head}");
+        let list = self.git(&["rev-list", old, &not]).await?;
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// A check-in as a row.
+    pub async fn check_in(&self, sha: &str) -> Result<CheckIn> {
+        let format = "--format=%H%x00%T%x00%P%x00%an <%ae>%x00%ct%x00%s";
+        let line = self
+            .git(&["show", "--no-patch", "--no-show-signature", format, sha])
+            .await?;
+        let mut fields = line.trim_end_matches('\n').split('\0').map(str::to_owned);
+        let mut field = || fields.next().unwrap_or_default();
+        let (sha, tree, parents, author, seconds, subject) = (field(), field(), field(), field(), field(), field());
+        Ok(CheckIn {
+            version: self.version(&sha).await.map(|version| version.full),
+            sha,
+            tree,
+            parent: parents
+                .split(' ')
+                .next()
+                .filter(|parent| !parent.is_empty())
+                .map(str::to_owned),
+            author,
+            subject,
+            committed_at: seconds.parse::<i64>().unwrap_or(0).saturating_mul(1000),
+        })
+    }
+
+    /// The version that a tree says it is; None if it says none.
+    pub async fn version(&self, sha: &str) -> Option<PythonVersion> {
+        let path = format!("{sha}:Include/patchlevel.h");
+        let header = self.git(&["show", &path]).await.ok()?;
+        PythonVersion::from_patchlevel(&header).ok()
+    }
+
+    /// The tree of a check-in as a tar stream whose names begin with `src/`. It ends in an error if
+    /// git does, so that half a tree is never taken for a whole one.
+    pub fn archive(&self, sha: &str) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + Sync + use<>> {
+        let mut command = self.command();
+        command.args(["archive", "--format=tar", "--prefix=src/", sha]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let mut child = command.spawn().map_err(GitError::NotRun)?;
+        let stream = async_stream::try_stream! {
+            if let Some(stdout) = child.stdout.take() {
+                let mut chunks = ReaderStream::with_capacity(stdout, 256 << 10);
+                while let Some(chunk) = chunks.next().await {
+                    yield chunk?;
+                }
+            }
+            let status = child.wait().await?;
+            if !status.success() {
+                Err(std::io::Error::other(format!("git archive ended with {status}")))?;
+            }
+        };
+        Ok(stream)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("git");
+        command.arg("--git-dir").arg(&self.folder);
+        command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+        command
+    }
+
+    async fn git(&self, arguments: &[&str]) -> Result<String> {
+        run(self.command().args(arguments), ASK).await
+    }
+
+    fn unreachable(&self, error: GitError) -> GitError {
+        match error {
+            GitError::Failed { reason, .. } => GitError::Unreachable {
+                url: self.url.clone(),
+                reason,
+            },
+            other => other,
+        }
+    }
+}
+
+/// A branch wins over a tag of the same name; an annotated tag is taken for what it names.
+fn pick(all: &[Tip], reference: &str) -> Option<Tip> {
+    let named = |name: String| all.iter().find(|tip| tip.name == name);
+    let (branch, tag) = (format!("refs/heads/{reference}"), format!("refs/tags/{reference}"));
+    let tip = named(branch.clone())
+        .or_else(|| named(format!("{tag}^{{}}")))
+        .or_else(|| named(tag.clone()))?;
+    let name = if tip.name == branch { branch } else { tag };
+    Some(Tip {
+        name,
+        sha: tip.sha.clone(),
+    })
+}
+
+async fn run(command: &mut Command, patience: Duration) -> Result<String> {
+    let shown = {
+        let arguments = command.as_std().get_args().map(|a| a.to_string_lossy().into_owned());
+        let known = [
+            "ls-remote",
+            "fetch",
+            "rev-parse",
+            "rev-list",
+            "show",
+            "archive",
+            "init",
+            "config",
+        ];
+        arguments
+            .into_iter()
+            .find(|a| known.contains(&a.as_str()))
+            .unwrap_or_default()
+    };
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let failed = |reason: String| GitError::Failed {
+        command: shown.clone(),
+        reason,
+    };
+    let output = tokio::time::timeout(patience, command.output())
+        .await
+        .map_err(|_| failed(format!("no answer for {} s", patience.as_secs())))?
+        .map_err(GitError::NotRun)?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let reason = text.trim().lines().last().unwrap_or("it said nothing").to_owned();
+        return Err(failed(reason));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_win_and_tags_are_peeled() {
+        let tip = |name: &str, sha: &str| Tip {
+            name: name.into(),
+            sha: sha.into(),
+        };
+        let all = [
+            tip("refs/heads/main", "a"),
+            tip("refs/tags/main", "b"),
+            tip("refs/tags/2.5", "object"),
+            tip("refs/tags/2.5^{}", "commit"),
+        ];
+        assert_eq!(pick(&all, "main"), Some(tip("refs/heads/main", "a")));
+        assert_eq!(pick(&all, "2.5"), Some(tip("refs/tags/2.5", "commit")));
+        assert_eq!(pick(&all, "none"), None);
+    }
+}

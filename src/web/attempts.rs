@@ -1,0 +1,189 @@
+//! Attempts at a run or at an image: the list, the phases of the one that is looked at, its log.
+
+use super::words::{Badge, Time, duration, outcome_badge, size, time};
+use super::{Query, ansi, window};
+use crate::domain::job::Phase;
+use crate::store::attempts::Attempt;
+use crate::store::logs::Objects;
+use anyhow::Result;
+use serde::Serialize;
+
+/// What `attempts.hbs` reads.
+#[derive(Debug, Serialize)]
+pub struct AttemptsView {
+    pub list: Vec<AttemptView>,
+    pub phases: Vec<PhaseView>,
+    pub log: Option<LogView>,
+    /// Whether the newest attempt is in work.
+    pub running: bool,
+    /// What ran, as the host saw it (`sys.version`).
+    pub interpreter: Option<String>,
+    /// Exact versions that were installed, as JSON.
+    pub lock: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AttemptView {
+    pub number: usize,
+    pub host: String,
+    pub badge: Badge,
+    pub started: Time,
+    pub duration: String,
+    pub here: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct PhaseView {
+    pub name: String,
+    pub duration: String,
+    pub exit: String,
+    pub bad: bool,
+    /// Its place in the log, bytes.
+    pub from: u64,
+    pub attempt: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LogView {
+    pub html: String,
+    pub attempt: usize,
+    pub raw: String,
+    /// Whether the end is shown because no place was asked for: the page opens at its last line.
+    pub tail: bool,
+    pub empty: bool,
+    /// `256 KiB of 12 MiB`, where not all is shown.
+    pub part: Option<String>,
+    pub size: String,
+    pub earlier: Option<u64>,
+    pub later: Option<u64>,
+}
+
+/// The attempts, with the one that the query asks for, else the newest, laid open.
+pub async fn view(objects: &Objects, attempts: &[Attempt], query: &Query, now: i64) -> Result<AttemptsView> {
+    let number = chosen(attempts, query);
+    let attempt = number.checked_sub(1).and_then(|at| attempts.get(at));
+    let report = attempt.and_then(Attempt::report);
+    let log = match attempt {
+        Some(attempt) => Some(log(objects, attempt, number, query).await?),
+        None => None,
+    };
+    let (phases, interpreter, lock) = report
+        .map(|report| (report.phases, report.interpreter, report.lock))
+        .unwrap_or_default();
+    Ok(AttemptsView {
+        list: attempts
+            .iter()
+            .zip(1..)
+            .map(|(attempt, at)| one(attempt, at, at == number, now))
+            .collect(),
+        phases: phases.iter().map(|phase| phase_view(phase, number)).collect(),
+        log,
+        running: attempts.last().is_some_and(|attempt| attempt.finished_at.is_none()),
+        interpreter,
+        lock: lock.map(|text| pretty(&text)),
+    })
+}
+
+/// Counted from 1 over all attempts of a page; 0 where there is none.
+pub fn chosen(attempts: &[Attempt], query: &Query) -> usize {
+    let asked = query.get("attempt").and_then(|text| text.parse().ok());
+    asked
+        .filter(|number| (1..=attempts.len()).contains(number))
+        .unwrap_or(attempts.len())
+}
+
+fn one(attempt: &Attempt, number: usize, here: bool, now: i64) -> AttemptView {
+    let outcome = attempt.report().map(|report| report.outcome);
+    let mut badge = outcome_badge(outcome.as_ref());
+    if let (None, Some(name)) = (&outcome, &attempt.outcome) {
+        // ended, but its report can't be read
+        badge = Badge {
+            class: "unknown",
+            sign: "?",
+            word: name.replace('_', " "),
+        };
+    }
+    let seconds = attempt.seconds().unwrap_or((now - attempt.started_at) as f64 / 1000.0);
+    AttemptView {
+        number,
+        host: attempt.host.clone(),
+        badge,
+        started: time(attempt.started_at, now),
+        duration: duration(seconds),
+        here,
+    }
+}
+
+fn phase_view(phase: &Phase, attempt: usize) -> PhaseView {
+    PhaseView {
+        name: phase.name.clone(),
+        duration: duration(phase.seconds),
+        exit: phase
+            .exit_code
+            .map_or_else(|| "ended from outside".to_owned(), |code| format!("exit code {code}")),
+        bad: phase.exit_code != Some(0),
+        from: phase.log_from,
+        attempt,
+    }
+}
+
+async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query) -> Result<LogView> {
+    let from: Option<u64> = query.get("from").and_then(|text| text.parse().ok());
+    // nothing is read: only how long it is now
+    let total = objects.read_log(&attempt.id, u64::MAX, 0).await?.total;
+    let begin = window::begin(from, total);
+    let (at, most) = window::to_read(begin);
+    let read = objects.read_log(&attempt.id, at, most).await?;
+    let shown = window::cut(&read, begin);
+    let length = shown.until - shown.from;
+    Ok(LogView {
+        html: ansi::render(shown.bytes),
+        attempt: number,
+        raw: format!("/attempt/{}/log", attempt.id),
+        tail: from.is_none(),
+        empty: shown.total == 0,
+        part: (length < shown.total).then(|| format!("{} of {}", size(length), size(shown.total))),
+        size: size(shown.total),
+        earlier: shown.earlier(),
+        later: shown.later().filter(|_| from.is_some()),
+    })
+}
+
+/// JSON with a line a value; text that is none stays as it is.
+pub fn pretty(text: &str) -> String {
+    let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    value
+        .and_then(|value| serde_json::to_string_pretty(&value).ok())
+        .unwrap_or_else(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_asked_attempt_is_shown_else_the_newest() {
+        let attempt = Attempt {
+            id: "a".into(),
+            job_id: "j".into(),
+            number: 1,
+            host: "h".into(),
+            state: "leased".into(),
+            fence: String::new(),
+            lease_until: 0,
+            started_at: 0,
+            finished_at: None,
+            outcome: None,
+            exit_code: None,
+            report: None,
+        };
+        let ask = |text: &str| Query::from([("attempt".to_owned(), text.to_owned())]);
+        let two = [attempt.clone(), attempt];
+        assert_eq!(chosen(&two, &Query::new()), 2);
+        assert_eq!(chosen(&two, &ask("1")), 1);
+        for odd in ["0", "3", "-1", "x", ""] {
+            assert_eq!(chosen(&two, &ask(odd)), 2);
+        }
+        assert_eq!(chosen(&[], &ask("1")), 0);
+    }
+}

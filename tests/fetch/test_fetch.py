@@ -1,0 +1,133 @@
+"""Pure tests of the fetch phase; no network. Run: python3 -m unittest discover tests/fetch"""
+
+import io
+import json
+import os
+import sys
+import tarfile
+import tempfile
+import unittest
+import zipfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src" / "host" / "run"))
+try:
+    import packaging  # noqa: F401  part of the toolchain image, not of every machine
+except ImportError as e:
+    raise unittest.SkipTest("needs the packaging library") from e
+
+import fetch
+import fetch_net
+import fetch_unpack
+
+
+def tar(path, *entries):
+    with tarfile.open(path, "w:gz") as t:
+        for name, kind, body in entries:
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            if kind == tarfile.REGTYPE:
+                info.size = len(body)
+                t.addfile(info, io.BytesIO(body))
+            else:
+                info.linkname = body
+                t.addfile(info)
+    return path
+
+
+class Unpack(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.here = Path(folder.name).resolve()
+        self.into = self.here / "src"
+
+    def refused(self, *entries):
+        with self.assertRaises(fetch.RecipeError):
+            fetch_unpack.unpack(tar(self.here / "a.tar.gz", *entries), self.into)
+        self.assertEqual({p.name for p in self.here.iterdir()} - {"a.tar.gz", "src"}, set())
+
+    def test_single_top_folder_is_dropped_and_links_inside_stay(self):
+        entries = [("p-1/a/b.py", tarfile.REGTYPE, b"x"), ("p-1/l", tarfile.SYMTYPE, "a/b.py"), ("p-1/h", tarfile.LNKTYPE, "p-1/a/b.py")]
+        fetch_unpack.unpack(tar(self.here / "a.tar.gz", *entries), self.into)
+        for name in ("a/b.py", "l", "h"):
+            self.assertEqual((self.into / name).read_text(), "x")
+
+    def test_two_top_entries_are_kept(self):
+        fetch_unpack.unpack(tar(self.here / "a.tar.gz", ("a/x", tarfile.REGTYPE, b""), ("y", tarfile.REGTYPE, b"")), self.into)
+        self.assertTrue((self.into / "a" / "x").is_file())
+
+    def test_zip(self):
+        with zipfile.ZipFile(self.here / "a.zip", "w") as z:
+            z.writestr("p-1/setup.py", "x")
+        fetch_unpack.unpack(self.here / "a.zip", self.into)
+        self.assertEqual((self.into / "setup.py").read_text(), "x")
+        with zipfile.ZipFile(self.here / "a.zip", "w") as z:
+            z.writestr("p-1/../../out", "x")
+        with self.assertRaises(fetch.RecipeError):
+            fetch_unpack.unpack(self.here / "a.zip", self.into)
+
+    def test_every_way_out_is_refused(self):
+        self.refused(("p/../../out", tarfile.REGTYPE, b"x"))
+        self.refused(("/out", tarfile.REGTYPE, b"x"))
+        self.refused(("p/l", tarfile.SYMTYPE, "/etc"))
+        self.refused(("p/l", tarfile.SYMTYPE, "../../out"))
+        self.refused(("p/a/b/d", tarfile.SYMTYPE, "../.."), ("p/a/b/d/l", tarfile.SYMTYPE, "../../out"))
+        self.refused(("p/l", tarfile.SYMTYPE, "d/../../out"))
+        self.refused(("p/h", tarfile.LNKTYPE, "../out"))
+        self.refused(("p/null", tarfile.CHRTYPE, ""))
+
+    def test_a_cut_archive_is_the_recipes_fault(self):
+        whole = tar(self.here / "a.tar.gz", ("p/x", tarfile.REGTYPE, os.urandom(50000)))
+        whole.write_bytes(whole.read_bytes()[:20000])
+        with self.assertRaises(fetch.RecipeError):
+            fetch_unpack.unpack(whole, self.into)
+
+
+class IndexPages(unittest.TestCase):
+    def test_json_and_html_say_the_same(self):
+        rows = {"files": [{"filename": "a-1.tar.gz", "url": "../f/a-1.tar.gz", "hashes": {"sha256": "AB"}, "requires-python": ">=3"}]}
+        page = '<a href="../f/a-1.tar.gz#sha256=AB" data-requires-python="&gt;=3">a-1.tar.gz</a>'
+        at = "https://index.example/simple/a/"
+        one = fetch_net.read_page(json.dumps(rows).encode(), "application/vnd.pypi.simple.v1+json", at)
+        two = fetch_net.read_page(page.encode(), "text/html; charset=utf-8", at)
+        self.assertEqual(one, two)
+        self.assertEqual(one[0].url, "https://index.example/simple/f/a-1.tar.gz")
+        self.assertEqual(one[0].sha256, "ab")
+
+    def test_old_and_new_sdist_names(self):
+        for file, name in (("Twisted-12.0.0.tar.bz2", "twisted"), ("zope.interface-3.8.0.tar.gz", "zope-interface"),
+                           ("more_itertools-1.0.zip", "more-itertools")):
+            self.assertIsNotNone(fetch_net.sdist_version(file, name))
+        self.assertIsNone(fetch_net.sdist_version("a-1-py3-none-any.whl", "a"))
+        self.assertIsNone(fetch_net.sdist_version("a-b-1.tar.gz", "a"))
+
+
+class Metadata(unittest.TestCase):
+    def test_extras_and_markers_are_those_of_the_python_under_test(self):
+        lines = ["always", "old; python_version < '3.10'", "new; python_version >= '3.10'", "t; extra == 'test'",
+                 "p[test]; extra == 'all'", "w; sys_platform == 'win32'"]
+        env = fetch.target_environment("3.16")
+        self.assertEqual(fetch.select(lines, set(), env, "p"), ["always", "new"])
+        self.assertEqual(fetch.select(lines, {"all"}, env, "p"), ["always", "new", "t"])
+
+    def test_build_requirements(self):
+        self.assertEqual(fetch.build_requires(None, "p"), ("setuptools>=40.8.0", "wheel"))
+        self.assertEqual(fetch.build_requires("[tool.x]\n", "p"), ("setuptools>=40.8.0", "wheel"))
+        self.assertEqual(fetch.build_requires('[build-system]\nrequires = ["flit_core"]\n', "p"), ("flit_core",))
+        with self.assertRaises(fetch.RecipeError):
+            fetch.build_requires("[", "p")
+
+    def test_wheel_tags(self):
+        plain, free = fetch.wheel_ranks("3.16", False), fetch.wheel_ranks("3.16", True)
+        plat = next(iter(fetch.tags.platform_tags()))
+        tag = fetch.tags.Tag
+        order = [plain[t] for t in (tag("cp316", "cp316", plat), tag("cp315", "abi3", plat), tag("py3", "none", "any"))]
+        self.assertEqual(order, sorted(order))
+        self.assertNotIn(tag("cp315", "cp315", plat), plain)
+        self.assertIn(tag("cp316", "cp316t", plat), free)
+        self.assertNotIn(tag("cp315", "abi3", plat), free)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,278 @@
+//! The pages over HTTP, on a store in a temporary folder.
+
+mod web_sample;
+
+use pybots::domain::outcome::Outcome;
+use pybots::store::views::Scope;
+use pybots::web::{Web, routes};
+use reqwest::{Client, Response};
+use web_sample::{PLATFORM, Sample, failed, sha};
+
+struct Site {
+    sample: Sample,
+    base: String,
+    client: Client,
+    server: tokio::task::JoinHandle<()>,
+    _data: tempfile::TempDir,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn site() -> Site {
+    let data = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", data.path().join("test.sqlite").display());
+    let sample = Sample::new(&url, data.path()).await;
+    let web = Web { store: sample.store.clone(), objects: sample.objects.clone() };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(warp::serve(routes(web)).incoming(listener).run());
+    let client = Client::builder().no_proxy().build().unwrap();
+    Site { sample, base, client, server, _data: data }
+}
+
+impl Site {
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.base)).send().await.unwrap()
+    }
+
+    async fn page(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        let text = answer.text().await.unwrap();
+        assert!(!text.contains("style=\"") && !text.contains("<script"), "{path}");
+        text
+    }
+}
+
+#[tokio::test]
+async fn an_empty_store_says_what_will_come() {
+    let site = site().await;
+    assert!(site.page("/").await.contains("The repository is being copied"));
+    site.sample.branches(&["3.14", "2.5", "trunk"]).await;
+    let text = site.page("/branch/2.5").await;
+    assert!(text.contains("No check-in yet on 2.5"));
+    let tabs: Vec<usize> = [">All<", ">trunk<", ">2.5<", ">3.14<"].iter().map(|tab| text.find(tab).unwrap()).collect();
+    assert!(tabs.is_sorted(), "{tabs:?}");
+    assert!(site.page("/recipes").await.contains("No project is registered"));
+    assert_eq!(site.page("/healthz").await, "ok\n");
+    assert_eq!(site.get("/api/results").await.text().await.unwrap(), "[]");
+}
+
+#[tokio::test]
+async fn every_page_of_a_full_store_comes() {
+    let site = site().await;
+    site.sample.everything().await;
+    let text = site.page("/").await;
+    assert!(text.contains("typing_extensions on trunk @"));
+    assert!(text.contains("refs/3.13 does not exist in the repository"));
+    assert!(text.contains("&lt;b&gt;Fix&lt;/b&gt; a race in the &amp; free-threaded build"));
+    assert!(text.contains("failed (exit code 1) in test: unit, 1 min 14 s"));
+    assert!(text.contains("flaky: 2 attempts disagree"));
+    assert!(text.contains("1 recipe refused"));
+    // every link of a page leads somewhere
+    let mut seen = std::collections::BTreeSet::new();
+    let mut open = vec!["/".to_owned()];
+    while let Some(path) = open.pop() {
+        let path = path.replace("&amp;", "&").split('#').next().unwrap_or_default().to_owned();
+        if !path.starts_with('/') || !seen.insert(path.clone()) || seen.len() > 400 {
+            continue;
+        }
+        let answer = site.get(&path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        if answer.headers()["content-type"].to_str().unwrap().starts_with("text/html") {
+            let text = answer.text().await.unwrap();
+            assert!(!text.contains("style=\"") && !text.contains("<script"), "{path}");
+            open.extend(text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+    }
+    assert!(seen.len() > 80, "{}", seen.len());
+}
+
+#[tokio::test]
+async fn a_run_shows_its_log_in_windows_and_raw() {
+    let site = site().await;
+    let sample = &site.sample;
+    sample.branches(&["trunk"]).await;
+    sample.projects(&["attrs"]).await;
+    let ids = sample.check_ins("trunk", "3.16.0a0", 1, &["one"]).await;
+    let image = sample.image(&ids[0], "key", Some(true)).await;
+    let mut log = b"<script>first\xff</script>\n".to_vec();
+    log.extend((0..60_000).flat_map(|n| format!("line {n}\n").into_bytes()));
+    log.extend(b"\x1b[31mlast\x1b[0m\n");
+    let (run, attempt) = sample.ended(&ids[0], &image, "attrs", &failed(), &log).await;
+
+    let tail = site.page(&format!("/run/{run}")).await;
+    assert!(tail.contains("<span class=\"f1\">last</span>") && !tail.contains("first"));
+    assert!(tail.contains("failed (exit code 1)") && !tail.contains("http-equiv"));
+    let head = site.page(&format!("/run/{run}?from=0")).await;
+    assert!(head.contains("&lt;script&gt;first\u{fffd}&lt;/script&gt;") && !head.contains(">last<"));
+    assert!(head.len() < 600_000);
+    assert!(site.page(&format!("/run/{run}?attempt=7&from=junk")).await.contains(">last<"));
+
+    for path in [format!("/run/{run}/log"), format!("/attempt/{attempt}/log")] {
+        let raw = site.get(&path).await;
+        assert_eq!(raw.headers()["content-type"], "text/plain");
+        assert_eq!(raw.headers()["x-content-type-options"], "nosniff");
+        assert!(raw.headers()["content-disposition"].to_str().unwrap().starts_with("attachment"));
+        assert_eq!(raw.bytes().await.unwrap(), log);
+    }
+    let page = site.page(&format!("/revision/{}", &sha(1)[..9])).await;
+    assert!(page.contains("test: unit") && page.contains(&sha(1)));
+}
+
+#[tokio::test]
+async fn work_in_progress_refreshes_itself() {
+    let site = site().await;
+    let sample = &site.sample;
+    sample.branches(&["trunk"]).await;
+    sample.projects(&["attrs"]).await;
+    let ids = sample.check_ins("trunk", "3.16.0a0", 1, &["one"]).await;
+    let image = sample.image(&ids[0], "key", Some(true)).await;
+    let run = sample.run(&ids[0], &image, "attrs", None).await;
+    let job = sample.job(Some(&run), None, "queued").await;
+    assert!(site.page(&format!("/run/{run}")).await.contains("No attempt yet"));
+    sample.attempt(&job, 5.0, None, b"so far").await;
+    let page = site.page(&format!("/run/{run}")).await;
+    assert!(page.contains("http-equiv=\"refresh\" content=\"3\"") && page.contains("so far") && page.contains("running"));
+    assert!(!site.page(&format!("/run/{run}?from=0")).await.contains("http-equiv"));
+}
+
+#[tokio::test]
+async fn older_check_ins_are_a_page_away() {
+    let site = site().await;
+    let sample = &site.sample;
+    sample.branches(&["trunk"]).await;
+    let subjects: Vec<String> = (0..95).map(|n| format!("check-in number {n}.")).collect();
+    let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();
+    sample.check_ins("trunk", "3.16.0a0", 1, &subjects).await;
+    for start in ["/", "/branch/trunk"] {
+        let (mut path, mut found) = (start.to_owned(), Vec::new());
+        loop {
+            let page = site.page(&path).await;
+            found.extend(subjects.iter().filter(|subject| page.contains(&format!("title=\"{subject}\""))).copied());
+            match page.split("?before=").nth(1).and_then(|rest| rest.split('"').next()) {
+                Some(before) => path = format!("{start}?before={before}"),
+                None => break,
+            }
+        }
+        found.sort_unstable();
+        let mut all = subjects.clone();
+        all.sort_unstable();
+        assert_eq!(found, all);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_kindly() {
+    let site = site().await;
+    let none = "00000000-0000-0000-0000-000000000000";
+    let paths = ["/nowhere", "/branch/none", "/revision/zzz", "/revision/0123456789", "/project/none", "/attempt/..%2f..%2fetc/log", "/run/<script>"];
+    let ids = ["run", "image"].map(|kind| format!("/{kind}/{none}"));
+    for path in paths.iter().map(|path| (*path).to_owned()).chain(ids).chain([format!("/run/{none}/log")]) {
+        let answer = site.get(&path).await;
+        assert_eq!(answer.status(), 404, "{path}");
+        assert!(answer.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("There is no such page") && !text.contains("<script"), "{path}");
+    }
+    let answer = site.client.post(&site.base).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()), (405, "GET, HEAD"));
+    assert_eq!(site.get("/api/results?branch=none").await.status(), 404);
+    assert!(site.get("/api/none").await.text().await.unwrap().starts_with('{'));
+    site.sample.store.pool().close().await;
+    let answer = site.get("/").await;
+    assert_eq!(answer.status(), 500);
+    assert!(answer.text().await.unwrap().contains("Nothing is lost"));
+}
+
+#[tokio::test]
+async fn the_style_sheet_is_kept_by_browsers() {
+    let site = site().await;
+    let first = site.get("/style.css").await;
+    assert_eq!(first.headers()["content-type"], "text/css; charset=utf-8");
+    let tag = first.headers()["etag"].clone();
+    let again = site.client.get(format!("{}/style.css", site.base)).header("if-none-match", tag).send().await.unwrap();
+    assert_eq!(again.status(), 304);
+    let head = site.client.head(&site.base).send().await.unwrap();
+    assert_eq!((head.status().as_u16(), head.bytes().await.unwrap().len()), (200, 0));
+}
+
+#[tokio::test]
+async fn scripts_read_the_same_cells() {
+    let site = site().await;
+    site.sample.everything().await;
+    let cells: serde_json::Value = site.get("/api/results?branch=trunk").await.json().await.unwrap();
+    let cells = cells.as_array().unwrap();
+    let twisted = cells.iter().find(|cell| cell["project"] == "twisted" && cell["revision"] == sha(102)).unwrap();
+    let mut keys: Vec<_> = twisted.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["branch", "exit_code", "outcome", "platform", "project", "revision", "run", "seconds", "state", "variant"]);
+    assert_eq!((&twisted["state"], &twisted["outcome"], &twisted["exit_code"]), (&"fail".into(), &"failed".into(), &1.into()));
+    assert!(cells.iter().all(|cell| cell["branch"] == "trunk"));
+}
+
+/// The queries themselves, where a PostgreSQL is given.
+#[tokio::test]
+async fn postgres_answers_as_sqlite_does() {
+    let Ok(url) = std::env::var("PYBOTS_TEST_POSTGRES") else {
+        eprintln!("SKIPPED: PYBOTS_TEST_POSTGRES names no PostgreSQL");
+        return;
+    };
+    sqlx::any::install_default_drivers();
+    let admin = sqlx::AnyPool::connect(&url).await.unwrap();
+    let schema = format!("web_{}", uuid::Uuid::now_v7().simple());
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(&admin).await.unwrap();
+    let mark = if url.contains('?') { '&' } else { '?' };
+    let data = tempfile::tempdir().unwrap();
+    let postgres = Sample::new(&format!("{url}{mark}options=-csearch_path%3D{schema}"), data.path()).await;
+    let sqlite = site().await;
+    let mut answers = Vec::new();
+    for sample in [&postgres, &sqlite.sample] {
+        sample.everything().await;
+        let mut results = sample.store.results(None, 50).await.unwrap();
+        results.iter_mut().for_each(|cell| cell.run = None);
+        let page = sample.store.matrix(&Scope::Branch("trunk".into()), 3, None).await.unwrap();
+        let next = sample.store.matrix(&Scope::Branch("trunk".into()), 3, page.older.as_deref()).await.unwrap();
+        let all = sample.store.matrix(&Scope::All, 4, None).await.unwrap();
+        let rest = sample.store.matrix(&Scope::All, 99, all.older.as_deref()).await.unwrap();
+        let revision = sample.store.revision_page(&sha(100)).await.unwrap().unwrap();
+        let image = revision.rows[0].image_id.clone().unwrap();
+        let project = sample.store.project_page("attrs").await.unwrap().unwrap();
+        let status = sample.store.status().await.unwrap();
+        let shas: Vec<String> = [page, next, all, rest, revision, project.matrix].iter().flat_map(|matrix| matrix.rows.iter().map(|row| row.sha.clone())).collect();
+        let shared = sample.store.image_page(&image).await.unwrap().unwrap().rows.len();
+        assert_eq!(shared, 2);
+        answers.push((results, shas, status.waiting, status.working, status.refused));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert!(answers[0].0.iter().any(|cell| cell.state == "no_image" && cell.platform == PLATFORM));
+}
+
+#[tokio::test]
+async fn a_project_that_is_gone_keeps_its_results() {
+    let site = site().await;
+    let sample = &site.sample;
+    sample.branches(&["trunk"]).await;
+    sample.projects(&["attrs", "zope.interface"]).await;
+    let ids = sample.check_ins("trunk", "3.16.0a0", 1, &["one"]).await;
+    let image = sample.image(&ids[0], "key", Some(true)).await;
+    sample.ended(&ids[0], &image, "zope.interface", &Outcome::Passed, b"").await;
+    sample.projects(&["attrs"]).await;
+    assert!(site.page("/").await.contains("zope.interface is no longer registered"));
+    let page = site.page("/project/zope.interface").await;
+    assert!(page.contains("no longer registered") && page.contains("✓"));
+}
+
+/// Serves the sample until it is ended, to look at: `cargo test --test web -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "serves until it is ended"]
+async fn serve_the_sample() {
+    let site = site().await;
+    site.sample.everything().await;
+    println!("{}", site.base);
+    std::future::pending::<()>().await;
+}
