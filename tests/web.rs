@@ -26,12 +26,21 @@ async fn site() -> Site {
     let data = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}?mode=rwc", data.path().join("test.sqlite").display());
     let sample = Sample::new(&url, data.path()).await;
-    let web = Web { store: sample.store.clone(), objects: sample.objects.clone() };
+    let web = Web {
+        store: sample.store.clone(),
+        objects: sample.objects.clone(),
+    };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(warp::serve(routes(web)).incoming(listener).run());
     let client = Client::builder().no_proxy().build().unwrap();
-    Site { sample, base, client, server, _data: data }
+    Site {
+        sample,
+        base,
+        client,
+        server,
+        _data: data,
+    }
 }
 
 impl Site {
@@ -55,7 +64,10 @@ async fn an_empty_store_says_what_will_come() {
     site.sample.branches(&["3.14", "2.5", "trunk"]).await;
     let text = site.page("/branch/2.5").await;
     assert!(text.contains("No check-in yet on 2.5"));
-    let tabs: Vec<usize> = [">All<", ">trunk<", ">2.5<", ">3.14<"].iter().map(|tab| text.find(tab).unwrap()).collect();
+    let tabs: Vec<usize> = [">All<", ">trunk<", ">2.5<", ">3.14<"]
+        .iter()
+        .map(|tab| text.find(tab).unwrap())
+        .collect();
     assert!(tabs.is_sorted(), "{tabs:?}");
     assert!(site.page("/recipes").await.contains("No project is registered"));
     assert_eq!(site.page("/healthz").await, "ok\n");
@@ -70,23 +82,37 @@ async fn every_page_of_a_full_store_comes() {
     assert!(text.contains("typing_extensions on trunk @"));
     assert!(text.contains("refs/3.13 does not exist in the repository"));
     assert!(text.contains("&lt;b&gt;Fix&lt;/b&gt; a race in the &amp; free-threaded build"));
-    assert!(text.contains("failed (exit code 1) in test: unit, 1 min 14 s"));
+    assert!(text.contains("failed (exit code 1) in test: unit, 52 s"));
     assert!(text.contains("flaky: 2 attempts disagree"));
     assert!(text.contains("1 recipe refused"));
     // every link of a page leads somewhere
     let mut seen = std::collections::BTreeSet::new();
     let mut open = vec!["/".to_owned()];
     while let Some(path) = open.pop() {
-        let path = path.replace("&amp;", "&").split('#').next().unwrap_or_default().to_owned();
+        let path = path
+            .replace("&amp;", "&")
+            .split('#')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         if !path.starts_with('/') || !seen.insert(path.clone()) || seen.len() > 400 {
             continue;
         }
         let answer = site.get(&path).await;
         assert_eq!(answer.status(), 200, "{path}");
-        if answer.headers()["content-type"].to_str().unwrap().starts_with("text/html") {
+        if answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/html")
+        {
             let text = answer.text().await.unwrap();
             assert!(!text.contains("style=\"") && !text.contains("<script"), "{path}");
-            open.extend(text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+            open.extend(
+                text.split("href=\"")
+                    .skip(1)
+                    .filter_map(|rest| rest.split('"').next())
+                    .map(str::to_owned),
+            );
         }
     }
     assert!(seen.len() > 80, "{}", seen.len());
@@ -111,13 +137,22 @@ async fn a_run_shows_its_log_in_windows_and_raw() {
     let head = site.page(&format!("/run/{run}?from=0")).await;
     assert!(head.contains("&lt;script&gt;first\u{fffd}&lt;/script&gt;") && !head.contains(">last<"));
     assert!(head.len() < 600_000);
-    assert!(site.page(&format!("/run/{run}?attempt=7&from=junk")).await.contains(">last<"));
+    assert!(
+        site.page(&format!("/run/{run}?attempt=7&from=junk"))
+            .await
+            .contains(">last<")
+    );
 
     for path in [format!("/run/{run}/log"), format!("/attempt/{attempt}/log")] {
         let raw = site.get(&path).await;
         assert_eq!(raw.headers()["content-type"], "text/plain");
         assert_eq!(raw.headers()["x-content-type-options"], "nosniff");
-        assert!(raw.headers()["content-disposition"].to_str().unwrap().starts_with("attachment"));
+        assert!(
+            raw.headers()["content-disposition"]
+                .to_str()
+                .unwrap()
+                .starts_with("attachment")
+        );
         assert_eq!(raw.bytes().await.unwrap(), log);
     }
     let page = site.page(&format!("/revision/{}", &sha(1)[..9])).await;
@@ -137,7 +172,9 @@ async fn work_in_progress_refreshes_itself() {
     assert!(site.page(&format!("/run/{run}")).await.contains("No attempt yet"));
     sample.attempt(&job, 5.0, None, b"so far").await;
     let page = site.page(&format!("/run/{run}")).await;
-    assert!(page.contains("http-equiv=\"refresh\" content=\"3\"") && page.contains("so far") && page.contains("running"));
+    assert!(
+        page.contains("http-equiv=\"refresh\" content=\"3\"") && page.contains("so far") && page.contains("running")
+    );
     assert!(!site.page(&format!("/run/{run}?from=0")).await.contains("http-equiv"));
 }
 
@@ -153,7 +190,12 @@ async fn older_check_ins_are_a_page_away() {
         let (mut path, mut found) = (start.to_owned(), Vec::new());
         loop {
             let page = site.page(&path).await;
-            found.extend(subjects.iter().filter(|subject| page.contains(&format!("title=\"{subject}\""))).copied());
+            found.extend(
+                subjects
+                    .iter()
+                    .filter(|subject| page.contains(&format!("title=\"{subject}\"")))
+                    .copied(),
+            );
             match page.split("?before=").nth(1).and_then(|rest| rest.split('"').next()) {
                 Some(before) => path = format!("{start}?before={before}"),
                 None => break,
@@ -170,17 +212,41 @@ async fn older_check_ins_are_a_page_away() {
 async fn what_is_not_there_is_said_kindly() {
     let site = site().await;
     let none = "00000000-0000-0000-0000-000000000000";
-    let paths = ["/nowhere", "/branch/none", "/revision/zzz", "/revision/0123456789", "/project/none", "/attempt/..%2f..%2fetc/log", "/run/<script>"];
+    let paths = [
+        "/nowhere",
+        "/branch/none",
+        "/revision/zzz",
+        "/revision/0123456789",
+        "/project/none",
+        "/attempt/..%2f..%2fetc/log",
+        "/run/<script>",
+    ];
     let ids = ["run", "image"].map(|kind| format!("/{kind}/{none}"));
-    for path in paths.iter().map(|path| (*path).to_owned()).chain(ids).chain([format!("/run/{none}/log")]) {
+    for path in paths
+        .iter()
+        .map(|path| (*path).to_owned())
+        .chain(ids)
+        .chain([format!("/run/{none}/log")])
+    {
         let answer = site.get(&path).await;
         assert_eq!(answer.status(), 404, "{path}");
-        assert!(answer.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+        assert!(
+            answer.headers()["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("default-src 'none'")
+        );
         let text = answer.text().await.unwrap();
-        assert!(text.contains("There is no such page") && !text.contains("<script"), "{path}");
+        assert!(
+            text.contains("There is no such page") && !text.contains("<script"),
+            "{path}"
+        );
     }
     let answer = site.client.post(&site.base).send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()), (405, "GET, HEAD"));
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()),
+        (405, "GET, HEAD")
+    );
     assert_eq!(site.get("/api/results?branch=none").await.status(), 404);
     assert!(site.get("/api/none").await.text().await.unwrap().starts_with('{'));
     site.sample.store.pool().close().await;
@@ -195,7 +261,13 @@ async fn the_style_sheet_is_kept_by_browsers() {
     let first = site.get("/style.css").await;
     assert_eq!(first.headers()["content-type"], "text/css; charset=utf-8");
     let tag = first.headers()["etag"].clone();
-    let again = site.client.get(format!("{}/style.css", site.base)).header("if-none-match", tag).send().await.unwrap();
+    let again = site
+        .client
+        .get(format!("{}/style.css", site.base))
+        .header("if-none-match", tag)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(again.status(), 304);
     let head = site.client.head(&site.base).send().await.unwrap();
     assert_eq!((head.status().as_u16(), head.bytes().await.unwrap().len()), (200, 0));
@@ -207,11 +279,31 @@ async fn scripts_read_the_same_cells() {
     site.sample.everything().await;
     let cells: serde_json::Value = site.get("/api/results?branch=trunk").await.json().await.unwrap();
     let cells = cells.as_array().unwrap();
-    let twisted = cells.iter().find(|cell| cell["project"] == "twisted" && cell["revision"] == sha(102)).unwrap();
+    let twisted = cells
+        .iter()
+        .find(|cell| cell["project"] == "twisted" && cell["revision"] == sha(102))
+        .unwrap();
     let mut keys: Vec<_> = twisted.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["branch", "exit_code", "outcome", "platform", "project", "revision", "run", "seconds", "state", "variant"]);
-    assert_eq!((&twisted["state"], &twisted["outcome"], &twisted["exit_code"]), (&"fail".into(), &"failed".into(), &1.into()));
+    assert_eq!(
+        keys,
+        [
+            "branch",
+            "exit_code",
+            "outcome",
+            "platform",
+            "project",
+            "revision",
+            "run",
+            "seconds",
+            "state",
+            "variant"
+        ]
+    );
+    assert_eq!(
+        (&twisted["state"], &twisted["outcome"], &twisted["exit_code"]),
+        (&"fail".into(), &"failed".into(), &1.into())
+    );
     assert!(cells.iter().all(|cell| cell["branch"] == "trunk"));
 }
 
@@ -225,7 +317,10 @@ async fn postgres_answers_as_sqlite_does() {
     sqlx::any::install_default_drivers();
     let admin = sqlx::AnyPool::connect(&url).await.unwrap();
     let schema = format!("web_{}", uuid::Uuid::now_v7().simple());
-    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(&admin).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
+        .execute(&admin)
+        .await
+        .unwrap();
     let mark = if url.contains('?') { '&' } else { '?' };
     let data = tempfile::tempdir().unwrap();
     let postgres = Sample::new(&format!("{url}{mark}options=-csearch_path%3D{schema}"), data.path()).await;
@@ -235,21 +330,41 @@ async fn postgres_answers_as_sqlite_does() {
         sample.everything().await;
         let mut results = sample.store.results(None, 50).await.unwrap();
         results.iter_mut().for_each(|cell| cell.run = None);
-        let page = sample.store.matrix(&Scope::Branch("trunk".into()), 3, None).await.unwrap();
-        let next = sample.store.matrix(&Scope::Branch("trunk".into()), 3, page.older.as_deref()).await.unwrap();
+        let page = sample
+            .store
+            .matrix(&Scope::Branch("trunk".into()), 3, None)
+            .await
+            .unwrap();
+        let next = sample
+            .store
+            .matrix(&Scope::Branch("trunk".into()), 3, page.older.as_deref())
+            .await
+            .unwrap();
         let all = sample.store.matrix(&Scope::All, 4, None).await.unwrap();
-        let rest = sample.store.matrix(&Scope::All, 99, all.older.as_deref()).await.unwrap();
+        let rest = sample
+            .store
+            .matrix(&Scope::All, 99, all.older.as_deref())
+            .await
+            .unwrap();
         let revision = sample.store.revision_page(&sha(100)).await.unwrap().unwrap();
         let image = revision.rows[0].image_id.clone().unwrap();
         let project = sample.store.project_page("attrs").await.unwrap().unwrap();
         let status = sample.store.status().await.unwrap();
-        let shas: Vec<String> = [page, next, all, rest, revision, project.matrix].iter().flat_map(|matrix| matrix.rows.iter().map(|row| row.sha.clone())).collect();
+        let shas: Vec<String> = [page, next, all, rest, revision, project.matrix]
+            .iter()
+            .flat_map(|matrix| matrix.rows.iter().map(|row| row.sha.clone()))
+            .collect();
         let shared = sample.store.image_page(&image).await.unwrap().unwrap().rows.len();
         assert_eq!(shared, 2);
         answers.push((results, shas, status.waiting, status.working, status.refused));
     }
     assert_eq!(answers[0], answers[1]);
-    assert!(answers[0].0.iter().any(|cell| cell.state == "no_image" && cell.platform == PLATFORM));
+    assert!(
+        answers[0]
+            .0
+            .iter()
+            .any(|cell| cell.state == "no_image" && cell.platform == PLATFORM)
+    );
 }
 
 #[tokio::test]
@@ -260,7 +375,9 @@ async fn a_project_that_is_gone_keeps_its_results() {
     sample.projects(&["attrs", "zope.interface"]).await;
     let ids = sample.check_ins("trunk", "3.16.0a0", 1, &["one"]).await;
     let image = sample.image(&ids[0], "key", Some(true)).await;
-    sample.ended(&ids[0], &image, "zope.interface", &Outcome::Passed, b"").await;
+    sample
+        .ended(&ids[0], &image, "zope.interface", &Outcome::Passed, b"")
+        .await;
     sample.projects(&["attrs"]).await;
     assert!(site.page("/").await.contains("zope.interface is no longer registered"));
     let page = site.page("/project/zope.interface").await;

@@ -194,7 +194,6 @@ impl Runtime for DockerRuntime {
             .forcerm(true)
             .networkmode(&build.network)
             .buildargs(&map(&build.args))
-            .labels(&map(&build.labels))
             .build();
         let mut output = Box::pin(self.docker.build_image(
             options,

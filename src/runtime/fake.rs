@@ -191,7 +191,7 @@ impl Runtime for FakeRuntime {
         let image = Image {
             id: format!("sha256:{}", build.tag),
             size: 1,
-            labels: build.labels,
+            labels: BTreeMap::new(),
         };
         self.state().images.insert(build.tag, image.clone());
         Ok(image)

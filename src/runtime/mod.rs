@@ -83,7 +83,6 @@ pub struct Build {
     pub context: BoxStream<'static, std::io::Result<Bytes>>,
     /// Predefined arguments such as `HTTP_PROXY`: seen by `RUN`, kept in no layer.
     pub args: BTreeMap<String, String>,
-    pub labels: BTreeMap<String, String>,
     /// Network of `RUN` steps.
     pub network: String,
 }

@@ -1,6 +1,6 @@
 //! The matrix as its template reads it. Pure.
 
-use super::words::{Badge, CellView, Time, cell_view, image_badge, short, time};
+use super::words::{Badge, CellView, Time, cell_view, image_badge, image_sentence, short, time};
 use crate::domain::DEFAULT_VARIANT;
 use crate::store::views::{Column, ImageState, Matrix, Row};
 use serde::Serialize;
@@ -80,14 +80,13 @@ pub fn revision(row: &Row, now: i64) -> RevisionView {
 pub fn image(row: &Row) -> ImageView {
     let badge = image_badge(&row.image);
     let shared = row.built_from.as_deref().map(|sha| short(sha).to_owned());
-    let label = match (&row.image, &shared) {
-        (ImageState::Impossible(reason), _) => format!("no image: {reason}"),
-        (ImageState::GaveUp, _) => "image: the machinery failed each time it was tried".to_owned(),
-        (_, Some(other)) => format!(
-            "image of {other}, from which this check-in does not differ in anything that is built: {}",
-            badge.word
-        ),
-        (_, None) => format!("image: {}", badge.word),
+    let state = image_sentence(&row.image);
+    let label = match &shared {
+        Some(other) => {
+            format!("image of {other}, from which this check-in does not differ in anything that is built: {state}")
+        }
+        None if matches!(row.image, ImageState::Impossible(_)) => format!("no image: {state}"),
+        None => format!("image: {state}"),
     };
     ImageView {
         label,

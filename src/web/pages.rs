@@ -87,6 +87,7 @@ fn frame<T>(status: Option<&Status>, title: impl Into<String>, here: Option<&str
         problems: status
             .branches
             .iter()
+            .filter(|branch| concerns(here, &branch.name))
             .filter_map(|branch| problem(branch, now))
             .collect(),
     };
@@ -98,6 +99,11 @@ fn frame<T>(status: Option<&Status>, title: impl Into<String>, here: Option<&str
         refresh: None,
         page,
     }
+}
+
+/// Whether a branch's trouble belongs on a page: its own, and that of all branches.
+fn concerns(here: Option<&str>, branch: &str) -> bool {
+    here.is_some_and(|tab| tab.is_empty() || tab == branch)
 }
 
 fn problem(branch: &Branch, now: i64) -> Option<ProblemView> {

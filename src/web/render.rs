@@ -26,7 +26,7 @@ static TEMPLATES: LazyLock<Result<Handlebars<'static>, String>> = LazyLock::new(
     templates.set_strict_mode(true);
     for (name, source) in SOURCES {
         templates
-            .register_template_string(name, source)
+            .register_template_string(name, source.trim_end())
             .map_err(|error| error.to_string())?;
     }
     Ok(templates)

@@ -204,7 +204,9 @@ pub fn sentence(cell: &RunCell, image: &ImageState) -> String {
         (Cell::Pending, _) if cell.running => "running".to_owned(),
         (Cell::Pending, _) if matches!(image, ImageState::Ready) => "waiting for a host".to_owned(),
         (Cell::Pending, _) => "waiting for the image".to_owned(),
-        (Cell::NoImage, _) => format!("no image to run on: {}", image_badge(image).word),
+        (Cell::NoImage | Cell::Unknown, None) if !matches!(image, ImageState::Ready) => {
+            format!("no image to run on: {}", image_sentence(image))
+        }
         (Cell::Flaky, Some(ended)) => format!(
             "flaky: {} attempts disagree, the last failure {ended}{place}",
             cell.attempts
@@ -214,16 +216,29 @@ pub fn sentence(cell: &RunCell, image: &ImageState) -> String {
     }
 }
 
+/// How far an image is, in words.
+pub fn image_sentence(image: &ImageState) -> String {
+    match image {
+        ImageState::Unplanned => "not planned yet".to_owned(),
+        ImageState::Queued => "waits for a host".to_owned(),
+        ImageState::Building => "is being built".to_owned(),
+        ImageState::GaveUp => "the machinery failed each time it was tried".to_owned(),
+        ImageState::Ready => "ready".to_owned(),
+        ImageState::Failed => "its build failed".to_owned(),
+        ImageState::Impossible(reason) => reason.clone(),
+    }
+}
+
 /// How far an image is.
 pub fn image_badge(image: &ImageState) -> Badge {
     match image {
-        ImageState::Unplanned => badge("pending", "⋯", "not planned yet"),
+        ImageState::Unplanned => badge("pending", "⋯", "waits"),
         ImageState::Queued => badge("pending", "⋯", "waits"),
         ImageState::Building => badge("running", "▸", "building"),
         ImageState::GaveUp => badge("unknown", "?", "gave up"),
         ImageState::Ready => badge("pass", "✓", "ready"),
-        ImageState::Failed => badge("fail", "✗", "build failed"),
-        ImageState::Impossible(_) => badge("no_image", "–", "can't be built"),
+        ImageState::Failed => badge("fail", "✗", "failed"),
+        ImageState::Impossible(_) => badge("no_image", "–", "none"),
     }
 }
 

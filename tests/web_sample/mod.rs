@@ -12,8 +12,18 @@ use pybots::store::{Store, new_id};
 pub const PLATFORM: &str = "linux/amd64";
 
 const PROJECTS: [&str; 12] = [
-    "attrs", "cloudpickle", "django", "docutils", "idna", "jinja2", "more-itertools", "packaging", "pluggy", "roundup",
-    "twisted", "typing_extensions",
+    "attrs",
+    "cloudpickle",
+    "django",
+    "docutils",
+    "idna",
+    "jinja2",
+    "more-itertools",
+    "packaging",
+    "pluggy",
+    "roundup",
+    "twisted",
+    "typing_extensions",
 ];
 
 pub struct Sample {
@@ -23,7 +33,12 @@ pub struct Sample {
 }
 
 pub fn sha(n: u64) -> String {
-    format!("{:016x}{:016x}{:08x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n.wrapping_mul(0xbf58_476d_1ce4_e5b9), n as u32)
+    format!(
+        "{:016x}{:016x}{:08x}",
+        n.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        n.wrapping_mul(0xbf58_476d_1ce4_e5b9),
+        n as u32
+    )
 }
 
 pub fn failed() -> Outcome {
@@ -32,11 +47,18 @@ pub fn failed() -> Outcome {
 
 impl Sample {
     pub async fn new(url: &str, data: &std::path::Path) -> Self {
-        Self { store: Store::open(url).await.unwrap(), objects: Objects::open(data).unwrap(), now: pybots::clock::now_ms() }
+        Self {
+            store: Store::open(url).await.unwrap(),
+            objects: Objects::open(data).unwrap(),
+            now: pybots::clock::now_ms(),
+        }
     }
 
     pub async fn branches(&self, names: &[&str]) {
-        let named: Vec<_> = names.iter().map(|name| ((*name).to_owned(), format!("refs/{name}"))).collect();
+        let named: Vec<_> = names
+            .iter()
+            .map(|name| ((*name).to_owned(), format!("refs/{name}")))
+            .collect();
         self.store.set_branches(&named).await.unwrap();
     }
 
@@ -48,15 +70,33 @@ impl Sample {
                 homepage: format!("https://{name}.example"),
                 recipe: format!("digest-of-{name}"),
             };
-            (project, format!("name = \"{name}\"\nsource = {{ pypi = \"{name}\" }}\n\n[[suite]]\nname = \"unit\"\nrun = \"python -m pytest -q\"\n"))
+            (
+                project,
+                format!(
+                    "name = \"{name}\"\nsource = {{ pypi = \"{name}\" }}\n\n[[suite]]\nname = \"unit\"\nrun = \"python -m pytest -q\"\n"
+                ),
+            )
         };
-        let refused = [("projects/odd.toml".to_owned(), "error: `odd <b>` can't be a project's name\n  at line 1, column 8".to_owned())];
-        self.store.set_projects(&names.iter().map(project).collect::<Vec<_>>(), &refused, self.now - 1).await.unwrap();
+        let refused = [(
+            "projects/odd.toml".to_owned(),
+            "error: `odd <b>` can't be a project's name\n  at line 1, column 8".to_owned(),
+        )];
+        self.store
+            .set_projects(&names.iter().map(project).collect::<Vec<_>>(), &refused, self.now - 1)
+            .await
+            .unwrap();
     }
 
     /// Adds check-ins to a branch, oldest first, each an hour after the other; returns their rows' ids.
     pub async fn check_ins(&self, branch: &str, version: &str, first: u64, subjects: &[&str]) -> Vec<String> {
-        let branch = self.store.watched_branches().await.unwrap().into_iter().find(|known| known.name == branch).unwrap();
+        let branch = self
+            .store
+            .watched_branches()
+            .await
+            .unwrap()
+            .into_iter()
+            .find(|known| known.name == branch)
+            .unwrap();
         let hour = 3_600_000;
         let new: Vec<_> = subjects
             .iter()
@@ -72,7 +112,12 @@ impl Sample {
             })
             .collect();
         let head = new.last().unwrap().sha.clone();
-        assert!(self.store.advance_branch(&branch.id, branch.head.as_deref(), &head, &new, &[], self.now).await.unwrap());
+        assert!(
+            self.store
+                .advance_branch(&branch.id, branch.head.as_deref(), &head, &new, &[], self.now)
+                .await
+                .unwrap()
+        );
         let mut ids = Vec::new();
         for check_in in &new {
             ids.push(self.store.revision_by_sha(&check_in.sha).await.unwrap().unwrap().id);
@@ -82,7 +127,12 @@ impl Sample {
 
     /// Gives a revision an image; `end`: Some(true) built, Some(false) failed, None still wanted.
     pub async fn image(&self, revision: &str, key: &str, end: Option<bool>) -> String {
-        let new = NewImage { revision_id: revision, variant: "default", platform: PLATFORM, build_key: key };
+        let new = NewImage {
+            revision_id: revision,
+            variant: "default",
+            platform: PLATFORM,
+            build_key: key,
+        };
         let mut tx = self.store.begin().await.unwrap();
         let (id, _) = self.store.attach_image(&mut tx, &new, self.now).await.unwrap();
         if let Some(built) = end {
@@ -91,8 +141,16 @@ impl Sample {
                 soabi: "cpython-316-x86_64-linux-gnu".to_owned(),
                 ..Facts::default()
             };
-            let image = BuiltImage { reference: format!("pybots/cpython:{key}"), digest: format!("sha256:{}", sha(9)), size: 187_000_000, facts };
-            self.store.image_built(&mut tx, &id, built.then_some(&image), self.now).await.unwrap();
+            let image = BuiltImage {
+                reference: format!("pybots/cpython:{key}"),
+                digest: format!("sha256:{}", sha(9)),
+                size: 187_000_000,
+                facts,
+            };
+            self.store
+                .image_built(&mut tx, &id, built.then_some(&image), self.now)
+                .await
+                .unwrap();
         }
         tx.commit().await.unwrap();
         id
@@ -137,7 +195,11 @@ impl Sample {
     pub async fn attempt(&self, job: &str, seconds: f64, outcome: Option<&Outcome>, log: &[u8]) -> String {
         let mut tx = self.store.begin().await.unwrap();
         let begun = self.now - (seconds * 1000.0) as i64 - 60_000;
-        let attempt = self.store.insert_attempt(&mut tx, job, "lab-3", self.now + 60_000, begun).await.unwrap();
+        let attempt = self
+            .store
+            .insert_attempt(&mut tx, job, "lab-3", self.now + 60_000, begun)
+            .await
+            .unwrap();
         if let Some(outcome) = outcome {
             let code = match outcome {
                 Outcome::TimedOut { .. } => None,
@@ -151,10 +213,19 @@ impl Sample {
                 log_from: at as u64,
             };
             let mut report = Report::of(outcome.clone());
-            report.phases = vec![phase("fetch", 0.1, Some(0), 0), phase("install", 0.2, Some(0), log.len() / 10), phase("test: unit", 0.7, code, log.len() / 4)];
+            report.phases = vec![
+                phase("fetch", 0.1, Some(0), 0),
+                phase("install", 0.2, Some(0), log.len() / 10),
+                phase("test: unit", 0.7, code, log.len() / 4),
+            ];
             report.lock = Some("{\"attrs\":\"26.1.0\",\"pytest\":\"9.1.1\"}".to_owned());
             report.interpreter = Some("3.16.0a0 (heads/main:1a2b3c4)".to_owned());
-            assert!(self.store.end_attempt(&mut tx, &attempt.id, &report, self.now - 60_000).await.unwrap());
+            assert!(
+                self.store
+                    .end_attempt(&mut tx, &attempt.id, &report, self.now - 60_000)
+                    .await
+                    .unwrap()
+            );
         }
         tx.commit().await.unwrap();
         self.objects.append_log(&attempt.id, 0, log).await.unwrap().unwrap();
@@ -162,10 +233,19 @@ impl Sample {
     }
 
     /// A run with one attempt that ended; returns (run, attempt).
-    pub async fn ended(&self, revision: &str, image: &str, project: &str, outcome: &Outcome, log: &[u8]) -> (String, String) {
+    pub async fn ended(
+        &self,
+        revision: &str,
+        image: &str,
+        project: &str,
+        outcome: &Outcome,
+        log: &[u8],
+    ) -> (String, String) {
         let run = self.run(revision, image, project, None).await;
         let job = self.job(Some(&run), None, "finished").await;
-        let attempt = self.attempt(&job, 1.0 + project.len() as f64 * 7.3, Some(outcome), log).await;
+        let attempt = self
+            .attempt(&job, 1.0 + project.len() as f64 * 7.3, Some(outcome), log)
+            .await;
         (run, attempt)
     }
 
@@ -190,12 +270,32 @@ impl Sample {
                 ],
             )
             .await;
-        let old = self.check_ins("2.5", "2.5.6c1", 300, &["#9000: backport of a fix to the last of its line"]).await;
-        let maintained = self.check_ins("3.14", "3.14.5+", 200, &["[3.14] gh-137627: Make it faster", "[3.14] gh-1: Fix"]).await;
+        let old = self
+            .check_ins(
+                "2.5",
+                "2.5.6c1",
+                300,
+                &["#9000: backport of a fix to the last of its line"],
+            )
+            .await;
+        let maintained = self
+            .check_ins(
+                "3.14",
+                "3.14.5+",
+                200,
+                &["[3.14] gh-137627: Make it faster", "[3.14] gh-1: Fix"],
+            )
+            .await;
 
         for (at, revision) in trunk.iter().take(5).enumerate() {
             // the second differs in its documentation only
-            let image = self.image(revision, &format!("key-{}-0123456789abcdef", if at == 1 { 0 } else { at }), Some(true)).await;
+            let image = self
+                .image(
+                    revision,
+                    &format!("key-{}-0123456789abcdef", if at == 1 { 0 } else { at }),
+                    Some(true),
+                )
+                .await;
             if at != 1 {
                 let job = self.job(None, Some(&image), "finished").await;
                 self.attempt(&job, 312.0, Some(&Outcome::Passed), &build_log()).await;
@@ -207,32 +307,59 @@ impl Sample {
         self.attempt(&job, 40.0, None, &build_log()).await;
         let broken = self.image(&trunk[5], "key-broken", Some(false)).await;
         let job = self.job(None, Some(&broken), "finished").await;
-        let reason = Outcome::SetupFailed { reason: "make failed".to_owned(), exit_code: Some(2) };
+        let reason = Outcome::SetupFailed {
+            reason: "make failed".to_owned(),
+            exit_code: Some(2),
+        };
         self.attempt(&job, 61.0, Some(&reason), &build_log()).await;
-        self.store.no_image(&old[0], "default", PLATFORM, "no profile of images/ builds 2.5.6c1").await.unwrap();
+        self.store
+            .no_image(&old[0], "default", PLATFORM, "no profile of images/ builds 2.5.6c1")
+            .await
+            .unwrap();
         let image = self.image(&maintained[0], "key-314", Some(true)).await;
         self.runs(&maintained[0], &image, 0).await;
         self.image(&maintained[1], "key-315", None).await;
         let known = self.store.watched_branches().await.unwrap();
-        self.store.branch_checked(&known[2].id, self.now - 600_000, Some("refs/3.13 does not exist in the repository")).await.unwrap();
+        self.store
+            .branch_checked(
+                &known[2].id,
+                self.now - 600_000,
+                Some("refs/3.13 does not exist in the repository"),
+            )
+            .await
+            .unwrap();
     }
 
     async fn runs(&self, revision: &str, image: &str, at: u64) {
         for (project, column) in PROJECTS.iter().zip(0..) {
             let log = test_log(project);
             let outcome = match (at, column) {
-                (1, 3) => Outcome::Infra { reason: "host lab-3 fell silent; its lease ran out".to_owned() },
-                (2, 2) => Outcome::TimedOut { which: Timeout::Silence },
+                (1, 3) => Outcome::Infra {
+                    reason: "host lab-3 fell silent; its lease ran out".to_owned(),
+                },
+                (2, 2) => Outcome::TimedOut {
+                    which: Timeout::Silence,
+                },
                 (2.., 10) => failed(),
                 (3.., 5) => Outcome::Crashed { signal: 11 },
                 (3, 7) => Outcome::OutOfMemory,
-                (4, 9) => Outcome::SetupFailed { reason: "a dependency does not build".to_owned(), exit_code: Some(1) },
-                (_, 1) => Outcome::Skipped { reason: "no section for this Python".to_owned() },
-                (4, 0) => Outcome::RecipeError { reason: "no such release".to_owned() },
+                (4, 9) => Outcome::SetupFailed {
+                    reason: "a dependency does not build".to_owned(),
+                    exit_code: Some(1),
+                },
+                (_, 1) => Outcome::Skipped {
+                    reason: "no section for this Python".to_owned(),
+                },
+                (4, 0) => Outcome::RecipeError {
+                    reason: "no such release".to_owned(),
+                },
                 _ => Outcome::Passed,
             };
             match (at, column) {
-                (_, 1) => drop(self.run(revision, image, project, Some("no section for this Python")).await),
+                (_, 1) => drop(
+                    self.run(revision, image, project, Some("no section for this Python"))
+                        .await,
+                ),
                 (4, 2) => {
                     let run = self.run(revision, image, project, None).await;
                     let job = self.job(Some(&run), None, "leased").await;
@@ -270,7 +397,13 @@ fn test_log(project: &str) -> Vec<u8> {
     log.extend(b"\x1b[2mResolved \x1b[1m4 packages\x1b[0m\x1b[2m in 12ms\x1b[0m\n \x1b[32m+\x1b[39m \x1b[1mpytest\x1b[0m==9.1.1\n");
     log.extend(b"\x1b[1m== test: unit\x1b[0m\n\x1b[1m============ test session starts ============\x1b[0m\nplatform linux -- Python 3.16.0a0, pytest-9.1.1\n");
     for n in 0..40 {
-        log.extend(format!("tests/test_part{n}.py \x1b[32m........................\x1b[0m\x1b[32m [{:3}%]\x1b[0m\n", n * 100 / 40).bytes());
+        log.extend(
+            format!(
+                "tests/test_part{n}.py \x1b[32m........................\x1b[0m\x1b[32m [{:3}%]\x1b[0m\n",
+                n * 100 / 40
+            )
+            .bytes(),
+        );
     }
     log.extend("\x1b[31m\x1b[1mFAILED\x1b[0m tests/test_make.py::\x1b[1mTestAttributes::test_types\x1b[0m - AssertionError: assert <class 'int'> == \"<script>alert(1)</script>\"\n".bytes());
     log.extend(b"\x1b]8;;https://docs.example/\x1b\\a link\x1b]8;;\x1b\\ and bytes \xff\xfe and a \x1b[7mreversed\x1b[0m word, \x1b[48;5;25m 256 colours \x1b[0m\n");

@@ -10,7 +10,6 @@ use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use handlebars::Handlebars;
 use include_dir::{Dir, include_dir};
-use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/dockerfiles");
@@ -110,7 +109,6 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
         tag: tag.to_owned(),
         context: tar::stream(tar::files(Owner::Root, &files)),
         args: host.network_env(None),
-        labels: BTreeMap::from([("org.pybots.kind".to_owned(), template.to_owned())]),
         network: host.engine.network.clone(),
     };
     build_logged(host, build, log).await?;
@@ -148,7 +146,10 @@ mod tests {
             let last = text.rsplit("FROM scratch").next().unwrap();
             assert!(!last.contains("ca.crt"), "{last}");
         }
-        let text = dockerfile("cpython", &serde_json::json!({ "runtime": "r", "python": "/p" })).unwrap();
+        let build = serde_json::json!({
+            "profile": { "python": "/p" }, "build_key": "k", "revision": "r", "branch": "b", "variant": "v", "version": "1",
+        });
+        let text = dockerfile("cpython", &serde_json::json!({ "runtime": "r", "build": build })).unwrap();
         assert!(text.contains("FROM r\nCOPY image/ /"), "{text}");
         assert!(dockerfile("cpython", &serde_json::json!({})).is_err());
     }

@@ -174,13 +174,8 @@ fn failed(reason: String, exit_code: Option<i64>) -> Stop {
 /// Makes the image: the install root on the runtime image.
 async fn pack(host: &Host, spec: &BuildSpec, holder: &str, tag: &str, log: &Log) -> Result<(), Stop> {
     log.say("packing the image").await;
-    let text = dockerfile(
-        "cpython",
-        &serde_json::json!({
-            "runtime": spec.distribution.runtime_reference(),
-            "python": spec.profile.python,
-        }),
-    )?;
+    let data = serde_json::json!({ "runtime": spec.distribution.runtime_reference(), "build": spec });
+    let text = dockerfile("cpython", &data)?;
     // the Dockerfile goes first, then the install root just as the engine streams it
     let head = tar::open_ended(Owner::Root, &[("Dockerfile", text.as_bytes(), false)]);
     let root = host.runtime.get(holder, "/build/image").await?;
@@ -189,14 +184,6 @@ async fn pack(host: &Host, spec: &BuildSpec, holder: &str, tag: &str, log: &Log)
         tag: tag.to_owned(),
         context,
         args: BTreeMap::new(),
-        labels: BTreeMap::from([
-            ("org.pybots.kind".to_owned(), "cpython".to_owned()),
-            ("org.pybots.build-key".to_owned(), spec.build_key.clone()),
-            ("org.pybots.revision".to_owned(), spec.revision.clone()),
-            ("org.pybots.branch".to_owned(), spec.branch.clone()),
-            ("org.pybots.variant".to_owned(), spec.variant.clone()),
-            ("org.pybots.version".to_owned(), spec.version.clone()),
-        ]),
         network: "none".to_owned(),
     };
     layers::build_logged(host, build, log).await?;
@@ -207,12 +194,13 @@ async fn pack(host: &Host, spec: &BuildSpec, holder: &str, tag: &str, log: &Log)
 fn environment(spec: &BuildSpec) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from(
         [
-            ("CC", "ccache gcc"),
             ("CCACHE_DIR", "/ccache"),
             ("CCACHE_MAXSIZE", "5G"),
             ("CCACHE_COMPILERCHECK", "content"),
             ("HOME", "/build"),
             ("LC_ALL", "C.UTF-8"),
+            // here `gcc` is the compiler cache: CPython records the compiler's plain name
+            ("PATH", "/usr/lib/ccache:/usr/local/bin:/usr/bin:/bin"),
             ("SOURCE_DATE_EPOCH", "1000000000"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned())),

@@ -9,7 +9,6 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-PUBLIC_INDEX = "https://pypi.org/simple/"
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 SDIST_ENDINGS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
@@ -166,9 +165,16 @@ def read_page(body, content_type, address):
             for n, u, s, r, y in rows if "/" not in n and not n.startswith(".")]
 
 
+def public_index():
+    """The index that pip takes when nothing is set."""
+    from pip._internal.models.index import PyPI
+
+    return PyPI.simple_url
+
+
 class Index:
     def __init__(self):
-        self.url = (os.environ.get("PIP_INDEX_URL") or os.environ.get("UV_INDEX_URL") or PUBLIC_INDEX).rstrip("/") + "/"
+        self.url = (os.environ.get("PIP_INDEX_URL") or os.environ.get("UV_INDEX_URL") or public_index()).rstrip("/") + "/"
         self.pages = {}
 
     def files(self, name):

@@ -6,7 +6,11 @@ use crate::recipe::Suite;
 use std::collections::BTreeMap;
 
 /// The program of the fetch phase; runs on the toolchain image's own Python.
-pub const FETCH: &str = include_str!("fetch.py");
+pub const FETCH: [(&str, &str); 3] = [
+    (".pybots/fetch.py", include_str!("fetch.py")),
+    (".pybots/fetch_net.py", include_str!("fetch_net.py")),
+    (".pybots/fetch_unpack.py", include_str!("fetch_unpack.py")),
+];
 
 /// Leaves the version of the interpreter that a suite starts; put where every start imports it.
 pub const WITNESS: &str = include_str!("witness.py");
@@ -72,10 +76,13 @@ pub fn base_environment(path: &str) -> BTreeMap<String, String> {
     .into()
 }
 
-/// Environment of `uv`: offline, from what was fetched, pinned to the lock.
-pub fn uv_environment(spec: &RunSpec) -> BTreeMap<String, String> {
+/// Environment of install: `uv` is offline, works from what was fetched, and is pinned to the lock.
+pub fn install_environment(spec: &RunSpec) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from(
         [
+            // the name by which CPython was built may be a compiler cache's
+            ("CC", "gcc"),
+            ("CXX", "g++"),
             ("UV_CACHE_DIR", "/work/.uv-cache"),
             ("UV_NO_CONFIG", "1"),
             ("UV_PYTHON_DOWNLOADS", "never"),
@@ -111,10 +118,10 @@ pub fn install(spec: &RunSpec) -> String {
             "if [ -s {OURS}/requirements.txt ]; then uv pip install --no-deps -r {OURS}/requirements.txt; fi"
         ));
     }
-    lines.push(format!("cd {}", quote(&source_folder(spec))));
-    match &spec.install {
-        Some(commands) => lines.extend(commands.iter().cloned()),
-        None => lines.push("uv pip install .".to_owned()),
+    let default = vec!["uv pip install .".to_owned()];
+    for command in spec.install.as_ref().unwrap_or(&default) {
+        // each from the source folder, wherever the one before went
+        lines.push(format!("(cd {} && {command}\n)", quote(&source_folder(spec))));
     }
     if !is_legacy(spec) {
         lines.push(format!("cp {OURS}/witness.py {packages}/_pybots_witness.py"));

@@ -63,9 +63,9 @@ impl<'a> Work<'a> {
         let fetch = serde_json::to_vec(&self.spec.fetch).context("failed to write fetch.json")?;
         let mut files: Vec<(&str, &[u8], bool)> = vec![
             (".pybots/fetch.json", &fetch, false),
-            (".pybots/fetch.py", scripts::FETCH.as_bytes(), false),
             (".pybots/witness.py", scripts::WITNESS.as_bytes(), false),
         ];
+        files.extend(scripts::FETCH.iter().map(|(name, text)| (*name, text.as_bytes(), false)));
         if let Some(ca) = &self.ca {
             files.push((".pybots/ca.crt", ca, false));
         }
@@ -109,7 +109,7 @@ impl<'a> Work<'a> {
     /// Install: the image under test, no network unless the recipe asks for it.
     pub fn install(&self) -> Container {
         let mut env = scripts::environment(self.spec);
-        env.extend(scripts::uv_environment(self.spec));
+        env.extend(scripts::install_environment(self.spec));
         let network = self.spec.install_network.then(|| self.host.engine.network.clone());
         if network.is_some() {
             env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
