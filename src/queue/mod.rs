@@ -108,6 +108,8 @@ impl Queue {
         }
         let mut tx = self.store.begin().await?;
         if !self.store.end_attempt(&mut tx, attempt_id, report, now).await? {
+            // one connection at a time: holders of one that wait for another starve each other
+            tx.rollback().await?;
             let same = self.store.attempt(attempt_id).await?.and_then(|ended| ended.report());
             return Ok(if same.as_ref() == Some(report) {
                 Ok(())

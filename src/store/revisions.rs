@@ -109,28 +109,19 @@ impl Store {
         Ok(shas.into_iter().collect())
     }
 
-    pub async fn revision(&self, id: &str) -> Result<Option<Revision>> {
-        self.one_revision("revision.id = $1", id).await
-    }
-
     /// By full or abbreviated id of the check-in; the newest row where several branches have it.
     pub async fn revision_by_sha(&self, sha: &str) -> Result<Option<Revision>> {
         if sha.len() < 7 || !sha.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(None);
         }
-        self.one_revision("revision.sha LIKE $1", &format!("{}%", sha.to_lowercase()))
-            .await
-    }
-
-    async fn one_revision(&self, condition: &'static str, value: &str) -> Result<Option<Revision>> {
+        let sha = sha.to_lowercase();
+        // a range, because neither database takes an index for LIKE
         let sql = format!(
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
-             WHERE {condition} ORDER BY revision.id DESC LIMIT 1"
+             WHERE revision.sha >= $1 AND revision.sha < $2 ORDER BY revision.id DESC LIMIT 1"
         );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(value)
-            .fetch_optional(self.pool())
-            .await?)
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(&sha).bind(format!("{sha}g"));
+        Ok(query.fetch_optional(self.pool()).await?)
     }
 
     /// Rows that wait for their image or their runs to be planned, and each watched branch's tip,

@@ -29,6 +29,8 @@ CREATE TABLE revision (
     UNIQUE (branch_id, sha),
     UNIQUE (branch_id, seq)
 );
+CREATE INDEX revision_time ON revision (committed_at DESC, id DESC);
+CREATE INDEX revision_sha ON revision (sha);
 CREATE INDEX revision_unplanned ON revision (branch_id) WHERE planned_at IS NULL;
 
 CREATE TABLE image (
@@ -113,6 +115,7 @@ CREATE INDEX job_queue ON job (priority DESC, created_at, id) WHERE state = 'que
 CREATE UNIQUE INDEX job_one_open_image ON job (image_id) WHERE state <> 'finished';
 CREATE UNIQUE INDEX job_one_open_run ON job (run_id) WHERE state <> 'finished';
 CREATE INDEX job_run ON job (run_id);
+CREATE INDEX job_image ON job (image_id);
 
 CREATE TABLE attempt (
     id          TEXT PRIMARY KEY,

@@ -1,0 +1,111 @@
+//! What several test programs need. Each uses a part of it.
+#![allow(dead_code)]
+
+use pybots::store::Store;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A store to test on, and what keeps it alive.
+pub struct TestStore {
+    pub name: &'static str,
+    pub store: Store,
+    _folder: tempfile::TempDir,
+}
+
+/// Every database that is there: SQLite always, PostgreSQL when its URL is given. Each call gets
+/// empty ones.
+pub async fn stores() -> Vec<TestStore> {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("db.sqlite").display());
+    let mut stores = vec![TestStore {
+        name: "sqlite",
+        store: Store::open(&url).await.unwrap(),
+        _folder: folder,
+    }];
+    match std::env::var("PYBOTS_TEST_POSTGRES") {
+        Ok(server) => stores.push(TestStore {
+            name: "postgres",
+            store: Store::open(&new_database(&server).await).await.unwrap(),
+            _folder: tempfile::tempdir().unwrap(),
+        }),
+        Err(_) => println!("SKIPPED: PostgreSQL, for PYBOTS_TEST_POSTGRES names no server (scripts/with-postgres starts one)"),
+    }
+    stores
+}
+
+/// Makes a database of its own on the server and returns its URL.
+async fn new_database(server: &str) -> String {
+    use sqlx::{Connection, Executor};
+    sqlx::any::install_default_drivers();
+    let name = format!("t{}", pybots::store::new_id().replace('-', ""));
+    let mut connection = sqlx::AnyConnection::connect(server).await.unwrap();
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    connection.execute(sqlx::query(create)).await.unwrap();
+    let (base, query) = server.split_once('?').map_or((server, String::new()), |(a, b)| (a, format!("?{b}")));
+    let (base, _) = base.rsplit_once('/').unwrap();
+    format!("{base}/{name}{query}")
+}
+
+/// A git repository in a folder, with commits whose dates follow each other.
+pub struct Repository {
+    pub path: PathBuf,
+    clock: std::cell::Cell<i64>,
+}
+
+impl Repository {
+    pub fn new(path: &Path) -> Self {
+        std::fs::create_dir_all(path).unwrap();
+        let repository = Self {
+            path: path.to_owned(),
+            clock: 1_700_000_000.into(),
+        };
+        repository.git(&["init", "--quiet", "-b", "main"]);
+        repository
+    }
+
+    pub fn git(&self, arguments: &[&str]) -> String {
+        let date = format!("{} +0000", self.clock.get());
+        let output = Command::new("git")
+            .current_dir(&self.path)
+            .args(["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "gc.auto=0"])
+            .args(arguments)
+            .env("GIT_AUTHOR_DATE", &date)
+            .env("GIT_COMMITTER_DATE", &date)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Commits whatever was written, and returns the id.
+    pub fn commit(&self, subject: &str) -> String {
+        self.clock.set(self.clock.get() + 60);
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "-m", subject]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+}
+
+/// Copies a folder with its modes.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+pub fn here() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,222 @@
+//! Store and queue, on every database that is there.
+
+mod common;
+
+use pybots::domain::job::{BuiltImage, Facts, JobSpec, Report};
+use pybots::domain::outcome::Outcome;
+use pybots::profile::Profiles;
+use pybots::queue::{LEASE_MS, Queue};
+use pybots::store::images::{NewImage, Standing};
+use pybots::store::jobs::For;
+use pybots::store::revisions::{CheckIn, Revision};
+use pybots::store::{Store, branches::Branch};
+use std::collections::BTreeSet;
+
+async fn branch(store: &Store) -> Branch {
+    store.set_branches(&[("trunk".into(), "main".into())]).await.unwrap();
+    store.watched_branches().await.unwrap().remove(0)
+}
+
+fn check_in(sha: &str) -> CheckIn {
+    CheckIn {
+        sha: sha.into(),
+        tree: format!("tree-{sha}"),
+        parent: None,
+        author: "A <a@example.org>".into(),
+        subject: format!("subject of {sha}"),
+        committed_at: 1000,
+        version: Some("3.14.0".into()),
+    }
+}
+
+/// A revision with an image that waits for its build.
+async fn queued(store: &Store, queue: &Queue, sha: &str) -> (Revision, String) {
+    let branch = branch(store).await;
+    assert!(store.advance_branch(&branch.id, branch.head.as_deref(), sha, &[check_in(sha)], &[], 1).await.unwrap());
+    let revision = store.revision_by_sha(sha).await.unwrap().unwrap();
+    let profiles = Profiles::load(None).unwrap();
+    let build = pybots::plan::build(&revision, &profiles, "default", "linux/amd64").unwrap();
+    let mut tx = store.begin().await.unwrap();
+    let new = NewImage {
+        revision_id: &revision.id,
+        variant: "default",
+        platform: "linux/amd64",
+        build_key: &build.build_key,
+    };
+    let (image, is_new) = store.attach_image(&mut tx, &new, 1).await.unwrap();
+    assert!(is_new);
+    queue.add(&mut tx, For::Image(&image), 1, &JobSpec::Image(Box::new(build)), 1).await.unwrap();
+    tx.commit().await.unwrap();
+    (revision, image)
+}
+
+fn infra() -> Report {
+    Report::of(Outcome::Infra {
+        reason: "engine gone".into(),
+    })
+}
+
+#[tokio::test]
+async fn a_branch_moves_only_from_the_head_that_was_seen() {
+    for test in common::stores().await {
+        let store = &test.store;
+        let branch = branch(store).await;
+        let new = [check_in("aaaaaaaa"), check_in("bbbbbbbb")];
+        assert!(store.advance_branch(&branch.id, None, "bbbbbbbb", &new, &[], 1).await.unwrap(), "{}", test.name);
+        // somebody with an old view changes nothing
+        assert!(!store.advance_branch(&branch.id, None, "cccccccc", &[check_in("cccccccc")], &[], 1).await.unwrap());
+        assert!(store.revision_by_sha("cccccccc").await.unwrap().is_none());
+        let seqs = [
+            store.revision_by_sha("aaaaaaaa").await.unwrap().unwrap().seq,
+            store.revision_by_sha("bbbbbbbb").await.unwrap().unwrap().seq,
+        ];
+        assert_eq!(seqs, [1, 2]);
+    }
+}
+
+#[tokio::test]
+async fn each_job_is_claimed_once_however_many_ask() {
+    for test in common::stores().await {
+        let queue = Queue::new(test.store.clone());
+        let mut images = BTreeSet::new();
+        for i in 0..20 {
+            images.insert(queued(&test.store, &queue, &format!("{i:08x}")).await.1);
+        }
+        let mut claimers = tokio::task::JoinSet::new();
+        for host in 0..8 {
+            let queue = queue.clone();
+            claimers.spawn(async move {
+                let mut mine = Vec::new();
+                let mut misses = 0;
+                // a miss may be a lost race; several in a row are an empty queue
+                while misses < 20 {
+                    match queue.claim(&format!("host-{host}"), 2).await.unwrap() {
+                        Some(claim) => mine.push(claim.attempt),
+                        None => misses += 1,
+                    }
+                }
+                mine
+            });
+        }
+        let attempts: Vec<String> = claimers.join_all().await.into_iter().flatten().collect();
+        let distinct: BTreeSet<&String> = attempts.iter().collect();
+        assert_eq!((attempts.len(), distinct.len()), (20, 20), "{}", test.name);
+    }
+}
+
+#[tokio::test]
+async fn infra_is_tried_three_times_and_then_after_a_restart() {
+    for test in common::stores().await {
+        let queue = Queue::new(test.store.clone());
+        let (revision, image) = queued(&test.store, &queue, "aaaaaaaa").await;
+        let mut now = 10;
+        for number in 1..=3 {
+            let claim = queue.claim("h", now).await.unwrap().unwrap();
+            assert_eq!(claim.number, number);
+            queue.finish(&claim.attempt, &claim.fence, &infra(), now).await.unwrap().unwrap();
+            assert!(queue.claim("h", now).await.unwrap().is_none(), "it waits before it is tried again");
+            now += 600_000;
+        }
+        assert!(queue.claim("h", now).await.unwrap().is_none(), "{}", test.name);
+        // infrastructure is no verdict about the image
+        let standing = test.store.image_of(&revision.id, "default", "linux/amd64").await.unwrap().unwrap();
+        assert!(matches!(standing, Standing::Image(image) if image.state == "wanted"));
+        assert_eq!(queue.revive(now).await.unwrap(), 1);
+        assert_eq!(queue.claim("h", now).await.unwrap().unwrap().number, 4);
+        assert_eq!(test.store.attempts_of(&image).await.unwrap().len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn finish_is_idempotent_and_refuses_the_stale() {
+    for test in common::stores().await {
+        let queue = Queue::new(test.store.clone());
+        let (revision, _) = queued(&test.store, &queue, "aaaaaaaa").await;
+        let first = queue.claim("h1", 10).await.unwrap().unwrap();
+        queue.renew(&first.attempt, &first.fence, 10_000).await.unwrap().unwrap();
+        // the host falls silent; its lease runs out and the job goes to another
+        assert_eq!(queue.expire(10_000 + LEASE_MS).await.unwrap(), 0);
+        assert_eq!(queue.expire(10_001 + LEASE_MS).await.unwrap(), 1);
+        let later = 10_001 + LEASE_MS + 5_000;
+        let second = queue.claim("h2", later).await.unwrap().unwrap();
+        assert_eq!(second.number, 2);
+
+        let mut good = Report::of(Outcome::Passed);
+        good.image = Some(BuiltImage {
+            reference: "r".into(),
+            digest: "sha256:1".into(),
+            size: 5,
+            facts: Facts::default(),
+        });
+        assert!(queue.renew(&first.attempt, &first.fence, later).await.unwrap().is_err());
+        assert!(queue.finish(&first.attempt, &first.fence, &good, later).await.unwrap().is_err());
+        assert!(queue.finish(&second.attempt, "guess", &good, later).await.unwrap().is_err());
+        assert!(queue.finish("nobody", "guess", &good, later).await.unwrap().is_err());
+        assert!(queue.finish(&second.attempt, &second.fence, &good, later).await.unwrap().is_ok());
+        assert!(queue.finish(&second.attempt, &second.fence, &good, later).await.unwrap().is_ok(), "sent twice");
+        assert!(queue.finish(&second.attempt, &second.fence, &infra(), later).await.unwrap().is_err(), "not twice otherwise");
+        let standing = test.store.image_of(&revision.id, "default", "linux/amd64").await.unwrap().unwrap();
+        let Standing::Image(image) = standing else { panic!("no image") };
+        assert_eq!((image.state.as_str(), image.digest.as_deref()), ("ready", Some("sha256:1")), "{}", test.name);
+        assert!(test.store.ahead().await.unwrap().queued == 0);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_build_is_decided_at_once() {
+    for test in common::stores().await {
+        let queue = Queue::new(test.store.clone());
+        let (revision, _) = queued(&test.store, &queue, "aaaaaaaa").await;
+        let claim = queue.claim("h", 10).await.unwrap().unwrap();
+        let failed = Report::of(Outcome::SetupFailed {
+            reason: "make ended with exit code 2".into(),
+            exit_code: Some(2),
+        });
+        queue.finish(&claim.attempt, &claim.fence, &failed, 20).await.unwrap().unwrap();
+        let standing = test.store.image_of(&revision.id, "default", "linux/amd64").await.unwrap().unwrap();
+        assert!(matches!(standing, Standing::Image(image) if image.state == "failed"));
+        assert!(queue.claim("h", 1_000_000).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_finish_under_load_is_counted_once() {
+    for test in common::stores().await {
+        let queue = Queue::new(test.store.clone());
+        queued(&test.store, &queue, "aaaaaaaa").await;
+        let claim = queue.claim("h", 10).await.unwrap().unwrap();
+        let mut finishers = tokio::task::JoinSet::new();
+        for code in 0..10 {
+            let (queue, claim) = (queue.clone(), claim.clone());
+            finishers.spawn(async move {
+                let report = Report::of(Outcome::Failed { exit_code: code + 1 });
+                queue.finish(&claim.attempt, &claim.fence, &report, 20).await.unwrap().is_ok()
+            });
+        }
+        let taken = finishers.join_all().await.into_iter().filter(|taken| *taken).count();
+        assert_eq!(taken, 1, "{}", test.name);
+    }
+}
+
+#[tokio::test]
+async fn the_database_refuses_nonsense() {
+    for test in common::stores().await {
+        let queue = Queue::new(test.store.clone());
+        queued(&test.store, &queue, "aaaaaaaa").await;
+        for sql in [
+            "UPDATE job SET state = 'lost'",
+            "UPDATE image SET state = 'ready'",
+            "UPDATE branch SET watched = 2",
+            "UPDATE job SET image_id = NULL",
+            "UPDATE revision SET branch_id = 'nobody'",
+            "INSERT INTO job (id, kind, image_id, state, priority, not_before, created_at, spec)
+             SELECT 'other', kind, image_id, state, priority, not_before, created_at, spec FROM job",
+        ] {
+            let refused = sqlx::query(sql).execute(test.store.pool()).await;
+            assert!(refused.is_err(), "{}: {sql}", test.name);
+        }
+        let claim = queue.claim("h", 10).await.unwrap().unwrap();
+        let ended = sqlx::query("UPDATE attempt SET state = 'finished' WHERE id = $1").bind(&claim.attempt);
+        assert!(ended.execute(test.store.pool()).await.is_err(), "an end needs its time and outcome");
+    }
+}
