@@ -109,6 +109,16 @@ impl Store {
         Ok(shas.into_iter().collect())
     }
 
+    pub async fn revision(&self, id: &str) -> Result<Option<Revision>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id WHERE revision.id = $1"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(id)
+            .fetch_optional(self.pool())
+            .await?)
+    }
+
     /// By full or abbreviated id of the check-in; the newest row where several branches have it.
     pub async fn revision_by_sha(&self, sha: &str) -> Result<Option<Revision>> {
         if sha.len() < 7 || !sha.bytes().all(|b| b.is_ascii_hexdigit()) {
