@@ -51,6 +51,12 @@ pub fn routes(
     let known = warp::path!("api" / "host" / ..)
         .and(authorized(token))
         .and(warp::any().map(move || coordinator.clone()));
+    let hello = known
+        .clone()
+        .and(warp::path!("hello"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(hello);
     let claim = known
         .clone()
         .and(warp::path!("claim"))
@@ -83,7 +89,9 @@ pub fn routes(
         .and(warp::get())
         .then(tree);
     let folder = known.and(warp::path!("folders" / String)).and(warp::get()).then(folder);
-    claim
+    hello
+        .or(claim)
+        .unify()
         .or(renew)
         .unify()
         .or(finish)
@@ -127,6 +135,12 @@ pub async fn rejected(rejection: warp::Rejection) -> Result<Response, warp::Reje
 
 fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = warp::Rejection> + Copy {
     warp::body::content_length_limit(most).and(warp::body::json())
+}
+
+async fn hello(coordinator: Coordinator, request: ClaimRequest) -> Response {
+    answer(coordinator.queue.abandon(&request.host, now_ms()).await, |count| {
+        warp::reply::json(&count).into_response()
+    })
 }
 
 async fn claim(coordinator: Coordinator, request: ClaimRequest) -> Response {

@@ -41,6 +41,19 @@ impl Client {
         })
     }
 
+    /// Says that this host starts afresh: whatever it had leased is over.
+    pub async fn hello(&self, host: &str) -> Result<()> {
+        let url = self.url("hello");
+        let body = ClaimRequest { host: host.to_owned() };
+        insist(|| async {
+            let request = self.http.post(&url).bearer_auth(&self.token).json(&body);
+            good(request.timeout(Duration::from_secs(10)).send().await?)
+                .await
+                .map(drop)
+        })
+        .await
+    }
+
     /// Waits on the coordinator until there is a job, or a while.
     pub async fn claim(&self, host: &str) -> Result<Option<Claim>> {
         let request = self

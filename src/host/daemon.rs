@@ -23,6 +23,10 @@ pub async fn run(host: Host, client: Client, slots: usize, stop: Receiver<bool>)
         Ok(count) => tracing::info!(count, "removed what an earlier life had left"),
         Err(error) => tracing::warn!(%error, "failed to look for leftovers"),
     }
+    if let Err(error) = client.hello(&host.id).await {
+        tracing::error!(error = format!("{error:#}"), "the coordinator does not take this host");
+        return;
+    }
     let mut workers = JoinSet::new();
     for _ in 0..slots {
         workers.spawn(work(host.clone(), client.clone(), stop.clone()));

@@ -19,7 +19,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use log::Log;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedMutexGuard;
 
 /// Where a host gets what a job needs.
 #[async_trait]
@@ -41,8 +42,27 @@ pub struct Host {
     pub network: NetworkSettings,
     /// Limits of image builds.
     pub build: Limits,
-    /// One image is made at a time: two jobs that need the same one would both make it.
-    images: Arc<tokio::sync::Mutex<()>>,
+    /// Of two jobs that need the same image, one makes it and the other waits.
+    images: Locks,
+}
+
+/// A lock for each name.
+#[derive(Clone, Default)]
+struct Locks {
+    names: Arc<Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+impl Locks {
+    /// Waits until nobody else holds the name.
+    async fn hold(&self, name: &str) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            // names that nobody holds or waits for are forgotten
+            names.retain(|_, lock| Arc::strong_count(lock) > 1);
+            names.entry(name.to_owned()).or_default().clone()
+        };
+        lock.lock_owned().await
+    }
 }
 
 /// Why a job went no further.
@@ -85,7 +105,7 @@ impl Host {
             engine,
             network,
             build,
-            images: Arc::default(),
+            images: Locks::default(),
         }
     }
 

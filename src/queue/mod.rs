@@ -159,6 +159,19 @@ impl Queue {
         Ok(ended)
     }
 
+    /// Ends what a host had leased in an earlier life, of which it knows nothing any more.
+    pub async fn abandon(&self, host: &str, now: i64) -> Result<usize> {
+        let mut ended = 0;
+        for attempt in self.store.leased_by(host).await? {
+            let report = Report::of(Outcome::Infra {
+                reason: format!("host {host} was started again"),
+            });
+            let finished = self.finish(&attempt.id, &attempt.fence, &report, now).await?;
+            ended += usize::from(finished.is_ok());
+        }
+        Ok(ended)
+    }
+
     /// Jobs that gave up on the machinery are tried again: at start, after the operator mended it.
     pub async fn revive(&self, now: i64) -> Result<u64> {
         let revived = self.store.revive_jobs(now).await?;

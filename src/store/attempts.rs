@@ -98,15 +98,15 @@ impl Store {
     }
 
     pub async fn expired_attempts(&self, now: i64) -> Result<Vec<Attempt>> {
-        self.attempts_where("state = 'leased' AND lease_until < $1", now).await
+        let sql = format!("SELECT {COLUMNS} FROM attempt WHERE state = 'leased' AND lease_until < $1");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(now);
+        Ok(query.fetch_all(self.pool()).await?)
     }
 
-    async fn attempts_where(&self, condition: &'static str, value: i64) -> Result<Vec<Attempt>> {
-        let sql = format!("SELECT {COLUMNS} FROM attempt WHERE {condition}");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(value)
-            .fetch_all(self.pool())
-            .await?)
+    pub async fn leased_by(&self, host: &str) -> Result<Vec<Attempt>> {
+        let sql = format!("SELECT {COLUMNS} FROM attempt WHERE state = 'leased' AND host = $1");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(host);
+        Ok(query.fetch_all(self.pool()).await?)
     }
 
     /// All attempts at a run or at an image, in order.

@@ -29,10 +29,11 @@ pub fn dockerfile(name: &str, data: &serde_json::Value) -> anyhow::Result<String
         .with_context(|| format!("dockerfiles/{name}.hbs can't be rendered"))
 }
 
-/// Makes toolchain and runtime if the engine lacks them. The caller holds [`Host::images`].
+/// Makes toolchain and runtime if the engine lacks them.
 pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log) -> Result<(), Stop> {
     ensure_toolchain(host, distribution, log).await?;
     let reference = distribution.runtime_reference();
+    let _held = host.images.hold(&reference).await;
     if host.runtime.image(&reference).await?.is_some() {
         return Ok(());
     }
@@ -47,6 +48,7 @@ pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log)
 
 pub async fn ensure_toolchain(host: &Host, distribution: &Distribution, log: &Log) -> Result<(), Stop> {
     let reference = distribution.toolchain_reference();
+    let _held = host.images.hold(&reference).await;
     if host.runtime.image(&reference).await?.is_some() {
         return Ok(());
     }
@@ -64,10 +66,9 @@ pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<St
     if spec.system.is_empty() {
         return Ok(cpython.clone());
     }
-    let one_at_a_time = host.images.clone();
-    let _guard = one_at_a_time.lock().await;
     let asked = serde_json::json!([cpython, spec.system]).to_string();
     let reference = format!("pybots/project:{}", &digest(&[asked.as_bytes()])[..24]);
+    let _held = host.images.hold(&reference).await;
     if host.runtime.image(&reference).await?.is_none() {
         let data = serde_json::json!({ "base": cpython, "packages": spec.system, "uv": null });
         packages(host, "project", data, &reference, log).await?;
@@ -97,6 +98,8 @@ async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<Str
 
 /// Builds an image of packages from a template that includes `packages.hbs`.
 async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag: &str, log: &Log) -> Result<(), Stop> {
+    // one at a time: the clean-up after one would take away the stages of another
+    let _held = host.images.hold("packages").await;
     log.say(&format!("building {tag}")).await;
     let ca = host.ca().await?;
     data["ca"] = ca.is_some().into();

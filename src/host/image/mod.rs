@@ -30,9 +30,8 @@ pub async fn ensure(
     log: &Log,
     report: &mut Report,
 ) -> Result<BuiltImage, Stop> {
-    let one_at_a_time = host.images.clone();
-    let _guard = one_at_a_time.lock().await;
     let reference = spec.reference();
+    let _held = host.images.hold(&reference).await;
     if let Some(image) = host.runtime.image(&reference).await? {
         log.say(&format!("image {reference} is here already")).await;
         return named(host, attempt, spec, &image, &reference, log, report).await;

@@ -52,8 +52,6 @@ async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Resul
             return Err(anyhow::anyhow!("the image could not be built again: {}", stop.outcome()).into());
         }
     }
-    let one_at_a_time = host.images.clone();
-    let _guard = one_at_a_time.lock().await;
     layers::ensure_toolchain(host, &spec.distribution, log).await
 }
 

@@ -1,0 +1,288 @@
+//! What a host makes of each way in which a run can end, on the strict fake engine.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use pybots::config::{EngineSettings, NetworkSettings};
+use pybots::domain::job::{BuildSpec, Facts, JobSpec, Report, RunSpec};
+use pybots::domain::limits::{Limits, Seconds};
+use pybots::domain::outcome::{Outcome, Timeout};
+use pybots::host::log::{Log, Sink};
+use pybots::host::{Host, Supply};
+use pybots::profile::Profiles;
+use pybots::recipe::register;
+use pybots::runtime::fake::FakeRuntime;
+use pybots::store::revisions::Revision;
+use std::sync::{Arc, Mutex};
+
+const VERSION: &str = "3.14.0 (trunk:0123456789) [GCC 12]";
+
+const RECIPE: &str = r#"
+name = "attrs"
+source = { pypi = "attrs" }
+[[suite]]
+name = "tests"
+run = "python -m pytest"
+"#;
+
+struct NoSupply;
+
+#[async_trait]
+impl Supply for NoSupply {
+    async fn tree(&self, _: &str) -> anyhow::Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        Ok(Box::pin(futures_util::stream::empty()))
+    }
+
+    async fn folder(&self, _: &str) -> anyhow::Result<Vec<u8>> {
+        anyhow::bail!("no folder is expected")
+    }
+}
+
+#[derive(Default)]
+struct Memory(Mutex<Vec<u8>>);
+
+#[async_trait]
+impl Sink for Memory {
+    async fn write(&self, _: u64, bytes: Bytes) -> anyhow::Result<()> {
+        self.0.lock().unwrap().extend_from_slice(&bytes);
+        Ok(())
+    }
+}
+
+fn build_spec() -> BuildSpec {
+    let revision = Revision {
+        id: "r".into(),
+        branch_id: "b".into(),
+        branch: "trunk".into(),
+        seq: 1,
+        sha: "0123456789abcdef".into(),
+        tree: "t".into(),
+        author: "a".into(),
+        subject: "s".into(),
+        committed_at: 0,
+        version: Some("3.14.0".into()),
+        left_at: None,
+    };
+    pybots::plan::build(&revision, &Profiles::load(None).unwrap(), "default", "linux/amd64").unwrap()
+}
+
+fn run_spec(recipe: &str) -> RunSpec {
+    let build = build_spec();
+    let revision = Revision {
+        id: "r".into(),
+        branch_id: "b".into(),
+        branch: "trunk".into(),
+        seq: 1,
+        sha: build.revision.clone(),
+        tree: "t".into(),
+        author: "a".into(),
+        subject: "s".into(),
+        committed_at: 0,
+        version: Some("3.14.0".into()),
+        left_at: None,
+    };
+    let facts = Facts {
+        sys_version: VERSION.into(),
+        line: "3.14".into(),
+        ..Facts::default()
+    };
+    let project = register("attrs.toml", recipe.to_owned(), None).unwrap();
+    pybots::plan::run(&project, &revision, &build, &facts, &Limits::default()).unwrap()
+}
+
+/// An engine that has every image that a run needs.
+fn engine(spec: &RunSpec) -> FakeRuntime {
+    FakeRuntime::default()
+        .with_image(&spec.image.reference)
+        .with_image(&spec.distribution.toolchain_reference())
+        .with_image(&spec.distribution.runtime_reference())
+        .with_file("/work/.pybots/lock.json", "{\"packages\": []}")
+}
+
+async fn perform(engine: &FakeRuntime, spec: JobSpec) -> (Report, String) {
+    let host = Host::new(
+        "host".into(),
+        Arc::new(engine.clone()),
+        Arc::new(NoSupply),
+        EngineSettings::default(),
+        NetworkSettings::default(),
+        Limits::default(),
+    );
+    let memory = Arc::new(Memory::default());
+    let (log, delivered) = Log::start(memory.clone());
+    let report = host.perform("attempt", &spec, &log).await;
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    assert_eq!(engine.complaints(), Vec::<String>::new());
+    let text = String::from_utf8_lossy(&memory.0.lock().unwrap()).into_owned();
+    (report, text)
+}
+
+async fn run(engine: &FakeRuntime, spec: RunSpec) -> Report {
+    perform(engine, JobSpec::Run(Box::new(spec))).await.0
+}
+
+#[tokio::test]
+async fn a_good_run_passes_and_says_what_it_ran_on() {
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec).with_file("/witness-tests", VERSION);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install");
+    engine.expect("attrs", "test tests").prints(b"12 passed \xff\x00\n");
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+    assert_eq!(report.outcome, Outcome::Passed);
+    assert_eq!(report.interpreter.as_deref(), Some(VERSION));
+    assert_eq!(report.lock.as_deref(), Some("{\"packages\": []}"));
+    let names: Vec<&str> = report.phases.iter().map(|phase| phase.name.as_str()).collect();
+    assert_eq!(names, ["fetch", "install", "test tests"]);
+    assert!(report.phases[2].log_from > report.phases[1].log_from);
+    assert!(log.contains("12 passed") && log.contains("outcome: passed"), "{log}");
+}
+
+#[tokio::test]
+async fn each_way_to_fail_has_its_outcome() {
+    type Arrange = fn(&FakeRuntime);
+    let good = |engine: &FakeRuntime, phases: &[&str]| {
+        for phase in phases {
+            engine.expect("attrs", phase);
+        }
+    };
+    let table: [(Arrange, &[&str], Outcome); 9] = [
+        (|e| drop(e.expect("attrs", "test tests").exits(1)), &["fetch", "install"], Outcome::Failed { exit_code: 1 }),
+        (|e| drop(e.expect("attrs", "test tests").exits(139)), &["fetch", "install"], Outcome::Crashed { signal: 11 }),
+        (|e| drop(e.expect("attrs", "test tests").oom()), &["fetch", "install"], Outcome::OutOfMemory),
+        (
+            |e| drop(e.expect("attrs", "install").exits(1)),
+            &["fetch"],
+            Outcome::SetupFailed {
+                reason: "install ended with exit code 1".into(),
+                exit_code: Some(1),
+            },
+        ),
+        (
+            |e| drop(e.expect("attrs", "fetch").exits(10).prints(b"x\nno release 9.9 of attrs\n")),
+            &[],
+            Outcome::RecipeError {
+                reason: "no release 9.9 of attrs".into(),
+            },
+        ),
+        (
+            |e| drop(e.expect("attrs", "fetch").exits(11).prints(b"the index is down\n")),
+            &[],
+            Outcome::Infra {
+                reason: "fetch ended with exit code 11: the index is down".into(),
+            },
+        ),
+        (
+            |e| drop(e.expect("attrs", "test tests").loses_engine()),
+            &["fetch", "install"],
+            Outcome::Infra {
+                reason: "the container engine refused: the output of a container broke off: connection reset".into(),
+            },
+        ),
+        // it ends well, but never started the Python under test
+        (
+            |e| drop(e.expect("attrs", "test tests")),
+            &["fetch", "install"],
+            Outcome::RecipeError {
+                reason: "suite `tests` never started the Python under test; run it by `python`".into(),
+            },
+        ),
+        (
+            |e| {
+                let _ = e.clone().with_file("/witness-tests", "3.11.2 of the system");
+                e.expect("attrs", "test tests");
+            },
+            &["fetch", "install"],
+            Outcome::RecipeError {
+                reason: format!("suite `tests` ran on another Python, 3.11.2 of the system, instead of {VERSION}"),
+            },
+        ),
+    ];
+    for (arrange, phases, outcome) in table {
+        let spec = run_spec(RECIPE);
+        let engine = engine(&spec);
+        good(&engine, phases);
+        arrange(&engine);
+        assert_eq!(run(&engine, spec).await.outcome, outcome);
+    }
+}
+
+#[tokio::test]
+async fn silence_and_total_time_are_two_clocks() {
+    for (timeout, silence, which) in [(60, 1, Timeout::Silence), (1, 60, Timeout::Total)] {
+        let mut spec = run_spec(RECIPE);
+        spec.limits.timeout = Seconds(timeout);
+        spec.limits.silence = Seconds(silence);
+        let engine = engine(&spec);
+        engine.expect("attrs", "fetch");
+        engine.expect("attrs", "install");
+        engine.expect("attrs", "test tests").hangs();
+        assert_eq!(run(&engine, spec).await.outcome, Outcome::TimedOut { which });
+    }
+}
+
+#[tokio::test]
+async fn the_first_suite_that_fails_decides() {
+    let two = format!("{RECIPE}[[suite]]\nname = \"more\"\nrun = \"python -m more\"\n");
+    let spec = run_spec(&two);
+    let engine = engine(&spec).with_file("/witness-tests", VERSION);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install");
+    engine.expect("attrs", "test tests");
+    engine.expect("attrs", "test more").exits(3);
+    assert_eq!(run(&engine, spec).await.outcome, Outcome::Failed { exit_code: 3 });
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_pass_its_probe_gets_no_name() {
+    let spec = build_spec();
+    let answer = |revision: &str| {
+        format!("pybots-probe\tsys_version\t{VERSION}\npybots-probe\trevision\t{revision}\npybots-probe\tend\t\n")
+    };
+    for (revision, good) in [("0123456789", true), ("ffffffffff", false)] {
+        let engine = FakeRuntime::default()
+            .with_image(&spec.distribution.toolchain_reference())
+            .with_image(&spec.distribution.runtime_reference())
+            .with_file("/build/image", "the install root");
+        for phase in ["configure", "make", "install"] {
+            engine.expect("", phase);
+        }
+        engine.expect("", "probe").prints(answer(revision).as_bytes());
+        let (report, _) = perform(&engine, JobSpec::Image(Box::new(spec.clone()))).await;
+        assert_eq!(report.image.is_some(), good);
+        assert_eq!(report.outcome == Outcome::Passed, good, "{}", report.outcome);
+        use pybots::runtime::Runtime;
+        assert_eq!(engine.image(&spec.reference()).await.unwrap().is_some(), good);
+        let candidate = format!("{}-candidate", spec.reference());
+        assert_eq!(engine.image(&candidate).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_fails_says_in_which_step() {
+    let spec = build_spec();
+    let engine = FakeRuntime::default()
+        .with_image(&spec.distribution.toolchain_reference())
+        .with_image(&spec.distribution.runtime_reference());
+    engine.expect("", "configure");
+    engine.expect("", "make").exits(2).prints(b"broken.c:1: error\n");
+    let (report, log) = perform(&engine, JobSpec::Image(Box::new(spec))).await;
+    let outcome = Outcome::SetupFailed {
+        reason: "make ended with exit code 2".into(),
+        exit_code: Some(2),
+    };
+    assert_eq!(report.outcome, outcome);
+    assert!(log.contains("broken.c:1: error"), "{log}");
+}
+
+#[tokio::test]
+async fn the_fake_complains_about_a_bad_caller() {
+    use pybots::runtime::Runtime;
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec);
+    engine.expect("attrs", "test never");
+    assert!(engine.put("nobody", "/", pybots::runtime::tar::stream(Vec::new())).await.is_err());
+    let complaints = engine.complaints();
+    assert_eq!(complaints.len(), 2, "{complaints:?}");
+}
