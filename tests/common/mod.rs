@@ -1,6 +1,8 @@
 //! What several test programs need. Each uses a part of it.
 #![allow(dead_code)]
 
+pub mod up;
+
 use pybots::store::Store;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,172 @@
+//! `pybots up` as a process of its own, on a folder of its own.
+#![allow(dead_code)]
+
+use super::{copy_folder, here};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest that anything on the toy CPython takes here, images below it included.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Real containers are wanted; otherwise it is said that they were not.
+pub fn engine_wanted() -> bool {
+    let wanted = std::env::var_os("PYBOTS_TEST_ENGINE").is_some();
+    if !wanted {
+        println!("SKIPPED: real containers, for PYBOTS_TEST_ENGINE is not set");
+    }
+    wanted
+}
+
+pub struct Up {
+    pub folder: PathBuf,
+    pub url: String,
+    child: Child,
+}
+
+/// Writes settings for the toy CPython in `folder/cpython`; `more` is appended.
+pub fn settings(folder: &Path, projects: &Path, branches: &[(&str, &str, u32)], more: &str) {
+    let images = folder.join("images");
+    std::fs::create_dir_all(&images).unwrap();
+    // the same images below CPython as everywhere, so that they are made once
+    std::fs::copy(here().join("images/distribution.toml"), images.join("distribution.toml")).unwrap();
+    std::fs::copy(here().join("tests/toy-cpython.toml"), images.join("toy.toml")).unwrap();
+    let branches: String = branches
+        .iter()
+        .map(|(name, reference, first)| format!("[[branch]]\nname = \"{name}\"\nref = \"{reference}\"\nfirst = {first}\n"))
+        .collect();
+    let text = format!(
+        "data = {:?}\nimages = {images:?}\nprojects = {projects:?}\nlisten = \"127.0.0.1:0\"\nslots = 2\npoll = \"2s\"\n{more}\n[source]\ngit = {:?}\n{branches}",
+        folder.join("data"),
+        folder.join("cpython"),
+    );
+    std::fs::write(folder.join("pybots.toml"), text).unwrap();
+}
+
+/// The toy CPython as a repository in `folder/cpython`, with its first check-in.
+pub fn toy_repository(folder: &Path) -> super::Repository {
+    let repository = super::Repository::new(&folder.join("cpython"));
+    copy_folder(&here().join("tests/toy-cpython"), &repository.path);
+    // a build key of its own for each test: none may find what another has built
+    repository.write("Lib/unique.txt", &pybots::store::new_id());
+    repository.commit("the toy");
+    repository
+}
+
+/// Runs the program to its end.
+pub fn pybots(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pybots"))
+        .current_dir(folder)
+        .args(["--config", "pybots.toml"])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+impl Up {
+    pub fn start(folder: &Path) -> Self {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("up.log")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pybots"))
+            .current_dir(folder)
+            .args(["--config", "pybots.toml", "up"])
+            .env("NO_COLOR", "1")
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        assert!(url.starts_with("http://127.0.0.1:"), "{url:?} {}", read_log(folder));
+        Self {
+            folder: folder.to_owned(),
+            url: url.trim().trim_end_matches('/').to_owned(),
+            child,
+        }
+    }
+
+    pub fn log(&self) -> String {
+        read_log(&self.folder)
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let url = format!("{}{path}", self.url);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let answer = reqwest::get(url).await.unwrap();
+                (answer.status().as_u16(), String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned())
+            })
+        })
+        .join()
+        .unwrap()
+    }
+
+    /// The cells, as `pybots results --json` prints them.
+    pub fn cells(&self) -> Vec<Value> {
+        let output = pybots(&self.folder, &["results", "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The cell of a project on a check-in, once it is decided.
+    pub fn decided(&self, revision: &str, project: &str) -> Value {
+        self.until(&format!("{project} on {revision}"), || {
+            let cells = self.cells();
+            cells.into_iter().find(|cell| {
+                cell["revision"] == revision && cell["project"] == project && cell["state"] != "pending"
+            })
+        })
+    }
+
+    /// Looks again and again until there is an answer.
+    pub fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let start = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(start.elapsed() < PATIENCE, "still waiting for {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    pub fn kill_9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, as a service manager does, and waits for that.
+    pub fn stop(&mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}\n{}", self.log());
+    }
+
+    /// Containers and volumes on the engine that bear this host's label.
+    pub fn left_behind(&self) -> Vec<String> {
+        let host = std::fs::read_to_string(self.folder.join("data/host-id")).unwrap();
+        let filter = format!("label=org.pybots.host={}", host.trim());
+        [["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"]]
+            .iter()
+            .flat_map(|command| {
+                let output = Command::new("docker").args(command).args(["--filter", &filter]).output().unwrap();
+                assert!(output.status.success());
+                String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("up.log")).unwrap_or_default()
+}
