@@ -3,23 +3,58 @@
 //!
 //! The modules in the order in which a check-in goes through them:
 
-pub mod config; // settings, and where each came from
+// Tests may panic; what meets the world may not.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+// What people write.
+/// Settings, and where each came from.
+pub mod config;
+
+/// `projects/*.toml`: how a project is fetched, installed and tested.
+pub mod recipe;
+
+/// `images/*.toml`: how an era of CPython is built.
 pub mod profile;
-pub mod recipe; // projects/*.toml: how a project is fetched, installed and tested // images/*.toml: how an era of CPython is built
 
+// The coordinator.
+/// A repository's new check-ins become revisions.
+pub mod watch;
+
+/// A revision becomes an image build, and its image runs.
+pub mod plan;
+
+/// Jobs wait, are leased, and end here.
+pub mod queue;
+
+/// The loops that drive these three.
 pub mod coordinator;
-pub mod plan; // a revision becomes an image build and runs
-pub mod queue; // jobs wait, are leased, and end here
-pub mod watch; // a repository's new check-ins become revisions // the loops that drive the three above
 
-pub mod api; // what a host asks the coordinator
-pub mod host; // claims jobs: builds images, runs suites
-pub mod runtime; // the container engine, behind a narrow contract
+/// What a host asks the coordinator.
+pub mod api;
 
-pub mod verdict; // outcomes become the state of a cell
-pub mod web; // pages
+// The host.
+/// Claims jobs: builds images, runs suites.
+pub mod host;
 
+/// The container engine, behind a narrow contract.
+pub mod runtime;
+
+// What comes out.
+/// Outcomes become the state of a cell.
+pub mod verdict;
+
+/// Pages.
+pub mod web;
+
+/// The commands.
 pub mod cli;
+
+// What all of them stand on.
+/// Nouns and rules, without I/O.
+pub mod domain;
+
+/// All SQL; logs as objects.
+pub mod store;
+
+/// The time of day.
 pub mod clock;
-pub mod domain; // nouns and rules, without I/O
-pub mod store; // all SQL, logs as objects // the commands

@@ -7,7 +7,10 @@ use common::{Repository, here};
 use std::process::Command;
 
 fn bare(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_pybots")).args(arguments).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_pybots"))
+        .args(arguments)
+        .output()
+        .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -20,7 +23,9 @@ fn the_shipped_recipes_are_good() {
         .map(|entry| entry.unwrap().path().display().to_string())
         .collect();
     assert!(files.len() >= 12);
-    let arguments: Vec<&str> = std::iter::once("check").chain(files.iter().map(String::as_str)).collect();
+    let arguments: Vec<&str> = std::iter::once("check")
+        .chain(files.iter().map(String::as_str))
+        .collect();
     let (code, _, errors) = bare(&arguments);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
 }
@@ -29,11 +34,21 @@ fn the_shipped_recipes_are_good() {
 fn a_wrong_recipe_is_shown_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("demo.toml");
-    std::fs::write(&file, "name = \"demo\"\nsource = { pypi = \"demo\" }\n[[suite]]\nname = \"t\"\nrum = \"x\"\n").unwrap();
+    std::fs::write(
+        &file,
+        "name = \"demo\"\nsource = { pypi = \"demo\" }\n[[suite]]\nname = \"t\"\nrum = \"x\"\n",
+    )
+    .unwrap();
     let (code, _, errors) = bare(&["check", &file.display().to_string(), "/no/such.toml"]);
     assert_eq!(code, Some(1));
-    assert!(errors.contains("demo.toml:5:1") && errors.contains("did you mean `run`?"), "{errors}");
-    assert!(errors.contains("/no/such.toml can't be read") && errors.contains("2 of 2 recipes"), "{errors}");
+    assert!(
+        errors.contains("demo.toml:5:1") && errors.contains("did you mean `run`?"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("/no/such.toml can't be read") && errors.contains("2 of 2 recipes"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -48,13 +63,22 @@ fn the_settings_in_force_are_shown_with_their_origin() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
-    assert!(line("slots").contains('3') && line("slots").contains("p.toml"), "{text}");
-    assert!(line("poll").contains("5m") && line("poll").contains("PYBOTS_POLL"), "{text}");
+    assert!(
+        line("slots").contains('3') && line("slots").contains("p.toml"),
+        "{text}"
+    );
+    assert!(
+        line("poll").contains("5m") && line("poll").contains("PYBOTS_POLL"),
+        "{text}"
+    );
     assert!(line("listen").ends_with("default"), "{text}");
     std::fs::write(&file, "slotz = 3\n").unwrap();
     let (code, _, errors) = bare(&["--config", &file.display().to_string(), "config"]);
     assert_eq!(code, Some(2));
-    assert!(errors.contains("p.toml:1:1") && errors.contains("did you mean `slots`?"), "{errors}");
+    assert!(
+        errors.contains("p.toml:1:1") && errors.contains("did you mean `slots`?"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -71,15 +95,26 @@ fn without_an_engine_the_pages_are_served_and_the_rest_waits() {
     let recipe = "name = \"x\"\nsource = { pypi = \"x\" }\n[[suite]]\nname = \"t\"\nrun = \"true\"\n";
     std::fs::write(projects.join("x.toml"), recipe).unwrap();
     let more = "[engine]\nsocket = \"/no/such.sock\"\n";
-    settings(folder.path(), &projects, &[("trunk", "main", 1), ("old", "ancient", 1)], more);
+    settings(
+        folder.path(),
+        &projects,
+        &[("trunk", "main", 1), ("old", "ancient", 1)],
+        more,
+    );
     let mut up = Up::start(folder.path());
     up.until("the rows", || up.get("/").1.contains("a check-in").then_some(()));
     let cell = up.decided(&ancient, "x");
     assert_eq!(cell["state"], "no_image");
     let (_, page) = up.get(&format!("/revision/{ancient}"));
     assert!(page.contains("no build profile is for Python 1.5"), "{page}");
-    assert!(up.cells().iter().any(|cell| cell["revision"] == built && cell["state"] == "pending"));
-    up.until("the message", || up.log().contains("does not answer at /no/such.sock").then_some(()));
+    assert!(
+        up.cells()
+            .iter()
+            .any(|cell| cell["revision"] == built && cell["state"] == "pending")
+    );
+    up.until("the message", || {
+        up.log().contains("does not answer at /no/such.sock").then_some(())
+    });
 
     // a second one on the same address says what to do
     let listen = up.url.trim_start_matches("http://").to_owned();
@@ -106,7 +141,9 @@ fn a_repository_out_of_reach_is_said_on_the_page() {
     let more = "[engine]\nsocket = \"/no/such.sock\"\n";
     settings(folder.path(), folder.path(), &[("trunk", "main", 1)], more);
     let up = Up::start(folder.path());
-    up.until("the problem", || up.get("/").1.contains("can&#x27;t be reached").then_some(()));
+    up.until("the problem", || {
+        up.get("/").1.contains("can&#x27;t be reached").then_some(())
+    });
 }
 
 #[test]
@@ -119,9 +156,15 @@ fn hosts_need_the_token() {
     let post = |token: &'static str| {
         let url = format!("{}/api/host/claim", up.url);
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
-                let request = reqwest::Client::new().post(url).bearer_auth(token).body("not even json");
+                let request = reqwest::Client::new()
+                    .post(url)
+                    .bearer_auth(token)
+                    .body("not even json");
                 request.send().await.unwrap().status().as_u16()
             })
         })

@@ -148,11 +148,23 @@ async fn each_way_to_fail_has_its_outcome() {
         }
     };
     let table: [(Arrange, &[&str], Outcome); 9] = [
-        (|e| drop(e.expect("attrs", "test tests").exits(1)), &["fetch", "install"], Outcome::Failed { exit_code: 1 }),
-        (|e| drop(e.expect("attrs", "test tests").exits(139)), &["fetch", "install"], Outcome::Crashed { signal: 11 }),
-        (|e| drop(e.expect("attrs", "test tests").oom()), &["fetch", "install"], Outcome::OutOfMemory),
         (
-            |e| drop(e.expect("attrs", "install").exits(1)),
+            |e| { e.expect("attrs", "test tests").exits(1); },
+            &["fetch", "install"],
+            Outcome::Failed { exit_code: 1 },
+        ),
+        (
+            |e| { e.expect("attrs", "test tests").exits(139); },
+            &["fetch", "install"],
+            Outcome::Crashed { signal: 11 },
+        ),
+        (
+            |e| { e.expect("attrs", "test tests").oom(); },
+            &["fetch", "install"],
+            Outcome::OutOfMemory,
+        ),
+        (
+            |e| { e.expect("attrs", "install").exits(1); },
             &["fetch"],
             Outcome::SetupFailed {
                 reason: "install ended with exit code 1".into(),
@@ -160,21 +172,23 @@ async fn each_way_to_fail_has_its_outcome() {
             },
         ),
         (
-            |e| drop(e.expect("attrs", "fetch").exits(10).prints(b"x\nno release 9.9 of attrs\n")),
+            |e| { e.expect("attrs", "fetch")
+                        .exits(10)
+                        .prints(b"x\nno release 9.9 of attrs\n"),; },
             &[],
             Outcome::RecipeError {
                 reason: "no release 9.9 of attrs".into(),
             },
         ),
         (
-            |e| drop(e.expect("attrs", "fetch").exits(11).prints(b"the index is down\n")),
+            |e| { e.expect("attrs", "fetch").exits(11).prints(b"the index is down\n"); },
             &[],
             Outcome::Infra {
                 reason: "fetch ended with exit code 11: the index is down".into(),
             },
         ),
         (
-            |e| drop(e.expect("attrs", "test tests").loses_engine()),
+            |e| { e.expect("attrs", "test tests").loses_engine(); },
             &["fetch", "install"],
             Outcome::Infra {
                 reason: "the container engine refused: the output of a container broke off: connection reset".into(),
@@ -182,7 +196,7 @@ async fn each_way_to_fail_has_its_outcome() {
         ),
         // it ends well, but never started the Python under test
         (
-            |e| drop(e.expect("attrs", "test tests")),
+            |e| { e.expect("attrs", "test tests"); },
             &["fetch", "install"],
             Outcome::RecipeError {
                 reason: "suite `tests` never started the Python under test; run it by `python`".into(),
@@ -282,7 +296,12 @@ async fn the_fake_complains_about_a_bad_caller() {
     let spec = run_spec(RECIPE);
     let engine = engine(&spec);
     engine.expect("attrs", "test never");
-    assert!(engine.put("nobody", "/", pybots::runtime::tar::stream(Vec::new())).await.is_err());
+    assert!(
+        engine
+            .put("nobody", "/", pybots::runtime::tar::stream(Vec::new()))
+            .await
+            .is_err()
+    );
     let complaints = engine.complaints();
     assert_eq!(complaints.len(), 2, "{complaints:?}");
 }

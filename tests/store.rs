@@ -32,7 +32,12 @@ fn check_in(sha: &str) -> CheckIn {
 /// A revision with an image that waits for its build.
 async fn queued(store: &Store, queue: &Queue, sha: &str) -> (Revision, String) {
     let branch = branch(store).await;
-    assert!(store.advance_branch(&branch.id, branch.head.as_deref(), sha, &[check_in(sha)], &[], 1).await.unwrap());
+    assert!(
+        store
+            .advance_branch(&branch.id, branch.head.as_deref(), sha, &[check_in(sha)], &[], 1)
+            .await
+            .unwrap()
+    );
     let revision = store.revision_by_sha(sha).await.unwrap().unwrap();
     let profiles = Profiles::load(None).unwrap();
     let build = pybots::plan::build(&revision, &profiles, "default", "linux/amd64").unwrap();
@@ -45,7 +50,10 @@ async fn queued(store: &Store, queue: &Queue, sha: &str) -> (Revision, String) {
     };
     let (image, is_new) = store.attach_image(&mut tx, &new, 1).await.unwrap();
     assert!(is_new);
-    queue.add(&mut tx, For::Image(&image), 1, &JobSpec::Image(Box::new(build)), 1).await.unwrap();
+    queue
+        .add(&mut tx, For::Image(&image), 1, &JobSpec::Image(Box::new(build)), 1)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     (revision, image)
 }
@@ -62,9 +70,21 @@ async fn a_branch_moves_only_from_the_head_that_was_seen() {
         let store = &test.store;
         let branch = branch(store).await;
         let new = [check_in("aaaaaaaa"), check_in("bbbbbbbb")];
-        assert!(store.advance_branch(&branch.id, None, "bbbbbbbb", &new, &[], 1).await.unwrap(), "{}", test.name);
+        assert!(
+            store
+                .advance_branch(&branch.id, None, "bbbbbbbb", &new, &[], 1)
+                .await
+                .unwrap(),
+            "{}",
+            test.name
+        );
         // somebody with an old view changes nothing
-        assert!(!store.advance_branch(&branch.id, None, "cccccccc", &[check_in("cccccccc")], &[], 1).await.unwrap());
+        assert!(
+            !store
+                .advance_branch(&branch.id, None, "cccccccc", &[check_in("cccccccc")], &[], 1)
+                .await
+                .unwrap()
+        );
         assert!(store.revision_by_sha("cccccccc").await.unwrap().is_none());
         let seqs = [
             store.revision_by_sha("aaaaaaaa").await.unwrap().unwrap().seq,
@@ -113,13 +133,25 @@ async fn infra_is_tried_three_times_and_then_after_a_restart() {
         for number in 1..=3 {
             let claim = queue.claim("h", now).await.unwrap().unwrap();
             assert_eq!(claim.number, number);
-            queue.finish(&claim.attempt, &claim.fence, &infra(), now).await.unwrap().unwrap();
-            assert!(queue.claim("h", now).await.unwrap().is_none(), "it waits before it is tried again");
+            queue
+                .finish(&claim.attempt, &claim.fence, &infra(), now)
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(
+                queue.claim("h", now).await.unwrap().is_none(),
+                "it waits before it is tried again"
+            );
             now += 600_000;
         }
         assert!(queue.claim("h", now).await.unwrap().is_none(), "{}", test.name);
         // infrastructure is no verdict about the image
-        let standing = test.store.image_of(&revision.id, "default", "linux/amd64").await.unwrap().unwrap();
+        let standing = test
+            .store
+            .image_of(&revision.id, "default", "linux/amd64")
+            .await
+            .unwrap()
+            .unwrap();
         assert!(matches!(standing, Standing::Image(image) if image.state == "wanted"));
         assert_eq!(queue.revive(now).await.unwrap(), 1);
         assert_eq!(queue.claim("h", now).await.unwrap().unwrap().number, 4);
@@ -133,7 +165,11 @@ async fn finish_is_idempotent_and_refuses_the_stale() {
         let queue = Queue::new(test.store.clone());
         let (revision, _) = queued(&test.store, &queue, "aaaaaaaa").await;
         let first = queue.claim("h1", 10).await.unwrap().unwrap();
-        queue.renew(&first.attempt, &first.fence, 10_000).await.unwrap().unwrap();
+        queue
+            .renew(&first.attempt, &first.fence, 10_000)
+            .await
+            .unwrap()
+            .unwrap();
         // the host falls silent; its lease runs out and the job goes to another
         assert_eq!(queue.expire(10_000 + LEASE_MS).await.unwrap(), 0);
         assert_eq!(queue.expire(10_001 + LEASE_MS).await.unwrap(), 1);
@@ -149,15 +185,59 @@ async fn finish_is_idempotent_and_refuses_the_stale() {
             facts: Facts::default(),
         });
         assert!(queue.renew(&first.attempt, &first.fence, later).await.unwrap().is_err());
-        assert!(queue.finish(&first.attempt, &first.fence, &good, later).await.unwrap().is_err());
-        assert!(queue.finish(&second.attempt, "guess", &good, later).await.unwrap().is_err());
+        assert!(
+            queue
+                .finish(&first.attempt, &first.fence, &good, later)
+                .await
+                .unwrap()
+                .is_err()
+        );
+        assert!(
+            queue
+                .finish(&second.attempt, "guess", &good, later)
+                .await
+                .unwrap()
+                .is_err()
+        );
         assert!(queue.finish("nobody", "guess", &good, later).await.unwrap().is_err());
-        assert!(queue.finish(&second.attempt, &second.fence, &good, later).await.unwrap().is_ok());
-        assert!(queue.finish(&second.attempt, &second.fence, &good, later).await.unwrap().is_ok(), "sent twice");
-        assert!(queue.finish(&second.attempt, &second.fence, &infra(), later).await.unwrap().is_err(), "not twice otherwise");
-        let standing = test.store.image_of(&revision.id, "default", "linux/amd64").await.unwrap().unwrap();
-        let Standing::Image(image) = standing else { panic!("no image") };
-        assert_eq!((image.state.as_str(), image.digest.as_deref()), ("ready", Some("sha256:1")), "{}", test.name);
+        assert!(
+            queue
+                .finish(&second.attempt, &second.fence, &good, later)
+                .await
+                .unwrap()
+                .is_ok()
+        );
+        assert!(
+            queue
+                .finish(&second.attempt, &second.fence, &good, later)
+                .await
+                .unwrap()
+                .is_ok(),
+            "sent twice"
+        );
+        assert!(
+            queue
+                .finish(&second.attempt, &second.fence, &infra(), later)
+                .await
+                .unwrap()
+                .is_err(),
+            "not twice otherwise"
+        );
+        let standing = test
+            .store
+            .image_of(&revision.id, "default", "linux/amd64")
+            .await
+            .unwrap()
+            .unwrap();
+        let Standing::Image(image) = standing else {
+            panic!("no image")
+        };
+        assert_eq!(
+            (image.state.as_str(), image.digest.as_deref()),
+            ("ready", Some("sha256:1")),
+            "{}",
+            test.name
+        );
         assert!(test.store.ahead().await.unwrap().queued == 0);
     }
 }
@@ -172,8 +252,17 @@ async fn a_failed_build_is_decided_at_once() {
             reason: "make ended with exit code 2".into(),
             exit_code: Some(2),
         });
-        queue.finish(&claim.attempt, &claim.fence, &failed, 20).await.unwrap().unwrap();
-        let standing = test.store.image_of(&revision.id, "default", "linux/amd64").await.unwrap().unwrap();
+        queue
+            .finish(&claim.attempt, &claim.fence, &failed, 20)
+            .await
+            .unwrap()
+            .unwrap();
+        let standing = test
+            .store
+            .image_of(&revision.id, "default", "linux/amd64")
+            .await
+            .unwrap()
+            .unwrap();
         assert!(matches!(standing, Standing::Image(image) if image.state == "failed"));
         assert!(queue.claim("h", 1_000_000).await.unwrap().is_none());
     }
@@ -190,7 +279,11 @@ async fn a_finish_under_load_is_counted_once() {
             let (queue, claim) = (queue.clone(), claim.clone());
             finishers.spawn(async move {
                 let report = Report::of(Outcome::Failed { exit_code: code + 1 });
-                queue.finish(&claim.attempt, &claim.fence, &report, 20).await.unwrap().is_ok()
+                queue
+                    .finish(&claim.attempt, &claim.fence, &report, 20)
+                    .await
+                    .unwrap()
+                    .is_ok()
             });
         }
         let taken = finishers.join_all().await.into_iter().filter(|taken| *taken).count();
@@ -217,6 +310,9 @@ async fn the_database_refuses_nonsense() {
         }
         let claim = queue.claim("h", 10).await.unwrap().unwrap();
         let ended = sqlx::query("UPDATE attempt SET state = 'finished' WHERE id = $1").bind(&claim.attempt);
-        assert!(ended.execute(test.store.pool()).await.is_err(), "an end needs its time and outcome");
+        assert!(
+            ended.execute(test.store.pool()).await.is_err(),
+            "an end needs its time and outcome"
+        );
     }
 }

@@ -52,7 +52,11 @@ impl Watch {
     async fn rows(&self, branch: &str) -> Vec<(String, bool)> {
         let sql = "SELECT revision.sha, CASE WHEN left_at IS NULL THEN 1 ELSE 0 END FROM revision
                    JOIN branch ON branch.id = revision.branch_id WHERE branch.name = $1 ORDER BY seq";
-        let rows: Vec<(String, i64)> = sqlx::query_as(sql).bind(branch).fetch_all(self.store.pool()).await.unwrap();
+        let rows: Vec<(String, i64)> = sqlx::query_as(sql)
+            .bind(branch)
+            .fetch_all(self.store.pool())
+            .await
+            .unwrap();
         rows.into_iter().map(|(sha, on)| (sha, on == 1)).collect()
     }
 
@@ -79,7 +83,9 @@ fn on(shas: &[&String]) -> Vec<(String, bool)> {
 #[tokio::test]
 async fn first_sight_takes_the_newest_and_then_every_one() {
     let mut watch = Watch::new(vec![branch("trunk", "main", 2)]).await;
-    let shas: Vec<String> = (0..4).map(|i| watch.repository.commit(&format!("change {i}"))).collect();
+    let shas: Vec<String> = (0..4)
+        .map(|i| watch.repository.commit(&format!("change {i}")))
+        .collect();
     assert_eq!(watch.tick().await, 2);
     assert_eq!(watch.rows("trunk").await, on(&[&shas[2], &shas[3]]));
     assert_eq!(watch.tick().await, 0);
@@ -117,11 +123,17 @@ async fn a_force_push_loses_nothing_and_repeats_nothing() {
     watch.repository.git(&["reset", "--quiet", "--hard", &c]);
     let e = watch.repository.commit("e");
     watch.tick().await;
-    assert_eq!(watch.rows("trunk").await, vec![kept(&a), kept(&b), kept(&c), off(&d), kept(&e)]);
+    assert_eq!(
+        watch.rows("trunk").await,
+        vec![kept(&a), kept(&b), kept(&c), off(&d), kept(&e)]
+    );
     // a branch that only went back
     watch.repository.git(&["reset", "--quiet", "--hard", &b]);
     assert_eq!(watch.tick().await, 0);
-    assert_eq!(watch.rows("trunk").await, vec![kept(&a), kept(&b), off(&c), off(&d), off(&e)]);
+    assert_eq!(
+        watch.rows("trunk").await,
+        vec![kept(&a), kept(&b), off(&c), off(&d), off(&e)]
+    );
 }
 
 #[tokio::test]
@@ -156,7 +168,12 @@ async fn a_lost_mirror_is_made_anew() {
 
 #[tokio::test]
 async fn tags_merges_and_missing_branches() {
-    let watch = Watch::new(vec![branch("trunk", "main", 9), branch("2.5", "2.5", 1), branch("9.9", "nosuch", 1)]).await;
+    let watch = Watch::new(vec![
+        branch("trunk", "main", 9),
+        branch("2.5", "2.5", 1),
+        branch("9.9", "nosuch", 1),
+    ])
+    .await;
     let a = watch.repository.commit("a");
     watch.repository.git(&["tag", "-a", "2.5", "-m", "the end of 2.5"]);
     watch.repository.git(&["checkout", "--quiet", "-b", "side"]);
@@ -164,7 +181,9 @@ async fn tags_merges_and_missing_branches() {
     watch.repository.commit("side 2");
     watch.repository.git(&["checkout", "--quiet", "main"]);
     let b = watch.repository.commit("b");
-    watch.repository.git(&["merge", "--quiet", "--no-ff", "-m", "merge side", "side"]);
+    watch
+        .repository
+        .git(&["merge", "--quiet", "--no-ff", "-m", "merge side", "side"]);
     let merge = watch.repository.git(&["rev-parse", "HEAD"]);
     watch.tick().await;
     // a merge is one check-in of the line
@@ -172,7 +191,10 @@ async fn tags_merges_and_missing_branches() {
     assert_eq!(watch.rows("2.5").await, on(&[&a]));
     assert_eq!(watch.problem("2.5").await, None);
     let problem = watch.problem("9.9").await.unwrap();
-    assert!(problem.contains("\"nosuch\"") && problem.contains("correct `ref`"), "{problem}");
+    assert!(
+        problem.contains("\"nosuch\"") && problem.contains("correct `ref`"),
+        "{problem}"
+    );
     // the tag has not moved: nothing to do
     assert_eq!(watch.tick().await, 0);
 }

@@ -1,6 +1,4 @@
 //! The pages over HTTP, on a store in a temporary folder.
-// the sample's functions are tests too, though the lint does not take them for such
-#![allow(clippy::unwrap_used)]
 
 mod web_sample;
 

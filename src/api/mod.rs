@@ -125,12 +125,19 @@ fn authorized(token: String) -> impl Filter<Extract = (), Error = warp::Rejectio
         .untuple_one()
 }
 
-/// What a refused host is told.
+/// What a refused host is told. What is no host's call at all is left to the pages.
 pub async fn rejected(rejection: warp::Rejection) -> Result<Response, warp::Rejection> {
     if rejection.find::<Unauthorized>().is_some() {
-        return Ok(say(StatusCode::UNAUTHORIZED, "this token is not known here"));
+        Ok(say(StatusCode::UNAUTHORIZED, "this token is not known here"))
+    } else if let Some(error) = rejection.find::<warp::body::BodyDeserializeError>() {
+        Ok(say(StatusCode::BAD_REQUEST, &error.to_string()))
+    } else if rejection.find::<warp::reject::PayloadTooLarge>().is_some() {
+        Ok(say(StatusCode::PAYLOAD_TOO_LARGE, "this body is too large"))
+    } else if rejection.find::<warp::reject::LengthRequired>().is_some() {
+        Ok(say(StatusCode::LENGTH_REQUIRED, "say how long the body is"))
+    } else {
+        Err(rejection)
     }
-    Err(rejection)
 }
 
 fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = warp::Rejection> + Copy {

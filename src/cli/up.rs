@@ -37,11 +37,7 @@ pub async fn run(settings: Settings) -> Result<ExitCode> {
         .recover(api::rejected)
         .unify()
         .or(pages);
-    let server = warp::serve(routes)
-        .incoming(listener)
-        .graceful(until(stopped.clone()))
-        .run();
-    let server = tokio::spawn(server);
+    let server = tokio::spawn(warp::serve(routes).incoming(listener).run());
     println!("http://{address}/");
 
     let client = Client::new(&format!("http://{}", reach(address)), &token)?;
@@ -56,6 +52,7 @@ pub async fn run(settings: Settings) -> Result<ExitCode> {
         _ = tokio::time::timeout(GRACE, daemon) => {}
         _ = signal() => {}
     }
+    // last, so that the host could deliver what it had
     server.abort();
     Ok(ExitCode::SUCCESS)
 }

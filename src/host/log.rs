@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Most bytes of one chunk.
+/// A chunk is sent when it has this many bytes; with what came last it has at most twice as many.
 const CHUNK: usize = 256 << 10;
 /// How long a byte waits for company.
 const LINGER: Duration = Duration::from_millis(200);
@@ -42,8 +42,12 @@ impl Log {
 
     pub async fn write(&self, bytes: Bytes) {
         self.written.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-        // a log that can't be delivered must not end the attempt: its outcome counts
-        let _ = self.sender.send(bytes).await;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(CHUNK));
+            // a log that can't be delivered must not end the attempt: its outcome counts
+            let _ = self.sender.send(piece).await;
+        }
     }
 
     /// A line of our own, told apart from the project's by its mark and colour.
@@ -159,6 +163,7 @@ mod tests {
         async fn write(&self, offset: u64, bytes: Bytes) -> Result<()> {
             let mut all = self.0.lock().unwrap();
             assert_eq!(offset, all.len() as u64);
+            assert!(bytes.len() <= 2 * CHUNK, "a chunk of {} bytes", bytes.len());
             all.extend_from_slice(&bytes);
             Ok(())
         }
@@ -171,11 +176,13 @@ mod tests {
         for i in 0..1000 {
             log.write(format!("{i}\n").into()).await;
         }
+        // a tail that comes in one piece goes on in many
+        log.write(Bytes::from(vec![b'x'; 5 * CHUNK])).await;
         let length = log.position();
         drop(log);
         delivered.await.unwrap().unwrap();
         let all = sink.0.lock().unwrap();
         assert_eq!(all.len() as u64, length);
-        assert!(all.starts_with(b"0\n1\n2\n") && all.ends_with(b"998\n999\n"));
+        assert!(all.starts_with(b"0\n1\n2\n") && all.ends_with(b"xxx"));
     }
 }

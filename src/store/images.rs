@@ -24,7 +24,7 @@ pub struct Image {
 /// What stands for a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    Image(Image),
+    Image(Box<Image>),
     /// Nothing can be built, and why.
     None(String),
 }
@@ -63,7 +63,7 @@ impl Store {
                 .bind(platform)
                 .fetch_one(self.pool())
                 .await?;
-                Ok(Some(Standing::Image(image)))
+                Ok(Some(Standing::Image(Box::new(image))))
             }
         }
     }
@@ -141,17 +141,5 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// A host found that an image it had built is gone: it is wanted again.
-    pub async fn image_lost(&self, tx: &mut Tx, id: &str) -> Result<bool> {
-        let moved = sqlx::query(
-            "UPDATE image SET state = 'wanted', reference = NULL, digest = NULL, size = NULL, facts = NULL, ready_at = NULL
-             WHERE id = $1 AND state = 'ready'",
-        )
-        .bind(id)
-        .execute(&mut **tx)
-        .await?;
-        Ok(moved.rows_affected() == 1)
     }
 }

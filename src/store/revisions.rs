@@ -130,7 +130,9 @@ impl Store {
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
              WHERE revision.sha >= $1 AND revision.sha < $2 ORDER BY revision.id DESC LIMIT 1"
         );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(&sha).bind(format!("{sha}g"));
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(&sha)
+            .bind(format!("{sha}g"));
         Ok(query.fetch_optional(self.pool()).await?)
     }
 

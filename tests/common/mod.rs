@@ -30,7 +30,9 @@ pub async fn stores() -> Vec<TestStore> {
             store: Store::open(&new_database(&server).await).await.unwrap(),
             _folder: tempfile::tempdir().unwrap(),
         }),
-        Err(_) => println!("SKIPPED: PostgreSQL, for PYBOTS_TEST_POSTGRES names no server (scripts/with-postgres starts one)"),
+        Err(_) => {
+            println!("SKIPPED: PostgreSQL, for PYBOTS_TEST_POSTGRES names no server (scripts/with-postgres starts one)")
+        }
     }
     stores
 }
@@ -43,7 +45,9 @@ async fn new_database(server: &str) -> String {
     let mut connection = sqlx::AnyConnection::connect(server).await.unwrap();
     let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
     connection.execute(sqlx::query(create)).await.unwrap();
-    let (base, query) = server.split_once('?').map_or((server, String::new()), |(a, b)| (a, format!("?{b}")));
+    let (base, query) = server
+        .split_once('?')
+        .map_or((server, String::new()), |(a, b)| (a, format!("?{b}")));
     let (base, _) = base.rsplit_once('/').unwrap();
     format!("{base}/{name}{query}")
 }
@@ -69,13 +73,24 @@ impl Repository {
         let date = format!("{} +0000", self.clock.get());
         let output = Command::new("git")
             .current_dir(&self.path)
-            .args(["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "gc.auto=0"])
+            .args([
+                "-c",
+                "user.name=Test",
+                "-c",
+                "user.email=test@example.org",
+                "-c",
+                "gc.auto=0",
+            ])
             .args(arguments)
             .env("GIT_AUTHOR_DATE", &date)
             .env("GIT_COMMITTER_DATE", &date)
             .output()
             .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 

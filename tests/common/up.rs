@@ -31,11 +31,17 @@ pub fn settings(folder: &Path, projects: &Path, branches: &[(&str, &str, u32)], 
     let images = folder.join("images");
     std::fs::create_dir_all(&images).unwrap();
     // the same images below CPython as everywhere, so that they are made once
-    std::fs::copy(here().join("images/distribution.toml"), images.join("distribution.toml")).unwrap();
+    std::fs::copy(
+        here().join("images/distribution.toml"),
+        images.join("distribution.toml"),
+    )
+    .unwrap();
     std::fs::copy(here().join("tests/toy-cpython.toml"), images.join("toy.toml")).unwrap();
     let branches: String = branches
         .iter()
-        .map(|(name, reference, first)| format!("[[branch]]\nname = \"{name}\"\nref = \"{reference}\"\nfirst = {first}\n"))
+        .map(|(name, reference, first)| {
+            format!("[[branch]]\nname = \"{name}\"\nref = \"{reference}\"\nfirst = {first}\n")
+        })
         .collect();
     let text = format!(
         "data = {:?}\nimages = {images:?}\nprojects = {projects:?}\nlisten = \"127.0.0.1:0\"\nslots = 2\npoll = \"2s\"\n{more}\n[source]\ngit = {:?}\n{branches}",
@@ -67,7 +73,11 @@ pub fn pybots(folder: &Path, arguments: &[&str]) -> Output {
 
 impl Up {
     pub fn start(folder: &Path) -> Self {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("up.log")).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("up.log"))
+            .unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_pybots"))
             .current_dir(folder)
             .args(["--config", "pybots.toml", "up"])
@@ -77,7 +87,9 @@ impl Up {
             .spawn()
             .unwrap();
         let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut url)
+            .unwrap();
         assert!(url.starts_with("http://127.0.0.1:"), "{url:?} {}", read_log(folder));
         Self {
             folder: folder.to_owned(),
@@ -93,10 +105,16 @@ impl Up {
     pub fn get(&self, path: &str) -> (u16, String) {
         let url = format!("{}{path}", self.url);
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async {
                 let answer = reqwest::get(url).await.unwrap();
-                (answer.status().as_u16(), String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned())
+                (
+                    answer.status().as_u16(),
+                    String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned(),
+                )
             })
         })
         .join()
@@ -114,9 +132,9 @@ impl Up {
     pub fn decided(&self, revision: &str, project: &str) -> Value {
         self.until(&format!("{project} on {revision}"), || {
             let cells = self.cells();
-            cells.into_iter().find(|cell| {
-                cell["revision"] == revision && cell["project"] == project && cell["state"] != "pending"
-            })
+            cells
+                .into_iter()
+                .find(|cell| cell["revision"] == revision && cell["project"] == project && cell["state"] != "pending")
         })
     }
 
@@ -152,9 +170,17 @@ impl Up {
         [["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"]]
             .iter()
             .flat_map(|command| {
-                let output = Command::new("docker").args(command).args(["--filter", &filter]).output().unwrap();
+                let output = Command::new("docker")
+                    .args(command)
+                    .args(["--filter", &filter])
+                    .output()
+                    .unwrap();
                 assert!(output.status.success());
-                String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<Vec<_>>()
+                String::from_utf8(output.stdout)
+                    .unwrap()
+                    .lines()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
             })
             .collect()
     }

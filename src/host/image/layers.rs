@@ -5,7 +5,7 @@ use crate::host::log::Log;
 use crate::host::{Host, Stop};
 use crate::profile::{Distribution, digest};
 use crate::runtime::tar::{self, Owner};
-use crate::runtime::{Build, RuntimeError};
+use crate::runtime::{Build, Image, RuntimeError};
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use handlebars::Handlebars;
@@ -120,7 +120,7 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
 }
 
 /// Builds with the output in the attempt's log.
-pub async fn build_logged(host: &Host, build: Build, log: &Log) -> Result<(), Stop> {
+pub async fn build_logged(host: &Host, build: Build, log: &Log) -> Result<Image, Stop> {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(64);
     let forward = async {
         while let Some(bytes) = receiver.recv().await {
@@ -128,8 +128,7 @@ pub async fn build_logged(host: &Host, build: Build, log: &Log) -> Result<(), St
         }
     };
     let (built, ()) = tokio::join!(host.runtime.build(build, sender), forward);
-    built?;
-    Ok(())
+    Ok(built?)
 }
 
 #[cfg(test)]

@@ -9,10 +9,14 @@ use super::{Host, Stop};
 use crate::domain::job::{BuildSpec, BuiltImage, Report};
 use crate::domain::outcome::{Outcome, Timeout};
 use crate::runtime::tar::{self, Owner};
-use crate::runtime::{Build, Container, Image, RuntimeError, Volume};
+use crate::runtime::{Build, Container, Image, Volume};
 use futures_util::StreamExt;
 use layers::dockerfile;
+use probe::Probe;
 use std::collections::BTreeMap;
+
+/// Label on an image: the check-in that it was built from; see `dockerfiles/cpython.hbs`.
+const REVISION_LABEL: &str = "org.pybots.revision";
 
 /// Builds the image and fills the report.
 pub async fn build(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
@@ -32,43 +36,44 @@ pub async fn ensure(
 ) -> Result<BuiltImage, Stop> {
     let reference = spec.reference();
     let _held = host.images.hold(&reference).await;
-    if let Some(image) = host.runtime.image(&reference).await? {
-        log.say(&format!("image {reference} is here already")).await;
-        return named(host, attempt, spec, &image, &reference, log, report).await;
-    }
-    layers::ensure_runtime(host, &spec.distribution, log).await?;
-    let installed = install(host, attempt, spec, log, report).await?;
-    let candidate = format!("{reference}-candidate");
-    pack(host, spec, &installed, &candidate, log).await?;
-    let image = host
-        .runtime
-        .image(&candidate)
-        .await?
-        .ok_or_else(|| RuntimeError::NoImage(candidate.clone()))?;
-    let proved = named(host, attempt, spec, &image, &candidate, log, report).await;
-    if proved.is_ok() {
-        host.runtime.tag(&candidate, &reference).await?;
-    }
-    host.runtime.remove_image(&candidate).await?;
-    let mut built = proved?;
-    built.reference = reference;
-    Ok(built)
-}
-
-/// Probes an image and describes it.
-async fn named(
-    host: &Host,
-    attempt: &str,
-    spec: &BuildSpec,
-    image: &Image,
-    reference: &str,
-    log: &Log,
-    report: &mut Report,
-) -> Result<BuiltImage, Stop> {
-    let facts = probe::probe(host, attempt, spec, reference, log, report).await?;
+    let held = host.runtime.image(&reference).await?;
+    let (image, facts) = match held {
+        Some(image) => {
+            log.say(&format!("image {reference} is here already")).await;
+            let origin = image.labels.get(REVISION_LABEL).unwrap_or(&spec.revision);
+            let facts = Probe {
+                host,
+                attempt,
+                spec,
+                log,
+            }
+            .ask(&reference, origin, report)
+            .await?;
+            (image, facts)
+        }
+        None => {
+            layers::ensure_runtime(host, &spec.distribution, log).await?;
+            let holder = install(host, attempt, spec, log, report).await?;
+            let candidate = format!("{reference}-candidate");
+            let image = pack(host, spec, &holder, &candidate, log).await?;
+            let asked = Probe {
+                host,
+                attempt,
+                spec,
+                log,
+            }
+            .ask(&candidate, &spec.revision, report)
+            .await;
+            if asked.is_ok() {
+                host.runtime.tag(&candidate, &reference).await?;
+            }
+            host.runtime.remove_image(&candidate).await?;
+            (image, asked?)
+        }
+    };
     Ok(BuiltImage {
-        reference: reference.to_owned(),
-        digest: image.id.clone(),
+        reference,
+        digest: image.id,
         size: image.size,
         facts,
     })
@@ -171,7 +176,7 @@ fn failed(reason: String, exit_code: Option<i64>) -> Stop {
 }
 
 /// Makes the image: the install root on the runtime image.
-async fn pack(host: &Host, spec: &BuildSpec, holder: &str, tag: &str, log: &Log) -> Result<(), Stop> {
+async fn pack(host: &Host, spec: &BuildSpec, holder: &str, tag: &str, log: &Log) -> Result<Image, Stop> {
     log.say("packing the image").await;
     let data = serde_json::json!({ "runtime": spec.distribution.runtime_reference(), "build": spec });
     let text = dockerfile("cpython", &data)?;
@@ -185,9 +190,9 @@ async fn pack(host: &Host, spec: &BuildSpec, holder: &str, tag: &str, log: &Log)
         args: BTreeMap::new(),
         network: "none".to_owned(),
     };
-    layers::build_logged(host, build, log).await?;
+    let image = layers::build_logged(host, build, log).await?;
     host.runtime.remove(holder).await?;
-    Ok(())
+    Ok(image)
 }
 
 fn environment(spec: &BuildSpec) -> BTreeMap<String, String> {

@@ -16,49 +16,59 @@ pub fn compiled_in(revision: &str) -> &str {
     &revision[..revision.len().min(10)]
 }
 
-/// The image's facts, if it is what the spec asks for; otherwise why it is not.
-pub async fn probe(
-    host: &Host,
-    attempt: &str,
-    spec: &BuildSpec,
-    reference: &str,
-    log: &Log,
-    report: &mut Report,
-) -> Result<Facts, Stop> {
-    let mut command = vec![spec.profile.python.clone(), "-c".to_owned(), SCRIPT.to_owned()];
-    command.extend(spec.profile.modules.iter().cloned());
-    let limits = Limits::default();
-    let plan = Plan {
-        name: "probe",
-        container: Container {
-            image: reference.to_owned(),
-            command,
-            user: "1000:1000".into(),
-            workdir: "/".into(),
-            env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
-            network: None,
-            volumes: Vec::new(),
-            memory: limits.memory,
-            pids: limits.pids,
-            cpus: limits.cpus,
-            labels: host.labels(attempt),
-        },
-        timeout: Seconds(120),
-        silence: Seconds(60),
-        log: limits.log,
-    };
-    let ran = phase::run(host.runtime.as_ref(), log, plan).await?;
-    report.phases.push(ran.phase);
-    let code = match ran.end {
-        End::Exited(exit) => Some(exit.code),
-        End::TimedOut(_) => None,
-    };
-    if !ran.end.succeeded() {
-        return Err(failed("the interpreter that was built does not start".to_owned(), code));
+/// Who asks, and for which job.
+pub struct Probe<'a> {
+    pub host: &'a Host,
+    pub attempt: &'a str,
+    pub spec: &'a BuildSpec,
+    pub log: &'a Log,
+}
+
+impl Probe<'_> {
+    /// The image's facts, if it is what the spec asks for; otherwise why it is not. `revision` is the
+    /// check-in that it was built from: another one's if their trees are equal.
+    pub async fn ask(&self, reference: &str, revision: &str, report: &mut Report) -> Result<Facts, Stop> {
+        let Self {
+            host,
+            attempt,
+            spec,
+            log,
+        } = self;
+        let mut command = vec![spec.profile.python.clone(), "-c".to_owned(), SCRIPT.to_owned()];
+        command.extend(spec.profile.modules.iter().cloned());
+        let limits = Limits::default();
+        let plan = Plan {
+            name: "probe",
+            container: Container {
+                image: reference.to_owned(),
+                command,
+                user: "1000:1000".into(),
+                workdir: "/".into(),
+                env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
+                network: None,
+                volumes: Vec::new(),
+                memory: limits.memory,
+                pids: limits.pids,
+                cpus: limits.cpus,
+                labels: host.labels(attempt),
+            },
+            timeout: Seconds(120),
+            silence: Seconds(60),
+            log: limits.log,
+        };
+        let ran = phase::run(host.runtime.as_ref(), log, plan).await?;
+        report.phases.push(ran.phase);
+        let code = match ran.end {
+            End::Exited(exit) => Some(exit.code),
+            End::TimedOut(_) => None,
+        };
+        if !ran.end.succeeded() {
+            return Err(failed("the interpreter that was built does not start".to_owned(), code));
+        }
+        let facts = read(&String::from_utf8_lossy(&ran.output)).map_err(|reason| failed(reason, None))?;
+        judge(&facts, spec, revision).map_err(|reason| failed(reason, None))?;
+        Ok(facts)
     }
-    let facts = read(&String::from_utf8_lossy(&ran.output)).map_err(|reason| failed(reason, None))?;
-    judge(&facts, spec).map_err(|reason| failed(reason, None))?;
-    Ok(facts)
 }
 
 fn read(output: &str) -> Result<Facts, String> {
@@ -85,18 +95,18 @@ fn read(output: &str) -> Result<Facts, String> {
     }
 }
 
-fn judge(facts: &Facts, spec: &BuildSpec) -> Result<(), String> {
+fn judge(facts: &Facts, spec: &BuildSpec, revision: &str) -> Result<(), String> {
     if !facts.sys_version.starts_with(&spec.version) {
         return Err(format!(
             "the image says it is Python {}, but its tree says {}",
             facts.sys_version, spec.version
         ));
     }
-    if facts.revision.trim_end_matches('+') != compiled_in(&spec.revision) {
+    if facts.revision.trim_end_matches('+') != compiled_in(revision) {
         return Err(format!(
             "the image says it is of revision {:?}, but it was to be of {}",
             facts.revision,
-            compiled_in(&spec.revision)
+            compiled_in(revision)
         ));
     }
     if !facts.missing_modules.is_empty() {
@@ -133,7 +143,7 @@ mod tests {
     fn a_good_image_passes() {
         let facts = read(GOOD).unwrap();
         assert_eq!(facts.line, "3.16");
-        judge(&facts, &spec()).unwrap();
+        judge(&facts, &spec(), &spec().revision).unwrap();
     }
 
     #[test]
@@ -148,7 +158,7 @@ mod tests {
                 "missing: ssl",
             ),
         ] {
-            let reason = judge(&read(&GOOD.replace(from, to)).unwrap(), &spec()).unwrap_err();
+            let reason = judge(&read(&GOOD.replace(from, to)).unwrap(), &spec(), &spec().revision).unwrap_err();
             assert!(reason.contains(says), "{reason}");
         }
     }

@@ -7,7 +7,7 @@ use super::image::{self, layers};
 use super::log::Log;
 use super::phase::{self, End, Plan, Ran};
 use super::{Host, Stop};
-use crate::domain::job::{Report, RunSpec};
+use crate::domain::job::{Facts, Report, RunSpec};
 use crate::domain::outcome::{Outcome, of_test_exit};
 use work::Work;
 
@@ -16,7 +16,7 @@ const FETCH_RECIPE: i64 = 10;
 
 /// Runs all phases and fills the report; the first that does not succeed decides.
 pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
-    prepare(host, attempt, spec, log).await?;
+    let facts = prepare(host, attempt, spec, log).await?;
     let image = layers::ensure_project(host, spec, log).await?;
     let work = Work::open(host, attempt, spec, &image).await?;
 
@@ -30,29 +30,34 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
     for suite in &spec.suites {
         let name = format!("test {}", suite.name);
         let ran = execute(host, log, report, work.test(suite), spec, &name).await?;
+        let seen = work.read(&scripts::witness_file(suite)).await?;
+        let seen = seen.as_deref().map(str::trim);
+        report.interpreter = seen.map(str::to_owned);
         if let Some(outcome) = tested(&ran) {
             return Err(Stop::Ended(outcome));
         }
-        let seen = work.read(&scripts::witness_file(suite)).await?;
-        report.interpreter = Some(on_interpreter(seen.as_deref(), spec, &suite.name).map_err(Stop::Ended)?);
+        on_interpreter(seen, &facts, &suite.name).map_err(Stop::Ended)?;
     }
     Ok(())
 }
 
-/// The images that a run needs; each host builds what it lacks.
-async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<(), Stop> {
-    if host.runtime.image(&spec.image.reference).await?.is_none() {
-        log.say(&format!(
-            "image {} is not on this engine; building it",
-            spec.image.reference
-        ))
-        .await;
-        let mut build = Report::of(Outcome::Passed);
-        if let Err(stop) = image::ensure(host, attempt, &spec.image.build, log, &mut build).await {
-            return Err(anyhow::anyhow!("the image could not be built again: {}", stop.outcome()).into());
-        }
+/// The images that a run needs; each host builds what it lacks. Returns the facts of the CPython that
+/// is there: one that was built again says another revision if their trees are equal.
+async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<Facts, Stop> {
+    layers::ensure_toolchain(host, &spec.distribution, log).await?;
+    if host.runtime.image(&spec.image.reference).await?.is_some() {
+        return Ok(spec.image.facts.clone());
     }
-    layers::ensure_toolchain(host, &spec.distribution, log).await
+    log.say(&format!(
+        "image {} is not on this engine; building it",
+        spec.image.reference
+    ))
+    .await;
+    let mut build = Report::of(Outcome::Passed);
+    match image::ensure(host, attempt, &spec.image.build, log, &mut build).await {
+        Ok(built) => Ok(built.facts),
+        Err(stop) => Err(anyhow::anyhow!("the image could not be built again: {}", stop.outcome()).into()),
+    }
 }
 
 async fn execute(
@@ -117,10 +122,10 @@ fn tested(ran: &Ran) -> Option<Outcome> {
 
 /// The classic trap: a suite that passes on some other Python. Every interpreter that the suite
 /// starts leaves its name; one of them must be the one under test.
-fn on_interpreter(seen: Option<&str>, spec: &RunSpec, suite: &str) -> Result<String, Outcome> {
-    let expected = &spec.image.facts.sys_version;
-    match seen.map(str::trim) {
-        Some(version) if version == expected => Ok(version.to_owned()),
+fn on_interpreter(seen: Option<&str>, facts: &Facts, suite: &str) -> Result<(), Outcome> {
+    let expected = &facts.sys_version;
+    match seen {
+        Some(version) if version == expected => Ok(()),
         Some(other) => Err(Outcome::RecipeError {
             reason: format!("suite `{suite}` ran on another Python, {other}, instead of {expected}"),
         }),

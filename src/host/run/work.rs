@@ -65,7 +65,11 @@ impl<'a> Work<'a> {
             (".pybots/fetch.json", &fetch, false),
             (".pybots/witness.py", scripts::WITNESS.as_bytes(), false),
         ];
-        files.extend(scripts::FETCH.iter().map(|(name, text)| (*name, text.as_bytes(), false)));
+        files.extend(
+            scripts::FETCH
+                .iter()
+                .map(|(name, text)| (*name, text.as_bytes(), false)),
+        );
         if let Some(ca) = &self.ca {
             files.push((".pybots/ca.crt", ca, false));
         }

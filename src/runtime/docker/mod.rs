@@ -1,16 +1,18 @@
-//! The contract on Docker's API (and what speaks it). The only importer of bollard.
+//! The contract on Docker's API (and what speaks it). With its sandbox the only importer of bollard.
+
+mod errors;
+mod sandbox;
 
 use super::{Build, Container, Engine, Exit, Image, Result, Runtime, RuntimeError, Usage, Volume};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits, VolumeCreateRequest,
-};
+use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters as query;
 use bytes::Bytes;
+use errors::{refused, status, to_io};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use tokio::sync::mpsc;
 
@@ -19,9 +21,6 @@ const NEEDED: (usize, usize) = (1, 41);
 
 /// A build or a wait may be silent this long, in seconds.
 const PATIENCE_S: u64 = 4 * 3600;
-
-/// Size of /tmp in every container, in bytes; it counts against the memory limit.
-const TMP_BYTES: u64 = 512 << 20;
 
 #[derive(Clone)]
 pub struct DockerRuntime {
@@ -79,73 +78,6 @@ impl DockerRuntime {
     }
 }
 
-fn status(error: &Error) -> Option<u16> {
-    match error {
-        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
-        _ => None,
-    }
-}
-
-fn refused(message: String) -> RuntimeError {
-    if message.contains("no space left on device") {
-        RuntimeError::DiskFull(message)
-    } else {
-        RuntimeError::Refused(message)
-    }
-}
-
-fn to_io(error: Error) -> std::io::Error {
-    std::io::Error::other(error)
-}
-
-fn map(pairs: &BTreeMap<String, String>) -> HashMap<String, String> {
-    pairs.clone().into_iter().collect()
-}
-
-/// The sandbox that every container gets.
-fn host_config(container: &Container) -> HostConfig {
-    let memory = i64::try_from(container.memory.0).unwrap_or(i64::MAX);
-    HostConfig {
-        memory: Some(memory),
-        memory_swap: Some(memory), // memory and swap together: no swap
-        nano_cpus: Some((container.cpus * 1e9) as i64),
-        pids_limit: Some(i64::try_from(container.pids).unwrap_or(i64::MAX)),
-        cap_drop: Some(vec!["ALL".to_owned()]),
-        security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
-        privileged: Some(false),
-        readonly_rootfs: Some(true),
-        network_mode: Some(container.network.clone().unwrap_or_else(|| "none".to_owned())),
-        tmpfs: Some(HashMap::from([(
-            "/tmp".to_owned(),
-            format!("rw,exec,nosuid,nodev,mode=1777,size={TMP_BYTES}"),
-        )])),
-        mounts: Some(
-            container
-                .volumes
-                .iter()
-                .map(|(name, target)| Mount {
-                    source: Some(name.clone()),
-                    target: Some(target.clone()),
-                    typ: Some(MountType::VOLUME),
-                    ..Mount::default()
-                })
-                .collect(),
-        ),
-        // output is read as it comes; the engine must not write it to its own disk as well
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("none".to_owned()),
-            config: None,
-        }),
-        ulimits: Some(vec![ResourcesUlimits {
-            name: Some("core".to_owned()),
-            soft: Some(0),
-            hard: Some(0),
-        }]),
-        ipc_mode: Some("private".to_owned()),
-        ..HostConfig::default()
-    }
-}
-
 #[async_trait]
 impl Runtime for DockerRuntime {
     async fn engine(&self) -> Result<Engine> {
@@ -193,7 +125,7 @@ impl Runtime for DockerRuntime {
             .rm(true)
             .forcerm(true)
             .networkmode(&build.network)
-            .buildargs(&map(&build.args))
+            .buildargs(&build.args.clone().into_iter().collect::<HashMap<_, _>>())
             .build();
         let mut output = Box::pin(self.docker.build_image(
             options,
@@ -269,7 +201,7 @@ impl Runtime for DockerRuntime {
             name: Some(volume.name.clone()),
             driver: Some("local".to_owned()),
             driver_opts: options,
-            labels: Some(map(&volume.labels)),
+            labels: Some(volume.labels.clone().into_iter().collect()),
             ..VolumeCreateRequest::default()
         };
         self.docker
@@ -300,10 +232,10 @@ impl Runtime for DockerRuntime {
                     .map(|(key, value)| format!("{key}={value}"))
                     .collect(),
             ),
-            labels: Some(map(&container.labels)),
+            labels: Some(container.labels.clone().into_iter().collect()),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
-            host_config: Some(host_config(container)),
+            host_config: Some(sandbox::host_config(container)),
             ..ContainerCreateBody::default()
         };
         match self
