@@ -149,22 +149,30 @@ async fn each_way_to_fail_has_its_outcome() {
     };
     let table: [(Arrange, &[&str], Outcome); 9] = [
         (
-            |e| { e.expect("attrs", "test tests").exits(1); },
+            |e| {
+                e.expect("attrs", "test tests").exits(1);
+            },
             &["fetch", "install"],
             Outcome::Failed { exit_code: 1 },
         ),
         (
-            |e| { e.expect("attrs", "test tests").exits(139); },
+            |e| {
+                e.expect("attrs", "test tests").exits(139);
+            },
             &["fetch", "install"],
             Outcome::Crashed { signal: 11 },
         ),
         (
-            |e| { e.expect("attrs", "test tests").oom(); },
+            |e| {
+                e.expect("attrs", "test tests").oom();
+            },
             &["fetch", "install"],
             Outcome::OutOfMemory,
         ),
         (
-            |e| { e.expect("attrs", "install").exits(1); },
+            |e| {
+                e.expect("attrs", "install").exits(1);
+            },
             &["fetch"],
             Outcome::SetupFailed {
                 reason: "install ended with exit code 1".into(),
@@ -172,23 +180,29 @@ async fn each_way_to_fail_has_its_outcome() {
             },
         ),
         (
-            |e| { e.expect("attrs", "fetch")
-                        .exits(10)
-                        .prints(b"x\nno release 9.9 of attrs\n"),; },
+            |e| {
+                e.expect("attrs", "fetch")
+                    .exits(10)
+                    .prints(b"x\nno release 9.9 of attrs\n");
+            },
             &[],
             Outcome::RecipeError {
                 reason: "no release 9.9 of attrs".into(),
             },
         ),
         (
-            |e| { e.expect("attrs", "fetch").exits(11).prints(b"the index is down\n"); },
+            |e| {
+                e.expect("attrs", "fetch").exits(11).prints(b"the index is down\n");
+            },
             &[],
             Outcome::Infra {
                 reason: "fetch ended with exit code 11: the index is down".into(),
             },
         ),
         (
-            |e| { e.expect("attrs", "test tests").loses_engine(); },
+            |e| {
+                e.expect("attrs", "test tests").loses_engine();
+            },
             &["fetch", "install"],
             Outcome::Infra {
                 reason: "the container engine refused: the output of a container broke off: connection reset".into(),
@@ -196,7 +210,9 @@ async fn each_way_to_fail_has_its_outcome() {
         ),
         // it ends well, but never started the Python under test
         (
-            |e| { e.expect("attrs", "test tests"); },
+            |e| {
+                e.expect("attrs", "test tests");
+            },
             &["fetch", "install"],
             Outcome::RecipeError {
                 reason: "suite `tests` never started the Python under test; run it by `python`".into(),

@@ -26,14 +26,16 @@ fn a_real_cpython_is_built_and_projects_run_on_it() {
         let file = format!("{name}.toml");
         std::fs::copy(here().join("projects").join(&file), projects.join(&file)).unwrap();
     }
-    let heads = Command::new("git").args([
-        "--git-dir",
-        &repository,
-        "for-each-ref",
-        "--format=%(refname:short)",
-        "refs/heads",
-    ]);
-    let heads = { heads }.output().unwrap();
+    let heads = Command::new("git")
+        .args([
+            "--git-dir",
+            &repository,
+            "for-each-ref",
+            "--format=%(refname:short)",
+            "refs/heads",
+        ])
+        .output()
+        .unwrap();
     let heads = String::from_utf8(heads.stdout).unwrap();
     let branch = heads
         .lines()
