@@ -219,7 +219,7 @@ fn one_project_is_tried_here_and_now() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    toy_repository(folder.path());
+    let _repository = toy_repository(folder.path());
     copy_folder(&here().join("projects"), &folder.path().join("projects"));
     settings(
         folder.path(),
@@ -259,7 +259,7 @@ fn no_image_holds_the_ca_bundle() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    toy_repository(folder.path());
+    let _repository = toy_repository(folder.path());
     project(
         folder.path(),
         "looks",
@@ -308,4 +308,42 @@ fn no_image_holds_the_ca_bundle() {
             .unwrap();
         assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
     }
+}
+
+/// A host that has no room takes no job, and says what to do; the job waits.
+#[test]
+fn a_full_disk_fails_nobody() {
+    if !engine_wanted() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let repository = toy_repository(folder.path());
+    project(folder.path(), "waits", SUITE, "print('at last')\n");
+    let more = "[engine]\nmin_free_gib = 1000000\n";
+    settings(
+        folder.path(),
+        &folder.path().join("projects"),
+        &[("trunk", "main", 1)],
+        more,
+    );
+    let mut up = Up::start(folder.path());
+    up.until("the message", || {
+        up.log().contains("lower `engine.min_free_gib`").then_some(())
+    });
+    up.until("the row", || (!up.cells().is_empty()).then_some(()));
+    assert!(
+        up.cells().iter().all(|cell| cell["state"] == "pending"),
+        "{:?}",
+        up.cells()
+    );
+    up.stop();
+    settings(
+        folder.path(),
+        &folder.path().join("projects"),
+        &[("trunk", "main", 1)],
+        "",
+    );
+    let up = Up::start(folder.path());
+    let revision = repository.git(&["rev-parse", "HEAD"]);
+    assert_eq!(up.decided(&revision, "waits")["state"], "pass");
 }

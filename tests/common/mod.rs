@@ -109,6 +109,21 @@ impl Repository {
     }
 }
 
+/// Takes the images that were built from its check-ins off the engine: they serve nobody else.
+impl Drop for Repository {
+    fn drop(&mut self) {
+        if std::env::var_os("PYBOTS_TEST_ENGINE").is_none() {
+            return;
+        }
+        let script = "for sha in $(git rev-list --all); do
+            docker image ls --quiet --filter label=org.pybots.revision=$sha; done | sort -u | xargs -r docker image rm --force";
+        let removed = Command::new("sh").current_dir(&self.path).args(["-c", script]).output();
+        if !removed.is_ok_and(|output| output.status.success()) {
+            eprintln!("failed to remove the images of {}", self.path.display());
+        }
+    }
+}
+
 /// Copies a folder with its modes.
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
