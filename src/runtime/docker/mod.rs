@@ -1,7 +1,7 @@
 //! The contract on Docker's API (and what speaks it). With its sandbox the only importer of bollard.
 
-mod errors;
 mod sandbox;
+mod translate;
 
 use super::{Build, Container, Engine, Exit, Image, Result, Runtime, RuntimeError, Usage, Volume};
 use async_trait::async_trait;
@@ -10,11 +10,11 @@ use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters as query;
 use bytes::Bytes;
-use errors::{refused, status, to_io};
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::path::Path;
 use tokio::sync::mpsc;
+use translate::{refused, status, to_io, usage};
 
 /// First Docker API with one-shot statistics, 20.10.
 const NEEDED: (usize, usize) = (1, 41);
@@ -336,21 +336,7 @@ impl Runtime for DockerRuntime {
             return Ok(Usage::default());
         };
         let stats = stats.map_err(|error| self.error(error))?;
-        let cpu = stats
-            .cpu_stats
-            .and_then(|cpu| cpu.cpu_usage)
-            .and_then(|usage| usage.total_usage);
-        let io = stats
-            .blkio_stats
-            .and_then(|io| io.io_service_bytes_recursive)
-            .unwrap_or_default();
-        let moved = |entry: &&bollard::models::ContainerBlkioStatEntry| {
-            matches!(entry.op.as_deref(), Some("Read" | "read" | "Write" | "write"))
-        };
-        Ok(Usage {
-            cpu_ns: cpu.unwrap_or_default(),
-            io_bytes: io.iter().filter(moved).filter_map(|entry| entry.value).sum(),
-        })
+        Ok(usage(stats))
     }
 
     async fn kill(&self, id: &str) -> Result<()> {
