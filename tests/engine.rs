@@ -247,6 +247,12 @@ fn one_project_is_tried_here_and_now() {
     let output = pybots(folder.path(), &["try", "projects/red/red.toml", "--on", "trunk"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("failed (exit code 3)"));
+    // the owner of a recipe is told what is wrong with it
+    let absent = "name = \"absent\"\nsource = { pypi = \"pybots-no-such-project\" }\n".to_owned() + SUITE;
+    std::fs::write(folder.path().join("absent.toml"), absent).unwrap();
+    let output = pybots(folder.path(), &["try", "absent.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("absent: recipe error: "));
     let output = pybots(folder.path(), &["try", "projects/red/red.toml", "--on", "nosuch"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("neither a watched branch (trunk) nor a check-in"));

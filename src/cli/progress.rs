@@ -49,6 +49,19 @@ impl Progress {
         }
     }
 
+    /// Writes something else without tearing the bar.
+    pub fn aside(&self, write: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// Whether a person watches; elsewhere what is written aside says enough.
+    pub fn shows(&self) -> bool {
+        self.bar.is_some()
+    }
+
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -6,7 +6,7 @@ use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
-use crate::host::log::{Log, Sink};
+use crate::host::log::{Log, MARK, Sink};
 use crate::host::{Host, Supply};
 use crate::plan;
 use crate::profile::Profiles;
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Args)]
 pub struct Trial {
@@ -153,7 +153,16 @@ async fn copy_all(settings: &Settings, mirror: &Mirror) -> Result<()> {
 /// Does one job with its log on stderr; Ctrl-C leaves nothing behind.
 async fn perform(host: &Host, spec: &JobSpec) -> Result<Report> {
     let attempt = new_id();
-    let (log, delivered) = Log::start(Arc::new(Terminal));
+    let steps = match spec {
+        JobSpec::Image(_) => 4, // configure, make, install, probe
+        JobSpec::Run(run) => 2 + run.suites.len() as u64,
+    };
+    let terminal = Terminal {
+        title: spec.title(),
+        steps,
+        shown: Mutex::new((Progress::new(), 0)),
+    };
+    let (log, delivered) = Log::start(Arc::new(terminal));
     let report = tokio::select! {
         report = host.perform(&attempt, spec, &log) => report,
         _ = tokio::signal::ctrl_c() => {
@@ -166,14 +175,43 @@ async fn perform(host: &Host, spec: &JobSpec) -> Result<Report> {
     Ok(report)
 }
 
-/// The log as it comes.
-struct Terminal;
+/// The log as it comes, above a bar of the phases.
+struct Terminal {
+    title: String,
+    steps: u64,
+    /// The bar, and how many phases have ended.
+    shown: Mutex<(Progress, u64)>,
+}
+
+impl Terminal {
+    /// The phase that the last of our own lines in these bytes says has begun or ended.
+    fn follow(&self, text: &str, progress: &mut Progress, done: &mut u64) {
+        for line in text.split(MARK).skip(1).filter_map(|line| line.strip_prefix("phase ")) {
+            let line = line.split('\u{1b}').next().unwrap_or(line);
+            *done += u64::from(line.contains(" ended after "));
+            progress.at(*done, self.steps, &format!("{}: {line}", self.title));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).0.end();
+    }
+}
 
 #[async_trait]
 impl Sink for Terminal {
     async fn write(&self, _offset: u64, bytes: Bytes) -> Result<()> {
-        // a terminal that is gone must not end the trial
-        let _ = std::io::stderr().write_all(&bytes);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let (progress, done) = &mut *shown;
+        progress.aside(|| {
+            // a terminal that is gone must not end the trial
+            let _ = std::io::stderr().write_all(&bytes);
+        });
+        if progress.shows() {
+            self.follow(&String::from_utf8_lossy(&bytes), progress, done);
+        }
         Ok(())
     }
 }

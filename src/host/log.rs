@@ -15,6 +15,9 @@ const CHUNK: usize = 256 << 10;
 /// How long a byte waits for company.
 const LINGER: Duration = Duration::from_millis(200);
 
+/// What a line of our own begins with.
+pub const MARK: &str = "\u{1b}[36m[pybots] ";
+
 /// Where an attempt's log goes.
 #[async_trait]
 pub trait Sink: Send + Sync {
@@ -52,7 +55,7 @@ impl Log {
 
     /// A line of our own, told apart from the project's by its mark and colour.
     pub async fn say(&self, text: &str) {
-        self.write(format!("\u{1b}[36m[pybots] {text}\u{1b}[0m\n").into()).await;
+        self.write(format!("{MARK}{text}\u{1b}[0m\n").into()).await;
     }
 
     /// Length of the log so far, in bytes.
