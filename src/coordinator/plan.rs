@@ -30,22 +30,26 @@ async fn plan_one(coordinator: &Coordinator, revision: &Revision, projects: &[Re
         ..
     } = coordinator;
     let build = plan::build(revision, profiles, DEFAULT_VARIANT, platform);
-    match store.image_of(&revision.id, DEFAULT_VARIANT, platform).await? {
-        None => match build {
-            Ok(build) => add_image(coordinator, revision, build, now).await,
-            Err(reason) => {
-                store.no_image(&revision.id, DEFAULT_VARIANT, platform, &reason).await?;
-                store.revision_planned(&revision.id, now).await?;
-                Ok(0)
-            }
-        },
-        Some(Standing::None(_)) => Ok(0),
-        Some(Standing::Image(image)) => match image.state.as_str() {
+    let standing = store.image_of(&revision.id, DEFAULT_VARIANT, platform).await?;
+    match (standing, build) {
+        (None, Ok(build)) => add_image(coordinator, revision, build, now).await,
+        (None, Err(reason)) => {
+            store.no_image(&revision.id, DEFAULT_VARIANT, platform, &reason).await?;
+            store.revision_planned(&revision.id, now).await?;
+            Ok(0)
+        }
+        // what could not be built is tried again once a profile that was added or mended says otherwise
+        (Some(Standing::None(_)), Ok(build)) => add_image(coordinator, revision, build, now).await,
+        (Some(Standing::None(_)), Err(_)) => Ok(0),
+        (Some(Standing::Image(image)), build) => match image.state.as_str() {
             "ready" => add_runs(coordinator, revision, &image, build, projects, now).await,
-            "failed" => {
-                store.revision_planned(&revision.id, now).await?;
-                Ok(0)
-            }
+            "failed" => match build {
+                Ok(build) if build.build_key != image.build_key => add_image(coordinator, revision, build, now).await,
+                _ => {
+                    store.revision_planned(&revision.id, now).await?;
+                    Ok(0)
+                }
+            },
             _ => Ok(0), // its build is under way
         },
     }

@@ -68,8 +68,8 @@ impl Store {
         }
     }
 
-    /// Gives a revision the image of its build key, made new if there is none. Returns its id, and
-    /// whether it is new.
+    /// Gives a revision the image of its build key, made new if there is none, instead of one that it
+    /// had. Returns its id, and whether it is new.
     pub async fn attach_image(&self, tx: &mut Tx, new: &NewImage<'_>, now: i64) -> Result<(String, bool)> {
         let inserted = sqlx::query(
             "INSERT INTO image (id, build_key, revision_id, variant, platform, state, created_at)
@@ -89,7 +89,7 @@ impl Store {
             .await?;
         sqlx::query(
             "INSERT INTO revision_image (revision_id, variant, platform, image_id) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (revision_id, variant, platform) DO NOTHING",
+             ON CONFLICT (revision_id, variant, platform) DO UPDATE SET image_id = excluded.image_id, reason = NULL",
         )
         .bind(new.revision_id)
         .bind(new.variant)
