@@ -72,6 +72,13 @@ fn the_settings_in_force_are_shown_with_their_origin() {
         "{text}"
     );
     assert!(line("listen").ends_with("default"), "{text}");
+    std::fs::write(&file, "data = \"/no/such\"\n").unwrap();
+    let (code, _, errors) = bare(&["--config", &file.display().to_string(), "results"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        errors.contains("nothing in /no/such yet; start `pybots up`"),
+        "{errors}"
+    );
     std::fs::write(&file, "slotz = 3\n").unwrap();
     let (code, _, errors) = bare(&["--config", &file.display().to_string(), "config"]);
     assert_eq!(code, Some(2));

@@ -1,7 +1,6 @@
 //! `pybots logs RUN`.
 
 use crate::config::Settings;
-use crate::store::Store;
 use crate::store::logs::Objects;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -23,7 +22,7 @@ pub struct Logs {
 
 impl Logs {
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let store = Store::open(&settings.database_url()).await?;
+        let store = super::store(settings).await?;
         let objects = Objects::open(&settings.data)?;
         let attempt = match store.attempt(&self.id).await? {
             Some(attempt) => attempt.id,

@@ -10,7 +10,8 @@ mod trial;
 mod up;
 
 use crate::config::{Loaded, Settings};
-use anyhow::Result;
+use crate::store::Store;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +78,17 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Results(results) => results.run(&loaded.settings).await,
         Command::Logs(logs) => logs.run(&loaded.settings).await,
     }
+}
+
+/// The store of a coordinator that has run here.
+async fn store(settings: &Settings) -> Result<Store> {
+    if settings.database.is_empty() && !settings.data.exists() {
+        bail!(
+            "there is nothing in {} yet; start `pybots up` with the same settings first",
+            settings.data.display()
+        );
+    }
+    Store::open(&settings.database_url()).await
 }
 
 fn load(file: Option<&std::path::Path>) -> Result<Loaded> {

@@ -30,7 +30,7 @@ pub struct Results {
 
 impl Results {
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let store = Store::open(&settings.database_url()).await?;
+        let store = super::store(settings).await?;
         if let Some(branch) = &self.branch {
             let known: Vec<String> = store
                 .watched_branches()
