@@ -7,7 +7,8 @@ use crate::domain::limits::{Seconds, Size};
 use crate::domain::outcome::Timeout;
 use crate::runtime::{Container, Exit, PHASE_LABEL, Result, Runtime, RuntimeError, Usage};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, StreamExt};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A phase to run.
@@ -37,12 +38,15 @@ impl End {
 pub struct Ran {
     pub end: End,
     pub phase: Phase,
-    /// The first bytes of its output, for those who asked a question.
+    /// Head and tail of its output, for those who asked a question.
     pub output: Vec<u8>,
 }
 
-/// Output that is kept in memory for [`Ran::output`].
-const ANSWER: usize = 64 << 10;
+/// Output that is kept in memory for [`Ran::output`], half from its head and half from its tail.
+const ANSWER: u64 = 64 << 10;
+
+/// Time that the engine gets to say what a container has used.
+const USAGE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs a container to its end and removes it. The whole container is killed when a clock runs out.
 pub async fn run(runtime: &dyn Runtime, log: &Log, plan: Plan<'_>) -> Result<Ran> {
@@ -82,35 +86,28 @@ pub async fn run(runtime: &dyn Runtime, log: &Log, plan: Plan<'_>) -> Result<Ran
 }
 
 async fn watch(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> Result<(End, Vec<u8>)> {
-    let mut output = runtime.start(id).await?;
+    let output = runtime.start(id).await?;
+    let heard = Heard::default();
     let mut cap = HeadAndTail::new(plan.log.0);
-    let mut answer = Vec::new();
-    let mut clocks = Clocks::new(plan.timeout, plan.silence);
-    let mut look = tokio::time::interval(clocks.step());
-    let mut timed_out = None;
-    loop {
+    let mut answer = HeadAndTail::new(ANSWER);
+    let mut answered = Vec::new();
+    let timed_out = {
+        let pump = pump(output, log, &heard, &mut cap, &mut answer, &mut answered);
+        tokio::pin!(pump);
+        // the clocks go on while the log is held up
         tokio::select! {
-            chunk = output.next() => match chunk {
-                Some(Ok(chunk)) => {
-                    clocks.heard();
-                    let room = ANSWER - answer.len();
-                    answer.extend_from_slice(&chunk[..room.min(chunk.len())]);
-                    let head: Bytes = cap.take(&chunk);
-                    if !head.is_empty() {
-                        log.write(head).await;
-                    }
-                }
-                Some(Err(error)) => return Err(RuntimeError::Refused(format!("the output of a container broke off: {error}"))),
-                None => break,
-            },
-            _ = look.tick(), if timed_out.is_none() => {
-                timed_out = clocks.ran_out(runtime, id).await?;
-                if timed_out.is_some() {
-                    runtime.kill(id).await?;
-                }
+            ended = &mut pump => {
+                ended?;
+                None
+            }
+            which = Clocks::new(plan.timeout, plan.silence).run(runtime, id, &heard) => {
+                let which = which?;
+                runtime.kill(id).await?;
+                pump.await?;
+                Some(which)
             }
         }
-    }
+    };
     let exit = runtime.wait(id).await?;
     let (mark, tail) = cap.finish();
     if let Some(mark) = mark {
@@ -120,7 +117,46 @@ async fn watch(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> R
     if !tail.is_empty() {
         log.write(tail).await;
     }
-    Ok((timed_out.map_or(End::Exited(exit), End::TimedOut), answer))
+    answered.extend_from_slice(&answer.finish().1);
+    Ok((timed_out.map_or(End::Exited(exit), End::TimedOut), answered))
+}
+
+/// Whether the container was heard since it was last asked. While we ourselves hold up its output it
+/// counts as heard: that silence is not its own.
+#[derive(Default)]
+struct Heard {
+    since: AtomicBool,
+    held_up: AtomicBool,
+}
+
+impl Heard {
+    fn take(&self) -> bool {
+        self.since.swap(false, Ordering::SeqCst) || self.held_up.load(Ordering::SeqCst)
+    }
+}
+
+/// Passes output on until the container ends.
+async fn pump(
+    mut output: BoxStream<'static, std::io::Result<Bytes>>,
+    log: &Log,
+    heard: &Heard,
+    cap: &mut HeadAndTail,
+    answer: &mut HeadAndTail,
+    answered: &mut Vec<u8>,
+) -> Result<()> {
+    while let Some(chunk) = output.next().await {
+        let broken = |error| RuntimeError::Refused(format!("the output of a container broke off: {error}"));
+        let chunk = chunk.map_err(broken)?;
+        heard.since.store(true, Ordering::SeqCst);
+        answered.extend_from_slice(&answer.take(&chunk));
+        let head = cap.take(&chunk);
+        if !head.is_empty() {
+            heard.held_up.store(true, Ordering::SeqCst);
+            log.write(head).await;
+            heard.held_up.store(false, Ordering::SeqCst);
+        }
+    }
+    Ok(())
 }
 
 /// The two clocks of a phase. Silence means no output and no work: a suite that computes without a
@@ -154,16 +190,29 @@ impl Clocks {
         (self.silence.min(self.timeout) / 4).clamp(Duration::from_millis(500), Duration::from_secs(10))
     }
 
-    fn heard(&mut self) {
-        self.active = Instant::now();
-        self.base = None;
+    /// Resolves when one of them has run out.
+    async fn run(mut self, runtime: &dyn Runtime, id: &str, heard: &Heard) -> Result<Timeout> {
+        let mut look = tokio::time::interval(self.step());
+        loop {
+            look.tick().await;
+            if self.started.elapsed() >= self.timeout {
+                return Ok(Timeout::Total);
+            }
+            if heard.take() {
+                self.active = Instant::now();
+                self.base = None;
+            }
+            // an engine that is slow to answer must not stop the clock
+            if let Ok(usage) = tokio::time::timeout(USAGE_WITHIN, runtime.usage(id)).await {
+                self.seen(usage?);
+            }
+            if self.active.elapsed() >= self.silence {
+                return Ok(Timeout::Silence);
+            }
+        }
     }
 
-    async fn ran_out(&mut self, runtime: &dyn Runtime, id: &str) -> Result<Option<Timeout>> {
-        if self.started.elapsed() >= self.timeout {
-            return Ok(Some(Timeout::Total));
-        }
-        let usage = runtime.usage(id).await?;
+    fn seen(&mut self, usage: Usage) {
         match self.base {
             None => self.base = Some(usage),
             Some(base) if self.worked(base, usage) => {
@@ -172,7 +221,6 @@ impl Clocks {
             }
             Some(_) => {}
         }
-        Ok((self.active.elapsed() >= self.silence).then_some(Timeout::Silence))
     }
 
     /// A process that only wakes up to look at the clock does no work: up to a CPU-second in a

@@ -294,7 +294,7 @@ impl Runtime for FakeRuntime {
                 tar::Owner::Runner,
                 &[("file", content.as_bytes(), false)],
             ))),
-            None => Err(RuntimeError::Refused(format!("no such file: {path}"))),
+            None => Err(RuntimeError::NoFile(path.to_owned())),
         }
     }
 

@@ -44,6 +44,8 @@ pub enum RuntimeError {
     TooOld { found: String, needed: &'static str },
     #[error("there is no image {0} on this engine")]
     NoImage(String),
+    #[error("there is no file {0} in the container")]
+    NoFile(String),
     /// A build step ended with an error; its log says more.
     #[error("the image build failed: {0}")]
     BuildFailed(String),

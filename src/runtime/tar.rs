@@ -73,7 +73,10 @@ pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most
     while let Some(chunk) = stream.try_next().await? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > most + 2048 {
-            return Err(std::io::Error::other(format!("the file is larger than {most} bytes")));
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                format!("the file is larger than {most} bytes"),
+            ));
         }
     }
     let mut archive = tar::Archive::new(bytes.as_slice());
@@ -86,7 +89,7 @@ pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most
         }
     }
     Err(std::io::Error::new(
-        std::io::ErrorKind::NotFound,
+        std::io::ErrorKind::InvalidData,
         "no file in the archive",
     ))
 }

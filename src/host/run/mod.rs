@@ -30,13 +30,19 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
     for suite in &spec.suites {
         let name = format!("test {}", suite.name);
         let ran = execute(host, log, report, work.test(suite), spec, &name).await?;
-        let seen = work.read(&scripts::witness_file(suite)).await?;
-        let seen = seen.as_deref().map(str::trim);
-        report.interpreter = seen.map(str::to_owned);
-        if let Some(outcome) = tested(&ran) {
+        let seen = work
+            .read(&scripts::witness_file(suite))
+            .await?
+            .map(|text| one_line(&text));
+        report.interpreter = seen.clone();
+        let outcome = tested(&ran);
+        // a suite that fails may have failed before it came to start its Python
+        if outcome.is_none() || seen.is_some() {
+            on_interpreter(seen.as_deref(), &facts, &suite.name).map_err(Stop::Ended)?;
+        }
+        if let Some(outcome) = outcome {
             return Err(Stop::Ended(outcome));
         }
-        on_interpreter(seen, &facts, &suite.name).map_err(Stop::Ended)?;
     }
     Ok(())
 }
@@ -135,8 +141,13 @@ fn on_interpreter(seen: Option<&str>, facts: &Facts, suite: &str) -> Result<(), 
     }
 }
 
+/// What a project left, fit for a report: it may be anything.
+fn one_line(text: &str) -> String {
+    text.trim().chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
 fn last_line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    line.unwrap_or("it said nothing").chars().take(300).collect()
+    one_line(line.unwrap_or("it said nothing"))
 }

@@ -135,11 +135,17 @@ impl<'a> Work<'a> {
     pub async fn read(&self, name: &str) -> Result<Option<String>, Stop> {
         let stream = match self.host.runtime.get(&self.holder, &format!("{OURS}/{name}")).await {
             Ok(stream) => stream,
-            Err(RuntimeError::Refused(_)) => return Ok(None),
+            Err(RuntimeError::NoFile(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let bytes = tar::first_file(stream, READ_MOST).await;
-        Ok(bytes.ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        match tar::first_file(stream, READ_MOST).await {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            // it made something else of our file, or filled it up
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(None),
+            Err(error) => Err(anyhow::Error::from(error)
+                .context("failed to read from the work folder")
+                .into()),
+        }
     }
 
     fn container(

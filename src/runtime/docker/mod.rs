@@ -14,7 +14,7 @@ use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::path::Path;
 use tokio::sync::mpsc;
-use translate::{refused, status, to_io, usage};
+use translate::{missing, refused, status, to_io, usage};
 
 /// First Docker API with one-shot statistics, 20.10.
 const NEEDED: (usize, usize) = (1, 41);
@@ -265,6 +265,7 @@ impl Runtime for DockerRuntime {
         let mut stream = Box::pin(docker.download_from_container(&id, Some(options)).map_err(to_io));
         // a missing path is told by the first chunk; say it here, where the caller can act on it
         match stream.next().await {
+            Some(Err(error)) if missing(&error) => Err(RuntimeError::NoFile(path.to_owned())),
             Some(Err(error)) => Err(RuntimeError::Refused(error.to_string())),
             Some(Ok(first)) => Ok(futures_util::stream::once(async move { Ok(first) })
                 .chain(stream)

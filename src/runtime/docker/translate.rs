@@ -19,6 +19,12 @@ pub fn refused(message: String) -> RuntimeError {
     }
 }
 
+/// Whether a stream that was turned into I/O says that nothing is there.
+pub fn missing(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    inner.and_then(status) == Some(404)
+}
+
 pub fn to_io(error: Error) -> std::io::Error {
     std::io::Error::other(error)
 }
