@@ -288,18 +288,14 @@ impl Loaded {
         all.into_iter()
             .map(|(key, value)| {
                 let origin = self.origins.get(&key).cloned().unwrap_or_else(|| "default".to_owned());
-                let value = if key == "database" {
-                    hide_password(&value.to_string())
-                } else {
-                    value.to_string()
-                };
+                let value = hide_password(&value.to_string());
                 (key, value, origin)
             })
             .collect()
     }
 }
 
-/// A database URL fit for a screen.
+/// A URL fit for a screen.
 fn hide_password(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, rest)), Some((_, host))) => {

@@ -274,7 +274,7 @@ async fn an_image_that_does_not_pass_its_probe_gets_no_name() {
         let engine = FakeRuntime::default()
             .with_image(&spec.distribution.toolchain_reference())
             .with_image(&spec.distribution.runtime_reference())
-            .with_file("/build/image", "the install root");
+            .with_file("/build/image/usr/local", "the install root");
         for phase in ["configure", "make", "install"] {
             engine.expect("", phase);
         }
@@ -284,7 +284,7 @@ async fn an_image_that_does_not_pass_its_probe_gets_no_name() {
         assert_eq!(report.outcome == Outcome::Passed, good, "{}", report.outcome);
         use pybots::runtime::Runtime;
         assert_eq!(engine.image(&spec.reference()).await.unwrap().is_some(), good);
-        let candidate = format!("{}-candidate", spec.reference());
+        let candidate = format!("{}-attempt", spec.reference());
         assert_eq!(engine.image(&candidate).await.unwrap(), None);
     }
 }

@@ -13,7 +13,10 @@ use pybots::store::{Store, branches::Branch};
 use std::collections::BTreeSet;
 
 async fn branch(store: &Store) -> Branch {
-    store.set_branches(&[("trunk".into(), "main".into())]).await.unwrap();
+    store
+        .set_branches(&[("trunk".into(), "main".into())], "sample")
+        .await
+        .unwrap();
     store.watched_branches().await.unwrap().remove(0)
 }
 
@@ -314,5 +317,25 @@ async fn the_database_refuses_nonsense() {
             ended.execute(test.store.pool()).await.is_err(),
             "an end needs its time and outcome"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_holds_up_nobody() {
+    for test in common::stores().await {
+        let queue = Queue::new(test.store.clone());
+        queued(&test.store, &queue, "aaaaaaaa").await;
+        sqlx::query("UPDATE job SET spec = '{}', priority = 99")
+            .execute(test.store.pool())
+            .await
+            .unwrap();
+        queued(&test.store, &queue, "bbbbbbbb").await;
+        let claim = queue.claim("h", 10).await.unwrap().unwrap();
+        assert!(matches!(claim.spec, JobSpec::Image(build) if build.revision == "bbbbbbbb"));
+        let ended: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM attempt WHERE outcome = 'infra'")
+            .fetch_one(test.store.pool())
+            .await
+            .unwrap();
+        assert_eq!(ended, 1, "{}", test.name);
     }
 }

@@ -70,7 +70,7 @@ async fn open(folder: &Path, settings: &[BranchSettings]) -> (Store, Mirror) {
     let url = format!("sqlite://{}?mode=rwc", folder.join("db.sqlite").display());
     let store = Store::open(&url).await.unwrap();
     let branches: Vec<(String, String)> = settings.iter().map(|b| (b.name.clone(), b.reference.clone())).collect();
-    store.set_branches(&branches).await.unwrap();
+    store.set_branches(&branches, "cpython").await.unwrap();
     let source = folder.join("cpython").display().to_string();
     let mirror = Mirror::open(&folder.join("mirror.git"), &source).await.unwrap();
     (store, mirror)
@@ -145,7 +145,7 @@ async fn a_repository_that_is_away_is_told_and_caught_up_with() {
     std::fs::rename(&watch.repository.path, &away).unwrap();
     assert_eq!(watch.tick().await, 0);
     let problem = watch.problem("trunk").await.unwrap();
-    assert!(problem.contains("can't be reached"), "{problem}");
+    assert!(problem.contains("can't be reached: fatal: "), "{problem}");
     std::fs::rename(&away, &watch.repository.path).unwrap();
     watch.repository.commit("b");
     watch.repository.commit("c");
@@ -208,4 +208,30 @@ async fn two_watchers_add_each_check_in_once() {
     let (left, right) = tokio::join!(watch.tick(), watch.tick());
     assert_eq!(left + right, 20);
     assert_eq!(watch.rows("trunk").await.len(), 20);
+}
+
+#[tokio::test]
+async fn another_history_begins_again() {
+    let mut watch = Watch::new(vec![branch("trunk", "main", 2)]).await;
+    let old: Vec<String> = (0..3).map(|i| watch.repository.commit(&format!("old {i}"))).collect();
+    watch.tick().await;
+    watch.repository.git(&["checkout", "--quiet", "--orphan", "fresh"]);
+    let fresh: Vec<String> = (0..9).map(|i| watch.repository.commit(&format!("fresh {i}"))).collect();
+    // the branch is taken over by a history that has nothing to do with it
+    watch.repository.git(&["branch", "--force", "main", "fresh"]);
+    assert_eq!(watch.tick().await, 2);
+    let rows = vec![
+        (old[1].clone(), false),
+        (old[2].clone(), false),
+        (fresh[7].clone(), true),
+        (fresh[8].clone(), true),
+    ];
+    assert_eq!(watch.rows("trunk").await, rows);
+    // and so does another ref, named in the settings
+    watch.repository.git(&["checkout", "--quiet", "--orphan", "third"]);
+    let third: Vec<String> = (0..9).map(|i| watch.repository.commit(&format!("third {i}"))).collect();
+    watch.settings = vec![branch("trunk", "third", 1)];
+    watch.restart().await;
+    assert_eq!(watch.tick().await, 1);
+    assert_eq!(watch.rows("trunk").await.last(), Some(&(third[8].clone(), true)));
 }

@@ -145,8 +145,16 @@ fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Er
 }
 
 async fn hello(coordinator: Coordinator, request: ClaimRequest) -> Response {
-    answer(coordinator.queue.abandon(&request.host, now_ms()).await, |count| {
-        warp::reply::json(&count).into_response()
+    let welcomed = async {
+        coordinator.queue.abandon(&request.host, now_ms()).await?;
+        // whatever had failed the machinery may be mended on a host that starts
+        coordinator.queue.revive(now_ms()).await
+    };
+    answer(welcomed.await, |revived| {
+        if revived > 0 {
+            tracing::info!(revived, "jobs that the machinery had failed wait again");
+        }
+        warp::reply::json(&revived).into_response()
     })
 }
 

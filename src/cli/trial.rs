@@ -12,6 +12,7 @@ use crate::plan;
 use crate::profile::Profiles;
 use crate::recipe::{Registered, register};
 use crate::runtime::docker::DockerRuntime;
+use crate::runtime::{HOST_LABEL, Runtime};
 use crate::store::new_id;
 use crate::store::revisions::Revision;
 use crate::watch::git::Mirror;
@@ -21,8 +22,9 @@ use bytes::Bytes;
 use clap::Args;
 use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,8 +58,9 @@ impl Trial {
             folders: project.tars.clone(),
         });
         let network = settings.network.clone();
+        let (id, _held) = trial_id(&settings.data, runtime.as_ref()).await?;
         let host = Host::new(
-            format!("try-{}", new_id()),
+            id,
             runtime,
             supply,
             settings.engine.clone(),
@@ -118,7 +121,7 @@ impl Trial {
                         names.join(", ")
                     )
                 })?;
-                (self.on.clone(), sha)
+                (branch_of(settings, mirror, &sha).await, sha)
             }
         };
         progress.end();
@@ -137,6 +140,32 @@ impl Trial {
             left_at: None,
         })
     }
+}
+
+/// The first watched branch that has a check-in; recipes may ask for it.
+async fn branch_of(settings: &Settings, mirror: &Mirror, sha: &str) -> String {
+    for branch in &settings.branch {
+        let tip = format!("refs/pybots/{}", branch.name);
+        if mirror.lost(&tip, sha).await.is_ok_and(|lost| lost.is_empty()) {
+            return branch.name.clone();
+        }
+    }
+    sha.to_owned()
+}
+
+/// The id that labels what a trial makes. One trial at a time has the id of its data folder, and
+/// begins by removing what a dead one left; a second at the same time has one of its own.
+async fn trial_id(data: &Path, runtime: &dyn Runtime) -> Result<(String, Option<File>)> {
+    let file = File::create(data.join("try.lock")).context("failed to write to the data folder")?;
+    if file.try_lock().is_err() {
+        return Ok((format!("try-{}", new_id()), None));
+    }
+    let id = format!("try-{}", super::up::host_id(data)?);
+    let reaped = runtime.reap(HOST_LABEL, &id).await?;
+    if reaped > 0 {
+        eprintln!("removed {reaped} things that an earlier trial had left");
+    }
+    Ok((id, Some(file)))
 }
 
 async fn copy_all(settings: &Settings, mirror: &Mirror) -> Result<()> {
@@ -165,9 +194,9 @@ async fn perform(host: &Host, spec: &JobSpec) -> Result<Report> {
     let (log, delivered) = Log::start(Arc::new(terminal));
     let report = tokio::select! {
         report = host.perform(&attempt, spec, &log) => report,
-        _ = tokio::signal::ctrl_c() => {
+        signal = super::up::signal() => {
             host.runtime.reap(crate::runtime::ATTEMPT_LABEL, &attempt).await?;
-            bail!("stopped");
+            bail!("stopped by {signal}");
         }
     };
     drop(log);

@@ -9,6 +9,7 @@ use crate::runtime::Runtime;
 use crate::runtime::docker::DockerRuntime;
 use crate::{api, web};
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub async fn run(settings: Settings) -> Result<ExitCode> {
     println!("http://{address}/");
 
     let client = Client::new(&format!("http://{}", reach(address)), &token)?;
-    let daemon = tokio::spawn(work(settings.clone(), host_id(&settings)?, client, stopped));
+    let daemon = tokio::spawn(work(settings.clone(), host_id(&settings.data)?, client, stopped));
     tokio::select! {
         () = coordinator.run() => {}
         signal = signal() => tracing::info!(signal, "stopping; a second signal ends it at once"),
@@ -110,8 +111,8 @@ fn reach(address: std::net::SocketAddr) -> std::net::SocketAddr {
 }
 
 /// The host's id, kept with the data: after a crash it finds what it had left on the engine.
-fn host_id(settings: &Settings) -> Result<String> {
-    let path = settings.data.join("host-id");
+pub fn host_id(data: &Path) -> Result<String> {
+    let path = data.join("host-id");
     if let Ok(id) = std::fs::read_to_string(&path)
         && uuid::Uuid::parse_str(id.trim()).is_ok()
     {
@@ -127,18 +128,17 @@ async fn until(mut stopped: tokio::sync::watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-/// Resolves at SIGINT or SIGTERM.
-async fn signal() -> &'static str {
+/// Resolves at SIGINT, SIGTERM, or when the terminal goes away.
+pub async fn signal() -> &'static str {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => {
-            tracing::error!(%error, "failed to listen for SIGTERM");
-            return std::future::pending().await;
-        }
+    let (terminate, hang_up) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut hang_up)) = (terminate, hang_up) else {
+        tracing::error!("failed to listen for signals");
+        return std::future::pending().await;
     };
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",
+        _ = hang_up.recv() => "SIGHUP",
         _ = tokio::signal::ctrl_c() => "SIGINT",
     }
 }

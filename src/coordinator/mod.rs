@@ -45,7 +45,7 @@ impl Coordinator {
             .iter()
             .map(|branch| (branch.name.clone(), branch.reference.clone()))
             .collect();
-        store.set_branches(&branches).await?;
+        store.set_branches(&branches, &settings.source.git).await?;
         Ok(Self {
             objects: Objects::open(&settings.data)?,
             queue: Queue::new(store.clone()),
@@ -60,10 +60,6 @@ impl Coordinator {
 
     /// Runs until the process ends. A tick that fails is said and repeated; nothing ends the loops.
     pub async fn run(&self) {
-        match self.queue.revive(now_ms()).await {
-            Ok(0) | Err(_) => {}
-            Ok(count) => tracing::info!(count, "jobs that the machinery had failed wait again"),
-        }
         tokio::join!(self.watch(), self.beat());
     }
 

@@ -15,9 +15,19 @@ use anyhow::{Context, Result};
 pub async fn tick(coordinator: &Coordinator, projects: &[Registered], now: i64) -> Result<usize> {
     let mut added = 0;
     for revision in coordinator.store.revisions_to_plan().await? {
-        added += plan_one(coordinator, &revision, projects, now)
-            .await
-            .with_context(|| format!("failed to plan {} of {}", revision.sha, revision.branch))?;
+        match plan_one(coordinator, &revision, projects, now).await {
+            Ok(more) => added += more,
+            // the others are not to wait for one that can't be planned
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(
+                    revision = revision.sha,
+                    branch = revision.branch,
+                    error,
+                    "failed to plan"
+                );
+            }
+        }
     }
     Ok(added)
 }
@@ -90,16 +100,24 @@ async fn add_runs(
         settings,
         ..
     } = coordinator;
-    // The settings may have changed since the image was built: only what made it can test it.
-    let Some(build) = build.ok().filter(|build| build.build_key == image.build_key) else {
-        store.revision_planned(&revision.id, now).await?;
-        return Ok(0);
+    let done = store.recipes_run(&revision.id, DEFAULT_VARIANT, platform).await?;
+    let new: Vec<&Registered> = projects
+        .iter()
+        .filter(|project| !done.contains(&project.digest))
+        .collect();
+    // What made the image may have changed since: then what is new runs on a new one.
+    let build = match build {
+        Ok(build) if build.build_key == image.build_key => build,
+        Ok(build) if !new.is_empty() => return add_image(coordinator, revision, build, now).await,
+        _ => {
+            store.revision_planned(&revision.id, now).await?;
+            return Ok(0);
+        }
     };
     let facts: Facts =
         serde_json::from_str(image.facts.as_deref().unwrap_or("{}")).context("an image's facts can't be read")?;
-    let done = store.recipes_run(&revision.id, DEFAULT_VARIANT, platform).await?;
     let mut added = 0;
-    for project in projects.iter().filter(|project| !done.contains(&project.digest)) {
+    for project in new {
         let planned = plan::run(project, revision, &build, &facts, &settings.limits);
         let new = NewRun {
             revision_id: &revision.id,

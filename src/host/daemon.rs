@@ -147,7 +147,7 @@ async fn clear(host: &Host, claim: &Claim) {
 
 impl Host {
     /// Whether this host can work: its engine answers and has room. Otherwise what to mend.
-    async fn well(&self) -> Result<(), String> {
+    pub(super) async fn well(&self) -> Result<(), String> {
         let engine = self.runtime.engine().await.map_err(|error| error.to_string())?;
         let needed = self.engine.min_free_gib;
         match engine.free_gib {

@@ -62,23 +62,39 @@ impl Queue {
 
     /// Leases the most urgent job to a host.
     pub async fn claim(&self, host: &str, now: i64) -> Result<Option<Claim>> {
-        let mut tx = self.store.begin().await?;
-        let Some(job) = self.store.take_job(&mut tx, now).await? else {
-            return Ok(None);
-        };
-        let spec =
-            serde_json::from_str(&job.spec).with_context(|| format!("job {} has a spec that can't be read", job.id))?;
-        let attempt = self
-            .store
-            .insert_attempt(&mut tx, &job.id, host, now + LEASE_MS, now)
-            .await?;
-        tx.commit().await?;
-        Ok(Some(Claim {
-            attempt: attempt.id,
-            number: attempt.number,
-            fence: attempt.fence,
-            spec,
-        }))
+        loop {
+            let mut tx = self.store.begin().await?;
+            let Some(job) = self.store.take_job(&mut tx, now).await? else {
+                drop(tx);
+                // no work, or somebody else was faster: then there may be more
+                if self.store.is_job_due(now).await? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            let attempt = self
+                .store
+                .insert_attempt(&mut tx, &job.id, host, now + LEASE_MS, now)
+                .await?;
+            tx.commit().await?;
+            match serde_json::from_str(&job.spec) {
+                Ok(spec) => {
+                    return Ok(Some(Claim {
+                        attempt: attempt.id,
+                        number: attempt.number,
+                        fence: attempt.fence,
+                        spec,
+                    }));
+                }
+                // one job that another version of the program planned must not hold up the others
+                Err(error) => {
+                    let reason = format!("the job's spec can't be read: {error}");
+                    tracing::error!(job = job.id, reason, "a job can't be done");
+                    let report = Report::of(Outcome::Infra { reason });
+                    let _ = self.finish(&attempt.id, &attempt.fence, &report, now).await?;
+                }
+            }
+        }
     }
 
     /// Prolongs a lease, or says that it is lost.
@@ -166,13 +182,16 @@ impl Queue {
             let report = Report::of(Outcome::Infra {
                 reason: format!("host {host} was started again"),
             });
-            let finished = self.finish(&attempt.id, &attempt.fence, &report, now).await?;
-            ended += usize::from(finished.is_ok());
+            match self.finish(&attempt.id, &attempt.fence, &report, now).await {
+                Ok(finished) => ended += usize::from(finished.is_ok()),
+                // the others are not to wait for a row that is damaged; its lease will run out
+                Err(error) => tracing::error!(attempt = attempt.id, error = format!("{error:#}"), "failed to end"),
+            }
         }
         Ok(ended)
     }
 
-    /// Jobs that gave up on the machinery are tried again: at start, after the operator mended it.
+    /// Jobs that gave up on the machinery are tried again: when a host starts, it may be mended.
     pub async fn revive(&self, now: i64) -> Result<u64> {
         let revived = self.store.revive_jobs(now).await?;
         self.announce();

@@ -232,7 +232,7 @@ impl Checker<'_> {
         for package in steps.system.unwrap_or_default() {
             let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
             let text = package.get_ref();
-            if text.is_empty() || text.starts_with('-') || !text.chars().all(fine) {
+            if text.is_empty() || text.starts_with('-') || text.ends_with('-') || !text.chars().all(fine) {
                 self.say(
                     package.span(),
                     format!("`{text}` is no package of the distribution"),
@@ -311,6 +311,14 @@ impl Checker<'_> {
                 span.clone(),
                 "`version` and `sha256` go together",
                 "give both to pin a release, or neither for the newest",
+            );
+        }
+        let is_version = |text: &str| text.parse::<pep440_rs::Version>().is_ok();
+        if pypi.is_some() && version.as_deref().is_some_and(|version| !is_version(version)) {
+            self.say(
+                span.clone(),
+                "`version` is no version",
+                "as the package index shows it, e.g. `1.4.2`",
             );
         }
         if url.is_some() && sha256.is_none() {

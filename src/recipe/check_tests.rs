@@ -40,6 +40,7 @@ fn each_mistake_is_said_with_what_to_write() {
             "go together",
         ),
         ("e3b0c442", "xyz", "no SHA-256"),
+        ("version = \"1.0\"", "version = \"new one\"", "no version"),
         ("python -m pytest", " ", "runs nothing"),
         (
             "pypi = \"demo\", version = \"1.0\"",

@@ -2,7 +2,7 @@
 
 use super::{Recipe, check};
 use crate::profile::digest;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub fn load_folder(folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<Refuse
     let mut good = Vec::new();
     let mut refused = Vec::new();
     for (file, text, base) in files(folder)? {
-        match register(&file, text, base.as_deref()) {
+        match text.and_then(|text| register(&file, text, base.as_deref())) {
             Ok(recipe) => good.push(recipe),
             Err(message) => refused.push(Refused { file, message }),
         }
@@ -56,7 +56,7 @@ pub fn register(file: &str, text: String, base: Option<&Path>) -> Result<Registe
         let Some(base) = base else {
             return Err(format!("{file}: `path = \"{path}\"` has no folder to be relative to"));
         };
-        let tar = pack(&base.join(&path)).map_err(|error| format!("{file}: {error:#}"))?;
+        let tar = pack(base, &path).map_err(|error| format!("{file}: {error:#}"))?;
         let tar_digest = digest(&[&tar]);
         folders.insert(path, tar_digest.clone());
         tars.insert(tar_digest, tar);
@@ -71,7 +71,8 @@ pub fn register(file: &str, text: String, base: Option<&Path>) -> Result<Registe
     })
 }
 
-type File = (String, String, Option<PathBuf>);
+/// Its name, its text or why that can't be read, and the folder that it is in.
+type File = (String, Result<String, String>, Option<PathBuf>);
 
 fn files(folder: Option<&Path>) -> Result<Vec<File>> {
     let Some(folder) = folder else {
@@ -79,7 +80,7 @@ fn files(folder: Option<&Path>) -> Result<Vec<File>> {
         return Ok(built_in
             .filter_map(|file| {
                 let name = format!("projects/{}", file.path().display());
-                Some((name, file.contents_utf8()?.to_owned(), None))
+                Some((name, Ok(file.contents_utf8()?.to_owned()), None))
             })
             .collect());
     };
@@ -91,10 +92,15 @@ fn files(folder: Option<&Path>) -> Result<Vec<File>> {
             Some(name) if path.is_dir() => path.join(name).with_extension("toml"),
             _ => path,
         };
-        if is_toml(&file) && file.is_file() {
-            let text = std::fs::read(&file).with_context(context)?;
-            let text = String::from_utf8_lossy(&text).into_owned();
-            found.push((file.display().to_string(), text, file.parent().map(Path::to_owned)));
+        // a link could show any file of this machine
+        let plain = std::fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
+        if is_toml(&file) && plain {
+            let shown = file.display().to_string();
+            let text = match std::fs::read(&file) {
+                Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")),
+                Err(error) => Err(format!("{shown} can't be read: {error}")),
+            };
+            found.push((shown, text, file.parent().map(Path::to_owned)));
         }
     }
     Ok(found)
@@ -104,8 +110,19 @@ fn is_toml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml")
 }
 
+/// Most bytes of a source folder.
+const FOLDER_MOST: usize = 64 << 20;
+
 /// A folder as a tar that depends on names, contents and the executable bit only.
-fn pack(folder: &Path) -> Result<Vec<u8>> {
+fn pack(base: &Path, path: &str) -> Result<Vec<u8>> {
+    let base = base.canonicalize()?;
+    let folder = base.join(path);
+    let folder = folder
+        .canonicalize()
+        .with_context(|| format!("failed to read the source folder {}", folder.display()))?;
+    if !folder.starts_with(&base) {
+        bail!("the source folder {path:?} is a link out of the recipe's folder; copy the files instead");
+    }
     let mut tar = tar::Builder::new(Vec::new());
     tar.follow_symlinks(false);
     let mut left = vec![PathBuf::new()];
@@ -125,8 +142,16 @@ fn pack(folder: &Path) -> Result<Vec<u8>> {
         }
     }
     found.sort();
+    let mut size = 0;
     for relative in found {
         let content = std::fs::read(folder.join(&relative))?;
+        size += content.len();
+        if size > FOLDER_MOST {
+            bail!(
+                "the source folder {path:?} has more than {} MiB; name an archive by `url`",
+                FOLDER_MOST >> 20
+            );
+        }
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o755);
         header.set_uid(1000);

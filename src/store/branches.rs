@@ -19,20 +19,25 @@ pub struct Branch {
 const COLUMNS: &str = "id, name, reference, head, problem, checked_at";
 
 impl Store {
-    /// Makes the watched branches those of the settings, in their order. A branch that is no longer
-    /// named keeps its history.
-    pub async fn set_branches(&self, branches: &[(String, String)]) -> Result<()> {
+    /// Makes the watched branches those of the settings, in their order: (name, ref) pairs of one
+    /// source. A branch that is no longer named keeps its history; one that is found elsewhere now is
+    /// seen for the first time again.
+    pub async fn set_branches(&self, branches: &[(String, String)], source: &str) -> Result<()> {
         let mut tx = self.begin().await?;
         sqlx::query("UPDATE branch SET watched = 0").execute(&mut *tx).await?;
         for (position, (name, reference)) in branches.iter().enumerate() {
             sqlx::query(
-                "INSERT INTO branch (id, name, reference, position, watched) VALUES ($1, $2, $3, $4, 1)
-                 ON CONFLICT (name) DO UPDATE SET reference = excluded.reference,
-                     position = excluded.position, watched = 1",
+                "INSERT INTO branch (id, name, reference, source, position, watched) VALUES ($1, $2, $3, $4, $5, 1)
+                 ON CONFLICT (name) DO UPDATE SET
+                     head = CASE WHEN branch.reference = excluded.reference AND branch.source = excluded.source
+                                 THEN branch.head ELSE NULL END,
+                     reference = excluded.reference, source = excluded.source, position = excluded.position,
+                     watched = 1, checked_at = NULL",
             )
             .bind(new_id())
             .bind(name)
             .bind(reference)
+            .bind(source)
             .bind(position as i64)
             .execute(&mut *tx)
             .await?;

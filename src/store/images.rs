@@ -97,6 +97,11 @@ impl Store {
         .bind(&id)
         .execute(&mut **tx)
         .await?;
+        // its runs are still to come
+        sqlx::query("UPDATE revision SET planned_at = NULL WHERE id = $1")
+            .bind(new.revision_id)
+            .execute(&mut **tx)
+            .await?;
         Ok((id, inserted.rows_affected() == 1))
     }
 

@@ -58,6 +58,16 @@ impl Store {
         Ok(job)
     }
 
+    /// Whether a job waits that could be taken.
+    pub async fn is_job_due(&self, now: i64) -> Result<bool> {
+        let due: Option<String> =
+            sqlx::query_scalar("SELECT id FROM job WHERE state = 'queued' AND not_before <= $1 LIMIT 1")
+                .bind(now)
+                .fetch_optional(self.pool())
+                .await?;
+        Ok(due.is_some())
+    }
+
     pub async fn job(&self, tx: &mut Tx, id: &str) -> Result<Option<Job>> {
         let sql = "SELECT id, image_id, run_id, state, spec FROM job WHERE id = $1";
         Ok(sqlx::query_as(sql).bind(id).fetch_optional(&mut **tx).await?)

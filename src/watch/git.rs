@@ -124,6 +124,11 @@ impl Mirror {
         self.commit(sha).await.is_ok()
     }
 
+    /// Whether two check-ins have any history in common; not if one of them is gone.
+    pub async fn related(&self, one: &str, other: &str) -> bool {
+        self.git(&["merge-base", one, other]).await.is_ok()
+    }
+
     /// The newest check-ins of a line, oldest first. A merge is one check-in.
     pub async fn newest(&self, head: &str, most: u32) -> Result<Vec<String>> {
         let most = format!("--max-count={most}");
@@ -271,7 +276,11 @@ async fn run(command: &mut Command, patience: Duration) -> Result<String> {
         .map_err(GitError::NotRun)?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        let reason = text.trim().lines().last().unwrap_or("it said nothing").to_owned();
+        // the cause comes first, advice after it
+        let cause = text
+            .lines()
+            .find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
+        let reason = cause.or(text.lines().last()).unwrap_or("it said nothing").to_owned();
         return Err(failed(reason));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

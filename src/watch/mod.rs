@@ -62,15 +62,19 @@ async fn advance(store: &Store, mirror: &Mirror, branch: &Branch, tip: &Tip, fir
     }
     let head = mirror.fetch(&branch.name, tip).await?;
     let on_branch = store.shas_on_branch(&branch.id).await?;
-    let (new, left) = match branch.head.as_deref() {
-        None => (mirror.newest(&head, first).await?, Vec::new()),
-        Some(old) if mirror.holds(old).await => {
+    let old = match branch.head.as_deref() {
+        Some(old) if mirror.related(&head, old).await => Some(old),
+        _ => None,
+    };
+    let (new, left) = match old {
+        Some(old) => {
             let lost = mirror.lost(&head, old).await?;
             let left = lost.into_iter().filter(|sha| on_branch.contains(sha)).collect();
             (mirror.since(&head, old).await?, left)
         }
-        // the mirror was made anew and the old tip is nowhere: go back to what is known
-        Some(_) => {
+        None if on_branch.is_empty() => (mirror.newest(&head, first).await?, Vec::new()),
+        // Another history, or a mirror that was made anew: go back to what is known, else begin again.
+        None => {
             let line = mirror.newest(&head, 100_000).await?;
             let known = line.iter().rposition(|sha| on_branch.contains(sha));
             let from = known.map_or(line.len().saturating_sub(first as usize), |at| at + 1);

@@ -13,11 +13,16 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Real containers are wanted; otherwise it is said that they were not.
 pub fn engine_wanted() -> bool {
-    let wanted = std::env::var_os("PYBOTS_TEST_ENGINE").is_some();
+    let wanted = engine_is_here();
     if !wanted {
         println!("SKIPPED: real containers, for PYBOTS_TEST_ENGINE is not set");
     }
     wanted
+}
+
+/// As [`engine_wanted`], without a word.
+pub fn engine_is_here() -> bool {
+    std::env::var_os("PYBOTS_TEST_ENGINE").is_some()
 }
 
 pub struct Up {
@@ -190,6 +195,16 @@ impl Drop for Up {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // a test that fails, or needs no end of its own, leaves nothing either
+        let script = "id=$(cat data/host-id) || exit 0
+            docker ps --all --quiet --filter label=org.pybots.host=$id | xargs -r docker rm --force --volumes
+            docker volume ls --quiet --filter label=org.pybots.host=$id | xargs -r docker volume rm";
+        if engine_is_here() {
+            let _ = Command::new("sh")
+                .current_dir(&self.folder)
+                .args(["-c", script])
+                .output();
+        }
     }
 }
 

@@ -59,7 +59,7 @@ impl Sample {
             .iter()
             .map(|name| ((*name).to_owned(), format!("refs/{name}")))
             .collect();
-        self.store.set_branches(&named).await.unwrap();
+        self.store.set_branches(&named, "sample").await.unwrap();
     }
 
     pub async fn projects(&self, names: &[&str]) {

@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use handlebars::Handlebars;
 use include_dir::{Dir, include_dir};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/dockerfiles");
@@ -70,7 +71,12 @@ pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<St
     let reference = format!("pybots/project:{}", &digest(&[asked.as_bytes()])[..24]);
     let _held = host.images.hold(&reference).await;
     if host.runtime.image(&reference).await?.is_none() {
-        let data = serde_json::json!({ "base": cpython, "packages": spec.system, "uv": null });
+        let data = serde_json::json!({
+            "base": spec.distribution.runtime_reference(),
+            "packages": spec.system,
+            "cpython": cpython,
+            "uv": null,
+        });
         packages(host, "project", data, &reference, log).await?;
     }
     Ok(reference)
@@ -114,9 +120,10 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
         args: host.network_env(None),
         network: host.engine.network.clone(),
     };
-    build_logged(host, build, log).await?;
+    let built = build_logged(host, build, log).await;
+    // also of a build that failed: its stages hold the CA bundle
     host.runtime.prune_images("org.pybots.stage=packages").await?;
-    Ok(())
+    built.map(drop)
 }
 
 /// Builds with the output in the attempt's log.
@@ -127,8 +134,10 @@ pub async fn build_logged(host: &Host, build: Build, log: &Log) -> Result<Image,
             log.write(bytes).await;
         }
     };
-    let (built, ()) = tokio::join!(host.runtime.build(build, sender), forward);
-    Ok(built?)
+    let both = async { tokio::join!(host.runtime.build(build, sender), forward).0 };
+    let most = Duration::from_secs(host.build.timeout.0);
+    let built = tokio::time::timeout(most, both).await;
+    Ok(built.map_err(|_| anyhow!("the engine took longer than {} to build an image", host.build.timeout))??)
 }
 
 #[cfg(test)]
@@ -138,7 +147,7 @@ mod tests {
     #[test]
     fn every_template_renders() {
         let packages = serde_json::json!({
-            "base": "b", "packages": ["gcc", "make"], "uv": "1.0", "ca": true, "toolchain": "t",
+            "base": "b", "packages": ["gcc", "make"], "uv": "1.0", "ca": true, "toolchain": "t", "cpython": "c",
         });
         for name in ["toolchain", "runtime", "project"] {
             let text = dockerfile(name, &packages).unwrap();
@@ -152,7 +161,7 @@ mod tests {
             "profile": { "python": "/p" }, "build_key": "k", "revision": "r", "branch": "b", "variant": "v", "version": "1",
         });
         let text = dockerfile("cpython", &serde_json::json!({ "runtime": "r", "build": build })).unwrap();
-        assert!(text.contains("FROM r\nCOPY image/ /"), "{text}");
+        assert!(text.contains("FROM r\nCOPY local/ /usr/local/"), "{text}");
         assert!(dockerfile("cpython", &serde_json::json!({})).is_err());
     }
 }

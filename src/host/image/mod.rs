@@ -54,7 +54,8 @@ pub async fn ensure(
         None => {
             layers::ensure_runtime(host, &spec.distribution, log).await?;
             let holder = install(host, attempt, spec, log, report).await?;
-            let candidate = format!("{reference}-candidate");
+            // two processes on one engine may build the same; each names its own
+            let candidate = format!("{reference}-{attempt}");
             let image = pack(host, spec, &holder, &candidate, log).await?;
             let asked = Probe {
                 host,
@@ -143,6 +144,10 @@ async fn install(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report
         )
         .await?;
         report.phases.push(ran.phase);
+        if !ran.end.succeeded() {
+            // a disk that is full says nothing about CPython
+            host.well().await.map_err(anyhow::Error::msg)?;
+        }
         match ran.end {
             end if end.succeeded() => {}
             End::TimedOut(Timeout::Total) => {
@@ -182,7 +187,8 @@ async fn pack(host: &Host, spec: &BuildSpec, holder: &str, tag: &str, log: &Log)
     let text = dockerfile("cpython", &data)?;
     // the Dockerfile goes first, then the install root just as the engine streams it
     let head = tar::open_ended(Owner::Root, &[("Dockerfile", text.as_bytes(), false)]);
-    let root = host.runtime.get(holder, "/build/image").await?;
+    // nothing but /usr/local gets into the image, whatever the tree installs elsewhere
+    let root = host.runtime.get(holder, "/build/image/usr/local").await?;
     let context = tar::stream(head).chain(root).boxed();
     let build = Build {
         tag: tag.to_owned(),

@@ -13,7 +13,7 @@ recipe lists such rare needs in `requires`.
 Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this machine failed.
 """
 
-import email.parser, json, os, platform, re, shutil, subprocess, sys, tempfile, tomllib, urllib.parse
+import email.parser, errno, json, os, platform, re, shutil, subprocess, sys, tempfile, tomllib, urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -308,9 +308,15 @@ def main():
     except InfraError as e:
         say(f"cannot fetch now, not the recipe's fault: {e}")
         return 11
-    except OSError as e:  # disk full, read-only, too many open files
-        say(f"this machine failed: {e}")
+    except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            say("error in the recipe: what it fetches does not fit into the work folder; raise `work`, or fetch less")
+            return 10
+        say(f"this machine failed: {e}")  # read-only, too many open files
         return 11
+    except Exception as e:  # what is fetched is anybody's text: whatever it is, this machine is fine
+        say(f"error in the recipe: what it names can't be read: {type(e).__name__}: {e}")
+        return 10
     return 0
 
 

@@ -18,6 +18,12 @@ const DOWNLOADS: &str = "pybots-downloads";
 /// Its place; the toolchain image has this folder, owned by the user of the runs.
 const DOWNLOADS_AT: &str = "/var/cache/pybots";
 
+/// Seconds after which a run is over for sure: a holder whose host died ends by itself.
+fn longest(spec: &RunSpec) -> u64 {
+    let phases = 2 + spec.suites.len() as u64;
+    spec.limits.timeout.0.saturating_mul(phases).saturating_add(3600)
+}
+
 pub struct Work<'a> {
     host: &'a Host,
     attempt: String,
@@ -51,7 +57,7 @@ impl<'a> Work<'a> {
             holder: String::new(),
             ca: host.ca().await?,
         };
-        let holder = work.container(image, "exec sleep 86400".to_owned(), BTreeMap::new(), None);
+        let holder = work.container(image, format!("exec sleep {}", longest(spec)), BTreeMap::new(), None);
         work.holder = runtime.create(&holder).await?;
         // its output is empty; the stream is dropped
         drop(runtime.start(&work.holder).await?);

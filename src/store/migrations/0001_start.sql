@@ -5,6 +5,7 @@ CREATE TABLE branch (
     id         TEXT PRIMARY KEY,
     name       TEXT NOT NULL UNIQUE,
     reference  TEXT NOT NULL,
+    source     TEXT NOT NULL,
     position   BIGINT NOT NULL,
     watched    BIGINT NOT NULL DEFAULT 1 CHECK (watched IN (0, 1)),
     head       TEXT,
