@@ -6,6 +6,7 @@ use common::up::{Up, engine_wanted, pybots, settings, toy_repository};
 use common::{copy_folder, here};
 use serde_json::Value;
 use std::path::Path;
+use std::process::Command;
 
 fn project(folder: &Path, name: &str, recipe: &str, suite: &str) {
     let project = folder.join("projects").join(name);
@@ -319,14 +320,16 @@ fn no_image_holds_the_ca_bundle() {
         let script = format!(
             "created=$(docker create {image} true) && docker export $created | grep -a -c {marker}; docker history --no-trunc {image} | grep -c {marker}; docker rm $created >/dev/null"
         );
-        let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
         let counts = String::from_utf8_lossy(&output.stdout);
         assert_eq!(counts.split_whitespace().collect::<Vec<_>>(), ["0", "0"], "{image}");
-        let gone = std::process::Command::new("docker")
-            .args(["image", "rm", &image])
-            .output()
-            .unwrap();
+        let gone = Command::new("docker").args(["image", "rm", &image]).output().unwrap();
         assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
+        if let Some(digest) = image.strip_prefix("pybots/toolchain:") {
+            let cache = format!("pybots-ccache-{digest}");
+            let gone = Command::new("docker").args(["volume", "rm", &cache]).output().unwrap();
+            assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
+        }
     }
 }
 
