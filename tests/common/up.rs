@@ -14,10 +14,24 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// Real containers are wanted; otherwise it is said that they were not.
 pub fn engine_wanted() -> bool {
     let wanted = engine_is_here();
-    if !wanted {
+    if wanted {
+        IMAGES.call_once(make_images);
+    } else {
         println!("SKIPPED: real containers, for PYBOTS_TEST_ENGINE is not set");
     }
     wanted
+}
+
+static IMAGES: std::sync::Once = std::sync::Once::new();
+
+/// The images below CPython, made once and not by each test beside the others.
+fn make_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let _repository = toy_repository(folder.path());
+    settings(folder.path(), folder.path(), &[("trunk", "main", 1)], "");
+    let recipe = here().join("tests/projects/passes/passes.toml").display().to_string();
+    let output = pybots(folder.path(), &["try", &recipe]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// As [`engine_wanted`], without a word.

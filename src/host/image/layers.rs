@@ -104,11 +104,12 @@ async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<Str
 
 /// Builds an image of packages from a template that includes `packages.hbs`.
 async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag: &str, log: &Log) -> Result<(), Stop> {
-    // one at a time: the clean-up after one would take away the stages of another
-    let _held = host.images.hold("packages").await;
     log.say(&format!("building {tag}")).await;
     let ca = host.ca().await?;
     data["ca"] = ca.is_some().into();
+    // a name of its own: cleaning up after one build takes nothing from another, of whatever process
+    let stage = crate::store::new_id();
+    data["stage"] = stage.as_str().into();
     let text = dockerfile(template, &data)?;
     let mut files: Vec<(&str, &[u8], bool)> = vec![("Dockerfile", text.as_bytes(), false)];
     if let Some(ca) = &ca {
@@ -122,7 +123,7 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
     };
     let built = build_logged(host, build, log).await;
     // also of a build that failed: its stages hold the CA bundle
-    host.runtime.prune_images("org.pybots.stage=packages").await?;
+    host.runtime.prune_images(&format!("org.pybots.stage={stage}")).await?;
     built.map(drop)
 }
 
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn every_template_renders() {
         let packages = serde_json::json!({
-            "base": "b", "packages": ["gcc", "make"], "uv": "1.0", "ca": true, "toolchain": "t", "cpython": "c",
+            "base": "b", "packages": ["gcc", "make"], "uv": "1.0", "ca": true, "toolchain": "t", "cpython": "c", "stage": "s",
         });
         for name in ["toolchain", "runtime", "project"] {
             let text = dockerfile(name, &packages).unwrap();
