@@ -282,28 +282,30 @@ impl Settings {
 }
 
 impl Loaded {
-    /// One line a setting: key, value, origin.
+    /// One line a setting, and one for each branch: key, value, origin.
     pub fn lines(&self) -> Vec<(String, String, String)> {
-        let all = leaves(&table(&self.settings));
-        all.into_iter()
-            .map(|(key, value)| {
-                let origin = self.origins.get(&key).cloned().unwrap_or_else(|| "default".to_owned());
-                let value = hide_password(&value.to_string());
-                (key, value, origin)
-            })
-            .collect()
+        let mut lines = Vec::new();
+        for (key, value) in leaves(&table(&self.settings)) {
+            let origin = self.origins.get(&key).map_or("default", String::as_str);
+            let values = match value {
+                Value::Array(values) => values,
+                value => vec![value],
+            };
+            let shown = values.iter().map(|value| hide_password(&value.to_string()));
+            lines.extend(shown.map(|value| (key.clone(), value, origin.to_owned())));
+        }
+        lines
     }
 }
 
 /// A URL fit for a screen.
 fn hide_password(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, rest)), Some((_, host))) => {
-            let user = rest.split([':', '@']).next().unwrap_or_default();
-            format!("{scheme}://{user}:***@{host}")
-        }
-        _ => url.to_owned(),
-    }
+    let parts = url.split_once("://").and_then(|(scheme, rest)| {
+        let (login, host) = rest.rsplit_once('@')?;
+        let (user, _) = login.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{host}"))
+    });
+    parts.unwrap_or_else(|| url.to_owned())
 }
 
 fn read_file(shown: &str, text: &str) -> Result<Table, SettingsError> {

@@ -97,4 +97,5 @@ fn a_missing_file_is_named() {
 #[test]
 fn passwords_are_not_shown() {
     assert_eq!(hide_password("postgres://me:secret@db/x"), "postgres://me:***@db/x");
+    assert_eq!(hide_password("ssh://git@host/x"), "ssh://git@host/x");
 }

@@ -49,7 +49,7 @@ enum Command {
 
 pub async fn run(arguments: Arguments) -> ExitCode {
     let daemon = matches!(arguments.command, Command::Up);
-    let default = if daemon { "info,sqlx=warn" } else { "warn" };
+    let default = if daemon { "info,sqlx=warn,warp=off" } else { "warn" };
     let filter = EnvFilter::try_from_env("PYBOTS_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
