@@ -252,7 +252,14 @@ fn one_project_is_tried_here_and_now() {
         "import subprocess\nsubprocess.check_call(['jq', '--version'])\n",
     );
     let output = pybots(folder.path(), &["try", "projects/packaged/packaged.toml"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    let tagged = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Successfully tagged pybots/project:"));
+    let image = format!("pybots/project:{}", tagged.expect("an image with the package").trim());
+    let gone = Command::new("docker").args(["image", "rm", &image]).output().unwrap();
+    assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
 
     project(folder.path(), "red", SUITE, "raise SystemExit(3)\n");
     let output = pybots(folder.path(), &["try", "projects/red/red.toml", "--on", "trunk"]);
