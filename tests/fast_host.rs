@@ -49,8 +49,8 @@ impl Sink for Memory {
     }
 }
 
-fn build_spec() -> BuildSpec {
-    let revision = Revision {
+fn revision() -> Revision {
+    Revision {
         id: "r".into(),
         branch_id: "b".into(),
         branch: "trunk".into(),
@@ -62,32 +62,23 @@ fn build_spec() -> BuildSpec {
         committed_at: 0,
         version: Some("3.14.0".into()),
         left_at: None,
-    };
-    pybots::plan::build(&revision, &Profiles::load(None).unwrap(), "default", "linux/amd64").unwrap()
+    }
+}
+
+fn build_spec() -> BuildSpec {
+    let profiles = Profiles::load(None).unwrap();
+    pybots::plan::build(&revision(), &profiles, "default", "linux/amd64").unwrap()
 }
 
 fn run_spec(recipe: &str) -> RunSpec {
     let build = build_spec();
-    let revision = Revision {
-        id: "r".into(),
-        branch_id: "b".into(),
-        branch: "trunk".into(),
-        seq: 1,
-        sha: build.revision.clone(),
-        tree: "t".into(),
-        author: "a".into(),
-        subject: "s".into(),
-        committed_at: 0,
-        version: Some("3.14.0".into()),
-        left_at: None,
-    };
     let facts = Facts {
         sys_version: VERSION.into(),
         line: "3.14".into(),
         ..Facts::default()
     };
     let project = register("attrs.toml", recipe.to_owned(), None).unwrap();
-    pybots::plan::run(&project, &revision, &build, &facts, &Limits::default()).unwrap()
+    pybots::plan::run(&project, &revision(), &build, &facts, &Limits::default()).unwrap()
 }
 
 /// An engine that has every image that a run needs.
@@ -147,7 +138,7 @@ async fn each_way_to_fail_has_its_outcome() {
             engine.expect("attrs", phase);
         }
     };
-    let table: [(Arrange, &[&str], Outcome); 9] = [
+    let table: [(Arrange, &[&str], Outcome); 10] = [
         (
             |e| {
                 e.expect("attrs", "test tests").exits(1);
@@ -222,6 +213,17 @@ async fn each_way_to_fail_has_its_outcome() {
             |e| {
                 let _ = e.clone().with_file("/witness-tests", "3.11.2 of the system");
                 e.expect("attrs", "test tests");
+            },
+            &["fetch", "install"],
+            Outcome::RecipeError {
+                reason: format!("suite `tests` ran on another Python, 3.11.2 of the system, instead of {VERSION}"),
+            },
+        ),
+        // a suite that fails on another Python says nothing about the one under test
+        (
+            |e| {
+                let _ = e.clone().with_file("/witness-tests", "3.11.2 of the system");
+                e.expect("attrs", "test tests").exits(1);
             },
             &["fetch", "install"],
             Outcome::RecipeError {
