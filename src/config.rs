@@ -1,6 +1,7 @@
 //! Settings: defaults, one TOML file, environment variables, in that order. [`Settings::load`] keeps
 //! where each came from.
 
+use crate::domain::DEFAULT_VARIANT;
 use crate::domain::limits::{Limits, Seconds};
 use crate::recipe::{Problem, toml_problem};
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,13 @@ pub struct BranchSettings {
     /// How many of the newest check-ins are taken at first sight.
     #[serde(default = "one")]
     pub first: u32,
+    /// How CPython is built: one image and one run of each project for each.
+    #[serde(default = "default_variant")]
+    pub variants: Vec<String>,
+}
+
+fn default_variant() -> Vec<String> {
+    vec![DEFAULT_VARIANT.to_owned()]
 }
 
 fn one() -> u32 {
@@ -91,6 +99,7 @@ impl Default for Settings {
             name: name.to_owned(),
             reference: reference.to_owned(),
             first: 1,
+            variants: default_variant(),
         };
         Self {
             data: "pybots-data".into(),
@@ -243,6 +252,12 @@ impl Settings {
                     branch.name
                 ));
             }
+            if branch.variants.is_empty() || branch.variants.iter().any(|name| !name.chars().all(fine)) {
+                return nonsense(format!(
+                    "branch {:?}: `variants` must name at least one, e.g. [\"default\", \"debug\"]",
+                    branch.name
+                ));
+            }
             if branch.first == 0 {
                 return nonsense(format!("branch {:?}: `first` must be at least 1", branch.name));
             }
@@ -263,6 +278,12 @@ impl Settings {
             ));
         }
         Ok(())
+    }
+
+    /// The variants of a branch; of one that is not watched any more, the default.
+    pub fn variants(&self, branch: &str) -> Vec<String> {
+        let settings = self.branch.iter().find(|settings| settings.name == branch);
+        settings.map_or_else(default_variant, |settings| settings.variants.clone())
     }
 
     pub fn projects_folder(&self) -> Option<&Path> {

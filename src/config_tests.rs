@@ -48,7 +48,8 @@ fn the_file_overrides_defaults_and_the_environment_both() {
         [BranchSettings {
             name: "x".into(),
             reference: "y".into(),
-            first: 1
+            first: 1,
+            variants: vec!["default".into()],
         }]
     );
     assert_eq!(origin(&loaded, "slots"), "PYBOTS_SLOTS");

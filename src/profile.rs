@@ -1,6 +1,7 @@
 //! Build profiles, `images/*.toml`: how each era of CPython is built. And `images/distribution.toml`:
 //! what toolchain and runtime images are made of.
 
+use crate::domain::DEFAULT_VARIANT;
 use crate::domain::version::PythonVersion;
 use crate::recipe::Specifiers;
 use anyhow::{Context, Result, bail};
@@ -43,6 +44,61 @@ pub struct Profile {
     /// A build that lacks one of these is no success.
     #[serde(default)]
     pub modules: Vec<String>,
+    /// Files that no build reads, as for [`crate::domain::tree::is_ignored`]. They are not even handed to
+    /// it, so that check-ins that differ in nothing else can share an image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<String>,
+    /// How `make` goes on in a tree that it has built before; None: each build starts from a clean one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+    /// Other ways to build it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variant: BTreeMap<String, Variant>,
+}
+
+/// What must be known to go on in a tree that was built before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// What Python compiles modules to depends on these files, named as in `ignore`: when one changes,
+    /// all modules are compiled again.
+    pub bytecode: Vec<String>,
+}
+
+/// A way to build that differs from the default one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// The versions that have it; all of the profile's where absent.
+    pub when: Option<Specifiers>,
+    /// Flags beside those of the profile.
+    #[serde(default)]
+    pub configure: Vec<String>,
+    /// Instead of the profile's variables of the same names.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+impl Profile {
+    /// The profile as it builds one variant of one version, or why it does not.
+    pub fn as_variant(&self, variant: &str, version: &PythonVersion) -> Result<Profile, String> {
+        let mut profile = Profile {
+            variant: BTreeMap::new(),
+            ..self.clone()
+        };
+        if variant == DEFAULT_VARIANT {
+            return Ok(profile);
+        }
+        let Some(other) = self.variant.get(variant) else {
+            return Err(format!("the build profile {:?} has no variant {variant:?}", self.name));
+        };
+        if let Some(when) = other.when.as_ref().filter(|when| !version.is_in(&when.0)) {
+            return Err(format!("the variant {variant:?} is for Python {}", when.0));
+        }
+        profile.configure.extend(other.configure.iter().cloned());
+        profile.env.extend(other.env.clone());
+        Ok(profile)
+    }
 }
 
 fn default_python() -> String {
@@ -135,14 +191,21 @@ impl Distribution {
 }
 
 /// Counted up when a template under `dockerfiles/` changes what the images hold.
-const TEMPLATES: u32 = 1;
+const TEMPLATES: u32 = 2;
 
-/// The build key: equal keys give equal images. `tree` is git's id of the revision's tree.
-pub fn build_key(tree: &str, profile: &Profile, distribution: &Distribution, variant: &str, platform: &str) -> String {
+/// The build key: equal keys give equal images. `inputs` is the digest of the files that a build reads,
+/// `profile` that of the variant.
+pub fn build_key(
+    inputs: &str,
+    profile: &Profile,
+    distribution: &Distribution,
+    variant: &str,
+    platform: &str,
+) -> String {
     let profile = serde_json::json!(profile).to_string();
     let toolchain = distribution.toolchain_reference();
     let runtime = distribution.runtime_reference();
-    let parts = [tree, &profile, &toolchain, &runtime, variant, platform];
+    let parts = [inputs, &profile, &toolchain, &runtime, variant, platform];
     digest(&parts.map(str::as_bytes))
 }
 
@@ -163,7 +226,14 @@ mod tests {
     #[test]
     fn built_in_profiles_cover_the_lines() {
         let profiles = Profiles::load(None).unwrap();
-        for (version, name) in [("2.5.6", "2.5"), ("2.7.18", "2.7"), ("3.9.2", "3"), ("3.16.0a0", "3")] {
+        for (version, name) in [
+            ("2.5.6", "2.5"),
+            ("2.7.18", "2.7"),
+            ("3.9.2", "3"),
+            ("3.11.2", "3"),
+            ("3.12.0", "3.12"),
+            ("3.16.0a0", "3.12"),
+        ] {
             let version: PythonVersion = version.parse().unwrap();
             assert_eq!(profiles.for_version(&version).unwrap().name, name, "{version}");
         }

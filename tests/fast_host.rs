@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use pybots::config::{EngineSettings, NetworkSettings};
+use pybots::config::Settings;
 use pybots::domain::job::{BuildSpec, Facts, JobSpec, Report, RunSpec};
 use pybots::domain::limits::{Limits, Seconds};
 use pybots::domain::outcome::{Outcome, Timeout};
+use pybots::domain::tree::{Change, Wanted};
 use pybots::host::log::{Log, Sink};
 use pybots::host::{Host, Supply};
 use pybots::profile::Profiles;
@@ -29,10 +30,13 @@ struct NoSupply;
 
 #[async_trait]
 impl Supply for NoSupply {
-    async fn tree(&self, _: &str) -> anyhow::Result<BoxStream<'static, std::io::Result<Bytes>>> {
+    async fn tree(&self, _: &str, _: &Wanted) -> anyhow::Result<BoxStream<'static, std::io::Result<Bytes>>> {
         Ok(Box::pin(futures_util::stream::empty()))
     }
 
+    async fn changes(&self, _: &str, _: &str, _: &[String]) -> anyhow::Result<Option<Vec<Change>>> {
+        Ok(None)
+    }
     async fn folder(&self, _: &str) -> anyhow::Result<Vec<u8>> {
         anyhow::bail!("no folder is expected")
     }
@@ -67,7 +71,16 @@ fn revision() -> Revision {
 
 fn build_spec() -> BuildSpec {
     let profiles = Profiles::load(None).unwrap();
-    pybots::plan::build(&revision(), &profiles, "default", "linux/amd64").unwrap()
+    let profile = pybots::plan::profile(&revision(), &profiles, "default").unwrap();
+    pybots::plan::build(
+        &revision(),
+        profile,
+        &profiles.distribution,
+        "inputs",
+        "default",
+        "linux/amd64",
+    )
+    .unwrap()
 }
 
 fn run_spec(recipe: &str) -> RunSpec {
@@ -95,9 +108,7 @@ async fn perform(engine: &FakeRuntime, spec: JobSpec) -> (Report, String) {
         "host".into(),
         Arc::new(engine.clone()),
         Arc::new(NoSupply),
-        EngineSettings::default(),
-        NetworkSettings::default(),
-        Limits::default(),
+        &Settings::default(),
     );
     let memory = Arc::new(Memory::default());
     let (log, delivered) = Log::start(memory.clone());

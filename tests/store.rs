@@ -43,7 +43,16 @@ async fn queued(store: &Store, queue: &Queue, sha: &str) -> (Revision, String) {
     );
     let revision = store.revision_by_sha(sha).await.unwrap().unwrap();
     let profiles = Profiles::load(None).unwrap();
-    let build = pybots::plan::build(&revision, &profiles, "default", "linux/amd64").unwrap();
+    let profile = pybots::plan::profile(&revision, &profiles, "default").unwrap();
+    let build = pybots::plan::build(
+        &revision,
+        profile,
+        &profiles.distribution,
+        &revision.tree,
+        "default",
+        "linux/amd64",
+    )
+    .unwrap();
     let mut tx = store.begin().await.unwrap();
     let new = NewImage {
         revision_id: &revision.id,
@@ -185,6 +194,7 @@ async fn finish_is_idempotent_and_refuses_the_stale() {
             reference: "r".into(),
             digest: "sha256:1".into(),
             size: 5,
+            layer: Default::default(),
             facts: Facts::default(),
         });
         assert!(queue.renew(&first.attempt, &first.fence, later).await.unwrap().is_err());

@@ -4,6 +4,7 @@
 use crate::clock::now_ms;
 use crate::coordinator::Coordinator;
 use crate::domain::job::Report;
+use crate::domain::tree::{Change, Wanted};
 use crate::queue::Claim;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -86,8 +87,15 @@ pub fn routes(
     let tree = known
         .clone()
         .and(warp::path!("trees" / String))
-        .and(warp::get())
+        .and(warp::post())
+        .and(json(REPORT_MOST))
         .then(tree);
+    let changes = known
+        .clone()
+        .and(warp::path!("trees" / String / "changes" / String))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(changes);
     let folder = known.and(warp::path!("folders" / String)).and(warp::get()).then(folder);
     hello
         .or(claim)
@@ -99,6 +107,8 @@ pub fn routes(
         .or(log)
         .unify()
         .or(tree)
+        .unify()
+        .or(changes)
         .unify()
         .or(folder)
         .unify()
@@ -214,14 +224,31 @@ async fn append(coordinator: Coordinator, attempt: String, place: LogPlace, byte
     )
 }
 
-async fn tree(coordinator: Coordinator, revision: String) -> Response {
-    if !revision.bytes().all(|b| b.is_ascii_hexdigit()) || !coordinator.mirror.holds(&revision).await {
+async fn tree(coordinator: Coordinator, revision: String, wanted: Wanted) -> Response {
+    if !is_held(&coordinator, &revision).await {
         return say(StatusCode::NOT_FOUND, "there is no such check-in");
     }
-    match coordinator.mirror.archive(&revision) {
+    match coordinator.mirror.archive(&revision, &wanted) {
         Ok(stream) => warp::reply::stream(stream).into_response(),
         Err(error) => failed(&error.into()),
     }
+}
+
+async fn changes(coordinator: Coordinator, to: String, from: String, wanted: Wanted) -> Response {
+    if !is_held(&coordinator, &to).await {
+        return say(StatusCode::NOT_FOUND, "there is no such check-in");
+    }
+    if !is_held(&coordinator, &from).await {
+        return warp::reply::json(&None::<Vec<Change>>).into_response();
+    }
+    let changes = coordinator.mirror.changes(&from, &to, &wanted.ignore).await;
+    answer(changes.map_err(anyhow::Error::from), |changes| {
+        warp::reply::json(&Some(changes)).into_response()
+    })
+}
+
+async fn is_held(coordinator: &Coordinator, revision: &str) -> bool {
+    revision.bytes().all(|b| b.is_ascii_hexdigit()) && coordinator.mirror.holds(revision).await
 }
 
 async fn folder(coordinator: Coordinator, digest: String) -> Response {

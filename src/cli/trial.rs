@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
+use crate::domain::tree::{Change, Wanted};
 use crate::host::log::{Log, MARK, Sink};
 use crate::host::{Host, Supply};
 use crate::plan;
@@ -35,6 +36,9 @@ pub struct Trial {
     /// A watched branch (its newest check-in), or a check-in.
     #[arg(long, default_value = "trunk", value_name = "BRANCH|SHA")]
     on: String,
+    /// How CPython is built.
+    #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
+    variant: String,
 }
 
 impl Trial {
@@ -52,20 +56,30 @@ impl Trial {
         );
 
         let profiles = Profiles::load(settings.images_folder())?;
-        let build = plan::build(&revision, &profiles, DEFAULT_VARIANT, platform()).map_err(anyhow::Error::msg)?;
+        let profile = plan::profile(&revision, &profiles, &self.variant).map_err(anyhow::Error::msg)?;
+        let inputs = mirror.inputs(&revision.sha, &profile.ignore).await?;
+        let build = plan::build(
+            &revision,
+            profile,
+            &profiles.distribution,
+            &inputs,
+            &self.variant,
+            platform(),
+        )
+        .map_err(anyhow::Error::msg)?;
         let supply = Arc::new(Local {
             mirror,
             folders: project.tars.clone(),
         });
-        let network = settings.network.clone();
         let (id, _held) = trial_id(&settings.data, runtime.as_ref()).await?;
         let host = Host::new(
             id,
             runtime,
             supply,
-            settings.engine.clone(),
-            network,
-            settings.build.clone(),
+            &Settings {
+                slots: 1,
+                ..settings.clone()
+            },
         );
 
         let image = perform(&host, &JobSpec::Image(Box::new(build.clone()))).await?;
@@ -253,8 +267,15 @@ struct Local {
 
 #[async_trait]
 impl Supply for Local {
-    async fn tree(&self, revision: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
-        Ok(self.mirror.archive(revision)?.boxed())
+    async fn tree(&self, revision: &str, wanted: &Wanted) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        Ok(self.mirror.archive(revision, wanted)?.boxed())
+    }
+
+    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Option<Vec<Change>>> {
+        if !self.mirror.holds(from).await {
+            return Ok(None);
+        }
+        Ok(Some(self.mirror.changes(from, to, ignore).await?))
     }
 
     async fn folder(&self, digest: &str) -> Result<Vec<u8>> {

@@ -65,14 +65,7 @@ async fn work(settings: Settings, id: String, client: Client, stopped: tokio::sy
         () = until(stopped.clone()) => return,
     };
     let supply = Arc::new(client.clone());
-    let host = Host::new(
-        id,
-        runtime,
-        supply,
-        settings.engine.clone(),
-        settings.network.clone(),
-        settings.build.clone(),
-    );
+    let host = Host::new(id, runtime, supply, &settings);
     host::daemon(host, client, settings.slots, stopped).await;
 }
 

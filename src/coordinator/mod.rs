@@ -13,7 +13,8 @@ use crate::store::logs::Objects;
 use crate::store::projects::Project;
 use crate::watch::{self, git::Mirror};
 use anyhow::{Context, Result};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -32,7 +33,14 @@ pub struct Coordinator {
     platform: String,
     /// Told when there may be something to plan.
     news: Arc<Notify>,
+    inputs: Arc<Mutex<Inputs>>,
 }
+
+/// Digests of build inputs, by check-in and what is ignored of it. Only a memory: each can be had again.
+type Inputs = HashMap<(String, Vec<String>), String>;
+
+/// So many digests are remembered; each is about 200 bytes.
+const INPUTS_MOST: usize = 10_000;
 
 impl Coordinator {
     /// Opens the store and the mirror. `platform` is what the hosts run, e.g. `linux/amd64`.
@@ -53,6 +61,7 @@ impl Coordinator {
             profiles: Arc::new(Profiles::load(settings.images_folder())?),
             platform: platform.to_owned(),
             news: Arc::new(Notify::new()),
+            inputs: Arc::default(),
             settings: Arc::new(settings),
             store,
         })
@@ -66,6 +75,27 @@ impl Coordinator {
     /// Plans soon instead of at the next beat.
     pub fn nudge(&self) {
         self.news.notify_one();
+    }
+
+    /// Digest of what a build of a check-in reads.
+    async fn inputs(&self, sha: &str, ignore: &[String]) -> Result<String> {
+        let key = (sha.to_owned(), ignore.to_vec());
+        let known = self
+            .inputs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&key)
+            .cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let digest = self.mirror.inputs(sha, ignore).await?;
+        let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        if inputs.len() >= INPUTS_MOST {
+            inputs.clear();
+        }
+        inputs.insert(key, digest.clone());
+        Ok(digest)
     }
 
     async fn watch(&self) {

@@ -1,7 +1,6 @@
 //! Stores what [`crate::plan`] says.
 
 use super::Coordinator;
-use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::{BuildSpec, Facts, JobSpec};
 use crate::plan;
 use crate::recipe::Registered;
@@ -33,47 +32,87 @@ pub async fn tick(coordinator: &Coordinator, projects: &[Registered], now: i64) 
 }
 
 async fn plan_one(coordinator: &Coordinator, revision: &Revision, projects: &[Registered], now: i64) -> Result<usize> {
-    let Coordinator {
-        store,
-        profiles,
+    let mut added = 0;
+    let mut all_done = true;
+    for variant in coordinator.settings.variants(&revision.branch) {
+        let (more, done) = plan_variant(coordinator, revision, &variant, projects, now).await?;
+        added += more;
+        all_done &= done;
+    }
+    if all_done {
+        coordinator.store.revision_planned(&revision.id, now).await?;
+    }
+    Ok(added)
+}
+
+/// What is to be built, or why nothing can be.
+async fn wanted(coordinator: &Coordinator, revision: &Revision, variant: &str) -> Result<Result<BuildSpec, String>> {
+    let Coordinator { profiles, platform, .. } = coordinator;
+    let profile = match plan::profile(revision, profiles, variant) {
+        Ok(profile) => profile,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let inputs = coordinator.inputs(&revision.sha, &profile.ignore).await?;
+    Ok(plan::build(
+        revision,
+        profile,
+        &profiles.distribution,
+        &inputs,
+        variant,
         platform,
-        ..
-    } = coordinator;
-    let build = plan::build(revision, profiles, DEFAULT_VARIANT, platform);
-    let standing = store.image_of(&revision.id, DEFAULT_VARIANT, platform).await?;
-    match (standing, build) {
-        (None, Ok(build)) => add_image(coordinator, revision, build, now).await,
+    ))
+}
+
+/// Plans one variant of a revision as far as it can be now. Returns how many jobs it added, and whether
+/// nothing is left to plan.
+async fn plan_variant(
+    coordinator: &Coordinator,
+    revision: &Revision,
+    variant: &str,
+    projects: &[Registered],
+    now: i64,
+) -> Result<(usize, bool)> {
+    let Coordinator { store, platform, .. } = coordinator;
+    let build = wanted(coordinator, revision, variant).await?;
+    match (store.image_of(&revision.id, variant, platform).await?, build) {
         (None, Err(reason)) => {
-            store.no_image(&revision.id, DEFAULT_VARIANT, platform, &reason).await?;
-            store.revision_planned(&revision.id, now).await?;
-            Ok(0)
+            store.no_image(&revision.id, variant, platform, &reason).await?;
+            Ok((0, true))
         }
         // what could not be built is tried again once a profile that was added or mended says otherwise
-        (Some(Standing::None(_)), Ok(build)) => add_image(coordinator, revision, build, now).await,
-        (Some(Standing::None(_)), Err(_)) => Ok(0),
+        (None | Some(Standing::None(_)), Ok(build)) => add_image(coordinator, revision, build, projects, now).await,
+        (Some(Standing::None(_)), Err(_)) => Ok((0, true)),
         (Some(Standing::Image(image)), build) => match image.state.as_str() {
             "ready" => add_runs(coordinator, revision, &image, build, projects, now).await,
             "failed" => match build {
-                Ok(build) if build.build_key != image.build_key => add_image(coordinator, revision, build, now).await,
-                _ => {
-                    store.revision_planned(&revision.id, now).await?;
-                    Ok(0)
+                Ok(build) if build.build_key != image.build_key => {
+                    add_image(coordinator, revision, build, projects, now).await
                 }
+                _ => Ok((0, true)),
             },
-            _ => Ok(0), // its build is under way
+            _ => Ok((0, false)), // its build is under way
         },
     }
 }
 
-async fn add_image(coordinator: &Coordinator, revision: &Revision, build: BuildSpec, now: i64) -> Result<usize> {
-    let mut tx = coordinator.store.begin().await?;
+/// Gives a revision the image of its build key. Where another check-in has had it built, its runs can
+/// be planned at once.
+async fn add_image(
+    coordinator: &Coordinator,
+    revision: &Revision,
+    build: BuildSpec,
+    projects: &[Registered],
+    now: i64,
+) -> Result<(usize, bool)> {
+    let Coordinator { store, platform, .. } = coordinator;
+    let mut tx = store.begin().await?;
     let new = NewImage {
         revision_id: &revision.id,
         variant: &build.variant,
-        platform: &coordinator.platform,
+        platform,
         build_key: &build.build_key,
     };
-    let (image_id, is_new) = coordinator.store.attach_image(&mut tx, &new, now).await?;
+    let (image_id, is_new) = store.attach_image(&mut tx, &new, now).await?;
     if is_new {
         let spec = JobSpec::Image(Box::new(build.clone()));
         let priority = plan::priority(&spec, revision);
@@ -83,7 +122,23 @@ async fn add_image(coordinator: &Coordinator, revision: &Revision, build: BuildS
             .await?;
     }
     tx.commit().await?;
-    Ok(usize::from(is_new))
+    if is_new {
+        return Ok((1, false));
+    }
+    match store.image_of(&revision.id, &build.variant, platform).await? {
+        Some(Standing::Image(image)) if image.state == "ready" => {
+            let variant = build.variant.clone();
+            tracing::info!(
+                revision = revision.sha,
+                branch = revision.branch,
+                variant,
+                "no build: it shares an image"
+            );
+            add_runs_of(coordinator, revision, &image, &build, projects, now).await
+        }
+        Some(Standing::Image(image)) => Ok((0, image.state == "failed")),
+        _ => Ok((0, false)),
+    }
 }
 
 async fn add_runs(
@@ -93,36 +148,50 @@ async fn add_runs(
     build: Result<BuildSpec, String>,
     projects: &[Registered],
     now: i64,
-) -> Result<usize> {
+) -> Result<(usize, bool)> {
+    let Coordinator { store, platform, .. } = coordinator;
+    match build {
+        Ok(build) if build.build_key == image.build_key => {
+            add_runs_of(coordinator, revision, image, &build, projects, now).await
+        }
+        // What made the image has changed since: what is new runs on a new one.
+        Ok(build) => {
+            let done = store.recipes_run(&revision.id, &image.variant, platform).await?;
+            if projects.iter().all(|project| done.contains(&project.digest)) {
+                return Ok((0, true));
+            }
+            Box::pin(add_image(coordinator, revision, build, projects, now)).await
+        }
+        Err(_) => Ok((0, true)),
+    }
+}
+
+/// Plans the runs that an image lacks.
+async fn add_runs_of(
+    coordinator: &Coordinator,
+    revision: &Revision,
+    image: &Image,
+    build: &BuildSpec,
+    projects: &[Registered],
+    now: i64,
+) -> Result<(usize, bool)> {
     let Coordinator {
         store,
         platform,
         settings,
         ..
     } = coordinator;
-    let done = store.recipes_run(&revision.id, DEFAULT_VARIANT, platform).await?;
-    let new: Vec<&Registered> = projects
-        .iter()
-        .filter(|project| !done.contains(&project.digest))
-        .collect();
-    // What made the image may have changed since: then what is new runs on a new one.
-    let build = match build {
-        Ok(build) if build.build_key == image.build_key => build,
-        Ok(build) if !new.is_empty() => return add_image(coordinator, revision, build, now).await,
-        _ => {
-            store.revision_planned(&revision.id, now).await?;
-            return Ok(0);
-        }
-    };
+    let variant = &build.variant;
+    let done = store.recipes_run(&revision.id, variant, platform).await?;
     let facts: Facts =
         serde_json::from_str(image.facts.as_deref().unwrap_or("{}")).context("an image's facts can't be read")?;
     let mut added = 0;
-    for project in new {
-        let planned = plan::run(project, revision, &build, &facts, &settings.limits);
+    for project in projects.iter().filter(|project| !done.contains(&project.digest)) {
+        let planned = plan::run(project, revision, build, &facts, &settings.limits);
         let new = NewRun {
             revision_id: &revision.id,
             project: project.recipe.name.get_ref(),
-            variant: DEFAULT_VARIANT,
+            variant,
             platform,
             recipe: &project.digest,
             image_id: Some(&image.id),
@@ -141,6 +210,5 @@ async fn add_runs(
         }
         tx.commit().await?;
     }
-    store.revision_planned(&revision.id, now).await?;
-    Ok(added)
+    Ok((added, true))
 }

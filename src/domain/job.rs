@@ -142,4 +142,17 @@ pub struct BuiltImage {
     pub digest: String,
     pub size: u64,
     pub facts: Facts,
+    #[serde(default)]
+    pub layer: Layer,
+}
+
+/// Where an image's files lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Layers above the key frame; 0: it is one.
+    pub depth: u32,
+    /// Bytes of its own files.
+    pub added: u64,
+    /// The image below it, unless it is a key frame.
+    pub on: Option<String>,
 }

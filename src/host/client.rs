@@ -4,6 +4,7 @@ use super::Supply;
 use super::log::Sink;
 use crate::api::{ClaimRequest, FinishRequest, RenewRequest};
 use crate::domain::job::Report;
+use crate::domain::tree::{Change, Wanted};
 use crate::queue::Claim;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
@@ -118,13 +119,31 @@ impl Client {
 
 #[async_trait]
 impl Supply for Client {
-    async fn tree(&self, revision: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+    async fn tree(&self, revision: &str, wanted: &Wanted) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
         let request = self
             .http
-            .get(self.url(&format!("trees/{revision}")))
-            .bearer_auth(&self.token);
+            .post(self.url(&format!("trees/{revision}")))
+            .bearer_auth(&self.token)
+            .json(wanted);
         let answer = good(request.send().await?).await.context("failed to get the sources")?;
         Ok(answer.bytes_stream().map_err(std::io::Error::other).boxed())
+    }
+
+    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Option<Vec<Change>>> {
+        let wanted = Wanted {
+            ignore: ignore.to_vec(),
+            only: None,
+        };
+        let request = self
+            .http
+            .post(self.url(&format!("trees/{to}/changes/{from}")))
+            .bearer_auth(&self.token)
+            .json(&wanted)
+            .timeout(Duration::from_secs(60));
+        let answer = good(request.send().await?)
+            .await
+            .context("failed to ask what changed in the sources")?;
+        Ok(answer.json().await?)
     }
 
     async fn folder(&self, digest: &str) -> Result<Vec<u8>> {

@@ -9,10 +9,11 @@ mod run;
 
 pub use daemon::run as daemon;
 
-use crate::config::{EngineSettings, NetworkSettings};
+use crate::config::{EngineSettings, NetworkSettings, Settings};
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::limits::Limits;
 use crate::domain::outcome::Outcome;
+use crate::domain::tree::{Change, Wanted};
 use crate::runtime::{Runtime, RuntimeError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,8 +26,11 @@ use tokio::sync::OwnedMutexGuard;
 /// Where a host gets what a job needs.
 #[async_trait]
 pub trait Supply: Send + Sync {
-    /// The tree of a check-in, as a tar whose names begin with `src/`.
-    async fn tree(&self, revision: &str) -> anyhow::Result<BoxStream<'static, std::io::Result<Bytes>>>;
+    /// The tree of a check-in, or what is wanted of it, as a tar whose names begin with `src/`.
+    async fn tree(&self, revision: &str, wanted: &Wanted)
+    -> anyhow::Result<BoxStream<'static, std::io::Result<Bytes>>>;
+    /// What differs between two check-ins; None where the first is not known any more.
+    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> anyhow::Result<Option<Vec<Change>>>;
     /// The tar of a source folder that a recipe brought along.
     async fn folder(&self, digest: &str) -> anyhow::Result<Vec<u8>>;
 }
@@ -42,6 +46,8 @@ pub struct Host {
     pub network: NetworkSettings,
     /// Limits of image builds.
     pub build: Limits,
+    /// Jobs that it works on at the same time.
+    pub slots: usize,
     /// Of two jobs that need the same image, one makes it and the other waits.
     images: Locks,
 }
@@ -90,21 +96,15 @@ impl Stop {
 }
 
 impl Host {
-    pub fn new(
-        id: String,
-        runtime: Arc<dyn Runtime>,
-        supply: Arc<dyn Supply>,
-        engine: EngineSettings,
-        network: NetworkSettings,
-        build: Limits,
-    ) -> Self {
+    pub fn new(id: String, runtime: Arc<dyn Runtime>, supply: Arc<dyn Supply>, settings: &Settings) -> Self {
         Self {
             id,
             runtime,
             supply,
-            engine,
-            network,
-            build,
+            engine: settings.engine.clone(),
+            network: settings.network.clone(),
+            build: settings.build.clone(),
+            slots: settings.slots,
             images: Locks::default(),
         }
     }
@@ -124,6 +124,11 @@ impl Host {
         }
         log.say(&format!("outcome: {}", report.outcome)).await;
         report
+    }
+
+    /// Processes of one `make`: the slots share the processors.
+    fn build_jobs(&self) -> usize {
+        ((self.build.cpus / self.slots.max(1) as f64).ceil() as usize).max(1)
     }
 
     fn labels(&self, attempt: &str) -> BTreeMap<String, String> {

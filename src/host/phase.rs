@@ -11,10 +11,9 @@ use futures_util::stream::{BoxStream, StreamExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A phase to run.
+/// How a phase is watched.
 pub struct Plan<'a> {
     pub name: &'a str,
-    pub container: Container,
     pub timeout: Seconds,
     pub silence: Seconds,
     /// Log bytes to keep.
@@ -40,6 +39,21 @@ pub struct Ran {
     pub phase: Phase,
     /// Head and tail of its output, for those who asked a question.
     pub output: Vec<u8>,
+    /// The steps that it said it came to, in order.
+    pub marks: Vec<Mark>,
+}
+
+/// What a line begins with by which a container says that it comes to a step.
+pub const STEP: &str = "== step ";
+
+/// A step that a container came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub name: String,
+    /// Milliseconds since the epoch, UTC.
+    pub at: i64,
+    /// Place in the attempt's log.
+    pub position: u64,
 }
 
 /// Output that is kept in memory for [`Ran::output`], half from its head and half from its tail.
@@ -48,17 +62,23 @@ const ANSWER: u64 = 64 << 10;
 /// Time that the engine gets to say what a container has used.
 const USAGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Runs a container to its end and removes it. The whole container is killed when a clock runs out.
-pub async fn run(runtime: &dyn Runtime, log: &Log, plan: Plan<'_>) -> Result<Ran> {
-    log.say(&format!("phase {}", plan.name)).await;
-    let (started_at, clock, log_from) = (now_ms(), Instant::now(), log.position());
-    let mut container = plan.container.clone();
+/// Runs a container to its end and removes it.
+pub async fn run(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, container: Container) -> Result<Ran> {
+    let mut container = container;
     container.labels.insert(PHASE_LABEL.to_owned(), plan.name.to_owned());
     let id = runtime.create(&container).await?;
-    let watched = watch(runtime, log, &plan, &id).await;
+    let ran = run_in(runtime, log, plan, &id).await;
     let removed = runtime.remove(&id).await;
-    let (end, output) = watched?;
+    let ran = ran?;
     removed?;
+    Ok(ran)
+}
+
+/// Runs a container that was made before to its end. The whole container is killed when a clock runs out.
+pub async fn run_in(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> Result<Ran> {
+    log.say(&format!("phase {}", plan.name)).await;
+    let (started_at, clock, log_from) = (now_ms(), Instant::now(), log.position());
+    let (end, output, marks) = watch(runtime, log, plan, id).await?;
     let exit_code = match end {
         End::Exited(exit) => Some(exit.code),
         End::TimedOut(_) => None,
@@ -82,17 +102,23 @@ pub async fn run(runtime: &dyn Runtime, log: &Log, plan: Plan<'_>) -> Result<Ran
         exit_code,
         log_from,
     };
-    Ok(Ran { end, phase, output })
+    Ok(Ran {
+        end,
+        phase,
+        output,
+        marks,
+    })
 }
 
-async fn watch(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> Result<(End, Vec<u8>)> {
+async fn watch(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> Result<(End, Vec<u8>, Vec<Mark>)> {
     let output = runtime.start(id).await?;
     let heard = Heard::default();
     let mut cap = HeadAndTail::new(plan.log.0);
     let mut answer = HeadAndTail::new(ANSWER);
     let mut answered = Vec::new();
+    let mut marks = Marks::default();
     let timed_out = {
-        let pump = pump(output, log, &heard, &mut cap, &mut answer, &mut answered);
+        let pump = pump(output, log, &heard, &mut cap, &mut answer, &mut answered, &mut marks);
         tokio::pin!(pump);
         // the clocks go on while the log is held up
         tokio::select! {
@@ -118,7 +144,11 @@ async fn watch(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> R
         log.write(tail).await;
     }
     answered.extend_from_slice(&answer.finish().1);
-    Ok((timed_out.map_or(End::Exited(exit), End::TimedOut), answered))
+    Ok((
+        timed_out.map_or(End::Exited(exit), End::TimedOut),
+        answered,
+        marks.found,
+    ))
 }
 
 /// Whether the container was heard since it was last asked. While we ourselves hold up its output it
@@ -143,11 +173,13 @@ async fn pump(
     cap: &mut HeadAndTail,
     answer: &mut HeadAndTail,
     answered: &mut Vec<u8>,
+    marks: &mut Marks,
 ) -> Result<()> {
     while let Some(chunk) = output.next().await {
         let broken = |error| RuntimeError::Refused(format!("the output of a container broke off: {error}"));
         let chunk = chunk.map_err(broken)?;
         heard.since.store(true, Ordering::SeqCst);
+        marks.look(&chunk, log.position());
         answered.extend_from_slice(&answer.take(&chunk));
         let head = cap.take(&chunk);
         if !head.is_empty() {
@@ -157,6 +189,37 @@ async fn pump(
         }
     }
     Ok(())
+}
+
+/// Finds the steps in the output.
+#[derive(Default)]
+struct Marks {
+    found: Vec<Mark>,
+    /// The line that is not ended yet, as far as it may be a mark.
+    line: Vec<u8>,
+}
+
+/// Longest line that is taken for a mark.
+const MARK_MOST: usize = 100;
+
+impl Marks {
+    fn look(&mut self, chunk: &[u8], position: u64) {
+        for (at, part) in chunk.split(|byte| *byte == b'\n').enumerate() {
+            if at > 0 {
+                let line = String::from_utf8_lossy(&self.line);
+                if let Some(name) = line.strip_prefix(STEP) {
+                    self.found.push(Mark {
+                        name: name.trim().to_owned(),
+                        at: now_ms(),
+                        position,
+                    });
+                }
+                self.line.clear();
+            }
+            let room = MARK_MOST.saturating_sub(self.line.len());
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
+        }
+    }
 }
 
 /// The two clocks of a phase. Silence means no output and no work: a suite that computes without a
@@ -228,5 +291,20 @@ impl Clocks {
     fn worked(&self, base: Usage, now: Usage) -> bool {
         let idle_ns = (self.silence / 10).min(Duration::from_secs(1)).as_nanos() as u64;
         now.cpu_ns.saturating_sub(base.cpu_ns) > idle_ns || now.io_bytes.saturating_sub(base.io_bytes) > IDLE_IO_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_found_however_the_output_is_cut() {
+        let mut marks = Marks::default();
+        for chunk in ["noise\n== st", "ep make\nno == step x\n", "== step install", "\n"] {
+            marks.look(chunk.as_bytes(), 7);
+        }
+        let names: Vec<&str> = marks.found.iter().map(|mark| mark.name.as_str()).collect();
+        assert_eq!(names, ["make", "install"]);
     }
 }

@@ -3,12 +3,12 @@
 use crate::domain::job::{BuildSpec, Facts, ImageUnderTest, JobSpec, RunSpec};
 use crate::domain::limits::Limits;
 use crate::domain::version::PythonVersion;
-use crate::profile::{Profiles, build_key};
+use crate::profile::{Distribution, Profile, Profiles, build_key};
 use crate::recipe::{Choice, Registered, choose};
 use crate::store::revisions::Revision;
 
-/// What is built from a revision, or why nothing can be.
-pub fn build(revision: &Revision, profiles: &Profiles, variant: &str, platform: &str) -> Result<BuildSpec, String> {
+/// The profile by which a variant of a revision is built, or why it can't be.
+pub fn profile(revision: &Revision, profiles: &Profiles, variant: &str) -> Result<Profile, String> {
     let version = version(revision)?;
     let Some(profile) = profiles.for_version(&version) else {
         return Err(format!(
@@ -16,14 +16,26 @@ pub fn build(revision: &Revision, profiles: &Profiles, variant: &str, platform: 
             version.line()
         ));
     };
+    profile.as_variant(variant, &version)
+}
+
+/// What is built from a revision by its profile. `inputs` is the digest of the files that the build reads.
+pub fn build(
+    revision: &Revision,
+    profile: Profile,
+    distribution: &Distribution,
+    inputs: &str,
+    variant: &str,
+    platform: &str,
+) -> Result<BuildSpec, String> {
     Ok(BuildSpec {
-        build_key: build_key(&revision.tree, profile, &profiles.distribution, variant, platform),
+        build_key: build_key(inputs, &profile, distribution, variant, platform),
         revision: revision.sha.clone(),
         branch: revision.branch.clone(),
-        version: version.full.clone(),
+        version: version(revision)?.full,
         variant: variant.to_owned(),
-        profile: profile.clone(),
-        distribution: profiles.distribution.clone(),
+        profile,
+        distribution: distribution.clone(),
     })
 }
 
@@ -106,20 +118,33 @@ mod tests {
     #[test]
     fn what_cannot_be_built_says_why() {
         let profiles = Profiles::load(None).unwrap();
-        let build = |version| build(&revision(version, 0), &profiles, DEFAULT_VARIANT, "linux/amd64");
-        assert!(build(None).unwrap_err().contains("patchlevel.h"));
-        assert!(
-            build(Some("1.5.2"))
-                .unwrap_err()
-                .contains("no build profile is for Python 1.5")
-        );
-        assert_eq!(build(Some("3.14.0")).unwrap().profile.name, "3");
+        let profile = |version, variant| profile(&revision(version, 0), &profiles, variant);
+        assert!(profile(None, DEFAULT_VARIANT).unwrap_err().contains("patchlevel.h"));
+        let old = profile(Some("1.5.2"), DEFAULT_VARIANT).unwrap_err();
+        assert!(old.contains("no build profile is for Python 1.5"), "{old}");
+        let threaded = profile(Some("3.12.1"), "free-threaded").unwrap_err();
+        assert!(threaded.contains("for Python >=3.13"), "{threaded}");
+        let unknown = profile(Some("3.14.0"), "sideways").unwrap_err();
+        assert!(unknown.contains("no variant \"sideways\""), "{unknown}");
+        assert_eq!(profile(Some("3.14.0"), DEFAULT_VARIANT).unwrap().name, "3.12");
+        let debug = profile(Some("3.14.0"), "debug").unwrap();
+        assert!(debug.configure.contains(&"--with-pydebug".to_owned()));
     }
 
     #[test]
     fn runs_go_first_then_newer_check_ins() {
         let profiles = Profiles::load(None).unwrap();
-        let spec = build(&revision(Some("3.14.0"), 0), &profiles, DEFAULT_VARIANT, "linux/amd64").unwrap();
+        let new = revision(Some("3.14.0"), 0);
+        let profile = profile(&new, &profiles, DEFAULT_VARIANT).unwrap();
+        let spec = build(
+            &new,
+            profile,
+            &profiles.distribution,
+            "i",
+            DEFAULT_VARIANT,
+            "linux/amd64",
+        )
+        .unwrap();
         let text = "name = \"x\"\nsource = { pypi = \"x\" }\n[[suite]]\nname = \"t\"\nrun = \"true\"";
         let project = crate::recipe::register("x.toml", text.to_owned(), None).unwrap();
         let old = revision(Some("3.14.0"), 1_000);

@@ -25,6 +25,12 @@ pub const PROJECT_LABEL: &str = "org.pybots.project";
 /// Label on a container that is a phase: its name.
 pub const PHASE_LABEL: &str = "org.pybots.phase";
 
+/// Label on what stays: `cpython`, `lane`, `cache`, ..
+pub const KIND_LABEL: &str = "org.pybots.kind";
+
+/// Label on the volume of a lane: the host that builds in it. It outlives the attempts.
+pub const LANE_LABEL: &str = "org.pybots.lane-of";
+
 /// The labels of what a host makes for an attempt.
 pub fn labels(host: &str, attempt: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
@@ -112,9 +118,21 @@ pub struct Container {
     pub network: Option<String>,
     /// Volume -> where it is mounted.
     pub volumes: Vec<(String, String)>,
+    /// The image's own files can be changed: only for what becomes an image, and runs nothing of a
+    /// project or of the tree.
+    pub writable: bool,
     pub memory: Size,
     pub pids: u64,
     pub cpus: f64,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image to make of a container's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    pub tag: String,
+    /// What the image runs when nothing is said.
+    pub command: Vec<String>,
     pub labels: BTreeMap<String, String>,
 }
 
@@ -145,6 +163,8 @@ pub trait Runtime: Send + Sync {
     async fn pull(&self, reference: &str) -> Result<()>;
     /// Builds and tags; `log` gets the output as it comes.
     async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image>;
+    /// Makes an image of a container that does not run: its own image, and one layer with what differs.
+    async fn commit(&self, id: &str, commit: &Commit) -> Result<Image>;
     /// Gives an image one more name.
     async fn tag(&self, reference: &str, name: &str) -> Result<()>;
     /// Takes a name away, and with its last one the image. Idempotent.

@@ -1,5 +1,6 @@
 //! A bare mirror of the watched branches, through the `git` command.
 
+use crate::domain::tree::{Change, ChangeKind, Wanted, is_ignored};
 use crate::domain::version::PythonVersion;
 use crate::store::revisions::CheckIn;
 use bytes::Bytes;
@@ -185,11 +186,62 @@ impl Mirror {
         PythonVersion::from_patchlevel(&header).ok()
     }
 
-    /// The tree of a check-in as a tar stream whose names begin with `src/`. It ends in an error if
-    /// git does, so that half a tree is never taken for a whole one.
-    pub fn archive(&self, sha: &str) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + Sync + use<>> {
+    /// Digest of the files that a build reads: equal digests, equal inputs. `ignore` as for
+    /// [`crate::domain::tree::is_ignored`].
+    pub async fn inputs(&self, sha: &str, ignore: &[String]) -> Result<String> {
+        let listing = self.git(&["ls-tree", "-r", "-z", "--full-tree", sha]).await?;
+        let read = listing.split('\0').filter(|line| {
+            let path = line.split_once('\t').map(|(_, path)| path);
+            path.is_some_and(|path| !is_ignored(path, ignore))
+        });
+        let lines: Vec<&[u8]> = read.map(str::as_bytes).collect();
+        Ok(crate::profile::digest(&lines))
+    }
+
+    /// The files of a build that differ between two check-ins.
+    pub async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Vec<Change>> {
+        let arguments = ["diff-tree", "-r", "-z", "--no-renames", "--name-status", from, to];
+        let listing = self.git(&arguments).await?;
+        let mut fields = listing.split('\0');
+        let mut changes = Vec::new();
+        while let (Some(status), Some(path)) = (fields.next(), fields.next()) {
+            let kind = match status {
+                "A" => ChangeKind::Added,
+                "D" => ChangeKind::Deleted,
+                "M" => ChangeKind::Modified,
+                _ => ChangeKind::Retyped,
+            };
+            if !is_ignored(path, ignore) {
+                changes.push(Change {
+                    kind,
+                    path: path.to_owned(),
+                });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The tree of a check-in, or the wanted files of it, as a tar stream whose names begin with `src/`.
+    /// It ends in an error if git does, so that half a tree is never taken for a whole one.
+    pub fn archive(
+        &self,
+        sha: &str,
+        wanted: &Wanted,
+    ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + Sync + use<>> {
         let mut command = self.command();
-        command.args(["archive", "--format=tar", "--prefix=src/", sha]);
+        // the same tar whatever this machine's own settings of git are
+        command.args(["-c", "core.attributesFile=/dev/null", "-c", "tar.umask=0022"]);
+        command.args(["archive", "--format=tar", "--prefix=src/", sha, "--"]);
+        match &wanted.only {
+            Some(only) => command.args(only.iter().map(|path| format!(":(literal){path}"))),
+            None => command.arg("."),
+        };
+        command.args(
+            wanted
+                .ignore
+                .iter()
+                .map(|name| format!(":(exclude,literal){}", name.trim_end_matches('/'))),
+        );
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -256,6 +308,8 @@ async fn run(command: &mut Command, patience: Duration) -> Result<String> {
             "rev-parse",
             "rev-list",
             "show",
+            "ls-tree",
+            "diff-tree",
             "archive",
             "init",
             "config",

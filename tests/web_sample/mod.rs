@@ -142,6 +142,7 @@ impl Sample {
                 ..Facts::default()
             };
             let image = BuiltImage {
+                layer: Default::default(),
                 reference: format!("pybots/cpython:{key}"),
                 digest: format!("sha256:{}", sha(9)),
                 size: 187_000_000,

@@ -1,22 +1,24 @@
 //! An image job: a tree of CPython becomes a container image, and proves what it is.
 
+mod lane;
 pub mod layers;
+mod pack;
 mod probe;
+mod steps;
 
 use super::log::Log;
-use super::phase::{self, End, Plan};
+use super::phase::{self, End, Mark, Plan};
 use super::{Host, Stop};
-use crate::domain::job::{BuildSpec, BuiltImage, Report};
+use crate::domain::job::{BuildSpec, BuiltImage, Phase, Report};
 use crate::domain::outcome::{Outcome, Timeout};
+use crate::domain::tree::{Update, Wanted};
 use crate::runtime::tar::{self, Owner};
-use crate::runtime::{Build, Container, Image, Volume};
-use futures_util::StreamExt;
-use layers::dockerfile;
+use crate::runtime::{Container, Image};
+use lane::{Lane, Last, Tree};
+use pack::REVISION_LABEL;
 use probe::Probe;
-use std::collections::BTreeMap;
 
-/// Label on an image: the check-in that it was built from; see `dockerfiles/cpython.hbs`.
-const REVISION_LABEL: &str = "org.pybots.revision";
+pub use steps::quote;
 
 /// Builds the image and fills the report.
 pub async fn build(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
@@ -36,43 +38,26 @@ pub async fn ensure(
 ) -> Result<BuiltImage, Stop> {
     let reference = spec.reference();
     let _held = host.images.hold(&reference).await;
-    let held = host.runtime.image(&reference).await?;
-    let (image, facts) = match held {
+    let probe = Probe {
+        host,
+        attempt,
+        spec,
+        log,
+    };
+    let (image, facts) = match host.runtime.image(&reference).await? {
         Some(image) => {
             log.say(&format!("image {reference} is here already")).await;
             let origin = image.labels.get(REVISION_LABEL).unwrap_or(&spec.revision);
-            let facts = Probe {
-                host,
-                attempt,
-                spec,
-                log,
-            }
-            .ask(&reference, origin, report)
-            .await?;
+            let facts = probe.ask(&reference, origin, report).await?;
             (image, facts)
         }
         None => {
             layers::ensure_runtime(host, &spec.distribution, log).await?;
-            let holder = install(host, attempt, spec, log, report).await?;
-            // two processes on one engine may build the same; each names its own
-            let candidate = format!("{reference}-{attempt}");
-            let image = pack(host, spec, &holder, &candidate, log).await?;
-            let asked = Probe {
-                host,
-                attempt,
-                spec,
-                log,
-            }
-            .ask(&candidate, &spec.revision, report)
-            .await;
-            if asked.is_ok() {
-                host.runtime.tag(&candidate, &reference).await?;
-            }
-            host.runtime.remove_image(&candidate).await?;
-            (image, asked?)
+            make(&probe, &reference, report).await?
         }
     };
     Ok(BuiltImage {
+        layer: pack::layer_of(&image),
         reference,
         digest: image.id,
         size: image.size,
@@ -80,201 +65,177 @@ pub async fn ensure(
     })
 }
 
-/// Configures, makes and installs into a volume; returns a container that still holds it.
-async fn install(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Result<String, Stop> {
-    let labels = host.labels(attempt);
-    let tree = format!("pybots-{attempt}-build");
-    let cache = format!(
-        "pybots-ccache-{}",
-        spec.distribution
-            .toolchain_reference()
-            .rsplit(':')
-            .next()
-            .unwrap_or("none")
-    );
-    host.runtime
-        .create_volume(&Volume {
-            name: tree.clone(),
-            size: None,
-            labels: labels.clone(),
-        })
-        .await?;
-    host.runtime
-        .create_volume(&Volume {
-            name: cache.clone(),
-            size: None,
-            labels: BTreeMap::new(),
-        })
-        .await?;
-    let container = |script: String| Container {
+/// Builds in the lane, packs, probes, and only then gives the image its name.
+async fn make(
+    probe: &Probe<'_>,
+    reference: &str,
+    report: &mut Report,
+) -> Result<(Image, crate::domain::job::Facts), Stop> {
+    let Probe {
+        host,
+        attempt,
+        spec,
+        log,
+    } = *probe;
+    let lane_name = lane::name(host, spec);
+    let _lane = host.images.hold(&lane_name).await;
+    let container = open(host, attempt, spec, &lane_name).await?;
+    let lane = Lane {
+        host,
+        container: &container,
+    };
+    let update = lane.update(spec, log).await?;
+    let last = lane.last().await?;
+    supply(&lane, attempt, spec, update.as_ref(), last.as_ref()).await?;
+    run(&lane, log, report).await?;
+    // two processes on one engine may build the same; each names its own
+    let candidate = format!("{reference}-{attempt}");
+    let image = pack::pack(&lane, attempt, spec, last.as_ref(), &candidate, log).await?;
+    let asked = probe.ask(&candidate, &spec.revision, report).await;
+    if asked.is_ok() {
+        host.runtime.tag(&candidate, reference).await?;
+        let made = Last {
+            reference: reference.to_owned(),
+            id: image.id.clone(),
+        };
+        lane.made(&made).await?;
+    }
+    host.runtime.remove_image(&candidate).await?;
+    Ok((image, asked?))
+}
+
+/// The build container, not started yet.
+async fn open(host: &Host, attempt: &str, spec: &BuildSpec, lane: &str) -> Result<String, Stop> {
+    let cache = lane::cache(spec);
+    host.runtime.create_volume(&lane::volume(host, lane)).await?;
+    host.runtime.create_volume(&cache).await?;
+    let container = Container {
         image: spec.distribution.toolchain_reference(),
-        command: vec!["/bin/sh".into(), "-euc".into(), script],
+        command: vec!["/bin/sh".into(), format!("{}/build.sh", order(attempt))],
         // what is installed must belong to root; without capabilities it is root of nothing else
         user: "0:0".into(),
-        workdir: "/build".into(),
-        env: environment(spec),
+        workdir: steps::BUILD.into(),
+        env: steps::environment(spec),
         network: None,
-        volumes: vec![(tree.clone(), "/build".into()), (cache.clone(), "/ccache".into())],
+        volumes: vec![(lane.to_owned(), steps::BUILD.into()), (cache.name, "/cache".into())],
+        writable: false,
         memory: host.build.memory,
         pids: host.build.pids,
         cpus: host.build.cpus,
-        labels: labels.clone(),
+        labels: host.labels(attempt),
     };
-    let holder = host.runtime.create(&container("exit 0".into())).await?;
-    log.say(&format!("sources of {} ({})", spec.revision, spec.version))
-        .await;
-    let sources = host.supply.tree(&spec.revision).await?;
-    host.runtime.put(&holder, "/build", sources).await?;
-    let jobs = host.build.cpus.ceil().max(1.0) as usize;
-    for (name, script) in [
-        ("configure", configure(spec)),
-        ("make", make(spec, jobs)),
-        ("install", make_install(spec)),
-    ] {
-        let ran = phase::run(
-            host.runtime.as_ref(),
-            log,
-            Plan {
-                name,
-                container: container(script),
-                timeout: host.build.timeout,
-                silence: host.build.silence,
-                log: host.build.log,
-            },
-        )
+    Ok(host.runtime.create(&container).await?)
+}
+
+/// The folder of what one attempt brings to its lane.
+fn order(attempt: &str) -> String {
+    format!("{}/order-{attempt}", steps::BUILD)
+}
+
+/// Puts the steps and the sources into the lane.
+async fn supply(
+    lane: &Lane<'_>,
+    attempt: &str,
+    spec: &BuildSpec,
+    update: Option<&Update>,
+    last: Option<&Last>,
+) -> Result<(), Stop> {
+    let host = lane.host;
+    let folder = order(attempt);
+    let script = steps::script(spec, &folder, host.build_jobs(), update);
+    let tree = Tree {
+        revision: spec.revision.clone(),
+    };
+    let layer = serde_json::json!({ "name": spec.reference(), "parent": last.map(|last| &last.reference) });
+    let names = |names: &[String]| {
+        names
+            .iter()
+            .flat_map(|name| [name.as_bytes(), b"\0"].concat())
+            .collect::<Vec<u8>>()
+    };
+    let files: [(&str, Vec<u8>); 7] = [
+        ("build.sh", script.into_bytes()),
+        ("install.py", steps::INSTALL.into()),
+        ("layer.py", steps::LAYER.into()),
+        ("tree.json", serde_json::to_vec(&tree).map_err(anyhow::Error::from)?),
+        ("layer.json", layer.to_string().into_bytes()),
+        ("put", names(update.map_or(&[], |update| &update.put))),
+        ("delete", names(update.map_or(&[], |update| &update.delete))),
+    ];
+    let folder = folder.trim_start_matches("/build/");
+    let names: Vec<String> = files.iter().map(|(name, _)| format!("{folder}/{name}")).collect();
+    let entries: Vec<(&str, &[u8], bool)> = names
+        .iter()
+        .zip(&files)
+        .map(|(name, (_, content))| (name.as_str(), content.as_slice(), false))
+        .collect();
+    let mut bytes = tar::folders(Owner::Root, &[folder]);
+    bytes.extend(tar::files(Owner::Root, &entries));
+    host.runtime
+        .put(lane.container, steps::BUILD, tar::stream(bytes))
         .await?;
-        report.phases.push(ran.phase);
-        if !ran.end.succeeded() {
-            // a disk that is full says nothing about CPython
-            host.well().await.map_err(anyhow::Error::msg)?;
-        }
-        match ran.end {
-            end if end.succeeded() => {}
-            End::TimedOut(Timeout::Total) => {
-                return Err(failed(format!("{name} took longer than {}", host.build.timeout), None));
-            }
-            End::TimedOut(Timeout::Silence) => {
-                return Err(failed(
-                    format!("{name} was silent and idle for {}", host.build.silence),
-                    None,
-                ));
-            }
-            End::Exited(exit) if exit.out_of_memory => {
-                return Err(failed(
-                    format!("{name} needs more memory than {}", host.build.memory),
-                    Some(exit.code),
-                ));
-            }
-            End::Exited(exit) => {
-                return Err(failed(
-                    format!("{name} ended with exit code {}", exit.code),
-                    Some(exit.code),
-                ));
-            }
-        }
+    let wanted = Wanted {
+        ignore: spec.profile.ignore.clone(),
+        only: update.map(|update| update.put.clone()),
+    };
+    if wanted.only.as_ref().is_none_or(|only| !only.is_empty()) {
+        let sources = host.supply.tree(&spec.revision, &wanted).await?;
+        host.runtime.put(lane.container, &order(attempt), sources).await?;
     }
-    Ok(holder)
+    Ok(())
+}
+
+/// Runs the steps, and tells of each in the report.
+async fn run(lane: &Lane<'_>, log: &Log, report: &mut Report) -> Result<(), Stop> {
+    let host = lane.host;
+    let plan = Plan {
+        name: "build",
+        timeout: host.build.timeout,
+        silence: host.build.silence,
+        log: host.build.log,
+    };
+    let ran = phase::run_in(host.runtime.as_ref(), log, &plan, lane.container).await?;
+    let step = ran.marks.last().map_or("build", |mark| mark.name.as_str()).to_owned();
+    report.phases.extend(phases(&ran.marks, &ran.phase));
+    if ran.end.succeeded() {
+        return Ok(());
+    }
+    // a disk that is full says nothing about CPython
+    host.well().await.map_err(anyhow::Error::msg)?;
+    Err(match ran.end {
+        End::TimedOut(Timeout::Total) => failed(format!("{step}: the build took longer than {}", plan.timeout), None),
+        End::TimedOut(Timeout::Silence) => failed(format!("{step} was silent and idle for {}", plan.silence), None),
+        End::Exited(exit) if exit.out_of_memory => failed(
+            format!("{step} needs more memory than {}", host.build.memory),
+            Some(exit.code),
+        ),
+        // what comes after `make install` is our own
+        End::Exited(exit) if step == "layer" => anyhow::anyhow!(
+            "the layer could not be told from the install root, exit code {}",
+            exit.code
+        )
+        .into(),
+        End::Exited(exit) => failed(format!("{step} ended with exit code {}", exit.code), Some(exit.code)),
+    })
+}
+
+/// The steps of a build as phases: each ends where the next begins.
+fn phases(marks: &[Mark], whole: &Phase) -> Vec<Phase> {
+    let end = whole.started_at + (whole.seconds * 1000.0) as i64;
+    let ends = marks.iter().skip(1).map(|mark| (mark.at, Some(0)));
+    marks
+        .iter()
+        .zip(ends.chain([(end, whole.exit_code)]))
+        .map(|(mark, (end, exit_code))| Phase {
+            name: mark.name.clone(),
+            started_at: mark.at,
+            seconds: (end - mark.at).max(0) as f64 / 1000.0,
+            exit_code,
+            log_from: mark.position,
+        })
+        .collect()
 }
 
 fn failed(reason: String, exit_code: Option<i64>) -> Stop {
     Stop::Ended(Outcome::SetupFailed { reason, exit_code })
-}
-
-/// Makes the image: the install root on the runtime image.
-async fn pack(host: &Host, spec: &BuildSpec, holder: &str, tag: &str, log: &Log) -> Result<Image, Stop> {
-    log.say("packing the image").await;
-    let data = serde_json::json!({ "runtime": spec.distribution.runtime_reference(), "build": spec });
-    let text = dockerfile("cpython", &data)?;
-    // the Dockerfile goes first, then the install root just as the engine streams it
-    let head = tar::open_ended(Owner::Root, &[("Dockerfile", text.as_bytes(), false)]);
-    // nothing but /usr/local gets into the image, whatever the tree installs elsewhere
-    let root = host.runtime.get(holder, "/build/image/usr/local").await?;
-    let context = tar::stream(head).chain(root).boxed();
-    let build = Build {
-        tag: tag.to_owned(),
-        context,
-        args: BTreeMap::new(),
-        network: "none".to_owned(),
-    };
-    let image = layers::build_logged(host, build, log).await?;
-    host.runtime.remove(holder).await?;
-    Ok(image)
-}
-
-fn environment(spec: &BuildSpec) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::from(
-        [
-            ("CCACHE_DIR", "/ccache"),
-            ("CCACHE_MAXSIZE", "5G"),
-            ("CCACHE_COMPILERCHECK", "content"),
-            ("HOME", "/build"),
-            ("LC_ALL", "C.UTF-8"),
-            // here `gcc` is the compiler cache: CPython records the compiler's plain name
-            ("PATH", "/usr/lib/ccache:/usr/local/bin:/usr/bin:/bin"),
-            ("SOURCE_DATE_EPOCH", "1000000000"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned())),
-    );
-    env.extend(spec.profile.env.clone());
-    env
-}
-
-fn configure(spec: &BuildSpec) -> String {
-    let mut lines = vec!["cd /build/src".to_owned()];
-    lines.extend(spec.profile.touch.iter().map(|path| format!("touch {}", quote(path))));
-    lines.extend(spec.profile.prepare.iter().cloned());
-    let flags: String = spec
-        .profile
-        .configure
-        .iter()
-        .map(|flag| format!(" {}", quote(flag)))
-        .collect();
-    lines.push(format!("./configure --prefix=/usr/local{flags}"));
-    lines.join("\n")
-}
-
-/// The id that is compiled in, by whichever name the era's Makefile calls it.
-fn make(spec: &BuildSpec, jobs: usize) -> String {
-    let revision = probe::compiled_in(&spec.revision);
-    let arguments: String = spec
-        .profile
-        .make
-        .iter()
-        .map(|argument| format!(" {}", quote(argument)))
-        .collect();
-    format!(
-        "cd /build/src\nmake -j{jobs} GITVERSION='echo {revision}' GITTAG='echo {branch}' GITBRANCH='echo {branch}' \
-         HGVERSION='echo {revision}' HGTAG='echo {branch}' HGBRANCH='echo {branch}' SVNVERSION='echo {revision}'{arguments}",
-        branch = spec.branch,
-    )
-}
-
-fn make_install(spec: &BuildSpec) -> String {
-    let mut lines = vec![
-        make(spec, 1).replace("make -j1", "make install DESTDIR=/build/image"),
-        "cd /build/image".to_owned(),
-        // nothing links against it in a container, and it is a third of the install
-        "find . -name 'libpython*.a' -delete".to_owned(),
-        "find . -type f \\( -name '*.so' -o -perm -100 -path './usr/local/bin/*' \\) -exec strip --strip-debug {} + 2>/dev/null || true"
-            .to_owned(),
-        format!("ln -sf {} usr/local/bin/python", quote(&spec.profile.python)),
-    ];
-    lines.extend(spec.profile.finish.iter().cloned());
-    lines.join("\n")
-}
-
-/// A word for the shell.
-pub(super) fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_survive_the_shell() {
-        assert_eq!(quote("--with-x=a b"), "'--with-x=a b'");
-        assert_eq!(quote("it's"), "'it'\\''s'");
-    }
 }

@@ -33,30 +33,31 @@ impl Probe<'_> {
             attempt,
             spec,
             log,
-        } = self;
+        } = *self;
         let mut command = vec![spec.profile.python.clone(), "-c".to_owned(), SCRIPT.to_owned()];
         command.extend(spec.profile.modules.iter().cloned());
         let limits = Limits::default();
+        let container = Container {
+            image: reference.to_owned(),
+            command,
+            user: "1000:1000".into(),
+            workdir: "/".into(),
+            env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
+            network: None,
+            volumes: Vec::new(),
+            writable: false,
+            memory: limits.memory,
+            pids: limits.pids,
+            cpus: limits.cpus,
+            labels: host.labels(attempt),
+        };
         let plan = Plan {
             name: "probe",
-            container: Container {
-                image: reference.to_owned(),
-                command,
-                user: "1000:1000".into(),
-                workdir: "/".into(),
-                env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
-                network: None,
-                volumes: Vec::new(),
-                memory: limits.memory,
-                pids: limits.pids,
-                cpus: limits.cpus,
-                labels: host.labels(attempt),
-            },
             timeout: Seconds(120),
             silence: Seconds(60),
             log: limits.log,
         };
-        let ran = phase::run(host.runtime.as_ref(), log, plan).await?;
+        let ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
         report.phases.push(ran.phase);
         let code = match ran.end {
             End::Exited(exit) => Some(exit.code),

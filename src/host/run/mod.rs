@@ -76,12 +76,11 @@ async fn execute(
 ) -> Result<Ran, Stop> {
     let plan = Plan {
         name,
-        container,
         timeout: spec.limits.timeout,
         silence: spec.limits.silence,
         log: spec.limits.log,
     };
-    let ran = phase::run(host.runtime.as_ref(), log, plan).await?;
+    let ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
     report.phases.push(ran.phase.clone());
     Ok(ran)
 }

@@ -3,11 +3,11 @@
 mod sandbox;
 mod translate;
 
-use super::{Build, Container, Engine, Exit, Image, Result, Runtime, RuntimeError, Usage, Volume};
+use super::{Build, Commit, Container, Engine, Exit, Image, Result, Runtime, RuntimeError, Usage, Volume};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
+use bollard::models::{ContainerConfig, ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
@@ -76,6 +76,10 @@ impl DockerRuntime {
             other => other.map_err(|error| self.error(error)),
         }
     }
+}
+
+fn name_and_tag(name: &str) -> (&str, &str) {
+    name.rsplit_once(':').unwrap_or((name, "latest"))
 }
 
 #[async_trait]
@@ -153,8 +157,28 @@ impl Runtime for DockerRuntime {
             .ok_or_else(|| RuntimeError::NoImage(build.tag.clone()))
     }
 
+    async fn commit(&self, id: &str, commit: &Commit) -> Result<Image> {
+        let (repository, tag) = name_and_tag(&commit.tag);
+        let options = query::CommitContainerOptionsBuilder::new()
+            .container(id)
+            .repo(repository)
+            .tag(tag)
+            .pause(false)
+            .build();
+        let config = ContainerConfig {
+            cmd: Some(commit.command.clone()),
+            labels: Some(commit.labels.clone().into_iter().collect()),
+            ..ContainerConfig::default()
+        };
+        let made = self.docker.commit_container(options, config).await;
+        made.map_err(|error| self.error(error))?;
+        self.image(&commit.tag)
+            .await?
+            .ok_or_else(|| RuntimeError::NoImage(commit.tag.clone()))
+    }
+
     async fn tag(&self, reference: &str, name: &str) -> Result<()> {
-        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "latest"));
+        let (repository, tag) = name_and_tag(name);
         let options = query::TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
         self.docker
             .tag_image(reference, Some(options))

@@ -1,0 +1,184 @@
+//! Trees of CPython: which files a build reads, and which changes between two trees `make` follows by
+//! itself.
+
+use serde::{Deserialize, Serialize};
+
+/// One path that differs between two trees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub kind: ChangeKind,
+    /// From the root of the tree, with `/`.
+    pub path: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    Added,
+    Deleted,
+    Modified,
+    /// Mode or kind of file.
+    Retyped,
+}
+
+/// Which files of a tree are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Left out; see [`is_ignored`].
+    pub ignore: Vec<String>,
+    /// Only these; all where None.
+    #[serde(default)]
+    pub only: Option<Vec<String>>,
+}
+
+/// Whether a path is among those to ignore: a name that ends in `/` is a folder with all below it,
+/// any other is one file.
+pub fn is_ignored(path: &str, ignore: &[String]) -> bool {
+    ignore.iter().any(|name| match name.strip_suffix('/') {
+        Some(_) => path.starts_with(name.as_str()),
+        None => path == name,
+    })
+}
+
+/// How a tree that was built before is brought to another check-in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Update {
+    /// Files to put in place, new or changed.
+    pub put: Vec<String>,
+    pub delete: Vec<String>,
+    /// Objects whose sources `make` does not know to depend on what changed: all are compiled again,
+    /// which the compiler cache makes cheap.
+    pub all_objects: bool,
+    /// Headers are installed again.
+    pub headers: bool,
+    /// What Python compiles modules to may be different: all of them are compiled again.
+    pub bytecode: bool,
+}
+
+/// More changes than this are no step of a check-in: a clean tree is as fast, and surer.
+const MOST_CHANGES: usize = 1000;
+
+/// Folders of C sources whose objects lie beside them.
+const C_FOLDERS: [&str; 6] = ["Include/", "Modules/", "Objects/", "Parser/", "Programs/", "Python/"];
+
+impl Update {
+    /// What brings a built tree up to date, or why only a clean one will do. `bytecode` are the paths
+    /// (as for [`is_ignored`]) that decide what Python compiles modules to.
+    pub fn of(changes: &[Change], bytecode: &[String]) -> Result<Self, String> {
+        if changes.len() > MOST_CHANGES {
+            return Err(format!("{} files changed", changes.len()));
+        }
+        let mut update = Self::default();
+        for change in changes {
+            update.add(change, bytecode)?;
+        }
+        Ok(update)
+    }
+
+    fn add(&mut self, change: &Change, bytecode: &[String]) -> Result<(), String> {
+        let Change { kind, path } = change;
+        let unsure = || Err(format!("{path} was {}", words(*kind)));
+        let in_c = C_FOLDERS.iter().any(|folder| path.starts_with(folder));
+        match (kind, file_type(path)) {
+            // what becomes of a file in Lib/ is decided by its folder alone
+            (ChangeKind::Added | ChangeKind::Modified | ChangeKind::Deleted, _) if path.starts_with("Lib/") => {}
+            // an object depends on its own source; on headers and on what else it includes only as far
+            // as the makefile was told
+            (ChangeKind::Modified, Some("c")) if in_c => {}
+            (ChangeKind::Modified, Some("h")) if in_c => self.all_objects = true,
+            (ChangeKind::Added | ChangeKind::Deleted, Some("h")) if in_c && !path.starts_with("Include/") => {
+                self.all_objects = true;
+            }
+            // lists of modules, rules, generators, the configuration
+            _ => return unsure(),
+        }
+        self.headers |= path.starts_with("Include/");
+        self.bytecode |= is_ignored(path, bytecode);
+        match kind {
+            ChangeKind::Deleted => self.delete.push(path.clone()),
+            _ => self.put.push(path.clone()),
+        }
+        Ok(())
+    }
+}
+
+fn file_type(path: &str) -> Option<&str> {
+    path.rsplit('/').next()?.rsplit_once('.').map(|(_, end)| end)
+}
+
+fn words(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Added => "added",
+        ChangeKind::Deleted => "deleted",
+        ChangeKind::Modified => "changed",
+        ChangeKind::Retyped => "given another mode",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(kind: ChangeKind, path: &str) -> Change {
+        Change {
+            kind,
+            path: path.into(),
+        }
+    }
+
+    #[test]
+    fn folders_and_files_are_ignored_by_name() {
+        let ignore = ["Doc/".to_owned(), "README.rst".to_owned()];
+        for (path, ignored) in [
+            ("Doc/library/os.rst", true),
+            ("Docs/x", false),
+            ("Lib/Doc/x", false),
+            ("README.rst", true),
+            ("README.rst.txt", false),
+            ("Lib/README.rst", false),
+        ] {
+            assert_eq!(is_ignored(path, &ignore), ignored, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_as_small_as_its_changes_allow() {
+        use ChangeKind::*;
+        let bytecode = ["Python/compile.c".to_owned(), "Grammar/".to_owned()];
+        let of = |changes: &[Change]| Update::of(changes, &bytecode);
+        let lib = of(&[change(Modified, "Lib/os.py"), change(Deleted, "Lib/test/test_x.py")]).unwrap();
+        assert_eq!(lib.put, ["Lib/os.py"]);
+        assert_eq!(lib.delete, ["Lib/test/test_x.py"]);
+        assert!(!lib.all_objects && !lib.headers && !lib.bytecode);
+
+        let one = of(&[change(Modified, "Objects/dictobject.c")]).unwrap();
+        assert!(!one.all_objects && !one.bytecode);
+        assert!(of(&[change(Modified, "Python/compile.c")]).unwrap().bytecode);
+        assert!(
+            of(&[change(Modified, "Modules/clinic/mathmodule.c.h")])
+                .unwrap()
+                .all_objects
+        );
+        let header = of(&[change(Modified, "Include/object.h")]).unwrap();
+        assert!(header.all_objects && header.headers);
+    }
+
+    #[test]
+    fn what_make_does_not_follow_wants_a_clean_tree() {
+        use ChangeKind::*;
+        for (kind, path) in [
+            (Modified, "Makefile.pre.in"),
+            (Modified, "configure"),
+            (Modified, "Modules/Setup.stdlib.in"),
+            (Modified, "Tools/build/freeze_modules.py"),
+            (Added, "Modules/_new.c"),
+            (Deleted, "Include/old.h"),
+            (Retyped, "Lib/os.py"),
+            (Modified, "Grammar/python.gram"),
+        ] {
+            let why = Update::of(&[change(kind, path)], &[]).unwrap_err();
+            assert!(why.starts_with(path), "{why}");
+        }
+    }
+}

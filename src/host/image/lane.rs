@@ -1,0 +1,136 @@
+//! A lane: the volume in which a host builds one kind of image, one after the other. It keeps the tree,
+//! its objects and the install root of the check-in that was built last, so that the next one costs
+//! what changed.
+
+use super::steps::BUILD;
+use crate::domain::job::BuildSpec;
+use crate::domain::tree::Update;
+use crate::host::log::Log;
+use crate::host::{Host, Stop};
+use crate::profile::digest;
+use crate::runtime::tar::{self, Owner};
+use crate::runtime::{KIND_LABEL, LANE_LABEL, RuntimeError, Volume};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Largest file of ours that is read back.
+const READ_MOST: usize = 1 << 20;
+
+/// What the tree was brought to by a build that went through: in `tree.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    pub revision: String,
+}
+
+/// The image that was made last, and whose files are known: in `image.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    pub reference: String,
+    /// The engine's id of it.
+    pub id: String,
+}
+
+/// The lane of a build, held by an open container.
+pub struct Lane<'a> {
+    pub host: &'a Host,
+    /// A container that has the lane's volume.
+    pub container: &'a str,
+}
+
+/// The name of the lane that a build goes to: what is built by another profile, as another variant, or
+/// of another line of Python has nothing in common with it.
+pub fn name(host: &Host, spec: &BuildSpec) -> String {
+    let line: Vec<&str> = spec.version.splitn(3, '.').take(2).collect();
+    let profile = serde_json::json!([spec.profile, line, spec.variant]).to_string();
+    let toolchain = spec.distribution.toolchain_reference();
+    let parts = [host.id.as_bytes(), profile.as_bytes(), toolchain.as_bytes()];
+    format!("pybots-lane-{}", &digest(&parts)[..24])
+}
+
+/// The volume that all lanes of a toolchain share: compiler cache and what configure found out.
+pub fn cache(spec: &BuildSpec) -> Volume {
+    let toolchain = spec.distribution.toolchain_reference();
+    let tag = toolchain.rsplit(':').next().unwrap_or("none");
+    Volume {
+        name: format!("pybots-cache-{tag}"),
+        size: None,
+        labels: BTreeMap::from([(KIND_LABEL.to_owned(), "cache".to_owned())]),
+    }
+}
+
+pub fn volume(host: &Host, name: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        size: None,
+        labels: BTreeMap::from([
+            (KIND_LABEL.to_owned(), "lane".to_owned()),
+            (LANE_LABEL.to_owned(), host.id.clone()),
+        ]),
+    }
+}
+
+impl Lane<'_> {
+    /// How the tree can be brought to a check-in; None: only a clean one will do.
+    pub async fn update(&self, spec: &BuildSpec, log: &Log) -> Result<Option<Update>, Stop> {
+        let Some(kept) = &spec.profile.kept else {
+            return Ok(None);
+        };
+        let Some(tree) = self.read::<Tree>("tree.json").await? else {
+            return Ok(None);
+        };
+        let changes = self
+            .host
+            .supply
+            .changes(&tree.revision, &spec.revision, &spec.profile.ignore);
+        let Some(changes) = changes.await? else { return Ok(None) };
+        match Update::of(&changes, &kept.bytecode) {
+            Ok(update) => {
+                let count = changes.len();
+                log.say(&format!(
+                    "going on in the tree of {}: {count} files changed",
+                    tree.revision
+                ))
+                .await;
+                Ok(Some(update))
+            }
+            Err(why) => {
+                log.say(&format!("building in a clean tree: since {} {why}", tree.revision))
+                    .await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The image made last, if the engine still holds that very one.
+    pub async fn last(&self) -> Result<Option<Last>, Stop> {
+        let Some(last) = self.read::<Last>("image.json").await? else {
+            return Ok(None);
+        };
+        let held = self.host.runtime.image(&last.reference).await?;
+        Ok(held.filter(|image| image.id == last.id).map(|_| last))
+    }
+
+    /// Notes which image was made last.
+    pub async fn made(&self, last: &Last) -> Result<(), Stop> {
+        let text = serde_json::to_vec(last).map_err(anyhow::Error::from)?;
+        let files = tar::files(Owner::Root, &[("image.json", &text, false)]);
+        Ok(self.host.runtime.put(self.container, BUILD, tar::stream(files)).await?)
+    }
+
+    /// A file of ours; None if there is none, or none that can be read.
+    pub async fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Stop> {
+        Ok(self
+            .bytes(name)
+            .await?
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    pub async fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, Stop> {
+        let stream = match self.host.runtime.get(self.container, &format!("{BUILD}/{name}")).await {
+            Ok(stream) => stream,
+            Err(RuntimeError::NoFile(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(tar::first_file(stream, READ_MOST).await.ok())
+    }
+}

@@ -1,0 +1,156 @@
+//! What runs in the build container, as text. One container does all steps: starting one costs as much
+//! as a small step.
+
+use super::probe;
+use crate::domain::job::BuildSpec;
+use crate::domain::tree::Update;
+use crate::host::phase::STEP;
+use crate::profile::digest;
+use std::collections::BTreeMap;
+
+/// Brings an install root up to date without installing everything again.
+pub const INSTALL: &str = include_str!("install.py");
+
+/// Tells what of the install root is new, as a layer.
+pub const LAYER: &str = include_str!("layer.py");
+
+/// Where the tree, its objects, and the install root are.
+pub const BUILD: &str = "/build";
+
+/// Largest compiler cache.
+const CCACHE_MOST: &str = "5G";
+
+/// The environment of all steps.
+pub fn environment(spec: &BuildSpec) -> BTreeMap<String, String> {
+    let compiler = format!("string:{}", spec.distribution.toolchain_reference());
+    let mut env = BTreeMap::from(
+        [
+            ("CCACHE_DIR", "/cache/ccache"),
+            ("CCACHE_MAXSIZE", CCACHE_MOST),
+            // the toolchain's name says which compiler it is
+            ("CCACHE_COMPILERCHECK", compiler.as_str()),
+            ("HOME", BUILD),
+            ("LC_ALL", "C.UTF-8"),
+            // here `gcc` is the compiler cache: CPython records the compiler's plain name
+            ("PATH", "/usr/lib/ccache:/usr/local/bin:/usr/bin:/bin"),
+            ("SOURCE_DATE_EPOCH", "1000000000"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    env.extend(spec.profile.env.clone());
+    env
+}
+
+/// All steps of a build whose order is in `folder`: the sources in `src` below it, and for an update the
+/// NUL-ended names of files in `put` and `delete`.
+pub fn script(spec: &BuildSpec, folder: &str, jobs: usize, update: Option<&Update>) -> String {
+    let mut lines = vec![
+        "set -eu".to_owned(),
+        format!("cd {BUILD}"),
+        // from here on the tree is no check-in's; what an earlier build had left on its way goes
+        "rm -f tree.json".to_owned(),
+        format!("for other in order-*; do [ {BUILD}/$other = {folder} ] || rm -rf $other; done"),
+    ];
+    match update {
+        Some(update) => updated(spec, folder, jobs, update, &mut lines),
+        None => clean(spec, folder, jobs, &mut lines),
+    }
+    lines.push("cd /build/root".to_owned());
+    // nothing links against it in a container, and it is a third of the install
+    lines.push("find . -name 'libpython*.a' -delete".to_owned());
+    lines.push(format!("ln -sf {} usr/local/bin/python", quote(&spec.profile.python)));
+    lines.extend(spec.profile.finish.iter().cloned());
+    lines.push(step("layer"));
+    lines.push(format!("python3 {folder}/layer.py {BUILD} {folder}"));
+    lines.push(format!(
+        "cd {BUILD}\nrm -rf {folder}/src\nmv {folder}/tree.json tree.json"
+    ));
+    lines.join("\n")
+}
+
+fn clean(spec: &BuildSpec, folder: &str, jobs: usize, lines: &mut Vec<String>) {
+    lines.push(step("configure"));
+    lines.push(format!("rm -rf src root\nmv {folder}/src src\ncd src"));
+    lines.extend(spec.profile.touch.iter().map(|path| format!("touch {}", quote(path))));
+    lines.extend(spec.profile.prepare.iter().cloned());
+    let flags: String = words(&spec.profile.configure);
+    // What configure finds out depends on its own text, on the toolchain, and on what it is told. It is
+    // handed over by CONFIG_SITE because its arguments are recorded in the result.
+    let told = serde_json::json!([spec.profile.configure, environment(spec)]).to_string();
+    let told = &digest(&[spec.distribution.toolchain_reference().as_bytes(), told.as_bytes()])[..16];
+    lines.push(format!(
+        "known=/cache/configure/{told}-$(cat configure aclocal.m4 2>/dev/null | sha256sum | cut -c 1-16)
+mkdir -p /cache/configure
+rm -f {BUILD}/config.cache
+if [ -f $known ]; then cp $known {BUILD}/config.cache; fi
+echo cache_file={BUILD}/config.cache >{BUILD}/config.site
+CONFIG_SITE={BUILD}/config.site ./configure --prefix=/usr/local{flags}
+if [ ! -f $known ]; then cp {BUILD}/config.cache $known.$$ && mv $known.$$ $known; fi"
+    ));
+    lines.push(step("make"));
+    lines.push(make(spec, jobs, ""));
+    lines.push(step("install"));
+    lines.push(make(spec, 1, " install DESTDIR=/build/root"));
+}
+
+fn updated(spec: &BuildSpec, folder: &str, jobs: usize, update: &Update, lines: &mut Vec<String>) {
+    lines.push(step("make"));
+    lines.push("cd src".to_owned());
+    if !update.put.is_empty() {
+        // their times are those of the check-in; for make they are new
+        lines.push(format!("cp -a {folder}/src/. .\nxargs -0 -a {folder}/put touch -c --"));
+    }
+    if !update.delete.is_empty() {
+        lines.push(format!("xargs -0 -a {folder}/delete rm -f --"));
+    }
+    if update.all_objects {
+        lines.push("find Modules Objects Parser Programs Python -name '*.o' -delete".to_owned());
+    }
+    // it holds the check-in's id
+    lines.push("rm -f Modules/getbuildinfo.o".to_owned());
+    lines.push(make(spec, jobs, " all"));
+    lines.push(step("install"));
+    let headers = if update.headers { " inclinstall" } else { "" };
+    lines.push(make(
+        spec,
+        jobs,
+        &format!(" altbininstall sharedinstall libainstall{headers} DESTDIR=/build/root"),
+    ));
+    let all = if update.bytecode { " --all" } else { "" };
+    lines.push(format!("python3 {folder}/install.py {BUILD} {folder}{all}"));
+}
+
+/// The id that is compiled in, by whichever name the era's Makefile calls it.
+fn make(spec: &BuildSpec, jobs: usize, targets: &str) -> String {
+    let revision = probe::compiled_in(&spec.revision);
+    let arguments = words(&spec.profile.make);
+    format!(
+        "make -j{jobs} GITVERSION='echo {revision}' GITTAG='echo {branch}' GITBRANCH='echo {branch}' \
+         HGVERSION='echo {revision}' HGTAG='echo {branch}' HGBRANCH='echo {branch}' SVNVERSION='echo {revision}'{arguments}{targets}",
+        branch = spec.branch,
+    )
+}
+
+fn step(name: &str) -> String {
+    format!("echo '{STEP}{name}'")
+}
+
+fn words(words: &[String]) -> String {
+    words.iter().map(|word| format!(" {}", quote(word))).collect()
+}
+
+/// A word for the shell.
+pub fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_the_shell() {
+        assert_eq!(quote("--with-x=a b"), "'--with-x=a b'");
+        assert_eq!(quote("it's"), "'it'\\''s'");
+    }
+}
