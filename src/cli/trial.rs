@@ -107,7 +107,9 @@ impl Trial {
         let shown = self.recipe.display().to_string();
         let text =
             std::fs::read_to_string(&self.recipe).with_context(|| format!("failed to read the recipe {shown}"))?;
-        register(&shown, text, self.recipe.parent()).map_err(|message| anyhow!("the recipe can't be used\n{message}"))
+        // a bare file name has an empty parent, which is no folder's name
+        let folder = self.recipe.parent().map(|folder| Path::new(".").join(folder));
+        register(&shown, text, folder.as_deref()).map_err(|message| anyhow!("the recipe can't be used\n{message}"))
     }
 
     /// The check-in to test on, copied into the mirror if need be.

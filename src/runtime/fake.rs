@@ -2,7 +2,7 @@
 //! the end checks that its caller left nothing behind.
 
 use super::{
-    ATTEMPT_LABEL, Build, Commit, Container, Engine, Exit, HOST_LABEL, Image, PHASE_LABEL, PROJECT_LABEL, Result,
+    ATTEMPT_LABEL, Build, Container, Engine, Exit, HOST_LABEL, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result,
     Runtime, RuntimeError, Usage, Volume, tar,
 };
 use async_trait::async_trait;
@@ -160,7 +160,6 @@ fn unsafe_about(container: &Container) -> Option<&'static str> {
     match container {
         _ if !labelled => Some("bears no labels of its host and attempt"),
         c if of_project && c.user != "1000:1000" => Some("runs a project as another user"),
-        c if of_project && c.writable => Some("lets a project change the image"),
         c if phase.starts_with("test") && c.network.is_some() => Some("tests with a network"),
         c if c.memory.0 == 0 || c.pids == 0 || c.cpus <= 0.0 => Some("has no limits"),
         _ => None,
@@ -198,18 +197,19 @@ impl Runtime for FakeRuntime {
         Ok(image)
     }
 
-    async fn commit(&self, id: &str, commit: &Commit) -> Result<Image> {
+    async fn layer(&self, layered: Layered) -> Result<Image> {
+        let mut layer = layered.layer;
+        while layer.next().await.is_some() {}
         let mut state = self.state();
-        if !state.containers.get(id).is_some_and(|made| made.spec.writable) {
-            let text = format!("an image was made of {id}, which is no container whose files may change");
-            return Err(Self::violation(&mut state, text));
+        if !state.images.contains_key(&layered.base) {
+            return Err(RuntimeError::NoImage(layered.base));
         }
         let image = Image {
-            id: format!("sha256:{}", commit.tag),
+            id: format!("sha256:{}", layered.digest),
             size: 1,
-            labels: commit.labels.clone(),
+            labels: layered.labels,
         };
-        state.images.insert(commit.tag.clone(), image.clone());
+        state.images.insert(layered.tag, image.clone());
         Ok(image)
     }
 

@@ -118,22 +118,25 @@ pub struct Container {
     pub network: Option<String>,
     /// Volume -> where it is mounted.
     pub volumes: Vec<(String, String)>,
-    /// The image's own files can be changed: only for what becomes an image, and runs nothing of a
-    /// project or of the tree.
-    pub writable: bool,
     pub memory: Size,
     pub pids: u64,
     pub cpus: f64,
     pub labels: BTreeMap<String, String>,
 }
 
-/// An image to make of a container's files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
+/// An image to make of another one and one layer.
+pub struct Layered {
+    /// The image below it; the engine holds it.
+    pub base: String,
     pub tag: String,
     /// What the image runs when nothing is said.
     pub command: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    /// SHA-256 of the layer, hex.
+    pub digest: String,
+    /// A tar stream with one file, `layer.tar`: files from the root of the image, and an empty file
+    /// `.wh.NAME` where NAME is gone.
+    pub layer: BoxStream<'static, std::io::Result<Bytes>>,
 }
 
 /// How a container ended.
@@ -163,8 +166,8 @@ pub trait Runtime: Send + Sync {
     async fn pull(&self, reference: &str) -> Result<()>;
     /// Builds and tags; `log` gets the output as it comes.
     async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image>;
-    /// Makes an image of a container that does not run: its own image, and one layer with what differs.
-    async fn commit(&self, id: &str, commit: &Commit) -> Result<Image>;
+    /// Puts one layer on an image, without a container. Equal parts make an equal image.
+    async fn layer(&self, layered: Layered) -> Result<Image>;
     /// Gives an image one more name.
     async fn tag(&self, reference: &str, name: &str) -> Result<()>;
     /// Takes a name away, and with its last one the image. Idempotent.

@@ -9,7 +9,7 @@ use crate::host::log::Log;
 use crate::host::{Host, Stop};
 use crate::profile::digest;
 use crate::runtime::tar::{self, Owner};
-use crate::runtime::{KIND_LABEL, LANE_LABEL, RuntimeError, Volume};
+use crate::runtime::{Image, KIND_LABEL, LANE_LABEL, RuntimeError, Volume};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,12 +22,18 @@ pub struct Tree {
     pub revision: String,
 }
 
-/// The image that was made last, and whose files are known: in `image.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Which image was made last: in `image.json`.
+#[derive(Serialize, Deserialize)]
+struct Made {
+    reference: String,
+    id: String,
+}
+
+/// The image that was made last, whose files are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Last {
     pub reference: String,
-    /// The engine's id of it.
-    pub id: String,
+    pub image: Image,
 }
 
 /// The lane of a build, held by an open container.
@@ -103,34 +109,35 @@ impl Lane<'_> {
 
     /// The image made last, if the engine still holds that very one.
     pub async fn last(&self) -> Result<Option<Last>, Stop> {
-        let Some(last) = self.read::<Last>("image.json").await? else {
+        let Some(made) = self.read::<Made>("image.json").await? else {
             return Ok(None);
         };
-        let held = self.host.runtime.image(&last.reference).await?;
-        Ok(held.filter(|image| image.id == last.id).map(|_| last))
+        let held = self.host.runtime.image(&made.reference).await?;
+        Ok(held.filter(|image| image.id == made.id).map(|image| Last {
+            reference: made.reference,
+            image,
+        }))
     }
 
     /// Notes which image was made last.
-    pub async fn made(&self, last: &Last) -> Result<(), Stop> {
-        let text = serde_json::to_vec(last).map_err(anyhow::Error::from)?;
+    pub async fn made(&self, reference: &str, image: &Image) -> Result<(), Stop> {
+        let made = Made {
+            reference: reference.to_owned(),
+            id: image.id.clone(),
+        };
+        let text = serde_json::to_vec(&made).map_err(anyhow::Error::from)?;
         let files = tar::files(Owner::Root, &[("image.json", &text, false)]);
         Ok(self.host.runtime.put(self.container, BUILD, tar::stream(files)).await?)
     }
 
     /// A file of ours; None if there is none, or none that can be read.
     pub async fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Stop> {
-        Ok(self
-            .bytes(name)
-            .await?
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok()))
-    }
-
-    pub async fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, Stop> {
         let stream = match self.host.runtime.get(self.container, &format!("{BUILD}/{name}")).await {
             Ok(stream) => stream,
             Err(RuntimeError::NoFile(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        Ok(tar::first_file(stream, READ_MOST).await.ok())
+        let bytes = tar::first_file(stream, READ_MOST).await.ok();
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 }

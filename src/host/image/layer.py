@@ -2,14 +2,15 @@
 
     layer.py BUILD ORDER
 
-BUILD/root      the install root
-ORDER/layer.json  {"name": this image, "parent": an earlier image or null}
+BUILD/root        the install root
+ORDER/layer.json  {"name": this image, "parent": an earlier image or null, "room": bytes of the largest layer}
 BUILD/manifests   what each of them holds; that of the parent is read, that of this one written, others go
-BUILD/out/usr     the files that are new or different, fit to be unpacked over the parent
-BUILD/out/deleted NUL-ended names of what the parent has and this one has not
-BUILD/out/layer.json  {"parent": .., "files": .., "deleted": .., "bytes": .., "all_bytes": ..}
+BUILD/out/layer.tar   what is new or different, and marks for what is gone (`.wh.NAME`, as in OCI's layers);
+                      all of the root where there is no parent, or the layer would be too large
+BUILD/out/layer.json  {"on": the parent or null, "digest": SHA-256 of layer.tar, "bytes": .., "all_bytes": ..}
 
-Times say nothing about a file here: all are set to one, so that what is equal stays equal. Runs on the
+The time of a file is made of its content: what is equal stays equal whenever it was built, and what
+differs differs in its time too, by which some engines tell whether a file has changed. Runs on the
 toolchain's own Python, not on the one that was built.
 """
 import hashlib
@@ -18,45 +19,57 @@ import os
 import shutil
 import stat
 import sys
+import tarfile
 
-TIME = int(os.environ.get("SOURCE_DATE_EPOCH", "1000000000"))
+FIRST = int(os.environ.get("SOURCE_DATE_EPOCH", "1000000000"))
+COMPILED = (".pyc", ".pyo")
 
 
-def settle(path, info):
-    """Gives a file the one time; a compiled module that knows its source by time is told."""
-    if path.endswith((".pyc", ".pyo")) and info.st_mtime != TIME:
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def time_of(content):
+    """Seconds since the epoch, within the nine years after SOURCE_DATE_EPOCH."""
+    return FIRST + int(content[:7], 16)
+
+
+def knows_source_by_time(path):
+    """A module beside its source, as before Python 3: it says for which time of the source it holds.
+    Later ones are told by SOURCE_DATE_EPOCH to go by the source's content."""
+    return path.endswith(COMPILED) and os.path.basename(os.path.dirname(path)) != "__pycache__"
+
+
+def settle(path, source):
+    """Gives a file its time, and returns its content's digest. `source` is the digest of what it was
+    compiled from."""
+    if source is not None:
         with open(path, "r+b") as file:
-            head = file.read(16)
-            # 3.7 has flags before the time, not zero where the source is known by its hash; before, they
-            # are the time itself: no module was compiled in 1970
-            at = 8 if head[4:8] == bytes(4) else 4
-            timed = at == 4 and int.from_bytes(head[4:8], "little") > 3 or at == 8
-            if len(head) == 16 and timed:
-                file.seek(at)
-                file.write(TIME.to_bytes(4, "little"))
-    os.utime(path, (TIME, TIME), follow_symlinks=False)
+            file.seek(4)
+            file.write(time_of(source).to_bytes(4, "little"))
+    content = digest(path)
+    os.utime(path, (time_of(content),) * 2)
+    return content
 
 
-def entry(path, info, known):
+def entry(path, info, known, source):
     """[kind and mode, size, content, state]; `state` tells without reading whether the content is known."""
     if stat.S_ISLNK(info.st_mode):
         return ["link", 0, os.readlink(path), ""]
     if stat.S_ISDIR(info.st_mode):
         return [f"{info.st_mode:o}", 0, "", ""]
-    state = f"{info.st_ino}.{info.st_ctime_ns}.{info.st_size}"
-    if known and known[3] == state:
-        return [f"{info.st_mode:o}", info.st_size, known[2], state]
-    if info.st_mtime != TIME:
-        settle(path, info)
-        info = os.lstat(path)
-        state = f"{info.st_ino}.{info.st_ctime_ns}.{info.st_size}"
-    with open(path, "rb") as file:
-        return [f"{info.st_mode:o}", info.st_size, hashlib.file_digest(file, "sha256").hexdigest(), state]
+    state = lambda info: f"{info.st_ino}.{info.st_ctime_ns}.{info.st_size}.{source}"
+    if known and known[3] == state(info):
+        return [f"{info.st_mode:o}", info.st_size, known[2], known[3]]
+    content = settle(path, source)
+    info = os.lstat(path)
+    return [f"{info.st_mode:o}", info.st_size, content, state(info)]
 
 
 def scan(root, known):
     """Path below the root -> entry."""
-    found, folders = {}, [""]
+    names, folders = [], [""]
     while folders:
         folder = folders.pop()
         with os.scandir(os.path.join(root, folder)) as listing:
@@ -66,7 +79,12 @@ def scan(root, known):
                 if stat.S_ISDIR(info.st_mode):
                     folders.append(name)
                 if stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode) or stat.S_ISDIR(info.st_mode):
-                    found[name] = entry(item.path, info, known.get(name))
+                    names.append((knows_source_by_time(name), name, info))
+    found = {}
+    # sources before what was compiled from them
+    for compiled, name, info in sorted(names, key=lambda each: each[0]):
+        source = found.get(name[:-1], [None] * 3)[2] if compiled else None
+        found[name] = entry(os.path.join(root, name), info, known.get(name), source)
     return found
 
 
@@ -84,8 +102,50 @@ def write(path, value):
     os.replace(path + ".new", path)
 
 
+def put(archive, root, name, found):
+    info = archive.gettarinfo(os.path.join(root, name), arcname="usr/" + name)
+    # no two files of a layer depend on each other, nor on who built it
+    if info.islnk():
+        info.type, info.linkname, info.size = tarfile.REGTYPE, "", found[name][1]
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    info.mtime = time_of(found[name][2]) if info.isreg() else FIRST
+    if info.isreg():
+        with open(os.path.join(root, name), "rb") as file:
+            archive.addfile(info, file)
+    else:
+        archive.addfile(info)
+
+
+def folders_of(name):
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def lay_out(path, root, found, new, gone):
+    """Writes the layer: what is new with the folders above it, and a mark for what is gone."""
+    names = sorted({name for each in new for name in [*folders_of(each), each]})
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
+        put_root(archive)
+        for name in names:
+            put(archive, root, name, found)
+        for name in sorted(gone):
+            folder, _, base = name.rpartition("/")
+            # what is below a folder that is gone goes with it
+            if folder in found:
+                mark = tarfile.TarInfo(f"usr/{folder}/.wh.{base}")
+                mark.mtime = FIRST
+                archive.addfile(mark)
+
+
+def put_root(archive):
+    info = tarfile.TarInfo("usr")
+    info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, FIRST
+    archive.addfile(info)
+
+
 def main(build, order):
-    root, out, manifests = (os.path.join(build, name) for name in ("root", "out", "manifests"))
+    root, out, manifests = os.path.join(build, "root", "usr"), os.path.join(build, "out"), os.path.join(build, "manifests")
     asked = read(os.path.join(order, "layer.json"))
     shutil.rmtree(out, ignore_errors=True)
     os.makedirs(out)
@@ -93,40 +153,28 @@ def main(build, order):
     manifest = lambda name: os.path.join(manifests, name.replace("/", "_") + ".json")
     parent = read(manifest(asked["parent"])) if asked["parent"] else None
     # the states of the root's files, as the build before saw them
-    last = read(os.path.join(build, "states.json")) or {}
-    found = scan(os.path.join(root, "usr"), last)
-    new = [name for name, now in found.items() if (parent or {}).get(name, [None] * 3)[:3] != now[:3]]
-    gone = [name for name in parent or {} if name not in found]
-    size = 0
-    os.makedirs(os.path.join(out, "usr"))
+    states = os.path.join(build, "states.json")
+    found = scan(root, read(states) or {})
+    everything = sum(now[1] for now in found.values())
     if parent is not None:
-        for name in sorted(new):
-            source, target = os.path.join(root, "usr", name), os.path.join(out, "usr", name)
-            if found[name][0].startswith("4"):
-                os.makedirs(target, exist_ok=True)
-            else:
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                # what was of another kind must go before: a folder can't be unpacked over a file
-                shutil.copy2(source, target, follow_symlinks=False)
-            size += found[name][1]
-        gone += [name for name in new if name in parent and kind(parent[name]) != kind(found[name])]
-    with open(os.path.join(out, "deleted"), "wb") as file:
-        # what is below a folder goes before the folder
-        file.write(b"".join(b"/usr/" + os.fsencode(name) + b"\0" for name in sorted(gone, reverse=True)))
+        new = [name for name, now in found.items() if parent.get(name) != now[:3]]
+        gone = [name for name in parent if name not in found]
+        size = sum(found[name][1] for name in new)
+        if size > asked["room"]:
+            parent = None
+    if parent is None:
+        new, gone, size = list(found), [], everything
+    layer = os.path.join(out, "layer.tar")
+    lay_out(layer, root, found, new, gone)
     for name in os.listdir(manifests):
         if asked["parent"] is None or name != os.path.basename(manifest(asked["parent"])):
             os.unlink(os.path.join(manifests, name))
     write(manifest(asked["name"]), {name: now[:3] for name, now in found.items()})
-    write(os.path.join(build, "states.json"), found)
-    everything = sum(now[1] for now in found.values())
-    told = {"parent": asked["parent"] if parent is not None else None, "files": len(new), "deleted": len(gone), "bytes": size, "all_bytes": everything}
-    write(os.path.join(out, "layer.json"), told)
-    print(f"{len(found)} files, {everything / 1e6:.1f} MB", end="")
-    print(f"; {len(new)} new or changed, {size / 1e6:.1f} MB, {len(gone)} gone" if parent is not None else "")
-
-
-def kind(entry):
-    return "link" if entry[0] == "link" else entry[0][:-4]
+    write(states, found)
+    on = asked["parent"] if parent is not None else None
+    write(os.path.join(out, "layer.json"), {"on": on, "digest": digest(layer), "bytes": size, "all_bytes": everything})
+    print(f"{len(found)} files, {everything / 1e6:.1f} MB; ", end="")
+    print(f"{len(new)} new or changed, {size / 1e6:.1f} MB, {len(gone)} gone" if on else "a key frame")
 
 
 if __name__ == "__main__":

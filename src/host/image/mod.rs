@@ -90,15 +90,11 @@ async fn make(
     run(&lane, log, report).await?;
     // two processes on one engine may build the same; each names its own
     let candidate = format!("{reference}-{attempt}");
-    let image = pack::pack(&lane, attempt, spec, last.as_ref(), &candidate, log).await?;
+    let image = pack::pack(&lane, spec, last.as_ref(), &candidate, log).await?;
     let asked = probe.ask(&candidate, &spec.revision, report).await;
     if asked.is_ok() {
         host.runtime.tag(&candidate, reference).await?;
-        let made = Last {
-            reference: reference.to_owned(),
-            id: image.id.clone(),
-        };
-        lane.made(&made).await?;
+        lane.made(reference, &image).await?;
     }
     host.runtime.remove_image(&candidate).await?;
     Ok((image, asked?))
@@ -118,7 +114,6 @@ async fn open(host: &Host, attempt: &str, spec: &BuildSpec, lane: &str) -> Resul
         env: steps::environment(spec),
         network: None,
         volumes: vec![(lane.to_owned(), steps::BUILD.into()), (cache.name, "/cache".into())],
-        writable: false,
         memory: host.build.memory,
         pids: host.build.pids,
         cpus: host.build.cpus,
@@ -146,7 +141,9 @@ async fn supply(
     let tree = Tree {
         revision: spec.revision.clone(),
     };
-    let layer = serde_json::json!({ "name": spec.reference(), "parent": last.map(|last| &last.reference) });
+    let room = last.and_then(|last| Some((&last.reference, pack::room(&last.image)?)));
+    let (parent, room) = room.map_or((None, 0), |(parent, room)| (Some(parent), room));
+    let layer = serde_json::json!({ "name": spec.reference(), "parent": parent, "room": room });
     let names = |names: &[String]| {
         names
             .iter()

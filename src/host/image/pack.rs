@@ -2,110 +2,94 @@
 //! made before it in the same lane.
 
 use super::lane::{Lane, Last};
-use super::steps::{BUILD, quote};
+use super::steps::BUILD;
 use crate::domain::job::{BuildSpec, Layer};
-use crate::domain::limits::{Limits, Seconds};
+use crate::host::Stop;
 use crate::host::log::Log;
-use crate::host::phase::{self, Plan};
-use crate::host::{Host, Stop};
-use crate::runtime::{Commit, Container, Image};
+use crate::runtime::{Image, KIND_LABEL, Layered};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 pub const REVISION_LABEL: &str = "org.pybots.revision";
 const DEPTH_LABEL: &str = "org.pybots.layer-depth";
 const ADDED_LABEL: &str = "org.pybots.layer-bytes";
-const CHAIN_LABEL: &str = "org.pybots.chain-bytes";
 const PARENT_LABEL: &str = "org.pybots.layer-on";
+/// Bytes of all layers above the key frame.
+const CHAIN_LABEL: &str = "org.pybots.chain-bytes";
+/// Bytes of all files of this CPython.
+const ALL_LABEL: &str = "org.pybots.all-bytes";
 
-/// Longest chain of layers above a key frame. The engine's own limit is 125 or so; what a long chain costs
-/// is that none of its images can go before all can.
+/// Longest chain of layers above a key frame. Engines take 125 or so in all; what a long chain costs is
+/// that none of its images can go before all can.
 const DEPTH_MOST: u32 = 60;
 
-/// What `layer.py` says of an install root.
+/// What `layer.py` says of the layer that it wrote.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct Difference {
-    /// The image against which it was told; None: there was none.
-    pub parent: Option<String>,
-    pub files: u64,
-    pub deleted: u64,
-    pub bytes: u64,
-    pub all_bytes: u64,
+struct Written {
+    /// The image below it; None: it is a key frame.
+    on: Option<String>,
+    /// SHA-256 of the layer's tar, hex.
+    digest: String,
+    bytes: u64,
+    all_bytes: u64,
 }
 
-/// Where an image's files go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    KeyFrame,
-    On { parent: String, depth: u32, chain: u64 },
-}
-
-/// The rule: a layer on the parent, unless the chain gets long, its layers add up to more than a whole
-/// image, or this one alone is half of it. `below` are the parent's depth and the bytes of its chain.
-fn place(difference: &Difference, below: Option<(u32, u64)>) -> Place {
-    let (Some(parent), Some((depth, chain))) = (&difference.parent, below) else {
-        return Place::KeyFrame;
-    };
-    let chain = chain.saturating_add(difference.bytes);
-    if depth >= DEPTH_MOST || chain > 2 * difference.all_bytes || difference.bytes > difference.all_bytes / 2 {
-        return Place::KeyFrame;
-    }
-    Place::On {
-        parent: parent.clone(),
-        depth: depth + 1,
-        chain,
-    }
+/// Most bytes of a layer on an image, by the image's labels; None: the next one is a key frame. A chain
+/// ends when it is long, when its layers add up to two whole images, or with a layer of half an image.
+pub fn room(parent: &Image) -> Option<u64> {
+    let (depth, chain, all) = (
+        number(parent, DEPTH_LABEL)?,
+        number(parent, CHAIN_LABEL)?,
+        number(parent, ALL_LABEL)?,
+    );
+    let left = (2 * all).saturating_sub(chain);
+    (depth < u64::from(DEPTH_MOST) && left > 0).then_some(left.min(all / 2))
 }
 
 /// What an image's labels say of its layer.
 pub fn layer_of(image: &Image) -> Layer {
-    let number = |label: &str| image.labels.get(label).and_then(|text| text.parse().ok()).unwrap_or(0);
     Layer {
-        depth: u32::try_from(number(DEPTH_LABEL)).unwrap_or(0),
-        added: number(ADDED_LABEL),
+        depth: number(image, DEPTH_LABEL).map_or(0, |depth| u32::try_from(depth).unwrap_or(u32::MAX)),
+        added: number(image, ADDED_LABEL).unwrap_or(0),
         on: image.labels.get(PARENT_LABEL).filter(|on| !on.is_empty()).cloned(),
     }
+}
+
+fn number(image: &Image, label: &str) -> Option<u64> {
+    image.labels.get(label)?.parse().ok()
 }
 
 /// Makes the image of what was built in a lane, under a name that is only ours so far.
 pub async fn pack(
     lane: &Lane<'_>,
-    attempt: &str,
     spec: &BuildSpec,
     last: Option<&Last>,
     candidate: &str,
     log: &Log,
 ) -> Result<Image, Stop> {
-    let host = lane.host;
-    let difference: Difference = lane
+    let runtime = &lane.host.runtime;
+    let written: Written = lane
         .read("out/layer.json")
         .await?
         .ok_or_else(|| anyhow::anyhow!("the build did not say what is new in it"))?;
-    let below = match last {
-        Some(last) => host.runtime.image(&last.reference).await?.map(|image| {
-            let chain = image.labels.get(CHAIN_LABEL).and_then(|text| text.parse().ok());
-            (layer_of(&image).depth, chain.unwrap_or(0))
-        }),
-        None => None,
-    };
-    let place = place(&difference, below);
-    let (base, from, deleted, layer, chain) = match &place {
-        Place::KeyFrame => {
+    let below = last.filter(|last| written.on.as_ref() == Some(&last.reference));
+    let (base, layer, chain) = match below {
+        None => {
             let layer = Layer {
                 depth: 0,
-                added: difference.all_bytes,
+                added: written.bytes,
                 on: None,
             };
-            (spec.distribution.runtime_reference(), "root/usr", Vec::new(), layer, 0)
+            (spec.distribution.runtime_reference(), layer, 0)
         }
-        Place::On { parent, depth, chain } => {
+        Some(Last { reference, image }) => {
             let layer = Layer {
-                depth: *depth,
-                added: difference.bytes,
-                on: Some(parent.clone()),
+                depth: layer_of(image).depth + 1,
+                added: written.bytes,
+                on: Some(reference.clone()),
             };
-            let deleted = lane.bytes("out/deleted").await?.unwrap_or_default();
-            (parent.clone(), "out/usr", deleted, layer, *chain)
+            let chain = number(image, CHAIN_LABEL).unwrap_or(0) + written.bytes;
+            (reference.clone(), layer, chain)
         }
     };
     log.say(&match &layer.on {
@@ -113,30 +97,20 @@ pub async fn pack(
         Some(on) => format!("layer {} on {on}: {:.1} MB", layer.depth, layer.added as f64 / 1e6),
     })
     .await;
-    let container = open(host, attempt, &base, &deleted).await?;
-    if !deleted.is_empty() {
-        remove(host, &container, log).await?;
-    }
-    let files = host.runtime.get(lane.container, &format!("{BUILD}/{from}")).await?;
-    host.runtime.put(&container, "/", files).await?;
-    let image = host
-        .runtime
-        .commit(
-            &container,
-            &Commit {
-                tag: candidate.to_owned(),
-                command: vec![spec.profile.python.clone()],
-                labels: labels(spec, &layer, chain),
-            },
-        )
-        .await?;
-    host.runtime.remove(&container).await?;
-    Ok(image)
+    let layered = Layered {
+        base,
+        tag: candidate.to_owned(),
+        command: vec![spec.profile.python.clone()],
+        labels: labels(spec, &layer, chain, written.all_bytes),
+        digest: written.digest,
+        layer: runtime.get(lane.container, &format!("{BUILD}/out/layer.tar")).await?,
+    };
+    Ok(runtime.layer(layered).await?)
 }
 
-fn labels(spec: &BuildSpec, layer: &Layer, chain: u64) -> BTreeMap<String, String> {
+fn labels(spec: &BuildSpec, layer: &Layer, chain: u64, all: u64) -> BTreeMap<String, String> {
     [
-        (crate::runtime::KIND_LABEL, "cpython".to_owned()),
+        (KIND_LABEL, "cpython".to_owned()),
         ("org.pybots.build-key", spec.build_key.clone()),
         (REVISION_LABEL, spec.revision.clone()),
         ("org.pybots.branch", spec.branch.clone()),
@@ -144,94 +118,40 @@ fn labels(spec: &BuildSpec, layer: &Layer, chain: u64) -> BTreeMap<String, Strin
         ("org.pybots.version", spec.version.clone()),
         (DEPTH_LABEL, layer.depth.to_string()),
         (ADDED_LABEL, layer.added.to_string()),
-        (CHAIN_LABEL, chain.to_string()),
         (PARENT_LABEL, layer.on.clone().unwrap_or_default()),
-        // the container's own are not the image's
-        (crate::runtime::HOST_LABEL, String::new()),
-        (crate::runtime::ATTEMPT_LABEL, String::new()),
-        (crate::runtime::PHASE_LABEL, String::new()),
+        (CHAIN_LABEL, chain.to_string()),
+        (ALL_LABEL, all.to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()
-}
-
-/// A container whose files become the image. It only ever runs `rm`, if anything.
-async fn open(host: &Host, attempt: &str, base: &str, deleted: &[u8]) -> Result<String, Stop> {
-    let names: Vec<String> = deleted
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-        .map(|name| quote(&String::from_utf8_lossy(name)))
-        .collect();
-    let limits = Limits::default();
-    Ok(host
-        .runtime
-        .create(&Container {
-            image: base.to_owned(),
-            command: vec![
-                "/bin/sh".into(),
-                "-euc".into(),
-                format!("rm -rf -- {}", names.join(" ")),
-            ],
-            user: "0:0".into(),
-            workdir: "/".into(),
-            env: BTreeMap::new(),
-            network: None,
-            volumes: Vec::new(),
-            writable: true,
-            memory: limits.memory,
-            pids: limits.pids,
-            cpus: limits.cpus,
-            labels: host.labels(attempt),
-        })
-        .await?)
-}
-
-async fn remove(host: &Host, container: &str, log: &Log) -> Result<(), Stop> {
-    let limits = Limits::default();
-    let plan = Plan {
-        name: "remove files",
-        timeout: Seconds(120),
-        silence: Seconds(60),
-        log: limits.log,
-    };
-    let ran = phase::run_in(host.runtime.as_ref(), log, &plan, container).await?;
-    if ran.end.succeeded() {
-        return Ok(());
-    }
-    Err(anyhow::anyhow!("files that are gone could not be taken out of the image").into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn difference(bytes: u64) -> Difference {
-        Difference {
-            parent: Some("p".into()),
-            files: 1,
-            deleted: 0,
-            bytes,
-            all_bytes: 100,
+    fn image(depth: u32, chain: u64) -> Image {
+        let labels = [(DEPTH_LABEL, u64::from(depth)), (CHAIN_LABEL, chain), (ALL_LABEL, 100)];
+        Image {
+            id: "sha256:i".into(),
+            size: 1,
+            labels: labels
+                .map(|(label, value)| (label.to_owned(), value.to_string()))
+                .into(),
         }
     }
 
     #[test]
     fn a_chain_ends_before_it_costs_more_than_it_saves() {
-        let on = |depth, chain| Place::On {
-            parent: "p".into(),
-            depth,
-            chain,
+        assert_eq!(room(&image(0, 0)), Some(50));
+        assert_eq!(room(&image(DEPTH_MOST - 1, 50)), Some(50));
+        assert_eq!(room(&image(DEPTH_MOST, 50)), None);
+        assert_eq!(room(&image(3, 190)), Some(10));
+        assert_eq!(room(&image(3, 200)), None);
+        let unlabelled = Image {
+            labels: BTreeMap::new(),
+            ..image(0, 0)
         };
-        assert_eq!(place(&difference(10), Some((0, 0))), on(1, 10));
-        assert_eq!(place(&difference(10), Some((DEPTH_MOST - 1, 50))), on(DEPTH_MOST, 60));
-        assert_eq!(place(&difference(10), Some((DEPTH_MOST, 60))), Place::KeyFrame);
-        assert_eq!(place(&difference(10), Some((3, 195))), Place::KeyFrame);
-        assert_eq!(place(&difference(51), Some((0, 0))), Place::KeyFrame);
-        assert_eq!(place(&difference(10), None), Place::KeyFrame);
-        let unknown = Difference {
-            parent: None,
-            ..difference(10)
-        };
-        assert_eq!(place(&unknown, Some((0, 0))), Place::KeyFrame);
+        assert_eq!(room(&unlabelled), None);
     }
 }

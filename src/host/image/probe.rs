@@ -45,7 +45,6 @@ impl Probe<'_> {
             env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
             network: None,
             volumes: Vec::new(),
-            writable: false,
             memory: limits.memory,
             pids: limits.pids,
             cpus: limits.cpus,

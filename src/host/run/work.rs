@@ -172,7 +172,6 @@ impl<'a> Work<'a> {
             env,
             network,
             volumes: vec![(self.volume.clone(), "/work".into())],
-            writable: false,
             memory: limits.memory,
             pids: limits.pids,
             cpus: limits.cpus,

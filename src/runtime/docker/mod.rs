@@ -1,13 +1,14 @@
 //! The contract on Docker's API (and what speaks it). With its sandbox the only importer of bollard.
 
+mod layer;
 mod sandbox;
 mod translate;
 
-use super::{Build, Commit, Container, Engine, Exit, Image, Result, Runtime, RuntimeError, Usage, Volume};
+use super::{Build, Container, Engine, Exit, Image, Layered, Result, Runtime, RuntimeError, Usage, Volume};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerConfig, ContainerCreateBody, VolumeCreateRequest};
+use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
@@ -26,6 +27,8 @@ const PATIENCE_S: u64 = 4 * 3600;
 pub struct DockerRuntime {
     docker: Docker,
     socket: String,
+    /// Whether it takes an image whose lower layers it holds without their being sent again.
+    loads_layers: bool,
 }
 
 impl DockerRuntime {
@@ -46,7 +49,20 @@ impl DockerRuntime {
                 needed: "1.41",
             });
         }
-        Ok(Self { docker, socket })
+        let loads_layers = layer::are_loaded(&docker).await;
+        Ok(Self {
+            docker,
+            socket,
+            loads_layers,
+        })
+    }
+
+    /// As on an engine that only makes images by building them.
+    pub fn without_loading_layers(self) -> Self {
+        Self {
+            loads_layers: false,
+            ..self
+        }
     }
 
     fn error(&self, error: Error) -> RuntimeError {
@@ -157,24 +173,8 @@ impl Runtime for DockerRuntime {
             .ok_or_else(|| RuntimeError::NoImage(build.tag.clone()))
     }
 
-    async fn commit(&self, id: &str, commit: &Commit) -> Result<Image> {
-        let (repository, tag) = name_and_tag(&commit.tag);
-        let options = query::CommitContainerOptionsBuilder::new()
-            .container(id)
-            .repo(repository)
-            .tag(tag)
-            .pause(false)
-            .build();
-        let config = ContainerConfig {
-            cmd: Some(commit.command.clone()),
-            labels: Some(commit.labels.clone().into_iter().collect()),
-            ..ContainerConfig::default()
-        };
-        let made = self.docker.commit_container(options, config).await;
-        made.map_err(|error| self.error(error))?;
-        self.image(&commit.tag)
-            .await?
-            .ok_or_else(|| RuntimeError::NoImage(commit.tag.clone()))
+    async fn layer(&self, layered: Layered) -> Result<Image> {
+        layer::put_on(self, layered).await
     }
 
     async fn tag(&self, reference: &str, name: &str) -> Result<()> {

@@ -18,7 +18,7 @@ pub fn host_config(container: &Container) -> HostConfig {
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
         privileged: Some(false),
-        readonly_rootfs: Some(!container.writable),
+        readonly_rootfs: Some(true),
         network_mode: Some(container.network.clone().unwrap_or_else(|| "none".to_owned())),
         tmpfs: Some(HashMap::from([(
             "/tmp".to_owned(),
