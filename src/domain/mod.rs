@@ -3,6 +3,7 @@
 pub mod job;
 pub mod limits;
 pub mod outcome;
+pub mod place;
 pub mod version;
 
 /// How CPython is built when nothing else is asked for.

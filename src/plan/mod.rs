@@ -100,6 +100,7 @@ mod tests {
             committed_at,
             version: version.map(str::to_owned),
             left_at: None,
+            label: None,
         }
     }
 
