@@ -1,6 +1,10 @@
 //! Settings: defaults, one TOML file, environment variables, in that order. [`Settings::load`] keeps
 //! where each came from.
 
+mod source;
+
+pub use source::{Kind, SourceSettings};
+
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::limits::{Limits, Seconds};
 use crate::recipe::{Problem, toml_problem};
@@ -39,18 +43,11 @@ pub struct Settings {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SourceSettings {
-    /// The repository that holds CPython: a URL or a path.
-    pub git: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BranchSettings {
     /// What people call it, e.g. `trunk`.
     pub name: String,
-    /// Its branch or tag in the repository.
+    /// Its branch or tag in git, or its path below `source.svn`.
     #[serde(rename = "ref")]
     pub reference: String,
     /// How many of the newest check-ins are taken at first sight.
@@ -59,6 +56,9 @@ pub struct BranchSettings {
     /// How CPython is built: one image and one run of each project for each.
     #[serde(default = "default_variant")]
     pub variants: Vec<String>,
+    /// Which repository it is in; see [`SourceSettings::kind`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Kind>,
 }
 
 fn default_variant() -> Vec<String> {
@@ -67,6 +67,19 @@ fn default_variant() -> Vec<String> {
 
 fn one() -> u32 {
     1
+}
+
+impl BranchSettings {
+    /// A branch of which nothing but name and ref is said.
+    pub fn new(name: &str, reference: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            reference: reference.to_owned(),
+            first: one(),
+            variants: default_variant(),
+            source: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,12 +108,7 @@ pub struct NetworkSettings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let branch = |name: &str, reference: &str| BranchSettings {
-            name: name.to_owned(),
-            reference: reference.to_owned(),
-            first: 1,
-            variants: default_variant(),
-        };
+        let branch = BranchSettings::new;
         Self {
             data: "pybots-data".into(),
             database: String::new(),
@@ -130,14 +138,6 @@ impl Default for Settings {
                 cpus: std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64),
                 ..Limits::default()
             },
-        }
-    }
-}
-
-impl Default for SourceSettings {
-    fn default() -> Self {
-        Self {
-            git: "https://github.com/python/cpython".to_owned(),
         }
     }
 }
@@ -228,9 +228,10 @@ impl Settings {
                 })?;
             origins.insert(key, variable);
         }
-        let settings: Settings = Value::Table(merged)
+        let mut settings: Settings = Value::Table(merged)
             .try_into()
             .map_err(|error: toml::de::Error| SettingsError::Nonsense(error.message().to_owned()))?;
+        settings.leave_git(|key| origins.get(key).is_some_and(|origin| origin == "default"));
         settings.sane()?;
         Ok(Loaded { settings, origins })
     }
@@ -264,6 +265,7 @@ impl Settings {
             if branch.reference.starts_with('-') || branch.reference.is_empty() {
                 return nonsense(format!("branch {:?}: {:?} is no ref", branch.name, branch.reference));
             }
+            self.source.holds(branch).map_err(SettingsError::Nonsense)?;
         }
         if self.branch.is_empty() {
             return nonsense("no branch is watched; add a `[[branch]]` with `name` and `ref`".to_owned());
@@ -271,13 +273,7 @@ impl Settings {
         if self.slots == 0 {
             return nonsense("`slots` must be at least 1".to_owned());
         }
-        if self.source.git.is_empty() || self.source.git.starts_with('-') {
-            return nonsense(format!(
-                "`source.git` is {:?}; write the URL or path of a CPython repository",
-                self.source.git
-            ));
-        }
-        Ok(())
+        self.source.sane().map_err(SettingsError::Nonsense)
     }
 
     /// The variants of a branch; of one that is not watched any more, the default.

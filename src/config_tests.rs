@@ -43,15 +43,7 @@ fn the_file_overrides_defaults_and_the_environment_both() {
     .unwrap();
     assert_eq!(loaded.settings.slots, 7);
     assert_eq!(loaded.settings.source.git, "/a.git");
-    assert_eq!(
-        loaded.settings.branch,
-        [BranchSettings {
-            name: "x".into(),
-            reference: "y".into(),
-            first: 1,
-            variants: vec!["default".into()],
-        }]
-    );
+    assert_eq!(loaded.settings.branch, [BranchSettings::new("x", "y")]);
     assert_eq!(origin(&loaded, "slots"), "PYBOTS_SLOTS");
     assert_eq!(origin(&loaded, "network.ca"), "PIP_CERT");
     assert_eq!(origin(&loaded, "limits.memory"), "PYBOTS_LIMITS_MEMORY");
@@ -99,4 +91,66 @@ fn a_missing_file_is_named() {
 fn passwords_are_not_shown() {
     assert_eq!(hide_password("postgres://me:secret@db/x"), "postgres://me:***@db/x");
     assert_eq!(hide_password("ssh://git@host/x"), "ssh://git@host/x");
+}
+
+#[test]
+fn a_branch_is_in_the_repository_that_is_set() {
+    let kinds = |text: &str| -> Vec<(String, Kind)> {
+        let settings = load(text, &[]).unwrap().settings;
+        let kind = |branch: &BranchSettings| (settings.source.of(branch).to_owned(), settings.source.kind(branch));
+        settings.branch.iter().map(kind).collect()
+    };
+    let branch = "[[branch]]\nname = \"a\"\nref = \"b\"\n";
+    let (git, svn) = (
+        ("/g".to_owned(), Kind::Git),
+        ("svn://127.0.0.1/p".to_owned(), Kind::Svn),
+    );
+    let both = "[source]\ngit = \"/g\"\nsvn = \"svn://127.0.0.1/p\"\n";
+    assert_eq!(kinds(&format!("{both}{branch}")), [git]);
+    assert_eq!(
+        kinds(&format!("{both}{branch}source = \"svn\"\n")),
+        std::slice::from_ref(&svn)
+    );
+    let only = "[source]\nsvn = \"svn://127.0.0.1/p\"\n";
+    assert_eq!(kinds(&format!("{only}{branch}")), std::slice::from_ref(&svn));
+    assert_eq!(kinds(only), [svn.clone(), svn]);
+    // and nothing is left of the default repository
+    let loaded = load(only, &[]).unwrap();
+    assert_eq!(loaded.settings.source.git, "");
+    let lines = loaded.lines();
+    assert!(
+        lines
+            .iter()
+            .any(|(key, value, _)| key == "source.svn" && value.contains("127.0.0.1"))
+    );
+    assert!(
+        kinds("")
+            .iter()
+            .all(|(url, kind)| *kind == Kind::Git && url.contains("cpython"))
+    );
+}
+
+#[test]
+fn nonsense_about_subversion_says_what_to_write() {
+    let branch = "[[branch]]\nname = \"a\"\nref = \"b\"\n";
+    let svn = "[source]\nsvn = \"svn://127.0.0.1/p\"\n";
+    for (text, part) in [
+        (format!("{branch}source = \"svn\""), "there is no `source.svn`"),
+        (format!("{svn}{branch}source = \"git\""), "there is no `source.git`"),
+        (format!("{branch}source = \"hg\""), "`git` or `svn`"),
+        ("[source]\nsvn = \"ftp://127.0.0.1/p\"".to_owned(), "begins with svn://"),
+        ("[source]\nsvn = \"--config-dir\"".to_owned(), "begins with svn://"),
+        ("[source]\ngit = \"\"".to_owned(), "`source.git` is \"\""),
+        (
+            format!("{svn}[[branch]]\nname = \"a\"\nref = \"/trunk\""),
+            "branches/release25-maint",
+        ),
+        (
+            format!("{svn}[[branch]]\nname = \"a\"\nref = \"a/../b\""),
+            "branches/release25-maint",
+        ),
+    ] {
+        let message = load(&text, &[]).unwrap_err().to_string();
+        assert!(message.contains(part), "{text}: {message}");
+    }
 }

@@ -66,6 +66,7 @@ fn revision() -> Revision {
         committed_at: 0,
         version: Some("3.14.0".into()),
         left_at: None,
+        label: None,
     }
 }
 

@@ -9,14 +9,19 @@ use pybots::queue::{LEASE_MS, Queue};
 use pybots::store::images::{NewImage, Standing};
 use pybots::store::jobs::For;
 use pybots::store::revisions::{CheckIn, Revision};
-use pybots::store::{Store, branches::Branch};
+use pybots::store::{
+    Store,
+    branches::{Branch, Watched},
+};
 use std::collections::BTreeSet;
 
 async fn branch(store: &Store) -> Branch {
-    store
-        .set_branches(&[("trunk".into(), "main".into())], "sample")
-        .await
-        .unwrap();
+    let watched = Watched {
+        name: "trunk".into(),
+        reference: "main".into(),
+        source: "sample".into(),
+    };
+    store.set_branches(&[watched]).await.unwrap();
     store.watched_branches().await.unwrap().remove(0)
 }
 
@@ -29,6 +34,7 @@ fn check_in(sha: &str) -> CheckIn {
         subject: format!("subject of {sha}"),
         committed_at: 1000,
         version: Some("3.14.0".into()),
+        place: None,
     }
 }
 
@@ -347,5 +353,51 @@ async fn a_job_that_cannot_be_read_holds_up_nobody() {
             .await
             .unwrap();
         assert_eq!(ended, 1, "{}", test.name);
+    }
+}
+
+/// Pages and commands call check-ins of Subversion by their numbers, and none is a row twice.
+#[tokio::test]
+async fn a_check_in_of_subversion_is_found_by_its_label() {
+    for test in common::stores().await {
+        let (name, store) = (test.name, &test.store);
+        let branch = branch(store).await;
+        let numbered = |sha: &str, place: &str| CheckIn {
+            place: Some(place.parse().unwrap()),
+            ..check_in(sha)
+        };
+        let (a, b) = (
+            numbered("aaaaaaaa", "uuid trunk@9"),
+            numbered("bbbbbbbb", "uuid trunk@10"),
+        );
+        let line = a.place.clone().unwrap().line;
+        let advance = async |head: Option<&str>, to: &str, new: &[CheckIn], left: &[String]| {
+            store.advance_branch(&branch.id, head, to, new, left, 1).await
+        };
+        assert!(advance(None, "bbbbbbbb", &[a, b], &[]).await.unwrap(), "{name}");
+        let known = [(9, "aaaaaaaa".to_owned()), (10, "bbbbbbbb".to_owned())];
+        assert_eq!(store.on_line(&branch.id, &line).await.unwrap(), known, "{name}");
+        let found = store.revision_by_sha("r10").await.unwrap().unwrap();
+        assert_eq!((found.sha.as_str(), found.name()), ("bbbbbbbb", "r10"));
+        assert!(store.revision_by_sha("r1").await.unwrap().is_none());
+        let page = store.revision_page("r9").await.unwrap().unwrap();
+        assert_eq!((page.rows.len(), page.rows[0].name()), (1, "r9"));
+
+        let again = numbered("cccccccc", "uuid trunk@10");
+        assert!(
+            advance(Some("bbbbbbbb"), "cccccccc", &[again], &[]).await.is_err(),
+            "{name}"
+        );
+        // another repository in its place has numbers of its own
+        let other = numbered("dddddddd", "other trunk@10");
+        let left: Vec<String> = known.iter().map(|(_, sha)| sha.clone()).collect();
+        assert!(
+            advance(Some("bbbbbbbb"), "dddddddd", &[other], &left).await.unwrap(),
+            "{name}"
+        );
+        assert_eq!(store.on_line(&branch.id, &line).await.unwrap(), []);
+        let newest = store.revision_by_sha("r10").await.unwrap().unwrap();
+        assert_eq!(newest.sha, "dddddddd", "{name}");
+        assert_eq!(store.revision_page("r10").await.unwrap().unwrap().rows.len(), 2);
     }
 }

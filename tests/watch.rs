@@ -2,26 +2,18 @@
 
 mod common;
 
-use common::Repository;
-use pybots::config::BranchSettings;
+use common::{Repository, branch, watched};
+use pybots::config::{BranchSettings, SourceSettings};
 use pybots::store::Store;
-use pybots::watch::{self, git::Mirror};
+use pybots::watch::{self, sources::Sources};
 use std::path::Path;
 
 struct Watch {
     folder: tempfile::TempDir,
     repository: Repository,
     store: Store,
-    mirror: Mirror,
+    sources: Sources,
     settings: Vec<BranchSettings>,
-}
-
-fn branch(name: &str, reference: &str, first: u32) -> BranchSettings {
-    BranchSettings {
-        name: name.into(),
-        reference: reference.into(),
-        first,
-    }
 }
 
 impl Watch {
@@ -29,23 +21,25 @@ impl Watch {
         let folder = tempfile::tempdir().unwrap();
         let repository = Repository::new(&folder.path().join("cpython"));
         repository.write("Include/patchlevel.h", "#define PY_VERSION \"3.14.0a1+\"\n");
-        let (store, mirror) = open(folder.path(), &settings).await;
+        let (store, sources) = open(folder.path(), &settings).await;
         Self {
             folder,
             repository,
             store,
-            mirror,
+            sources,
             settings,
         }
     }
 
     /// As after a restart of the process.
     async fn restart(&mut self) {
-        (self.store, self.mirror) = open(self.folder.path(), &self.settings).await;
+        (self.store, self.sources) = open(self.folder.path(), &self.settings).await;
     }
 
     async fn tick(&self) -> usize {
-        watch::tick(&self.store, &self.mirror, &self.settings, 1).await.unwrap()
+        watch::tick(&self.store, &self.sources, &self.settings, 1)
+            .await
+            .unwrap()
     }
 
     /// (sha, still on the branch) in the order of the rows.
@@ -66,14 +60,15 @@ impl Watch {
     }
 }
 
-async fn open(folder: &Path, settings: &[BranchSettings]) -> (Store, Mirror) {
+async fn open(folder: &Path, settings: &[BranchSettings]) -> (Store, Sources) {
     let url = format!("sqlite://{}?mode=rwc", folder.join("db.sqlite").display());
     let store = Store::open(&url).await.unwrap();
-    let branches: Vec<(String, String)> = settings.iter().map(|b| (b.name.clone(), b.reference.clone())).collect();
-    store.set_branches(&branches, "cpython").await.unwrap();
-    let source = folder.join("cpython").display().to_string();
-    let mirror = Mirror::open(&folder.join("mirror.git"), &source).await.unwrap();
-    (store, mirror)
+    let source = SourceSettings {
+        git: folder.join("cpython").display().to_string(),
+        svn: String::new(),
+    };
+    store.set_branches(&watched(settings, &source)).await.unwrap();
+    (store, Sources::open(folder, &source).await.unwrap())
 }
 
 fn on(shas: &[&String]) -> Vec<(String, bool)> {

@@ -290,6 +290,7 @@ async fn scripts_read_the_same_cells() {
         [
             "branch",
             "exit_code",
+            "label",
             "outcome",
             "platform",
             "project",

@@ -89,18 +89,22 @@ fn matrix(cells: &[ResultCell], colour: bool) -> String {
     }
     let projects: BTreeSet<&str> = cells.iter().map(|cell| cell.project.as_str()).collect();
     let mut rows: Vec<(&str, &str)> = Vec::new();
+    let mut labels: BTreeMap<&str, &str> = BTreeMap::new();
     let mut at: BTreeMap<(&str, &str, &str), &ResultCell> = BTreeMap::new();
     for cell in cells {
         let row = (cell.branch.as_str(), cell.revision.as_str());
         if !rows.contains(&row) {
             rows.push(row);
         }
+        labels.extend(cell.label.as_deref().map(|label| (row.1, label)));
         at.insert((row.0, row.1, &cell.project), cell);
     }
     let lines: Vec<Vec<String>> = rows
         .iter()
         .map(|(branch, revision)| {
-            let head = [(*branch).to_owned(), revision.chars().take(10).collect()];
+            let short = || revision.chars().take(10).collect();
+            let name = labels.get(revision).map_or_else(short, |label| (*label).to_owned());
+            let head = [(*branch).to_owned(), name];
             let marks = projects
                 .iter()
                 .map(|project| mark(at.get(&(*branch, *revision, *project)).copied(), colour));

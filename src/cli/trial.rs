@@ -2,10 +2,11 @@
 
 use super::progress::Progress;
 use super::up::platform;
-use crate::config::Settings;
+use crate::config::{Kind, Settings};
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
+use crate::domain::place::{Place, number};
 use crate::domain::tree::{Change, Wanted};
 use crate::host::log::{Log, MARK, Sink};
 use crate::host::{Host, Supply};
@@ -17,6 +18,7 @@ use crate::runtime::{HOST_LABEL, Runtime};
 use crate::store::new_id;
 use crate::store::revisions::Revision;
 use crate::watch::git::Mirror;
+use crate::watch::sources::Sources;
 use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -33,8 +35,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Trial {
     /// The recipe file.
     recipe: PathBuf,
-    /// A watched branch (its newest check-in), or a check-in.
-    #[arg(long, default_value = "trunk", value_name = "BRANCH|SHA")]
+    /// A watched branch (its newest check-in), or a check-in; one of Subversion as `r45321`.
+    #[arg(long, default_value = "trunk", value_name = "BRANCH|CHECK-IN")]
     on: String,
     /// How CPython is built.
     #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
@@ -46,18 +48,18 @@ impl Trial {
     pub async fn run(&self, settings: Settings) -> Result<ExitCode> {
         let project = self.project()?;
         let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket).await?);
-        let mirror = Mirror::open(&settings.data.join("mirror.git"), &settings.source.git).await?;
-        let revision = self.revision(&settings, &mirror).await?;
+        let sources = Sources::open(&settings.data, &settings.source).await?;
+        let revision = self.revision(&settings, &sources).await?;
         eprintln!(
             "{} {} ({})",
             revision.branch,
-            revision.sha,
+            revision.name(),
             revision.version.as_deref().unwrap_or("no version")
         );
 
         let profiles = Profiles::load(settings.images_folder())?;
         let profile = plan::profile(&revision, &profiles, &self.variant).map_err(anyhow::Error::msg)?;
-        let inputs = mirror.inputs(&revision.sha, &profile.ignore).await?;
+        let inputs = sources.mirror.inputs(&revision.sha, &profile.ignore).await?;
         let build = plan::build(
             &revision,
             profile,
@@ -68,7 +70,7 @@ impl Trial {
         )
         .map_err(anyhow::Error::msg)?;
         let supply = Arc::new(Local {
-            mirror,
+            mirror: sources.mirror,
             folders: project.tars.clone(),
         });
         let (id, _held) = trial_id(&settings.data, runtime.as_ref()).await?;
@@ -113,21 +115,26 @@ impl Trial {
     }
 
     /// The check-in to test on, copied into the mirror if need be.
-    async fn revision(&self, settings: &Settings, mirror: &Mirror) -> Result<Revision> {
+    async fn revision(&self, settings: &Settings, sources: &Sources) -> Result<Revision> {
+        let mirror = &sources.mirror;
         let mut progress = Progress::new();
         let (branch, sha) = match settings.branch.iter().find(|branch| branch.name == self.on) {
             Some(branch) => {
-                progress.at(0, 0, &format!("copying {} from {}", branch.reference, mirror.url()));
-                let tips = mirror.tips(std::slice::from_ref(&branch.reference)).await?;
-                let tip = tips.into_iter().flatten().next();
-                let tip = tip
-                    .with_context(|| format!("there is no branch or tag {:?} in {}", branch.reference, mirror.url()))?;
-                (branch.name.clone(), mirror.fetch(&branch.name, &tip).await?)
+                progress.at(
+                    0,
+                    0,
+                    &format!("copying {} from {}", branch.reference, sources.url(branch)),
+                );
+                let tips = sources.tips(&[(sources.kind(branch), &branch.reference)]).await;
+                let tip = tips.into_iter().next().context("no branch was looked for")?;
+                let tip = tip.map_err(anyhow::Error::msg)?;
+                (branch.name.clone(), sources.fetch(&branch.name, &tip).await?)
             }
+            None if number(&self.on).is_some() => self.numbered(settings, sources, &mut progress).await?,
             None => {
                 if !mirror.holds(&self.on).await {
                     progress.at(0, 0, &format!("copying the watched branches from {}", mirror.url()));
-                    copy_all(settings, mirror).await?;
+                    copy_all(settings, sources).await?;
                 }
                 let sha = mirror.commit(&self.on).await.with_context(|| {
                     let names: Vec<&str> = settings.branch.iter().map(|branch| branch.name.as_str()).collect();
@@ -137,7 +144,7 @@ impl Trial {
                         names.join(", ")
                     )
                 })?;
-                (branch_of(settings, mirror, &sha).await, sha)
+                (branch_of(settings, sources, &sha).await?, sha)
             }
         };
         progress.end();
@@ -154,19 +161,41 @@ impl Trial {
             committed_at: check_in.committed_at,
             version: check_in.version,
             left_at: None,
+            label: check_in.place.as_ref().map(Place::label),
         })
+    }
+
+    /// The check-in of Subversion that has a label, on the first watched branch that it touched.
+    async fn numbered(
+        &self,
+        settings: &Settings,
+        sources: &Sources,
+        progress: &mut Progress,
+    ) -> Result<(String, String)> {
+        let in_svn = settings
+            .branch
+            .iter()
+            .filter(|branch| sources.kind(branch) == Kind::Svn);
+        for branch in in_svn {
+            progress.at(0, 0, &format!("looking for {} on {}", self.on, branch.name));
+            let wanted = number(&self.on).unwrap_or_default();
+            if let Some(sha) = sources.fetch_number(branch, wanted).await? {
+                return Ok((branch.name.clone(), sha));
+            }
+        }
+        bail!("{} touches no watched branch of a Subversion repository", self.on)
     }
 }
 
 /// The first watched branch that has a check-in; recipes may ask for it.
-async fn branch_of(settings: &Settings, mirror: &Mirror, sha: &str) -> String {
+async fn branch_of(settings: &Settings, sources: &Sources, sha: &str) -> Result<String> {
+    let check_in = sources.mirror.check_in(sha).await?;
     for branch in &settings.branch {
-        let tip = format!("refs/pybots/{}", branch.name);
-        if mirror.lost(&tip, sha).await.is_ok_and(|lost| lost.is_empty()) {
-            return branch.name.clone();
+        if sources.is_on(sha, check_in.place.as_ref(), branch).await {
+            return Ok(branch.name.clone());
         }
     }
-    sha.to_owned()
+    Ok(sha.to_owned())
 }
 
 /// The id that labels what a trial makes. One trial at a time has the id of its data folder, and
@@ -184,12 +213,21 @@ async fn trial_id(data: &Path, runtime: &dyn Runtime) -> Result<(String, Option<
     Ok((id, Some(file)))
 }
 
-async fn copy_all(settings: &Settings, mirror: &Mirror) -> Result<()> {
-    let references: Vec<String> = settings.branch.iter().map(|branch| branch.reference.clone()).collect();
-    let tips = mirror.tips(&references).await?;
-    for (branch, tip) in settings.branch.iter().zip(tips) {
+/// Of Subversion nobody knows an id that is not in the mirror: only git is copied.
+async fn copy_all(settings: &Settings, sources: &Sources) -> Result<()> {
+    let in_git = settings
+        .branch
+        .iter()
+        .filter(|branch| sources.kind(branch) == Kind::Git);
+    let branches: Vec<_> = in_git.collect();
+    let references: Vec<String> = branches.iter().map(|branch| branch.reference.clone()).collect();
+    if references.is_empty() {
+        return Ok(());
+    }
+    let tips = sources.mirror.tips(&references).await?;
+    for (branch, tip) in branches.iter().zip(tips) {
         if let Some(tip) = tip {
-            mirror.fetch(&branch.name, &tip).await?;
+            sources.mirror.fetch(&branch.name, &tip).await?;
         }
     }
     Ok(())

@@ -9,9 +9,10 @@ use crate::profile::Profiles;
 use crate::queue::Queue;
 use crate::recipe::{Registered, load_folder};
 use crate::store::Store;
+use crate::store::branches::Watched;
 use crate::store::logs::Objects;
 use crate::store::projects::Project;
-use crate::watch::{self, git::Mirror};
+use crate::watch::{self, git::Mirror, sources::Sources};
 use anyhow::{Context, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +28,9 @@ pub struct Coordinator {
     pub store: Store,
     pub objects: Objects,
     pub queue: Queue,
+    /// Of `sources`, which everybody but the watcher needs no more of.
     pub mirror: Mirror,
+    sources: Sources,
     pub settings: Arc<Settings>,
     profiles: Arc<Profiles>,
     platform: String,
@@ -48,16 +51,18 @@ impl Coordinator {
         std::fs::create_dir_all(&settings.data)
             .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
         let store = Store::open(&settings.database_url()).await?;
-        let branches: Vec<(String, String)> = settings
-            .branch
-            .iter()
-            .map(|branch| (branch.name.clone(), branch.reference.clone()))
-            .collect();
-        store.set_branches(&branches, &settings.source.git).await?;
+        let watched = settings.branch.iter().map(|branch| Watched {
+            name: branch.name.clone(),
+            reference: branch.reference.clone(),
+            source: settings.source.of(branch).to_owned(),
+        });
+        store.set_branches(&watched.collect::<Vec<_>>()).await?;
+        let sources = Sources::open(&settings.data, &settings.source).await?;
         Ok(Self {
             objects: Objects::open(&settings.data)?,
             queue: Queue::new(store.clone()),
-            mirror: Mirror::open(&settings.data.join("mirror.git"), &settings.source.git).await?,
+            mirror: sources.mirror.clone(),
+            sources,
             profiles: Arc::new(Profiles::load(settings.images_folder())?),
             platform: platform.to_owned(),
             news: Arc::new(Notify::new()),
@@ -100,7 +105,7 @@ impl Coordinator {
 
     async fn watch(&self) {
         loop {
-            match watch::tick(&self.store, &self.mirror, &self.settings.branch, now_ms()).await {
+            match watch::tick(&self.store, &self.sources, &self.settings.branch, now_ms()).await {
                 Ok(0) => {}
                 Ok(_) => self.nudge(),
                 Err(error) => tracing::error!(error = format!("{error:#}"), "failed to watch"),

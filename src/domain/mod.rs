@@ -3,6 +3,7 @@
 pub mod job;
 pub mod limits;
 pub mod outcome;
+pub mod place;
 pub mod tree;
 pub mod version;
 

@@ -112,6 +112,7 @@ mod tests {
             committed_at,
             version: version.map(str::to_owned),
             left_at: None,
+            label: None,
         }
     }
 

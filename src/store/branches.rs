@@ -16,16 +16,24 @@ pub struct Branch {
     pub checked_at: Option<i64>,
 }
 
+/// A branch as the settings name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    pub name: String,
+    pub reference: String,
+    /// The repository that it is in, as the settings write it.
+    pub source: String,
+}
+
 const COLUMNS: &str = "id, name, reference, head, problem, checked_at";
 
 impl Store {
-    /// Makes the watched branches those of the settings, in their order: (name, ref) pairs of one
-    /// source. A branch that is no longer named keeps its history; one that is found elsewhere now is
-    /// seen for the first time again.
-    pub async fn set_branches(&self, branches: &[(String, String)], source: &str) -> Result<()> {
+    /// Makes the watched branches those of the settings, in their order. A branch that is no longer
+    /// named keeps its history; one that is found elsewhere now is seen for the first time again.
+    pub async fn set_branches(&self, branches: &[Watched]) -> Result<()> {
         let mut tx = self.begin().await?;
         sqlx::query("UPDATE branch SET watched = 0").execute(&mut *tx).await?;
-        for (position, (name, reference)) in branches.iter().enumerate() {
+        for (position, branch) in branches.iter().enumerate() {
             sqlx::query(
                 "INSERT INTO branch (id, name, reference, source, position, watched) VALUES ($1, $2, $3, $4, $5, 1)
                  ON CONFLICT (name) DO UPDATE SET
@@ -35,9 +43,9 @@ impl Store {
                      watched = 1, checked_at = NULL",
             )
             .bind(new_id())
-            .bind(name)
-            .bind(reference)
-            .bind(source)
+            .bind(&branch.name)
+            .bind(&branch.reference)
+            .bind(&branch.source)
             .bind(position as i64)
             .execute(&mut *tx)
             .await?;

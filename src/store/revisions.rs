@@ -1,6 +1,7 @@
 //! Check-ins.
 
 use super::{Store, new_id};
+use crate::domain::place::{Line, Place, number};
 use anyhow::Result;
 use sqlx::FromRow;
 use std::collections::BTreeSet;
@@ -17,6 +18,8 @@ pub struct CheckIn {
     pub committed_at: i64,
     /// Of the tree, where it has one.
     pub version: Option<String>,
+    /// Where Subversion has it; None for one of git.
+    pub place: Option<Place>,
 }
 
 #[derive(Clone, Debug, FromRow, PartialEq, Eq)]
@@ -33,10 +36,20 @@ pub struct Revision {
     pub version: Option<String>,
     /// When a force-push took it off the branch.
     pub left_at: Option<i64>,
+    /// What people call it, `r45321`, if it is one of Subversion.
+    pub label: Option<String>,
+}
+
+impl Revision {
+    /// Its label, or else the id.
+    pub fn name(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.sha)
+    }
 }
 
 pub(super) const COLUMNS: &str = "revision.id, revision.branch_id, branch.name AS branch, revision.seq, revision.sha, \
-     revision.tree, revision.author, revision.subject, revision.committed_at, revision.version, revision.left_at";
+     revision.tree, revision.author, revision.subject, revision.committed_at, revision.version, revision.left_at, \
+     revision.label";
 
 impl Store {
     /// Moves a branch to a new head: adds its new check-ins (oldest first), marks `left` as gone and
@@ -78,8 +91,8 @@ impl Store {
         for check_in in new {
             seq += 1;
             sqlx::query(
-                "INSERT INTO revision (id, branch_id, seq, sha, tree, parent, author, subject, committed_at, version, discovered_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                "INSERT INTO revision (id, branch_id, seq, sha, tree, parent, author, subject, committed_at, version, discovered_at, label, line)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
                  ON CONFLICT (branch_id, sha) DO UPDATE SET left_at = NULL",
             )
             .bind(new_id())
@@ -93,6 +106,8 @@ impl Store {
             .bind(check_in.committed_at)
             .bind(&check_in.version)
             .bind(now)
+            .bind(check_in.place.as_ref().map(Place::label))
+            .bind(check_in.place.as_ref().map(|place| place.line.to_string()))
             .execute(&mut *tx)
             .await?;
         }
@@ -109,6 +124,21 @@ impl Store {
         Ok(shas.into_iter().collect())
     }
 
+    /// The check-ins of a line of Subversion that are rows of a branch and on it, oldest first:
+    /// numbers and ids.
+    pub async fn on_line(&self, branch_id: &str, line: &Line) -> Result<Vec<(u64, String)>> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT label, sha FROM revision WHERE branch_id = $1 AND line = $2 AND left_at IS NULL")
+                .bind(branch_id)
+                .bind(line.to_string())
+                .fetch_all(self.pool())
+                .await?;
+        let numbered = rows.into_iter().filter_map(|(label, sha)| Some((number(&label)?, sha)));
+        let mut known: Vec<(u64, String)> = numbered.collect();
+        known.sort();
+        Ok(known)
+    }
+
     pub async fn revision(&self, id: &str) -> Result<Option<Revision>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id WHERE revision.id = $1"
@@ -119,8 +149,19 @@ impl Store {
             .await?)
     }
 
-    /// By full or abbreviated id of the check-in; the newest row where several branches have it.
+    /// By full or abbreviated id of the check-in, or by its label; the newest row where several
+    /// branches have it.
     pub async fn revision_by_sha(&self, sha: &str) -> Result<Option<Revision>> {
+        if number(sha).is_some() {
+            // one that is still on its branch goes before one of a repository that was replaced
+            let sql = format!(
+                "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
+                 WHERE revision.label = $1
+                 ORDER BY CASE WHEN revision.left_at IS NULL THEN 0 ELSE 1 END, revision.id DESC LIMIT 1"
+            );
+            let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(sha);
+            return Ok(query.fetch_optional(self.pool()).await?);
+        }
         if sha.len() < 7 || !sha.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(None);
         }

@@ -2,8 +2,10 @@
 //! same three queries whatever it shows; [`assemble`] makes cells of the rows.
 
 mod assemble;
+mod flat;
 
-pub use assemble::{Column, ImageState, Matrix, ResultCell, Row, RunCell};
+pub use assemble::{Column, ImageState, Matrix, Row, RunCell};
+pub use flat::ResultCell;
 
 use super::Store;
 use super::attempts::Attempt;
@@ -141,12 +143,16 @@ impl Store {
         Ok(matrix)
     }
 
-    /// The rows of one check-in, on every branch that has it. Takes an abbreviated id too.
+    /// The rows of one check-in, on every branch that has it. Takes an abbreviated id too, and a
+    /// label, whose check-in has an id of its own on each branch that it touched.
     pub async fn revision_page(&self, sha: &str) -> Result<Option<Matrix>> {
         let Some(revision) = self.revision_by_sha(sha).await? else {
             return Ok(None);
         };
-        let window = Window::simple("revision.sha = $1", BY_BRANCH, &revision.sha, 100);
+        let window = match &revision.label {
+            Some(label) if label == sha => Window::simple("revision.label = $1", BY_BRANCH, label, 100),
+            _ => Window::simple("revision.sha = $1", BY_BRANCH, &revision.sha, 100),
+        };
         Ok(Some(self.fill(self.window(&window).await?, None).await?))
     }
 
@@ -276,9 +282,9 @@ impl Store {
                  SELECT revision.id FROM revision JOIN branch ON branch.id = revision.branch_id
                  WHERE {condition} ORDER BY {order} LIMIT ${})
              SELECT revision.id, branch.name AS branch, revision.sha, revision.subject, revision.author,
-                    revision.committed_at, revision.version, revision.left_at, revision.planned_at,
+                    revision.committed_at, revision.version, revision.left_at, revision.planned_at, revision.label,
                     standing.variant, standing.platform, standing.reason,
-                    image.id AS image_id, image.state AS image_state, built.sha AS built_sha,
+                    image.id AS image_id, image.state AS image_state, COALESCE(built.label, built.sha) AS built_name,
                     building.state AS job_state
              FROM picked
              JOIN revision ON revision.id = picked.id

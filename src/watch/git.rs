@@ -61,6 +61,7 @@ impl Mirror {
         }
         // what a force-push took away stays here: revisions keep their sources
         mirror.git(&["config", "gc.auto", "0"]).await?;
+        mirror.git(&["config", "gc.pruneExpire", "never"]).await?;
         Ok(mirror)
     }
 
@@ -157,13 +158,14 @@ impl Mirror {
 
     /// A check-in as a row.
     pub async fn check_in(&self, sha: &str) -> Result<CheckIn> {
-        let format = "--format=%H%x00%T%x00%P%x00%an <%ae>%x00%ct%x00%s";
+        let format = "--format=%H%x00%T%x00%P%x00%an <%ae>%x00%ct%x00%s%x00%B";
         let line = self
             .git(&["show", "--no-patch", "--no-show-signature", format, sha])
             .await?;
         let mut fields = line.trim_end_matches('\n').split('\0').map(str::to_owned);
         let mut field = || fields.next().unwrap_or_default();
         let (sha, tree, parents, author, seconds, subject) = (field(), field(), field(), field(), field(), field());
+        let message = field();
         Ok(CheckIn {
             version: self.version(&sha).await.map(|version| version.full),
             sha,
@@ -173,8 +175,10 @@ impl Mirror {
                 .next()
                 .filter(|parent| !parent.is_empty())
                 .map(str::to_owned),
-            author,
+            // Subversion knows no addresses
+            author: author.trim_end_matches(" <>").to_owned(),
             subject,
+            place: super::import::place(&message),
             committed_at: seconds.parse::<i64>().unwrap_or(0).saturating_mul(1000),
         })
     }
@@ -263,6 +267,21 @@ impl Mirror {
         Ok(stream)
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Names a check-in of a line that does not come from git, so that it can be told whether the
+    /// mirror has that line.
+    pub(super) async fn keep(&self, line: &str, sha: &str) -> Result<()> {
+        self.git(&["update-ref", &kept(line), sha]).await?;
+        Ok(())
+    }
+
+    pub(super) async fn keeps(&self, line: &str) -> bool {
+        self.holds(&kept(line)).await
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new("git");
         command.arg("--git-dir").arg(&self.folder);
@@ -285,6 +304,10 @@ impl Mirror {
     }
 }
 
+fn kept(line: &str) -> String {
+    format!("refs/pybots-svn/{line}")
+}
+
 /// A branch wins over a tag of the same name; an annotated tag is taken for what it names.
 fn pick(all: &[Tip], reference: &str) -> Option<Tip> {
     let named = |name: String| all.iter().find(|tip| tip.name == name);
@@ -299,7 +322,7 @@ fn pick(all: &[Tip], reference: &str) -> Option<Tip> {
     })
 }
 
-async fn run(command: &mut Command, patience: Duration) -> Result<String> {
+pub(super) async fn run(command: &mut Command, patience: Duration) -> Result<String> {
     let shown = {
         let arguments = command.as_std().get_args().map(|a| a.to_string_lossy().into_owned());
         let known = [
@@ -313,6 +336,10 @@ async fn run(command: &mut Command, patience: Duration) -> Result<String> {
             "archive",
             "init",
             "config",
+            "add",
+            "write-tree",
+            "hash-object",
+            "update-ref",
         ];
         arguments
             .into_iter()

@@ -66,7 +66,7 @@ pub fn grid(matrix: &Matrix, mixed: bool, now: i64) -> Grid {
 pub fn revision(row: &Row, now: i64) -> RevisionView {
     RevisionView {
         branch: row.branch.clone(),
-        short: short(&row.sha).to_owned(),
+        short: short(row.name()).to_owned(),
         sha: row.sha.clone(),
         subject: row.subject.clone(),
         author: row.author.clone(),
@@ -79,7 +79,7 @@ pub fn revision(row: &Row, now: i64) -> RevisionView {
 
 pub fn image(row: &Row) -> ImageView {
     let badge = image_badge(&row.image);
-    let shared = row.built_from.as_deref().map(|sha| short(sha).to_owned());
+    let shared = row.built_from.as_deref().map(|name| short(name).to_owned());
     let state = image_sentence(&row.image);
     let label = match &shared {
         Some(other) => {

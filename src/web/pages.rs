@@ -206,7 +206,7 @@ pub async fn run(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>> {
         "{} on {} @ {}",
         found.run.project,
         found.row.branch,
-        words::short(&found.row.sha)
+        words::short(found.row.name())
     );
     let page = json!({
         "project": found.run.project,
@@ -247,7 +247,7 @@ pub async fn image(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>>
     let source = found.built_from.as_ref();
     let title = source.map_or_else(
         || "Image".to_owned(),
-        |built| format!("Image of {} {}", built.branch, words::short(&built.sha)),
+        |built| format!("Image of {} {}", built.branch, words::short(built.name())),
     );
     let page = json!({
         "badge": state,

@@ -79,9 +79,12 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// The id of a check-in as people write it.
-pub fn short(sha: &str) -> &str {
-    sha.get(..7).unwrap_or(sha)
+/// A check-in as people write it: of an id the beginning, a label whole.
+pub fn short(name: &str) -> &str {
+    match name.get(..7) {
+        Some(beginning) if !name.starts_with('r') => beginning,
+        _ => name,
+    }
 }
 
 /// A digest, `sha256:..` or bare, in a width that fits a line.
@@ -244,7 +247,7 @@ pub fn image_badge(image: &ImageState) -> Badge {
 
 /// A cell of the matrix, which may be empty.
 pub fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>) -> CellView {
-    let place = format!("{project} on {} @ {}", row.branch, short(&row.sha));
+    let place = format!("{project} on {} @ {}", row.branch, short(row.name()));
     let Some(cell) = cell else {
         let label = format!("{place}: not run; the project was registered later");
         return CellView {
@@ -268,6 +271,13 @@ pub fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>) -> CellView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_cut_and_labels_are_not() {
+        assert_eq!(short("0123456789abcdef"), "0123456");
+        assert_eq!(short("r123456789"), "r123456789");
+        assert_eq!(short("r5"), "r5");
+    }
 
     #[test]
     fn numbers_have_units_that_people_use() {

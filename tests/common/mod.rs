@@ -1,9 +1,12 @@
 //! What several test programs need. Each uses a part of it.
 #![allow(dead_code)]
 
+pub mod svn;
 pub mod up;
 
+use pybots::config::{BranchSettings, SourceSettings};
 use pybots::store::Store;
+use pybots::store::branches::Watched;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,6 +53,23 @@ async fn new_database(server: &str) -> String {
         .map_or((server, String::new()), |(a, b)| (a, format!("?{b}")));
     let (base, _) = base.rsplit_once('/').unwrap();
     format!("{base}/{name}{query}")
+}
+
+pub fn branch(name: &str, reference: &str, first: u32) -> BranchSettings {
+    BranchSettings {
+        first,
+        ..BranchSettings::new(name, reference)
+    }
+}
+
+/// Branches as the coordinator gives them to the store.
+pub fn watched(settings: &[BranchSettings], source: &SourceSettings) -> Vec<Watched> {
+    let one = |branch: &BranchSettings| Watched {
+        name: branch.name.clone(),
+        reference: branch.reference.clone(),
+        source: source.of(branch).to_owned(),
+    };
+    settings.iter().map(one).collect()
 }
 
 /// A git repository in a folder, with commits whose dates follow each other.

@@ -2,6 +2,7 @@
 
 use pybots::domain::job::{BuiltImage, Facts, Phase, Report};
 use pybots::domain::outcome::{Outcome, Timeout};
+use pybots::store::branches::Watched;
 use pybots::store::images::NewImage;
 use pybots::store::logs::Objects;
 use pybots::store::projects::Project;
@@ -57,9 +58,13 @@ impl Sample {
     pub async fn branches(&self, names: &[&str]) {
         let named: Vec<_> = names
             .iter()
-            .map(|name| ((*name).to_owned(), format!("refs/{name}")))
+            .map(|name| Watched {
+                name: (*name).to_owned(),
+                reference: format!("refs/{name}"),
+                source: "sample".to_owned(),
+            })
             .collect();
-        self.store.set_branches(&named, "sample").await.unwrap();
+        self.store.set_branches(&named).await.unwrap();
     }
 
     pub async fn projects(&self, names: &[&str]) {
@@ -109,6 +114,7 @@ impl Sample {
                 subject: (*subject).to_owned(),
                 committed_at: self.now - hour * (subjects.len() as i64 - at as i64) - (first as i64 % 7) * 60_000,
                 version: Some(version.to_owned()),
+                place: None,
             })
             .collect();
         let head = new.last().unwrap().sha.clone();

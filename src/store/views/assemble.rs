@@ -33,6 +33,8 @@ pub struct Row {
     pub revision_id: String,
     pub branch: String,
     pub sha: String,
+    /// What people call it, `r45321`, if it is a check-in of Subversion.
+    pub label: Option<String>,
     pub subject: String,
     pub author: String,
     /// Milliseconds UTC.
@@ -45,10 +47,17 @@ pub struct Row {
     pub platform: String,
     pub image_id: Option<String>,
     pub image: ImageState,
-    /// The check-in that its image was built from, where it is another one.
+    /// Label or id of the check-in that its image was built from, where it is another one.
     pub built_from: Option<String>,
     /// One a column; None where the project came after the check-in was planned.
     pub cells: Vec<Option<RunCell>>,
+}
+
+impl Row {
+    /// Its label, or else the id.
+    pub fn name(&self) -> &str {
+        self.label.as_deref().unwrap_or(&self.sha)
+    }
 }
 
 /// How far the image of a check-in is.
@@ -84,30 +93,12 @@ pub struct RunCell {
     pub attempts: usize,
 }
 
-/// A cell of the flat list that scripts read.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ResultCell {
-    pub branch: String,
-    pub revision: String,
-    pub project: String,
-    pub variant: String,
-    pub platform: String,
-    /// [`Cell::name`].
-    pub state: &'static str,
-    /// [`Outcome::name`].
-    pub outcome: Option<&'static str>,
-    pub exit_code: Option<i64>,
-    /// Wall-clock seconds.
-    pub seconds: Option<f64>,
-    /// Id of the run.
-    pub run: Option<String>,
-}
-
 #[derive(Clone, Debug, Default, FromRow)]
 pub(super) struct RevisionRow {
     pub id: String,
     branch: String,
     sha: String,
+    label: Option<String>,
     subject: String,
     author: String,
     committed_at: i64,
@@ -119,7 +110,7 @@ pub(super) struct RevisionRow {
     reason: Option<String>,
     image_id: Option<String>,
     image_state: Option<String>,
-    built_sha: Option<String>,
+    built_name: Option<String>,
     job_state: Option<String>,
 }
 
@@ -178,10 +169,13 @@ fn row(revision: RevisionRow) -> (Row, bool) {
         (None, Some(_), None) => ImageState::GaveUp,
     };
     let row = Row {
-        built_from: revision.built_sha.filter(|built| *built != revision.sha),
+        built_from: revision
+            .built_name
+            .filter(|built| *built != revision.sha && Some(built) != revision.label.as_ref()),
         revision_id: revision.id,
         branch: revision.branch,
         sha: revision.sha,
+        label: revision.label,
         subject: revision.subject,
         author: revision.author,
         committed_at: revision.committed_at,
@@ -360,34 +354,6 @@ fn failed_phase(ending: &Ending) -> Option<String> {
         .iter()
         .find(|phase| phase.exit_code != Some(0))
         .map(|phase| phase.name.clone())
-}
-
-impl Matrix {
-    /// The cells that are not empty, row by row.
-    pub fn results(&self) -> Vec<ResultCell> {
-        let of_row = |row: &Row| -> Vec<ResultCell> {
-            let filled = self
-                .columns
-                .iter()
-                .zip(&row.cells)
-                .filter_map(|(column, cell)| Some((column, cell.as_ref()?)));
-            filled
-                .map(|(column, cell)| ResultCell {
-                    branch: row.branch.clone(),
-                    revision: row.sha.clone(),
-                    project: column.name.clone(),
-                    variant: row.variant.clone(),
-                    platform: row.platform.clone(),
-                    state: cell.state.name(),
-                    outcome: cell.outcome.as_ref().map(Outcome::name),
-                    exit_code: cell.outcome.as_ref().and_then(Outcome::exit_code),
-                    seconds: cell.seconds,
-                    run: cell.run.clone(),
-                })
-                .collect()
-        };
-        self.rows.iter().flat_map(of_row).collect()
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,47 @@
+use super::*;
+
+#[test]
+fn paths_survive_a_url() {
+    for path in ["trunk", "a b/ä@1", "100%/x", "%41"] {
+        assert_eq!(decode(&encode(path)), path);
+    }
+    assert_eq!(encode("a@b/ü"), "a%40b/%C3%BC");
+}
+
+#[test]
+fn an_address_is_a_url_or_a_path() {
+    let root = |address: &str| Svn::new(address, Path::new("x")).root;
+    assert_eq!(root("svn://127.0.0.1:1/python/"), "svn://127.0.0.1:1/python");
+    assert_eq!(root("/srv/s v@n"), "file:///srv/s%20v%40n");
+    assert!(root("here").starts_with("file:///"));
+}
+
+#[test]
+fn what_the_log_lacks_is_left_out() {
+    let text = "<?xml version=\"1.0\"?><log>
+        <logentry revision=\"7\"><author>gvr</author><date>2006-04-21T12:34:56.5Z</date><msg>Don't &lt;panic&gt;\n</msg></logentry>
+        <logentry revision=\"8\"></logentry></log>";
+    let read = |document: &Document| -> Option<Vec<Entry>> {
+        document
+            .descendants()
+            .filter(|node| node.has_tag_name("logentry"))
+            .map(read_entry)
+            .collect()
+    };
+    let entries = parse("log", text, read).unwrap();
+    let entry = |number, author: Option<&str>, at, message: &str| Entry {
+        number,
+        author: author.map(str::to_owned),
+        at,
+        message: message.to_owned(),
+    };
+    assert_eq!(
+        entries,
+        [
+            entry(7, Some("gvr"), 1_145_622_896, "Don't <panic>\n"),
+            entry(8, None, 0, "")
+        ]
+    );
+    assert!(parse("log", "<log>", read).is_err());
+    assert!(parse("log", "<!DOCTYPE x [<!ENTITY a \"b\">]><log>&a;</log>", read).is_err());
+}
