@@ -321,6 +321,43 @@ async fn a_build_that_fails_says_in_which_step() {
 }
 
 #[tokio::test]
+async fn wheels_are_kept_for_install_alone() {
+    let sdist = format!(
+        r#"{{"packages": [{{"name": "a", "version": "1.0", "file": "a-1.0.tar.gz", "sha256": "{}", "role": "run"}}]}}"#,
+        "a".repeat(64)
+    );
+    for (abi, lock, kept) in [
+        (Some("0123456789abcdef"), sdist.as_str(), true),
+        (None, &sdist, false),
+        (Some("0123456789abcdef"), "{\"packages\": []}", false),
+    ] {
+        let mut spec = run_spec(RECIPE);
+        spec.image.facts.abi_key = abi.map(str::to_owned);
+        let engine = engine(&spec)
+            .with_file("/work/.pybots/lock.json", lock)
+            .with_file("/witness-tests", VERSION);
+        for phase in ["fetch", "install", "test tests"] {
+            engine.expect("attrs", phase);
+        }
+        assert_eq!(run(&engine, spec).await.outcome, Outcome::Passed);
+        let volumes = engine.volumes();
+        let wheels: Vec<&String> = volumes
+            .keys()
+            .filter(|name| name.starts_with("pybots-wheels-attrs-"))
+            .collect();
+        assert_eq!(wheels.len(), usize::from(kept), "{volumes:?}");
+        let mounted = |phase: &str| {
+            let container = engine.made(phase).unwrap();
+            container.volumes.iter().any(|(name, _)| wheels.contains(&name))
+        };
+        let phases = ["fetch", "install", "test tests"].map(mounted);
+        assert_eq!(phases, [false, kept, false]);
+        let install = engine.made("install").unwrap().command.join(" ");
+        assert_eq!(install.contains("wheels.sh"), kept, "{install}");
+    }
+}
+
+#[tokio::test]
 async fn the_fake_complains_about_a_bad_caller() {
     use pybots::runtime::Runtime;
     let spec = run_spec(RECIPE);

@@ -91,6 +91,10 @@ pub struct Facts {
     /// The revision that was compiled in, as far as the line records one.
     pub revision: String,
     pub soabi: String,
+    /// Digest of headers, pyconfig.h and compile flags, in hex: equal keys can share compiled wheels.
+    /// None: the image could not tell, or was probed before there were keys.
+    #[serde(default)]
+    pub abi_key: Option<String>,
     #[serde(default)]
     pub free_threaded: bool,
     pub executable: String,

@@ -1,9 +1,14 @@
 //! A strict stand-in for an engine: it does what a test expects, refuses what none expects, and at
 //! the end checks that its caller left nothing behind.
 
+mod expect;
+mod rules;
+
+pub use expect::Expect;
+
 use super::{
-    ATTEMPT_LABEL, Build, Container, Engine, Exit, HOST_LABEL, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result,
-    Runtime, RuntimeError, Usage, Volume, tar,
+    Build, Container, Engine, Exit, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result, Runtime, RuntimeError, Usage,
+    Volume, tar,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -42,6 +47,8 @@ struct State {
     images: BTreeMap<String, Image>,
     volumes: BTreeMap<String, Volume>,
     containers: BTreeMap<String, Made>,
+    /// The last container of each phase, also when it is gone.
+    phases: BTreeMap<String, Container>,
     expected: Vec<Expectation>,
     /// Content of files by the end of their path, for [`Runtime::get`].
     files: BTreeMap<String, String>,
@@ -53,12 +60,6 @@ struct State {
 #[derive(Clone, Default)]
 pub struct FakeRuntime {
     state: Arc<Mutex<State>>,
-}
-
-/// What one phase is to do; built by [`FakeRuntime::expect`].
-pub struct Expect<'a> {
-    runtime: &'a FakeRuntime,
-    at: usize,
 }
 
 impl FakeRuntime {
@@ -99,6 +100,16 @@ impl FakeRuntime {
         }
     }
 
+    /// The volumes that the engine holds, by name.
+    pub fn volumes(&self) -> BTreeMap<String, Volume> {
+        self.state().volumes.clone()
+    }
+
+    /// The last container that was made for a phase.
+    pub fn made(&self, phase: &str) -> Option<Container> {
+        self.state().phases.get(phase).cloned()
+    }
+
     /// What is wrong with how the engine was used: empty for a good caller.
     pub fn complaints(&self) -> Vec<String> {
         let state = self.state();
@@ -110,7 +121,10 @@ impl FakeRuntime {
                 .map(|e| format!("{} {} was expected and never started", e.project, e.phase)),
         );
         complaints.extend(state.containers.keys().map(|id| format!("container {id} was left")));
-        let left = state.volumes.values().filter(|volume| !volume.labels.is_empty());
+        let left = state
+            .volumes
+            .values()
+            .filter(|volume| rules::is_of_attempt(&volume.labels));
         complaints.extend(left.map(|volume| format!("volume {} was left", volume.name)));
         complaints
     }
@@ -118,51 +132,6 @@ impl FakeRuntime {
     fn violation(state: &mut State, text: String) -> RuntimeError {
         state.violations.push(text.clone());
         RuntimeError::Refused(text)
-    }
-}
-
-impl Expect<'_> {
-    fn set(self, change: impl FnOnce(&mut Expectation)) -> Self {
-        if let Some(expectation) = self.runtime.state().expected.get_mut(self.at) {
-            change(expectation);
-        }
-        self
-    }
-
-    pub fn exits(self, code: i64) -> Self {
-        self.set(|e| e.behaviour = Behaviour::Exits(code))
-    }
-
-    pub fn oom(self) -> Self {
-        self.set(|e| e.behaviour = Behaviour::OutOfMemory)
-    }
-
-    pub fn hangs(self) -> Self {
-        self.set(|e| e.behaviour = Behaviour::Hangs)
-    }
-
-    pub fn loses_engine(self) -> Self {
-        self.set(|e| e.behaviour = Behaviour::LosesEngine)
-    }
-
-    pub fn prints(self, bytes: &[u8]) -> Self {
-        self.set(|e| e.prints = bytes.to_vec())
-    }
-}
-
-/// What the sandbox owes to the owner of the machine.
-fn unsafe_about(container: &Container) -> Option<&'static str> {
-    let labelled = [HOST_LABEL, ATTEMPT_LABEL]
-        .iter()
-        .all(|label| container.labels.contains_key(*label));
-    let of_project = container.labels.contains_key(PROJECT_LABEL);
-    let phase = container.labels.get(PHASE_LABEL).map_or("", String::as_str);
-    match container {
-        _ if !labelled => Some("bears no labels of its host and attempt"),
-        c if of_project && c.user != "1000:1000" => Some("runs a project as another user"),
-        c if phase.starts_with("test") && c.network.is_some() => Some("tests with a network"),
-        c if c.memory.0 == 0 || c.pids == 0 || c.cpus <= 0.0 => Some("has no limits"),
-        _ => None,
     }
 }
 
@@ -259,7 +228,7 @@ impl Runtime for FakeRuntime {
         if !state.images.contains_key(&container.image) {
             return Err(RuntimeError::NoImage(container.image.clone()));
         }
-        if let Some(what) = unsafe_about(container) {
+        if let Some(what) = rules::unsafe_about(container, &state.volumes) {
             return Err(Self::violation(&mut state, format!("a container {what}")));
         }
         if let Some((volume, _)) = container
@@ -279,6 +248,9 @@ impl Runtime for FakeRuntime {
             killed: Arc::default(),
         };
         state.containers.insert(id.clone(), made);
+        if let Some(phase) = container.labels.get(PHASE_LABEL) {
+            state.phases.insert(phase.clone(), container.clone());
+        }
         Ok(id)
     }
 

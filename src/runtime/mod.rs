@@ -19,17 +19,20 @@ pub const HOST_LABEL: &str = "org.pybots.host";
 /// Label on what belongs to one attempt: its id.
 pub const ATTEMPT_LABEL: &str = "org.pybots.attempt";
 
-/// Label on a container of a run: the project.
+/// Label on a container of a run, and on a volume of wheels: the project.
 pub const PROJECT_LABEL: &str = "org.pybots.project";
 
 /// Label on a container that is a phase: its name.
 pub const PHASE_LABEL: &str = "org.pybots.phase";
 
-/// Label on what stays: `cpython`, `lane`, `cache`, ..
+/// Label on what outlives attempts, and may be dropped when nobody needs it any more: what it is.
 pub const KIND_LABEL: &str = "org.pybots.kind";
 
-/// Label on the volume of a lane: the host that builds in it. It outlives the attempts.
+/// Label on the volume of a lane: the host that builds in it.
 pub const LANE_LABEL: &str = "org.pybots.lane-of";
+
+/// Label on a volume of wheels: the ABI key that they were compiled for.
+pub const ABI_LABEL: &str = "org.pybots.abi";
 
 /// The labels of what a host makes for an attempt.
 pub fn labels(host: &str, attempt: &str) -> BTreeMap<String, String> {

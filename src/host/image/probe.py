@@ -15,6 +15,43 @@ try:
     say("free_threaded", int(bool(sysconfig.get_config_var("Py_GIL_DISABLED"))))
 except ImportError:
     say("soabi", "")
+
+def abi_key():
+    # What a compiled wheel depends on: all headers, pyconfig.h, and how extensions are compiled. Each
+    # part goes in with its length. Text of Python 2 is bytes already, as far as it is ASCII.
+    import hashlib, os
+    try:
+        import sysconfig
+        include, config_h = sysconfig.get_path("include"), sysconfig.get_config_h_filename()
+    except ImportError: # before 2.7
+        from distutils import sysconfig
+        include, config_h = sysconfig.get_python_inc(), sysconfig.get_config_h_filename()
+    total = hashlib.sha256()
+    def add(name, data):
+        total.update(("%s\n%d\n" % (name, len(data))).encode("utf-8"))
+        total.update(data)
+    def add_file(name, path):
+        opened = open(path, "rb")
+        try:
+            add(name, opened.read())
+        finally:
+            opened.close()
+    files = []
+    for folder, _, names in os.walk(include):
+        files.extend([os.path.join(folder, name) for name in names])
+    for path in sorted(files):
+        add_file(path[len(include):], path)
+    # without headers nothing compiles, and nothing told two check-ins apart
+    add_file("Python.h", os.path.join(include, "Python.h"))
+    add_file("pyconfig.h", config_h)
+    for name in ("SOABI EXT_SUFFIX SO SHLIB_SUFFIX CC CXX OPT CFLAGS CCSHARED LDSHARED LDCXXSHARED AR ARFLAGS").split():
+        add(name, str(sysconfig.get_config_var(name)).encode("utf-8"))
+    return total.hexdigest()
+
+try:
+    say("abi_key", abi_key())
+except Exception:
+    pass # a build that can't tell has no key, and wheels are not kept for it
 for name in sys.argv[1:]:
     try:
         __import__(name)

@@ -82,6 +82,7 @@ fn read(output: &str) -> Result<Facts, String> {
             "executable" => facts.executable = value.to_owned(),
             "revision" => facts.revision = value.to_owned(),
             "soabi" => facts.soabi = value.to_owned(),
+            "abi_key" => facts.abi_key = Some(value.to_owned()),
             "free_threaded" => facts.free_threaded = value == "1",
             "missing" => facts.missing_modules.push(value.to_owned()),
             "end" => whole = true,
@@ -137,12 +138,14 @@ mod tests {
     }
 
     const GOOD: &str = "noise\npybots-probe\tsys_version\t3.16.0a0 (main:0123456789, now) [GCC]\npybots-probe\tline\t3.16\n\
-                        pybots-probe\trevision\t0123456789\npybots-probe\tend\t\n";
+                        pybots-probe\trevision\t0123456789\npybots-probe\tabi_key\ta1\npybots-probe\tend\t\n";
 
     #[test]
     fn a_good_image_passes() {
         let facts = read(GOOD).unwrap();
         assert_eq!(facts.line, "3.16");
+        assert_eq!(facts.abi_key.as_deref(), Some("a1"));
+        assert_eq!(read("pybots-probe\tend\t").unwrap().abi_key, None);
         judge(&facts, &spec(), &spec().revision).unwrap();
     }
 

@@ -1,6 +1,7 @@
 //! A run: one project's suites on one image, in the phases fetch, install and test.
 
 mod scripts;
+mod wheels;
 mod work;
 
 use super::image::{self, layers};
@@ -20,12 +21,16 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
     let image = layers::ensure_project(host, spec, log).await?;
     let work = Work::open(host, attempt, spec, &image).await?;
 
+    let mut wheels = None;
     if scripts::needs_fetch(spec) {
         let ran = execute(host, log, report, work.fetch().await?, spec, "fetch").await?;
         fetched(&ran, spec)?;
         report.lock = work.read("lock.json").await?;
+        let lock = report.lock.as_deref().unwrap_or_default();
+        wheels = wheels::plan(&host.id, spec, &facts, lock);
     }
-    let ran = execute(host, log, report, work.install(), spec, "install").await?;
+    let install = work.install(wheels.as_ref()).await?;
+    let ran = execute(host, log, report, install, spec, "install").await?;
     installed(&ran, spec)?;
     for suite in &spec.suites {
         let name = format!("test {}", suite.name);

@@ -1,5 +1,6 @@
 //! What runs inside the containers of a run, as text.
 
+use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
 use crate::host::image::quote;
 use crate::recipe::Suite;
@@ -22,7 +23,7 @@ pub const OURS: &str = "/work/.pybots";
 const FIRST_MODERN: (u64, u64) = (3, 8);
 
 /// Python before 3.8: no resolver and no `uv`; the recipe says everything.
-fn is_legacy(spec: &RunSpec) -> bool {
+pub fn is_legacy(spec: &RunSpec) -> bool {
     let mut numbers = spec
         .fetch
         .python
@@ -101,8 +102,12 @@ pub fn install_environment(spec: &RunSpec) -> BTreeMap<String, String> {
     env
 }
 
+/// Where a container has the cache that its phase may use; the images have this folder, owned by the
+/// user of the runs.
+pub const CACHE_AT: &str = "/var/cache/pybots";
+
 /// Makes the environment under test and installs into it.
-pub fn install(spec: &RunSpec) -> String {
+pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     let python = &spec.image.build.profile.python;
     let mut lines = vec!["mkdir -p /work/home /work/wheels".to_owned()];
     let packages;
@@ -114,6 +119,13 @@ pub fn install(spec: &RunSpec) -> String {
     } else {
         packages = format!("/work/venv/lib/python{}/site-packages", threaded(spec));
         lines.push(format!("uv venv --quiet --python {} /work/venv", quote(python)));
+        if let Some(Wheels { abi, .. }) = wheels {
+            let most = wheels::MOST_KIB;
+            lines.push(format!(
+                "sh {OURS}/wheels.sh {OURS}/wheels.txt {CACHE_AT} {} {most}",
+                quote(abi)
+            ));
+        }
         lines.push(format!(
             "if [ -s {OURS}/requirements.txt ]; then uv pip install --no-deps -r {OURS}/requirements.txt; fi"
         ));

@@ -1,6 +1,7 @@
 //! The work folder of a run: a volume of limited size that its phases share.
 
-use super::scripts::{self, OURS};
+use super::scripts::{self, CACHE_AT, OURS};
+use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
 use crate::host::{Host, Stop};
 use crate::recipe::Suite;
@@ -15,8 +16,6 @@ const READ_MOST: usize = 1 << 20;
 const CA: &str = "/work/.pybots/ca.crt";
 /// Volume of downloads, by hash; only the fetch phase, which runs no project code, ever sees it.
 const DOWNLOADS: &str = "pybots-downloads";
-/// Its place; the toolchain image has this folder, owned by the user of the runs.
-const DOWNLOADS_AT: &str = "/var/cache/pybots";
 
 /// Seconds after which a run is over for sure: a holder whose host died ends by itself.
 fn longest(spec: &RunSpec) -> u64 {
@@ -108,23 +107,35 @@ impl<'a> Work<'a> {
         let mut env = scripts::base_environment(path);
         env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
         env.insert("UV_CACHE_DIR".to_owned(), "/work/.uv-cache".to_owned());
-        env.insert("PYBOTS_FETCH_CACHE".to_owned(), DOWNLOADS_AT.to_owned());
+        env.insert("PYBOTS_FETCH_CACHE".to_owned(), CACHE_AT.to_owned());
         let image = self.spec.distribution.toolchain_reference();
         let network = Some(self.host.engine.network.clone());
         let mut container = self.container(&image, format!("exec python3 {OURS}/fetch.py"), env, network);
-        container.volumes.push((DOWNLOADS.to_owned(), DOWNLOADS_AT.to_owned()));
+        container.volumes.push((DOWNLOADS.to_owned(), CACHE_AT.to_owned()));
         Ok(container)
     }
 
-    /// Install: the image under test, no network unless the recipe asks for it.
-    pub fn install(&self) -> Container {
+    /// Install: the image under test, no network unless the recipe asks for it. The only phase that
+    /// sees the cache of wheels.
+    pub async fn install(&self, wheels: Option<&Wheels>) -> Result<Container, Stop> {
         let mut env = scripts::environment(self.spec);
         env.extend(scripts::install_environment(self.spec));
         let network = self.spec.install_network.then(|| self.host.engine.network.clone());
         if network.is_some() {
             env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
         }
-        self.container(&self.image, scripts::install(self.spec), env, network)
+        let mut container = self.container(&self.image, scripts::install(self.spec, wheels), env, network);
+        if let Some(Wheels { volume, list, .. }) = wheels {
+            self.host.runtime.create_volume(volume).await?;
+            let files = [
+                (".pybots/wheels.sh", wheels::SCRIPT.as_bytes(), false),
+                (".pybots/wheels.txt", list.as_bytes(), false),
+            ];
+            let bytes = tar::files(Owner::Runner, &files);
+            self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
+            container.volumes.push((volume.name.clone(), CACHE_AT.to_owned()));
+        }
+        Ok(container)
     }
 
     /// Test: the image under test, loopback only.

@@ -1,0 +1,144 @@
+//! Wheels that install builds from sdists, kept for later check-ins with the same ABI.
+//!
+//! Only dependencies are kept. The project under test and its extra sources are built each time: that
+//! they build on the new CPython is part of what is tested. Install runs strangers' code with the cache
+//! at hand, so each project has one of its own.
+
+use super::scripts;
+use crate::domain::job::{Facts, RunSpec};
+use crate::profile::digest;
+use crate::runtime::{ABI_LABEL, KIND_LABEL, PROJECT_LABEL, Volume};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+
+/// Makes use of the cache inside the install container.
+pub const SCRIPT: &str = include_str!("wheels.sh");
+
+/// KiB that one volume may hold: generous for one project's dependencies on one ABI, little enough
+/// for a host with hundreds of projects.
+pub const MOST_KIB: u64 = 1 << 20;
+
+/// The cache of one project on one ABI, and what to look for in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wheels {
+    pub volume: Volume,
+    /// The ABI key as logs show it.
+    pub abi: String,
+    /// A line for each sdist, as `wheels.sh` wants them.
+    pub list: String,
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    packages: Vec<Package>,
+}
+
+/// A line of the lock, as `fetch.py` writes it.
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: Option<String>,
+    /// None: an extra source, which is never kept.
+    file: Option<String>,
+    sha256: Option<String>,
+    role: String,
+}
+
+/// What is to be kept or reused for a run; None where nothing is, or nothing may be. `host` is the
+/// machine's id: hosts of two coordinators may share an engine, and have other projects of that name.
+pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Wheels> {
+    // what an install gets from the network by itself is in no lock
+    if scripts::is_legacy(spec) || spec.install_network {
+        return None;
+    }
+    let abi = facts.abi_key.as_deref()?;
+    let Lock { packages } = serde_json::from_str(lock).ok()?;
+    let inputs = inputs(spec, &packages);
+    let own = own(spec);
+    let mut lines: Vec<(bool, String)> = packages
+        .iter()
+        .filter(|package| !own.contains(&canonical(&package.name)))
+        .filter_map(|package| line(package, &inputs))
+        .collect();
+    if lines.is_empty() {
+        return None;
+    }
+    // what builds others comes first, so that they are built with its wheel
+    lines.sort();
+    Some(Wheels {
+        volume: volume(host, spec, abi),
+        abi: abi.chars().take(12).collect(),
+        list: lines.into_iter().map(|(_, line)| line).collect(),
+    })
+}
+
+/// What comes from the recipe's own sources, whatever the index has under the same name.
+fn own(spec: &RunSpec) -> BTreeSet<String> {
+    let names = spec.fetch.sources.iter().filter_map(|source| {
+        let name = source.pypi.as_ref().or(source.name.as_ref())?;
+        Some(canonical(name))
+    });
+    names.collect()
+}
+
+/// One spelling for `zope.interface`, `Zope_Interface` and `zope-interface`.
+fn canonical(name: &str) -> String {
+    let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_lowercase()
+}
+
+fn volume(host: &str, spec: &RunSpec, abi: &str) -> Volume {
+    let runtime = spec.distribution.runtime_reference();
+    let parts = [host, &spec.project, abi, &runtime];
+    let key = digest(&parts.map(str::as_bytes));
+    let labels = [(KIND_LABEL, "wheels"), (PROJECT_LABEL, &spec.project), (ABI_LABEL, abi)];
+    Volume {
+        name: format!("pybots-wheels-{}-{}", spec.project, &key[..16]),
+        size: None,
+        labels: labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into(),
+    }
+}
+
+/// All that a build can see besides its sdist: the image, the environment, and whatever was fetched.
+/// Which of the fetched files a build takes is known for sure only to its back end, so that any
+/// change of them means another key.
+fn inputs(spec: &RunSpec, packages: &[Package]) -> String {
+    let mut env = scripts::environment(spec);
+    env.extend(scripts::install_environment(spec));
+    let mut files: Vec<(&str, &str)> = packages
+        .iter()
+        .filter_map(|package| Some((package.file.as_deref()?, package.sha256.as_deref()?)))
+        .collect();
+    files.sort_unstable();
+    let python = &spec.image.build.profile.python;
+    let text = serde_json::json!([env, files, spec.system, python]).to_string();
+    digest(&[text.as_bytes()])
+}
+
+/// The line of an sdist that install may build; false comes first.
+fn line(package: &Package, inputs: &str) -> Option<(bool, String)> {
+    let file = package.file.as_deref().filter(|file| !file.ends_with(".whl"))?;
+    let sha256 = package.sha256.as_deref()?;
+    let version = package.version.as_deref()?;
+    let Package { name, role, .. } = package;
+    // the index chose these names, and a shell will read them
+    let plain = [file, sha256, version, name, role].iter().all(|word| is_plain(word));
+    let hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !plain || !hash {
+        return None;
+    }
+    let key = digest(&[sha256.as_bytes(), inputs.as_bytes()]);
+    Some((
+        role != "build",
+        format!("{role} {key} {sha256} {file} {name} {version}\n"),
+    ))
+}
+
+fn is_plain(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || "._+!-".contains(c))
+}
+
+#[cfg(test)]
+#[path = "wheels_tests.rs"]
+mod tests;

@@ -1,0 +1,38 @@
+//! How a test says what a phase will do.
+
+use super::{Behaviour, Expectation, FakeRuntime};
+
+/// What one phase is to do; built by [`FakeRuntime::expect`].
+pub struct Expect<'a> {
+    pub(super) runtime: &'a FakeRuntime,
+    pub(super) at: usize,
+}
+
+impl Expect<'_> {
+    fn set(self, change: impl FnOnce(&mut Expectation)) -> Self {
+        if let Some(expectation) = self.runtime.state().expected.get_mut(self.at) {
+            change(expectation);
+        }
+        self
+    }
+
+    pub fn exits(self, code: i64) -> Self {
+        self.set(|e| e.behaviour = Behaviour::Exits(code))
+    }
+
+    pub fn oom(self) -> Self {
+        self.set(|e| e.behaviour = Behaviour::OutOfMemory)
+    }
+
+    pub fn hangs(self) -> Self {
+        self.set(|e| e.behaviour = Behaviour::Hangs)
+    }
+
+    pub fn loses_engine(self) -> Self {
+        self.set(|e| e.behaviour = Behaviour::LosesEngine)
+    }
+
+    pub fn prints(self, bytes: &[u8]) -> Self {
+        self.set(|e| e.prints = bytes.to_vec())
+    }
+}
