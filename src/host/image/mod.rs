@@ -4,6 +4,7 @@ mod lane;
 pub mod layers;
 mod pack;
 mod probe;
+pub mod scratch;
 mod steps;
 
 use super::log::Log;
