@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod factory;
+pub mod history;
 pub mod index;
 pub mod svn;
 pub mod up;
