@@ -4,7 +4,7 @@ mod common;
 
 use common::factory::{Factory, Made};
 use common::up::{Up, engine_wanted, settings, toy_repository};
-use common::{Repository, here};
+use common::{Repository, copy_folder, here};
 use pybots::config::Settings;
 use pybots::domain::limits::Seconds;
 use pybots::domain::outcome::Outcome;
@@ -120,7 +120,7 @@ async fn a_check_in_costs_what_it_changes() {
     let mut other = t.factory.host.clone();
     other.runtime = Arc::new(plain.without_loading_layers());
     std::fs::remove_file(t.repository.path.join("Lib/extra")).unwrap();
-    let fifth = t.repository.commit("fifth");
+    let fifth = t.commit("fifth", &[("Lib/toy.py", &toy("A = 5"))]);
     let other = Factory {
         host: other,
         runtime: t.factory.runtime.clone(),
@@ -130,7 +130,7 @@ async fn a_check_in_costs_what_it_changes() {
     let fifth = other.make(&fifth, "default").await;
     let look = "import os, toy; p = os.path.dirname(toy.__file__); print(sorted(n for n in os.listdir(p) if 'extra' in n or '.wh.' in n), toy.A)";
     assert_eq!(fifth.image().layer.depth, 4, "{}", fifth.log);
-    assert_eq!(t.python(&fifth, look), "[] 2");
+    assert_eq!(t.python(&fifth, look), "[] 5");
     toy_cpython.close().await;
 }
 
@@ -141,12 +141,9 @@ async fn what_no_build_reads_makes_no_image() {
     }
     let folder = tempfile::tempdir().unwrap();
     let repository = toy_repository(folder.path());
-    settings(
-        folder.path(),
-        &here().join("tests/projects"),
-        &[("trunk", "main", 1)],
-        "",
-    );
+    let projects = folder.path().join("projects");
+    copy_folder(&here().join("tests/projects/passes"), &projects.join("passes"));
+    settings(folder.path(), &projects, &[("trunk", "main", 1)], "");
     let mut up = Up::start(folder.path());
     let first = repository.git(&["rev-parse", "HEAD"]);
     up.decided(&first, "passes");
@@ -154,11 +151,15 @@ async fn what_no_build_reads_makes_no_image() {
     let second = repository.commit("Documentation");
     let cell = up.decided(&second, "passes");
     assert_eq!(cell["state"], "pass", "{cell}");
-    let images = up.log().matches("image of ").count();
     assert!(up.log().contains("no build: it shares an image"), "{}", up.log());
-    assert!(images >= 1, "{}", up.log());
+    assert_eq!(
+        up.log().matches("what=\"image of ").count(),
+        2,
+        "one build starts and ends: {}",
+        up.log()
+    );
     let (_, page) = up.get(&format!("/revision/{second}"));
-    assert!(page.contains(&first[..10]), "{page}");
+    assert!(page.contains(&format!("image of {}", &first[..7])), "{page}");
     up.stop();
     assert_eq!(up.left_behind(), Vec::<String>::new());
 }

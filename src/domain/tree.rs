@@ -47,9 +47,9 @@ pub struct Update {
     /// Files to put in place, new or changed.
     pub put: Vec<String>,
     pub delete: Vec<String>,
-    /// Headers that Argument Clinic wrote, as `Modules/clinic/NAME.c.h`: what includes one is compiled
-    /// again.
-    pub clinic: Vec<String>,
+    /// C files, and headers that Argument Clinic wrote (`Modules/clinic/NAME.c.h`): those without an object
+    /// of their own are included, and what includes one is compiled again.
+    pub included: Vec<String>,
     /// Other headers changed, and `make` does not know all that depends on them: every object is compiled
     /// again, which the compiler cache makes cheap.
     pub all_objects: bool,
@@ -88,8 +88,10 @@ impl Update {
             (ChangeKind::Added | ChangeKind::Modified | ChangeKind::Deleted, _) if path.starts_with("Lib/") => {}
             // an object depends on its own source; on headers and on what else it includes only as far
             // as the makefile was told
-            (ChangeKind::Modified, Some("c")) if in_c => {}
-            (ChangeKind::Modified, Some("h")) if in_c && path.contains("/clinic/") => self.clinic.push(path.clone()),
+            (ChangeKind::Modified, Some("c")) if in_c => self.included.push(path.clone()),
+            (ChangeKind::Modified, Some("h")) if in_c && path.contains("/clinic/") => {
+                self.included.push(path.clone());
+            }
             (ChangeKind::Modified, Some("h")) if in_c => self.all_objects = true,
             (ChangeKind::Added | ChangeKind::Deleted, Some("h")) if in_c && !path.starts_with("Include/") => {
                 self.all_objects = true;
@@ -160,7 +162,7 @@ mod tests {
         assert!(!one.all_objects && !one.bytecode);
         assert!(of(&[change(Modified, "Python/compile.c")]).unwrap().bytecode);
         let clinic = of(&[change(Modified, "Modules/clinic/mathmodule.c.h")]).unwrap();
-        assert_eq!(clinic.clinic, ["Modules/clinic/mathmodule.c.h"]);
+        assert_eq!(clinic.included, ["Modules/clinic/mathmodule.c.h"]);
         assert!(!clinic.all_objects);
         assert!(of(&[change(Added, "Modules/clinic/new.c.h")]).unwrap().all_objects);
         assert!(of(&[change(Modified, "Modules/_sqlite/cursor.h")]).unwrap().all_objects);

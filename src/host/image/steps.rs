@@ -18,8 +18,17 @@ pub const LAYER: &str = include_str!("layer.py");
 pub const BUILD: &str = "/build";
 
 /// Folders of the tree that hold C sources and their objects.
-const C_FOLDERS: &str = "Modules Objects Parser Programs Python";
-const ALL_OBJECTS: &str = "find Modules Objects Parser Programs Python";
+const ALL_OBJECTS: &str = "find Modules Objects Parser Programs Python -name '*.o' -delete";
+
+/// Removes the objects of what includes a file, unless it has one of its own, which `make` knows. What is
+/// included by a file without an object may reach anywhere.
+const RECOMPILE: &str = r#"recompile() {
+  if [ -f "${1%.c}.o" ]; then return; fi
+  grep -rlF --include='*.[ch]' -e "/${1##*/}\"" -e "\"${1##*/}\"" Modules Objects Parser Programs Python >/tmp/by || true
+  while read -r by; do
+    if [ -f "${by%.c}.o" ]; then rm -f "${by%.c}.o"; else find Modules Objects Parser Programs Python -name '*.o' -delete; fi
+  done </tmp/by
+}"#;
 
 /// Largest compiler cache.
 const CCACHE_MOST: &str = "5G";
@@ -83,7 +92,7 @@ rm -f {BUILD}/config.cache
 if [ -f $known ]; then cp $known {BUILD}/config.cache; fi
 echo cache_file={BUILD}/config.cache >{BUILD}/config.site
 CONFIG_SITE={BUILD}/config.site {configure}
-if [ ! -f $known ]; then cp {BUILD}/config.cache $known.$$ && mv $known.$$ $known; fi",
+if [ ! -f $known ] && [ -f {BUILD}/config.cache ]; then cp {BUILD}/config.cache $known.$$ && mv $known.$$ $known; fi",
         configure = configure(spec),
     ));
     lines.push(step("make"));
@@ -140,17 +149,11 @@ fn updated(spec: &BuildSpec, folder: &str, jobs: usize, update: &Update, lines: 
         lines.push(format!("xargs -0 -a {folder}/delete rm -f --"));
     }
     if update.all_objects {
-        lines.push(format!("{ALL_OBJECTS} -name '*.o' -delete"));
+        lines.push(ALL_OBJECTS.to_owned());
     }
-    for header in &update.clinic {
-        // `#include "clinic/NAME.c.h"`, by whom ever; by another header, it may reach anywhere
-        let name = header.rsplit('/').next().unwrap_or(header);
-        lines.push(format!(
-            "grep -rlF --include='*.[ch]' {} {C_FOLDERS} | while read -r by; do
-  case $by in *.c) rm -f \"${{by%.c}}.o\" ;; *) {ALL_OBJECTS} -name '*.o' -delete ;; esac
-done",
-            quote(&format!("clinic/{name}\""))
-        ));
+    if !update.included.is_empty() {
+        lines.push(RECOMPILE.to_owned());
+        lines.extend(update.included.iter().map(|path| format!("recompile {}", quote(path))));
     }
     // The object with the check-in's id is made anew. The two programs that freeze modules hold it too,
     // but what they write does not depend on it; and Programs/_testembed is not installed.
