@@ -160,7 +160,7 @@ mod tests {
         }
         let text = dockerfile(
             "cpython",
-            &serde_json::json!({ "toolchain": "t", "runtime": "r", "python": "/p" }),
+            &serde_json::json!({ "stage": "s", "toolchain": "t", "runtime": "r", "python": "/p" }),
         )
         .unwrap();
         assert!(text.contains("FROM r\nCOPY --from=build"), "{text}");

@@ -21,7 +21,9 @@ pub async fn build(
     tag: &str,
     log: mpsc::Sender<Bytes>,
 ) -> Result<Image> {
+    let stage = crate::store::new_id();
     let data = serde_json::json!({
+        "stage": stage,
         "toolchain": spec.distribution.toolchain_reference(),
         "runtime": spec.distribution.runtime_reference(),
         "python": spec.profile.python,
@@ -41,5 +43,7 @@ pub async fn build(
         args: BTreeMap::new(),
         network: "none".to_owned(),
     };
-    Ok(runtime.build(build, log).await?)
+    let built = runtime.build(build, log).await;
+    runtime.prune_images(&format!("org.pybots.stage={stage}")).await?;
+    Ok(built?)
 }

@@ -30,6 +30,10 @@ const RECOMPILE: &str = r#"recompile() {
   done </tmp/by
 }"#;
 
+/// Answers of configure that autoconf's own macros replay with all that follows from them. CPython's own
+/// checks may do more than answer (one sets NO_AS_NEEDED), which is lost when the answer is known.
+const REPLAYED: &str = "^ac_cv_(alignof|func|have_decl|header|lib|member|search|sizeof|type)_";
+
 /// Largest compiler cache.
 const CCACHE_MOST: &str = "5G";
 
@@ -86,13 +90,16 @@ fn clean(spec: &BuildSpec, folder: &str, jobs: usize, lines: &mut Vec<String>) {
     let told = serde_json::json!([spec.profile.configure, environment(spec)]).to_string();
     let told = &digest(&[spec.distribution.toolchain_reference().as_bytes(), told.as_bytes()])[..16];
     lines.push(format!(
-        "known=/cache/configure/{told}-$(cat configure aclocal.m4 2>/dev/null | sha256sum | cut -c 1-16)
-mkdir -p /cache/configure
+        "known=/cache/replayed/{told}-$(cat configure aclocal.m4 2>/dev/null | sha256sum | cut -c 1-16)
+mkdir -p /cache/replayed
 rm -f {BUILD}/config.cache
 if [ -f $known ]; then cp $known {BUILD}/config.cache; fi
 echo cache_file={BUILD}/config.cache >{BUILD}/config.site
 CONFIG_SITE={BUILD}/config.site {configure}
-if [ ! -f $known ] && [ -f {BUILD}/config.cache ]; then cp {BUILD}/config.cache $known.$$ && mv $known.$$ $known; fi",
+if [ ! -f $known ] && [ -f {BUILD}/config.cache ]; then
+  grep -E '{REPLAYED}' {BUILD}/config.cache >$known.$$ || true
+  mv $known.$$ $known
+fi",
         configure = configure(spec),
     ));
     lines.push(step("make"));
