@@ -14,7 +14,7 @@ use crate::domain::job::{BuildSpec, BuiltImage, Phase, Report};
 use crate::domain::outcome::{Outcome, Timeout};
 use crate::domain::tree::{Update, Wanted};
 use crate::runtime::tar::{self, Owner};
-use crate::runtime::{Container, Image};
+use crate::runtime::{Container, Image, RuntimeError};
 use lane::{Lane, Last, Tree};
 use pack::REVISION_LABEL;
 use probe::Probe;
@@ -24,6 +24,9 @@ pub use steps::quote;
 /// Exit codes of a container whose first process was ended by SIGKILL or SIGTERM.
 const KILLED: i64 = 137;
 const TERMINATED: i64 = 143;
+
+/// What programs say when a disk is full.
+const FULL: &str = "No space left on device";
 
 /// Builds the image and fills the report.
 pub async fn build(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
@@ -204,6 +207,9 @@ async fn run(lane: &Lane<'_>, log: &Log, report: &mut Report) -> Result<(), Stop
     }
     // a disk that is full says nothing about CPython
     host.well().await.map_err(anyhow::Error::msg)?;
+    if String::from_utf8_lossy(&ran.output).contains(FULL) {
+        return Err(RuntimeError::DiskFull(format!("during {step}")).into());
+    }
     Err(match ran.end {
         End::TimedOut(Timeout::Total) => failed(format!("{step}: the build took longer than {}", plan.timeout), None),
         End::TimedOut(Timeout::Silence) => failed(format!("{step} was silent and idle for {}", plan.silence), None),
