@@ -47,6 +47,8 @@ impl Trial {
     /// Exit code 0: passed; 1: the project failed; 2: it could not be tried.
     pub async fn run(&self, settings: Settings) -> Result<ExitCode> {
         let project = self.project()?;
+        let profiles = Profiles::load(settings.images_folder())?;
+        profiles.knows_variant(&self.variant).map_err(anyhow::Error::msg)?;
         let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket).await?);
         let sources = Sources::open(&settings.data, &settings.source).await?;
         let revision = self.revision(&settings, &sources).await?;
@@ -57,7 +59,6 @@ impl Trial {
             revision.version.as_deref().unwrap_or("no version")
         );
 
-        let profiles = Profiles::load(settings.images_folder())?;
         let profile = plan::profile(&revision, &profiles, &self.variant).map_err(anyhow::Error::msg)?;
         let inputs = sources.mirror.inputs(&revision.sha, &profile.ignore).await?;
         let build = plan::build(
