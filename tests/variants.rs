@@ -174,4 +174,12 @@ fn each_variant_is_built_and_tested_for_itself() {
     );
     let output = pybots(folder.path(), &["try", &recipe, "--variant", "debgu"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean \"debug\"?"));
+    // no image is built for what is skipped anyway
+    let recipe = folder.path().join("projects/picky/picky.toml").display().to_string();
+    let output = pybots(folder.path(), &["try", &recipe, "--variant", "debug"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("skipped: takes four hours there") && !errors.contains("image of"),
+        "{errors}"
+    );
 }

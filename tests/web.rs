@@ -455,6 +455,9 @@ async fn postgres_answers_as_sqlite_does() {
             .collect();
         let shared = sample.store.image_page(&image).await.unwrap().unwrap().rows.len();
         assert_eq!(shared, 2);
+        let variants = sample.store.variants_at_tips(Some("2.5")).await.unwrap();
+        assert_eq!(variants, ["default", "debug"]);
+        assert_eq!(sample.store.variants_at_tips(None).await.unwrap(), variants);
         answers.push((results, shas, status.waiting, status.working, status.refused));
     }
     assert_eq!(answers[0], answers[1]);

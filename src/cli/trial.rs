@@ -4,7 +4,7 @@ use super::progress::Progress;
 use super::up::platform;
 use crate::config::{Kind, Settings};
 use crate::domain::DEFAULT_VARIANT;
-use crate::domain::job::{JobSpec, Report};
+use crate::domain::job::{Facts, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::place::{Place, number};
 use crate::domain::tree::{Change, Wanted};
@@ -70,6 +70,8 @@ impl Trial {
             platform(),
         )
         .map_err(anyhow::Error::msg)?;
+        // whether it is skipped there depends on nothing that only a build can tell
+        plan::run(&project, &revision, &build, &Facts::default(), &settings.limits).map_err(skipped)?;
         let supply = Arc::new(Local {
             mirror: sources.mirror,
             folders: project.tars.clone(),
@@ -89,8 +91,7 @@ impl Trial {
         let Some(built) = image.image else {
             bail!("there is no image to test on: {}", image.outcome);
         };
-        let run = plan::run(&project, &revision, &build, &built.facts, &settings.limits)
-            .map_err(|reason| anyhow!("skipped: {reason}"))?;
+        let run = plan::run(&project, &revision, &build, &built.facts, &settings.limits).map_err(skipped)?;
         let report = perform(&host, &JobSpec::Run(Box::new(run))).await?;
         for phase in &report.phases {
             let code = phase
@@ -186,6 +187,10 @@ impl Trial {
         }
         bail!("{} touches no watched branch of a Subversion repository", self.on)
     }
+}
+
+fn skipped(reason: String) -> anyhow::Error {
+    anyhow!("skipped: {reason}")
 }
 
 /// The first watched branch that has a check-in; recipes may ask for it.
