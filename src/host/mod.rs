@@ -8,6 +8,7 @@ pub mod phase;
 mod run;
 
 pub use daemon::run as daemon;
+pub use image::scratch;
 
 use crate::config::{EngineSettings, NetworkSettings, Settings};
 use crate::domain::job::{JobSpec, Report};
