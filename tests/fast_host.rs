@@ -143,6 +143,41 @@ async fn a_good_run_passes_and_says_what_it_ran_on() {
 }
 
 #[tokio::test]
+async fn modes_are_of_their_suite_alone() {
+    let more =
+        "[[suite]]\nname = \"dev\"\nrun = \"x\"\nmodes = [\"-X dev\", \"-W error\", \"-W ignore::UserWarning\"]\n";
+    let spec = run_spec(&format!("when = \">=3.7\"{RECIPE}{more}"));
+    let engine = engine(&spec)
+        .with_file("/witness-tests", VERSION)
+        .with_file("/witness-dev", VERSION);
+    for phase in ["fetch", "install", "test tests", "test dev"] {
+        engine.expect("attrs", phase);
+    }
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+    assert_eq!(report.outcome, Outcome::Passed);
+    let python = |phase: &str| -> Vec<String> {
+        let env = engine.made(phase).unwrap().env;
+        let ours = env.iter().filter(|(name, _)| name.starts_with("PYTHON"));
+        ours.map(|(name, value)| format!("{name}={value}")).collect()
+    };
+    for phase in ["fetch", "install", "test tests"] {
+        assert_eq!(python(phase), Vec::<String>::new(), "{phase}");
+    }
+    let set = ["PYTHONDEVMODE=1", "PYTHONWARNINGS=error,ignore::UserWarning"];
+    assert_eq!(python("test dev"), set);
+    let line = "-X dev -W error -W ignore::UserWarning";
+    assert_eq!(report.modes, [("test dev".to_owned(), line.to_owned())].into());
+    let said = format!("suite dev runs with {line}: {}", set.join(" "));
+    assert!(
+        log.contains(&said) && log.contains("attrs on 0123456789 (trunk)"),
+        "{log}"
+    );
+    // a report of a host that knows no modes can still be read
+    let text = serde_json::to_string(&Report::of(Outcome::Passed)).unwrap();
+    assert!(!text.contains("modes") && serde_json::from_str::<Report>(&text).is_ok());
+}
+
+#[tokio::test]
 async fn each_way_to_fail_has_its_outcome() {
     type Arrange = fn(&FakeRuntime);
     let good = |engine: &FakeRuntime, phases: &[&str]| {

@@ -113,6 +113,7 @@ impl Host {
     /// Does one job to its end. Whatever happens, it leaves nothing behind and gives a report.
     pub async fn perform(&self, attempt: &str, spec: &JobSpec, log: &Log) -> Report {
         let mut report = Report::of(Outcome::Passed);
+        log.say(&spec.title()).await;
         let done = match spec {
             JobSpec::Image(build) => image::build(self, attempt, build, log, &mut report).await,
             JobSpec::Run(run) => run::run(self, attempt, run, log, &mut report).await,
