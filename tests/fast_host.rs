@@ -313,6 +313,9 @@ async fn the_first_suite_that_fails_decides() {
     assert_eq!(run(&engine, spec).await.outcome, Outcome::Failed { exit_code: 3 });
 }
 
+const STEPS: &[u8] = b"== step configure\n== step make\n== step install\n== step layer\n";
+const LAYER: &str = r#"{"on": null, "digest": "00", "gone": 0, "bytes": 7, "all_bytes": 7}"#;
+
 #[tokio::test]
 async fn an_image_that_does_not_pass_its_probe_gets_no_name() {
     let spec = build_spec();
@@ -323,10 +326,9 @@ async fn an_image_that_does_not_pass_its_probe_gets_no_name() {
         let engine = FakeRuntime::default()
             .with_image(&spec.distribution.toolchain_reference())
             .with_image(&spec.distribution.runtime_reference())
-            .with_file("/build/image/usr/local", "the install root");
-        for phase in ["configure", "make", "install"] {
-            engine.expect("", phase);
-        }
+            .with_file("/out/layer.json", LAYER)
+            .with_file("/out/layer.tar", "a layer");
+        engine.expect("", "build").prints(STEPS);
         engine.expect("", "probe").prints(answer(revision).as_bytes());
         let (report, _) = perform(&engine, JobSpec::Image(Box::new(spec.clone()))).await;
         assert_eq!(report.image.is_some(), good);
@@ -344,8 +346,10 @@ async fn a_build_that_fails_says_in_which_step() {
     let engine = FakeRuntime::default()
         .with_image(&spec.distribution.toolchain_reference())
         .with_image(&spec.distribution.runtime_reference());
-    engine.expect("", "configure");
-    engine.expect("", "make").exits(2).prints(b"broken.c:1: error\n");
+    engine
+        .expect("", "build")
+        .exits(2)
+        .prints(b"== step configure\n== step make\nbroken.c:1: error\n");
     let (report, log) = perform(&engine, JobSpec::Image(Box::new(spec))).await;
     let outcome = Outcome::SetupFailed {
         reason: "make ended with exit code 2".into(),

@@ -99,7 +99,7 @@ async fn what_no_build_reads_makes_no_image() {
         up.log()
     );
     let (_, page) = up.get(&format!("/revision/{second}"));
-    assert!(page.contains(&format!("image of {}", &first[..7])), "{page}");
+    assert!(page.contains(&format!("image of {}", &first[..10])), "{page}");
     up.stop();
     assert_eq!(up.left_behind(), Vec::<String>::new());
 }
