@@ -16,6 +16,7 @@ use common::history;
 use pybots::config::Settings;
 use pybots::domain::tree::{Change, ChangeKind};
 use pybots::runtime::Runtime;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -77,6 +78,7 @@ async fn main() {
     println!("| check-in | kind | ours s | added MB | floor s | clean s | clean/ours | ours/floor | subject |");
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut rows: Vec<Row> = Vec::new();
+    let mut keys = BTreeSet::from([first.build_key.clone()]);
     for (at, pair) in revisions.windows(2).enumerate() {
         let (before, sha) = (&pair[0], &pair[1]);
         let changes = factory.mirror.changes(before, sha, &[]).await.unwrap();
@@ -84,13 +86,12 @@ async fn main() {
         let clock = Instant::now();
         let spec = factory.spec(sha, "default").await.unwrap();
         let held = factory.runtime.image(&spec.reference()).await.unwrap();
-        let shared = held.is_some() && rows.iter().any(|row| row.sha == *sha)
-            || same_key(&factory, before, &spec.build_key).await;
+        // an image that a run before this one has left does not count
+        let shared = !keys.insert(spec.build_key.clone()) && held.is_some();
         let known = clock.elapsed().as_secs_f64();
         let (ours, added) = if shared {
             (known, None)
         } else {
-            // a run before this one may have left it
             factory.runtime.remove_image(&spec.reference()).await.unwrap();
             let made = factory.make_spec(spec.clone()).await;
             (known + made.seconds, Some(made.image().layer.added))
@@ -120,14 +121,6 @@ async fn main() {
     summary(&rows);
     drop(floor);
     factory.close().await;
-}
-
-/// Whether the check-in before has the same build key: then it has the same image.
-async fn same_key(factory: &Factory, before: &str, key: &str) -> bool {
-    factory
-        .spec(before, "default")
-        .await
-        .is_ok_and(|spec| spec.build_key == key)
 }
 
 fn kind(changes: &[Change], shared: bool) -> &'static str {
