@@ -1,8 +1,10 @@
 //! Settings: defaults, one TOML file, environment variables, in that order. [`Settings::load`] keeps
 //! where each came from.
 
+mod engine;
 mod source;
 
+pub use engine::{EngineSettings, RetentionSettings};
 pub use source::{Kind, SourceSettings};
 
 use crate::domain::DEFAULT_VARIANT;
@@ -35,6 +37,8 @@ pub struct Settings {
     pub source: SourceSettings,
     pub branch: Vec<BranchSettings>,
     pub engine: EngineSettings,
+    /// What stays on the engine, and how long.
+    pub retention: RetentionSettings,
     pub network: NetworkSettings,
     /// What a run gets; a recipe may only lower it.
     pub limits: Limits,
@@ -56,6 +60,9 @@ pub struct BranchSettings {
     /// How CPython is built: one image and one run of each project for each.
     #[serde(default = "default_variant")]
     pub variants: Vec<String>,
+    /// Instead of `retention.days`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
     /// Which repository it is in; see [`SourceSettings::kind`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Kind>,
@@ -77,20 +84,10 @@ impl BranchSettings {
             reference: reference.to_owned(),
             first: one(),
             variants: default_variant(),
+            keep_days: None,
             source: None,
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EngineSettings {
-    /// The container engine's socket.
-    pub socket: PathBuf,
-    /// Network of the fetch phase, and of installs that ask for one.
-    pub network: String,
-    /// Free disk, in GiB of the engine's data root, below which no job is started.
-    pub min_free_gib: u64,
 }
 
 /// Handed to containers that may use the network, never baked into an image.
@@ -128,6 +125,7 @@ impl Default for Settings {
                 branch("2.5", "2.5"),
             ],
             engine: EngineSettings::default(),
+            retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
             limits: Limits::default(),
             build: Limits {
@@ -138,16 +136,6 @@ impl Default for Settings {
                 cpus: std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64),
                 ..Limits::default()
             },
-        }
-    }
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self {
-            socket: "/var/run/docker.sock".into(),
-            network: "bridge".to_owned(),
-            min_free_gib: 5,
         }
     }
 }
