@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-fast lint setup
+.PHONY: help bench-image demo demo-stop test test-fast lint setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ test: ## set up, then every test: databases, real containers, a real CPython
 test-fast: ## the inner loop: unit tests and the fake runtime; no engine, no PostgreSQL
 	@env -u PYBOTS_TEST_ENGINE -u PYBOTS_TEST_CPYTHON -u PYBOTS_TEST_POSTGRES \
 		cargo test --lib --bins $(addprefix --test ,$(basename $(notdir $(wildcard tests/fast*.rs))))
+
+bench-image: ## what an image of the next check-in costs: a table, with ratios
+	@scripts/setup
+	@if [ -z "$$PYBOTS_CPYTHON_REPO$$PYBOTS_TEST_CPYTHON" ]; then \
+		scripts/cpython-from-debian --only 3.13 target/cpython-3.13.git >&2 && export PYBOTS_TEST_CPYTHON=$$PWD/target/cpython-3.13.git; fi; \
+	cargo bench --quiet --profile dev --bench image
 
 lint: ## formatting, clippy, licences of the dependencies
 	cargo fmt --check

@@ -190,7 +190,7 @@ impl Distribution {
     }
 }
 
-/// Counted up when a template under `dockerfiles/` changes what the images hold.
+/// Counted up when a template under `dockerfiles/`, or a step of `host::image`, changes what images hold.
 const TEMPLATES: u32 = 2;
 
 /// The build key: equal keys give equal images. `inputs` is the digest of the files that a build reads,

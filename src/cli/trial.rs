@@ -4,7 +4,7 @@ use super::progress::Progress;
 use super::up::platform;
 use crate::config::{Kind, Settings};
 use crate::domain::DEFAULT_VARIANT;
-use crate::domain::job::{JobSpec, Report};
+use crate::domain::job::{BuildSpec, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::place::{Place, number};
 use crate::domain::tree::{Change, Wanted};
@@ -14,7 +14,7 @@ use crate::plan;
 use crate::profile::Profiles;
 use crate::recipe::{Registered, register};
 use crate::runtime::docker::DockerRuntime;
-use crate::runtime::{HOST_LABEL, Runtime};
+use crate::runtime::{HOST_LABEL, LANE_LABEL, Runtime};
 use crate::store::new_id;
 use crate::store::revisions::Revision;
 use crate::watch::git::Mirror;
@@ -73,7 +73,7 @@ impl Trial {
             mirror: sources.mirror,
             folders: project.tars.clone(),
         });
-        let (id, _held) = trial_id(&settings.data, runtime.as_ref()).await?;
+        let (id, held) = trial_id(&settings.data, runtime.as_ref()).await?;
         let host = Host::new(
             id,
             runtime,
@@ -84,25 +84,12 @@ impl Trial {
             },
         );
 
-        let image = perform(&host, &JobSpec::Image(Box::new(build.clone()))).await?;
-        let Some(built) = image.image else {
-            bail!("there is no image to test on: {}", image.outcome);
-        };
-        let run = plan::run(&project, &revision, &build, &built.facts, &settings.limits)
-            .map_err(|reason| anyhow!("skipped: {reason}"))?;
-        let report = perform(&host, &JobSpec::Run(Box::new(run))).await?;
-        for phase in &report.phases {
-            let code = phase
-                .exit_code
-                .map_or("killed".to_owned(), |code| format!("exit code {code}"));
-            eprintln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
+        let tried = try_on(&host, &project, &revision, build, &settings).await;
+        if held.is_none() {
+            // nobody will build on what an id of a moment leaves
+            host.runtime.reap(LANE_LABEL, &host.id).await?;
         }
-        println!("{}: {}", project.recipe.name.get_ref(), report.outcome);
-        Ok(match (&report.outcome, report.outcome.blame()) {
-            (Outcome::Passed, _) => ExitCode::SUCCESS,
-            (_, Blame::Code) => ExitCode::FAILURE,
-            _ => ExitCode::from(2),
-        })
+        tried
     }
 
     fn project(&self) -> Result<Registered> {
@@ -185,6 +172,35 @@ impl Trial {
         }
         bail!("{} touches no watched branch of a Subversion repository", self.on)
     }
+}
+
+/// Makes the image and runs the project on it.
+async fn try_on(
+    host: &Host,
+    project: &Registered,
+    revision: &Revision,
+    build: BuildSpec,
+    settings: &Settings,
+) -> Result<ExitCode> {
+    let image = perform(host, &JobSpec::Image(Box::new(build.clone()))).await?;
+    let Some(built) = image.image else {
+        bail!("there is no image to test on: {}", image.outcome);
+    };
+    let run = plan::run(project, revision, &build, &built.facts, &settings.limits)
+        .map_err(|reason| anyhow!("skipped: {reason}"))?;
+    let report = perform(host, &JobSpec::Run(Box::new(run))).await?;
+    for phase in &report.phases {
+        let code = phase
+            .exit_code
+            .map_or("killed".to_owned(), |code| format!("exit code {code}"));
+        eprintln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
+    }
+    println!("{}: {}", project.recipe.name.get_ref(), report.outcome);
+    Ok(match (&report.outcome, report.outcome.blame()) {
+        (Outcome::Passed, _) => ExitCode::SUCCESS,
+        (_, Blame::Code) => ExitCode::FAILURE,
+        _ => ExitCode::from(2),
+    })
 }
 
 /// The first watched branch that has a check-in; recipes may ask for it.

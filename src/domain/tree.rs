@@ -47,8 +47,11 @@ pub struct Update {
     /// Files to put in place, new or changed.
     pub put: Vec<String>,
     pub delete: Vec<String>,
-    /// Objects whose sources `make` does not know to depend on what changed: all are compiled again,
-    /// which the compiler cache makes cheap.
+    /// C files, and headers that Argument Clinic wrote (`Modules/clinic/NAME.c.h`): those without an object
+    /// of their own are included, and what includes one is compiled again.
+    pub included: Vec<String>,
+    /// Other headers changed, and `make` does not know all that depends on them: every object is compiled
+    /// again, which the compiler cache makes cheap.
     pub all_objects: bool,
     /// Headers are installed again.
     pub headers: bool,
@@ -85,7 +88,10 @@ impl Update {
             (ChangeKind::Added | ChangeKind::Modified | ChangeKind::Deleted, _) if path.starts_with("Lib/") => {}
             // an object depends on its own source; on headers and on what else it includes only as far
             // as the makefile was told
-            (ChangeKind::Modified, Some("c")) if in_c => {}
+            (ChangeKind::Modified, Some("c")) if in_c => self.included.push(path.clone()),
+            (ChangeKind::Modified, Some("h")) if in_c && path.contains("/clinic/") => {
+                self.included.push(path.clone());
+            }
             (ChangeKind::Modified, Some("h")) if in_c => self.all_objects = true,
             (ChangeKind::Added | ChangeKind::Deleted, Some("h")) if in_c && !path.starts_with("Include/") => {
                 self.all_objects = true;
@@ -155,11 +161,11 @@ mod tests {
         let one = of(&[change(Modified, "Objects/dictobject.c")]).unwrap();
         assert!(!one.all_objects && !one.bytecode);
         assert!(of(&[change(Modified, "Python/compile.c")]).unwrap().bytecode);
-        assert!(
-            of(&[change(Modified, "Modules/clinic/mathmodule.c.h")])
-                .unwrap()
-                .all_objects
-        );
+        let clinic = of(&[change(Modified, "Modules/clinic/mathmodule.c.h")]).unwrap();
+        assert_eq!(clinic.included, ["Modules/clinic/mathmodule.c.h"]);
+        assert!(!clinic.all_objects);
+        assert!(of(&[change(Added, "Modules/clinic/new.c.h")]).unwrap().all_objects);
+        assert!(of(&[change(Modified, "Modules/_sqlite/cursor.h")]).unwrap().all_objects);
         let header = of(&[change(Modified, "Include/object.h")]).unwrap();
         assert!(header.all_objects && header.headers);
     }

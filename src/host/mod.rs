@@ -9,6 +9,7 @@ mod run;
 mod uses;
 
 pub use daemon::run as daemon;
+pub use image::scratch;
 
 use crate::config::{EngineSettings, NetworkSettings, RetentionSettings, Settings};
 use crate::domain::job::{JobSpec, Report};

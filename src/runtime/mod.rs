@@ -146,6 +146,8 @@ pub struct Layered {
     pub labels: BTreeMap<String, String>,
     /// SHA-256 of the layer, hex.
     pub digest: String,
+    /// Whether there are any marks in it.
+    pub has_marks: bool,
     /// A tar stream with one file, `layer.tar`: files from the root of the image, and an empty file
     /// `.wh.NAME` where NAME is gone.
     pub layer: BoxStream<'static, std::io::Result<Bytes>>,

@@ -1,6 +1,8 @@
 //! What several test programs need. Each uses a part of it.
 #![allow(dead_code)]
 
+pub mod factory;
+pub mod history;
 pub mod index;
 pub mod svn;
 pub mod up;

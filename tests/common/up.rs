@@ -32,6 +32,17 @@ fn make_images() {
     let recipe = here().join("tests/projects/passes/passes.toml").display().to_string();
     let output = pybots(folder.path(), &["try", &recipe]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    clear(folder.path());
+}
+
+/// Takes away what a host of this folder has left or keeps on the engine.
+fn clear(folder: &Path) {
+    let script = "id=$(cat data/host-id) || exit 0
+        docker ps --all --quiet --filter label=org.pybots.host=$id | xargs -r docker rm --force --volumes
+        for label in host=$id lane-of=$id lane-of=try-$id; do
+            docker volume ls --quiet --filter label=org.pybots.$label | xargs -r docker volume rm
+        done";
+    let _ = Command::new("sh").current_dir(folder).args(["-c", script]).output();
 }
 
 /// As [`engine_wanted`], without a word.
@@ -210,14 +221,8 @@ impl Drop for Up {
         let _ = self.child.kill();
         let _ = self.child.wait();
         // a test that fails, or needs no end of its own, leaves nothing either
-        let script = "id=$(cat data/host-id) || exit 0
-            docker ps --all --quiet --filter label=org.pybots.host=$id | xargs -r docker rm --force --volumes
-            docker volume ls --quiet --filter label=org.pybots.host=$id | xargs -r docker volume rm";
         if engine_is_here() {
-            let _ = Command::new("sh")
-                .current_dir(&self.folder)
-                .args(["-c", script])
-                .output();
+            clear(&self.folder);
         }
     }
 }

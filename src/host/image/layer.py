@@ -7,7 +7,8 @@ ORDER/layer.json  {"name": this image, "parent": an earlier image or null, "room
 BUILD/manifests   what each of them holds; that of the parent is read, that of this one written, others go
 BUILD/out/layer.tar   what is new or different, and marks for what is gone (`.wh.NAME`, as in OCI's layers);
                       all of the root where there is no parent, or the layer would be too large
-BUILD/out/layer.json  {"on": the parent or null, "digest": SHA-256 of layer.tar, "bytes": .., "all_bytes": ..}
+BUILD/out/layer.json  {"on": the parent or null, "digest": SHA-256 of layer.tar, "gone": how many names,
+                      "bytes": of what is new, "all_bytes": of everything}
 
 The time of a file is made of its content: what is equal stays equal whenever it was built, and what
 differs differs in its time too, by which some engines tell whether a file has changed. Runs on the
@@ -131,8 +132,8 @@ def lay_out(path, root, found, new, gone):
             put(archive, root, name, found)
         for name in sorted(gone):
             folder, _, base = name.rpartition("/")
-            # what is below a folder that is gone goes with it
-            if folder in found:
+            # what is below a folder that is gone, or no folder any more, goes with it
+            if found.get(folder, [""])[0].startswith("4"):
                 mark = tarfile.TarInfo(f"usr/{folder}/.wh.{base}")
                 mark.mtime = FIRST
                 archive.addfile(mark)
@@ -172,7 +173,7 @@ def main(build, order):
     write(manifest(asked["name"]), {name: now[:3] for name, now in found.items()})
     write(states, found)
     on = asked["parent"] if parent is not None else None
-    write(os.path.join(out, "layer.json"), {"on": on, "digest": digest(layer), "bytes": size, "all_bytes": everything})
+    write(os.path.join(out, "layer.json"), {"on": on, "digest": digest(layer), "gone": len(gone), "bytes": size, "all_bytes": everything})
     print(f"{len(found)} files, {everything / 1e6:.1f} MB; ", end="")
     print(f"{len(new)} new or changed, {size / 1e6:.1f} MB, {len(gone)} gone" if on else "a key frame")
 

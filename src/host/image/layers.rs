@@ -159,11 +159,12 @@ mod tests {
             let last = text.rsplit("FROM scratch").next().unwrap();
             assert!(!last.contains("ca.crt"), "{last}");
         }
-        let build = serde_json::json!({
-            "profile": { "python": "/p" }, "build_key": "k", "revision": "r", "branch": "b", "variant": "v", "version": "1",
-        });
-        let text = dockerfile("cpython", &serde_json::json!({ "runtime": "r", "build": build })).unwrap();
-        assert!(text.contains("FROM r\nCOPY local/ /usr/local/"), "{text}");
+        let text = dockerfile(
+            "cpython",
+            &serde_json::json!({ "stage": "s", "toolchain": "t", "runtime": "r", "python": "/p" }),
+        )
+        .unwrap();
+        assert!(text.contains("FROM r\nCOPY --from=build"), "{text}");
         assert!(dockerfile("cpython", &serde_json::json!({})).is_err());
     }
 }

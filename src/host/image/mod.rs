@@ -4,6 +4,7 @@ mod lane;
 pub mod layers;
 mod pack;
 mod probe;
+pub mod scratch;
 mod steps;
 
 use super::log::Log;
@@ -19,6 +20,10 @@ use pack::REVISION_LABEL;
 use probe::Probe;
 
 pub use steps::quote;
+
+/// Exit codes of a container whose first process was ended by SIGKILL or SIGTERM.
+const KILLED: i64 = 137;
+const TERMINATED: i64 = 143;
 
 /// Builds the image and fills the report.
 pub async fn build(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
@@ -206,6 +211,12 @@ async fn run(lane: &Lane<'_>, log: &Log, report: &mut Report) -> Result<(), Stop
             format!("{step} needs more memory than {}", host.build.memory),
             Some(exit.code),
         ),
+        // no step is ended by a signal, except from outside: an engine that stops, a person
+        End::Exited(exit) if matches!(exit.code, KILLED | TERMINATED) => anyhow::anyhow!(
+            "the build was killed from outside during {step}, exit code {}",
+            exit.code
+        )
+        .into(),
         // what comes after `make install` is our own
         End::Exited(exit) if step == "layer" => anyhow::anyhow!(
             "the layer could not be told from the install root, exit code {}",

@@ -30,6 +30,8 @@ struct Written {
     on: Option<String>,
     /// SHA-256 of the layer's tar, hex.
     digest: String,
+    /// Names that are gone.
+    gone: u64,
     bytes: u64,
     all_bytes: u64,
 }
@@ -103,6 +105,7 @@ pub async fn pack(
         command: vec![spec.profile.python.clone()],
         labels: labels(spec, &layer, chain, written.all_bytes),
         digest: written.digest,
+        has_marks: written.gone > 0,
         layer: runtime.get(lane.container, &format!("{BUILD}/out/layer.tar")).await?,
     };
     Ok(runtime.layer(layered).await?)

@@ -17,6 +17,23 @@ pub const LAYER: &str = include_str!("layer.py");
 /// Where the tree, its objects, and the install root are.
 pub const BUILD: &str = "/build";
 
+/// Folders of the tree that hold C sources and their objects.
+const ALL_OBJECTS: &str = "find Modules Objects Parser Programs Python -name '*.o' -delete";
+
+/// Removes the objects of what includes a file, unless it has one of its own, which `make` knows. What is
+/// included by a file without an object may reach anywhere.
+const RECOMPILE: &str = r#"recompile() {
+  if [ -f "${1%.c}.o" ]; then return; fi
+  grep -rlF --include='*.[ch]' -e "/${1##*/}\"" -e "\"${1##*/}\"" Modules Objects Parser Programs Python >/tmp/by || true
+  while read -r by; do
+    if [ -f "${by%.c}.o" ]; then rm -f "${by%.c}.o"; else find Modules Objects Parser Programs Python -name '*.o' -delete; fi
+  done </tmp/by
+}"#;
+
+/// Answers of configure that autoconf's own macros replay with all that follows from them. CPython's own
+/// checks may do more than answer (one sets NO_AS_NEEDED), which is lost when the answer is known.
+const REPLAYED: &str = "^ac_cv_(alignof|func|have_decl|header|lib|member|search|sizeof|type)_";
+
 /// Largest compiler cache.
 const CCACHE_MOST: &str = "5G";
 
@@ -55,11 +72,7 @@ pub fn script(spec: &BuildSpec, folder: &str, jobs: usize, update: Option<&Updat
         Some(update) => updated(spec, folder, jobs, update, &mut lines),
         None => clean(spec, folder, jobs, &mut lines),
     }
-    lines.push("cd /build/root".to_owned());
-    // nothing links against it in a container, and it is a third of the install
-    lines.push("find . -name 'libpython*.a' -delete".to_owned());
-    lines.push(format!("ln -sf {} usr/local/bin/python", quote(&spec.profile.python)));
-    lines.extend(spec.profile.finish.iter().cloned());
+    lines.push(finish(spec));
     lines.push(step("layer"));
     lines.push(format!("python3 {folder}/layer.py {BUILD} {folder}"));
     lines.push(format!(
@@ -71,26 +84,65 @@ pub fn script(spec: &BuildSpec, folder: &str, jobs: usize, update: Option<&Updat
 fn clean(spec: &BuildSpec, folder: &str, jobs: usize, lines: &mut Vec<String>) {
     lines.push(step("configure"));
     lines.push(format!("rm -rf src root\nmv {folder}/src src\ncd src"));
-    lines.extend(spec.profile.touch.iter().map(|path| format!("touch {}", quote(path))));
-    lines.extend(spec.profile.prepare.iter().cloned());
-    let flags: String = words(&spec.profile.configure);
+    lines.push(prepare(spec));
     // What configure finds out depends on its own text, on the toolchain, and on what it is told. It is
     // handed over by CONFIG_SITE because its arguments are recorded in the result.
     let told = serde_json::json!([spec.profile.configure, environment(spec)]).to_string();
     let told = &digest(&[spec.distribution.toolchain_reference().as_bytes(), told.as_bytes()])[..16];
     lines.push(format!(
-        "known=/cache/configure/{told}-$(cat configure aclocal.m4 2>/dev/null | sha256sum | cut -c 1-16)
-mkdir -p /cache/configure
+        "known=/cache/replayed/{told}-$(cat configure aclocal.m4 2>/dev/null | sha256sum | cut -c 1-16)
+mkdir -p /cache/replayed
 rm -f {BUILD}/config.cache
 if [ -f $known ]; then cp $known {BUILD}/config.cache; fi
 echo cache_file={BUILD}/config.cache >{BUILD}/config.site
-CONFIG_SITE={BUILD}/config.site ./configure --prefix=/usr/local{flags}
-if [ ! -f $known ]; then cp {BUILD}/config.cache $known.$$ && mv $known.$$ $known; fi"
+CONFIG_SITE={BUILD}/config.site {configure}
+if [ ! -f $known ] && [ -f {BUILD}/config.cache ]; then
+  grep -E '{REPLAYED}' {BUILD}/config.cache >$known.$$ || true
+  mv $known.$$ $known
+fi",
+        configure = configure(spec),
     ));
     lines.push(step("make"));
     lines.push(make(spec, jobs, ""));
     lines.push(step("install"));
-    lines.push(make(spec, 1, " install DESTDIR=/build/root"));
+    lines.push(make(spec, 1, &format!(" install DESTDIR={BUILD}/root")));
+}
+
+/// The steps of a build that knows nothing of any other.
+pub fn from_scratch(spec: &BuildSpec, jobs: usize) -> String {
+    let env = environment(spec);
+    let env = env.iter().filter(|(name, _)| !name.starts_with("CCACHE"));
+    let mut lines = vec!["set -eu\nexport CCACHE_DISABLE=1".to_owned()];
+    lines.extend(env.map(|(name, value)| format!("export {name}={}", quote(value))));
+    lines.push(format!("cd {BUILD}/src"));
+    lines.push(prepare(spec));
+    lines.push(configure(spec));
+    lines.push(make(spec, jobs, ""));
+    lines.push(make(spec, 1, &format!(" install DESTDIR={BUILD}/root")));
+    lines.push(finish(spec));
+    lines.join("\n")
+}
+
+fn prepare(spec: &BuildSpec) -> String {
+    let touched = spec.profile.touch.iter().map(|path| format!("touch {}", quote(path)));
+    let lines: Vec<String> = touched.chain(spec.profile.prepare.iter().cloned()).collect();
+    lines.join("\n")
+}
+
+fn configure(spec: &BuildSpec) -> String {
+    format!("./configure --prefix=/usr/local{}", words(&spec.profile.configure))
+}
+
+/// What becomes of the install root after `make install`.
+fn finish(spec: &BuildSpec) -> String {
+    let mut lines = vec![
+        format!("cd {BUILD}/root"),
+        // nothing links against it in a container, and it is a third of the install
+        "find . -name 'libpython*.a' -delete".to_owned(),
+        format!("ln -sf {} usr/local/bin/python", quote(&spec.profile.python)),
+    ];
+    lines.extend(spec.profile.finish.iter().cloned());
+    lines.join("\n")
 }
 
 fn updated(spec: &BuildSpec, folder: &str, jobs: usize, update: &Update, lines: &mut Vec<String>) {
@@ -104,18 +156,27 @@ fn updated(spec: &BuildSpec, folder: &str, jobs: usize, update: &Update, lines: 
         lines.push(format!("xargs -0 -a {folder}/delete rm -f --"));
     }
     if update.all_objects {
-        lines.push("find Modules Objects Parser Programs Python -name '*.o' -delete".to_owned());
+        lines.push(ALL_OBJECTS.to_owned());
     }
-    // it holds the check-in's id
-    lines.push("rm -f Modules/getbuildinfo.o".to_owned());
-    lines.push(make(spec, jobs, " all"));
-    lines.push(step("install"));
+    if !update.included.is_empty() {
+        lines.push(RECOMPILE.to_owned());
+        lines.extend(update.included.iter().map(|path| format!("recompile {}", quote(path))));
+    }
+    // The object with the check-in's id is made anew. The two programs that freeze modules hold it too,
+    // but what they write does not depend on it; and Programs/_testembed is not installed.
+    let current = make(spec, jobs, " -q Programs/_freeze_module _bootstrap_python");
+    lines.push(format!(
+        "old='-o Programs/_testembed'
+if {current} >/dev/null 2>&1; then old=\"$old -o Programs/_freeze_module -o _bootstrap_python\"; fi
+rm -f Modules/getbuildinfo.o"
+    ));
     let headers = if update.headers { " inclinstall" } else { "" };
     lines.push(make(
         spec,
         jobs,
-        &format!(" altbininstall sharedinstall libainstall{headers} DESTDIR=/build/root"),
+        &format!(" $old all altbininstall sharedinstall libainstall{headers} DESTDIR={BUILD}/root"),
     ));
+    lines.push(step("install"));
     let all = if update.bytecode { " --all" } else { "" };
     lines.push(format!("python3 {folder}/install.py {BUILD} {folder}{all}"));
 }

@@ -6,10 +6,15 @@ use super::DockerRuntime;
 use crate::runtime::{Build, Image, Layered, Result, Runtime, RuntimeError, tar};
 use bollard::Docker;
 use bollard::query_parameters as query;
-use futures_util::stream::{StreamExt, TryStreamExt};
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::path::Path;
 use tokio::sync::mpsc;
+
+/// Largest layer with marks.
+const LAYER_MOST: usize = 1 << 30;
 
 /// The date of all images: equal parts make an equal image.
 const CREATED: &str = "2001-09-09T01:46:40Z";
@@ -82,10 +87,17 @@ async fn load(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
 }
 
 async fn build(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
-    let mut text = format!("FROM {}\nADD layer.tar /\n", layered.base);
-    // what an engine makes of a mark when it unpacks a layer, since ADD does not
-    text +=
-        "RUN find /usr -name '.wh.*' | while read -r mark; do rm -rf \"$mark\" \"${mark%/*}/${mark##*/.wh.}\"; done\n";
+    let mut text = format!("FROM {}\n", layered.base);
+    let layer = if layered.has_marks {
+        // `ADD` takes a mark for a file
+        let (layer, gone) = unmarked(layered.layer).await.map_err(refused)?;
+        let names = serde_json::Value::from([vec!["rm".to_owned(), "-rf".into(), "--".into()], gone].concat());
+        text += &format!("RUN {names}\n");
+        tar::stream(layer)
+    } else {
+        layered.layer
+    };
+    text += "ADD layer.tar /\n";
     for (key, value) in &layered.labels {
         text += &format!("LABEL {key}={}\n", serde_json::Value::from(value.as_str()));
     }
@@ -95,13 +107,44 @@ async fn build(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
     let silent = tokio::spawn(async move { while receiver.recv().await.is_some() {} });
     let build = Build {
         tag: layered.tag,
-        context: tar::stream(head).chain(layered.layer).boxed(),
+        context: tar::stream(head).chain(layer).boxed(),
         args: BTreeMap::new(),
         network: "none".to_owned(),
     };
     let built = runtime.build(build, sender).await;
     silent.abort();
     built
+}
+
+fn refused(error: std::io::Error) -> RuntimeError {
+    RuntimeError::Refused(error.to_string())
+}
+
+/// A tar with a `layer.tar` without its marks, and the names that they mark. In memory: a layer with marks
+/// is no key frame.
+async fn unmarked(layer: BoxStream<'static, std::io::Result<Bytes>>) -> std::io::Result<(Vec<u8>, Vec<String>)> {
+    let bytes = tar::first_file(layer, LAYER_MOST).await?;
+    let mut kept = ::tar::Builder::new(Vec::new());
+    let mut gone = Vec::new();
+    for entry in ::tar::Archive::new(bytes.as_slice()).entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(marked) = name.strip_prefix(".wh.") {
+            gone.push(Path::new("/").join(path.with_file_name(marked)).display().to_string());
+            continue;
+        }
+        let mut header = entry.header().clone();
+        match entry.link_name()? {
+            Some(target) => {
+                let target = target.into_owned();
+                kept.append_link(&mut header, &path, target)?;
+            }
+            None => kept.append_data(&mut header, &path, &mut entry)?,
+        }
+    }
+    let inner = kept.into_inner()?;
+    Ok((tar::files(tar::Owner::Root, &[("layer.tar", &inner, false)]), gone))
 }
 
 async fn loaded(runtime: &DockerRuntime, tag: &str) -> Result<Image> {

@@ -1,0 +1,49 @@
+//! The same image from nothing: a plain `docker build`, without lanes or caches. Hosts don't do this; it is
+//! what they are measured against, and what somebody without Pybots can do.
+
+use super::layers::dockerfile;
+use super::steps;
+use crate::domain::job::BuildSpec;
+use crate::runtime::tar::{self, Owner};
+use crate::runtime::{Build, Image, Runtime};
+use anyhow::Result;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt};
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// Builds from `sources`, a tar whose names begin with `src/`. The engine must hold toolchain and runtime.
+pub async fn build(
+    runtime: &dyn Runtime,
+    spec: &BuildSpec,
+    sources: BoxStream<'static, std::io::Result<Bytes>>,
+    jobs: usize,
+    tag: &str,
+    log: mpsc::Sender<Bytes>,
+) -> Result<Image> {
+    let stage = crate::store::new_id();
+    let data = serde_json::json!({
+        "stage": stage,
+        "toolchain": spec.distribution.toolchain_reference(),
+        "runtime": spec.distribution.runtime_reference(),
+        "python": spec.profile.python,
+    });
+    let text = dockerfile("cpython", &data)?;
+    let script = steps::from_scratch(spec, jobs);
+    let head = tar::open_ended(
+        Owner::Root,
+        &[
+            ("Dockerfile", text.as_bytes(), false),
+            ("build.sh", script.as_bytes(), false),
+        ],
+    );
+    let build = Build {
+        tag: tag.to_owned(),
+        context: tar::stream(head).chain(sources).boxed(),
+        args: BTreeMap::new(),
+        network: "none".to_owned(),
+    };
+    let built = runtime.build(build, log).await;
+    runtime.prune_images(&format!("org.pybots.stage={stage}")).await?;
+    Ok(built?)
+}
