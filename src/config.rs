@@ -1,13 +1,14 @@
 //! Settings: defaults, one TOML file, environment variables, in that order. [`Settings::load`] keeps
 //! where each came from.
 
+mod branch;
 mod engine;
 mod source;
 
+pub use branch::BranchSettings;
 pub use engine::{EngineSettings, RetentionSettings};
 pub use source::{Kind, SourceSettings};
 
-use crate::domain::DEFAULT_VARIANT;
 use crate::domain::limits::{Limits, Seconds};
 use crate::recipe::{Problem, toml_problem};
 use serde::{Deserialize, Serialize};
@@ -44,50 +45,6 @@ pub struct Settings {
     pub limits: Limits,
     /// What an image build gets.
     pub build: Limits,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BranchSettings {
-    /// What people call it, e.g. `trunk`.
-    pub name: String,
-    /// Its branch or tag in git, or its path below `source.svn`.
-    #[serde(rename = "ref")]
-    pub reference: String,
-    /// How many of the newest check-ins are taken at first sight.
-    #[serde(default = "one")]
-    pub first: u32,
-    /// How CPython is built: one image and one run of each project for each.
-    #[serde(default = "default_variant")]
-    pub variants: Vec<String>,
-    /// Instead of `retention.days`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keep_days: Option<u32>,
-    /// Which repository it is in; see [`SourceSettings::kind`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<Kind>,
-}
-
-fn default_variant() -> Vec<String> {
-    vec![DEFAULT_VARIANT.to_owned()]
-}
-
-fn one() -> u32 {
-    1
-}
-
-impl BranchSettings {
-    /// A branch of which nothing but name and ref is said.
-    pub fn new(name: &str, reference: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            reference: reference.to_owned(),
-            first: one(),
-            variants: default_variant(),
-            keep_days: None,
-            source: None,
-        }
-    }
 }
 
 /// Handed to containers that may use the network, never baked into an image.
@@ -226,33 +183,8 @@ impl Settings {
 
     fn sane(&self) -> Result<(), SettingsError> {
         let nonsense = |text: String| Err(SettingsError::Nonsense(text));
-        let mut names = std::collections::BTreeSet::new();
+        branch::sane(&self.branch).map_err(SettingsError::Nonsense)?;
         for branch in &self.branch {
-            let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            if branch.name.is_empty() || !branch.name.chars().all(fine) || branch.name == "all" {
-                return nonsense(format!(
-                    "the branch name {:?} can't be used; write letters, digits, `-`, `_` and `.`",
-                    branch.name
-                ));
-            }
-            if !names.insert(&branch.name) {
-                return nonsense(format!(
-                    "two branches are called {:?}; give each a name of its own",
-                    branch.name
-                ));
-            }
-            if branch.variants.is_empty() || branch.variants.iter().any(|name| !name.chars().all(fine)) {
-                return nonsense(format!(
-                    "branch {:?}: `variants` must name at least one, e.g. [\"default\", \"debug\"]",
-                    branch.name
-                ));
-            }
-            if branch.first == 0 {
-                return nonsense(format!("branch {:?}: `first` must be at least 1", branch.name));
-            }
-            if branch.reference.starts_with('-') || branch.reference.is_empty() {
-                return nonsense(format!("branch {:?}: {:?} is no ref", branch.name, branch.reference));
-            }
             self.source.holds(branch).map_err(SettingsError::Nonsense)?;
         }
         if self.branch.is_empty() {
@@ -267,7 +199,7 @@ impl Settings {
     /// The variants of a branch; of one that is not watched any more, the default.
     pub fn variants(&self, branch: &str) -> Vec<String> {
         let settings = self.branch.iter().find(|settings| settings.name == branch);
-        settings.map_or_else(default_variant, |settings| settings.variants.clone())
+        settings.map_or_else(branch::default_variant, |settings| settings.variants.clone())
     }
 
     pub fn projects_folder(&self) -> Option<&Path> {

@@ -74,6 +74,9 @@ fn wrong_values_say_what_to_write() {
         "slots = 0",
         "[[branch]]\nname = \"a\"\nref = \"b\"\nfirst = 0",
         "[[branch]]\nname = \"a/b\"\nref = \"b\"",
+        "[[branch]]\nname = \"a\"\nref = \"b\"\nvariants = []",
+        "[[branch]]\nname = \"a\"\nref = \"b\"\nvariants = [\"\"]",
+        "[[branch]]\nname = \"a\"\nref = \"b\"\nvariants = [\"debug\", \"debug\"]",
         "[[branch]]\nname = \"a\"\nref = \"b\"\n[[branch]]\nname = \"a\"\nref = \"c\"",
         "[source]\ngit = \"--upload-pack=x\"",
     ] {

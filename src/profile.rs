@@ -3,12 +3,12 @@
 
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::version::PythonVersion;
-use crate::recipe::Specifiers;
+use crate::recipe::{Specifiers, nearest};
 use anyhow::{Context, Result, bail};
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/images");
@@ -160,6 +160,24 @@ impl Profiles {
     pub fn for_version(&self, version: &PythonVersion) -> Option<&Profile> {
         self.profiles.iter().find(|profile| version.is_in(&profile.when.0))
     }
+
+    /// Whether any profile has a variant; otherwise what may have been meant.
+    pub fn knows_variant(&self, name: &str) -> Result<(), String> {
+        let named = self.profiles.iter().flat_map(|profile| profile.variant.keys());
+        let known: BTreeSet<&str> = named.map(String::as_str).chain([DEFAULT_VARIANT]).collect();
+        if known.contains(name) {
+            return Ok(());
+        }
+        let known: Vec<&str> = known.into_iter().collect();
+        let help = match nearest(name, &known) {
+            Some(near) => format!("did you mean {near:?}? There are"),
+            None => "there are".to_owned(),
+        };
+        Err(format!(
+            "no build profile has a variant {name:?}; {help}: {}",
+            known.join(", ")
+        ))
+    }
 }
 
 fn read_folder(folder: &Path) -> Result<Vec<(String, String)>> {
@@ -238,6 +256,20 @@ mod tests {
             assert_eq!(profiles.for_version(&version).unwrap().name, name, "{version}");
         }
         assert!(profiles.for_version(&"1.5.2".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_variant_that_nothing_builds_is_named_with_those_that_there_are() {
+        let profiles = Profiles::load(None).unwrap();
+        assert_eq!(profiles.knows_variant("default"), Ok(()));
+        assert_eq!(profiles.knows_variant("free-threaded"), Ok(()));
+        let typo = profiles.knows_variant("debgu").unwrap_err();
+        assert!(
+            typo.contains("did you mean \"debug\"? There are: debug, default"),
+            "{typo}"
+        );
+        let other = profiles.knows_variant("sideways").unwrap_err();
+        assert!(other.contains("; there are: debug, default, free-threaded"), "{other}");
     }
 
     #[test]

@@ -72,6 +72,15 @@ fn the_settings_in_force_are_shown_with_their_origin() {
         "{text}"
     );
     assert!(line("listen").ends_with("default"), "{text}");
+    std::fs::write(&file, "[[branch]]\nname = \"a\"\nref = \"b\"\nvariants = [\"debgu\"]\n").unwrap();
+    for command in ["config", "up"] {
+        let (code, _, errors) = bare(&["--config", &file.display().to_string(), command]);
+        assert_eq!(code, Some(2), "{command}: {errors}");
+        assert!(
+            errors.contains("branch \"a\": no build profile has a variant \"debgu\"; did you mean \"debug\"?"),
+            "{command}: {errors}"
+        );
+    }
     std::fs::write(&file, "data = \"/no/such\"\n").unwrap();
     let (code, _, errors) = bare(&["--config", &file.display().to_string(), "results"]);
     assert_eq!(code, Some(2));

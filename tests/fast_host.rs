@@ -143,6 +143,41 @@ async fn a_good_run_passes_and_says_what_it_ran_on() {
 }
 
 #[tokio::test]
+async fn modes_are_of_their_suite_alone() {
+    let more =
+        "[[suite]]\nname = \"dev\"\nrun = \"x\"\nmodes = [\"-X dev\", \"-W error\", \"-W ignore::UserWarning\"]\n";
+    let spec = run_spec(&format!("when = \">=3.7\"{RECIPE}{more}"));
+    let engine = engine(&spec)
+        .with_file("/witness-tests", VERSION)
+        .with_file("/witness-dev", VERSION);
+    for phase in ["fetch", "install", "test tests", "test dev"] {
+        engine.expect("attrs", phase);
+    }
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+    assert_eq!(report.outcome, Outcome::Passed);
+    let python = |phase: &str| -> Vec<String> {
+        let env = engine.made(phase).unwrap().env;
+        let ours = env.iter().filter(|(name, _)| name.starts_with("PYTHON"));
+        ours.map(|(name, value)| format!("{name}={value}")).collect()
+    };
+    for phase in ["fetch", "install", "test tests"] {
+        assert_eq!(python(phase), Vec::<String>::new(), "{phase}");
+    }
+    let set = ["PYTHONDEVMODE=1", "PYTHONWARNINGS=error,ignore::UserWarning"];
+    assert_eq!(python("test dev"), set);
+    let line = "-X dev -W error -W ignore::UserWarning";
+    assert_eq!(report.modes, [("test dev".to_owned(), line.to_owned())].into());
+    let said = format!("suite dev runs with {line}: {}", set.join(" "));
+    assert!(
+        log.contains(&said) && log.contains("attrs on 0123456789 (trunk)"),
+        "{log}"
+    );
+    // a report of a host that knows no modes can still be read
+    let text = serde_json::to_string(&Report::of(Outcome::Passed)).unwrap();
+    assert!(!text.contains("modes") && serde_json::from_str::<Report>(&text).is_ok());
+}
+
+#[tokio::test]
 async fn each_way_to_fail_has_its_outcome() {
     type Arrange = fn(&FakeRuntime);
     let good = |engine: &FakeRuntime, phases: &[&str]| {
@@ -278,6 +313,9 @@ async fn the_first_suite_that_fails_decides() {
     assert_eq!(run(&engine, spec).await.outcome, Outcome::Failed { exit_code: 3 });
 }
 
+const STEPS: &[u8] = b"== step configure\n== step make\n== step install\n== step layer\n";
+const LAYER: &str = r#"{"on": null, "digest": "00", "gone": 0, "bytes": 7, "all_bytes": 7}"#;
+
 #[tokio::test]
 async fn an_image_that_does_not_pass_its_probe_gets_no_name() {
     let spec = build_spec();
@@ -288,10 +326,9 @@ async fn an_image_that_does_not_pass_its_probe_gets_no_name() {
         let engine = FakeRuntime::default()
             .with_image(&spec.distribution.toolchain_reference())
             .with_image(&spec.distribution.runtime_reference())
-            .with_file("/build/image/usr/local", "the install root");
-        for phase in ["configure", "make", "install"] {
-            engine.expect("", phase);
-        }
+            .with_file("/out/layer.json", LAYER)
+            .with_file("/out/layer.tar", "a layer");
+        engine.expect("", "build").prints(STEPS);
         engine.expect("", "probe").prints(answer(revision).as_bytes());
         let (report, _) = perform(&engine, JobSpec::Image(Box::new(spec.clone()))).await;
         assert_eq!(report.image.is_some(), good);
@@ -309,8 +346,10 @@ async fn a_build_that_fails_says_in_which_step() {
     let engine = FakeRuntime::default()
         .with_image(&spec.distribution.toolchain_reference())
         .with_image(&spec.distribution.runtime_reference());
-    engine.expect("", "configure");
-    engine.expect("", "make").exits(2).prints(b"broken.c:1: error\n");
+    engine
+        .expect("", "build")
+        .exits(2)
+        .prints(b"== step configure\n== step make\nbroken.c:1: error\n");
     let (report, log) = perform(&engine, JobSpec::Image(Box::new(spec))).await;
     let outcome = Outcome::SetupFailed {
         reason: "make ended with exit code 2".into(),

@@ -2,9 +2,10 @@
 
 mod common;
 
-use common::factory::{Factory, Made};
+use common::factory::Factory;
+use common::toy::{Toy, toy};
 use common::up::{Up, engine_wanted, settings, toy_repository};
-use common::{Repository, copy_folder, here};
+use common::{copy_folder, here};
 use pybots::config::Settings;
 use pybots::domain::limits::Seconds;
 use pybots::domain::outcome::Outcome;
@@ -12,67 +13,6 @@ use pybots::runtime::docker::DockerRuntime;
 use pybots::runtime::{LANE_LABEL, Runtime};
 use std::process::Command;
 use std::sync::Arc;
-
-struct Toy {
-    repository: Repository,
-    factory: Factory,
-    folder: tempfile::TempDir,
-}
-
-impl Toy {
-    async fn new(settings: Settings) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let repository = toy_repository(folder.path());
-        let images = folder.path().join("images");
-        std::fs::create_dir_all(&images).unwrap();
-        for (from, to) in [
-            ("images/distribution.toml", "distribution.toml"),
-            ("tests/toy-cpython.toml", "toy.toml"),
-        ] {
-            std::fs::copy(here().join(from), images.join(to)).unwrap();
-        }
-        let factory = Factory::open(&repository.path, Some(&images), &settings).await;
-        Self {
-            repository,
-            factory,
-            folder,
-        }
-    }
-
-    fn commit(&self, subject: &str, files: &[(&str, &str)]) -> String {
-        for (path, text) in files {
-            self.repository.write(path, text);
-        }
-        self.repository.commit(subject)
-    }
-
-    async fn make(&self, sha: &str) -> Made {
-        self.factory.make(sha, "default").await
-    }
-
-    /// What a line of Python prints in an image.
-    fn python(&self, made: &Made, line: &str) -> String {
-        let image = &made.image().reference;
-        let output = Command::new("docker")
-            .args(["run", "--rm", "--network", "none", image, "python3", "-c", line])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    async fn close(self) {
-        self.factory.close().await;
-        drop(self.folder);
-    }
-}
-
-fn toy(more: &str) -> String {
-    format!(
-        "{}\n{more}\n",
-        std::fs::read_to_string(here().join("tests/toy-cpython/Lib/toy.py")).unwrap()
-    )
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_in_costs_what_it_changes() {
@@ -159,7 +99,7 @@ async fn what_no_build_reads_makes_no_image() {
         up.log()
     );
     let (_, page) = up.get(&format!("/revision/{second}"));
-    assert!(page.contains(&format!("image of {}", &first[..7])), "{page}");
+    assert!(page.contains(&format!("image of {}", &first[..10])), "{page}");
     up.stop();
     assert_eq!(up.left_behind(), Vec::<String>::new());
 }

@@ -290,10 +290,13 @@ async fn scripts_read_the_same_cells() {
         [
             "branch",
             "exit_code",
+            "image_of",
+            "image_of_label",
             "label",
             "outcome",
             "platform",
             "project",
+            "reason",
             "revision",
             "run",
             "seconds",
@@ -306,6 +309,101 @@ async fn scripts_read_the_same_cells() {
         (&"fail".into(), &"failed".into(), &1.into())
     );
     assert!(cells.iter().all(|cell| cell["branch"] == "trunk"));
+}
+
+#[tokio::test]
+async fn variants_have_rows_of_their_own() {
+    let site = site().await;
+    site.sample.everything().await;
+    let all = site.page("/branch/trunk").await;
+    let shown = |page: &str, text: &str| page.matches(text).count();
+    assert_eq!(shown(&all, "<span class=\"variant\">debug</span>"), 3);
+    // the default is named where it is one of several, and nowhere else
+    assert_eq!(shown(&all, "<span class=\"variant\">default</span>"), 3);
+    assert!(
+        all.contains("idna on trunk @") && all.contains(", debug: crashed (SIGABRT)"),
+        "{all}"
+    );
+    assert!(all.contains("ten times as slow: four hours"));
+    assert_eq!(shown(&all, "href=\"?variant=debug\""), 1);
+
+    let debug = site.page("/branch/trunk?variant=debug").await;
+    assert_eq!(shown(&debug, "class=\"subject\""), 3);
+    assert!(!debug.contains("class=\"variant\">default"));
+    assert!(debug.contains("href=\"?variant=debug\" aria-current=\"true\"") && debug.contains("href=\"?\""));
+    let none = site.page("/branch/3.14?variant=debug").await;
+    assert!(none.contains("No check-in here is built as debug"), "{none}");
+    // what can't be a name is as if nothing were asked
+    let odd = site.page("/branch/trunk?variant=%22%3E%3Cb%3E").await;
+    assert_eq!(shown(&odd, "class=\"subject\""), shown(&all, "class=\"subject\""));
+    assert_eq!(shown(&site.page("/branch/3.14").await, "class=\"variants\""), 0);
+    let project = site.page("/project/idna?variant=debug").await;
+    assert!(project.contains("crashed (SIGABRT)") && shown(&project, "class=\"subject\"") == 4);
+
+    // why a line does not have it
+    let old = site.page("/branch/2.5").await;
+    assert!(
+        old.contains("the build profile &quot;2.5&quot; has no variant &quot;debug&quot;"),
+        "{old}"
+    );
+
+    let cells: serde_json::Value = site.get("/api/results?variant=debug").await.json().await.unwrap();
+    let cells = cells.as_array().unwrap();
+    assert!(cells.iter().all(|cell| cell["variant"] == "debug"));
+    let of = |revision: &str, project: &str| {
+        let wanted = |cell: &&serde_json::Value| cell["revision"] == revision && cell["project"] == project;
+        cells.iter().find(wanted).unwrap().clone()
+    };
+    let skipped = of(&sha(104), "django");
+    assert_eq!(
+        (&skipped["state"], &skipped["reason"]),
+        (&"skipped".into(), &"ten times as slow: four hours".into())
+    );
+
+    let run = of(&sha(104), "idna")["run"].as_str().unwrap().to_owned();
+    let page = site.page(&format!("/run/{run}")).await;
+    assert!(
+        page.contains(&format!("idna on trunk @ {}, debug", &sha(104)[..10])),
+        "{page}"
+    );
+    assert!(
+        page.contains("<code>-X dev -W error</code>"),
+        "how the suite ran: {page}"
+    );
+}
+
+#[tokio::test]
+async fn a_shared_image_says_of_which_check_in_it_is() {
+    let site = site().await;
+    site.sample.everything().await;
+    let earlier = &sha(100)[..10];
+    let link = format!("image of <a href=\"/revision/{}\"><code>{earlier}</code></a>", sha(100));
+    let page = site.page("/branch/trunk").await;
+    let cell = format!(" image of</span><span class=\"word\">{earlier}</span>");
+    assert_eq!(page.matches(&cell).count(), 2, "as default and as debug: {page}");
+    let page = site.page(&format!("/revision/{}", sha(101))).await;
+    assert_eq!(page.matches(&link).count(), 2, "{page}");
+
+    let cells: serde_json::Value = site.get("/api/results?branch=trunk").await.json().await.unwrap();
+    for cell in cells.as_array().unwrap() {
+        let expected = match cell["revision"] == sha(101) {
+            true => sha(100).into(),
+            false => serde_json::Value::Null,
+        };
+        assert_eq!(cell["image_of"], expected, "{cell}");
+        if cell["revision"] == sha(101) && cell["project"] == "attrs" {
+            let page = site.page(&format!("/run/{}", cell["run"].as_str().unwrap())).await;
+            assert!(page.contains(&link), "{page}");
+        }
+    }
+    // the image's own page lists the rows that it stands for, and no other variant's
+    let matrix = site.sample.store.revision_page(&sha(101)).await.unwrap().unwrap();
+    for row in &matrix.rows {
+        let page = site.page(&format!("/image/{}", row.image_id.as_ref().unwrap())).await;
+        let stands = page.split("Stands for").nth(1).unwrap();
+        assert_eq!(stands.matches("<li>").count(), 2, "{stands}");
+        assert_eq!(page.contains(", debug"), row.variant == "debug");
+    }
 }
 
 /// The queries themselves, where a PostgreSQL is given.
@@ -357,6 +455,9 @@ async fn postgres_answers_as_sqlite_does() {
             .collect();
         let shared = sample.store.image_page(&image).await.unwrap().unwrap().rows.len();
         assert_eq!(shared, 2);
+        let variants = sample.store.variants_at_tips(Some("2.5")).await.unwrap();
+        assert_eq!(variants, ["default", "debug"]);
+        assert_eq!(sample.store.variants_at_tips(None).await.unwrap(), variants);
         answers.push((results, shas, status.waiting, status.working, status.refused));
     }
     assert_eq!(answers[0], answers[1]);

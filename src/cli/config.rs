@@ -2,6 +2,7 @@
 
 use super::table;
 use crate::config::Loaded;
+use crate::profile::Profiles;
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -12,5 +13,8 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode> {
         .map(|(key, value, origin)| vec![key, value, origin])
         .collect::<Vec<_>>();
     print!("{}", table::plain(&["setting", "value", "from"], &rows));
+    // what `pybots up` would say: a variant is known by the build profiles, which are files of their own
+    let profiles = Profiles::load(loaded.settings.images_folder())?;
+    loaded.settings.buildable(&profiles)?;
     Ok(ExitCode::SUCCESS)
 }

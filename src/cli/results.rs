@@ -3,6 +3,7 @@
 use super::progress::Progress;
 use super::table;
 use crate::config::Settings;
+use crate::domain::DEFAULT_VARIANT;
 use crate::store::Store;
 use crate::store::views::ResultCell;
 use anyhow::{Result, bail};
@@ -17,6 +18,9 @@ pub struct Results {
     /// Only this watched branch.
     #[arg(long)]
     branch: Option<String>,
+    /// Only this variant of CPython, e.g. `debug`.
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
     /// A list of cells for programs.
     #[arg(long)]
     json: bool,
@@ -45,7 +49,18 @@ impl Results {
         if self.wait {
             wait(&store).await?;
         }
-        let cells = store.results(self.branch.as_deref(), self.revisions).await?;
+        let mut cells = store.results(self.branch.as_deref(), self.revisions).await?;
+        if let Some(variant) = &self.variant {
+            let known: BTreeSet<String> = cells.iter().map(|cell| cell.variant.clone()).collect();
+            if !known.is_empty() && !known.contains(variant) {
+                let known: Vec<String> = known.into_iter().collect();
+                bail!(
+                    "no check-in here is built as {variant:?}; there are: {}",
+                    known.join(", ")
+                );
+            }
+            cells.retain(|cell| cell.variant == *variant);
+        }
         if self.json {
             println!("{}", serde_json::to_string_pretty(&cells)?);
         } else {
@@ -82,40 +97,62 @@ async fn wait(store: &Store) -> Result<()> {
     }
 }
 
-/// Rows are revisions, columns projects. Newest first, as the store gives them.
+/// A row: branch, revision and variant.
+type Key<'a> = (&'a str, &'a str, &'a str);
+
+fn key(cell: &ResultCell) -> Key<'_> {
+    (&cell.branch, &cell.revision, &cell.variant)
+}
+
+/// Rows are revisions, each as every variant that there is; columns projects. Newest first, as the
+/// store gives them. What is the same in all rows has no column.
 fn matrix(cells: &[ResultCell], colour: bool) -> String {
     if cells.is_empty() {
         return "no results yet\n".to_owned();
     }
     let projects: BTreeSet<&str> = cells.iter().map(|cell| cell.project.as_str()).collect();
-    let mut rows: Vec<(&str, &str)> = Vec::new();
-    let mut labels: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut at: BTreeMap<(&str, &str, &str), &ResultCell> = BTreeMap::new();
-    for cell in cells {
-        let row = (cell.branch.as_str(), cell.revision.as_str());
-        if !rows.contains(&row) {
-            rows.push(row);
-        }
-        labels.extend(cell.label.as_deref().map(|label| (row.1, label)));
-        at.insert((row.0, row.1, &cell.project), cell);
-    }
-    let lines: Vec<Vec<String>> = rows
-        .iter()
-        .map(|(branch, revision)| {
-            let short = || revision.chars().take(10).collect();
-            let name = labels.get(revision).map_or_else(short, |label| (*label).to_owned());
-            let head = [(*branch).to_owned(), name];
-            let marks = projects
-                .iter()
-                .map(|project| mark(at.get(&(*branch, *revision, *project)).copied(), colour));
-            head.into_iter().chain(marks).collect()
-        })
-        .collect();
+    let variants = cells.iter().any(|cell| cell.variant != DEFAULT_VARIANT);
+    let shared = cells.iter().any(|cell| cell.image_of.is_some());
+    let rows: Vec<&[ResultCell]> = cells.chunk_by(|a, b| key(a) == key(b)).collect();
+    let line = |row: &&[ResultCell]| -> Vec<String> {
+        let at: BTreeMap<&str, &ResultCell> = row.iter().map(|cell| (cell.project.as_str(), cell)).collect();
+        let marks = projects.iter().map(|project| mark(at.get(project).copied(), colour));
+        let first = row.first().map(|cell| {
+            let image = cell
+                .image_of
+                .as_deref()
+                .map(|built| short(built, cell.image_of_label.as_deref()));
+            let head = [cell.branch.clone(), short(&cell.revision, cell.label.as_deref())];
+            head.into_iter()
+                .chain(variants.then(|| cell.variant.clone()))
+                .chain(shared.then(|| image.unwrap_or_default()))
+        });
+        first.into_iter().flatten().chain(marks).collect()
+    };
+    let lines: Vec<Vec<String>> = rows.iter().map(line).collect();
     let heads: Vec<&str> = ["branch", "revision"]
         .into_iter()
+        .chain(variants.then_some("variant"))
+        .chain(shared.then_some("image of"))
         .chain(projects.iter().copied())
         .collect();
-    table::plain(&heads, &lines)
+    table::plain(&heads, &lines) + &reasons(&rows)
+}
+
+/// Why a row has no image, a line a reason.
+fn reasons(rows: &[&[ResultCell]]) -> String {
+    let mut told = BTreeSet::new();
+    for cell in rows.iter().filter_map(|row| row.first()) {
+        if let (&"no_image", Some(reason)) = (&cell.state, &cell.reason) {
+            told.insert(format!("no image on {}, {}: {reason}\n", cell.branch, cell.variant));
+        }
+    }
+    told.into_iter().collect()
+}
+
+/// A check-in as people write it.
+fn short(sha: &str, label: Option<&str>) -> String {
+    label.map_or_else(|| sha.chars().take(10).collect(), str::to_owned)
 }
 
 fn mark(cell: Option<&ResultCell>, colour: bool) -> String {
@@ -133,5 +170,60 @@ fn mark(cell: Option<&ResultCell>, colour: bool) -> String {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     } else {
         text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(revision: &str, variant: &str, project: &str, state: &'static str) -> ResultCell {
+        ResultCell {
+            branch: "trunk".into(),
+            revision: revision.repeat(4),
+            label: None,
+            project: project.into(),
+            variant: variant.into(),
+            platform: "linux/amd64".into(),
+            image_of: None,
+            image_of_label: None,
+            state,
+            outcome: None,
+            reason: None,
+            exit_code: None,
+            seconds: None,
+            run: None,
+        }
+    }
+
+    #[test]
+    fn columns_that_say_nothing_are_left_out() {
+        let text = matrix(&[cell("abcdef", "default", "attrs", "pass")], false);
+        assert_eq!(text, "branch  revision    attrs\ntrunk   abcdefabcd  ✓ pass\n");
+    }
+
+    #[test]
+    fn variants_have_rows_of_their_own_and_shared_images_are_named() {
+        let mut cells = [
+            cell("abcdef", "default", "attrs", "pass"),
+            cell("abcdef", "default", "idna", "fail"),
+            cell("abcdef", "debug", "attrs", "skipped"),
+            cell("abcdef", "debug", "idna", "pass"),
+            cell("012345", "debug", "attrs", "no_image"),
+        ];
+        cells[2].image_of = Some("fedcba9876543210".into());
+        cells[4].reason = Some("the build profile \"2.5\" has no variant \"debug\"".into());
+        let text = matrix(&cells, false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "branch  revision    variant  image of    attrs      idna",
+                "trunk   abcdefabcd  default              ✓ pass     ✗ fail",
+                "trunk   abcdefabcd  debug    fedcba9876  – skipped  ✓ pass",
+                "trunk   0123450123  debug                no image",
+                "no image on trunk, debug: the build profile \"2.5\" has no variant \"debug\"",
+            ]
+        );
     }
 }

@@ -4,7 +4,7 @@ use super::progress::Progress;
 use super::up::platform;
 use crate::config::{Kind, Settings};
 use crate::domain::DEFAULT_VARIANT;
-use crate::domain::job::{BuildSpec, JobSpec, Report};
+use crate::domain::job::{BuildSpec, Facts, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::place::{Place, number};
 use crate::domain::tree::{Change, Wanted};
@@ -47,6 +47,8 @@ impl Trial {
     /// Exit code 0: passed; 1: the project failed; 2: it could not be tried.
     pub async fn run(&self, settings: Settings) -> Result<ExitCode> {
         let project = self.project()?;
+        let profiles = Profiles::load(settings.images_folder())?;
+        profiles.knows_variant(&self.variant).map_err(anyhow::Error::msg)?;
         let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket).await?);
         let sources = Sources::open(&settings.data, &settings.source).await?;
         let revision = self.revision(&settings, &sources).await?;
@@ -57,7 +59,6 @@ impl Trial {
             revision.version.as_deref().unwrap_or("no version")
         );
 
-        let profiles = Profiles::load(settings.images_folder())?;
         let profile = plan::profile(&revision, &profiles, &self.variant).map_err(anyhow::Error::msg)?;
         let inputs = sources.mirror.inputs(&revision.sha, &profile.ignore).await?;
         let build = plan::build(
@@ -69,6 +70,8 @@ impl Trial {
             platform(),
         )
         .map_err(anyhow::Error::msg)?;
+        // whether it is skipped there depends on nothing that only a build can tell
+        plan::run(&project, &revision, &build, &Facts::default(), &settings.limits).map_err(skipped)?;
         let supply = Arc::new(Local {
             mirror: sources.mirror,
             folders: project.tars.clone(),
@@ -174,6 +177,10 @@ impl Trial {
     }
 }
 
+fn skipped(reason: String) -> anyhow::Error {
+    anyhow!("skipped: {reason}")
+}
+
 /// Makes the image and runs the project on it.
 async fn try_on(
     host: &Host,
@@ -186,8 +193,7 @@ async fn try_on(
     let Some(built) = image.image else {
         bail!("there is no image to test on: {}", image.outcome);
     };
-    let run = plan::run(project, revision, &build, &built.facts, &settings.limits)
-        .map_err(|reason| anyhow!("skipped: {reason}"))?;
+    let run = plan::run(project, revision, &build, &built.facts, &settings.limits).map_err(skipped)?;
     let report = perform(host, &JobSpec::Run(Box::new(run))).await?;
     for phase in &report.phases {
         let code = phase

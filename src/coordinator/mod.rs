@@ -49,6 +49,8 @@ const INPUTS_MOST: usize = 10_000;
 impl Coordinator {
     /// Opens the store and the mirror. `platform` is what the hosts run, e.g. `linux/amd64`.
     pub async fn open(settings: Settings, platform: &str) -> Result<Self> {
+        let profiles = Profiles::load(settings.images_folder())?;
+        settings.buildable(&profiles)?;
         std::fs::create_dir_all(&settings.data)
             .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
         let store = Store::open(&settings.database_url()).await?;
@@ -64,7 +66,7 @@ impl Coordinator {
             queue: Queue::new(store.clone()),
             mirror: sources.mirror.clone(),
             sources,
-            profiles: Arc::new(Profiles::load(settings.images_folder())?),
+            profiles: Arc::new(profiles),
             platform: platform.to_owned(),
             news: Arc::new(Notify::new()),
             inputs: Arc::default(),

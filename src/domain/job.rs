@@ -1,6 +1,7 @@
 //! What a host is handed, and what it hands back. Everything a job needs is in its spec: it is
 //! fixed when the job is planned, so that each attempt at it does the same thing.
 
+use super::DEFAULT_VARIANT;
 use super::limits::Limits;
 use super::outcome::Outcome;
 use crate::recipe::{Fetch, Suite};
@@ -27,20 +28,8 @@ impl JobSpec {
     /// For logs: what is done, and on what.
     pub fn title(&self) -> String {
         match self {
-            JobSpec::Image(build) => format!(
-                "image of {} ({})",
-                &build.revision[..build.revision.len().min(10)],
-                build.branch
-            ),
-            JobSpec::Run(run) => {
-                let build = &run.image.build;
-                format!(
-                    "{} on {} ({})",
-                    run.project,
-                    &build.revision[..build.revision.len().min(10)],
-                    build.branch
-                )
-            }
+            JobSpec::Image(build) => format!("image of {}", build.name()),
+            JobSpec::Run(run) => format!("{} on {}", run.project, run.image.build.name()),
         }
     }
 }
@@ -77,6 +66,15 @@ impl BuildSpec {
     /// The volume that all lanes of its toolchain share.
     pub fn cache(&self) -> String {
         cache(&self.distribution)
+    }
+
+    /// `0ec9fdba30 (trunk)`, or `0ec9fdba30 (trunk, debug)`.
+    fn name(&self) -> String {
+        let revision = &self.revision[..self.revision.len().min(10)];
+        match self.variant.as_str() {
+            DEFAULT_VARIANT => format!("{revision} ({})", self.branch),
+            variant => format!("{revision} ({}, {variant})", self.branch),
+        }
     }
 }
 
@@ -154,6 +152,9 @@ pub struct Report {
     pub lock: Option<String>,
     /// Of a run: the interpreter that the suites were seen on (`sys.version`).
     pub interpreter: Option<String>,
+    /// Of a run: the modes of those phases that had some, by the phase's name: `-X dev -W error`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub modes: BTreeMap<String, String>,
 }
 
 impl Report {
@@ -164,6 +165,7 @@ impl Report {
             image: None,
             lock: None,
             interpreter: None,
+            modes: BTreeMap::new(),
         }
     }
 }

@@ -127,6 +127,7 @@ impl Host {
     pub async fn perform(&self, attempt: &str, spec: &JobSpec, log: &Log) -> Report {
         let _used = self.uses.share(spec.build_key()).await;
         let mut report = Report::of(Outcome::Passed);
+        log.say(&spec.title()).await;
         let done = match spec {
             JobSpec::Image(build) => image::build(self, attempt, build, log, &mut report).await,
             JobSpec::Run(run) => run::run(self, attempt, run, log, &mut report).await,

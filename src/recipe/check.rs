@@ -1,5 +1,7 @@
 //! Reads a recipe and says, with file, line, column and the fix, what is wrong with it.
 
+mod modes;
+
 use super::{Recipe, Source, Steps};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
 use std::collections::BTreeSet;
@@ -126,7 +128,7 @@ pub fn toml_problem(file: &str, text: &str, span: Range<usize>, message: &str) -
 }
 
 /// The known word that is at most two edits away.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |other: &str| {
         let other: Vec<char> = other.chars().collect();
         let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -180,6 +182,7 @@ impl Checker<'_> {
         for section in &recipe.section {
             self.steps(&section.steps());
         }
+        self.modes(recipe);
         let whole = |steps: &Steps<'_>| steps.source.is_some() && steps.suite.is_some_and(|s| !s.is_empty());
         let complete = whole(&common)
             || (!recipe.section.is_empty() && recipe.section.iter().all(|section| whole(&section.steps().or(common))));

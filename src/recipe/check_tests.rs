@@ -67,6 +67,17 @@ fn each_mistake_is_said_with_what_to_write() {
             "outside the source folder",
         ),
         ("[[suite]]", "[[suit]]", "did you mean `suite`?"),
+        (
+            "[[suite]]",
+            "[[suite]]\nmodes = [\"-X importtime\"]",
+            "the modes are `-X dev`",
+        ),
+        ("[[suite]]", "[[suite]]\nmodes = [\"-X dev\"]", "add `when = \">=3.7\"`"),
+        (
+            "[[suite]]",
+            "when = \">=3.7\"\nenv = { PYTHONWARNINGS = \"error\" }\n[[suite]]\nmodes = [\"-W ignore\"]",
+            "leave it to the modes",
+        ),
     ] {
         let text = GOOD.replace(from, to);
         assert_ne!(text, GOOD, "{from}");
@@ -101,4 +112,31 @@ fn junk_is_refused_without_a_panic() {
     ] {
         assert!(!check("projects/demo.toml", text).problems.is_empty(), "{text:?}");
     }
+}
+
+#[test]
+fn a_mode_has_its_place_and_wants_pythons_that_have_it() {
+    let with = |modes: &str, more: &str| {
+        let text = GOOD.replace("[[suite]]", &format!("{more}\n[[suite]]"));
+        format!("{text}modes = [{modes}]\n")
+    };
+    let shown = problems(&with("\"-W error\", \"-X importtime\"", ""));
+    assert!(shown.contains("projects/demo.toml:7:9"), "{shown}");
+    assert!(shown.contains("`-X importtime` is no mode of a suite"), "{shown}");
+
+    let shown = problems(&with("\"-X dev\"", "when = \">=2.7\"")).replace("\n  │", "");
+    assert!(shown.contains("but runs on 3.6 too"), "{shown}");
+    assert!(shown.contains("projects/demo.toml:4:1"), "{shown}");
+    for (modes, more) in [
+        ("\"-X dev\"", "when = \">=3.7\""),
+        ("\"-W error\", \"-OO\"", "when = \">=2.7\""),
+        ("\"-O\"", ""),
+    ] {
+        assert_eq!(problems(&with(modes, more)), "", "{modes}");
+    }
+    // a section for the old ones, with suites that lack it
+    let section = "[[section]]\nwhen = \"<3.7\"\n[[section.suite]]\nname = \"tests\"\nrun = \"x\"\n";
+    assert_eq!(problems(&(with("\"-X dev\"", "") + section)), "");
+    let other = section.replace("<3.7", "<3.5");
+    assert!(problems(&(with("\"-X dev\"", "") + &other)).contains("on 3.6 too"));
 }

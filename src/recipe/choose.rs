@@ -45,10 +45,7 @@ pub fn choose(
     if let Some(when) = recipe.when.as_ref().filter(|when| !version.is_in(&when.0)) {
         return Choice::Skip(format!("the recipe is for Python {}", when.0));
     }
-    let matching = recipe.section.iter().find(|section| version.is_in(&section.when.0));
-    let steps = matching
-        .map_or_else(Steps::default, |section| section.steps())
-        .or(recipe.steps());
+    let steps = recipe.steps_for(version);
     let (Some(source), Some(suites)) = (steps.source, steps.suite) else {
         return Choice::Skip(format!("no section of the recipe is for Python {}", version.line()));
     };
@@ -95,6 +92,17 @@ pub fn choose(
             .limits
             .map_or_else(|| cap.clone(), |limits| limits.get_ref().within(cap)),
     }))
+}
+
+impl Recipe {
+    /// The steps for one Python: those of the first section that is for it, and where it is silent, the
+    /// recipe's own.
+    pub fn steps_for(&self, version: &PythonVersion) -> Steps<'_> {
+        let matching = self.section.iter().find(|section| version.is_in(&section.when.0));
+        matching
+            .map_or_else(Steps::default, |section| section.steps())
+            .or(self.steps())
+    }
 }
 
 impl LimitsAsked {

@@ -4,11 +4,13 @@
 mod check;
 mod choose;
 mod folder;
+pub mod modes;
 
 pub use check::{Checked, check};
-pub use check::{Problem, toml_problem};
+pub use check::{Problem, nearest, toml_problem};
 pub use choose::{Choice, choose};
 pub use folder::{Refused, Registered, load_folder, register};
+pub use modes::Mode;
 
 use crate::domain::limits::{Seconds, Size};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -156,6 +158,9 @@ pub struct Suite {
     /// JUnit XML that it writes, relative to the source folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
+    /// How each Python runs that it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modes: Vec<Mode>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -3,9 +3,10 @@
 
 mod assemble;
 mod flat;
+mod matrix;
 
-pub use assemble::{Column, ImageState, Matrix, Row, RunCell};
 pub use flat::ResultCell;
+pub use matrix::{Column, ImageState, Matrix, Other, Row, RunCell};
 
 use super::Store;
 use super::attempts::Attempt;
@@ -13,6 +14,7 @@ use super::branches::Branch;
 use super::images::Image;
 use super::projects::Project;
 use super::runs::Run;
+use crate::domain::DEFAULT_VARIANT;
 use anyhow::Result;
 use assemble::{RevisionRow, RunRow};
 
@@ -186,9 +188,12 @@ impl Store {
         let Some(image) = image else { return Ok(None) };
         let shared = "revision.id IN (SELECT revision_id FROM revision_image WHERE image_id = $1)";
         let revisions = self.window(&Window::simple(shared, BY_TIME, id, SHARED)).await?;
+        // a check-in that it stands for has rows of other variants too
+        let mut rows = assemble::rows(revisions);
+        rows.retain(|row| row.image_id.as_deref() == Some(id));
         Ok(Some(ImagePage {
             built_from: self.revision(&image.revision_id).await?,
-            rows: assemble::rows(revisions),
+            rows,
             attempts: self.attempts_of(id).await?,
             image,
         }))
@@ -240,6 +245,28 @@ impl Store {
         })
     }
 
+    /// The variants of the newest check-ins of the watched branches, or of one branch. The default first.
+    pub async fn variants_at_tips(&self, branch: Option<&str>) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT DISTINCT standing.variant FROM branch
+             JOIN revision ON revision.branch_id = branch.id AND revision.sha = branch.head
+             JOIN revision_image AS standing ON standing.revision_id = revision.id
+             WHERE {}",
+            if branch.is_some() {
+                "branch.name = $1"
+            } else {
+                "branch.watched = 1"
+            }
+        );
+        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+        if let Some(branch) = branch {
+            query = query.bind(branch.to_owned());
+        }
+        let mut variants: Vec<String> = query.fetch_all(self.pool()).await?;
+        variants.sort_by_key(|name| (name != DEFAULT_VARIANT, name.clone()));
+        Ok(variants)
+    }
+
     /// Whether there is or was a branch of this name.
     pub async fn knows_branch(&self, name: &str) -> Result<bool> {
         let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM branch WHERE name = $1")
@@ -284,8 +311,8 @@ impl Store {
              SELECT revision.id, branch.name AS branch, revision.sha, revision.subject, revision.author,
                     revision.committed_at, revision.version, revision.left_at, revision.planned_at, revision.label,
                     standing.variant, standing.platform, standing.reason,
-                    image.id AS image_id, image.state AS image_state, COALESCE(built.label, built.sha) AS built_name,
-                    building.state AS job_state
+                    image.id AS image_id, image.state AS image_state, built.sha AS built_sha,
+                    built.label AS built_label, building.state AS job_state
              FROM picked
              JOIN revision ON revision.id = picked.id
              JOIN branch ON branch.id = revision.branch_id
@@ -293,7 +320,8 @@ impl Store {
              LEFT JOIN image ON image.id = standing.image_id
              LEFT JOIN revision AS built ON built.id = image.revision_id
              LEFT JOIN job AS building ON building.image_id = image.id AND building.state <> 'finished'
-             ORDER BY {order}, standing.variant, standing.platform",
+             ORDER BY {order}, CASE WHEN standing.variant = '{DEFAULT_VARIANT}' THEN 0 ELSE 1 END, standing.variant,
+                      standing.platform",
             texts.len() + 1
         );
         let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));

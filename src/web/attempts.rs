@@ -38,6 +38,8 @@ pub struct PhaseView {
     pub duration: String,
     pub exit: String,
     pub bad: bool,
+    /// How each Python of the suite ran: `-X dev -W error`.
+    pub modes: Option<String>,
     /// Its place in the log, bytes.
     pub from: u64,
     pub attempt: usize,
@@ -67,8 +69,8 @@ pub async fn view(objects: &Objects, attempts: &[Attempt], query: &Query, now: i
         Some(attempt) => Some(log(objects, attempt, number, query).await?),
         None => None,
     };
-    let (phases, interpreter, lock) = report
-        .map(|report| (report.phases, report.interpreter, report.lock))
+    let (phases, interpreter, lock, modes) = report
+        .map(|report| (report.phases, report.interpreter, report.lock, report.modes))
         .unwrap_or_default();
     Ok(AttemptsView {
         list: attempts
@@ -76,7 +78,10 @@ pub async fn view(objects: &Objects, attempts: &[Attempt], query: &Query, now: i
             .zip(1..)
             .map(|(attempt, at)| one(attempt, at, at == number, now))
             .collect(),
-        phases: phases.iter().map(|phase| phase_view(phase, number)).collect(),
+        phases: phases
+            .iter()
+            .map(|phase| phase_view(phase, number, modes.get(&phase.name)))
+            .collect(),
         log,
         running: attempts.last().is_some_and(|attempt| attempt.finished_at.is_none()),
         interpreter,
@@ -114,7 +119,7 @@ fn one(attempt: &Attempt, number: usize, here: bool, now: i64) -> AttemptView {
     }
 }
 
-fn phase_view(phase: &Phase, attempt: usize) -> PhaseView {
+fn phase_view(phase: &Phase, attempt: usize, modes: Option<&String>) -> PhaseView {
     PhaseView {
         name: phase.name.clone(),
         duration: duration(phase.seconds),
@@ -122,6 +127,7 @@ fn phase_view(phase: &Phase, attempt: usize) -> PhaseView {
             .exit_code
             .map_or_else(|| "ended from outside".to_owned(), |code| format!("exit code {code}")),
         bad: phase.exit_code != Some(0),
+        modes: modes.cloned(),
         from: phase.log_from,
         attempt,
     }

@@ -72,7 +72,7 @@ async fn page(web: &Web, path: &str, query: &Query, headers: &HeaderMap) -> anyh
         ["run" | "image", id, "log"] => pages::newest_log(web, id, query).await,
         ["attempt", id, "log"] => pages::log(web, id).await,
         ["image", id] => pages::image(web, id, query).await,
-        ["project", name] => pages::project(web, name).await,
+        ["project", name] => pages::project(web, name, query).await,
         ["recipes"] => pages::recipes(web).await,
         ["api", "results"] => pages::results(web, query).await.map(Some),
         ["style.css"] => Ok(Some(answer::style(headers))),

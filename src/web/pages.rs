@@ -6,6 +6,7 @@ use super::grid::{self, ImageView, RevisionView};
 use super::words::{self, Badge, Time};
 use super::{Query, Web};
 use crate::clock;
+use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::Facts;
 use crate::store::branches::Branch;
 use crate::store::projects::Project;
@@ -123,11 +124,14 @@ pub async fn matrix(web: &Web, branch: Option<&str>, query: &Query) -> Result<Op
         Some(_) => return Ok(None),
     };
     let before = query.get("before").map(String::as_str);
-    let matrix = web.store.matrix(&scope, ROWS, before).await?;
+    let mut matrix = web.store.matrix(&scope, ROWS, before).await?;
+    let known = web.store.variants_at_tips(branch).await?;
+    let variants = grid::variants(&mut matrix, known, grid::asked(query));
     let status = web.store.status().await?;
     let page = json!({
         "grid": grid::grid(&matrix, branch.is_none(), clock::now_ms()),
         "branch": branch,
+        "variants": variants,
         "older": matrix.older,
         "paged": before.is_some(),
         "projects": matrix.columns.iter().filter(|column| column.registered).count(),
@@ -202,12 +206,7 @@ pub async fn run(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>> {
     let now = clock::now_ms();
     let attempts = attempts::view(&web.objects, &found.attempts, query, now).await?;
     let refresh = refresh(&attempts, found.cell.state == crate::verdict::Cell::Pending, query);
-    let title = format!(
-        "{} on {} @ {}",
-        found.run.project,
-        found.row.branch,
-        words::short(found.row.name())
-    );
+    let title = words::place(&found.run.project, &found.row);
     let page = json!({
         "project": found.run.project,
         "platform": found.run.platform,
@@ -245,14 +244,21 @@ pub async fn image(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>>
         .and_then(|text| serde_json::from_str(text).ok());
     let state = found.rows.first().map(|row| words::image_badge(&row.image));
     let source = found.built_from.as_ref();
+    let variant = match found.image.variant.as_str() {
+        DEFAULT_VARIANT => String::new(),
+        variant => format!(", {variant}"),
+    };
     let title = source.map_or_else(
-        || "Image".to_owned(),
-        |built| format!("Image of {} {}", built.branch, words::short(built.name())),
+        || format!("Image{variant}"),
+        |built| format!("Image of {} {}{variant}", built.branch, words::short(built.name())),
     );
     let page = json!({
         "badge": state,
         "build_key": found.image.build_key,
         "variant": found.image.variant,
+        "source": source.map(|built| json!({
+            "sha": built.sha, "short": words::short(built.name()), "subject": built.subject,
+        })),
         "platform": found.image.platform,
         "reference": found.image.reference,
         "digest": found.image.digest,
@@ -267,11 +273,13 @@ pub async fn image(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>>
     answer::page("image", &frame).map(Some)
 }
 
-pub async fn project(web: &Web, name: &str) -> Result<Option<Answer>> {
-    let Some(found) = web.store.project_page(name).await? else {
+pub async fn project(web: &Web, name: &str, query: &Query) -> Result<Option<Answer>> {
+    let Some(mut found) = web.store.project_page(name).await? else {
         return Ok(None);
     };
+    let variants = grid::variants(&mut found.matrix, Vec::new(), grid::asked(query));
     let page = json!({
+        "variants": variants,
         "project": project_view(&found.project),
         "registered": found.registered,
         "recipe": found.recipe,
@@ -304,7 +312,7 @@ pub async fn recipes(web: &Web) -> Result<Option<Answer>> {
     .map(Some)
 }
 
-/// The cells as JSON; `?branch=NAME`, `?revisions=N`.
+/// The cells as JSON; `?branch=NAME`, `?variant=NAME`, `?revisions=N`.
 pub async fn results(web: &Web, query: &Query) -> Result<Answer> {
     let branch = query.get("branch").map(String::as_str);
     if let Some(name) = branch
@@ -317,7 +325,10 @@ pub async fn results(web: &Web, query: &Query) -> Result<Answer> {
         .get("revisions")
         .and_then(|text| text.parse().ok())
         .unwrap_or(RESULTS);
-    let cells = web.store.results(branch, revisions.clamp(1, 1000)).await?;
+    let mut cells = web.store.results(branch, revisions.clamp(1, 1000)).await?;
+    if let Some(variant) = query.get("variant") {
+        cells.retain(|cell| cell.variant == *variant);
+    }
     Ok(answer::json(&cells, StatusCode::OK))
 }
 

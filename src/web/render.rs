@@ -11,6 +11,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("badge", include_str!("templates/badge.hbs")),
     ("time", include_str!("templates/time.hbs")),
     ("grid", include_str!("templates/grid.hbs")),
+    ("variants", include_str!("templates/variants.hbs")),
+    ("pager", include_str!("templates/pager.hbs")),
     ("attempts", include_str!("templates/attempts.hbs")),
     ("matrix", include_str!("templates/matrix.hbs")),
     ("revision", include_str!("templates/revision.hbs")),

@@ -81,7 +81,7 @@ pub fn size(bytes: u64) -> String {
 
 /// A check-in as people write it: of an id the beginning, a label whole.
 pub fn short(name: &str) -> &str {
-    match name.get(..7) {
+    match name.get(..10) {
         Some(beginning) if !name.starts_with('r') => beginning,
         _ => name,
     }
@@ -245,9 +245,18 @@ pub fn image_badge(image: &ImageState) -> Badge {
     }
 }
 
+/// A project on a check-in: `attrs on trunk @ 0ec9fdba30, debug`.
+pub fn place(project: &str, row: &Row) -> String {
+    let variant = row
+        .told_variant()
+        .map(|variant| format!(", {variant}"))
+        .unwrap_or_default();
+    format!("{project} on {} @ {}{variant}", row.branch, short(row.name()))
+}
+
 /// A cell of the matrix, which may be empty.
 pub fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>) -> CellView {
-    let place = format!("{project} on {} @ {}", row.branch, short(row.name()));
+    let place = place(project, row);
     let Some(cell) = cell else {
         let label = format!("{place}: not run; the project was registered later");
         return CellView {
@@ -274,7 +283,7 @@ mod tests {
 
     #[test]
     fn ids_are_cut_and_labels_are_not() {
-        assert_eq!(short("0123456789abcdef"), "0123456");
+        assert_eq!(short("0123456789abcdef"), "0123456789");
         assert_eq!(short("r123456789"), "r123456789");
         assert_eq!(short("r5"), "r5");
     }

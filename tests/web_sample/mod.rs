@@ -133,9 +133,13 @@ impl Sample {
 
     /// Gives a revision an image; `end`: Some(true) built, Some(false) failed, None still wanted.
     pub async fn image(&self, revision: &str, key: &str, end: Option<bool>) -> String {
+        self.image_as("default", revision, key, end).await
+    }
+
+    pub async fn image_as(&self, variant: &str, revision: &str, key: &str, end: Option<bool>) -> String {
         let new = NewImage {
             revision_id: revision,
-            variant: "default",
+            variant,
             platform: PLATFORM,
             build_key: key,
         };
@@ -164,10 +168,21 @@ impl Sample {
     }
 
     pub async fn run(&self, revision: &str, image: &str, project: &str, skip: Option<&str>) -> String {
+        self.run_as("default", revision, image, project, skip).await
+    }
+
+    pub async fn run_as(
+        &self,
+        variant: &str,
+        revision: &str,
+        image: &str,
+        project: &str,
+        skip: Option<&str>,
+    ) -> String {
         let new = NewRun {
             revision_id: revision,
             project,
-            variant: "default",
+            variant,
             platform: PLATFORM,
             recipe: &format!("digest-of-{project}"),
             image_id: Some(image),
@@ -225,6 +240,7 @@ impl Sample {
                 phase("install", 0.2, Some(0), log.len() / 10),
                 phase("test: unit", 0.7, code, log.len() / 4),
             ];
+            report.modes = [("test: unit".to_owned(), "-X dev -W error".to_owned())].into();
             report.lock = Some("{\"attrs\":\"26.1.0\",\"pytest\":\"9.1.1\"}".to_owned());
             report.interpreter = Some("3.16.0a0 (heads/main:1a2b3c4)".to_owned());
             assert!(
@@ -326,6 +342,10 @@ impl Sample {
         let image = self.image(&maintained[0], "key-314", Some(true)).await;
         self.runs(&maintained[0], &image, 0).await;
         self.image(&maintained[1], "key-315", None).await;
+        self.debug(&trunk[..2], "key-debug-0").await;
+        self.debug(&trunk[4..5], "key-debug-4").await;
+        let reason = "the build profile \"2.5\" has no variant \"debug\"";
+        self.store.no_image(&old[0], "debug", PLATFORM, reason).await.unwrap();
         let known = self.store.watched_branches().await.unwrap();
         self.store
             .branch_checked(
@@ -335,6 +355,26 @@ impl Sample {
             )
             .await
             .unwrap();
+    }
+
+    /// The variant `debug` of check-ins that share its image. One project's recipe excludes it, and what
+    /// passes elsewhere may fail on it.
+    async fn debug(&self, revisions: &[String], key: &str) {
+        for revision in revisions {
+            let image = self.image_as("debug", revision, key, Some(true)).await;
+            for project in PROJECTS {
+                let skip = (project == "django").then_some("ten times as slow: four hours");
+                let run = self.run_as("debug", revision, &image, project, skip).await;
+                if skip.is_none() {
+                    let job = self.job(Some(&run), None, "finished").await;
+                    let outcome = match project {
+                        "idna" => Outcome::Crashed { signal: 6 },
+                        _ => Outcome::Passed,
+                    };
+                    self.attempt(&job, 41.0, Some(&outcome), &test_log(project)).await;
+                }
+            }
+        }
     }
 
     async fn runs(&self, revision: &str, image: &str, at: u64) {

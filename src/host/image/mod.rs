@@ -14,7 +14,7 @@ use crate::domain::job::{BuildSpec, BuiltImage, Phase, Report};
 use crate::domain::outcome::{Outcome, Timeout};
 use crate::domain::tree::{Update, Wanted};
 use crate::runtime::tar::{self, Owner};
-use crate::runtime::{Container, Image};
+use crate::runtime::{Container, Image, PHASE_LABEL, RuntimeError};
 use lane::{Lane, Last, Tree};
 use pack::REVISION_LABEL;
 use probe::Probe;
@@ -24,6 +24,12 @@ pub use steps::quote;
 /// Exit codes of a container whose first process was ended by SIGKILL or SIGTERM.
 const KILLED: i64 = 137;
 const TERMINATED: i64 = 143;
+
+/// The phase of the one container that does all steps.
+const PHASE: &str = "build";
+
+/// What programs say when a disk is full.
+const FULL: &str = "No space left on device";
 
 /// Builds the image and fills the report.
 pub async fn build(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
@@ -108,6 +114,8 @@ async fn make(
 /// The build container, not started yet.
 async fn open(host: &Host, attempt: &str, spec: &BuildSpec, lane: &str) -> Result<String, Stop> {
     let cache = lane::cache(spec);
+    let mut labels = host.labels(attempt);
+    labels.insert(PHASE_LABEL.to_owned(), PHASE.to_owned());
     host.runtime.create_volume(&lane::volume(host, lane)).await?;
     host.runtime.create_volume(&cache).await?;
     let container = Container {
@@ -122,7 +130,7 @@ async fn open(host: &Host, attempt: &str, spec: &BuildSpec, lane: &str) -> Resul
         memory: host.build.memory,
         pids: host.build.pids,
         cpus: host.build.cpus,
-        labels: host.labels(attempt),
+        labels,
     };
     Ok(host.runtime.create(&container).await?)
 }
@@ -191,19 +199,22 @@ async fn supply(
 async fn run(lane: &Lane<'_>, log: &Log, report: &mut Report) -> Result<(), Stop> {
     let host = lane.host;
     let plan = Plan {
-        name: "build",
+        name: PHASE,
         timeout: host.build.timeout,
         silence: host.build.silence,
         log: host.build.log,
     };
     let ran = phase::run_in(host.runtime.as_ref(), log, &plan, lane.container).await?;
-    let step = ran.marks.last().map_or("build", |mark| mark.name.as_str()).to_owned();
+    let step = ran.marks.last().map_or(PHASE, |mark| mark.name.as_str()).to_owned();
     report.phases.extend(phases(&ran.marks, &ran.phase));
     if ran.end.succeeded() {
         return Ok(());
     }
     // a disk that is full says nothing about CPython
     host.well().await.map_err(anyhow::Error::msg)?;
+    if String::from_utf8_lossy(&ran.output).contains(FULL) {
+        return Err(RuntimeError::DiskFull(format!("during {step}")).into());
+    }
     Err(match ran.end {
         End::TimedOut(Timeout::Total) => failed(format!("{step}: the build took longer than {}", plan.timeout), None),
         End::TimedOut(Timeout::Silence) => failed(format!("{step} was silent and idle for {}", plan.silence), None),

@@ -10,6 +10,7 @@ use super::phase::{self, End, Plan, Ran};
 use super::{Host, Stop};
 use crate::domain::job::{Facts, Report, RunSpec};
 use crate::domain::outcome::{Outcome, of_test_exit};
+use crate::recipe::modes;
 use work::Work;
 
 /// What `fetch.py` ends with when the recipe is at fault.
@@ -34,6 +35,16 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
     installed(&ran, spec)?;
     for suite in &spec.suites {
         let name = format!("test {}", suite.name);
+        if !suite.modes.is_empty() {
+            let line = modes::line(&suite.modes);
+            log.say(&format!(
+                "suite {} runs with {line}: {}",
+                suite.name,
+                scripts::modes(suite)
+            ))
+            .await;
+            report.modes.insert(name.clone(), line);
+        }
         let ran = execute(host, log, report, work.test(suite), spec, &name).await?;
         let seen = work
             .read(&scripts::witness_file(suite))

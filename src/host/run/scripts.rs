@@ -3,7 +3,7 @@
 use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
 use crate::host::image::quote;
-use crate::recipe::Suite;
+use crate::recipe::{Suite, modes};
 use std::collections::BTreeMap;
 
 /// The program of the fetch phase; runs on the toolchain image's own Python.
@@ -60,6 +60,23 @@ pub fn environment(spec: &RunSpec) -> BTreeMap<String, String> {
     }
     env.extend(spec.env.clone());
     env
+}
+
+/// Environment of one suite: its modes are no other's, and not install's.
+pub fn test_environment(spec: &RunSpec, suite: &Suite) -> BTreeMap<String, String> {
+    let mut env = environment(spec);
+    let witness = format!("{OURS}/{}", witness_file(suite));
+    env.insert("PYBOTS_WITNESS".to_owned(), witness);
+    let modes = modes::variables(&suite.modes);
+    env.extend(modes.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    env
+}
+
+/// The variables that a suite's modes are, for its log.
+pub fn modes(suite: &Suite) -> String {
+    let variables = modes::variables(&suite.modes).into_iter();
+    let set: Vec<String> = variables.map(|(name, value)| format!("{name}={value}")).collect();
+    set.join(" ")
 }
 
 /// What every container of a run has.

@@ -140,11 +140,7 @@ impl<'a> Work<'a> {
 
     /// Test: the image under test, loopback only.
     pub fn test(&self, suite: &Suite) -> Container {
-        let mut env = scripts::environment(self.spec);
-        env.insert(
-            "PYBOTS_WITNESS".to_owned(),
-            format!("{OURS}/{}", scripts::witness_file(suite)),
-        );
+        let env = scripts::test_environment(self.spec, suite);
         self.container(&self.image, scripts::test(self.spec, suite), env, None)
     }
 

@@ -1,7 +1,7 @@
 //! The contract on Docker's API (and what speaks it). With its sandbox the only importer of bollard.
 
+mod image;
 mod inventory;
-mod layer;
 mod sandbox;
 mod translate;
 
@@ -53,7 +53,7 @@ impl DockerRuntime {
                 needed: "1.41",
             });
         }
-        let loads_layers = layer::are_loaded(&docker).await;
+        let loads_layers = image::layers_are_loaded(&docker).await;
         Ok(Self {
             docker,
             socket,
@@ -136,42 +136,11 @@ impl Runtime for DockerRuntime {
     }
 
     async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image> {
-        let options = query::BuildImageOptionsBuilder::new()
-            .dockerfile("Dockerfile")
-            .t(&build.tag)
-            .rm(true)
-            .forcerm(true)
-            .networkmode(&build.network)
-            .buildargs(&build.args.clone().into_iter().collect::<HashMap<_, _>>())
-            .build();
-        let mut output = Box::pin(self.docker.build_image(
-            options,
-            None,
-            Some(bollard::body_try_stream(build.context)),
-        ));
-        while let Some(info) = output.next().await {
-            let info = info.map_err(|error| match self.error(error) {
-                RuntimeError::Refused(message) => RuntimeError::BuildFailed(message),
-                other => other,
-            })?;
-            if let Some(text) = info.stream {
-                // a log that nobody takes any more does not stop a build
-                let _ = log.send(Bytes::from(text)).await;
-            }
-            if let Some(message) = info.error_detail.and_then(|detail| detail.message) {
-                return Err(match refused(message) {
-                    RuntimeError::Refused(message) => RuntimeError::BuildFailed(message),
-                    other => other,
-                });
-            }
-        }
-        self.image(&build.tag)
-            .await?
-            .ok_or_else(|| RuntimeError::NoImage(build.tag.clone()))
+        image::build(self, build, log).await
     }
 
     async fn layer(&self, layered: Layered) -> Result<Image> {
-        layer::put_on(self, layered).await
+        image::put_on(self, layered).await
     }
 
     async fn tag(&self, reference: &str, name: &str) -> Result<()> {

@@ -1,97 +1,14 @@
 //! From rows of the database to the cells of a page. Pure.
 
 use super::Run;
+use super::matrix::{Column, ImageState, Matrix, Other, Row, RunCell};
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::Phase;
 use crate::domain::outcome::{Blame, Outcome};
 use crate::verdict::{Cell, cell};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sqlx::FromRow;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Check-ins x projects.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Matrix {
-    pub columns: Vec<Column>,
-    /// Newest first.
-    pub rows: Vec<Row>,
-    /// What to ask for to get the rows that follow, if there are any.
-    pub older: Option<String>,
-}
-
-/// A project.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Column {
-    pub name: String,
-    /// False: only its past runs are shown.
-    pub registered: bool,
-}
-
-/// One check-in on one branch, as one variant on one platform.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    pub revision_id: String,
-    pub branch: String,
-    pub sha: String,
-    /// What people call it, `r45321`, if it is a check-in of Subversion.
-    pub label: Option<String>,
-    pub subject: String,
-    pub author: String,
-    /// Milliseconds UTC.
-    pub committed_at: i64,
-    pub version: Option<String>,
-    /// When a force-push took it off the branch; milliseconds UTC.
-    pub left_at: Option<i64>,
-    pub variant: String,
-    /// Empty until an image is planned.
-    pub platform: String,
-    pub image_id: Option<String>,
-    pub image: ImageState,
-    /// Label or id of the check-in that its image was built from, where it is another one.
-    pub built_from: Option<String>,
-    /// One a column; None where the project came after the check-in was planned.
-    pub cells: Vec<Option<RunCell>>,
-}
-
-impl Row {
-    /// Its label, or else the id.
-    pub fn name(&self) -> &str {
-        self.label.as_deref().unwrap_or(&self.sha)
-    }
-}
-
-/// How far the image of a check-in is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImageState {
-    Unplanned,
-    Queued,
-    Building,
-    /// The machinery failed as often as it is tried.
-    GaveUp,
-    Ready,
-    Failed,
-    /// No profile builds this check-in, and why.
-    Impossible(String),
-}
-
-/// A cell, with the attempt that explains it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunCell {
-    pub state: Cell,
-    pub running: bool,
-    /// Id of its newest run, once planned.
-    pub run: Option<String>,
-    /// Id of the attempt that explains the state.
-    pub attempt: Option<String>,
-    /// How that attempt ended.
-    pub outcome: Option<Outcome>,
-    /// Wall-clock time of that attempt.
-    pub seconds: Option<f64>,
-    /// The phase of it that went wrong.
-    pub failed_in: Option<String>,
-    /// How many attempts have ended.
-    pub attempts: usize,
-}
 
 #[derive(Clone, Debug, Default, FromRow)]
 pub(super) struct RevisionRow {
@@ -110,7 +27,8 @@ pub(super) struct RevisionRow {
     reason: Option<String>,
     image_id: Option<String>,
     image_state: Option<String>,
-    built_name: Option<String>,
+    built_sha: Option<String>,
+    built_label: Option<String>,
     job_state: Option<String>,
 }
 
@@ -150,10 +68,22 @@ pub(super) fn cut(revisions: &mut Vec<RevisionRow>, most: i64) -> Option<String>
 }
 
 pub(super) fn rows(revisions: Vec<RevisionRow>) -> Vec<Row> {
-    revisions.into_iter().map(|revision| row(revision).0).collect()
+    planned_rows(revisions).into_iter().map(|(row, _)| row).collect()
 }
 
-/// A row without its cells, and whether its runs have been planned.
+/// Rows without their cells, and for each whether its runs have been planned. Those of one check-in
+/// come together.
+fn planned_rows(revisions: Vec<RevisionRow>) -> Vec<(Row, bool)> {
+    let mut rows: Vec<(Row, bool)> = revisions.into_iter().map(row).collect();
+    for group in rows.chunk_by_mut(|(a, _), (b, _)| a.revision_id == b.revision_id) {
+        let variants: BTreeSet<String> = group.iter().map(|(row, _)| row.variant.clone()).collect();
+        for (row, _) in group {
+            row.several = variants.len() > 1;
+        }
+    }
+    rows
+}
+
 fn row(revision: RevisionRow) -> (Row, bool) {
     let image = match (
         revision.reason,
@@ -169,9 +99,11 @@ fn row(revision: RevisionRow) -> (Row, bool) {
         (None, Some(_), None) => ImageState::GaveUp,
     };
     let row = Row {
-        built_from: revision
-            .built_name
-            .filter(|built| *built != revision.sha && Some(built) != revision.label.as_ref()),
+        built_from: revision.built_sha.filter(|sha| *sha != revision.sha).map(|sha| Other {
+            sha,
+            label: revision.built_label,
+        }),
+        several: false,
         revision_id: revision.id,
         branch: revision.branch,
         sha: revision.sha,
@@ -204,10 +136,9 @@ pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &[RunRow], registered: V
         })
         .collect();
     let groups = newest_runs(runs);
-    let rows = revisions
+    let rows = planned_rows(revisions)
         .into_iter()
-        .map(|revision| {
-            let (mut row, planned) = row(revision);
+        .map(|(mut row, planned)| {
             row.cells = columns
                 .iter()
                 .map(|column| {

@@ -140,3 +140,59 @@ fn a_page_is_cut_between_check_ins() {
     assert_eq!(cut(&mut rows, 2), None);
     assert_eq!(rows.len(), 3);
 }
+
+#[test]
+fn variants_of_a_check_in_do_not_mix() {
+    let revision = |variant: &str| RevisionRow {
+        id: "r".into(),
+        sha: "abc".into(),
+        variant: Some(variant.into()),
+        platform: Some(String::new()),
+        image_state: Some("ready".into()),
+        built_sha: Some(if variant == "debug" { "earlier" } else { "abc" }.into()),
+        planned_at: Some(1),
+        ..RevisionRow::default()
+    };
+    let mut debug = attempt(1, Some(&Outcome::Failed { exit_code: 3 }));
+    (debug.id, debug.variant) = ("run2".into(), "debug".into());
+    let mut excluded = RunRow {
+        skip_reason: Some("too slow".into()),
+        ..RunRow::default()
+    };
+    (excluded.id, excluded.revision_id) = ("run3".into(), "r".into());
+    (excluded.project, excluded.variant) = ("idna".into(), "debug".into());
+    let runs = [attempt(1, Some(&Outcome::Passed)), debug, excluded];
+    let rows = vec![revision("default"), revision("debug")];
+    let mut matrix = matrix(rows, &runs, vec!["attrs".into(), "idna".into()]);
+    let state = |row: &Row, at: usize| row.cells[at].as_ref().map(|cell| cell.state);
+    assert_eq!(state(&matrix.rows[0], 0), Some(Cell::Pass));
+    assert_eq!(state(&matrix.rows[1], 0), Some(Cell::Fail));
+    assert_eq!(state(&matrix.rows[0], 1), None);
+    assert_eq!(state(&matrix.rows[1], 1), Some(Cell::Skipped));
+    let told: Vec<_> = matrix.rows.iter().map(Row::told_variant).collect();
+    assert_eq!(told, [Some("default"), Some("debug")]);
+    let results = matrix.results();
+    let built: Vec<_> = results.iter().map(|cell| cell.image_of.as_deref()).collect();
+    assert_eq!(built, [None, Some("earlier"), Some("earlier")]);
+    assert_eq!(results[2].reason.as_deref(), Some("too slow"));
+    matrix.keep_variant("debug");
+    assert_eq!(matrix.rows.len(), 1);
+}
+
+#[test]
+fn a_variant_is_told_where_it_is_none_that_goes_without_saying() {
+    let revision = |id: &str, variant: &str| RevisionRow {
+        id: id.into(),
+        variant: Some(variant.into()),
+        reason: Some("the variant is for Python >=3.13".into()),
+        ..RevisionRow::default()
+    };
+    let rows = rows(vec![revision("a", "default"), revision("b", "debug")]);
+    let told: Vec<_> = rows.iter().map(Row::told_variant).collect();
+    assert_eq!(told, [None, Some("debug")]);
+    let cell = without_run(&rows[1].image, false).unwrap();
+    assert_eq!(
+        cell.reason(&rows[1].image).as_deref(),
+        Some("the variant is for Python >=3.13")
+    );
+}

@@ -14,10 +14,16 @@ pub struct ResultCell {
     pub project: String,
     pub variant: String,
     pub platform: String,
+    /// The check-in from which the image was built that stands for this one, if it is another.
+    pub image_of: Option<String>,
+    /// What people call that one, if it is a check-in of Subversion.
+    pub image_of_label: Option<String>,
     /// [`Cell::name`].
     pub state: &'static str,
     /// [`Outcome::name`].
     pub outcome: Option<&'static str>,
+    /// Why it is skipped, or why there is no image.
+    pub reason: Option<String>,
     pub exit_code: Option<i64>,
     /// Wall-clock seconds.
     pub seconds: Option<f64>,
@@ -42,8 +48,11 @@ impl Matrix {
                     project: column.name.clone(),
                     variant: row.variant.clone(),
                     platform: row.platform.clone(),
+                    image_of: row.built_from.as_ref().map(|built| built.sha.clone()),
+                    image_of_label: row.built_from.as_ref().and_then(|built| built.label.clone()),
                     state: cell.state.name(),
                     outcome: cell.outcome.as_ref().map(Outcome::name),
+                    reason: cell.reason(&row.image),
                     exit_code: cell.outcome.as_ref().and_then(Outcome::exit_code),
                     seconds: cell.seconds,
                     run: cell.run.clone(),

@@ -1,15 +1,18 @@
-//! One layer on an image. An engine that keeps layers by their chain is handed the image's new layer and
-//! its configuration (`docker load` of an archive that leaves out what the engine holds): time goes with
-//! the size of the layer. Others build it from a Dockerfile, which takes longer.
+//! Making images: from a Dockerfile, and by one layer on another one.
+//!
+//! An engine that keeps layers by their chain is handed the new layer and a configuration (`docker load` of
+//! an archive that leaves out what the engine holds): time goes with the size of the layer. Others build
+//! such an image from a Dockerfile, which takes longer.
 
 use super::DockerRuntime;
+use super::translate::refused;
 use crate::runtime::{Build, Image, Layered, Result, Runtime, RuntimeError, tar};
 use bollard::Docker;
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use tokio::sync::mpsc;
 
@@ -21,7 +24,7 @@ const CREATED: &str = "2001-09-09T01:46:40Z";
 
 /// Docker with its own layer store does; with containerd's it wants every layer in the archive, and so
 /// does Podman. What can't be told is taken to build.
-pub async fn are_loaded(docker: &Docker) -> bool {
+pub async fn layers_are_loaded(docker: &Docker) -> bool {
     let Ok(version) = docker.version().await else {
         return false;
     };
@@ -36,11 +39,49 @@ pub async fn are_loaded(docker: &Docker) -> bool {
             .any(|word| word.contains("io.containerd.snapshotter"))
 }
 
+/// Builds a Dockerfile and tags; `log` gets the output as it comes.
+pub async fn build(runtime: &DockerRuntime, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image> {
+    let options = query::BuildImageOptionsBuilder::new()
+        .dockerfile("Dockerfile")
+        .t(&build.tag)
+        .rm(true)
+        .forcerm(true)
+        .networkmode(&build.network)
+        .buildargs(&build.args.clone().into_iter().collect::<HashMap<_, _>>())
+        .build();
+    let mut output = Box::pin(
+        runtime
+            .docker
+            .build_image(options, None, Some(bollard::body_try_stream(build.context))),
+    );
+    while let Some(info) = output.next().await {
+        let info = info.map_err(|error| match runtime.error(error) {
+            RuntimeError::Refused(message) => RuntimeError::BuildFailed(message),
+            other => other,
+        })?;
+        if let Some(text) = info.stream {
+            // a log that nobody takes any more does not stop a build
+            let _ = log.send(Bytes::from(text)).await;
+        }
+        if let Some(message) = info.error_detail.and_then(|detail| detail.message) {
+            return Err(match refused(message) {
+                RuntimeError::Refused(message) => RuntimeError::BuildFailed(message),
+                other => other,
+            });
+        }
+    }
+    runtime
+        .image(&build.tag)
+        .await?
+        .ok_or_else(|| RuntimeError::NoImage(build.tag.clone()))
+}
+
+/// Puts one layer on an image.
 pub async fn put_on(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
     if runtime.loads_layers {
         load(runtime, layered).await
     } else {
-        build(runtime, layered).await
+        layer_by_building(runtime, layered).await
     }
 }
 
@@ -86,11 +127,11 @@ async fn load(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
     loaded(runtime, &layered.tag).await
 }
 
-async fn build(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
+async fn layer_by_building(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
     let mut text = format!("FROM {}\n", layered.base);
     let layer = if layered.has_marks {
         // `ADD` takes a mark for a file
-        let (layer, gone) = unmarked(layered.layer).await.map_err(refused)?;
+        let (layer, gone) = unmarked(layered.layer).await.map_err(unreadable)?;
         let names = serde_json::Value::from([vec!["rm".to_owned(), "-rf".into(), "--".into()], gone].concat());
         text += &format!("RUN {names}\n");
         tar::stream(layer)
@@ -111,12 +152,12 @@ async fn build(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
         args: BTreeMap::new(),
         network: "none".to_owned(),
     };
-    let built = runtime.build(build, sender).await;
+    let built = self::build(runtime, build, sender).await;
     silent.abort();
     built
 }
 
-fn refused(error: std::io::Error) -> RuntimeError {
+fn unreadable(error: std::io::Error) -> RuntimeError {
     RuntimeError::Refused(error.to_string())
 }
 
