@@ -2,9 +2,11 @@
 //! where each came from.
 
 mod branch;
+mod engine;
 mod source;
 
 pub use branch::BranchSettings;
+pub use engine::{EngineSettings, RetentionSettings};
 pub use source::{Kind, SourceSettings};
 
 use crate::domain::limits::{Limits, Seconds};
@@ -36,22 +38,13 @@ pub struct Settings {
     pub source: SourceSettings,
     pub branch: Vec<BranchSettings>,
     pub engine: EngineSettings,
+    /// What stays on the engine, and how long.
+    pub retention: RetentionSettings,
     pub network: NetworkSettings,
     /// What a run gets; a recipe may only lower it.
     pub limits: Limits,
     /// What an image build gets.
     pub build: Limits,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EngineSettings {
-    /// The container engine's socket.
-    pub socket: PathBuf,
-    /// Network of the fetch phase, and of installs that ask for one.
-    pub network: String,
-    /// Free disk, in GiB of the engine's data root, below which no job is started.
-    pub min_free_gib: u64,
 }
 
 /// Handed to containers that may use the network, never baked into an image.
@@ -89,6 +82,7 @@ impl Default for Settings {
                 branch("2.5", "2.5"),
             ],
             engine: EngineSettings::default(),
+            retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
             limits: Limits::default(),
             build: Limits {
@@ -99,16 +93,6 @@ impl Default for Settings {
                 cpus: std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64),
                 ..Limits::default()
             },
-        }
-    }
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self {
-            socket: "/var/run/docker.sock".into(),
-            network: "bridge".to_owned(),
-            min_free_gib: 5,
         }
     }
 }

@@ -36,6 +36,9 @@ pub mod api;
 /// Claims jobs: builds images, runs suites.
 pub mod host;
 
+/// Removes images and volumes that nobody needs.
+pub mod janitor;
+
 /// The container engine, behind a narrow contract.
 pub mod runtime;
 

@@ -2,13 +2,17 @@
 
 mod common;
 
-use pybots::domain::job::{BuiltImage, Facts, JobSpec, Report};
+use pybots::config::Settings;
+use pybots::coordinator::keep::Keeper;
+use pybots::domain::job::{BuiltImage, Facts, JobSpec, Layer, Report};
 use pybots::domain::outcome::Outcome;
+use pybots::domain::retention::{DAY_MS, HeldImage, HeldVolume, Inventory, Reason, Verdict};
 use pybots::profile::Profiles;
 use pybots::queue::{LEASE_MS, Queue};
 use pybots::store::images::{NewImage, Standing};
 use pybots::store::jobs::For;
 use pybots::store::revisions::{CheckIn, Revision};
+use pybots::store::runs::NewRun;
 use pybots::store::{
     Store,
     branches::{Branch, Watched},
@@ -399,5 +403,222 @@ async fn a_check_in_of_subversion_is_found_by_its_label() {
         let newest = store.revision_by_sha("r10").await.unwrap().unwrap();
         assert_eq!(newest.sha, "dddddddd", "{name}");
         assert_eq!(store.revision_page("r10").await.unwrap().unwrap().rows.len(), 2);
+    }
+}
+
+/// A host's images are judged by what the store knows of them.
+#[tokio::test]
+async fn what_a_host_may_let_go_is_told_from_the_store() {
+    for test in common::stores().await {
+        let (name, store) = (test.name, &test.store);
+        let queue = Queue::new(store.clone());
+        let day = DAY_MS;
+        let now = 100 * day;
+        let built = |day: i64| Report {
+            image: Some(BuiltImage {
+                reference: "r".into(),
+                digest: "sha256:1".into(),
+                size: 1,
+                facts: Facts::default(),
+                layer: Layer::default(),
+            }),
+            ..Report::of(if day >= 0 { Outcome::Passed } else { Outcome::Cancelled })
+        };
+        let mut keys = Vec::new();
+        let mut specs = Vec::new();
+        for (sha, at) in [("aaaaaaaa", 1), ("bbbbbbbb", 2), ("cccccccc", 3)] {
+            queued(store, &queue, sha).await;
+            let claim = queue.claim("h", at * day).await.unwrap().unwrap();
+            let JobSpec::Image(build) = claim.spec else {
+                panic!("{name}")
+            };
+            queue
+                .finish(&claim.attempt, &claim.fence, &built(at), at * day + 5)
+                .await
+                .unwrap()
+                .unwrap();
+            keys.push(build.build_key.clone());
+            specs.push(build);
+        }
+        let held = |key: &str| HeldImage {
+            id: key.to_owned(),
+            names: vec![format!("pybots/cpython:{key}")],
+            kind: "cpython".into(),
+            build_key: key.to_owned(),
+            version: "3.14.0".into(),
+            depth: 1,
+            bytes: 7,
+            ..HeldImage::default()
+        };
+        let lane = HeldVolume {
+            name: specs[0].lane("h"),
+            kind: "lane".into(),
+            owner: "h".into(),
+            ..HeldVolume::default()
+        };
+        let cache = HeldVolume {
+            name: specs[0].cache(),
+            kind: "cache".into(),
+            ..HeldVolume::default()
+        };
+        let stranger = HeldVolume {
+            name: "pybots-cache-theirs".into(),
+            ..cache.clone()
+        };
+        let in_force = HeldVolume {
+            name: "pybots-cache-in-force".into(),
+            ..stranger.clone()
+        };
+        let inventory = Inventory {
+            host: "h".into(),
+            free: None,
+            images: keys.iter().map(|key| held(key)).chain([held("strange")]).collect(),
+            volumes: vec![lane, cache, stranger, in_force],
+        };
+        let keeper = Keeper {
+            store,
+            policy: Settings::default().policy(),
+            cache: "pybots-cache-in-force".into(),
+        };
+        let judge = async |now: i64| {
+            let verdicts = keeper.tell(&inventory, now).await.unwrap();
+            let words = |verdicts: &[Verdict]| {
+                verdicts
+                    .iter()
+                    .map(|verdict| verdict.reason.clone())
+                    .collect::<Vec<_>>()
+            };
+            (words(&verdicts.images), words(&verdicts.volumes))
+        };
+        let (recent, unused) = (Reason::Recent { days: 14 }, Reason::Unused { days: 14 });
+        let (old, tip) = (Reason::Old { days: 14 }, Reason::Tip { branch: "trunk".into() });
+        let (images, volumes) = judge(10 * day).await;
+        assert_eq!(
+            images,
+            [recent.clone(), recent.clone(), tip.clone(), Reason::Foreign],
+            "{name}"
+        );
+        assert_eq!(
+            volumes,
+            [recent.clone(), recent.clone(), Reason::Foreign, recent.clone()],
+            "{name}"
+        );
+        let (images, volumes) = judge(now).await;
+        assert_eq!(
+            images,
+            [old.clone(), old.clone(), tip.clone(), Reason::Foreign],
+            "{name}"
+        );
+        assert_eq!(volumes, [unused.clone(), unused, Reason::Foreign, recent], "{name}");
+
+        // a pin, twice for the same reason, and a job that waits
+        let pinned = Reason::Pinned { reason: "bug 1".into() };
+        assert_eq!(
+            store.build_keys_of("aaaaaaaa").await.unwrap(),
+            [keys[0].clone()],
+            "{name}"
+        );
+        for reason in ["bug 1", "bug 1", "bug 2"] {
+            store.pin_image(&keys[0], reason, 5).await.unwrap();
+        }
+        assert!(store.pin_image("strange", "bug 1", 5).await.is_err(), "{name}");
+        sqlx::query("UPDATE job SET state = 'queued' WHERE spec LIKE '%bbbbbbbb%'")
+            .execute(store.pool())
+            .await
+            .unwrap();
+        let (images, volumes) = judge(now).await;
+        assert_eq!(images[..2], [pinned.clone(), Reason::OpenJob { jobs: 1 }], "{name}");
+        assert!(volumes[0].stays() && volumes[1].stays(), "{name}");
+        assert_eq!(store.unpin_image(&keys[0], Some("bug 2")).await.unwrap(), 1, "{name}");
+        assert_eq!(judge(now).await.0[0], pinned, "{name}");
+        assert_eq!(store.unpin_image(&keys[0], None).await.unwrap(), 1, "{name}");
+        assert_eq!(judge(now).await.0[0], old, "{name}");
+
+        // which host holds what
+        let revision = store.revision_by_sha("aaaaaaaa").await.unwrap().unwrap();
+        let Some(Standing::Image(image)) = store.image_of(&revision.id, "default", "linux/amd64").await.unwrap() else {
+            panic!("{name}")
+        };
+        assert_eq!(store.hosts_with(&image.id).await.unwrap(), ["h"], "{name}");
+        store.set_held("h", &keys[1..], now + 1).await.unwrap();
+        assert_eq!(
+            store.hosts_with(&image.id).await.unwrap(),
+            Vec::<String>::new(),
+            "{name}"
+        );
+    }
+}
+
+/// A run keeps its image and its project's wheels.
+#[tokio::test]
+async fn a_run_counts_as_a_use_of_its_image() {
+    for test in common::stores().await {
+        let (name, store) = (test.name, &test.store);
+        let queue = Queue::new(store.clone());
+        let (revision, image) = queued(store, &queue, "aaaaaaaa").await;
+        let claim = queue.claim("h", 1).await.unwrap().unwrap();
+        let facts = Facts {
+            abi_key: Some("abi".into()),
+            ..Facts::default()
+        };
+        let report = Report {
+            image: Some(BuiltImage {
+                reference: "r".into(),
+                digest: "sha256:1".into(),
+                size: 1,
+                facts,
+                layer: Layer::default(),
+            }),
+            ..Report::of(Outcome::Passed)
+        };
+        queue
+            .finish(&claim.attempt, &claim.fence, &report, 2)
+            .await
+            .unwrap()
+            .unwrap();
+        let JobSpec::Image(build) = claim.spec else {
+            panic!("{name}")
+        };
+        sqlx::query("INSERT INTO recipe (digest, project, text, seen_at) VALUES ('d', 'p', '', 1)")
+            .execute(store.pool())
+            .await
+            .unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let new = NewRun {
+            revision_id: &revision.id,
+            project: "p",
+            variant: "default",
+            platform: "linux/amd64",
+            recipe: "d",
+            image_id: Some(&image),
+            skip_reason: None,
+        };
+        let run = store.insert_run(&mut tx, &new, 3).await.unwrap().unwrap();
+        let spec = JobSpec::Image(build.clone());
+        queue.add(&mut tx, For::Run(&run), 1, &spec, 3).await.unwrap();
+        tx.commit().await.unwrap();
+        let keys = [build.build_key.clone()];
+        let used = store.image_uses(&keys).await.unwrap().remove(0);
+        assert_eq!((used.open_builds, used.open_runs, used.run_at), (0, 1, None), "{name}");
+        let projects = [(
+            "p".to_owned(),
+            serde_json::to_string(&report.image.unwrap().facts).unwrap(),
+        )];
+        assert_eq!(store.runs_since(i64::MAX).await.unwrap(), projects, "{name}");
+        let claim = queue.claim("h", 50).await.unwrap().unwrap();
+        let report = Report::of(Outcome::Passed);
+        queue
+            .finish(&claim.attempt, &claim.fence, &report, 60)
+            .await
+            .unwrap()
+            .unwrap();
+        let used = store.image_uses(&keys).await.unwrap().remove(0);
+        assert_eq!(
+            (used.built_at, used.run_at, used.open_runs),
+            (Some(2), Some(60), 0),
+            "{name}"
+        );
+        assert_eq!(store.runs_since(50).await.unwrap(), projects, "{name}");
+        assert_eq!(store.runs_since(51).await.unwrap(), [], "{name}");
     }
 }

@@ -4,6 +4,7 @@
 use crate::clock::now_ms;
 use crate::coordinator::Coordinator;
 use crate::domain::job::Report;
+use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
 use crate::queue::Claim;
 use bytes::Bytes;
@@ -18,6 +19,8 @@ const LONG_POLL: Duration = Duration::from_secs(25);
 const REPORT_MOST: u64 = 4 << 20;
 /// Largest chunk of a log.
 const CHUNK_MOST: u64 = 1 << 20;
+/// Largest inventory: some 500 bytes for each image.
+const INVENTORY_MOST: u64 = 16 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,6 +99,12 @@ pub fn routes(
         .and(warp::post())
         .and(json(REPORT_MOST))
         .then(changes);
+    let images = known
+        .clone()
+        .and(warp::path!("images"))
+        .and(warp::post())
+        .and(json(INVENTORY_MOST))
+        .then(images);
     let folder = known.and(warp::path!("folders" / String)).and(warp::get()).then(folder);
     hello
         .or(claim)
@@ -109,6 +118,8 @@ pub fn routes(
         .or(tree)
         .unify()
         .or(changes)
+        .unify()
+        .or(images)
         .unify()
         .or(folder)
         .unify()
@@ -249,6 +260,13 @@ async fn changes(coordinator: Coordinator, to: String, from: String, wanted: Wan
 
 async fn is_held(coordinator: &Coordinator, revision: &str) -> bool {
     revision.bytes().all(|b| b.is_ascii_hexdigit()) && coordinator.mirror.holds(revision).await
+}
+
+/// What of all that a host holds may go.
+async fn images(coordinator: Coordinator, inventory: Inventory) -> Response {
+    answer(coordinator.keeper().tell(&inventory, now_ms()).await, |verdicts| {
+        warp::reply::json(&verdicts).into_response()
+    })
 }
 
 async fn folder(coordinator: Coordinator, digest: String) -> Response {

@@ -2,6 +2,7 @@
 
 mod check;
 mod config;
+mod images;
 mod logs;
 mod progress;
 mod results;
@@ -45,6 +46,8 @@ enum Command {
     Results(results::Results),
     /// Print the log of a run (or of an image build).
     Logs(logs::Logs),
+    /// List the images on this machine's engine, and why they are there; prune and pin them.
+    Images(images::Images),
 }
 
 pub async fn run(arguments: Arguments) -> ExitCode {
@@ -77,6 +80,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Try(trial) => trial.run(loaded.settings).await,
         Command::Results(results) => results.run(&loaded.settings).await,
         Command::Logs(logs) => logs.run(&loaded.settings).await,
+        Command::Images(images) => images.run(&loaded.settings).await,
     }
 }
 

@@ -20,6 +20,9 @@ pub struct BranchSettings {
     /// How CPython is built: one image and one run of each project for each.
     #[serde(default = "default_variant")]
     pub variants: Vec<String>,
+    /// Instead of `retention.days`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<u32>,
     /// Which repository it is in; see [`SourceSettings::kind`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Kind>,
@@ -41,6 +44,7 @@ impl BranchSettings {
             reference: reference.to_owned(),
             first: one(),
             variants: default_variant(),
+            keep_days: None,
             source: None,
         }
     }

@@ -1,6 +1,7 @@
 //! The loops that drive watch, plan and queue. Each is a tick that rereads the store: a missed
 //! event or a restart heals itself.
 
+pub mod keep;
 mod plan;
 
 use crate::clock::now_ms;
@@ -82,6 +83,11 @@ impl Coordinator {
     /// Plans soon instead of at the next beat.
     pub fn nudge(&self) {
         self.news.notify_one();
+    }
+
+    /// Who decides what hosts may let go.
+    pub fn keeper(&self) -> keep::Keeper<'_> {
+        keep::Keeper::new(&self.store, &self.settings, &self.profiles.distribution)
     }
 
     /// Digest of what a build of a check-in reads.

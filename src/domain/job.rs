@@ -17,6 +17,14 @@ pub enum JobSpec {
 }
 
 impl JobSpec {
+    /// Of the image that is built or used.
+    pub fn build_key(&self) -> &str {
+        match self {
+            JobSpec::Image(build) => &build.build_key,
+            JobSpec::Run(run) => &run.image.build.build_key,
+        }
+    }
+
     /// For logs: what is done, and on what.
     pub fn title(&self) -> String {
         match self {
@@ -45,6 +53,21 @@ impl BuildSpec {
         format!("pybots/cpython:{}", &self.build_key[..24.min(self.build_key.len())])
     }
 
+    /// The volume in which a host builds it, one after the other: what is built by another profile, as
+    /// another variant, or of another line of Python has nothing in common with it.
+    pub fn lane(&self, host: &str) -> String {
+        let line: Vec<&str> = self.version.splitn(3, '.').take(2).collect();
+        let profile = serde_json::json!([self.profile, line, self.variant]).to_string();
+        let toolchain = self.distribution.toolchain_reference();
+        let parts = [host.as_bytes(), profile.as_bytes(), toolchain.as_bytes()];
+        format!("pybots-lane-{}", &crate::profile::digest(&parts)[..24])
+    }
+
+    /// The volume that all lanes of its toolchain share.
+    pub fn cache(&self) -> String {
+        cache(&self.distribution)
+    }
+
     /// `0ec9fdba30 (trunk)`, or `0ec9fdba30 (trunk, debug)`.
     fn name(&self) -> String {
         let revision = &self.revision[..self.revision.len().min(10)];
@@ -53,6 +76,12 @@ impl BuildSpec {
             variant => format!("{revision} ({}, {variant})", self.branch),
         }
     }
+}
+
+/// The volume of what compilers and configure found out, for all lanes of a toolchain.
+pub fn cache(distribution: &crate::profile::Distribution) -> String {
+    let toolchain = distribution.toolchain_reference();
+    format!("pybots-cache-{}", toolchain.rsplit(':').next().unwrap_or("none"))
 }
 
 /// A run: one project's suites on one image.

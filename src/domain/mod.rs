@@ -4,6 +4,7 @@ pub mod job;
 pub mod limits;
 pub mod outcome;
 pub mod place;
+pub mod retention;
 pub mod tree;
 pub mod version;
 

@@ -4,6 +4,7 @@ use super::Supply;
 use super::log::Sink;
 use crate::api::{ClaimRequest, FinishRequest, RenewRequest};
 use crate::domain::job::Report;
+use crate::domain::retention::{Inventory, Verdicts};
 use crate::domain::tree::{Change, Wanted};
 use crate::queue::Claim;
 use anyhow::{Context, Result, bail};
@@ -67,6 +68,17 @@ impl Client {
             StatusCode::NO_CONTENT => Ok(None),
             _ => Ok(Some(good(answer).await?.json().await?)),
         }
+    }
+
+    /// Tells what this host holds, and asks what of it may go.
+    pub async fn images(&self, inventory: &Inventory) -> Result<Verdicts> {
+        let request = self
+            .http
+            .post(self.url("images"))
+            .bearer_auth(&self.token)
+            .json(inventory)
+            .timeout(Duration::from_secs(60));
+        Ok(good(request.send().await?).await?.json().await?)
     }
 
     /// Prolongs the lease. An error of type [`Lost`] means that it is gone.

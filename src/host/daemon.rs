@@ -31,7 +31,11 @@ pub async fn run(host: Host, client: Client, slots: usize, stop: Receiver<bool>)
     for _ in 0..slots {
         workers.spawn(work(host.clone(), client.clone(), stop.clone()));
     }
-    while workers.join_next().await.is_some() {}
+    let all = async { while workers.join_next().await.is_some() {} };
+    tokio::select! {
+        () = all => {}
+        () = crate::janitor::run(&host, &client) => {}
+    }
     if let Err(error) = host.runtime.reap(HOST_LABEL, &host.id).await {
         tracing::warn!(%error, "failed to remove what is left");
     }

@@ -6,11 +6,12 @@ mod image;
 pub mod log;
 pub mod phase;
 mod run;
+mod uses;
 
 pub use daemon::run as daemon;
 pub use image::scratch;
 
-use crate::config::{EngineSettings, NetworkSettings, Settings};
+use crate::config::{EngineSettings, NetworkSettings, RetentionSettings, Settings};
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::limits::Limits;
 use crate::domain::outcome::Outcome;
@@ -22,7 +23,8 @@ use futures_util::stream::BoxStream;
 use log::Log;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
+use uses::Uses;
 
 /// Where a host gets what a job needs.
 #[async_trait]
@@ -44,6 +46,7 @@ pub struct Host {
     pub runtime: Arc<dyn Runtime>,
     pub supply: Arc<dyn Supply>,
     pub engine: EngineSettings,
+    pub retention: RetentionSettings,
     pub network: NetworkSettings,
     /// Limits of image builds.
     pub build: Limits,
@@ -51,6 +54,8 @@ pub struct Host {
     pub slots: usize,
     /// Of two jobs that need the same image, one makes it and the other waits.
     images: Locks,
+    /// Build keys of the images that jobs work with.
+    uses: Uses,
 }
 
 /// A lock for each name.
@@ -62,13 +67,19 @@ struct Locks {
 impl Locks {
     /// Waits until nobody else holds the name.
     async fn hold(&self, name: &str) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            // names that nobody holds or waits for are forgotten
-            names.retain(|_, lock| Arc::strong_count(lock) > 1);
-            names.entry(name.to_owned()).or_default().clone()
-        };
-        lock.lock_owned().await
+        self.lock(name).lock_owned().await
+    }
+
+    /// None where somebody holds it.
+    fn hold_if_free(&self, name: &str) -> Option<OwnedMutexGuard<()>> {
+        self.lock(name).try_lock_owned().ok()
+    }
+
+    fn lock(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        // names that nobody holds or waits for are forgotten
+        names.retain(|_, lock| Arc::strong_count(lock) > 1);
+        names.entry(name.to_owned()).or_default().clone()
     }
 }
 
@@ -103,15 +114,18 @@ impl Host {
             runtime,
             supply,
             engine: settings.engine.clone(),
+            retention: settings.retention.clone(),
             network: settings.network.clone(),
             build: settings.build.clone(),
             slots: settings.slots,
             images: Locks::default(),
+            uses: Uses::default(),
         }
     }
 
     /// Does one job to its end. Whatever happens, it leaves nothing behind and gives a report.
     pub async fn perform(&self, attempt: &str, spec: &JobSpec, log: &Log) -> Report {
+        let _used = self.uses.share(spec.build_key()).await;
         let mut report = Report::of(Outcome::Passed);
         log.say(&spec.title()).await;
         let done = match spec {
@@ -126,6 +140,16 @@ impl Host {
         }
         log.say(&format!("outcome: {}", report.outcome)).await;
         report
+    }
+
+    /// Lets no job begin to work with an image as long as it is held; None: one does already.
+    pub(crate) fn nobody_uses(&self, build_key: &str) -> Option<OwnedRwLockWriteGuard<()>> {
+        self.uses.alone(build_key)
+    }
+
+    /// Lets no build open a lane as long as it is held; None: one has it.
+    pub(crate) fn nobody_builds_in(&self, lane: &str) -> Option<OwnedMutexGuard<()>> {
+        self.images.hold_if_free(lane)
     }
 
     /// Processes of one `make`: the slots share the processors.

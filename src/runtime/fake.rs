@@ -2,13 +2,14 @@
 //! the end checks that its caller left nothing behind.
 
 mod expect;
+mod inventory;
 mod rules;
 
 pub use expect::Expect;
 
 use super::{
-    Build, Container, Engine, Exit, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result, Runtime, RuntimeError, Usage,
-    Volume, tar,
+    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result, Runtime,
+    RuntimeError, StoredImage, StoredVolume, Usage, Users, Volume, tar,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -54,6 +55,7 @@ struct State {
     files: BTreeMap<String, String>,
     violations: Vec<String>,
     made: usize,
+    disk: Option<Disk>,
 }
 
 /// The engine of a test; cheap to clone.
@@ -98,11 +100,6 @@ impl FakeRuntime {
             runtime: self,
             at: state.expected.len() - 1,
         }
-    }
-
-    /// The volumes that the engine holds, by name.
-    pub fn volumes(&self) -> BTreeMap<String, Volume> {
-        self.state().volumes.clone()
     }
 
     /// The last container that was made for a phase.
@@ -194,8 +191,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn remove_image(&self, reference: &str) -> Result<()> {
-        self.state().images.remove(reference);
-        Ok(())
+        inventory::remove_image(&mut self.state(), reference)
     }
 
     async fn prune_images(&self, _label: &str) -> Result<()> {
@@ -260,11 +256,10 @@ impl Runtime for FakeRuntime {
             chunk.map_err(|error| RuntimeError::Refused(error.to_string()))?;
         }
         let mut state = self.state();
-        if state.containers.contains_key(id) {
-            Ok(())
-        } else {
-            Err(Self::violation(&mut state, format!("put into no container {id}")))
+        if !state.containers.contains_key(id) {
+            return Err(Self::violation(&mut state, format!("put into no container {id}")));
         }
+        Ok(())
     }
 
     async fn get(&self, id: &str, path: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
@@ -376,11 +371,26 @@ impl Runtime for FakeRuntime {
     }
 
     async fn reap(&self, label: &str, value: &str) -> Result<usize> {
-        let mut state = self.state();
-        let before = state.containers.len() + state.volumes.len();
-        let fits = |labels: &BTreeMap<String, String>| labels.get(label).is_some_and(|found| found == value);
-        state.containers.retain(|_, made| !fits(&made.spec.labels));
-        state.volumes.retain(|_, volume| !fits(&volume.labels));
-        Ok(before - state.containers.len() - state.volumes.len())
+        Ok(inventory::reap(&mut self.state(), label, value))
+    }
+
+    async fn images(&self, label: &str) -> Result<Vec<StoredImage>> {
+        Ok(inventory::images(&self.state(), label))
+    }
+
+    async fn volumes(&self, label: &str) -> Result<Vec<StoredVolume>> {
+        Ok(inventory::volumes(&self.state(), label))
+    }
+
+    async fn users(&self) -> Result<Users> {
+        Ok(inventory::users(&self.state()))
+    }
+
+    async fn disk(&self) -> Result<Option<Disk>> {
+        Ok(self.state().disk)
+    }
+
+    async fn disk_usage(&self) -> Result<DiskUsage> {
+        Ok(DiskUsage::default())
     }
 }

@@ -4,7 +4,10 @@
 
 pub mod docker;
 pub mod fake;
+mod inventory;
 pub mod tar;
+
+pub use inventory::{Disk, DiskUsage, StoredImage, StoredVolume, Users};
 
 use crate::domain::limits::Size;
 use async_trait::async_trait;
@@ -33,6 +36,12 @@ pub const LANE_LABEL: &str = "org.pybots.lane-of";
 
 /// Label on a volume of wheels: the ABI key that they were compiled for.
 pub const ABI_LABEL: &str = "org.pybots.abi";
+
+/// Label on a volume that one host alone may use: its id. Unlike [`HOST_LABEL`] it makes no leftover.
+pub const OWNER_LABEL: &str = "org.pybots.kept-by";
+
+/// Label on an image with a CPython in it: the build key of that.
+pub const BUILD_KEY_LABEL: &str = "org.pybots.build-key";
 
 /// The labels of what a host makes for an attempt.
 pub fn labels(host: &str, attempt: &str) -> BTreeMap<String, String> {
@@ -204,4 +213,15 @@ pub trait Runtime: Send + Sync {
 
     /// Removes all containers, then all volumes that bear a label; returns how many.
     async fn reap(&self, label: &str, value: &str) -> Result<usize>;
+
+    /// Images that bear a label, whatever its value.
+    async fn images(&self, label: &str) -> Result<Vec<StoredImage>>;
+    /// Volumes that bear a label, whatever its value.
+    async fn volumes(&self, label: &str) -> Result<Vec<StoredVolume>>;
+    /// What containers use, be they running or not.
+    async fn users(&self) -> Result<Users>;
+    /// The disk with the engine's data root; None where this process can't see that.
+    async fn disk(&self) -> Result<Option<Disk>>;
+    /// What each image and volume takes. The engine adds up files for it, which may take long.
+    async fn disk_usage(&self) -> Result<DiskUsage>;
 }

@@ -7,6 +7,7 @@ pub mod images;
 pub mod jobs;
 pub mod logs;
 pub mod projects;
+pub mod retention;
 pub mod revisions;
 pub mod runs;
 pub mod views;

@@ -7,7 +7,6 @@ use crate::domain::job::BuildSpec;
 use crate::domain::tree::Update;
 use crate::host::log::Log;
 use crate::host::{Host, Stop};
-use crate::profile::digest;
 use crate::runtime::tar::{self, Owner};
 use crate::runtime::{Image, KIND_LABEL, LANE_LABEL, RuntimeError, Volume};
 use serde::{Deserialize, Serialize};
@@ -43,22 +42,15 @@ pub struct Lane<'a> {
     pub container: &'a str,
 }
 
-/// The name of the lane that a build goes to: what is built by another profile, as another variant, or
-/// of another line of Python has nothing in common with it.
+/// The name of the lane that a build goes to.
 pub fn name(host: &Host, spec: &BuildSpec) -> String {
-    let line: Vec<&str> = spec.version.splitn(3, '.').take(2).collect();
-    let profile = serde_json::json!([spec.profile, line, spec.variant]).to_string();
-    let toolchain = spec.distribution.toolchain_reference();
-    let parts = [host.id.as_bytes(), profile.as_bytes(), toolchain.as_bytes()];
-    format!("pybots-lane-{}", &digest(&parts)[..24])
+    spec.lane(&host.id)
 }
 
 /// The volume that all lanes of a toolchain share: compiler cache and what configure found out.
 pub fn cache(spec: &BuildSpec) -> Volume {
-    let toolchain = spec.distribution.toolchain_reference();
-    let tag = toolchain.rsplit(':').next().unwrap_or("none");
     Volume {
-        name: format!("pybots-cache-{tag}"),
+        name: spec.cache(),
         size: None,
         labels: BTreeMap::from([(KIND_LABEL.to_owned(), "cache".to_owned())]),
     }

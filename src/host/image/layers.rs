@@ -75,6 +75,7 @@ pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<St
             "base": spec.distribution.runtime_reference(),
             "packages": spec.system,
             "cpython": cpython,
+            "build_key": spec.image.build.build_key,
             "uv": null,
         });
         packages(host, "project", data, &reference, log).await?;
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn every_template_renders() {
         let packages = serde_json::json!({
-            "base": "b", "packages": ["gcc", "make"], "uv": "1.0", "ca": true, "toolchain": "t", "cpython": "c", "stage": "s",
+            "base": "b", "packages": ["gcc", "make"], "uv": "1.0", "ca": true, "toolchain": "t", "cpython": "c", "build_key": "k", "stage": "s",
         });
         for name in ["toolchain", "runtime", "project"] {
             let text = dockerfile(name, &packages).unwrap();

@@ -7,7 +7,7 @@
 use super::scripts;
 use crate::domain::job::{Facts, RunSpec};
 use crate::profile::digest;
-use crate::runtime::{ABI_LABEL, KIND_LABEL, PROJECT_LABEL, Volume};
+use crate::runtime::{ABI_LABEL, KIND_LABEL, OWNER_LABEL, PROJECT_LABEL, Volume};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -91,7 +91,12 @@ fn volume(host: &str, spec: &RunSpec, abi: &str) -> Volume {
     let runtime = spec.distribution.runtime_reference();
     let parts = [host, &spec.project, abi, &runtime];
     let key = digest(&parts.map(str::as_bytes));
-    let labels = [(KIND_LABEL, "wheels"), (PROJECT_LABEL, &spec.project), (ABI_LABEL, abi)];
+    let labels = [
+        (KIND_LABEL, "wheels"),
+        (PROJECT_LABEL, &spec.project),
+        (ABI_LABEL, abi),
+        (OWNER_LABEL, host),
+    ];
     Volume {
         name: format!("pybots-wheels-{}-{}", spec.project, &key[..16]),
         size: None,

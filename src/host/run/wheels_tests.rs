@@ -88,7 +88,12 @@ fn the_volume_is_the_projects_own_and_says_what_it_is() {
     let Volume { name, size, labels } = plan("h", &spec(RECIPE, "3.14.0"), &facts("k"), &one()).unwrap().volume;
     let end = name.strip_prefix("pybots-wheels-p-").unwrap();
     assert_eq!((end.len(), size), (16, None));
-    let expected = [(ABI_LABEL, "k"), (KIND_LABEL, "wheels"), (PROJECT_LABEL, "p")];
+    let expected = [
+        (ABI_LABEL, "k"),
+        (KIND_LABEL, "wheels"),
+        (OWNER_LABEL, "h"),
+        (PROJECT_LABEL, "p"),
+    ];
     assert_eq!(labels, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
 }
 

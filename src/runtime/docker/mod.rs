@@ -1,10 +1,14 @@
 //! The contract on Docker's API (and what speaks it). With its sandbox the only importer of bollard.
 
 mod image;
+mod inventory;
 mod sandbox;
 mod translate;
 
-use super::{Build, Container, Engine, Exit, Image, Layered, Result, Runtime, RuntimeError, Usage, Volume};
+use super::{
+    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Result, Runtime, RuntimeError, StoredImage,
+    StoredVolume, Usage, Users, Volume,
+};
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error;
@@ -78,13 +82,6 @@ impl DockerRuntime {
         }
     }
 
-    /// Free space below the engine's data root, if it is a folder of this machine too.
-    async fn free_gib(&self) -> Option<u64> {
-        let root = self.docker.info().await.ok()?.docker_root_dir?;
-        let disk = rustix::fs::statvfs(root).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize) >> 30)
-    }
-
     /// Nothing there is fine for what is idempotent.
     fn gone_is_fine<T: Default>(&self, result: std::result::Result<T, Error>) -> Result<T> {
         match result {
@@ -108,7 +105,7 @@ impl Runtime for DockerRuntime {
             version: version.version.unwrap_or_default(),
             api: version.api_version.unwrap_or_default(),
             platform: format!("{os}/{arch}"),
-            free_gib: self.free_gib().await,
+            free_gib: inventory::disk(self).await.map(|disk| disk.free >> 30),
         })
     }
 
@@ -164,16 +161,7 @@ impl Runtime for DockerRuntime {
     }
 
     async fn prune_images(&self, label: &str) -> Result<()> {
-        let filters = HashMap::from([
-            ("dangling".to_owned(), vec!["true".to_owned()]),
-            ("label".to_owned(), vec![label.to_owned()]),
-        ]);
-        let options = query::PruneImagesOptionsBuilder::new().filters(&filters).build();
-        self.docker
-            .prune_images(Some(options))
-            .await
-            .map(drop)
-            .map_err(|error| self.error(error))
+        inventory::prune_images(self, label).await
     }
 
     async fn create_volume(&self, volume: &Volume) -> Result<()> {
@@ -354,31 +342,26 @@ impl Runtime for DockerRuntime {
     }
 
     async fn reap(&self, label: &str, value: &str) -> Result<usize> {
-        let filters = HashMap::from([("label".to_owned(), vec![format!("{label}={value}")])]);
-        let containers = query::ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let containers = self
-            .docker
-            .list_containers(Some(containers))
-            .await
-            .map_err(|error| self.error(error))?;
-        let mut reaped = 0;
-        for id in containers.into_iter().filter_map(|container| container.id) {
-            self.remove(&id).await?;
-            reaped += 1;
-        }
-        let volumes = query::ListVolumesOptionsBuilder::new().filters(&filters).build();
-        let volumes = self
-            .docker
-            .list_volumes(Some(volumes))
-            .await
-            .map_err(|error| self.error(error))?;
-        for volume in volumes.volumes.unwrap_or_default() {
-            self.remove_volume(&volume.name).await?;
-            reaped += 1;
-        }
-        Ok(reaped)
+        inventory::reap(self, label, value).await
+    }
+
+    async fn images(&self, label: &str) -> Result<Vec<StoredImage>> {
+        inventory::images(self, label).await
+    }
+
+    async fn volumes(&self, label: &str) -> Result<Vec<StoredVolume>> {
+        inventory::volumes(self, label).await
+    }
+
+    async fn users(&self) -> Result<Users> {
+        inventory::users(self).await
+    }
+
+    async fn disk(&self) -> Result<Option<Disk>> {
+        Ok(inventory::disk(self).await)
+    }
+
+    async fn disk_usage(&self) -> Result<DiskUsage> {
+        inventory::disk_usage(self).await
     }
 }

@@ -1,0 +1,80 @@
+//! The container engine, and what stays on it.
+
+use super::Settings;
+use crate::domain::limits::Seconds;
+use crate::domain::retention::Policy;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineSettings {
+    /// The container engine's socket.
+    pub socket: PathBuf,
+    /// Network of the fetch phase, and of installs that ask for one.
+    pub network: String,
+    /// Free disk, in GiB of the engine's data root, below which no job is started.
+    pub min_free_gib: u64,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            socket: "/var/run/docker.sock".into(),
+            network: "bridge".to_owned(),
+            min_free_gib: 5,
+        }
+    }
+}
+
+/// How long images and volumes stay. What goes is made again where a run needs it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionSettings {
+    /// Days for which each image stays after its check-in, and after its last use.
+    pub days: u32,
+    /// Whether key frames stay longer.
+    pub key_frames: bool,
+    /// Days for which they do.
+    pub key_frame_days: u32,
+    /// Free disk, in GiB of the engine's data root, below which what was used longest ago goes too.
+    pub min_free_gib: u64,
+    /// How often a host looks at what it holds.
+    pub every: Seconds,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self {
+            days: 14,
+            key_frames: true,
+            key_frame_days: 365,
+            min_free_gib: 10,
+            every: Seconds(5 * 60),
+        }
+    }
+}
+
+impl Settings {
+    /// The rules of [`crate::domain::retention`], as they are set.
+    pub fn policy(&self) -> Policy {
+        let RetentionSettings {
+            days,
+            key_frames,
+            key_frame_days,
+            min_free_gib,
+            ..
+        } = self.retention;
+        let own = self
+            .branch
+            .iter()
+            .filter_map(|branch| Some((branch.name.clone(), branch.keep_days?)));
+        Policy {
+            days,
+            branch_days: own.collect(),
+            key_frames,
+            key_frame_days,
+            min_free: min_free_gib.saturating_mul(1 << 30),
+        }
+    }
+}

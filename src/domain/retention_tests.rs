@@ -1,0 +1,356 @@
+use super::*;
+
+const NOW: i64 = 1000 * DAY_MS;
+const GIB: u64 = 1 << 30;
+
+fn policy() -> Policy {
+    Policy {
+        days: 14,
+        branch_days: BTreeMap::from([("long".to_owned(), 60)]),
+        key_frames: true,
+        key_frame_days: 365,
+        min_free: 10 * GIB,
+    }
+}
+
+/// An image, and what is known of it.
+type Case = (HeldImage, Option<Known>);
+
+/// An image whose build key is its id, on another one.
+fn image(id: &str, depth: u32, below: Option<&str>) -> HeldImage {
+    HeldImage {
+        id: id.into(),
+        names: vec![format!("pybots/cpython:{id}")],
+        kind: "cpython".into(),
+        build_key: id.into(),
+        variant: "default".into(),
+        version: "3.14.0".into(),
+        depth,
+        bytes: GIB,
+        below: below.map(str::to_owned),
+        tagged_at: Some(1),
+        ..HeldImage::default()
+    }
+}
+
+/// Of a check-in on a branch so many days ago, used then and never since.
+fn known(branch: &str, days: i64) -> Known {
+    let at = NOW - days * DAY_MS;
+    Known {
+        ready_at: Some(at),
+        last_used: Some(at),
+        places: vec![Place {
+            branch: branch.into(),
+            since: at,
+            watched: true,
+            tip: false,
+        }],
+        ..Known::default()
+    }
+}
+
+/// The image that was made last of all, so that no other is.
+fn latest() -> (HeldImage, Known) {
+    let image = HeldImage {
+        tagged_at: Some(9),
+        ..image("latest", 0, None)
+    };
+    (image, known("main", 0))
+}
+
+fn decide(held: Vec<Case>, free: Option<u64>) -> Vec<Verdict> {
+    let (newest, fresh) = latest();
+    let held: Vec<_> = held.into_iter().chain([(newest, Some(fresh))]).collect();
+    let known = held
+        .iter()
+        .filter_map(|(image, known)| Some((image.build_key.clone(), known.clone()?)))
+        .collect();
+    let inventory = Inventory {
+        free,
+        images: held.into_iter().map(|(image, _)| image).collect(),
+        ..Inventory::default()
+    };
+    let mut verdicts = images(&inventory, &known, &policy(), NOW);
+    assert_eq!(verdicts.pop().unwrap().reason, Reason::Last);
+    verdicts
+}
+
+#[test]
+fn each_image_has_its_reason() {
+    let delta = || image("i", 3, None);
+    let old = || known("main", 20);
+    let with = |change: &dyn Fn(&mut HeldImage, &mut Known)| {
+        let (mut image, mut known) = (delta(), old());
+        change(&mut image, &mut known);
+        (image, Some(known))
+    };
+    let place = |known: &mut Known, change: &dyn Fn(&mut Place)| change(&mut known.places[0]);
+    let cases: Vec<(&str, Case, Reason)> = vec![
+        ("stranger", (delta(), None), Reason::Foreign),
+        ("old", with(&|_, _| {}), Reason::Old { days: 14 }),
+        ("young", (delta(), Some(known("main", 13))), Reason::Recent { days: 14 }),
+        (
+            "on the edge",
+            (delta(), Some(known("main", 14))),
+            Reason::Old { days: 14 },
+        ),
+        (
+            "branch that keeps",
+            (delta(), Some(known("long", 20))),
+            Reason::Recent { days: 60 },
+        ),
+        (
+            "and lets go",
+            (delta(), Some(known("long", 60))),
+            Reason::Old { days: 60 },
+        ),
+        (
+            "used again",
+            with(&|_, known| known.last_used = Some(NOW - DAY_MS)),
+            Reason::Recent { days: 14 },
+        ),
+        (
+            "built again",
+            with(&|_, known| known.ready_at = Some(NOW)),
+            Reason::Recent { days: 14 },
+        ),
+        (
+            "key frame",
+            with(&|image, _| image.depth = 0),
+            Reason::KeyFrame { days: 365 },
+        ),
+        (
+            "old key frame",
+            (image("i", 0, None), Some(known("main", 365))),
+            Reason::Old { days: 14 },
+        ),
+        (
+            "in use",
+            with(&|image, _| image.users = 2),
+            Reason::InUse { containers: 2 },
+        ),
+        (
+            "open job",
+            with(&|_, known| known.open_jobs = 1),
+            Reason::OpenJob { jobs: 1 },
+        ),
+        (
+            "pinned",
+            with(&|_, known| known.pins = vec!["incident 7".into()]),
+            Reason::Pinned {
+                reason: "incident 7".into(),
+            },
+        ),
+        (
+            "tip",
+            with(&|_, known| place(known, &|place| place.tip = true)),
+            Reason::Tip { branch: "main".into() },
+        ),
+        (
+            "last of another line",
+            with(&|image, _| image.version = "3.9.1".into()),
+            Reason::Last,
+        ),
+        (
+            "last of another variant",
+            with(&|image, _| image.variant = "debug".into()),
+            Reason::Last,
+        ),
+        (
+            "last of a branch that nobody watches",
+            with(&|image, known| {
+                image.variant = "debug".into();
+                place(known, &|place| place.watched = false);
+            }),
+            Reason::Old { days: 14 },
+        ),
+        (
+            "replaced by another of its name",
+            with(&|image, known| {
+                image.names.clear();
+                place(known, &|place| place.tip = true);
+            }),
+            Reason::Leftover,
+        ),
+        (
+            "a build's candidate",
+            with(&|image, _| image.names = vec!["pybots/cpython:i-0190-ab".into()]),
+            Reason::Leftover,
+        ),
+        (
+            "a candidate whose build runs",
+            with(&|image, known| {
+                image.names.clear();
+                known.open_jobs = 1;
+            }),
+            Reason::OpenJob { jobs: 1 },
+        ),
+        (
+            "superseded key frame",
+            with(&|image, known| {
+                image.depth = 0;
+                known.places.clear();
+            }),
+            Reason::Superseded { days: 14 },
+        ),
+        (
+            "toolchain",
+            with(&|image, _| image.kind = "toolchain".into()),
+            Reason::Base,
+        ),
+        (
+            "project",
+            with(&|image, _| image.kind = "project".into()),
+            Reason::Unused { days: 1 },
+        ),
+        (
+            "project of the tip",
+            with(&|image, known| {
+                image.kind = "project".into();
+                place(known, &|place| place.tip = true);
+            }),
+            Reason::Tip { branch: "main".into() },
+        ),
+        (
+            "kind of a later version",
+            with(&|image, _| image.kind = "new".into()),
+            Reason::Foreign,
+        ),
+    ];
+    for (what, held, reason) in cases {
+        let verdict = decide(vec![held], Some(10 * GIB)).remove(0);
+        assert_eq!(verdict.reason, reason, "{what}");
+        assert_eq!(verdict.frees > 0, !reason.stays(), "{what}");
+    }
+}
+
+fn reasons(held: Vec<Case>, free: u64) -> Vec<&'static str> {
+    let word = |verdict: &Verdict| match verdict.reason {
+        Reason::Old { .. } => "old",
+        Reason::Beneath => "beneath",
+        Reason::Recent { .. } => "recent",
+        Reason::KeyFrame { .. } => "key",
+        Reason::Tip { .. } => "tip",
+        Reason::Pressure => "pressure",
+        _ => "other",
+    };
+    decide(held, Some(free)).iter().map(word).collect()
+}
+
+fn chain(ages: &[i64]) -> Vec<Case> {
+    let held = ages.iter().enumerate().map(|(depth, days)| {
+        let below = depth.checked_sub(1).map(|lower| format!("i{lower}"));
+        let image = image(&format!("i{depth}"), depth as u32, below.as_deref());
+        (image, Some(known("main", *days)))
+    });
+    held.collect()
+}
+
+#[test]
+fn what_carries_others_stays_and_a_whole_tail_goes() {
+    assert_eq!(
+        reasons(chain(&[30, 25, 20, 5]), 10 * GIB),
+        ["key", "beneath", "beneath", "recent"]
+    );
+    assert_eq!(
+        reasons(chain(&[30, 25, 20, 15]), 10 * GIB),
+        ["key", "old", "old", "old"]
+    );
+    assert_eq!(reasons(chain(&[400, 390]), 10 * GIB), ["old", "old"]);
+    // a stranger's image on ours holds it as well
+    let mut held = chain(&[30, 25, 20]);
+    held[2].1 = None;
+    assert_eq!(reasons(held, 10 * GIB), ["key", "beneath", "other"]);
+}
+
+#[test]
+fn a_full_disk_takes_what_was_used_longest_ago_and_frees_something() {
+    // room for one is missing: the tail goes, for the removal of what it lies on would free nothing
+    assert_eq!(reasons(chain(&[9, 8, 7]), 9 * GIB), ["recent", "recent", "pressure"]);
+    assert_eq!(reasons(chain(&[9, 8, 7]), 0), ["pressure", "pressure", "pressure"]);
+    // what goes anyway counts
+    assert_eq!(reasons(chain(&[30, 20]), 9 * GIB), ["key", "old"]);
+    assert_eq!(reasons(chain(&[30, 20]), 8 * GIB), ["pressure", "old"]);
+    // what is protected stays, and so does what carries it
+    let mut held = chain(&[30, 20, 3]);
+    held[1].1.as_mut().unwrap().places[0].tip = true;
+    assert_eq!(reasons(held, 0), ["key", "tip", "pressure"]);
+    // of two chains the one that was used longer ago
+    let mut held = chain(&[9]);
+    held.push((image("other", 0, None), Some(known("main", 12))));
+    assert_eq!(reasons(held, 9 * GIB), ["recent", "pressure"]);
+    // what is not known to be full is not emptied
+    let verdicts = decide(chain(&[9]), None);
+    assert!(verdicts[0].reason.stays());
+}
+
+#[test]
+fn layers_tell_what_lies_on_what() {
+    let layers = |text: &str| text.chars().map(String::from).collect::<Vec<String>>();
+    let all = ["r", "rk", "rka", "rkabc", "rx", "rka"].map(layers);
+    // the last has the same layers as the third
+    assert_eq!(below(&all), [None, Some(0), Some(1), Some(5), Some(0), Some(2)]);
+    for (chain, depth, chain_below, bytes) in [
+        (0, 0, None, 5),
+        (30, 2, Some(10), 20),
+        // of two with equal layers, the second has none of its own
+        (30, 2, Some(30), 0),
+        (30, 2, None, 130),
+    ] {
+        assert_eq!(own_bytes(chain, 100, 5, depth, chain_below), bytes);
+    }
+}
+
+#[test]
+fn volumes_go_when_nobody_needs_them() {
+    let needs = Needs {
+        lanes: BTreeSet::from(["needed".to_owned()]),
+        caches: BTreeSet::new(),
+        own_caches: BTreeSet::from(["c".to_owned()]),
+        wheels: BTreeSet::from([("p".to_owned(), "abi".to_owned())]),
+    };
+    let volume = |kind: &str, name: &str, owner: &str| HeldVolume {
+        name: name.into(),
+        kind: kind.into(),
+        owner: owner.into(),
+        project: "p".into(),
+        abi: name.into(),
+        created_at: Some(NOW - 100 * DAY_MS),
+        ..HeldVolume::default()
+    };
+    // the longest of all branches counts
+    let (unused, recent) = (Reason::Unused { days: 60 }, Reason::Recent { days: 60 });
+    let young = HeldVolume {
+        created_at: Some(NOW - 59 * DAY_MS),
+        ..volume("lane", "l", "me")
+    };
+    let used = HeldVolume {
+        users: 1,
+        ..volume("lane", "l", "me")
+    };
+    let cases = [
+        (volume("lane", "needed", "me"), recent.clone()),
+        (volume("lane", "l", "me"), unused.clone()),
+        (volume("lane", "l", "other"), Reason::Foreign),
+        (young, recent.clone()),
+        (used, Reason::InUse { containers: 1 }),
+        (volume("wheels", "abi", "me"), recent),
+        (volume("wheels", "old", "me"), unused.clone()),
+        (volume("wheels", "old", ""), Reason::Foreign),
+        (volume("cache", "c", ""), unused),
+        (volume("cache", "theirs", ""), Reason::Foreign),
+        (volume("new", "n", "me"), Reason::Foreign),
+    ];
+    for (volume, reason) in cases {
+        let inventory = Inventory {
+            host: "me".into(),
+            volumes: vec![volume.clone()],
+            ..Inventory::default()
+        };
+        assert_eq!(
+            volumes(&inventory, &needs, &policy(), NOW)[0].reason,
+            reason,
+            "{volume:?}"
+        );
+    }
+}

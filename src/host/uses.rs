@@ -1,0 +1,49 @@
+//! Who works with which image. The engine knows that of an image only once a container is made of it; a
+//! job counts on it from the moment at which it looked whether the image is there.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+/// Build keys, each shared by the jobs that work with its image.
+#[derive(Clone, Default)]
+pub struct Uses {
+    keys: Arc<Mutex<BTreeMap<String, Arc<RwLock<()>>>>>,
+}
+
+impl Uses {
+    /// Waits while the image is being removed.
+    pub async fn share(&self, key: &str) -> OwnedRwLockReadGuard<()> {
+        self.lock(key).read_owned().await
+    }
+
+    /// None where somebody works with it.
+    pub fn alone(&self, key: &str) -> Option<OwnedRwLockWriteGuard<()>> {
+        self.lock(key).try_write_owned().ok()
+    }
+
+    fn lock(&self, key: &str) -> Arc<RwLock<()>> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|_, lock| Arc::strong_count(lock) > 1);
+        keys.entry(key.to_owned()).or_default().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_image_is_shared_by_jobs_and_never_removed_under_them() {
+        let uses = Uses::default();
+        let (first, second) = (uses.share("k").await, uses.share("k").await);
+        assert!(uses.alone("k").is_none() && uses.alone("other").is_some());
+        drop((first, second));
+        let removal = uses.alone("k");
+        assert!(removal.is_some());
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(10), uses.share("k")).await;
+        assert!(waits.is_err());
+        drop(removal);
+        drop(uses.share("k").await);
+    }
+}

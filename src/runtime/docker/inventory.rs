@@ -1,0 +1,188 @@
+//! Lists of what the engine holds.
+
+use super::DockerRuntime;
+use super::translate::status;
+use crate::runtime::{Disk, DiskUsage, Result, RuntimeError, StoredImage, StoredVolume, Users};
+use bollard::models::ImageInspect;
+use bollard::query_parameters as query;
+use futures_util::stream::{StreamExt, TryStreamExt};
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// Images that are asked about at the same time.
+const AT_ONCE: usize = 8;
+
+/// Longest that an engine may add up files.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+fn bearing(label: &str) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![label.to_owned()])])
+}
+
+fn milliseconds(text: Option<String>) -> Option<i64> {
+    let time: jiff::Timestamp = text?.parse().ok()?;
+    // an engine writes the year 1 where it knows no time
+    Some(time.as_millisecond()).filter(|ms| *ms > 0)
+}
+
+pub async fn images(runtime: &DockerRuntime, label: &str) -> Result<Vec<StoredImage>> {
+    let options = query::ListImagesOptionsBuilder::new().filters(&bearing(label)).build();
+    let listed = runtime.docker.list_images(Some(options)).await;
+    let listed = listed.map_err(|error| runtime.error(error))?;
+    let asked = listed.into_iter().map(|image| async move {
+        match runtime.docker.inspect_image(&image.id).await {
+            Ok(found) => Ok(Some(stored(found))),
+            // somebody was faster
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(runtime.error(error)),
+        }
+    });
+    let found: Vec<Option<StoredImage>> = futures_util::stream::iter(asked)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn stored(image: ImageInspect) -> StoredImage {
+    let labels = image.config.and_then(|config| config.labels).unwrap_or_default();
+    StoredImage {
+        id: image.id.unwrap_or_default(),
+        names: image.repo_tags.unwrap_or_default(),
+        size: image.size.unwrap_or_default().unsigned_abs(),
+        labels: labels.into_iter().collect(),
+        layers: image.root_fs.and_then(|root| root.layers).unwrap_or_default(),
+        tagged_at: milliseconds(image.metadata.and_then(|metadata| metadata.last_tag_time)),
+    }
+}
+
+pub async fn volumes(runtime: &DockerRuntime, label: &str) -> Result<Vec<StoredVolume>> {
+    let options = query::ListVolumesOptionsBuilder::new().filters(&bearing(label)).build();
+    let listed = runtime.docker.list_volumes(Some(options)).await;
+    let volumes = listed
+        .map_err(|error| runtime.error(error))?
+        .volumes
+        .unwrap_or_default();
+    let stored = volumes.into_iter().map(|volume| StoredVolume {
+        name: volume.name,
+        labels: volume.labels.into_iter().collect(),
+        created_at: milliseconds(volume.created_at),
+    });
+    Ok(stored.collect())
+}
+
+pub async fn users(runtime: &DockerRuntime) -> Result<Users> {
+    let options = query::ListContainersOptionsBuilder::new().all(true).build();
+    let containers = runtime.docker.list_containers(Some(options)).await;
+    let mut users = Users::default();
+    for container in containers.map_err(|error| runtime.error(error))? {
+        *users.images.entry(container.image_id.unwrap_or_default()).or_default() += 1;
+        for volume in container.mounts.into_iter().flatten().filter_map(|mount| mount.name) {
+            *users.volumes.entry(volume).or_default() += 1;
+        }
+    }
+    Ok(users)
+}
+
+/// The disk below the engine's data root, if that is a folder of this machine too.
+pub async fn disk(runtime: &DockerRuntime) -> Option<Disk> {
+    let root = runtime.docker.info().await.ok()?.docker_root_dir?;
+    let disk = rustix::fs::statvfs(root).ok()?;
+    Some(Disk {
+        free: disk.f_bavail.saturating_mul(disk.f_frsize),
+        total: disk.f_blocks.saturating_mul(disk.f_frsize),
+    })
+}
+
+/// What `GET /system/df` answers up to API 1.51: bollard's model knows the form of later ones only.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Usage {
+    #[serde(default)]
+    images: Option<Vec<ImageUsage>>,
+    #[serde(default)]
+    volumes: Option<Vec<VolumeUsage>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageUsage {
+    id: String,
+    shared_size: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct VolumeUsage {
+    name: String,
+    usage_data: Option<VolumeBytes>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct VolumeBytes {
+    size: i64,
+}
+
+pub async fn disk_usage(runtime: &DockerRuntime) -> Result<DiskUsage> {
+    let failed = |error: reqwest::Error| RuntimeError::Unreachable {
+        socket: runtime.socket.clone(),
+        reason: error.to_string(),
+    };
+    let http = reqwest::Client::builder()
+        .unix_socket(runtime.socket.as_str())
+        .timeout(PATIENCE)
+        .build()
+        .map_err(failed)?;
+    // the oldest version that we take, which every engine answers
+    let (major, minor) = super::NEEDED;
+    let asked = http
+        .get(format!("http://engine/v{major}.{minor}/system/df"))
+        .send()
+        .await;
+    let answer = asked.and_then(reqwest::Response::error_for_status).map_err(failed)?;
+    let usage: Usage = answer.json().await.map_err(failed)?;
+    // -1 stands for what was not added up
+    let bytes = |size: i64| u64::try_from(size).ok();
+    let shared = usage.images.into_iter().flatten();
+    let volumes = usage.volumes.into_iter().flatten();
+    Ok(DiskUsage {
+        shared: shared
+            .filter_map(|image| Some((image.id, bytes(image.shared_size)?)))
+            .collect::<BTreeMap<_, _>>(),
+        volumes: volumes
+            .filter_map(|volume| Some((volume.name, bytes(volume.usage_data?.size)?)))
+            .collect(),
+    })
+}
+
+/// Removes untagged images with this label and what only they needed.
+pub async fn prune_images(runtime: &DockerRuntime, label: &str) -> Result<()> {
+    let mut filters = bearing(label);
+    filters.insert("dangling".to_owned(), vec!["true".to_owned()]);
+    let options = query::PruneImagesOptionsBuilder::new().filters(&filters).build();
+    let pruned = runtime.docker.prune_images(Some(options)).await;
+    pruned.map(drop).map_err(|error| runtime.error(error))
+}
+
+/// Removes all containers, then all volumes that bear a label; returns how many.
+pub async fn reap(runtime: &DockerRuntime, label: &str, value: &str) -> Result<usize> {
+    use crate::runtime::Runtime;
+    let label = format!("{label}={value}");
+    let options = query::ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&bearing(&label))
+        .build();
+    let containers = runtime.docker.list_containers(Some(options)).await;
+    let mut reaped = 0;
+    for container in containers.map_err(|error| runtime.error(error))? {
+        runtime.remove(&container.id.unwrap_or_default()).await?;
+        reaped += 1;
+    }
+    for volume in volumes(runtime, &label).await? {
+        runtime.remove_volume(&volume.name).await?;
+        reaped += 1;
+    }
+    Ok(reaped)
+}
