@@ -24,7 +24,7 @@ pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
             Err(error) => vec![format!("{shown} can't be read: {error}\n")],
         };
         if problems.is_empty() {
-            println!("{shown}: good");
+            outln!("{shown}: good");
         } else {
             wrong += 1;
             for problem in problems {

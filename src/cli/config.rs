@@ -12,7 +12,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode> {
         .into_iter()
         .map(|(key, value, origin)| vec![key, value, origin])
         .collect::<Vec<_>>();
-    print!("{}", table::plain(&["setting", "value", "from"], &rows));
+    out!("{}", table::plain(&["setting", "value", "from"], &rows));
     // what `pybots up` would say: a variant is known by the build profiles, which are files of their own
     let profiles = Profiles::load(loaded.settings.images_folder())?;
     loaded.settings.buildable(&profiles)?;

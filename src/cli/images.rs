@@ -88,7 +88,7 @@ async fn pin(store: &Store, revision: &str, reason: &str) -> Result<()> {
     for key in &keys {
         store.pin_image(key, reason.trim(), now_ms()).await?;
     }
-    println!("{} images of {name} stay: {}", keys.len(), reason.trim());
+    outln!("{} images of {name} stay: {}", keys.len(), reason.trim());
     Ok(())
 }
 
@@ -98,7 +98,7 @@ async fn unpin(store: &Store, revision: &str, reason: Option<&str>) -> Result<()
     for key in &keys {
         removed += store.unpin_image(key, reason.map(str::trim)).await?;
     }
-    println!("{removed} pins taken off {name}");
+    outln!("{removed} pins taken off {name}");
     Ok(())
 }
 
@@ -125,10 +125,10 @@ async fn list(settings: &Settings, store: &Store, json: bool, volumes: bool) -> 
     }
     let rows = Rows::gather(store, &inventory, &verdicts, &usage.shared).await?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        outln!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
-    print!(
+    out!(
         "{}",
         if volumes {
             rows.volumes(now_ms())
@@ -137,7 +137,7 @@ async fn list(settings: &Settings, store: &Store, json: bool, volumes: bool) -> 
         }
     );
     if let Some(disk) = runtime.disk().await? {
-        println!("disk: {} of {} free", size(disk.free), size(disk.total));
+        outln!("disk: {} of {} free", size(disk.free), size(disk.total));
     }
     Ok(())
 }
@@ -157,19 +157,19 @@ async fn prune(settings: &Settings, store: &Store, dry_run: bool) -> Result<()> 
     let names = rows.names();
     for verdict in &gone {
         let name = names.get(&verdict.name).unwrap_or(&verdict.name);
-        println!("{name}: {}; frees {}", verdict.reason, size(verdict.frees));
+        outln!("{name}: {}; frees {}", verdict.reason, size(verdict.frees));
     }
     let images: u64 = gone.iter().map(|verdict| verdict.frees).sum();
     let asked = goes(&verdicts.images).len() + goes(&verdicts.volumes).len();
     let verb = if dry_run { "would go" } else { "went" };
-    println!(
+    outln!(
         "{} of {} {verb}",
         gone.len(),
         inventory.images.len() + inventory.volumes.len()
     );
-    println!("images free {}, by their labels; volumes are not counted", size(images));
+    outln!("images free {}, by their labels; volumes are not counted", size(images));
     if gone.len() < asked {
-        println!("{} could not be removed, since they are in use", asked - gone.len());
+        outln!("{} could not be removed, since they are in use", asked - gone.len());
     }
     Ok(())
 }

@@ -1,5 +1,21 @@
 //! The commands. Each prints its result on stdout, and what happens on stderr.
 
+/// `print!`, but a reader that has gone (`| head`) is no panic.
+macro_rules! out {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        $crate::cli::written(write!(std::io::stdout(), $($text)*));
+    }};
+}
+
+/// `println!` likewise.
+macro_rules! outln {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        $crate::cli::written(writeln!(std::io::stdout(), $($text)*));
+    }};
+}
+
 mod check;
 mod config;
 mod images;
@@ -100,4 +116,16 @@ fn load(file: Option<&std::path::Path>) -> Result<Loaded> {
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     Ok(Settings::load(file, &environment)?)
+}
+
+/// Ends the process where what it prints can't be written.
+fn written(result: std::io::Result<()>) {
+    match result {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("error: the result can't be written: {error}");
+            std::process::exit(2);
+        }
+    }
 }

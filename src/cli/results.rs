@@ -62,12 +62,12 @@ impl Results {
             cells.retain(|cell| cell.variant == *variant);
         }
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&cells)?);
+            outln!("{}", serde_json::to_string_pretty(&cells)?);
         } else {
-            print!("{}", matrix(&cells, std::io::stdout().is_terminal()));
+            out!("{}", matrix(&cells, std::io::stdout().is_terminal()));
             for branch in store.watched_branches().await? {
                 if let Some(problem) = branch.problem {
-                    println!("branch {}: {problem}", branch.name);
+                    outln!("branch {}: {problem}", branch.name);
                 }
             }
         }

@@ -201,7 +201,7 @@ async fn try_on(
             .map_or("killed".to_owned(), |code| format!("exit code {code}"));
         eprintln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
     }
-    println!("{}: {}", project.recipe.name.get_ref(), report.outcome);
+    outln!("{}: {}", project.recipe.name.get_ref(), report.outcome);
     Ok(match (&report.outcome, report.outcome.blame()) {
         (Outcome::Passed, _) => ExitCode::SUCCESS,
         (_, Blame::Code) => ExitCode::FAILURE,

@@ -39,7 +39,7 @@ pub async fn run(settings: Settings) -> Result<ExitCode> {
         .unify()
         .or(pages);
     let server = tokio::spawn(warp::serve(routes).incoming(listener).run());
-    println!("http://{address}/");
+    outln!("http://{address}/");
 
     let client = Client::new(&format!("http://{}", reach(address)), &token)?;
     let daemon = tokio::spawn(work(settings.clone(), host_id(&settings.data)?, client, stopped));
