@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop test test-fast lint setup
+.PHONY: help demo demo-stop test test-fast eras lint setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ test: ## set up, then every test: databases, real containers, a real CPython
 test-fast: ## the inner loop: unit tests and the fake runtime; no engine, no PostgreSQL
 	@env -u PYBOTS_TEST_ENGINE -u PYBOTS_TEST_CPYTHON -u PYBOTS_TEST_POSTGRES \
 		cargo test --lib --bins $(addprefix --test ,$(basename $(notdir $(wildcard tests/fast*.rs))))
+
+eras: ## build one check-in of each era of CPython, and print the table of docs/eras.md (REFS="2.5 main")
+	@scripts/setup >&2
+	@cargo run --quiet --example eras -- $(REFS)
 
 lint: ## formatting, clippy, licences of the dependencies
 	cargo fmt --check
