@@ -87,6 +87,7 @@ struct Bench {
 impl Bench {
     /// Builds one after the other; what can't be built does not stop the rest.
     async fn all(&self, references: Vec<String>) -> Result<ExitCode> {
+        println!("{}", table::HEAD);
         let mut eras = Vec::new();
         for reference in references {
             eprintln!("{reference}: looking for it in {}", self.mirror.url());
@@ -99,9 +100,12 @@ impl Bench {
                 ),
                 Err(error) => eprintln!("{reference}: {error}"),
             }
-            eras.push(Era { reference, found });
+            let era = Era { reference, found };
+            // at once: the whole table takes an hour
+            println!("{}", table::row(&era));
+            eras.push(era);
         }
-        print!("{}", table::markdown(&eras));
+        print!("{}", table::gaps(&eras));
         Ok(match eras.iter().all(|era| era.found.is_ok()) {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,

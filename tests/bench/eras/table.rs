@@ -23,31 +23,33 @@ pub struct Found {
     pub seconds: Option<f64>,
 }
 
-/// The table, and below it the gaps with their reasons.
-pub fn markdown(eras: &[Era]) -> String {
-    let mut text =
-        "| ref | Python | check-in | profile, and what it needs | modules in C that import | missing | build |\n\
-                    |---|---|---|---|---|---|---|\n"
-            .to_owned();
-    for era in eras {
-        text.push_str(&row(era));
-    }
-    text.push_str("\n## Gaps\n\n");
-    for (reason, lines) in gaps(eras) {
+/// What stands above the rows.
+pub const HEAD: &str = "\
+| ref | Python | check-in | profile, and what it needs | modules in C that import | missing | build |
+|---|---|---|---|---|---|---|";
+
+/// The missing modules with their reasons, to stand below the table; empty if there are none.
+pub fn gaps(eras: &[Era]) -> String {
+    let mut text = String::new();
+    for (reason, lines) in reasons(eras) {
         text.push_str(&format!("- {reason}\n"));
         for line in lines {
             text.push_str(&format!("  - {line}\n"));
         }
     }
-    text
+    match text.is_empty() {
+        true => text,
+        false => format!("\n## Gaps\n\n{text}"),
+    }
 }
 
-fn row(era: &Era) -> String {
+/// One line of the table.
+pub fn row(era: &Era) -> String {
     let name = &era.reference;
     match &era.found {
-        Err(reason) => format!("| `{name}` | | | | can't be built: {} | | |\n", cell(reason)),
+        Err(reason) => format!("| `{name}` | | | | can't be built: {} | | |", cell(reason)),
         Ok(found) => format!(
-            "| `{name}` | {} | {} | {} | {} of {} | {} | {} |\n",
+            "| `{name}` | {} | {} | {} | {} of {} | {} | {} |",
             found.version,
             &found.revision[..found.revision.len().min(10)],
             cell(&needs(&found.profile)),
@@ -79,7 +81,7 @@ fn needs(profile: &Profile) -> String {
 }
 
 /// Each reason, with the modules and refs that it is true for.
-fn gaps(eras: &[Era]) -> BTreeMap<String, Vec<String>> {
+fn reasons(eras: &[Era]) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for era in eras {
         let Ok(found) = &era.found else { continue };
