@@ -54,6 +54,20 @@ pub struct Profile {
     /// Other ways to build it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variant: BTreeMap<String, Variant>,
+    /// What it can't build, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gap: Vec<Gap>,
+}
+
+/// What a profile knows that it can't build. It explains; it changes no build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// The versions that lack it; all of the profile's where absent.
+    pub when: Option<Specifiers>,
+    /// Extension modules; a name that ends in `*` stands for all that begin so.
+    pub modules: Vec<String>,
+    pub reason: String,
 }
 
 /// What must be known to go on in a tree that was built before.
@@ -82,8 +96,10 @@ pub struct Variant {
 impl Profile {
     /// The profile as it builds one variant of one version, or why it does not.
     pub fn as_variant(&self, variant: &str, version: &PythonVersion) -> Result<Profile, String> {
+        // neither is part of what is built, nor of its key
         let mut profile = Profile {
             variant: BTreeMap::new(),
+            gap: Vec::new(),
             ..self.clone()
         };
         if variant == DEFAULT_VARIANT {
@@ -98,6 +114,19 @@ impl Profile {
         profile.configure.extend(other.configure.iter().cloned());
         profile.env.extend(other.env.clone());
         Ok(profile)
+    }
+
+    /// Why an extension module is missing from the images of a version, as far as it is known.
+    pub fn gap(&self, module: &str, version: &PythonVersion) -> Option<&str> {
+        let named = |name: &String| match name.strip_suffix('*') {
+            Some(begin) => module.starts_with(begin),
+            None => module == name,
+        };
+        let known = self.gap.iter().find(|gap| {
+            let when = gap.when.as_ref().is_none_or(|when| version.is_in(&when.0));
+            when && gap.modules.iter().any(named)
+        });
+        known.map(|gap| gap.reason.as_str())
     }
 }
 
@@ -245,7 +274,10 @@ mod tests {
     fn built_in_profiles_cover_the_lines() {
         let profiles = Profiles::load(None).unwrap();
         for (version, name) in [
+            ("2.5", "2.5"),
             ("2.5.6", "2.5"),
+            ("2.6", "2.7"),
+            ("2.7", "2.7"),
             ("2.7.18", "2.7"),
             ("3.9.2", "3"),
             ("3.11.2", "3"),
@@ -270,6 +302,28 @@ mod tests {
         );
         let other = profiles.knows_variant("sideways").unwrap_err();
         assert!(other.contains("; there are: debug, default, free-threaded"), "{other}");
+    }
+
+    #[test]
+    fn a_gap_explains_and_changes_no_build() {
+        let text = "name = \"x\"\nwhen = \">=2.6,<3\"\n[[gap]]\nwhen = \"<2.7\"\nmodules = [\"_ssl\", \"_sha*\"]\nreason = \"r\"";
+        let profile: Profile = toml::from_str(text).unwrap();
+        let (old, new) = ("2.6.9".parse().unwrap(), "2.7.18".parse().unwrap());
+        assert_eq!(profile.gap("_ssl", &old), Some("r"));
+        assert_eq!(profile.gap("_sha512", &old), Some("r"));
+        assert_eq!(profile.gap("zlib", &old), None);
+        assert_eq!(profile.gap("_ssl", &new), None);
+        assert!(profile.as_variant(DEFAULT_VARIANT, &new).unwrap().gap.is_empty());
+    }
+
+    #[test]
+    fn a_module_that_is_required_is_no_gap() {
+        for profile in Profiles::load(None).unwrap().profiles {
+            for gap in &profile.gap {
+                let both = gap.modules.iter().find(|name| profile.modules.contains(name));
+                assert_eq!(both, None, "{}", profile.name);
+            }
+        }
     }
 
     #[test]

@@ -267,7 +267,8 @@ impl Mirror {
         Ok(stream)
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    /// For questions to git that only one caller has.
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 

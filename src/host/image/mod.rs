@@ -1,5 +1,6 @@
 //! An image job: a tree of CPython becomes a container image, and proves what it is.
 
+mod cause;
 mod lane;
 pub mod layers;
 mod pack;
@@ -234,7 +235,10 @@ async fn run(lane: &Lane<'_>, log: &Log, report: &mut Report) -> Result<(), Stop
             exit.code
         )
         .into(),
-        End::Exited(exit) => failed(format!("{step} ended with exit code {}", exit.code), Some(exit.code)),
+        End::Exited(exit) => failed(
+            format!("{step} ended with exit code {}{}", exit.code, cause::hint(&ran.output)),
+            Some(exit.code),
+        ),
     })
 }
 
