@@ -124,6 +124,9 @@ pub struct Facts {
     pub abi_key: Option<String>,
     #[serde(default)]
     pub free_threaded: bool,
+    /// Built with `--with-pydebug`.
+    #[serde(default)]
+    pub debug: bool,
     pub executable: String,
     pub missing_modules: Vec<String>,
 }

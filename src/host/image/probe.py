@@ -8,6 +8,7 @@ def say(key, value):
 say("sys_version", " ".join(sys.version.split()))
 say("line", "%d.%d" % sys.version_info[:2])
 say("executable", sys.executable)
+say("debug", int(hasattr(sys, "gettotalrefcount")))
 say("revision", (getattr(sys, "_git", None) or getattr(sys, "_mercurial", None) or getattr(sys, "subversion", None) or ("", "", ""))[2])
 try:
     import sysconfig

@@ -84,6 +84,7 @@ fn read(output: &str) -> Result<Facts, String> {
             "soabi" => facts.soabi = value.to_owned(),
             "abi_key" => facts.abi_key = Some(value.to_owned()),
             "free_threaded" => facts.free_threaded = value == "1",
+            "debug" => facts.debug = value == "1",
             "missing" => facts.missing_modules.push(value.to_owned()),
             "end" => whole = true,
             _ => {}
@@ -109,6 +110,15 @@ fn judge(facts: &Facts, spec: &BuildSpec, revision: &str) -> Result<(), String> 
             facts.revision,
             compiled_in(revision)
         ));
+    }
+    for (flag, is) in [("--with-pydebug", facts.debug), ("--disable-gil", facts.free_threaded)] {
+        let asked = spec.profile.configure.iter().any(|given| given == flag);
+        if asked != is {
+            let (not, found) = if asked { ("", "is not") } else { ("out", "is") };
+            return Err(format!(
+                "configured with{not} {flag}, but the interpreter {found} such a one"
+            ));
+        }
     }
     if !facts.missing_modules.is_empty() {
         return Err(format!(
@@ -154,6 +164,11 @@ mod tests {
         assert!(read(&GOOD.replace("pybots-probe\tend\t\n", "")).is_err());
         for (from, to, says) in [
             ("3.16.0a0", "3.15.0", "its tree says 3.16.0a0"),
+            (
+                "pybots-probe\tend",
+                "pybots-probe\tdebug\t1\npybots-probe\tend",
+                "configured without --with-pydebug, but the interpreter is such a one",
+            ),
             ("revision\t0123456789", "revision\tffff", "was to be of 0123456789"),
             (
                 "pybots-probe\tend",
