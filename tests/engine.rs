@@ -312,14 +312,12 @@ fn no_image_holds_the_ca_bundle() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("ca.crt"), "the bundle was handed to the build");
-    let images = text
+    // packages are built from Dockerfiles, a CPython is put together
+    let images: Vec<String> = text
         .lines()
-        .filter_map(|line| line.trim().strip_prefix("Successfully tagged "));
-    // a CPython is built under a name of its own and gets its final one after the probe
-    let images: Vec<String> = images
-        .map(|image| match image.trim().strip_prefix("pybots/cpython:") {
-            Some(tag) => format!("pybots/cpython:{}", tag.split('-').next().unwrap()),
-            None => image.trim().to_owned(),
+        .filter_map(|line| match line.split_once("image pybots/cpython:") {
+            Some((_, rest)) => Some(format!("pybots/cpython:{}", rest.split_once(": ")?.0)),
+            None => line.trim().strip_prefix("Successfully tagged ").map(str::to_owned),
         })
         .collect();
     assert!(images.len() >= 3, "{images:?}");
@@ -333,7 +331,7 @@ fn no_image_holds_the_ca_bundle() {
         let gone = Command::new("docker").args(["image", "rm", &image]).output().unwrap();
         assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
         if let Some(digest) = image.strip_prefix("pybots/toolchain:") {
-            let cache = format!("pybots-ccache-{digest}");
+            let cache = format!("pybots-cache-{digest}");
             let gone = Command::new("docker").args(["volume", "rm", &cache]).output().unwrap();
             assert!(gone.status.success(), "{}", String::from_utf8_lossy(&gone.stderr));
         }

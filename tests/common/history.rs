@@ -54,17 +54,10 @@ pub fn of(folder: &Path, count: usize) -> Option<(PathBuf, Vec<String>)> {
     std::fs::remove_file(repository.path.join("Lib/colorsys.py")).unwrap();
     revisions.push(repository.commit("Python modules"));
     // C: of the core, of a module that is built in, of one that is not, of the compiler
-    edit(
-        "Objects/rangeobject.c",
-        "range() arg 3 must not be zero",
-        "range() arg 3 must not be null",
-    );
-    edit(
-        "Modules/posixmodule.c",
-        "#include \"Python.h\"",
-        "/* seeded */\n#include \"Python.h\"",
-    );
-    edit("Modules/_csv.c", "line contains NUL", "line contains a NUL");
+    for path in ["Objects/rangeobject.c", "Modules/posixmodule.c", "Modules/_csv.c"] {
+        let seed = "#include \"Python.h\"\nstatic int pybots_seeded __attribute__((used)) = 1;\n";
+        edit(path, "#include \"Python.h\"\n", seed);
+    }
     revisions.push(repository.commit("C files"));
     edit("Modules/clinic/_csv.c.h", "PyDoc_STRVAR", "/* seeded */\nPyDoc_STRVAR");
     revisions.push(repository.commit("What Argument Clinic wrote"));

@@ -94,11 +94,11 @@ pub async fn pack(
             (reference.clone(), layer, chain)
         }
     };
-    log.say(&match &layer.on {
+    let how = match &layer.on {
         None => format!("a key frame of {:.1} MB", layer.added as f64 / 1e6),
-        Some(on) => format!("layer {} on {on}: {:.1} MB", layer.depth, layer.added as f64 / 1e6),
-    })
-    .await;
+        Some(on) => format!("layer {} on {on}, {:.1} MB", layer.depth, layer.added as f64 / 1e6),
+    };
+    log.say(&format!("image {}: {how}", spec.reference())).await;
     let layered = Layered {
         base,
         tag: candidate.to_owned(),
