@@ -8,8 +8,8 @@ pub const LISTS: [&str; 3] = ["setup.py", "Modules/Setup.stdlib.in", "Modules/Se
 /// The folder of the East Asian codecs, which `setup.py` names by a loop.
 pub const CODECS: &str = "Modules/cjkcodecs/";
 
-/// Listed in every tree, but for other systems than Linux.
-const OTHER_SYSTEMS: [&str; 3] = ["_Qt", "_scproxy", "sunaudiodev"];
+/// Listed, but for other systems than Linux, or the stand-in of 3.11 that has no source.
+const NOT_MEANT: [&str; 4] = ["_Qt", "_dummy", "_scproxy", "sunaudiodev"];
 
 /// The modules of one of [`LISTS`].
 pub fn listed(path: &str, text: &str) -> BTreeSet<String> {
@@ -18,7 +18,7 @@ pub fn listed(path: &str, text: &str) -> BTreeSet<String> {
         true => in_script(&lines.collect::<Vec<_>>().join("\n")),
         false => lines.filter_map(in_list).collect(),
     };
-    names.retain(|name| !OTHER_SYSTEMS.contains(&name.as_str()));
+    names.retain(|name| !NOT_MEANT.contains(&name.as_str()));
     names
 }
 

@@ -72,10 +72,9 @@ fn needs(profile: &Profile) -> String {
     if !profile.touch.is_empty() {
         parts.push(format!("touches {}", code(profile.touch.iter())));
     }
-    for (when, lines) in [("before", profile.prepare.len()), ("after", profile.finish.len())] {
-        if lines > 0 {
-            parts.push(format!("{lines} shell lines {when}"));
-        }
+    let lines = profile.prepare.len() + profile.finish.len();
+    if lines > 0 {
+        parts.push(format!("shell: {lines}"));
     }
     parts.join(" ")
 }
