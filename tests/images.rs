@@ -99,7 +99,12 @@ async fn what_no_build_reads_makes_no_image() {
         up.log()
     );
     let (_, page) = up.get(&format!("/revision/{second}"));
-    assert!(page.contains(&format!("image of {}", &first[..10])), "{page}");
+    let says = format!(
+        "image of <a href=\"/revision/{first}\"><code>{}</code></a>",
+        &first[..10]
+    );
+    assert!(page.contains(&says), "{page}");
+    assert_eq!(cell["image_of"], first.as_str(), "{cell}");
     up.stop();
     assert_eq!(up.left_behind(), Vec::<String>::new());
 }
