@@ -87,7 +87,7 @@ fn clean(spec: &BuildSpec, folder: &str, jobs: usize, lines: &mut Vec<String>) {
     lines.push(prepare(spec));
     // What configure finds out depends on its own text, on the toolchain, and on what it is told. It is
     // handed over by CONFIG_SITE because its arguments are recorded in the result.
-    let told = serde_json::json!([spec.profile.configure, environment(spec)]).to_string();
+    let told = serde_json::json!([spec.profile.configure, spec.profile.prepare, environment(spec)]).to_string();
     let told = &digest(&[spec.distribution.toolchain_reference().as_bytes(), told.as_bytes()])[..16];
     lines.push(format!(
         "known=/cache/replayed/{told}-$(cat configure aclocal.m4 2>/dev/null | sha256sum | cut -c 1-16)
