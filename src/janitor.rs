@@ -6,6 +6,7 @@ use crate::host::Host;
 use crate::host::client::Client;
 use crate::runtime::{
     ABI_LABEL, BUILD_KEY_LABEL, KIND_LABEL, LANE_LABEL, OWNER_LABEL, PROJECT_LABEL, Runtime, StoredImage, StoredVolume,
+    image_label,
 };
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -83,15 +84,15 @@ fn held_images(stored: &[StoredImage]) -> Vec<HeldImage> {
     let one = |(image, below): (&StoredImage, &Option<usize>)| {
         let below = below.map(|at| &stored[at]);
         let kind = text(image, KIND_LABEL);
-        let depth = number(image, "org.pybots.layer-depth");
+        let depth = number(image, image_label::DEPTH);
         let chain_below = below.filter(|below| text(below, KIND_LABEL) == "cpython");
         let bytes = match kind.as_str() {
             "cpython" => own_bytes(
-                number(image, "org.pybots.chain-bytes"),
-                number(image, "org.pybots.all-bytes"),
-                number(image, "org.pybots.layer-bytes"),
+                number(image, image_label::CHAIN),
+                number(image, image_label::ALL),
+                number(image, image_label::ADDED),
                 u32::try_from(depth).unwrap_or(u32::MAX),
-                chain_below.map(|below| number(below, "org.pybots.chain-bytes")),
+                chain_below.map(|below| number(below, image_label::CHAIN)),
             ),
             _ => image.size,
         };
@@ -100,10 +101,10 @@ fn held_images(stored: &[StoredImage]) -> Vec<HeldImage> {
             names: image.names.clone(),
             kind,
             build_key: text(image, BUILD_KEY_LABEL),
-            revision: text(image, "org.pybots.revision"),
-            branch: text(image, "org.pybots.branch"),
-            variant: text(image, "org.pybots.variant"),
-            version: text(image, "org.pybots.version"),
+            revision: text(image, image_label::REVISION),
+            branch: text(image, image_label::BRANCH),
+            variant: text(image, image_label::VARIANT),
+            version: text(image, image_label::VERSION),
             depth: u32::try_from(depth).unwrap_or(u32::MAX),
             size: image.size,
             bytes,

@@ -43,6 +43,24 @@ pub const OWNER_LABEL: &str = "org.pybots.kept-by";
 /// Label on an image with a CPython in it: the build key of that.
 pub const BUILD_KEY_LABEL: &str = "org.pybots.build-key";
 
+/// Labels on an image of CPython: what it was built from, and where its files lie.
+pub mod image_label {
+    pub const REVISION: &str = "org.pybots.revision";
+    pub const BRANCH: &str = "org.pybots.branch";
+    pub const VARIANT: &str = "org.pybots.variant";
+    pub const VERSION: &str = "org.pybots.version";
+    /// Layers above the key frame.
+    pub const DEPTH: &str = "org.pybots.layer-depth";
+    /// Bytes of its own files.
+    pub const ADDED: &str = "org.pybots.layer-bytes";
+    /// The image below it; empty for a key frame.
+    pub const ON: &str = "org.pybots.layer-on";
+    /// Bytes of all layers above the key frame.
+    pub const CHAIN: &str = "org.pybots.chain-bytes";
+    /// Bytes of all files of this CPython.
+    pub const ALL: &str = "org.pybots.all-bytes";
+}
+
 /// The labels of what a host makes for an attempt.
 pub fn labels(host: &str, attempt: &str) -> BTreeMap<String, String> {
     BTreeMap::from([

@@ -15,9 +15,8 @@ use crate::domain::job::{BuildSpec, BuiltImage, Phase, Report};
 use crate::domain::outcome::{Outcome, Timeout};
 use crate::domain::tree::{Update, Wanted};
 use crate::runtime::tar::{self, Owner};
-use crate::runtime::{Container, Image, PHASE_LABEL, RuntimeError};
+use crate::runtime::{Container, Image, PHASE_LABEL, RuntimeError, image_label};
 use lane::{Lane, Last, Tree};
-use pack::REVISION_LABEL;
 use probe::Probe;
 
 pub use steps::quote;
@@ -59,7 +58,7 @@ pub async fn ensure(
     let (image, facts) = match host.runtime.image(&reference).await? {
         Some(image) => {
             log.say(&format!("image {reference} is here already")).await;
-            let origin = image.labels.get(REVISION_LABEL).unwrap_or(&spec.revision);
+            let origin = image.labels.get(image_label::REVISION).unwrap_or(&spec.revision);
             let facts = probe.ask(&reference, origin, report).await?;
             (image, facts)
         }

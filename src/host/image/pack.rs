@@ -6,18 +6,9 @@ use super::steps::BUILD;
 use crate::domain::job::{BuildSpec, Layer};
 use crate::host::Stop;
 use crate::host::log::Log;
-use crate::runtime::{Image, KIND_LABEL, Layered};
+use crate::runtime::{Image, KIND_LABEL, Layered, image_label};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-
-pub const REVISION_LABEL: &str = "org.pybots.revision";
-const DEPTH_LABEL: &str = "org.pybots.layer-depth";
-const ADDED_LABEL: &str = "org.pybots.layer-bytes";
-const PARENT_LABEL: &str = "org.pybots.layer-on";
-/// Bytes of all layers above the key frame.
-const CHAIN_LABEL: &str = "org.pybots.chain-bytes";
-/// Bytes of all files of this CPython.
-const ALL_LABEL: &str = "org.pybots.all-bytes";
 
 /// Longest chain of layers above a key frame. Engines take 125 or so in all; what a long chain costs is
 /// that none of its images can go before all can.
@@ -40,9 +31,9 @@ struct Written {
 /// ends when it is long, when its layers add up to two whole images, or with a layer of half an image.
 pub fn room(parent: &Image) -> Option<u64> {
     let (depth, chain, all) = (
-        number(parent, DEPTH_LABEL)?,
-        number(parent, CHAIN_LABEL)?,
-        number(parent, ALL_LABEL)?,
+        number(parent, image_label::DEPTH)?,
+        number(parent, image_label::CHAIN)?,
+        number(parent, image_label::ALL)?,
     );
     let left = (2 * all).saturating_sub(chain);
     (depth < u64::from(DEPTH_MOST) && left > 0).then_some(left.min(all / 2))
@@ -51,9 +42,9 @@ pub fn room(parent: &Image) -> Option<u64> {
 /// What an image's labels say of its layer.
 pub fn layer_of(image: &Image) -> Layer {
     Layer {
-        depth: number(image, DEPTH_LABEL).map_or(0, |depth| u32::try_from(depth).unwrap_or(u32::MAX)),
-        added: number(image, ADDED_LABEL).unwrap_or(0),
-        on: image.labels.get(PARENT_LABEL).filter(|on| !on.is_empty()).cloned(),
+        depth: number(image, image_label::DEPTH).map_or(0, |depth| u32::try_from(depth).unwrap_or(u32::MAX)),
+        added: number(image, image_label::ADDED).unwrap_or(0),
+        on: image.labels.get(image_label::ON).filter(|on| !on.is_empty()).cloned(),
     }
 }
 
@@ -90,7 +81,7 @@ pub async fn pack(
                 added: written.bytes,
                 on: Some(reference.clone()),
             };
-            let chain = number(image, CHAIN_LABEL).unwrap_or(0) + written.bytes;
+            let chain = number(image, image_label::CHAIN).unwrap_or(0) + written.bytes;
             (reference.clone(), layer, chain)
         }
     };
@@ -115,15 +106,15 @@ fn labels(spec: &BuildSpec, layer: &Layer, chain: u64, all: u64) -> BTreeMap<Str
     [
         (KIND_LABEL, "cpython".to_owned()),
         ("org.pybots.build-key", spec.build_key.clone()),
-        (REVISION_LABEL, spec.revision.clone()),
-        ("org.pybots.branch", spec.branch.clone()),
-        ("org.pybots.variant", spec.variant.clone()),
-        ("org.pybots.version", spec.version.clone()),
-        (DEPTH_LABEL, layer.depth.to_string()),
-        (ADDED_LABEL, layer.added.to_string()),
-        (PARENT_LABEL, layer.on.clone().unwrap_or_default()),
-        (CHAIN_LABEL, chain.to_string()),
-        (ALL_LABEL, all.to_string()),
+        (image_label::REVISION, spec.revision.clone()),
+        (image_label::BRANCH, spec.branch.clone()),
+        (image_label::VARIANT, spec.variant.clone()),
+        (image_label::VERSION, spec.version.clone()),
+        (image_label::DEPTH, layer.depth.to_string()),
+        (image_label::ADDED, layer.added.to_string()),
+        (image_label::ON, layer.on.clone().unwrap_or_default()),
+        (image_label::CHAIN, chain.to_string()),
+        (image_label::ALL, all.to_string()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()
@@ -134,7 +125,11 @@ mod tests {
     use super::*;
 
     fn image(depth: u32, chain: u64) -> Image {
-        let labels = [(DEPTH_LABEL, u64::from(depth)), (CHAIN_LABEL, chain), (ALL_LABEL, 100)];
+        let labels = [
+            (image_label::DEPTH, u64::from(depth)),
+            (image_label::CHAIN, chain),
+            (image_label::ALL, 100),
+        ];
         Image {
             id: "sha256:i".into(),
             size: 1,

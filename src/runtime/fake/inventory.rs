@@ -2,11 +2,9 @@
 //! image they lie.
 
 use super::{FakeRuntime, State};
+use crate::runtime::image_label::ON;
 use crate::runtime::{Disk, Image, Result, RuntimeError, StoredImage, StoredVolume, Users, Volume};
 use std::collections::BTreeMap;
-
-/// The label by which an image of a test says on which it lies.
-const ON: &str = "org.pybots.layer-on";
 
 impl FakeRuntime {
     /// The engine holds this image, with these labels.
