@@ -6,7 +6,7 @@ mod engine;
 mod source;
 
 pub use branch::BranchSettings;
-pub use engine::{EngineSettings, RetentionSettings};
+pub use engine::{BuildLimits, EngineSettings, RetentionSettings};
 pub use source::{Kind, SourceSettings};
 
 use crate::domain::limits::{Limits, Seconds};
@@ -43,8 +43,7 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// What a run gets; a recipe may only lower it.
     pub limits: Limits,
-    /// What an image build gets.
-    pub build: Limits,
+    pub build: BuildLimits,
 }
 
 /// Handed to containers that may use the network, never baked into an image.
@@ -85,14 +84,7 @@ impl Default for Settings {
             retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
             limits: Limits::default(),
-            build: Limits {
-                timeout: Seconds(3600),
-                silence: Seconds(15 * 60),
-                memory: crate::domain::limits::Size(4 << 30),
-                work: crate::domain::limits::Size(8 << 30),
-                cpus: std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64),
-                ..Limits::default()
-            },
+            build: BuildLimits::default(),
         }
     }
 }

@@ -26,6 +26,9 @@ pub mod plan;
 /// Jobs wait, are leased, and end here.
 pub mod queue;
 
+/// Which hosts there are, and what each may do.
+pub mod registry;
+
 /// The loops that drive these three.
 pub mod coordinator;
 

@@ -34,7 +34,7 @@ async fn a_tree_that_is_built_on_gives_what_a_clean_one_gives() {
     };
     let settings = Settings {
         slots: 1,
-        ..Settings::default()
+        ..common::settings()
     };
     let factory = Factory::open(&repository, None, &settings).await;
     let mut last = None;

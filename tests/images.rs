@@ -6,7 +6,6 @@ use common::factory::Factory;
 use common::toy::{Toy, toy};
 use common::up::{Up, engine_wanted, settings, toy_repository};
 use common::{copy_folder, here};
-use pybots::config::Settings;
 use pybots::domain::limits::Seconds;
 use pybots::domain::outcome::Outcome;
 use pybots::runtime::docker::DockerRuntime;
@@ -19,7 +18,7 @@ async fn a_check_in_costs_what_it_changes() {
     if !engine_wanted() {
         return;
     }
-    let toy_cpython = Toy::new(Settings::default()).await;
+    let toy_cpython = Toy::new(common::settings()).await;
     let t = &toy_cpython;
     let first = t.commit("first", &[("Lib/toy.py", &toy("A = 1"))]);
     let frame = t.make(&first).await;
@@ -54,19 +53,12 @@ async fn a_check_in_costs_what_it_changes() {
     assert_eq!(fourth.image().layer.depth, 3, "{}", fourth.log);
 
     // an engine that only builds images gets the same files
-    let plain = DockerRuntime::connect(&Settings::default().engine.socket)
-        .await
-        .unwrap();
+    let plain = DockerRuntime::connect(&common::settings().engine.socket).await.unwrap();
     let mut other = t.factory.host.clone();
     other.runtime = Arc::new(plain.without_loading_layers());
     std::fs::remove_file(t.repository.path.join("Lib/extra")).unwrap();
     let fifth = t.commit("fifth", &[("Lib/toy.py", &toy("A = 5"))]);
-    let other = Factory {
-        host: other,
-        runtime: t.factory.runtime.clone(),
-        mirror: t.factory.mirror.clone(),
-        profiles: t.factory.profiles.clone(),
-    };
+    let other = t.factory.with(other);
     let fifth = other.make(&fifth, "default").await;
     let look = "import os, toy; p = os.path.dirname(toy.__file__); print(sorted(n for n in os.listdir(p) if 'extra' in n or '.wh.' in n), toy.A)";
     assert_eq!(fifth.image().layer.depth, 4, "{}", fifth.log);
@@ -114,7 +106,7 @@ async fn a_build_that_fails_says_why_and_spoils_nothing() {
     if !engine_wanted() {
         return;
     }
-    let settings = Settings::default();
+    let settings = common::settings();
     let toy_cpython = Toy::new(settings.clone()).await;
     let t = &toy_cpython;
     let good = t.make(&t.repository.git(&["rev-parse", "HEAD"])).await;
@@ -152,6 +144,21 @@ async fn a_build_that_fails_says_why_and_spoils_nothing() {
             .is_none()
     );
 
+    // nothing that is called Python at all
+    let makefile = std::fs::read_to_string(t.repository.path.join("Makefile")).unwrap();
+    let last = "$(LIBDEST)/$(module).py)\n";
+    assert!(makefile.contains(last));
+    let without = makefile.replace(last, &format!("{last}\trm $(BINDIR)/python*\n"));
+    let absent = t.make(&t.commit("absent", &[("Makefile", &without)])).await;
+    let Outcome::SetupFailed { reason, exit_code } = &absent.report.outcome else {
+        panic!("{}", absent.report.outcome);
+    };
+    assert_eq!(
+        (reason.as_str(), *exit_code),
+        ("the interpreter that was built does not start", Some(127))
+    );
+    t.repository.write("Makefile", &makefile);
+
     // and the next one is a layer on the last that was good
     let mended = t.make(&t.commit("mended", &[("Lib/toy.py", &toy("A = 3"))])).await;
     assert_eq!(mended.image().layer.depth, depth + 1, "{}", mended.log);
@@ -160,12 +167,7 @@ async fn a_build_that_fails_says_why_and_spoils_nothing() {
     // too slow
     let mut hasty = t.factory.host.clone();
     hasty.build.timeout = Seconds(5);
-    let hasty = Factory {
-        host: hasty,
-        runtime: t.factory.runtime.clone(),
-        mirror: t.factory.mirror.clone(),
-        profiles: t.factory.profiles.clone(),
-    };
+    let hasty = t.factory.with(hasty);
     let slow = t.commit("slow", &[("configure.slow", "60")]);
     let late = hasty.make(&slow, "default").await;
     let Outcome::SetupFailed { reason, .. } = &late.report.outcome else {
@@ -179,7 +181,7 @@ async fn a_build_that_fails_says_why_and_spoils_nothing() {
     // a disk that is full is nobody's fault but the machine's
     let mut full = t.factory.host.clone();
     full.engine.min_free_gib = u64::MAX;
-    let full = Factory { host: full, ..hasty };
+    let full = t.factory.with(full);
     let broken = t.commit(
         "broken again",
         &[("Lib/broken.c", "int x = ;\n"), ("configure.slow", "0")],
@@ -197,7 +199,7 @@ async fn a_build_that_is_killed_from_outside_is_tried_again() {
     if !engine_wanted() {
         return;
     }
-    let toy_cpython = Toy::new(Settings::default()).await;
+    let toy_cpython = Toy::new(common::settings()).await;
     let t = &toy_cpython;
     let slow = t.commit("slow", &[("configure.slow", "30")]);
     let host = t.factory.host.id.clone();
@@ -228,7 +230,7 @@ async fn one_key_is_built_once_at_a_time() {
     if !engine_wanted() {
         return;
     }
-    let toy_cpython = Toy::new(Settings::default()).await;
+    let toy_cpython = Toy::new(common::settings()).await;
     let t = &toy_cpython;
     let sha = t.repository.git(&["rev-parse", "HEAD"]);
     let (one, other) = tokio::join!(t.make(&sha), t.make(&sha));
@@ -243,7 +245,7 @@ async fn one_key_is_built_once_at_a_time() {
     let neighbour = Factory::open(
         &t.repository.path,
         Some(&t.folder.path().join("images")),
-        &Settings::default(),
+        &common::settings(),
     )
     .await;
     t.factory.runtime.remove_image(&one.image().reference).await.unwrap();
@@ -253,4 +255,22 @@ async fn one_key_is_built_once_at_a_time() {
     assert_eq!(t.factory.runtime.reap(LANE_LABEL, &neighbour.host.id).await.unwrap(), 1);
     neighbour.close().await;
     toy_cpython.close().await;
+}
+
+/// An engine prunes one thing at a time, and refuses another meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_clean_up_at_the_same_time() {
+    if !engine_wanted() {
+        return;
+    }
+    let socket = common::settings().engine.socket;
+    let runtime = Arc::new(DockerRuntime::connect(&socket).await.unwrap());
+    let mut all = tokio::task::JoinSet::new();
+    for at in 0..16 {
+        let runtime = runtime.clone();
+        all.spawn(async move { runtime.prune_images(&format!("org.pybots.stage=none-{at}")).await });
+    }
+    for pruned in all.join_all().await {
+        pruned.unwrap();
+    }
 }

@@ -19,7 +19,7 @@ fn engine() -> Option<(OwnEngine, Settings)> {
     let engine = OwnEngine::start(4096)?;
     let below = Profiles::load(None).unwrap().distribution;
     engine.copy(&[below.toolchain_reference(), below.runtime_reference()]);
-    let mut settings = Settings::default();
+    let mut settings = common::settings();
     settings.engine.socket = engine.socket();
     settings.engine.min_free_gib = 0;
     Some((engine, settings))

@@ -4,13 +4,15 @@ mod common;
 
 use pybots::config::Settings;
 use pybots::coordinator::keep::Keeper;
+use pybots::domain::host::HostState;
 use pybots::domain::job::{BuiltImage, Facts, JobSpec, Layer, Report};
 use pybots::domain::outcome::Outcome;
 use pybots::domain::retention::{DAY_MS, HeldImage, HeldVolume, Inventory, Reason, Verdict};
 use pybots::profile::Profiles;
 use pybots::queue::{LEASE_MS, Queue};
+use pybots::registry;
 use pybots::store::images::{NewImage, Standing};
-use pybots::store::jobs::For;
+use pybots::store::jobs::{For, Taker};
 use pybots::store::revisions::{CheckIn, Revision};
 use pybots::store::runs::NewRun;
 use pybots::store::{
@@ -18,6 +20,10 @@ use pybots::store::{
     branches::{Branch, Watched},
 };
 use std::collections::BTreeSet;
+
+fn trusted(host: &str) -> Taker<'_> {
+    Taker { host, builds: true }
+}
 
 async fn branch(store: &Store) -> Branch {
     let watched = Watched {
@@ -132,7 +138,7 @@ async fn each_job_is_claimed_once_however_many_ask() {
                 let mut misses = 0;
                 // a miss may be a lost race; several in a row are an empty queue
                 while misses < 20 {
-                    match queue.claim(&format!("host-{host}"), 2).await.unwrap() {
+                    match queue.claim(&trusted(&format!("host-{host}")), 2).await.unwrap() {
                         Some(claim) => mine.push(claim.attempt),
                         None => misses += 1,
                     }
@@ -153,7 +159,7 @@ async fn infra_is_tried_three_times_and_then_after_a_restart() {
         let (revision, image) = queued(&test.store, &queue, "aaaaaaaa").await;
         let mut now = 10;
         for number in 1..=3 {
-            let claim = queue.claim("h", now).await.unwrap().unwrap();
+            let claim = queue.claim(&trusted("h"), now).await.unwrap().unwrap();
             assert_eq!(claim.number, number);
             queue
                 .finish(&claim.attempt, &claim.fence, &infra(), now)
@@ -161,12 +167,16 @@ async fn infra_is_tried_three_times_and_then_after_a_restart() {
                 .unwrap()
                 .unwrap();
             assert!(
-                queue.claim("h", now).await.unwrap().is_none(),
+                queue.claim(&trusted("h"), now).await.unwrap().is_none(),
                 "it waits before it is tried again"
             );
             now += 600_000;
         }
-        assert!(queue.claim("h", now).await.unwrap().is_none(), "{}", test.name);
+        assert!(
+            queue.claim(&trusted("h"), now).await.unwrap().is_none(),
+            "{}",
+            test.name
+        );
         // infrastructure is no verdict about the image
         let standing = test
             .store
@@ -176,7 +186,7 @@ async fn infra_is_tried_three_times_and_then_after_a_restart() {
             .unwrap();
         assert!(matches!(standing, Standing::Image(image) if image.state == "wanted"));
         assert_eq!(queue.revive(now).await.unwrap(), 1);
-        assert_eq!(queue.claim("h", now).await.unwrap().unwrap().number, 4);
+        assert_eq!(queue.claim(&trusted("h"), now).await.unwrap().unwrap().number, 4);
         assert_eq!(test.store.attempts_of(&image).await.unwrap().len(), 4);
     }
 }
@@ -186,7 +196,7 @@ async fn finish_is_idempotent_and_refuses_the_stale() {
     for test in common::stores().await {
         let queue = Queue::new(test.store.clone());
         let (revision, _) = queued(&test.store, &queue, "aaaaaaaa").await;
-        let first = queue.claim("h1", 10).await.unwrap().unwrap();
+        let first = queue.claim(&trusted("h1"), 10).await.unwrap().unwrap();
         queue
             .renew(&first.attempt, &first.fence, 10_000)
             .await
@@ -196,7 +206,7 @@ async fn finish_is_idempotent_and_refuses_the_stale() {
         assert_eq!(queue.expire(10_000 + LEASE_MS).await.unwrap(), 0);
         assert_eq!(queue.expire(10_001 + LEASE_MS).await.unwrap(), 1);
         let later = 10_001 + LEASE_MS + 5_000;
-        let second = queue.claim("h2", later).await.unwrap().unwrap();
+        let second = queue.claim(&trusted("h2"), later).await.unwrap().unwrap();
         assert_eq!(second.number, 2);
 
         let mut good = Report::of(Outcome::Passed);
@@ -270,7 +280,7 @@ async fn a_failed_build_is_decided_at_once() {
     for test in common::stores().await {
         let queue = Queue::new(test.store.clone());
         let (revision, _) = queued(&test.store, &queue, "aaaaaaaa").await;
-        let claim = queue.claim("h", 10).await.unwrap().unwrap();
+        let claim = queue.claim(&trusted("h"), 10).await.unwrap().unwrap();
         let failed = Report::of(Outcome::SetupFailed {
             reason: "make ended with exit code 2".into(),
             exit_code: Some(2),
@@ -287,7 +297,7 @@ async fn a_failed_build_is_decided_at_once() {
             .unwrap()
             .unwrap();
         assert!(matches!(standing, Standing::Image(image) if image.state == "failed"));
-        assert!(queue.claim("h", 1_000_000).await.unwrap().is_none());
+        assert!(queue.claim(&trusted("h"), 1_000_000).await.unwrap().is_none());
     }
 }
 
@@ -296,7 +306,7 @@ async fn a_finish_under_load_is_counted_once() {
     for test in common::stores().await {
         let queue = Queue::new(test.store.clone());
         queued(&test.store, &queue, "aaaaaaaa").await;
-        let claim = queue.claim("h", 10).await.unwrap().unwrap();
+        let claim = queue.claim(&trusted("h"), 10).await.unwrap().unwrap();
         let mut finishers = tokio::task::JoinSet::new();
         for code in 0..10 {
             let (queue, claim) = (queue.clone(), claim.clone());
@@ -331,7 +341,7 @@ async fn the_database_refuses_nonsense() {
             let refused = sqlx::query(sql).execute(test.store.pool()).await;
             assert!(refused.is_err(), "{}: {sql}", test.name);
         }
-        let claim = queue.claim("h", 10).await.unwrap().unwrap();
+        let claim = queue.claim(&trusted("h"), 10).await.unwrap().unwrap();
         let ended = sqlx::query("UPDATE attempt SET state = 'finished' WHERE id = $1").bind(&claim.attempt);
         assert!(
             ended.execute(test.store.pool()).await.is_err(),
@@ -350,7 +360,7 @@ async fn a_job_that_cannot_be_read_holds_up_nobody() {
             .await
             .unwrap();
         queued(&test.store, &queue, "bbbbbbbb").await;
-        let claim = queue.claim("h", 10).await.unwrap().unwrap();
+        let claim = queue.claim(&trusted("h"), 10).await.unwrap().unwrap();
         assert!(matches!(claim.spec, JobSpec::Image(build) if build.revision == "bbbbbbbb"));
         let ended: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM attempt WHERE outcome = 'infra'")
             .fetch_one(test.store.pool())
@@ -428,7 +438,7 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
         let mut specs = Vec::new();
         for (sha, at) in [("aaaaaaaa", 1), ("bbbbbbbb", 2), ("cccccccc", 3)] {
             queued(store, &queue, sha).await;
-            let claim = queue.claim("h", at * day).await.unwrap().unwrap();
+            let claim = queue.claim(&trusted("h"), at * day).await.unwrap().unwrap();
             let JobSpec::Image(build) = claim.spec else {
                 panic!("{name}")
             };
@@ -556,7 +566,7 @@ async fn a_run_counts_as_a_use_of_its_image() {
         let (name, store) = (test.name, &test.store);
         let queue = Queue::new(store.clone());
         let (revision, image) = queued(store, &queue, "aaaaaaaa").await;
-        let claim = queue.claim("h", 1).await.unwrap().unwrap();
+        let claim = queue.claim(&trusted("h"), 1).await.unwrap().unwrap();
         let facts = Facts {
             abi_key: Some("abi".into()),
             ..Facts::default()
@@ -605,7 +615,7 @@ async fn a_run_counts_as_a_use_of_its_image() {
             serde_json::to_string(&report.image.unwrap().facts).unwrap(),
         )];
         assert_eq!(store.runs_since(i64::MAX).await.unwrap(), projects, "{name}");
-        let claim = queue.claim("h", 50).await.unwrap().unwrap();
+        let claim = queue.claim(&trusted("h"), 50).await.unwrap().unwrap();
         let report = Report::of(Outcome::Passed);
         queue
             .finish(&claim.attempt, &claim.fence, &report, 60)
@@ -620,5 +630,45 @@ async fn a_run_counts_as_a_use_of_its_image() {
         );
         assert_eq!(store.runs_since(50).await.unwrap(), projects, "{name}");
         assert_eq!(store.runs_since(51).await.unwrap(), [], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_are_kept_with_a_digest_of_their_token() {
+    for test in common::stores().await {
+        let (store, name) = (&test.store, test.name);
+        let (host, token) = registry::add(store, "one", "o@example.org", false, 5).await.unwrap();
+        let digest = registry::Token::digest(token.secret());
+        let found = store.host_of_token(&digest).await.unwrap().unwrap();
+        assert_eq!(
+            (&found.id, found.token_at, found.builds),
+            (&host.id, Some(5), 0),
+            "{name}"
+        );
+        assert!(registry::add(store, "one", "o@example.org", true, 6).await.is_err());
+
+        // not trusted: only runs, on what it holds
+        let queue = Queue::new(store.clone());
+        queued(store, &queue, "aaaaaaaa").await;
+        let runner = Taker {
+            host: &host.id,
+            builds: false,
+        };
+        assert!(queue.claim(&runner, 10).await.unwrap().is_none(), "{name}");
+        let claim = queue.claim(&trusted(&host.id), 10).await.unwrap().unwrap();
+        assert_eq!(store.attempts_by(&host.id, 5).await.unwrap()[0].id, claim.attempt);
+        assert_eq!(store.host_loads().await.unwrap().get(&host.id), Some(&1));
+        let history = store.host_history(&host.id, 5).await.unwrap();
+        assert_eq!((history.len(), history[0].project.as_ref()), (1, None), "{name}");
+        assert_eq!(history[0].branch, "trunk");
+
+        // a new token ends the one before; a removed host has none
+        let (_, newer) = registry::rotate(store, "one", 7).await.unwrap();
+        assert_eq!(store.host_of_token(&digest).await.unwrap(), None, "{name}");
+        registry::bring(store, "one", HostState::Removed).await.unwrap();
+        let newer = registry::Token::digest(newer.secret());
+        assert_eq!(store.host_of_token(&newer).await.unwrap(), None, "{name}");
+        assert!(registry::rotate(store, "one", 8).await.is_err());
+        assert!(registry::bring(store, "one", HostState::Active).await.is_err());
     }
 }

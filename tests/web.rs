@@ -373,6 +373,55 @@ async fn variants_have_rows_of_their_own() {
 }
 
 #[tokio::test]
+async fn hosts_are_shown_with_what_they_did() {
+    let site = site().await;
+    assert!(site.page("/hosts").await.contains("No host is registered"));
+    site.sample.everything().await;
+    let store = &site.sample.store;
+    // the sample's attempts name their hosts; now those are registered
+    let run = store
+        .results(None, 100)
+        .await
+        .unwrap()
+        .into_iter()
+        .find_map(|cell| cell.run);
+    let attempt = store.attempts_of(&run.unwrap()).await.unwrap().remove(0);
+    let now = pybots::clock::now_ms();
+    store
+        .insert_host(&attempt.host, "lab", "owner@example.org", true, now)
+        .await
+        .unwrap();
+    let page = site.page("/hosts").await;
+    assert!(
+        page.contains("href=\"/host/lab\"") && page.contains("no token"),
+        "{page}"
+    );
+    store.set_host_token(&attempt.host, Some("d"), now).await.unwrap();
+    assert!(site.page("/hosts").await.contains("never seen"));
+    store.saw_host(&attempt.host, now - 10 * 60_000).await.unwrap();
+    assert!(site.page("/hosts").await.contains("silent"));
+    store.saw_host(&attempt.host, now).await.unwrap();
+    assert!(site.page("/hosts").await.contains("active"));
+
+    let page = site.page("/host/lab").await;
+    assert!(
+        page.contains("Builds images.") && page.contains("href=\"/run/"),
+        "{page}"
+    );
+    let history = store.host_history(&attempt.host, 1000).await.unwrap();
+    assert_eq!(
+        page.matches("<tr><th scope=\"row\">").count(),
+        history.len().min(100),
+        "{page}"
+    );
+    // an address is for maintainers
+    for path in ["/hosts", "/host/lab"] {
+        assert!(!site.page(path).await.contains("owner@example.org"));
+    }
+    assert_eq!(site.get("/host/nobody").await.status(), 404);
+}
+
+#[tokio::test]
 async fn a_shared_image_says_of_which_check_in_it_is() {
     let site = site().await;
     site.sample.everything().await;

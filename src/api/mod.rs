@@ -1,13 +1,20 @@
 //! What a host asks the coordinator, over HTTP. docs/ARCHITECTURE.md, "The host protocol", has the
 //! calls in the order in which a host makes them.
 
+mod caller;
+
+pub use caller::PROTOCOL_HEADER;
+
 use crate::clock::now_ms;
 use crate::coordinator::Coordinator;
+use crate::domain::host::{HostState, Offer};
 use crate::domain::job::Report;
 use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
 use crate::queue::Claim;
+use crate::store::jobs::Taker;
 use bytes::Bytes;
+use caller::{Caller, Refused};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Duration;
 use warp::http::StatusCode;
@@ -22,10 +29,14 @@ const CHUNK_MOST: u64 = 1 << 20;
 /// Largest inventory: some 500 bytes for each image.
 const INVENTORY_MOST: u64 = 16 << 20;
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClaimRequest {
-    pub host: String,
+/// What a host learns of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Its id, by which it labels what it makes.
+    pub id: String,
+    pub name: String,
+    /// It may build images.
+    pub builds: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,26 +58,16 @@ struct LogPlace {
     fence: String,
 }
 
-/// The calls under `/api/host`. Who has not the token is refused before a body is read.
-pub fn routes(
-    coordinator: Coordinator,
-    token: String,
-) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
-    let known = warp::path!("api" / "host" / ..)
-        .and(authorized(token))
-        .and(warp::any().map(move || coordinator.clone()));
+/// The calls under `/api/host`. Who is no registered host is refused before a body is read.
+pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
+    let known = warp::path!("api" / "host" / ..).and(caller::caller(coordinator));
     let hello = known
         .clone()
         .and(warp::path!("hello"))
         .and(warp::post())
         .and(json(REPORT_MOST))
         .then(hello);
-    let claim = known
-        .clone()
-        .and(warp::path!("claim"))
-        .and(warp::post())
-        .and(json(REPORT_MOST))
-        .then(claim);
+    let claim = known.clone().and(warp::path!("claim")).and(warp::post()).then(claim);
     let renew = known
         .clone()
         .and(warp::path!("attempts" / String / "renew"))
@@ -125,31 +126,10 @@ pub fn routes(
         .unify()
 }
 
-#[derive(Debug)]
-struct Unauthorized;
-impl warp::reject::Reject for Unauthorized {}
-
-/// Lets through who bears the token; compared by digest, so that time tells nothing of it.
-fn authorized(token: String) -> impl Filter<Extract = (), Error = warp::Rejection> + Clone {
-    let expected = crate::profile::digest(&[format!("Bearer {token}").as_bytes()]);
-    warp::header::optional::<String>("authorization")
-        .and_then(move |given: Option<String>| {
-            let fits = given.is_some_and(|given| crate::profile::digest(&[given.as_bytes()]) == expected);
-            async move {
-                if fits {
-                    Ok(())
-                } else {
-                    Err(warp::reject::custom(Unauthorized))
-                }
-            }
-        })
-        .untuple_one()
-}
-
 /// What a refused host is told. What is no host's call at all is left to the pages.
 pub async fn rejected(rejection: warp::Rejection) -> Result<Response, warp::Rejection> {
-    if rejection.find::<Unauthorized>().is_some() {
-        Ok(say(StatusCode::UNAUTHORIZED, "this token is not known here"))
+    if let Some(refused) = rejection.find::<Refused>() {
+        Ok(refused.response())
     } else if let Some(error) = rejection.find::<warp::body::BodyDeserializeError>() {
         Ok(say(StatusCode::BAD_REQUEST, &error.to_string()))
     } else if rejection.find::<warp::reject::PayloadTooLarge>().is_some() {
@@ -165,9 +145,11 @@ fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Er
     warp::body::content_length_limit(most).and(warp::body::json())
 }
 
-async fn hello(coordinator: Coordinator, request: ClaimRequest) -> Response {
+async fn hello(caller: Caller, offer: Offer) -> Response {
+    let Caller { coordinator, host } = caller;
     let welcomed = async {
-        coordinator.queue.abandon(&request.host, now_ms()).await?;
+        coordinator.store.host_offers(&host.id, &offer).await?;
+        coordinator.queue.abandon(&host.id, now_ms()).await?;
         // whatever had failed the machinery may be mended on a host that starts
         coordinator.queue.revive(now_ms()).await
     };
@@ -175,26 +157,40 @@ async fn hello(coordinator: Coordinator, request: ClaimRequest) -> Response {
         if revived > 0 {
             tracing::info!(revived, "jobs that the machinery had failed wait again");
         }
-        warp::reply::json(&revived).into_response()
+        let welcome = Welcome {
+            builds: host.builds == 1,
+            id: host.id,
+            name: host.name,
+        };
+        warp::reply::json(&welcome).into_response()
     })
 }
 
-async fn claim(coordinator: Coordinator, request: ClaimRequest) -> Response {
-    answer(long_poll(&coordinator, &request.host).await, |claim| match claim {
+async fn claim(caller: Caller) -> Response {
+    answer(long_poll(&caller).await, |claim| match claim {
         Some(claim) => warp::reply::json(&claim).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })
 }
 
-async fn long_poll(coordinator: &Coordinator, host: &str) -> anyhow::Result<Option<Claim>> {
+async fn long_poll(caller: &Caller) -> anyhow::Result<Option<Claim>> {
+    let Caller { coordinator, host } = caller;
     let end = tokio::time::Instant::now() + LONG_POLL;
     loop {
         // listen first: what is announced between the look and the wait is not missed
         let work = coordinator.queue.work();
         tokio::pin!(work);
         work.as_mut().enable();
-        if let Some(claim) = coordinator.queue.claim(host, now_ms()).await? {
-            return Ok(Some(claim));
+        // read again each time: what a maintainer says holds at once
+        let now = coordinator.store.host(&host.id).await?;
+        if let Some(host) = now.filter(|now| now.state() == HostState::Active && now.token == host.token) {
+            let taker = Taker {
+                host: &host.id,
+                builds: host.builds == 1,
+            };
+            if let Some(claim) = coordinator.queue.claim(&taker, now_ms()).await? {
+                return Ok(Some(claim));
+            }
         }
         if tokio::time::timeout_at(end, work).await.is_err() {
             return Ok(None);
@@ -202,32 +198,45 @@ async fn long_poll(coordinator: &Coordinator, host: &str) -> anyhow::Result<Opti
     }
 }
 
-async fn renew(coordinator: Coordinator, attempt: String, request: RenewRequest) -> Response {
-    answer(
-        coordinator.queue.renew(&attempt, &request.fence, now_ms()).await,
-        decided,
-    )
+async fn renew(caller: Caller, attempt: String, request: RenewRequest) -> Response {
+    match caller.own(&attempt).await {
+        Ok(attempt) => answer(
+            caller
+                .coordinator
+                .queue
+                .renew(&attempt.id, &request.fence, now_ms())
+                .await,
+            decided,
+        ),
+        Err(refused) => refused,
+    }
 }
 
-async fn finish(coordinator: Coordinator, attempt: String, request: FinishRequest) -> Response {
+async fn finish(caller: Caller, attempt: String, request: FinishRequest) -> Response {
+    let attempt = match caller.own(&attempt).await {
+        Ok(attempt) => attempt,
+        Err(refused) => return refused,
+    };
+    let coordinator = &caller.coordinator;
     let finished = coordinator
         .queue
-        .finish(&attempt, &request.fence, &request.report, now_ms())
+        .finish(&attempt.id, &request.fence, &request.report, now_ms())
         .await;
     coordinator.nudge();
     answer(finished, decided)
 }
 
-async fn append(coordinator: Coordinator, attempt: String, place: LogPlace, bytes: Bytes) -> Response {
-    let holds = match coordinator.store.attempt(&attempt).await {
-        Ok(found) => found.is_some_and(|found| found.fence == place.fence && found.state == "leased"),
-        Err(error) => return failed(&error),
+async fn append(caller: Caller, attempt: String, place: LogPlace, bytes: Bytes) -> Response {
+    let attempt = match caller.own(&attempt).await {
+        Ok(attempt) => attempt,
+        Err(refused) => return refused,
     };
-    if !holds {
+    if attempt.fence != place.fence || attempt.state != "leased" {
         return say(StatusCode::CONFLICT, "the attempt is not leased under this fence");
     }
+    let objects = &caller.coordinator.objects;
     answer(
-        coordinator.objects.append_log(&attempt, place.offset, &bytes).await,
+        objects.append_log(&attempt.id, place.offset, &bytes).await,
         |written| match written {
             Ok(length) => warp::reply::json(&length).into_response(),
             Err(length) => say(StatusCode::CONFLICT, &format!("the log ends at {length}")),
@@ -235,7 +244,8 @@ async fn append(coordinator: Coordinator, attempt: String, place: LogPlace, byte
     )
 }
 
-async fn tree(coordinator: Coordinator, revision: String, wanted: Wanted) -> Response {
+async fn tree(caller: Caller, revision: String, wanted: Wanted) -> Response {
+    let coordinator = caller.coordinator;
     if !is_held(&coordinator, &revision).await {
         return say(StatusCode::NOT_FOUND, "there is no such check-in");
     }
@@ -245,7 +255,8 @@ async fn tree(coordinator: Coordinator, revision: String, wanted: Wanted) -> Res
     }
 }
 
-async fn changes(coordinator: Coordinator, to: String, from: String, wanted: Wanted) -> Response {
+async fn changes(caller: Caller, to: String, from: String, wanted: Wanted) -> Response {
+    let coordinator = caller.coordinator;
     if !is_held(&coordinator, &to).await {
         return say(StatusCode::NOT_FOUND, "there is no such check-in");
     }
@@ -263,14 +274,22 @@ async fn is_held(coordinator: &Coordinator, revision: &str) -> bool {
 }
 
 /// What of all that a host holds may go.
-async fn images(coordinator: Coordinator, inventory: Inventory) -> Response {
-    answer(coordinator.keeper().tell(&inventory, now_ms()).await, |verdicts| {
-        warp::reply::json(&verdicts).into_response()
-    })
+async fn images(caller: Caller, inventory: Inventory) -> Response {
+    // each speaks of itself alone
+    let inventory = Inventory {
+        host: caller.host.id,
+        ..inventory
+    };
+    answer(
+        caller.coordinator.keeper().tell(&inventory, now_ms()).await,
+        |verdicts| warp::reply::json(&verdicts).into_response(),
+    )
 }
 
-async fn folder(coordinator: Coordinator, digest: String) -> Response {
-    answer(coordinator.objects.folder(&digest).await, |bytes| bytes.into_response())
+async fn folder(caller: Caller, digest: String) -> Response {
+    answer(caller.coordinator.objects.folder(&digest).await, |bytes| {
+        bytes.into_response()
+    })
 }
 
 fn decided(decision: Result<(), crate::store::Conflict>) -> Response {

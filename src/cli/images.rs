@@ -2,7 +2,7 @@
 
 mod rows;
 
-use super::up::host_id;
+use super::host::host_id;
 use crate::clock::now_ms;
 use crate::config::Settings;
 use crate::coordinator::keep::Keeper;

@@ -18,10 +18,12 @@ macro_rules! outln {
 
 mod check;
 mod config;
+mod host;
 mod images;
 mod logs;
 mod progress;
 mod results;
+mod serve;
 mod table;
 mod trial;
 mod up;
@@ -49,6 +51,10 @@ pub struct Arguments {
 enum Command {
     /// Watch, build, test and show: coordinator and one host in one process.
     Up,
+    /// Watch, plan and show: the coordinator alone; hosts come to it.
+    Serve,
+    /// Work for a coordinator on this machine; or, as a maintainer, look after the registered hosts.
+    Host(host::HostCommand),
     /// Print the settings in force, and where each came from.
     Config,
     /// Check recipe files.
@@ -67,7 +73,11 @@ enum Command {
 }
 
 pub async fn run(arguments: Arguments) -> ExitCode {
-    let daemon = matches!(arguments.command, Command::Up);
+    let daemon = match &arguments.command {
+        Command::Up | Command::Serve => true,
+        Command::Host(host) => host.is_daemon(),
+        _ => false,
+    };
     let default = if daemon { "info,sqlx=warn,warp=off" } else { "warn" };
     let filter = EnvFilter::try_from_env("PYBOTS_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
@@ -91,6 +101,8 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
     let loaded = load(arguments.config.as_deref())?;
     match arguments.command {
         Command::Up => up::run(loaded.settings).await,
+        Command::Serve => serve::run(loaded.settings).await,
+        Command::Host(host) => host.run(loaded.settings).await,
         Command::Config => config::run(&loaded),
         Command::Check { files } => check::run(&files),
         Command::Try(trial) => trial.run(loaded.settings).await,

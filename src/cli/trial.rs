@@ -227,7 +227,7 @@ async fn trial_id(data: &Path, runtime: &dyn Runtime) -> Result<(String, Option<
     if file.try_lock().is_err() {
         return Ok((format!("try-{}", new_id()), None));
     }
-    let id = format!("try-{}", super::up::host_id(data)?);
+    let id = format!("try-{}", super::host::host_id(data)?);
     let reaped = runtime.reap(HOST_LABEL, &id).await?;
     if reaped > 0 {
         eprintln!("removed {reaped} things that an earlier trial had left");

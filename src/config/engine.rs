@@ -1,7 +1,7 @@
 //! The container engine, and what stays on it.
 
 use super::Settings;
-use crate::domain::limits::Seconds;
+use crate::domain::limits::{Limits, Seconds, Size};
 use crate::domain::retention::Policy;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -23,6 +23,37 @@ impl Default for EngineSettings {
             socket: "/var/run/docker.sock".into(),
             network: "bridge".to_owned(),
             min_free_gib: 5,
+        }
+    }
+}
+
+/// What an image build gets. Its tree is a plain volume on the engine's disk, whose size nothing limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BuildLimits {
+    /// Wall-clock time of all steps.
+    pub timeout: Seconds,
+    /// Time without output, CPU time or I/O.
+    pub silence: Seconds,
+    /// Memory, without swap.
+    pub memory: Size,
+    /// Log bytes kept: half from the head, half from the tail.
+    pub log: Size,
+    pub pids: u64,
+    /// Processors, as a quota; `make` runs as many jobs, shared among the host's slots.
+    pub cpus: f64,
+}
+
+impl Default for BuildLimits {
+    fn default() -> Self {
+        let Limits { log, pids, .. } = Limits::default();
+        Self {
+            timeout: Seconds(3600),
+            silence: Seconds(15 * 60),
+            memory: Size(4 << 30),
+            log,
+            pids,
+            cpus: std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64),
         }
     }
 }

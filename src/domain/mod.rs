@@ -1,5 +1,6 @@
 //! Nouns and rules of the field. No I/O, no clock, no randomness in here.
 
+pub mod host;
 pub mod job;
 pub mod limits;
 pub mod outcome;

@@ -2,7 +2,8 @@
 
 use super::Supply;
 use super::log::Sink;
-use crate::api::{ClaimRequest, FinishRequest, RenewRequest};
+use crate::api::{FinishRequest, PROTOCOL_HEADER, RenewRequest, Welcome};
+use crate::domain::host::{Offer, PROTOCOL};
 use crate::domain::job::Report;
 use crate::domain::retention::{Inventory, Verdicts};
 use crate::domain::tree::{Change, Wanted};
@@ -32,8 +33,14 @@ pub struct Lost(String);
 
 impl Client {
     pub fn new(server: &str, token: &str) -> Result<Self> {
+        let protocol = reqwest::header::HeaderValue::from(PROTOCOL);
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
+            .default_headers(
+                [(reqwest::header::HeaderName::from_static(PROTOCOL_HEADER), protocol)]
+                    .into_iter()
+                    .collect(),
+            )
             .no_proxy()
             .build()?;
         Ok(Self {
@@ -43,26 +50,22 @@ impl Client {
         })
     }
 
-    /// Says that this host starts afresh: whatever it had leased is over.
-    pub async fn hello(&self, host: &str) -> Result<()> {
+    /// Says that this host starts afresh: whatever it had leased is over. Learns who it is.
+    pub async fn hello(&self, offer: &Offer) -> Result<Welcome> {
         let url = self.url("hello");
-        let body = ClaimRequest { host: host.to_owned() };
         insist(|| async {
-            let request = self.http.post(&url).bearer_auth(&self.token).json(&body);
-            good(request.timeout(Duration::from_secs(10)).send().await?)
-                .await
-                .map(drop)
+            let request = self.http.post(&url).bearer_auth(&self.token).json(offer);
+            Ok(good(request.timeout(Duration::from_secs(10)).send().await?)
+                .await?
+                .json()
+                .await?)
         })
         .await
     }
 
     /// Waits on the coordinator until there is a job, or a while.
-    pub async fn claim(&self, host: &str) -> Result<Option<Claim>> {
-        let request = self
-            .http
-            .post(self.url("claim"))
-            .bearer_auth(&self.token)
-            .json(&ClaimRequest { host: host.to_owned() });
+    pub async fn claim(&self) -> Result<Option<Claim>> {
+        let request = self.http.post(self.url("claim")).bearer_auth(&self.token);
         let answer = request.timeout(Duration::from_secs(60)).send().await?;
         match answer.status() {
             StatusCode::NO_CONTENT => Ok(None),
@@ -191,10 +194,10 @@ impl Sink for LogSink {
 }
 
 /// Tries until it is done or refused.
-async fn insist<F, T>(mut attempt: F) -> Result<()>
+async fn insist<F, T, R>(mut attempt: F) -> Result<R>
 where
     F: FnMut() -> T,
-    T: Future<Output = Result<()>>,
+    T: Future<Output = Result<R>>,
 {
     let mut wait = RETRY.0;
     loop {

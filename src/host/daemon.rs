@@ -6,7 +6,7 @@ use super::log::Log;
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::queue::Claim;
-use crate::runtime::HOST_LABEL;
+use crate::runtime::{HOST_LABEL, Runtime};
 use anyhow::Result;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,10 @@ use tokio::task::JoinSet;
 const RENEW: Duration = Duration::from_secs(12);
 const UNWELL: Duration = Duration::from_secs(15);
 
-/// Works until `stop` turns true, then ends what runs and leaves nothing behind.
+/// Works until `stop` turns true, then ends what runs and leaves nothing behind. The coordinator has
+/// welcomed the host before.
 pub async fn run(host: Host, client: Client, slots: usize, stop: Receiver<bool>) {
-    match host.runtime.reap(HOST_LABEL, &host.id).await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "removed what an earlier life had left"),
-        Err(error) => tracing::warn!(%error, "failed to look for leftovers"),
-    }
-    if let Err(error) = client.hello(&host.id).await {
-        tracing::error!(error = format!("{error:#}"), "the coordinator does not take this host");
-        return;
-    }
+    reap(host.runtime.as_ref(), &host.id).await;
     let mut workers = JoinSet::new();
     for _ in 0..slots {
         workers.spawn(work(host.clone(), client.clone(), stop.clone()));
@@ -36,8 +29,15 @@ pub async fn run(host: Host, client: Client, slots: usize, stop: Receiver<bool>)
         () = all => {}
         () = crate::janitor::run(&host, &client) => {}
     }
-    if let Err(error) = host.runtime.reap(HOST_LABEL, &host.id).await {
-        tracing::warn!(%error, "failed to remove what is left");
+    reap(host.runtime.as_ref(), &host.id).await;
+}
+
+/// Removes what a host has left on the engine.
+pub async fn reap(runtime: &dyn Runtime, id: &str) {
+    match runtime.reap(HOST_LABEL, id).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "removed what was left"),
+        Err(error) => tracing::warn!(%error, "failed to remove what is left"),
     }
 }
 
@@ -58,7 +58,7 @@ async fn work(host: Host, client: Client, mut stop: Receiver<bool>) {
             tracing::info!("this host takes jobs again");
         }
         let claim = tokio::select! {
-            claim = client.claim(&host.id) => claim,
+            claim = client.claim() => claim,
             () = stopped(&mut stop) => break,
         };
         match claim {

@@ -8,12 +8,11 @@ pub mod phase;
 mod run;
 mod uses;
 
-pub use daemon::run as daemon;
+pub use daemon::{reap, run as daemon};
 pub use image::scratch;
 
-use crate::config::{EngineSettings, NetworkSettings, RetentionSettings, Settings};
+use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RetentionSettings, Settings};
 use crate::domain::job::{JobSpec, Report};
-use crate::domain::limits::Limits;
 use crate::domain::outcome::Outcome;
 use crate::domain::tree::{Change, Wanted};
 use crate::runtime::{Runtime, RuntimeError};
@@ -49,9 +48,11 @@ pub struct Host {
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
     /// Limits of image builds.
-    pub build: Limits,
+    pub build: BuildLimits,
     /// Jobs that it works on at the same time.
     pub slots: usize,
+    /// A maintainer trusts it with image builds.
+    pub builds: bool,
     /// Of two jobs that need the same image, one makes it and the other waits.
     images: Locks,
     /// Build keys of the images that jobs work with.
@@ -118,6 +119,7 @@ impl Host {
             network: settings.network.clone(),
             build: settings.build.clone(),
             slots: settings.slots,
+            builds: true,
             images: Locks::default(),
             uses: Uses::default(),
         }

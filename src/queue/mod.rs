@@ -3,7 +3,7 @@
 
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::Outcome;
-use crate::store::jobs::For;
+use crate::store::jobs::{For, Taker};
 use crate::store::{Conflict, Store, Tx};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -61,20 +61,20 @@ impl Queue {
     }
 
     /// Leases the most urgent job to a host.
-    pub async fn claim(&self, host: &str, now: i64) -> Result<Option<Claim>> {
+    pub async fn claim(&self, taker: &Taker<'_>, now: i64) -> Result<Option<Claim>> {
         loop {
             let mut tx = self.store.begin().await?;
-            let Some(job) = self.store.take_job(&mut tx, now).await? else {
+            let Some(job) = self.store.take_job(&mut tx, taker, now).await? else {
                 drop(tx);
                 // no work, or somebody else was faster: then there may be more
-                if self.store.is_job_due(now).await? {
+                if self.store.is_job_due(taker, now).await? {
                     continue;
                 }
                 return Ok(None);
             };
             let attempt = self
                 .store
-                .insert_attempt(&mut tx, &job.id, host, now + LEASE_MS, now)
+                .insert_attempt(&mut tx, &job.id, taker.host, now + LEASE_MS, now)
                 .await?;
             tx.commit().await?;
             match serde_json::from_str(&job.spec) {

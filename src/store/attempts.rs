@@ -109,6 +109,13 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
+    /// What a host has done or does, newest first.
+    pub async fn attempts_by(&self, host: &str, most: i64) -> Result<Vec<Attempt>> {
+        let sql = format!("SELECT {COLUMNS} FROM attempt WHERE host = $1 ORDER BY started_at DESC, id DESC LIMIT $2");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(host).bind(most);
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
     /// All attempts at a run or at an image, in order.
     pub async fn attempts_of(&self, run_or_image: &str) -> Result<Vec<Attempt>> {
         let columns = COLUMNS

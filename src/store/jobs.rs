@@ -14,6 +14,20 @@ pub struct Job {
     pub spec: String,
 }
 
+/// Who wants a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Taker<'a> {
+    /// The host's id.
+    pub host: &'a str,
+    /// It may build images. One that may not does runs only, on images that it holds.
+    pub builds: bool,
+}
+
+/// What a taker ($3, who may build: $2) can have at a time ($1).
+const DUE: &str = "state = 'queued' AND not_before <= $1
+    AND ($2 = 1 OR EXISTS (SELECT 1 FROM run JOIN image_on_host AS held ON held.image_id = run.image_id
+                           WHERE run.id = job.run_id AND held.host = $3))";
+
 /// What a job is for.
 #[derive(Clone, Copy, Debug)]
 pub enum For<'a> {
@@ -43,28 +57,32 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the most urgent job that waits. None: no work, or a lost race.
-    pub async fn take_job(&self, tx: &mut Tx, now: i64) -> Result<Option<Job>> {
-        let job = sqlx::query_as(
+    /// Takes the most urgent job that waits and that the host may do. None: no work, or a lost race.
+    pub async fn take_job(&self, tx: &mut Tx, taker: &Taker<'_>, now: i64) -> Result<Option<Job>> {
+        let sql = format!(
             "UPDATE job SET state = 'leased'
-             WHERE id = (SELECT id FROM job WHERE state = 'queued' AND not_before <= $1
-                         ORDER BY priority DESC, created_at, id LIMIT 1)
+             WHERE id = (SELECT id FROM job WHERE {DUE} ORDER BY priority DESC, created_at, id LIMIT 1)
                AND state = 'queued'
-             RETURNING id, image_id, run_id, state, spec",
-        )
-        .bind(now)
-        .fetch_optional(&mut **tx)
-        .await?;
+             RETURNING id, image_id, run_id, state, spec"
+        );
+        let job = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(now)
+            .bind(i64::from(taker.builds))
+            .bind(taker.host)
+            .fetch_optional(&mut **tx)
+            .await?;
         Ok(job)
     }
 
-    /// Whether a job waits that could be taken.
-    pub async fn is_job_due(&self, now: i64) -> Result<bool> {
-        let due: Option<String> =
-            sqlx::query_scalar("SELECT id FROM job WHERE state = 'queued' AND not_before <= $1 LIMIT 1")
-                .bind(now)
-                .fetch_optional(self.pool())
-                .await?;
+    /// Whether a job waits that the host could take.
+    pub async fn is_job_due(&self, taker: &Taker<'_>, now: i64) -> Result<bool> {
+        let sql = format!("SELECT id FROM job WHERE {DUE} LIMIT 1");
+        let due: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(now)
+            .bind(i64::from(taker.builds))
+            .bind(taker.host)
+            .fetch_optional(self.pool())
+            .await?;
         Ok(due.is_some())
     }
 

@@ -3,9 +3,11 @@
 
 mod assemble;
 mod flat;
+mod host;
 mod matrix;
 
 pub use flat::ResultCell;
+pub use host::HostAttempt;
 pub use matrix::{Column, ImageState, Matrix, Other, Row, RunCell};
 
 use super::Store;

@@ -1,7 +1,7 @@
 //! Attempts at a run or at an image: the list, the phases of the one that is looked at, its log.
 
 use super::words::{Badge, Time, duration, outcome_badge, size, time};
-use super::{Query, ansi, window};
+use super::{Query, Web, ansi, window};
 use crate::domain::job::Phase;
 use crate::store::attempts::Attempt;
 use crate::store::logs::Objects;
@@ -25,7 +25,9 @@ pub struct AttemptsView {
 #[derive(Debug, Serialize)]
 pub struct AttemptView {
     pub number: usize,
+    /// Its name; of one that is not registered, its id.
     pub host: String,
+    pub registered: bool,
     pub badge: Badge,
     pub started: Time,
     pub duration: String,
@@ -61,12 +63,13 @@ pub struct LogView {
 }
 
 /// The attempts, with the one that the query asks for, else the newest, laid open.
-pub async fn view(objects: &Objects, attempts: &[Attempt], query: &Query, now: i64) -> Result<AttemptsView> {
+pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: i64) -> Result<AttemptsView> {
+    let hosts = web.store.host_names().await?;
     let number = chosen(attempts, query);
     let attempt = number.checked_sub(1).and_then(|at| attempts.get(at));
     let report = attempt.and_then(Attempt::report);
     let log = match attempt {
-        Some(attempt) => Some(log(objects, attempt, number, query).await?),
+        Some(attempt) => Some(log(&web.objects, attempt, number, query).await?),
         None => None,
     };
     let (phases, interpreter, lock, modes) = report
@@ -76,7 +79,7 @@ pub async fn view(objects: &Objects, attempts: &[Attempt], query: &Query, now: i
         list: attempts
             .iter()
             .zip(1..)
-            .map(|(attempt, at)| one(attempt, at, at == number, now))
+            .map(|(attempt, at)| one(attempt, hosts.get(&attempt.host), at, at == number, now))
             .collect(),
         phases: phases
             .iter()
@@ -97,7 +100,7 @@ pub fn chosen(attempts: &[Attempt], query: &Query) -> usize {
         .unwrap_or(attempts.len())
 }
 
-fn one(attempt: &Attempt, number: usize, here: bool, now: i64) -> AttemptView {
+fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now: i64) -> AttemptView {
     let outcome = attempt.report().map(|report| report.outcome);
     let mut badge = outcome_badge(outcome.as_ref());
     if let (None, Some(name)) = (&outcome, &attempt.outcome) {
@@ -111,7 +114,8 @@ fn one(attempt: &Attempt, number: usize, here: bool, now: i64) -> AttemptView {
     let seconds = attempt.seconds().unwrap_or((now - attempt.started_at) as f64 / 1000.0);
     AttemptView {
         number,
-        host: attempt.host.clone(),
+        registered: host.is_some(),
+        host: host.unwrap_or(&attempt.host).clone(),
         badge,
         started: time(attempt.started_at, now),
         duration: duration(seconds),

@@ -5,6 +5,7 @@ mod ansi;
 mod answer;
 mod attempts;
 mod grid;
+mod hosts;
 mod pages;
 mod render;
 mod window;
@@ -73,6 +74,8 @@ async fn page(web: &Web, path: &str, query: &Query, headers: &HeaderMap) -> anyh
         ["attempt", id, "log"] => pages::log(web, id).await,
         ["image", id] => pages::image(web, id, query).await,
         ["project", name] => pages::project(web, name, query).await,
+        ["hosts"] => hosts::all(web).await,
+        ["host", name] => hosts::host(web, name).await,
         ["recipes"] => pages::recipes(web).await,
         ["api", "results"] => pages::results(web, query).await.map(Some),
         ["style.css"] => Ok(Some(answer::style(headers))),

@@ -24,7 +24,7 @@ const RESULTS: i64 = 100;
 
 /// What every page has around its own.
 #[derive(Serialize)]
-struct Frame<T> {
+pub(super) struct Frame<T> {
     title: String,
     style: &'static str,
     tabs: Vec<Tab>,
@@ -79,7 +79,7 @@ fn tabs(branches: &[Branch], here: Option<&str>) -> Vec<Tab> {
         .collect()
 }
 
-fn frame<T>(status: Option<&Status>, title: impl Into<String>, here: Option<&str>, page: T) -> Frame<T> {
+pub(super) fn frame<T>(status: Option<&Status>, title: impl Into<String>, here: Option<&str>, page: T) -> Frame<T> {
     let now = clock::now_ms();
     let view = |status: &Status| StatusView {
         waiting: status.waiting,
@@ -204,7 +204,7 @@ pub async fn run(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>> {
         return Ok(None);
     };
     let now = clock::now_ms();
-    let attempts = attempts::view(&web.objects, &found.attempts, query, now).await?;
+    let attempts = attempts::view(web, &found.attempts, query, now).await?;
     let refresh = refresh(&attempts, found.cell.state == crate::verdict::Cell::Pending, query);
     let title = words::place(&found.run.project, &found.row);
     let page = json!({
@@ -235,7 +235,7 @@ pub async fn image(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>>
         return Ok(None);
     };
     let now = clock::now_ms();
-    let attempts = attempts::view(&web.objects, &found.attempts, query, now).await?;
+    let attempts = attempts::view(web, &found.attempts, query, now).await?;
     let refresh = refresh(&attempts, found.image.state == "wanted", query);
     let facts: Option<Facts> = found
         .image

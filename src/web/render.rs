@@ -20,6 +20,9 @@ const SOURCES: &[(&str, &str)] = &[
     ("image", include_str!("templates/image.hbs")),
     ("project", include_str!("templates/project.hbs")),
     ("recipes", include_str!("templates/recipes.hbs")),
+    ("history", include_str!("templates/history.hbs")),
+    ("hosts", include_str!("templates/hosts.hbs")),
+    ("host", include_str!("templates/host.hbs")),
     ("error", include_str!("templates/error.hbs")),
 ];
 

@@ -191,6 +191,20 @@ pub fn outcome_badge(outcome: Option<&Outcome>) -> Badge {
     }
 }
 
+/// The same where only the outcome's name is at hand, as it is stored.
+pub fn named_badge(outcome: Option<&str>) -> Badge {
+    let Some(name) = outcome else {
+        return outcome_badge(None);
+    };
+    let word = name.replace('_', " ");
+    match name {
+        "passed" => badge("pass", "✓", word),
+        "failed" | "crashed" | "timed_out" | "out_of_memory" | "setup_failed" => badge("fail", "✗", word),
+        "skipped" => badge("skipped", "↷", word),
+        _ => badge("unknown", "?", word),
+    }
+}
+
 /// What became of a cell, in words.
 pub fn sentence(cell: &RunCell, image: &ImageState) -> String {
     let time = cell

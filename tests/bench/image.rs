@@ -11,7 +11,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use common::factory::Factory;
+use common::factory::{Factory, Made};
 use common::history;
 use pybots::config::Settings;
 use pybots::domain::tree::{Change, ChangeKind};
@@ -52,7 +52,7 @@ async fn main() {
     };
     let settings = Settings {
         slots: 1,
-        ..Settings::default()
+        ..common::settings()
     };
     let jobs = settings.build.cpus.ceil().max(1.0) as usize;
     let factory = Factory::open(&repository, None, &settings).await;
@@ -94,10 +94,11 @@ async fn main() {
         } else {
             factory.runtime.remove_image(&spec.reference()).await.unwrap();
             let made = factory.make_spec(spec.clone()).await;
+            eprintln!("{} {}", &sha[..10], parts(&made));
             (known + made.seconds, Some(made.image().layer.added))
         };
         let floor = floor.step(&changes, sha, jobs);
-        let clean = if at % clean_every == 0 {
+        let clean = if (at + 1) % clean_every == 0 {
             let tag = format!("pybots/bench:{}", &sha[..12]);
             let seconds = factory.scratch(&spec, &tag, jobs).await.unwrap();
             factory.runtime.remove_image(&tag).await.unwrap();
@@ -121,6 +122,18 @@ async fn main() {
     summary(&rows);
     drop(floor);
     factory.close().await;
+}
+
+/// What the time of an image went to.
+fn parts(made: &Made) -> String {
+    let phases: Vec<String> = made
+        .report
+        .phases
+        .iter()
+        .map(|phase| format!("{} {:.2} s", phase.name, phase.seconds))
+        .collect();
+    let within: f64 = made.report.phases.iter().map(|phase| phase.seconds).sum();
+    format!("{}, around them {:.2} s", phases.join(", "), made.seconds - within)
 }
 
 fn kind(changes: &[Change], shared: bool) -> &'static str {

@@ -99,6 +99,16 @@ impl Factory {
         }
     }
 
+    /// The same, on a host of other settings.
+    pub fn with(&self, host: Host) -> Self {
+        Self {
+            host,
+            runtime: self.runtime.clone(),
+            mirror: self.mirror.clone(),
+            profiles: self.profiles.clone(),
+        }
+    }
+
     /// What is to be built of a check-in.
     pub async fn spec(&self, sha: &str, variant: &str) -> Result<BuildSpec, String> {
         let sha = self.mirror.commit(sha).await.map_err(|error| error.to_string())?;

@@ -9,11 +9,20 @@ pub mod svn;
 pub mod toy;
 pub mod up;
 
-use pybots::config::{BranchSettings, SourceSettings};
+use pybots::config::{BranchSettings, Settings, SourceSettings};
 use pybots::store::Store;
 use pybots::store::branches::Watched;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Settings for tests on the engine: the defaults, with this machine's way to the network.
+pub fn settings() -> Settings {
+    let environment = std::env::vars().collect();
+    Settings {
+        network: Settings::load(None, &environment).unwrap().settings.network,
+        ..Settings::default()
+    }
+}
 
 /// A store to test on, and what keeps it alive.
 pub struct TestStore {

@@ -102,7 +102,13 @@ pub fn pybots(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 impl Up {
+    /// Coordinator and host in one.
     pub fn start(folder: &Path) -> Self {
+        Self::start_as(folder, "up")
+    }
+
+    /// `up` or `serve`.
+    pub fn start_as(folder: &Path, command: &str) -> Self {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -110,7 +116,7 @@ impl Up {
             .unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_pybots"))
             .current_dir(folder)
-            .args(["--config", "pybots.toml", "up"])
+            .args(["--config", "pybots.toml", command])
             .env("NO_COLOR", "1")
             .stdout(Stdio::piped())
             .stderr(log)
@@ -195,25 +201,28 @@ impl Up {
 
     /// Containers and volumes on the engine that bear this host's label.
     pub fn left_behind(&self) -> Vec<String> {
-        let host = std::fs::read_to_string(self.folder.join("data/host-id")).unwrap();
-        let filter = format!("label=org.pybots.host={}", host.trim());
-        [["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"]]
-            .iter()
-            .flat_map(|command| {
-                let output = Command::new("docker")
-                    .args(command)
-                    .args(["--filter", &filter])
-                    .output()
-                    .unwrap();
-                assert!(output.status.success());
-                String::from_utf8(output.stdout)
-                    .unwrap()
-                    .lines()
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+        labelled(
+            std::fs::read_to_string(self.folder.join("data/host-id"))
+                .unwrap()
+                .trim(),
+        )
     }
+}
+
+/// Containers and volumes on the engine that bear a host's label.
+pub fn labelled(host: &str) -> Vec<String> {
+    let filter = format!("label=org.pybots.host={host}");
+    let mut found = Vec::new();
+    for command in [["ps", "--all", "--quiet"], ["volume", "ls", "--quiet"]] {
+        let output = Command::new("docker")
+            .args(command)
+            .args(["--filter", &filter])
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        found.extend(String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned));
+    }
+    found
 }
 
 impl Drop for Up {
@@ -221,6 +230,68 @@ impl Drop for Up {
         let _ = self.child.kill();
         let _ = self.child.wait();
         // a test that fails, or needs no end of its own, leaves nothing either
+        if engine_is_here() {
+            clear(&self.folder);
+        }
+    }
+}
+
+/// `pybots host` as a process of its own: a registered host with a data folder of its own.
+pub struct HostProcess {
+    pub folder: PathBuf,
+    pub child: Child,
+}
+
+impl HostProcess {
+    /// Starts it with what a maintainer was told to hand over; later ones in the same folder need no line.
+    pub fn start(folder: &Path, line: Option<&str>) -> Self {
+        std::fs::create_dir_all(folder).unwrap();
+        let settings = format!(
+            "data = {:?}\nslots = 1\n[retention]\nevery = \"2s\"\n",
+            folder.join("data")
+        );
+        std::fs::write(folder.join("pybots.toml"), settings).unwrap();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("up.log"))
+            .unwrap();
+        let words: Vec<&str> = line.unwrap_or("pybots host").split_whitespace().skip(1).collect();
+        let child = Command::new(env!("CARGO_BIN_EXE_pybots"))
+            .current_dir(folder)
+            .args(["--config", "pybots.toml"])
+            .args(words)
+            .env("NO_COLOR", "1")
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self {
+            folder: folder.to_owned(),
+            child,
+        }
+    }
+
+    pub fn log(&self) -> String {
+        read_log(&self.folder)
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    pub fn stop(&mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}\n{}", self.log());
+    }
+}
+
+impl Drop for HostProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
         if engine_is_here() {
             clear(&self.folder);
         }

@@ -62,6 +62,9 @@ pub async fn ensure(
             let facts = probe.ask(&reference, origin, report).await?;
             (image, facts)
         }
+        None if !host.builds => {
+            return Err(anyhow::anyhow!("this host does not hold {reference}, and may not build images").into());
+        }
         None => {
             layers::ensure_runtime(host, &spec.distribution, log).await?;
             make(&probe, &reference, report).await?

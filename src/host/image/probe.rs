@@ -34,7 +34,10 @@ impl Probe<'_> {
             spec,
             log,
         } = *self;
-        let mut command = vec![spec.profile.python.clone(), "-c".to_owned(), SCRIPT.to_owned()];
+        // by a shell: an interpreter that is not there is one that does not start, and no fault of the engine
+        let mut command: Vec<String> = ["/bin/sh", "-c", "exec \"$@\"", "sh", &spec.profile.python, "-c", SCRIPT]
+            .map(str::to_owned)
+            .into();
         command.extend(spec.profile.modules.iter().cloned());
         let limits = Limits::default();
         let container = Container {

@@ -17,16 +17,17 @@ pub const LAYER: &str = include_str!("layer.py");
 /// Where the tree, its objects, and the install root are.
 pub const BUILD: &str = "/build";
 
-/// Folders of the tree that hold C sources and their objects.
-const ALL_OBJECTS: &str = "find Modules Objects Parser Programs Python -name '*.o' -delete";
+/// Removes all objects, which are in these folders of the tree.
+const ALL_OBJECTS: &str = r#"folders='Modules Objects Parser Programs Python'
+all_objects() { find $folders -name '*.o' -delete; }"#;
 
 /// Removes the objects of what includes a file, unless it has one of its own, which `make` knows. What is
 /// included by a file without an object may reach anywhere.
 const RECOMPILE: &str = r#"recompile() {
   if [ -f "${1%.c}.o" ]; then return; fi
-  grep -rlF --include='*.[ch]' -e "/${1##*/}\"" -e "\"${1##*/}\"" Modules Objects Parser Programs Python >/tmp/by || true
+  grep -rlF --include='*.[ch]' -e "/${1##*/}\"" -e "\"${1##*/}\"" $folders >/tmp/by || true
   while read -r by; do
-    if [ -f "${by%.c}.o" ]; then rm -f "${by%.c}.o"; else find Modules Objects Parser Programs Python -name '*.o' -delete; fi
+    if [ -f "${by%.c}.o" ]; then rm -f "${by%.c}.o"; else all_objects; fi
   done </tmp/by
 }"#;
 
@@ -155,13 +156,11 @@ fn updated(spec: &BuildSpec, folder: &str, jobs: usize, update: &Update, lines: 
     if !update.delete.is_empty() {
         lines.push(format!("xargs -0 -a {folder}/delete rm -f --"));
     }
+    lines.extend([ALL_OBJECTS.to_owned(), RECOMPILE.to_owned()]);
     if update.all_objects {
-        lines.push(ALL_OBJECTS.to_owned());
+        lines.push("all_objects".to_owned());
     }
-    if !update.included.is_empty() {
-        lines.push(RECOMPILE.to_owned());
-        lines.extend(update.included.iter().map(|path| format!("recompile {}", quote(path))));
-    }
+    lines.extend(update.included.iter().map(|path| format!("recompile {}", quote(path))));
     // The object with the check-in's id is made anew. The two programs that freeze modules hold it too,
     // but what they write does not depend on it; and Programs/_testembed is not installed.
     let current = make(spec, jobs, " -q Programs/_freeze_module _bootstrap_python");
@@ -171,10 +170,21 @@ if {current} >/dev/null 2>&1; then old=\"$old -o Programs/_freeze_module -o _boo
 rm -f Modules/getbuildinfo.o"
     ));
     let headers = if update.headers { " inclinstall" } else { "" };
+    lines.push(format!("touch {folder}/began"));
     lines.push(make(
         spec,
         jobs,
-        &format!(" $old all altbininstall sharedinstall libainstall{headers} DESTDIR={BUILD}/root"),
+        &format!(" $old all altbininstall libainstall{headers} DESTDIR={BUILD}/root"),
+    ));
+    // all of them would take a second; those that `make` left alone are installed
+    lines.push(format!(
+        "new=$(find Modules -name '*.so' -newer {folder}/began)
+if [ -n \"$new\" ]; then {}; fi",
+        make(
+            spec,
+            jobs,
+            &format!(" -o all sharedinstall SHAREDMODS=\"$(echo $new)\" DESTDIR={BUILD}/root")
+        ),
     ));
     lines.push(step("install"));
     let all = if update.bytecode { " --all" } else { "" };

@@ -157,13 +157,24 @@ pub async fn disk_usage(runtime: &DockerRuntime) -> Result<DiskUsage> {
     })
 }
 
+/// Time after which an engine is asked again that prunes already: it does one at a time.
+const BUSY: Duration = Duration::from_millis(300);
+
 /// Removes untagged images with this label and what only they needed.
 pub async fn prune_images(runtime: &DockerRuntime, label: &str) -> Result<()> {
     let mut filters = bearing(label);
     filters.insert("dangling".to_owned(), vec!["true".to_owned()]);
     let options = query::PruneImagesOptionsBuilder::new().filters(&filters).build();
-    let pruned = runtime.docker.prune_images(Some(options)).await;
-    pruned.map(drop).map_err(|error| runtime.error(error))
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match runtime.docker.prune_images(Some(options.clone())).await {
+            Ok(_) => return Ok(()),
+            Err(error) if status(&error) == Some(409) && tokio::time::Instant::now() < end => {
+                tokio::time::sleep(BUSY).await;
+            }
+            Err(error) => return Err(runtime.error(error)),
+        }
+    }
 }
 
 /// Removes all containers, then all volumes that bear a label; returns how many.

@@ -1,0 +1,176 @@
+//! `pybots host`: the daemon on a registered host; and what a maintainer does with hosts.
+
+mod registered;
+
+use super::up::{platform, signal};
+use crate::config::Settings;
+use crate::domain::host::Offer;
+use crate::host::client::Client;
+use crate::host::{self, Host};
+use crate::runtime::Runtime;
+use crate::runtime::docker::DockerRuntime;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch::Receiver;
+
+/// Time that running jobs get to be put away at the end.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// The file with the id by which this host labels what it makes.
+const ID: &str = "host-id";
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct HostCommand {
+    /// Where the coordinator is, e.g. `https://pybots.example.org`.
+    #[arg(long, env = "PYBOTS_SERVER", value_name = "URL")]
+    server: Option<String>,
+    /// What this host was given. It is kept in the data folder, and need not be said again.
+    #[arg(long, env = "PYBOTS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    #[command(subcommand)]
+    action: Option<registered::Action>,
+}
+
+impl HostCommand {
+    /// Whether this is the daemon.
+    pub fn is_daemon(&self) -> bool {
+        self.action.is_none()
+    }
+
+    pub async fn run(self, settings: Settings) -> Result<ExitCode> {
+        match self.action {
+            Some(action) => action.run(&settings).await,
+            None => daemon(settings, self.server, self.token).await,
+        }
+    }
+}
+
+async fn daemon(settings: Settings, server: Option<String>, token: Option<String>) -> Result<ExitCode> {
+    std::fs::create_dir_all(&settings.data)
+        .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
+    let server = kept(&settings.data, "server", "--server", server)?;
+    let token = kept(&settings.data, "token", "--token", token)?;
+    let client = Client::new(&server, &token)?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut daemon = tokio::spawn(work(settings, client, stopped));
+    tokio::select! {
+        ended = &mut daemon => return Ok(if ended? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        signal = signal() => tracing::info!(signal, "stopping; a second signal ends it at once"),
+    }
+    // whoever listened may be gone: that is what it is told
+    let _ = stop.send(true);
+    tokio::select! {
+        _ = tokio::time::timeout(GRACE, daemon) => {}
+        _ = signal() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was said now, and kept in a file that only its owner reads; else what was kept before.
+fn kept(data: &Path, name: &str, flag: &str, given: Option<String>) -> Result<String> {
+    let path = data.join(name);
+    match given {
+        Some(given) => {
+            write_private(&path, &given).with_context(|| format!("failed to write {}", path.display()))?;
+            Ok(given)
+        }
+        None => match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(_) => bail!(
+                "this host was not enrolled yet; a maintainer's `pybots host add NAME --owner MAIL` prints the line \
+                 to start it with ({flag} is missing)"
+            ),
+        },
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let new = path.with_extension("new");
+    let _ = std::fs::remove_file(&new);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(text.as_bytes())?;
+    std::fs::rename(&new, path)
+}
+
+/// The host of this process: works as soon as its engine and the coordinator answer. False: the coordinator
+/// does not take it.
+pub async fn work(settings: Settings, client: Client, stopped: Receiver<bool>) -> bool {
+    let runtime = tokio::select! {
+        runtime = engine(&settings) => runtime,
+        () = until(stopped.clone()) => return true,
+    };
+    // also while the coordinator is away, nothing of an earlier life goes on here
+    if let Ok(id) = std::fs::read_to_string(settings.data.join(ID)) {
+        host::reap(runtime.as_ref(), id.trim()).await;
+    }
+    let offer = Offer {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        platform: platform().to_owned(),
+        slots: u32::try_from(settings.slots).unwrap_or(u32::MAX),
+    };
+    let welcome = tokio::select! {
+        welcome = client.hello(&offer) => welcome,
+        () = until(stopped.clone()) => return true,
+    };
+    let welcome = match welcome {
+        Ok(welcome) => welcome,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the coordinator does not take this host");
+            return false;
+        }
+    };
+    tracing::info!(name = welcome.name, builds = welcome.builds, "this host is registered");
+    if let Err(error) = std::fs::write(settings.data.join(ID), &welcome.id) {
+        tracing::warn!(%error, "failed to note this host's id; after a crash it would not find what it had left");
+    }
+    let supply = Arc::new(client.clone());
+    let mut host = Host::new(welcome.id, runtime, supply, &settings);
+    host.builds = welcome.builds;
+    host::daemon(host, client, settings.slots, stopped).await;
+    true
+}
+
+/// Waits for an engine that does not answer, as the daemon would while it runs.
+async fn engine(settings: &Settings) -> Arc<dyn Runtime> {
+    let mut told = false;
+    loop {
+        match DockerRuntime::connect(&settings.engine.socket).await {
+            Ok(runtime) => return Arc::new(runtime),
+            Err(error) => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::error!(%error, "waiting for a container engine");
+                }
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        }
+    }
+}
+
+/// The host's id, kept with the data: after a crash it finds what it had left on the engine.
+pub fn host_id(data: &Path) -> Result<String> {
+    let path = data.join(ID);
+    if let Ok(id) = std::fs::read_to_string(&path)
+        && uuid::Uuid::parse_str(id.trim()).is_ok()
+    {
+        return Ok(id.trim().to_owned());
+    }
+    let id = crate::store::new_id();
+    std::fs::write(&path, &id).with_context(|| format!("failed to write {}", path.display()))?;
+    Ok(id)
+}
+
+async fn until(mut stopped: Receiver<bool>) {
+    // an error means that the sender is gone, which is the end too
+    let _ = stopped.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,89 @@
+//! A registered host: what it is, and what it offers.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The protocol that this program speaks, as host and as coordinator. Counted up when a call changes so
+/// that the other side would misunderstand it.
+pub const PROTOCOL: u32 = 1;
+
+/// What a host says of itself when it starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Of the program that it runs.
+    pub version: String,
+    /// e.g. `linux/amd64`.
+    pub platform: String,
+    /// Jobs at the same time.
+    pub slots: u32,
+}
+
+/// Whether a host gets work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostState {
+    Active,
+    /// Ends what it has, and gets nothing new.
+    Draining,
+    /// Known for its history only.
+    Removed,
+}
+
+impl HostState {
+    pub fn name(self) -> &'static str {
+        match self {
+            HostState::Active => "active",
+            HostState::Draining => "draining",
+            HostState::Removed => "removed",
+        }
+    }
+}
+
+impl fmt::Display for HostState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for HostState {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [HostState::Active, HostState::Draining, HostState::Removed]
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| format!("there is no state {name:?} of a host"))
+    }
+}
+
+/// A name that can stand in an address and in a shell: letters, digits, `-`, `_` and `.`.
+pub fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_can_be_typed() {
+        for name in ["a", "arm-1", "Build.Host_2"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "-x", ".x", "a b", "a/b", "ä", &"x".repeat(65)] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn states_are_read_as_they_are_written() {
+        for state in [HostState::Active, HostState::Draining, HostState::Removed] {
+            assert_eq!(state.name().parse(), Ok(state));
+        }
+        assert!("asleep".parse::<HostState>().is_err());
+    }
+}
