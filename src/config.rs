@@ -3,10 +3,12 @@
 
 mod branch;
 mod engine;
+mod registry;
 mod source;
 
 pub use branch::BranchSettings;
 pub use engine::{BuildLimits, EngineSettings, RetentionSettings};
+pub use registry::RegistrySettings;
 pub use source::{Kind, SourceSettings};
 
 use crate::domain::limits::{Limits, Seconds};
@@ -41,6 +43,8 @@ pub struct Settings {
     /// What stays on the engine, and how long.
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
+    /// How images travel between hosts.
+    pub registry: RegistrySettings,
     /// What a run gets; a recipe may only lower it.
     pub limits: Limits,
     pub build: BuildLimits,
@@ -83,6 +87,7 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
+            registry: RegistrySettings::default(),
             limits: Limits::default(),
             build: BuildLimits::default(),
         }
@@ -176,6 +181,7 @@ impl Settings {
     fn sane(&self) -> Result<(), SettingsError> {
         let nonsense = |text: String| Err(SettingsError::Nonsense(text));
         branch::sane(&self.branch).map_err(SettingsError::Nonsense)?;
+        self.registry.sane().map_err(SettingsError::Nonsense)?;
         for branch in &self.branch {
             self.source.holds(branch).map_err(SettingsError::Nonsense)?;
         }

@@ -215,6 +215,7 @@ async fn finish_is_idempotent_and_refuses_the_stale() {
             digest: "sha256:1".into(),
             size: 5,
             layer: Default::default(),
+            remote: None,
             facts: Facts::default(),
         });
         assert!(queue.renew(&first.attempt, &first.fence, later).await.unwrap().is_err());
@@ -431,6 +432,7 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
                 size: 1,
                 facts: Facts::default(),
                 layer: Layer::default(),
+                remote: None,
             }),
             ..Report::of(if day >= 0 { Outcome::Passed } else { Outcome::Cancelled })
         };
@@ -578,6 +580,7 @@ async fn a_run_counts_as_a_use_of_its_image() {
                 size: 1,
                 facts,
                 layer: Layer::default(),
+                remote: None,
             }),
             ..Report::of(Outcome::Passed)
         };

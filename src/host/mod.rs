@@ -9,9 +9,9 @@ mod run;
 mod uses;
 
 pub use daemon::{reap, run as daemon};
-pub use image::scratch;
+pub use image::{scratch, travel};
 
-use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RetentionSettings, Settings};
+use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RegistrySettings, RetentionSettings, Settings};
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::Outcome;
 use crate::domain::tree::{Change, Wanted};
@@ -47,6 +47,8 @@ pub struct Host {
     pub engine: EngineSettings,
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
+    /// Its own login at the registry.
+    pub registry: RegistrySettings,
     /// Limits of image builds.
     pub build: BuildLimits,
     /// Jobs that it works on at the same time.
@@ -117,6 +119,7 @@ impl Host {
             engine: settings.engine.clone(),
             retention: settings.retention.clone(),
             network: settings.network.clone(),
+            registry: settings.registry.clone(),
             build: settings.build.clone(),
             slots: settings.slots,
             builds: true,

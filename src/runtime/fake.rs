@@ -3,13 +3,15 @@
 
 mod expect;
 mod inventory;
+mod registry;
 mod rules;
 
 pub use expect::Expect;
+pub use registry::FakeRegistry;
 
 use super::{
     Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result, Runtime,
-    RuntimeError, StoredImage, StoredVolume, Usage, Users, Volume, tar,
+    RuntimeError, StoredImage, StoredVolume, Transfer, Usage, Users, Volume, tar,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -56,6 +58,7 @@ struct State {
     violations: Vec<String>,
     made: usize,
     disk: Option<Disk>,
+    registry: Option<FakeRegistry>,
 }
 
 /// The engine of a test; cheap to clone.
@@ -147,8 +150,12 @@ impl Runtime for FakeRuntime {
         Ok(self.state().images.get(reference).cloned())
     }
 
-    async fn pull(&self, reference: &str) -> Result<()> {
-        Err(RuntimeError::NoImage(reference.to_owned()))
+    async fn pull(&self, transfer: &Transfer, _log: mpsc::Sender<String>) -> Result<()> {
+        registry::pull(self, transfer).await
+    }
+
+    async fn push(&self, transfer: &Transfer, _log: mpsc::Sender<String>) -> Result<String> {
+        registry::push(self, transfer).await
     }
 
     async fn build(&self, build: Build, _log: mpsc::Sender<Bytes>) -> Result<Image> {
