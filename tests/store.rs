@@ -491,9 +491,10 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
             store,
             policy: Settings::default().policy(),
             cache: "pybots-cache-in-force".into(),
+            repository: None,
         };
         let judge = async |now: i64| {
-            let verdicts = keeper.tell(&inventory, now).await.unwrap();
+            let verdicts = keeper.tell(&inventory, true, now).await.unwrap();
             let words = |verdicts: &[Verdict]| {
                 verdicts
                     .iter()

@@ -75,9 +75,7 @@ fn is_repository(name: &str) -> bool {
                 .chars()
                 .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
     };
-    let host_fits = host
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+    let host_fits = host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
     is_host && host_fits && path.split('/').all(fits)
 }
 

@@ -3,6 +3,7 @@
 
 pub mod keep;
 mod plan;
+pub mod remote;
 
 use crate::clock::now_ms;
 use crate::config::Settings;
@@ -77,7 +78,7 @@ impl Coordinator {
 
     /// Runs until the process ends. A tick that fails is said and repeated; nothing ends the loops.
     pub async fn run(&self) {
-        tokio::join!(self.watch(), self.beat());
+        tokio::join!(self.watch(), self.beat(), self.travel());
     }
 
     /// Plans soon instead of at the next beat.

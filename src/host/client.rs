@@ -2,7 +2,7 @@
 
 use super::Supply;
 use super::log::Sink;
-use crate::api::{FinishRequest, PROTOCOL_HEADER, RenewRequest, Welcome};
+use crate::api::{FinishRequest, PROTOCOL_HEADER, PushedRequest, RenewRequest, Welcome};
 use crate::domain::host::{Offer, PROTOCOL};
 use crate::domain::job::Report;
 use crate::domain::retention::{Inventory, Verdicts};
@@ -82,6 +82,20 @@ impl Client {
             .json(inventory)
             .timeout(Duration::from_secs(60));
         Ok(good(request.send().await?).await?.json().await?)
+    }
+
+    /// Tells where an image is in the registry.
+    pub async fn pushed(&self, build_key: &str, reference: &str) -> Result<()> {
+        let body = PushedRequest {
+            reference: reference.to_owned(),
+        };
+        let request = self
+            .http
+            .post(self.url(&format!("images/{build_key}/pushed")))
+            .bearer_auth(&self.token)
+            .json(&body)
+            .timeout(Duration::from_secs(10));
+        good(request.send().await?).await.map(drop)
     }
 
     /// Prolongs the lease. An error of type [`Lost`] means that it is gone.

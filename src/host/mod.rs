@@ -9,7 +9,8 @@ mod run;
 mod uses;
 
 pub use daemon::{reap, run as daemon};
-pub use image::{scratch, travel};
+pub use image::scratch;
+pub(crate) use image::travel::offer;
 
 use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RegistrySettings, RetentionSettings, Settings};
 use crate::domain::job::{JobSpec, Report};
@@ -22,7 +23,7 @@ use futures_util::stream::BoxStream;
 use log::Log;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use uses::Uses;
 
 /// Where a host gets what a job needs.
@@ -145,6 +146,11 @@ impl Host {
         }
         log.say(&format!("outcome: {}", report.outcome)).await;
         report
+    }
+
+    /// Works with an image: it is not removed meanwhile.
+    pub(crate) async fn uses(&self, build_key: &str) -> OwnedRwLockReadGuard<()> {
+        self.uses.share(build_key).await
     }
 
     /// Lets no job begin to work with an image as long as it is held; None: one does already.

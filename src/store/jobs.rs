@@ -19,14 +19,16 @@ pub struct Job {
 pub struct Taker<'a> {
     /// The host's id.
     pub host: &'a str,
-    /// It may build images. One that may not does runs only, on images that it holds.
+    /// It may build images. One that may not does runs only, on images that it holds or can pull.
     pub builds: bool,
 }
 
 /// What a taker ($3, who may build: $2) can have at a time ($1).
 const DUE: &str = "state = 'queued' AND not_before <= $1
     AND ($2 = 1 OR EXISTS (SELECT 1 FROM run JOIN image_on_host AS held ON held.image_id = run.image_id
-                           WHERE run.id = job.run_id AND held.host = $3))";
+                           WHERE run.id = job.run_id AND held.host = $3)
+                OR EXISTS (SELECT 1 FROM run JOIN image ON image.id = run.image_id
+                           WHERE run.id = job.run_id AND image.remote IS NOT NULL))";
 
 /// What a job is for.
 #[derive(Clone, Copy, Debug)]

@@ -70,11 +70,8 @@ async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Resul
     if host.runtime.image(&spec.image.reference).await?.is_some() {
         return Ok(spec.image.facts.clone());
     }
-    log.say(&format!(
-        "image {} is not on this engine",
-        spec.image.reference
-    ))
-    .await;
+    log.say(&format!("image {} is not on this engine", spec.image.reference))
+        .await;
     let mut build = Report::of(Outcome::Passed);
     match image::ensure(host, attempt, &spec.image.build, log, &mut build).await {
         Ok(built) => Ok(built.facts),
