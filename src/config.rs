@@ -3,11 +3,13 @@
 
 mod branch;
 mod engine;
+mod owners;
 mod registry;
 mod source;
 
 pub use branch::BranchSettings;
 pub use engine::{BuildLimits, EngineSettings, RetentionSettings};
+pub use owners::OwnersSettings;
 pub use registry::RegistrySettings;
 pub use source::{Kind, SourceSettings};
 
@@ -45,6 +47,8 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// How images travel between hosts.
     pub registry: RegistrySettings,
+    /// How owners of hosts are told.
+    pub owners: OwnersSettings,
     /// What a run gets; a recipe may only lower it.
     pub limits: Limits,
     pub build: BuildLimits,
@@ -88,6 +92,7 @@ impl Default for Settings {
             retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
             registry: RegistrySettings::default(),
+            owners: OwnersSettings::default(),
             limits: Limits::default(),
             build: BuildLimits::default(),
         }

@@ -6,11 +6,13 @@ use common::engine::OwnEngine;
 use common::factory::{Factory, Made, tail};
 use common::registry::Registry;
 use common::toy::{Toy, toy};
-use common::up::engine_wanted;
+use common::up::{HostProcess, Up, engine_wanted, pybots, settings, toy_repository};
+use common::{copy_folder, here};
 use pybots::config::{NetworkSettings, Settings};
 use pybots::coordinator::remote::{Api, Found};
 use pybots::domain::job::{BuildSpec, Remote, RemoteImage};
 use pybots::domain::outcome::Outcome;
+use pybots::profile::Profiles;
 use pybots::runtime::Runtime;
 use std::time::Instant;
 
@@ -220,4 +222,88 @@ async fn what_was_pulled_must_be_what_was_built() {
     let Two { builder, runner, .. } = two;
     runner.close().await;
     builder.close().await;
+}
+
+#[test]
+fn hosts_that_may_not_build_run_what_others_built() {
+    if !engine_wanted() {
+        return;
+    }
+    let Some(mut registry) = Registry::start() else { return };
+    let Some(engine) = OwnEngine::start(6144) else { return };
+    let _wire = engine.reach(registry.port);
+    engine.copy(&[Profiles::load(None).unwrap().distribution.toolchain_reference()]);
+    let folder = tempfile::tempdir().unwrap();
+    let repository = toy_repository(folder.path());
+    let projects = folder.path().join("projects");
+    copy_folder(&here().join("tests/projects/passes"), &projects);
+    let retention = |days: u32| format!("{}[retention]\nevery = \"1s\"\ndays = {days}\n", registry.toml());
+    settings(folder.path(), &projects, &[("trunk", "main", 1)], &retention(14));
+    let mut up = Up::start_as(folder.path(), "serve");
+    let line = |name: &str, more: &[&str]| {
+        let mut arguments = vec!["host", "add", name, "--owner", "o@example.org", "--url", &up.url];
+        arguments.extend(more);
+        let output = pybots(folder.path(), &arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (builds, runs) = (line("builds", &["--builds"]), line("runs", &[]));
+    let mut builder = HostProcess::start_with(&folder.path().join("builds"), Some(&builds), &registry.toml());
+    let first = repository.git(&["rev-parse", "HEAD"]);
+    assert_eq!(up.decided(&first, "passes")["state"], "pass", "{}", builder.log());
+
+    // what the registry has lost is pushed again
+    assert!(registry.bytes() > 1_000_000, "{}", registry.log());
+    registry.wipe();
+    up.until("the loss to be seen", || {
+        up.log().contains("the registry has lost an image").then_some(())
+    });
+    up.until("another push", || {
+        builder.log().contains("INFO pybots::janitor: pushed").then_some(())
+    });
+
+    // an engine that never built, and a host that may not
+    assert!(pybots(folder.path(), &["host", "drain", "builds"]).status.success());
+    let own = format!(
+        "{}[engine]\nsocket = {:?}\nnetwork = \"none\"\nmin_free_gib = 0\n",
+        registry.toml(),
+        engine.socket()
+    );
+    let mut runner = HostProcess::start_with(&folder.path().join("runs"), Some(&runs), &own);
+    repository.write("NEWS", "nothing that a build reads");
+    let second = repository.commit("news");
+    let cell = up.decided(&second, "passes");
+    assert_eq!(cell["state"], "pass", "{cell} {}", runner.log());
+    let log = pybots(folder.path(), &["logs", cell["run"].as_str().unwrap()]);
+    let log = String::from_utf8(log.stdout).unwrap();
+    assert!(log.contains("pulling ") && log.contains("layers moved"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+    let held = engine.docker(&["images", "--format", "{{.Repository}}"]);
+    assert!(
+        held.contains("pybots/cpython") && !held.contains("pybots/runtime"),
+        "{held}"
+    );
+
+    let where_it_is = |name: &str| {
+        let images = pybots(folder.path(), &["images", "--json"]);
+        let images: serde_json::Value = serde_json::from_slice(&images.stdout).unwrap();
+        let images = images["images"].as_array().unwrap();
+        let mine = |image: &&serde_json::Value| image["revision"] == second.as_str();
+        images.iter().find(mine).unwrap()[name].clone()
+    };
+    let repository_name = registry.settings().repository;
+    assert!(where_it_is("remote").as_str().unwrap().starts_with(&repository_name));
+    let shown = pybots(folder.path(), &["config"]);
+    assert!(!String::from_utf8_lossy(&shown.stdout).contains("secret"));
+
+    // once nobody needs it, it goes from the registry too
+    runner.stop();
+    builder.stop();
+    up.stop();
+    settings(folder.path(), &projects, &[("other", "none-such", 1)], &retention(0));
+    let up = Up::start_as(folder.path(), "serve");
+    up.until("the removal", || {
+        up.log().contains("removed from the registry").then_some(())
+    });
+    assert!(where_it_is("remote").is_null());
 }

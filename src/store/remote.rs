@@ -14,6 +14,16 @@ pub struct RemoteRow {
     pub facts: String,
 }
 
+/// Where an image is.
+#[derive(Clone, Debug, Default, FromRow, PartialEq, Eq)]
+pub struct Whereabouts {
+    pub build_key: String,
+    /// In the registry, by digest.
+    pub remote: Option<String>,
+    /// How many hosts have told that they hold it.
+    pub hosts: i64,
+}
+
 impl Store {
     pub async fn remote(&self, build_key: &str) -> Result<Option<RemoteRow>> {
         let sql = "SELECT build_key, remote, facts FROM image WHERE build_key = $1 AND remote IS NOT NULL AND facts IS NOT NULL";
@@ -59,5 +69,17 @@ impl Store {
             .fetch_optional(self.pool())
             .await?;
         Ok(found.is_some())
+    }
+
+    /// Where the images of these build keys are.
+    pub async fn whereabouts(&self, keys: &[String]) -> Result<Vec<Whereabouts>> {
+        self.about(keys, |list| {
+            format!(
+                "SELECT image.build_key, image.remote,
+                    (SELECT COUNT(*) FROM image_on_host AS held WHERE held.image_id = image.id) AS hosts
+                 FROM image WHERE image.build_key IN ({list})"
+            )
+        })
+        .await
     }
 }
