@@ -83,6 +83,20 @@ impl Client {
         Ok(good(request.send().await?).await?.json().await?)
     }
 
+    /// Tells where an image is in the registry.
+    pub async fn pushed(&self, build_key: &str, reference: &str) -> Result<()> {
+        let body = PushedRequest {
+            reference: reference.to_owned(),
+        };
+        let request = self
+            .http
+            .post(self.url(&format!("images/{build_key}/pushed")))
+            .bearer_auth(&self.token)
+            .json(&body)
+            .timeout(Duration::from_secs(10));
+        good(request.send().await?).await.map(drop)
+    }
+
     /// Prolongs the lease, and waits for a while whether the attempt is to end. An error of type [`Lost`] means
     /// that the lease is gone.
     pub async fn renew(&self, claim: &Claim, hold: Duration) -> Result<Renewed> {
