@@ -72,17 +72,6 @@ impl FakeRuntime {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The engine holds this image.
-    pub fn with_image(self, reference: &str) -> Self {
-        let image = Image {
-            id: format!("sha256:{reference}"),
-            size: 1,
-            labels: BTreeMap::new(),
-        };
-        self.state().images.insert(reference.to_owned(), image);
-        self
-    }
-
     /// A file whose path ends so has this content.
     pub fn with_file(self, end: &str, content: &str) -> Self {
         self.state().files.insert(end.to_owned(), content.to_owned());
