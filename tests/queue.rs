@@ -142,6 +142,7 @@ impl World {
         let taker = Taker {
             host,
             builds: true,
+            pulls: false,
             offer: &self.offer,
         };
         self.queue.announce();

@@ -237,7 +237,8 @@ fn hosts_that_may_not_build_run_what_others_built() {
     let repository = toy_repository(folder.path());
     let projects = folder.path().join("projects");
     copy_folder(&here().join("tests/projects/passes"), &projects);
-    let retention = |days: u32| format!("{}[retention]\nevery = \"1s\"\ndays = {days}\n", registry.toml());
+    let login = registry.toml();
+    let retention = |days: u32| format!("{login}[retention]\nevery = \"1s\"\ndays = {days}\n");
     settings(folder.path(), &projects, &[("trunk", "main", 1)], &retention(14));
     let mut up = Up::start_as(folder.path(), "serve");
     let line = |name: &str, more: &[&str]| {

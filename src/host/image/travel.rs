@@ -18,7 +18,7 @@ pub async fn pull(probe: &Probe<'_>, report: &mut Report) -> Result<Option<(Imag
     };
     let why = match pulled(probe, remote, report).await {
         Ok(found) => return Ok(Some(found)),
-        // of the registry an engine says what it says of itself, only that here it goes on answering
+        // an engine that is gone, or full, is not mended by a build
         Err(Stop::Runtime(error @ (RuntimeError::Unreachable { .. } | RuntimeError::DiskFull(_)))) => {
             return Err(error.into());
         }
@@ -132,7 +132,11 @@ pub async fn offer(
     let there = format!("{repository}:{tag}");
     let transfer = transfer(host, &there, repository)?;
     host.runtime.tag(name, &there).await?;
-    let pushed = host.runtime.push(&transfer, log).await;
+    let pushed = host.runtime.push(&transfer, log).await.map_err(|error| match error {
+        // what a push fills is the registry's disk
+        RuntimeError::DiskFull(text) => RuntimeError::Refused(text),
+        other => other,
+    });
     // here the image has one name
     host.runtime.remove_image(&there).await?;
     pushed
