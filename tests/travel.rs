@@ -260,7 +260,7 @@ fn hosts_that_may_not_build_run_what_others_built() {
         up.log().contains("the registry has lost an image").then_some(())
     });
     up.until("another push", || {
-        builder.log().contains("INFO pybots::janitor: pushed").then_some(())
+        builder.log().contains("INFO pushed reference").then_some(())
     });
 
     // an engine that never built, and a host that may not

@@ -33,7 +33,8 @@ pub fn remote(known: &Known, policy: &Policy, now: i64) -> Reason {
         ..policy.clone()
     };
     let image = HeldImage {
-        names: vec![String::new()],
+        // as one that is looked for by its name
+        names: vec!["registry:named".to_owned()],
         ..HeldImage::default()
     };
     of_cpython(&image, known, false, &policy, now)
