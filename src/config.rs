@@ -4,11 +4,13 @@
 mod branch;
 mod engine;
 mod owners;
+mod registry;
 mod source;
 
 pub use branch::BranchSettings;
 pub use engine::{BuildLimits, EngineSettings, RetentionSettings};
 pub use owners::OwnersSettings;
+pub use registry::RegistrySettings;
 pub use source::{Kind, SourceSettings};
 
 use crate::domain::limits::{Limits, Seconds};
@@ -43,6 +45,8 @@ pub struct Settings {
     /// What stays on the engine, and how long.
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
+    /// How images travel between hosts.
+    pub registry: RegistrySettings,
     /// How owners of hosts are told.
     pub owners: OwnersSettings,
     /// What a run gets; a recipe may only lower it.
@@ -87,6 +91,7 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
+            registry: RegistrySettings::default(),
             owners: OwnersSettings::default(),
             limits: Limits::default(),
             build: BuildLimits::default(),
@@ -181,6 +186,7 @@ impl Settings {
     fn sane(&self) -> Result<(), SettingsError> {
         let nonsense = |text: String| Err(SettingsError::Nonsense(text));
         branch::sane(&self.branch).map_err(SettingsError::Nonsense)?;
+        self.registry.sane().map_err(SettingsError::Nonsense)?;
         for branch in &self.branch {
             self.source.holds(branch).map_err(SettingsError::Nonsense)?;
         }

@@ -63,6 +63,13 @@ pub struct FinishRequest {
     pub report: Report,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushedRequest {
+    /// By digest, in the repository that the host was told.
+    pub reference: String,
+}
+
 #[derive(Debug, Deserialize)]
 struct LogPlace {
     offset: u64,
@@ -122,6 +129,12 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .and(warp::post())
         .and(json(INVENTORY_MOST))
         .then(images);
+    let pushed = known
+        .clone()
+        .and(warp::path!("images" / String / "pushed"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(pushed);
     let folder = known.and(warp::path!("folders" / String)).and(warp::get()).then(folder);
     hello
         .or(claim)
@@ -137,6 +150,8 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .or(changes)
         .unify()
         .or(images)
+        .unify()
+        .or(pushed)
         .unify()
         .or(folder)
         .unify()
@@ -228,9 +243,14 @@ async fn claim_now(caller: &Caller, offer: &Offer) -> anyhow::Result<Option<Clai
     let taker = Taker {
         host: &host.id,
         builds: host.builds == 1,
+        pulls: caller.coordinator.settings.registry.repository().is_some(),
         offer,
     };
-    queue.claim(&taker, now).await
+    let mut claim = queue.claim(&taker, now).await?;
+    if let Some(claim) = &mut claim {
+        caller.coordinator.say_remote(&mut claim.spec).await;
+    }
+    Ok(claim)
 }
 
 async fn renew(caller: Caller, attempt: String, request: RenewRequest) -> Response {
@@ -258,9 +278,13 @@ async fn finish(caller: Caller, attempt: String, request: FinishRequest) -> Resp
         Err(refused) => return refused,
     };
     let coordinator = &caller.coordinator;
+    let mut report = request.report;
+    if let Some(image) = &mut report.image {
+        image.remote.take_if(|reference| !coordinator.is_ours(reference));
+    }
     let finished = coordinator
         .queue
-        .finish(&attempt.id, &request.fence, &request.report, now_ms())
+        .finish(&attempt.id, &request.fence, &report, now_ms())
         .await;
     coordinator.nudge();
     answer(finished, |decision| match decision {
@@ -318,14 +342,32 @@ async fn is_held(coordinator: &Coordinator, revision: &str) -> bool {
 
 /// What of all that a host holds may go.
 async fn images(caller: Caller, inventory: Inventory) -> Response {
+    let builds = caller.host.builds == 1;
     // each speaks of itself alone
     let inventory = Inventory {
         host: caller.host.id,
         ..inventory
     };
     answer(
-        caller.coordinator.keeper().tell(&inventory, now_ms()).await,
+        caller.coordinator.keeper().tell(&inventory, builds, now_ms()).await,
         |verdicts| warp::reply::json(&verdicts).into_response(),
+    )
+}
+
+/// Only who may build says what an image is.
+async fn pushed(caller: Caller, build_key: String, request: PushedRequest) -> Response {
+    if caller.host.builds != 1 {
+        return say(
+            StatusCode::FORBIDDEN,
+            "this host may not build images, and so push none",
+        );
+    }
+    answer(
+        caller.coordinator.pushed(&build_key, &request.reference).await,
+        |noted| match noted {
+            true => warp::reply::json(&true).into_response(),
+            false => say(StatusCode::NOT_FOUND, "there is no such image, or no such repository"),
+        },
     )
 }
 

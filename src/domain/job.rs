@@ -35,6 +35,14 @@ impl JobSpec {
         }
     }
 
+    /// Of the image that is built or used.
+    pub fn build_mut(&mut self) -> &mut BuildSpec {
+        match self {
+            JobSpec::Image(build) => build,
+            JobSpec::Run(run) => &mut run.image.build,
+        }
+    }
+
     /// For logs: what is done, and on what.
     pub fn title(&self) -> String {
         match self {
@@ -55,6 +63,26 @@ pub struct BuildSpec {
     pub variant: String,
     pub profile: crate::profile::Profile,
     pub distribution: crate::profile::Distribution,
+    /// Where its image travels. No part of what is planned: said anew with each claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
+}
+
+/// A repository of a registry, and what is there of a build key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remote {
+    /// `registry.example.org/pybots/cpython`
+    pub repository: String,
+    pub image: Option<RemoteImage>,
+}
+
+/// An image that a host can have without building it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RemoteImage {
+    /// By digest, so that it can be no other: `registry.example.org/pybots/cpython@sha256:..`.
+    pub reference: String,
+    /// What it said of itself when it was built.
+    pub facts: Facts,
 }
 
 impl BuildSpec {
@@ -205,6 +233,9 @@ pub struct BuiltImage {
     pub facts: Facts,
     #[serde(default)]
     pub layer: Layer,
+    /// Where it was pushed to, by digest: see [`RemoteImage::reference`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
 }
 
 /// Where an image's files lie.

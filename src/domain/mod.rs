@@ -3,6 +3,7 @@
 pub mod host;
 pub mod job;
 pub mod limits;
+pub mod login;
 pub mod outcome;
 pub mod place;
 pub mod retention;

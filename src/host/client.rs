@@ -2,7 +2,7 @@
 
 use super::Supply;
 use super::log::Sink;
-use crate::api::{FinishRequest, PROTOCOL_HEADER, RenewRequest, Renewed, Welcome};
+use crate::api::{FinishRequest, PROTOCOL_HEADER, PushedRequest, RenewRequest, Renewed, Welcome};
 use crate::domain::host::{Offer, PROTOCOL};
 use crate::domain::retention::{Inventory, Verdicts};
 use crate::domain::tree::{Change, Wanted};
@@ -81,6 +81,20 @@ impl Client {
             .json(inventory)
             .timeout(Duration::from_secs(60));
         Ok(good(request.send().await?).await?.json().await?)
+    }
+
+    /// Tells where an image is in the registry.
+    pub async fn pushed(&self, build_key: &str, reference: &str) -> Result<()> {
+        let body = PushedRequest {
+            reference: reference.to_owned(),
+        };
+        let request = self
+            .http
+            .post(self.url(&format!("images/{build_key}/pushed")))
+            .bearer_auth(&self.token)
+            .json(&body)
+            .timeout(Duration::from_secs(10));
+        good(request.send().await?).await.map(drop)
     }
 
     /// Prolongs the lease, and waits for a while whether the attempt is to end. An error of type [`Lost`] means

@@ -11,8 +11,9 @@ mod uses;
 
 pub use daemon::{Ending, reap, run as daemon};
 pub use image::scratch;
+pub(crate) use image::travel::offer;
 
-use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RetentionSettings, Settings};
+use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RegistrySettings, RetentionSettings, Settings};
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::Outcome;
 use crate::domain::tree::{Change, Wanted};
@@ -23,7 +24,7 @@ use futures_util::stream::BoxStream;
 use log::Log;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use uses::Uses;
 
 /// Where a host gets what a job needs.
@@ -48,6 +49,8 @@ pub struct Host {
     pub engine: EngineSettings,
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
+    /// Its own login at the registry.
+    pub registry: RegistrySettings,
     /// Limits of image builds.
     pub build: BuildLimits,
     /// Jobs that it works on at the same time.
@@ -118,6 +121,7 @@ impl Host {
             engine: settings.engine.clone(),
             retention: settings.retention.clone(),
             network: settings.network.clone(),
+            registry: settings.registry.clone(),
             build: settings.build.clone(),
             slots: settings.slots,
             builds: true,
@@ -143,6 +147,11 @@ impl Host {
         }
         log.say(&format!("outcome: {}", report.outcome)).await;
         report
+    }
+
+    /// Works with an image: it is not removed meanwhile.
+    pub(crate) async fn uses(&self, build_key: &str) -> OwnedRwLockReadGuard<()> {
+        self.uses.share(build_key).await
     }
 
     /// Lets no job begin to work with an image as long as it is held; None: one does already.

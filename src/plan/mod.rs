@@ -36,6 +36,7 @@ pub fn build(
         variant: variant.to_owned(),
         profile,
         distribution: distribution.clone(),
+        remote: None,
     })
 }
 

@@ -5,11 +5,13 @@
 pub mod docker;
 pub mod fake;
 mod inventory;
+pub mod progress;
 pub mod tar;
 
 pub use inventory::{Disk, DiskUsage, StoredImage, StoredVolume, Users};
 
 use crate::domain::limits::Size;
+use crate::domain::login::Login;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -171,6 +173,14 @@ pub struct Layered {
     pub layer: BoxStream<'static, std::io::Result<Bytes>>,
 }
 
+/// An image on its way between this engine and a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// With the registry's name in front: `registry.example.org/pybots/cpython:TAG`, or `..@sha256:..`.
+    pub reference: String,
+    pub login: Option<Login>,
+}
+
 /// How a container ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -195,7 +205,10 @@ pub trait Runtime: Send + Sync {
 
     /// None where the engine does not hold it.
     async fn image(&self, reference: &str) -> Result<Option<Image>>;
-    async fn pull(&self, reference: &str) -> Result<()>;
+    /// Gets an image; `log` gets a line now and then on how far it is. What is dropped half-way ends there.
+    async fn pull(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<()>;
+    /// Gives an image, under a name with a tag that it bears, to a registry. Returns its name there by digest.
+    async fn push(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<String>;
     /// Builds and tags; `log` gets the output as it comes.
     async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image>;
     /// Puts one layer on an image, without a container. Equal parts make an equal image.

@@ -9,6 +9,7 @@ pub mod images;
 pub mod jobs;
 pub mod logs;
 pub mod projects;
+pub mod remote;
 pub mod retention;
 pub mod revisions;
 pub mod runs;

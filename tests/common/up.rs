@@ -250,9 +250,14 @@ pub struct HostProcess {
 impl HostProcess {
     /// Starts it with what a maintainer was told to hand over; later ones in the same folder need no line.
     pub fn start(folder: &Path, line: Option<&str>) -> Self {
+        Self::start_with(folder, line, "")
+    }
+
+    /// `more` is appended to its settings.
+    pub fn start_with(folder: &Path, line: Option<&str>, more: &str) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let settings = format!(
-            "data = {:?}\nslots = 1\n[retention]\nevery = \"2s\"\n",
+            "data = {:?}\nslots = 1\n[retention]\nevery = \"2s\"\n{more}",
             folder.join("data")
         );
         std::fs::write(folder.join("pybots.toml"), settings).unwrap();

@@ -3,11 +3,12 @@
 mod image;
 mod inventory;
 mod sandbox;
+mod transfer;
 mod translate;
 
 use super::{
     Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Result, Runtime, RuntimeError, StoredImage,
-    StoredVolume, Usage, Users, Volume,
+    StoredVolume, Transfer, Usage, Users, Volume,
 };
 use async_trait::async_trait;
 use bollard::Docker;
@@ -126,13 +127,12 @@ impl Runtime for DockerRuntime {
         }
     }
 
-    async fn pull(&self, reference: &str) -> Result<()> {
-        let options = query::CreateImageOptionsBuilder::new().from_image(reference).build();
-        let pulled = self.docker.create_image(Some(options), None, None);
-        pulled
-            .try_for_each(|_| async { Ok(()) })
-            .await
-            .map_err(|error| self.error(error))
+    async fn pull(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<()> {
+        transfer::pull(self, transfer, log).await
+    }
+
+    async fn push(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<String> {
+        transfer::push(self, transfer, log).await
     }
 
     async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image> {
