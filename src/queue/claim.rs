@@ -27,6 +27,7 @@ pub(super) struct Claims {
 struct Waiting {
     host: String,
     builds: bool,
+    pulls: bool,
     offer: Offer,
     now: i64,
     answer: oneshot::Sender<Option<Claim>>,
@@ -44,6 +45,7 @@ impl Queue {
             let waiting = Waiting {
                 host: taker.host.to_owned(),
                 builds: taker.builds,
+                pulls: taker.pulls,
                 offer: taker.offer.clone(),
                 now,
                 answer: sender,
@@ -88,6 +90,7 @@ impl Queue {
             let taker = Taker {
                 host: &waiting.host,
                 builds: waiting.builds,
+                pulls: waiting.pulls,
                 offer: &waiting.offer,
             };
             let now = waiting.now;
