@@ -38,13 +38,19 @@ pub async fn run(host: &Host, client: &Client) {
 /// Whether the disk has less room than is wanted.
 async fn is_short(host: &Host) -> bool {
     let disk = host.runtime.disk().await.ok().flatten();
-    disk.is_some_and(|disk| disk.free >> 30 < host.retention.min_free_gib)
+    let free = disk.map(|disk| disk.free).into_iter().chain(host.left_of_share());
+    free.min().is_some_and(|free| free >> 30 < host.retention.min_free_gib)
 }
 
 /// Removes what may go, until nothing more may. The coordinator learns from the last look what is left.
 pub async fn tick(host: &Host, client: &Client) -> Result<()> {
     for _ in 0..ROUNDS {
-        let inventory = survey(host.runtime.as_ref(), &host.id).await?;
+        let mut inventory = survey(host.runtime.as_ref(), &host.id).await?;
+        if host.owner.say().disk.is_some() {
+            host.has_taken(taken(host.runtime.as_ref(), &inventory).await?);
+            // what the owner gives is all the disk that there is
+            inventory.free = inventory.free.into_iter().chain(host.left_of_share()).min();
+        }
         let verdicts = client.images(&inventory).await?;
         if sweep(host.runtime.as_ref(), Some(host), &inventory, &verdicts)
             .await
@@ -54,6 +60,14 @@ pub async fn tick(host: &Host, client: &Client) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Bytes of all that bears our labels.
+async fn taken(runtime: &dyn Runtime, inventory: &Inventory) -> Result<u64> {
+    let volumes = runtime.disk_usage().await?.volumes;
+    let volumes = inventory.volumes.iter().filter_map(|volume| volumes.get(&volume.name));
+    let images = inventory.images.iter().map(|image| &image.bytes);
+    Ok(images.chain(volumes).fold(0, |sum, bytes| sum.saturating_add(*bytes)))
 }
 
 /// What the engine holds that bears our labels.

@@ -12,6 +12,7 @@ use crate::domain::job::Report;
 use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
 use crate::queue::Claim;
+use crate::store::hosts::HostRow;
 use crate::store::jobs::Taker;
 use bytes::Bytes;
 use caller::{Caller, Refused};
@@ -67,6 +68,13 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .and(warp::post())
         .and(json(REPORT_MOST))
         .then(hello);
+    let who = known.clone().and(warp::path!("hello")).and(warp::get()).then(who);
+    let offer = known
+        .clone()
+        .and(warp::path!("offer"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(offer);
     let claim = known.clone().and(warp::path!("claim")).and(warp::post()).then(claim);
     let renew = known
         .clone()
@@ -108,6 +116,10 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .then(images);
     let folder = known.and(warp::path!("folders" / String)).and(warp::get()).then(folder);
     hello
+        .or(who)
+        .unify()
+        .or(offer)
+        .unify()
         .or(claim)
         .unify()
         .or(renew)
@@ -157,12 +169,28 @@ async fn hello(caller: Caller, offer: Offer) -> Response {
         if revived > 0 {
             tracing::info!(revived, "jobs that the machinery had failed wait again");
         }
-        let welcome = Welcome {
-            builds: host.builds == 1,
-            id: host.id,
-            name: host.name,
-        };
-        warp::reply::json(&welcome).into_response()
+        welcome(host)
+    })
+}
+
+fn welcome(host: HostRow) -> Response {
+    let welcome = Welcome {
+        builds: host.builds == 1,
+        id: host.id,
+        name: host.name,
+    };
+    warp::reply::json(&welcome).into_response()
+}
+
+async fn who(caller: Caller) -> Response {
+    welcome(caller.host)
+}
+
+/// What a host offers, said apart from a claim: it takes nothing at present, or does again.
+async fn offer(caller: Caller, offer: Offer) -> Response {
+    let Caller { coordinator, host } = caller;
+    answer(coordinator.store.host_offers(&host.id, &offer).await, |()| {
+        warp::reply::json(&true).into_response()
     })
 }
 

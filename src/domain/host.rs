@@ -1,6 +1,7 @@
 //! A registered host: what it is, and what it offers.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The protocol that this program speaks, as host and as coordinator. Counted up when a call changes so
@@ -8,7 +9,7 @@ use std::fmt;
 pub const PROTOCOL: u32 = 1;
 
 /// What a host says of itself when it starts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
     /// Of the program that it runs.
     pub version: String,
@@ -16,6 +17,30 @@ pub struct Offer {
     pub platform: String,
     /// Jobs at the same time.
     pub slots: u32,
+    /// Projects that it takes; None: all.
+    #[serde(default)]
+    pub projects: Option<BTreeSet<String>>,
+    /// Branches that it takes; None: all.
+    #[serde(default)]
+    pub branches: Option<BTreeSet<String>>,
+    /// What it has beside the ordinary, e.g. `gpu`. A run that asks for labels goes where they all are.
+    #[serde(default)]
+    pub labels: BTreeSet<String>,
+    /// Processors that each run may use.
+    #[serde(default)]
+    pub cpus: Option<f64>,
+    /// Memory that each run may use; None: as much as it asks for.
+    #[serde(default)]
+    pub memory_mib: Option<u64>,
+    /// What it may take of its engine's disk; None: all that is free.
+    #[serde(default)]
+    pub disk_gib: Option<u64>,
+    /// When it works, for people; None: always.
+    #[serde(default)]
+    pub hours: Option<String>,
+    /// Why it takes nothing at present.
+    #[serde(default)]
+    pub pause: Option<String>,
 }
 
 /// Whether a host gets work.

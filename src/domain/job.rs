@@ -6,7 +6,7 @@ use super::limits::Limits;
 use super::outcome::Outcome;
 use crate::recipe::{Fetch, Suite};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A unit that a host can claim.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,6 +98,9 @@ pub struct RunSpec {
     pub env: BTreeMap<String, String>,
     pub suites: Vec<Suite>,
     pub limits: Limits,
+    /// Labels that a host must have.
+    #[serde(default)]
+    pub labels: BTreeSet<String>,
 }
 
 /// The CPython that a suite must run on.

@@ -3,31 +3,33 @@
 use super::Host;
 use super::client::{Client, Lost};
 use super::log::Log;
+use super::ready::Told;
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::queue::Claim;
 use crate::runtime::{HOST_LABEL, Runtime};
-use anyhow::Result;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 
 const RENEW: Duration = Duration::from_secs(12);
-const UNWELL: Duration = Duration::from_secs(15);
+const NOT_READY: Duration = Duration::from_secs(15);
 
 /// Works until `stop` turns true, then ends what runs and leaves nothing behind. The coordinator has
 /// welcomed the host before.
 pub async fn run(host: Host, client: Client, slots: usize, stop: Receiver<bool>) {
     reap(host.runtime.as_ref(), &host.id).await;
+    let told = Arc::new(Told::default());
     let mut workers = JoinSet::new();
     for _ in 0..slots {
-        workers.spawn(work(host.clone(), client.clone(), stop.clone()));
+        workers.spawn(work(host.clone(), client.clone(), told.clone(), stop.clone()));
     }
     let all = async { while workers.join_next().await.is_some() {} };
     tokio::select! {
         () = all => {}
         () = crate::janitor::run(&host, &client) => {}
+        () = host.tell(&client) => {}
     }
     reap(host.runtime.as_ref(), &host.id).await;
 }
@@ -42,20 +44,13 @@ pub async fn reap(runtime: &dyn Runtime, id: &str) {
 }
 
 /// One slot.
-async fn work(host: Host, client: Client, mut stop: Receiver<bool>) {
-    let mut told = String::new();
+async fn work(host: Host, client: Client, told: Arc<Told>, mut stop: Receiver<bool>) {
     while !*stop.borrow() {
-        // a host that can't work takes no work: jobs wait for it instead of failing on it
-        if let Err(reason) = host.well().await {
-            if told != reason {
-                tracing::error!(reason, "this host takes no jobs until that is mended");
-                told = reason;
-            }
-            pause(UNWELL, &mut stop).await;
+        let ready = host.ready().await;
+        told.say(&ready);
+        if ready.is_err() {
+            pause(NOT_READY, &mut stop).await;
             continue;
-        }
-        if !std::mem::take(&mut told).is_empty() {
-            tracing::info!("this host takes jobs again");
         }
         let claim = tokio::select! {
             claim = client.claim() => claim,
@@ -146,19 +141,5 @@ async fn keep(client: &Client, claim: &Claim) -> Lost {
 async fn clear(host: &Host, claim: &Claim) {
     if let Err(error) = host.runtime.reap(crate::runtime::ATTEMPT_LABEL, &claim.attempt).await {
         tracing::warn!(attempt = claim.attempt, %error, "failed to remove what an attempt left");
-    }
-}
-
-impl Host {
-    /// Whether this host can work: its engine answers and has room. Otherwise what to mend.
-    pub(super) async fn well(&self) -> Result<(), String> {
-        let engine = self.runtime.engine().await.map_err(|error| error.to_string())?;
-        let needed = self.engine.min_free_gib;
-        match engine.free_gib {
-            Some(free) if free < needed => Err(format!(
-                "the engine's disk has {free} GiB free, less than {needed}; make room on it, or lower `engine.min_free_gib`"
-            )),
-            _ => Ok(()),
-        }
     }
 }

@@ -9,7 +9,7 @@ pub use expect::Expect;
 
 use super::{
     Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result, Runtime,
-    RuntimeError, StoredImage, StoredVolume, Usage, Users, Volume, tar,
+    RuntimeError, StoredImage, StoredVolume, Traits, Usage, Users, Volume, tar,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -140,6 +140,7 @@ impl Runtime for FakeRuntime {
             api: "1.41".into(),
             platform: "linux/amd64".into(),
             free_gib: None,
+            traits: Traits::default(),
         })
     }
 
