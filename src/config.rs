@@ -4,11 +4,13 @@
 mod branch;
 mod engine;
 mod host;
+mod owners;
 mod source;
 
 pub use branch::BranchSettings;
 pub use engine::{BuildLimits, EngineSettings, RetentionSettings};
 pub use host::HostSettings;
+pub use owners::OwnersSettings;
 pub use source::{Kind, SourceSettings};
 
 use crate::domain::limits::{Limits, Seconds};
@@ -44,6 +46,8 @@ pub struct Settings {
     /// What stays on the engine, and how long.
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
+    /// How owners of hosts are told.
+    pub owners: OwnersSettings,
     /// What a run gets; a recipe may only lower it.
     pub limits: Limits,
     pub build: BuildLimits,
@@ -88,6 +92,7 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
+            owners: OwnersSettings::default(),
             limits: Limits::default(),
             build: BuildLimits::default(),
             host: HostSettings::default(),

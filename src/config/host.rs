@@ -121,14 +121,11 @@ impl HostSettings {
     /// Why this host does not do a job that it was handed all the same: its owner's say is the last.
     pub fn refuses(&self, spec: &JobSpec) -> Option<String> {
         let none_of = |accepted: &BTreeSet<String>, name: &str| !accepted.is_empty() && !accepted.contains(name);
-        let (branch, run) = match spec {
-            JobSpec::Image(build) => (&build.branch, None),
-            JobSpec::Run(run) => (&run.image.build.branch, Some(run)),
-        };
+        let branch = &spec.build().branch;
         if none_of(&self.branches, branch) {
             return Some(format!("the owner of this host does not take the branch {branch}"));
         }
-        let run = run?;
+        let JobSpec::Run(run) = spec else { return None };
         let missing: Vec<&str> = run.labels.difference(&self.labels).map(String::as_str).collect();
         match self.memory {
             _ if none_of(&self.projects, &run.project) => Some(format!(

@@ -9,9 +9,10 @@ mod owner;
 pub mod phase;
 mod ready;
 mod run;
+pub mod spool;
 mod uses;
 
-pub use daemon::{reap, run as daemon};
+pub use daemon::{Ending, reap, run as daemon};
 pub use image::scratch;
 pub use owner::Owner;
 

@@ -15,11 +15,15 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// Asks the index for one package, as a fetch does.
-const SCRIPT: &str = "import os, urllib.request
+const SCRIPT: &str = "import os, urllib.error, urllib.request
 index = os.environ.get('PIP_INDEX_URL') or 'https://pypi.org/simple'
 try:
     with urllib.request.urlopen(index.rstrip('/') + '/pip/', timeout=20) as answer:
         answer.read(1000)
+except urllib.error.HTTPError as error:
+    if error.code != 404:  # an index of one's own need not have it
+        print(f'it answered {error}')
+        raise SystemExit(1)
 except Exception as error:
     print(f'{type(error).__name__}: {error}')
     raise SystemExit(1)
