@@ -296,7 +296,7 @@ fn fill(container: &str) {
     let mut files = tar::folders(Owner::Runner, &["src", "home"]);
     files.extend(tar::files(Owner::Runner, &[("src/README", b"nothing", false)]));
     let mut copy = Command::new("docker")
-        .args(["cp", "--archive", "-", &format!("{container}:/work")])
+        .args(["cp", "-", &format!("{container}:/work")])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
