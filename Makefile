@@ -1,9 +1,5 @@
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help bench-dispatch bench-image demo demo-stop test test-fast eras lint setup
-=======
-.PHONY: help bench-image bench-queue demo demo-stop test test-fast eras lint setup
->>>>>>> main
+.PHONY: help bench-dispatch bench-image bench-queue demo demo-stop test test-fast eras lint setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,15 +24,13 @@ bench-image: ## what an image of the next check-in costs: a table, with ratios
 		scripts/cpython-from-debian --only 3.13 target/cpython-3.13.git >&2 && export PYBOTS_TEST_CPYTHON=$$PWD/target/cpython-3.13.git; fi; \
 	cargo bench --quiet --profile dev --bench image
 
-<<<<<<< HEAD
 bench-dispatch: ## a trivial run against a bare `docker run`, and how soon work is claimed: a table, with ratios
 	@scripts/setup
 	@PYBOTS_TEST_ENGINE=1 cargo bench --quiet --profile dev --bench dispatch
-=======
+
 bench-queue: ## 200 hosts at one coordinator, with up to a million jobs queued: a table of life cycles per second
 	@scripts/setup
 	@scripts/with-postgres cargo bench --quiet --bench queue
->>>>>>> main
 
 eras: ## build one check-in of each era of CPython, and print the table of docs/eras.md (REFS="2.5 main")
 	@scripts/setup >&2
