@@ -39,7 +39,8 @@ pub async fn run(host: &Host, client: &Client) {
 /// Whether the disk has less room than is wanted.
 async fn is_short(host: &Host) -> bool {
     let disk = host.runtime.disk().await.ok().flatten();
-    disk.is_some_and(|disk| disk.free >> 30 < host.retention.min_free_gib)
+    let free = disk.map(|disk| disk.free).into_iter().chain(host.left_of_share());
+    free.min().is_some_and(|free| free >> 30 < host.retention.min_free_gib)
 }
 
 /// Removes what may go, until nothing more may, and pushes what the registry lacks. The coordinator learns from
@@ -47,7 +48,12 @@ async fn is_short(host: &Host) -> bool {
 pub async fn tick(host: &Host, client: &Client) -> Result<()> {
     let mut lacks = Vec::new();
     for _ in 0..ROUNDS {
-        let inventory = survey(host.runtime.as_ref(), &host.id).await?;
+        let mut inventory = survey(host.runtime.as_ref(), &host.id).await?;
+        if host.owner.say().disk.is_some() {
+            host.has_taken(taken(host.runtime.as_ref(), &inventory).await?);
+            // what the owner gives is all the disk that there is
+            inventory.free = inventory.free.into_iter().chain(host.left_of_share()).min();
+        }
         let mut verdicts = client.images(&inventory).await?;
         lacks = std::mem::take(&mut verdicts.push);
         if sweep(host.runtime.as_ref(), Some(host), &inventory, &verdicts)
@@ -73,6 +79,14 @@ async fn give(host: &Host, client: &Client, push: &Push) -> Result<()> {
     client.pushed(&push.build_key, &reference).await?;
     tracing::info!(reference, "pushed");
     Ok(())
+}
+
+/// Bytes of all that bears our labels.
+async fn taken(runtime: &dyn Runtime, inventory: &Inventory) -> Result<u64> {
+    let volumes = runtime.disk_usage().await?.volumes;
+    let volumes = inventory.volumes.iter().filter_map(|volume| volumes.get(&volume.name));
+    let images = inventory.images.iter().map(|image| &image.bytes);
+    Ok(images.chain(volumes).fold(0, |sum, bytes| sum.saturating_add(*bytes)))
 }
 
 /// What the engine holds that bears our labels.

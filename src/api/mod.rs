@@ -13,6 +13,7 @@ use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
 use crate::queue::Claim;
 use crate::store::claims::Taker;
+use crate::store::hosts::HostRow;
 use bytes::Bytes;
 use caller::{Caller, Refused};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -85,6 +86,13 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .and(warp::post())
         .and(json(REPORT_MOST))
         .then(hello);
+    let who = known.clone().and(warp::path!("hello")).and(warp::get()).then(who);
+    let offer = known
+        .clone()
+        .and(warp::path!("offer"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(offer);
     let claim = known
         .clone()
         .and(warp::path!("claim"))
@@ -137,6 +145,10 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .then(pushed);
     let folder = known.and(warp::path!("folders" / String)).and(warp::get()).then(folder);
     hello
+        .or(who)
+        .unify()
+        .or(offer)
+        .unify()
         .or(claim)
         .unify()
         .or(renew)
@@ -188,12 +200,28 @@ async fn hello(caller: Caller, offer: Offer) -> Response {
         if revived > 0 {
             tracing::info!(revived, "jobs that the machinery had failed wait again");
         }
-        let welcome = Welcome {
-            builds: host.builds == 1,
-            id: host.id,
-            name: host.name,
-        };
-        warp::reply::json(&welcome).into_response()
+        welcome(host)
+    })
+}
+
+fn welcome(host: HostRow) -> Response {
+    let welcome = Welcome {
+        builds: host.builds == 1,
+        id: host.id,
+        name: host.name,
+    };
+    warp::reply::json(&welcome).into_response()
+}
+
+async fn who(caller: Caller) -> Response {
+    welcome(caller.host)
+}
+
+/// What a host offers, said apart from a claim: it takes nothing at present, or does again.
+async fn offer(caller: Caller, offer: Offer) -> Response {
+    let Caller { coordinator, host } = caller;
+    answer(coordinator.store.host_offers(&host, &offer).await, |()| {
+        warp::reply::json(&true).into_response()
     })
 }
 

@@ -24,7 +24,10 @@ impl JobSpec {
 
     /// Labels that a host must have.
     pub fn labels(&self) -> BTreeSet<String> {
-        BTreeSet::new()
+        match self {
+            JobSpec::Image(_) => BTreeSet::new(),
+            JobSpec::Run(run) => run.labels.clone(),
+        }
     }
 
     /// The image that is built or used.
@@ -136,6 +139,9 @@ pub struct RunSpec {
     pub env: BTreeMap<String, String>,
     pub suites: Vec<Suite>,
     pub limits: Limits,
+    /// Labels that a host must have.
+    #[serde(default)]
+    pub labels: BTreeSet<String>,
 }
 
 /// The CPython that a suite must run on.

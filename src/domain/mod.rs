@@ -1,6 +1,7 @@
 //! Nouns and rules of the field. No I/O, no clock, no randomness in here.
 
 pub mod host;
+pub mod hours;
 pub mod job;
 pub mod limits;
 pub mod login;

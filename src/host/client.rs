@@ -1,6 +1,7 @@
 //! The host's side of the protocol: HTTP to the coordinator, which it never waits for in vain.
 
 use super::Supply;
+use super::doctor::Answer;
 use super::log::Sink;
 use crate::api::{FinishRequest, PROTOCOL_HEADER, PushedRequest, RenewRequest, Renewed, Welcome};
 use crate::domain::host::{Offer, PROTOCOL};
@@ -60,6 +61,26 @@ impl Client {
                 .await?)
         })
         .await
+    }
+
+    /// Asks who this host is, and whether it is let in; changes nothing.
+    pub async fn ask(&self) -> Result<Answer> {
+        let request = self.http.get(self.url("hello")).bearer_auth(&self.token);
+        let answer = request.timeout(Duration::from_secs(10)).send().await?;
+        let date = answer.headers().get(reqwest::header::DATE);
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            date: date.and_then(|date| Some(date.to_str().ok()?.to_owned())),
+            text: answer.text().await.unwrap_or_default(),
+        })
+    }
+
+    /// Tells what this host offers, apart from any claim.
+    pub async fn offer(&self, offer: &Offer) -> Result<()> {
+        let request = self.http.post(self.url("offer")).bearer_auth(&self.token).json(offer);
+        good(request.timeout(Duration::from_secs(10)).send().await?)
+            .await
+            .map(drop)
     }
 
     /// Waits on the coordinator until there is a job, or a while.

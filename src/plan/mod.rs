@@ -73,6 +73,7 @@ pub fn run(
             env: chosen.env,
             suites: chosen.suites,
             limits: chosen.limits,
+            labels: chosen.needs,
         }),
     }
 }

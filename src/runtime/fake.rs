@@ -11,7 +11,7 @@ pub use registry::FakeRegistry;
 
 use super::{
     Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result, Runtime,
-    RuntimeError, StoredImage, StoredVolume, Transfer, Usage, Users, Volume, tar,
+    RuntimeError, StoredImage, StoredVolume, Traits, Transfer, Usage, Users, Volume, tar,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -132,6 +132,7 @@ impl Runtime for FakeRuntime {
             api: "1.41".into(),
             platform: "linux/amd64".into(),
             free_gib: None,
+            traits: Traits::default(),
         })
     }
 

@@ -71,6 +71,15 @@ pub fn labels(host: &str, attempt: &str) -> BTreeMap<String, String> {
     ])
 }
 
+/// What an engine on this machine runs.
+pub fn platform() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "linux/amd64",
+        "aarch64" => "linux/arm64",
+        _ => "linux/other",
+    }
+}
+
 /// Why the engine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -96,7 +105,7 @@ pub enum RuntimeError {
 pub type Result<T> = std::result::Result<T, RuntimeError>;
 
 /// What the engine is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
     pub version: String,
     pub api: String,
@@ -104,6 +113,22 @@ pub struct Engine {
     pub platform: String,
     /// Free space of its disk, where this process can see that.
     pub free_gib: Option<u64>,
+    pub traits: Traits,
+}
+
+/// What an engine says of itself and its machine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Traits {
+    /// Its name as far as it is not Docker, e.g. `Podman Engine`.
+    pub name: String,
+    /// The folder with all that it keeps.
+    pub root: String,
+    pub rootless: bool,
+    pub cpus: u64,
+    pub memory: u64,
+    /// Limits of the sandbox that it can't set.
+    pub cannot_limit: Vec<&'static str>,
+    pub seccomp: bool,
 }
 
 /// An image that the engine holds.

@@ -253,14 +253,10 @@ impl HostProcess {
         Self::start_with(folder, line, "")
     }
 
-    /// `more` is appended to its settings.
+    /// The same with more settings.
     pub fn start_with(folder: &Path, line: Option<&str>, more: &str) -> Self {
         std::fs::create_dir_all(folder).unwrap();
-        let settings = format!(
-            "data = {:?}\nslots = 1\n[retention]\nevery = \"2s\"\n{more}",
-            folder.join("data")
-        );
-        std::fs::write(folder.join("pybots.toml"), settings).unwrap();
+        Self::set(folder, more);
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -279,6 +275,15 @@ impl HostProcess {
             folder: folder.to_owned(),
             child,
         }
+    }
+
+    /// Writes its settings.
+    pub fn set(folder: &Path, more: &str) {
+        let settings = format!(
+            "data = {:?}\nslots = 1\n[retention]\nevery = \"2s\"\n{more}",
+            folder.join("data")
+        );
+        std::fs::write(folder.join("pybots.toml"), settings).unwrap();
     }
 
     pub fn log(&self) -> String {

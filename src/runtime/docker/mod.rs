@@ -100,13 +100,16 @@ fn name_and_tag(name: &str) -> (&str, &str) {
 impl Runtime for DockerRuntime {
     async fn engine(&self) -> Result<Engine> {
         let version = self.docker.version().await.map_err(|error| self.error(error))?;
+        let info = self.docker.info().await.map_err(|error| self.error(error))?;
+        let traits = translate::traits(&version, &info);
         let os = version.os.unwrap_or_else(|| "linux".to_owned());
         let arch = version.arch.unwrap_or_else(|| "amd64".to_owned());
         Ok(Engine {
             version: version.version.unwrap_or_default(),
             api: version.api_version.unwrap_or_default(),
             platform: format!("{os}/{arch}"),
-            free_gib: inventory::disk(self).await.map(|disk| disk.free >> 30),
+            free_gib: inventory::disk_below(&traits.root).map(|disk| disk.free >> 30),
+            traits,
         })
     }
 
