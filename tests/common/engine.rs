@@ -126,6 +126,14 @@ impl OwnEngine {
         }
     }
 
+    /// Ends it at once; what it ran goes on without it.
+    pub fn kill_9(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+        }
+    }
+
     /// Copies images from the machine's engine.
     pub fn copy(&self, images: &[String]) {
         let mut save = Command::new("docker")
