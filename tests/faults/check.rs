@@ -100,7 +100,10 @@ impl Books {
         let mut by_job: BTreeMap<&str, Vec<&Attempt>> = BTreeMap::new();
         for attempt in &attempts {
             by_job.entry(&attempt.job).or_default().push(attempt);
-            by_run.entry(attempt.run.as_deref().unwrap_or_default()).or_default().push(attempt);
+            by_run
+                .entry(attempt.run.as_deref().unwrap_or_default())
+                .or_default()
+                .push(attempt);
             if attempt.state != "finished" {
                 wrong.push(format!("attempt {} is still {}", attempt.id, attempt.state));
             }
@@ -108,7 +111,10 @@ impl Books {
         for (job, attempts) in by_job {
             let counted = attempts.iter().filter(|attempt| attempt.counts()).count();
             if counted != 1 || attempts[0].job_state != "finished" {
-                wrong.push(format!("job {job} is {} with {counted} results that count", attempts[0].job_state));
+                wrong.push(format!(
+                    "job {job} is {} with {counted} results that count",
+                    attempts[0].job_state
+                ));
             }
             if let Some(bad) = attempts.iter().find(|attempt| {
                 attempt.kind == "image" && attempt.counts() && attempt.outcome.as_deref() != Some("passed")
@@ -125,13 +131,22 @@ impl Books {
                     continue;
                 };
                 let attempts = by_run.get(run.id.as_str()).map(Vec::as_slice).unwrap_or_default();
-                if attempts.iter().map(|attempt| &attempt.job).collect::<BTreeSet<_>>().len() != 1 {
+                if attempts
+                    .iter()
+                    .map(|attempt| &attempt.job)
+                    .collect::<BTreeSet<_>>()
+                    .len()
+                    != 1
+                {
                     wrong.push(format!("run {} has not one job", run.id));
                 }
                 for attempt in attempts {
                     if let Err(why) = judge(world, sample, attempt).await {
                         let outcome = attempt.outcome.as_deref().unwrap_or("none");
-                        wrong.push(format!("{} on {sha}, attempt {}, {outcome}: {why}", sample.name, attempt.id));
+                        wrong.push(format!(
+                            "{} on {sha}, attempt {}, {outcome}: {why}",
+                            sample.name, attempt.id
+                        ));
                     }
                 }
             }
@@ -142,15 +157,24 @@ impl Books {
 
     /// What people see: each cell is decided.
     async fn cells(&self, world: &World, wanted: &BTreeSet<&String>) -> Vec<String> {
-        let url = format!("http://{}/api/results?revisions={}", world.address, world.check_ins.len() + 1);
-        let cells: serde_json::Value = get(&url).await.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let url = format!(
+            "http://{}/api/results?revisions={}",
+            world.address,
+            world.check_ins.len() + 1
+        );
+        let cells: serde_json::Value = get(&url)
+            .await
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
         let none = Vec::new();
         let cells = cells.as_array().unwrap_or(&none);
         let mut wrong = Vec::new();
         for sha in wanted {
             for sample in SAMPLES {
                 let state = if sample.exit_code == 0 { "pass" } else { "fail" };
-                let cell = cells.iter().find(|cell| cell["revision"] == ***sha && cell["project"] == sample.name);
+                let cell = cells
+                    .iter()
+                    .find(|cell| cell["revision"] == ***sha && cell["project"] == sample.name);
                 if !cell.is_some_and(|cell| cell["state"] == state) {
                     wrong.push(format!("the cell of {} on {sha} is {cell:?}", sample.name));
                 }

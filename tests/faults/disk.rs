@@ -27,13 +27,32 @@ impl Disk {
 pub fn fill(disk: &Path, full: bool) {
     let filler = disk.join("full");
     if full {
+        // most of it at once, then the rest
+        let free = free_mib(disk).saturating_sub(1);
+        let _ = Command::new("fallocate")
+            .args(["--length", &format!("{free}MiB")])
+            .arg(&filler)
+            .output();
         let _ = Command::new("dd")
-            .args(["if=/dev/zero", "bs=64k", "status=none"])
+            .args(["if=/dev/zero", "bs=64k", "status=none", "oflag=append", "conv=notrunc"])
             .arg(format!("of={}", filler.display()))
             .output();
     } else {
         let _ = std::fs::remove_file(filler);
     }
+}
+
+fn free_mib(disk: &Path) -> u64 {
+    let free = Command::new("df")
+        .args(["--output=avail", "--block-size=1M"])
+        .arg(disk)
+        .output();
+    let text = free.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let text = text.unwrap_or_default();
+    text.lines()
+        .nth(1)
+        .and_then(|line| line.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 impl Drop for Disk {

@@ -1,5 +1,6 @@
 //! The engine under test: it is stopped, killed and started again while others go on.
 
+use super::disk::fill;
 use crate::common::engine::OwnEngine;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,21 +11,21 @@ pub enum Do {
     Stop,
     Kill,
     Start,
+    /// Its disk, or not any more.
+    Fill(bool),
     /// Answered when all before it is done.
     Tell(Sender<()>),
 }
 
 pub struct Engine {
     pub socket: PathBuf,
-    /// Its disk.
-    pub root: PathBuf,
     todo: Option<Sender<Do>>,
     worker: Option<JoinHandle<()>>,
 }
 
 impl Engine {
     pub fn new(engine: OwnEngine) -> Self {
-        let (socket, root) = (engine.socket(), engine.root());
+        let socket = engine.socket();
         let (todo, list) = channel();
         let worker = std::thread::spawn(move || {
             let mut engine = engine;
@@ -33,13 +34,13 @@ impl Engine {
                     Do::Stop => engine.stop(),
                     Do::Kill => engine.kill_9(),
                     Do::Start => engine.again(),
+                    Do::Fill(full) => fill(&engine.root(), full),
                     Do::Tell(done) => drop(done.send(())),
                 }
             }
         });
         Self {
             socket,
-            root,
             todo: Some(todo),
             worker: Some(worker),
         }

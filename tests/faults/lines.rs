@@ -50,7 +50,10 @@ const CUT: &str = " bytes of the log were cut here";
 
 impl Sample {
     pub fn recipe(&self) -> String {
-        let limits = self.cap.map(|cap| format!("[limits]\nlog = {cap:?}\n")).unwrap_or_default();
+        let limits = self
+            .cap
+            .map(|cap| format!("[limits]\nlog = {cap:?}\n"))
+            .unwrap_or_default();
         format!(
             "name = {:?}\nsource = {{ path = \"src\" }}\ninstall = []\n{limits}[[suite]]\nname = \"suite\"\nrun = \"python suite.py\"\n",
             self.name
@@ -58,7 +61,12 @@ impl Sample {
     }
 
     pub fn suite(&self) -> String {
-        let Self { lines, pause, exit_code, .. } = self;
+        let Self {
+            lines,
+            pause,
+            exit_code,
+            ..
+        } = self;
         format!(
             "import sys, time\nfor n in range({lines}):\n    sys.stdout.write('line %08d of a suite that is known to the byte\\n' % n)\n    \
              if {pause}:\n        sys.stdout.flush()\n        time.sleep({pause} / 1000)\nsys.stdout.flush()\nsys.exit({exit_code})\n"
@@ -90,7 +98,10 @@ impl Sample {
             None => Ok(()),
             Some((section, true)) if !output.starts_with(section) => self.complete(section, &output),
             Some((section, _)) if output.starts_with(section) || section.contains(CUT) => Ok(()),
-            Some((section, _)) => Err(format!("leaves what its suite printed after {}", differs(section, &output))),
+            Some((section, _)) => Err(format!(
+                "leaves what its suite printed after {}",
+                differs(section, &output)
+            )),
         }
     }
 
@@ -108,10 +119,19 @@ impl Sample {
         };
         let (mark, tail) = rest.split_once(MARK_END).unwrap_or((rest, ""));
         let cut: usize = mark.strip_suffix(CUT).and_then(|cut| cut.parse().ok()).unwrap_or(0);
-        if self.cap.is_some() && output.starts_with(head) && output.ends_with(tail) && head.len() + cut + tail.len() == output.len() {
+        if self.cap.is_some()
+            && output.starts_with(head)
+            && output.ends_with(tail)
+            && head.len() + cut + tail.len() == output.len()
+        {
             return Ok(());
         }
-        Err(format!("has {} and {} bytes around {mark:?}, of {}", head.len(), tail.len(), output.len()))
+        Err(format!(
+            "has {} and {} bytes around {mark:?}, of {}",
+            head.len(),
+            tail.len(),
+            output.len()
+        ))
     }
 
     /// What the suite printed, and whether its end was seen.
@@ -154,8 +174,15 @@ mod tests {
         assert!(quick.whole(&log(&output.replace("00000100", "00000101"))).is_err());
         assert!(quick.whole(&log(&output[..1000])).is_err());
         assert!(quick.whole(&log(&output).replace("outcome", "income")).is_err());
-        assert_eq!(quick.beginning(&format!("{MARK}phase test suite{MARK_END}{}", &output[..777])), Ok(()));
-        assert!(quick.beginning(&format!("{MARK}phase test suite{MARK_END}{}", &output[1..777])).is_err());
+        assert_eq!(
+            quick.beginning(&format!("{MARK}phase test suite{MARK_END}{}", &output[..777])),
+            Ok(())
+        );
+        assert!(
+            quick
+                .beginning(&format!("{MARK}phase test suite{MARK_END}{}", &output[1..777]))
+                .is_err()
+        );
     }
 
     #[test]

@@ -74,7 +74,9 @@ pub fn run(wanted: &Wanted) -> Option<Tally> {
             for violation in &tally.violations[before..] {
                 println!("    VIOLATION {violation}");
             }
-            plan.steps.iter().for_each(|step| println!("    {:>6} ms {:?}", step.at, step.what));
+            plan.steps
+                .iter()
+                .for_each(|step| println!("    {:>6} ms {:?}", step.at, step.what));
             println!("    logs and database: {}", world.keep_logs());
         }
         let idle = world.check_ins.len();
@@ -82,9 +84,11 @@ pub fn run(wanted: &Wanted) -> Option<Tally> {
             world.check_in(false);
             settle(&mut world, &format!("idle after SEED={seed}"), &mut tally);
         }
-        tally.waits.extend(world.runtime.block_on(async {
-            Books::open(&world).await.waits(&world.check_ins[idle..]).await
-        }));
+        tally.waits.extend(
+            world
+                .runtime
+                .block_on(async { Books::open(&world).await.waits(&world.check_ins[idle..]).await }),
+        );
     }
     println!("{} requests met trouble on their way", world.hits());
     Some(tally)
@@ -111,7 +115,9 @@ fn follow(world: &mut World, plan: &Plan, tally: &mut Tally) {
 }
 
 fn blame(tally: &mut Tally, seed: u64, wrong: Vec<String>) {
-    tally.violations.extend(wrong.into_iter().map(|what| format!("SEED={seed}: {what}")));
+    tally
+        .violations
+        .extend(wrong.into_iter().map(|what| format!("SEED={seed}: {what}")));
 }
 
 /// Waits until all is done, and looks at what came of it.
@@ -151,7 +157,9 @@ fn settle(world: &mut World, when: &str, tally: &mut Tally) {
     };
     wrong.extend(left.into_iter().map(|what| format!("is left: {what}")));
     wrong.extend(world.panics());
-    tally.violations.extend(wrong.into_iter().map(|what| format!("{when}: {what}")));
+    tally
+        .violations
+        .extend(wrong.into_iter().map(|what| format!("{when}: {what}")));
 }
 
 impl Tally {
@@ -172,7 +180,10 @@ impl Tally {
             println!("{kind:<24} {count:>6}");
         }
         if let Some(p99) = self.p99() {
-            println!("work there -> claimed by idle hosts: p99 {p99} ms of {} jobs", self.waits.len());
+            println!(
+                "work there -> claimed by idle hosts: p99 {p99} ms of {} jobs",
+                self.waits.len()
+            );
         }
         for violation in &self.violations {
             println!("VIOLATION {violation}");

@@ -59,11 +59,21 @@ impl World {
             std::fs::write(project.join("src/suite.py"), sample.suite()).unwrap();
         }
         // the same place after each restart
-        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        settings(path, &projects, &[("trunk", "main", 1)], "[retention]\nmin_free_gib = 0\n");
+        let address = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        settings(
+            path,
+            &projects,
+            &[("trunk", "main", 1)],
+            "[retention]\nmin_free_gib = 0\n",
+        );
         let file = path.join("pybots.toml");
         let text = std::fs::read_to_string(&file).unwrap();
-        let text = text.replace("127.0.0.1:0", &address.to_string()).replace("\"2s\"", "\"1s\"");
+        let text = text
+            .replace("127.0.0.1:0", &address.to_string())
+            .replace("\"2s\"", "\"1s\"");
         std::fs::write(&file, text).unwrap();
 
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -71,7 +81,9 @@ impl World {
             coordinator: Program::new("coordinator", path, &["serve"], None, shim.clone()),
             hosts: Vec::new(),
             lines: Vec::new(),
-            networks: (0..HOSTS).map(|n| (n < APART).then(|| Network::new(n)).flatten()).collect(),
+            networks: (0..HOSTS)
+                .map(|n| (n < APART).then(|| Network::new(n)).flatten())
+                .collect(),
             engine: Engine::new(engine),
             check_ins: vec![repository.git(&["rev-parse", "HEAD"])],
             repository,
@@ -106,13 +118,28 @@ impl World {
         let gateway = network.map_or("127.0.0.1", |network| &network.gateway);
         let url = format!("http://{gateway}:{}", line.port);
         let name = format!("host-{n}");
-        let add = ["host", "add", &name, "--owner", "o@example.org", "--builds", "--url", &url];
+        let add = [
+            "host",
+            "add",
+            &name,
+            "--owner",
+            "o@example.org",
+            "--builds",
+            "--url",
+            &url,
+        ];
         let output = pybots(self.folder.path(), &add);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let words = String::from_utf8(output.stdout).unwrap();
         let words: Vec<&str> = words.split_whitespace().skip(1).collect();
         let folder = self.folder.path().join(&name);
-        let mut host = Program::new(&name, &folder, &words, network.map(|network| network.name.clone()), shim);
+        let mut host = Program::new(
+            &name,
+            &folder,
+            &words,
+            network.map(|network| network.name.clone()),
+            shim,
+        );
         let text = format!(
             "data = \"data\"\nslots = {SLOTS}\n[engine]\nsocket = {:?}\nmin_free_gib = 0\n[retention]\nevery = \"10s\"\n",
             self.engine.socket
@@ -173,7 +200,7 @@ impl World {
             Fault::Cut(n) => self.cut(n, true),
             Fault::Clock(who, by) => self.program(who).clock(by),
             Fault::DataFull => self.fill_data(true),
-            Fault::EngineFull => fill(&self.engine.root, true),
+            Fault::EngineFull => self.engine.todo(Do::Fill(true)),
             Fault::Slow(who, by) => self.program(who).slow(by),
             Fault::Requests(n, trouble) => self.lines[n].set(Mode::Trouble(trouble)),
         }
@@ -191,7 +218,7 @@ impl World {
             Fault::Cut(n) => self.cut(n, false),
             Fault::Clock(who, _) => self.program(who).clock(0),
             Fault::DataFull => self.fill_data(false),
-            Fault::EngineFull => fill(&self.engine.root, false),
+            Fault::EngineFull => self.engine.todo(Do::Fill(false)),
             Fault::Slow(who, _) => self.program(who).slow(0),
             Fault::Requests(n, _) => self.lines[n].set(Mode::Plain),
         }
@@ -254,10 +281,19 @@ impl World {
         let kept = std::env::temp_dir().join(format!("pybots-faults-{}", std::process::id()));
         std::fs::create_dir_all(&kept).unwrap();
         for program in std::iter::once(&self.coordinator).chain(&self.hosts) {
-            let _ = std::fs::copy(program.folder.join("up.log"), kept.join(format!("{}.log", program.name)));
+            let _ = std::fs::copy(
+                program.folder.join("up.log"),
+                kept.join(format!("{}.log", program.name)),
+            );
         }
-        let _ = std::fs::copy(self.folder.path().join("data/pybots.sqlite"), kept.join("pybots.sqlite"));
-        let _ = std::fs::copy(self.folder.path().join("data/pybots.sqlite-wal"), kept.join("pybots.sqlite-wal"));
+        let _ = std::fs::copy(
+            self.folder.path().join("data/pybots.sqlite"),
+            kept.join("pybots.sqlite"),
+        );
+        let _ = std::fs::copy(
+            self.folder.path().join("data/pybots.sqlite-wal"),
+            kept.join("pybots.sqlite-wal"),
+        );
         kept.display().to_string()
     }
 }
