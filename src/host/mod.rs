@@ -6,9 +6,10 @@ mod image;
 pub mod log;
 pub mod phase;
 mod run;
+pub mod spool;
 mod uses;
 
-pub use daemon::{reap, run as daemon};
+pub use daemon::{Ending, reap, run as daemon};
 pub use image::scratch;
 
 use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RetentionSettings, Settings};

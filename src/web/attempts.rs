@@ -31,6 +31,8 @@ pub struct AttemptView {
     pub badge: Badge,
     pub started: Time,
     pub duration: String,
+    /// What its host brought too late to count.
+    pub late: Option<Badge>,
     pub here: bool,
 }
 
@@ -115,8 +117,14 @@ fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now:
     AttemptView {
         number,
         registered: host.is_some(),
-        host: host.unwrap_or(&attempt.host).clone(),
+        host: match host {
+            Some(name) => name.clone(),
+            // cancelled before a host had it
+            None if attempt.host.is_empty() => "none".to_owned(),
+            None => attempt.host.clone(),
+        },
         badge,
+        late: attempt.late_report().map(|report| outcome_badge(Some(&report.outcome))),
         started: time(attempt.started_at, now),
         duration: duration(seconds),
         here,
