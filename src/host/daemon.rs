@@ -145,7 +145,7 @@ impl Daemon {
         let report = tokio::select! {
             report = host.perform(&claim.attempt, &claim.spec, &log) => report,
             broken = keep(&self.client, claim) => {
-                clear(&host, claim).await;
+                host.clear(&claim.attempt).await;
                 match broken {
                     Broken::Lost(lost) => {
                         tracing::warn!(attempt = claim.attempt, %lost, "the lease is gone; this attempt ends here");
@@ -158,7 +158,7 @@ impl Daemon {
                 }
             }
             () = at_least(ending, Ending::Now) => {
-                clear(&host, claim).await;
+                host.clear(&claim.attempt).await;
                 log.say("the host was stopped; the job goes back to the queue").await;
                 Report::handed_back()
             }
@@ -197,16 +197,14 @@ async fn keep(client: &Client, claim: &Claim) -> Broken {
     }
 }
 
-async fn clear(host: &Host, claim: &Claim) {
-    if let Err(error) = host.runtime.reap(crate::runtime::ATTEMPT_LABEL, &claim.attempt).await {
-        tracing::warn!(attempt = claim.attempt, %error, "failed to remove what an attempt left");
-    }
-}
-
 impl Host {
     /// Whether this host can work: its engine answers and has room. Otherwise what to mend.
     pub(super) async fn well(&self) -> Result<(), String> {
-        let engine = self.runtime.engine().await.map_err(|error| error.to_string())?;
+        let engine = self.runtime.engine().await.map_err(|error| {
+            self.leftovers.doubt();
+            error.to_string()
+        })?;
+        self.clear_left().await;
         let needed = self.engine.min_free_gib;
         match engine.free_gib {
             Some(free) if free < needed => Err(format!(

@@ -3,6 +3,7 @@
 pub mod client;
 mod daemon;
 mod image;
+mod leftovers;
 pub mod log;
 pub mod phase;
 mod run;
@@ -20,6 +21,7 @@ use crate::runtime::{Runtime, RuntimeError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use leftovers::Leftovers;
 use log::Log;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +60,7 @@ pub struct Host {
     images: Locks,
     /// Build keys of the images that jobs work with.
     uses: Uses,
+    leftovers: Leftovers,
 }
 
 /// A lock for each name.
@@ -123,11 +126,13 @@ impl Host {
             builds: true,
             images: Locks::default(),
             uses: Uses::default(),
+            leftovers: Leftovers::default(),
         }
     }
 
     /// Does one job to its end. Whatever happens, it leaves nothing behind and gives a report.
     pub async fn perform(&self, attempt: &str, spec: &JobSpec, log: &Log) -> Report {
+        let at_work = self.leftovers.at_work(attempt);
         let _used = self.uses.share(spec.build_key()).await;
         let mut report = Report::of(Outcome::Passed);
         log.say(&spec.title()).await;
@@ -138,9 +143,8 @@ impl Host {
         if let Err(stop) = done {
             report.outcome = stop.outcome();
         }
-        if let Err(error) = self.runtime.reap(crate::runtime::ATTEMPT_LABEL, attempt).await {
-            tracing::warn!(attempt, %error, "failed to remove what an attempt left");
-        }
+        self.clear(attempt).await;
+        at_work.end();
         log.say(&format!("outcome: {}", report.outcome)).await;
         report
     }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 const TRIES: i64 = 3;
 
 /// Waiting time before the second and the third attempt.
-const AGAIN_MS: [i64; 2] = [5_000, 60_000];
+pub(super) const AGAIN_MS: [i64; 2] = [5_000, 60_000];
 
 const HOUR_MS: i64 = 3_600_000;
 

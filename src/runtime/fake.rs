@@ -56,6 +56,7 @@ struct State {
     violations: Vec<String>,
     made: usize,
     disk: Option<Disk>,
+    away: bool,
 }
 
 /// The engine of a test; cheap to clone.
@@ -371,7 +372,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn reap(&self, label: &str, value: &str) -> Result<usize> {
-        Ok(inventory::reap(&mut self.state(), label, value))
+        inventory::reap(&mut self.state(), label, value)
     }
 
     async fn images(&self, label: &str) -> Result<Vec<StoredImage>> {

@@ -7,7 +7,7 @@ pub mod fake;
 mod inventory;
 pub mod tar;
 
-pub use inventory::{Disk, DiskUsage, StoredImage, StoredVolume, Users};
+pub use inventory::{Disk, DiskUsage, Owned, StoredImage, StoredVolume, Users};
 
 use crate::domain::limits::Size;
 use async_trait::async_trait;

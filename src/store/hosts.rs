@@ -174,7 +174,7 @@ impl Store {
     pub async fn saw_host(&self, id: &str, now: i64) -> Result<()> {
         const EVERY_MS: i64 = 5_000;
         sqlx::query(
-            "UPDATE host SET seen_at = $1, flagged_at = NULL WHERE id = $2 AND (seen_at IS NULL OR seen_at < $3)",
+            "UPDATE host SET seen_at = $1, flagged_at = NULL WHERE id = $2 AND (seen_at IS NULL OR seen_at < $3 OR seen_at > $1)",
         )
         .bind(now)
         .bind(id)
