@@ -2,141 +2,30 @@
 
 mod common;
 
-use pybots::domain::host::{HostState, Offer};
-use pybots::domain::job::{BuildSpec, Facts, ImageUnderTest, JobSpec, Report, RunSpec};
-use pybots::domain::limits::Limits;
+use common::world::{PLATFORM, World};
+use pybots::domain::host::HostState;
+use pybots::domain::job::{JobSpec, Report};
 use pybots::domain::outcome::Outcome;
-use pybots::profile::Profiles;
-use pybots::queue::{Claim, LEASE_MS, Queue, Taken, Wished};
-use pybots::recipe::Fetch;
+use pybots::queue::{Claim, LEASE_MS, Taken, Wished};
 use pybots::registry;
-use pybots::store::Store;
-use pybots::store::branches::Watched;
 use pybots::store::claims::Taker;
-use pybots::store::images::NewImage;
-use pybots::store::jobs::NewJob;
-use pybots::store::revisions::CheckIn;
-use pybots::store::runs::NewRun;
-use std::collections::BTreeMap;
-
-const PLATFORM: &str = "linux/amd64";
-
-/// A store with branches, and a queue on it.
-struct World {
-    name: &'static str,
-    store: Store,
-    queue: Queue,
-    offer: Offer,
-}
 
 async fn worlds() -> Vec<(World, common::TestStore)> {
     let mut worlds = Vec::new();
     for test in common::stores().await {
-        let watched = ["trunk", "2.5"].map(|name| Watched {
-            name: name.into(),
-            reference: name.into(),
-            source: "sample".into(),
-        });
-        test.store.set_branches(&watched).await.unwrap();
-        sqlx::query("INSERT INTO recipe (digest, project, text, seen_at) VALUES ('d', 'p', '', 1)")
-            .execute(test.store.pool())
-            .await
-            .unwrap();
-        let world = World {
-            name: test.name,
-            queue: Queue::new(test.store.clone()),
-            store: test.store.clone(),
-            offer: Offer {
-                platform: PLATFORM.into(),
-                ..Offer::default()
-            },
-        };
-        worlds.push((world, test));
+        worlds.push((World::on(test.name, &test.store).await, test));
     }
     worlds
 }
 
-impl World {
-    /// A check-in, made at a time, with an image that is there. Returns the image's id and what it is built of.
-    async fn check_in(&self, branch: &str, sha: &str, at: i64) -> (String, String, BuildSpec) {
-        let sha = &format!("{sha:0<8}");
-        let branches = self.store.watched_branches().await.unwrap();
-        let branch = branches.iter().find(|row| row.name == branch).unwrap();
-        let check_in = CheckIn {
-            sha: sha.into(),
-            tree: sha.into(),
-            parent: None,
-            author: "A <a@example.org>".into(),
-            subject: sha.into(),
-            committed_at: at,
-            version: Some("3.14.0".into()),
-            place: None,
-        };
-        let head = branch.head.as_deref();
-        assert!(
-            self.store
-                .advance_branch(&branch.id, head, sha, &[check_in], &[], 1)
-                .await
-                .unwrap()
-        );
-        let revision = self.store.revision_by_sha(sha).await.unwrap().unwrap();
-        let profiles = Profiles::load(None).unwrap();
-        let profile = pybots::plan::profile(&revision, &profiles, "default").unwrap();
-        let distribution = &profiles.distribution;
-        let build = pybots::plan::build(&revision, profile, distribution, sha, "default", PLATFORM).unwrap();
-        let mut tx = self.store.begin().await.unwrap();
-        let new = NewImage {
-            revision_id: &revision.id,
-            variant: "default",
-            platform: PLATFORM,
-            build_key: &build.build_key,
-        };
-        let (image, _) = self.store.attach_image(&mut tx, &new, 1).await.unwrap();
-        tx.commit().await.unwrap();
-        (revision.id, image, build)
-    }
+/// What a test does with it.
+trait Hosts {
+    async fn take(&self, host: &str, now: i64) -> Option<Claim>;
+    async fn order(&self, host: &str, now: i64) -> Vec<String>;
+    async fn end(&self, claim: &Claim, outcome: Outcome, now: i64) -> Taken;
+}
 
-    /// Queues a run of a project on a check-in; returns its id.
-    async fn run(&self, project: &str, (revision, image, build): &(String, String, BuildSpec), at: i64) -> String {
-        let mut tx = self.store.begin().await.unwrap();
-        let new = NewRun {
-            revision_id: revision,
-            project,
-            variant: "default",
-            platform: PLATFORM,
-            recipe: "d",
-            image_id: Some(image),
-            skip_reason: None,
-        };
-        let run = self.store.insert_run(&mut tx, &new, 1).await.unwrap().unwrap();
-        let spec = JobSpec::Run(Box::new(RunSpec {
-            project: project.into(),
-            image: ImageUnderTest {
-                reference: build.reference(),
-                build: build.clone(),
-                facts: Facts::default(),
-            },
-            distribution: build.distribution.clone(),
-            fetch: fetch(project),
-            system: Vec::new(),
-            install: None,
-            install_network: false,
-            env: BTreeMap::new(),
-            suites: Vec::new(),
-            limits: Limits::default(),
-        }));
-        let new = NewJob {
-            image,
-            run: Some(&run),
-            platform: PLATFORM,
-            priority: at,
-            spec: &spec,
-        };
-        self.queue.add(&mut tx, &new, 1).await.unwrap();
-        tx.commit().await.unwrap();
-        run
-    }
-
+impl Hosts for World {
     /// As after the coordinator's beat.
     async fn take(&self, host: &str, now: i64) -> Option<Claim> {
         let taker = Taker {
@@ -161,24 +50,6 @@ impl World {
         let report = Report::of(outcome);
         let ended = self.queue.finish(&claim.attempt, &claim.fence, &report, now).await;
         ended.unwrap().unwrap()
-    }
-}
-
-fn fetch(project: &str) -> Fetch {
-    let text = format!("name = \"{project}\"\nsource = {{ pypi = \"x\" }}\n[[suite]]\nname = \"t\"\nrun = \"true\"\n");
-    let registered = pybots::recipe::register(&format!("{project}.toml"), text, None).unwrap();
-    let version = "3.14.0".parse().unwrap();
-    let cap = Limits::default();
-    match pybots::recipe::choose(
-        &registered.recipe,
-        &registered.folders,
-        "trunk",
-        &version,
-        "default",
-        &cap,
-    ) {
-        pybots::recipe::Choice::Run(chosen) => chosen.fetch,
-        pybots::recipe::Choice::Skip(reason) => panic!("{reason}"),
     }
 }
 
@@ -270,7 +141,7 @@ async fn of_equals_the_longest_goes_first_and_before_it_what_the_host_holds() {
         world.queue.cancel(&run, now).await.unwrap();
         world.queue.again(&run, now).await.unwrap();
         let mut tx = world.store.begin().await.unwrap();
-        world.store.holds(&mut tx, "h", &third.1, now).await.unwrap();
+        world.store.holds(&mut tx, "h", &third.image, now).await.unwrap();
         tx.commit().await.unwrap();
         assert!(world.take("other", now + 100).await.is_none(), "{}", world.name);
         assert_eq!(title(&world.take("h", now + 100).await.unwrap()), "long cc");
