@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-dispatch bench-image bench-queue demo demo-stop test test-fast eras lint setup
+.PHONY: help bench-dispatch bench-image bench-queue demo demo-stop test test-fast test-faults eras lint setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ test: ## set up, then every test: databases, real containers, a real CPython
 test-fast: ## the inner loop: unit tests and the fake runtime; no engine, no PostgreSQL
 	@env -u PYBOTS_TEST_ENGINE -u PYBOTS_TEST_CPYTHON -u PYBOTS_TEST_POSTGRES \
 		cargo test --lib --bins $(addprefix --test ,$(basename $(notdir $(wildcard tests/fast*.rs))))
+
+test-faults: ## kill, cut, fill and slow down everything while hosts work (FAULTS=1000, SEED=..)
+	@scripts/setup >&2
+	@PYBOTS_TEST_ENGINE=1 cargo bench --quiet --profile dev --bench faults
 
 bench-image: ## what an image of the next check-in costs: a table, with ratios
 	@scripts/setup

@@ -453,3 +453,25 @@ async fn fewer_processors_than_a_run_may_use_are_said() {
     assert!(log.contains("gives a run 0.5 processors, not 2"), "{log}");
     assert_eq!(engine.made("test tests").unwrap().cpus, 0.5);
 }
+
+#[tokio::test]
+async fn what_an_engine_did_not_let_go_goes_when_it_is_back() {
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec);
+    engine.expect("attrs", "fetch").loses_engine();
+    let host = Host::new(
+        "host".into(),
+        Arc::new(engine.clone()),
+        Arc::new(NoSupply),
+        &Settings::default(),
+    );
+    let (log, _delivered) = Log::start(Arc::new(Memory::default()));
+    engine.away(true);
+    let report = host.perform("attempt", &JobSpec::Run(Box::new(spec)), &log).await;
+    assert!(matches!(report.outcome, Outcome::Infra { .. }));
+    host.clear_left().await;
+    assert_ne!(engine.complaints(), Vec::<String>::new());
+    engine.away(false);
+    host.clear_left().await;
+    assert_eq!(engine.complaints(), Vec::<String>::new());
+}

@@ -219,6 +219,38 @@ async fn infra_is_tried_three_times_and_then_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_a_clock_put_off_that_was_ahead_waits_no_longer_than_usual() {
+    for test in common::stores().await {
+        let queue = Queue::new(test.store.clone());
+        queued(&test.store, &queue, "aaaaaaaa").await;
+        let ahead = 7_200_000;
+        let claim = take(&queue, &trusted("h1"), ahead).await.unwrap().unwrap();
+        let finished = queue.finish(&claim.attempt, &claim.fence, &infra(), ahead).await;
+        finished.unwrap().unwrap();
+        let later = 100_000;
+        assert!(take(&queue, &trusted("h2"), later).await.unwrap().is_none());
+        queue.grant_grace(10).await.unwrap();
+        assert!(
+            take(&queue, &trusted("h2"), later).await.unwrap().is_some(),
+            "{}",
+            test.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_know_that_its_transaction_is_over_is_not_used_again() {
+    for test in common::stores().await {
+        // more often than there are connections
+        for _ in 0..20 {
+            let mut tx = test.store.begin().await.unwrap();
+            // as a database does by itself that has no room left
+            sqlx::query("ROLLBACK").execute(&mut *tx).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn finish_is_idempotent_and_refuses_the_stale() {
     for test in common::stores().await {
         let queue = Queue::new(test.store.clone());

@@ -139,7 +139,7 @@ impl Daemon {
         let report = tokio::select! {
             report = host.perform(&claim.attempt, &claim.spec, &log) => report,
             broken = keep(&self.client, claim) => {
-                clear(&host, claim).await;
+                host.clear(&claim.attempt).await;
                 match broken {
                     Broken::Lost(lost) => {
                         tracing::warn!(attempt = claim.attempt, %lost, "the lease is gone; this attempt ends here");
@@ -152,7 +152,7 @@ impl Daemon {
                 }
             }
             () = at_least(ending, Ending::Now) => {
-                clear(&host, claim).await;
+                host.clear(&claim.attempt).await;
                 log.say("the host was stopped; the job goes back to the queue").await;
                 Report::handed_back()
             }
@@ -188,11 +188,5 @@ async fn keep(client: &Client, claim: &Claim) -> Broken {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-    }
-}
-
-async fn clear(host: &Host, claim: &Claim) {
-    if let Err(error) = host.runtime.reap(crate::runtime::ATTEMPT_LABEL, &claim.attempt).await {
-        tracing::warn!(attempt = claim.attempt, %error, "failed to remove what an attempt left");
     }
 }

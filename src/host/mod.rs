@@ -4,6 +4,7 @@ pub mod client;
 mod daemon;
 pub mod doctor;
 mod image;
+mod leftovers;
 pub mod log;
 mod owner;
 pub mod phase;
@@ -26,6 +27,7 @@ use crate::runtime::{Runtime, RuntimeError, platform};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use leftovers::Leftovers;
 use log::Log;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,6 +74,7 @@ pub struct Host {
     images: Locks,
     /// Build keys of the images that jobs work with.
     uses: Uses,
+    leftovers: Leftovers,
 }
 
 /// A lock for each name.
@@ -146,6 +149,7 @@ impl Host {
             builds: true,
             images: Locks::default(),
             uses: Uses::default(),
+            leftovers: Leftovers::default(),
         }
     }
 
@@ -154,8 +158,13 @@ impl Host {
         let say = self.owner.say();
         if let Some(reason) = say.refuses(spec) {
             log.say(&reason).await;
-            return Report::of(Outcome::Infra { reason });
+            // nothing failed: it goes elsewhere
+            return Report {
+                handed_back: true,
+                ..Report::of(Outcome::Infra { reason })
+            };
         }
+        let at_work = self.leftovers.at_work(attempt);
         let _used = self.uses.share(spec.build_key()).await;
         let mut report = Report::of(Outcome::Passed);
         log.say(&spec.title()).await;
@@ -180,9 +189,8 @@ impl Host {
         if let Err(stop) = done {
             report.outcome = stop.outcome();
         }
-        if let Err(error) = self.runtime.reap(crate::runtime::ATTEMPT_LABEL, attempt).await {
-            tracing::warn!(attempt, %error, "failed to remove what an attempt left");
-        }
+        self.clear(attempt).await;
+        at_work.end();
         log.say(&format!("outcome: {}", report.outcome)).await;
         report
     }

@@ -66,7 +66,11 @@ impl Host {
 
     /// Whether its engine answers and has room. Otherwise what to mend.
     pub(super) async fn well(&self) -> Result<(), String> {
-        let engine = self.runtime.engine().await.map_err(|error| error.to_string())?;
+        let engine = self.runtime.engine().await.map_err(|error| {
+            self.leftovers.doubt();
+            error.to_string()
+        })?;
+        self.clear_left().await;
         let needed = self.engine.min_free_gib;
         match engine.free_gib {
             Some(free) if free < needed => Err(format!(

@@ -7,6 +7,7 @@ mod wishes;
 
 pub use wishes::Wished;
 
+use crate::domain::host::rest_ms;
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::Outcome;
 use crate::store::attempts::Attempt;
@@ -138,8 +139,19 @@ impl Queue {
     }
 
     /// Lets every lease hold for its time from now on: hosts could not renew while the coordinator was away,
-    /// and after a clock has jumped nobody knows how long ago they did.
+    /// and after a clock has jumped nobody knows how long ago they did. What a clock that was ahead has put off
+    /// does not wait until that time comes.
     pub async fn grant_grace(&self, now: i64) -> Result<u64> {
+        let longest = end::AGAIN_MS.into_iter().max().unwrap_or(0);
+        self.store.hasten_jobs(now + longest).await?;
+        let mut tx = self.store.begin().await?;
+        for host in self.store.hosts().await? {
+            let rest = rest_ms(host.strikes).map(|rest| now + rest);
+            if host.rests_until > rest {
+                self.store.set_strikes(&mut tx, &host.id, host.strikes, rest).await?;
+            }
+        }
+        tx.commit().await?;
         self.store.prolong_leases(now + LEASE_MS).await
     }
 

@@ -59,6 +59,7 @@ struct State {
     made: usize,
     disk: Option<Disk>,
     registry: Option<FakeRegistry>,
+    away: bool,
 }
 
 /// The engine of a test; cheap to clone.
@@ -368,7 +369,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn reap(&self, label: &str, value: &str) -> Result<usize> {
-        Ok(inventory::reap(&mut self.state(), label, value))
+        inventory::reap(&mut self.state(), label, value)
     }
 
     async fn images(&self, label: &str) -> Result<Vec<StoredImage>> {

@@ -1,6 +1,7 @@
 //! What an engine tells of all that it holds.
 
-use std::collections::BTreeMap;
+use super::{ATTEMPT_LABEL, HOST_LABEL};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An image with its layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,13 +26,32 @@ pub struct StoredVolume {
     pub created_at: Option<i64>,
 }
 
-/// How many containers use what.
+/// What the containers are for, and how many use what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Users {
     /// By the image's id.
     pub images: BTreeMap<String, u32>,
     /// By the volume's name.
     pub volumes: BTreeMap<String, u32>,
+    /// Attempts that they were made for.
+    pub attempts: BTreeSet<Owned>,
+}
+
+/// By the labels of a container or volume: whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owned {
+    pub host: String,
+    pub attempt: String,
+}
+
+impl Owned {
+    /// None: no attempt made it.
+    pub fn read(labels: &BTreeMap<String, String>) -> Option<Self> {
+        Some(Self {
+            host: labels.get(HOST_LABEL)?.clone(),
+            attempt: labels.get(ATTEMPT_LABEL)?.clone(),
+        })
+    }
 }
 
 /// Bytes of a disk.

@@ -8,7 +8,7 @@ mod inventory;
 pub mod progress;
 pub mod tar;
 
-pub use inventory::{Disk, DiskUsage, StoredImage, StoredVolume, Users};
+pub use inventory::{Disk, DiskUsage, Owned, StoredImage, StoredVolume, Users};
 
 use crate::domain::limits::Size;
 use crate::domain::login::Login;

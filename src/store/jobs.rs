@@ -226,6 +226,15 @@ impl Store {
         Ok(moved.rows_affected())
     }
 
+    /// Lets no job wait longer than until a time.
+    pub async fn hasten_jobs(&self, until: i64) -> Result<u64> {
+        let moved = sqlx::query("UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1")
+            .bind(until)
+            .execute(self.pool())
+            .await?;
+        Ok(moved.rows_affected())
+    }
+
     /// Jobs that are not finished: (waiting, in work).
     pub async fn open_jobs(&self) -> Result<(i64, i64)> {
         let ahead = self.ahead().await?;

@@ -17,7 +17,7 @@ pub mod views;
 
 use anyhow::{Context, Result};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -95,6 +95,8 @@ impl Store {
                     Ok(())
                 })
             })
+            // where a full disk ended a transaction, or its ending failed, the connection does not know that it is over
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options)
             .await
             .context("failed to open the database; check the setting `database`, or that `data` can be written")?;

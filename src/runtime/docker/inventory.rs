@@ -2,7 +2,7 @@
 
 use super::DockerRuntime;
 use super::translate::status;
-use crate::runtime::{Disk, DiskUsage, Result, RuntimeError, StoredImage, StoredVolume, Users};
+use crate::runtime::{Disk, DiskUsage, Owned, Result, RuntimeError, StoredImage, StoredVolume, Users};
 use bollard::models::ImageInspect;
 use bollard::query_parameters as query;
 use futures_util::stream::{StreamExt, TryStreamExt};
@@ -78,6 +78,8 @@ pub async fn users(runtime: &DockerRuntime) -> Result<Users> {
     let mut users = Users::default();
     for container in containers.map_err(|error| runtime.error(error))? {
         *users.images.entry(container.image_id.unwrap_or_default()).or_default() += 1;
+        let labels = container.labels.unwrap_or_default().into_iter().collect();
+        users.attempts.extend(Owned::read(&labels));
         for volume in container.mounts.into_iter().flatten().filter_map(|mount| mount.name) {
             *users.volumes.entry(volume).or_default() += 1;
         }

@@ -3,7 +3,7 @@
 
 use super::{FakeRuntime, State};
 use crate::runtime::image_label::ON;
-use crate::runtime::{Disk, Image, Result, RuntimeError, StoredImage, StoredVolume, Users, Volume};
+use crate::runtime::{Disk, Image, Owned, Result, RuntimeError, StoredImage, StoredVolume, Users, Volume};
 use std::collections::BTreeMap;
 
 impl FakeRuntime {
@@ -36,6 +36,11 @@ impl FakeRuntime {
     pub fn with_disk(self, total: u64) -> Self {
         self.state().disk = Some(Disk { free: total / 2, total });
         self
+    }
+
+    /// The engine removes nothing, or does so again.
+    pub fn away(&self, away: bool) {
+        self.state().away = away;
     }
 
     /// The volumes that the engine holds, by name.
@@ -94,6 +99,7 @@ pub fn volumes(state: &State, label: &str) -> Vec<StoredVolume> {
 pub fn users(state: &State) -> Users {
     let mut users = Users::default();
     for made in state.containers.values() {
+        users.attempts.extend(Owned::read(&made.spec.labels));
         if let Some(image) = state.images.get(&made.spec.image) {
             *users.images.entry(image.id.clone()).or_default() += 1;
         }
@@ -113,10 +119,13 @@ pub fn remove_image(state: &mut State, reference: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn reap(state: &mut State, label: &str, value: &str) -> usize {
+pub fn reap(state: &mut State, label: &str, value: &str) -> Result<usize> {
+    if state.away {
+        return Err(RuntimeError::Refused("the engine is away".to_owned()));
+    }
     let before = state.containers.len() + state.volumes.len();
     let fits = |labels: &BTreeMap<String, String>| labels.get(label).is_some_and(|found| found == value);
     state.containers.retain(|_, made| !fits(&made.spec.labels));
     state.volumes.retain(|_, volume| !fits(&volume.labels));
-    before - state.containers.len() - state.volumes.len()
+    Ok(before - state.containers.len() - state.volumes.len())
 }

@@ -1,0 +1,25 @@
+//! Faults in a short form; `make test-faults` does more of them.
+
+mod common;
+#[path = "faults/mod.rs"]
+mod faults;
+
+use common::up::engine_wanted;
+use faults::Wanted;
+
+#[test]
+fn nothing_is_lost_and_nothing_counted_twice() {
+    if !engine_wanted() {
+        return;
+    }
+    let wanted = Wanted {
+        seed: fastrand::u64(..1_000_000_000),
+        faults: 30,
+        at_a_time: 30,
+        idle: 3,
+    };
+    let Some(tally) = faults::run(&wanted) else { return };
+    tally.print();
+    assert_eq!(tally.violations, Vec::<String>::new());
+    assert!(tally.p99().is_some_and(|p99| p99 < 1000), "{:?}", tally.waits);
+}
