@@ -10,6 +10,7 @@ use pybots::domain::outcome::{Outcome, Timeout};
 use pybots::domain::tree::{Change, Wanted};
 use pybots::host::log::{Log, Sink};
 use pybots::host::{Host, Supply};
+use pybots::logfile::Chunk;
 use pybots::profile::Profiles;
 use pybots::recipe::register;
 use pybots::runtime::fake::FakeRuntime;
@@ -47,8 +48,8 @@ struct Memory(Mutex<Vec<u8>>);
 
 #[async_trait]
 impl Sink for Memory {
-    async fn write(&self, _: u64, bytes: Bytes) -> anyhow::Result<()> {
-        self.0.lock().unwrap().extend_from_slice(&bytes);
+    async fn write(&self, chunk: Chunk) -> anyhow::Result<()> {
+        self.0.lock().unwrap().extend_from_slice(&chunk.text);
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Host;
 use super::client::{Client, Lost};
+use super::deliver::LogSink;
 use super::log::Log;
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
@@ -92,7 +93,7 @@ async fn attempt(host: &Host, client: &Client, claim: &Claim, stop: &mut Receive
         what = claim.spec.title(),
         "started"
     );
-    let (log, delivered) = Log::start(Arc::new(client.sink(claim)));
+    let (log, delivered) = Log::start(Arc::new(LogSink::start(client, claim, &host.spool)));
     if claim.number > 1 {
         log.say(&format!(
             "attempt {}: the one before failed in the machinery",

@@ -2,6 +2,7 @@
 
 pub mod client;
 mod daemon;
+pub mod deliver;
 mod image;
 pub mod log;
 pub mod phase;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use log::Log;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
 use uses::Uses;
@@ -42,6 +44,8 @@ pub trait Supply: Send + Sync {
 pub struct Host {
     /// Labels all that it makes.
     pub id: String,
+    /// Folder for what the coordinator is not there to take, a folder for each attempt.
+    pub spool: PathBuf,
     pub runtime: Arc<dyn Runtime>,
     pub supply: Arc<dyn Supply>,
     pub engine: EngineSettings,
@@ -112,6 +116,7 @@ impl Host {
     pub fn new(id: String, runtime: Arc<dyn Runtime>, supply: Arc<dyn Supply>, settings: &Settings) -> Self {
         Self {
             id,
+            spool: settings.data.join("spool"),
             runtime,
             supply,
             engine: settings.engine.clone(),

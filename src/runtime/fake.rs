@@ -8,9 +8,10 @@ mod rules;
 pub use expect::Expect;
 
 use super::{
-    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result, Runtime,
-    RuntimeError, StoredImage, StoredVolume, Usage, Users, Volume, tar,
+    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Output, PHASE_LABEL, PROJECT_LABEL, Result,
+    Runtime, RuntimeError, StoredImage, StoredVolume, Usage, Users, Volume, tar,
 };
+use crate::logfile::Stream;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -34,6 +35,7 @@ struct Expectation {
     phase: String,
     behaviour: Behaviour,
     prints: Vec<u8>,
+    complains: Vec<u8>,
 }
 
 struct Made {
@@ -95,6 +97,7 @@ impl FakeRuntime {
             phase: phase.to_owned(),
             behaviour: Behaviour::Exits(0),
             prints: Vec::new(),
+            complains: Vec::new(),
         });
         Expect {
             runtime: self,
@@ -281,7 +284,7 @@ impl Runtime for FakeRuntime {
         }
     }
 
-    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Output>>> {
         let mut state = self.state();
         let Some(made) = state.containers.get(id) else {
             return Err(Self::violation(&mut state, format!("start of no container {id}")));
@@ -292,8 +295,8 @@ impl Runtime for FakeRuntime {
         let label = |name: &str| made.spec.labels.get(name).cloned().unwrap_or_default();
         let (project, phase) = (label(PROJECT_LABEL), label(PHASE_LABEL));
         // a container that is no phase only holds a volume open
-        let (behaviour, prints) = if phase.is_empty() {
-            (Behaviour::Exits(0), Vec::new())
+        let (behaviour, prints, complains) = if phase.is_empty() {
+            (Behaviour::Exits(0), Vec::new(), Vec::new())
         } else {
             match state
                 .expected
@@ -302,7 +305,7 @@ impl Runtime for FakeRuntime {
             {
                 Some(at) => {
                     let expected = state.expected.remove(at);
-                    (expected.behaviour, expected.prints)
+                    (expected.behaviour, expected.prints, expected.complains)
                 }
                 None => {
                     return Err(Self::violation(
@@ -318,7 +321,13 @@ impl Runtime for FakeRuntime {
             made.behaviour = behaviour.clone();
             killed = Some(made.killed.clone());
         }
-        let output = stream::once(async move { Ok(Bytes::from(prints)) });
+        let said = [(Stream::Stdout, prints), (Stream::Stderr, complains)];
+        let output = stream::iter(said.map(|(stream, text)| {
+            Ok(Output {
+                stream,
+                bytes: text.into(),
+            })
+        }));
         match (behaviour, killed) {
             (Behaviour::Hangs, Some(killed)) => {
                 let end = stream::once(async move { killed.notified().await }).filter_map(|()| async { None });

@@ -10,6 +10,7 @@ pub mod tar;
 pub use inventory::{Disk, DiskUsage, StoredImage, StoredVolume, Users};
 
 use crate::domain::limits::Size;
+use crate::logfile::Stream;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -171,6 +172,13 @@ pub struct Layered {
     pub layer: BoxStream<'static, std::io::Result<Bytes>>,
 }
 
+/// What a container wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    pub stream: Stream,
+    pub bytes: Bytes,
+}
+
 /// How a container ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -220,7 +228,7 @@ pub trait Runtime: Send + Sync {
     async fn get(&self, id: &str, path: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>>;
     /// Starts it. The stream carries stdout and stderr and ends when the container has ended; as long
     /// as nobody reads it, the container is held up.
-    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>>;
+    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Output>>>;
     /// Waits for its end.
     async fn wait(&self, id: &str) -> Result<Exit>;
     async fn usage(&self, id: &str) -> Result<Usage>;

@@ -1,6 +1,8 @@
 //! What the engine says, in the words of the contract.
 
-use crate::runtime::{RuntimeError, Usage};
+use crate::logfile::Stream;
+use crate::runtime::{Output, RuntimeError, Usage};
+use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::models::{ContainerBlkioStatEntry, ContainerStatsResponse};
 
@@ -41,5 +43,17 @@ pub fn usage(stats: ContainerStatsResponse) -> Usage {
     Usage {
         cpu_ns: cpu.and_then(|usage| usage.total_usage).unwrap_or_default(),
         io_bytes: io.iter().filter(moved).filter_map(|entry| entry.value).sum(),
+    }
+}
+
+/// What a container wrote, by stream; without a terminal the engine keeps them apart.
+pub fn output(output: LogOutput) -> Output {
+    let stream = match output {
+        LogOutput::StdErr { .. } => Stream::Stderr,
+        LogOutput::StdOut { .. } | LogOutput::StdIn { .. } | LogOutput::Console { .. } => Stream::Stdout,
+    };
+    Output {
+        stream,
+        bytes: output.into_bytes(),
     }
 }

@@ -35,4 +35,9 @@ impl Expect<'_> {
     pub fn prints(self, bytes: &[u8]) -> Self {
         self.set(|e| e.prints = bytes.to_vec())
     }
+
+    /// On stderr, after all that it prints.
+    pub fn complains(self, bytes: &[u8]) -> Self {
+        self.set(|e| e.complains = bytes.to_vec())
+    }
 }
