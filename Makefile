@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-image demo demo-stop test test-fast eras lint setup
+.PHONY: help bench-image bench-logs demo demo-stop test test-fast eras lint setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ bench-image: ## what an image of the next check-in costs: a table, with ratios
 	@if [ -z "$$PYBOTS_CPYTHON_REPO$$PYBOTS_TEST_CPYTHON" ]; then \
 		scripts/cpython-from-debian --only 3.13 target/cpython-3.13.git >&2 && export PYBOTS_TEST_CPYTHON=$$PWD/target/cpython-3.13.git; fi; \
 	cargo bench --quiet --profile dev --bench image
+
+bench-logs: ## 100 MB of log from one run and from 16 at once: a table of speed, memory and delay
+	@scripts/setup >&2
+	@cargo bench --quiet --bench logs
 
 eras: ## build one check-in of each era of CPython, and print the table of docs/eras.md (REFS="2.5 main")
 	@scripts/setup >&2

@@ -1,5 +1,6 @@
 //! Logs while they are written, over HTTP.
 
+#[allow(dead_code)]
 mod web_sample;
 
 use futures_util::StreamExt;

@@ -29,7 +29,7 @@ pub struct Hole {
     pub ends_at: u64,
 }
 
-pub async fn append<S, B>(caller: Caller, attempt: String, lease: Lease, body: S) -> Response
+pub async fn append<S, B>(caller: Caller, attempt: String, lease: Lease, length: u64, body: S) -> Response
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf,
@@ -41,7 +41,7 @@ where
     if !may_append(&attempt, &lease.fence) {
         return say(StatusCode::CONFLICT, "the attempt is not leased under this fence");
     }
-    let turn = match caller.coordinator.objects.turn(&attempt.id).await {
+    let turn = match caller.coordinator.objects.turn(&attempt.id, length as usize).await {
         Ok(turn) => turn,
         Err(error) => return failed(&error),
     };

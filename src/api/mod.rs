@@ -80,6 +80,7 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .and(warp::post())
         .and(warp::query())
         .and(warp::body::content_length_limit(FRAME_MOST as u64))
+        .and(warp::header("content-length"))
         .and(warp::body::stream())
         .then(log::append);
     let tree = known

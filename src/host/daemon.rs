@@ -93,7 +93,12 @@ async fn attempt(host: &Host, client: &Client, claim: &Claim, stop: &mut Receive
         what = claim.spec.title(),
         "started"
     );
-    let (log, delivered) = Log::start(Arc::new(LogSink::start(client, claim, &host.spool)));
+    let (log, delivered) = Log::start(Arc::new(LogSink::start(
+        client,
+        &claim.attempt,
+        &claim.fence,
+        &host.spool,
+    )));
     if claim.number > 1 {
         log.say(&format!(
             "attempt {}: the one before failed in the machinery",

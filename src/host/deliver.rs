@@ -4,7 +4,6 @@ use super::client::{Appended, Client, Lost, RETRY};
 use super::log::Sink;
 use super::log::outbox::Outbox;
 use crate::logfile::Chunk;
-use crate::queue::Claim;
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
@@ -25,9 +24,9 @@ pub fn folder(spool: &Path, attempt: &str) -> PathBuf {
 
 impl LogSink {
     /// Begins to deliver. `spool` is the folder for what the coordinator is not there to take.
-    pub fn start(client: &Client, claim: &Claim, spool: &Path) -> Self {
-        let outbox = Arc::new(Outbox::new(folder(spool, &claim.attempt)));
-        let (client, attempt, fence) = (client.clone(), claim.attempt.clone(), claim.fence.clone());
+    pub fn start(client: &Client, attempt: &str, fence: &str, spool: &Path) -> Self {
+        let outbox = Arc::new(Outbox::new(folder(spool, attempt)));
+        let (client, attempt, fence) = (client.clone(), attempt.to_owned(), fence.to_owned());
         let of = outbox.clone();
         Self {
             outbox,

@@ -11,7 +11,6 @@ use super::{
     Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Output, PHASE_LABEL, PROJECT_LABEL, Result,
     Runtime, RuntimeError, StoredImage, StoredVolume, Usage, Users, Volume, tar,
 };
-use crate::logfile::Stream;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
@@ -321,13 +320,7 @@ impl Runtime for FakeRuntime {
             made.behaviour = behaviour.clone();
             killed = Some(made.killed.clone());
         }
-        let said = [(Stream::Stdout, prints), (Stream::Stderr, complains)];
-        let output = stream::iter(said.map(|(stream, text)| {
-            Ok(Output {
-                stream,
-                bytes: text.into(),
-            })
-        }));
+        let output = expect::output(prints, complains);
         match (behaviour, killed) {
             (Behaviour::Hangs, Some(killed)) => {
                 let end = stream::once(async move { killed.notified().await }).filter_map(|()| async { None });

@@ -55,16 +55,16 @@ impl Objects {
         Ok(self.path("logs", attempt)?.with_extension("zst"))
     }
 
-    /// Waits for its turn to append to an attempt's log: one at a time for each log, and only so many in all. Only
-    /// then is a chunk worth reading from the network.
-    pub async fn turn(&self, attempt: &str) -> Result<Turn> {
-        Ok(self.live.turn(attempt, self.log(attempt)?).await)
+    /// Waits for its turn to append to an attempt's log: one at a time for each log, and only so many bytes in all.
+    /// Only then is a chunk worth reading from the network.
+    pub async fn turn(&self, attempt: &str, bytes: usize) -> Result<Turn> {
+        Ok(self.live.turn(attempt, self.log(attempt)?, bytes).await)
     }
 
     /// Appends a chunk that is here already.
     pub async fn append_log(&self, attempt: &str, chunk: &Chunk) -> Result<u64> {
         let frame = frame::encode(chunk)?;
-        Ok(self.turn(attempt).await?.append(frame).await??.length)
+        Ok(self.turn(attempt, frame.len()).await?.append(frame).await??.length)
     }
 
     /// Told the length of a log whenever it has grown.

@@ -14,8 +14,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 
-/// Appends that are in memory at the same time, for all hosts together. Each takes up to two chunks.
-const AT_ONCE: usize = 16;
+/// Memory for chunks that come in, for all hosts together, in units. A host whose line is slow holds as much as its chunk
+/// has, and most chunks have a unit.
+const ROOM: usize = 512;
+const UNIT: usize = 64 << 10;
+
+/// Chunks that are unpacked and written at the same time.
+const AT_ONCE: usize = 8;
 
 /// Time between writing and writing through to the disk.
 const SYNC: Duration = Duration::from_secs(1);
@@ -27,13 +32,15 @@ const IDLE: u32 = 60;
 pub struct Live {
     logs: Mutex<HashMap<String, Arc<Log>>>,
     room: Arc<Semaphore>,
+    work: Arc<Semaphore>,
 }
 
 impl Default for Live {
     fn default() -> Self {
         Self {
             logs: Mutex::default(),
-            room: Arc::new(Semaphore::new(AT_ONCE)),
+            room: Arc::new(Semaphore::new(ROOM)),
+            work: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 }
@@ -61,6 +68,7 @@ pub struct Turn {
     attempt: String,
     log: Arc<Log>,
     appender: OwnedMutexGuard<Option<Appender>>,
+    work: Arc<Semaphore>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -86,8 +94,9 @@ impl Live {
         self.log(attempt, path).length.subscribe()
     }
 
-    pub async fn turn(self: &Arc<Self>, attempt: &str, path: PathBuf) -> Turn {
+    pub async fn turn(self: &Arc<Self>, attempt: &str, path: PathBuf, bytes: usize) -> Turn {
         let log = self.log(attempt, path);
+        let units = u32::try_from(bytes.div_ceil(UNIT).clamp(1, ROOM)).unwrap_or(1);
         // first its own log's: who sends much at once waits behind himself, and takes no room from others
         let appender = log.appender.clone().lock_owned().await;
         Turn {
@@ -96,7 +105,8 @@ impl Live {
             log,
             appender,
             // an error means that the semaphore was closed, which nobody does
-            _room: self.room.clone().acquire_owned().await.ok(),
+            _room: self.room.clone().acquire_many_owned(units).await.ok(),
+            work: self.work.clone(),
         }
     }
 
@@ -118,7 +128,9 @@ impl Turn {
         if !log.is_kept.swap(true, Ordering::SeqCst) {
             tokio::spawn(keep(live, attempt, log));
         }
+        let work = self.work.clone().acquire_owned().await;
         let write = move || {
+            let _work = work;
             let mut turn = self;
             // after an error it stays away, and is opened anew by the next
             let mut appender = match turn.appender.take() {
