@@ -3,10 +3,12 @@
 
 mod branch;
 mod engine;
+mod owners;
 mod source;
 
 pub use branch::BranchSettings;
 pub use engine::{BuildLimits, EngineSettings, RetentionSettings};
+pub use owners::OwnersSettings;
 pub use source::{Kind, SourceSettings};
 
 use crate::domain::limits::{Limits, Seconds};
@@ -41,6 +43,8 @@ pub struct Settings {
     /// What stays on the engine, and how long.
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
+    /// How owners of hosts are told.
+    pub owners: OwnersSettings,
     /// What a run gets; a recipe may only lower it.
     pub limits: Limits,
     pub build: BuildLimits,
@@ -83,6 +87,7 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
+            owners: OwnersSettings::default(),
             limits: Limits::default(),
             build: BuildLimits::default(),
         }

@@ -142,7 +142,10 @@ fn without_an_engine_the_pages_are_served_and_the_rest_waits() {
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2));
-    assert!(errors.contains("does `pybots up` or `pybots serve` run already?"), "{errors}");
+    assert!(
+        errors.contains("does `pybots up` or `pybots serve` run already?"),
+        "{errors}"
+    );
 
     let output = pybots(folder.path(), &["results", "--branch", "nosuch"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("there are: trunk, old"));

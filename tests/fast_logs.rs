@@ -36,7 +36,12 @@ async fn coordinator(count: usize) -> (tempfile::TempDir, Up, Vec<Leased>, Strin
 }
 
 fn sink(client: &Client, run: &Leased, folder: &Path) -> Arc<LogSink> {
-    Arc::new(LogSink::start(client, &run.attempt, &run.fence, &folder.join("spool")))
+    Arc::new(LogSink::start(
+        client,
+        &run.attempt,
+        &run.fence,
+        folder.join("spool").join(&run.attempt),
+    ))
 }
 
 fn printed(folder: &Path, arguments: &[&str]) -> String {
@@ -93,7 +98,11 @@ async fn what_an_earlier_life_of_the_host_kept_is_delivered() {
     let (folder, up, leased, token) = coordinator(1).await;
     let (client, run) = (work::client(&up.url, &token), &leased[0]);
     let spool = folder.path().join("spool");
-    assert!(!deliver_left(&client, &run.attempt, &run.fence, &spool).await.unwrap());
+    assert!(
+        !deliver_left(&client, &run.attempt, &run.fence, spool.join(&run.attempt))
+            .await
+            .unwrap()
+    );
     let outbox = Outbox::new(spool.join(&run.attempt));
     for (offset, text) in [(0, "one "), (4, "two ")] {
         outbox
@@ -104,7 +113,11 @@ async fn what_an_earlier_life_of_the_host_kept_is_delivered() {
     }
     // killed
     drop(outbox);
-    assert!(deliver_left(&client, &run.attempt, &run.fence, &spool).await.unwrap());
+    assert!(
+        deliver_left(&client, &run.attempt, &run.fence, spool.join(&run.attempt))
+            .await
+            .unwrap()
+    );
     assert_eq!(printed(folder.path(), &["logs", &run.attempt]), "one two ");
     assert!(!spool.join(&run.attempt).exists());
 }

@@ -4,15 +4,16 @@ mod common;
 
 use pybots::config::Settings;
 use pybots::coordinator::keep::Keeper;
-use pybots::domain::host::HostState;
+use pybots::domain::host::{HostState, Offer};
 use pybots::domain::job::{BuiltImage, Facts, JobSpec, Layer, Report};
 use pybots::domain::outcome::Outcome;
 use pybots::domain::retention::{DAY_MS, HeldImage, HeldVolume, Inventory, Reason, Verdict};
 use pybots::profile::Profiles;
-use pybots::queue::{LEASE_MS, Queue};
+use pybots::queue::{Claim, LEASE_MS, Queue, Taken};
 use pybots::registry;
+use pybots::store::claims::Taker;
 use pybots::store::images::{NewImage, Standing};
-use pybots::store::jobs::{For, Taker};
+use pybots::store::jobs::NewJob;
 use pybots::store::revisions::{CheckIn, Revision};
 use pybots::store::runs::NewRun;
 use pybots::store::{
@@ -20,9 +21,29 @@ use pybots::store::{
     branches::{Branch, Watched},
 };
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
+fn offer() -> Offer {
+    Offer {
+        platform: "linux/amd64".into(),
+        ..Offer::default()
+    }
+}
+
+/// A host that may build, and takes everything.
 fn trusted(host: &str) -> Taker<'_> {
-    Taker { host, builds: true }
+    static OFFER: LazyLock<Offer> = LazyLock::new(offer);
+    Taker {
+        host,
+        builds: true,
+        offer: &OFFER,
+    }
+}
+
+/// As after the coordinator's beat, which announces what may have become due.
+async fn take(queue: &Queue, taker: &Taker<'_>, now: i64) -> anyhow::Result<Option<Claim>> {
+    queue.announce();
+    queue.claim(taker, now).await
 }
 
 async fn branch(store: &Store) -> Branch {
@@ -78,11 +99,16 @@ async fn queued(store: &Store, queue: &Queue, sha: &str) -> (Revision, String) {
     };
     let (image, is_new) = store.attach_image(&mut tx, &new, 1).await.unwrap();
     assert!(is_new);
-    queue
-        .add(&mut tx, For::Image(&image), 1, &JobSpec::Image(Box::new(build)), 1)
-        .await
-        .unwrap();
+    let new = NewJob {
+        image: &image,
+        run: None,
+        platform: "linux/amd64",
+        priority: 1,
+        spec: &JobSpec::Image(Box::new(build)),
+    };
+    queue.add(&mut tx, &new, 1).await.unwrap();
     tx.commit().await.unwrap();
+    queue.announce();
     (revision, image)
 }
 
@@ -138,7 +164,7 @@ async fn each_job_is_claimed_once_however_many_ask() {
                 let mut misses = 0;
                 // a miss may be a lost race; several in a row are an empty queue
                 while misses < 20 {
-                    match queue.claim(&trusted(&format!("host-{host}")), 2).await.unwrap() {
+                    match take(&queue, &trusted(&format!("host-{host}")), 2).await.unwrap() {
                         Some(claim) => mine.push(claim.attempt),
                         None => misses += 1,
                     }
@@ -159,7 +185,7 @@ async fn infra_is_tried_three_times_and_then_after_a_restart() {
         let (revision, image) = queued(&test.store, &queue, "aaaaaaaa").await;
         let mut now = 10;
         for number in 1..=3 {
-            let claim = queue.claim(&trusted("h"), now).await.unwrap().unwrap();
+            let claim = take(&queue, &trusted("h"), now).await.unwrap().unwrap();
             assert_eq!(claim.number, number);
             queue
                 .finish(&claim.attempt, &claim.fence, &infra(), now)
@@ -167,13 +193,13 @@ async fn infra_is_tried_three_times_and_then_after_a_restart() {
                 .unwrap()
                 .unwrap();
             assert!(
-                queue.claim(&trusted("h"), now).await.unwrap().is_none(),
+                take(&queue, &trusted("h"), now).await.unwrap().is_none(),
                 "it waits before it is tried again"
             );
             now += 600_000;
         }
         assert!(
-            queue.claim(&trusted("h"), now).await.unwrap().is_none(),
+            take(&queue, &trusted("h"), now).await.unwrap().is_none(),
             "{}",
             test.name
         );
@@ -186,7 +212,7 @@ async fn infra_is_tried_three_times_and_then_after_a_restart() {
             .unwrap();
         assert!(matches!(standing, Standing::Image(image) if image.state == "wanted"));
         assert_eq!(queue.revive(now).await.unwrap(), 1);
-        assert_eq!(queue.claim(&trusted("h"), now).await.unwrap().unwrap().number, 4);
+        assert_eq!(take(&queue, &trusted("h"), now).await.unwrap().unwrap().number, 4);
         assert_eq!(test.store.attempts_of(&image).await.unwrap().len(), 4);
     }
 }
@@ -196,17 +222,14 @@ async fn finish_is_idempotent_and_refuses_the_stale() {
     for test in common::stores().await {
         let queue = Queue::new(test.store.clone());
         let (revision, _) = queued(&test.store, &queue, "aaaaaaaa").await;
-        let first = queue.claim(&trusted("h1"), 10).await.unwrap().unwrap();
-        queue
-            .renew(&first.attempt, &first.fence, 10_000)
-            .await
-            .unwrap()
-            .unwrap();
+        let first = take(&queue, &trusted("h1"), 10).await.unwrap().unwrap();
+        let leased = test.store.attempt(&first.attempt).await.unwrap().unwrap();
+        queue.renew(&leased, &first.fence, 10_000).await.unwrap().unwrap();
         // the host falls silent; its lease runs out and the job goes to another
         assert_eq!(queue.expire(10_000 + LEASE_MS).await.unwrap(), 0);
         assert_eq!(queue.expire(10_001 + LEASE_MS).await.unwrap(), 1);
         let later = 10_001 + LEASE_MS + 5_000;
-        let second = queue.claim(&trusted("h2"), later).await.unwrap().unwrap();
+        let second = take(&queue, &trusted("h2"), later).await.unwrap().unwrap();
         assert_eq!(second.number, 2);
 
         let mut good = Report::of(Outcome::Passed);
@@ -217,10 +240,19 @@ async fn finish_is_idempotent_and_refuses_the_stale() {
             layer: Default::default(),
             facts: Facts::default(),
         });
-        assert!(queue.renew(&first.attempt, &first.fence, later).await.unwrap().is_err());
+        let lost = test.store.attempt(&first.attempt).await.unwrap().unwrap();
+        assert!(queue.renew(&lost, &first.fence, later).await.unwrap().is_err());
+        // what it brings is kept, and does not count; also when it is brought twice
+        for _ in 0..2 {
+            let taken = queue.finish(&first.attempt, &first.fence, &good, later).await.unwrap();
+            assert_eq!(taken, Ok(Taken::Late), "{}", test.name);
+        }
+        let late = test.store.attempt(&first.attempt).await.unwrap().unwrap();
+        assert_eq!((late.outcome.as_deref(), late.late_at), (Some("infra"), Some(later)));
+        assert_eq!(late.late_report(), Some(good.clone()));
         assert!(
             queue
-                .finish(&first.attempt, &first.fence, &good, later)
+                .finish(&first.attempt, &first.fence, &infra(), later)
                 .await
                 .unwrap()
                 .is_err()
@@ -280,7 +312,7 @@ async fn a_failed_build_is_decided_at_once() {
     for test in common::stores().await {
         let queue = Queue::new(test.store.clone());
         let (revision, _) = queued(&test.store, &queue, "aaaaaaaa").await;
-        let claim = queue.claim(&trusted("h"), 10).await.unwrap().unwrap();
+        let claim = take(&queue, &trusted("h"), 10).await.unwrap().unwrap();
         let failed = Report::of(Outcome::SetupFailed {
             reason: "make ended with exit code 2".into(),
             exit_code: Some(2),
@@ -297,7 +329,7 @@ async fn a_failed_build_is_decided_at_once() {
             .unwrap()
             .unwrap();
         assert!(matches!(standing, Standing::Image(image) if image.state == "failed"));
-        assert!(queue.claim(&trusted("h"), 1_000_000).await.unwrap().is_none());
+        assert!(take(&queue, &trusted("h"), 1_000_000).await.unwrap().is_none());
     }
 }
 
@@ -306,7 +338,7 @@ async fn a_finish_under_load_is_counted_once() {
     for test in common::stores().await {
         let queue = Queue::new(test.store.clone());
         queued(&test.store, &queue, "aaaaaaaa").await;
-        let claim = queue.claim(&trusted("h"), 10).await.unwrap().unwrap();
+        let claim = take(&queue, &trusted("h"), 10).await.unwrap().unwrap();
         let mut finishers = tokio::task::JoinSet::new();
         for code in 0..10 {
             let (queue, claim) = (queue.clone(), claim.clone());
@@ -341,7 +373,7 @@ async fn the_database_refuses_nonsense() {
             let refused = sqlx::query(sql).execute(test.store.pool()).await;
             assert!(refused.is_err(), "{}: {sql}", test.name);
         }
-        let claim = queue.claim(&trusted("h"), 10).await.unwrap().unwrap();
+        let claim = take(&queue, &trusted("h"), 10).await.unwrap().unwrap();
         let ended = sqlx::query("UPDATE attempt SET state = 'finished' WHERE id = $1").bind(&claim.attempt);
         assert!(
             ended.execute(test.store.pool()).await.is_err(),
@@ -360,7 +392,7 @@ async fn a_job_that_cannot_be_read_holds_up_nobody() {
             .await
             .unwrap();
         queued(&test.store, &queue, "bbbbbbbb").await;
-        let claim = queue.claim(&trusted("h"), 10).await.unwrap().unwrap();
+        let claim = take(&queue, &trusted("h"), 10).await.unwrap().unwrap();
         assert!(matches!(claim.spec, JobSpec::Image(build) if build.revision == "bbbbbbbb"));
         let ended: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM attempt WHERE outcome = 'infra'")
             .fetch_one(test.store.pool())
@@ -438,7 +470,7 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
         let mut specs = Vec::new();
         for (sha, at) in [("aaaaaaaa", 1), ("bbbbbbbb", 2), ("cccccccc", 3)] {
             queued(store, &queue, sha).await;
-            let claim = queue.claim(&trusted("h"), at * day).await.unwrap().unwrap();
+            let claim = take(&queue, &trusted("h"), at * day).await.unwrap().unwrap();
             let JobSpec::Image(build) = claim.spec else {
                 panic!("{name}")
             };
@@ -566,7 +598,7 @@ async fn a_run_counts_as_a_use_of_its_image() {
         let (name, store) = (test.name, &test.store);
         let queue = Queue::new(store.clone());
         let (revision, image) = queued(store, &queue, "aaaaaaaa").await;
-        let claim = queue.claim(&trusted("h"), 1).await.unwrap().unwrap();
+        let claim = take(&queue, &trusted("h"), 1).await.unwrap().unwrap();
         let facts = Facts {
             abi_key: Some("abi".into()),
             ..Facts::default()
@@ -605,7 +637,14 @@ async fn a_run_counts_as_a_use_of_its_image() {
         };
         let run = store.insert_run(&mut tx, &new, 3).await.unwrap().unwrap();
         let spec = JobSpec::Image(build.clone());
-        queue.add(&mut tx, For::Run(&run), 1, &spec, 3).await.unwrap();
+        let new = NewJob {
+            image: &image,
+            run: Some(&run),
+            platform: "linux/amd64",
+            priority: 1,
+            spec: &spec,
+        };
+        queue.add(&mut tx, &new, 3).await.unwrap();
         tx.commit().await.unwrap();
         let keys = [build.build_key.clone()];
         let used = store.image_uses(&keys).await.unwrap().remove(0);
@@ -615,7 +654,7 @@ async fn a_run_counts_as_a_use_of_its_image() {
             serde_json::to_string(&report.image.unwrap().facts).unwrap(),
         )];
         assert_eq!(store.runs_since(i64::MAX).await.unwrap(), projects, "{name}");
-        let claim = queue.claim(&trusted("h"), 50).await.unwrap().unwrap();
+        let claim = take(&queue, &trusted("h"), 50).await.unwrap().unwrap();
         let report = Report::of(Outcome::Passed);
         queue
             .finish(&claim.attempt, &claim.fence, &report, 60)
@@ -653,9 +692,10 @@ async fn hosts_are_kept_with_a_digest_of_their_token() {
         let runner = Taker {
             host: &host.id,
             builds: false,
+            offer: &offer(),
         };
-        assert!(queue.claim(&runner, 10).await.unwrap().is_none(), "{name}");
-        let claim = queue.claim(&trusted(&host.id), 10).await.unwrap().unwrap();
+        assert!(take(&queue, &runner, 10).await.unwrap().is_none(), "{name}");
+        let claim = take(&queue, &trusted(&host.id), 10).await.unwrap().unwrap();
         assert_eq!(store.attempts_by(&host.id, 5).await.unwrap()[0].id, claim.attempt);
         assert_eq!(store.host_loads().await.unwrap().get(&host.id), Some(&1));
         let history = store.host_history(&host.id, 5).await.unwrap();

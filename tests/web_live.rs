@@ -65,7 +65,7 @@ impl Site {
         assert!(
             self.sample
                 .store
-                .end_attempt(&mut tx, &self.attempt, &report, now)
+                .end_attempt(&mut tx, &self.attempt, &report, false, now)
                 .await
                 .unwrap()
         );

@@ -67,7 +67,7 @@ where
 
 /// Whether the holder of this fence may write to the attempt's log now.
 fn may_append(attempt: &Attempt, fence: &str) -> bool {
-    attempt.fence == fence && attempt.state == "leased"
+    attempt.fence == fence && attempt.is_open()
 }
 
 /// The body, of which the length was looked at before; None if it breaks off.

@@ -9,13 +9,13 @@ pub use log::Hole;
 
 use crate::clock::now_ms;
 use crate::coordinator::Coordinator;
-use crate::domain::host::{HostState, Offer};
+use crate::domain::host::{HostState, Offer, STRIKES};
 use crate::domain::job::Report;
 use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
 use crate::logfile::frame::FRAME_MOST;
 use crate::queue::Claim;
-use crate::store::jobs::Taker;
+use crate::store::claims::Taker;
 use caller::{Caller, Refused};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Duration;
@@ -24,6 +24,8 @@ use warp::{Filter, Reply, reply::Response};
 
 /// How long a claim waits for work.
 const LONG_POLL: Duration = Duration::from_secs(25);
+/// For so long an answer to a renewal waits at most: well below the time that a lease holds.
+const HOLD_MOST: Duration = Duration::from_secs(20);
 /// Largest report: outcomes, phases and a lock.
 const REPORT_MOST: u64 = 4 << 20;
 /// Largest inventory: some 500 bytes for each image.
@@ -43,6 +45,15 @@ pub struct Welcome {
 #[serde(deny_unknown_fields)]
 pub struct RenewRequest {
     pub fence: String,
+    /// The answer may wait for so many seconds: it comes at once if the attempt is to end.
+    #[serde(default)]
+    pub hold_s: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// False: a maintainer wants the attempt to end.
+    pub wanted: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,7 +72,12 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .and(warp::post())
         .and(json(REPORT_MOST))
         .then(hello);
-    let claim = known.clone().and(warp::path!("claim")).and(warp::post()).then(claim);
+    let claim = known
+        .clone()
+        .and(warp::path!("claim"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(claim);
     let renew = known
         .clone()
         .and(warp::path!("attempts" / String / "renew"))
@@ -143,7 +159,7 @@ fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Er
 async fn hello(caller: Caller, offer: Offer) -> Response {
     let Caller { coordinator, host } = caller;
     let welcomed = async {
-        coordinator.store.host_offers(&host.id, &offer).await?;
+        coordinator.store.host_offers(&host, &offer).await?;
         coordinator.queue.abandon(&host.id, now_ms()).await?;
         // whatever had failed the machinery may be mended on a host that starts
         coordinator.queue.revive(now_ms()).await
@@ -161,31 +177,27 @@ async fn hello(caller: Caller, offer: Offer) -> Response {
     })
 }
 
-async fn claim(caller: Caller) -> Response {
-    answer(long_poll(&caller).await, |claim| match claim {
+async fn claim(caller: Caller, offer: Offer) -> Response {
+    answer(long_poll(&caller, &offer).await, |claim| match claim {
         Some(claim) => warp::reply::json(&claim).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })
 }
 
-async fn long_poll(caller: &Caller) -> anyhow::Result<Option<Claim>> {
+async fn long_poll(caller: &Caller, offer: &Offer) -> anyhow::Result<Option<Claim>> {
     let Caller { coordinator, host } = caller;
+    let Coordinator { store, queue, .. } = coordinator;
+    store.host_offers(host, offer).await?;
     let end = tokio::time::Instant::now() + LONG_POLL;
     loop {
         // listen first: what is announced between the look and the wait is not missed
-        let work = coordinator.queue.work();
+        let work = queue.work();
         tokio::pin!(work);
         work.as_mut().enable();
-        // read again each time: what a maintainer says holds at once
-        let now = coordinator.store.host(&host.id).await?;
-        if let Some(host) = now.filter(|now| now.state() == HostState::Active && now.token == host.token) {
-            let taker = Taker {
-                host: &host.id,
-                builds: host.builds == 1,
-            };
-            if let Some(claim) = coordinator.queue.claim(&taker, now_ms()).await? {
-                return Ok(Some(claim));
-            }
+        if !queue.is_empty()
+            && let Some(claim) = claim_now(caller, offer).await?
+        {
+            return Ok(Some(claim));
         }
         if tokio::time::timeout_at(end, work).await.is_err() {
             return Ok(None);
@@ -193,17 +205,45 @@ async fn long_poll(caller: &Caller) -> anyhow::Result<Option<Claim>> {
     }
 }
 
+async fn claim_now(caller: &Caller, offer: &Offer) -> anyhow::Result<Option<Claim>> {
+    let Coordinator { store, queue, .. } = &caller.coordinator;
+    // read again each time: what a maintainer says holds at once
+    let Some(host) = store.host(&caller.host.id).await? else {
+        return Ok(None);
+    };
+    let now = now_ms();
+    let rests = host.rests_until.is_some_and(|until| now < until);
+    if host.state() != HostState::Active || host.token != caller.host.token || rests {
+        return Ok(None);
+    }
+    // after a rest, one job shows whether the host is well again
+    if host.strikes >= STRIKES && !store.leased_by(&host.id).await?.is_empty() {
+        return Ok(None);
+    }
+    let taker = Taker {
+        host: &host.id,
+        builds: host.builds == 1,
+        offer,
+    };
+    queue.claim(&taker, now).await
+}
+
 async fn renew(caller: Caller, attempt: String, request: RenewRequest) -> Response {
-    match caller.own(&attempt).await {
-        Ok(attempt) => answer(
-            caller
-                .coordinator
-                .queue
-                .renew(&attempt.id, &request.fence, now_ms())
-                .await,
-            decided,
-        ),
-        Err(refused) => refused,
+    let attempt = match caller.own(&attempt).await {
+        Ok(attempt) => attempt,
+        Err(refused) => return refused,
+    };
+    let queue = &caller.coordinator.queue;
+    match queue.renew(&attempt, &request.fence, now_ms()).await {
+        Ok(Ok(())) => {
+            let mut unwanted = queue.unwanted();
+            let told = unwanted.wait_for(|unwanted| unwanted.contains(&attempt.id));
+            let hold = Duration::from_secs(request.hold_s).min(HOLD_MOST);
+            let wanted = tokio::time::timeout(hold, told).await.is_err();
+            warp::reply::json(&Renewed { wanted }).into_response()
+        }
+        Ok(Err(conflict)) => say(StatusCode::CONFLICT, &conflict.to_string()),
+        Err(error) => failed(&error),
     }
 }
 
@@ -218,7 +258,10 @@ async fn finish(caller: Caller, attempt: String, request: FinishRequest) -> Resp
         .finish(&attempt.id, &request.fence, &request.report, now_ms())
         .await;
     coordinator.nudge();
-    answer(finished, decided)
+    answer(finished, |decision| match decision {
+        Ok(taken) => warp::reply::json(&taken).into_response(),
+        Err(conflict) => say(StatusCode::CONFLICT, &conflict.to_string()),
+    })
 }
 
 async fn tree(caller: Caller, revision: String, wanted: Wanted) -> Response {
@@ -267,13 +310,6 @@ async fn folder(caller: Caller, digest: String) -> Response {
     answer(caller.coordinator.objects.folder(&digest).await, |bytes| {
         bytes.into_response()
     })
-}
-
-fn decided(decision: Result<(), crate::store::Conflict>) -> Response {
-    match decision {
-        Ok(()) => warp::reply::json(&true).into_response(),
-        Err(conflict) => say(StatusCode::CONFLICT, &conflict.to_string()),
-    }
 }
 
 fn answer<T>(result: anyhow::Result<T>, reply: impl FnOnce(T) -> Response) -> Response {

@@ -27,6 +27,7 @@ mod serve;
 mod table;
 mod trial;
 mod up;
+mod wish;
 
 use crate::config::{Loaded, Settings};
 use crate::store::Store;
@@ -68,6 +69,10 @@ enum Command {
     Results(results::Results),
     /// Print the log of a run (or of an image build).
     Logs(logs::Logs),
+    /// End runs (or image builds) that wait or are in work.
+    Cancel(wish::Jobs),
+    /// Do runs (or image builds) once more.
+    Again(wish::Jobs),
     /// List the images on this machine's engine, and why they are there; prune and pin them.
     Images(images::Images),
 }
@@ -108,6 +113,8 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Try(trial) => trial.run(loaded.settings).await,
         Command::Results(results) => results.run(&loaded.settings).await,
         Command::Logs(logs) => logs.run(&loaded.settings).await,
+        Command::Cancel(jobs) => jobs.cancel(&loaded.settings).await,
+        Command::Again(jobs) => jobs.again(&loaded.settings).await,
         Command::Images(images) => images.run(&loaded.settings).await,
     }
 }

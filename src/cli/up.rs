@@ -1,10 +1,11 @@
 //! `pybots up`: coordinator and one host in one process. They speak the same protocol as over a
 //! network.
 
-use super::host::{self, GRACE, host_id};
+use super::host::{self, end_now, host_id};
 use super::serve;
 use crate::clock::now_ms;
 use crate::config::Settings;
+use crate::host::Ending;
 use crate::host::client::Client;
 use crate::registry;
 use anyhow::Result;
@@ -13,19 +14,18 @@ use std::process::ExitCode;
 pub async fn run(settings: Settings) -> Result<ExitCode> {
     let serving = serve::start(&settings).await?;
     outln!("http://{}/", serving.address);
-    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (ending, told) = tokio::sync::watch::channel(Ending::No);
     let id = host_id(&settings.data)?;
     let token = registry::own(&serving.coordinator.store, &id, now_ms()).await?;
     let client = Client::new(&format!("http://{}", reach(serving.address)), token.secret())?;
-    let daemon = tokio::spawn(host::work(settings, client, stopped));
+    let daemon = tokio::spawn(host::work(settings, client, told));
     tokio::select! {
         () = serving.coordinator.run() => {}
         signal = signal() => tracing::info!(signal, "stopping; a second signal ends it at once"),
     }
-    // whoever listened may be gone: that is what it is told
-    let _ = stop.send(true);
+    // what runs is handed back: whoever stops this does not want to wait
     tokio::select! {
-        _ = tokio::time::timeout(GRACE, daemon) => {}
+        () = end_now(&ending, daemon) => {}
         _ = signal() => {}
     }
     // last, so that the host could deliver what it had

@@ -2,7 +2,9 @@
 //! event or a restart heals itself.
 
 pub mod keep;
+mod leases;
 mod plan;
+mod silent;
 
 use crate::clock::now_ms;
 use crate::config::Settings;
@@ -20,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Time between looks at leases, recipes and plans.
+/// Time between looks at recipes and plans.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// What the coordinator is made of; cheap to clone.
@@ -77,7 +79,7 @@ impl Coordinator {
 
     /// Runs until the process ends. A tick that fails is said and repeated; nothing ends the loops.
     pub async fn run(&self) {
-        tokio::join!(self.watch(), self.beat());
+        tokio::join!(self.watch(), self.beat(), self.leases());
     }
 
     /// Plans soon instead of at the next beat.
@@ -135,13 +137,10 @@ impl Coordinator {
     }
 
     async fn tick(&self) -> Result<()> {
-        self.queue.expire(now_ms()).await?;
         let projects = self.register().await?;
         if plan::tick(self, &projects, now_ms()).await? > 0 {
             self.queue.announce();
         }
-        // a job's time to be tried again may have come
-        self.queue.announce();
         Ok(())
     }
 

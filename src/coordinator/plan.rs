@@ -5,7 +5,7 @@ use crate::domain::job::{BuildSpec, Facts, JobSpec};
 use crate::plan;
 use crate::recipe::Registered;
 use crate::store::images::{Image, NewImage, Standing};
-use crate::store::jobs::For;
+use crate::store::jobs::NewJob;
 use crate::store::revisions::Revision;
 use crate::store::runs::NewRun;
 use anyhow::{Context, Result};
@@ -115,11 +115,14 @@ async fn add_image(
     let (image_id, is_new) = store.attach_image(&mut tx, &new, now).await?;
     if is_new {
         let spec = JobSpec::Image(Box::new(build.clone()));
-        let priority = plan::priority(&spec, revision);
-        coordinator
-            .queue
-            .add(&mut tx, For::Image(&image_id), priority, &spec, now)
-            .await?;
+        let new = NewJob {
+            image: &image_id,
+            run: None,
+            platform,
+            priority: plan::priority(revision),
+            spec: &spec,
+        };
+        coordinator.queue.add(&mut tx, &new, now).await?;
     }
     tx.commit().await?;
     if is_new {
@@ -201,11 +204,14 @@ async fn add_runs_of(
         let run_id = store.insert_run(&mut tx, &new, now).await?;
         if let (Some(run_id), Ok(run)) = (run_id, planned) {
             let spec = JobSpec::Run(Box::new(run));
-            let priority = plan::priority(&spec, revision);
-            coordinator
-                .queue
-                .add(&mut tx, For::Run(&run_id), priority, &spec, now)
-                .await?;
+            let new = NewJob {
+                image: &image.id,
+                run: Some(&run_id),
+                platform,
+                priority: plan::priority(revision),
+                spec: &spec,
+            };
+            coordinator.queue.add(&mut tx, &new, now).await?;
             added += 1;
         }
         tx.commit().await?;

@@ -1,13 +1,14 @@
 //! A registered host: what it is, and what it offers.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The protocol that this program speaks, as host and as coordinator. Counted up when a call changes so
 /// that the other side would misunderstand it.
 pub const PROTOCOL: u32 = 1;
 
-/// What a host says of itself when it starts.
+/// What a host says of itself, when it starts and whenever it asks for work.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// Of the program that it runs.
@@ -16,6 +17,15 @@ pub struct Offer {
     pub platform: String,
     /// Jobs at the same time.
     pub slots: u32,
+    /// Projects that it takes; None: all.
+    #[serde(default)]
+    pub projects: Option<BTreeSet<String>>,
+    /// Branches that it takes; None: all.
+    #[serde(default)]
+    pub branches: Option<BTreeSet<String>>,
+    /// What it has beside the ordinary, e.g. `gpu`. A run that asks for labels goes where they all are.
+    #[serde(default)]
+    pub labels: BTreeSet<String>,
 }
 
 /// Whether a host gets work.
@@ -25,15 +35,25 @@ pub enum HostState {
     Active,
     /// Ends what it has, and gets nothing new.
     Draining,
+    /// Failed so often that it gets nothing until a person has looked at it.
+    Quarantined,
     /// Known for its history only.
     Removed,
 }
+
+const STATES: [HostState; 4] = [
+    HostState::Active,
+    HostState::Draining,
+    HostState::Quarantined,
+    HostState::Removed,
+];
 
 impl HostState {
     pub fn name(self) -> &'static str {
         match self {
             HostState::Active => "active",
             HostState::Draining => "draining",
+            HostState::Quarantined => "quarantined",
             HostState::Removed => "removed",
         }
     }
@@ -49,11 +69,27 @@ impl std::str::FromStr for HostState {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        [HostState::Active, HostState::Draining, HostState::Removed]
+        STATES
             .into_iter()
             .find(|state| state.name() == name)
             .ok_or_else(|| format!("there is no state {name:?} of a host"))
     }
+}
+
+/// So many jobs in a row that fail in the machinery of one host are no chance any more.
+pub const STRIKES: i64 = 3;
+
+/// How long a host rests after so many strikes, in milliseconds: 10 s, doubled up to an hour. After that it gets
+/// one job at a time, until one of them ends well. None: it does not rest.
+pub fn rest_ms(strikes: i64) -> Option<i64> {
+    let doublings = u32::try_from(strikes - STRIKES).ok()?;
+    Some(10_000_i64.saturating_mul(1 << doublings.min(20)).min(3_600_000))
+}
+
+/// Whether rest does not help: also after hours of it the host fails.
+pub fn is_beyond_rest(strikes: i64) -> bool {
+    // the ninth doubling is the first that makes an hour
+    strikes > STRIKES + 9 + 2
 }
 
 /// A name that can stand in an address and in a shell: letters, digits, `-`, `_` and `.`.
@@ -80,8 +116,17 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_fails_rests_longer_each_time() {
+        assert_eq!(rest_ms(2), None);
+        assert_eq!([3, 4, 5].map(rest_ms), [Some(10_000), Some(20_000), Some(40_000)]);
+        assert_eq!([12, 1_000_000].map(rest_ms), [Some(3_600_000); 2]);
+        // no rest is left out before somebody has to come
+        assert!(!is_beyond_rest(14) && is_beyond_rest(15));
+    }
+
+    #[test]
     fn states_are_read_as_they_are_written() {
-        for state in [HostState::Active, HostState::Draining, HostState::Removed] {
+        for state in STATES {
             assert_eq!(state.name().parse(), Ok(state));
         }
         assert!("asleep".parse::<HostState>().is_err());

@@ -6,7 +6,7 @@ use super::limits::Limits;
 use super::outcome::Outcome;
 use crate::recipe::{Fetch, Suite};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A unit that a host can claim.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,9 +19,19 @@ pub enum JobSpec {
 impl JobSpec {
     /// Of the image that is built or used.
     pub fn build_key(&self) -> &str {
+        &self.build().build_key
+    }
+
+    /// Labels that a host must have.
+    pub fn labels(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
+    /// The image that is built or used.
+    pub fn build(&self) -> &BuildSpec {
         match self {
-            JobSpec::Image(build) => &build.build_key,
-            JobSpec::Run(run) => &run.image.build.build_key,
+            JobSpec::Image(build) => build,
+            JobSpec::Run(run) => &run.image.build,
         }
     }
 
@@ -158,6 +168,9 @@ pub struct Report {
     /// Of a run: the modes of those phases that had some, by the phase's name: `-X dev -W error`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modes: BTreeMap<String, String>,
+    /// The host stopped before the job could end: nothing failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub handed_back: bool,
 }
 
 impl Report {
@@ -169,6 +182,16 @@ impl Report {
             lock: None,
             interpreter: None,
             modes: BTreeMap::new(),
+            handed_back: false,
+        }
+    }
+
+    /// Of a host that stops.
+    pub fn handed_back() -> Self {
+        let reason = "the host was stopped".to_owned();
+        Self {
+            handed_back: true,
+            ..Self::of(Outcome::Infra { reason })
         }
     }
 }

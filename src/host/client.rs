@@ -1,13 +1,12 @@
 //! The host's side of the protocol: HTTP to the coordinator, which it never waits for in vain.
 
 use super::Supply;
-use crate::api::{FinishRequest, Hole, PROTOCOL_HEADER, RenewRequest, Welcome};
+use crate::api::{FinishRequest, Hole, PROTOCOL_HEADER, RenewRequest, Renewed, Welcome};
 use crate::domain::host::{Offer, PROTOCOL};
-use crate::domain::job::Report;
 use crate::domain::retention::{Inventory, Verdicts};
 use crate::domain::tree::{Change, Wanted};
-use crate::logfile::file::Taken;
-use crate::queue::Claim;
+use crate::logfile::file;
+use crate::queue::{Claim, Taken};
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -33,7 +32,7 @@ pub struct Lost(String);
 
 /// What became of a frame of a log.
 pub(super) enum Appended {
-    Taken(Taken),
+    Taken(file::Taken),
     /// The coordinator's log ends here, before the frame.
     Hole(u64),
 }
@@ -71,8 +70,8 @@ impl Client {
     }
 
     /// Waits on the coordinator until there is a job, or a while.
-    pub async fn claim(&self) -> Result<Option<Claim>> {
-        let request = self.http.post(self.url("claim")).bearer_auth(&self.token);
+    pub async fn claim(&self, offer: &Offer) -> Result<Option<Claim>> {
+        let request = self.http.post(self.url("claim")).bearer_auth(&self.token).json(offer);
         let answer = request.timeout(Duration::from_secs(60)).send().await?;
         match answer.status() {
             StatusCode::NO_CONTENT => Ok(None),
@@ -91,10 +90,12 @@ impl Client {
         Ok(good(request.send().await?).await?.json().await?)
     }
 
-    /// Prolongs the lease. An error of type [`Lost`] means that it is gone.
-    pub async fn renew(&self, claim: &Claim) -> Result<()> {
+    /// Prolongs the lease, and waits for a while whether the attempt is to end. An error of type [`Lost`] means
+    /// that the lease is gone.
+    pub async fn renew(&self, claim: &Claim, hold: Duration) -> Result<Renewed> {
         let body = RenewRequest {
             fence: claim.fence.clone(),
+            hold_s: hold.as_secs(),
         };
         let url = self.url(&format!("attempts/{}/renew", claim.attempt));
         let request = self
@@ -102,25 +103,21 @@ impl Client {
             .post(url)
             .bearer_auth(&self.token)
             .json(&body)
-            .timeout(Duration::from_secs(10));
-        good(request.send().await?).await.map(drop)
+            .timeout(hold + Duration::from_secs(10));
+        Ok(good(request.send().await?).await?.json().await?)
     }
 
     /// Ends the attempt; goes on trying until the coordinator has taken or refused it.
-    pub async fn finish(&self, claim: &Claim, report: &Report) -> Result<()> {
-        let body = FinishRequest {
-            fence: claim.fence.clone(),
-            report: report.clone(),
-        };
-        let url = self.url(&format!("attempts/{}/finish", claim.attempt));
+    pub async fn finish(&self, attempt: &str, body: &FinishRequest) -> Result<Taken> {
+        let url = self.url(&format!("attempts/{attempt}/finish"));
         insist(|| async {
             let request = self
                 .http
                 .post(&url)
                 .bearer_auth(&self.token)
-                .json(&body)
+                .json(body)
                 .timeout(Duration::from_secs(30));
-            good(request.send().await?).await.map(drop)
+            Ok(good(request.send().await?).await?.json().await?)
         })
         .await
     }

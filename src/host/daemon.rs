@@ -4,6 +4,9 @@ use super::Host;
 use super::client::{Client, Lost};
 use super::deliver::LogSink;
 use super::log::Log;
+use super::spool::Spool;
+use crate::api::{FinishRequest, Renewed};
+use crate::domain::host::Offer;
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::queue::Claim;
@@ -14,16 +17,45 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 
-const RENEW: Duration = Duration::from_secs(12);
+/// So long the coordinator may hold its answer to a renewal, to tell at once if an attempt is to end. Five
+/// renewals fit into a lease.
+const HOLD: Duration = Duration::from_secs(10);
+/// Waiting time before a renewal.
+const PAUSE: Duration = Duration::from_secs(1);
 const UNWELL: Duration = Duration::from_secs(15);
 
-/// Works until `stop` turns true, then ends what runs and leaves nothing behind. The coordinator has
-/// welcomed the host before.
-pub async fn run(host: Host, client: Client, slots: usize, stop: Receiver<bool>) {
+/// Whether the host is to go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    #[default]
+    No,
+    /// Nothing new; what runs may end.
+    Soon,
+    /// What runs is handed back.
+    Now,
+}
+
+/// What the slots share.
+#[derive(Clone)]
+struct Daemon {
+    host: Host,
+    client: Client,
+    offer: Offer,
+    spool: Spool,
+}
+
+/// Works until `ending` says otherwise, and leaves nothing behind. The coordinator has welcomed the host before.
+pub async fn run(host: Host, client: Client, offer: Offer, spool: Spool, ending: Receiver<Ending>) {
     reap(host.runtime.as_ref(), &host.id).await;
     let mut workers = JoinSet::new();
-    for _ in 0..slots {
-        workers.spawn(work(host.clone(), client.clone(), stop.clone()));
+    let daemon = Daemon {
+        host: host.clone(),
+        client: client.clone(),
+        offer,
+        spool,
+    };
+    for _ in 0..host.slots {
+        workers.spawn(work(daemon.clone(), ending.clone()));
     }
     let all = async { while workers.join_next().await.is_some() {} };
     tokio::select! {
@@ -43,108 +75,138 @@ pub async fn reap(runtime: &dyn Runtime, id: &str) {
 }
 
 /// One slot.
-async fn work(host: Host, client: Client, mut stop: Receiver<bool>) {
+async fn work(daemon: Daemon, mut ending: Receiver<Ending>) {
     let mut told = String::new();
-    while !*stop.borrow() {
+    while *ending.borrow() == Ending::No {
         // a host that can't work takes no work: jobs wait for it instead of failing on it
-        if let Err(reason) = host.well().await {
+        if let Err(reason) = daemon.host.well().await {
             if told != reason {
                 tracing::error!(reason, "this host takes no jobs until that is mended");
                 told = reason;
             }
-            pause(UNWELL, &mut stop).await;
+            pause(UNWELL, &mut ending).await;
             continue;
         }
         if !std::mem::take(&mut told).is_empty() {
             tracing::info!("this host takes jobs again");
         }
         let claim = tokio::select! {
-            claim = client.claim() => claim,
-            () = stopped(&mut stop) => break,
+            claim = daemon.client.claim(&daemon.offer) => claim,
+            () = at_least(&mut ending, Ending::Soon) => break,
         };
         match claim {
-            Ok(Some(claim)) => attempt(&host, &client, &claim, &mut stop).await,
+            Ok(Some(claim)) => daemon.attempt(&claim, &mut ending).await,
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "failed to ask for work; asking again");
-                pause(Duration::from_secs(2), &mut stop).await;
+                pause(Duration::from_secs(2), &mut ending).await;
             }
         }
     }
 }
 
-async fn pause(time: Duration, stop: &mut Receiver<bool>) {
+async fn pause(time: Duration, ending: &mut Receiver<Ending>) {
     tokio::select! {
         () = tokio::time::sleep(time) => {}
-        () = stopped(stop) => {}
+        () = at_least(ending, Ending::Soon) => {}
     }
 }
 
-/// Resolves when the host is to stop. A sender that is gone means that too.
-async fn stopped(stop: &mut Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
+/// Resolves when the host is to end. A sender that is gone means that too.
+async fn at_least(ending: &mut Receiver<Ending>, which: Ending) {
+    let _ = ending.wait_for(|ending| *ending >= which).await;
 }
 
-/// One attempt, from its claim to its delivered report.
-async fn attempt(host: &Host, client: &Client, claim: &Claim, stop: &mut Receiver<bool>) {
-    tracing::info!(
-        attempt = claim.attempt,
-        number = claim.number,
-        what = claim.spec.title(),
-        "started"
-    );
-    let (log, delivered) = Log::start(Arc::new(LogSink::start(
-        client,
-        &claim.attempt,
-        &claim.fence,
-        &host.spool,
-    )));
-    if claim.number > 1 {
-        log.say(&format!(
-            "attempt {}: the one before failed in the machinery",
-            claim.number
-        ))
-        .await;
-    }
-    let report = tokio::select! {
-        report = host.perform(&claim.attempt, &claim.spec, &log) => report,
-        lost = keep(client, claim) => {
-            tracing::warn!(attempt = claim.attempt, %lost, "the lease is gone; this attempt ends here");
-            clear(host, claim).await;
-            return;
-        }
-        () = stopped(stop) => {
-            clear(host, claim).await;
-            Report::of(Outcome::Infra { reason: "the host was stopped".to_owned() })
-        }
-    };
-    drop(log);
-    let delivered = delivered.await.map_err(anyhow::Error::from).and_then(|written| written);
-    if let Err(error) = delivered {
-        tracing::warn!(
+/// Time for the end of a log to be taken, before it is kept on disk.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Why an attempt in work is broken off.
+enum Broken {
+    /// The lease is somebody else's.
+    Lost(Lost),
+    /// A maintainer wants it to end.
+    Cancelled,
+}
+
+impl Daemon {
+    /// One attempt, from its claim to its delivered report.
+    async fn attempt(&self, claim: &Claim, ending: &mut Receiver<Ending>) {
+        tracing::info!(
             attempt = claim.attempt,
-            error = format!("{error:#}"),
-            "failed to deliver the log"
+            number = claim.number,
+            what = claim.spec.title(),
+            "started"
         );
-    }
-    tracing::info!(attempt = claim.attempt, what = claim.spec.title(), outcome = %report.outcome, "ended");
-    if let Err(error) = client.finish(claim, &report).await {
-        tracing::warn!(
-            attempt = claim.attempt,
-            error = format!("{error:#}"),
-            "the report was refused"
-        );
+        let folder = self.spool.of(&claim.attempt);
+        let sink = Arc::new(LogSink::start(&self.client, &claim.attempt, &claim.fence, folder));
+        let (log, mut delivered) = Log::start(sink.clone());
+        if claim.number > 1 {
+            log.say(&format!("attempt {}", claim.number)).await;
+        }
+        // what a maintainer says of the host holds from the next job on
+        let host = Host {
+            builds: claim.builds,
+            ..self.host.clone()
+        };
+        let report = tokio::select! {
+            report = host.perform(&claim.attempt, &claim.spec, &log) => report,
+            broken = keep(&self.client, claim) => {
+                clear(&host, claim).await;
+                match broken {
+                    Broken::Lost(lost) => {
+                        tracing::warn!(attempt = claim.attempt, %lost, "the lease is gone; this attempt ends here");
+                        return;
+                    }
+                    Broken::Cancelled => {
+                        log.say("a maintainer has ended this attempt").await;
+                        Report::of(Outcome::Cancelled)
+                    }
+                }
+            }
+            () = at_least(ending, Ending::Now) => {
+                clear(&host, claim).await;
+                log.say("the host was stopped; the job goes back to the queue").await;
+                Report::handed_back()
+            }
+        };
+        drop(log);
+        let finish = FinishRequest {
+            fence: claim.fence.clone(),
+            report,
+        };
+        let delivered = match tokio::time::timeout(SOON, &mut delivered).await {
+            Ok(delivered) => delivered,
+            Err(_) => {
+                // the coordinator is away: should this host end before it is back, its next life has all
+                sink.spill().await;
+                self.spool.keep(&claim.attempt, &finish);
+                delivered.await
+            }
+        };
+        if let Err(error) = delivered.map_err(anyhow::Error::from).and_then(|written| written) {
+            tracing::warn!(
+                attempt = claim.attempt,
+                error = format!("{error:#}"),
+                "failed to deliver the log"
+            );
+        }
+        tracing::info!(attempt = claim.attempt, what = claim.spec.title(), outcome = %finish.report.outcome, "ended");
+        self.spool.deliver(&self.client, &claim.attempt, finish).await;
     }
 }
 
-/// Renews the lease; ends only when it is lost.
-async fn keep(client: &Client, claim: &Claim) -> Lost {
+/// Renews the lease; ends only when the attempt is to end.
+async fn keep(client: &Client, claim: &Claim) -> Broken {
     loop {
-        tokio::time::sleep(RENEW).await;
-        match client.renew(claim).await.map_err(anyhow::Error::downcast::<Lost>) {
-            Err(Ok(lost)) => return lost,
-            Err(Err(error)) => tracing::debug!(error = format!("{error:#}"), "failed to renew; trying again"),
-            Ok(()) => {}
+        tokio::time::sleep(PAUSE).await;
+        match client.renew(claim, HOLD).await.map_err(anyhow::Error::downcast::<Lost>) {
+            Ok(Renewed { wanted: true }) => {}
+            Ok(Renewed { wanted: false }) => return Broken::Cancelled,
+            Err(Ok(lost)) => return Broken::Lost(lost),
+            Err(Err(error)) => {
+                tracing::debug!(error = format!("{error:#}"), "failed to renew; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use super::log::outbox::Outbox;
 use crate::logfile::Chunk;
 use anyhow::{Result, bail};
 use async_trait::async_trait;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -17,15 +17,10 @@ pub struct LogSink {
     sender: Mutex<Option<JoinHandle<Result<()>>>>,
 }
 
-/// The folder of one attempt below the folder of all.
-pub fn folder(spool: &Path, attempt: &str) -> PathBuf {
-    spool.join(attempt)
-}
-
 impl LogSink {
-    /// Begins to deliver. `spool` is the folder for what the coordinator is not there to take.
-    pub fn start(client: &Client, attempt: &str, fence: &str, spool: &Path) -> Self {
-        let outbox = Arc::new(Outbox::new(folder(spool, attempt)));
+    /// Begins to deliver. What the coordinator is not there to take is kept in the folder.
+    pub fn start(client: &Client, attempt: &str, fence: &str, folder: PathBuf) -> Self {
+        let outbox = Arc::new(Outbox::new(folder));
         let (client, attempt, fence) = (client.clone(), attempt.to_owned(), fence.to_owned());
         let of = outbox.clone();
         Self {
@@ -35,11 +30,16 @@ impl LogSink {
             ))),
         }
     }
+
+    /// Waits until all that is written, and not delivered, is on disk.
+    pub async fn spill(&self) {
+        self.outbox.spill().await;
+    }
 }
 
 /// Delivers what an earlier life of this host has kept of an attempt's log; false: nothing.
-pub async fn deliver_left(client: &Client, attempt: &str, fence: &str, spool: &Path) -> Result<bool> {
-    let Some(outbox) = Outbox::left(folder(spool, attempt)).await? else {
+pub async fn deliver_left(client: &Client, attempt: &str, fence: &str, folder: PathBuf) -> Result<bool> {
+    let Some(outbox) = Outbox::left(folder).await? else {
         return Ok(false);
     };
     send(client, attempt, fence, &outbox).await?;

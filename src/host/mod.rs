@@ -7,9 +7,10 @@ mod image;
 pub mod log;
 pub mod phase;
 mod run;
+pub mod spool;
 mod uses;
 
-pub use daemon::{reap, run as daemon};
+pub use daemon::{Ending, reap, run as daemon};
 pub use image::scratch;
 
 use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RetentionSettings, Settings};
@@ -22,7 +23,6 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use log::Log;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
 use uses::Uses;
@@ -44,8 +44,6 @@ pub trait Supply: Send + Sync {
 pub struct Host {
     /// Labels all that it makes.
     pub id: String,
-    /// Folder for what the coordinator is not there to take, a folder for each attempt.
-    pub spool: PathBuf,
     pub runtime: Arc<dyn Runtime>,
     pub supply: Arc<dyn Supply>,
     pub engine: EngineSettings,
@@ -116,7 +114,6 @@ impl Host {
     pub fn new(id: String, runtime: Arc<dyn Runtime>, supply: Arc<dyn Supply>, settings: &Settings) -> Self {
         Self {
             id,
-            spool: settings.data.join("spool"),
             runtime,
             supply,
             engine: settings.engine.clone(),

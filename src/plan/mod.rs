@@ -1,6 +1,6 @@
 //! A revision becomes an image build, and its image runs. Pure: [`crate::coordinator`] stores it.
 
-use crate::domain::job::{BuildSpec, Facts, ImageUnderTest, JobSpec, RunSpec};
+use crate::domain::job::{BuildSpec, Facts, ImageUnderTest, RunSpec};
 use crate::domain::limits::Limits;
 use crate::domain::version::PythonVersion;
 use crate::profile::{Distribution, Profile, Profiles, build_key};
@@ -76,15 +76,9 @@ pub fn run(
     }
 }
 
-/// The order of the queue: runs before builds, since each is short and somebody waits for its
-/// answer; among equals the newest check-in first.
-pub fn priority(spec: &JobSpec, revision: &Revision) -> i64 {
-    const A_STEP: i64 = 1_000_000_000_000_000; // above any time in milliseconds for 30,000 years
-    let step = match spec {
-        JobSpec::Run(_) => A_STEP,
-        JobSpec::Image(_) => 0,
-    };
-    step.saturating_add(revision.committed_at.clamp(0, A_STEP - 1))
+/// Of jobs that are alike, the one of the newest check-in is next.
+pub fn priority(revision: &Revision) -> i64 {
+    revision.committed_at
 }
 
 fn version(revision: &Revision) -> Result<PythonVersion, String> {
@@ -130,29 +124,5 @@ mod tests {
         assert_eq!(profile(Some("3.14.0"), DEFAULT_VARIANT).unwrap().name, "3.12");
         let debug = profile(Some("3.14.0"), "debug").unwrap();
         assert!(debug.configure.contains(&"--with-pydebug".to_owned()));
-    }
-
-    #[test]
-    fn runs_go_first_then_newer_check_ins() {
-        let profiles = Profiles::load(None).unwrap();
-        let new = revision(Some("3.14.0"), 0);
-        let profile = profile(&new, &profiles, DEFAULT_VARIANT).unwrap();
-        let spec = build(
-            &new,
-            profile,
-            &profiles.distribution,
-            "i",
-            DEFAULT_VARIANT,
-            "linux/amd64",
-        )
-        .unwrap();
-        let text = "name = \"x\"\nsource = { pypi = \"x\" }\n[[suite]]\nname = \"t\"\nrun = \"true\"";
-        let project = crate::recipe::register("x.toml", text.to_owned(), None).unwrap();
-        let old = revision(Some("3.14.0"), 1_000);
-        let run = run(&project, &old, &spec, &Facts::default(), &Limits::default()).unwrap();
-        let (run, image) = (JobSpec::Run(Box::new(run)), JobSpec::Image(Box::new(spec)));
-        let new = revision(Some("3.14.0"), 2_000);
-        assert!(priority(&run, &old) > priority(&image, &new));
-        assert!(priority(&image, &new) > priority(&image, &old));
     }
 }

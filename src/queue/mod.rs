@@ -1,30 +1,44 @@
 //! Jobs wait here until a host leases them. The one place that ends an attempt: whatever happened
-//! (an exit, a timeout, a lost host), it goes through [`Queue::finish`].
+//! (an exit, a timeout, a lost host, a cancel), it goes through [`Queue::finish`] or [`Queue::give_up`].
+
+mod end;
+mod wishes;
+
+pub use wishes::Wished;
 
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::Outcome;
-use crate::store::jobs::{For, Taker};
+use crate::store::attempts::Attempt;
+use crate::store::claims::Taker;
+use crate::store::jobs::NewJob;
 use crate::store::{Conflict, Store, Tx};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{Mutex, Notify, futures::Notified, watch};
 
 /// How long a lease holds without a renewal.
 pub const LEASE_MS: i64 = 60_000;
 
-/// Attempts at a job before the machinery gives up on it.
-const TRIES: i64 = 3;
-
-/// Waiting time before the second and the third attempt.
-const AGAIN_MS: [i64; 2] = [5_000, 60_000];
-
 #[derive(Clone)]
 pub struct Queue {
     store: Store,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     /// Told whenever a job may have become claimable.
-    work: Arc<Notify>,
+    work: Notify,
+    /// How often it was told.
+    announced: AtomicU64,
+    /// What it was when nothing was left to claim.
+    empty_at: AtomicU64,
+    /// Claims come one after the other: two that choose the same job only stand in each other's way.
+    turn: Mutex<()>,
+    /// Attempts in work that are to end.
+    unwanted: watch::Sender<BTreeSet<String>>,
 }
 
 /// A leased job.
@@ -34,41 +48,70 @@ pub struct Claim {
     pub number: i64,
     /// Whoever ends the attempt must know it: a holder of an earlier lease does not.
     pub fence: String,
+    /// The host may build images.
+    pub builds: bool,
     pub spec: JobSpec,
+}
+
+/// What a report was good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Taken {
+    Counted,
+    /// Somebody else had been given the job meanwhile: it is kept, and does not count.
+    Late,
 }
 
 impl Queue {
     pub fn new(store: Store) -> Self {
+        let shared = Shared {
+            work: Notify::new(),
+            announced: AtomicU64::new(1),
+            empty_at: AtomicU64::new(0),
+            turn: Mutex::new(()),
+            unwanted: watch::Sender::new(BTreeSet::new()),
+        };
         Self {
             store,
-            work: Arc::new(Notify::new()),
+            shared: Arc::new(shared),
         }
     }
 
-    /// Adds a job inside the caller's transaction; call [`Queue::announce`] after its commit.
-    pub async fn add(&self, tx: &mut Tx, what: For<'_>, priority: i64, spec: &JobSpec, now: i64) -> Result<()> {
-        self.store.insert_job(tx, what, priority, spec, now).await
+    /// Adds a job inside the caller's transaction; call [`Queue::announce`] after its commit. Returns its id.
+    pub async fn add(&self, tx: &mut Tx, new: &NewJob<'_>, now: i64) -> Result<String> {
+        self.store.insert_job(tx, new, now).await
     }
 
     /// Wakes the hosts that wait for work.
     pub fn announce(&self) {
-        self.work.notify_waiters();
+        self.shared.announced.fetch_add(1, Ordering::SeqCst);
+        self.shared.work.notify_waiters();
     }
 
     /// Resolves when work may be there; what is announced after its `enable` is not missed.
     pub fn work(&self) -> Notified<'_> {
-        self.work.notified()
+        self.shared.work.notified()
     }
 
-    /// Leases the most urgent job to a host.
+    /// Whether nothing was left when somebody last looked, and nothing was announced since: of a hundred
+    /// hosts that are woken for one job, most need not ask the database.
+    pub fn is_empty(&self) -> bool {
+        self.shared.empty_at.load(Ordering::SeqCst) == self.shared.announced.load(Ordering::SeqCst)
+    }
+
+    /// Leases the job that is next for a host.
     pub async fn claim(&self, taker: &Taker<'_>, now: i64) -> Result<Option<Claim>> {
+        let _turn = self.shared.turn.lock().await;
         loop {
+            if self.is_empty() {
+                return Ok(None);
+            }
+            let announced = self.shared.announced.load(Ordering::SeqCst);
             let mut tx = self.store.begin().await?;
             let Some(job) = self.store.take_job(&mut tx, taker, now).await? else {
-                drop(tx);
-                // no work, or somebody else was faster: then there may be more
-                if self.store.is_job_due(taker, now).await? {
-                    continue;
+                tx.rollback().await?;
+                if !self.store.is_job_due(now).await? {
+                    self.shared.empty_at.store(announced, Ordering::SeqCst);
                 }
                 return Ok(None);
             };
@@ -83,6 +126,7 @@ impl Queue {
                         attempt: attempt.id,
                         number: attempt.number,
                         fence: attempt.fence,
+                        builds: taker.builds,
                         spec,
                     }));
                 }
@@ -90,80 +134,41 @@ impl Queue {
                 Err(error) => {
                     let reason = format!("the job's spec can't be read: {error}");
                     tracing::error!(job = job.id, reason, "a job can't be done");
-                    let report = Report::of(Outcome::Infra { reason });
-                    let _ = self.finish(&attempt.id, &attempt.fence, &report, now).await?;
+                    self.give_up(&attempt, &Report::of(Outcome::Infra { reason }), false, now)
+                        .await?;
                 }
             }
         }
     }
 
-    /// Prolongs a lease, or says that it is lost.
-    pub async fn renew(&self, attempt: &str, fence: &str, now: i64) -> Result<Result<(), Conflict>> {
-        let renewed = self.store.renew_attempt(attempt, fence, now + LEASE_MS).await?;
-        Ok(if renewed {
-            Ok(())
-        } else {
-            Err(conflict(attempt, "is not leased under this fence"))
-        })
-    }
-
-    /// Ends an attempt, and with it its job, or queues the job again when the machinery failed.
-    /// The same report sent twice changes nothing; a stale holder is refused.
-    pub async fn finish(
-        &self,
-        attempt_id: &str,
-        fence: &str,
-        report: &Report,
-        now: i64,
-    ) -> Result<Result<(), Conflict>> {
-        let Some(attempt) = self.store.attempt(attempt_id).await? else {
-            return Ok(Err(conflict(attempt_id, "does not exist")));
-        };
-        if attempt.fence != fence {
-            return Ok(Err(conflict(attempt_id, "belongs to another lease")));
+    /// Prolongs a lease, also one that had run out as long as nobody else was given the job; or says that it
+    /// is lost.
+    pub async fn renew(&self, attempt: &Attempt, fence: &str, now: i64) -> Result<Result<(), Conflict>> {
+        let until = now + LEASE_MS;
+        if self.store.renew_attempt(&attempt.id, fence, until).await? {
+            return Ok(Ok(()));
         }
-        let mut tx = self.store.begin().await?;
-        if !self.store.end_attempt(&mut tx, attempt_id, report, now).await? {
-            // one connection at a time: holders of one that wait for another starve each other
-            tx.rollback().await?;
-            let same = self.store.attempt(attempt_id).await?.and_then(|ended| ended.report());
-            return Ok(if same.as_ref() == Some(report) {
-                Ok(())
-            } else {
-                Err(conflict(attempt_id, "has ended before"))
-            });
-        }
-        let job = self
-            .store
-            .job(&mut tx, &attempt.job_id)
-            .await?
-            .context("an attempt without its job")?;
-        let again_at = again(&report.outcome, attempt.number).map(|wait| now + wait);
-        if !self.store.release_job(&mut tx, &job.id, again_at).await? {
-            anyhow::bail!("job {} cannot move from {} to finished", job.id, job.state);
-        }
-        if let Some(image_id) = job.image_id.as_deref().filter(|_| again_at.is_none()) {
-            let decided = report.image.is_some() || !matches!(report.outcome, Outcome::Infra { .. });
-            if decided {
-                self.store
-                    .image_built(&mut tx, image_id, report.image.as_ref(), now)
-                    .await?;
+        if attempt.fence == fence && attempt.lost == 1 {
+            let mut tx = self.store.begin().await?;
+            if self.store.regain_attempt(&mut tx, attempt, until).await? {
+                tx.commit().await?;
+                tracing::info!(attempt = attempt.id, "a host is back before its job was given away");
+                return Ok(Ok(()));
             }
+            tx.rollback().await?;
         }
-        tx.commit().await?;
-        self.announce();
-        Ok(Ok(()))
+        Ok(Err(conflict(&attempt.id, "is not leased under this fence")))
     }
 
     /// Ends the attempts whose hosts fell silent. Returns how many.
     pub async fn expire(&self, now: i64) -> Result<usize> {
-        let expired = self.store.expired_attempts(now).await?;
         let mut ended = 0;
-        for attempt in expired {
-            let report = Report::of(Outcome::Infra {
-                reason: format!("host {} fell silent; its lease ran out", attempt.host),
-            });
-            if self.finish(&attempt.id, &attempt.fence, &report, now).await?.is_ok() {
+        for attempt in self.store.expired_attempts(now).await? {
+            let reason = format!("host {} fell silent; its lease ran out", attempt.host);
+            if self
+                .give_up(&attempt, &Report::of(Outcome::Infra { reason }), true, now)
+                .await?
+            {
                 tracing::warn!(
                     attempt = attempt.id,
                     host = attempt.host,
@@ -175,15 +180,22 @@ impl Queue {
         Ok(ended)
     }
 
+    /// Lets every lease hold for its time from now on: hosts could not renew while the coordinator was away,
+    /// and after a clock has jumped nobody knows how long ago they did.
+    pub async fn grant_grace(&self, now: i64) -> Result<u64> {
+        self.store.prolong_leases(now + LEASE_MS).await
+    }
+
     /// Ends what a host had leased in an earlier life, of which it knows nothing any more.
     pub async fn abandon(&self, host: &str, now: i64) -> Result<usize> {
         let mut ended = 0;
         for attempt in self.store.leased_by(host).await? {
-            let report = Report::of(Outcome::Infra {
-                reason: format!("host {host} was started again"),
-            });
-            match self.finish(&attempt.id, &attempt.fence, &report, now).await {
-                Ok(finished) => ended += usize::from(finished.is_ok()),
+            let reason = format!("host {host} was started again");
+            match self
+                .give_up(&attempt, &Report::of(Outcome::Infra { reason }), false, now)
+                .await
+            {
+                Ok(finished) => ended += usize::from(finished),
                 // the others are not to wait for a row that is damaged; its lease will run out
                 Err(error) => tracing::error!(attempt = attempt.id, error = format!("{error:#}"), "failed to end"),
             }
@@ -196,15 +208,6 @@ impl Queue {
         let revived = self.store.revive_jobs(now).await?;
         self.announce();
         Ok(revived)
-    }
-}
-
-/// How long to wait before another attempt, if there is to be one.
-fn again(outcome: &Outcome, number: i64) -> Option<i64> {
-    match (outcome, number % TRIES) {
-        (Outcome::Infra { .. }, 0) => None,
-        (Outcome::Infra { .. }, n) => AGAIN_MS.get(n as usize - 1).copied(),
-        _ => None,
     }
 }
 

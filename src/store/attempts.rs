@@ -20,14 +20,29 @@ pub struct Attempt {
     pub exit_code: Option<i64>,
     /// [`Report`] as JSON.
     pub report: Option<String>,
+    /// Truth value: the coordinator ended it, since its host had fallen silent.
+    pub lost: i64,
+    /// When its host brought a report all the same, too late to count.
+    pub late_at: Option<i64>,
+    /// That [`Report`] as JSON.
+    pub late_report: Option<String>,
 }
 
-const COLUMNS: &str =
-    "id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report";
+const COLUMNS: &str = "id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, \
+                       lost, late_at, late_report";
 
 impl Attempt {
     pub fn report(&self) -> Option<Report> {
         serde_json::from_str(self.report.as_deref()?).ok()
+    }
+
+    pub fn late_report(&self) -> Option<Report> {
+        serde_json::from_str(self.late_report.as_deref()?).ok()
+    }
+
+    /// Whether its host may still write to its log.
+    pub fn is_open(&self) -> bool {
+        self.state == "leased" || (self.lost == 1 && self.late_report.is_none())
     }
 
     /// Wall-clock seconds, once it has ended.
@@ -81,20 +96,98 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Ends a leased attempt; false if it had ended before.
-    pub async fn end_attempt(&self, tx: &mut Tx, id: &str, report: &Report, now: i64) -> Result<bool> {
+    /// Ends a leased attempt; false if it had ended before. `lost`: its host has fallen silent.
+    pub async fn end_attempt(&self, tx: &mut Tx, id: &str, report: &Report, lost: bool, now: i64) -> Result<bool> {
         let moved = sqlx::query(
-            "UPDATE attempt SET state = 'finished', finished_at = $1, outcome = $2, exit_code = $3, report = $4
-             WHERE id = $5 AND state = 'leased'",
+            "UPDATE attempt SET state = 'finished', finished_at = $1, outcome = $2, exit_code = $3, report = $4, lost = $5
+             WHERE id = $6 AND state = 'leased'",
         )
         .bind(now)
         .bind(report.outcome.name())
         .bind(report.outcome.exit_code())
         .bind(serde_json::to_string(report)?)
+        .bind(i64::from(lost))
         .bind(id)
         .execute(&mut **tx)
         .await?;
         Ok(moved.rows_affected() == 1)
+    }
+
+    /// Leases a lost attempt to its host again, as long as nobody else has taken its job. False: somebody has.
+    pub async fn regain_attempt(&self, tx: &mut Tx, attempt: &Attempt, until: i64) -> Result<bool> {
+        let job = sqlx::query(
+            "UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued' AND NOT EXISTS (
+                 SELECT 1 FROM attempt WHERE attempt.job_id = job.id AND attempt.number > $2)",
+        )
+        .bind(&attempt.job_id)
+        .bind(attempt.number)
+        .execute(&mut **tx)
+        .await?;
+        if job.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let moved = sqlx::query(
+            "UPDATE attempt SET state = 'leased', lease_until = $1, lost = 0, finished_at = NULL, outcome = NULL,
+                                exit_code = NULL, report = NULL
+             WHERE id = $2 AND state = 'finished' AND lost = 1",
+        )
+        .bind(until)
+        .bind(&attempt.id)
+        .execute(&mut **tx)
+        .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// Keeps what a host brought too late; false: there is something kept already.
+    pub async fn keep_late(&self, tx: &mut Tx, id: &str, report: &Report, now: i64) -> Result<bool> {
+        let moved = sqlx::query(
+            "UPDATE attempt SET late_at = $1, late_report = $2 WHERE id = $3 AND lost = 1 AND late_report IS NULL",
+        )
+        .bind(now)
+        .bind(serde_json::to_string(report)?)
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// Whether the machinery of some host failed an earlier attempt at the job.
+    pub async fn failed_before(&self, tx: &mut Tx, attempt: &Attempt) -> Result<bool> {
+        let sql = "SELECT id FROM attempt WHERE job_id = $1 AND number < $2 AND outcome = 'infra' AND lost = 0 LIMIT 1";
+        let found: Option<String> = sqlx::query_scalar(sql)
+            .bind(&attempt.job_id)
+            .bind(attempt.number)
+            .fetch_optional(&mut **tx)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Whether a host other than this one has done a job since a time.
+    pub async fn others_do_well(&self, tx: &mut Tx, host: &str, since: i64) -> Result<bool> {
+        let sql = "SELECT id FROM attempt WHERE host <> $1 AND started_at >= $2
+                   AND outcome IS NOT NULL AND outcome NOT IN ('infra', 'cancelled') LIMIT 1";
+        let found: Option<String> = sqlx::query_scalar(sql)
+            .bind(host)
+            .bind(since)
+            .fetch_optional(&mut **tx)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Lets every lease hold until a time.
+    pub async fn prolong_leases(&self, until: i64) -> Result<u64> {
+        let moved = sqlx::query("UPDATE attempt SET lease_until = $1 WHERE state = 'leased'")
+            .bind(until)
+            .execute(self.pool())
+            .await?;
+        Ok(moved.rows_affected())
+    }
+
+    /// Attempts in work that a maintainer has asked to end.
+    pub async fn unwanted_attempts(&self) -> Result<Vec<String>> {
+        let sql = "SELECT attempt.id FROM job JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'leased'
+                   WHERE job.wish IS NOT NULL AND job.state = 'leased' ORDER BY attempt.id";
+        Ok(sqlx::query_scalar(sql).fetch_all(self.pool()).await?)
     }
 
     pub async fn expired_attempts(&self, now: i64) -> Result<Vec<Attempt>> {

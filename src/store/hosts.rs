@@ -1,6 +1,6 @@
 //! Registered hosts. Only [`crate::registry`] changes them.
 
-use super::Store;
+use super::{Store, Tx};
 use crate::domain::host::{HostState, Offer};
 use anyhow::Result;
 use sqlx::FromRow;
@@ -22,6 +22,12 @@ pub struct HostRow {
     pub seen_at: Option<i64>,
     /// [`Offer`] as JSON.
     pub offer: Option<String>,
+    /// Jobs in a row that failed in its machinery.
+    pub strikes: i64,
+    /// Until when it gets nothing for that.
+    pub rests_until: Option<i64>,
+    /// When its owner was told that it has fallen silent.
+    pub flagged_at: Option<i64>,
 }
 
 impl HostRow {
@@ -35,7 +41,8 @@ impl HostRow {
     }
 }
 
-const COLUMNS: &str = "id, name, owner, token, token_at, builds, state, added_at, seen_at, offer";
+const COLUMNS: &str = "id, name, owner, token, token_at, builds, state, added_at, seen_at, offer, strikes, \
+                       rests_until, flagged_at";
 
 impl Store {
     /// Adds a host without a token; false: there is one of that name, or of that id.
@@ -87,17 +94,26 @@ impl Store {
 
     /// False: it is not in the state `from` (any more).
     pub async fn move_host(&self, id: &str, from: HostState, to: HostState) -> Result<bool> {
-        let token = if to == HostState::Removed {
-            ", token = NULL, token_at = NULL"
-        } else {
-            ""
+        let mut tx = self.begin().await?;
+        let moved = self.move_host_in(&mut tx, id, from, to).await?;
+        tx.commit().await?;
+        Ok(moved)
+    }
+
+    /// [`Store::move_host`] inside the caller's transaction.
+    pub async fn move_host_in(&self, tx: &mut Tx, id: &str, from: HostState, to: HostState) -> Result<bool> {
+        let more = match to {
+            HostState::Removed => ", token = NULL, token_at = NULL",
+            // who is told to work starts afresh
+            HostState::Active => ", strikes = 0, rests_until = NULL",
+            _ => "",
         };
-        let sql = format!("UPDATE host SET state = $1{token} WHERE id = $2 AND state = $3");
+        let sql = format!("UPDATE host SET state = $1{more} WHERE id = $2 AND state = $3");
         let moved = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(to.name())
             .bind(id)
             .bind(from.name())
-            .execute(self.pool())
+            .execute(&mut **tx)
             .await?;
         Ok(moved.rows_affected() == 1)
     }
@@ -111,9 +127,43 @@ impl Store {
         Ok(())
     }
 
-    pub async fn host_offers(&self, id: &str, offer: &Offer) -> Result<()> {
-        sqlx::query("UPDATE host SET offer = $1 WHERE id = $2")
-            .bind(serde_json::to_string(offer)?)
+    /// Notes what a host offers, where that has changed.
+    pub async fn host_offers(&self, host: &HostRow, offer: &Offer) -> Result<()> {
+        let offer = serde_json::to_string(offer)?;
+        if host.offer.as_ref() != Some(&offer) {
+            sqlx::query("UPDATE host SET offer = $1 WHERE id = $2")
+                .bind(offer)
+                .bind(&host.id)
+                .execute(self.pool())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the machinery of a host failed a job (one more strike), or that it did one.
+    pub async fn set_strikes(&self, tx: &mut Tx, id: &str, strikes: i64, rests_until: Option<i64>) -> Result<()> {
+        sqlx::query("UPDATE host SET strikes = $1, rests_until = $2 WHERE id = $3")
+            .bind(strikes)
+            .bind(rests_until)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Hosts that should be there and have made no call since a time, and whose owners were not told yet.
+    pub async fn silent_hosts(&self, since: i64) -> Result<Vec<HostRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM host WHERE state IN ('active', 'draining') AND token IS NOT NULL
+             AND seen_at < $1 AND flagged_at IS NULL AND owner <> '' ORDER BY name"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(since);
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    pub async fn flag_host(&self, id: &str, now: i64) -> Result<()> {
+        sqlx::query("UPDATE host SET flagged_at = $1 WHERE id = $2")
+            .bind(now)
             .bind(id)
             .execute(self.pool())
             .await?;
@@ -123,12 +173,14 @@ impl Store {
     /// Notes that a host has made a call. Not each of them is worth a write.
     pub async fn saw_host(&self, id: &str, now: i64) -> Result<()> {
         const EVERY_MS: i64 = 5_000;
-        sqlx::query("UPDATE host SET seen_at = $1 WHERE id = $2 AND (seen_at IS NULL OR seen_at < $3)")
-            .bind(now)
-            .bind(id)
-            .bind(now - EVERY_MS)
-            .execute(self.pool())
-            .await?;
+        sqlx::query(
+            "UPDATE host SET seen_at = $1, flagged_at = NULL WHERE id = $2 AND (seen_at IS NULL OR seen_at < $3)",
+        )
+        .bind(now)
+        .bind(id)
+        .bind(now - EVERY_MS)
+        .execute(self.pool())
+        .await?;
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
-//! Jobs: what waits, what is leased, what is done. Only [`crate::queue`] calls this.
+//! Jobs: what waits, what is leased, what is done. Only [`crate::queue`] calls this. How one is chosen for
+//! a host is in [`super::claims`].
 
+use super::claims::piped;
 use super::{Store, Tx, new_id};
 use crate::domain::job::JobSpec;
 use anyhow::Result;
@@ -8,105 +10,213 @@ use sqlx::FromRow;
 #[derive(Clone, Debug, FromRow, PartialEq, Eq)]
 pub struct Job {
     pub id: String,
+    pub group_id: Option<String>,
     pub image_id: Option<String>,
     pub run_id: Option<String>,
+    /// The image that it makes or works with.
+    pub uses: Option<String>,
     pub state: String,
+    /// Attempts at it that the machinery failed, since it was last revived.
+    pub tries: i64,
+    /// [`Wish`], by its name.
+    pub wish: Option<String>,
     pub spec: String,
 }
 
-/// Who wants a job.
+/// A job to be.
 #[derive(Clone, Copy, Debug)]
-pub struct Taker<'a> {
-    /// The host's id.
-    pub host: &'a str,
-    /// It may build images. One that may not does runs only, on images that it holds.
-    pub builds: bool,
+pub struct NewJob<'a> {
+    /// The image that it makes or works with.
+    pub image: &'a str,
+    /// The run that it is for; None: it makes the image.
+    pub run: Option<&'a str>,
+    pub platform: &'a str,
+    /// Among jobs that are alike, the highest is next.
+    pub priority: i64,
+    pub spec: &'a JobSpec,
 }
 
-/// What a taker ($3, who may build: $2) can have at a time ($1).
-const DUE: &str = "state = 'queued' AND not_before <= $1
-    AND ($2 = 1 OR EXISTS (SELECT 1 FROM run JOIN image_on_host AS held ON held.image_id = run.image_id
-                           WHERE run.id = job.run_id AND held.host = $3))";
+/// What a maintainer asks of a job in work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// That it ends.
+    Cancel,
+    /// That it begins again.
+    Again,
+}
 
-/// What a job is for.
+impl Wish {
+    pub fn name(self) -> &'static str {
+        match self {
+            Wish::Cancel => "cancel",
+            Wish::Again => "again",
+        }
+    }
+}
+
+/// Where a job goes that is no longer leased.
 #[derive(Clone, Copy, Debug)]
-pub enum For<'a> {
-    Image(&'a str),
-    Run(&'a str),
+pub enum Release<'a> {
+    Finished,
+    /// It waits again, from a time on. A host that failed it is to leave it to others.
+    Queued {
+        from: i64,
+        avoid: Option<&'a str>,
+        tries: i64,
+    },
 }
 
 impl Store {
-    pub async fn insert_job(&self, tx: &mut Tx, what: For<'_>, priority: i64, spec: &JobSpec, now: i64) -> Result<()> {
-        let (kind, image_id, run_id) = match what {
-            For::Image(id) => ("image", Some(id), None),
-            For::Run(id) => ("run", None, Some(id)),
+    pub async fn insert_job(&self, tx: &mut Tx, new: &NewJob<'_>, now: i64) -> Result<String> {
+        let kind = if new.run.is_some() { "run" } else { "image" };
+        let project = match new.spec {
+            JobSpec::Image(_) => "",
+            JobSpec::Run(run) => &run.project,
         };
+        let (build, labels) = (new.spec.build(), new.spec.labels());
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            piped(Some(&labels))
+        };
+        let group = [kind, new.platform, project, &build.branch, &build.variant, &labels].join(" ");
         sqlx::query(
-            "INSERT INTO job (id, kind, image_id, run_id, state, priority, not_before, created_at, spec)
-             VALUES ($1, $2, $3, $4, 'queued', $5, $6, $6, $7)",
+            "INSERT INTO job_group (id, kind, platform, project, branch, variant, labels, newest)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (id) DO UPDATE SET newest = CASE WHEN excluded.newest > job_group.newest
+                 THEN excluded.newest ELSE job_group.newest END",
         )
-        .bind(new_id())
+        .bind(&group)
         .bind(kind)
-        .bind(image_id)
-        .bind(run_id)
-        .bind(priority)
+        .bind(new.platform)
+        .bind(project)
+        .bind(&build.branch)
+        .bind(&build.variant)
+        .bind(&labels)
+        .bind(new.priority)
+        .execute(&mut **tx)
+        .await?;
+        self.join_in(tx, &group).await?;
+        let id = new_id();
+        sqlx::query(
+            "INSERT INTO job (id, kind, image_id, run_id, state, priority, not_before, created_at, spec, group_id, uses)
+             VALUES ($1, $2, $3, $4, 'queued', $5, $6, $6, $7, $8, $9)",
+        )
+        .bind(&id)
+        .bind(kind)
+        .bind(new.run.is_none().then_some(new.image))
+        .bind(new.run)
+        .bind(new.priority)
         .bind(now)
-        .bind(serde_json::to_string(spec)?)
+        .bind(serde_json::to_string(new.spec)?)
+        .bind(&group)
+        .bind(new.image)
+        .execute(&mut **tx)
+        .await?;
+        Ok(id)
+    }
+
+    /// A group that had nothing to do begins with those that have: it has no turns to catch up.
+    async fn join_in(&self, tx: &mut Tx, group: &str) -> Result<()> {
+        sqlx::query(
+            "UPDATE job_group SET round = COALESCE((
+                 SELECT MIN(busy.round) FROM job_group AS busy
+                 WHERE EXISTS (SELECT 1 FROM job WHERE job.group_id = busy.id AND job.state = 'queued')
+                   AND busy.round > job_group.round), round)
+             WHERE id = $1 AND NOT EXISTS (
+                 SELECT 1 FROM job WHERE job.group_id = job_group.id AND job.state = 'queued')",
+        )
+        .bind(group)
         .execute(&mut **tx)
         .await?;
         Ok(())
     }
 
-    /// Takes the most urgent job that waits and that the host may do. None: no work, or a lost race.
-    pub async fn take_job(&self, tx: &mut Tx, taker: &Taker<'_>, now: i64) -> Result<Option<Job>> {
-        let sql = format!(
-            "UPDATE job SET state = 'leased'
-             WHERE id = (SELECT id FROM job WHERE {DUE} ORDER BY priority DESC, created_at, id LIMIT 1)
-               AND state = 'queued'
-             RETURNING id, image_id, run_id, state, spec"
-        );
-        let job = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(now)
-            .bind(i64::from(taker.builds))
-            .bind(taker.host)
-            .fetch_optional(&mut **tx)
-            .await?;
-        Ok(job)
-    }
-
-    /// Whether a job waits that the host could take.
-    pub async fn is_job_due(&self, taker: &Taker<'_>, now: i64) -> Result<bool> {
-        let sql = format!("SELECT id FROM job WHERE {DUE} LIMIT 1");
-        let due: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-            .bind(now)
-            .bind(i64::from(taker.builds))
-            .bind(taker.host)
-            .fetch_optional(self.pool())
-            .await?;
-        Ok(due.is_some())
-    }
-
     pub async fn job(&self, tx: &mut Tx, id: &str) -> Result<Option<Job>> {
-        let sql = "SELECT id, image_id, run_id, state, spec FROM job WHERE id = $1";
+        let sql = "SELECT id, group_id, image_id, run_id, uses, state, tries, wish, spec FROM job WHERE id = $1";
         Ok(sqlx::query_as(sql).bind(id).fetch_optional(&mut **tx).await?)
     }
 
-    /// Gives a leased job back to the queue, or ends it. False: it was not leased.
-    pub async fn release_job(&self, tx: &mut Tx, id: &str, again_at: Option<i64>) -> Result<bool> {
-        let state = if again_at.is_some() { "queued" } else { "finished" };
-        let moved = sqlx::query("UPDATE job SET state = $1, not_before = $2 WHERE id = $3 AND state = 'leased'")
-            .bind(state)
-            .bind(again_at.unwrap_or(0))
+    /// The newest job of a run or an image.
+    pub async fn job_of(&self, run_or_image: &str) -> Result<Option<Job>> {
+        let sql = "SELECT id, group_id, image_id, run_id, uses, state, tries, wish, spec FROM job
+                   WHERE run_id = $1 OR image_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1";
+        Ok(sqlx::query_as(sql)
+            .bind(run_or_image)
+            .fetch_optional(self.pool())
+            .await?)
+    }
+
+    /// Takes a job that waits off the queue, for nobody. False: it does not wait.
+    pub async fn take_queued(&self, tx: &mut Tx, id: &str) -> Result<bool> {
+        let moved = sqlx::query("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued'")
             .bind(id)
             .execute(&mut **tx)
             .await?;
         Ok(moved.rows_affected() == 1)
     }
 
+    /// Lets a finished job wait again. False: it is not finished.
+    pub async fn requeue(&self, id: &str, now: i64) -> Result<bool> {
+        let moved = sqlx::query(
+            "UPDATE job SET state = 'queued', not_before = $1, tries = 0, avoid = NULL, wish = NULL
+             WHERE id = $2 AND state = 'finished'",
+        )
+        .bind(now)
+        .bind(id)
+        .execute(self.pool())
+        .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// Notes what is wished of a job in work. False: nobody is at it.
+    pub async fn wish_of_leased(&self, id: &str, wish: Wish) -> Result<bool> {
+        let moved = sqlx::query("UPDATE job SET wish = $1 WHERE id = $2 AND state = 'leased'")
+            .bind(wish.name())
+            .bind(id)
+            .execute(self.pool())
+            .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// Gives a leased job back to the queue, or ends it. False: it was not leased.
+    pub async fn release_job(&self, tx: &mut Tx, id: &str, to: Release<'_>) -> Result<bool> {
+        let (state, from, avoid, tries) = match to {
+            Release::Finished => ("finished", 0, None, 0),
+            Release::Queued { from, avoid, tries } => ("queued", from, avoid, tries),
+        };
+        let moved = sqlx::query(
+            "UPDATE job SET state = $1, not_before = $2, avoid = $3, tries = $4, wish = NULL
+             WHERE id = $5 AND state = 'leased'",
+        )
+        .bind(state)
+        .bind(from)
+        .bind(avoid)
+        .bind(tries)
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// Notes how long a job of a group took.
+    pub async fn group_took(&self, tx: &mut Tx, group: &str, took_ms: i64) -> Result<()> {
+        sqlx::query(
+            "UPDATE job_group SET expected_ms = CASE expected_ms WHEN 0 THEN $1 ELSE (expected_ms * 3 + $1) / 4 END
+             WHERE id = $2",
+        )
+        .bind(took_ms)
+        .bind(group)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
     /// Jobs that gave up on the machinery wait again; returns how many.
     pub async fn revive_jobs(&self, now: i64) -> Result<u64> {
         let moved = sqlx::query(
-            "UPDATE job SET state = 'queued', not_before = $1 WHERE state = 'finished' AND id IN (
+            "UPDATE job SET state = 'queued', not_before = $1, tries = 0, avoid = NULL
+             WHERE state = 'finished' AND id IN (
                  SELECT job_id FROM attempt AS last WHERE outcome = 'infra' AND number = (
                      SELECT MAX(number) FROM attempt WHERE job_id = last.job_id))",
         )

@@ -3,6 +3,7 @@
 
 pub mod attempts;
 pub mod branches;
+pub mod claims;
 pub mod hosts;
 pub mod images;
 pub mod jobs;

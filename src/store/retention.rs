@@ -1,6 +1,6 @@
 //! What is known of images that hosts hold: who needs them, what they stand for, and what was pinned.
 
-use super::Store;
+use super::{Store, Tx};
 use anyhow::Result;
 use sqlx::FromRow;
 
@@ -177,6 +177,19 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes that a host holds an image, before it next tells all that it holds.
+    pub async fn holds(&self, tx: &mut Tx, host: &str, image_id: &str, now: i64) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO image_on_host (host, image_id, seen_at) VALUES ($1, $2, $3) ON CONFLICT (host, image_id) DO NOTHING",
+        )
+        .bind(host)
+        .bind(image_id)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
         Ok(())
     }
 

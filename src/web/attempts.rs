@@ -32,6 +32,8 @@ pub struct AttemptView {
     pub badge: Badge,
     pub started: Time,
     pub duration: String,
+    /// What its host brought too late to count.
+    pub late: Option<Badge>,
     pub here: bool,
 }
 
@@ -137,8 +139,14 @@ fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now:
     AttemptView {
         number,
         registered: host.is_some(),
-        host: host.unwrap_or(&attempt.host).clone(),
+        host: match host {
+            Some(name) => name.clone(),
+            // cancelled before a host had it
+            None if attempt.host.is_empty() => "none".to_owned(),
+            None => attempt.host.clone(),
+        },
         badge,
+        late: attempt.late_report().map(|report| outcome_badge(Some(&report.outcome))),
         started: time(attempt.started_at, now),
         duration: duration(seconds),
         here,
@@ -251,6 +259,9 @@ mod tests {
             outcome: None,
             exit_code: None,
             report: None,
+            lost: 0,
+            late_at: None,
+            late_report: None,
         };
         let ask = |text: &str| Query::from([("attempt".to_owned(), text.to_owned())]);
         let two = [attempt.clone(), attempt];

@@ -5,7 +5,7 @@ use super::answer::{self, Answer};
 use super::pages::frame;
 use super::words::{self, Badge};
 use crate::clock::now_ms;
-use crate::domain::host::HostState;
+use crate::domain::host::{HostState, STRIKES};
 use crate::store::hosts::HostRow;
 use crate::store::views::HostAttempt;
 use anyhow::Result;
@@ -63,15 +63,21 @@ fn one(host: &HostRow, working: i64, now: i64) -> Value {
         "platform": offer.as_ref().map(|offer| offer.platform.clone()),
         "version": offer.as_ref().map(|offer| offer.version.clone()),
         "seen": host.seen_at.map(|at| words::time(at, now)),
+        "strikes": (host.strikes > 0).then_some(host.strikes),
+        "rests_until": host.rests_until.filter(|until| now < *until).map(|until| words::time(until, now)),
+        "told": host.flagged_at.map(|at| words::time(at, now)),
     })
 }
 
 fn badge(host: &HostRow, now: i64) -> Badge {
     let (class, sign, word) = match (host.state(), &host.token, host.seen_at) {
         (HostState::Removed, ..) => ("skipped", "↷", "removed"),
+        (HostState::Quarantined, ..) => ("fail", "✗", "quarantined"),
         (_, None, _) => ("unknown", "?", "no token"),
         (_, _, None) => ("running", "▸", "never seen"),
         (_, _, Some(at)) if now - at > SILENT_MS => ("unknown", "?", "silent"),
+        (HostState::Active, ..) if host.rests_until.is_some_and(|until| now < until) => ("unknown", "?", "resting"),
+        (HostState::Active, ..) if host.strikes >= STRIKES => ("running", "▸", "on trial"),
         (HostState::Draining, ..) => ("running", "▸", "draining"),
         (HostState::Active, ..) => ("pass", "✓", "active"),
     };

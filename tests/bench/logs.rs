@@ -172,7 +172,12 @@ async fn flood(client: &Client, runs: &[Leased], spool: &Path, text: &Arc<Vec<u8
     let writers = runs.iter().enumerate().map(|(n, run)| {
         let (client, run, spool, text) = (client.clone(), run.clone(), spool.to_owned(), text.clone());
         tokio::spawn(async move {
-            let (log, delivered) = Log::start(Arc::new(LogSink::start(&client, &run.attempt, &run.fence, &spool)));
+            let (log, delivered) = Log::start(Arc::new(LogSink::start(
+                &client,
+                &run.attempt,
+                &run.fence,
+                spool.join(&run.attempt),
+            )));
             let mut left = megabytes * 1_000_000;
             // each begins elsewhere, so that no two logs are alike
             let mut at = n * 7919 * 61 % text.len();
@@ -203,7 +208,12 @@ async fn watch(client: &Client, url: &str, run: &Leased, spool: &Path, until: Un
     let events = format!("{url}/attempt/{}/events", run.attempt);
     let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(events);
     let mut parts = answer.send().await.unwrap().bytes_stream();
-    let (log, delivered) = Log::start(Arc::new(LogSink::start(client, &run.attempt, &run.fence, spool)));
+    let (log, delivered) = Log::start(Arc::new(LogSink::start(
+        client,
+        &run.attempt,
+        &run.fence,
+        spool.join(&run.attempt),
+    )));
     let writer = tokio::spawn(async move {
         let mut written = 0;
         let mut every = tokio::time::interval(EVERY);

@@ -246,7 +246,7 @@ impl Sample {
             report.interpreter = Some("3.16.0a0 (heads/main:1a2b3c4)".to_owned());
             assert!(
                 self.store
-                    .end_attempt(&mut tx, &attempt.id, &report, self.now - 60_000)
+                    .end_attempt(&mut tx, &attempt.id, &report, false, self.now - 60_000)
                     .await
                     .unwrap()
             );

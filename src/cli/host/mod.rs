@@ -6,7 +6,8 @@ use super::up::{platform, signal};
 use crate::config::Settings;
 use crate::domain::host::Offer;
 use crate::host::client::Client;
-use crate::host::{self, Host};
+use crate::host::spool::Spool;
+use crate::host::{self, Ending, Host};
 use crate::runtime::Runtime;
 use crate::runtime::docker::DockerRuntime;
 use anyhow::{Context, Result, bail};
@@ -15,10 +16,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch::Receiver;
+use tokio::sync::watch::{Receiver, Sender};
 
-/// Time that running jobs get to be put away at the end.
-pub const GRACE: Duration = Duration::from_secs(30);
+/// Time that what runs gets to end by itself when the daemon is to stop.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Time that it then takes at most to put away what still runs, and to say so.
+const CLEAR: Duration = Duration::from_secs(25);
 
 /// The file with the id by which this host labels what it makes.
 const ID: &str = "host-id";
@@ -56,19 +60,31 @@ async fn daemon(settings: Settings, server: Option<String>, token: Option<String
     let server = kept(&settings.data, "server", "--server", server)?;
     let token = kept(&settings.data, "token", "--token", token)?;
     let client = Client::new(&server, &token)?;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let mut daemon = tokio::spawn(work(settings, client, stopped));
+    let (ending, told) = tokio::sync::watch::channel(Ending::No);
+    let mut daemon = tokio::spawn(work(settings, client, told));
     tokio::select! {
         ended = &mut daemon => return Ok(if ended? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        signal = signal() => tracing::info!(signal, "stopping; a second signal ends it at once"),
+        signal = signal() => tracing::info!(signal, "stopping when what runs has ended; a second signal breaks it off"),
     }
     // whoever listened may be gone: that is what it is told
-    let _ = stop.send(true);
+    let _ = ending.send(Ending::Soon);
     tokio::select! {
-        _ = tokio::time::timeout(GRACE, daemon) => {}
+        _ = tokio::time::timeout(GRACE, &mut daemon) => {}
         _ = signal() => {}
     }
+    end_now(&ending, daemon).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets a daemon hand back what runs, and put it away.
+pub async fn end_now<T>(ending: &Sender<Ending>, daemon: tokio::task::JoinHandle<T>) {
+    if daemon.is_finished() {
+        return;
+    }
+    let _ = ending.send(Ending::Now);
+    if tokio::time::timeout(CLEAR, daemon).await.is_err() {
+        tracing::warn!("the engine or the coordinator did not answer in time; the next start puts away what is left");
+    }
 }
 
 /// What was said now, and kept in a file that only its owner reads; else what was kept before.
@@ -105,10 +121,10 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// The host of this process: works as soon as its engine and the coordinator answer. False: the coordinator
 /// does not take it.
-pub async fn work(settings: Settings, client: Client, stopped: Receiver<bool>) -> bool {
+pub async fn work(settings: Settings, client: Client, ending: Receiver<Ending>) -> bool {
     let runtime = tokio::select! {
         runtime = engine(&settings) => runtime,
-        () = until(stopped.clone()) => return true,
+        () = until(ending.clone()) => return true,
     };
     // also while the coordinator is away, nothing of an earlier life goes on here
     if let Ok(id) = std::fs::read_to_string(settings.data.join(ID)) {
@@ -118,10 +134,26 @@ pub async fn work(settings: Settings, client: Client, stopped: Receiver<bool>) -
         version: env!("CARGO_PKG_VERSION").to_owned(),
         platform: platform().to_owned(),
         slots: u32::try_from(settings.slots).unwrap_or(u32::MAX),
+        ..Offer::default()
     };
+    let spool = match Spool::open(&settings.data) {
+        Ok(spool) => spool,
+        Err(error) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the data folder can't be used; set `data`"
+            );
+            return false;
+        }
+    };
+    // before anything else: the hello says that what was leased is over
+    tokio::select! {
+        () = spool.deliver_left(&client) => {}
+        () = until(ending.clone()) => return true,
+    }
     let welcome = tokio::select! {
         welcome = client.hello(&offer) => welcome,
-        () = until(stopped.clone()) => return true,
+        () = until(ending.clone()) => return true,
     };
     let welcome = match welcome {
         Ok(welcome) => welcome,
@@ -137,7 +169,7 @@ pub async fn work(settings: Settings, client: Client, stopped: Receiver<bool>) -
     let supply = Arc::new(client.clone());
     let mut host = Host::new(welcome.id, runtime, supply, &settings);
     host.builds = welcome.builds;
-    host::daemon(host, client, settings.slots, stopped).await;
+    host::daemon(host, client, offer, spool, ending).await;
     true
 }
 
@@ -170,7 +202,7 @@ pub fn host_id(data: &Path) -> Result<String> {
     Ok(id)
 }
 
-async fn until(mut stopped: Receiver<bool>) {
+async fn until(mut ending: Receiver<Ending>) {
     // an error means that the sender is gone, which is the end too
-    let _ = stopped.wait_for(|stop| *stop).await;
+    let _ = ending.wait_for(|ending| *ending > Ending::No).await;
 }

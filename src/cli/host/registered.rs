@@ -90,7 +90,7 @@ impl Action {
                 } else {
                     "may build images"
                 };
-                outln!("{} {may}; it learns so when it starts again", host.name);
+                outln!("{} {may}, from its next job on", host.name);
             }
             Action::Drain { name } => {
                 let host = registry::bring(&store, &name, HostState::Draining).await?;

@@ -190,6 +190,22 @@ impl Outbox {
         self.changed.notify_waiters();
     }
 
+    /// Waits until nothing more is written, with all that is not delivered in the file.
+    pub async fn spill(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            self.away().await;
+            let state = self.state.lock().await;
+            if state.closed || state.lost.is_some() {
+                return;
+            }
+            drop(state);
+            changed.await;
+        }
+    }
+
     /// The next frame to send, once there is one; None: all has been written and taken.
     pub async fn next(&self) -> Result<Option<Next>> {
         loop {

@@ -7,7 +7,7 @@ CREATE TABLE host (
     token    TEXT UNIQUE,
     token_at BIGINT,
     builds   BIGINT NOT NULL CHECK (builds IN (0, 1)),
-    state    TEXT NOT NULL CHECK (state IN ('active', 'draining', 'removed')),
+    state    TEXT NOT NULL CHECK (state IN ('active', 'draining', 'quarantined', 'removed')),
     added_at BIGINT NOT NULL,
     seen_at  BIGINT,
     offer    TEXT,
