@@ -151,7 +151,9 @@ async fn a_page_goes_on_where_it_ends_and_shows_what_is_written() {
     again.until("more").await;
 
     // to the end
-    site.sample.write(&site.attempt, Stream::Control, b"\nthe last\n").await;
+    site.sample
+        .write(&site.attempt, Stream::Control, b"\x1b[0m\nthe last\n")
+        .await;
     site.end().await;
     let rest = again.rest().await;
     assert!(rest.contains("the last\\n") && rest.contains("event:end"), "{rest}");
