@@ -4,24 +4,31 @@
   const pre = document.getElementById("live");
   const follow = document.getElementById("follow");
   if (!pre || !window.EventSource) return;
-  const [lines, line] = pre.children;
-  const MOST = 400; // parts of the log that stay on the page
+  const MOST = 4e6; // characters of the log that stay on the page
+  const line = pre.lastElementChild;
+  const sizes = [pre.firstElementChild.innerHTML.length];
+  let size = sizes[0];
   const say = (text) => { if (follow.textContent !== text) follow.textContent = text; };
-  const add = (html, skipped) => {
+  const add = (html, kind) => {
+    if (!html) return;
     const part = document.createElement("span");
-    if (skipped) part.className = "di";
+    part.className = kind;
     part.innerHTML = html; // made by the server, which escapes all that is not its own
-    lines.append(part);
-    // the page had one part of its own, of up to 256 KiB
-    while (lines.childNodes.length > MOST) lines.firstChild.remove();
+    line.before(part);
+    sizes.push(html.length);
+    size += html.length;
+    while (size > MOST && sizes.length > 1) {
+      pre.firstElementChild.remove();
+      size -= sizes.shift();
+    }
   };
   const source = new EventSource(pre.dataset.events);
   source.onopen = () => say("Live: new lines appear here as they are written.");
   source.onerror = () => say("The connection is lost; trying again …");
   source.onmessage = (event) => {
     const news = JSON.parse(event.data);
-    if (news.skipped) add(news.skipped, true);
-    if (news.lines) add(news.lines, false);
+    add(news.skipped, "di");
+    add(news.lines, "");
     line.innerHTML = news.line;
   };
   source.addEventListener("end", () => {
