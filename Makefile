@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-image bench-logs demo demo-stop test test-fast eras lint setup
+.PHONY: help bench-image bench-logs bench-queue demo demo-stop test test-fast eras lint setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ bench-image: ## what an image of the next check-in costs: a table, with ratios
 bench-logs: ## 100 MB of log from one run and from 16 at once: a table of speed, memory and delay
 	@scripts/setup >&2
 	@cargo bench --quiet --bench logs
+
+bench-queue: ## 200 hosts at one coordinator, with up to a million jobs queued: a table of life cycles per second
+	@scripts/setup
+	@scripts/with-postgres cargo bench --quiet --bench queue
 
 eras: ## build one check-in of each era of CPython, and print the table of docs/eras.md (REFS="2.5 main")
 	@scripts/setup >&2

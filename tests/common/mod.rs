@@ -8,6 +8,7 @@ pub mod index;
 pub mod svn;
 pub mod toy;
 pub mod up;
+pub mod world;
 
 use pybots::config::{BranchSettings, Settings, SourceSettings};
 use pybots::store::Store;
@@ -55,7 +56,7 @@ pub async fn stores() -> Vec<TestStore> {
 }
 
 /// Makes a database of its own on the server and returns its URL.
-async fn new_database(server: &str) -> String {
+pub async fn new_database(server: &str) -> String {
     use sqlx::{Connection, Executor};
     sqlx::any::install_default_drivers();
     let name = format!("t{}", pybots::store::new_id().replace('-', ""));

@@ -1,0 +1,308 @@
+//! Whose turn it is, what a maintainer wishes, and hosts that fail: on every database that is there.
+
+mod common;
+
+use common::world::{PLATFORM, World};
+use pybots::domain::host::HostState;
+use pybots::domain::job::{JobSpec, Report};
+use pybots::domain::outcome::Outcome;
+use pybots::queue::{Claim, LEASE_MS, Taken, Wished};
+use pybots::registry;
+use pybots::store::claims::Taker;
+
+async fn worlds() -> Vec<(World, common::TestStore)> {
+    let mut worlds = Vec::new();
+    for test in common::stores().await {
+        worlds.push((World::on(test.name, &test.store).await, test));
+    }
+    worlds
+}
+
+/// What a test does with it.
+trait Hosts {
+    async fn take(&self, host: &str, now: i64) -> Option<Claim>;
+    async fn order(&self, host: &str, now: i64) -> Vec<String>;
+    async fn end(&self, claim: &Claim, outcome: Outcome, now: i64) -> Taken;
+}
+
+impl Hosts for World {
+    /// As after the coordinator's beat.
+    async fn take(&self, host: &str, now: i64) -> Option<Claim> {
+        let taker = Taker {
+            host,
+            builds: true,
+            offer: &self.offer,
+        };
+        self.queue.announce();
+        self.queue.claim(&taker, now).await.unwrap()
+    }
+
+    /// Which project on which check-in a host gets, again and again, as long as there is something.
+    async fn order(&self, host: &str, now: i64) -> Vec<String> {
+        let mut order = Vec::new();
+        while let Some(claim) = self.take(host, now).await {
+            order.push(title(&claim));
+        }
+        order
+    }
+
+    async fn end(&self, claim: &Claim, outcome: Outcome, now: i64) -> Taken {
+        let report = Report::of(outcome);
+        let ended = self.queue.finish(&claim.attempt, &claim.fence, &report, now).await;
+        ended.unwrap().unwrap()
+    }
+}
+
+fn title(claim: &Claim) -> String {
+    match &claim.spec {
+        JobSpec::Run(run) => format!("{} {}", run.project, run.image.build.revision.trim_end_matches('0')),
+        JobSpec::Image(build) => format!("image {}", build.revision),
+    }
+}
+
+fn infra() -> Outcome {
+    Outcome::Infra { reason: "gone".into() }
+}
+
+/// Long after all that was queued is due.
+const NOW: i64 = 10_000_000;
+
+#[tokio::test]
+async fn the_newest_goes_first_and_older_ones_take_turns() {
+    for (world, _kept) in worlds().await {
+        let old = world.check_in("trunk", "d1", 100).await;
+        let older = world.check_in("2.5", "25aa", 50).await;
+        let new = world.check_in("trunk", "d2", 200).await;
+        for (at, check_in) in [(100, &old), (200, &new)] {
+            world.run("alpha", check_in, at).await;
+        }
+        world.run("beta", &old, 100).await;
+        world.run("alpha", &older, 50).await;
+        // what is newest on its branch, for each project; then what is left
+        let order = world.order("h", NOW).await;
+        let (fresh, rest) = order.split_at(3);
+        let mut fresh = fresh.to_vec();
+        fresh.sort();
+        assert_eq!(fresh, ["alpha 25aa", "alpha d2", "beta d1"], "{}", world.name);
+        assert_eq!(rest, ["alpha d1"], "{}", world.name);
+    }
+}
+
+#[tokio::test]
+async fn a_project_with_many_old_runs_keeps_nobody_waiting() {
+    for (world, _kept) in worlds().await {
+        let mut check_ins = Vec::new();
+        for at in 1..=6 {
+            check_ins.push(world.check_in("trunk", &format!("c{at}"), at).await);
+        }
+        for (at, check_in) in (1..).zip(&check_ins) {
+            world.run("many", check_in, at).await;
+        }
+        // its newest has run, and half of the old ones had their turn, before the other one comes
+        for _ in 0..3 {
+            world.take("h", NOW).await.unwrap();
+        }
+        for (at, check_in) in (1..).zip(&check_ins).take(2) {
+            world.run("few", check_in, at).await;
+        }
+        let order = world.order("h", NOW).await;
+        assert_eq!(
+            order,
+            ["few c2", "many c3", "many c2", "few c1", "many c1"],
+            "{}",
+            world.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_equals_the_longest_goes_first_and_before_it_what_the_host_holds() {
+    for (world, _kept) in worlds().await {
+        let first = world.check_in("trunk", "aa", 1).await;
+        for (project, took) in [("short", 1_000), ("long", 90_000)] {
+            world.run(project, &first, 1).await;
+            let claim = world.take("h", NOW).await.unwrap();
+            world.end(&claim, Outcome::Passed, NOW + took).await;
+        }
+        let second = world.check_in("trunk", "bb", 2).await;
+        world.run("short", &second, 2).await;
+        world.run("long", &second, 2).await;
+        assert_eq!(
+            world.order("other", NOW).await,
+            ["long bb", "short bb"],
+            "{}",
+            world.name
+        );
+
+        // h holds the image of `aa`, for it has passed there: it is asked before all others
+        let now = 2 * NOW;
+        let third = world.check_in("trunk", "cc", 3).await;
+        let run = world.run("long", &third, 3).await;
+        world.queue.cancel(&run, now).await.unwrap();
+        world.queue.again(&run, now).await.unwrap();
+        let mut tx = world.store.begin().await.unwrap();
+        world.store.holds(&mut tx, "h", &third.image, now).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(world.take("other", now + 100).await.is_none(), "{}", world.name);
+        assert_eq!(title(&world.take("h", now + 100).await.unwrap()), "long cc");
+        world.run("short", &third, 3).await;
+        assert!(
+            world.take("other", now + 600).await.is_some(),
+            "nobody waits long for a better host"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_host_gets_what_its_owner_lets_in() {
+    for (mut world, _kept) in worlds().await {
+        let trunk = world.check_in("trunk", "aa", 1).await;
+        let old = world.check_in("2.5", "bb", 1).await;
+        for check_in in [&trunk, &old] {
+            for project in ["a", "a-b", "ab"] {
+                world.run(project, check_in, 1).await;
+            }
+        }
+        let only = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        world.offer.projects = only(&["a-b"]);
+        world.offer.branches = only(&["2.5"]);
+        assert_eq!(world.order("h", NOW).await, ["a-b bb"], "{}", world.name);
+        world.offer.projects = only(&[]);
+        world.offer.branches = None;
+        assert!(world.take("h", NOW).await.is_none(), "{}", world.name);
+        world.offer.projects = None;
+        world.offer.platform = "linux/arm64".into();
+        assert!(world.take("h", NOW).await.is_none(), "{}", world.name);
+        world.offer.platform = PLATFORM.into();
+        assert_eq!(world.order("h", NOW).await.len(), 5, "{}", world.name);
+    }
+}
+
+#[tokio::test]
+async fn what_a_host_failed_goes_to_another_first() {
+    for (world, _kept) in worlds().await {
+        let check_in = world.check_in("trunk", "aa", 1).await;
+        world.run("p", &check_in, 1).await;
+        let claim = world.take("bad", NOW).await.unwrap();
+        world.end(&claim, infra(), NOW).await;
+        let due = NOW + 6_000;
+        assert!(world.take("bad", due).await.is_none(), "{}", world.name);
+        assert!(world.take("good", due).await.is_some(), "{}", world.name);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_comes_back_in_time_goes_on() {
+    for (world, _kept) in worlds().await {
+        let check_in = world.check_in("trunk", "aa", 1).await;
+        for project in ["renews", "ends"] {
+            world.run(project, &check_in, 1).await;
+        }
+        let one = world.take("h", NOW).await.unwrap();
+        let other = world.take("h", NOW).await.unwrap();
+        let late = NOW + LEASE_MS + 1;
+        assert_eq!(world.queue.expire(late).await.unwrap(), 2);
+        // nobody was given the jobs: one is renewed, the other's result counts
+        let lost = world.store.attempt(&one.attempt).await.unwrap().unwrap();
+        world.queue.renew(&lost, &one.fence, late).await.unwrap().unwrap();
+        assert_eq!(
+            world.end(&other, Outcome::Passed, late).await,
+            Taken::Counted,
+            "{}",
+            world.name
+        );
+        assert!(world.take("h2", late + 600_000).await.is_none(), "{}", world.name);
+        assert_eq!(world.end(&one, Outcome::Passed, late).await, Taken::Counted);
+        assert!(world.store.ahead().await.unwrap().nothing() || world.store.open_jobs().await.unwrap() == (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_is_handed_back_or_cancelled_costs_no_try() {
+    for (world, _kept) in worlds().await {
+        let check_in = world.check_in("trunk", "aa", 1).await;
+        let run = world.run("p", &check_in, 1).await;
+        for _ in 0..5 {
+            let claim = world.take("h", NOW).await.unwrap();
+            let report = Report::handed_back();
+            let taken = world
+                .queue
+                .finish(&claim.attempt, &claim.fence, &report, NOW - 500)
+                .await;
+            assert_eq!(taken.unwrap(), Ok(Taken::Counted), "{}", world.name);
+        }
+        // one that waits
+        assert_eq!(world.queue.cancel(&run, NOW).await.unwrap(), Some(Wished::Done));
+        assert!(world.take("h", NOW).await.is_none());
+        assert_eq!(world.queue.cancel(&run, NOW).await.unwrap(), Some(Wished::Needless));
+        assert_eq!(world.queue.again(&run, NOW).await.unwrap(), Some(Wished::Done));
+        let later = NOW + 1_000;
+        // one in work: its host is told, and whatever comes of it, it begins again
+        let claim = world.take("h", later).await.unwrap();
+        assert_eq!(world.queue.again(&run, later).await.unwrap(), Some(Wished::Told));
+        let told = world.queue.unwanted();
+        world.queue.look_for_wishes().await.unwrap();
+        assert!(told.borrow().contains(&claim.attempt), "{}", world.name);
+        world.end(&claim, Outcome::Cancelled, later - 500).await;
+        let claim = world.take("h", later).await.unwrap();
+        // a host that is lost while it is to cancel has cancelled
+        world.queue.cancel(&run, later).await.unwrap();
+        assert_eq!(world.queue.expire(later + LEASE_MS + 1).await.unwrap(), 1);
+        let ended = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
+        assert_eq!(ended.outcome.as_deref(), Some("cancelled"), "{}", world.name);
+        assert!(world.take("h", NOW + 600_000).await.is_none());
+        assert_eq!(world.queue.cancel("nothing", NOW).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_host_whose_machinery_fails_rests_and_is_tried_with_one_job() {
+    for (world, _kept) in worlds().await {
+        let (host, _) = registry::add(&world.store, "bad", "o@example.org", true, 1)
+            .await
+            .unwrap();
+        let (well, _) = registry::add(&world.store, "well", "o@example.org", true, 1)
+            .await
+            .unwrap();
+        let check_in = world.check_in("trunk", "aa", 1).await;
+        for project in 0..20 {
+            world.run(&format!("p{project}"), &check_in, 1).await;
+        }
+        let row = async || world.store.host("bad").await.unwrap().unwrap();
+        for strikes in 1..=3 {
+            let claim = world.take(&host.id, NOW).await.unwrap();
+            world.end(&claim, infra(), NOW).await;
+            assert_eq!(row().await.strikes, strikes, "{}", world.name);
+        }
+        assert_eq!(row().await.rests_until, Some(NOW + 10_000));
+        // on trial: it rests longer, and the job loses no try
+        let claim = world.take(&host.id, NOW + 10_000).await.unwrap();
+        world.end(&claim, infra(), NOW + 10_000).await;
+        assert_eq!(row().await.rests_until, Some(NOW + 30_000));
+        let tries = sqlx::query_scalar("SELECT tries FROM job WHERE avoid IS NOT NULL ORDER BY id");
+        let tries: Vec<i64> = tries.fetch_all(world.store.pool()).await.unwrap();
+        assert_eq!(tries.iter().sum::<i64>(), 3, "{}: {tries:?}", world.name);
+        // where others do well, rest ends with a person
+        let claim = world.take(&well.id, NOW + 10_000).await.unwrap();
+        world.end(&claim, Outcome::Passed, NOW + 10_001).await;
+        for _ in 0..11 {
+            let claim = world.take(&host.id, NOW + 20_000).await.unwrap();
+            world.end(&claim, infra(), NOW + 20_000).await;
+        }
+        assert_eq!(row().await.state(), HostState::Quarantined, "{}", world.name);
+        registry::bring(&world.store, "bad", HostState::Active).await.unwrap();
+        let row = row().await;
+        assert_eq!((row.strikes, row.rests_until), (0, None), "{}", world.name);
+        // what ends well is the end of all strikes
+        let claim = world.take(&host.id, NOW + 90_000).await.unwrap();
+        world.end(&claim, infra(), NOW + 90_000).await;
+        let claim = world.take(&host.id, NOW + 90_000).await.unwrap();
+        world.end(&claim, Outcome::Failed { exit_code: 1 }, NOW + 90_000).await;
+        assert_eq!(
+            world.store.host("bad").await.unwrap().unwrap().strikes,
+            0,
+            "{}",
+            world.name
+        );
+    }
+}
