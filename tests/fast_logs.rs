@@ -16,10 +16,14 @@ use pybots::host::log::outbox::Outbox;
 use pybots::logfile::{Chunk, Stream, frame};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use work::Leased;
+
+/// Longest that anything here takes.
+const WITHIN: Duration = Duration::from_secs(20);
 
 /// A coordinator of its own, with attempts in work. It has the same address in each life.
 async fn coordinator(count: usize) -> (tempfile::TempDir, Up, Vec<Leased>, String) {
@@ -166,25 +170,50 @@ async fn each_chunk_has_its_answer() {
     }
 }
 
-/// `pybots logs -f` as a process; each line with the time at which it came.
-fn follow(folder: &Path, arguments: &[&str]) -> std::sync::mpsc::Receiver<(Instant, String)> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pybots"))
-        .current_dir(folder)
-        .args(["--config", "pybots.toml", "logs", "--follow"])
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            if sender.send((Instant::now(), line.unwrap())).is_err() {
-                break;
+/// `pybots logs -f` as a process, ended with the test if it does not end before.
+struct Follow {
+    child: Child,
+    /// Each line with the time at which it came.
+    lines: Receiver<(Instant, String)>,
+}
+
+impl Follow {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pybots"))
+            .current_dir(folder)
+            .args(["--config", "pybots.toml", "logs", "--follow"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines() {
+                if sender.send((Instant::now(), line.unwrap())).is_err() {
+                    break;
+                }
             }
-        }
-        assert!(child.wait().unwrap().success());
-    });
-    receiver
+        });
+        Self { child, lines }
+    }
+
+    fn next(&self) -> (Instant, String) {
+        self.lines.recv_timeout(WITHIN).unwrap()
+    }
+
+    /// Nothing more comes, and the process ends well.
+    fn ended(mut self) {
+        assert_eq!(self.lines.recv_timeout(WITHIN), Err(RecvTimeoutError::Disconnected));
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,22 +222,21 @@ async fn logs_are_followed_here_and_from_elsewhere_to_their_end() {
     let (client, run) = (work::client(&up.url, &token), &leased[0]);
     let (log, delivered) = Log::start(sink(&client, run, folder.path()));
     log.say("begins").await;
-    let here = follow(folder.path(), &[&run.attempt]);
-    let elsewhere = follow(
+    let here = Follow::start(folder.path(), &[&run.attempt]);
+    let elsewhere = Follow::start(
         folder.path(),
         &[&run.attempt, "--server", &up.url, "--stream", "stderr", "--timestamps"],
     );
-    let within = Duration::from_secs(20);
-    assert!(here.recv_timeout(within).unwrap().1.contains("[pybots] begins"));
+    assert!(here.next().1.contains("[pybots] begins"));
     let (mut slowest, mut came) = (Duration::ZERO, Vec::new());
     for n in 0..5 {
         let clock = Instant::now();
         log.write(Stream::Stdout, format!("out {n}\n").into()).await;
         log.write(Stream::Stderr, format!("err {n}\n").into()).await;
-        let (_, out) = here.recv_timeout(within).unwrap();
-        let (at, err) = here.recv_timeout(within).unwrap();
+        let (_, out) = here.next();
+        let (at, err) = here.next();
         assert_eq!((out, err), (format!("out {n}"), format!("err {n}")));
-        let (dated_at, dated) = elsewhere.recv_timeout(within).unwrap();
+        let (dated_at, dated) = elsewhere.next();
         slowest = slowest.max(at - clock).max(dated_at - clock);
         came.push(dated);
     }
@@ -220,11 +248,8 @@ async fn logs_are_followed_here_and_from_elsewhere_to_their_end() {
     drop(log);
     delivered.await.unwrap().unwrap();
     work::finish(&up.url, &token, run).await;
-    // both end by themselves
-    for receiver in [here, elsewhere] {
-        let ended = receiver.recv_timeout(within);
-        assert_eq!(ended, Err(std::sync::mpsc::RecvTimeoutError::Disconnected));
-    }
+    here.ended();
+    elsewhere.ended();
     let control = printed(folder.path(), &["logs", &run.attempt, "--stream", "control"]);
     assert_eq!(control.matches("begins").count(), 1);
     assert!(!control.contains("out 1"), "{control}");
