@@ -54,7 +54,7 @@ impl Reader {
     }
 
     /// The text from here on, as far as there is some now; None: no more at present.
-    pub fn next(&mut self) -> Result<Option<Chunk>> {
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>> {
         while let Some(head) = self.head()? {
             let mut bytes = vec![0; head.length()];
             self.file.read_exact(&mut bytes)?;
@@ -75,10 +75,10 @@ impl Reader {
         skip.await.map_err(std::io::Error::other)?
     }
 
-    /// [`Reader::next`] for who must not wait for a disk.
+    /// [`Reader::next_chunk`] for who must not wait for a disk.
     pub async fn step(mut self) -> Result<(Self, Option<Chunk>)> {
         let step = tokio::task::spawn_blocking(move || {
-            let chunk = self.next()?;
+            let chunk = self.next_chunk()?;
             Ok((self, chunk))
         });
         step.await.map_err(std::io::Error::other)?
@@ -169,7 +169,7 @@ impl Appender {
         let mut end = Place::default();
         if let Some(mut reader) = Reader::open(path)? {
             // after a loss of power a frame may have a head and no text
-            while let Ok(Some(_)) = reader.next() {
+            while let Ok(Some(_)) = reader.next_chunk() {
                 end = reader.place;
             }
         }

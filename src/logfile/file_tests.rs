@@ -34,7 +34,7 @@ fn text(path: &Path, from: u64) -> Vec<u8> {
     let mut all = Vec::new();
     if let Some(mut reader) = Reader::open(path).unwrap() {
         reader.skip_to(from).unwrap();
-        while let Some(chunk) = reader.next().unwrap() {
+        while let Some(chunk) = reader.next_chunk().unwrap() {
             assert_eq!(chunk.offset, from + all.len() as u64);
             all.extend_from_slice(&chunk.text);
         }
@@ -117,22 +117,22 @@ fn a_reader_follows_a_file_that_grows_and_never_sees_a_part_of_a_frame() {
     let path = folder.path().join("log");
     std::fs::write(&path, b"").unwrap();
     let mut reader = Reader::open(&path).unwrap().unwrap();
-    assert_eq!(reader.next().unwrap(), None);
+    assert_eq!(reader.next_chunk().unwrap(), None);
     let first = frame(0, b"first\n");
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     for (at, byte) in first.iter().enumerate() {
-        assert_eq!(reader.next().unwrap(), None, "after {at} bytes");
+        assert_eq!(reader.next_chunk().unwrap(), None, "after {at} bytes");
         file.write_all_at(&[*byte], at as u64).unwrap();
     }
-    assert_eq!(reader.next().unwrap().unwrap().text, "first\n");
+    assert_eq!(reader.next_chunk().unwrap().unwrap().text, "first\n");
     let mut log = Appender::open(&path).unwrap();
     for n in 0..5 {
         let line = format!("line {n}\n");
         log.append(&frame(log.taken().length, line.as_bytes()))
             .unwrap()
             .unwrap();
-        assert_eq!(reader.next().unwrap().unwrap().text, line);
-        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(reader.next_chunk().unwrap().unwrap().text, line);
+        assert_eq!(reader.next_chunk().unwrap(), None);
     }
 }
 
@@ -145,5 +145,5 @@ fn what_has_gone_bad_inside_is_said() {
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(b"\x00", HEAD as u64 + 20).unwrap();
     let mut reader = Reader::open(&path).unwrap().unwrap();
-    assert!(reader.next().is_err());
+    assert!(reader.next_chunk().is_err());
 }

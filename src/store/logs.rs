@@ -92,7 +92,7 @@ impl Objects {
             let mut read = Growing::default();
             let mut first = true;
             while (read.len() as u64) < most
-                && let Some(chunk) = reader.next()?
+                && let Some(chunk) = reader.next_chunk()?
             {
                 if std::mem::take(&mut first) {
                     read.offset = chunk.offset;
