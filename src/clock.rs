@@ -14,6 +14,14 @@ pub fn show(ms: i64) -> String {
         Err(_) => String::new(),
     }
 }
+/// `2026-08-21T17:02:03.004Z`; empty for a time that no calendar holds.
+pub fn show_exactly(ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(ms) {
+        Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        Err(_) => String::new(),
+    }
+}
+
 /// Tells whether the time of day went on as it should: no process was stopped, no clock was set.
 #[derive(Default)]
 pub struct Clock {

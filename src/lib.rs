@@ -59,6 +59,9 @@ pub mod cli;
 /// Nouns and rules, without I/O.
 pub mod domain;
 
+/// What a log is made of, on the wire and in files.
+pub mod logfile;
+
 /// All SQL; logs as objects.
 pub mod store;
 

@@ -10,6 +10,7 @@ use pybots::domain::outcome::{Outcome, Timeout};
 use pybots::domain::tree::{Change, Wanted};
 use pybots::host::log::{Log, Sink};
 use pybots::host::{Host, Supply};
+use pybots::logfile::{Chunk, Stream};
 use pybots::profile::Profiles;
 use pybots::recipe::register;
 use pybots::runtime::fake::FakeRuntime;
@@ -47,8 +48,8 @@ struct Memory(Mutex<Vec<u8>>);
 
 #[async_trait]
 impl Sink for Memory {
-    async fn write(&self, _: u64, bytes: Bytes) -> anyhow::Result<()> {
-        self.0.lock().unwrap().extend_from_slice(&bytes);
+    async fn write(&self, chunk: Chunk) -> anyhow::Result<()> {
+        self.0.lock().unwrap().extend_from_slice(&chunk.text);
         Ok(())
     }
 }
@@ -474,4 +475,45 @@ async fn what_an_engine_did_not_let_go_goes_when_it_is_back() {
     engine.away(false);
     host.clear_left().await;
     assert_eq!(engine.complaints(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_log_knows_who_wrote_what() {
+    #[derive(Default)]
+    struct Chunks(Mutex<Vec<Chunk>>);
+    #[async_trait]
+    impl Sink for Chunks {
+        async fn write(&self, chunk: Chunk) -> anyhow::Result<()> {
+            self.0.lock().unwrap().push(chunk);
+            Ok(())
+        }
+    }
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec).with_file("/witness-tests", VERSION);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install");
+    engine
+        .expect("attrs", "test tests")
+        .prints(b"out\n")
+        .complains(b"err\n");
+    let host = Host::new(
+        "host".into(),
+        Arc::new(engine.clone()),
+        Arc::new(NoSupply),
+        &Settings::default(),
+    );
+    let chunks = Arc::new(Chunks::default());
+    let (log, delivered) = Log::start(chunks.clone());
+    let report = host.perform("attempt", &JobSpec::Run(Box::new(spec)), &log).await;
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    let chunks = chunks.0.lock().unwrap();
+    let of = |stream| -> Vec<u8> { chunks.iter().flat_map(|chunk| chunk.only(stream)).collect() };
+    assert_eq!(of(Stream::Stdout), b"out\n");
+    assert_eq!(of(Stream::Stderr), b"err\n");
+    let said = String::from_utf8(of(Stream::Control)).unwrap();
+    assert!(said.contains("[pybots] phase test tests"), "{said}");
+    // a phase's place in the log is where its output begins
+    let all: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.text.to_vec()).collect();
+    assert!(all[report.phases[2].log_from as usize..].starts_with(b"out\nerr\n"));
 }

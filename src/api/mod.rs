@@ -2,8 +2,10 @@
 //! calls in the order in which a host makes them.
 
 mod caller;
+mod log;
 
 pub use caller::PROTOCOL_HEADER;
+pub use log::Hole;
 
 use crate::clock::now_ms;
 use crate::coordinator::Coordinator;
@@ -11,10 +13,10 @@ use crate::domain::host::{HostState, Offer, STRIKES};
 use crate::domain::job::Report;
 use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
+use crate::logfile::frame::FRAME_MOST;
 use crate::queue::Claim;
 use crate::store::claims::Taker;
 use crate::store::hosts::HostRow;
-use bytes::Bytes;
 use caller::{Caller, Refused};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Duration;
@@ -27,8 +29,6 @@ const LONG_POLL: Duration = Duration::from_secs(25);
 const HOLD_MOST: Duration = Duration::from_secs(20);
 /// Largest report: outcomes, phases and a lock.
 const REPORT_MOST: u64 = 4 << 20;
-/// Largest chunk of a log.
-const CHUNK_MOST: u64 = 1 << 20;
 /// Largest inventory: some 500 bytes for each image.
 const INVENTORY_MOST: u64 = 16 << 20;
 
@@ -71,12 +71,6 @@ pub struct PushedRequest {
     pub reference: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct LogPlace {
-    offset: u64,
-    fence: String,
-}
-
 /// The calls under `/api/host`. Who is no registered host is refused before a body is read.
 pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
     let known = warp::path!("api" / "host" / ..).and(caller::caller(coordinator));
@@ -115,10 +109,11 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .clone()
         .and(warp::path!("attempts" / String / "log"))
         .and(warp::post())
-        .and(warp::query::<LogPlace>())
-        .and(warp::body::content_length_limit(CHUNK_MOST))
-        .and(warp::body::bytes())
-        .then(append);
+        .and(warp::query())
+        .and(warp::body::content_length_limit(FRAME_MOST as u64))
+        .and(warp::header("content-length"))
+        .and(warp::body::stream())
+        .then(log::append);
     let tree = known
         .clone()
         .and(warp::path!("trees" / String))
@@ -319,24 +314,6 @@ async fn finish(caller: Caller, attempt: String, request: FinishRequest) -> Resp
         Ok(taken) => warp::reply::json(&taken).into_response(),
         Err(conflict) => say(StatusCode::CONFLICT, &conflict.to_string()),
     })
-}
-
-async fn append(caller: Caller, attempt: String, place: LogPlace, bytes: Bytes) -> Response {
-    let attempt = match caller.own(&attempt).await {
-        Ok(attempt) => attempt,
-        Err(refused) => return refused,
-    };
-    if attempt.fence != place.fence || !attempt.is_open() {
-        return say(StatusCode::CONFLICT, "the attempt is not leased under this fence");
-    }
-    let objects = &caller.coordinator.objects;
-    answer(
-        objects.append_log(&attempt.id, place.offset, &bytes).await,
-        |written| match written {
-            Ok(length) => warp::reply::json(&length).into_response(),
-            Err(length) => say(StatusCode::CONFLICT, &format!("the log ends at {length}")),
-        },
-    )
 }
 
 async fn tree(caller: Caller, revision: String, wanted: Wanted) -> Response {

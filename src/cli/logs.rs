@@ -1,14 +1,20 @@
 //! `pybots logs RUN`.
 
+mod print;
+mod remote;
+
 use crate::config::Settings;
+use crate::logfile::Stream;
+use crate::store::Store;
 use crate::store::logs::Objects;
 use anyhow::{Result, bail};
 use clap::Args;
+use print::Printer;
 use std::process::ExitCode;
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
 
-/// Bytes read at a time.
-const STEP: u64 = 1 << 20;
+/// Time between looks at a log that grows; a coordinator in another process writes it.
+const LOOK: Duration = Duration::from_millis(250);
 
 #[derive(Args)]
 pub struct Logs {
@@ -18,45 +24,76 @@ pub struct Logs {
     /// Which attempt; the last one where absent.
     #[arg(long, value_name = "N")]
     attempt: Option<i64>,
+    /// Goes on until the attempt has ended.
+    #[arg(long, short)]
+    follow: bool,
+    /// Of one stream alone: `stdout`, `stderr`, or `control` for what Pybots says itself.
+    #[arg(long, value_name = "NAME")]
+    stream: Option<Stream>,
+    /// Begins each line with the time at which it was written, and its stream.
+    #[arg(long)]
+    timestamps: bool,
+    /// Asks a coordinator elsewhere instead of the data folder.
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
 }
 
 impl Logs {
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let store = super::store(settings).await?;
-        let objects = Objects::open(&settings.data)?;
-        let attempt = match store.attempt(&self.id).await? {
-            Some(attempt) => attempt.id,
-            None => {
-                let attempts = store.attempts_of(&self.id).await?;
-                let wanted =
-                    |attempt: &&crate::store::attempts::Attempt| self.attempt.is_none_or(|n| n == attempt.number);
-                match attempts.iter().rev().find(wanted) {
-                    Some(attempt) => attempt.id.clone(),
-                    None => bail!(
-                        "there is no log of {:?} in {}; `pybots results --json` lists the runs",
-                        self.id,
-                        settings.data.display()
-                    ),
-                }
-            }
-        };
-        let mut out = tokio::io::stdout();
-        let mut from = 0;
-        loop {
-            let window = objects.read_log(&attempt, from, STEP).await?;
-            if window.bytes.is_empty() {
-                break;
-            }
-            from = window.from + window.bytes.len() as u64;
-            if let Err(error) = out.write_all(&window.bytes).await {
-                // a pager that was closed is no failure
-                if error.kind() == std::io::ErrorKind::BrokenPipe {
-                    break;
-                }
-                return Err(error.into());
-            }
+        let mut printer = Printer::new(self.stream, self.timestamps);
+        match &self.server {
+            Some(server) => remote::print(server, self, &mut printer).await?,
+            None => self.print(settings, &mut printer).await?,
         }
-        let _ = out.flush().await;
+        printer.end().await?;
         Ok(ExitCode::SUCCESS)
     }
+
+    async fn print(&self, settings: &Settings, printer: &mut Printer) -> Result<()> {
+        let store = super::store(settings).await?;
+        let objects = Objects::open(&settings.data)?;
+        let attempt = self.find(&store, settings).await?;
+        let mut reader = None;
+        loop {
+            // first the end, then the text: what was written in between is not missed
+            let ended = !self.follow || has_ended(&store, &attempt).await?;
+            if reader.is_none() {
+                reader = objects.open_log(&attempt).await?;
+            }
+            while let Some(open) = reader.take() {
+                let (open, chunk) = open.step().await?;
+                reader = Some(open);
+                let Some(chunk) = chunk else { break };
+                for (piece, text) in chunk.parts() {
+                    printer.print(piece.stream, piece.at, &text).await?;
+                }
+            }
+            printer.flush().await?;
+            if ended || printer.is_closed() {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn find(&self, store: &Store, settings: &Settings) -> Result<String> {
+        if let Some(attempt) = store.attempt(&self.id).await? {
+            return Ok(attempt.id);
+        }
+        let attempts = store.attempts_of(&self.id).await?;
+        let wanted = |attempt: &&crate::store::attempts::Attempt| self.attempt.is_none_or(|n| n == attempt.number);
+        match attempts.iter().rev().find(wanted) {
+            Some(attempt) => Ok(attempt.id.clone()),
+            None => bail!(
+                "there is no log of {:?} in {}; `pybots results --json` lists the runs",
+                self.id,
+                settings.data.display()
+            ),
+        }
+    }
+}
+
+async fn has_ended(store: &Store, attempt: &str) -> Result<bool> {
+    let attempt = store.attempt(attempt).await?;
+    Ok(attempt.is_none_or(|attempt| attempt.finished_at.is_some()))
 }

@@ -10,6 +10,7 @@ use crate::domain::place::{Place, number};
 use crate::domain::tree::{Change, Wanted};
 use crate::host::log::{Log, MARK, Sink};
 use crate::host::{Host, Supply};
+use crate::logfile::Chunk;
 use crate::plan;
 use crate::profile::Profiles;
 use crate::recipe::{Registered, register};
@@ -307,7 +308,8 @@ impl Drop for Terminal {
 
 #[async_trait]
 impl Sink for Terminal {
-    async fn write(&self, _offset: u64, bytes: Bytes) -> Result<()> {
+    async fn write(&self, chunk: Chunk) -> Result<()> {
+        let bytes = chunk.text;
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let (progress, done) = &mut *shown;
         progress.aside(|| {

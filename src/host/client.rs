@@ -2,11 +2,11 @@
 
 use super::Supply;
 use super::doctor::Answer;
-use super::log::Sink;
-use crate::api::{FinishRequest, PROTOCOL_HEADER, PushedRequest, RenewRequest, Renewed, Welcome};
+use crate::api::{FinishRequest, Hole, PROTOCOL_HEADER, PushedRequest, RenewRequest, Renewed, Welcome};
 use crate::domain::host::{Offer, PROTOCOL};
 use crate::domain::retention::{Inventory, Verdicts};
 use crate::domain::tree::{Change, Wanted};
+use crate::logfile::file;
 use crate::queue::{Claim, Taken};
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use reqwest::{Response, StatusCode};
 use std::time::Duration;
 
 /// Waiting time between two tries to reach the coordinator, doubled up to the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 
 /// A host's line to the coordinator; cheap to clone.
 #[derive(Clone)]
@@ -30,6 +30,13 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 #[error("the coordinator refused: {0}")]
 pub struct Lost(String);
+
+/// What became of a frame of a log.
+pub(super) enum Appended {
+    Taken(file::Taken),
+    /// The coordinator's log ends here, before the frame.
+    Hole(u64),
+}
 
 impl Client {
     pub fn new(server: &str, token: &str) -> Result<Self> {
@@ -150,12 +157,23 @@ impl Client {
         .await
     }
 
-    /// The sink of one attempt's log.
-    pub fn sink(&self, claim: &Claim) -> LogSink {
-        LogSink {
-            client: self.clone(),
-            url: self.url(&format!("attempts/{}/log", claim.attempt)),
-            fence: claim.fence.clone(),
+    /// Sends one frame of an attempt's log.
+    pub(super) async fn append(&self, attempt: &str, fence: &str, frame: Bytes) -> Result<Appended> {
+        let request = self
+            .http
+            .post(self.url(&format!("attempts/{attempt}/log")))
+            .bearer_auth(&self.token)
+            .query(&[("fence", fence)])
+            .body(frame)
+            .timeout(Duration::from_secs(30));
+        let answer = request.send().await?;
+        if answer.status() != StatusCode::CONFLICT {
+            return Ok(Appended::Taken(good(answer).await?.json().await?));
+        }
+        let text = answer.text().await?;
+        match serde_json::from_str::<Hole>(&text) {
+            Ok(hole) => Ok(Appended::Hole(hole.ends_at)),
+            Err(_) => Err(Lost(text).into()),
         }
     }
 
@@ -202,26 +220,6 @@ impl Supply for Client {
             .await
             .context("failed to get a source folder")?;
         Ok(answer.bytes().await?.to_vec())
-    }
-}
-
-/// Delivers a log by offset; a chunk that was taken but not answered is sent again without harm.
-pub struct LogSink {
-    client: Client,
-    url: String,
-    fence: String,
-}
-
-#[async_trait]
-impl Sink for LogSink {
-    async fn write(&self, offset: u64, bytes: Bytes) -> Result<()> {
-        insist(|| async {
-            let request = self.client.http.post(&self.url).bearer_auth(&self.client.token);
-            let request = request.query(&[("offset", offset.to_string()), ("fence", self.fence.clone())]);
-            let request = request.body(bytes.clone()).timeout(Duration::from_secs(30));
-            good(request.send().await?).await.map(drop)
-        })
-        .await
     }
 }
 

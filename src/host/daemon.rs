@@ -2,6 +2,7 @@
 
 use super::Host;
 use super::client::{Client, Lost};
+use super::deliver::LogSink;
 use super::log::Log;
 use super::ready::Told;
 use super::spool::Spool;
@@ -110,6 +111,9 @@ async fn at_least(ending: &mut Receiver<Ending>, which: Ending) {
     let _ = ending.wait_for(|ending| *ending >= which).await;
 }
 
+/// Time for the end of a log to be taken, before it is kept on disk.
+const SOON: Duration = Duration::from_secs(2);
+
 /// Why an attempt in work is broken off.
 enum Broken {
     /// The lease is somebody else's.
@@ -127,7 +131,9 @@ impl Daemon {
             what = claim.spec.title(),
             "started"
         );
-        let (log, delivered) = Log::start(Arc::new(self.client.sink(claim)));
+        let folder = self.spool.of(&claim.attempt);
+        let sink = Arc::new(LogSink::start(&self.client, &claim.attempt, &claim.fence, folder));
+        let (log, mut delivered) = Log::start(sink.clone());
         if claim.number > 1 {
             log.say(&format!("attempt {}", claim.number)).await;
         }
@@ -158,19 +164,27 @@ impl Daemon {
             }
         };
         drop(log);
-        let delivered = delivered.await.map_err(anyhow::Error::from).and_then(|written| written);
-        if let Err(error) = delivered {
+        let finish = FinishRequest {
+            fence: claim.fence.clone(),
+            report,
+        };
+        let delivered = match tokio::time::timeout(SOON, &mut delivered).await {
+            Ok(delivered) => delivered,
+            Err(_) => {
+                // the coordinator is away: should this host end before it is back, its next life has all
+                sink.spill().await;
+                self.spool.keep(&claim.attempt, &finish);
+                delivered.await
+            }
+        };
+        if let Err(error) = delivered.map_err(anyhow::Error::from).and_then(|written| written) {
             tracing::warn!(
                 attempt = claim.attempt,
                 error = format!("{error:#}"),
                 "failed to deliver the log"
             );
         }
-        tracing::info!(attempt = claim.attempt, what = claim.spec.title(), outcome = %report.outcome, "ended");
-        let finish = FinishRequest {
-            fence: claim.fence.clone(),
-            report,
-        };
+        tracing::info!(attempt = claim.attempt, what = claim.spec.title(), outcome = %finish.report.outcome, "ended");
         self.spool.deliver(&self.client, &claim.attempt, finish).await;
     }
 }

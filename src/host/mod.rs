@@ -2,6 +2,7 @@
 
 pub mod client;
 mod daemon;
+pub mod deliver;
 pub mod doctor;
 mod image;
 mod leftovers;

@@ -1,12 +1,13 @@
 //! One phase of an attempt: a container from its start to its end, watched.
 
-use super::log::{HeadAndTail, Log};
+use super::log::Log;
+use super::log::cap::HeadAndTail;
 use crate::clock::now_ms;
 use crate::domain::job::Phase;
 use crate::domain::limits::{Seconds, Size};
 use crate::domain::outcome::Timeout;
-use crate::runtime::{Container, Exit, PHASE_LABEL, Result, Runtime, RuntimeError, Usage};
-use bytes::Bytes;
+use crate::logfile::Stream;
+use crate::runtime::{Container, Exit, Output, PHASE_LABEL, Result, Runtime, RuntimeError, Usage};
 use futures_util::stream::{BoxStream, StreamExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -137,13 +138,13 @@ async fn watch(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> R
     let exit = runtime.wait(id).await?;
     let (mark, tail) = cap.finish();
     if let Some(mark) = mark {
-        log.write("\n".into()).await;
+        log.write(Stream::Control, "\n".into()).await;
         log.say(&mark).await;
     }
-    if !tail.is_empty() {
-        log.write(tail).await;
+    for (piece, text) in tail.parts() {
+        log.write_of(piece.stream, piece.at, text).await;
     }
-    answered.extend_from_slice(&answer.finish().1);
+    answered.extend_from_slice(&answer.finish().1.text);
     Ok((
         timed_out.map_or(End::Exited(exit), End::TimedOut),
         answered,
@@ -167,7 +168,7 @@ impl Heard {
 
 /// Passes output on until the container ends.
 async fn pump(
-    mut output: BoxStream<'static, std::io::Result<Bytes>>,
+    mut output: BoxStream<'static, std::io::Result<Output>>,
     log: &Log,
     heard: &Heard,
     cap: &mut HeadAndTail,
@@ -175,16 +176,17 @@ async fn pump(
     answered: &mut Vec<u8>,
     marks: &mut Marks,
 ) -> Result<()> {
-    while let Some(chunk) = output.next().await {
+    while let Some(output) = output.next().await {
         let broken = |error| RuntimeError::Refused(format!("the output of a container broke off: {error}"));
-        let chunk = chunk.map_err(broken)?;
+        let Output { stream, bytes: chunk } = output.map_err(broken)?;
+        let at = now_ms();
         heard.since.store(true, Ordering::SeqCst);
         marks.look(&chunk, log.position());
-        answered.extend_from_slice(&answer.take(&chunk));
-        let head = cap.take(&chunk);
+        answered.extend_from_slice(&answer.take(stream, at, &chunk));
+        let head = cap.take(stream, at, &chunk);
         if !head.is_empty() {
             heard.held_up.store(true, Ordering::SeqCst);
-            log.write(head).await;
+            log.write_of(stream, at, head).await;
             heard.held_up.store(false, Ordering::SeqCst);
         }
     }

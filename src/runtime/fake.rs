@@ -10,8 +10,8 @@ pub use expect::Expect;
 pub use registry::FakeRegistry;
 
 use super::{
-    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, PHASE_LABEL, PROJECT_LABEL, Result, Runtime,
-    RuntimeError, StoredImage, StoredVolume, Traits, Transfer, Usage, Users, Volume, tar,
+    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Output, PHASE_LABEL, PROJECT_LABEL, Result,
+    Runtime, RuntimeError, StoredImage, StoredVolume, Traits, Transfer, Usage, Users, Volume, tar,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,6 +36,7 @@ struct Expectation {
     phase: String,
     behaviour: Behaviour,
     prints: Vec<u8>,
+    complains: Vec<u8>,
 }
 
 struct Made {
@@ -88,6 +89,7 @@ impl FakeRuntime {
             phase: phase.to_owned(),
             behaviour: Behaviour::Exits(0),
             prints: Vec::new(),
+            complains: Vec::new(),
         });
         Expect {
             runtime: self,
@@ -279,7 +281,7 @@ impl Runtime for FakeRuntime {
         }
     }
 
-    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Output>>> {
         let mut state = self.state();
         let Some(made) = state.containers.get(id) else {
             return Err(Self::violation(&mut state, format!("start of no container {id}")));
@@ -290,8 +292,8 @@ impl Runtime for FakeRuntime {
         let label = |name: &str| made.spec.labels.get(name).cloned().unwrap_or_default();
         let (project, phase) = (label(PROJECT_LABEL), label(PHASE_LABEL));
         // a container that is no phase only holds a volume open
-        let (behaviour, prints) = if phase.is_empty() {
-            (Behaviour::Exits(0), Vec::new())
+        let (behaviour, prints, complains) = if phase.is_empty() {
+            (Behaviour::Exits(0), Vec::new(), Vec::new())
         } else {
             match state
                 .expected
@@ -300,7 +302,7 @@ impl Runtime for FakeRuntime {
             {
                 Some(at) => {
                     let expected = state.expected.remove(at);
-                    (expected.behaviour, expected.prints)
+                    (expected.behaviour, expected.prints, expected.complains)
                 }
                 None => {
                     return Err(Self::violation(
@@ -316,7 +318,7 @@ impl Runtime for FakeRuntime {
             made.behaviour = behaviour.clone();
             killed = Some(made.killed.clone());
         }
-        let output = stream::once(async move { Ok(Bytes::from(prints)) });
+        let output = expect::output(prints, complains);
         match (behaviour, killed) {
             (Behaviour::Hangs, Some(killed)) => {
                 let end = stream::once(async move { killed.notified().await }).filter_map(|()| async { None });

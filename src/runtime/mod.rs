@@ -12,6 +12,7 @@ pub use inventory::{Disk, DiskUsage, Owned, StoredImage, StoredVolume, Users};
 
 use crate::domain::limits::Size;
 use crate::domain::login::Login;
+use crate::logfile::Stream;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -206,6 +207,13 @@ pub struct Transfer {
     pub login: Option<Login>,
 }
 
+/// What a container wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    pub stream: Stream,
+    pub bytes: Bytes,
+}
+
 /// How a container ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -258,7 +266,7 @@ pub trait Runtime: Send + Sync {
     async fn get(&self, id: &str, path: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>>;
     /// Starts it. The stream carries stdout and stderr and ends when the container has ended; as long
     /// as nobody reads it, the container is held up.
-    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>>;
+    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Output>>>;
     /// Waits for its end.
     async fn wait(&self, id: &str) -> Result<Exit>;
     async fn usage(&self, id: &str) -> Result<Usage>;

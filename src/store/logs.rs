@@ -1,15 +1,23 @@
 //! Logs and source folders as objects in a folder; never rows.
 
-use anyhow::{Context, Result, bail};
-use std::io::SeekFrom;
-use std::path::{Path, PathBuf};
-use tokio::fs::{File, OpenOptions};
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+mod live;
 
-/// The folder of objects, by name.
+pub use live::Turn;
+
+use crate::logfile::file::{Appender, Reader};
+use crate::logfile::{Chunk, Growing, Stream, frame};
+use anyhow::{Context, Result, bail};
+use live::Live;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The folder of objects, by name; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Objects {
     folder: PathBuf,
+    live: Arc<Live>,
 }
 
 /// A part of a log.
@@ -29,7 +37,10 @@ impl Objects {
             std::fs::create_dir_all(&path)
                 .with_context(|| format!("failed to make {}; check the setting `data`", path.display()))?;
         }
-        Ok(Self { folder })
+        Ok(Self {
+            folder,
+            live: Arc::default(),
+        })
     }
 
     /// Ids come from URLs: nothing but a plain name is a path.
@@ -40,55 +51,77 @@ impl Objects {
         Ok(self.folder.join(kind).join(name))
     }
 
-    /// Writes bytes at an offset of an attempt's log and returns its new length. A chunk that is sent
-    /// again changes nothing; one that would leave a hole is refused with the length to go on from.
-    pub async fn append_log(&self, attempt: &str, offset: u64, bytes: &[u8]) -> Result<Result<u64, u64>> {
-        let path = self.path("logs", attempt)?;
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .await?;
-        let length = file.metadata().await?.len();
-        if offset > length {
-            return Ok(Err(length));
-        }
-        file.seek(SeekFrom::Start(offset)).await?;
-        file.write_all(bytes).await?;
-        file.flush().await?;
-        Ok(Ok(length.max(offset + bytes.len() as u64)))
+    fn log(&self, attempt: &str) -> Result<PathBuf> {
+        Ok(self.path("logs", attempt)?.with_extension("zst"))
+    }
+
+    /// Waits for its turn to append to an attempt's log: one at a time for each log, and only so many bytes in all.
+    /// Only then is a chunk worth reading from the network.
+    pub async fn turn(&self, attempt: &str, bytes: usize) -> Result<Turn> {
+        Ok(self.live.turn(attempt, self.log(attempt)?, bytes).await)
+    }
+
+    /// Appends a chunk that is here already.
+    pub async fn append_log(&self, attempt: &str, chunk: &Chunk) -> Result<u64> {
+        let frame = frame::encode(chunk)?;
+        Ok(self.turn(attempt, frame.len()).await?.append(frame).await??.length)
+    }
+
+    /// Told the length of a log whenever it has grown.
+    pub fn follow(&self, attempt: &str) -> Result<watch::Receiver<u64>> {
+        Ok(self.live.follow(attempt, self.log(attempt)?))
     }
 
     /// Up to `most` bytes from `from`; an attempt without a log has an empty one.
     pub async fn read_log(&self, attempt: &str, from: u64, most: u64) -> Result<Window> {
-        let path = self.path("logs", attempt)?;
-        let mut file = match File::open(&path).await {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Window {
-                    from: 0,
-                    bytes: Vec::new(),
-                    total: 0,
-                });
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let total = file.metadata().await?.len();
-        let from = from.min(total);
-        file.seek(SeekFrom::Start(from)).await?;
-        let mut bytes = Vec::new();
-        file.take(most).read_to_end(&mut bytes).await?;
-        Ok(Window { from, bytes, total })
+        let (chunk, total) = self.read_chunk(attempt, from, most).await?;
+        Ok(Window {
+            from: chunk.offset,
+            bytes: chunk.text.into(),
+            total,
+        })
     }
 
-    /// The log as a file to stream; None if there is none.
-    pub async fn open_log(&self, attempt: &str) -> Result<Option<File>> {
-        match File::open(self.path("logs", attempt)?).await {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    /// The same, with where each piece came from and when; and the length of the whole log.
+    pub async fn read_chunk(&self, attempt: &str, from: u64, most: u64) -> Result<(Chunk, u64)> {
+        let Some(mut reader) = self.open_log(attempt).await? else {
+            return Ok((Chunk::default(), 0));
+        };
+        let read = move || -> std::io::Result<(Chunk, u64)> {
+            reader.skip_to(from)?;
+            let mut read = Growing::default();
+            let mut first = true;
+            while (read.len() as u64) < most
+                && let Some(chunk) = reader.next_chunk()?
+            {
+                if std::mem::take(&mut first) {
+                    read.offset = chunk.offset;
+                }
+                for (piece, text) in chunk.parts() {
+                    let room = usize::try_from(most - read.len() as u64).unwrap_or(usize::MAX);
+                    read.push(piece.stream, piece.at, &text[..text.len().min(room)]);
+                }
+            }
+            let total = reader.length()?;
+            if first {
+                read.offset = from.min(total);
+            }
+            Ok((read.take(), total))
+        };
+        Ok(tokio::task::spawn_blocking(read).await??)
+    }
+
+    /// Reads a log from its beginning; None if there is none.
+    pub async fn open_log(&self, attempt: &str) -> Result<Option<Reader>> {
+        let (path, plain) = (self.log(attempt)?, self.path("logs", attempt)?);
+        let open = move || match Reader::open(&path)? {
+            None if plain.is_file() => {
+                adopt(&plain, &path)?;
+                Reader::open(&path)
+            }
+            found => Ok(found),
+        };
+        Ok(tokio::task::spawn_blocking(open).await??)
     }
 
     /// Keeps a folder's tar under its digest.
@@ -110,28 +143,84 @@ impl Objects {
     }
 }
 
+/// Bytes of a log of the time before logs had streams that become one chunk.
+const ADOPT: u64 = 256 << 10;
+
+/// Takes over a log as it was kept before: plain text, under the attempt's own name.
+fn adopt(plain: &Path, path: &Path) -> std::io::Result<()> {
+    let mut file = std::fs::File::open(plain)?;
+    let at = file.metadata()?.modified()?;
+    let at = at
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |age| age.as_millis());
+    // two may do so at once, each in a file of its own
+    let part = path.with_extension(format!("part-{}", crate::store::new_id()));
+    let mut log = Appender::open(&part)?;
+    loop {
+        let mut text = Vec::new();
+        if (&mut file).take(ADOPT).read_to_end(&mut text)? == 0 {
+            break;
+        }
+        let at = i64::try_from(at).unwrap_or(0);
+        let chunk = Chunk::of(log.taken().length, Stream::Stdout, at, text.into());
+        log.append(&frame::encode(&chunk)?)?.map_err(std::io::Error::other)?;
+    }
+    log.sync()?;
+    std::fs::rename(&part, path)?;
+    std::fs::remove_file(plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn out(offset: u64, text: &[u8]) -> Chunk {
+        Chunk::of(offset, Stream::Stdout, 1_700_000_000_000, text.to_vec().into())
+    }
+
     #[tokio::test]
-    async fn a_log_has_no_holes_and_takes_repeats() {
+    async fn a_window_is_read_from_anywhere() {
         let data = tempfile::tempdir().unwrap();
         let objects = Objects::open(data.path()).unwrap();
-        assert_eq!(objects.append_log("a", 0, b"hello ").await.unwrap(), Ok(6));
-        assert_eq!(objects.append_log("a", 0, b"hello ").await.unwrap(), Ok(6));
-        assert_eq!(objects.append_log("a", 9, b"x").await.unwrap(), Err(6));
-        assert_eq!(objects.append_log("a", 6, b"\xff\x00").await.unwrap(), Ok(8));
-        let window = objects.read_log("a", 4, 100).await.unwrap();
-        assert_eq!(
-            window,
-            Window {
-                from: 4,
-                bytes: b"o \xff\x00".to_vec(),
-                total: 8
-            }
-        );
+        assert_eq!(objects.append_log("a", &out(0, b"hello ")).await.unwrap(), 6);
+        assert_eq!(objects.append_log("a", &out(6, b"\xff\x00")).await.unwrap(), 8);
+        assert!(objects.append_log("a", &out(9, b"x")).await.is_err());
+        let window = |from, bytes: &[u8]| Window {
+            from,
+            bytes: bytes.to_vec(),
+            total: 8,
+        };
+        assert_eq!(objects.read_log("a", 4, 100).await.unwrap(), window(4, b"o \xff\x00"));
+        assert_eq!(objects.read_log("a", 4, 3).await.unwrap(), window(4, b"o \xff"));
+        assert_eq!(objects.read_log("a", u64::MAX, 0).await.unwrap(), window(8, b""));
         assert_eq!(objects.read_log("none", 0, 9).await.unwrap().total, 0);
         assert!(objects.read_log("../../etc/passwd", 0, 9).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_follows_is_told() {
+        let data = tempfile::tempdir().unwrap();
+        let objects = Objects::open(data.path()).unwrap();
+        let mut news = objects.follow("a").unwrap();
+        assert_eq!(*news.borrow_and_update(), 0);
+        objects.append_log("a", &out(0, b"hello ")).await.unwrap();
+        news.changed().await.unwrap();
+        assert_eq!(*news.borrow_and_update(), 6);
+        // sent again: no news
+        objects.append_log("a", &out(0, b"hello ")).await.unwrap();
+        assert!(!news.has_changed().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_log_of_an_earlier_version_is_taken_over() {
+        let data = tempfile::tempdir().unwrap();
+        let objects = Objects::open(data.path()).unwrap();
+        let plain = data.path().join("objects/logs/old");
+        let text = b"a line\n".repeat(100_000);
+        std::fs::write(&plain, &text).unwrap();
+        let window = objects.read_log("old", 7 * 50_000, 7).await.unwrap();
+        assert_eq!((window.bytes, window.total), (b"a line\n".to_vec(), 700_000));
+        assert!(!plain.exists());
+        assert_eq!(objects.read_log("old", 0, u64::MAX).await.unwrap().bytes, text);
     }
 }

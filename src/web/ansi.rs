@@ -24,37 +24,92 @@ struct Style {
     inverse: bool,
 }
 
-/// Renders bytes, which may be anything, to HTML for a `<pre>`.
-pub fn render(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut screen = Screen {
-        html: String::with_capacity(text.len() + text.len() / 8),
-        ..Screen::default()
-    };
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\n' => screen.end_line(),
-            '\r' => screen.column = 0,
-            '\x08' => screen.column = screen.column.saturating_sub(1),
-            '\x1b' => escape(&mut chars, &mut screen),
-            '\u{9b}' => control(&mut chars, &mut screen),
-            '\t' => screen.put(c),
-            c if c.is_control() => {}
-            c => screen.put(c),
-        }
-    }
-    screen.show_line();
-    screen.html
-}
+/// Bytes of a character or an escape sequence that may come in two parts.
+const TORN_MOST: usize = 64;
 
-/// The line that is being written, and the lines that are done.
+/// Characters of a line that has no end yet; what is longer is taken as ended, without a line break.
+const LINE_MOST: usize = 16 << 10;
+
+/// Renders bytes, which may be anything, to HTML for a `<pre>`: the line that is being written, and the lines that are
+/// done.
 #[derive(Default)]
-struct Screen {
+pub struct Screen {
     html: String,
     line: Vec<(char, Style)>,
     column: usize,
     style: Style,
+    /// The first part of what came torn.
+    torn: Vec<u8>,
+}
+
+impl Screen {
+    /// Shows more of a log as it comes, torn anywhere.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut text = std::mem::take(&mut self.torn);
+        text.extend_from_slice(bytes);
+        self.torn = text.split_off(whole(&text));
+        self.show(&String::from_utf8_lossy(&text));
+        if self.line.len() > LINE_MOST {
+            self.show_line();
+            self.line.clear();
+            self.column = 0;
+        }
+    }
+
+    /// The HTML of the lines that were done since it was last taken.
+    pub fn take(&mut self) -> String {
+        std::mem::take(&mut self.html)
+    }
+
+    /// The HTML of the line that is being written.
+    pub fn line(&self) -> String {
+        let mut html = String::new();
+        self.write_line(&mut html);
+        html
+    }
+
+    fn show(&mut self, text: &str) {
+        self.html.reserve(text.len() + text.len() / 8);
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '\n' => self.end_line(),
+                '\r' => self.column = 0,
+                '\x08' => self.column = self.column.saturating_sub(1),
+                '\x1b' => escape(&mut chars, self),
+                '\u{9b}' => control(&mut chars, self),
+                '\t' => self.put(c),
+                c if c.is_control() => {}
+                c => self.put(c),
+            }
+        }
+    }
+}
+
+/// How many bytes make whole characters and whole colour sequences.
+fn whole(bytes: &[u8]) -> usize {
+    let near = bytes.len().saturating_sub(TORN_MOST);
+    if let Some(at) = bytes[near..].iter().rposition(|byte| *byte == 0x1b) {
+        let sequence = &bytes[near + at + 1..];
+        let ended = match sequence.first() {
+            None => false,
+            Some(b'[') => sequence[1..].iter().any(|byte| !(0x20..=0x3f).contains(byte)),
+            // a title or the like
+            Some(b']' | b'P' | b'X' | b'^' | b'_') => sequence.iter().any(|byte| matches!(byte, 0x07 | b'\n')),
+            Some(b'(' | b')' | b'*' | b'+' | b'#' | b'%' | b' ') => sequence.len() > 1,
+            Some(_) => true,
+        };
+        if !ended {
+            return near + at;
+        }
+    }
+    // a character of which only the beginning is there
+    let tail = bytes.len().saturating_sub(3);
+    let lead = bytes[tail..].iter().rposition(|byte| *byte >= 0xc0);
+    match lead.map(|at| tail + at) {
+        Some(at) if std::str::from_utf8(&bytes[at..]).is_err_and(|error| error.error_len().is_none()) => at,
+        _ => bytes.len(),
+    }
 }
 
 impl Screen {
@@ -81,22 +136,28 @@ impl Screen {
     }
 
     fn show_line(&mut self) {
+        let mut html = std::mem::take(&mut self.html);
+        self.write_line(&mut html);
+        self.html = html;
+    }
+
+    fn write_line(&self, html: &mut String) {
         for part in self.line.chunk_by(|a, b| a.1 == b.1) {
             let classes = part.first().map(|(_, style)| style.classes()).unwrap_or_default();
             if !classes.is_empty() {
-                let _ = write!(self.html, "<span class=\"{classes}\">");
+                let _ = write!(html, "<span class=\"{classes}\">");
             }
             for (c, _) in part {
                 match c {
-                    '<' => self.html.push_str("&lt;"),
-                    '>' => self.html.push_str("&gt;"),
-                    '&' => self.html.push_str("&amp;"),
-                    '"' => self.html.push_str("&quot;"),
-                    c => self.html.push(*c),
+                    '<' => html.push_str("&lt;"),
+                    '>' => html.push_str("&gt;"),
+                    '&' => html.push_str("&amp;"),
+                    '"' => html.push_str("&quot;"),
+                    c => html.push(*c),
                 }
             }
             if !classes.is_empty() {
-                self.html.push_str("</span>");
+                html.push_str("</span>");
             }
         }
     }

@@ -1,5 +1,11 @@
 use super::*;
 
+fn render(bytes: &[u8]) -> String {
+    let mut screen = Screen::default();
+    screen.show(&String::from_utf8_lossy(bytes));
+    screen.take() + &screen.line()
+}
+
 fn shows(bytes: impl AsRef<[u8]>, html: &str) {
     let bytes = bytes.as_ref();
     assert_eq!(render(bytes), html, "{:?}", String::from_utf8_lossy(bytes));
@@ -71,4 +77,40 @@ fn any_bytes_survive() {
     shows("tab\tü 🐍", "tab\tü 🐍");
     let all: Vec<u8> = (0..=255).cycle().take(5000).collect();
     assert!(!render(&all).is_empty());
+}
+
+#[test]
+fn a_log_that_comes_in_parts_looks_as_if_it_came_at_once() {
+    let log = "dots ...\u{20ac}\u{1f40d}\x1b[31mred\x1b[1;4mmore\x1b[0m\nprogress 1%\rprogress 99%\nthe last";
+    let log = [log.as_bytes(), b"\xff\xe2\x82 torn\x1b]0;title\x07 end"].concat();
+    let wanted = render(&log);
+    for size in 1..20 {
+        let mut screen = Screen::default();
+        let mut lines = String::new();
+        for part in log.chunks(size) {
+            screen.feed(part);
+            lines.push_str(&screen.take());
+        }
+        assert_eq!(lines + &screen.line(), wanted, "parts of {size}");
+    }
+}
+
+#[test]
+fn what_is_shown_does_not_wait_for_what_may_come() {
+    let mut screen = Screen::default();
+    screen.feed(b"\x1b[31mFAILED");
+    assert_eq!(screen.line(), "<span class=\"f1\">FAILED</span>");
+    screen.feed(b"\x1b[0m ...");
+    assert_eq!(screen.line(), "<span class=\"f1\">FAILED</span> ...");
+    assert_eq!(screen.take(), "");
+}
+
+#[test]
+fn a_line_without_an_end_is_bounded() {
+    let mut screen = Screen::default();
+    for _ in 0..100 {
+        screen.feed(&[b'x'; 10_000]);
+    }
+    assert!(screen.line().len() <= LINE_MOST);
+    assert_eq!(screen.take().len() + screen.line().len(), 1_000_000);
 }

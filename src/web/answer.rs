@@ -1,13 +1,12 @@
 //! Responses and their headers.
 
 use super::render::render;
+use crate::logfile::file::Reader;
 use anyhow::Result;
+use futures_util::stream;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
-use tokio_util::io::ReaderStream;
 use warp::Reply;
 use warp::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use warp::http::{Response, StatusCode};
@@ -17,8 +16,14 @@ pub type Answer = warp::reply::Response;
 
 const STYLE: &str = include_str!("static/style.css");
 
+const SCRIPT: &str = include_str!("static/live.js");
+
 /// Names the style sheet's content, so that a browser may keep it for good.
 pub static STYLE_TAG: LazyLock<String> = LazyLock::new(|| hex::encode(&Sha256::digest(STYLE)[..8]));
+pub static SCRIPT_TAG: LazyLock<String> = LazyLock::new(|| hex::encode(&Sha256::digest(SCRIPT)[..8]));
+
+/// The policy of a page with a log that grows: our one script, and what that asks us for. All else as on every page.
+const LIVE_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Logs are other people's output: a page runs no script, loads nothing from elsewhere, and can't be framed.
 const SECURITY: [(HeaderName, &str); 5] = [
@@ -36,7 +41,7 @@ const SECURITY: [(HeaderName, &str); 5] = [
 pub fn secure(mut answer: Answer) -> Answer {
     let headers = answer.headers_mut();
     for (name, value) in SECURITY {
-        headers.insert(name, HeaderValue::from_static(value));
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     headers
         .entry(header::CACHE_CONTROL)
@@ -49,6 +54,15 @@ pub fn page(template: &str, values: &impl Serialize) -> Result<Answer> {
     Ok(warp::reply::html(render(template, values)?).into_response())
 }
 
+/// A page with a log that grows.
+pub fn live_page(template: &str, values: &impl Serialize) -> Result<Answer> {
+    let mut answer = page(template, values)?;
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LIVE_POLICY));
+    Ok(answer)
+}
+
 pub fn json(values: &impl Serialize, status: StatusCode) -> Answer {
     warp::reply::with_status(warp::reply::json(values), status).into_response()
 }
@@ -59,7 +73,16 @@ pub fn text(body: &'static str) -> Answer {
 
 /// The style sheet, or the word that the browser's copy is still good.
 pub fn style(asked: &HeaderMap) -> Answer {
-    let tag = format!("\"{}\"", *STYLE_TAG);
+    fixed(STYLE, "text/css; charset=utf-8", &STYLE_TAG, asked)
+}
+
+/// The script of pages with a log that grows.
+pub fn script(asked: &HeaderMap) -> Answer {
+    fixed(SCRIPT, "text/javascript; charset=utf-8", &SCRIPT_TAG, asked)
+}
+
+fn fixed(content: &'static str, kind: &'static str, tag: &str, asked: &HeaderMap) -> Answer {
+    let tag = format!("\"{tag}\"");
     let same = asked
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())
@@ -67,13 +90,10 @@ pub fn style(asked: &HeaderMap) -> Answer {
     let mut answer = if same {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        STYLE.into_response()
+        content.into_response()
     };
     let headers = answer.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/css; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(header::ETAG, tag);
@@ -81,12 +101,16 @@ pub fn style(asked: &HeaderMap) -> Answer {
     answer
 }
 
-/// A log as it is, streamed: its length now is what is sent, also while it grows.
-pub async fn download(file: File, name: &str) -> Result<Answer> {
-    let length = file.metadata().await?.len();
-    let body = warp::reply::stream(ReaderStream::with_capacity(file.take(length), 64 * 1024))
-        .into_response()
-        .into_body();
+/// A log's text as it is, streamed: its length now is what is sent, also while it grows.
+pub fn download(reader: Reader, length: u64, name: &str) -> Result<Answer> {
+    let text = stream::try_unfold((reader, length), |(reader, length)| async move {
+        let (reader, chunk) = reader.step().await?;
+        let text = chunk
+            .map(|chunk| chunk.before(length).text)
+            .filter(|text| !text.is_empty());
+        Ok::<_, std::io::Error>(text.map(|text| (text, (reader, length))))
+    });
+    let body = warp::reply::stream(text).into_response().into_body();
     // no charset: a log is bytes
     Ok(Response::builder()
         .header(header::CONTENT_TYPE, "text/plain")

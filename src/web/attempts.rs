@@ -3,8 +3,9 @@
 use super::words::{Badge, Time, duration, outcome_badge, size, time};
 use super::{Query, Web, ansi, window};
 use crate::domain::job::Phase;
+use crate::logfile::Stream;
 use crate::store::attempts::Attempt;
-use crate::store::logs::Objects;
+use crate::store::logs::{Objects, Window};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -50,8 +51,22 @@ pub struct PhaseView {
 }
 
 #[derive(Debug, Serialize)]
+pub struct StreamLink {
+    pub name: &'static str,
+    pub href: String,
+    pub here: bool,
+}
+
+#[derive(Debug, Serialize)]
 pub struct LogView {
     pub html: String,
+    /// The last line, as far as it has come.
+    pub line: String,
+    /// Where the rest comes from while it is written.
+    pub events: Option<String>,
+    pub streams: Vec<StreamLink>,
+    /// The one that is shown alone.
+    pub stream: Option<&'static str>,
     pub attempt: usize,
     pub raw: String,
     /// Whether the end is shown because no place was asked for: the page opens at its last line.
@@ -62,6 +77,13 @@ pub struct LogView {
     pub size: String,
     pub earlier: Option<u64>,
     pub later: Option<u64>,
+}
+
+impl AttemptsView {
+    /// Whether the log on the page is still being written.
+    pub fn is_live(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.events.is_some())
+    }
 }
 
 /// The attempts, with the one that the query asks for, else the newest, laid open.
@@ -147,15 +169,41 @@ fn phase_view(phase: &Phase, attempt: usize, modes: Option<&String>) -> PhaseVie
 
 async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query) -> Result<LogView> {
     let from: Option<u64> = query.get("from").and_then(|text| text.parse().ok());
+    let stream: Option<Stream> = query.get("stream").and_then(|name| name.parse().ok());
     // nothing is read: only how long it is now
     let total = objects.read_log(&attempt.id, u64::MAX, 0).await?.total;
     let begin = window::begin(from, total);
     let (at, most) = window::to_read(begin);
-    let read = objects.read_log(&attempt.id, at, most).await?;
+    let (chunk, total) = objects.read_chunk(&attempt.id, at, most).await?;
+    let read = Window {
+        from: chunk.offset,
+        bytes: chunk.text.to_vec(),
+        total,
+    };
     let shown = window::cut(&read, begin);
     let length = shown.until - shown.from;
+    let text = match stream {
+        Some(stream) => chunk.after(shown.from).before(shown.until).only(stream),
+        None => shown.bytes.to_vec(),
+    };
+    let whole_lines = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let grows = attempt.finished_at.is_none() && from.is_none() && stream.is_none();
+    let mut screen = ansi::Screen::default();
+    screen.feed(&text[..whole_lines]);
+    let html = screen.take();
+    screen.feed(&text[whole_lines..]);
     Ok(LogView {
-        html: ansi::render(shown.bytes),
+        html: html + &screen.take(),
+        line: screen.line(),
+        events: grows.then(|| {
+            format!(
+                "/attempt/{}/events?from={}",
+                attempt.id,
+                shown.from + whole_lines as u64
+            )
+        }),
+        streams: streams(number, from, stream),
+        stream: stream.map(Stream::name),
         attempt: number,
         raw: format!("/attempt/{}/log", attempt.id),
         tail: from.is_none(),
@@ -165,6 +213,23 @@ async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query)
         earlier: shown.earlier(),
         later: shown.later().filter(|_| from.is_some()),
     })
+}
+
+/// All streams together, and each alone.
+fn streams(attempt: usize, from: Option<u64>, here: Option<Stream>) -> Vec<StreamLink> {
+    let place = from.map(|from| format!("&from={from}")).unwrap_or_default();
+    let all = Stream::ALL.map(Some);
+    let link = |stream: Option<Stream>| StreamLink {
+        name: stream.map_or("all", Stream::name),
+        href: format!(
+            "?attempt={attempt}{place}{}#log",
+            stream
+                .map(|stream| format!("&stream={}", stream.name()))
+                .unwrap_or_default()
+        ),
+        here: stream == here,
+    };
+    std::iter::once(None).chain(all).map(link).collect()
 }
 
 /// JSON with a line a value; text that is none stays as it is.

@@ -1,11 +1,13 @@
 //! Pages: the matrix of check-ins x projects, and behind each cell its run with the log. Everything
-//! is read from the store at each request; nothing needs a script in the browser.
+//! is read from the store at each request; nothing needs a script in the browser. With one, a log that grows is
+//! shown as it comes.
 
 mod ansi;
 mod answer;
 mod attempts;
 mod grid;
 mod hosts;
+mod live;
 mod pages;
 mod render;
 mod window;
@@ -78,6 +80,9 @@ async fn page(web: &Web, path: &str, query: &Query, headers: &HeaderMap) -> anyh
         ["host", name] => hosts::host(web, name).await,
         ["recipes"] => pages::recipes(web).await,
         ["api", "results"] => pages::results(web, query).await.map(Some),
+        ["attempt", id, "events"] => live::events(web, id, query, headers).await,
+        ["api", "logs", id] => live::pieces(web, id, query).await,
+        ["live.js"] => Ok(Some(answer::script(headers))),
         ["style.css"] => Ok(Some(answer::style(headers))),
         ["healthz"] => pages::healthz(web).await.map(Some),
         _ => Ok(None),

@@ -1,6 +1,6 @@
 //! The pages, one function each; None where there is no such thing to show.
 
-use super::answer::{self, Answer, STYLE_TAG};
+use super::answer::{self, Answer, SCRIPT_TAG, STYLE_TAG};
 use super::attempts::{self, AttemptsView};
 use super::grid::{self, ImageView, RevisionView};
 use super::words::{self, Badge, Time};
@@ -31,6 +31,8 @@ pub(super) struct Frame<T> {
     status: Option<StatusView>,
     /// Seconds until the browser loads the page again.
     refresh: Option<u32>,
+    /// Names the script of a page with a log that grows; with it the page need not be loaded again.
+    script: Option<&'static str>,
     page: T,
 }
 
@@ -98,6 +100,7 @@ pub(super) fn frame<T>(status: Option<&Status>, title: impl Into<String>, here: 
         tabs: tabs(status.map_or(&[], |status| &status.branches), here),
         status: status.map(view),
         refresh: None,
+        script: None,
         page,
     }
 }
@@ -206,6 +209,7 @@ pub async fn run(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>> {
     let now = clock::now_ms();
     let attempts = attempts::view(web, &found.attempts, query, now).await?;
     let refresh = refresh(&attempts, found.cell.state == crate::verdict::Cell::Pending, query);
+    let live = attempts.is_live();
     let title = words::place(&found.run.project, &found.row);
     let page = json!({
         "project": found.run.project,
@@ -219,15 +223,28 @@ pub async fn run(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>> {
         "recipe": found.recipe,
         "recipe_digest": words::short_digest(&found.run.recipe),
     });
-    let mut frame = frame(Some(&web.store.status().await?), title, None, page);
-    frame.refresh = refresh;
-    answer::page("run", &frame).map(Some)
+    let frame = frame(Some(&web.store.status().await?), title, None, page);
+    with_log(frame, "run", refresh, live)
 }
 
 /// Three seconds while there is news to come, unless somebody reads a place of the log.
 fn refresh(attempts: &AttemptsView, waits: bool, query: &Query) -> Option<u32> {
     let reading = query.contains_key("from") || query.contains_key("attempt");
     ((attempts.running || waits) && !reading).then_some(3)
+}
+
+/// A page with attempts; live where its log grows before the reader's eyes.
+fn with_log<T: Serialize>(frame: Frame<T>, template: &str, refresh: Option<u32>, live: bool) -> Result<Option<Answer>> {
+    let frame = Frame {
+        refresh,
+        script: live.then_some(SCRIPT_TAG.as_str()),
+        ..frame
+    };
+    if live {
+        answer::live_page(template, &frame).map(Some)
+    } else {
+        answer::page(template, &frame).map(Some)
+    }
 }
 
 pub async fn image(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>> {
@@ -237,6 +254,7 @@ pub async fn image(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>>
     let now = clock::now_ms();
     let attempts = attempts::view(web, &found.attempts, query, now).await?;
     let refresh = refresh(&attempts, found.image.state == "wanted", query);
+    let live = attempts.is_live();
     let facts: Option<Facts> = found
         .image
         .facts
@@ -268,9 +286,8 @@ pub async fn image(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>>
         "more": found.rows.len() as i64 == SHARED,
         "attempts": attempts,
     });
-    let mut frame = frame(Some(&web.store.status().await?), title, None, page);
-    frame.refresh = refresh;
-    answer::page("image", &frame).map(Some)
+    let frame = frame(Some(&web.store.status().await?), title, None, page);
+    with_log(frame, "image", refresh, live)
 }
 
 pub async fn project(web: &Web, name: &str, query: &Query) -> Result<Option<Answer>> {
@@ -350,12 +367,11 @@ pub async fn log(web: &Web, attempt: &str) -> Result<Option<Answer>> {
     let Some(attempt) = web.store.attempt(attempt).await? else {
         return Ok(None);
     };
-    let Some(file) = web.objects.open_log(&attempt.id).await? else {
+    let Some(reader) = web.objects.open_log(&attempt.id).await? else {
         return Ok(None);
     };
-    answer::download(file, &format!("pybots-{}.log", attempt.id))
-        .await
-        .map(Some)
+    let length = web.objects.read_log(&attempt.id, u64::MAX, 0).await?.total;
+    answer::download(reader, length, &format!("pybots-{}.log", attempt.id)).map(Some)
 }
 
 pub async fn healthz(web: &Web) -> Result<Answer> {

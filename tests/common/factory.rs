@@ -9,6 +9,7 @@ use pybots::domain::job::{BuildSpec, BuiltImage, JobSpec, Report};
 use pybots::domain::tree::{Change, Wanted};
 use pybots::host::log::{Log, Sink};
 use pybots::host::{Host, Supply, scratch};
+use pybots::logfile::Chunk;
 use pybots::plan;
 use pybots::profile::Profiles;
 use pybots::runtime::docker::DockerRuntime;
@@ -55,8 +56,8 @@ pub struct Memory(pub Mutex<Vec<u8>>);
 
 #[async_trait]
 impl Sink for Memory {
-    async fn write(&self, _: u64, bytes: Bytes) -> anyhow::Result<()> {
-        self.0.lock().unwrap().extend_from_slice(&bytes);
+    async fn write(&self, chunk: Chunk) -> anyhow::Result<()> {
+        self.0.lock().unwrap().extend_from_slice(&chunk.text);
         Ok(())
     }
 }

@@ -53,7 +53,7 @@ pub fn engine_is_here() -> bool {
 pub struct Up {
     pub folder: PathBuf,
     pub url: String,
-    child: Child,
+    pub child: Child,
 }
 
 /// Writes settings for the toy CPython in `folder/cpython`; `more` is appended.

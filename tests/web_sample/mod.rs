@@ -2,6 +2,7 @@
 
 use pybots::domain::job::{BuiltImage, Facts, Phase, Report};
 use pybots::domain::outcome::{Outcome, Timeout};
+use pybots::logfile::{Chunk, Stream};
 use pybots::store::branches::Watched;
 use pybots::store::images::NewImage;
 use pybots::store::logs::Objects;
@@ -252,8 +253,17 @@ impl Sample {
             );
         }
         tx.commit().await.unwrap();
-        self.objects.append_log(&attempt.id, 0, log).await.unwrap().unwrap();
+        self.write(&attempt.id, Stream::Stdout, log).await;
         attempt.id
+    }
+
+    /// Adds to the log of an attempt.
+    pub async fn write(&self, attempt: &str, stream: Stream, text: &[u8]) {
+        let mut offset = self.objects.read_log(attempt, u64::MAX, 0).await.unwrap().total;
+        for part in text.chunks(200_000) {
+            let chunk = Chunk::of(offset, stream, self.now, part.to_vec().into());
+            offset = self.objects.append_log(attempt, &chunk).await.unwrap();
+        }
     }
 
     /// A run with one attempt that ended; returns (run, attempt).

@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::host::log::{Log, Sink};
 use crate::host::phase::{self, End, Plan};
 use crate::host::{Host, Stop, Supply};
+use crate::logfile::Chunk;
 use crate::profile::Profiles;
 use crate::runtime::tar::{self, Owner};
 use crate::runtime::{ATTEMPT_LABEL, Container, Volume};
@@ -116,7 +117,7 @@ struct Nothing;
 
 #[async_trait]
 impl Sink for Nothing {
-    async fn write(&self, _offset: u64, _bytes: Bytes) -> Result<()> {
+    async fn write(&self, _chunk: Chunk) -> Result<()> {
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use crate::domain::job::RunSpec;
 use crate::host::log::Log;
 use crate::host::{Host, Stop};
+use crate::logfile::Stream;
 use crate::profile::{Distribution, digest};
 use crate::runtime::tar::{self, Owner};
 use crate::runtime::{Build, Image, RuntimeError, Transfer};
@@ -138,7 +139,7 @@ pub async fn build_logged(host: &Host, build: Build, log: &Log) -> Result<Image,
     let (sender, mut receiver) = mpsc::channel::<Bytes>(64);
     let forward = async {
         while let Some(bytes) = receiver.recv().await {
-            log.write(bytes).await;
+            log.write(Stream::Stdout, bytes).await;
         }
     };
     let both = async { tokio::join!(host.runtime.build(build, sender), forward).0 };

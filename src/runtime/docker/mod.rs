@@ -7,8 +7,8 @@ mod transfer;
 mod translate;
 
 use super::{
-    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Result, Runtime, RuntimeError, StoredImage,
-    StoredVolume, Transfer, Usage, Users, Volume,
+    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Output, Result, Runtime, RuntimeError,
+    StoredImage, StoredVolume, Transfer, Usage, Users, Volume,
 };
 use async_trait::async_trait;
 use bollard::Docker;
@@ -20,7 +20,7 @@ use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::path::Path;
 use tokio::sync::mpsc;
-use translate::{missing, refused, status, to_io, usage};
+use translate::{missing, output, refused, status, to_io, usage};
 
 /// First Docker API with one-shot statistics, 20.10.
 const NEEDED: (usize, usize) = (1, 41);
@@ -258,7 +258,7 @@ impl Runtime for DockerRuntime {
         }
     }
 
-    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+    async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Output>>> {
         let options = query::AttachContainerOptionsBuilder::new()
             .stdout(true)
             .stderr(true)
@@ -274,11 +274,7 @@ impl Runtime for DockerRuntime {
             .start_container(id, None::<query::StartContainerOptions>)
             .await;
         started.map_err(|error| self.error(error))?;
-        Ok(attached
-            .output
-            .map_ok(bollard::container::LogOutput::into_bytes)
-            .map_err(to_io)
-            .boxed())
+        Ok(attached.output.map_ok(output).map_err(to_io).boxed())
     }
 
     async fn wait(&self, id: &str) -> Result<Exit> {

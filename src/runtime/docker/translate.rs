@@ -1,6 +1,8 @@
 //! What the engine says, in the words of the contract.
 
-use crate::runtime::{RuntimeError, Traits, Usage};
+use crate::logfile::Stream;
+use crate::runtime::{Output, RuntimeError, Traits, Usage};
+use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::models::{ContainerBlkioStatEntry, ContainerStatsResponse, SystemInfo, SystemVersion};
 
@@ -76,5 +78,17 @@ pub fn traits(version: &SystemVersion, info: &SystemInfo) -> Traits {
             .map(|(name, _)| name)
             .collect(),
         seccomp: has("seccomp"),
+    }
+}
+
+/// What a container wrote, by stream; without a terminal the engine keeps them apart.
+pub fn output(output: LogOutput) -> Output {
+    let stream = match output {
+        LogOutput::StdErr { .. } => Stream::Stderr,
+        LogOutput::StdOut { .. } | LogOutput::StdIn { .. } | LogOutput::Console { .. } => Stream::Stdout,
+    };
+    Output {
+        stream,
+        bytes: output.into_bytes(),
     }
 }

@@ -1,6 +1,23 @@
 //! How a test says what a phase will do.
 
 use super::{Behaviour, Expectation, FakeRuntime};
+use crate::logfile::Stream;
+use crate::runtime::Output;
+use futures_util::stream;
+
+/// What a container writes, first on stdout.
+pub(super) fn output(
+    prints: Vec<u8>,
+    complains: Vec<u8>,
+) -> impl stream::Stream<Item = std::io::Result<Output>> + Send + 'static {
+    let said = [(Stream::Stdout, prints), (Stream::Stderr, complains)];
+    stream::iter(said.map(|(stream, text)| {
+        Ok(Output {
+            stream,
+            bytes: text.into(),
+        })
+    }))
+}
 
 /// What one phase is to do; built by [`FakeRuntime::expect`].
 pub struct Expect<'a> {
@@ -34,5 +51,10 @@ impl Expect<'_> {
 
     pub fn prints(self, bytes: &[u8]) -> Self {
         self.set(|e| e.prints = bytes.to_vec())
+    }
+
+    /// On stderr, after all that it prints.
+    pub fn complains(self, bytes: &[u8]) -> Self {
+        self.set(|e| e.complains = bytes.to_vec())
     }
 }

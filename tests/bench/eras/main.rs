@@ -20,6 +20,7 @@ use pybots::domain::tree::{Change, Wanted};
 use pybots::domain::version::PythonVersion;
 use pybots::host::log::{Log, Sink};
 use pybots::host::{Host, Supply, phase};
+use pybots::logfile::Chunk;
 use pybots::plan;
 use pybots::profile::Profiles;
 use pybots::runtime::docker::DockerRuntime;
@@ -324,7 +325,8 @@ impl Shown {
 
 #[async_trait]
 impl Sink for Shown {
-    async fn write(&self, _offset: u64, bytes: Bytes) -> Result<()> {
+    async fn write(&self, chunk: Chunk) -> Result<()> {
+        let bytes = chunk.text;
         if self.verbose {
             // a terminal that is gone must not end the build
             let _ = std::io::stderr().write_all(&bytes);

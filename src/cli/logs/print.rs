@@ -1,0 +1,107 @@
+//! A log on stdout.
+
+use crate::logfile::Stream;
+use anyhow::Result;
+use std::collections::BTreeMap;
+use tokio::io::{AsyncWriteExt, Stdout};
+
+/// Bytes of a line without an end that are held back for it.
+const LINE_MOST: usize = 64 << 10;
+
+/// Writes pieces as they are, or whole lines with their times.
+pub struct Printer {
+    out: Stdout,
+    /// This stream alone.
+    only: Option<Stream>,
+    timestamps: bool,
+    /// Lines that have no end yet, with the time of their beginning: streams may take turns within a line.
+    begun: BTreeMap<&'static str, (i64, Vec<u8>)>,
+    closed: bool,
+}
+
+impl Printer {
+    pub fn new(only: Option<Stream>, timestamps: bool) -> Self {
+        Self {
+            out: tokio::io::stdout(),
+            only,
+            timestamps,
+            begun: BTreeMap::new(),
+            closed: false,
+        }
+    }
+
+    /// Whether nobody reads any more, which is no failure: a pager may be closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub async fn print(&mut self, stream: Stream, at: i64, text: &[u8]) -> Result<()> {
+        if self.only.is_some_and(|only| only != stream) {
+            return Ok(());
+        }
+        if !self.timestamps {
+            return self.write(text).await;
+        }
+        let mut lines = Vec::new();
+        for part in text.split_inclusive(|byte| *byte == b'\n') {
+            let (begun, line) = self.begun.entry(stream.name()).or_insert((at, Vec::new()));
+            line.extend_from_slice(part);
+            if line.ends_with(b"\n") || line.len() > LINE_MOST {
+                lines.extend(dated(stream.name(), *begun, line));
+                self.begun.remove(stream.name());
+            }
+        }
+        self.write(&lines).await
+    }
+
+    pub async fn flush(&mut self) -> Result<()> {
+        let flushed = self.out.flush().await;
+        self.unless_closed(flushed)
+    }
+
+    /// Lines that will have no end.
+    pub async fn end(&mut self) -> Result<()> {
+        for (name, (at, line)) in std::mem::take(&mut self.begun) {
+            self.write(&dated(name, at, &line)).await?;
+        }
+        self.flush().await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.out.write_all(bytes).await;
+        self.unless_closed(written)
+    }
+
+    fn unless_closed(&mut self, result: std::io::Result<()>) -> Result<()> {
+        match result {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+fn dated(stream: &str, at: i64, line: &[u8]) -> Vec<u8> {
+    let mut dated = format!("{} {stream:<7} ", crate::clock::show_exactly(at)).into_bytes();
+    dated.extend_from_slice(line);
+    if !line.ends_with(b"\n") {
+        dated.push(b'\n');
+    }
+    dated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_its_time_and_its_stream() {
+        let line = dated("stderr", 1_700_000_000_123, b"no end");
+        assert_eq!(
+            String::from_utf8_lossy(&line),
+            "2023-11-14T22:13:20.123Z stderr  no end\n"
+        );
+    }
+}

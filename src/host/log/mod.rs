@@ -1,0 +1,142 @@
+//! The log of one attempt: many writers, one order, sent on in chunks.
+
+pub mod cap;
+pub mod outbox;
+
+use crate::clock::now_ms;
+use crate::logfile::{Chunk, Growing, Stream};
+use anyhow::Result;
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// A chunk is sent when it has this many bytes; with what came last it has at most twice as many.
+const CHUNK: usize = 256 << 10;
+/// How long a byte waits for company.
+const LINGER: Duration = Duration::from_millis(200);
+/// Pieces between the writers and the task that delivers.
+const QUEUE: usize = 16;
+
+/// What a line of our own begins with.
+pub const MARK: &str = "\u{1b}[36m[pybots] ";
+
+/// Where an attempt's log goes.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Takes the next chunk. Returns when it is safe, or kept to be delivered.
+    async fn write(&self, chunk: Chunk) -> Result<()>;
+
+    /// All has been written: returns when all is delivered.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Some bytes as they were written: from where, when, what.
+type Written = (Stream, i64, Bytes);
+
+/// A writer; cheap to clone. Writing waits while the sink is behind, and so holds up the container.
+#[derive(Clone)]
+pub struct Log {
+    sender: mpsc::Sender<Written>,
+    written: Arc<AtomicU64>,
+}
+
+impl Log {
+    /// Starts the task that delivers. It ends, with all delivered, when the last writer is dropped.
+    pub fn start(sink: Arc<dyn Sink>) -> (Self, JoinHandle<Result<()>>) {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let log = Self {
+            sender,
+            written: Arc::default(),
+        };
+        (log, tokio::spawn(deliver(receiver, sink)))
+    }
+
+    pub async fn write(&self, stream: Stream, bytes: Bytes) {
+        self.write_of(stream, now_ms(), bytes).await;
+    }
+
+    /// What was written before, at a time of its own.
+    pub async fn write_of(&self, stream: Stream, at: i64, bytes: Bytes) {
+        self.written.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(CHUNK));
+            // a log that can't be delivered must not end the attempt: its outcome counts
+            let _ = self.sender.send((stream, at, piece)).await;
+        }
+    }
+
+    /// A line of our own, told apart from the project's by its stream, its mark and its colour.
+    pub async fn say(&self, text: &str) {
+        self.write(Stream::Control, format!("{MARK}{text}\u{1b}[0m\n").into())
+            .await;
+    }
+
+    /// Length of the log so far, in bytes.
+    pub fn position(&self) -> u64 {
+        self.written.load(Ordering::SeqCst)
+    }
+}
+
+async fn deliver(mut receiver: mpsc::Receiver<Written>, sink: Arc<dyn Sink>) -> Result<()> {
+    let mut chunk = Growing::default();
+    while let Some((stream, at, text)) = receiver.recv().await {
+        chunk.push(stream, at, &text);
+        let due = tokio::time::sleep(LINGER);
+        tokio::pin!(due);
+        while !chunk.is_full(CHUNK) {
+            tokio::select! {
+                more = receiver.recv() => match more {
+                    Some((stream, at, text)) => chunk.push(stream, at, &text),
+                    None => break,
+                },
+                () = &mut due => break,
+            }
+        }
+        sink.write(chunk.take()).await?;
+    }
+    sink.close().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[derive(Default)]
+    struct Memory(Mutex<Vec<u8>>);
+
+    #[async_trait]
+    impl Sink for Memory {
+        async fn write(&self, chunk: Chunk) -> Result<()> {
+            let mut all = self.0.lock().unwrap();
+            assert_eq!(chunk.offset, all.len() as u64);
+            assert!(chunk.text.len() <= 2 * CHUNK, "a chunk of {} bytes", chunk.text.len());
+            all.extend_from_slice(&chunk.text);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn all_is_delivered_in_order() {
+        let sink = Arc::new(Memory::default());
+        let (log, delivered) = Log::start(sink.clone());
+        for i in 0..1000 {
+            log.write(Stream::Stdout, format!("{i}\n").into()).await;
+        }
+        // a tail that comes in one piece goes on in many
+        log.write(Stream::Stderr, Bytes::from(vec![b'x'; 5 * CHUNK])).await;
+        let length = log.position();
+        drop(log);
+        delivered.await.unwrap().unwrap();
+        let all = sink.0.lock().unwrap();
+        assert_eq!(all.len() as u64, length);
+        assert!(all.starts_with(b"0\n1\n2\n") && all.ends_with(b"xxx"));
+    }
+}

@@ -1,0 +1,252 @@
+//! What a log is made of. Its text is one row of bytes, as it came; an offset is a place in that row. Beside the text
+//! stands which stream each piece of it came from, and when. Text goes from host to browser in chunks; a chunk as
+//! bytes is a *frame* ([`frame`]), the same in a request, in a host's spool and in the coordinator's file ([`file`]).
+
+pub mod file;
+pub mod frame;
+
+use bytes::{Bytes, BytesMut};
+
+/// Most bytes of text in a chunk.
+pub const TEXT_MOST: usize = 1 << 20;
+
+/// Most pieces in a chunk.
+pub const PIECES_MOST: usize = 16 << 10;
+
+/// Where a piece of a log came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+    /// What Pybots itself says of the attempt.
+    Control,
+}
+
+impl Stream {
+    pub const ALL: [Stream; 3] = [Stream::Stdout, Stream::Stderr, Stream::Control];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Stream::Stdout => "stdout",
+            Stream::Stderr => "stderr",
+            Stream::Control => "control",
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Stream::Stdout => 1,
+            Stream::Stderr => 2,
+            Stream::Control => 3,
+        }
+    }
+
+    fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|stream| stream.code() == code)
+    }
+}
+
+impl std::str::FromStr for Stream {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|stream| stream.name() == name);
+        known.ok_or_else(|| format!("{name:?} is no stream; there are stdout, stderr and control"))
+    }
+}
+
+/// Some bytes of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub stream: Stream,
+    /// When it was written: milliseconds since the epoch, UTC.
+    pub at: i64,
+    /// Bytes.
+    pub length: usize,
+}
+
+/// Pieces of one stream that come this close together are one piece, in milliseconds.
+const TOGETHER: i64 = 100;
+
+/// A part of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chunk {
+    /// Its place in the log's text.
+    pub offset: u64,
+    pub pieces: Vec<Piece>,
+    pub text: Bytes,
+}
+
+impl Chunk {
+    /// A chunk of one piece.
+    pub fn of(offset: u64, stream: Stream, at: i64, text: Bytes) -> Self {
+        let length = text.len();
+        let pieces = if length == 0 {
+            Vec::new()
+        } else {
+            vec![Piece { stream, at, length }]
+        };
+        Self { offset, pieces, text }
+    }
+
+    /// The offset after it.
+    pub fn end(&self) -> u64 {
+        self.offset + self.text.len() as u64
+    }
+
+    /// The pieces with their text.
+    pub fn parts(&self) -> impl Iterator<Item = (Piece, Bytes)> {
+        let mut at = 0;
+        self.pieces.iter().map(move |piece| {
+            let text = self.text.slice(at..at + piece.length);
+            at += piece.length;
+            (*piece, text)
+        })
+    }
+
+    /// What of it comes from an offset on.
+    pub fn after(mut self, offset: u64) -> Self {
+        let Some(drop) = offset.checked_sub(self.offset).filter(|drop| *drop > 0) else {
+            return self;
+        };
+        let mut left = usize::try_from(drop).unwrap_or(usize::MAX).min(self.text.len());
+        self.offset += left as u64;
+        self.text = self.text.slice(left..);
+        self.pieces.retain_mut(|piece| {
+            let gone = left.min(piece.length);
+            left -= gone;
+            piece.length -= gone;
+            piece.length > 0
+        });
+        self
+    }
+
+    /// What of it comes before an offset.
+    pub fn before(mut self, offset: u64) -> Self {
+        let keep = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        self.text.truncate(keep);
+        let mut left = self.text.len();
+        self.pieces.retain_mut(|piece| {
+            piece.length = piece.length.min(left);
+            left -= piece.length;
+            piece.length > 0
+        });
+        self
+    }
+
+    /// The text of one stream alone.
+    pub fn only(&self, stream: Stream) -> Vec<u8> {
+        let parts = self.parts().filter(|(piece, _)| piece.stream == stream);
+        parts.flat_map(|(_, text)| text).collect()
+    }
+}
+
+/// A chunk that grows.
+#[derive(Default)]
+pub struct Growing {
+    pub offset: u64,
+    pieces: Vec<Piece>,
+    text: BytesMut,
+}
+
+impl Growing {
+    pub fn push(&mut self, stream: Stream, at: i64, text: &[u8]) {
+        extend(&mut self.pieces, stream, at, text.len());
+        self.text.extend_from_slice(text);
+    }
+
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Whether one more piece might make it too large to be sent.
+    pub fn is_full(&self, most: usize) -> bool {
+        self.text.len() >= most || self.pieces.len() >= PIECES_MOST / 2
+    }
+
+    /// Takes what there is; the next chunk begins where it ends.
+    pub fn take(&mut self) -> Chunk {
+        let chunk = Chunk {
+            offset: self.offset,
+            pieces: std::mem::take(&mut self.pieces),
+            text: self.text.split().freeze(),
+        };
+        self.offset = chunk.end();
+        chunk
+    }
+}
+
+/// Adds a piece to others, or to the last of them.
+pub fn extend(pieces: &mut impl Pieces, stream: Stream, at: i64, length: usize) {
+    match pieces.newest() {
+        Some(last) if last.stream == stream && (0..TOGETHER).contains(&(at - last.at)) => last.length += length,
+        _ if length == 0 => {}
+        _ => pieces.add(Piece { stream, at, length }),
+    }
+}
+
+/// A row of pieces.
+pub trait Pieces {
+    fn newest(&mut self) -> Option<&mut Piece>;
+    fn add(&mut self, piece: Piece);
+}
+
+impl Pieces for Vec<Piece> {
+    fn newest(&mut self) -> Option<&mut Piece> {
+        self.last_mut()
+    }
+    fn add(&mut self, piece: Piece) {
+        self.push(piece);
+    }
+}
+
+impl Pieces for std::collections::VecDeque<Piece> {
+    fn newest(&mut self) -> Option<&mut Piece> {
+        self.back_mut()
+    }
+    fn add(&mut self, piece: Piece) {
+        self.push_back(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_a_stream_that_come_together_are_one() {
+        let mut growing = Growing::default();
+        growing.push(Stream::Stdout, 1000, b"one ");
+        growing.push(Stream::Stdout, 1099, b"two ");
+        growing.push(Stream::Stdout, 1100, b"later ");
+        growing.push(Stream::Stderr, 1100, b"other");
+        let chunk = growing.take();
+        let lengths: Vec<usize> = chunk.pieces.iter().map(|piece| piece.length).collect();
+        assert_eq!((lengths, chunk.end()), (vec![8, 6, 5], 19));
+        assert_eq!(chunk.only(Stream::Stderr), b"other");
+        growing.push(Stream::Control, 0, b"x");
+        assert_eq!(growing.take().offset, 19);
+    }
+
+    #[test]
+    fn what_is_known_is_left_out() {
+        let mut growing = Growing::default();
+        growing.push(Stream::Stdout, 0, b"abc");
+        growing.push(Stream::Stderr, 0, b"def");
+        let chunk = growing.take();
+        assert_eq!(chunk.clone().after(0), chunk);
+        let rest = chunk.clone().after(4);
+        assert_eq!((rest.offset, &rest.text[..]), (4, &b"ef"[..]));
+        assert_eq!(rest.parts().count(), 1);
+        let first = chunk.clone().before(2);
+        assert_eq!((first.parts().count(), &first.text[..]), (1, &b"ab"[..]));
+        assert_eq!(chunk.clone().before(6), chunk);
+        assert_eq!(chunk.clone().before(0).pieces.len(), 0);
+        let none = chunk.after(99);
+        assert_eq!((none.offset, none.pieces.len()), (6, 0));
+    }
+}
