@@ -128,6 +128,7 @@ impl World {
             env: BTreeMap::new(),
             suites: Vec::new(),
             limits: Limits::default(),
+            labels: std::collections::BTreeSet::new(),
         }));
         let new = NewJob {
             image,
