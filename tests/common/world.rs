@@ -129,6 +129,7 @@ impl World {
             suites: Vec::new(),
             labels: Default::default(),
             limits: Limits::default(),
+            labels: std::collections::BTreeSet::new(),
         }));
         let new = NewJob {
             image,
