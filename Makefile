@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-image bench-queue demo demo-stop test test-fast test-faults eras lint setup
+.PHONY: help bench-dispatch bench-image bench-queue demo demo-stop test test-fast test-faults eras lint setup
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## set up, build CPython, test real projects on it, show the matrix, serve it
 	@scripts/demo
@@ -27,6 +27,10 @@ bench-image: ## what an image of the next check-in costs: a table, with ratios
 	@if [ -z "$$PYBOTS_CPYTHON_REPO$$PYBOTS_TEST_CPYTHON" ]; then \
 		scripts/cpython-from-debian --only 3.13 target/cpython-3.13.git >&2 && export PYBOTS_TEST_CPYTHON=$$PWD/target/cpython-3.13.git; fi; \
 	cargo bench --quiet --profile dev --bench image
+
+bench-dispatch: ## a trivial run against a bare `docker run`, and how soon work is claimed: a table, with ratios
+	@scripts/setup
+	@PYBOTS_TEST_ENGINE=1 cargo bench --quiet --profile dev --bench dispatch
 
 bench-queue: ## 200 hosts at one coordinator, with up to a million jobs queued: a table of life cycles per second
 	@scripts/setup

@@ -31,6 +31,7 @@ impl Hosts for World {
         let taker = Taker {
             host,
             builds: true,
+            pulls: false,
             offer: &self.offer,
         };
         self.queue.announce();
@@ -222,8 +223,8 @@ async fn what_is_handed_back_or_cancelled_costs_no_try() {
     for (world, _kept) in worlds().await {
         let check_in = world.check_in("trunk", "aa", 1).await;
         let run = world.run("p", &check_in, 1).await;
-        for _ in 0..5 {
-            let claim = world.take("h", NOW).await.unwrap();
+        for host in ["a", "b", "c", "d", "e"] {
+            let claim = world.take(host, NOW).await.unwrap();
             let report = Report::handed_back();
             let taken = world
                 .queue

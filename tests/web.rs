@@ -398,9 +398,10 @@ async fn hosts_are_shown_with_what_they_did() {
     );
     store.set_host_token(&attempt.host, Some("d"), now).await.unwrap();
     assert!(site.page("/hosts").await.contains("never seen"));
-    store.saw_host(&attempt.host, now - 10 * 60_000).await.unwrap();
+    let row = async || store.host("lab").await.unwrap().unwrap();
+    store.saw_host(&row().await, now - 10 * 60_000).await.unwrap();
     assert!(site.page("/hosts").await.contains("silent"));
-    store.saw_host(&attempt.host, now).await.unwrap();
+    store.saw_host(&row().await, now).await.unwrap();
     assert!(site.page("/hosts").await.contains("active"));
 
     let page = site.page("/host/lab").await;

@@ -171,7 +171,7 @@ fn next<'a>(job: &Job, attempt: &'a Attempt, report: &Report, wish: Option<Wish>
     match (&report.outcome, wish) {
         (_, Some(Wish::Again)) => at(now, None, 0),
         (_, Some(Wish::Cancel)) => Release::Finished,
-        (Outcome::Infra { .. }, None) if report.handed_back => at(now, None, job.tries),
+        (Outcome::Infra { .. }, None) if report.handed_back => at(now, Some(&attempt.host), job.tries),
         // it was to show whether the host is well again
         (Outcome::Infra { .. }, None) if on_probation => at(now, Some(&attempt.host), job.tries),
         (Outcome::Infra { .. }, None) => {

@@ -194,6 +194,9 @@ mod tests {
             outcome: None,
             exit_code: None,
             report: None,
+            lost: 0,
+            late_at: None,
+            late_report: None,
         };
         let ask = |text: &str| Query::from([("attempt".to_owned(), text.to_owned())]);
         let two = [attempt.clone(), attempt];

@@ -153,6 +153,7 @@ impl Sample {
             };
             let image = BuiltImage {
                 layer: Default::default(),
+                remote: None,
                 reference: format!("pybots/cpython:{key}"),
                 digest: format!("sha256:{}", sha(9)),
                 size: 187_000_000,
@@ -245,7 +246,7 @@ impl Sample {
             report.interpreter = Some("3.16.0a0 (heads/main:1a2b3c4)".to_owned());
             assert!(
                 self.store
-                    .end_attempt(&mut tx, &attempt.id, &report, self.now - 60_000)
+                    .end_attempt(&mut tx, &attempt.id, &report, false, self.now - 60_000)
                     .await
                     .unwrap()
             );
