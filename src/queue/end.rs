@@ -46,12 +46,13 @@ impl Queue {
         }
         let host = self.store.host(&attempt.host).await?;
         let mut tx = self.store.begin().await?;
-        if attempt.lost == 1 && attempt.late_report.is_none() {
-            if !self.store.regain_attempt(&mut tx, &attempt, now).await? {
-                self.store.keep_late(&mut tx, &attempt.id, report, now).await?;
-                tx.commit().await?;
-                return Ok(Ok(Taken::Late));
-            }
+        if attempt.lost == 1
+            && attempt.late_report.is_none()
+            && !self.store.regain_attempt(&mut tx, &attempt, now).await?
+        {
+            self.store.keep_late(&mut tx, &attempt.id, report, now).await?;
+            tx.commit().await?;
+            return Ok(Ok(Taken::Late));
         }
         if self
             .end(&mut tx, &attempt, report, By::Host(host.as_ref()), now)
