@@ -14,8 +14,8 @@ fn nothing_is_lost_and_nothing_counted_twice() {
     }
     let wanted = Wanted {
         seed: fastrand::u64(..1_000_000_000),
-        faults: 30,
-        at_a_time: 30,
+        faults: 20,
+        at_a_time: 20,
         idle: 3,
     };
     let Some(tally) = faults::run(&wanted) else { return };

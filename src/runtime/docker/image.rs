@@ -23,20 +23,15 @@ const LAYER_MOST: usize = 1 << 30;
 const CREATED: &str = "2001-09-09T01:46:40Z";
 
 /// Docker with its own layer store does; with containerd's it wants every layer in the archive, and so
-/// does Podman. What can't be told is taken to build.
-pub async fn layers_are_loaded(docker: &Docker) -> bool {
-    let Ok(version) = docker.version().await else {
-        return false;
-    };
+/// does Podman.
+pub async fn layers_are_loaded(docker: &Docker) -> std::result::Result<bool, bollard::errors::Error> {
+    let version = docker.version().await?;
     let components = version.components.unwrap_or_default();
     let is_docker = components.iter().any(|component| component.name == "Engine");
-    let Ok(info) = docker.info().await else { return false };
+    let info = docker.info().await?;
     let status = info.driver_status.unwrap_or_default();
-    is_docker
-        && !status
-            .iter()
-            .flatten()
-            .any(|word| word.contains("io.containerd.snapshotter"))
+    let snapshots = |word: &String| word.contains("io.containerd.snapshotter");
+    Ok(is_docker && !status.iter().flatten().any(snapshots))
 }
 
 /// Builds a Dockerfile and tags; `log` gets the output as it comes.

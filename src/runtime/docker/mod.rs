@@ -54,7 +54,8 @@ impl DockerRuntime {
                 needed: "1.41",
             });
         }
-        let loads_layers = image::layers_are_loaded(&docker).await;
+        // one that is just going or coming is not to be taken for one that can do less
+        let loads_layers = image::layers_are_loaded(&docker).await.map_err(unreachable)?;
         Ok(Self {
             docker,
             socket,
