@@ -1,8 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-image bench-logs bench-queue demo demo-stop test test-fast eras lint setup
+.PHONY: help bench-dispatch bench-image bench-logs bench-queue demo demo-stop test test-fast eras lint setup
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## set up, build CPython, test real projects on it, show the matrix, serve it
 	@scripts/demo
@@ -27,6 +27,10 @@ bench-image: ## what an image of the next check-in costs: a table, with ratios
 bench-logs: ## 100 MB of log from one run and from 16 at once: a table of speed, memory and delay
 	@scripts/setup >&2
 	@cargo bench --quiet --bench logs
+
+bench-dispatch: ## a trivial run against a bare `docker run`, and how soon work is claimed: a table, with ratios
+	@scripts/setup
+	@PYBOTS_TEST_ENGINE=1 cargo bench --quiet --profile dev --bench dispatch
 
 bench-queue: ## 200 hosts at one coordinator, with up to a million jobs queued: a table of life cycles per second
 	@scripts/setup

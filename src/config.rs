@@ -3,18 +3,23 @@
 
 mod branch;
 mod engine;
+mod host;
 mod owners;
+mod registry;
 mod source;
 
 pub use branch::BranchSettings;
 pub use engine::{BuildLimits, EngineSettings, RetentionSettings};
+pub use host::HostSettings;
 pub use owners::OwnersSettings;
+pub use registry::RegistrySettings;
 pub use source::{Kind, SourceSettings};
 
 use crate::domain::limits::{Limits, Seconds};
 use crate::recipe::{Problem, toml_problem};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -43,11 +48,15 @@ pub struct Settings {
     /// What stays on the engine, and how long.
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
+    /// How images travel between hosts.
+    pub registry: RegistrySettings,
     /// How owners of hosts are told.
     pub owners: OwnersSettings,
     /// What a run gets; a recipe may only lower it.
     pub limits: Limits,
     pub build: BuildLimits,
+    /// What this machine gives, and to whom.
+    pub host: HostSettings,
 }
 
 /// Handed to containers that may use the network, never baked into an image.
@@ -87,9 +96,11 @@ impl Default for Settings {
             engine: EngineSettings::default(),
             retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
+            registry: RegistrySettings::default(),
             owners: OwnersSettings::default(),
             limits: Limits::default(),
             build: BuildLimits::default(),
+            host: HostSettings::default(),
         }
     }
 }
@@ -100,6 +111,7 @@ pub struct Loaded {
     pub settings: Settings,
     /// Dotted key -> `default`, `FILE`, or the environment variable.
     pub origins: BTreeMap<String, String>,
+    pub file: Option<PathBuf>,
 }
 
 /// Why the settings can't be used.
@@ -117,12 +129,19 @@ pub enum SettingsError {
 
 /// Variables that stand for a setting without being named after it, tried in order.
 const STANDARD: &[(&str, &[&str])] = &[
+    ("engine.socket", &["DOCKER_HOST"]),
     ("network.ca", &["SSL_CERT_FILE", "PIP_CERT"]),
     ("network.http_proxy", &["http_proxy", "HTTP_PROXY"]),
     ("network.https_proxy", &["https_proxy", "HTTPS_PROXY"]),
     ("network.no_proxy", &["no_proxy", "NO_PROXY"]),
     ("network.index", &["PIP_INDEX_URL", "UV_INDEX_URL"]),
 ];
+
+/// The variables of this process, as far as they are text.
+pub fn environment() -> BTreeMap<String, String> {
+    let text = |(key, value): (OsString, OsString)| Some((key.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
+}
 
 impl Settings {
     /// Merges defaults, the file (if any) and the environment. `environment` is the process's.
@@ -173,14 +192,20 @@ impl Settings {
         let mut settings: Settings = Value::Table(merged)
             .try_into()
             .map_err(|error: toml::de::Error| SettingsError::Nonsense(error.message().to_owned()))?;
+        settings.engine.take_scheme_off();
         settings.leave_git(|key| origins.get(key).is_some_and(|origin| origin == "default"));
         settings.sane()?;
-        Ok(Loaded { settings, origins })
+        Ok(Loaded {
+            settings,
+            origins,
+            file: file.map(Path::to_owned),
+        })
     }
 
     fn sane(&self) -> Result<(), SettingsError> {
         let nonsense = |text: String| Err(SettingsError::Nonsense(text));
         branch::sane(&self.branch).map_err(SettingsError::Nonsense)?;
+        self.registry.sane().map_err(SettingsError::Nonsense)?;
         for branch in &self.branch {
             self.source.holds(branch).map_err(SettingsError::Nonsense)?;
         }
@@ -190,6 +215,8 @@ impl Settings {
         if self.slots == 0 {
             return nonsense("`slots` must be at least 1".to_owned());
         }
+        self.engine.sane().map_err(SettingsError::Nonsense)?;
+        self.host.sane().map_err(SettingsError::Nonsense)?;
         self.source.sane().map_err(SettingsError::Nonsense)
     }
 

@@ -72,6 +72,9 @@ fn wrong_values_say_what_to_write() {
     for text in [
         "branch = []",
         "slots = 0",
+        "[host]\ncpus = 0.0",
+        "[host]\ntime_zone = \"Nowhere/At_All\"",
+        "[engine]\nsocket = \"tcp://127.0.0.1:2375\"",
         "[[branch]]\nname = \"a\"\nref = \"b\"\nfirst = 0",
         "[[branch]]\nname = \"a/b\"\nref = \"b\"",
         "[[branch]]\nname = \"a\"\nref = \"b\"\nvariants = []",
@@ -156,4 +159,36 @@ fn nonsense_about_subversion_says_what_to_write() {
         let message = load(&text, &[]).unwrap_err().to_string();
         assert!(message.contains(part), "{text}: {message}");
     }
+}
+
+#[test]
+fn an_owner_can_say_all_by_file_or_environment() {
+    let text = "[host]\nprojects = [\"attrs\"]\nhours = [\"22:00-07:00\"]\nmemory = \"4GiB\"\n";
+    let loaded = load(
+        text,
+        &[("PYBOTS_HOST_LABELS", "[\"gpu\"]"), ("PYBOTS_HOST_CPUS", "1.5")],
+    )
+    .unwrap();
+    let host = &loaded.settings.host;
+    assert_eq!((host.cpus, host.memory.map(|size| size.0 >> 30)), (1.5, Some(4)));
+    assert!(host.projects.contains("attrs") && host.labels.contains("gpu") && host.branches.is_empty());
+    assert_eq!(origin(&loaded, "host.labels"), "PYBOTS_HOST_LABELS");
+    assert_eq!(origin(&loaded, "host.disk"), "default");
+    assert!(origin(&loaded, "host.hours").starts_with('/'));
+    let lines = loaded.lines();
+    let shown = |key: &str| lines.iter().find(|line| line.0 == key).map(|line| line.1.clone());
+    assert_eq!(shown("host.disk").as_deref(), Some("\"all\""));
+    assert_eq!(shown("host.hours").as_deref(), Some("\"22:00-07:00\""));
+}
+
+#[test]
+fn the_engine_that_docker_uses_is_ours() {
+    let loaded = load("", &[("DOCKER_HOST", "unix:///run/user/1000/docker.sock")]).unwrap();
+    assert_eq!(loaded.settings.engine.socket(), Path::new("/run/user/1000/docker.sock"));
+    assert_eq!(origin(&loaded, "engine.socket"), "DOCKER_HOST");
+    let text = "[engine]\nsocket = \"/a.sock\"";
+    let loaded = load(text, &[("DOCKER_HOST", "ssh://elsewhere")]).unwrap();
+    assert_eq!(loaded.settings.engine.socket(), Path::new("/a.sock"));
+    let error = load("", &[("DOCKER_HOST", "ssh://elsewhere")]).unwrap_err().to_string();
+    assert!(error.contains("DOCKER_HOST") && error.contains("ssh"), "{error}");
 }

@@ -1,16 +1,17 @@
 //! Keeps a host's engine from filling up: tells the coordinator what the engine holds, and removes what
 //! may go. A tick rereads both; nothing is remembered from one to the next.
 
-use crate::domain::retention::{HeldImage, HeldVolume, Inventory, Verdict, Verdicts, below, own_bytes};
-use crate::host::Host;
+use crate::domain::retention::{HeldImage, HeldVolume, Inventory, Push, Verdict, Verdicts, below, own_bytes};
 use crate::host::client::Client;
+use crate::host::{Host, offer};
 use crate::runtime::{
     ABI_LABEL, BUILD_KEY_LABEL, KIND_LABEL, LANE_LABEL, OWNER_LABEL, PROJECT_LABEL, Runtime, StoredImage, StoredVolume,
     image_label,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// Longest time between two looks at the disk.
@@ -38,14 +39,23 @@ pub async fn run(host: &Host, client: &Client) {
 /// Whether the disk has less room than is wanted.
 async fn is_short(host: &Host) -> bool {
     let disk = host.runtime.disk().await.ok().flatten();
-    disk.is_some_and(|disk| disk.free >> 30 < host.retention.min_free_gib)
+    let free = disk.map(|disk| disk.free).into_iter().chain(host.left_of_share());
+    free.min().is_some_and(|free| free >> 30 < host.retention.min_free_gib)
 }
 
-/// Removes what may go, until nothing more may. The coordinator learns from the last look what is left.
+/// Removes what may go, until nothing more may, and pushes what the registry lacks. The coordinator learns from
+/// the last look what is left.
 pub async fn tick(host: &Host, client: &Client) -> Result<()> {
+    let mut lacks = Vec::new();
     for _ in 0..ROUNDS {
-        let inventory = survey(host.runtime.as_ref(), &host.id).await?;
-        let verdicts = client.images(&inventory).await?;
+        let mut inventory = survey(host.runtime.as_ref(), &host.id).await?;
+        if host.owner.say().disk.is_some() {
+            host.has_taken(taken(host.runtime.as_ref(), &inventory).await?);
+            // what the owner gives is all the disk that there is
+            inventory.free = inventory.free.into_iter().chain(host.left_of_share()).min();
+        }
+        let mut verdicts = client.images(&inventory).await?;
+        lacks = std::mem::take(&mut verdicts.push);
         if sweep(host.runtime.as_ref(), Some(host), &inventory, &verdicts)
             .await
             .is_empty()
@@ -53,7 +63,30 @@ pub async fn tick(host: &Host, client: &Client) -> Result<()> {
             break;
         }
     }
+    for push in &lacks {
+        give(host, client, push).await?;
+    }
     Ok(())
+}
+
+/// Gives the registry an image that it did not take when it was built, or has lost since.
+async fn give(host: &Host, client: &Client, push: &Push) -> Result<()> {
+    let _used = host.uses(&push.build_key).await;
+    // nobody reads how far it is
+    let reference = offer(host, &push.name, &push.repository, mpsc::channel(1).0)
+        .await
+        .with_context(|| format!("failed to push {}; trying again at the next look", push.name))?;
+    client.pushed(&push.build_key, &reference).await?;
+    tracing::info!(reference, "pushed");
+    Ok(())
+}
+
+/// Bytes of all that bears our labels.
+async fn taken(runtime: &dyn Runtime, inventory: &Inventory) -> Result<u64> {
+    let volumes = runtime.disk_usage().await?.volumes;
+    let volumes = inventory.volumes.iter().filter_map(|volume| volumes.get(&volume.name));
+    let images = inventory.images.iter().map(|image| &image.bytes);
+    Ok(images.chain(volumes).fold(0, |sum, bytes| sum.saturating_add(*bytes)))
 }
 
 /// What the engine holds that bears our labels.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use pybots::config::Settings;
+use pybots::config::{HostSettings, Settings};
 use pybots::domain::job::{BuildSpec, Facts, JobSpec, Report, RunSpec};
 use pybots::domain::limits::{Limits, Seconds};
 use pybots::domain::outcome::{Outcome, Timeout};
@@ -106,12 +106,16 @@ fn engine(spec: &RunSpec) -> FakeRuntime {
 }
 
 async fn perform(engine: &FakeRuntime, spec: JobSpec) -> (Report, String) {
-    let host = Host::new(
-        "host".into(),
-        Arc::new(engine.clone()),
-        Arc::new(NoSupply),
-        &Settings::default(),
-    );
+    perform_under(engine, spec, HostSettings::default()).await
+}
+
+/// On a host whose owner says so.
+async fn perform_under(engine: &FakeRuntime, spec: JobSpec, say: HostSettings) -> (Report, String) {
+    let settings = Settings {
+        host: say,
+        ..Settings::default()
+    };
+    let host = Host::new("host".into(), Arc::new(engine.clone()), Arc::new(NoSupply), &settings);
     let memory = Arc::new(Memory::default());
     let (log, delivered) = Log::start(memory.clone());
     let report = host.perform("attempt", &spec, &log).await;
@@ -452,4 +456,42 @@ async fn a_log_knows_who_wrote_what() {
     // a phase's place in the log is where its output begins
     let all: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.text.to_vec()).collect();
     assert!(all[report.phases[2].log_from as usize..].starts_with(b"out\nerr\n"));
+}
+
+#[tokio::test]
+async fn what_the_owner_does_not_give_is_not_taken() {
+    let recipe = RECIPE.replace("source =", "needs = [\"gpu\"]\nsource =");
+    for (recipe, say, reason) in [
+        (RECIPE, "projects = [\"idna\"]", "does not take the project attrs"),
+        (RECIPE, "branches = [\"2.5\"]", "does not take the branch trunk"),
+        (
+            RECIPE,
+            "memory = \"1GiB\"",
+            "gives a run 1GiB of memory, and this one may use 2GiB",
+        ),
+        (&recipe, "labels = [\"big\"]", "lacks the labels gpu"),
+    ] {
+        let spec = run_spec(recipe);
+        let engine = engine(&spec);
+        let say = toml::from_str(say).unwrap();
+        let (report, log) = perform_under(&engine, JobSpec::Run(Box::new(spec)), say).await;
+        let Outcome::Infra { reason: why } = &report.outcome else {
+            panic!("{}", report.outcome);
+        };
+        assert!(why.contains(reason) && log.contains(reason), "{why}\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn fewer_processors_than_a_run_may_use_are_said() {
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec).with_file("/witness-tests", VERSION);
+    for phase in ["fetch", "install", "test tests"] {
+        engine.expect("attrs", phase);
+    }
+    let say = toml::from_str("cpus = 0.5\nprojects = [\"attrs\"]\nlabels = [\"gpu\"]").unwrap();
+    let (report, log) = perform_under(&engine, JobSpec::Run(Box::new(spec)), say).await;
+    assert_eq!(report.outcome, Outcome::Passed);
+    assert!(log.contains("gives a run 0.5 processors, not 2"), "{log}");
+    assert_eq!(engine.made("test tests").unwrap().cpus, 0.5);
 }

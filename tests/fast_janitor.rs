@@ -106,6 +106,7 @@ async fn only_what_may_go_is_removed_and_nothing_in_use() {
     let mixed = Verdicts {
         images: vec![verdict(&id("b"), old.clone()), verdict(&id("a"), old.clone())],
         volumes: vec![verdict("other", unused.clone())],
+        push: vec![],
     };
     assert!(sweep(&engine, None, &inventory, &mixed).await.is_empty());
     let verdicts = Verdicts {
@@ -115,6 +116,7 @@ async fn only_what_may_go_is_removed_and_nothing_in_use() {
             verdict(&id("c"), old),
         ],
         volumes: vec![verdict("old", unused)],
+        push: vec![],
     };
     // somebody begins to use it after the question
     engine.create_volume(&lane("new")).await.unwrap();

@@ -53,7 +53,9 @@ async fn a_check_in_costs_what_it_changes() {
     assert_eq!(fourth.image().layer.depth, 3, "{}", fourth.log);
 
     // an engine that only builds images gets the same files
-    let plain = DockerRuntime::connect(&common::settings().engine.socket).await.unwrap();
+    let plain = DockerRuntime::connect(&common::settings().engine.socket())
+        .await
+        .unwrap();
     let mut other = t.factory.host.clone();
     other.runtime = Arc::new(plain.without_loading_layers());
     std::fs::remove_file(t.repository.path.join("Lib/extra")).unwrap();
@@ -263,7 +265,7 @@ async fn many_clean_up_at_the_same_time() {
     if !engine_wanted() {
         return;
     }
-    let socket = common::settings().engine.socket;
+    let socket = common::settings().engine.socket();
     let runtime = Arc::new(DockerRuntime::connect(&socket).await.unwrap());
     let mut all = tokio::task::JoinSet::new();
     for at in 0..16 {

@@ -31,6 +31,7 @@ impl Hosts for World {
         let taker = Taker {
             host,
             builds: true,
+            pulls: false,
             offer: &self.offer,
         };
         self.queue.announce();

@@ -36,6 +36,7 @@ fn trusted(host: &str) -> Taker<'_> {
     Taker {
         host,
         builds: true,
+        pulls: false,
         offer: &OFFER,
     }
 }
@@ -238,6 +239,7 @@ async fn finish_is_idempotent_and_refuses_the_stale() {
             digest: "sha256:1".into(),
             size: 5,
             layer: Default::default(),
+            remote: None,
             facts: Facts::default(),
         });
         let lost = test.store.attempt(&first.attempt).await.unwrap().unwrap();
@@ -463,6 +465,7 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
                 size: 1,
                 facts: Facts::default(),
                 layer: Layer::default(),
+                remote: None,
             }),
             ..Report::of(if day >= 0 { Outcome::Passed } else { Outcome::Cancelled })
         };
@@ -521,9 +524,10 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
             store,
             policy: Settings::default().policy(),
             cache: "pybots-cache-in-force".into(),
+            repository: None,
         };
         let judge = async |now: i64| {
-            let verdicts = keeper.tell(&inventory, now).await.unwrap();
+            let verdicts = keeper.tell(&inventory, true, now).await.unwrap();
             let words = |verdicts: &[Verdict]| {
                 verdicts
                     .iter()
@@ -610,6 +614,7 @@ async fn a_run_counts_as_a_use_of_its_image() {
                 size: 1,
                 facts,
                 layer: Layer::default(),
+                remote: None,
             }),
             ..Report::of(Outcome::Passed)
         };
@@ -692,6 +697,7 @@ async fn hosts_are_kept_with_a_digest_of_their_token() {
         let runner = Taker {
             host: &host.id,
             builds: false,
+            pulls: false,
             offer: &offer(),
         };
         assert!(take(&queue, &runner, 10).await.unwrap().is_none(), "{name}");

@@ -82,7 +82,7 @@ async fn enter(coordinator: Coordinator, token: Option<String>, protocol: Option
     if protocol != Some(PROTOCOL) {
         return Err(Refused::Protocol(protocol));
     }
-    coordinator.store.saw_host(&host.id, now_ms()).await.map_err(broken)?;
+    coordinator.store.saw_host(&host, now_ms()).await.map_err(broken)?;
     Ok(Caller { coordinator, host })
 }
 

@@ -13,6 +13,9 @@ use warp::Reply;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+/// Largest body.
+pub const MOST: u64 = FRAME_MOST as u64;
+
 /// A chunk that takes longer than this to come in gives its place in memory to another one.
 const WITHIN: Duration = Duration::from_secs(20);
 

@@ -1,5 +1,4 @@
-//! What a host asks the coordinator, over HTTP. docs/ARCHITECTURE.md, "The host protocol", has the
-//! calls in the order in which a host makes them.
+//! What a host asks the coordinator, over HTTP. docs/protocol.md has each call, in the order in which a host makes them.
 
 mod caller;
 mod log;
@@ -13,9 +12,9 @@ use crate::domain::host::{HostState, Offer, STRIKES};
 use crate::domain::job::Report;
 use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
-use crate::logfile::frame::FRAME_MOST;
 use crate::queue::Claim;
 use crate::store::claims::Taker;
+use crate::store::hosts::HostRow;
 use caller::{Caller, Refused};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Duration;
@@ -63,6 +62,13 @@ pub struct FinishRequest {
     pub report: Report,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushedRequest {
+    /// By digest, in the repository that the host was told.
+    pub reference: String,
+}
+
 /// The calls under `/api/host`. Who is no registered host is refused before a body is read.
 pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
     let known = warp::path!("api" / "host" / ..).and(caller::caller(coordinator));
@@ -72,6 +78,13 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .and(warp::post())
         .and(json(REPORT_MOST))
         .then(hello);
+    let who = known.clone().and(warp::path!("hello")).and(warp::get()).then(who);
+    let offer = known
+        .clone()
+        .and(warp::path!("offer"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(offer);
     let claim = known
         .clone()
         .and(warp::path!("claim"))
@@ -95,7 +108,7 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .and(warp::path!("attempts" / String / "log"))
         .and(warp::post())
         .and(warp::query())
-        .and(warp::body::content_length_limit(FRAME_MOST as u64))
+        .and(warp::body::content_length_limit(log::MOST))
         .and(warp::header("content-length"))
         .and(warp::body::stream())
         .then(log::append);
@@ -117,8 +130,18 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .and(warp::post())
         .and(json(INVENTORY_MOST))
         .then(images);
+    let pushed = known
+        .clone()
+        .and(warp::path!("images" / String / "pushed"))
+        .and(warp::post())
+        .and(json(REPORT_MOST))
+        .then(pushed);
     let folder = known.and(warp::path!("folders" / String)).and(warp::get()).then(folder);
     hello
+        .or(who)
+        .unify()
+        .or(offer)
+        .unify()
         .or(claim)
         .unify()
         .or(renew)
@@ -132,6 +155,8 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .or(changes)
         .unify()
         .or(images)
+        .unify()
+        .or(pushed)
         .unify()
         .or(folder)
         .unify()
@@ -168,12 +193,28 @@ async fn hello(caller: Caller, offer: Offer) -> Response {
         if revived > 0 {
             tracing::info!(revived, "jobs that the machinery had failed wait again");
         }
-        let welcome = Welcome {
-            builds: host.builds == 1,
-            id: host.id,
-            name: host.name,
-        };
-        warp::reply::json(&welcome).into_response()
+        welcome(host)
+    })
+}
+
+fn welcome(host: HostRow) -> Response {
+    let welcome = Welcome {
+        builds: host.builds == 1,
+        id: host.id,
+        name: host.name,
+    };
+    warp::reply::json(&welcome).into_response()
+}
+
+async fn who(caller: Caller) -> Response {
+    welcome(caller.host)
+}
+
+/// What a host offers, said apart from a claim: it takes nothing at present, or does again.
+async fn offer(caller: Caller, offer: Offer) -> Response {
+    let Caller { coordinator, host } = caller;
+    answer(coordinator.store.host_offers(&host, &offer).await, |()| {
+        warp::reply::json(&true).into_response()
     })
 }
 
@@ -223,9 +264,14 @@ async fn claim_now(caller: &Caller, offer: &Offer) -> anyhow::Result<Option<Clai
     let taker = Taker {
         host: &host.id,
         builds: host.builds == 1,
+        pulls: caller.coordinator.settings.registry.repository().is_some(),
         offer,
     };
-    queue.claim(&taker, now).await
+    let mut claim = queue.claim(&taker, now).await?;
+    if let Some(claim) = &mut claim {
+        caller.coordinator.say_remote(&mut claim.spec).await;
+    }
+    Ok(claim)
 }
 
 async fn renew(caller: Caller, attempt: String, request: RenewRequest) -> Response {
@@ -253,9 +299,13 @@ async fn finish(caller: Caller, attempt: String, request: FinishRequest) -> Resp
         Err(refused) => return refused,
     };
     let coordinator = &caller.coordinator;
+    let mut report = request.report;
+    if let Some(image) = &mut report.image {
+        image.remote.take_if(|reference| !coordinator.is_ours(reference));
+    }
     let finished = coordinator
         .queue
-        .finish(&attempt.id, &request.fence, &request.report, now_ms())
+        .finish(&attempt.id, &request.fence, &report, now_ms())
         .await;
     coordinator.nudge();
     answer(finished, |decision| match decision {
@@ -295,14 +345,32 @@ async fn is_held(coordinator: &Coordinator, revision: &str) -> bool {
 
 /// What of all that a host holds may go.
 async fn images(caller: Caller, inventory: Inventory) -> Response {
+    let builds = caller.host.builds == 1;
     // each speaks of itself alone
     let inventory = Inventory {
         host: caller.host.id,
         ..inventory
     };
     answer(
-        caller.coordinator.keeper().tell(&inventory, now_ms()).await,
+        caller.coordinator.keeper().tell(&inventory, builds, now_ms()).await,
         |verdicts| warp::reply::json(&verdicts).into_response(),
+    )
+}
+
+/// Only who may build says what an image is.
+async fn pushed(caller: Caller, build_key: String, request: PushedRequest) -> Response {
+    if caller.host.builds != 1 {
+        return say(
+            StatusCode::FORBIDDEN,
+            "this host may not build images, and so push none",
+        );
+    }
+    answer(
+        caller.coordinator.pushed(&build_key, &request.reference).await,
+        |noted| match noted {
+            true => warp::reply::json(&true).into_response(),
+            false => say(StatusCode::NOT_FOUND, "there is no such image, or no such repository"),
+        },
     )
 }
 

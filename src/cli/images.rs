@@ -106,7 +106,7 @@ async fn unpin(store: &Store, revision: &str, reason: Option<&str>) -> Result<()
 async fn look(settings: &Settings, store: &Store) -> Result<(DockerRuntime, Inventory, Verdicts)> {
     let profiles = Profiles::load(settings.images_folder())?;
     let keeper = Keeper::new(store, settings, &profiles.distribution);
-    let runtime = DockerRuntime::connect(&settings.engine.socket).await?;
+    let runtime = DockerRuntime::connect(&settings.engine.socket()).await?;
     let inventory = janitor::survey(&runtime, &host_id(&settings.data)?)
         .await
         .context("failed to list what the engine holds")?;

@@ -29,7 +29,7 @@ mod trial;
 mod up;
 mod wish;
 
-use crate::config::{Loaded, Settings};
+use crate::config::{Loaded, Settings, SettingsError};
 use crate::store::Store;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -103,11 +103,15 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
     if let Command::Check { files } = &arguments.command {
         return check::run(files);
     }
-    let loaded = load(arguments.config.as_deref())?;
+    let loaded = match (load(arguments.config.as_deref()), &arguments.command) {
+        (Ok(loaded), _) => loaded,
+        (Err(error), Command::Host(host)) if host.is_doctor() => return host.without_settings(&error),
+        (Err(error), _) => return Err(error.into()),
+    };
     match arguments.command {
-        Command::Up => up::run(loaded.settings).await,
+        Command::Up => up::run(loaded).await,
         Command::Serve => serve::run(loaded.settings).await,
-        Command::Host(host) => host.run(loaded.settings).await,
+        Command::Host(host) => host.run(loaded).await,
         Command::Config => config::run(&loaded),
         Command::Check { files } => check::run(&files),
         Command::Try(trial) => trial.run(loaded.settings).await,
@@ -130,11 +134,8 @@ async fn store(settings: &Settings) -> Result<Store> {
     Store::open(&settings.database_url()).await
 }
 
-fn load(file: Option<&std::path::Path>) -> Result<Loaded> {
-    let environment = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    Ok(Settings::load(file, &environment)?)
+fn load(file: Option<&std::path::Path>) -> std::result::Result<Loaded, SettingsError> {
+    Settings::load(file, &crate::config::environment())
 }
 
 /// Ends the process where what it prints can't be written.

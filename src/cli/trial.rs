@@ -50,7 +50,7 @@ impl Trial {
         let project = self.project()?;
         let profiles = Profiles::load(settings.images_folder())?;
         profiles.knows_variant(&self.variant).map_err(anyhow::Error::msg)?;
-        let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket).await?);
+        let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket()).await?);
         let sources = Sources::open(&settings.data, &settings.source).await?;
         let revision = self.revision(&settings, &sources).await?;
         eprintln!(

@@ -4,21 +4,24 @@
 use super::host::{self, end_now, host_id};
 use super::serve;
 use crate::clock::now_ms;
-use crate::config::Settings;
-use crate::host::Ending;
+use crate::config::Loaded;
 use crate::host::client::Client;
+use crate::host::{Ending, Owner};
 use crate::registry;
+pub use crate::runtime::platform;
 use anyhow::Result;
 use std::process::ExitCode;
 
-pub async fn run(settings: Settings) -> Result<ExitCode> {
+pub async fn run(loaded: Loaded) -> Result<ExitCode> {
+    let owner = Owner::of(&loaded);
+    let settings = loaded.settings;
     let serving = serve::start(&settings).await?;
     outln!("http://{}/", serving.address);
     let (ending, told) = tokio::sync::watch::channel(Ending::No);
     let id = host_id(&settings.data)?;
     let token = registry::own(&serving.coordinator.store, &id, now_ms()).await?;
     let client = Client::new(&format!("http://{}", reach(serving.address)), token.secret())?;
-    let daemon = tokio::spawn(host::work(settings, client, told));
+    let daemon = tokio::spawn(host::work(settings, owner, client, told));
     tokio::select! {
         () = serving.coordinator.run() => {}
         signal = signal() => tracing::info!(signal, "stopping; a second signal ends it at once"),
@@ -31,15 +34,6 @@ pub async fn run(settings: Settings) -> Result<ExitCode> {
     // last, so that the host could deliver what it had
     serving.server.abort();
     Ok(ExitCode::SUCCESS)
-}
-
-/// What the engine of this machine runs.
-pub fn platform() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "linux/amd64",
-        "aarch64" => "linux/arm64",
-        _ => "linux/other",
-    }
 }
 
 /// The address at which this very process reaches itself.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSettings {
-    /// The container engine's socket.
+    /// The container engine's socket; empty: the first that is found, see [`EngineSettings::socket`].
     pub socket: PathBuf,
     /// Network of the fetch phase, and of installs that ask for one.
     pub network: String,
@@ -20,9 +20,47 @@ pub struct EngineSettings {
 impl Default for EngineSettings {
     fn default() -> Self {
         Self {
-            socket: "/var/run/docker.sock".into(),
+            socket: PathBuf::new(),
             network: "bridge".to_owned(),
             min_free_gib: 5,
+        }
+    }
+}
+
+const DOCKER: &str = "/var/run/docker.sock";
+
+impl EngineSettings {
+    /// The socket that is set, else the first that is there: Docker's, Docker's without root, Podman's without
+    /// root, Podman's. Where there is none, the name of the usual one.
+    pub fn socket(&self) -> PathBuf {
+        if !self.socket.as_os_str().is_empty() {
+            return self.socket.clone();
+        }
+        let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let own = |name: &str| own.as_ref().map(|folder| folder.join(name));
+        let usual = [
+            Some(DOCKER.into()),
+            own("docker.sock"),
+            own("podman/podman.sock"),
+            Some("/run/podman/podman.sock".into()),
+        ];
+        let found = usual.into_iter().flatten().find(|socket| socket.exists());
+        found.unwrap_or_else(|| DOCKER.into())
+    }
+
+    /// `unix:///var/run/docker.sock`, as `DOCKER_HOST` has it, is a path with three letters too many.
+    pub(super) fn take_scheme_off(&mut self) {
+        if let Some(path) = self.socket.to_str().and_then(|text| text.strip_prefix("unix://")) {
+            self.socket = path.into();
+        }
+    }
+
+    pub(super) fn sane(&self) -> Result<(), String> {
+        match self.socket.to_str().and_then(|text| text.split_once("://")) {
+            Some((scheme, _)) => Err(format!(
+                "`engine.socket` (or DOCKER_HOST) is an address of {scheme}; give the path of a socket on this machine"
+            )),
+            None => Ok(()),
         }
     }
 }

@@ -15,6 +15,8 @@ pub struct Keeper<'a> {
     pub policy: Policy,
     /// The cache of the toolchain in force. Other installations may build with it too.
     pub cache: String,
+    /// Where images travel, if they do.
+    pub repository: Option<String>,
 }
 
 impl<'a> Keeper<'a> {
@@ -23,6 +25,7 @@ impl<'a> Keeper<'a> {
             store,
             policy: settings.policy(),
             cache: job::cache(distribution),
+            repository: settings.registry.repository().map(str::to_owned),
         }
     }
 
@@ -33,17 +36,23 @@ impl<'a> Keeper<'a> {
         Ok(Verdicts {
             images: retention::images(inventory, &known, &self.policy, now),
             volumes: retention::volumes(inventory, &needs, &self.policy, now),
+            push: Vec::new(),
         })
     }
 
-    /// As [`Keeper::judge`], for a host that tells what it holds: that is noted.
-    pub async fn tell(&self, inventory: &Inventory, now: i64) -> Result<Verdicts> {
+    /// As [`Keeper::judge`], for a host that tells what it holds: that is noted. One that may build is asked to
+    /// push what the registry lacks.
+    pub async fn tell(&self, inventory: &Inventory, builds: bool, now: i64) -> Result<Verdicts> {
         let named = inventory
             .images
             .iter()
             .filter(|image| image.kind == "cpython" && image.is_named());
         self.store.set_held(&inventory.host, &keys(named), now).await?;
-        self.judge(inventory, now).await
+        let mut verdicts = self.judge(inventory, now).await?;
+        if builds {
+            verdicts.push = self.to_push(inventory, &verdicts).await?;
+        }
+        Ok(verdicts)
     }
 
     async fn needs(&self, inventory: &Inventory, now: i64) -> Result<Needs> {
@@ -88,9 +97,13 @@ fn keys<'a>(images: impl Iterator<Item = &'a HeldImage>) -> Vec<String> {
 
 /// What the store knows of the images, by build key. Those of others are not in it.
 pub async fn known(store: &Store, inventory: &Inventory) -> Result<BTreeMap<String, Known>> {
-    let keys = keys(inventory.images.iter());
+    known_of(store, &keys(inventory.images.iter())).await
+}
+
+/// The same of build keys.
+pub async fn known_of(store: &Store, keys: &[String]) -> Result<BTreeMap<String, Known>> {
     let mut known = BTreeMap::new();
-    for used in store.image_uses(&keys).await? {
+    for used in store.image_uses(keys).await? {
         let entry = Known {
             ready_at: used.ready_at,
             last_used: used.built_at.max(used.run_at),
@@ -99,7 +112,7 @@ pub async fn known(store: &Store, inventory: &Inventory) -> Result<BTreeMap<Stri
         };
         known.insert(used.build_key, entry);
     }
-    for place in store.image_places(&keys).await? {
+    for place in store.image_places(keys).await? {
         let Some(entry) = known.get_mut(&place.build_key) else {
             continue;
         };

@@ -4,6 +4,7 @@
 pub mod keep;
 mod leases;
 mod plan;
+pub mod remote;
 mod silent;
 
 use crate::clock::now_ms;
@@ -79,7 +80,7 @@ impl Coordinator {
 
     /// Runs until the process ends. A tick that fails is said and repeated; nothing ends the loops.
     pub async fn run(&self) {
-        tokio::join!(self.watch(), self.beat(), self.leases());
+        tokio::join!(self.watch(), self.beat(), self.leases(), self.travel());
     }
 
     /// Plans soon instead of at the next beat.

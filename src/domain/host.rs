@@ -9,7 +9,7 @@ use std::fmt;
 pub const PROTOCOL: u32 = 1;
 
 /// What a host says of itself, when it starts and whenever it asks for work.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
     /// Of the program that it runs.
     pub version: String,
@@ -18,14 +18,29 @@ pub struct Offer {
     /// Jobs at the same time.
     pub slots: u32,
     /// Projects that it takes; None: all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projects: Option<BTreeSet<String>>,
     /// Branches that it takes; None: all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branches: Option<BTreeSet<String>>,
     /// What it has beside the ordinary, e.g. `gpu`. A run that asks for labels goes where they all are.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<String>,
+    /// Processors that each run may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    /// Memory that each run may use; None: as much as it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u64>,
+    /// What it may take of its engine's disk; None: all that is free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_gib: Option<u64>,
+    /// When it works, for people; None: always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
+    /// Why it takes nothing at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<String>,
 }
 
 /// Whether a host gets work.

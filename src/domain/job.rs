@@ -24,7 +24,10 @@ impl JobSpec {
 
     /// Labels that a host must have.
     pub fn labels(&self) -> BTreeSet<String> {
-        BTreeSet::new()
+        match self {
+            JobSpec::Image(_) => BTreeSet::new(),
+            JobSpec::Run(run) => run.labels.clone(),
+        }
     }
 
     /// The image that is built or used.
@@ -32,6 +35,14 @@ impl JobSpec {
         match self {
             JobSpec::Image(build) => build,
             JobSpec::Run(run) => &run.image.build,
+        }
+    }
+
+    /// Of the image that is built or used.
+    pub fn build_mut(&mut self) -> &mut BuildSpec {
+        match self {
+            JobSpec::Image(build) => build,
+            JobSpec::Run(run) => &mut run.image.build,
         }
     }
 
@@ -55,6 +66,26 @@ pub struct BuildSpec {
     pub variant: String,
     pub profile: crate::profile::Profile,
     pub distribution: crate::profile::Distribution,
+    /// Where its image travels. No part of what is planned: said anew with each claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<Remote>,
+}
+
+/// A repository of a registry, and what is there of a build key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remote {
+    /// `registry.example.org/pybots/cpython`
+    pub repository: String,
+    pub image: Option<RemoteImage>,
+}
+
+/// An image that a host can have without building it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RemoteImage {
+    /// By digest, so that it can be no other: `registry.example.org/pybots/cpython@sha256:..`.
+    pub reference: String,
+    /// What it said of itself when it was built.
+    pub facts: Facts,
 }
 
 impl BuildSpec {
@@ -108,6 +139,9 @@ pub struct RunSpec {
     pub env: BTreeMap<String, String>,
     pub suites: Vec<Suite>,
     pub limits: Limits,
+    /// Labels that a host must have.
+    #[serde(default)]
+    pub labels: BTreeSet<String>,
 }
 
 /// The CPython that a suite must run on.
@@ -205,6 +239,9 @@ pub struct BuiltImage {
     pub facts: Facts,
     #[serde(default)]
     pub layer: Layer,
+    /// Where it was pushed to, by digest: see [`RemoteImage::reference`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
 }
 
 /// Where an image's files lie.

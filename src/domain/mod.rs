@@ -1,8 +1,10 @@
 //! Nouns and rules of the field. No I/O, no clock, no randomness in here.
 
 pub mod host;
+pub mod hours;
 pub mod job;
 pub mod limits;
+pub mod login;
 pub mod outcome;
 pub mod place;
 pub mod retention;

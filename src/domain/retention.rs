@@ -2,8 +2,10 @@
 //! what the store knows of it, the policy and the time; they decide, and remove nothing.
 
 mod held;
+mod remote;
 
 pub use held::{HeldImage, HeldVolume, Inventory, below, own_bytes};
+pub use remote::{Push, remote};
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,6 +187,9 @@ pub struct Verdict {
 pub struct Verdicts {
     pub images: Vec<Verdict>,
     pub volumes: Vec<Verdict>,
+    /// What the registry lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub push: Vec<Push>,
 }
 
 /// Decides about each image, in the order of the inventory.

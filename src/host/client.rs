@@ -1,7 +1,8 @@
 //! The host's side of the protocol: HTTP to the coordinator, which it never waits for in vain.
 
 use super::Supply;
-use crate::api::{FinishRequest, Hole, PROTOCOL_HEADER, RenewRequest, Renewed, Welcome};
+use super::doctor::Answer;
+use crate::api::{FinishRequest, Hole, PROTOCOL_HEADER, PushedRequest, RenewRequest, Renewed, Welcome};
 use crate::domain::host::{Offer, PROTOCOL};
 use crate::domain::retention::{Inventory, Verdicts};
 use crate::domain::tree::{Change, Wanted};
@@ -69,6 +70,26 @@ impl Client {
         .await
     }
 
+    /// Asks who this host is, and whether it is let in; changes nothing.
+    pub async fn ask(&self) -> Result<Answer> {
+        let request = self.http.get(self.url("hello")).bearer_auth(&self.token);
+        let answer = request.timeout(Duration::from_secs(10)).send().await?;
+        let date = answer.headers().get(reqwest::header::DATE);
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            date: date.and_then(|date| Some(date.to_str().ok()?.to_owned())),
+            text: answer.text().await.unwrap_or_default(),
+        })
+    }
+
+    /// Tells what this host offers, apart from any claim.
+    pub async fn offer(&self, offer: &Offer) -> Result<()> {
+        let request = self.http.post(self.url("offer")).bearer_auth(&self.token).json(offer);
+        good(request.timeout(Duration::from_secs(10)).send().await?)
+            .await
+            .map(drop)
+    }
+
     /// Waits on the coordinator until there is a job, or a while.
     pub async fn claim(&self, offer: &Offer) -> Result<Option<Claim>> {
         let request = self.http.post(self.url("claim")).bearer_auth(&self.token).json(offer);
@@ -88,6 +109,20 @@ impl Client {
             .json(inventory)
             .timeout(Duration::from_secs(60));
         Ok(good(request.send().await?).await?.json().await?)
+    }
+
+    /// Tells where an image is in the registry.
+    pub async fn pushed(&self, build_key: &str, reference: &str) -> Result<()> {
+        let body = PushedRequest {
+            reference: reference.to_owned(),
+        };
+        let request = self
+            .http
+            .post(self.url(&format!("images/{build_key}/pushed")))
+            .bearer_auth(&self.token)
+            .json(&body)
+            .timeout(Duration::from_secs(10));
+        good(request.send().await?).await.map(drop)
     }
 
     /// Prolongs the lease, and waits for a while whether the attempt is to end. An error of type [`Lost`] means

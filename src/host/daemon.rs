@@ -4,14 +4,13 @@ use super::Host;
 use super::client::{Client, Lost};
 use super::deliver::LogSink;
 use super::log::Log;
+use super::ready::Told;
 use super::spool::Spool;
 use crate::api::{FinishRequest, Renewed};
-use crate::domain::host::Offer;
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::queue::Claim;
 use crate::runtime::{HOST_LABEL, Runtime};
-use anyhow::Result;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
@@ -22,7 +21,7 @@ use tokio::task::JoinSet;
 const HOLD: Duration = Duration::from_secs(10);
 /// Waiting time before a renewal.
 const PAUSE: Duration = Duration::from_secs(1);
-const UNWELL: Duration = Duration::from_secs(15);
+const NOT_READY: Duration = Duration::from_secs(15);
 
 /// Whether the host is to go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,18 +39,18 @@ pub enum Ending {
 struct Daemon {
     host: Host,
     client: Client,
-    offer: Offer,
+    told: Arc<Told>,
     spool: Spool,
 }
 
 /// Works until `ending` says otherwise, and leaves nothing behind. The coordinator has welcomed the host before.
-pub async fn run(host: Host, client: Client, offer: Offer, spool: Spool, ending: Receiver<Ending>) {
+pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Ending>) {
     reap(host.runtime.as_ref(), &host.id).await;
     let mut workers = JoinSet::new();
     let daemon = Daemon {
         host: host.clone(),
         client: client.clone(),
-        offer,
+        told: Arc::default(),
         spool,
     };
     for _ in 0..host.slots {
@@ -61,6 +60,7 @@ pub async fn run(host: Host, client: Client, offer: Offer, spool: Spool, ending:
     tokio::select! {
         () = all => {}
         () = crate::janitor::run(&host, &client) => {}
+        () = host.tell(&client) => {}
     }
     reap(host.runtime.as_ref(), &host.id).await;
 }
@@ -76,22 +76,16 @@ pub async fn reap(runtime: &dyn Runtime, id: &str) {
 
 /// One slot.
 async fn work(daemon: Daemon, mut ending: Receiver<Ending>) {
-    let mut told = String::new();
     while *ending.borrow() == Ending::No {
-        // a host that can't work takes no work: jobs wait for it instead of failing on it
-        if let Err(reason) = daemon.host.well().await {
-            if told != reason {
-                tracing::error!(reason, "this host takes no jobs until that is mended");
-                told = reason;
-            }
-            pause(UNWELL, &mut ending).await;
+        let ready = daemon.host.ready().await;
+        daemon.told.say(&ready);
+        if ready.is_err() {
+            pause(NOT_READY, &mut ending).await;
             continue;
         }
-        if !std::mem::take(&mut told).is_empty() {
-            tracing::info!("this host takes jobs again");
-        }
+        let offer = daemon.host.offer_now();
         let claim = tokio::select! {
-            claim = daemon.client.claim(&daemon.offer) => claim,
+            claim = daemon.client.claim(&offer) => claim,
             () = at_least(&mut ending, Ending::Soon) => break,
         };
         match claim {
@@ -214,19 +208,5 @@ async fn keep(client: &Client, claim: &Claim) -> Broken {
 async fn clear(host: &Host, claim: &Claim) {
     if let Err(error) = host.runtime.reap(crate::runtime::ATTEMPT_LABEL, &claim.attempt).await {
         tracing::warn!(attempt = claim.attempt, %error, "failed to remove what an attempt left");
-    }
-}
-
-impl Host {
-    /// Whether this host can work: its engine answers and has room. Otherwise what to mend.
-    pub(super) async fn well(&self) -> Result<(), String> {
-        let engine = self.runtime.engine().await.map_err(|error| error.to_string())?;
-        let needed = self.engine.min_free_gib;
-        match engine.free_gib {
-            Some(free) if free < needed => Err(format!(
-                "the engine's disk has {free} GiB free, less than {needed}; make room on it, or lower `engine.min_free_gib`"
-            )),
-            _ => Ok(()),
-        }
     }
 }

@@ -3,28 +3,35 @@
 pub mod client;
 mod daemon;
 pub mod deliver;
+pub mod doctor;
 mod image;
 pub mod log;
+mod owner;
 pub mod phase;
+mod ready;
 mod run;
 pub mod spool;
 mod uses;
 
 pub use daemon::{Ending, reap, run as daemon};
 pub use image::scratch;
+pub(crate) use image::travel::offer;
+pub use owner::Owner;
 
-use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RetentionSettings, Settings};
-use crate::domain::job::{JobSpec, Report};
+use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RegistrySettings, RetentionSettings, Settings};
+use crate::domain::host::Offer;
+use crate::domain::job::{JobSpec, Report, RunSpec};
 use crate::domain::outcome::Outcome;
 use crate::domain::tree::{Change, Wanted};
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{Runtime, RuntimeError, platform};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use log::Log;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedMutexGuard, OwnedRwLockWriteGuard};
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use uses::Uses;
 
 /// Where a host gets what a job needs.
@@ -49,8 +56,15 @@ pub struct Host {
     pub engine: EngineSettings,
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
+    /// Its own login at the registry.
+    pub registry: RegistrySettings,
     /// Limits of image builds.
     pub build: BuildLimits,
+    /// What does not change of what it offers.
+    pub offer: Offer,
+    pub owner: Arc<Owner>,
+    /// Bytes that Pybots took of the engine's disk when that was last measured; only where its owner limits them.
+    taken: Arc<AtomicU64>,
     /// Jobs that it works on at the same time.
     pub slots: usize,
     /// A maintainer trusts it with image builds.
@@ -119,7 +133,16 @@ impl Host {
             engine: settings.engine.clone(),
             retention: settings.retention.clone(),
             network: settings.network.clone(),
+            registry: settings.registry.clone(),
             build: settings.build.clone(),
+            offer: Offer {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                platform: platform().to_owned(),
+                slots: u32::try_from(settings.slots).unwrap_or(u32::MAX),
+                ..Offer::default()
+            },
+            owner: Arc::new(Owner::fixed(settings.host.clone())),
+            taken: Arc::default(),
             slots: settings.slots,
             builds: true,
             images: Locks::default(),
@@ -129,12 +152,31 @@ impl Host {
 
     /// Does one job to its end. Whatever happens, it leaves nothing behind and gives a report.
     pub async fn perform(&self, attempt: &str, spec: &JobSpec, log: &Log) -> Report {
+        let say = self.owner.say();
+        if let Some(reason) = say.refuses(spec) {
+            log.say(&reason).await;
+            return Report::of(Outcome::Infra { reason });
+        }
         let _used = self.uses.share(spec.build_key()).await;
         let mut report = Report::of(Outcome::Passed);
         log.say(&spec.title()).await;
         let done = match spec {
             JobSpec::Image(build) => image::build(self, attempt, build, log, &mut report).await,
-            JobSpec::Run(run) => run::run(self, attempt, run, log, &mut report).await,
+            JobSpec::Run(run) => {
+                let here = say.cap(&run.limits);
+                if here != run.limits {
+                    log.say(&format!(
+                        "the owner of this host gives a run {} processors, not {}",
+                        here.cpus, run.limits.cpus
+                    ))
+                    .await;
+                }
+                let run = RunSpec {
+                    limits: here,
+                    ..(**run).clone()
+                };
+                run::run(self, attempt, &run, log, &mut report).await
+            }
         };
         if let Err(stop) = done {
             report.outcome = stop.outcome();
@@ -144,6 +186,21 @@ impl Host {
         }
         log.say(&format!("outcome: {}", report.outcome)).await;
         report
+    }
+
+    /// Works with an image: it is not removed meanwhile.
+    pub(crate) async fn uses(&self, build_key: &str) -> OwnedRwLockReadGuard<()> {
+        self.uses.share(build_key).await
+    }
+
+    /// What is left of what the owner gives of the disk, when that was last measured.
+    pub(crate) fn left_of_share(&self) -> Option<u64> {
+        let given = self.owner.say().disk?;
+        Some(given.0.saturating_sub(self.taken.load(Ordering::SeqCst)))
+    }
+
+    pub(crate) fn has_taken(&self, bytes: u64) {
+        self.taken.store(bytes, Ordering::SeqCst);
     }
 
     /// Lets no job begin to work with an image as long as it is held; None: one does already.

@@ -36,6 +36,7 @@ pub fn build(
         variant: variant.to_owned(),
         profile,
         distribution: distribution.clone(),
+        remote: None,
     })
 }
 
@@ -72,6 +73,7 @@ pub fn run(
             env: chosen.env,
             suites: chosen.suites,
             limits: chosen.limits,
+            labels: chosen.needs,
         }),
     }
 }

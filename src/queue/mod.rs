@@ -1,6 +1,7 @@
 //! Jobs wait here until a host leases them. The one place that ends an attempt: whatever happened
 //! (an exit, a timeout, a lost host, a cancel), it goes through [`Queue::finish`] or [`Queue::give_up`].
 
+mod claim;
 mod end;
 mod wishes;
 
@@ -9,7 +10,6 @@ pub use wishes::Wished;
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::Outcome;
 use crate::store::attempts::Attempt;
-use crate::store::claims::Taker;
 use crate::store::jobs::NewJob;
 use crate::store::{Conflict, Store, Tx};
 use anyhow::Result;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{Mutex, Notify, futures::Notified, watch};
+use tokio::sync::{Notify, futures::Notified, watch};
 
 /// How long a lease holds without a renewal.
 pub const LEASE_MS: i64 = 60_000;
@@ -35,8 +35,7 @@ struct Shared {
     announced: AtomicU64,
     /// What it was when nothing was left to claim.
     empty_at: AtomicU64,
-    /// Claims come one after the other: two that choose the same job only stand in each other's way.
-    turn: Mutex<()>,
+    claims: claim::Claims,
     /// Attempts in work that are to end.
     unwanted: watch::Sender<BTreeSet<String>>,
 }
@@ -68,7 +67,7 @@ impl Queue {
             work: Notify::new(),
             announced: AtomicU64::new(1),
             empty_at: AtomicU64::new(0),
-            turn: Mutex::new(()),
+            claims: claim::Claims::default(),
             unwanted: watch::Sender::new(BTreeSet::new()),
         };
         Self {
@@ -97,48 +96,6 @@ impl Queue {
     /// hosts that are woken for one job, most need not ask the database.
     pub fn is_empty(&self) -> bool {
         self.shared.empty_at.load(Ordering::SeqCst) == self.shared.announced.load(Ordering::SeqCst)
-    }
-
-    /// Leases the job that is next for a host.
-    pub async fn claim(&self, taker: &Taker<'_>, now: i64) -> Result<Option<Claim>> {
-        let _turn = self.shared.turn.lock().await;
-        loop {
-            if self.is_empty() {
-                return Ok(None);
-            }
-            let announced = self.shared.announced.load(Ordering::SeqCst);
-            let mut tx = self.store.begin().await?;
-            let Some(job) = self.store.take_job(&mut tx, taker, now).await? else {
-                tx.rollback().await?;
-                if !self.store.is_job_due(now).await? {
-                    self.shared.empty_at.store(announced, Ordering::SeqCst);
-                }
-                return Ok(None);
-            };
-            let attempt = self
-                .store
-                .insert_attempt(&mut tx, &job.id, taker.host, now + LEASE_MS, now)
-                .await?;
-            tx.commit().await?;
-            match serde_json::from_str(&job.spec) {
-                Ok(spec) => {
-                    return Ok(Some(Claim {
-                        attempt: attempt.id,
-                        number: attempt.number,
-                        fence: attempt.fence,
-                        builds: taker.builds,
-                        spec,
-                    }));
-                }
-                // one job that another version of the program planned must not hold up the others
-                Err(error) => {
-                    let reason = format!("the job's spec can't be read: {error}");
-                    tracing::error!(job = job.id, reason, "a job can't be done");
-                    self.give_up(&attempt, &Report::of(Outcome::Infra { reason }), false, now)
-                        .await?;
-                }
-            }
-        }
     }
 
     /// Prolongs a lease, also one that had run out as long as nobody else was given the job; or says that it

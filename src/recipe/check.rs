@@ -3,6 +3,7 @@
 mod modes;
 
 use super::{Recipe, Source, Steps};
+use crate::domain::host;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -166,6 +167,13 @@ impl Checker<'_> {
                 tier.span(),
                 format!("tier {} is none", tier.get_ref()),
                 "a tier is 1, 2 or 3",
+            );
+        }
+        for label in recipe.needs.iter().filter(|label| !host::is_name(label.get_ref())) {
+            self.say(
+                label.span(),
+                format!("`{}` can't be a label of a host", label.get_ref()),
+                "use letters, digits, `-`, `_` and `.`, at most 64",
             );
         }
         for known in &recipe.known_failure {

@@ -52,6 +52,11 @@ fn each_mistake_is_said_with_what_to_write() {
             "git = \"--upload-pack=evil\", rev = \"x\"",
             "no address",
         ),
+        (
+            "[[suite]]",
+            "needs = [\"a b\"]\n[[suite]]",
+            "can't be a label of a host",
+        ),
         ("[[suite]]", "tier = 9\n[[suite]]", "a tier is 1, 2 or 3"),
         (
             "[[suite]]",

@@ -3,7 +3,7 @@
 use super::{Fetch, LimitsAsked, Recipe, Source, Steps, Suite};
 use crate::domain::limits::Limits;
 use crate::domain::version::PythonVersion;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a recipe says to one CPython.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,7 @@ pub struct Chosen {
     pub env: BTreeMap<String, String>,
     pub suites: Vec<Suite>,
     pub limits: Limits,
+    pub needs: BTreeSet<String>,
 }
 
 /// Picks the steps for one CPython. `cap` is the operator's limits, which a recipe may only lower;
@@ -91,6 +92,7 @@ pub fn choose(
         limits: steps
             .limits
             .map_or_else(|| cap.clone(), |limits| limits.get_ref().within(cap)),
+        needs: recipe.needs.iter().map(|label| label.get_ref().clone()).collect(),
     }))
 }
 
@@ -131,6 +133,7 @@ mod tests {
         branches = ["trunk", "2.5"]
         source = { pypi = "demo", version = "2.0", sha256 = "00" }
         requires = ["pytest"]
+        needs = ["gpu"]
         [limits]
         memory = "64GiB"
         pids = 64
@@ -168,6 +171,7 @@ mod tests {
         assert_eq!(new.install, None);
         assert_eq!(new.limits.memory, Limits::default().memory);
         assert_eq!(new.limits.pids, 64);
+        assert!(new.needs.contains("gpu"));
     }
 
     #[test]

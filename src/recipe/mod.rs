@@ -67,8 +67,12 @@ with_steps! {
         /// Who answers for it: a mail address or a handle.
         #[serde(default)]
         pub owners: Vec<String>,
+        /// Free words.
         #[serde(default)]
         pub labels: Vec<String>,
+        /// Labels of the hosts on which it may run.
+        #[serde(default)]
+        pub needs: Vec<Spanned<String>>,
         /// 1: a break should hold a release; 3: nice to know. 2 where absent.
         pub tier: Option<Spanned<u8>>,
         /// Pythons it runs on at all.

@@ -3,13 +3,15 @@
 
 mod expect;
 mod inventory;
+mod registry;
 mod rules;
 
 pub use expect::Expect;
+pub use registry::FakeRegistry;
 
 use super::{
     Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Output, PHASE_LABEL, PROJECT_LABEL, Result,
-    Runtime, RuntimeError, StoredImage, StoredVolume, Usage, Users, Volume, tar,
+    Runtime, RuntimeError, StoredImage, StoredVolume, Traits, Transfer, Usage, Users, Volume, tar,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -57,6 +59,7 @@ struct State {
     violations: Vec<String>,
     made: usize,
     disk: Option<Disk>,
+    registry: Option<FakeRegistry>,
 }
 
 /// The engine of a test; cheap to clone.
@@ -68,17 +71,6 @@ pub struct FakeRuntime {
 impl FakeRuntime {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The engine holds this image.
-    pub fn with_image(self, reference: &str) -> Self {
-        let image = Image {
-            id: format!("sha256:{reference}"),
-            size: 1,
-            labels: BTreeMap::new(),
-        };
-        self.state().images.insert(reference.to_owned(), image);
-        self
     }
 
     /// A file whose path ends so has this content.
@@ -142,6 +134,7 @@ impl Runtime for FakeRuntime {
             api: "1.41".into(),
             platform: "linux/amd64".into(),
             free_gib: None,
+            traits: Traits::default(),
         })
     }
 
@@ -149,8 +142,12 @@ impl Runtime for FakeRuntime {
         Ok(self.state().images.get(reference).cloned())
     }
 
-    async fn pull(&self, reference: &str) -> Result<()> {
-        Err(RuntimeError::NoImage(reference.to_owned()))
+    async fn pull(&self, transfer: &Transfer, _log: mpsc::Sender<String>) -> Result<()> {
+        registry::pull(self, transfer).await
+    }
+
+    async fn push(&self, transfer: &Transfer, _log: mpsc::Sender<String>) -> Result<String> {
+        registry::push(self, transfer).await
     }
 
     async fn build(&self, build: Build, _log: mpsc::Sender<Bytes>) -> Result<Image> {

@@ -5,11 +5,13 @@
 pub mod docker;
 pub mod fake;
 mod inventory;
+pub mod progress;
 pub mod tar;
 
 pub use inventory::{Disk, DiskUsage, StoredImage, StoredVolume, Users};
 
 use crate::domain::limits::Size;
+use crate::domain::login::Login;
 use crate::logfile::Stream;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -70,6 +72,15 @@ pub fn labels(host: &str, attempt: &str) -> BTreeMap<String, String> {
     ])
 }
 
+/// What an engine on this machine runs.
+pub fn platform() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "linux/amd64",
+        "aarch64" => "linux/arm64",
+        _ => "linux/other",
+    }
+}
+
 /// Why the engine did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -95,7 +106,7 @@ pub enum RuntimeError {
 pub type Result<T> = std::result::Result<T, RuntimeError>;
 
 /// What the engine is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
     pub version: String,
     pub api: String,
@@ -103,6 +114,22 @@ pub struct Engine {
     pub platform: String,
     /// Free space of its disk, where this process can see that.
     pub free_gib: Option<u64>,
+    pub traits: Traits,
+}
+
+/// What an engine says of itself and its machine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Traits {
+    /// Its name as far as it is not Docker, e.g. `Podman Engine`.
+    pub name: String,
+    /// The folder with all that it keeps.
+    pub root: String,
+    pub rootless: bool,
+    pub cpus: u64,
+    pub memory: u64,
+    /// Limits of the sandbox that it can't set.
+    pub cannot_limit: Vec<&'static str>,
+    pub seccomp: bool,
 }
 
 /// An image that the engine holds.
@@ -179,6 +206,14 @@ pub struct Output {
     pub bytes: Bytes,
 }
 
+/// An image on its way between this engine and a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// With the registry's name in front: `registry.example.org/pybots/cpython:TAG`, or `..@sha256:..`.
+    pub reference: String,
+    pub login: Option<Login>,
+}
+
 /// How a container ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
@@ -203,7 +238,10 @@ pub trait Runtime: Send + Sync {
 
     /// None where the engine does not hold it.
     async fn image(&self, reference: &str) -> Result<Option<Image>>;
-    async fn pull(&self, reference: &str) -> Result<()>;
+    /// Gets an image; `log` gets a line now and then on how far it is. What is dropped half-way ends there.
+    async fn pull(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<()>;
+    /// Gives an image, under a name with a tag that it bears, to a registry. Returns its name there by digest.
+    async fn push(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<String>;
     /// Builds and tags; `log` gets the output as it comes.
     async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image>;
     /// Puts one layer on an image, without a container. Equal parts make an equal image.

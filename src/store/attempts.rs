@@ -86,6 +86,7 @@ impl Store {
 
     /// Prolongs a lease; false if it is no longer this holder's.
     pub async fn renew_attempt(&self, id: &str, fence: &str, until: i64) -> Result<bool> {
+        let _writer = self.writer().await;
         let moved =
             sqlx::query("UPDATE attempt SET lease_until = $1 WHERE id = $2 AND fence = $3 AND state = 'leased'")
                 .bind(until)

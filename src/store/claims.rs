@@ -12,8 +12,10 @@ use std::collections::BTreeSet;
 pub struct Taker<'a> {
     /// The host's id.
     pub host: &'a str,
-    /// It may build images. One that may not does runs only, on images that it holds.
+    /// It may build images. One that may not does runs only, on images that it holds or can pull.
     pub builds: bool,
+    /// There is a registry, from which it can pull.
+    pub pulls: bool,
     pub offer: &'a Offer,
 }
 
@@ -26,20 +28,25 @@ const ELSEWHERE_FIRST_MS: i64 = 60_000;
 /// The order of groups. What is newest on its branch goes first, for somebody waits for its answer, and of that
 /// runs before builds, which are longer. Older check-ins fill in. Among equals each group has its turn; in
 /// one turn, what the host holds the image of, and then what takes longest.
-const ORDER: &str = "CASE WHEN job.priority >= head.newest THEN 0 ELSE 1 END, head.kind DESC, head.round,
-    CASE WHEN EXISTS (SELECT 1 FROM image_on_host AS held WHERE held.image_id = job.uses AND held.host = $2)
+const ORDER: &str = "CASE WHEN head.priority >= head.newest THEN 0 ELSE 1 END, head.kind DESC, head.round,
+    CASE WHEN EXISTS (SELECT 1 FROM image_on_host AS held WHERE held.image_id = head.uses AND held.host = $2)
          THEN 0 ELSE 1 END,
-    head.expected_ms DESC, job.id";
+    head.expected_ms DESC, head.job_id";
 
 impl Store {
     /// Takes the job that is next for the host. None: no work for it, or a lost race.
     pub async fn take_job(&self, tx: &mut Tx, taker: &Taker<'_>, now: i64) -> Result<Option<Job>> {
         let sql = format!(
-            "WITH head AS MATERIALIZED (
+            "WITH first AS MATERIALIZED (
                  SELECT job_group.kind, job_group.newest, job_group.round, job_group.expected_ms, ({first}) AS job_id
-                 FROM job_group WHERE job_group.platform = $3 AND {fits})
-             SELECT job.id FROM head JOIN job ON job.id = head.job_id ORDER BY {ORDER} LIMIT 1",
-            first = first(taker.builds),
+                 FROM job_group WHERE job_group.platform = $3 AND {fits}),
+             -- one by one: for a join, PostgreSQL reads all jobs that there are
+             head AS MATERIALIZED (
+                 SELECT first.*, (SELECT job.priority FROM job WHERE job.id = first.job_id) AS priority,
+                        (SELECT job.uses FROM job WHERE job.id = first.job_id) AS uses
+                 FROM first WHERE first.job_id IS NOT NULL)
+             SELECT head.job_id FROM head ORDER BY {ORDER} LIMIT 1",
+            first = first(taker),
             fits = fits(taker),
         );
         let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
@@ -82,17 +89,26 @@ impl Store {
 }
 
 /// The first job of a group that a host can have now.
-fn first(builds: bool) -> String {
+fn first(taker: &Taker<'_>) -> String {
     let mine = "job.group_id = job_group.id AND job.state = 'queued'";
     let due = format!(
         "job.not_before <= $1 AND (job.avoid IS NULL OR job.avoid <> $2 OR job.not_before <= $1 - {ELSEWHERE_FIRST_MS})"
     );
     let order = "ORDER BY job.priority DESC, job.created_at, job.id LIMIT 1";
-    if builds {
+    if taker.builds {
         format!(
             "SELECT job.id FROM job WHERE {mine} AND {due}
              AND (job_group.kind = 'image' OR job.not_before <= $1 - {LOCAL_FIRST_MS} OR EXISTS (
                   SELECT 1 FROM image_on_host AS held WHERE held.image_id = job.uses AND held.host = $2))
+             {order}"
+        )
+    } else if taker.pulls {
+        // nearly all images are in the registry: the first job of the group mostly is the one
+        format!(
+            "SELECT job.id FROM job WHERE {mine} AND {due} AND job_group.kind = 'run'
+             AND (EXISTS (SELECT 1 FROM image_on_host AS held WHERE held.image_id = job.uses AND held.host = $2)
+                  OR job.not_before <= $1 - {LOCAL_FIRST_MS} AND EXISTS (
+                     SELECT 1 FROM image WHERE image.id = job.uses AND image.remote IS NOT NULL))
              {order}"
         )
     } else {

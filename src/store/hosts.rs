@@ -171,16 +171,17 @@ impl Store {
     }
 
     /// Notes that a host has made a call. Not each of them is worth a write.
-    pub async fn saw_host(&self, id: &str, now: i64) -> Result<()> {
+    pub async fn saw_host(&self, host: &HostRow, now: i64) -> Result<()> {
         const EVERY_MS: i64 = 5_000;
-        sqlx::query(
-            "UPDATE host SET seen_at = $1, flagged_at = NULL WHERE id = $2 AND (seen_at IS NULL OR seen_at < $3)",
-        )
-        .bind(now)
-        .bind(id)
-        .bind(now - EVERY_MS)
-        .execute(self.pool())
-        .await?;
+        if host.seen_at.is_some_and(|seen| (0..EVERY_MS).contains(&(now - seen))) {
+            return Ok(());
+        }
+        let _writer = self.writer().await;
+        sqlx::query("UPDATE host SET seen_at = $1, flagged_at = NULL WHERE id = $2")
+            .bind(now)
+            .bind(&host.id)
+            .execute(self.pool())
+            .await?;
         Ok(())
     }
 }

@@ -126,14 +126,16 @@ impl Store {
             Some(built) => {
                 let facts = serde_json::to_string(&built.facts)?;
                 sqlx::query(
-                    "UPDATE image SET state = 'ready', reference = $1, digest = $2, size = $3, facts = $4, ready_at = $5
-                     WHERE id = $6 AND state <> 'ready'",
+                    "UPDATE image SET state = 'ready', reference = $1, digest = $2, size = $3, facts = $4, ready_at = $5,
+                        remote = $6
+                     WHERE id = $7 AND state <> 'ready'",
                 )
                 .bind(&built.reference)
                 .bind(&built.digest)
                 .bind(built.size as i64)
                 .bind(facts)
                 .bind(now)
+                .bind(&built.remote)
                 .bind(id)
                 .execute(&mut **tx)
                 .await?;

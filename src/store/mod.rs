@@ -9,6 +9,7 @@ pub mod images;
 pub mod jobs;
 pub mod logs;
 pub mod projects;
+pub mod remote;
 pub mod retention;
 pub mod revisions;
 pub mod runs;
@@ -16,18 +17,54 @@ pub mod views;
 
 use anyhow::{Context, Result};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyPool, Executor, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction};
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// The database.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: AnyPool,
     begin: &'static str,
+    /// SQLite has one writer at a time: who waits here is woken at once, who waits in the database sleeps.
+    writer: Option<Arc<Mutex<()>>>,
 }
 
-pub type Tx = Transaction<'static, Any>;
+/// A transaction; what it wrote is taken back where it is dropped.
+pub struct Tx {
+    transaction: Transaction<'static, Any>,
+    _writer: Writer,
+}
+
+/// Held as long as one writes.
+pub type Writer = Option<OwnedMutexGuard<()>>;
+
+impl Tx {
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.transaction.commit().await?)
+    }
+
+    pub async fn rollback(self) -> Result<()> {
+        Ok(self.transaction.rollback().await?)
+    }
+}
+
+impl Deref for Tx {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.transaction
+    }
+}
 
 /// Two parts wanted to move the same row; the second was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -67,12 +104,25 @@ impl Store {
             .context("failed to bring the database's schema up to date")?;
         // A SQLite transaction that reads first could not get the write lock later: take it at once.
         let begin = if sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
-        Ok(Self { pool, begin })
+        let writer = sqlite.then(Arc::default);
+        Ok(Self { pool, begin, writer })
     }
 
     pub async fn begin(&self) -> Result<Tx> {
         let begin = sqlx::AssertSqlSafe(self.begin);
-        Ok(self.pool.begin_with(begin).await?)
+        let writer = self.writer().await;
+        Ok(Tx {
+            transaction: self.pool.begin_with(begin).await?,
+            _writer: writer,
+        })
+    }
+
+    /// Waits for one's turn to write a single statement without a transaction.
+    pub async fn writer(&self) -> Writer {
+        match &self.writer {
+            Some(writer) => Some(writer.clone().lock_owned().await),
+            None => None,
+        }
     }
 
     pub fn pool(&self) -> &AnyPool {

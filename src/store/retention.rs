@@ -116,7 +116,7 @@ impl Store {
         .await
     }
 
-    async fn about<T>(&self, keys: &[String], sql: impl Fn(&str) -> String) -> Result<Vec<T>>
+    pub(super) async fn about<T>(&self, keys: &[String], sql: impl Fn(&str) -> String) -> Result<Vec<T>>
     where
         T: for<'r> FromRow<'r, sqlx::any::AnyRow> + Send + Unpin,
     {

@@ -5,11 +5,12 @@ use super::answer::{self, Answer};
 use super::pages::frame;
 use super::words::{self, Badge};
 use crate::clock::now_ms;
-use crate::domain::host::{HostState, STRIKES};
+use crate::domain::host::{HostState, Offer, STRIKES};
 use crate::store::hosts::HostRow;
 use crate::store::views::HostAttempt;
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Attempts on the page of a host.
 const HISTORY: i64 = 100;
@@ -62,11 +63,45 @@ fn one(host: &HostRow, working: i64, now: i64) -> Value {
         "slots": offer.as_ref().map(|offer| offer.slots),
         "platform": offer.as_ref().map(|offer| offer.platform.clone()),
         "version": offer.as_ref().map(|offer| offer.version.clone()),
+        "says": offer.as_ref().map(says),
+        "pause": offer.as_ref().and_then(|offer| offer.pause.clone()),
         "seen": host.seen_at.map(|at| words::time(at, now)),
         "strikes": (host.strikes > 0).then_some(host.strikes),
         "rests_until": host.rests_until.filter(|until| now < *until).map(|until| words::time(until, now)),
         "told": host.flagged_at.map(|at| words::time(at, now)),
     })
+}
+
+/// What its owner gives, and to whom.
+fn says(offer: &Offer) -> String {
+    let all = |names: &Option<BTreeSet<String>>, what: &str| match names {
+        Some(names) => format!("{what} {}", list(names)),
+        None => format!("all {what}"),
+    };
+    let mut says = format!(
+        "Takes {} and {}",
+        all(&offer.projects, "projects"),
+        all(&offer.branches, "branches")
+    );
+    if !offer.labels.is_empty() {
+        says += &format!(". Has {}", list(&offer.labels));
+    }
+    let gives = [
+        offer.cpus.map(|cpus| format!("{cpus} processors")),
+        offer.memory_mib.map(|mib| format!("{mib} MiB of memory")),
+    ];
+    let gives: Vec<String> = gives.into_iter().flatten().collect();
+    if !gives.is_empty() {
+        says += &format!(". Gives a run up to {}", gives.join(" and "));
+    }
+    says + &offer
+        .hours
+        .as_ref()
+        .map_or(".".to_owned(), |hours| format!(". Works {hours}."))
+}
+
+fn list(names: &BTreeSet<String>) -> String {
+    names.iter().cloned().collect::<Vec<_>>().join(", ")
 }
 
 fn badge(host: &HostRow, now: i64) -> Badge {

@@ -1,6 +1,7 @@
 //! A container engine of a test's own: with its own socket and disk, to be stopped, and filled up.
 #![allow(dead_code)]
 
+use super::registry::Wire;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,6 +47,17 @@ impl OwnEngine {
         let mut engine = Self { folder, daemon: None };
         engine.again();
         Some(engine)
+    }
+
+    /// Lets it reach a port of this machine's loopback, as if that were its own.
+    pub fn reach(&self, port: u16) -> Wire {
+        let network = format!("/proc/{}/ns/net", self.daemon.as_ref().unwrap().id());
+        let up = Command::new("nsenter")
+            .arg(format!("--net={network}"))
+            .args(["ip", "link", "set", "lo", "up"])
+            .status();
+        assert!(up.unwrap().success());
+        Wire::lay(network, port)
     }
 
     fn path(&self, name: &str) -> PathBuf {

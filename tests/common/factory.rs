@@ -90,7 +90,7 @@ impl Factory {
         let git = repository.join(".git");
         let folder = if git.exists() { git } else { repository.to_owned() };
         let mirror = Mirror::open(&folder, &repository.display().to_string()).await.unwrap();
-        let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket).await.unwrap());
+        let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket()).await.unwrap());
         let supply = Arc::new(Local(mirror.clone()));
         Self {
             host: Host::new(format!("factory-{}", new_id()), runtime.clone(), supply, settings),

@@ -5,6 +5,7 @@ pub mod engine;
 pub mod factory;
 pub mod history;
 pub mod index;
+pub mod registry;
 pub mod svn;
 pub mod toy;
 pub mod up;

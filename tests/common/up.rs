@@ -250,12 +250,13 @@ pub struct HostProcess {
 impl HostProcess {
     /// Starts it with what a maintainer was told to hand over; later ones in the same folder need no line.
     pub fn start(folder: &Path, line: Option<&str>) -> Self {
+        Self::start_with(folder, line, "")
+    }
+
+    /// The same with more settings.
+    pub fn start_with(folder: &Path, line: Option<&str>, more: &str) -> Self {
         std::fs::create_dir_all(folder).unwrap();
-        let settings = format!(
-            "data = {:?}\nslots = 1\n[retention]\nevery = \"2s\"\n",
-            folder.join("data")
-        );
-        std::fs::write(folder.join("pybots.toml"), settings).unwrap();
+        Self::set(folder, more);
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -274,6 +275,15 @@ impl HostProcess {
             folder: folder.to_owned(),
             child,
         }
+    }
+
+    /// Writes its settings.
+    pub fn set(folder: &Path, more: &str) {
+        let settings = format!(
+            "data = {:?}\nslots = 1\n[retention]\nevery = \"2s\"\n{more}",
+            folder.join("data")
+        );
+        std::fs::write(folder.join("pybots.toml"), settings).unwrap();
     }
 
     pub fn log(&self) -> String {

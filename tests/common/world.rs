@@ -127,6 +127,7 @@ impl World {
             install_network: false,
             env: BTreeMap::new(),
             suites: Vec::new(),
+            labels: Default::default(),
             limits: Limits::default(),
         }));
         let new = NewJob {

@@ -154,6 +154,7 @@ impl Sample {
             };
             let image = BuiltImage {
                 layer: Default::default(),
+                remote: None,
                 reference: format!("pybots/cpython:{key}"),
                 digest: format!("sha256:{}", sha(9)),
                 size: 187_000_000,

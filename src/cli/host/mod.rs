@@ -1,17 +1,17 @@
 //! `pybots host`: the daemon on a registered host; and what a maintainer does with hosts.
 
+mod doctor;
 mod registered;
 
-use super::up::{platform, signal};
-use crate::config::Settings;
-use crate::domain::host::Offer;
+use super::up::signal;
+use crate::config::{Loaded, Settings, SettingsError};
 use crate::host::client::Client;
 use crate::host::spool::Spool;
-use crate::host::{self, Ending, Host};
+use crate::host::{self, Ending, Host, Owner};
 use crate::runtime::Runtime;
 use crate::runtime::docker::DockerRuntime;
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, Subcommand};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -37,7 +37,24 @@ pub struct HostCommand {
     #[arg(long, env = "PYBOTS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
     #[command(subcommand)]
-    action: Option<registered::Action>,
+    action: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Look whether this machine can work, and say what to mend.
+    Doctor {
+        /// The coordinator to try, before this host is enrolled.
+        #[arg(long, env = "PYBOTS_SERVER", value_name = "URL")]
+        server: Option<String>,
+        #[arg(long, env = "PYBOTS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+        token: Option<String>,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+    #[command(flatten)]
+    Registry(registered::Action),
 }
 
 impl HostCommand {
@@ -46,22 +63,35 @@ impl HostCommand {
         self.action.is_none()
     }
 
-    pub async fn run(self, settings: Settings) -> Result<ExitCode> {
+    pub fn is_doctor(&self) -> bool {
+        matches!(self.action, Some(Action::Doctor { .. }))
+    }
+
+    /// What the doctor says where there are no settings to go by.
+    pub fn without_settings(&self, error: &SettingsError) -> Result<ExitCode> {
+        let json = matches!(self.action, Some(Action::Doctor { json: true, .. }));
+        doctor::without_settings(error, json)
+    }
+
+    pub async fn run(self, loaded: Loaded) -> Result<ExitCode> {
         match self.action {
-            Some(action) => action.run(&settings).await,
-            None => daemon(settings, self.server, self.token).await,
+            Some(Action::Doctor { server, token, json }) => doctor::run(&loaded, server, token, json).await,
+            Some(Action::Registry(action)) => action.run(&loaded.settings).await,
+            None => daemon(loaded, self.server, self.token).await,
         }
     }
 }
 
-async fn daemon(settings: Settings, server: Option<String>, token: Option<String>) -> Result<ExitCode> {
-    std::fs::create_dir_all(&settings.data)
-        .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
-    let server = kept(&settings.data, "server", "--server", server)?;
-    let token = kept(&settings.data, "token", "--token", token)?;
+async fn daemon(loaded: Loaded, server: Option<String>, token: Option<String>) -> Result<ExitCode> {
+    let data = &loaded.settings.data;
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("failed to make the data folder {}; set `data`", data.display()))?;
+    let server = kept(data, "server", "--server", server)?;
+    let token = kept(data, "token", "--token", token)?;
+    let owner = Owner::of(&loaded);
     let client = Client::new(&server, &token)?;
     let (ending, told) = tokio::sync::watch::channel(Ending::No);
-    let mut daemon = tokio::spawn(work(settings, client, told));
+    let mut daemon = tokio::spawn(work(loaded.settings, owner, client, told));
     tokio::select! {
         ended = &mut daemon => return Ok(if ended? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         signal = signal() => tracing::info!(signal, "stopping when what runs has ended; a second signal breaks it off"),
@@ -95,14 +125,19 @@ fn kept(data: &Path, name: &str, flag: &str, given: Option<String>) -> Result<St
             write_private(&path, &given).with_context(|| format!("failed to write {}", path.display()))?;
             Ok(given)
         }
-        None => match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(text.trim().to_owned()),
-            Err(_) => bail!(
+        None => match kept_before(data, name) {
+            Some(text) => Ok(text),
+            None => bail!(
                 "this host was not enrolled yet; a maintainer's `pybots host add NAME --owner MAIL` prints the line \
                  to start it with ({flag} is missing)"
             ),
         },
     }
+}
+
+fn kept_before(data: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(data.join(name)).ok()?;
+    Some(text.trim().to_owned())
 }
 
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
@@ -121,7 +156,7 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// The host of this process: works as soon as its engine and the coordinator answer. False: the coordinator
 /// does not take it.
-pub async fn work(settings: Settings, client: Client, ending: Receiver<Ending>) -> bool {
+pub async fn work(settings: Settings, owner: Owner, client: Client, ending: Receiver<Ending>) -> bool {
     let runtime = tokio::select! {
         runtime = engine(&settings) => runtime,
         () = until(ending.clone()) => return true,
@@ -130,12 +165,10 @@ pub async fn work(settings: Settings, client: Client, ending: Receiver<Ending>) 
     if let Ok(id) = std::fs::read_to_string(settings.data.join(ID)) {
         host::reap(runtime.as_ref(), id.trim()).await;
     }
-    let offer = Offer {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        platform: platform().to_owned(),
-        slots: u32::try_from(settings.slots).unwrap_or(u32::MAX),
-        ..Offer::default()
-    };
+    let supply = Arc::new(client.clone());
+    let mut host = Host::new(String::new(), runtime, supply, &settings);
+    host.owner = Arc::new(owner);
+    let offer = host.offer_now();
     let spool = match Spool::open(&settings.data) {
         Ok(spool) => spool,
         Err(error) => {
@@ -166,10 +199,9 @@ pub async fn work(settings: Settings, client: Client, ending: Receiver<Ending>) 
     if let Err(error) = std::fs::write(settings.data.join(ID), &welcome.id) {
         tracing::warn!(%error, "failed to note this host's id; after a crash it would not find what it had left");
     }
-    let supply = Arc::new(client.clone());
-    let mut host = Host::new(welcome.id, runtime, supply, &settings);
+    host.id = welcome.id;
     host.builds = welcome.builds;
-    host::daemon(host, client, offer, spool, ending).await;
+    host::daemon(host, client, spool, ending).await;
     true
 }
 
@@ -177,7 +209,7 @@ pub async fn work(settings: Settings, client: Client, ending: Receiver<Ending>) 
 async fn engine(settings: &Settings) -> Arc<dyn Runtime> {
     let mut told = false;
     loop {
-        match DockerRuntime::connect(&settings.engine.socket).await {
+        match DockerRuntime::connect(&settings.engine.socket()).await {
             Ok(runtime) => return Arc::new(runtime),
             Err(error) => {
                 if !std::mem::replace(&mut told, true) {

@@ -4,6 +4,7 @@ use crate::cli::table;
 use crate::coordinator::keep;
 use crate::domain::retention::{HeldImage, Inventory, Known, Verdict, Verdicts};
 use crate::store::Store;
+use crate::store::remote::Whereabouts;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,6 +37,10 @@ struct ImageRow {
     containers: u32,
     open_jobs: u32,
     pins: Vec<String>,
+    /// Where it is in the registry, by digest.
+    remote: Option<String>,
+    /// How many hosts hold it, as far as they have told.
+    hosts: i64,
     stays: bool,
     why: String,
     frees: u64,
@@ -67,12 +72,22 @@ impl Rows {
         for place in store.image_places(&keys).await? {
             newest.entry(place.build_key).or_insert((place.revision, place.branch));
         }
-        let nothing = Known::default();
+        let found = store.whereabouts(&keys).await?;
+        let found: BTreeMap<String, Whereabouts> = found
+            .into_iter()
+            .map(|place| (place.build_key.clone(), place))
+            .collect();
+        let (nothing, nowhere) = (Known::default(), Whereabouts::default());
         let images = inventory.images.iter().zip(&verdicts.images).map(|(image, verdict)| {
             let place = newest.get(&image.build_key).cloned();
             let place = place.unwrap_or_else(|| (image.revision.clone(), image.branch.clone()));
             let known = known.get(&image.build_key).unwrap_or(&nothing);
-            image_row(image, verdict, known, place, shared.get(&image.id).copied())
+            let mut row = image_row(image, verdict, known, place, shared.get(&image.id).copied());
+            if row.kind == "cpython" {
+                let place = found.get(&image.build_key).unwrap_or(&nowhere);
+                (row.remote, row.hosts) = (place.remote.clone(), place.hosts);
+            }
+            row
         });
         let volumes = inventory
             .volumes
@@ -122,6 +137,7 @@ impl Rows {
             "age",
             "last used",
             "users",
+            "where",
             "why",
         ];
         let row = |row: &ImageRow| {
@@ -143,6 +159,7 @@ impl Rows {
                 row.made_at.map(|at| span(now - at)).unwrap_or_default(),
                 row.used_at.map(|at| span(now - at)).unwrap_or_default(),
                 row.users(),
+                row.places(),
                 format!("{}: {}", if row.stays { "stays" } else { "goes" }, row.why),
             ]
         };
@@ -166,6 +183,13 @@ impl Rows {
 }
 
 impl ImageRow {
+    fn places(&self) -> String {
+        let registry = self.remote.as_ref().map(|_| "registry".to_owned());
+        let hosts = counted(u32::try_from(self.hosts).unwrap_or(u32::MAX), "host");
+        let places = registry.into_iter().chain([hosts]).filter(|text| !text.is_empty());
+        places.collect::<Vec<_>>().join(", ")
+    }
+
     fn users(&self) -> String {
         let pins = u32::try_from(self.pins.len()).unwrap_or(u32::MAX);
         let all = [
@@ -202,6 +226,8 @@ fn image_row(
         containers: image.users,
         open_jobs: known.open_jobs,
         pins: known.pins.clone(),
+        remote: None,
+        hosts: 0,
         stays: verdict.reason.stays(),
         why: verdict.reason.to_string(),
         frees: verdict.frees,

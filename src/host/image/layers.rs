@@ -6,7 +6,7 @@ use crate::host::{Host, Stop};
 use crate::logfile::Stream;
 use crate::profile::{Distribution, digest};
 use crate::runtime::tar::{self, Owner};
-use crate::runtime::{Build, Image, RuntimeError};
+use crate::runtime::{Build, Image, RuntimeError, Transfer};
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use handlebars::Handlebars;
@@ -92,7 +92,12 @@ async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<Str
         }
     }
     log.say(&format!("pulling {}", distribution.base)).await;
-    match host.runtime.pull(&distribution.base).await {
+    let transfer = Transfer {
+        reference: distribution.base.clone(),
+        login: None,
+    };
+    // a base is small: the log need not say how far it is
+    match host.runtime.pull(&transfer, mpsc::channel(1).0).await {
         Ok(()) => Ok(distribution.base.clone()),
         Err(error @ (RuntimeError::Unreachable { .. } | RuntimeError::DiskFull(_))) => Err(error.into()),
         Err(error) => Err(anyhow!(

@@ -7,6 +7,7 @@ mod pack;
 mod probe;
 pub mod scratch;
 mod steps;
+pub mod travel;
 
 use super::log::Log;
 use super::phase::{self, End, Mark, Plan};
@@ -33,13 +34,14 @@ const FULL: &str = "No space left on device";
 
 /// Builds the image and fills the report.
 pub async fn build(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
-    let built = ensure(host, attempt, spec, log, report).await?;
+    let mut built = ensure(host, attempt, spec, log, report).await?;
+    built.remote = travel::push(host, attempt, spec, log, report).await;
     report.image = Some(built);
     Ok(())
 }
 
-/// The image of a spec: as this engine holds it, or built now. An image that is held has passed its
-/// probe before it got its name.
+/// The image of a spec: as this engine holds it, or pulled, or built now. An image that is held has passed its
+/// probe before it got its name; of two slots that want it, one gets it and the other waits.
 pub async fn ensure(
     host: &Host,
     attempt: &str,
@@ -62,13 +64,16 @@ pub async fn ensure(
             let facts = probe.ask(&reference, origin, report).await?;
             (image, facts)
         }
-        None if !host.builds => {
-            return Err(anyhow::anyhow!("this host does not hold {reference}, and may not build images").into());
-        }
-        None => {
-            layers::ensure_runtime(host, &spec.distribution, log).await?;
-            make(&probe, &reference, report).await?
-        }
+        None => match travel::pull(&probe, report).await? {
+            Some(pulled) => pulled,
+            None if !host.builds => {
+                return Err(anyhow::anyhow!("this host does not hold {reference}, and may not build images").into());
+            }
+            None => {
+                layers::ensure_runtime(host, &spec.distribution, log).await?;
+                make(&probe, &reference, report).await?
+            }
+        },
     };
     Ok(BuiltImage {
         layer: pack::layer_of(&image),
@@ -76,6 +81,7 @@ pub async fn ensure(
         digest: image.id,
         size: image.size,
         facts,
+        remote: None,
     })
 }
 

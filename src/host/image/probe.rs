@@ -147,6 +147,7 @@ mod tests {
             variant: "default".into(),
             profile: profiles.for_version(&"3.16.0a0".parse().unwrap()).unwrap().clone(),
             distribution: profiles.distribution.clone(),
+            remote: None,
         }
     }
 

@@ -63,22 +63,19 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
     Ok(())
 }
 
-/// The images that a run needs; each host builds what it lacks. Returns the facts of the CPython that
+/// The images that a run needs; a host pulls or builds what it lacks. Returns the facts of the CPython that
 /// is there: one that was built again says another revision if their trees are equal.
 async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<Facts, Stop> {
     layers::ensure_toolchain(host, &spec.distribution, log).await?;
     if host.runtime.image(&spec.image.reference).await?.is_some() {
         return Ok(spec.image.facts.clone());
     }
-    log.say(&format!(
-        "image {} is not on this engine; building it",
-        spec.image.reference
-    ))
-    .await;
+    log.say(&format!("image {} is not on this engine", spec.image.reference))
+        .await;
     let mut build = Report::of(Outcome::Passed);
     match image::ensure(host, attempt, &spec.image.build, log, &mut build).await {
         Ok(built) => Ok(built.facts),
-        Err(stop) => Err(anyhow::anyhow!("the image could not be built again: {}", stop.outcome()).into()),
+        Err(stop) => Err(anyhow::anyhow!("there is no image to run on: {}", stop.outcome()).into()),
     }
 }
 

@@ -87,7 +87,10 @@ pub async fn users(runtime: &DockerRuntime) -> Result<Users> {
 
 /// The disk below the engine's data root, if that is a folder of this machine too.
 pub async fn disk(runtime: &DockerRuntime) -> Option<Disk> {
-    let root = runtime.docker.info().await.ok()?.docker_root_dir?;
+    disk_below(&runtime.docker.info().await.ok()?.docker_root_dir?)
+}
+
+pub fn disk_below(root: &str) -> Option<Disk> {
     let disk = rustix::fs::statvfs(root).ok()?;
     Some(Disk {
         free: disk.f_bavail.saturating_mul(disk.f_frsize),

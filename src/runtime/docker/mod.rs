@@ -3,11 +3,12 @@
 mod image;
 mod inventory;
 mod sandbox;
+mod transfer;
 mod translate;
 
 use super::{
     Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Output, Result, Runtime, RuntimeError,
-    StoredImage, StoredVolume, Usage, Users, Volume,
+    StoredImage, StoredVolume, Transfer, Usage, Users, Volume,
 };
 use async_trait::async_trait;
 use bollard::Docker;
@@ -99,13 +100,16 @@ fn name_and_tag(name: &str) -> (&str, &str) {
 impl Runtime for DockerRuntime {
     async fn engine(&self) -> Result<Engine> {
         let version = self.docker.version().await.map_err(|error| self.error(error))?;
+        let info = self.docker.info().await.map_err(|error| self.error(error))?;
+        let traits = translate::traits(&version, &info);
         let os = version.os.unwrap_or_else(|| "linux".to_owned());
         let arch = version.arch.unwrap_or_else(|| "amd64".to_owned());
         Ok(Engine {
             version: version.version.unwrap_or_default(),
             api: version.api_version.unwrap_or_default(),
             platform: format!("{os}/{arch}"),
-            free_gib: inventory::disk(self).await.map(|disk| disk.free >> 30),
+            free_gib: inventory::disk_below(&traits.root).map(|disk| disk.free >> 30),
+            traits,
         })
     }
 
@@ -126,13 +130,12 @@ impl Runtime for DockerRuntime {
         }
     }
 
-    async fn pull(&self, reference: &str) -> Result<()> {
-        let options = query::CreateImageOptionsBuilder::new().from_image(reference).build();
-        let pulled = self.docker.create_image(Some(options), None, None);
-        pulled
-            .try_for_each(|_| async { Ok(()) })
-            .await
-            .map_err(|error| self.error(error))
+    async fn pull(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<()> {
+        transfer::pull(self, transfer, log).await
+    }
+
+    async fn push(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<String> {
+        transfer::push(self, transfer, log).await
     }
 
     async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image> {

@@ -1,10 +1,10 @@
 //! What the engine says, in the words of the contract.
 
 use crate::logfile::Stream;
-use crate::runtime::{Output, RuntimeError, Usage};
+use crate::runtime::{Output, RuntimeError, Traits, Usage};
 use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bollard::models::{ContainerBlkioStatEntry, ContainerStatsResponse};
+use bollard::models::{ContainerBlkioStatEntry, ContainerStatsResponse, SystemInfo, SystemVersion};
 
 pub fn status(error: &Error) -> Option<u16> {
     match error {
@@ -55,5 +55,40 @@ pub fn output(output: LogOutput) -> Output {
     Output {
         stream,
         bytes: output.into_bytes(),
+    }
+}
+
+/// What an engine says of itself.
+pub fn traits(version: &SystemVersion, info: &SystemInfo) -> Traits {
+    let options = info.security_options.as_deref().unwrap_or_default();
+    let has = |name: &str| options.iter().any(|option| option.starts_with(&format!("name={name}")));
+    // Docker says so of each, Podman 4 of some: only a plain no counts
+    let limits = [
+        ("memory", info.memory_limit),
+        ("swap", info.swap_limit),
+        ("processors", info.cpu_cfs_quota),
+        ("processes", info.pids_limit),
+    ];
+    let name = version.platform.as_ref().map(|platform| platform.name.clone());
+    let podman = version
+        .components
+        .iter()
+        .flatten()
+        .find(|component| component.name.starts_with("Podman"));
+    Traits {
+        name: podman
+            .map(|component| component.name.clone())
+            .or(name)
+            .unwrap_or_default(),
+        root: info.docker_root_dir.clone().unwrap_or_default(),
+        rootless: has("rootless"),
+        cpus: u64::try_from(info.ncpu.unwrap_or(0)).unwrap_or(0),
+        memory: u64::try_from(info.mem_total.unwrap_or(0)).unwrap_or(0),
+        cannot_limit: limits
+            .into_iter()
+            .filter(|(_, can)| *can == Some(false))
+            .map(|(name, _)| name)
+            .collect(),
+        seccomp: has("seccomp"),
     }
 }

@@ -7,6 +7,17 @@ use crate::runtime::{Disk, Image, Result, RuntimeError, StoredImage, StoredVolum
 use std::collections::BTreeMap;
 
 impl FakeRuntime {
+    /// The engine holds this image.
+    pub fn with_image(self, reference: &str) -> Self {
+        let image = Image {
+            id: format!("sha256:{reference}"),
+            size: 1,
+            labels: BTreeMap::new(),
+        };
+        self.state().images.insert(reference.to_owned(), image);
+        self
+    }
+
     /// The engine holds this image, with these labels.
     pub fn with_labelled(self, reference: &str, labels: &[(&str, &str)]) -> Self {
         let labels = labels

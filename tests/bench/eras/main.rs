@@ -121,7 +121,7 @@ impl Bench {
         }
         settings.slots = 1;
         let mirror = Mirror::open(&settings.data.join("mirror.git"), &settings.source.git).await?;
-        let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket).await?);
+        let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket()).await?);
         let platform = runtime.engine().await?.platform;
         let supply = Arc::new(Local(mirror.clone()));
         Ok(Self {

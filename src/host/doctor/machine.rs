@@ -1,0 +1,137 @@
+//! The machine: its disks, and what its owner gives of it.
+
+use super::Finding;
+use crate::config::Settings;
+use crate::domain::limits::Size;
+use crate::runtime::Engine;
+use rustix::fs::{Access, access, statvfs};
+use std::path::Path;
+
+/// Room for the id, the token, and what is kept while the coordinator is away.
+const DATA_MIB: u64 = 1024;
+
+/// Less than that holds hardly any suite.
+const SMALL: Size = Size(256 << 20);
+
+pub fn disk(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(engine) = engine {
+        findings.push(engine_disk(settings, engine));
+    }
+    findings.push(data_folder(&settings.data));
+    findings
+}
+
+fn engine_disk(settings: &Settings, engine: &Engine) -> Finding {
+    let (needed, tidy) = (settings.engine.min_free_gib, settings.retention.min_free_gib);
+    let root = &engine.traits.root;
+    let given = match settings.host.disk {
+        Some(given) => format!("; {given} of it are for Pybots"),
+        None => String::new(),
+    };
+    match engine.free_gib {
+        None => Finding::warn(
+            "disk",
+            format!("the engine keeps its data in {root}, which can't be seen from here"),
+            "nothing stops work before that disk is full: watch it, or run the host where it can be seen",
+        ),
+        Some(free) if free < needed => Finding::fail(
+            "disk",
+            format!("{free} GiB are free in {root}, and jobs need {needed}"),
+            "make room, move the engine's data to a larger disk, or lower `engine.min_free_gib`",
+        ),
+        Some(free) if free < tidy => Finding::warn(
+            "disk",
+            format!("{free} GiB are free in {root}; below {tidy} old images go before their time"),
+            "make room, or lower `retention.min_free_gib`",
+        ),
+        Some(free) => match settings.host.disk {
+            Some(given) if given.0 >> 30 <= needed => Finding::fail(
+                "disk",
+                format!("`host.disk` is {given}, of which {needed} GiB are to stay free: nothing is left for a job"),
+                "raise `host.disk`, or lower `engine.min_free_gib`",
+            ),
+            _ => Finding::ok("disk", format!("{free} GiB are free in {root}{given}")),
+        },
+    }
+}
+
+fn data_folder(data: &Path) -> Finding {
+    let shown = data.display();
+    let absolute = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    // it is made at the first start
+    let Some(there) = absolute.ancestors().find(|folder| folder.exists()) else {
+        return Finding::fail("data", format!("there is no {shown}"), "set `data`");
+    };
+    if !there.is_dir() || access(there, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        return Finding::fail(
+            "data",
+            format!("nothing can be written to {shown}"),
+            "make it writable for this user, or set `data`",
+        );
+    }
+    let free = statvfs(there).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >> 20);
+    match free {
+        Ok(free) if free < DATA_MIB => Finding::warn(
+            "data",
+            format!("{free} MiB are free for {shown}"),
+            "make room: logs wait here while the coordinator is away",
+        ),
+        Ok(free) => Finding::ok("data", format!("{} GiB are free for {shown}", free >> 10)),
+        Err(error) => Finding::fail("data", format!("failed to look at {shown}: {error}"), "set `data`"),
+    }
+}
+
+/// What the owner says, and whether the machine has it.
+pub fn say(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
+    let host = &settings.host;
+    let all = |names: &std::collections::BTreeSet<String>, what: &str| match names.len() {
+        0 => format!("all {what}"),
+        _ => format!("{what} {}", names.iter().cloned().collect::<Vec<_>>().join(", ")),
+    };
+    let mut says = format!(
+        "takes {}, {}",
+        all(&host.projects, "projects"),
+        all(&host.branches, "branches")
+    );
+    if !host.labels.is_empty() {
+        says += &format!(", and has {}", all(&host.labels, "labels"));
+    }
+    says += &match (host.shown_hours(), host.rests(jiff::Timestamp::now())) {
+        (None, _) => "; works at all hours".to_owned(),
+        (Some(hours), None) => format!("; works {hours}, and does now"),
+        (Some(_), Some(rests)) => format!("; {rests}"),
+    };
+    let mut findings = vec![Finding::ok("host", says)];
+    if let Some(small) = host.memory.filter(|memory| *memory < SMALL) {
+        findings.push(Finding::warn(
+            "host",
+            format!("a run may have {small} of memory, which hardly any suite fits in"),
+            "raise `host.memory`",
+        ));
+    }
+    let Some(traits) = engine.map(|engine| &engine.traits) else {
+        return findings;
+    };
+    let each = host.memory.unwrap_or(settings.limits.memory);
+    let together = each.0.saturating_mul(settings.slots as u64);
+    if traits.memory > 0 && together > traits.memory {
+        findings.push(Finding::warn(
+            "host",
+            format!(
+                "{} runs of {each} at a time may want more than the machine has, {}",
+                settings.slots,
+                Size(traits.memory >> 20 << 20)
+            ),
+            "lower `slots` or `host.memory`",
+        ));
+    }
+    if traits.cpus > 0 && host.cpus > traits.cpus as f64 {
+        findings.push(Finding::fail(
+            "host",
+            format!("`host.cpus` is {}, and the engine has {}", host.cpus, traits.cpus),
+            "lower `host.cpus`",
+        ));
+    }
+    findings
+}

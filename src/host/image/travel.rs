@@ -1,0 +1,217 @@
+//! Images that travel: what one host has built and pushed to the registry, the others pull.
+
+use super::probe::Probe;
+use crate::clock::now_ms;
+use crate::domain::job::{BuildSpec, Facts, Phase, RemoteImage, Report};
+use crate::host::log::Log;
+use crate::host::{Host, Stop};
+use crate::runtime::{BUILD_KEY_LABEL, Image, RuntimeError, Transfer, image_label};
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// The image of a spec from the registry, under its name and proved to be the one that was built; None: it is
+/// not to be had there, and this host may build it.
+pub async fn pull(probe: &Probe<'_>, report: &mut Report) -> Result<Option<(Image, Facts)>, Stop> {
+    let Probe { host, spec, log, .. } = *probe;
+    let Some(remote) = spec.remote.as_ref().and_then(|remote| remote.image.as_ref()) else {
+        return Ok(None);
+    };
+    let why = match pulled(probe, remote, report).await {
+        Ok(found) => return Ok(Some(found)),
+        // an engine that is gone, or full, is not mended by a build
+        Err(Stop::Runtime(error @ (RuntimeError::Unreachable { .. } | RuntimeError::DiskFull(_)))) => {
+            return Err(error.into());
+        }
+        Err(why) => why,
+    };
+    let told = format!("{} can't be had: {why}", remote.reference);
+    if !host.builds {
+        return Err(anyhow::anyhow!("{told}; this host may not build it").into());
+    }
+    log.say(&format!("{told}; building it")).await;
+    Ok(None)
+}
+
+async fn pulled(probe: &Probe<'_>, remote: &RemoteImage, report: &mut Report) -> Result<(Image, Facts), Stop> {
+    let Probe {
+        host,
+        attempt,
+        spec,
+        log,
+    } = *probe;
+    let runtime = &host.runtime;
+    let repository = spec.remote.as_ref().map_or("", |remote| remote.repository.as_str());
+    let transfer = transfer(host, &remote.reference, repository)?;
+    log.say(&format!("pulling {}", remote.reference)).await;
+    let phase = Timed::begin("pull", log);
+    told(log, |sender| runtime.pull(&transfer, sender)).await?;
+    report.phases.push(phase.end());
+    // until it has passed, under a name that is only ours
+    let name = spec.reference();
+    let candidate = format!("{name}-{attempt}");
+    runtime.tag(&remote.reference, &candidate).await?;
+    runtime.remove_image(&remote.reference).await?;
+    let proved = prove(probe, remote, &candidate, report).await;
+    if proved.is_ok() {
+        runtime.tag(&candidate, &name).await?;
+    }
+    runtime.remove_image(&candidate).await?;
+    proved
+}
+
+/// What came has the digest that the coordinator told, since it was pulled by that. It must be the image of
+/// this build key, too, and say of itself what it said when it was built.
+async fn prove(
+    probe: &Probe<'_>,
+    remote: &RemoteImage,
+    candidate: &str,
+    report: &mut Report,
+) -> Result<(Image, Facts), Stop> {
+    let none = || RuntimeError::NoImage(remote.reference.clone());
+    let image = probe.host.runtime.image(candidate).await?.ok_or_else(none)?;
+    let key = image.labels.get(BUILD_KEY_LABEL).map_or("none", String::as_str);
+    if key != probe.spec.build_key {
+        return Err(anyhow::anyhow!("it is of build key {key}, not of {}", probe.spec.build_key).into());
+    }
+    let origin = image.labels.get(image_label::REVISION).unwrap_or(&probe.spec.revision);
+    let facts = probe.ask(candidate, origin, report).await?;
+    if !same(&remote.facts, &facts) {
+        return Err(anyhow::anyhow!(
+            "it says that it is {:?}, and was built as {:?}",
+            facts.sys_version,
+            remote.facts.sys_version
+        )
+        .into());
+    }
+    Ok((image, facts))
+}
+
+/// What was probed before there were ABI keys has none.
+fn same(built: &Facts, found: &Facts) -> bool {
+    let abi_key = built.abi_key.clone().or_else(|| found.abi_key.clone());
+    let built = Facts {
+        abi_key,
+        ..built.clone()
+    };
+    built == *found
+}
+
+/// Gives the image of a build to the registry, and returns its name there. A registry that does not take it
+/// spoils no build: it is asked again later, see [`crate::janitor`].
+pub async fn push(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Option<String> {
+    let remote = spec.remote.as_ref()?;
+    if let Some(image) = &remote.image {
+        return Some(image.reference.clone());
+    }
+    let name = spec.reference();
+    log.say(&format!("pushing {name} to {}", remote.repository)).await;
+    let phase = Timed::begin("push", log);
+    let pushed = told(log, |sender| offer(host, &name, &remote.repository, sender)).await;
+    match pushed {
+        Ok(reference) => {
+            log.say(&format!("pushed as {reference}")).await;
+            report.phases.push(phase.end());
+            Some(reference)
+        }
+        Err(error) => {
+            tracing::warn!(attempt, name, %error, "failed to push an image; trying again later");
+            log.say(&format!("not pushed: {error}; trying again later")).await;
+            None
+        }
+    }
+}
+
+/// Pushes an image that the engine holds under `name`, with the same tag.
+pub async fn offer(
+    host: &Host,
+    name: &str,
+    repository: &str,
+    log: mpsc::Sender<String>,
+) -> Result<String, RuntimeError> {
+    let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    let there = format!("{repository}:{tag}");
+    let transfer = transfer(host, &there, repository)?;
+    host.runtime.tag(name, &there).await?;
+    let pushed = host.runtime.push(&transfer, log).await.map_err(|error| match error {
+        // what a push fills is the registry's disk
+        RuntimeError::DiskFull(text) => RuntimeError::Refused(text),
+        other => other,
+    });
+    // here the image has one name
+    host.runtime.remove_image(&there).await?;
+    pushed
+}
+
+fn transfer(host: &Host, reference: &str, repository: &str) -> Result<Transfer, RuntimeError> {
+    let login = host.registry.login(repository);
+    Ok(Transfer {
+        reference: reference.to_owned(),
+        login: login.map_err(|error| RuntimeError::Refused(error.to_string()))?,
+    })
+}
+
+/// With what the engine tells meanwhile in the attempt's log.
+async fn told<T, F>(log: &Log, work: impl FnOnce(mpsc::Sender<String>) -> F) -> T
+where
+    F: Future<Output = T>,
+{
+    let (sender, mut receiver) = mpsc::channel::<String>(16);
+    let forward = async {
+        while let Some(line) = receiver.recv().await {
+            log.say(&line).await;
+        }
+    };
+    tokio::join!(work(sender), forward).0
+}
+
+/// A phase that no container is.
+struct Timed {
+    name: &'static str,
+    started_at: i64,
+    clock: Instant,
+    log_from: u64,
+}
+
+impl Timed {
+    fn begin(name: &'static str, log: &Log) -> Self {
+        Self {
+            name,
+            started_at: now_ms(),
+            clock: Instant::now(),
+            log_from: log.position(),
+        }
+    }
+
+    fn end(self) -> Phase {
+        Phase {
+            name: self.name.to_owned(),
+            started_at: self.started_at,
+            seconds: self.clock.elapsed().as_secs_f64(),
+            exit_code: Some(0),
+            log_from: self.log_from,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_the_same_or_were_not_known() {
+        let found = Facts {
+            sys_version: "3.16".into(),
+            abi_key: Some("a".into()),
+            ..Facts::default()
+        };
+        let with = |version: &str, abi: Option<&str>| Facts {
+            sys_version: version.into(),
+            abi_key: abi.map(str::to_owned),
+            ..Facts::default()
+        };
+        assert!(same(&with("3.16", Some("a")), &found));
+        assert!(same(&with("3.16", None), &found));
+        assert!(!same(&with("3.16", Some("b")), &found));
+        assert!(!same(&with("3.15", Some("a")), &found));
+    }
+}

@@ -1,0 +1,151 @@
+//! Claims. Those that come at the same time are served in one transaction, by the first of them: two that chose the
+//! same job would only stand in each other's way, and what a commit costs is shared.
+
+use super::{Claim, LEASE_MS, Queue};
+use crate::domain::host::Offer;
+use crate::domain::job::Report;
+use crate::domain::outcome::Outcome;
+use crate::store::attempts::Attempt;
+use crate::store::claims::Taker;
+use crate::store::jobs::Job;
+use anyhow::Result;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+/// So many claims are served in one transaction.
+const AT_ONCE: usize = 64;
+
+#[derive(Default)]
+pub(super) struct Claims {
+    waiting: std::sync::Mutex<Vec<Waiting>>,
+    /// Whoever holds it serves.
+    turn: tokio::sync::Mutex<()>,
+}
+
+struct Waiting {
+    host: String,
+    builds: bool,
+    pulls: bool,
+    offer: Offer,
+    now: i64,
+    answer: oneshot::Sender<Option<Claim>>,
+}
+
+impl Queue {
+    /// Leases the job that is next for a host.
+    pub async fn claim(&self, taker: &Taker<'_>, now: i64) -> Result<Option<Claim>> {
+        let claims = &self.shared.claims;
+        loop {
+            if self.is_empty() {
+                return Ok(None);
+            }
+            let (sender, mut answer) = oneshot::channel();
+            let waiting = Waiting {
+                host: taker.host.to_owned(),
+                builds: taker.builds,
+                pulls: taker.pulls,
+                offer: taker.offer.clone(),
+                now,
+                answer: sender,
+            };
+            claims
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(waiting);
+            let _turn = claims.turn.lock().await;
+            match answer.try_recv() {
+                Ok(claim) => return Ok(claim),
+                Err(TryRecvError::Empty) => {
+                    self.serve().await?;
+                    if let Ok(claim) = answer.try_recv() {
+                        return Ok(claim);
+                    }
+                }
+                // who served has failed, or what it got can't be done: ask again
+                Err(TryRecvError::Closed) => {}
+            }
+        }
+    }
+
+    /// Serves those that wait, in the order in which they came.
+    async fn serve(&self) -> Result<()> {
+        let announced = self.shared.announced.load(Ordering::SeqCst);
+        let batch = {
+            let mut waiting = self
+                .shared
+                .claims
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            waiting.retain(|waiting| !waiting.answer.is_closed());
+            let most = waiting.len().min(AT_ONCE);
+            waiting.drain(..most).collect::<Vec<_>>()
+        };
+        let mut served = Vec::new();
+        let mut tx = self.store.begin().await?;
+        for waiting in batch {
+            let taker = Taker {
+                host: &waiting.host,
+                builds: waiting.builds,
+                pulls: waiting.pulls,
+                offer: &waiting.offer,
+            };
+            let now = waiting.now;
+            let taken = match self.store.take_job(&mut tx, &taker, now).await? {
+                Some(job) => {
+                    let until = now + LEASE_MS;
+                    let attempt = self
+                        .store
+                        .insert_attempt(&mut tx, &job.id, taker.host, until, now)
+                        .await?;
+                    Some((job, attempt))
+                }
+                None => None,
+            };
+            served.push((waiting, taken));
+        }
+        tx.commit().await?;
+        let somebody_has_nothing = served.iter().find(|(_, taken)| taken.is_none());
+        if let Some((waiting, _)) = somebody_has_nothing
+            && !self.store.is_job_due(waiting.now).await?
+        {
+            self.shared.empty_at.store(announced, Ordering::SeqCst);
+        }
+        for (waiting, taken) in served {
+            let claim = match taken {
+                Some((job, attempt)) => match self.readable(job, attempt, &waiting).await? {
+                    Some(claim) => Some(claim),
+                    // it asks again
+                    None => continue,
+                },
+                None => None,
+            };
+            // a host that has gone meanwhile is like one that did not get its answer: the lease runs out
+            let _ = waiting.answer.send(claim);
+        }
+        Ok(())
+    }
+
+    /// One job that another version of the program planned must not hold up the others.
+    async fn readable(&self, job: Job, attempt: Attempt, waiting: &Waiting) -> Result<Option<Claim>> {
+        match serde_json::from_str(&job.spec) {
+            Ok(spec) => Ok(Some(Claim {
+                attempt: attempt.id,
+                number: attempt.number,
+                fence: attempt.fence,
+                builds: waiting.builds,
+                spec,
+            })),
+            Err(error) => {
+                let reason = format!("the job's spec can't be read: {error}");
+                tracing::error!(job = job.id, reason, "a job can't be done");
+                let report = Report::of(Outcome::Infra { reason });
+                self.give_up(&attempt, &report, false, waiting.now).await?;
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! How far the layers of an image have come on their way from or to a registry.
+
+use std::collections::BTreeMap;
+
+/// Counts what an engine tells of a pull or a push.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Layers in all, as far as they were named; those that were there before; those that have come.
+    layers: usize,
+    there: usize,
+    moved: usize,
+    /// Bytes on their way, of each layer that has an id: so far, and in all.
+    bytes: BTreeMap<String, (u64, u64)>,
+}
+
+impl Progress {
+    /// One word of the engine: about which layer, what happens to it, and its bytes.
+    pub fn hear(&mut self, layer: Option<&str>, status: &str, bytes: Option<(u64, u64)>) {
+        match status {
+            "Pulling fs layer" | "Preparing" => self.layers += 1,
+            // of what is there already, a pull says nothing before
+            "Already exists" => {
+                self.layers += 1;
+                self.there += 1;
+            }
+            "Layer already exists" => self.there += 1,
+            "Pull complete" | "Pushed" => self.moved += 1,
+            "Downloading" => {
+                if let (Some(layer), Some(bytes)) = (layer, bytes) {
+                    self.bytes.insert(layer.to_owned(), bytes);
+                }
+            }
+            "Download complete" => {
+                if let Some((now, all)) = layer.and_then(|layer| self.bytes.get_mut(layer)) {
+                    *now = *all;
+                }
+            }
+            mounted if mounted.starts_with("Mounted from") => self.there += 1,
+            _ => {}
+        }
+    }
+
+    /// `3 of 9 layers moved, 5 were there; 12.3 of 20.0 MB`
+    pub fn line(&self) -> String {
+        let Progress {
+            layers, there, moved, ..
+        } = self;
+        let mut line = format!("{moved} of {layers} layers moved, {there} were there");
+        let (now, all) = self
+            .bytes
+            .values()
+            .fold((0, 0), |(now, all), (n, a)| (now + n, all + a));
+        if all > 0 {
+            line += &format!("; {:.1} of {:.1} MB", now as f64 / 1e6, all as f64 / 1e6);
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_tells_layers_and_bytes() {
+        let mut progress = Progress::default();
+        progress.hear(Some("latest"), "Pulling from pybots/cpython", None);
+        progress.hear(Some("a"), "Already exists", None);
+        progress.hear(Some("b"), "Pulling fs layer", None);
+        progress.hear(Some("b"), "Downloading", Some((500_000, 2_000_000)));
+        assert_eq!(progress.line(), "0 of 2 layers moved, 1 were there; 0.5 of 2.0 MB");
+        progress.hear(Some("b"), "Download complete", None);
+        progress.hear(Some("b"), "Extracting", Some((1, 2_000_000)));
+        progress.hear(Some("b"), "Pull complete", None);
+        assert_eq!(progress.line(), "1 of 2 layers moved, 1 were there; 2.0 of 2.0 MB");
+    }
+
+    #[test]
+    fn a_push_tells_layers() {
+        let mut progress = Progress::default();
+        for status in ["Preparing", "Preparing", "Preparing", "Waiting", "Layer already exists"] {
+            progress.hear(None, status, None);
+        }
+        progress.hear(None, "Pushing", Some((1, 2)));
+        progress.hear(None, "Mounted from other", None);
+        progress.hear(None, "Pushed", None);
+        assert_eq!(progress.line(), "1 of 3 layers moved, 2 were there");
+    }
+}
