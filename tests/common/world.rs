@@ -127,7 +127,6 @@ impl World {
             install_network: false,
             env: BTreeMap::new(),
             suites: Vec::new(),
-            labels: Default::default(),
             limits: Limits::default(),
             labels: std::collections::BTreeSet::new(),
         }));
