@@ -106,7 +106,7 @@ async fn a_host_may_only_touch_what_it_has_leased() {
     let (folder, up) = coordinator();
     let (_, one) = add(folder.path(), &up.url, "one", &["--builds"]);
     let (_, two) = add(folder.path(), &up.url, "two", &["--builds"]);
-    let (status, claim) = call(&up.url, Some(&one), Some("1"), "claim", Value::Null).await;
+    let (status, claim) = call(&up.url, Some(&one), Some("1"), "claim", offer()).await;
     assert_eq!(status, 200, "{claim}");
     let claim: Value = serde_json::from_str(&claim).unwrap();
     let attempt = claim["attempt"].as_str().unwrap();
@@ -150,7 +150,7 @@ async fn who_may_not_build_or_is_drained_gets_no_build() {
     // the toy's image waits to be built; a claim that is answered at once is one that got it
     let within = std::time::Duration::from_secs(3);
     let claim = || async {
-        let call = call(&up.url, Some(&two), Some("1"), "claim", Value::Null);
+        let call = call(&up.url, Some(&two), Some("1"), "claim", offer());
         tokio::time::timeout(within, call).await.ok().map(|(status, _)| status)
     };
     assert_eq!(claim().await, None, "an untrusted host got a build");

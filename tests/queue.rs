@@ -172,6 +172,9 @@ async fn a_host_gets_what_its_owner_lets_in() {
         world.offer.branches = None;
         assert!(world.take("h", NOW).await.is_none(), "{}", world.name);
         world.offer.projects = None;
+        world.offer.memory_mib = Some(1024);
+        assert!(world.take("h", NOW).await.is_none(), "{}", world.name);
+        world.offer.memory_mib = Some(2048);
         world.offer.platform = "linux/arm64".into();
         assert!(world.take("h", NOW).await.is_none(), "{}", world.name);
         world.offer.platform = PLATFORM.into();

@@ -1,16 +1,17 @@
 //! What a host asks the coordinator, over HTTP. docs/ARCHITECTURE.md, "The host protocol", has the
 //! calls in the order in which a host makes them.
 
+mod bodies;
 mod caller;
 mod log;
 
+pub use bodies::{FinishRequest, PushedRequest, RenewRequest, Renewed, Welcome};
 pub use caller::PROTOCOL_HEADER;
 pub use log::Hole;
 
 use crate::clock::now_ms;
 use crate::coordinator::Coordinator;
 use crate::domain::host::{HostState, Offer, STRIKES};
-use crate::domain::job::Report;
 use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
 use crate::logfile::frame::FRAME_MOST;
@@ -18,7 +19,7 @@ use crate::queue::Claim;
 use crate::store::claims::Taker;
 use crate::store::hosts::HostRow;
 use caller::{Caller, Refused};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 use warp::http::StatusCode;
 use warp::{Filter, Reply, reply::Response};
@@ -31,45 +32,6 @@ const HOLD_MOST: Duration = Duration::from_secs(20);
 const REPORT_MOST: u64 = 4 << 20;
 /// Largest inventory: some 500 bytes for each image.
 const INVENTORY_MOST: u64 = 16 << 20;
-
-/// What a host learns of itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Welcome {
-    /// Its id, by which it labels what it makes.
-    pub id: String,
-    pub name: String,
-    /// It may build images.
-    pub builds: bool,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RenewRequest {
-    pub fence: String,
-    /// The answer may wait for so many seconds: it comes at once if the attempt is to end.
-    #[serde(default)]
-    pub hold_s: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Renewed {
-    /// False: a maintainer wants the attempt to end.
-    pub wanted: bool,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FinishRequest {
-    pub fence: String,
-    pub report: Report,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PushedRequest {
-    /// By digest, in the repository that the host was told.
-    pub reference: String,
-}
 
 /// The calls under `/api/host`. Who is no registered host is refused before a body is read.
 pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {

@@ -54,7 +54,8 @@ impl Store {
             .bind(taker.host)
             .bind(&taker.offer.platform)
             .bind(piped(taker.offer.projects.as_ref()))
-            .bind(piped(taker.offer.branches.as_ref()));
+            .bind(piped(taker.offer.branches.as_ref()))
+            .bind(taker.offer.memory_mib.map_or(i64::MAX, mib));
         for label in &taker.offer.labels {
             query = query.bind(format!("|{label}|"));
         }
@@ -129,16 +130,20 @@ fn fits(taker: &Taker<'_>) -> String {
     };
     // what is left of the group's labels without those that the host has
     let labels = (0..taker.offer.labels.len()).fold("job_group.labels".to_owned(), |rest, label| {
-        format!("REPLACE({rest}, ${}, '')", label + 6)
+        format!("REPLACE({rest}, ${}, '')", label + 7)
     });
     let among = |parameter: &str, column: &str| {
         format!("({parameter} = '' OR REPLACE({parameter}, '|' || job_group.{column} || '|', '') <> {parameter})")
     };
     format!(
-        "{kind}(job_group.kind = 'image' OR {projects}) AND {branches} AND {labels} = ''",
+        "{kind}(job_group.kind = 'image' OR {projects}) AND {branches} AND job_group.memory_mib <= $6 AND {labels} = ''",
         projects = among("$4", "project"),
         branches = among("$5", "branch"),
     )
+}
+
+pub(super) fn mib(mib: u64) -> i64 {
+    i64::try_from(mib).unwrap_or(i64::MAX)
 }
 
 /// `|this||that|`, in which each name is found with its ends; '' for all.

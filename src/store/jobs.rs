@@ -1,7 +1,7 @@
 //! Jobs: what waits, what is leased, what is done. Only [`crate::queue`] calls this. How one is chosen for
 //! a host is in [`super::claims`].
 
-use super::claims::piped;
+use super::claims::{mib, piped};
 use super::{Store, Tx, new_id};
 use crate::domain::job::JobSpec;
 use anyhow::Result;
@@ -69,9 +69,9 @@ pub enum Release<'a> {
 impl Store {
     pub async fn insert_job(&self, tx: &mut Tx, new: &NewJob<'_>, now: i64) -> Result<String> {
         let kind = if new.run.is_some() { "run" } else { "image" };
-        let project = match new.spec {
-            JobSpec::Image(_) => "",
-            JobSpec::Run(run) => &run.project,
+        let (project, memory_mib) = match new.spec {
+            JobSpec::Image(_) => ("", 0),
+            JobSpec::Run(run) => (run.project.as_str(), mib(run.limits.memory.0.div_ceil(1 << 20))),
         };
         let (build, labels) = (new.spec.build(), new.spec.labels());
         let labels = if labels.is_empty() {
@@ -81,9 +81,9 @@ impl Store {
         };
         let group = [kind, new.platform, project, &build.branch, &build.variant, &labels].join(" ");
         sqlx::query(
-            "INSERT INTO job_group (id, kind, platform, project, branch, variant, labels, newest)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT (id) DO UPDATE SET newest = CASE WHEN excluded.newest > job_group.newest
+            "INSERT INTO job_group (id, kind, platform, project, branch, variant, labels, newest, memory_mib)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (id) DO UPDATE SET memory_mib = excluded.memory_mib, newest = CASE WHEN excluded.newest > job_group.newest
                  THEN excluded.newest ELSE job_group.newest END",
         )
         .bind(&group)
@@ -94,6 +94,7 @@ impl Store {
         .bind(&build.variant)
         .bind(&labels)
         .bind(new.priority)
+        .bind(memory_mib)
         .execute(&mut **tx)
         .await?;
         self.join_in(tx, &group).await?;

@@ -11,6 +11,8 @@ CREATE TABLE job_group (
     variant     TEXT NOT NULL,
     -- '', or `|this||and||that|`
     labels      TEXT NOT NULL,
+    -- what a run of it may use
+    memory_mib  BIGINT NOT NULL DEFAULT 0,
     -- the highest priority that a job of it ever had: who has that is fresh
     newest      BIGINT NOT NULL,
     -- how often it had its turn: whose number is lowest is next
