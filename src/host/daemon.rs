@@ -14,7 +14,7 @@ use crate::runtime::{HOST_LABEL, Runtime};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// So long the coordinator may hold its answer to a renewal, to tell at once if an attempt is to end. Five
 /// renewals fit into a lease.
@@ -168,7 +168,25 @@ impl Daemon {
             fence: claim.fence.clone(),
             report,
         };
-        let delivered = match tokio::time::timeout(SOON, &mut delivered).await {
+        tracing::info!(attempt = claim.attempt, what = claim.spec.title(), outcome = %finish.report.outcome, "ended");
+        let delivering = self.deliver(claim, finish, &sink, &mut delivered);
+        tokio::pin!(delivering);
+        tokio::select! {
+            () = &mut delivering => {}
+            // a lease that is lost now is no reason to keep the result back
+            _ = keep(&self.client, claim) => delivering.await,
+        }
+    }
+
+    /// Delivers the rest of the log, then the report.
+    async fn deliver(
+        &self,
+        claim: &Claim,
+        finish: FinishRequest,
+        sink: &LogSink,
+        delivered: &mut JoinHandle<anyhow::Result<()>>,
+    ) {
+        let delivered = match tokio::time::timeout(SOON, &mut *delivered).await {
             Ok(delivered) => delivered,
             Err(_) => {
                 // the coordinator is away: should this host end before it is back, its next life has all
@@ -184,7 +202,6 @@ impl Daemon {
                 "failed to deliver the log"
             );
         }
-        tracing::info!(attempt = claim.attempt, what = claim.spec.title(), outcome = %finish.report.outcome, "ended");
         self.spool.deliver(&self.client, &claim.attempt, finish).await;
     }
 }

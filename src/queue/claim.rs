@@ -1,7 +1,7 @@
 //! Claims. Those that come at the same time are served in one transaction, by the first of them: two that chose the
 //! same job would only stand in each other's way, and what a commit costs is shared.
 
-use super::{Claim, LEASE_MS, Queue};
+use super::{Claim, FIRST_LEASE_MS, Queue};
 use crate::domain::host::Offer;
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
@@ -96,7 +96,7 @@ impl Queue {
             let now = waiting.now;
             let taken = match self.store.take_job(&mut tx, &taker, now).await? {
                 Some(job) => {
-                    let until = now + LEASE_MS;
+                    let until = now + FIRST_LEASE_MS;
                     let attempt = self
                         .store
                         .insert_attempt(&mut tx, &job.id, taker.host, until, now)

@@ -23,6 +23,9 @@ use tokio::sync::{Notify, futures::Notified, watch};
 /// How long a lease holds without a renewal.
 pub const LEASE_MS: i64 = 60_000;
 
+/// How long the first one holds: a host renews within seconds, or has not got the answer to its claim.
+const FIRST_LEASE_MS: i64 = 15_000;
+
 #[derive(Clone)]
 pub struct Queue {
     store: Store,
