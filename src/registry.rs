@@ -73,7 +73,9 @@ pub async fn bring(store: &Store, name: &str, to: HostState) -> Result<HostRow> 
     if from == HostState::Removed && to != HostState::Removed {
         bail!("host {name:?} was removed; add it under another name");
     }
-    if from != to && !store.move_host(&host.id, from, to).await? {
+    // a host that rests is active, and is to work at once
+    let changes = from != to || to == HostState::Active;
+    if changes && !store.move_host(&host.id, from, to).await? {
         bail!("host {name:?} has just been changed by somebody else; look at `pybots host list`, and try again");
     }
     Ok(host)

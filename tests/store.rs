@@ -37,6 +37,7 @@ fn trusted(host: &str) -> Taker<'_> {
         host,
         builds: true,
         pulls: false,
+        most: None,
         offer: &OFFER,
     }
 }
@@ -730,6 +731,7 @@ async fn hosts_are_kept_with_a_digest_of_their_token() {
             host: &host.id,
             builds: false,
             pulls: false,
+            most: None,
             offer: &offer(),
         };
         assert!(take(&queue, &runner, 10).await.unwrap().is_none(), "{name}");

@@ -26,6 +26,8 @@ pub struct Caller {
 pub enum Refused {
     Unknown,
     Protocol(Option<u32>),
+    /// Not one that we can work with.
+    Offer(String),
     Broken,
 }
 impl warp::reject::Reject for Refused {}
@@ -51,6 +53,7 @@ impl Refused {
                     ),
                 )
             }
+            Refused::Offer(reason) => say(StatusCode::BAD_REQUEST, reason),
             Refused::Broken => say(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the coordinator failed; its log says more",

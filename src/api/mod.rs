@@ -40,20 +40,20 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .clone()
         .and(warp::path!("hello"))
         .and(warp::post())
-        .and(json(REPORT_MOST))
+        .and(offered())
         .then(hello);
     let who = known.clone().and(warp::path!("hello")).and(warp::get()).then(who);
     let offer = known
         .clone()
         .and(warp::path!("offer"))
         .and(warp::post())
-        .and(json(REPORT_MOST))
+        .and(offered())
         .then(offer);
     let claim = known
         .clone()
         .and(warp::path!("claim"))
         .and(warp::post())
-        .and(json(REPORT_MOST))
+        .and(offered())
         .then(claim);
     let renew = known
         .clone()
@@ -141,6 +141,16 @@ pub async fn rejected(rejection: warp::Rejection) -> Result<Response, warp::Reje
     }
 }
 
+/// A host's offer, as far as it is one.
+fn offered() -> impl Filter<Extract = (Offer,), Error = warp::Rejection> + Copy {
+    json(REPORT_MOST).and_then(|offer: Offer| async move {
+        match offer.sane() {
+            Ok(()) => Ok(offer),
+            Err(reason) => Err(warp::reject::custom(Refused::Offer(reason))),
+        }
+    })
+}
+
 fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = warp::Rejection> + Copy {
     warp::body::content_length_limit(most).and(warp::body::json())
 }
@@ -222,13 +232,12 @@ async fn claim_now(caller: &Caller, offer: &Offer) -> anyhow::Result<Option<Clai
         return Ok(None);
     }
     // after a rest, one job shows whether the host is well again
-    if host.strikes >= STRIKES && !store.leased_by(&host.id).await?.is_empty() {
-        return Ok(None);
-    }
+    let most = if host.strikes >= STRIKES { 1 } else { offer.slots.max(1) };
     let taker = Taker {
         host: &host.id,
         builds: host.builds == 1,
         pulls: caller.coordinator.settings.registry.repository().is_some(),
+        most: Some(i64::from(most)),
         offer,
     };
     let mut claim = queue.claim(&taker, now).await?;

@@ -16,6 +16,7 @@ pub async fn run(loaded: Loaded) -> Result<ExitCode> {
     let owner = Owner::of(&loaded);
     let settings = loaded.settings;
     let serving = serve::start(&settings).await?;
+    let _alone = host::alone(&settings.data)?;
     outln!("http://{}/", serving.address);
     let (ending, told) = tokio::sync::watch::channel(Ending::No);
     let id = host_id(&settings.data)?;

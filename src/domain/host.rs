@@ -43,6 +43,36 @@ pub struct Offer {
     pub pause: Option<String>,
 }
 
+/// Most names in one list of an offer, and most bytes of one.
+const NAMES_MOST: usize = 64;
+const NAME_MOST: usize = 100;
+
+impl Offer {
+    /// Whether a coordinator can work with it; it comes from outside. Otherwise why not.
+    pub fn sane(&self) -> Result<(), String> {
+        let lists = [self.projects.as_ref(), self.branches.as_ref(), Some(&self.labels)];
+        for names in lists.into_iter().flatten() {
+            if names.len() > NAMES_MOST {
+                return Err(format!(
+                    "an offer names {NAMES_MOST} projects, branches or labels at most"
+                ));
+            }
+            if let Some(name) = names.iter().find(|name| !is_plain(name)) {
+                return Err(format!("{name:?} can't be the name of a project, branch or label"));
+            }
+        }
+        if [&self.version, &self.platform].into_iter().any(|text| !is_plain(text)) {
+            return Err("an offer needs a version and a platform".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Short, and without what a list of names is told apart by.
+fn is_plain(name: &str) -> bool {
+    (1..=NAME_MOST).contains(&name.len()) && !name.contains(|c: char| c.is_control() || c == '|')
+}
+
 /// Whether a host gets work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -137,6 +167,27 @@ mod tests {
         assert_eq!([12, 1_000_000].map(rest_ms), [Some(3_600_000); 2]);
         // no rest is left out before somebody has to come
         assert!(!is_beyond_rest(14) && is_beyond_rest(15));
+    }
+
+    #[test]
+    fn offers_from_outside_are_looked_at() {
+        let offer = |labels: &[String], platform: &str| Offer {
+            version: "1".into(),
+            platform: platform.into(),
+            labels: labels.iter().cloned().collect(),
+            ..Offer::default()
+        };
+        assert_eq!(offer(&["gpu".into()], "linux/amd64").sane(), Ok(()));
+        let many: Vec<String> = (0..65).map(|number| number.to_string()).collect();
+        for bad in [
+            offer(&many, "x"),
+            offer(&["a|b".into()], "x"),
+            offer(&[String::new()], "x"),
+            offer(&[], "a\0b"),
+            offer(&[], ""),
+        ] {
+            assert!(bad.sane().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -28,8 +28,21 @@ pub struct Client {
 
 /// The lease is somebody else's: what this host holds no longer counts.
 #[derive(Debug, thiserror::Error)]
-#[error("the coordinator refused: {0}")]
-pub struct Lost(String);
+#[error("the coordinator refused: {status}: {text}")]
+pub struct Lost {
+    status: StatusCode,
+    text: String,
+}
+
+impl Lost {
+    /// Whether it is about what was sent: another token or another version would get the same answer.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE
+        )
+    }
+}
 
 /// What became of a frame of a log.
 pub(super) enum Appended {
@@ -170,10 +183,10 @@ impl Client {
         if answer.status() != StatusCode::CONFLICT {
             return Ok(Appended::Taken(good(answer).await?.json().await?));
         }
-        let text = answer.text().await?;
+        let (status, text) = (answer.status(), answer.text().await?);
         match serde_json::from_str::<Hole>(&text) {
             Ok(hole) => Ok(Appended::Hole(hole.ends_at)),
-            Err(_) => Err(Lost(text).into()),
+            Err(_) => Err(Lost { status, text }.into()),
         }
     }
 
@@ -252,7 +265,7 @@ async fn good(answer: Response) -> Result<Response> {
     }
     let text = answer.text().await.unwrap_or_default();
     if status.is_client_error() {
-        return Err(Lost(format!("{status}: {text}")).into());
+        return Err(Lost { status, text }.into());
     }
     bail!("the coordinator answered {status}: {text}")
 }

@@ -208,9 +208,15 @@ impl Daemon {
 
 /// Renews the lease; ends only when the attempt is to end.
 async fn keep(client: &Client, claim: &Claim) -> Broken {
+    // the first lease is short: its renewal is not to wait
+    let mut hold = Duration::ZERO;
     loop {
         tokio::time::sleep(PAUSE).await;
-        match client.renew(claim, HOLD).await.map_err(anyhow::Error::downcast::<Lost>) {
+        match client
+            .renew(claim, std::mem::replace(&mut hold, HOLD))
+            .await
+            .map_err(anyhow::Error::downcast::<Lost>)
+        {
             Ok(Renewed { wanted: true }) => {}
             Ok(Renewed { wanted: false }) => return Broken::Cancelled,
             Err(Ok(lost)) => return Broken::Lost(lost),

@@ -203,13 +203,16 @@ struct Marks {
 
 /// Longest line that is taken for a mark.
 const MARK_MOST: usize = 100;
+/// Most steps that are told apart.
+const MARKS_MOST: usize = 1000;
 
 impl Marks {
     fn look(&mut self, chunk: &[u8], position: u64) {
         for (at, part) in chunk.split(|byte| *byte == b'\n').enumerate() {
             if at > 0 {
                 let line = String::from_utf8_lossy(&self.line);
-                if let Some(name) = line.strip_prefix(STEP) {
+                // what strangers' code prints is not let fill our memory
+                if let Some(name) = line.strip_prefix(STEP).filter(|_| self.found.len() < MARKS_MOST) {
                     self.found.push(Mark {
                         name: name.trim().to_owned(),
                         at: now_ms(),

@@ -1,7 +1,7 @@
 //! Reports that the coordinator has not taken yet, as files, each beside a folder with the rest of its log: a host
 //! that is started again delivers them.
 
-use super::client::Client;
+use super::client::{Client, Lost};
 use super::deliver::deliver_left;
 use crate::api::FinishRequest;
 use anyhow::{Context, Result};
@@ -111,7 +111,13 @@ async fn hand_in(client: &Client, kept: &Kept, path: &Path) {
                 "the report came too late to count: another host had been given the job"
             );
         }
-        Err(error) => tracing::warn!(attempt, error = format!("{error:#}"), "the report was refused"),
+        Err(error) => {
+            tracing::warn!(attempt, error = format!("{error:#}"), "the report was refused");
+            if error.downcast_ref::<Lost>().is_some_and(|lost| !lost.is_final()) {
+                // with another token, or another version of the program, it may be taken
+                return;
+            }
+        }
     }
     let _ = std::fs::remove_file(path);
 }

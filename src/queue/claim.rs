@@ -28,6 +28,7 @@ struct Waiting {
     host: String,
     builds: bool,
     pulls: bool,
+    most: Option<i64>,
     offer: Offer,
     now: i64,
     answer: oneshot::Sender<Option<Claim>>,
@@ -46,6 +47,7 @@ impl Queue {
                 host: taker.host.to_owned(),
                 builds: taker.builds,
                 pulls: taker.pulls,
+                most: taker.most,
                 offer: taker.offer.clone(),
                 now,
                 answer: sender,
@@ -59,7 +61,9 @@ impl Queue {
             match answer.try_recv() {
                 Ok(claim) => return Ok(claim),
                 Err(TryRecvError::Empty) => {
-                    self.serve().await?;
+                    // on its own: a caller that goes away takes nobody else's claim along
+                    let queue = self.clone();
+                    tokio::spawn(async move { queue.serve().await }).await??;
                     if let Ok(claim) = answer.try_recv() {
                         return Ok(claim);
                     }
@@ -91,6 +95,7 @@ impl Queue {
                 host: &waiting.host,
                 builds: waiting.builds,
                 pulls: waiting.pulls,
+                most: waiting.most,
                 offer: &waiting.offer,
             };
             let now = waiting.now;
@@ -109,17 +114,24 @@ impl Queue {
         }
         tx.commit().await?;
         let somebody_has_nothing = served.iter().find(|(_, taken)| taken.is_none());
-        if let Some((waiting, _)) = somebody_has_nothing
-            && !self.store.is_job_due(waiting.now).await?
-        {
-            self.shared.empty_at.store(announced, Ordering::SeqCst);
+        // what is leased is handed over, whatever fails from here on
+        if let Some((waiting, _)) = somebody_has_nothing {
+            match self.store.is_job_due(waiting.now).await {
+                Ok(true) => {}
+                Ok(false) => self.shared.empty_at.store(announced, Ordering::SeqCst),
+                Err(error) => tracing::error!(error = format!("{error:#}"), "failed to look at the queue"),
+            }
         }
         for (waiting, taken) in served {
             let claim = match taken {
-                Some((job, attempt)) => match self.readable(job, attempt, &waiting).await? {
-                    Some(claim) => Some(claim),
+                Some((job, attempt)) => match self.readable(job, attempt, &waiting).await {
+                    Ok(Some(claim)) => Some(claim),
                     // it asks again
-                    None => continue,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        tracing::error!(error = format!("{error:#}"), "failed to end what can't be done");
+                        continue;
+                    }
                 },
                 None => None,
             };

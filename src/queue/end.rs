@@ -18,6 +18,12 @@ pub(super) const AGAIN_MS: [i64; 2] = [5_000, 60_000];
 
 const HOUR_MS: i64 = 3_600_000;
 
+/// So often a report looks at its attempt.
+const LOOKS: usize = 3;
+
+/// A host that made a call since so long is there.
+const THERE_MS: i64 = 120_000;
+
 /// Who says that an attempt ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By<'a> {
@@ -38,19 +44,35 @@ impl Queue {
         report: &Report,
         now: i64,
     ) -> Result<Result<Taken, Conflict>> {
+        // what was read may be old when it is its turn to write: a lease runs out, or comes back by a renewal
+        for _ in 0..LOOKS {
+            if let Some(decided) = self.try_finish(attempt_id, fence, report, now).await? {
+                return Ok(decided);
+            }
+        }
+        bail!("attempt {attempt_id} changes faster than it can be ended")
+    }
+
+    /// None: the attempt has changed meanwhile.
+    async fn try_finish(
+        &self,
+        attempt_id: &str,
+        fence: &str,
+        report: &Report,
+        now: i64,
+    ) -> Result<Option<Result<Taken, Conflict>>> {
         let Some(attempt) = self.store.attempt(attempt_id).await? else {
-            return Ok(Err(conflict(attempt_id, "does not exist")));
+            return Ok(Some(Err(conflict(attempt_id, "does not exist"))));
         };
         if attempt.fence != fence {
-            return Ok(Err(conflict(attempt_id, "belongs to another lease")));
+            return Ok(Some(Err(conflict(attempt_id, "belongs to another lease"))));
         }
         let host = self.store.host(&attempt.host).await?;
         let mut tx = self.store.begin().await?;
-        let is_lost = attempt.lost == 1 && attempt.late_report.is_none();
-        if is_lost && !self.store.regain_attempt(&mut tx, &attempt, now).await? {
-            self.store.keep_late(&mut tx, &attempt.id, report, now).await?;
+        if attempt.is_lost() && !self.store.regain_attempt(&mut tx, &attempt, now).await? {
+            let kept = self.store.keep_late(&mut tx, &attempt.id, report, now).await?;
             tx.commit().await?;
-            return Ok(Ok(Taken::Late));
+            return Ok(kept.then_some(Ok(Taken::Late)));
         }
         if self
             .end(&mut tx, &attempt, report, By::Host(host.as_ref()), now)
@@ -58,23 +80,24 @@ impl Queue {
         {
             tx.commit().await?;
             self.announce();
-            return Ok(Ok(Taken::Counted));
+            return Ok(Some(Ok(Taken::Counted)));
         }
         // one connection at a time: holders of one that wait for another starve each other
         tx.rollback().await?;
         let ended = self.store.attempt(attempt_id).await?;
         let same = |earlier: Option<Report>| earlier.as_ref() == Some(report);
         Ok(match ended {
-            Some(ended) if same(ended.report()) => Ok(Taken::Counted),
-            Some(ended) if same(ended.late_report()) => Ok(Taken::Late),
-            _ => Err(conflict(attempt_id, "has ended before")),
+            Some(ended) if same(ended.report()) => Some(Ok(Taken::Counted)),
+            Some(ended) if same(ended.late_report()) => Some(Ok(Taken::Late)),
+            Some(ended) if ended.is_lost() && !attempt.is_lost() => None,
+            _ => Some(Err(conflict(attempt_id, "has ended before"))),
         })
     }
 
     /// Ends an attempt without its host. `lost`: the host may come back with it. False: it had ended before.
     pub(super) async fn give_up(&self, attempt: &Attempt, report: &Report, lost: bool, now: i64) -> Result<bool> {
         let mut tx = self.store.begin().await?;
-        let ended = self.end(&mut tx, attempt, report, By::Us(lost), now).await?;
+        let ended = self.give_up_in(&mut tx, attempt, report, lost, now).await?;
         if ended {
             tx.commit().await?;
             self.announce();
@@ -82,6 +105,18 @@ impl Queue {
             tx.rollback().await?;
         }
         Ok(ended)
+    }
+
+    /// [`Queue::give_up`] inside the caller's transaction.
+    pub(super) async fn give_up_in(
+        &self,
+        tx: &mut Tx,
+        attempt: &Attempt,
+        report: &Report,
+        lost: bool,
+        now: i64,
+    ) -> Result<bool> {
+        self.end(tx, attempt, report, By::Us(lost), now).await
     }
 
     async fn end(&self, tx: &mut Tx, attempt: &Attempt, report: &Report, by: By<'_>, now: i64) -> Result<bool> {
@@ -103,7 +138,13 @@ impl Queue {
         {
             return Ok(false);
         }
-        let to = next(&job, attempt, report, wish, by, now);
+        // where there is nobody else, it is not to wait for somebody else
+        let alone = !store.others_are_there(tx, &attempt.host, now - THERE_MS).await?;
+        let avoid = (!alone).then_some(attempt.host.as_str());
+        let on_trial = matches!(by, By::Host(Some(host)) if host.strikes >= STRIKES);
+        // it was to show whether the host is well again; but one that keeps failing is not tried for ever
+        let spared = on_trial && !store.failed_before(tx, attempt).await?;
+        let to = next(&job, report, wish, spared, avoid, now);
         let is_over = matches!(to, Release::Finished);
         if !store.release_job(tx, &job.id, to).await? {
             bail!("job {} cannot move from {} to finished", job.id, job.state);
@@ -135,6 +176,9 @@ impl Queue {
             Outcome::Infra { reason } if !report.handed_back => {
                 // what has failed before, here or elsewhere, may do so for reasons of its own
                 if store.failed_before(tx, attempt).await? {
+                    if let Some(rest) = rest_ms(host.strikes) {
+                        store.set_strikes(tx, &host.id, host.strikes, Some(now + rest)).await?;
+                    }
                     return Ok(());
                 }
                 let strikes = host.strikes + 1;
@@ -164,19 +208,33 @@ impl Queue {
 }
 
 /// Where a job goes when an attempt at it has ended.
-fn next<'a>(job: &Job, attempt: &'a Attempt, report: &Report, wish: Option<Wish>, by: By<'_>, now: i64) -> Release<'a> {
+fn next<'a>(
+    job: &Job,
+    report: &Report,
+    wish: Option<Wish>,
+    spared: bool,
+    avoid: Option<&'a str>,
+    now: i64,
+) -> Release<'a> {
     let at = |from, avoid, tries| Release::Queued { from, avoid, tries };
-    let on_probation = matches!(by, By::Host(Some(host)) if host.strikes >= STRIKES);
+    let wait = |tried: i64| {
+        usize::try_from(tried)
+            .ok()
+            .and_then(|tried| AGAIN_MS.get(tried))
+            .copied()
+    };
     match (&report.outcome, wish) {
         (_, Some(Wish::Again)) => at(now, None, 0),
         (_, Some(Wish::Cancel)) => Release::Finished,
-        (Outcome::Infra { .. }, None) if report.handed_back => at(now, Some(&attempt.host), job.tries),
-        // it was to show whether the host is well again
-        (Outcome::Infra { .. }, None) if on_probation => at(now, Some(&attempt.host), job.tries),
+        (Outcome::Infra { .. }, None) if report.handed_back || spared => {
+            // a host that is alone does not take it again at once, again and again
+            let from = if avoid.is_some() { now } else { now + AGAIN_MS[0] };
+            at(from, avoid, job.tries)
+        }
         (Outcome::Infra { .. }, None) => {
             let tries = job.tries + 1;
-            match usize::try_from(tries - 1).ok().and_then(|tried| AGAIN_MS.get(tried)) {
-                Some(wait) if tries < TRIES => at(now + wait, Some(&attempt.host), tries),
+            match wait(tries - 1) {
+                Some(wait) if tries < TRIES => at(now + wait, avoid, tries),
                 _ => Release::Finished,
             }
         }

@@ -126,16 +126,19 @@ impl Queue {
         let mut ended = 0;
         for attempt in self.store.expired_attempts(now).await? {
             let reason = format!("host {} fell silent; its lease ran out", attempt.host);
-            if self
-                .give_up(&attempt, &Report::of(Outcome::Infra { reason }), true, now)
-                .await?
-            {
-                tracing::warn!(
-                    attempt = attempt.id,
-                    host = attempt.host,
-                    "lease ran out; the job is queued again"
-                );
-                ended += 1;
+            let report = Report::of(Outcome::Infra { reason });
+            match self.give_up(&attempt, &report, true, now).await {
+                Ok(true) => {
+                    tracing::warn!(
+                        attempt = attempt.id,
+                        host = attempt.host,
+                        "lease ran out; the job is queued again"
+                    );
+                    ended += 1;
+                }
+                Ok(false) => {}
+                // the others are not to wait for a row that is damaged
+                Err(error) => tracing::error!(attempt = attempt.id, error = format!("{error:#}"), "failed to end"),
             }
         }
         Ok(ended)
@@ -147,8 +150,9 @@ impl Queue {
     pub async fn grant_grace(&self, now: i64) -> Result<u64> {
         let longest = end::AGAIN_MS.into_iter().max().unwrap_or(0);
         self.store.hasten_jobs(now + longest).await?;
+        let hosts = self.store.hosts().await?;
         let mut tx = self.store.begin().await?;
-        for host in self.store.hosts().await? {
+        for host in hosts {
             let rest = rest_ms(host.strikes).map(|rest| now + rest);
             if host.rests_until > rest {
                 self.store.set_strikes(&mut tx, &host.id, host.strikes, rest).await?;

@@ -31,13 +31,15 @@ impl Queue {
         let mut tx = self.store.begin().await?;
         if !self.store.take_queued(&mut tx, &job.id).await? {
             tx.rollback().await?;
-            return Ok(Some(Wished::Needless));
+            // a host may just have taken it
+            let told = self.store.wish_of_leased(&job.id, Wish::Cancel).await?;
+            return Ok(Some(if told { Wished::Told } else { Wished::Needless }));
         }
         // an attempt of nobody says when and how it ended
         let attempt = self.store.insert_attempt(&mut tx, &job.id, "", now, now).await?;
-        tx.commit().await?;
-        self.give_up(&attempt, &Report::of(Outcome::Cancelled), false, now)
+        self.give_up_in(&mut tx, &attempt, &Report::of(Outcome::Cancelled), false, now)
             .await?;
+        tx.commit().await?;
         Ok(Some(Wished::Done))
     }
 

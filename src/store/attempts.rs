@@ -40,9 +40,14 @@ impl Attempt {
         serde_json::from_str(self.late_report.as_deref()?).ok()
     }
 
+    /// Whether its host may still come back with it.
+    pub fn is_lost(&self) -> bool {
+        self.lost == 1 && self.late_report.is_none()
+    }
+
     /// Whether its host may still write to its log.
     pub fn is_open(&self) -> bool {
-        self.state == "leased" || (self.lost == 1 && self.late_report.is_none())
+        self.state == "leased" || self.is_lost()
     }
 
     /// Wall-clock seconds, once it has ended.
@@ -116,8 +121,12 @@ impl Store {
 
     /// Leases a lost attempt to its host again, as long as nobody else has taken its job. False: somebody has.
     pub async fn regain_attempt(&self, tx: &mut Tx, attempt: &Attempt, until: i64) -> Result<bool> {
+        // the try that it cost is given back; a job that was ended for having been tried too often goes on
         let job = sqlx::query(
-            "UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued' AND NOT EXISTS (
+            "UPDATE job SET state = 'leased', tries = CASE WHEN tries > 0 THEN tries - 1 ELSE 0 END
+             WHERE id = $1 AND state <> 'leased' AND EXISTS (
+                 SELECT 1 FROM attempt WHERE attempt.job_id = job.id AND attempt.number = $2 AND attempt.outcome = 'infra')
+               AND NOT EXISTS (
                  SELECT 1 FROM attempt WHERE attempt.job_id = job.id AND attempt.number > $2)",
         )
         .bind(&attempt.job_id)

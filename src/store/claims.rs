@@ -16,6 +16,8 @@ pub struct Taker<'a> {
     pub builds: bool,
     /// There is a registry, from which it can pull.
     pub pulls: bool,
+    /// So many jobs it may have in work; None: any number.
+    pub most: Option<i64>,
     pub offer: &'a Offer,
 }
 
@@ -36,6 +38,13 @@ const ORDER: &str = "CASE WHEN head.priority >= head.newest THEN 0 ELSE 1 END, h
 impl Store {
     /// Takes the job that is next for the host. None: no work for it, or a lost race.
     pub async fn take_job(&self, tx: &mut Tx, taker: &Taker<'_>, now: i64) -> Result<Option<Job>> {
+        if let Some(most) = taker.most {
+            let sql = "SELECT COUNT(*) FROM attempt WHERE host = $1 AND state = 'leased'";
+            let working: i64 = sqlx::query_scalar(sql).bind(taker.host).fetch_one(&mut **tx).await?;
+            if working >= most {
+                return Ok(None);
+            }
+        }
         let sql = format!(
             "WITH first AS MATERIALIZED (
                  SELECT job_group.kind, job_group.newest, job_group.round, job_group.expected_ms, ({first}) AS job_id

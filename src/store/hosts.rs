@@ -161,6 +161,17 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
+    /// Whether a host other than this one may take jobs, and has made a call since a time.
+    pub async fn others_are_there(&self, tx: &mut Tx, host: &str, since: i64) -> Result<bool> {
+        let sql = "SELECT id FROM host WHERE id <> $1 AND state = 'active' AND seen_at >= $2 LIMIT 1";
+        let found: Option<String> = sqlx::query_scalar(sql)
+            .bind(host)
+            .bind(since)
+            .fetch_optional(&mut **tx)
+            .await?;
+        Ok(found.is_some())
+    }
+
     pub async fn flag_host(&self, id: &str, now: i64) -> Result<()> {
         sqlx::query("UPDATE host SET flagged_at = $1 WHERE id = $2")
             .bind(now)

@@ -79,11 +79,21 @@ impl Store {
         } else {
             piped(Some(&labels))
         };
-        let group = [kind, new.platform, project, &build.branch, &build.variant, &labels].join(" ");
+        let memory = memory_mib.to_string();
+        let group = [
+            kind,
+            new.platform,
+            project,
+            &build.branch,
+            &build.variant,
+            &labels,
+            &memory,
+        ]
+        .join(" ");
         sqlx::query(
             "INSERT INTO job_group (id, kind, platform, project, branch, variant, labels, newest, memory_mib)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-             ON CONFLICT (id) DO UPDATE SET memory_mib = excluded.memory_mib, newest = CASE WHEN excluded.newest > job_group.newest
+             ON CONFLICT (id) DO UPDATE SET newest = CASE WHEN excluded.newest > job_group.newest
                  THEN excluded.newest ELSE job_group.newest END",
         )
         .bind(&group)

@@ -86,6 +86,7 @@ async fn daemon(loaded: Loaded, server: Option<String>, token: Option<String>) -
     let data = &loaded.settings.data;
     std::fs::create_dir_all(data)
         .with_context(|| format!("failed to make the data folder {}; set `data`", data.display()))?;
+    let _alone = alone(data)?;
     let server = kept(data, "server", "--server", server)?;
     let token = kept(data, "token", "--token", token)?;
     let owner = Owner::of(&loaded);
@@ -115,6 +116,20 @@ pub async fn end_now<T>(ending: &Sender<Ending>, daemon: tokio::task::JoinHandle
     if tokio::time::timeout(CLEAR, daemon).await.is_err() {
         tracing::warn!("the engine or the coordinator did not answer in time; the next start puts away what is left");
     }
+}
+
+/// Held as long as this host works: a second one with its data would take the first one's leavings for those of
+/// an earlier life.
+pub fn alone(data: &Path) -> Result<std::fs::File> {
+    let path = data.join("host.lock");
+    let file = std::fs::File::create(&path).with_context(|| format!("failed to write {}", path.display()))?;
+    if file.try_lock().is_err() {
+        bail!(
+            "another `pybots host` or `pybots up` works with {}; stop it, or set `data` to another folder",
+            data.display()
+        );
+    }
+    Ok(file)
 }
 
 /// What was said now, and kept in a file that only its owner reads; else what was kept before.

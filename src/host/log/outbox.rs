@@ -203,6 +203,8 @@ impl Outbox {
             }
             drop(state);
             changed.await;
+            // a folder that can't be written to is not asked without a pause
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -1,7 +1,7 @@
 -- Jobs that the same hosts can take, and that are alike in what they ask for: a project on a branch as a
 -- variant, or the images of a branch. A claim looks at the first job of each group, however deep the queue is.
 CREATE TABLE job_group (
-    -- kind, platform, project, branch, variant and labels in one
+    -- all that is alike in one
     id          TEXT PRIMARY KEY,
     kind        TEXT NOT NULL CHECK (kind IN ('image', 'run')),
     platform    TEXT NOT NULL,
@@ -36,14 +36,14 @@ UPDATE job SET priority = priority - 1000000000000000 WHERE priority >= 10000000
 UPDATE job SET uses = COALESCE(image_id, (SELECT run.image_id FROM run WHERE run.id = job.run_id));
 
 INSERT INTO job_group (id, kind, platform, project, branch, variant, labels, newest)
-SELECT job.kind || ' ' || image.platform || ' ' || COALESCE(run.project, '') || ' ' || branch.name || ' ' || image.variant || ' ',
+SELECT job.kind || ' ' || image.platform || ' ' || COALESCE(run.project, '') || ' ' || branch.name || ' ' || image.variant || '  0',
        job.kind, image.platform, COALESCE(run.project, ''), branch.name, image.variant, '', MAX(job.priority)
 FROM job JOIN image ON image.id = job.uses LEFT JOIN run ON run.id = job.run_id
 JOIN revision ON revision.id = COALESCE(run.revision_id, image.revision_id)
 JOIN branch ON branch.id = revision.branch_id
 GROUP BY job.kind, image.platform, COALESCE(run.project, ''), branch.name, image.variant;
 UPDATE job SET group_id = (
-    SELECT job.kind || ' ' || image.platform || ' ' || COALESCE(run.project, '') || ' ' || branch.name || ' ' || image.variant || ' '
+    SELECT job.kind || ' ' || image.platform || ' ' || COALESCE(run.project, '') || ' ' || branch.name || ' ' || image.variant || '  0'
     FROM image LEFT JOIN run ON run.id = job.run_id
     JOIN revision ON revision.id = COALESCE(run.revision_id, image.revision_id)
     JOIN branch ON branch.id = revision.branch_id
@@ -70,3 +70,5 @@ ALTER TABLE host ADD COLUMN rests_until BIGINT;
 ALTER TABLE host ADD COLUMN flagged_at BIGINT;
 -- Each host that starts asks for the jobs that the machinery has failed.
 CREATE INDEX attempt_infra ON attempt (job_id, number) WHERE outcome = 'infra';
+-- What a host has in work is asked at each of its claims.
+CREATE INDEX attempt_working ON attempt (host) WHERE state = 'leased';
