@@ -237,21 +237,22 @@ async fn what_is_handed_back_or_cancelled_costs_no_try() {
     for (world, _kept) in worlds().await {
         let check_in = world.check_in("trunk", "aa", 1).await;
         let run = world.run("p", &check_in, 1).await;
+        let mut now = NOW;
         for host in ["a", "b", "c", "d", "e"] {
-            let claim = world.take(host, NOW).await.unwrap();
+            let claim = world.take(host, now).await.unwrap();
             let report = Report::handed_back();
-            let taken = world
-                .queue
-                .finish(&claim.attempt, &claim.fence, &report, NOW - 500)
-                .await;
+            let taken = world.queue.finish(&claim.attempt, &claim.fence, &report, now).await;
             assert_eq!(taken.unwrap(), Ok(Taken::Counted), "{}", world.name);
+            // nobody else is there: not at once again
+            assert!(world.take(host, now + 1_000).await.is_none(), "{}", world.name);
+            now += 6_000;
         }
         // one that waits
-        assert_eq!(world.queue.cancel(&run, NOW).await.unwrap(), Some(Wished::Done));
-        assert!(world.take("h", NOW).await.is_none());
-        assert_eq!(world.queue.cancel(&run, NOW).await.unwrap(), Some(Wished::Needless));
-        assert_eq!(world.queue.again(&run, NOW).await.unwrap(), Some(Wished::Done));
-        let later = NOW + 1_000;
+        assert_eq!(world.queue.cancel(&run, now).await.unwrap(), Some(Wished::Done));
+        assert!(world.take("h", now).await.is_none());
+        assert_eq!(world.queue.cancel(&run, now).await.unwrap(), Some(Wished::Needless));
+        assert_eq!(world.queue.again(&run, now).await.unwrap(), Some(Wished::Done));
+        let later = now + 1_000;
         // one in work: its host is told, and whatever comes of it, it begins again
         let claim = world.take("h", later).await.unwrap();
         assert_eq!(world.queue.again(&run, later).await.unwrap(), Some(Wished::Told));
@@ -265,8 +266,8 @@ async fn what_is_handed_back_or_cancelled_costs_no_try() {
         assert_eq!(world.queue.expire(later + LEASE_MS + 1).await.unwrap(), 1);
         let ended = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
         assert_eq!(ended.outcome.as_deref(), Some("cancelled"), "{}", world.name);
-        assert!(world.take("h", NOW + 600_000).await.is_none());
-        assert_eq!(world.queue.cancel("nothing", NOW).await.unwrap(), None);
+        assert!(world.take("h", now + 600_000).await.is_none());
+        assert_eq!(world.queue.cancel("nothing", now).await.unwrap(), None);
     }
 }
 
@@ -316,6 +317,54 @@ async fn a_host_whose_machinery_fails_rests_and_is_tried_with_one_job() {
         assert_eq!(
             world.store.host("bad").await.unwrap().unwrap().strikes,
             0,
+            "{}",
+            world.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_meets_the_end_of_its_lease_is_not_lost() {
+    for (world, _kept) in worlds().await {
+        let check_in = world.check_in("trunk", "aa", 1).await;
+        for project in 0..10 {
+            world.run(&format!("p{project}"), &check_in, 1).await;
+        }
+        let late = NOW + LEASE_MS + 1;
+        for _ in 0..10 {
+            let claim = world.take("h", NOW).await.unwrap();
+            let leased = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
+            let report = Report::of(Outcome::Passed);
+            // all at once: the lease runs out, is renewed, and the report comes
+            let (ended, _, _) = tokio::join!(
+                world.queue.finish(&claim.attempt, &claim.fence, &report, late),
+                world.queue.expire(late),
+                world.queue.renew(&leased, &claim.fence, late),
+            );
+            assert_eq!(ended.unwrap(), Ok(Taken::Counted), "{}", world.name);
+            let ended = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
+            assert_eq!(ended.outcome.as_deref(), Some("passed"), "{}", world.name);
+        }
+        assert_eq!(world.store.open_jobs().await.unwrap(), (0, 0), "{}", world.name);
+    }
+}
+
+#[tokio::test]
+async fn three_cuts_in_one_long_run_cost_nothing() {
+    for (world, _kept) in worlds().await {
+        let check_in = world.check_in("trunk", "aa", 1).await;
+        world.run("p", &check_in, 1).await;
+        let claim = world.take("h", NOW).await.unwrap();
+        let mut now = NOW;
+        for _ in 0..5 {
+            now += 2 * LEASE_MS;
+            assert_eq!(world.queue.expire(now).await.unwrap(), 1, "{}", world.name);
+            let lost = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
+            world.queue.renew(&lost, &claim.fence, now).await.unwrap().unwrap();
+        }
+        assert_eq!(
+            world.end(&claim, Outcome::Passed, now).await,
+            Taken::Counted,
             "{}",
             world.name
         );
