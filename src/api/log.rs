@@ -29,7 +29,7 @@ pub struct Hole {
     pub ends_at: u64,
 }
 
-pub async fn append<S, B>(caller: Caller, attempt: String, lease: Lease, length: u64, body: S) -> Response
+pub async fn append<S, B>(attempt: String, caller: Caller, lease: Lease, length: u64, body: S) -> Response
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf,

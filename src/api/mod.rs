@@ -35,72 +35,82 @@ const INVENTORY_MOST: u64 = 16 << 20;
 
 /// The calls under `/api/host`. Who is no registered host is refused before a body is read.
 pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
-    let known = warp::path!("api" / "host" / ..).and(caller::caller(coordinator));
-    let hello = known
-        .clone()
+    let at = warp::path!("api" / "host" / ..);
+    // behind the path: who calls is looked up once
+    let known = caller::caller(coordinator);
+    let hello = at
         .and(warp::path!("hello"))
         .and(warp::post())
+        .and(known.clone())
         .and(offered())
         .then(hello);
-    let who = known.clone().and(warp::path!("hello")).and(warp::get()).then(who);
-    let offer = known
-        .clone()
+    let who = at
+        .and(warp::path!("hello"))
+        .and(warp::get())
+        .and(known.clone())
+        .then(who);
+    let offer = at
         .and(warp::path!("offer"))
         .and(warp::post())
+        .and(known.clone())
         .and(offered())
         .then(offer);
-    let claim = known
-        .clone()
+    let claim = at
         .and(warp::path!("claim"))
         .and(warp::post())
+        .and(known.clone())
         .and(offered())
         .then(claim);
-    let renew = known
-        .clone()
+    let renew = at
         .and(warp::path!("attempts" / String / "renew"))
         .and(warp::post())
+        .and(known.clone())
         .and(json(REPORT_MOST))
         .then(renew);
-    let finish = known
-        .clone()
+    let finish = at
         .and(warp::path!("attempts" / String / "finish"))
         .and(warp::post())
+        .and(known.clone())
         .and(json(REPORT_MOST))
         .then(finish);
-    let log = known
-        .clone()
+    let log = at
         .and(warp::path!("attempts" / String / "log"))
         .and(warp::post())
+        .and(known.clone())
         .and(warp::query())
         .and(warp::body::content_length_limit(FRAME_MOST as u64))
         .and(warp::header("content-length"))
         .and(warp::body::stream())
         .then(log::append);
-    let tree = known
-        .clone()
+    let tree = at
         .and(warp::path!("trees" / String))
         .and(warp::post())
+        .and(known.clone())
         .and(json(REPORT_MOST))
         .then(tree);
-    let changes = known
-        .clone()
+    let changes = at
         .and(warp::path!("trees" / String / "changes" / String))
         .and(warp::post())
+        .and(known.clone())
         .and(json(REPORT_MOST))
         .then(changes);
-    let images = known
-        .clone()
+    let images = at
         .and(warp::path!("images"))
         .and(warp::post())
+        .and(known.clone())
         .and(json(INVENTORY_MOST))
         .then(images);
-    let pushed = known
-        .clone()
+    let pushed = at
         .and(warp::path!("images" / String / "pushed"))
         .and(warp::post())
+        .and(known.clone())
         .and(json(REPORT_MOST))
         .then(pushed);
-    let folder = known.and(warp::path!("folders" / String)).and(warp::get()).then(folder);
+    let folder = at
+        .and(warp::path!("folders" / String))
+        .and(warp::get())
+        .and(known)
+        .then(folder);
     hello
         .or(who)
         .unify()
@@ -247,7 +257,7 @@ async fn claim_now(caller: &Caller, offer: &Offer) -> anyhow::Result<Option<Clai
     Ok(claim)
 }
 
-async fn renew(caller: Caller, attempt: String, request: RenewRequest) -> Response {
+async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> Response {
     let attempt = match caller.own(&attempt).await {
         Ok(attempt) => attempt,
         Err(refused) => return refused,
@@ -266,7 +276,7 @@ async fn renew(caller: Caller, attempt: String, request: RenewRequest) -> Respon
     }
 }
 
-async fn finish(caller: Caller, attempt: String, request: FinishRequest) -> Response {
+async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Response {
     let attempt = match caller.own(&attempt).await {
         Ok(attempt) => attempt,
         Err(refused) => return refused,
@@ -287,7 +297,7 @@ async fn finish(caller: Caller, attempt: String, request: FinishRequest) -> Resp
     })
 }
 
-async fn tree(caller: Caller, revision: String, wanted: Wanted) -> Response {
+async fn tree(revision: String, caller: Caller, wanted: Wanted) -> Response {
     let coordinator = caller.coordinator;
     if !is_held(&coordinator, &revision).await {
         return say(StatusCode::NOT_FOUND, "there is no such check-in");
@@ -298,7 +308,7 @@ async fn tree(caller: Caller, revision: String, wanted: Wanted) -> Response {
     }
 }
 
-async fn changes(caller: Caller, to: String, from: String, wanted: Wanted) -> Response {
+async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -> Response {
     let coordinator = caller.coordinator;
     if !is_held(&coordinator, &to).await {
         return say(StatusCode::NOT_FOUND, "there is no such check-in");
@@ -331,7 +341,7 @@ async fn images(caller: Caller, inventory: Inventory) -> Response {
 }
 
 /// Only who may build says what an image is.
-async fn pushed(caller: Caller, build_key: String, request: PushedRequest) -> Response {
+async fn pushed(build_key: String, caller: Caller, request: PushedRequest) -> Response {
     if caller.host.builds != 1 {
         return say(
             StatusCode::FORBIDDEN,
@@ -347,7 +357,7 @@ async fn pushed(caller: Caller, build_key: String, request: PushedRequest) -> Re
     )
 }
 
-async fn folder(caller: Caller, digest: String) -> Response {
+async fn folder(digest: String, caller: Caller) -> Response {
     answer(caller.coordinator.objects.folder(&digest).await, |bytes| {
         bytes.into_response()
     })
