@@ -72,8 +72,9 @@ pub async fn tick(host: &Host, client: &Client) -> Result<()> {
 /// Gives the registry an image that it did not take when it was built, or has lost since.
 async fn give(host: &Host, client: &Client, push: &Push) -> Result<()> {
     let _used = host.uses(&push.build_key).await;
-    // nobody reads how far it is
-    let reference = offer(host, &push.name, &push.repository, mpsc::channel(1).0)
+    // nobody reads how far it is; a reader that was kept would have to read, or hold up the push
+    let (unread, _) = mpsc::channel(1);
+    let reference = offer(host, &push.name, &push.repository, unread)
         .await
         .with_context(|| format!("failed to push {}; trying again at the next look", push.name))?;
     client.pushed(&push.build_key, &reference).await?;
