@@ -179,6 +179,7 @@ async fn cycle(up: &Up, store: &Store, tokens: Vec<String>, database: &'static s
     let offer = pybots::domain::host::Offer {
         platform: PLATFORM.into(),
         slots: 1,
+        version: "bench".into(),
         ..Default::default()
     };
     let start = Instant::now();
