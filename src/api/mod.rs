@@ -109,8 +109,13 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
     let folder = at
         .and(warp::path!("folders" / String))
         .and(warp::get())
-        .and(known)
+        .and(known.clone())
         .then(folder);
+    // who is no host learns nothing of which calls there are
+    let no_call = at
+        .and(warp::path::tail())
+        .and(known)
+        .and_then(|_, _| async { Err::<Response, _>(warp::reject::not_found()) });
     hello
         .or(who)
         .unify()
@@ -133,6 +138,8 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .or(pushed)
         .unify()
         .or(folder)
+        .unify()
+        .or(no_call)
         .unify()
 }
 
