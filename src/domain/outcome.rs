@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The immutable end of one attempt. A retry adds another attempt; it never changes this one.
+/// The immutable end of one attempt. A retry adds another attempt; it never changes this one. Only what
+/// was said of a host that had fallen silent gives way to what that host brings (`Queue::finish`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
