@@ -36,8 +36,8 @@ const INVENTORY_MOST: u64 = 16 << 20;
 /// The calls under `/api/host`. Who is no registered host is refused before a body is read.
 pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
     let at = warp::path!("api" / "host" / ..);
-    // behind the path: who calls is looked up once
-    let known = caller::caller(coordinator);
+    // behind the path: who calls is looked up once. Boxed, or the type of all routes together is too deep to compile.
+    let known = caller::caller(coordinator).boxed();
     let hello = at
         .and(warp::path!("hello"))
         .and(warp::post())
@@ -127,6 +127,7 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .unify()
         .or(finish)
         .unify()
+        .boxed()
         .or(log)
         .unify()
         .or(tree)
@@ -141,6 +142,7 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .unify()
         .or(no_call)
         .unify()
+        .boxed()
 }
 
 /// What a refused host is told. What is no host's call at all is left to the pages.

@@ -1,14 +1,18 @@
 //! Claims. Those that come at the same time are served in one transaction, by the first of them: two that chose the
 //! same job would only stand in each other's way, and what a commit costs is shared.
 
+use super::choose::{Next, Stand};
 use super::{Claim, FIRST_LEASE_MS, Queue};
 use crate::domain::host::Offer;
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
+use crate::store::Tx;
 use crate::store::attempts::Attempt;
 use crate::store::claims::Taker;
 use crate::store::jobs::Job;
 use anyhow::Result;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
@@ -32,6 +36,18 @@ struct Waiting {
     offer: Offer,
     now: i64,
     answer: oneshot::Sender<Option<Claim>>,
+}
+
+impl Waiting {
+    fn taker(&self) -> Taker<'_> {
+        Taker {
+            host: &self.host,
+            builds: self.builds,
+            pulls: self.pulls,
+            most: self.most,
+            offer: &self.offer,
+        }
+    }
 }
 
 impl Queue {
@@ -88,35 +104,21 @@ impl Queue {
             let most = waiting.len().min(AT_ONCE);
             waiting.drain(..most).collect::<Vec<_>>()
         };
+        let Some(now) = batch.iter().map(|waiting| waiting.now).max() else {
+            return Ok(());
+        };
         let mut served = Vec::new();
         let mut tx = self.store.begin().await?;
+        let mut stand = self.stand(&mut tx, &batch, now).await?;
         for waiting in batch {
-            let taker = Taker {
-                host: &waiting.host,
-                builds: waiting.builds,
-                pulls: waiting.pulls,
-                most: waiting.most,
-                offer: &waiting.offer,
-            };
-            let now = waiting.now;
-            let taken = match self.store.take_job(&mut tx, &taker, now).await? {
-                Some(job) => {
-                    let until = now + FIRST_LEASE_MS;
-                    let attempt = self
-                        .store
-                        .insert_attempt(&mut tx, &job.id, taker.host, until, now)
-                        .await?;
-                    Some((job, attempt))
-                }
-                None => None,
-            };
+            let taken = self.take(&mut tx, &mut stand, &waiting.taker(), now).await?;
             served.push((waiting, taken));
         }
         tx.commit().await?;
-        let somebody_has_nothing = served.iter().find(|(_, taken)| taken.is_none());
+        let somebody_has_nothing = served.iter().any(|(_, taken)| taken.is_none());
         // what is leased is handed over, whatever fails from here on
-        if let Some((waiting, _)) = somebody_has_nothing {
-            match self.store.is_job_due(waiting.now).await {
+        if somebody_has_nothing {
+            match self.store.is_job_due(now).await {
                 Ok(true) => {}
                 Ok(false) => self.shared.empty_at.store(announced, Ordering::SeqCst),
                 Err(error) => tracing::error!(error = format!("{error:#}"), "failed to look at the queue"),
@@ -139,6 +141,49 @@ impl Queue {
             let _ = waiting.answer.send(claim);
         }
         Ok(())
+    }
+
+    async fn stand(&self, tx: &mut Tx, batch: &[Waiting], now: i64) -> Result<Stand> {
+        let pulls = batch.iter().any(|waiting| waiting.pulls);
+        let groups = self.store.waiting_groups(tx, pulls, now).await?;
+        let heads = self.store.heads(tx, &groups).await?;
+        let unique = |names: BTreeSet<&String>| names.into_iter().cloned().collect::<Vec<_>>();
+        let hosts = unique(batch.iter().map(|waiting| &waiting.host).collect());
+        let images = unique(heads.iter().filter_map(|head| head.uses.as_ref()).collect());
+        let held = self.store.held(tx, &hosts, &images).await?;
+        Ok(Stand::new(groups, heads, held, now))
+    }
+
+    /// Leases the best job that there is for a host.
+    async fn take(
+        &self,
+        tx: &mut Tx,
+        stand: &mut Stand,
+        taker: &Taker<'_>,
+        now: i64,
+    ) -> Result<Option<(Job, Attempt)>> {
+        if let Some(most) = taker.most
+            && self.store.working(tx, taker.host).await? >= most
+        {
+            return Ok(None);
+        }
+        let mut order = stand.order(taker);
+        while let Some(Reverse(Next { group, job, .. })) = order.pop() {
+            let Some(job) = job else {
+                if let Some((head, held)) = self.store.first_for(tx, stand.group(group), taker, now).await? {
+                    order.push(Reverse(stand.at(group, &head, !held)));
+                }
+                continue;
+            };
+            // whoever was quicker has the group's turn
+            stand.took(group);
+            if let Some(job) = self.store.take_job(tx, &job).await? {
+                let until = now + FIRST_LEASE_MS;
+                let attempt = self.store.insert_attempt(tx, &job.id, taker.host, until, now).await?;
+                return Ok(Some((job, attempt)));
+            }
+        }
+        Ok(None)
     }
 
     /// One job that another version of the program planned must not hold up the others.

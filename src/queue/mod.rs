@@ -1,6 +1,7 @@
 //! Jobs wait here until a host leases them. The one place that ends an attempt: whatever happened
 //! (an exit, a timeout, a lost host, a cancel), it goes through [`Queue::finish`] or [`Queue::give_up`].
 
+mod choose;
 mod claim;
 mod end;
 mod wishes;

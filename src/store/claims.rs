@@ -1,10 +1,11 @@
-//! Which job a host gets. Jobs that are alike are a group, and a claim looks at the first job of each: what it
-//! costs depends on the number of groups, not on how many jobs wait.
+//! What waits, for those that claim: the first jobs of each group. Which of them a host gets is decided in
+//! [`crate::queue`].
 
 use super::jobs::Job;
 use super::{Store, Tx};
 use crate::domain::host::Offer;
 use anyhow::Result;
+use sqlx::FromRow;
 use std::collections::BTreeSet;
 
 /// Who wants a job.
@@ -25,57 +26,165 @@ pub struct Taker<'a> {
 const LOCAL_FIRST_MS: i64 = 500;
 
 /// For so long a job that failed on a host waits for another one.
-const ELSEWHERE_FIRST_MS: i64 = 60_000;
+pub const ELSEWHERE_FIRST_MS: i64 = 60_000;
 
-/// The order of groups. What is newest on its branch goes first, for somebody waits for its answer, and of that
-/// runs before builds, which are longer. Older check-ins fill in. Among equals each group has its turn; in
-/// one turn, what the host holds the image of, and then what takes longest.
-const ORDER: &str = "CASE WHEN head.priority >= head.newest THEN 0 ELSE 1 END, head.kind DESC, head.round,
-    CASE WHEN EXISTS (SELECT 1 FROM image_on_host AS held WHERE held.image_id = head.uses AND held.host = $2)
-         THEN 0 ELSE 1 END,
-    head.expected_ms DESC, head.job_id";
+/// Values in one statement: both databases take more.
+const AT_ONCE: usize = 500;
+
+/// Jobs that are alike, by those that are first.
+#[derive(Clone, Debug, Default, FromRow, PartialEq, Eq)]
+pub struct Group {
+    pub id: String,
+    /// `image` or `run`.
+    pub kind: String,
+    pub platform: String,
+    /// Empty for images.
+    pub project: String,
+    pub branch: String,
+    /// `|this||and||that|`.
+    pub labels: String,
+    pub memory_mib: i64,
+    /// The highest priority that a job of it ever had.
+    pub newest: i64,
+    /// How often it had its turn.
+    pub round: i64,
+    pub expected_ms: i64,
+    /// The job that is first, and whose time has come.
+    pub first: Option<String>,
+    /// The first of those that also hosts may have that do not hold the image.
+    pub ripe: Option<String>,
+    /// The first of those whose image can be pulled.
+    pub pullable: Option<String>,
+}
+
+impl Group {
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.labels.split('|').filter(|label| !label.is_empty())
+    }
+}
+
+/// What a choice needs to know of a job.
+#[derive(Clone, Debug, Default, FromRow, PartialEq, Eq)]
+pub struct Head {
+    pub id: String,
+    pub priority: i64,
+    /// The image that it makes or works with.
+    pub uses: Option<String>,
+    /// The host that failed it last.
+    pub avoid: Option<String>,
+    pub not_before: i64,
+}
+
+const MINE: &str = "job.group_id = job_group.id AND job.state = 'queued' AND job.not_before <= $1";
+const ORDER: &str = "ORDER BY job.priority DESC, job.created_at, job.id LIMIT 1";
+const PULLABLE: &str = "EXISTS (SELECT 1 FROM image WHERE image.id = job.uses AND image.remote IS NOT NULL)";
 
 impl Store {
-    /// Takes the job that is next for the host. None: no work for it, or a lost race.
-    pub async fn take_job(&self, tx: &mut Tx, taker: &Taker<'_>, now: i64) -> Result<Option<Job>> {
-        if let Some(most) = taker.most {
-            let sql = "SELECT COUNT(*) FROM attempt WHERE host = $1 AND state = 'leased'";
-            let working: i64 = sqlx::query_scalar(sql).bind(taker.host).fetch_one(&mut **tx).await?;
-            if working >= most {
-                return Ok(None);
-            }
-        }
+    /// The groups in which a job waits whose time has come.
+    pub async fn waiting_groups(&self, tx: &mut Tx, pulls: bool, now: i64) -> Result<Vec<Group>> {
+        let ripe = format!("{MINE} AND job.not_before <= $1 - {LOCAL_FIRST_MS}");
+        let first = |which: &str| format!("(SELECT job.id FROM job WHERE {which} {ORDER})");
+        let pullable = if pulls {
+            first(&format!("{ripe} AND {PULLABLE}"))
+        } else {
+            "NULL".to_owned()
+        };
         let sql = format!(
-            "WITH first AS MATERIALIZED (
-                 SELECT job_group.kind, job_group.newest, job_group.round, job_group.expected_ms, ({first}) AS job_id
-                 FROM job_group WHERE job_group.platform = $3 AND {fits}),
-             -- one by one: for a join, PostgreSQL reads all jobs that there are
-             head AS MATERIALIZED (
-                 SELECT first.*, (SELECT job.priority FROM job WHERE job.id = first.job_id) AS priority,
-                        (SELECT job.uses FROM job WHERE job.id = first.job_id) AS uses
-                 FROM first WHERE first.job_id IS NOT NULL)
-             SELECT head.job_id FROM head ORDER BY {ORDER} LIMIT 1",
-            first = first(taker),
-            fits = fits(taker),
+            "SELECT id, kind, platform, project, branch, labels, memory_mib, newest, round, expected_ms,
+                    {first} AS first, {ripe} AS ripe, {pullable} AS pullable FROM job_group",
+            first = first(MINE),
+            ripe = first(&ripe),
         );
-        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(now);
+        let mut groups: Vec<Group> = query.fetch_all(&mut **tx).await?;
+        groups.retain(|group| group.first.is_some());
+        Ok(groups)
+    }
+
+    /// The jobs that groups name.
+    pub async fn heads(&self, tx: &mut Tx, groups: &[Group]) -> Result<Vec<Head>> {
+        let named = |group: &'_ Group| [group.first.clone(), group.ripe.clone(), group.pullable.clone()];
+        let ids: BTreeSet<String> = groups.iter().flat_map(named).flatten().collect();
+        let mut heads = Vec::new();
+        for ids in Vec::from_iter(ids).chunks(AT_ONCE) {
+            let among = places(1, ids.len());
+            let sql = format!("SELECT id, priority, uses, avoid, not_before FROM job WHERE id IN ({among})");
+            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+            for id in ids {
+                query = query.bind(id);
+            }
+            heads.extend(query.fetch_all(&mut **tx).await?);
+        }
+        Ok(heads)
+    }
+
+    /// Which of the hosts hold which of the images.
+    pub async fn held(&self, tx: &mut Tx, hosts: &[String], images: &[String]) -> Result<BTreeSet<(String, String)>> {
+        let mut held = BTreeSet::new();
+        for images in images.chunks(AT_ONCE) {
+            let (these, those) = (places(1, images.len()), places(images.len() + 1, hosts.len()));
+            let sql =
+                format!("SELECT host, image_id FROM image_on_host WHERE image_id IN ({these}) AND host IN ({those})");
+            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+            for value in images.iter().chain(hosts) {
+                query = query.bind(value);
+            }
+            held.extend(query.fetch_all(&mut **tx).await?);
+        }
+        Ok(held)
+    }
+
+    /// The first job of a group that a host can have now, and whether the host holds its image.
+    pub async fn first_for(
+        &self,
+        tx: &mut Tx,
+        group: &Group,
+        taker: &Taker<'_>,
+        now: i64,
+    ) -> Result<Option<(Head, bool)>> {
+        let held = "EXISTS (SELECT 1 FROM image_on_host AS held WHERE held.image_id = job.uses AND held.host = $2)";
+        let there = if group.kind == "image" {
+            "1 = 1".to_owned()
+        } else if taker.builds {
+            format!("(job.not_before <= $1 - {LOCAL_FIRST_MS} OR {held})")
+        } else if taker.pulls {
+            format!("(job.not_before <= $1 - {LOCAL_FIRST_MS} AND {PULLABLE} OR {held})")
+        } else {
+            held.to_owned()
+        };
+        let sql = format!(
+            "SELECT id, priority, uses, avoid, not_before, CASE WHEN {held} THEN 1 ELSE 0 END AS held FROM job
+             WHERE group_id = $3 AND state = 'queued' AND not_before <= $1
+               AND (avoid IS NULL OR avoid <> $2 OR not_before <= $1 - {ELSEWHERE_FIRST_MS}) AND {there} {ORDER}"
+        );
+        #[derive(FromRow)]
+        struct Row {
+            #[sqlx(flatten)]
+            head: Head,
+            held: i64,
+        }
+        let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(now)
             .bind(taker.host)
-            .bind(&taker.offer.platform)
-            .bind(piped(taker.offer.projects.as_ref()))
-            .bind(piped(taker.offer.branches.as_ref()))
-            .bind(taker.offer.memory_mib.map_or(i64::MAX, mib));
-        for label in &taker.offer.labels {
-            query = query.bind(format!("|{label}|"));
-        }
-        let Some(id): Option<String> = query.fetch_optional(&mut **tx).await? else {
-            return Ok(None);
-        };
+            .bind(&group.id)
+            .fetch_optional(&mut **tx)
+            .await?;
+        Ok(row.map(|row| (row.head, row.held == 1)))
+    }
+
+    /// How many jobs a host has in work.
+    pub async fn working(&self, tx: &mut Tx, host: &str) -> Result<i64> {
+        let sql = "SELECT COUNT(*) FROM attempt WHERE host = $1 AND state = 'leased'";
+        Ok(sqlx::query_scalar(sql).bind(host).fetch_one(&mut **tx).await?)
+    }
+
+    /// Takes a job out of the queue, as its group's turn. None: somebody else has.
+    pub async fn take_job(&self, tx: &mut Tx, id: &str) -> Result<Option<Job>> {
         let taken: Option<Job> = sqlx::query_as(
             "UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued'
              RETURNING id, group_id, image_id, run_id, uses, state, tries, wish, spec",
         )
-        .bind(&id)
+        .bind(id)
         .fetch_optional(&mut **tx)
         .await?;
         if let Some(job) = &taken {
@@ -98,69 +207,17 @@ impl Store {
     }
 }
 
-/// The first job of a group that a host can have now.
-fn first(taker: &Taker<'_>) -> String {
-    let mine = "job.group_id = job_group.id AND job.state = 'queued'";
-    let due = format!(
-        "job.not_before <= $1 AND (job.avoid IS NULL OR job.avoid <> $2 OR job.not_before <= $1 - {ELSEWHERE_FIRST_MS})"
-    );
-    let order = "ORDER BY job.priority DESC, job.created_at, job.id LIMIT 1";
-    if taker.builds {
-        format!(
-            "SELECT job.id FROM job WHERE {mine} AND {due}
-             AND (job_group.kind = 'image' OR job.not_before <= $1 - {LOCAL_FIRST_MS} OR EXISTS (
-                  SELECT 1 FROM image_on_host AS held WHERE held.image_id = job.uses AND held.host = $2))
-             {order}"
-        )
-    } else if taker.pulls {
-        // nearly all images are in the registry: the first job of the group mostly is the one
-        format!(
-            "SELECT job.id FROM job WHERE {mine} AND {due} AND job_group.kind = 'run'
-             AND (EXISTS (SELECT 1 FROM image_on_host AS held WHERE held.image_id = job.uses AND held.host = $2)
-                  OR job.not_before <= $1 - {LOCAL_FIRST_MS} AND EXISTS (
-                     SELECT 1 FROM image WHERE image.id = job.uses AND image.remote IS NOT NULL))
-             {order}"
-        )
-    } else {
-        // from the few images that it holds: whatever else waits is not looked at
-        format!(
-            "SELECT job.id FROM image_on_host AS held JOIN job ON job.uses = held.image_id
-             WHERE held.host = $2 AND job_group.kind = 'run' AND {mine} AND {due} {order}"
-        )
-    }
+/// `$3, $4, $5`.
+fn places(from: usize, count: usize) -> String {
+    let places: Vec<String> = (from..from + count).map(|place| format!("${place}")).collect();
+    places.join(", ")
 }
 
-/// Whether a group is for the host.
-fn fits(taker: &Taker<'_>) -> String {
-    let kind = if taker.builds {
-        ""
-    } else {
-        "job_group.kind = 'run' AND "
-    };
-    // what is left of the group's labels without those that the host has
-    let labels = (0..taker.offer.labels.len()).fold("job_group.labels".to_owned(), |rest, label| {
-        format!("REPLACE({rest}, ${}, '')", label + 7)
-    });
-    let among = |parameter: &str, column: &str| {
-        format!("({parameter} = '' OR REPLACE({parameter}, '|' || job_group.{column} || '|', '') <> {parameter})")
-    };
-    format!(
-        "{kind}(job_group.kind = 'image' OR {projects}) AND {branches} AND job_group.memory_mib <= $6 AND {labels} = ''",
-        projects = among("$4", "project"),
-        branches = among("$5", "branch"),
-    )
-}
-
-pub(super) fn mib(mib: u64) -> i64 {
+pub fn mib(mib: u64) -> i64 {
     i64::try_from(mib).unwrap_or(i64::MAX)
 }
 
-/// `|this||that|`, in which each name is found with its ends; '' for all.
-pub(super) fn piped(names: Option<&BTreeSet<String>>) -> String {
-    match names {
-        None => String::new(),
-        // nothing is called so
-        Some(none) if none.is_empty() => "||".to_owned(),
-        Some(names) => names.iter().map(|name| format!("|{name}|")).collect(),
-    }
+/// `|this||that|`.
+pub(super) fn piped(names: &BTreeSet<String>) -> String {
+    names.iter().map(|name| format!("|{name}|")).collect()
 }

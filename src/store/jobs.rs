@@ -74,11 +74,7 @@ impl Store {
             JobSpec::Run(run) => (run.project.as_str(), mib(run.limits.memory.0.div_ceil(1 << 20))),
         };
         let (build, labels) = (new.spec.build(), new.spec.labels());
-        let labels = if labels.is_empty() {
-            String::new()
-        } else {
-            piped(Some(&labels))
-        };
+        let labels = piped(&labels);
         let memory = memory_mib.to_string();
         let group = [
             kind,
