@@ -18,16 +18,8 @@ fn two_hosts_share_the_work() {
     copy_folder(&here().join("tests/projects/passes"), &projects);
     settings(folder.path(), &projects, &[("trunk", "main", 1)], "");
     let up = Up::start_as(folder.path(), "serve");
-    let line = |name: &str, more: &[&str]| {
-        let mut arguments = vec!["host", "add", name, "--owner", "o@example.org", "--url", &up.url];
-        arguments.extend(more);
-        let output = pybots(folder.path(), &arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-
     // the one that may build does all
-    let (one, two) = (line("one", &["--builds"]), line("two", &[]));
+    let (one, two) = (up.enrol("one", &["--builds"]), up.enrol("two", &[]));
     let mut builder = HostProcess::start(&folder.path().join("one"), Some(&one));
     let first = repository.git(&["rev-parse", "HEAD"]);
     assert_eq!(up.decided(&first, "passes")["state"], "pass", "{}", builder.log());
@@ -68,17 +60,7 @@ fn an_owner_has_the_say() {
     copy_folder(&here().join("tests/projects/passes"), &projects);
     settings(folder.path(), &projects, &[("trunk", "main", 1)], "");
     let up = Up::start_as(folder.path(), "serve");
-    let add = [
-        "host",
-        "add",
-        "lent",
-        "--owner",
-        "o@example.org",
-        "--builds",
-        "--url",
-        &up.url,
-    ];
-    let line = String::from_utf8(pybots(folder.path(), &add).stdout).unwrap();
+    let line = up.enrol("lent", &["--builds"]);
 
     // one minute a day, and not this one
     let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);

@@ -241,14 +241,7 @@ fn hosts_that_may_not_build_run_what_others_built() {
     let retention = |days: u32| format!("{login}[retention]\nevery = \"1s\"\ndays = {days}\n");
     settings(folder.path(), &projects, &[("trunk", "main", 1)], &retention(14));
     let mut up = Up::start_as(folder.path(), "serve");
-    let line = |name: &str, more: &[&str]| {
-        let mut arguments = vec!["host", "add", name, "--owner", "o@example.org", "--url", &up.url];
-        arguments.extend(more);
-        let output = pybots(folder.path(), &arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let (builds, runs) = (line("builds", &["--builds"]), line("runs", &[]));
+    let (builds, runs) = (up.enrol("builds", &["--builds"]), up.enrol("runs", &[]));
     let mut builder = HostProcess::start_with(&folder.path().join("builds"), Some(&builds), &registry.toml());
     let first = repository.git(&["rev-parse", "HEAD"]);
     assert_eq!(up.decided(&first, "passes")["state"], "pass", "{}", builder.log());

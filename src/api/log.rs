@@ -13,8 +13,10 @@ use warp::Reply;
 use warp::http::StatusCode;
 use warp::reply::Response;
 
-/// A chunk that takes longer than this to come in gives its place in memory to another one.
-const WITHIN: Duration = Duration::from_secs(20);
+/// A chunk of which nothing comes in for so long gives its place in memory to another one.
+const SILENCE: Duration = Duration::from_secs(20);
+/// So does one that takes longer than this in all: a line that is slower than that of a telephone is none.
+const WITHIN: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Deserialize)]
 pub struct Lease {
@@ -70,7 +72,7 @@ fn may_append(attempt: &Attempt, fence: &str) -> bool {
     attempt.fence == fence && attempt.is_open()
 }
 
-/// The body, of which the length was looked at before; None if it breaks off.
+/// The body, of which the length was looked at before; None if it breaks off or falls silent.
 async fn read<S, B>(body: S) -> Option<Bytes>
 where
     S: Stream<Item = Result<B, warp::Error>>,
@@ -78,7 +80,7 @@ where
 {
     let mut body = std::pin::pin!(body);
     let mut frame = BytesMut::new();
-    while let Some(part) = body.next().await {
+    while let Some(part) = tokio::time::timeout(SILENCE, body.next()).await.ok()? {
         let mut part = part.ok()?;
         if frame.len() + part.remaining() > FRAME_MOST {
             return None;

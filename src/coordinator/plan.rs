@@ -119,7 +119,7 @@ async fn add_image(
             image: &image_id,
             run: None,
             platform,
-            priority: plan::priority(revision),
+            priority: plan::priority(revision, now),
             spec: &spec,
         };
         coordinator.queue.add(&mut tx, &new, now).await?;
@@ -208,7 +208,7 @@ async fn add_runs_of(
                 image: &image.id,
                 run: Some(&run_id),
                 platform,
-                priority: plan::priority(revision),
+                priority: plan::priority(revision, now),
                 spec: &spec,
             };
             coordinator.queue.add(&mut tx, &new, now).await?;

@@ -56,7 +56,15 @@ pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Endi
     for _ in 0..host.slots {
         workers.spawn(work(daemon.clone(), ending.clone()));
     }
-    let all = async { while workers.join_next().await.is_some() {} };
+    let all = async {
+        while let Some(ended) = workers.join_next().await {
+            // a slot is not to be gone because of one job; its lease runs out
+            if ended.is_err_and(|error| error.is_panic()) && *ending.borrow() == Ending::No {
+                tracing::error!("a slot broke off, which is a fault of this program; it begins anew");
+                workers.spawn(work(daemon.clone(), ending.clone()));
+            }
+        }
+    };
     tokio::select! {
         () = all => {}
         () = crate::janitor::run(&host, &client) => {}

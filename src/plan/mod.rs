@@ -78,9 +78,10 @@ pub fn run(
     }
 }
 
-/// Of jobs that are alike, the one of the newest check-in is next.
-pub fn priority(revision: &Revision) -> i64 {
-    revision.committed_at
+/// Of jobs that are alike, the one of the newest check-in is next. A check-in from the future is one of `now`: what
+/// comes after it is not to count as old.
+pub fn priority(revision: &Revision, now: i64) -> i64 {
+    revision.committed_at.min(now)
 }
 
 fn version(revision: &Revision) -> Result<PythonVersion, String> {
@@ -94,6 +95,12 @@ fn version(revision: &Revision) -> Result<PythonVersion, String> {
 mod tests {
     use super::*;
     use crate::domain::DEFAULT_VARIANT;
+
+    #[test]
+    fn nothing_is_newer_than_now() {
+        assert_eq!(priority(&revision(None, 5), 10), 5);
+        assert_eq!(priority(&revision(None, 99), 10), 10);
+    }
 
     fn revision(version: Option<&str>, committed_at: i64) -> Revision {
         Revision {

@@ -2,7 +2,7 @@
 
 mod live;
 
-pub use live::Turn;
+pub use live::{Following, Turn};
 
 use crate::logfile::file::{Appender, Reader};
 use crate::logfile::{Chunk, Growing, Stream, frame};
@@ -11,7 +11,6 @@ use live::Live;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::watch;
 
 /// The folder of objects, by name; cheap to clone.
 #[derive(Clone, Debug)]
@@ -67,8 +66,8 @@ impl Objects {
         Ok(self.turn(attempt, frame.len()).await?.append(frame).await??.length)
     }
 
-    /// Told the length of a log whenever it has grown.
-    pub fn follow(&self, attempt: &str) -> Result<watch::Receiver<u64>> {
+    /// Told the length of a log whenever it has grown. None: too many follow logs already.
+    pub fn follow(&self, attempt: &str) -> Result<Option<Following>> {
         Ok(self.live.follow(attempt, self.log(attempt)?))
     }
 
@@ -201,7 +200,8 @@ mod tests {
     async fn who_follows_is_told() {
         let data = tempfile::tempdir().unwrap();
         let objects = Objects::open(data.path()).unwrap();
-        let mut news = objects.follow("a").unwrap();
+        let mut following = objects.follow("a").unwrap().unwrap();
+        let news = &mut following.length;
         assert_eq!(*news.borrow_and_update(), 0);
         objects.append_log("a", &out(0, b"hello ")).await.unwrap();
         news.changed().await.unwrap();

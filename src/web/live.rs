@@ -1,18 +1,20 @@
 //! Logs while they are written: for browsers as events with HTML, for programs as lines of JSON.
 
 use super::ansi::Screen;
-use super::answer::Answer;
+use super::answer::{self, Answer};
 use super::words::size;
 use super::{Query, Web, attempts, window};
 use crate::logfile::file::Reader;
 use crate::logfile::{Chunk, Stream};
+use crate::store::logs::Following;
 use anyhow::Result;
 use futures_util::stream;
 use serde_json::json;
 use std::convert::Infallible;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use warp::Reply;
+use warp::http::StatusCode;
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::sse::Event;
 
@@ -29,7 +31,7 @@ const BEHIND: u64 = 1 << 20;
 struct Follower {
     web: Web,
     attempt: String,
-    news: watch::Receiver<u64>,
+    news: Following,
     reader: Option<Reader>,
     /// Where it reads on.
     offset: u64,
@@ -46,23 +48,25 @@ enum News {
 }
 
 impl Follower {
-    fn new(web: &Web, attempt: &str, offset: u64) -> Result<Self> {
-        Ok(Self {
+    /// None: too many follow logs already.
+    fn new(web: &Web, attempt: &str, offset: u64) -> Result<Option<Self>> {
+        let news = web.objects.follow(attempt)?;
+        Ok(news.map(|news| Self {
             web: web.clone(),
             attempt: attempt.to_owned(),
-            news: web.objects.follow(attempt)?,
+            news,
             reader: None,
             offset,
             waits: true,
             skips: false,
-        })
+        }))
     }
 
     /// What comes next; None at the end.
     async fn next(&mut self) -> Result<Option<News>> {
         let mut look = true;
         loop {
-            let length = *self.news.borrow_and_update();
+            let length = *self.news.length.borrow_and_update();
             if self.skips && length > self.offset + BEHIND {
                 return self.skip(length).await.map(Some);
             }
@@ -75,7 +79,7 @@ impl Follower {
             if ended {
                 return Ok(None);
             }
-            look = tokio::time::timeout(LOOK, self.news.changed()).await.is_err();
+            look = tokio::time::timeout(LOOK, self.news.length.changed()).await.is_err();
         }
     }
 
@@ -121,10 +125,10 @@ pub async fn events(web: &Web, attempt: &str, query: &Query, headers: &HeaderMap
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let from = last.or(query.get("from").map(String::as_str));
     let offset = from.and_then(|from| from.parse().ok()).unwrap_or(0);
-    let follower = Follower {
-        skips: true,
-        ..Follower::new(web, &attempt.id, offset)?
+    let Some(mut follower) = Follower::new(web, &attempt.id, offset)? else {
+        return Ok(Some(too_many()));
     };
+    follower.skips = true;
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let gone = sender.clone();
@@ -147,6 +151,11 @@ pub async fn events(web: &Web, attempt: &str, query: &Query, headers: &HeaderMap
         .headers_mut()
         .insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(Some(answer))
+}
+
+fn too_many() -> Answer {
+    let answer = answer::text("Too many follow logs at present; the raw log has all that was written.\n");
+    warp::reply::with_status(answer, StatusCode::SERVICE_UNAVAILABLE).into_response()
 }
 
 async fn tell(mut follower: Follower, sender: mpsc::Sender<Event>) -> Result<()> {
@@ -195,7 +204,9 @@ pub async fn pieces(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>
     };
     let offset = query.get("from").and_then(|from| from.parse().ok()).unwrap_or(0);
     let stream: Option<Stream> = query.get("stream").and_then(|name| name.parse().ok());
-    let mut follower = Follower::new(web, &attempt.id, offset)?;
+    let Some(mut follower) = Follower::new(web, &attempt.id, offset)? else {
+        return Ok(Some(too_many()));
+    };
     follower.waits = query.get("follow").is_some_and(|value| value == "true");
     let (sender, receiver) = mpsc::channel::<std::io::Result<String>>(1);
     tokio::spawn(async move {

@@ -37,17 +37,7 @@ async fn main() {
     recipe(&projects, 0);
     settings(folder.path(), &projects, &[("trunk", "main", 1)], "");
     let mut up = Up::start_as(folder.path(), "serve");
-    let add = [
-        "host",
-        "add",
-        "bench",
-        "--owner",
-        "o@example.org",
-        "--builds",
-        "--url",
-        &up.url,
-    ];
-    let line = String::from_utf8(pybots(folder.path(), &add).stdout).unwrap();
+    let line = up.enrol("bench", &["--builds"]);
     let mut host = start(&folder.path().join("host"), &line, slots);
     eprintln!("warming up: one image, one run");
     let first = repository.git(&["rev-parse", "HEAD"]);

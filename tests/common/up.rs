@@ -134,6 +134,15 @@ impl Up {
         }
     }
 
+    /// Registers a host; returns the line for its owner.
+    pub fn enrol(&self, name: &str, more: &[&str]) -> String {
+        let mut arguments = vec!["host", "add", name, "--owner", "o@example.org", "--url", &self.url];
+        arguments.extend(more);
+        let output = pybots(&self.folder, &arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub fn log(&self) -> String {
         read_log(&self.folder)
     }

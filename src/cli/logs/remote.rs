@@ -46,6 +46,7 @@ pub async fn print(server: &str, asked: &Logs, printer: &mut Printer) -> Result<
                 tokio::time::sleep(AGAIN).await;
                 continue;
             }
+            reqwest::StatusCode::SERVICE_UNAVAILABLE => bail!("{server} has too many readers of logs; try again later"),
             status => bail!("{server} answered {status}"),
         }
         if read(answer, &mut from, printer).await? || printer.is_closed() || !asked.follow {

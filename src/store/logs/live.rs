@@ -22,6 +22,9 @@ const UNIT: usize = 64 << 10;
 /// Chunks that are unpacked and written at the same time.
 const AT_ONCE: usize = 8;
 
+/// Readers who follow logs as they grow, each of whom holds a connection and a window of text.
+const FOLLOWERS: usize = 500;
+
 /// Time between writing and writing through to the disk.
 const SYNC: Duration = Duration::from_secs(1);
 
@@ -33,6 +36,7 @@ pub struct Live {
     logs: Mutex<HashMap<String, Arc<Log>>>,
     room: Arc<Semaphore>,
     work: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
 }
 
 impl Default for Live {
@@ -41,6 +45,7 @@ impl Default for Live {
             logs: Mutex::default(),
             room: Arc::new(Semaphore::new(ROOM)),
             work: Arc::new(Semaphore::new(AT_ONCE)),
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
         }
     }
 }
@@ -60,6 +65,12 @@ impl Log {
     fn is_idle(self: &Arc<Self>, others: usize) -> bool {
         Arc::strong_count(self) == others + 1 && self.length.receiver_count() == 0
     }
+}
+
+/// How far a log goes, as that changes.
+pub struct Following {
+    pub length: watch::Receiver<u64>,
+    _place: OwnedSemaphorePermit,
 }
 
 /// The right to append one chunk.
@@ -90,8 +101,13 @@ impl Live {
         log
     }
 
-    pub fn follow(&self, attempt: &str, path: PathBuf) -> watch::Receiver<u64> {
-        self.log(attempt, path).length.subscribe()
+    /// None: too many follow logs already.
+    pub fn follow(&self, attempt: &str, path: PathBuf) -> Option<Following> {
+        let place = self.followers.clone().try_acquire_owned().ok()?;
+        Some(Following {
+            length: self.log(attempt, path).length.subscribe(),
+            _place: place,
+        })
     }
 
     pub async fn turn(self: &Arc<Self>, attempt: &str, path: PathBuf, bytes: usize) -> Turn {

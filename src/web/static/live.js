@@ -24,7 +24,9 @@
   };
   const source = new EventSource(pre.dataset.events);
   source.onopen = () => say("Live: new lines appear here as they are written.");
-  source.onerror = () => say("The connection is lost; trying again …");
+  source.onerror = () => say(source.readyState === EventSource.CLOSED
+    ? "New lines can't be shown at present; load the page again to see them."
+    : "The connection is lost; trying again …");
   source.onmessage = (event) => {
     const news = JSON.parse(event.data);
     add(news.skipped, "di");
