@@ -7,6 +7,7 @@ pub mod limits;
 pub mod login;
 pub mod outcome;
 pub mod place;
+pub mod results;
 pub mod retention;
 pub mod tree;
 pub mod version;

@@ -1,0 +1,182 @@
+//! One subject over one stretch of history: what is known of it, and what is to be done next.
+
+use super::confirm::{self, Confirmed};
+use super::search;
+use super::subject::{Missing, Seen};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is looked into: the check-ins between one that is thought good and one that is thought bad, by their places;
+/// 0 is the good one, `last` the bad one. Which of the two directions is meant, and what a run says of the subject,
+/// is the caller's affair: for who looks for the check-in that *fixed* something, failing is good.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    pub last: usize,
+    /// The good one was seen with other versions of its dependencies than the bad one.
+    pub locks_differ: bool,
+    /// Hosts that are free: so many runs at a time.
+    pub hosts: Vec<String>,
+    /// It was seen to fail and pass on one and the same image before.
+    pub is_noisy: bool,
+}
+
+/// Which versions of the dependencies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lock {
+    /// Those of the good one: all but one question is asked with these, so that CPython alone differs.
+    Base,
+    /// Those of the bad one.
+    Now,
+}
+
+/// One run, as far as it says anything of the subject; in any order. Runs that the machinery failed are none, and
+/// neither are those that raised the suspicion: what was picked out because it failed proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sample {
+    pub host: String,
+    pub seen: Seen,
+}
+
+pub type Samples = BTreeMap<(usize, Lock), Vec<Sample>>;
+
+/// Runs to be made, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    pub place: usize,
+    pub lock: Lock,
+    /// Where; None: wherever.
+    pub host: Option<String>,
+    pub runs: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// To confirm: both sides alternate.
+    Confirm(Vec<Probe>),
+    /// One round of the search: all at the same time.
+    Search(Vec<Probe>),
+    Answer(Answer),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// This check-in, and it and the one before it were run again to prove it.
+    Culprit {
+        place: usize,
+        /// How often it fails since, where not always.
+        rate: Option<f64>,
+    },
+    /// One of those after `good`, up to `bad`: between them nothing can be seen.
+    Range {
+        good: usize,
+        bad: usize,
+        why: Why,
+        rate: Option<f64>,
+    },
+    /// CPython did not change it.
+    NotCpython(NotCpython),
+    Inconclusive(String),
+}
+
+/// Why an answer is a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Missing(Missing),
+    /// It failed now and then before, and does so more often.
+    Flakier,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Missing(missing) => missing.fmt(f),
+            Why::Flakier => f.write_str("it failed now and then before, and now does so more often"),
+        }
+    }
+}
+
+/// What changed instead.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NotCpython {
+    /// It fails on the good one too, when that is run today: time, or the world outside.
+    FailsOnBoth,
+    /// With the dependencies of before it passes.
+    DependencyChanged,
+    /// It fails on these hosts and on no others.
+    HostSpecific(Vec<String>),
+    /// It fails on one and the same image, or passes; and no more often than before.
+    Flaky { rate: f64 },
+    /// It failed once, and did not again.
+    NotSeenAgain,
+}
+
+impl fmt::Display for NotCpython {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotCpython::FailsOnBoth => f.write_str("it fails on the good check-in too when that is run today"),
+            NotCpython::DependencyChanged => f.write_str("it passes with the dependencies of before"),
+            NotCpython::HostSpecific(hosts) => write!(f, "it fails on {} only", hosts.join(", ")),
+            NotCpython::Flaky { rate } => {
+                write!(f, "it is flaky: {:.0} % of runs fail, on either side", rate * 100.0)
+            }
+            NotCpython::NotSeenAgain => f.write_str("it did not fail again"),
+        }
+    }
+}
+
+/// What is to be done next, from all that is known.
+pub fn next(case: &Case, samples: &Samples) -> Next {
+    match confirm::confirm(case, samples) {
+        Confirmed::Ask(probes) => Next::Confirm(probes),
+        Confirmed::No(answer) => Next::Answer(answer),
+        Confirmed::Flakier(rate) => Next::Answer(Answer::Range {
+            good: 0,
+            bad: case.last,
+            why: Why::Flakier,
+            rate: Some(rate),
+        }),
+        Confirmed::Yes(rate) => search::search(case, samples, rate),
+    }
+}
+
+/// The runs of one side that passed or failed, and those that say nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub passed: usize,
+    pub failed: usize,
+    pub missing: Option<Missing>,
+}
+
+impl Count {
+    pub fn of<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
+        let mut count = Self::default();
+        for sample in samples {
+            match sample.seen {
+                Seen::Pass => count.passed += 1,
+                Seen::Fail => count.failed += 1,
+                Seen::Missing(why) => count.missing = count.missing.max(Some(why)),
+            }
+        }
+        count
+    }
+
+    pub fn at(samples: &Samples, place: usize, lock: Lock) -> Self {
+        Self::of(samples.get(&(place, lock)).into_iter().flatten())
+    }
+
+    /// Runs that say something.
+    pub fn all(self) -> usize {
+        self.passed + self.failed
+    }
+
+    pub fn rate(self) -> f64 {
+        self.failed as f64 / self.all().max(1) as f64
+    }
+
+    /// (failed, all), for [`super::fisher`].
+    pub fn pair(self) -> (u64, u64) {
+        (self.failed as u64, self.all() as u64)
+    }
+}

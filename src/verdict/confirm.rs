@@ -1,0 +1,163 @@
+//! Both sides again, side by side, with the same dependencies, before anyone is told.
+
+use super::case::{Answer, Case, Count, Lock, NotCpython, Probe, Sample, Samples};
+use super::stats::fisher;
+use std::collections::BTreeMap;
+
+/// Runs of each side at first. If something fails every other time, it looks like a break by chance once in 64.
+const FIRST: usize = 3;
+
+/// Runs of each side where they disagree: until it can be told from chance, or not.
+const MORE: [usize; 4] = [8, 16, 28, 40];
+
+/// For what is likelier than this, chance is the answer. It is asked up to four times, and of thousands of tests.
+pub(super) const CHANCE: f64 = 0.001;
+
+/// Where both sides fail as often as this, more runs will not tell them apart.
+const HOPELESS: f64 = 0.2;
+
+/// Runs of each side on each of two hosts, all of which must agree, before a host is to blame.
+const OF_A_HOST: usize = 6;
+
+pub(super) enum Confirmed {
+    Ask(Vec<Probe>),
+    /// How often it fails where not always.
+    Yes(Option<f64>),
+    /// It failed before too, and now does so more often: at this rate.
+    Flakier(f64),
+    No(Answer),
+}
+
+pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
+    let at = |place, lock| Count::at(samples, place, lock);
+    let (good, bad) = (at(0, Lock::Base), at(case.last, Lock::Base));
+    for (side, count) in [("good", good), ("bad", bad)] {
+        if count.all() == 0
+            && let Some(missing) = count.missing
+        {
+            let reason = format!("the {side} check-in says nothing of it: {missing}");
+            return Confirmed::No(Answer::Inconclusive(reason));
+        }
+    }
+    let runs = good.all().min(bad.all());
+    let first = if case.is_noisy { MORE[0] } else { FIRST };
+    if runs < first {
+        return Confirmed::Ask(pairs(case, samples, first, Lock::Base));
+    }
+    match (good.failed, good.passed, bad.failed, bad.passed) {
+        (0, _, _, 0) => Confirmed::Yes(None),
+        (0, _, 0, _) if case.locks_differ => dependencies(case, samples),
+        (0, _, 0, _) => Confirmed::No(Answer::NotCpython(NotCpython::NotSeenAgain)),
+        (_, 0, _, 0) => Confirmed::No(Answer::NotCpython(NotCpython::FailsOnBoth)),
+        _ => mixed(case, samples, good, bad),
+    }
+}
+
+/// With the dependencies of before it passes on both sides: it is they, if it fails with those of now.
+fn dependencies(case: &Case, samples: &Samples) -> Confirmed {
+    let now = Count::at(samples, case.last, Lock::Now);
+    Confirmed::No(match (now.failed, now.passed) {
+        (0, 0) if now.missing.is_some() => Answer::NotCpython(NotCpython::DependencyChanged),
+        (failed, passed) if failed + passed < FIRST => {
+            return Confirmed::Ask(vec![Probe {
+                place: case.last,
+                lock: Lock::Now,
+                host: None,
+                runs: FIRST - failed - passed,
+            }]);
+        }
+        (0, _) => Answer::NotCpython(NotCpython::NotSeenAgain),
+        (_, 0) => Answer::NotCpython(NotCpython::DependencyChanged),
+        _ => Answer::NotCpython(NotCpython::Flaky { rate: now.rate() }),
+    })
+}
+
+/// It passes and fails on one and the same image.
+fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmed {
+    let runs = good.all().min(bad.all());
+    match host(case, samples) {
+        Some(Ok(hosts)) => return Confirmed::No(Answer::NotCpython(NotCpython::HostSpecific(hosts))),
+        Some(Err(probes)) if runs < MORE[1] => return Confirmed::Ask(probes),
+        _ => {}
+    }
+    let chance = fisher(good.pair(), bad.pair());
+    if runs >= MORE[0] && chance < CHANCE {
+        return if good.failed == 0 {
+            Confirmed::Yes(Some(bad.rate()))
+        } else {
+            Confirmed::Flakier(bad.rate())
+        };
+    }
+    let hopeless = runs >= MORE[1] && good.failed > 0 && chance > HOPELESS;
+    match MORE.into_iter().find(|more| *more > runs) {
+        Some(more) if !hopeless => Confirmed::Ask(pairs(case, samples, more, Lock::Base)),
+        _ => {
+            let all = Count {
+                passed: good.passed + bad.passed,
+                failed: good.failed + bad.failed,
+                missing: None,
+            };
+            Confirmed::No(Answer::NotCpython(NotCpython::Flaky { rate: all.rate() }))
+        }
+    }
+}
+
+/// Whether a host is to blame: on some it always fails, on others it never does. What is missing to say so.
+fn host(case: &Case, samples: &Samples) -> Option<Result<Vec<String>, Vec<Probe>>> {
+    let by_host = |place| {
+        let mut hosts: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+        for sample in samples.get(&(place, Lock::Base)).into_iter().flatten() {
+            hosts.entry(&sample.host).or_default().push(sample);
+        }
+        hosts
+    };
+    let (good, bad) = (by_host(0), by_host(case.last));
+    let (mut fails, mut passes, mut probes) = (Vec::new(), Vec::new(), Vec::new());
+    for (host, samples) in &bad {
+        let sides = [
+            Count::of(good.get(host).into_iter().flatten().copied()),
+            Count::of(samples.iter().copied()),
+        ];
+        match (sides[0].failed, sides[1].failed, sides[1].passed) {
+            (0, _, 0) => fails.push((*host).to_owned()),
+            (0, 0, _) => passes.push((*host).to_owned()),
+            _ => return None,
+        }
+        for (place, side) in [(0, sides[0]), (case.last, sides[1])] {
+            let runs = OF_A_HOST.saturating_sub(side.all());
+            if runs > 0 {
+                probes.push(Probe {
+                    place,
+                    lock: Lock::Base,
+                    host: Some((*host).to_owned()),
+                    runs,
+                });
+            }
+        }
+    }
+    if fails.is_empty() || passes.is_empty() {
+        return None;
+    }
+    Some(if probes.is_empty() { Ok(fails) } else { Err(probes) })
+}
+
+/// What is missing to so many runs of either side: in pairs, each on one host, so that a host can't be the difference.
+fn pairs(case: &Case, samples: &Samples, wanted: usize, lock: Lock) -> Vec<Probe> {
+    let there = |place| Count::at(samples, place, lock).all();
+    let (good, bad) = (there(0), there(case.last));
+    let mut probes = Vec::new();
+    for pair in good.min(bad)..wanted {
+        let host = (!case.hosts.is_empty()).then(|| case.hosts[pair % case.hosts.len()].clone());
+        for (place, there) in [(0, good), (case.last, bad)] {
+            if pair >= there {
+                probes.push(Probe {
+                    place,
+                    lock,
+                    host: host.clone(),
+                    runs: 1,
+                });
+            }
+        }
+    }
+    probes
+}

@@ -1,0 +1,189 @@
+use super::super::case::{Sample, next};
+use super::super::subject::Seen;
+use super::*;
+use crate::verdict::{NotCpython, Subject};
+
+/// Runs a case to its answer: what a run at a place with a lock on a host, the nth of its kind, says.
+fn solve(case: &Case, truth: impl Fn(usize, Lock, &str, usize) -> Seen) -> (Answer, usize) {
+    let mut samples = Samples::new();
+    let mut rounds = 0;
+    for step in 0..200 {
+        let probes = match next(case, &samples) {
+            Next::Answer(answer) => return (answer, rounds),
+            Next::Confirm(probes) => probes,
+            Next::Search(probes) => {
+                rounds += 1;
+                probes
+            }
+        };
+        assert!(!probes.is_empty());
+        for probe in probes {
+            for run in 0..probe.runs {
+                let host = probe
+                    .host
+                    .clone()
+                    .unwrap_or(case.hosts[(step + run) % case.hosts.len()].clone());
+                let there = samples.entry((probe.place, probe.lock)).or_default();
+                let seen = truth(probe.place, probe.lock, &host, there.len());
+                there.push(Sample { host, seen });
+            }
+        }
+    }
+    panic!("no answer after 200 steps: {samples:?}");
+}
+
+fn case(last: usize, hosts: usize) -> Case {
+    Case {
+        last,
+        locks_differ: false,
+        hosts: (0..hosts).map(|host| format!("h{host}")).collect(),
+        is_noisy: false,
+    }
+}
+
+fn fails(bad: bool) -> Seen {
+    if bad { Seen::Fail } else { Seen::Pass }
+}
+
+fn culprit(place: usize) -> Answer {
+    Answer::Culprit { place, rate: None }
+}
+
+#[test]
+fn each_culprit_is_found_in_as_many_rounds_as_it_takes() {
+    for hosts in 1..=5 {
+        for last in [1, 2, 3, 7, 8, 50, 333] {
+            for at in (1..=last).step_by(1 + last / 40) {
+                let (answer, rounds) = solve(&case(last, hosts), |place, _, _, _| fails(place >= at));
+                assert_eq!(answer, culprit(at), "{at} of {last}, {hosts} hosts");
+                assert!(
+                    rounds <= rounds_bound(last, hosts),
+                    "{rounds} rounds for {last} and {hosts} hosts"
+                );
+            }
+        }
+    }
+    assert_eq!(rounds_bound(1000, 4), 6);
+}
+
+#[test]
+fn of_two_breaks_the_one_that_is_there_now() {
+    let truth = |place, _: Lock, _: &str, _: usize| fails((20..30).contains(&place) || place >= 70);
+    assert_eq!(solve(&case(100, 1), truth).0, culprit(70));
+    // more places at a time see both
+    assert_eq!(solve(&case(100, 9), truth).0, culprit(70));
+}
+
+#[test]
+fn where_nothing_can_be_seen_the_answer_is_a_range() {
+    for why in [Missing::NoImage, Missing::NotInstalled, Missing::NotRun] {
+        for hosts in [1, 3] {
+            let truth = |place: usize, _: Lock, _: &str, _: usize| match place {
+                40..=60 => Seen::Missing(why),
+                place => fails(place >= 50),
+            };
+            let (answer, _) = solve(&case(100, hosts), truth);
+            let range = Answer::Range {
+                good: 39,
+                bad: 61,
+                why: Why::Missing(why),
+                rate: None,
+            };
+            assert_eq!(answer, range, "{hosts} hosts");
+            // beside such a stretch it is found all the same
+            let truth = |place: usize, _: Lock, _: &str, _: usize| match place {
+                40..=60 => Seen::Missing(why),
+                place => fails(place >= 70),
+            };
+            assert_eq!(solve(&case(100, hosts), truth).0, culprit(70));
+            let truth = |place: usize, _: Lock, _: &str, _: usize| match place {
+                40..=60 => Seen::Missing(why),
+                place => fails(place >= 12),
+            };
+            assert_eq!(solve(&case(100, hosts), truth).0, culprit(12));
+        }
+    }
+}
+
+#[test]
+fn what_fails_on_both_sides_today_is_nobodys() {
+    let (answer, rounds) = solve(&case(100, 2), |_, _, _, _| Seen::Fail);
+    assert_eq!((answer, rounds), (Answer::NotCpython(NotCpython::FailsOnBoth), 0));
+    let (answer, _) = solve(&case(100, 2), |_, _, _, _| Seen::Pass);
+    assert_eq!(answer, Answer::NotCpython(NotCpython::NotSeenAgain));
+}
+
+#[test]
+fn dependencies_are_told_from_cpython() {
+    let case = Case {
+        locks_differ: true,
+        ..case(100, 2)
+    };
+    let (answer, _) = solve(&case, |_, lock, _, _| fails(lock == Lock::Now));
+    assert_eq!(answer, Answer::NotCpython(NotCpython::DependencyChanged));
+    // CPython broke it, and the dependencies changed too
+    let (answer, _) = solve(&case, |place, lock, _, _| fails(lock == Lock::Now || place >= 7));
+    assert_eq!(answer, culprit(7));
+    let (answer, _) = solve(&case, |_, _, _, _| Seen::Pass);
+    assert_eq!(answer, Answer::NotCpython(NotCpython::NotSeenAgain));
+}
+
+#[test]
+fn one_host_alone_is_told_from_cpython() {
+    let (answer, rounds) = solve(&case(50, 3), |place, _, host, _| fails(host == "h1" && place == 50));
+    let hosts = vec!["h1".to_owned()];
+    assert_eq!(
+        (answer, rounds),
+        (Answer::NotCpython(NotCpython::HostSpecific(hosts)), 0)
+    );
+}
+
+#[test]
+fn what_fails_now_and_then_is_found_if_it_began() {
+    // every third run
+    let (answer, _) = solve(&case(60, 2), |place, _, _, run| fails(place >= 33 && run % 3 == 1));
+    let Answer::Culprit {
+        place,
+        rate: Some(rate),
+    } = answer
+    else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(place, 33);
+    assert!((0.25..0.4).contains(&rate), "{rate}");
+    // and is nobody's if it always did
+    let (answer, _) = solve(&case(60, 2), |_, _, _, run| fails(run % 3 == 1));
+    assert!(
+        matches!(answer, Answer::NotCpython(NotCpython::Flaky { .. })),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn neither_order_nor_repetition_of_what_is_known_changes_what_is_next() {
+    let mut samples = Samples::new();
+    for (place, seen) in [(0, Seen::Pass), (20, Seen::Fail), (10, Seen::Fail), (3, Seen::Pass)] {
+        let all = (0..5).map(|run| Sample {
+            host: format!("h{}", run % 2),
+            seen,
+        });
+        samples.insert((place, Lock::Base), all.collect());
+    }
+    let case = case(20, 2);
+    let first = next(&case, &samples);
+    for there in samples.values_mut() {
+        there.reverse();
+    }
+    assert_eq!(next(&case, &samples), first);
+    assert!(matches!(&first, Next::Search(probes) if probes.iter().all(|probe| (4..10).contains(&probe.place))));
+}
+
+#[test]
+fn a_side_that_says_nothing_ends_it() {
+    let (answer, _) = solve(&case(5, 1), |place, _, _, _| match place {
+        0 => Seen::Missing(Missing::NotInstalled),
+        _ => Seen::Fail,
+    });
+    assert!(matches!(answer, Answer::Inconclusive(_)), "{answer:?}");
+    assert_eq!(Subject::Setup.to_string(), "the installation");
+}
