@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-dispatch bench-image bench-logs bench-queue demo demo-stop test test-fast test-faults eras lint setup
+.PHONY: help bench-dispatch bench-image bench-logs bench-queue bench-verdicts demo demo-stop test test-fast test-faults eras lint setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench-logs: ## 100 MB of log from one run and from 16 at once: a table of speed,
 bench-queue: ## 200 hosts at one coordinator, with up to a million jobs queued: a table of life cycles per second
 	@scripts/setup
 	@scripts/with-postgres cargo bench --quiet --bench queue
+
+bench-verdicts: ## 1,000 histories with a known answer: a table of what is found, missed and wrongly blamed
+	@cargo bench --quiet --profile dev --bench verdicts
 
 eras: ## build one check-in of each era of CPython, and print the table of docs/eras.md (REFS="2.5 main")
 	@scripts/setup >&2

@@ -15,6 +15,9 @@ mod subject;
 /// A cell against its baseline.
 mod baseline;
 
+/// What is new in a row.
+mod rows;
+
 /// Both sides again, side by side, before anyone is told.
 mod confirm;
 
@@ -24,12 +27,17 @@ mod search;
 /// The two together, for one subject over one stretch of history.
 mod case;
 
+/// Several subjects at a time, which share their runs.
+mod inquiry;
+
 /// Whether a difference may be chance.
 mod stats;
 
 pub use baseline::{Standing, Verdict, verdict};
 pub use case::{Answer, Case, Lock, Next, NotCpython, Probe, Sample, Samples, Why, next};
 pub use cell::{Cell, cell};
+pub use inquiry::{Change, End, Finding, Inquiry, Progress, Ran, Wanted};
+pub use rows::{Row, Suspicion, suspicions, wider};
 pub use search::rounds_bound;
 pub use stats::fisher;
 pub use subject::{Missing, Seen, Subject, seen};

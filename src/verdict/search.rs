@@ -1,12 +1,13 @@
 //! Which check-in it was: as many places at a time as there are free hosts, evenly spread over what is left.
 
 use super::case::{Answer, Case, Count, Lock, Next, Probe, Samples, Why};
-use super::confirm::CHANCE;
+use super::confirm::PROVED;
 use super::stats::{fisher, passes_needed};
 use super::subject::Missing;
 
-/// Runs of the culprit, and of the check-in before it, all of which must agree. The first of them led there.
-const PROOF: usize = 5;
+/// Runs of the culprit, and of the check-in before it, all of which must agree: something that fails every other time
+/// does so once in 65,000.
+const PROOF: usize = 8;
 
 /// How likely it may be that something which fails now and then passes so often at one place.
 const ERROR: f64 = 1e-4;
@@ -20,15 +21,16 @@ const MOST: usize = 80;
 /// Between a last good and a first bad place nothing can be seen: so many places have to say so.
 const BLANKS: usize = 3;
 
-/// Rounds in which `hosts` hosts find one of `candidates` check-ins, and one more in which that is proved.
-pub fn rounds_bound(candidates: usize, hosts: usize) -> usize {
+/// Rounds in which `hosts` hosts find one of `candidates` check-ins, and those in which that is proved: one, or two for
+/// what fails now and then. A stretch in which nothing can be seen has `ends` of its own to be found, each by a search.
+pub fn rounds_bound(candidates: usize, hosts: usize, ends: usize, is_rare: bool) -> usize {
     let parts = hosts.max(1) + 1;
     let (mut rounds, mut reach) = (0, 1);
     while reach < candidates {
         reach = reach.saturating_mul(parts);
         rounds += 1;
     }
-    rounds + 1
+    rounds * ends.max(1) + 1 + usize::from(is_rare)
 }
 
 /// What a place is, as far as it is known.
@@ -52,11 +54,13 @@ pub(super) fn search(case: &Case, samples: &Samples, rate: Option<f64>) -> Next 
         .map(|(place, _)| *place)
         .collect();
     // a place that both passes and fails: it is not as plain as it looked
-    let mixed = places.iter().map(|place| at(*place));
-    let seldom = mixed
-        .filter(|count| count.failed > 0 && count.passed > 0 && count.all() >= PROOF)
-        .map(Count::rate);
-    let rate = seldom.chain(rate).reduce(f64::min);
+    let rate = rate.or_else(|| {
+        let mixed = places.iter().map(|place| at(*place));
+        mixed
+            .filter(|count| count.failed > 0 && count.passed > 0 && count.all() >= PROOF)
+            .map(Count::rate)
+            .reduce(f64::min)
+    });
     let enough = rate.map_or(1, |rate| passes_needed(rate * MARGIN, ERROR).min(MOST));
     let class = |place: usize| match at(place) {
         count if count.failed > 0 => Class::Bad,
@@ -121,8 +125,13 @@ fn prove(
     enough: usize,
 ) -> Next {
     let at = |place| Count::at(samples, place, Lock::Base);
-    // what led here was picked out; as much again has to say the same
-    let proof = if rate.is_some() { (2 * enough).min(MOST) } else { PROOF };
+    let unproved = fisher(at(good).pair(), at(bad).pair()) >= PROVED;
+    // what led here was picked out: as much again has to say the same, and what is still in doubt is asked once more
+    let proof = match rate {
+        None => PROOF,
+        Some(_) if unproved && at(good).all().min(at(bad).all()) >= (2 * enough).min(MOST) => 2 * MOST,
+        Some(_) => (2 * enough).min(MOST),
+    };
     let missing: Vec<Probe> = [good, bad]
         .into_iter()
         .filter_map(|place| {
@@ -133,7 +142,7 @@ fn prove(
     if !missing.is_empty() {
         return Next::Search(missing);
     }
-    if rate.is_some() && fisher(at(good).pair(), at(bad).pair()) >= CHANCE {
+    if rate.is_some() && unproved {
         return Next::Answer(Answer::Inconclusive(format!(
             "it fails too seldom to find where that began: {:.0} % of runs",
             at(bad).rate() * 100.0

@@ -57,13 +57,13 @@ fn each_culprit_is_found_in_as_many_rounds_as_it_takes() {
                 let (answer, rounds) = solve(&case(last, hosts), |place, _, _, _| fails(place >= at));
                 assert_eq!(answer, culprit(at), "{at} of {last}, {hosts} hosts");
                 assert!(
-                    rounds <= rounds_bound(last, hosts),
+                    rounds <= rounds_bound(last, hosts, 1, false),
                     "{rounds} rounds for {last} and {hosts} hosts"
                 );
             }
         }
     }
-    assert_eq!(rounds_bound(1000, 4), 6);
+    assert_eq!(rounds_bound(1000, 4, 1, false), 6);
 }
 
 #[test]

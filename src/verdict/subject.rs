@@ -14,7 +14,8 @@ pub enum Subject {
     Build,
     /// That the project and what it needs can be installed.
     Setup,
-    /// All suites together, by how they end: where nothing tells the tests apart, or a suite crashes or hangs.
+    /// That each suite comes to its end and says which tests failed: it does not where it crashes or hangs, or where
+    /// nothing tells its tests apart.
     Suite,
     Test(String),
 }
@@ -71,12 +72,14 @@ pub fn seen(subject: &Subject, outcome: &Outcome, tests: Option<&Tests>) -> Opti
         Blame::Nobody if *outcome != Outcome::Passed => return Some(Seen::Missing(Missing::NotRun)),
         Blame::Nobody | Blame::Code => {}
     }
+    let told = tests.is_some_and(|tests| !tests.failed.is_empty());
     Some(match subject {
         Subject::Build => Seen::Pass,
         Subject::Setup if setup => Seen::Fail,
         Subject::Setup => Seen::Pass,
         _ if setup => Seen::Missing(Missing::NotInstalled),
         Subject::Suite if *outcome == Outcome::Passed => Seen::Pass,
+        Subject::Suite if matches!(outcome, Outcome::Failed { .. }) && told => Seen::Pass,
         Subject::Suite => Seen::Fail,
         Subject::Test(test) => match tests.and_then(|tests| tests.state(test)) {
             Some(TestState::Passed) => Seen::Pass,
@@ -121,6 +124,7 @@ mod tests {
             (Subject::Suite, &Outcome::Passed, pass),
             (Subject::Suite, &Outcome::OutOfMemory, fail),
             (Subject::Suite, &crashed, fail),
+            (Subject::Suite, &failed, pass),
             (test("a"), &failed, pass),
             (test("b"), &failed, fail),
             (test("s"), &failed, not_run),
@@ -136,5 +140,6 @@ mod tests {
             assert_eq!(seen(&subject, outcome, Some(&tests)), expected, "{subject} {outcome}");
         }
         assert_eq!(seen(&test("a"), &Outcome::Passed, None), not_run);
+        assert_eq!(seen(&Subject::Suite, &failed, None), fail);
     }
 }

@@ -1,0 +1,196 @@
+//! The results of one project on the check-ins of a branch, as one variant: what is new in the last of them.
+
+use super::inquiry::{Change, End};
+use super::subject::{Seen, Subject};
+use crate::domain::outcome::Outcome;
+use std::collections::BTreeMap;
+
+/// Results at one check-in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub revision: String,
+    pub end: End,
+    /// The versions of its dependencies, by any name that is equal where they are.
+    pub lock: String,
+}
+
+/// Subjects that changed, and since when at the latest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspicion {
+    pub change: Change,
+    /// The place of the row in which they were seen last, as they were before.
+    pub base: usize,
+    pub subjects: Vec<Subject>,
+}
+
+impl End {
+    /// What failed.
+    pub fn failing(&self) -> Vec<Subject> {
+        let candidates: Vec<Subject> = match self {
+            End::NoImage => vec![Subject::Build],
+            End::Run(Outcome::SetupFailed { .. }, _) => vec![Subject::Setup],
+            End::Run(_, tests) => {
+                let tests = tests.iter().flat_map(|tests| &tests.failed);
+                tests
+                    .map(|failure| Subject::Test(failure.test.clone()))
+                    .chain([Subject::Suite])
+                    .collect()
+            }
+        };
+        let fails = |subject: &Subject| self.seen(subject) == Some(Seen::Fail);
+        candidates.into_iter().filter(fails).collect()
+    }
+}
+
+/// What is to be looked into after the last row: each subject against the nearest row before that says anything of it.
+/// A stretch in which it could not be seen is no baseline, and neither is one in which something else was red.
+pub fn suspicions(rows: &[Row]) -> Vec<Suspicion> {
+    let Some((now, before)) = rows.split_last() else {
+        return Vec::new();
+    };
+    let mut found: BTreeMap<usize, Vec<Subject>> = BTreeMap::new();
+    for subject in now.end.failing() {
+        if let Some((base, Seen::Pass)) = last_seen(before, &subject) {
+            found.entry(base).or_default().push(subject);
+        }
+    }
+    let broke = found.into_iter().map(|(base, subjects)| Suspicion {
+        change: Change::Broke,
+        base,
+        subjects,
+    });
+    let mut found: BTreeMap<usize, Vec<Subject>> = BTreeMap::new();
+    for (base, row) in before.iter().enumerate().rev() {
+        for subject in row.end.failing() {
+            let now_passes = now.end.seen(&subject) == Some(Seen::Pass);
+            if now_passes && last_seen(before, &subject) == Some((base, Seen::Fail)) {
+                found.entry(base).or_default().push(subject);
+            }
+        }
+    }
+    let fixed = found.into_iter().map(|(base, subjects)| Suspicion {
+        change: Change::Fixed,
+        base,
+        subjects,
+    });
+    broke.chain(fixed).collect()
+}
+
+/// The nearest row that says anything of a subject.
+fn last_seen(rows: &[Row], subject: &Subject) -> Option<(usize, Seen)> {
+    let seen = |(place, row): (usize, &Row)| Some((place, row.end.seen(subject)?));
+    let says = |(_, seen): &(usize, Seen)| matches!(seen, Seen::Pass | Seen::Fail);
+    rows.iter().enumerate().rev().filter_map(seen).find(says)
+}
+
+/// An older baseline for what fails now and then on both sides: the row before may have passed by chance. Each is twice
+/// as far back as the one before; None: there is none.
+pub fn wider(rows: &[Row], base: usize, now: usize, subject: &Subject) -> Option<usize> {
+    let before = now.saturating_sub(2 * (now - base).max(1));
+    if base == 0 {
+        return None;
+    }
+    let passed = |place: &usize| rows[*place].end.seen(subject) == Some(Seen::Pass);
+    (0..=before).rev().find(passed).filter(|place| *place < base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::results::{Failure, Tests};
+
+    fn ran(failed: &[&str], passed: &[&str]) -> End {
+        let tests = Tests {
+            failed: failed.iter().map(|test| Failure::of(test, "boom")).collect(),
+            passed: passed.iter().map(|test| (*test).to_owned()).collect(),
+            ..Tests::default()
+        };
+        let outcome = if failed.is_empty() {
+            Outcome::Passed
+        } else {
+            Outcome::Failed { exit_code: 1 }
+        };
+        End::Run(outcome, Some(tests))
+    }
+
+    fn setup_failed() -> End {
+        let reason = "x".to_owned();
+        End::Run(
+            Outcome::SetupFailed {
+                reason,
+                exit_code: None,
+            },
+            None,
+        )
+    }
+
+    fn rows(ends: Vec<End>) -> Vec<Row> {
+        let row = |(place, end)| Row {
+            revision: format!("r{place}"),
+            end,
+            lock: String::new(),
+        };
+        ends.into_iter().enumerate().map(row).collect()
+    }
+
+    fn found(ends: Vec<End>) -> Vec<(Change, usize, Vec<String>)> {
+        let named = |suspicion: Suspicion| {
+            let names = suspicion.subjects.iter().map(Subject::to_string).collect();
+            (suspicion.change, suspicion.base, names)
+        };
+        suspicions(&rows(ends)).into_iter().map(named).collect()
+    }
+
+    fn test(name: &str) -> Vec<String> {
+        vec![format!("test {name}")]
+    }
+
+    #[test]
+    fn each_subject_has_its_own_baseline() {
+        let ends = vec![
+            ran(&[], &["a", "b"]),
+            ran(&["b"], &["a"]),
+            setup_failed(),
+            End::NoImage,
+            ran(&["a", "b"], &[]),
+        ];
+        // `a` was seen last in row 1, `b` failed there already; the installation and the build are well again
+        let expected = [
+            (Change::Broke, 1, test("a")),
+            (Change::Fixed, 2, vec!["the installation".to_owned()]),
+            (Change::Fixed, 3, vec!["the build of CPython".to_owned()]),
+        ];
+        assert_eq!(found(ends), expected);
+    }
+
+    #[test]
+    fn a_crash_in_a_red_suite_is_news() {
+        let crash = End::Run(Outcome::Crashed { signal: 11 }, None);
+        let expected = [(Change::Broke, 0, vec!["the suite".to_owned()])];
+        assert_eq!(found(vec![ran(&["b"], &["a"]), crash.clone()]), expected);
+        assert_eq!(found(vec![crash.clone(), crash]), []);
+    }
+
+    #[test]
+    fn the_machinery_raises_no_suspicion() {
+        let infra = End::Run(Outcome::Infra { reason: "gone".into() }, None);
+        assert_eq!(found(vec![ran(&[], &["a"]), infra.clone()]), []);
+        let expected = [(Change::Broke, 0, test("a"))];
+        assert_eq!(found(vec![ran(&[], &["a"]), infra, ran(&["a"], &[])]), expected);
+        assert_eq!(found(vec![ran(&["a"], &[])]), []);
+        assert_eq!(found(Vec::new()), []);
+    }
+
+    #[test]
+    fn older_baselines_are_farther_and_farther_back() {
+        let rows = rows((0..20).map(|_| ran(&[], &["a"])).collect());
+        let subject = Subject::Test("a".into());
+        let mut base = 18;
+        let mut tried = Vec::new();
+        while let Some(older) = wider(&rows, base, 19, &subject) {
+            tried.push(older);
+            base = older;
+        }
+        assert_eq!(tried, [17, 15, 11, 3, 0]);
+    }
+}
