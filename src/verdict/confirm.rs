@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 const FIRST: usize = 3;
 
 /// Runs of each side where they disagree: until it can be told from chance, or not.
-const MORE: [usize; 4] = [8, 16, 28, 40];
+const MORE: [usize; 5] = [8, 16, 28, 40, 64];
 
 /// Passes on the bad side after which a failure is not waited for any more: of what fails in a third of its runs, one in
 /// 130 is let go so.
