@@ -295,6 +295,16 @@ async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Resp
     if let Some(image) = &mut report.image {
         image.remote.take_if(|reference| !coordinator.is_ours(reference));
     }
+    if let Some(tests) = report.tests.take() {
+        report.summary = Some(tests.summary());
+        // kept apart, and first: whoever reads of the end finds it
+        if attempt.fence == request.fence
+            && attempt.is_open()
+            && let Err(error) = coordinator.objects.put_tests(&attempt.id, &tests).await
+        {
+            return failed(&error);
+        }
+    }
     let finished = coordinator
         .queue
         .finish(&attempt.id, &request.fence, &report, now_ms())

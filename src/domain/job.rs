@@ -4,6 +4,7 @@
 use super::DEFAULT_VARIANT;
 use super::limits::Limits;
 use super::outcome::Outcome;
+use super::results::{Summary, Tests};
 use crate::recipe::{Fetch, Suite};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -202,6 +203,11 @@ pub struct Report {
     /// Of a run: the modes of those phases that had some, by the phase's name: `-X dev -W error`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modes: BTreeMap<String, String>,
+    /// Of a run whose suites tell of their tests. They are kept apart from the rest, which has them in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<Tests>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
     /// The host stopped before the job could end: nothing failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_back: bool,
@@ -216,6 +222,8 @@ impl Report {
             lock: None,
             interpreter: None,
             modes: BTreeMap::new(),
+            tests: None,
+            summary: None,
             handed_back: false,
         }
     }

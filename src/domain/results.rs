@@ -14,6 +14,19 @@ pub struct Tests {
     pub cut: bool,
 }
 
+/// The same in short, as pages show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    /// The first of those that failed.
+    pub failures: Vec<Failure>,
+}
+
+/// Failures that a summary names.
+const NAMED: usize = 100;
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Failure {
     pub test: String,
@@ -52,6 +65,26 @@ impl Tests {
         }
     }
 
+    /// Adds the tests of another suite.
+    pub fn extend(&mut self, other: Tests) {
+        self.passed.extend(other.passed);
+        self.failed.extend(other.failed);
+        self.skipped.extend(other.skipped);
+        self.cut |= other.cut;
+        self.passed.sort();
+        self.failed.sort();
+        self.skipped.sort();
+    }
+
+    pub fn summary(&self) -> Summary {
+        Summary {
+            passed: self.passed.len(),
+            failed: self.failed.len(),
+            skipped: self.skipped.len(),
+            failures: self.failed.iter().take(NAMED).cloned().collect(),
+        }
+    }
+
     pub fn total(&self) -> usize {
         self.passed.len() + self.failed.len() + self.skipped.len()
     }
@@ -59,4 +92,33 @@ impl Tests {
 
 fn has(sorted: &[String], name: &str) -> bool {
     sorted.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_are_put_together() {
+        let mut tests = Tests {
+            passed: vec!["b: x".into()],
+            ..Tests::default()
+        };
+        tests.extend(Tests {
+            passed: vec!["a: x".into()],
+            failed: vec![Failure::of("a: y", "boom")],
+            skipped: vec!["a: z".into()],
+            cut: true,
+        });
+        let states = ["a: x", "b: x", "a: y", "a: z", "c"].map(|test| tests.state(test));
+        let (passed, failed, skipped) = (
+            Some(TestState::Passed),
+            Some(TestState::Failed),
+            Some(TestState::Skipped),
+        );
+        assert_eq!(states, [passed, passed, failed, skipped, None]);
+        let summary = tests.summary();
+        assert_eq!((summary.passed, summary.failed, summary.skipped), (2, 1, 1));
+        assert!(tests.cut);
+    }
 }

@@ -78,6 +78,7 @@ pub fn choose(
             python: version.line(),
             free_threaded: variant == "free-threaded",
             folders,
+            lock: None,
         },
         system: steps
             .system

@@ -207,6 +207,9 @@ pub struct Fetch {
     /// Of `path` sources: the source's name and the digest of its folder's tar.
     #[serde(default)]
     pub folders: BTreeMap<String, String>,
+    /// The lock of an earlier run, JSON: its versions and files are taken again, where it has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
 }
 
 /// A PEP 440 set of versions, e.g. `>=3.9,<3.15`.

@@ -1,9 +1,10 @@
-//! Logs and source folders as objects in a folder; never rows.
+//! Logs, results of tests and source folders as objects in a folder; never rows.
 
 mod live;
 
 pub use live::{Following, Turn};
 
+use crate::domain::results::Tests;
 use crate::logfile::file::{Appender, Reader};
 use crate::logfile::{Chunk, Growing, Stream, frame};
 use anyhow::{Context, Result, bail};
@@ -31,7 +32,7 @@ pub struct Window {
 impl Objects {
     pub fn open(data: &Path) -> Result<Self> {
         let folder = data.join("objects");
-        for kind in ["logs", "folders"] {
+        for kind in ["logs", "folders", "tests"] {
             let path = folder.join(kind);
             std::fs::create_dir_all(&path)
                 .with_context(|| format!("failed to make {}; check the setting `data`", path.display()))?;
@@ -123,6 +124,29 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(open).await??)
     }
 
+    /// Keeps what an attempt's suites said of their tests.
+    pub async fn put_tests(&self, attempt: &str, tests: &Tests) -> Result<()> {
+        let path = self.path("tests", attempt)?.with_extension("zst");
+        let json = serde_json::to_vec(tests)?;
+        let write = move || -> std::io::Result<()> {
+            let part = path.with_extension("part");
+            std::fs::write(&part, zstd::encode_all(json.as_slice(), 3)?)?;
+            std::fs::rename(&part, &path)
+        };
+        Ok(tokio::task::spawn_blocking(write).await??)
+    }
+
+    /// None: its suites said nothing of their tests.
+    pub async fn tests(&self, attempt: &str) -> Result<Option<Tests>> {
+        let path = self.path("tests", attempt)?.with_extension("zst");
+        let packed = match tokio::fs::read(&path).await {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            packed => packed?,
+        };
+        let json = tokio::task::spawn_blocking(move || zstd::decode_all(packed.as_slice())).await??;
+        Ok(Some(serde_json::from_slice(&json)?))
+    }
+
     /// Keeps a folder's tar under its digest.
     pub async fn put_folder(&self, digest: &str, tar: &[u8]) -> Result<()> {
         let path = self.path("folders", digest)?;
@@ -194,6 +218,20 @@ mod tests {
         assert_eq!(objects.read_log("a", u64::MAX, 0).await.unwrap(), window(8, b""));
         assert_eq!(objects.read_log("none", 0, 9).await.unwrap().total, 0);
         assert!(objects.read_log("../../etc/passwd", 0, 9).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn tests_of_an_attempt_come_back() {
+        let data = tempfile::tempdir().unwrap();
+        let objects = Objects::open(data.path()).unwrap();
+        let tests = Tests {
+            passed: vec!["a".into()],
+            ..Tests::default()
+        };
+        assert_eq!(objects.tests("x").await.unwrap(), None);
+        objects.put_tests("x", &tests).await.unwrap();
+        assert_eq!(objects.tests("x").await.unwrap(), Some(tests));
+        assert!(objects.tests("../x").await.is_err());
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use super::words::{Badge, Time, duration, outcome_badge, size, time};
 use super::{Query, Web, ansi, window};
 use crate::domain::job::Phase;
+use crate::domain::results::Summary;
 use crate::logfile::Stream;
 use crate::store::attempts::Attempt;
 use crate::store::logs::{Objects, Window};
@@ -21,6 +22,15 @@ pub struct AttemptsView {
     pub interpreter: Option<String>,
     /// Exact versions that were installed, as JSON.
     pub lock: Option<String>,
+    pub tests: Option<TestsView>,
+}
+
+/// What the suites said of their tests.
+#[derive(Debug, Serialize)]
+pub struct TestsView {
+    pub summary: Summary,
+    /// Failures that are not named.
+    pub more: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -96,8 +106,16 @@ pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: i64) -> R
         Some(attempt) => Some(log(&web.objects, attempt, number, query).await?),
         None => None,
     };
-    let (phases, interpreter, lock, modes) = report
-        .map(|report| (report.phases, report.interpreter, report.lock, report.modes))
+    let (phases, interpreter, lock, modes, tests) = report
+        .map(|report| {
+            (
+                report.phases,
+                report.interpreter,
+                report.lock,
+                report.modes,
+                report.summary,
+            )
+        })
         .unwrap_or_default();
     Ok(AttemptsView {
         list: attempts
@@ -113,6 +131,10 @@ pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: i64) -> R
         running: attempts.last().is_some_and(|attempt| attempt.finished_at.is_none()),
         interpreter,
         lock: lock.map(|text| pretty(&text)),
+        tests: tests.map(|summary| TestsView {
+            more: summary.failed.saturating_sub(summary.failures.len()),
+            summary,
+        }),
     })
 }
 

@@ -111,6 +111,26 @@ class Metadata(unittest.TestCase):
         self.assertEqual(fetch.select(lines, set(), env, "p"), ["always", "new"])
         self.assertEqual(fetch.select(lines, {"all"}, env, "p"), ["always", "new", "t"])
 
+    def test_a_lock_holds_versions_and_files(self):
+        package = {"name": "A_b", "version": "1.0", "file": "a_b-1.0-py3-none-any.whl", "sha256": "11", "role": "run"}
+        lock = {"project": {"name": "p", "version": "2", "sha256": "22", "source": "pypi:p"}, "packages": [
+            package, {**package, "name": "two", "file": "x"}, {**package, "name": "two", "file": "y", "version": "3"},
+            {**package, "name": "more", "file": None, "role": "source"}]}
+        versions, hashes, sources = fetch.held(json.dumps(lock))
+        self.assertEqual(versions, {"a-b": "1.0"})
+        self.assertEqual(hashes, {package["file"]: "11", "x": "11", "y": "11"})
+        self.assertEqual(sorted(sources), ["more", "p"])
+        self.assertEqual(fetch.held(None), ({}, {}, {}))
+        index = fetch_net.Index(versions, hashes)
+        ranks = fetch.wheel_ranks("3.13", False)
+        one = fetch_net.File("a_b-1.0-py3-none-any.whl", "u", "11", "", False)
+        newer = fetch_net.File("a_b-1.0-cp313-cp313-manylinux_2_17_x86_64.whl", "u", "33", "", False)
+        index.pages["a-b"] = [newer, one]
+        self.assertEqual(index.best("a-b", fetch.Version("1.0"), ranks), one)
+        index.pages["a-b"] = [fetch_net.File(one.name, "u", "44", "", False)]
+        with self.assertRaises(fetch.RecipeError):
+            index.best("a-b", fetch.Version("1.0"), ranks)
+
     def test_build_requirements(self):
         self.assertEqual(fetch.build_requires(None, "p"), ("setuptools>=40.8.0", "wheel"))
         self.assertEqual(fetch.build_requires("[tool.x]\n", "p"), ("setuptools>=40.8.0", "wheel"))

@@ -160,18 +160,35 @@ def select(lines, extras, env, own_name):
 
 # -- resolving ----------------------------------------------------------------------------------
 
+def held(lock):
+    """What a lock of an earlier run holds: (versions by name, SHA-256 by file, sources by name)."""
+    if not lock:
+        return {}, {}, {}
+    lock = json.loads(lock)
+    versions, hashes, sources = {}, {}, {s["name"]: s for s in [lock["project"]]}
+    for package in lock["packages"]:
+        if package["role"] == "source":
+            sources[package["name"]] = package
+            continue
+        hashes[package["file"]] = package["sha256"]
+        versions.setdefault(canonicalize_name(package["name"]), set()).add(package["version"])
+    # two versions of one package (one to run, one to build with) can't both be held
+    return {n: v.pop() for n, v in sorted(versions.items()) if len(v) == 1}, hashes, sources
+
+
 def uv_compile(requirements, python, index):
     """(pins, None) or (None, uv's explanation)."""
     with tempfile.TemporaryDirectory() as folder:
         asked = Path(folder, "requirements.in")
         asked.write_text("".join(r + "\n" for r in requirements))
+        Path(folder, "held.txt").write_text("".join(f"{n}=={v}\n" for n, v in index.held.items()))
         env = {**os.environ, "UV_INDEX_URL": index.url, "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
         for name in ("UV_FIND_LINKS", "UV_NO_INDEX", "UV_OFFLINE", "UV_CONSTRAINT", "PIP_FIND_LINKS"):
             env.pop(name, None)
         cache = os.environ.get("PYBOTS_FETCH_CACHE")
         env["UV_CACHE_DIR"] = os.path.join(cache, "uv") if cache and os.access(cache, os.W_OK) else os.path.join(folder, "cache")
         command = [UV, "pip", "compile", "--quiet", "--no-build", "--no-header", "--no-annotate",
-                   "--python-version", python, "requirements.in"]
+                   "--constraint", "held.txt", "--python-version", python, "requirements.in"]
         try:
             done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, errors="replace")
         except OSError as e:
@@ -256,8 +273,11 @@ def fetch(work):
     order = json.loads((work / ".pybots" / "fetch.json").read_text())
     python, sources = order["python"], order["sources"]
     modern = tuple(int(n) for n in python.split(".")) >= (3, 8)
-    index, lock = Index(), []
+    versions, hashes, known = held(order.get("lock"))
+    index, lock = Index(versions, hashes), []
     for src in sources:
+        if "pypi" in src and src["name"] in known:
+            src = {**src, "version": known[src["name"]]["version"], "sha256": known[src["name"]]["sha256"]}
         lock.append(fetch_source(src, index, work, python))
     pins, chosen, house = {}, {}, None
     if modern:

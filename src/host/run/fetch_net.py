@@ -173,7 +173,9 @@ def public_index():
 
 
 class Index:
-    def __init__(self):
+    def __init__(self, held=None, hashes=None):
+        """held: versions by name, which a resolver must keep; hashes: SHA-256 of files that are taken before others."""
+        self.held, self.hashes = held or {}, hashes or {}
         self.url = (os.environ.get("PIP_INDEX_URL") or os.environ.get("UV_INDEX_URL") or public_index()).rstrip("/") + "/"
         self.pages = {}
 
@@ -227,13 +229,20 @@ class Index:
                 continue
             rank = min((ranks[t] for t in wheel_tags if t in ranks), default=None)
             if v == version and rank is not None and f.sha256:
-                wheels.append((rank, [-b if isinstance(b, int) else b for b in build], f.name, f))
+                wheels.append((f.name not in self.hashes, rank, [-b if isinstance(b, int) else b for b in build], f.name, f))
         if wheels:
-            return min(wheels, key=lambda w: w[:3])[3]
-        sdists = sorted((f for v, f in self.sdists(name) if v == version), key=lambda f: (not f.name.endswith(".tar.gz"), f.name))
+            return self.known(min(wheels, key=lambda w: w[:4])[4])
+        sdists = sorted((f for v, f in self.sdists(name) if v == version),
+                        key=lambda f: (f.name not in self.hashes, not f.name.endswith(".tar.gz"), f.name))
         if not sdists:
             raise RecipeError(f"{name} {version} has neither a wheel for this Python nor an sdist")
-        return sdists[0]
+        return self.known(sdists[0])
+
+    def known(self, file):
+        if self.hashes.get(file.name, file.sha256) != file.sha256:
+            raise RecipeError(f"{file.name} is not what it was: the package index says sha256 {file.sha256}, "
+                              f"an earlier run had {self.hashes[file.name]}")
+        return file
 
 
 def sdist_version(file, name):

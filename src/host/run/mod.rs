@@ -1,5 +1,6 @@
 //! A run: one project's suites on one image, in the phases fetch, install and test.
 
+mod junit;
 mod scripts;
 mod wheels;
 mod work;
@@ -10,6 +11,7 @@ use super::phase::{self, End, Plan, Ran};
 use super::{Host, Stop};
 use crate::domain::job::{Facts, Report, RunSpec};
 use crate::domain::outcome::{Outcome, of_test_exit};
+use crate::recipe::Suite;
 use crate::recipe::modes;
 use work::Work;
 
@@ -52,12 +54,35 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
             .map(|text| one_line(&text));
         report.interpreter = seen.clone();
         let outcome = tested(&ran);
+        report_of(&work, suite, log, report).await?;
         // a suite that fails may have failed before it came to start its Python
         if outcome.is_none() || seen.is_some() {
             on_interpreter(seen.as_deref(), &facts, &suite.name).map_err(Stop::Ended)?;
         }
         if let Some(outcome) = outcome {
             return Err(Stop::Ended(outcome));
+        }
+    }
+    Ok(())
+}
+
+/// Adds what a suite says of each of its tests. A report that can't be read costs nothing but itself.
+async fn report_of(work: &Work<'_>, suite: &Suite, log: &Log, report: &mut Report) -> Result<(), Stop> {
+    let found = match work.read_report(suite).await? {
+        Some(bytes) => {
+            let name = suite.name.clone();
+            tokio::task::spawn_blocking(move || junit::read(&name, &bytes))
+                .await
+                .map_err(anyhow::Error::from)?
+        }
+        None if suite.report.is_none() => return Ok(()),
+        None => Err("there is none".to_owned()),
+    };
+    match found {
+        Ok(tests) => report.tests.get_or_insert_default().extend(tests),
+        Err(reason) => {
+            let file = suite.report.as_deref().unwrap_or("that pytest wrote");
+            log.say(&format!("the report {file} can't be used: {reason}")).await;
         }
     }
     Ok(())

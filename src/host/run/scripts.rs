@@ -44,6 +44,14 @@ pub fn witness_file(suite: &Suite) -> String {
     format!("witness-{}", suite.name)
 }
 
+/// Where a suite tells of its tests: where its recipe says, or where pytest is told to.
+pub fn report_file(spec: &RunSpec, suite: &Suite) -> String {
+    match &suite.report {
+        Some(report) => format!("{}/{report}", source_folder(spec)),
+        None => format!("{OURS}/junit-{}.xml", suite.name),
+    }
+}
+
 fn source_folder(spec: &RunSpec) -> String {
     format!("/work/src/{}", spec.fetch.project)
 }
@@ -67,6 +75,12 @@ pub fn test_environment(spec: &RunSpec, suite: &Suite) -> BTreeMap<String, Strin
     let mut env = environment(spec);
     let witness = format!("{OURS}/{}", witness_file(suite));
     env.insert("PYBOTS_WITNESS".to_owned(), witness);
+    if suite.report.is_none() && !is_legacy(spec) {
+        // what is no pytest takes no notice; one that a test starts ends before the one that started it, and is overwritten
+        let report = format!("--junitxml={}", report_file(spec, suite));
+        let own = env.entry("PYTEST_ADDOPTS".to_owned()).or_default();
+        *own = format!("{own} {report}").trim().to_owned();
+    }
     let modes = modes::variables(&suite.modes);
     env.extend(modes.into_iter().map(|(name, value)| (name.to_owned(), value)));
     env

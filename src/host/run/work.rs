@@ -1,5 +1,6 @@
 //! The work folder of a run: a volume of limited size that its phases share.
 
+use super::junit;
 use super::scripts::{self, CACHE_AT, OURS};
 use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
@@ -146,13 +147,24 @@ impl<'a> Work<'a> {
 
     /// A file of ours, if the phases left it.
     pub async fn read(&self, name: &str) -> Result<Option<String>, Stop> {
-        let stream = match self.host.runtime.get(&self.holder, &format!("{OURS}/{name}")).await {
+        let bytes = self.read_bytes(&format!("{OURS}/{name}"), READ_MOST).await?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// What a suite says of its tests, if it left it.
+    pub async fn read_report(&self, suite: &Suite) -> Result<Option<Vec<u8>>, Stop> {
+        self.read_bytes(&scripts::report_file(self.spec, suite), junit::FILE_MOST)
+            .await
+    }
+
+    async fn read_bytes(&self, path: &str, most: usize) -> Result<Option<Vec<u8>>, Stop> {
+        let stream = match self.host.runtime.get(&self.holder, path).await {
             Ok(stream) => stream,
             Err(RuntimeError::NoFile(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        match tar::first_file(stream, READ_MOST).await {
-            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        match tar::first_file(stream, most).await {
+            Ok(bytes) => Ok(Some(bytes)),
             // it made something else of our file, or filled it up
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(None),
             Err(error) => Err(anyhow::Error::from(error)
