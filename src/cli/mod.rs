@@ -16,10 +16,12 @@ macro_rules! outln {
     }};
 }
 
+mod bisect;
 mod check;
 mod config;
 mod host;
 mod images;
+mod local;
 mod logs;
 mod progress;
 mod results;
@@ -65,6 +67,8 @@ enum Command {
     },
     /// Run one project here and now, without a server.
     Try(trial::Trial),
+    /// Find the check-in that broke a project, or mended it, here and now, without a server.
+    Bisect(bisect::Bisect),
     /// Print the matrix of results.
     Results(results::Results),
     /// Print the log of a run (or of an image build).
@@ -114,7 +118,8 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Host(host) => host.run(loaded).await,
         Command::Config => config::run(&loaded),
         Command::Check { files } => check::run(&files),
-        Command::Try(trial) => trial.run(loaded.settings).await,
+        Command::Try(trial) => trial.run(&loaded.settings).await,
+        Command::Bisect(bisect) => bisect.run(&loaded.settings).await,
         Command::Results(results) => results.run(&loaded.settings).await,
         Command::Logs(logs) => logs.run(&loaded.settings).await,
         Command::Cancel(jobs) => jobs.cancel(&loaded.settings).await,

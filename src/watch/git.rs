@@ -149,6 +149,32 @@ impl Mirror {
         Ok(list.lines().map(str::to_owned).collect())
     }
 
+    /// Whether `old` is among what led to `new`.
+    pub async fn is_before(&self, old: &str, new: &str) -> bool {
+        self.git(&["merge-base", "--is-ancestor", old, new]).await.is_ok()
+    }
+
+    /// The check-in from which two lines went apart.
+    pub async fn parting(&self, one: &str, other: &str) -> Option<String> {
+        let base = self.git(&["merge-base", one, other]).await.ok()?;
+        Some(base.trim().to_owned())
+    }
+
+    /// What a merge brought, oldest first, after the check-in at which its line left. None: it is no merge.
+    pub async fn brought(&self, merge: &str) -> Result<Option<Vec<String>>> {
+        let parents = self.git(&["rev-list", "--parents", "--max-count=1", merge]).await?;
+        let mut parents = parents.split_whitespace().skip(1);
+        let (Some(line), Some(other)) = (parents.next(), parents.next()) else {
+            return Ok(None);
+        };
+        let Some(base) = self.parting(line, other).await else {
+            return Ok(None);
+        };
+        let mut brought = self.since(other, line).await?;
+        brought.insert(0, base);
+        Ok((brought.len() > 1).then_some(brought))
+    }
+
     /// What `old` has and `head` does not: empty unless history was rewritten.
     pub async fn lost(&self, head: &str, old: &str) -> Result<Vec<String>> {
         let not = format!("^{head}");

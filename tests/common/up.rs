@@ -36,7 +36,7 @@ fn make_images() {
 }
 
 /// Takes away what a host of this folder has left or keeps on the engine.
-fn clear(folder: &Path) {
+pub fn clear(folder: &Path) {
     let script = "id=$(cat data/host-id) || exit 0
         docker ps --all --quiet --filter label=org.pybots.host=$id | xargs -r docker rm --force --volumes
         for label in host=$id lane-of=$id lane-of=try-$id; do

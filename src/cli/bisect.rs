@@ -1,0 +1,206 @@
+//! `pybots bisect PROJECT --good A --bad B`: which check-in broke a project, or mended it, here and now.
+
+mod found;
+mod runs;
+
+use super::local::Workshop;
+use crate::config::Settings;
+use crate::domain::DEFAULT_VARIANT;
+use crate::verdict::{Answer, Change, Finding, Inquiry, Row, Subject, suspicions};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use found::Found;
+use runs::Runs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct Bisect {
+    /// A recipe file, or the name of a registered project.
+    project: String,
+    /// A branch (its newest check-in) or a check-in on which it passes.
+    #[arg(long, value_name = "BRANCH|CHECK-IN")]
+    good: String,
+    /// One on which it fails. Where that is the older one, it is looked for what mended it.
+    #[arg(long, value_name = "BRANCH|CHECK-IN")]
+    bad: String,
+    /// Only this test, as `SUITE: CLASS.NAME`; may be said again. Otherwise all that differ.
+    #[arg(long, value_name = "ID")]
+    test: Vec<String>,
+    /// How CPython is built.
+    #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
+    variant: String,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
+    /// Show the logs of builds and runs.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl Bisect {
+    /// Exit code 0: a check-in, or a range of them; 1: something else is the cause, or nothing can be said; 2: it
+    /// could not be tried.
+    pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let recipe = self.recipe(settings)?;
+        let workshop = Workshop::open(settings, &recipe, &self.variant, settings.slots).await?;
+        let found = self.find(&workshop).await;
+        workshop.close().await?;
+        let found = found?;
+        if self.json {
+            outln!("{}", found.json());
+        } else {
+            out!("{}", found.text());
+        }
+        Ok(if found.names_check_ins() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    fn recipe(&self, settings: &Settings) -> Result<PathBuf> {
+        let name = &self.project;
+        if Path::new(name).is_file() {
+            return Ok(PathBuf::from(name));
+        }
+        let Some(folder) = settings.projects_folder() else {
+            bail!("{name:?} is no recipe file; name one, or set `projects`");
+        };
+        let places = [
+            folder.join(format!("{name}.toml")),
+            folder.join(name).join(format!("{name}.toml")),
+        ];
+        let place = places.into_iter().find(|place| place.is_file());
+        place.with_context(|| {
+            format!(
+                "{name:?} is neither a recipe file nor a project in {}",
+                folder.display()
+            )
+        })
+    }
+
+    async fn find(&self, workshop: &Workshop) -> Result<Found> {
+        let (good, bad) = (
+            workshop.revision(&self.good).await?,
+            workshop.revision(&self.bad).await?,
+        );
+        let mirror = &workshop.sources.mirror;
+        let (change, old, new) = if good.sha == bad.sha {
+            bail!("the good check-in and the bad one are the same, {}", good.sha);
+        } else if mirror.is_before(&good.sha, &bad.sha).await {
+            (Change::Broke, good, bad)
+        } else if mirror.is_before(&bad.sha, &good.sha).await {
+            (Change::Fixed, bad, good)
+        } else {
+            let parting = mirror.parting(&good.sha, &bad.sha).await;
+            bail!(
+                "{} and {} are on lines that went apart{}; name two check-ins of one line",
+                self.good,
+                self.bad,
+                parting.map_or(String::new(), |parting| format!(
+                    " at {}",
+                    &parting[..10.min(parting.len())]
+                ))
+            );
+        };
+        let mut revisions = mirror.since(&new.sha, &old.sha).await?;
+        revisions.insert(0, old.sha.clone());
+        eprintln!("{} check-ins to choose from", revisions.len() - 1);
+
+        let mut runs = Runs::new(workshop, &new.branch, &self.variant, self.verbose);
+        let subjects = self.subjects(&mut runs, change, &old.sha, &new.sha).await?;
+        let mut found = Found::new(change);
+        if subjects.is_empty() {
+            found.nothing("both ends say the same of everything");
+        } else {
+            let findings = self.search(&mut runs, change, revisions.clone(), subjects).await?;
+            for finding in findings {
+                self.look_inside(&mut runs, &mut found, finding, &revisions).await?;
+            }
+        }
+        found.count(&runs);
+        found.describe(workshop).await?;
+        Ok(found)
+    }
+
+    /// What is looked into: what was asked for, or all that differs between the two ends.
+    async fn subjects(&self, runs: &mut Runs<'_>, change: Change, old: &str, new: &str) -> Result<Vec<Subject>> {
+        if !self.test.is_empty() {
+            return Ok(self.test.iter().cloned().map(Subject::Test).collect());
+        }
+        let mut rows = Vec::new();
+        for revision in [old, new] {
+            rows.push(Row {
+                revision: revision.to_owned(),
+                end: runs.one(revision).await?,
+                lock: String::new(),
+            });
+        }
+        let suspicions = suspicions(&rows).into_iter();
+        Ok(suspicions
+            .filter(|suspicion| suspicion.change == change)
+            .flat_map(|suspicion| suspicion.subjects)
+            .collect())
+    }
+
+    async fn search(
+        &self,
+        runs: &mut Runs<'_>,
+        change: Change,
+        revisions: Vec<String>,
+        subjects: Vec<Subject>,
+    ) -> Result<Vec<Finding>> {
+        let inquiry = Inquiry {
+            change,
+            revisions,
+            subjects,
+            locks_differ: false,
+            hosts: runs.hosts(),
+            noisy: Vec::new(),
+        };
+        loop {
+            let progress = inquiry.progress(runs.all());
+            if progress.wanted.is_empty() {
+                return Ok(progress.findings);
+            }
+            runs.round(&progress).await?;
+        }
+    }
+
+    /// A merge brought many check-ins: the search goes on among them. Where neither of its sides alone shows it, it is
+    /// the merge.
+    async fn look_inside(
+        &self,
+        runs: &mut Runs<'_>,
+        found: &mut Found,
+        finding: Finding,
+        revisions: &[String],
+    ) -> Result<()> {
+        if let Answer::Culprit { place, .. } = finding.answer
+            && let Some(brought) = runs.workshop.sources.mirror.brought(&revisions[place]).await?
+        {
+            eprintln!(
+                "{} is a merge of {} check-ins; looking among them",
+                &revisions[place][..10],
+                brought.len() - 1
+            );
+            let subjects = finding.subjects.clone();
+            for inner in self.search(runs, found.change, brought.clone(), subjects).await? {
+                match inner.answer {
+                    Answer::Culprit { .. } | Answer::Range { .. } => found.add(inner, &brought),
+                    _ => {
+                        let merge = Finding {
+                            subjects: inner.subjects,
+                            answer: finding.answer.clone(),
+                        };
+                        found.add(merge, revisions);
+                    }
+                }
+            }
+            return Ok(());
+        }
+        found.add(finding, revisions);
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! The builds and runs of a search, on this machine's engine.
+
+use crate::cli::local::Workshop;
+use crate::domain::job::{BuiltImage, JobSpec, Report};
+use crate::domain::outcome::{Blame, Outcome};
+use crate::plan;
+use crate::store::revisions::Revision;
+use crate::verdict::{End, Lock, Progress, Ran, Wanted};
+use anyhow::{Result, bail};
+use futures_util::stream::{StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{Mutex, OnceCell};
+
+/// What this machine is called.
+const HERE: &str = "here";
+
+/// Runs that the machinery failed before the search gives up.
+const INFRA_MOST: usize = 3;
+
+pub struct Runs<'a> {
+    pub workshop: &'a Workshop,
+    branch: &'a str,
+    variant: &'a str,
+    tells: bool,
+    /// By check-in.
+    images: Mutex<BTreeMap<String, Arc<OnceCell<Image>>>>,
+    /// By line of Python: the versions that the first run installed, which all later ones install again.
+    locks: Mutex<BTreeMap<String, String>>,
+    all: Vec<Ran>,
+    pub rounds: usize,
+    builds: AtomicUsize,
+}
+
+/// What became of the image of a check-in.
+#[derive(Clone)]
+enum Image {
+    Built(Box<(Revision, crate::domain::job::BuildSpec, BuiltImage)>),
+    No,
+}
+
+impl<'a> Runs<'a> {
+    pub fn new(workshop: &'a Workshop, branch: &'a str, variant: &'a str, tells: bool) -> Self {
+        Self {
+            workshop,
+            branch,
+            variant,
+            tells,
+            images: Mutex::default(),
+            locks: Mutex::default(),
+            all: Vec::new(),
+            rounds: 0,
+            builds: AtomicUsize::new(0),
+        }
+    }
+
+    pub fn all(&self) -> &[Ran] {
+        &self.all
+    }
+
+    /// Images that were made, not counting those that were there.
+    pub fn builds(&self) -> usize {
+        self.builds.load(Ordering::Relaxed)
+    }
+
+    /// This machine, as often as it has slots: so many runs at a time.
+    pub fn hosts(&self) -> Vec<String> {
+        vec![HERE.to_owned(); self.workshop.settings.slots.max(1)]
+    }
+
+    /// One run, which counts.
+    pub async fn one(&mut self, revision: &str) -> Result<End> {
+        let end = self.run(revision).await?;
+        self.all.push(ran(revision, end.clone()));
+        Ok(end)
+    }
+
+    /// Makes all runs that are wanted, as many at a time as there are slots.
+    pub async fn round(&mut self, progress: &Progress) -> Result<()> {
+        let what = if progress.searches {
+            self.rounds += 1;
+            format!("round {}", self.rounds)
+        } else {
+            "both sides again".to_owned()
+        };
+        let runs: usize = progress.wanted.iter().map(|wanted| wanted.runs).sum();
+        let mut places: Vec<&str> = progress.wanted.iter().map(|wanted| short(&wanted.revision)).collect();
+        places.dedup();
+        eprintln!("{what}: {runs} runs on {}", places.join(", "));
+        let singles = progress
+            .wanted
+            .iter()
+            .flat_map(|Wanted { revision, runs, .. }| std::iter::repeat_n(revision.clone(), *runs));
+        let singles: Vec<String> = singles.collect();
+        let this = &*self;
+        let done: Vec<Ran> = futures_util::stream::iter(singles)
+            .map(|revision| async move {
+                let end = this.run(&revision).await?;
+                eprintln!("  {} {}", short(&revision), told(&end));
+                Ok::<_, anyhow::Error>(ran(&revision, end))
+            })
+            .buffer_unordered(this.workshop.settings.slots.max(1))
+            .try_collect()
+            .await?;
+        self.all.extend(done);
+        Ok(())
+    }
+
+    async fn run(&self, sha: &str) -> Result<End> {
+        let cell = self.images.lock().await.entry(sha.to_owned()).or_default().clone();
+        let image = cell.get_or_try_init(|| self.image(sha)).await?;
+        let Image::Built(built) = image else {
+            return Ok(End::NoImage);
+        };
+        let (revision, build, image) = &**built;
+        let limits = &self.workshop.settings.limits;
+        let mut spec = match plan::run(&self.workshop.project, revision, build, &image.facts, limits) {
+            Ok(spec) => spec,
+            Err(reason) => return Ok(End::Run(Outcome::Skipped { reason }, None)),
+        };
+        for _ in 0..INFRA_MOST {
+            let line = spec.fetch.python.clone();
+            spec.fetch.lock = self.locks.lock().await.get(&line).cloned();
+            let job = JobSpec::Run(Box::new(spec.clone()));
+            let Report {
+                outcome, tests, lock, ..
+            } = self.workshop.perform(&job, self.tells).await?;
+            if let Some(lock) = lock {
+                self.locks.lock().await.entry(line).or_insert(lock);
+            }
+            match outcome.blame() {
+                Blame::Operator => eprintln!("  {} {outcome}; again", short(sha)),
+                Blame::RecipeOwner if self.all.is_empty() => bail!("the recipe can't be used: {outcome}"),
+                _ => return Ok(End::Run(outcome, tests)),
+            }
+        }
+        bail!("this machine failed {INFRA_MOST} times at {}", short(sha))
+    }
+
+    /// The image of a check-in, as far as it can be built.
+    async fn image(&self, sha: &str) -> Result<Image> {
+        let revision = self.workshop.check_in(self.branch, sha).await?;
+        let build = self.workshop.build(&revision, self.variant).await?;
+        let job = JobSpec::Image(Box::new(build.clone()));
+        let report = self.workshop.perform(&job, self.tells).await?;
+        if !report.phases.is_empty() {
+            self.builds.fetch_add(1, Ordering::Relaxed);
+        }
+        match (report.image, report.outcome.blame()) {
+            (Some(built), _) => Ok(Image::Built(Box::new((revision, build, built)))),
+            (None, Blame::Code) => Ok(Image::No),
+            (None, _) => bail!("there is no image of {}: {}", short(sha), report.outcome),
+        }
+    }
+}
+
+fn ran(revision: &str, end: End) -> Ran {
+    Ran {
+        revision: revision.to_owned(),
+        lock: Lock::Base,
+        host: HERE.to_owned(),
+        end,
+    }
+}
+
+fn told(end: &End) -> String {
+    match end {
+        End::NoImage => "can't be built".to_owned(),
+        End::Run(outcome, Some(tests)) => {
+            format!("{outcome}: {} of {} tests failed", tests.failed.len(), tests.total())
+        }
+        End::Run(outcome, None) => outcome.to_string(),
+    }
+}
+
+pub fn short(sha: &str) -> &str {
+    &sha[..sha.len().min(10)]
+}

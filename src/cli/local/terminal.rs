@@ -1,0 +1,69 @@
+//! The log of a job that is done here, on the terminal.
+
+use crate::cli::progress::Progress;
+use crate::host::log::{MARK, Sink};
+use crate::logfile::Chunk;
+use anyhow::Result;
+use async_trait::async_trait;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+/// The log as it comes, above a bar of the phases.
+pub struct Terminal {
+    title: String,
+    steps: u64,
+    /// The bar, and how many phases have ended.
+    shown: Mutex<(Progress, u64)>,
+}
+
+impl Terminal {
+    pub fn new(title: String, steps: u64) -> Self {
+        Self {
+            title,
+            steps,
+            shown: Mutex::new((Progress::new(), 0)),
+        }
+    }
+
+    /// The phase that the last of our own lines in these bytes says has begun or ended.
+    fn follow(&self, text: &str, progress: &mut Progress, done: &mut u64) {
+        for line in text.split(MARK).skip(1).filter_map(|line| line.strip_prefix("phase ")) {
+            let line = line.split('\u{1b}').next().unwrap_or(line);
+            *done += u64::from(line.contains(" ended after "));
+            progress.at(*done, self.steps, &format!("{}: {line}", self.title));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).0.end();
+    }
+}
+
+#[async_trait]
+impl Sink for Terminal {
+    async fn write(&self, chunk: Chunk) -> Result<()> {
+        let bytes = chunk.text;
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let (progress, done) = &mut *shown;
+        progress.aside(|| {
+            // a terminal that is gone must not end the trial
+            let _ = std::io::stderr().write_all(&bytes);
+        });
+        if progress.shows() {
+            self.follow(&String::from_utf8_lossy(&bytes), progress, done);
+        }
+        Ok(())
+    }
+}
+
+/// For who does not want to see it.
+pub struct Silent;
+
+#[async_trait]
+impl Sink for Silent {
+    async fn write(&self, _: Chunk) -> Result<()> {
+        Ok(())
+    }
+}
