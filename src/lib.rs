@@ -46,8 +46,11 @@ pub mod janitor;
 pub mod runtime;
 
 // What comes out.
-/// Outcomes become the state of a cell.
+/// Outcomes become the state of a cell; what changed is confirmed, and its check-in found.
 pub mod verdict;
+
+/// Two check-ins side by side.
+pub mod compare;
 
 /// Pages.
 pub mod web;

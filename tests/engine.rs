@@ -18,6 +18,16 @@ fn project(folder: &Path, name: &str, recipe: &str, suite: &str) {
 
 const SUITE: &str = "[[suite]]\nname = \"suite\"\nrun = \"python suite.py\"\n";
 
+/// A suite that tells of its tests.
+const TELLS: &str = "[[suite]]\nname = \"suite\"\nrun = \"python -m pybots_unittest suite\"\n";
+const ASKS: &str = "import toy, unittest
+class Asks(unittest.TestCase):
+    def test_answer(self):
+        self.assertEqual(toy.answer(), 42)
+    def test_well(self):
+        pass
+";
+
 fn strings<'a>(expected: &'a Value, key: &str) -> Vec<&'a str> {
     expected[key]
         .as_array()
@@ -122,12 +132,7 @@ fn check_ins_are_tested_as_they_come() {
     repository.git(&["branch", "3.11"]);
     repository.write("Lib/unique.txt", "a check-in of trunk");
     let first = repository.commit("something else");
-    project(
-        folder.path(),
-        "asks",
-        SUITE,
-        "import toy\nassert toy.answer() == 42, toy.answer()\n",
-    );
+    project(folder.path(), "asks", TELLS, ASKS);
     settings(
         folder.path(),
         &folder.path().join("projects"),
@@ -149,6 +154,23 @@ fn check_ins_are_tested_as_they_come() {
         (&cell["state"], &cell["outcome"], &cell["exit_code"]),
         (&"fail".into(), &"failed".into(), &1.into())
     );
+
+    // which test it was: on the page, and beside the check-in before
+    let (_, page) = up.get(&format!("/run/{}", cell["run"].as_str().unwrap()));
+    assert!(page.contains("suite: suite.Asks.test_answer"), "{page}");
+    assert!(page.contains("AssertionError: 43 != 42"), "{page}");
+    let output = pybots(folder.path(), &["compare", &first, "trunk"]);
+    let compared = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{compared}");
+    assert!(
+        compared.contains("newly failing: `suite: suite.Asks.test_answer`"),
+        "{compared}"
+    );
+    let (_, json) = up.get(&format!("/api/compare/{breaking}/3.11"));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["projects"][0]["difference"], "newly_passing", "{json}");
+    let wanted = pybots(folder.path(), &["compare", &first, "nosuch"]);
+    assert!(String::from_utf8_lossy(&wanted.stderr).contains("\"nosuch\" is neither"));
 
     // CPython does not build
     repository.write("Lib/broken.c", "int broken(\n");

@@ -18,6 +18,7 @@ macro_rules! outln {
 
 mod bisect;
 mod check;
+mod compare;
 mod config;
 mod host;
 mod images;
@@ -71,6 +72,8 @@ enum Command {
     Bisect(bisect::Bisect),
     /// Print the matrix of results.
     Results(results::Results),
+    /// Compare the results of two check-ins, also of two branches or variants.
+    Compare(compare::Compare),
     /// Print the log of a run (or of an image build).
     Logs(logs::Logs),
     /// End runs (or image builds) that wait or are in work.
@@ -121,6 +124,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Try(trial) => trial.run(&loaded.settings).await,
         Command::Bisect(bisect) => bisect.run(&loaded.settings).await,
         Command::Results(results) => results.run(&loaded.settings).await,
+        Command::Compare(compare) => compare.run(&loaded.settings).await,
         Command::Logs(logs) => logs.run(&loaded.settings).await,
         Command::Cancel(jobs) => jobs.cancel(&loaded.settings).await,
         Command::Again(jobs) => jobs.again(&loaded.settings).await,

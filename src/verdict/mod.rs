@@ -27,6 +27,9 @@ mod search;
 /// The two together, for one subject over one stretch of history.
 mod case;
 
+/// Two check-ins side by side.
+mod compare;
+
 /// Several subjects at a time, which share their runs.
 mod inquiry;
 
@@ -36,6 +39,7 @@ mod stats;
 pub use baseline::{Standing, Verdict, verdict};
 pub use case::{Answer, Case, Lock, Next, NotCpython, Probe, Sample, Samples, Why, next};
 pub use cell::{Cell, cell};
+pub use compare::{Compared, Difference, Side, compare};
 pub use inquiry::{Change, End, Finding, Inquiry, Progress, Ran, Wanted};
 pub use rows::{Row, Suspicion, suspicions, wider};
 pub use search::rounds_bound;

@@ -5,6 +5,7 @@
 mod ansi;
 mod answer;
 mod attempts;
+mod compare;
 mod grid;
 mod hosts;
 mod live;
@@ -80,6 +81,7 @@ async fn page(web: &Web, path: &str, query: &Query, headers: &HeaderMap) -> anyh
         ["host", name] => hosts::host(web, name).await,
         ["recipes"] => pages::recipes(web).await,
         ["api", "results"] => pages::results(web, query).await.map(Some),
+        ["api", "compare", base, now] => compare::json(web, base, now).await,
         ["attempt", id, "events"] => live::events(web, id, query, headers).await,
         ["api", "logs", id] => live::pieces(web, id, query).await,
         ["live.js"] => Ok(Some(answer::script(headers))),

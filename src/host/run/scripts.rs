@@ -16,6 +16,9 @@ pub const FETCH: [(&str, &str); 3] = [
 /// Leaves the version of the interpreter that a suite starts; put where every start imports it.
 pub const WITNESS: &str = include_str!("witness.py");
 
+/// Tells of each test in JUnit XML where the runner would not; suites run it as `python -m pybots_unittest`.
+pub const UNITTEST: &str = include_str!("pybots_unittest.py");
+
 /// Our own files in the work folder.
 pub const OURS: &str = "/work/.pybots";
 
@@ -44,7 +47,7 @@ pub fn witness_file(suite: &Suite) -> String {
     format!("witness-{}", suite.name)
 }
 
-/// Where a suite tells of its tests: where its recipe says, or where pytest is told to.
+/// Where a suite tells of its tests: where its recipe says, or where pytest and our own runner are told to.
 pub fn report_file(spec: &RunSpec, suite: &Suite) -> String {
     match &suite.report {
         Some(report) => format!("{}/{report}", source_folder(spec)),
@@ -75,6 +78,7 @@ pub fn test_environment(spec: &RunSpec, suite: &Suite) -> BTreeMap<String, Strin
     let mut env = environment(spec);
     let witness = format!("{OURS}/{}", witness_file(suite));
     env.insert("PYBOTS_WITNESS".to_owned(), witness);
+    env.insert("PYBOTS_REPORT".to_owned(), report_file(spec, suite));
     if suite.report.is_none() && !is_legacy(spec) {
         // what is no pytest takes no notice; one that a test starts ends before the one that started it, and is overwritten
         let report = format!("--junitxml={}", report_file(spec, suite));
@@ -166,6 +170,7 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
         // each from the source folder, wherever the one before went
         lines.push(format!("(cd {} && {command}\n)", quote(&source_folder(spec))));
     }
+    lines.push(format!("cp {OURS}/pybots_unittest.py {packages}/"));
     if !is_legacy(spec) {
         lines.push(format!("cp {OURS}/witness.py {packages}/_pybots_witness.py"));
         lines.push(format!(

@@ -70,6 +70,7 @@ impl<'a> Work<'a> {
         let mut files: Vec<(&str, &[u8], bool)> = vec![
             (".pybots/fetch.json", &fetch, false),
             (".pybots/witness.py", scripts::WITNESS.as_bytes(), false),
+            (".pybots/pybots_unittest.py", scripts::UNITTEST.as_bytes(), false),
         ];
         files.extend(
             scripts::FETCH

@@ -1,0 +1,171 @@
+//! Two check-ins side by side: what the store knows of both.
+
+use crate::domain::DEFAULT_VARIANT;
+use crate::store::Store;
+use crate::store::logs::Objects;
+use crate::store::views::{Matrix, Row, Scope};
+use crate::verdict::{Cell, Compared, Difference, Side, compare};
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Newest check-ins of a branch among which the newest with results is looked for.
+const NEWEST: i64 = 30;
+
+/// One of the two.
+#[derive(Clone, Debug, Serialize)]
+pub struct Place {
+    pub branch: String,
+    pub revision: String,
+    pub name: String,
+    pub subject: String,
+    pub variant: String,
+    pub version: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    pub base: Place,
+    pub now: Place,
+    /// The most urgent first, then by name.
+    pub projects: Vec<Compared>,
+}
+
+/// Compares two check-ins, each named as `NAME` or `NAME:VARIANT`; the name is that of a branch (its newest check-in
+/// with results) or of a check-in. An error says which of the two is unknown.
+pub async fn of(store: &Store, objects: &Objects, base: &str, now: &str) -> Result<Result<Comparison, String>> {
+    let (Some((matrix, row)), Some((other_matrix, other))) = (find(store, base).await?, find(store, now).await?) else {
+        let which = if find(store, base).await?.is_none() { base } else { now };
+        return Ok(Err(format!(
+            "{which:?} is neither a watched branch nor a check-in that was planned, as such a variant"
+        )));
+    };
+    let before = sides(objects, &matrix, &row).await?;
+    let after = sides(objects, &other_matrix, &other).await?;
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let nothing = Side::default();
+    let mut projects: Vec<Compared> = names
+        .into_iter()
+        .map(|name| {
+            let side = |all: &BTreeMap<String, Side>| all.get(name).cloned().unwrap_or(nothing.clone());
+            compare(name, &side(&before), &side(&after))
+        })
+        .collect();
+    projects.sort_by_key(|compared| compared.difference);
+    Ok(Ok(Comparison {
+        base: place(&row),
+        now: place(&other),
+        projects,
+    }))
+}
+
+/// The row that a name means, and the matrix that it is part of.
+async fn find(store: &Store, name: &str) -> Result<Option<(Matrix, Row)>> {
+    let (name, variant) = name.split_once(':').unwrap_or((name, DEFAULT_VARIANT));
+    let branches = store.watched_branches().await?;
+    let matrix = if branches.iter().any(|branch| branch.name == name) {
+        Some(store.matrix(&Scope::Branch(name.to_owned()), NEWEST, None).await?)
+    } else {
+        store.revision_page(name).await?
+    };
+    let Some(mut matrix) = matrix else { return Ok(None) };
+    matrix.keep_variant(variant);
+    let decided = |row: &&Row| {
+        let cells = row.cells.iter().flatten();
+        cells
+            .clone()
+            .any(|cell| matches!(cell.state, Cell::Pass | Cell::Fail | Cell::Flaky))
+    };
+    let row = matrix.rows.iter().find(decided).or(matrix.rows.first()).cloned();
+    Ok(row.map(|row| (matrix, row)))
+}
+
+/// By project.
+async fn sides(objects: &Objects, matrix: &Matrix, row: &Row) -> Result<BTreeMap<String, Side>> {
+    let mut sides = BTreeMap::new();
+    for (column, cell) in matrix.columns.iter().zip(&row.cells) {
+        let Some(cell) = cell else { continue };
+        let tests = match &cell.attempt {
+            Some(attempt) => objects.tests(attempt).await?,
+            None => None,
+        };
+        let side = Side {
+            cell: Some(cell.state),
+            tests,
+        };
+        sides.insert(column.name.clone(), side);
+    }
+    Ok(sides)
+}
+
+fn place(row: &Row) -> Place {
+    Place {
+        branch: row.branch.clone(),
+        revision: row.sha.clone(),
+        name: row.name().to_owned(),
+        subject: row.subject.clone(),
+        variant: row.variant.clone(),
+        version: row.version.clone(),
+    }
+}
+
+impl Place {
+    /// `trunk 0ec9fdba30 (3.16.0a0, debug)`.
+    fn title(&self) -> String {
+        let name: String = self.name.chars().take(10).collect();
+        let mut what: Vec<&str> = self.version.as_deref().into_iter().collect();
+        if self.variant != DEFAULT_VARIANT {
+            what.push(&self.variant);
+        }
+        match what.as_slice() {
+            [] => format!("{} {name}", self.branch),
+            what => format!("{} {name} ({})", self.branch, what.join(", ")),
+        }
+    }
+}
+
+impl Comparison {
+    /// For a mail or an issue.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("# {} against {}\n", self.now.title(), self.base.title());
+        for differing in self.projects.chunk_by(|a, b| a.difference == b.difference) {
+            let Some(first) = differing.first() else { continue };
+            text += &format!("\n## {} ({})\n\n", first.difference.title(), differing.len());
+            if matches!(first.difference, Difference::StillPassing) {
+                let names: Vec<&str> = differing.iter().map(|project| project.project.as_str()).collect();
+                text += &format!("{}\n", names.join(", "));
+                continue;
+            }
+            for project in differing {
+                let word = |cell: Option<&'static str>| cell.unwrap_or("nothing");
+                text += &format!(
+                    "- **{}**: {} → {}\n",
+                    project.project,
+                    word(project.base),
+                    word(project.now)
+                );
+                text += &tests("newly failing", &project.newly_failing);
+                text += &tests("newly passing", &project.newly_passing);
+                text += &tests("still failing", &project.still_failing);
+            }
+        }
+        text
+    }
+}
+
+/// Tests that one line names; there may be thousands.
+const NAMED: usize = 20;
+
+fn tests(what: &str, tests: &[String]) -> String {
+    if tests.is_empty() {
+        return String::new();
+    }
+    let named: Vec<String> = tests.iter().take(NAMED).map(|test| format!("`{test}`")).collect();
+    let more = tests.len().saturating_sub(NAMED);
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    format!("  - {what}: {}{more}\n", named.join(", "))
+}

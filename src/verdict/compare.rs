@@ -1,0 +1,155 @@
+//! Two check-ins side by side, project by project and test by test.
+
+use super::cell::Cell;
+use crate::domain::results::Tests;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What is known of a project on one of the two.
+#[derive(Clone, Debug, Default)]
+pub struct Side {
+    pub cell: Option<Cell>,
+    /// Where its suites tell of their tests.
+    pub tests: Option<Tests>,
+}
+
+/// What became of a project, the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difference {
+    NewlyFailing,
+    StillFailing,
+    Flaky,
+    NewlyPassing,
+    /// One of the two says nothing: it was skipped, has no image, waits, or the machinery failed.
+    NoResult,
+    StillPassing,
+}
+
+impl Difference {
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Difference::NewlyFailing => "Newly failing",
+            Difference::StillFailing => "Still failing",
+            Difference::Flaky => "Flaky",
+            Difference::NewlyPassing => "Newly passing",
+            Difference::NoResult => "No result",
+            Difference::StillPassing => "Still passing",
+        }
+    }
+}
+
+/// One project.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    pub project: String,
+    pub difference: Difference,
+    /// The words of both cells; None: there is none.
+    pub base: Option<&'static str>,
+    pub now: Option<&'static str>,
+    /// By test; empty where one of the two does not tell.
+    pub newly_failing: Vec<String>,
+    pub newly_passing: Vec<String>,
+    pub still_failing: Vec<String>,
+}
+
+/// Compares one project.
+pub fn compare(project: &str, base: &Side, now: &Side) -> Compared {
+    let difference = match (base.cell, now.cell) {
+        (Some(Cell::Flaky), Some(Cell::Pass | Cell::Fail | Cell::Flaky))
+        | (Some(Cell::Pass | Cell::Fail), Some(Cell::Flaky)) => Difference::Flaky,
+        (Some(Cell::Pass), Some(Cell::Fail)) => Difference::NewlyFailing,
+        (Some(Cell::Fail), Some(Cell::Fail)) => Difference::StillFailing,
+        (Some(Cell::Fail), Some(Cell::Pass)) => Difference::NewlyPassing,
+        (Some(Cell::Pass), Some(Cell::Pass)) => Difference::StillPassing,
+        _ => Difference::NoResult,
+    };
+    let mut compared = Compared {
+        project: project.to_owned(),
+        difference,
+        base: base.cell.map(Cell::name),
+        now: now.cell.map(Cell::name),
+        newly_failing: Vec::new(),
+        newly_passing: Vec::new(),
+        still_failing: Vec::new(),
+    };
+    if let (Some(before), Some(after)) = (&base.tests, &now.tests) {
+        let failed =
+            |tests: &Tests| -> BTreeSet<String> { tests.failed.iter().map(|failure| failure.test.clone()).collect() };
+        let (failed_before, failed_after) = (failed(before), failed(after));
+        let passed_before: BTreeSet<&String> = before.passed.iter().collect();
+        let passed_after: BTreeSet<&String> = after.passed.iter().collect();
+        // a test that was not run on the other side is no change
+        for test in &failed_after {
+            if failed_before.contains(test) {
+                compared.still_failing.push(test.clone());
+            } else if passed_before.contains(test) {
+                compared.newly_failing.push(test.clone());
+            }
+        }
+        let mended = failed_before.iter().filter(|test| passed_after.contains(test));
+        compared.newly_passing = mended.cloned().collect();
+        // new failures inside of red
+        if compared.difference == Difference::StillFailing && !compared.newly_failing.is_empty() {
+            compared.difference = Difference::NewlyFailing;
+        }
+    }
+    compared
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::results::Failure;
+
+    fn side(cell: Cell, failed: &[&str], passed: &[&str]) -> Side {
+        let tests = Tests {
+            failed: failed.iter().map(|test| Failure::of(test, "boom")).collect(),
+            passed: passed.iter().map(|test| (*test).to_owned()).collect(),
+            ..Tests::default()
+        };
+        Side {
+            cell: Some(cell),
+            tests: Some(tests),
+        }
+    }
+
+    #[test]
+    fn each_pair_of_cells_has_its_word() {
+        use Cell::*;
+        let plain = |cell| Side { cell, tests: None };
+        for (base, now, expected) in [
+            (Some(Pass), Some(Pass), Difference::StillPassing),
+            (Some(Pass), Some(Fail), Difference::NewlyFailing),
+            (Some(Fail), Some(Fail), Difference::StillFailing),
+            (Some(Fail), Some(Pass), Difference::NewlyPassing),
+            (Some(Flaky), Some(Fail), Difference::Flaky),
+            (Some(Pass), Some(Flaky), Difference::Flaky),
+            (Some(NoImage), Some(Fail), Difference::NoResult),
+            (Some(Pass), Some(Pending), Difference::NoResult),
+            (Some(Flaky), Some(Skipped), Difference::NoResult),
+            (None, Some(Pass), Difference::NoResult),
+            (Some(Unknown), None, Difference::NoResult),
+        ] {
+            let compared = compare("p", &plain(base), &plain(now));
+            assert_eq!(compared.difference, expected, "{base:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn tests_are_compared_where_both_were_run() {
+        let base = side(Cell::Fail, &["old", "mended", "gone"], &["new", "well"]);
+        let now = side(Cell::Fail, &["old", "new", "came"], &["mended", "well"]);
+        let compared = compare("p", &base, &now);
+        assert_eq!(compared.difference, Difference::NewlyFailing, "new in red");
+        assert_eq!(compared.newly_failing, ["new"]);
+        assert_eq!(compared.newly_passing, ["mended"]);
+        assert_eq!(compared.still_failing, ["old"]);
+        let same = compare("p", &base, &base);
+        assert_eq!(
+            (same.difference, same.newly_failing),
+            (Difference::StillFailing, vec![])
+        );
+    }
+}
