@@ -3,6 +3,7 @@
 
 mod bodies;
 mod caller;
+mod claim;
 mod log;
 
 pub use bodies::{FinishRequest, PushedRequest, RenewRequest, Renewed, Welcome};
@@ -11,12 +12,10 @@ pub use log::Hole;
 
 use crate::clock::now_ms;
 use crate::coordinator::Coordinator;
-use crate::domain::host::{HostState, Offer, STRIKES};
+use crate::domain::host::Offer;
 use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
 use crate::logfile::frame::FRAME_MOST;
-use crate::queue::Claim;
-use crate::store::claims::Taker;
 use crate::store::hosts::HostRow;
 use caller::{Caller, Refused};
 use serde::de::DeserializeOwned;
@@ -24,8 +23,6 @@ use std::time::Duration;
 use warp::http::StatusCode;
 use warp::{Filter, Reply, reply::Response};
 
-/// How long a claim waits for work.
-const LONG_POLL: Duration = Duration::from_secs(25);
 /// For so long an answer to a renewal waits at most: well below the time that a lease holds.
 const HOLD_MOST: Duration = Duration::from_secs(20);
 /// Largest report: outcomes, phases and a lock.
@@ -60,7 +57,7 @@ pub fn routes(coordinator: Coordinator) -> impl Filter<Extract = (Response,), Er
         .and(warp::post())
         .and(known.clone())
         .and(offered())
-        .then(claim);
+        .then(claim::claim);
     let renew = at
         .and(warp::path!("attempts" / String / "renew"))
         .and(warp::post())
@@ -209,61 +206,6 @@ async fn offer(caller: Caller, offer: Offer) -> Response {
     answer(coordinator.store.host_offers(&host, &offer).await, |()| {
         warp::reply::json(&true).into_response()
     })
-}
-
-async fn claim(caller: Caller, offer: Offer) -> Response {
-    answer(long_poll(&caller, &offer).await, |claim| match claim {
-        Some(claim) => warp::reply::json(&claim).into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
-    })
-}
-
-async fn long_poll(caller: &Caller, offer: &Offer) -> anyhow::Result<Option<Claim>> {
-    let Caller { coordinator, host } = caller;
-    let Coordinator { store, queue, .. } = coordinator;
-    store.host_offers(host, offer).await?;
-    let end = tokio::time::Instant::now() + LONG_POLL;
-    loop {
-        // listen first: what is announced between the look and the wait is not missed
-        let work = queue.work();
-        tokio::pin!(work);
-        work.as_mut().enable();
-        if !queue.is_empty()
-            && let Some(claim) = claim_now(caller, offer).await?
-        {
-            return Ok(Some(claim));
-        }
-        if tokio::time::timeout_at(end, work).await.is_err() {
-            return Ok(None);
-        }
-    }
-}
-
-async fn claim_now(caller: &Caller, offer: &Offer) -> anyhow::Result<Option<Claim>> {
-    let Coordinator { store, queue, .. } = &caller.coordinator;
-    // read again each time: what a maintainer says holds at once
-    let Some(host) = store.host(&caller.host.id).await? else {
-        return Ok(None);
-    };
-    let now = now_ms();
-    let rests = host.rests_until.is_some_and(|until| now < until);
-    if host.state() != HostState::Active || host.token != caller.host.token || rests {
-        return Ok(None);
-    }
-    // after a rest, one job shows whether the host is well again
-    let most = if host.strikes >= STRIKES { 1 } else { offer.slots.max(1) };
-    let taker = Taker {
-        host: &host.id,
-        builds: host.builds == 1,
-        pulls: caller.coordinator.settings.registry.repository().is_some(),
-        most: Some(i64::from(most)),
-        offer,
-    };
-    let mut claim = queue.claim(&taker, now).await?;
-    if let Some(claim) = &mut claim {
-        caller.coordinator.say_remote(&mut claim.spec).await;
-    }
-    Ok(claim)
 }
 
 async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> Response {
