@@ -146,8 +146,13 @@ pub fn next(case: &Case, samples: &Samples) -> Next {
 pub(super) struct Count {
     pub passed: usize,
     pub failed: usize,
+    /// Runs that say nothing, and why.
+    pub blank: usize,
     pub missing: Option<Missing>,
 }
+
+/// So many runs that say nothing, and most of all: no more are asked for.
+const BLANK: usize = 6;
 
 impl Count {
     pub fn of<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
@@ -156,7 +161,10 @@ impl Count {
             match sample.seen {
                 Seen::Pass => count.passed += 1,
                 Seen::Fail => count.failed += 1,
-                Seen::Missing(why) => count.missing = count.missing.max(Some(why)),
+                Seen::Missing(why) => {
+                    count.blank += 1;
+                    count.missing = count.missing.max(Some(why));
+                }
             }
         }
         count
@@ -169,6 +177,12 @@ impl Count {
     /// Runs that say something.
     pub fn all(self) -> usize {
         self.passed + self.failed
+    }
+
+    /// Why it is of no use to run it again: hardly any run says anything, for instance since its suite crashes before.
+    pub fn silent(self) -> Option<Missing> {
+        let hardly = self.all() == 0 || (self.blank >= BLANK && self.blank > self.all());
+        self.missing.filter(|_| hardly)
     }
 
     pub fn rate(self) -> f64 {

@@ -39,10 +39,8 @@ pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
     let at = |place, lock| Count::at(samples, place, lock);
     let (good, bad) = (at(0, Lock::Base), at(case.last, Lock::Base));
     for (side, count) in [("good", good), ("bad", bad)] {
-        if count.all() == 0
-            && let Some(missing) = count.missing
-        {
-            let reason = format!("the {side} check-in says nothing of it: {missing}");
+        if let Some(missing) = count.silent() {
+            let reason = format!("the {side} check-in tells nothing of it: {missing}");
             return Confirmed::No(Answer::Inconclusive(reason));
         }
     }
@@ -70,7 +68,7 @@ pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
 fn dependencies(case: &Case, samples: &Samples) -> Confirmed {
     let now = Count::at(samples, case.last, Lock::Now);
     Confirmed::No(match (now.failed, now.passed) {
-        (0, 0) if now.missing.is_some() => Answer::NotCpython(NotCpython::DependencyChanged),
+        _ if now.silent().is_some() => Answer::NotCpython(NotCpython::DependencyChanged),
         (failed, passed) if failed + passed < FIRST => {
             return Confirmed::Ask(vec![Probe {
                 place: case.last,
@@ -107,7 +105,7 @@ fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmed {
             let all = Count {
                 passed: good.passed + bad.passed,
                 failed: good.failed + bad.failed,
-                missing: None,
+                ..Count::default()
             };
             Confirmed::No(Answer::NotCpython(NotCpython::Flaky { rate: all.rate() }))
         }

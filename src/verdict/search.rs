@@ -66,11 +66,11 @@ pub(super) fn search(case: &Case, samples: &Samples, rate: Option<f64>) -> Next 
         count if count.failed > 0 => Class::Bad,
         _ if place == 0 => Class::Good,
         count if count.passed >= enough => Class::Good,
-        count if count.passed > 0 => Class::Half(enough - count.passed),
-        Count {
-            missing: Some(missing), ..
-        } => Class::Blank(missing),
-        _ => Class::Unknown,
+        count => match count.silent() {
+            Some(missing) => Class::Blank(missing),
+            None if count.passed > 0 => Class::Half(enough - count.passed),
+            None => Class::Unknown,
+        },
     };
 
     // the last change from good to bad: of two breaks with a repair between them, the one that is there now
@@ -125,6 +125,12 @@ fn prove(
     enough: usize,
 ) -> Next {
     let at = |place| Count::at(samples, place, Lock::Base);
+    for (side, place) in [("before", good), ("after", bad)] {
+        if let Some(missing) = at(place).silent() {
+            let reason = format!("the check-in {side} the change tells of it too seldom: {missing}");
+            return Next::Answer(Answer::Inconclusive(reason));
+        }
+    }
     let unproved = fisher(at(good).pair(), at(bad).pair()) >= PROVED;
     // what led here was picked out: as much again has to say the same, and what is still in doubt is asked once more
     let proof = match rate {
