@@ -8,6 +8,7 @@ use crate::verdict::{Cell, Compared, Difference, Side, compare};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
 
 /// Newest check-ins of a branch among which the newest with results is looked for.
 const NEWEST: i64 = 30;
@@ -125,6 +126,12 @@ impl Place {
 }
 
 impl Comparison {
+    /// 0: nothing fails newly; 1: something does.
+    pub fn exit_code(&self) -> ExitCode {
+        let fails = |project: &Compared| project.difference == Difference::NewlyFailing;
+        ExitCode::from(u8::from(self.projects.iter().any(fails)))
+    }
+
     /// For a mail or an issue.
     pub fn markdown(&self) -> String {
         let mut text = format!("# {} against {}\n", self.now.title(), self.base.title());

@@ -156,5 +156,54 @@ fn behind_check_ins_that_can_not_be_built_it_is_one_of_them() {
         &["bisect", "nothing", "--good", "trunk", "--bad", "trunk"],
     );
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("neither a recipe file nor a project"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("neither a recipe file nor a registered project"));
+}
+
+#[test]
+fn a_patch_is_tried_before_it_lands() {
+    if !engine_wanted() {
+        return;
+    }
+    let project = Project::new();
+    let toy = project.folder.path().join("cpython/Lib/toy.py");
+    let patch = |from: &str, to: &str| {
+        std::fs::write(&toy, project.toy.replace(from, to)).unwrap();
+        let diff = project.repository.git(&["diff"]);
+        project.repository.git(&["checkout", "--quiet", "."]);
+        let file = project.folder.path().join("change.patch");
+        std::fs::write(file, diff + "\n").unwrap();
+        let words = ["try-patch", "change.patch", "--projects", "watched"];
+        let output = pybots(project.folder.path(), &words);
+        println!("{}", String::from_utf8_lossy(&output.stderr));
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let (code, said) = patch("42", "43");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("## Newly failing (1)"), "{said}");
+    assert!(said.contains("newly failing: `suite: T.answer`"), "{said}");
+    assert!(said.contains("still failing: `suite: T.old`"), "{said}");
+    let (code, said) = patch("def answer", "def more():\n    return 1\n\n\ndef answer");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("## Still failing (1)"), "{said}");
+
+    // a branch of the repository, and what is no patch
+    project.repository.git(&["checkout", "--quiet", "-b", "change"]);
+    project.toy("a branch", &project.toy.replace("42", "44"));
+    project.repository.git(&["checkout", "--quiet", "main"]);
+    project.quiet("meanwhile");
+    let words = ["try-patch", "change", "--projects", "watched", "--json"];
+    let output = pybots(project.folder.path(), &words);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        said["projects"][0]["newly_failing"],
+        serde_json::json!(["suite: T.answer"])
+    );
+    std::fs::write(project.folder.path().join("change.patch"), "nothing\n").unwrap();
+    let output = pybots(project.folder.path(), &["try-patch", "change.patch"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("does not go on top of trunk"), "{said}");
 }

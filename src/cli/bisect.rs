@@ -1,17 +1,14 @@
 //! `pybots bisect PROJECT --good A --bad B`: which check-in broke a project, or mended it, here and now.
 
 mod found;
-mod runs;
 
-use super::local::Workshop;
+use super::local::{self, Runs, Workshop, short};
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
-use crate::verdict::{Answer, Change, Finding, Inquiry, Row, Subject, suspicions};
-use anyhow::{Context, Result, bail};
+use crate::verdict::{Answer, Change, Finding, Row, Subject, suspicions};
+use anyhow::{Result, bail};
 use clap::Args;
 use found::Found;
-use runs::Runs;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Args)]
@@ -42,8 +39,7 @@ impl Bisect {
     /// Exit code 0: a check-in, or a range of them; 1: something else is the cause, or nothing can be said; 2: it
     /// could not be tried.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let recipe = self.recipe(settings)?;
-        let workshop = Workshop::open(settings, &recipe, &self.variant, settings.slots).await?;
+        let workshop = Workshop::open(settings, vec![local::project(settings, &self.project)?], &self.variant).await?;
         let found = self.find(&workshop).await;
         workshop.close().await?;
         let found = found?;
@@ -56,27 +52,6 @@ impl Bisect {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
-        })
-    }
-
-    fn recipe(&self, settings: &Settings) -> Result<PathBuf> {
-        let name = &self.project;
-        if Path::new(name).is_file() {
-            return Ok(PathBuf::from(name));
-        }
-        let Some(folder) = settings.projects_folder() else {
-            bail!("{name:?} is no recipe file; name one, or set `projects`");
-        };
-        let places = [
-            folder.join(format!("{name}.toml")),
-            folder.join(name).join(format!("{name}.toml")),
-        ];
-        let place = places.into_iter().find(|place| place.is_file());
-        place.with_context(|| {
-            format!(
-                "{name:?} is neither a recipe file nor a project in {}",
-                folder.display()
-            )
         })
     }
 
@@ -108,13 +83,13 @@ impl Bisect {
         revisions.insert(0, old.sha.clone());
         eprintln!("{} check-ins to choose from", revisions.len() - 1);
 
-        let mut runs = Runs::new(workshop, &new.branch, &self.variant, self.verbose);
+        let mut runs = Runs::new(workshop, workshop.project(), &new.branch, &self.variant, self.verbose);
         let subjects = self.subjects(&mut runs, change, &old.sha, &new.sha).await?;
         let mut found = Found::new(change);
         if subjects.is_empty() {
             found.nothing("both ends say the same of everything");
         } else {
-            let findings = self.search(&mut runs, change, revisions.clone(), subjects).await?;
+            let findings = runs.search(change, revisions.clone(), subjects).await?;
             for finding in findings {
                 self.look_inside(&mut runs, &mut found, finding, &revisions).await?;
             }
@@ -144,30 +119,6 @@ impl Bisect {
             .collect())
     }
 
-    async fn search(
-        &self,
-        runs: &mut Runs<'_>,
-        change: Change,
-        revisions: Vec<String>,
-        subjects: Vec<Subject>,
-    ) -> Result<Vec<Finding>> {
-        let inquiry = Inquiry {
-            change,
-            revisions,
-            subjects,
-            locks_differ: false,
-            hosts: runs.hosts(),
-            noisy: Vec::new(),
-        };
-        loop {
-            let progress = inquiry.progress(runs.all());
-            if progress.wanted.is_empty() {
-                return Ok(progress.findings);
-            }
-            runs.round(&progress).await?;
-        }
-    }
-
     /// A merge brought many check-ins: the search goes on among them. Where neither of its sides alone shows it, it is
     /// the merge.
     async fn look_inside(
@@ -182,11 +133,11 @@ impl Bisect {
         {
             eprintln!(
                 "{} is a merge of {} check-ins; looking among them",
-                &revisions[place][..10],
+                short(&revisions[place]),
                 brought.len() - 1
             );
             let subjects = finding.subjects.clone();
-            for inner in self.search(runs, found.change, brought.clone(), subjects).await? {
+            for inner in runs.search(found.change, brought.clone(), subjects).await? {
                 match inner.answer {
                     Answer::Culprit { .. } | Answer::Range { .. } => found.add(inner, &brought),
                     _ => {

@@ -3,7 +3,6 @@
 use crate::compare;
 use crate::config::Settings;
 use crate::store::logs::Objects;
-use crate::verdict::Difference;
 use anyhow::{Result, bail};
 use clap::Args;
 use std::process::ExitCode;
@@ -35,10 +34,6 @@ impl Compare {
         } else {
             out!("{}", compared.markdown());
         }
-        let worse = compared
-            .projects
-            .iter()
-            .any(|project| project.difference == Difference::NewlyFailing);
-        Ok(if worse { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(compared.exit_code())
     }
 }

@@ -24,6 +24,7 @@ mod host;
 mod images;
 mod local;
 mod logs;
+mod patch;
 mod progress;
 mod results;
 mod serve;
@@ -70,6 +71,8 @@ enum Command {
     Try(trial::Trial),
     /// Find the check-in that broke a project, or mended it, here and now, without a server.
     Bisect(bisect::Bisect),
+    /// What a change to CPython would do to projects, before it lands: here and now, without a server.
+    TryPatch(patch::TryPatch),
     /// Print the matrix of results.
     Results(results::Results),
     /// Compare the results of two check-ins, also of two branches or variants.
@@ -123,6 +126,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Check { files } => check::run(&files),
         Command::Try(trial) => trial.run(&loaded.settings).await,
         Command::Bisect(bisect) => bisect.run(&loaded.settings).await,
+        Command::TryPatch(patch) => patch.run(&loaded.settings).await,
         Command::Results(results) => results.run(&loaded.settings).await,
         Command::Compare(compare) => compare.run(&loaded.settings).await,
         Command::Logs(logs) => logs.run(&loaded.settings).await,

@@ -1,6 +1,6 @@
 //! `pybots try RECIPE`: one project, here and now, without a server.
 
-use super::local::Workshop;
+use super::local::{self, Workshop};
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::{BuildSpec, Facts, JobSpec};
@@ -27,7 +27,11 @@ pub struct Trial {
 impl Trial {
     /// Exit code 0: passed; 1: the project failed; 2: it could not be tried.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let workshop = Workshop::open(settings, &self.recipe, &self.variant, 1).await?;
+        let one_at_a_time = Settings {
+            slots: 1,
+            ..settings.clone()
+        };
+        let workshop = Workshop::open(&one_at_a_time, vec![local::recipe(&self.recipe)?], &self.variant).await?;
         let revision = workshop.revision(&self.on).await?;
         eprintln!(
             "{} {} ({})",
@@ -38,7 +42,7 @@ impl Trial {
         let build = workshop.build(&revision, &self.variant).await?;
         // whether it is skipped there depends on nothing that only a build can tell
         plan::run(
-            &workshop.project,
+            workshop.project(),
             &revision,
             &build,
             &Facts::default(),
@@ -62,7 +66,7 @@ async fn try_on(workshop: &Workshop, revision: &Revision, build: BuildSpec) -> R
         bail!("there is no image to test on: {}", image.outcome);
     };
     let limits = &workshop.settings.limits;
-    let run = plan::run(&workshop.project, revision, &build, &built.facts, limits).map_err(skipped)?;
+    let run = plan::run(workshop.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
     let report = workshop.perform(&JobSpec::Run(Box::new(run)), true).await?;
     for phase in &report.phases {
         let code = phase
@@ -73,7 +77,7 @@ async fn try_on(workshop: &Workshop, revision: &Revision, build: BuildSpec) -> R
     for failure in report.tests.iter().flat_map(|tests| &tests.failed) {
         eprintln!("failed: {} ({})", failure.test, failure.message);
     }
-    outln!("{}: {}", workshop.project.recipe.name.get_ref(), report.outcome);
+    outln!("{}: {}", workshop.project().recipe.name.get_ref(), report.outcome);
     Ok(match (&report.outcome, report.outcome.blame()) {
         (Outcome::Passed, _) => ExitCode::SUCCESS,
         (_, Blame::Code) => ExitCode::FAILURE,

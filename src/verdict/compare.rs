@@ -1,6 +1,7 @@
 //! Two check-ins side by side, project by project and test by test.
 
 use super::cell::Cell;
+use super::subject::Subject;
 use crate::domain::results::Tests;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -52,6 +53,24 @@ pub struct Compared {
     pub newly_failing: Vec<String>,
     pub newly_passing: Vec<String>,
     pub still_failing: Vec<String>,
+}
+
+impl Compared {
+    /// Leaves what was confirmed: what broke, and what was fixed. What was seen once and not again is flaky.
+    pub fn confirmed(mut self, broke: &BTreeSet<Subject>, fixed: &BTreeSet<Subject>) -> Self {
+        let is = |subjects: &BTreeSet<Subject>, test: &String| subjects.contains(&Subject::Test(test.clone()));
+        self.newly_failing.retain(|test| is(broke, test));
+        self.newly_passing.retain(|test| is(fixed, test));
+        let unproved = match self.difference {
+            Difference::NewlyFailing => broke.is_empty(),
+            Difference::NewlyPassing => fixed.is_empty(),
+            _ => false,
+        };
+        if unproved {
+            self.difference = Difference::Flaky;
+        }
+        self
+    }
 }
 
 /// Compares one project.
@@ -135,6 +154,26 @@ mod tests {
             let compared = compare("p", &plain(base), &plain(now));
             assert_eq!(compared.difference, expected, "{base:?} {now:?}");
         }
+    }
+
+    #[test]
+    fn what_was_not_seen_again_is_flaky() {
+        let base = side(Cell::Pass, &[], &["a", "b"]);
+        let now = side(Cell::Fail, &["a", "b"], &[]);
+        let set = |tests: &[&str]| {
+            tests
+                .iter()
+                .map(|test| Subject::Test((*test).into()))
+                .collect::<BTreeSet<_>>()
+        };
+        let compared = compare("p", &base, &now);
+        let kept = compared.clone().confirmed(&set(&["b"]), &set(&[]));
+        assert_eq!(
+            (kept.difference, kept.newly_failing),
+            (Difference::NewlyFailing, vec!["b".to_owned()])
+        );
+        let none = compared.confirmed(&set(&[]), &set(&["a"]));
+        assert_eq!((none.difference, none.newly_failing), (Difference::Flaky, vec![]));
     }
 
     #[test]

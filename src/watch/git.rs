@@ -1,6 +1,7 @@
 //! A bare mirror of the watched branches, through the `git` command.
 
 mod lines;
+mod patch;
 
 use crate::domain::tree::{Change, ChangeKind, Wanted, is_ignored};
 use crate::domain::version::PythonVersion;
@@ -313,6 +314,9 @@ pub(super) async fn run(command: &mut Command, patience: Duration) -> Result<Str
             "write-tree",
             "hash-object",
             "update-ref",
+            "read-tree",
+            "apply",
+            "commit-tree",
         ];
         arguments
             .into_iter()

@@ -1,7 +1,6 @@
 //! What a search has found, for people and for programs.
 
-use super::runs::{Runs, short};
-use crate::cli::local::Workshop;
+use crate::cli::local::{Runs, Workshop, short};
 use crate::verdict::{Answer, Change, Finding, Subject};
 use anyhow::Result;
 use serde::Serialize;

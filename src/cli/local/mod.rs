@@ -1,6 +1,9 @@
 //! What a person's machine needs to build and run without a server: `pybots try`, `pybots bisect`.
 
+mod runs;
 mod terminal;
+
+pub use runs::{Runs, short};
 
 use super::progress::Progress;
 use super::up::platform;
@@ -12,7 +15,7 @@ use crate::host::log::{Log, Sink};
 use crate::host::{Host, Supply};
 use crate::plan;
 use crate::profile::Profiles;
-use crate::recipe::{Registered, register};
+use crate::recipe::{Registered, load_folder, register};
 use crate::runtime::docker::DockerRuntime;
 use crate::runtime::{HOST_LABEL, LANE_LABEL, Runtime};
 use crate::store::new_id;
@@ -29,10 +32,11 @@ use std::path::Path;
 use std::sync::Arc;
 use terminal::{Silent, Terminal};
 
-/// An engine, a copy of CPython's history, and one project.
+/// An engine, a copy of CPython's history, and projects.
 pub struct Workshop {
     pub settings: Settings,
-    pub project: Registered,
+    /// At least one.
+    pub projects: Vec<Registered>,
     pub sources: Sources,
     profiles: Profiles,
     host: Host,
@@ -41,30 +45,32 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// Makes ready, with so many jobs at a time.
-    pub async fn open(settings: &Settings, recipe: &Path, variant: &str, slots: usize) -> Result<Self> {
-        let project = project(recipe)?;
+    pub async fn open(settings: &Settings, projects: Vec<Registered>, variant: &str) -> Result<Self> {
+        if projects.is_empty() {
+            bail!("there is no project to run");
+        }
         let profiles = Profiles::load(settings.images_folder())?;
         profiles.knows_variant(variant).map_err(anyhow::Error::msg)?;
         let runtime = Arc::new(DockerRuntime::connect(&settings.engine.socket()).await?);
         let sources = Sources::open(&settings.data, &settings.source).await?;
         let supply = Arc::new(Local {
             mirror: sources.mirror.clone(),
-            folders: project.tars.clone(),
+            folders: projects.iter().flat_map(|project| project.tars.clone()).collect(),
         });
         let (id, lock) = trial_id(&settings.data, runtime.as_ref()).await?;
-        let settings = Settings {
-            slots,
-            ..settings.clone()
-        };
         Ok(Self {
-            host: Host::new(id, runtime, supply, &settings),
-            settings,
-            project,
+            host: Host::new(id, runtime, supply, settings),
+            settings: settings.clone(),
+            projects,
             sources,
             profiles,
             lock,
         })
+    }
+
+    /// The first one.
+    pub fn project(&self) -> &Registered {
+        &self.projects[0]
     }
 
     /// Leaves nothing that nobody will use.
@@ -190,12 +196,30 @@ impl Workshop {
     }
 }
 
+/// A recipe file, or a registered project by its name.
+pub fn project(settings: &Settings, name: &str) -> Result<Registered> {
+    if Path::new(name).is_file() {
+        return recipe(Path::new(name));
+    }
+    let (known, refused) = load_folder(settings.projects_folder())?;
+    if let Some(found) = known.into_iter().find(|project| project.recipe.name.get_ref() == name) {
+        return Ok(found);
+    }
+    if let Some(refused) = refused
+        .into_iter()
+        .find(|refused| refused.file.ends_with(&format!("{name}.toml")))
+    {
+        bail!("the recipe can't be used\n{}", refused.message);
+    }
+    bail!("{name:?} is neither a recipe file nor a registered project")
+}
+
 /// Reads a recipe file.
-fn project(recipe: &Path) -> Result<Registered> {
-    let shown = recipe.display().to_string();
-    let text = std::fs::read_to_string(recipe).with_context(|| format!("failed to read the recipe {shown}"))?;
+pub fn recipe(file: &Path) -> Result<Registered> {
+    let shown = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("failed to read the recipe {shown}"))?;
     // a bare file name has an empty parent, which is no folder's name
-    let folder = recipe.parent().map(|folder| Path::new(".").join(folder));
+    let folder = file.parent().map(|folder| Path::new(".").join(folder));
     register(&shown, text, folder.as_deref()).map_err(|message| anyhow!("the recipe can't be used\n{message}"))
 }
 

@@ -1,11 +1,12 @@
-//! The builds and runs of a search, on this machine's engine.
+//! The builds and runs of one project on many check-ins, on this machine's engine.
 
-use crate::cli::local::Workshop;
+use super::Workshop;
 use crate::domain::job::{BuiltImage, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::plan;
+use crate::recipe::Registered;
 use crate::store::revisions::Revision;
-use crate::verdict::{End, Lock, Progress, Ran, Wanted};
+use crate::verdict::{Change, End, Finding, Inquiry, Lock, Progress, Ran, Subject, Wanted};
 use anyhow::{Result, bail};
 use futures_util::stream::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ const INFRA_MOST: usize = 3;
 
 pub struct Runs<'a> {
     pub workshop: &'a Workshop,
+    project: &'a Registered,
     branch: &'a str,
     variant: &'a str,
     tells: bool,
@@ -41,9 +43,16 @@ enum Image {
 }
 
 impl<'a> Runs<'a> {
-    pub fn new(workshop: &'a Workshop, branch: &'a str, variant: &'a str, tells: bool) -> Self {
+    pub fn new(
+        workshop: &'a Workshop,
+        project: &'a Registered,
+        branch: &'a str,
+        variant: &'a str,
+        tells: bool,
+    ) -> Self {
         Self {
             workshop,
+            project,
             branch,
             variant,
             tells,
@@ -55,17 +64,13 @@ impl<'a> Runs<'a> {
         }
     }
 
-    pub fn all(&self) -> &[Ran] {
-        &self.all
-    }
-
     /// Images that were made, not counting those that were there.
     pub fn builds(&self) -> usize {
         self.builds.load(Ordering::Relaxed)
     }
 
     /// This machine, as often as it has slots: so many runs at a time.
-    pub fn hosts(&self) -> Vec<String> {
+    fn hosts(&self) -> Vec<String> {
         vec![HERE.to_owned(); self.workshop.settings.slots.max(1)]
     }
 
@@ -77,7 +82,7 @@ impl<'a> Runs<'a> {
     }
 
     /// Makes all runs that are wanted, as many at a time as there are slots.
-    pub async fn round(&mut self, progress: &Progress) -> Result<()> {
+    async fn round(&mut self, progress: &Progress) -> Result<()> {
         let what = if progress.searches {
             self.rounds += 1;
             format!("round {}", self.rounds)
@@ -107,6 +112,30 @@ impl<'a> Runs<'a> {
         Ok(())
     }
 
+    /// Looks into what may have changed, until there is an answer about each subject.
+    pub async fn search(
+        &mut self,
+        change: Change,
+        revisions: Vec<String>,
+        subjects: Vec<Subject>,
+    ) -> Result<Vec<Finding>> {
+        let inquiry = Inquiry {
+            change,
+            revisions,
+            subjects,
+            locks_differ: false,
+            hosts: self.hosts(),
+            noisy: Vec::new(),
+        };
+        loop {
+            let progress = inquiry.progress(&self.all);
+            if progress.wanted.is_empty() {
+                return Ok(progress.findings);
+            }
+            self.round(&progress).await?;
+        }
+    }
+
     async fn run(&self, sha: &str) -> Result<End> {
         let cell = self.images.lock().await.entry(sha.to_owned()).or_default().clone();
         let image = cell.get_or_try_init(|| self.image(sha)).await?;
@@ -115,7 +144,7 @@ impl<'a> Runs<'a> {
         };
         let (revision, build, image) = &**built;
         let limits = &self.workshop.settings.limits;
-        let mut spec = match plan::run(&self.workshop.project, revision, build, &image.facts, limits) {
+        let mut spec = match plan::run(self.project, revision, build, &image.facts, limits) {
             Ok(spec) => spec,
             Err(reason) => return Ok(End::Run(Outcome::Skipped { reason }, None)),
         };
