@@ -318,6 +318,37 @@ async fn the_first_suite_that_fails_decides() {
     assert_eq!(run(&engine, spec).await.outcome, Outcome::Failed { exit_code: 3 });
 }
 
+#[tokio::test]
+async fn after_a_suite_that_failed_the_next_tells_of_its_tests() {
+    let two = format!("{RECIPE}[[suite]]\nname = \"more\"\nrun = \"python -m more\"\n");
+    for (code, expected) in [
+        (0, Outcome::Failed { exit_code: 1 }),
+        (3, Outcome::Failed { exit_code: 1 }),
+        // what breaks off tells more than what failed
+        (139, Outcome::Crashed { signal: 11 }),
+    ] {
+        let spec = run_spec(&two);
+        let case = |inner: &str| format!("<testsuite><testcase classname='T' name='t'>{inner}</testcase></testsuite>");
+        let engine = engine(&spec)
+            .with_file("/witness-tests", VERSION)
+            .with_file("/witness-more", VERSION)
+            .with_file("/work/.pybots/junit-tests.xml", &case("<failure message='boom'/>"))
+            .with_file("/work/.pybots/junit-more.xml", &case(""));
+        for phase in ["fetch", "install"] {
+            engine.expect("attrs", phase);
+        }
+        engine.expect("attrs", "test tests").exits(1);
+        engine.expect("attrs", "test more").exits(code);
+        let report = run(&engine, spec).await;
+        assert_eq!(report.outcome, expected);
+        let tests = report.tests.unwrap();
+        assert_eq!(tests.passed, ["more: T.t"]);
+        assert_eq!((tests.failed[0].test.as_str(), tests.failed.len()), ("tests: T.t", 1));
+        let env = engine.made("test tests").unwrap().env;
+        assert_eq!(env["PYTEST_ADDOPTS"], "--junitxml=/work/.pybots/junit-tests.xml");
+    }
+}
+
 const STEPS: &[u8] = b"== step configure\n== step make\n== step install\n== step layer\n";
 const LAYER: &str = r#"{"on": null, "digest": "00", "gone": 0, "bytes": 7, "all_bytes": 7}"#;
 

@@ -43,7 +43,12 @@ where
     if !may_append(&attempt, &lease.fence) {
         return say(StatusCode::CONFLICT, "the attempt is not leased under this fence");
     }
-    let turn = match caller.coordinator.objects.turn(&attempt.id, length as usize).await {
+    let turn = match caller
+        .coordinator
+        .objects
+        .turn(&attempt.host, &attempt.id, length as usize)
+        .await
+    {
         Ok(turn) => turn,
         Err(error) => return failed(&error),
     };

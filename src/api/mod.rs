@@ -13,6 +13,7 @@ pub use log::Hole;
 use crate::clock::now_ms;
 use crate::coordinator::Coordinator;
 use crate::domain::host::Offer;
+use crate::domain::results::Tests;
 use crate::domain::retention::Inventory;
 use crate::domain::tree::{Change, Wanted};
 use crate::logfile::frame::FRAME_MOST;
@@ -27,6 +28,11 @@ use warp::{Filter, Reply, reply::Response};
 const HOLD_MOST: Duration = Duration::from_secs(20);
 /// Largest report: outcomes, phases and a lock.
 const REPORT_MOST: u64 = 4 << 20;
+/// Characters of what an interpreter says of itself.
+const INTERPRETER_MOST: usize = 300;
+/// Names that a tree may be asked for without, and with only.
+const IGNORED_MOST: usize = 1_000;
+const ONLY_MOST: usize = 100_000;
 /// Largest inventory: some 500 bytes for each image.
 const INVENTORY_MOST: u64 = 16 << 20;
 
@@ -237,20 +243,21 @@ async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Resp
     if let Some(image) = &mut report.image {
         image.remote.take_if(|reference| !coordinator.is_ours(reference));
     }
-    if let Some(tests) = report.tests.take() {
-        report.summary = Some(tests.summary());
-        // kept apart, and first: whoever reads of the end finds it
-        if attempt.fence == request.fence
-            && attempt.is_open()
-            && let Err(error) = coordinator.objects.put_tests(&attempt.id, &tests).await
-        {
-            return failed(&error);
-        }
-    }
+    let tests = report.tests.take();
+    report.summary = tests.as_ref().map(Tests::summary);
+    report.interpreter = report
+        .interpreter
+        .map(|text| text.chars().take(INTERPRETER_MOST).collect());
     let finished = coordinator
         .queue
         .finish(&attempt.id, &request.fence, &report, now_ms())
         .await;
+    // of a report that counts; a host that gets no answer sends it again
+    if let (Ok(Ok(_)), Some(tests)) = (&finished, &tests)
+        && let Err(error) = coordinator.objects.put_tests(&attempt.id, tests).await
+    {
+        return failed(&error);
+    }
     coordinator.nudge();
     answer(finished, |decision| match decision {
         Ok(taken) => warp::reply::json(&taken).into_response(),
@@ -258,8 +265,16 @@ async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Resp
     })
 }
 
+/// Each of these is compared with each file of a tree.
+fn too_many(wanted: &Wanted) -> bool {
+    wanted.ignore.len() > IGNORED_MOST || wanted.only.as_ref().is_some_and(|only| only.len() > ONLY_MOST)
+}
+
 async fn tree(revision: String, caller: Caller, wanted: Wanted) -> Response {
     let coordinator = caller.coordinator;
+    if too_many(&wanted) {
+        return say(StatusCode::PAYLOAD_TOO_LARGE, "this names too many files");
+    }
     if !is_held(&coordinator, &revision).await {
         return say(StatusCode::NOT_FOUND, "there is no such check-in");
     }
@@ -271,6 +286,9 @@ async fn tree(revision: String, caller: Caller, wanted: Wanted) -> Response {
 
 async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -> Response {
     let coordinator = caller.coordinator;
+    if too_many(&wanted) {
+        return say(StatusCode::PAYLOAD_TOO_LARGE, "this names too many files");
+    }
     if !is_held(&coordinator, &to).await {
         return say(StatusCode::NOT_FOUND, "there is no such check-in");
     }
@@ -319,8 +337,9 @@ async fn pushed(build_key: String, caller: Caller, request: PushedRequest) -> Re
 }
 
 async fn folder(digest: String, caller: Caller) -> Response {
-    answer(caller.coordinator.objects.folder(&digest).await, |bytes| {
-        bytes.into_response()
+    answer(caller.coordinator.objects.folder(&digest).await, |bytes| match bytes {
+        Some(bytes) => bytes.into_response(),
+        None => say(StatusCode::NOT_FOUND, "there is no such folder"),
     })
 }
 

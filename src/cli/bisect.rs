@@ -68,16 +68,15 @@ impl Bisect {
         } else if mirror.is_before(&bad.sha, &good.sha).await {
             (Change::Fixed, bad, good)
         } else {
-            let parting = mirror.parting(&good.sha, &bad.sha).await;
-            bail!(
-                "{} and {} are on lines that went apart{}; name two check-ins of one line",
-                self.good,
-                self.bad,
-                parting.map_or(String::new(), |parting| format!(
-                    " at {}",
-                    &parting[..10.min(parting.len())]
-                ))
+            let Some(parting) = mirror.parting(&good.sha, &bad.sha).await else {
+                bail!("{} and {} have nothing in common", self.good, self.bad);
+            };
+            let (good, which) = (&self.good, short(&parting));
+            eprintln!(
+                "{good} and {} went apart at {which}, which is taken for the good one",
+                self.bad
             );
+            (Change::Broke, workshop.check_in(&bad.branch, &parting).await?, bad)
         };
         let mut revisions = mirror.since(&new.sha, &old.sha).await?;
         revisions.insert(0, old.sha.clone());
@@ -138,6 +137,7 @@ impl Bisect {
             );
             let subjects = finding.subjects.clone();
             for inner in runs.search(found.change, brought.clone(), subjects).await? {
+                let inner = self.on_its_parent(runs, found.change, inner, &brought).await?;
                 match inner.answer {
                     Answer::Culprit { .. } | Answer::Range { .. } => found.add(inner, &brought),
                     _ => {
@@ -151,7 +151,38 @@ impl Bisect {
             }
             return Ok(());
         }
+        let finding = self.on_its_parent(runs, found.change, finding, revisions).await?;
         found.add(finding, revisions);
         Ok(())
+    }
+
+    /// Where lines cross, the check-in before it in the list is not the one that it was made on: that one has to say
+    /// so too.
+    async fn on_its_parent(
+        &self,
+        runs: &mut Runs<'_>,
+        change: Change,
+        finding: Finding,
+        revisions: &[String],
+    ) -> Result<Finding> {
+        let Answer::Culprit { place, .. } = finding.answer else {
+            return Ok(finding);
+        };
+        let culprit = &revisions[place];
+        let parent = runs.workshop.sources.mirror.check_in(culprit).await?.parent;
+        let Some(parent) = parent.filter(|parent| *parent != revisions[place - 1]) else {
+            return Ok(finding);
+        };
+        let both = vec![parent, culprit.clone()];
+        let again = runs.search(change, both, finding.subjects.clone()).await?;
+        let proved = |found: &Finding| matches!(found.answer, Answer::Culprit { .. });
+        if again.iter().all(proved) {
+            return Ok(finding);
+        }
+        let reason = format!("{} was made on another line, on which it was so before", short(culprit));
+        Ok(Finding {
+            answer: Answer::Inconclusive(reason),
+            ..finding
+        })
     }
 }

@@ -46,6 +46,10 @@ pub struct Offer {
 /// Most names in one list of an offer, and most bytes of one.
 const NAMES_MOST: usize = 64;
 const NAME_MOST: usize = 100;
+/// Bytes of what an offer tells people.
+const TOLD_MOST: usize = 2_000;
+/// Jobs at the same time on one host.
+const SLOTS_MOST: u32 = 1_000;
 
 impl Offer {
     /// Whether a coordinator can work with it; it comes from outside. Otherwise why not.
@@ -60,6 +64,16 @@ impl Offer {
             if let Some(name) = names.iter().find(|name| !is_plain(name)) {
                 return Err(format!("{name:?} can't be the name of a project, branch or label"));
             }
+        }
+        if self.slots > SLOTS_MOST {
+            return Err(format!("an offer has {SLOTS_MOST} slots at most"));
+        }
+        let told = [&self.hours, &self.pause].into_iter().flatten();
+        if let Some(long) = told.into_iter().find(|text| text.len() > TOLD_MOST) {
+            return Err(format!(
+                "an offer says why in {TOLD_MOST} bytes at most, not {}",
+                long.len()
+            ));
         }
         if [&self.version, &self.platform].into_iter().any(|text| !is_plain(text)) {
             return Err("an offer needs a version and a platform".to_owned());
@@ -185,6 +199,14 @@ mod tests {
             offer(&[String::new()], "x"),
             offer(&[], "a\0b"),
             offer(&[], ""),
+            Offer {
+                pause: Some("x".repeat(2_001)),
+                ..offer(&[], "x")
+            },
+            Offer {
+                slots: u32::MAX,
+                ..offer(&[], "x")
+            },
         ] {
             assert!(bad.sane().is_err(), "{bad:?}");
         }

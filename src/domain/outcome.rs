@@ -96,7 +96,7 @@ impl Outcome {
         match self {
             Outcome::Passed => Some(0),
             Outcome::Failed { exit_code } => Some(*exit_code),
-            Outcome::Crashed { signal } => Some(128 + signal),
+            Outcome::Crashed { signal } => Some(signal.saturating_add(128)),
             Outcome::SetupFailed { exit_code, .. } => *exit_code,
             _ => None,
         }

@@ -183,7 +183,9 @@ impl Growing {
 /// Adds a piece to others, or to the last of them.
 pub fn extend(pieces: &mut impl Pieces, stream: Stream, at: i64, length: usize) {
     match pieces.newest() {
-        Some(last) if last.stream == stream && (0..TOGETHER).contains(&(at - last.at)) => last.length += length,
+        Some(last) if last.stream == stream && (0..TOGETHER).contains(&at.saturating_sub(last.at)) => {
+            last.length += length
+        }
         _ if length == 0 => {}
         _ => pieces.add(Piece { stream, at, length }),
     }

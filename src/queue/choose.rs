@@ -81,7 +81,8 @@ impl Stand {
             // the hosts that hold its image are asked alone for a while
             Some(head(&group.ripe)?)
         } else if taker.pulls {
-            Some(head(&group.pullable)?)
+            // none can be pulled; one behind the first may be there
+            head(&group.pullable)
         } else {
             None
         };

@@ -112,7 +112,10 @@ fn who_holds_no_image_waits_pulls_or_is_asked_about() {
     let stand = stand(groups, heads, &[("holder", "i")]);
     assert_eq!(order(&stand, "holder", true, false, &offer()), ["f", "l", "p"]);
     assert_eq!(order(&stand, "builder", true, false, &offer()), ["l", "p"]);
-    assert_eq!(order(&stand, "puller", false, true, &offer()), ["p"]);
+    assert_eq!(
+        order(&stand, "puller", false, true, &offer()),
+        ["?fresh", "?local", "p"]
+    );
     assert_eq!(
         order(&stand, "nobody", false, false, &offer()),
         ["?fresh", "?local", "?pullable"]

@@ -126,10 +126,11 @@ impl Store {
     /// A group that had nothing to do begins with those that have: it has no turns to catch up.
     async fn join_in(&self, tx: &mut Tx, group: &str) -> Result<()> {
         sqlx::query(
-            "UPDATE job_group SET round = COALESCE((
-                 SELECT MIN(busy.round) FROM job_group AS busy
+            "UPDATE job_group SET round = (
+                 SELECT CASE WHEN MIN(busy.round) > job_group.round THEN MIN(busy.round) ELSE job_group.round END
+                 FROM job_group AS busy
                  WHERE EXISTS (SELECT 1 FROM job WHERE job.group_id = busy.id AND job.state = 'queued')
-                   AND busy.round > job_group.round), round)
+                   AND busy.platform = job_group.platform AND busy.kind = job_group.kind)
              WHERE id = $1 AND NOT EXISTS (
                  SELECT 1 FROM job WHERE job.group_id = job_group.id AND job.state = 'queued')",
         )

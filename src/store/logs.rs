@@ -57,14 +57,14 @@ impl Objects {
 
     /// Waits for its turn to append to an attempt's log: one at a time for each log, and only so many bytes in all.
     /// Only then is a chunk worth reading from the network.
-    pub async fn turn(&self, attempt: &str, bytes: usize) -> Result<Turn> {
-        Ok(self.live.turn(attempt, self.log(attempt)?, bytes).await)
+    pub async fn turn(&self, host: &str, attempt: &str, bytes: usize) -> Result<Turn> {
+        Ok(self.live.turn(host, attempt, self.log(attempt)?, bytes).await)
     }
 
     /// Appends a chunk that is here already.
     pub async fn append_log(&self, attempt: &str, chunk: &Chunk) -> Result<u64> {
         let frame = frame::encode(chunk)?;
-        Ok(self.turn(attempt, frame.len()).await?.append(frame).await??.length)
+        Ok(self.turn("", attempt, frame.len()).await?.append(frame).await??.length)
     }
 
     /// Told the length of a log whenever it has grown. None: too many follow logs already.
@@ -129,7 +129,7 @@ impl Objects {
         let path = self.path("tests", attempt)?.with_extension("zst");
         let json = serde_json::to_vec(tests)?;
         let write = move || -> std::io::Result<()> {
-            let part = path.with_extension("part");
+            let part = path.with_extension(format!("part-{}", super::new_id()));
             std::fs::write(&part, zstd::encode_all(json.as_slice(), 3)?)?;
             std::fs::rename(&part, &path)
         };
@@ -158,11 +158,16 @@ impl Objects {
         Ok(tokio::fs::rename(&part, &path).await?)
     }
 
-    pub async fn folder(&self, digest: &str) -> Result<Vec<u8>> {
-        let path = self.path("folders", digest)?;
-        tokio::fs::read(&path)
-            .await
-            .with_context(|| format!("failed to read the source folder {digest}"))
+    /// None: there is none of that digest.
+    pub async fn folder(&self, digest: &str) -> Result<Option<Vec<u8>>> {
+        let Ok(path) = self.path("folders", digest) else {
+            return Ok(None);
+        };
+        match tokio::fs::read(&path).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("failed to read the source folder {digest}")),
+        }
     }
 }
 

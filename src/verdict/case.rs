@@ -1,6 +1,7 @@
 //! One subject over one stretch of history: what is known of it, and what is to be done next.
 
 use super::confirm::{self, Confirmed};
+use super::inquiry::Change;
 use super::search;
 use super::subject::{Missing, Seen};
 use serde::{Deserialize, Serialize};
@@ -112,16 +113,19 @@ pub enum NotCpython {
     NotSeenAgain,
 }
 
-impl fmt::Display for NotCpython {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl NotCpython {
+    /// For people; who looks for a repair has asked when it began to pass.
+    pub fn told(&self, change: Change) -> String {
+        let (does, did) = match change {
+            Change::Broke => ("fails", "fail"),
+            Change::Fixed => ("passes", "pass"),
+        };
         match self {
-            NotCpython::FailsOnBoth => f.write_str("it fails on the good check-in too when that is run today"),
-            NotCpython::DependencyChanged => f.write_str("it passes with the dependencies of before"),
-            NotCpython::HostSpecific(hosts) => write!(f, "it fails on {} only", hosts.join(", ")),
-            NotCpython::Flaky { rate } => {
-                write!(f, "it is flaky: {:.0} % of runs fail, on either side", rate * 100.0)
-            }
-            NotCpython::NotSeenAgain => f.write_str("it did not fail again"),
+            NotCpython::FailsOnBoth => format!("it {does} on the check-in before too when that is run today"),
+            NotCpython::DependencyChanged => format!("it {does} with other dependencies, and not with those of before"),
+            NotCpython::HostSpecific(hosts) => format!("it {does} on {} only", hosts.join(", ")),
+            NotCpython::Flaky { rate } => format!("it is flaky: {:.0} % of runs {did}, on either side", rate * 100.0),
+            NotCpython::NotSeenAgain => format!("it did not {did} again"),
         }
     }
 }

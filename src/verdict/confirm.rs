@@ -38,7 +38,7 @@ pub(super) enum Confirmed {
 pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
     let at = |place, lock| Count::at(samples, place, lock);
     let (good, bad) = (at(0, Lock::Base), at(case.last, Lock::Base));
-    for (side, count) in [("good", good), ("bad", bad)] {
+    for (side, count) in [("older", good), ("newer", bad)] {
         if let Some(missing) = count.silent() {
             let reason = format!("the {side} check-in tells nothing of it: {missing}");
             return Confirmed::No(Answer::Inconclusive(reason));
@@ -47,7 +47,7 @@ pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
     let runs = good.all().min(bad.all());
     let first = if case.is_noisy { MORE[0] } else { FIRST };
     if runs < first {
-        return Confirmed::Ask(pairs(case, samples, first, Lock::Base));
+        return Confirmed::Ask(pairs(case, samples, (0, case.last), first));
     }
     match (good.failed, good.passed, bad.failed, bad.passed) {
         (0, _, _, 0) => Confirmed::Yes(None),
@@ -100,7 +100,7 @@ fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmed {
     }
     let hopeless = runs >= MORE[1] && good.failed > 0 && chance > HOPELESS;
     match MORE.into_iter().find(|more| *more > runs) {
-        Some(more) if !hopeless => Confirmed::Ask(pairs(case, samples, more, Lock::Base)),
+        Some(more) if !hopeless => Confirmed::Ask(pairs(case, samples, (0, case.last), more)),
         _ => {
             let all = Count {
                 passed: good.passed + bad.passed,
@@ -128,9 +128,10 @@ fn host(case: &Case, samples: &Samples) -> Option<Result<Vec<String>, Vec<Probe>
             Count::of(good.get(host).into_iter().flatten().copied()),
             Count::of(samples.iter().copied()),
         ];
-        match (sides[0].failed, sides[1].failed, sides[1].passed) {
-            (0, _, 0) => fails.push((*host).to_owned()),
-            (0, 0, _) => passes.push((*host).to_owned()),
+        match sides.map(|side| (side.passed, side.failed)) {
+            // on this host it fails now, or it fails there whatever runs
+            [(_, 0), (0, 1..)] | [(0, 1..), (0, 1..)] => fails.push((*host).to_owned()),
+            [(_, 0), (1.., 0)] => passes.push((*host).to_owned()),
             _ => return None,
         }
         for (place, side) in [(0, sides[0]), (case.last, sides[1])] {
@@ -151,18 +152,19 @@ fn host(case: &Case, samples: &Samples) -> Option<Result<Vec<String>, Vec<Probe>
     Some(if probes.is_empty() { Ok(fails) } else { Err(probes) })
 }
 
-/// What is missing to so many runs of either side: in pairs, each on one host, so that a host can't be the difference.
-fn pairs(case: &Case, samples: &Samples, wanted: usize, lock: Lock) -> Vec<Probe> {
-    let there = |place| Count::at(samples, place, lock).all();
-    let (good, bad) = (there(0), there(case.last));
+/// What is missing to so many runs of two places: in pairs, each on one host, so that a host can't be the difference.
+pub(super) fn pairs(case: &Case, samples: &Samples, (good, bad): (usize, usize), wanted: usize) -> Vec<Probe> {
+    let there = |place| Count::at(samples, place, Lock::Base).all();
+    let sides = [(good, there(good)), (bad, there(bad))];
+    let first = sides[0].1.min(sides[1].1);
     let mut probes = Vec::new();
-    for pair in good.min(bad)..wanted {
+    for pair in first..wanted {
         let host = (!case.hosts.is_empty()).then(|| case.hosts[pair % case.hosts.len()].clone());
-        for (place, there) in [(0, good), (case.last, bad)] {
+        for (place, there) in sides {
             if pair >= there {
                 probes.push(Probe {
                     place,
-                    lock,
+                    lock: Lock::Base,
                     host: host.clone(),
                     runs: 1,
                 });

@@ -63,13 +63,13 @@ pub struct Finding {
     pub answer: Answer,
 }
 
-/// Runs to be made.
+/// A run to be made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wanted {
     pub revision: String,
     pub lock: Lock,
+    /// Where; None: wherever.
     pub host: Option<String>,
-    pub runs: usize,
 }
 
 /// How far an inquiry is.
@@ -89,10 +89,11 @@ impl Inquiry {
     /// How far it is, from all that ran, in any order. Subjects about which all runs say the same are one: they part
     /// when a run tells them apart.
     pub fn progress(&self, runs: &[Ran]) -> Progress {
+        let places: BTreeMap<&str, usize> = self.revisions.iter().map(String::as_str).zip(0..).collect();
         let mut groups: BTreeMap<Samples, Vec<Subject>> = BTreeMap::new();
         for subject in &self.subjects {
             groups
-                .entry(self.samples(subject, runs))
+                .entry(self.samples(subject, runs, &places))
                 .or_default()
                 .push(subject.clone());
         }
@@ -133,25 +134,22 @@ impl Inquiry {
                 *most = (*most).max(*runs);
             }
         }
-        progress.wanted = order
-            .into_iter()
-            .map(|key| Wanted {
-                runs: wanted.remove(&key).unwrap_or_default(),
-                revision: self.revisions[key.0].clone(),
-                lock: key.1,
-                host: key.2,
-            })
-            .collect();
+        // what is to be compared alternates: something that happens in between is not to be the difference
+        let most = wanted.values().copied().max().unwrap_or(0);
+        for turn in 0..most {
+            let due = order
+                .iter()
+                .filter(|key| wanted.get(*key).is_some_and(|runs| turn < *runs));
+            progress.wanted.extend(due.map(|(place, lock, host)| Wanted {
+                revision: self.revisions[*place].clone(),
+                lock: *lock,
+                host: host.clone(),
+            }));
+        }
         progress
     }
 
-    fn samples(&self, subject: &Subject, runs: &[Ran]) -> Samples {
-        let places: BTreeMap<&str, usize> = self
-            .revisions
-            .iter()
-            .enumerate()
-            .map(|(place, revision)| (revision.as_str(), place))
-            .collect();
+    fn samples(&self, subject: &Subject, runs: &[Ran], places: &BTreeMap<&str, usize>) -> Samples {
         let mut samples = Samples::new();
         for run in runs {
             let (Some(place), Some(seen)) = (places.get(run.revision.as_str()), run.end.seen(subject)) else {
@@ -214,14 +212,12 @@ mod tests {
                         tests.passed.push((*test).to_owned());
                     }
                 }
-                for _ in 0..wanted.runs {
-                    runs.push(Ran {
-                        revision: wanted.revision.clone(),
-                        lock: wanted.lock,
-                        host: wanted.host.clone().unwrap_or("one".into()),
-                        end: End::Run(Outcome::Failed { exit_code: 1 }, Some(tests.clone())),
-                    });
-                }
+                runs.push(Ran {
+                    revision: wanted.revision,
+                    lock: wanted.lock,
+                    host: wanted.host.unwrap_or("one".into()),
+                    end: End::Run(Outcome::Failed { exit_code: 1 }, Some(tests)),
+                });
             }
         }
         panic!("no end");
@@ -247,6 +243,13 @@ mod tests {
         assert_eq!(culprits(&findings), [(30, names(&["a", "c"])), (70, names(&["b"]))]);
         let (_, alone) = solve(&inquiry, &[("a", 30), ("b", 30), ("c", 30)]);
         assert!(together < 2 * alone, "{together} runs for two, {alone} for one");
+    }
+
+    #[test]
+    fn both_sides_alternate() {
+        let wanted = inquiry(9, &["a"]).progress(&[]).wanted;
+        let order: Vec<&str> = wanted.iter().map(|wanted| wanted.revision.as_str()).collect();
+        assert_eq!(order, ["r0", "r9", "r0", "r9", "r0", "r9"]);
     }
 
     #[test]

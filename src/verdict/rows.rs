@@ -54,6 +54,13 @@ pub fn suspicions(rows: &[Row]) -> Vec<Suspicion> {
             found.entry(base).or_default().push(subject);
         }
     }
+    // it passed and now fails, and nothing that failed has a past: tests that can't be imported have other names
+    if found.is_empty()
+        && now.end.seen(&Subject::Run) == Some(Seen::Fail)
+        && let Some((base, Seen::Pass)) = last_seen(before, &Subject::Run)
+    {
+        found.insert(base, vec![Subject::Run]);
+    }
     let broke = found.into_iter().map(|(base, subjects)| Suspicion {
         change: Change::Broke,
         base,
@@ -169,6 +176,14 @@ mod tests {
         let expected = [(Change::Broke, 0, vec!["the suite".to_owned()])];
         assert_eq!(found(vec![ran(&["b"], &["a"]), crash.clone()]), expected);
         assert_eq!(found(vec![crash.clone(), crash]), []);
+    }
+
+    #[test]
+    fn a_failure_under_a_new_name_is_the_runs() {
+        let expected = [(Change::Broke, 0, vec!["the run".to_owned()])];
+        assert_eq!(found(vec![ran(&[], &["a.x"]), ran(&["import of a"], &[])]), expected);
+        // in a suite that was red it can't be told from what is new
+        assert_eq!(found(vec![ran(&["b"], &["a.x"]), ran(&["b", "import of a"], &[])]), []);
     }
 
     #[test]

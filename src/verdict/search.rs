@@ -1,7 +1,7 @@
 //! Which check-in it was: as many places at a time as there are free hosts, evenly spread over what is left.
 
 use super::case::{Answer, Case, Count, Lock, Next, Probe, Samples, Why};
-use super::confirm::PROVED;
+use super::confirm::{PROVED, pairs};
 use super::stats::{fisher, passes_needed};
 use super::subject::Missing;
 
@@ -112,14 +112,14 @@ pub(super) fn search(case: &Case, samples: &Samples, rate: Option<f64>) -> Next 
     if !wanted.is_empty() {
         return Next::Search(wanted.into_iter().map(|place| probe(place, enough)).collect());
     }
-    prove(samples, good, bad, &blanks, rate, enough)
+    prove(case, samples, (good, bad), &blanks, rate, enough)
 }
 
 /// Runs the two ends again before they are named.
 fn prove(
+    case: &Case,
     samples: &Samples,
-    good: usize,
-    bad: usize,
+    (good, bad): (usize, usize),
     blanks: &[(usize, Missing)],
     rate: Option<f64>,
     enough: usize,
@@ -138,13 +138,8 @@ fn prove(
         Some(_) if unproved && at(good).all().min(at(bad).all()) >= (2 * enough).min(MOST) => 2 * MOST,
         Some(_) => (2 * enough).min(MOST),
     };
-    let missing: Vec<Probe> = [good, bad]
-        .into_iter()
-        .filter_map(|place| {
-            let runs = proof.saturating_sub(at(place).all());
-            (runs > 0).then(|| probe(place, runs))
-        })
-        .collect();
+    // on all hosts in turn: one that fails whatever it runs would prove anything
+    let missing = pairs(case, samples, (good, bad), proof);
     if !missing.is_empty() {
         return Next::Search(missing);
     }

@@ -18,6 +18,9 @@ pub enum Subject {
     /// nothing tells its tests apart.
     Suite,
     Test(String),
+    /// That the run passes: where what fails has no name that was there before, as that of a module that can't be
+    /// imported any more.
+    Run,
 }
 
 impl fmt::Display for Subject {
@@ -27,6 +30,7 @@ impl fmt::Display for Subject {
             Subject::Setup => f.write_str("the installation"),
             Subject::Suite => f.write_str("the suite"),
             Subject::Test(test) => write!(f, "test {test}"),
+            Subject::Run => f.write_str("the run"),
         }
     }
 }
@@ -78,7 +82,8 @@ pub fn seen(subject: &Subject, outcome: &Outcome, tests: Option<&Tests>) -> Opti
         Subject::Setup if setup => Seen::Fail,
         Subject::Setup => Seen::Pass,
         _ if setup => Seen::Missing(Missing::NotInstalled),
-        Subject::Suite if *outcome == Outcome::Passed => Seen::Pass,
+        Subject::Suite | Subject::Run if *outcome == Outcome::Passed => Seen::Pass,
+        Subject::Run => Seen::Fail,
         Subject::Suite if matches!(outcome, Outcome::Failed { .. }) && told => Seen::Pass,
         Subject::Suite => Seen::Fail,
         Subject::Test(test) => match tests.and_then(|tests| tests.state(test)) {
@@ -121,6 +126,10 @@ mod tests {
             (Subject::Setup, &crashed, pass),
             (Subject::Suite, &setup, missing(Missing::NotInstalled)),
             (test("a"), &setup, missing(Missing::NotInstalled)),
+            (Subject::Run, &setup, missing(Missing::NotInstalled)),
+            (Subject::Run, &failed, fail),
+            (Subject::Run, &Outcome::Passed, pass),
+            (Subject::Run, &infra, None),
             (Subject::Suite, &Outcome::Passed, pass),
             (Subject::Suite, &Outcome::OutOfMemory, fail),
             (Subject::Suite, &crashed, fail),

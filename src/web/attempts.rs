@@ -254,8 +254,26 @@ fn streams(attempt: usize, from: Option<u64>, here: Option<Stream>) -> Vec<Strea
     std::iter::once(None).chain(all).map(link).collect()
 }
 
-/// JSON with a line a value; text that is none stays as it is.
+/// Bytes of a text that a page shows, and how deep it may be nested to be set out.
+const SHOWN: usize = 256 << 10;
+const DEPTH: usize = 8;
+
+/// JSON with a line a value; text that is none stays as it is, and so does what would grow beyond measure.
 pub fn pretty(text: &str) -> String {
+    if text.len() > SHOWN {
+        return text.chars().take(SHOWN).chain("\n…".chars()).collect();
+    }
+    let depth = text.bytes().scan(0_usize, |depth, byte| {
+        match byte {
+            b'[' | b'{' => *depth += 1,
+            b']' | b'}' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        Some(*depth)
+    });
+    if depth.max() > Some(DEPTH) {
+        return text.to_owned();
+    }
     let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
     value
         .and_then(|value| serde_json::to_string_pretty(&value).ok())
@@ -265,6 +283,14 @@ pub fn pretty(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_from_elsewhere_does_not_grow() {
+        assert_eq!(pretty("{\"a\":[1]}"), "{\n  \"a\": [\n    1\n  ]\n}");
+        let deep = format!("{}{}{}", "[".repeat(100), "0,".repeat(1000) + "0", "]".repeat(100));
+        assert_eq!(pretty(&deep), deep);
+        assert!(pretty(&"[".repeat(1 << 20)).len() < 300_000);
+    }
 
     #[test]
     fn the_asked_attempt_is_shown_else_the_newest() {

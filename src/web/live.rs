@@ -31,12 +31,11 @@ const BEHIND: u64 = 1 << 20;
 struct Follower {
     web: Web,
     attempt: String,
-    news: Following,
+    /// None: it reads what is there, and does not wait.
+    news: Option<Following>,
     reader: Option<Reader>,
     /// Where it reads on.
     offset: u64,
-    /// Whether it waits for more until the attempt has ended.
-    waits: bool,
     /// Whether what it can't keep up with is left out.
     skips: bool,
 }
@@ -48,16 +47,15 @@ enum News {
 }
 
 impl Follower {
-    /// None: too many follow logs already.
-    fn new(web: &Web, attempt: &str, offset: u64) -> Result<Option<Self>> {
-        let news = web.objects.follow(attempt)?;
-        Ok(news.map(|news| Self {
+    /// `waits`: for more, until the attempt has ended. None: too many wait already.
+    fn new(web: &Web, attempt: &str, offset: u64, waits: bool) -> Result<Option<Self>> {
+        let news = if waits { web.objects.follow(attempt)? } else { None };
+        Ok((news.is_some() || !waits).then(|| Self {
             web: web.clone(),
             attempt: attempt.to_owned(),
             news,
             reader: None,
             offset,
-            waits: true,
             skips: false,
         }))
     }
@@ -66,12 +64,15 @@ impl Follower {
     async fn next(&mut self) -> Result<Option<News>> {
         let mut look = true;
         loop {
-            let length = *self.news.length.borrow_and_update();
-            if self.skips && length > self.offset + BEHIND {
+            let length = match &mut self.news {
+                Some(news) => *news.length.borrow_and_update(),
+                None => 0,
+            };
+            if self.skips && length.saturating_sub(self.offset) > BEHIND {
                 return self.skip(length).await.map(Some);
             }
             // first the end, then the text: what was written in between is not missed
-            let ended = look && (!self.waits || self.has_ended().await?);
+            let ended = look && (self.news.is_none() || self.has_ended().await?);
             if let Some(chunk) = self.read().await? {
                 self.offset = chunk.end();
                 return Ok(Some(News::Text(chunk)));
@@ -79,7 +80,9 @@ impl Follower {
             if ended {
                 return Ok(None);
             }
-            look = tokio::time::timeout(LOOK, self.news.length.changed()).await.is_err();
+            if let Some(news) = &mut self.news {
+                look = tokio::time::timeout(LOOK, news.length.changed()).await.is_err();
+            }
         }
     }
 
@@ -125,7 +128,7 @@ pub async fn events(web: &Web, attempt: &str, query: &Query, headers: &HeaderMap
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let from = last.or(query.get("from").map(String::as_str));
     let offset = from.and_then(|from| from.parse().ok()).unwrap_or(0);
-    let Some(mut follower) = Follower::new(web, &attempt.id, offset)? else {
+    let Some(mut follower) = Follower::new(web, &attempt.id, offset, true)? else {
         return Ok(Some(too_many()));
     };
     follower.skips = true;
@@ -204,10 +207,10 @@ pub async fn pieces(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>
     };
     let offset = query.get("from").and_then(|from| from.parse().ok()).unwrap_or(0);
     let stream: Option<Stream> = query.get("stream").and_then(|name| name.parse().ok());
-    let Some(mut follower) = Follower::new(web, &attempt.id, offset)? else {
+    let waits = query.get("follow").is_some_and(|value| value == "true");
+    let Some(mut follower) = Follower::new(web, &attempt.id, offset, waits)? else {
         return Ok(Some(too_many()));
     };
-    follower.waits = query.get("follow").is_some_and(|value| value == "true");
     let (sender, receiver) = mpsc::channel::<std::io::Result<String>>(1);
     tokio::spawn(async move {
         let gone = sender.clone();

@@ -276,24 +276,22 @@ impl Pipeline<'_> {
             rounds += usize::from(progress.searches);
             assert!(rounds < 1000, "seed {} has no end", self.history.seed);
             for wanted in progress.wanted {
-                for _ in 0..wanted.runs {
-                    let host = match &wanted.host {
-                        Some(host) => host.parse().unwrap(),
-                        None => self.rng.usize(0..self.history.hosts),
-                    };
-                    let lock = match wanted.lock {
-                        Lock::Base => &locks.0,
-                        Lock::Now => &locks.1,
-                    };
-                    let lock = lock.parse().unwrap();
-                    let end = self.run(At::parse(&wanted.revision), host, lock, day);
-                    runs.push(Ran {
-                        revision: wanted.revision.clone(),
-                        lock: wanted.lock,
-                        host: host.to_string(),
-                        end,
-                    });
-                }
+                let host = match &wanted.host {
+                    Some(host) => host.parse().unwrap(),
+                    None => self.rng.usize(0..self.history.hosts),
+                };
+                let lock = match wanted.lock {
+                    Lock::Base => &locks.0,
+                    Lock::Now => &locks.1,
+                };
+                let lock = lock.parse().unwrap();
+                let end = self.run(At::parse(&wanted.revision), host, lock, day);
+                runs.push(Ran {
+                    revision: wanted.revision,
+                    lock: wanted.lock,
+                    host: host.to_string(),
+                    end,
+                });
             }
         }
     }

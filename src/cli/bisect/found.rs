@@ -62,7 +62,7 @@ impl Found {
                 ..said("range")
             },
             Answer::NotCpython(what) => Said {
-                reason: Some(what.to_string()),
+                reason: Some(what.told(self.change)),
                 ..said("not_cpython")
             },
             Answer::Inconclusive(reason) => Said {
@@ -147,7 +147,7 @@ impl Said {
         };
         let reason = self.reason.as_deref().unwrap_or_default();
         let rate = self.rate.map_or(String::new(), |rate| {
-            format!(", which fails in {:.0} % of runs", rate * 100.0)
+            format!(", since then in {:.0} % of runs", rate * 100.0)
         });
         match (&self.culprit, self.range.as_slice()) {
             (Some(culprit), _) => format!(

@@ -6,10 +6,10 @@ use crate::domain::outcome::{Blame, Outcome};
 use crate::plan;
 use crate::recipe::Registered;
 use crate::store::revisions::Revision;
-use crate::verdict::{Change, End, Finding, Inquiry, Lock, Progress, Ran, Subject, Wanted};
+use crate::verdict::{Change, End, Finding, Inquiry, Lock, Progress, Ran, Subject};
 use anyhow::{Result, bail};
 use futures_util::stream::{StreamExt, TryStreamExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Mutex, OnceCell};
@@ -74,11 +74,9 @@ impl<'a> Runs<'a> {
         vec![HERE.to_owned(); self.workshop.settings.slots.max(1)]
     }
 
-    /// One run, which counts.
-    pub async fn one(&mut self, revision: &str) -> Result<End> {
-        let end = self.run(revision).await?;
-        self.all.push(ran(revision, end.clone()));
-        Ok(end)
+    /// One run, to see what there is to look into. It is no proof, for it was looked at first.
+    pub async fn one(&self, revision: &str) -> Result<End> {
+        self.run(revision).await
     }
 
     /// Makes all runs that are wanted, as many at a time as there are slots.
@@ -89,15 +87,10 @@ impl<'a> Runs<'a> {
         } else {
             "both sides again".to_owned()
         };
-        let runs: usize = progress.wanted.iter().map(|wanted| wanted.runs).sum();
-        let mut places: Vec<&str> = progress.wanted.iter().map(|wanted| short(&wanted.revision)).collect();
-        places.dedup();
-        eprintln!("{what}: {runs} runs on {}", places.join(", "));
-        let singles = progress
-            .wanted
-            .iter()
-            .flat_map(|Wanted { revision, runs, .. }| std::iter::repeat_n(revision.clone(), *runs));
-        let singles: Vec<String> = singles.collect();
+        let places: BTreeSet<&str> = progress.wanted.iter().map(|wanted| short(&wanted.revision)).collect();
+        let places: Vec<&str> = places.into_iter().collect();
+        eprintln!("{what}: {} runs on {}", progress.wanted.len(), places.join(", "));
+        let singles: Vec<String> = progress.wanted.iter().map(|wanted| wanted.revision.clone()).collect();
         let this = &*self;
         let done: Vec<Ran> = futures_util::stream::iter(singles)
             .map(|revision| async move {
@@ -167,20 +160,25 @@ impl<'a> Runs<'a> {
         bail!("this machine failed {INFRA_MOST} times at {}", short(sha))
     }
 
-    /// The image of a check-in, as far as it can be built.
+    /// The image of a check-in, as far as it can be built. That it can't is believed after a second time.
     async fn image(&self, sha: &str) -> Result<Image> {
         let revision = self.workshop.check_in(self.branch, sha).await?;
         let build = self.workshop.build(&revision, self.variant).await?;
         let job = JobSpec::Image(Box::new(build.clone()));
-        let report = self.workshop.perform(&job, self.tells).await?;
-        if !report.phases.is_empty() {
-            self.builds.fetch_add(1, Ordering::Relaxed);
+        let mut failed = 0;
+        for _ in 0..INFRA_MOST {
+            let report = self.workshop.perform(&job, self.tells).await?;
+            if !report.phases.is_empty() {
+                self.builds.fetch_add(1, Ordering::Relaxed);
+            }
+            match (report.image, report.outcome.blame()) {
+                (Some(built), _) => return Ok(Image::Built(Box::new((revision, build, built)))),
+                (None, Blame::Code) if failed == 1 => return Ok(Image::No),
+                (None, Blame::Code) => failed += 1,
+                (None, _) => eprintln!("  {} no image: {}; again", short(sha), report.outcome),
+            }
         }
-        match (report.image, report.outcome.blame()) {
-            (Some(built), _) => Ok(Image::Built(Box::new((revision, build, built)))),
-            (None, Blame::Code) => Ok(Image::No),
-            (None, _) => bail!("there is no image of {}: {}", short(sha), report.outcome),
-        }
+        bail!("this machine failed {INFRA_MOST} times to build {}", short(sha))
     }
 }
 

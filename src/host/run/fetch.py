@@ -278,6 +278,8 @@ def fetch(work):
     for src in sources:
         if "pypi" in src and src["name"] in known:
             src = {**src, "version": known[src["name"]]["version"], "sha256": known[src["name"]]["sha256"]}
+        elif "git" in src and src["name"] in known:  # `rev` may be a branch
+            src = {**src, "rev": known[src["name"]]["version"]}
         lock.append(fetch_source(src, index, work, python))
     pins, chosen, house = {}, {}, None
     if modern:

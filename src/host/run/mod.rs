@@ -18,7 +18,8 @@ use work::Work;
 /// What `fetch.py` ends with when the recipe is at fault.
 const FETCH_RECIPE: i64 = 10;
 
-/// Runs all phases and fills the report; the first that does not succeed decides.
+/// Runs all phases and fills the report; the first that does not succeed decides, but that after a suite which failed
+/// the others still run.
 pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
     let facts = prepare(host, attempt, spec, log).await?;
     let image = layers::ensure_project(host, spec, log).await?;
@@ -35,6 +36,7 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
     let install = work.install(wheels.as_ref()).await?;
     let ran = execute(host, log, report, install, spec, "install").await?;
     installed(&ran, spec)?;
+    let mut failed = None;
     for suite in &spec.suites {
         let name = format!("test {}", suite.name);
         if !suite.modes.is_empty() {
@@ -59,11 +61,14 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
         if outcome.is_none() || seen.is_some() {
             on_interpreter(seen.as_deref(), &facts, &suite.name).map_err(Stop::Ended)?;
         }
-        if let Some(outcome) = outcome {
-            return Err(Stop::Ended(outcome));
+        match outcome {
+            None => {}
+            // what the others say of their tests is wanted all the same
+            Some(outcome @ Outcome::Failed { .. }) => failed = failed.or(Some(outcome)),
+            Some(outcome) => return Err(Stop::Ended(outcome)),
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), |outcome| Err(Stop::Ended(outcome)))
 }
 
 /// Adds what a suite says of each of its tests. A report that can't be read costs nothing but itself.

@@ -46,7 +46,10 @@ class Result(_Plain):
     def addSubTest(self, test, subtest, error):
         _Plain.addSubTest(self, test, subtest, error)
         if error is not None:
-            self._tell(subtest, "failure", "%s: %s" % (error[0].__name__, error[1]))
+            text = "%s: %s" % (error[0].__name__, error[1])
+            self._tell(subtest, "failure", text)
+            # the one that it is part of is no success, and would not be told of
+            self._tell(test, "failure", text)
 
     def write(self, path):
         lines = ["<testsuite>"]

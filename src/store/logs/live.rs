@@ -19,6 +19,9 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 const ROOM: usize = 512;
 const UNIT: usize = 64 << 10;
 
+/// What of it one host can take.
+const ROOM_OF_HOST: usize = ROOM / 4;
+
 /// Chunks that are unpacked and written at the same time.
 const AT_ONCE: usize = 8;
 
@@ -35,6 +38,7 @@ const IDLE: u32 = 60;
 pub struct Live {
     logs: Mutex<HashMap<String, Arc<Log>>>,
     room: Arc<Semaphore>,
+    rooms: Mutex<HashMap<String, Weak<Semaphore>>>,
     work: Arc<Semaphore>,
     followers: Arc<Semaphore>,
 }
@@ -44,6 +48,7 @@ impl Default for Live {
         Self {
             logs: Mutex::default(),
             room: Arc::new(Semaphore::new(ROOM)),
+            rooms: Mutex::default(),
             work: Arc::new(Semaphore::new(AT_ONCE)),
             followers: Arc::new(Semaphore::new(FOLLOWERS)),
         }
@@ -80,10 +85,22 @@ pub struct Turn {
     log: Arc<Log>,
     appender: OwnedMutexGuard<Option<Appender>>,
     work: Arc<Semaphore>,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl Live {
+    /// The room that a host has.
+    fn room_of(&self, host: &str) -> Arc<Semaphore> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = rooms.get(host).and_then(Weak::upgrade) {
+            return room;
+        }
+        rooms.retain(|_, room| room.strong_count() > 0);
+        let room = Arc::new(Semaphore::new(ROOM_OF_HOST));
+        rooms.insert(host.to_owned(), Arc::downgrade(&room));
+        room
+    }
+
     fn log(&self, attempt: &str, path: PathBuf) -> Arc<Log> {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(log) = logs.get(attempt) {
@@ -110,18 +127,21 @@ impl Live {
         })
     }
 
-    pub async fn turn(self: &Arc<Self>, attempt: &str, path: PathBuf, bytes: usize) -> Turn {
+    pub async fn turn(self: &Arc<Self>, host: &str, attempt: &str, path: PathBuf, bytes: usize) -> Turn {
         let log = self.log(attempt, path);
-        let units = u32::try_from(bytes.div_ceil(UNIT).clamp(1, ROOM)).unwrap_or(1);
+        let units = u32::try_from(bytes.div_ceil(UNIT).clamp(1, ROOM_OF_HOST)).unwrap_or(1);
         // first its own log's: who sends much at once waits behind himself, and takes no room from others
         let appender = log.appender.clone().lock_owned().await;
+        // then its host's: one that sends slowly on many attempts holds up itself
+        let own = self.room_of(host).acquire_many_owned(units).await.ok();
+        let all = self.room.clone().acquire_many_owned(units).await.ok();
         Turn {
             live: Arc::downgrade(self),
             attempt: attempt.to_owned(),
             log,
             appender,
             // an error means that the semaphore was closed, which nobody does
-            _room: self.room.clone().acquire_many_owned(units).await.ok(),
+            _room: [own, all],
             work: self.work.clone(),
         }
     }
