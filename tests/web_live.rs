@@ -180,6 +180,17 @@ async fn who_can_not_keep_up_is_brought_to_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_what_will_never_be_gets_nothing() {
+    let site = site(b"hello\n").await;
+    let beyond = format!("/attempt/{}/events?from={}", site.attempt, u64::MAX);
+    let live = site.open(&beyond, None).await;
+    site.end().await;
+    let text = live.rest().await;
+    assert!(text.contains("event:end"), "{text}");
+    assert!(!text.contains("hello"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn programs_get_pieces_with_stream_and_time() {
     let site = site(b"out\n").await;
     site.sample.write(&site.attempt, Stream::Stderr, b"err\n").await;
