@@ -15,7 +15,7 @@ const ERROR: f64 = 1e-4;
 /// A measured rate of failures may be higher than the real one by this factor.
 const MARGIN: f64 = 0.65;
 
-/// Runs of one place at most.
+/// Runs of one place at most; of the two that are to be proved twice as many, if that is still in doubt.
 const MOST: usize = 80;
 
 /// Between a last good and a first bad place nothing can be seen: so many places have to say so.
@@ -112,7 +112,7 @@ pub(super) fn search(case: &Case, samples: &Samples, rate: Option<f64>) -> Next 
     if !wanted.is_empty() {
         return Next::Search(wanted.into_iter().map(|place| probe(place, enough)).collect());
     }
-    prove(case, samples, (good, bad), &blanks, rate, enough)
+    prove(case, samples, (good, bad), &blanks, rate)
 }
 
 /// Runs the two ends again before they are named.
@@ -122,7 +122,6 @@ fn prove(
     (good, bad): (usize, usize),
     blanks: &[(usize, Missing)],
     rate: Option<f64>,
-    enough: usize,
 ) -> Next {
     let at = |place| Count::at(samples, place, Lock::Base);
     for (side, place) in [("before", good), ("after", bad)] {
@@ -135,8 +134,8 @@ fn prove(
     // what led here was picked out: as much again has to say the same, and what is still in doubt is asked once more
     let proof = match rate {
         None => PROOF,
-        Some(_) if unproved && at(good).all().min(at(bad).all()) >= (2 * enough).min(MOST) => 2 * MOST,
-        Some(_) => (2 * enough).min(MOST),
+        Some(_) if unproved && at(good).all().min(at(bad).all()) >= MOST => 2 * MOST,
+        Some(_) => MOST,
     };
     // on all hosts in turn: one that fails whatever it runs would prove anything
     let missing = pairs(case, samples, (good, bad), proof);
