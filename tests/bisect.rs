@@ -14,6 +14,7 @@ try:
 except ImportError:
     other = None
 tests = {"answer": toy.answer() == 42, "other": other is None, "old": False, "well": True}
+print("the answer is", toy.answer())
 cases = "".join(
     "<testcase classname='T' name='%s'>%s</testcase>" % (name, "" if passed else "<failure message='boom'/>")
     for name, passed in tests.items())
@@ -115,6 +116,8 @@ fn two_breaks_are_found_one_of_them_in_what_a_merge_brought() {
     );
     assert_eq!(said, [(broken.as_str(), &answer), (inside.as_str(), &other)]);
     assert_eq!(found["answer"], "culprit");
+    let logs = [&found, &found["others"][0]].map(|said| said["log"].clone());
+    assert!(logs.contains(&serde_json::json!(["the answer is 43"])), "{logs:?}");
     assert!(found["rounds"].as_u64().unwrap() >= 2, "{found}");
 
     // the other way round: what mended it, by one test

@@ -139,20 +139,20 @@ impl Bisect {
             for inner in runs.search(found.change, brought.clone(), subjects).await? {
                 let inner = self.on_its_parent(runs, found.change, inner, &brought).await?;
                 match inner.answer {
-                    Answer::Culprit { .. } | Answer::Range { .. } => found.add(inner, &brought),
+                    Answer::Culprit { .. } | Answer::Range { .. } => found.add(runs, inner, &brought).await,
                     _ => {
                         let merge = Finding {
                             subjects: inner.subjects,
                             answer: finding.answer.clone(),
                         };
-                        found.add(merge, revisions);
+                        found.add(runs, merge, revisions).await;
                     }
                 }
             }
             return Ok(());
         }
         let finding = self.on_its_parent(runs, found.change, finding, revisions).await?;
-        found.add(finding, revisions);
+        found.add(runs, finding, revisions).await;
         Ok(())
     }
 

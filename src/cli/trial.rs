@@ -61,13 +61,13 @@ fn skipped(reason: String) -> anyhow::Error {
 
 /// Makes the image and runs the project on it.
 async fn try_on(workshop: &Workshop, revision: &Revision, build: BuildSpec) -> Result<ExitCode> {
-    let image = workshop.perform(&JobSpec::Image(Box::new(build.clone())), true).await?;
+    let (image, _) = workshop.perform(&JobSpec::Image(Box::new(build.clone())), true).await?;
     let Some(built) = image.image else {
         bail!("there is no image to test on: {}", image.outcome);
     };
     let limits = &workshop.settings.limits;
     let run = plan::run(workshop.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
-    let report = workshop.perform(&JobSpec::Run(Box::new(run)), true).await?;
+    let (report, _) = workshop.perform(&JobSpec::Run(Box::new(run)), true).await?;
     for phase in &report.phases {
         let code = phase
             .exit_code

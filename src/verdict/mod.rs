@@ -33,6 +33,9 @@ mod compare;
 /// Several subjects at a time, which share their runs.
 mod inquiry;
 
+/// What one log says that another does not.
+mod logs;
+
 /// Whether a difference may be chance.
 mod stats;
 
@@ -41,6 +44,7 @@ pub use case::{Answer, Case, Lock, Next, NotCpython, Probe, Sample, Samples, Why
 pub use cell::{Cell, cell};
 pub use compare::{Compared, Difference, Side, compare};
 pub use inquiry::{Change, End, Finding, Inquiry, Progress, Ran, Wanted};
+pub use logs::{LogDifference, first_error, log_difference};
 pub use rows::{Row, Suspicion, suspicions, wider};
 pub use search::rounds_bound;
 pub use stats::fisher;

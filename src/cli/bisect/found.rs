@@ -1,9 +1,12 @@
 //! What a search has found, for people and for programs.
 
 use crate::cli::local::{Runs, Workshop, short};
-use crate::verdict::{Answer, Change, Finding, Subject};
+use crate::verdict::{Answer, Change, Finding, LogDifference, Subject};
 use anyhow::Result;
 use serde::Serialize;
+
+/// Lines of a log that are printed for people.
+const LOG: usize = 12;
 
 pub struct Found {
     pub change: Change,
@@ -28,6 +31,8 @@ struct Said {
     rate: Option<f64>,
     author: Option<String>,
     subject: Option<String>,
+    /// Lines that its log has, and that of the check-in before has not.
+    log: Vec<String>,
 }
 
 impl Found {
@@ -47,12 +52,17 @@ impl Found {
         });
     }
 
-    pub fn add(&mut self, finding: Finding, revisions: &[String]) {
+    pub async fn add(&mut self, runs: &Runs<'_>, finding: Finding, revisions: &[String]) {
+        let log = match finding.answer {
+            Answer::Culprit { place, .. } => runs.difference(&revisions[place - 1], &revisions[place]).await,
+            _ => LogDifference::default(),
+        };
         let said = |answer| Said::new(answer, &finding.subjects);
         self.answers.push(match finding.answer {
             Answer::Culprit { place, rate } => Said {
                 culprit: Some(revisions[place].clone()),
                 rate,
+                log: log.lines,
                 ..said("culprit")
             },
             Answer::Range { good, bad, why, rate } => Said {
@@ -132,7 +142,17 @@ impl Said {
             rate: None,
             author: None,
             subject: None,
+            log: Vec::new(),
         }
+    }
+
+    fn log_text(&self) -> String {
+        let lines = self.log.iter().take(LOG).map(|line| format!("  | {line}\n"));
+        let more = match self.log.len().saturating_sub(LOG) {
+            0 => String::new(),
+            more => format!("  | ({more} more)\n"),
+        };
+        lines.collect::<String>() + &more
     }
 
     fn text(&self, change: Change) -> String {
@@ -150,12 +170,14 @@ impl Said {
             format!(", since then in {:.0} % of runs", rate * 100.0)
         });
         match (&self.culprit, self.range.as_slice()) {
-            (Some(culprit), _) => format!(
-                "{} {did} {what}{rate}\n  {}\n  {}\n",
-                short(culprit),
-                self.subject.as_deref().unwrap_or_default(),
-                self.author.as_deref().unwrap_or_default()
-            ),
+            (Some(culprit), _) => {
+                format!(
+                    "{} {did} {what}{rate}\n  {}\n  {}\n",
+                    short(culprit),
+                    self.subject.as_deref().unwrap_or_default(),
+                    self.author.as_deref().unwrap_or_default()
+                ) + &self.log_text()
+            }
             (None, [first, .., last]) => format!(
                 "one of {} check-ins, {} to {}, {did} {what}{rate}: {reason}\n",
                 self.range.len(),

@@ -11,7 +11,7 @@ use crate::config::{Kind, Settings};
 use crate::domain::job::{BuildSpec, JobSpec, Report};
 use crate::domain::place::{Place, number};
 use crate::domain::tree::{Change, Wanted};
-use crate::host::log::{Log, Sink};
+use crate::host::log::Log;
 use crate::host::{Host, Supply};
 use crate::plan;
 use crate::profile::Profiles;
@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use terminal::{Silent, Terminal};
+use terminal::{Kept, Terminal};
 
 /// An engine, a copy of CPython's history, and projects.
 pub struct Workshop {
@@ -170,19 +170,16 @@ impl Workshop {
         })
     }
 
-    /// Does one job, with its log on stderr if that is wanted; Ctrl-C leaves nothing behind.
-    pub async fn perform(&self, spec: &JobSpec, tells: bool) -> Result<Report> {
+    /// Does one job, with its log on stderr if that is wanted; Ctrl-C leaves nothing behind. Returns the end of the log
+    /// too.
+    pub async fn perform(&self, spec: &JobSpec, tells: bool) -> Result<(Report, String)> {
         let attempt = new_id();
         let steps = match spec {
             JobSpec::Image(_) => 4, // configure, make, install, probe
             JobSpec::Run(run) => 2 + run.suites.len() as u64,
         };
-        let sink: Arc<dyn Sink> = if tells {
-            Arc::new(Terminal::new(spec.title(), steps))
-        } else {
-            Arc::new(Silent)
-        };
-        let (log, delivered) = Log::start(sink);
+        let kept = Arc::new(Kept::new(tells.then(|| Terminal::new(spec.title(), steps))));
+        let (log, delivered) = Log::start(kept.clone());
         let report = tokio::select! {
             report = self.host.perform(&attempt, spec, &log) => report,
             signal = super::up::signal() => {
@@ -192,7 +189,7 @@ impl Workshop {
         };
         drop(log);
         delivered.await??;
-        Ok(report)
+        Ok((report, kept.text()))
     }
 }
 

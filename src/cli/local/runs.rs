@@ -6,7 +6,7 @@ use crate::domain::outcome::{Blame, Outcome};
 use crate::plan;
 use crate::recipe::Registered;
 use crate::store::revisions::Revision;
-use crate::verdict::{Change, End, Finding, Inquiry, Lock, Progress, Ran, Subject};
+use crate::verdict::{Change, End, Finding, Inquiry, Lock, LogDifference, Progress, Ran, Subject, log_difference};
 use anyhow::{Result, bail};
 use futures_util::stream::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +30,8 @@ pub struct Runs<'a> {
     images: Mutex<BTreeMap<String, Arc<OnceCell<Image>>>>,
     /// By line of Python: the versions that the first run installed, which all later ones install again.
     locks: Mutex<BTreeMap<String, String>>,
+    /// By check-in: the end of the log of its newest run.
+    logs: Mutex<BTreeMap<String, String>>,
     all: Vec<Ran>,
     pub rounds: usize,
     builds: AtomicUsize,
@@ -58,6 +60,7 @@ impl<'a> Runs<'a> {
             tells,
             images: Mutex::default(),
             locks: Mutex::default(),
+            logs: Mutex::default(),
             all: Vec::new(),
             rounds: 0,
             builds: AtomicUsize::new(0),
@@ -72,6 +75,15 @@ impl<'a> Runs<'a> {
     /// This machine, as often as it has slots: so many runs at a time.
     fn hosts(&self) -> Vec<String> {
         vec![HERE.to_owned(); self.workshop.settings.slots.max(1)]
+    }
+
+    /// What the log of one check-in says and that of another does not.
+    pub async fn difference(&self, good: &str, bad: &str) -> LogDifference {
+        let logs = self.logs.lock().await;
+        match (logs.get(good), logs.get(bad)) {
+            (Some(good), Some(bad)) => log_difference(good, bad),
+            _ => LogDifference::default(),
+        }
     }
 
     /// One run, to see what there is to look into. It is no proof, for it was looked at first.
@@ -145,9 +157,11 @@ impl<'a> Runs<'a> {
             let line = spec.fetch.python.clone();
             spec.fetch.lock = self.locks.lock().await.get(&line).cloned();
             let job = JobSpec::Run(Box::new(spec.clone()));
+            let (report, log) = self.workshop.perform(&job, self.tells).await?;
             let Report {
                 outcome, tests, lock, ..
-            } = self.workshop.perform(&job, self.tells).await?;
+            } = report;
+            self.logs.lock().await.insert(sha.to_owned(), log);
             if let Some(lock) = lock {
                 self.locks.lock().await.entry(line).or_insert(lock);
             }
@@ -167,7 +181,7 @@ impl<'a> Runs<'a> {
         let job = JobSpec::Image(Box::new(build.clone()));
         let mut failed = 0;
         for _ in 0..INFRA_MOST {
-            let report = self.workshop.perform(&job, self.tells).await?;
+            let (report, _) = self.workshop.perform(&job, self.tells).await?;
             if report.phases.iter().any(|phase| phase.name == "make") {
                 self.builds.fetch_add(1, Ordering::Relaxed);
             }

@@ -58,12 +58,43 @@ impl Sink for Terminal {
     }
 }
 
-/// For who does not want to see it.
-pub struct Silent;
+/// Keeps the end of a log, and shows it if that is wanted.
+pub struct Kept {
+    pub shown: Option<Terminal>,
+    text: Mutex<Vec<u8>>,
+}
+
+/// Bytes that are kept, once or twice.
+const KEPT: usize = 512 << 10;
+
+impl Kept {
+    pub fn new(shown: Option<Terminal>) -> Self {
+        Self {
+            shown,
+            text: Mutex::default(),
+        }
+    }
+
+    pub fn text(&self) -> String {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
 
 #[async_trait]
-impl Sink for Silent {
-    async fn write(&self, _: Chunk) -> Result<()> {
-        Ok(())
+impl Sink for Kept {
+    async fn write(&self, chunk: Chunk) -> Result<()> {
+        {
+            let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+            text.extend_from_slice(&chunk.text);
+            if text.len() > 2 * KEPT {
+                let from = text.len() - KEPT;
+                text.drain(..from);
+            }
+        }
+        match &self.shown {
+            Some(terminal) => terminal.write(chunk).await,
+            None => Ok(()),
+        }
     }
 }

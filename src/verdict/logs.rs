@@ -1,0 +1,154 @@
+//! What one log says that another does not, but for what is different each time anyway: times, addresses, hashes,
+//! temporary places, the order of lines.
+
+use regex::Regex;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+/// Lines of a difference that are told.
+const TOLD: usize = 40;
+/// Characters of each.
+const LINE: usize = 400;
+
+/// Lines that only one of two logs has, each once, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogDifference {
+    pub lines: Vec<String>,
+    /// Lines that are not told.
+    pub more: usize,
+}
+
+/// What `bad` says and `good` does not.
+pub fn log_difference(good: &str, bad: &str) -> LogDifference {
+    let known: BTreeSet<String> = good.lines().map(normal).collect();
+    let mut seen = BTreeSet::new();
+    let mut difference = LogDifference::default();
+    for line in bad.lines() {
+        let normal = normal(line);
+        if normal.is_empty() || is_progress(&normal) || known.contains(&normal) || !seen.insert(normal) {
+            continue;
+        }
+        if difference.lines.len() < TOLD {
+            difference
+                .lines
+                .push(plain(line).trim_end().chars().take(LINE).collect());
+        } else {
+            difference.more += 1;
+        }
+    }
+    difference
+}
+
+/// The first error of a log, without what is different each time: equal for projects that broke for one reason.
+pub fn first_error(log: &str) -> Option<String> {
+    log.lines().map(normal).find(|line| ERROR.is_match(line)).map(|line| {
+        let said = line.trim_start_matches(['E', ' ', '>']).to_owned();
+        said.chars().take(LINE).collect()
+    })
+}
+
+/// `module.SomeError: text`, perhaps as pytest marks it.
+static ERROR: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^(E\s+)?[\w.]*(Error|Exception|Interrupt|Exit)\b").ok());
+
+trait Matches {
+    fn is_match(&self, line: &str) -> bool;
+}
+
+impl Matches for LazyLock<Option<Regex>> {
+    fn is_match(&self, line: &str) -> bool {
+        self.as_ref().is_some_and(|regex| regex.is_match(line))
+    }
+}
+
+/// What is different each time, and what stands for it.
+static VARIES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let all = [
+        (
+            r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?)?",
+            "<date>",
+        ),
+        (r"\b\d{1,2}:\d\d(:\d\d)?([.,]\d+)?\b", "<time>"),
+        (
+            r"\b\d+([.,]\d+)?\s?(ns|us|µs|ms|s|secs?|seconds?|min|minutes?)\b",
+            "<time>",
+        ),
+        (r"0x[0-9a-fA-F]{4,}", "<address>"),
+        (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<id>"),
+        (r"\b[0-9a-f]*[0-9][0-9a-f]{6,63}\b", "<id>"),
+        (r"/tmp/[\w./+-]+", "<temporary>"),
+        (r"\b(line|pid|process) \d+\b", "$1 <number>"),
+        (r"(\.py):\d+\b", "$1:<number>"),
+        (r"\[\s*\d+%\]", ""),
+    ];
+    all.into_iter()
+        .filter_map(|(pattern, instead)| Some((Regex::new(pattern).ok()?, instead)))
+        .collect()
+});
+
+/// Colours and other words to a terminal.
+static ESCAPE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)").ok());
+
+fn plain(line: &str) -> String {
+    let text = match ESCAPE.as_ref() {
+        Some(escape) => escape.replace_all(line, ""),
+        None => Cow::Borrowed(line),
+    };
+    text.chars().filter(|c| !c.is_control() || *c == '\t').collect()
+}
+
+fn normal(line: &str) -> String {
+    let mut text = plain(line);
+    for (pattern, instead) in VARIES.iter() {
+        if let Cow::Owned(replaced) = pattern.replace_all(&text, *instead) {
+            text = replaced;
+        }
+    }
+    text.trim().to_owned()
+}
+
+/// A row of dots with letters in it.
+fn is_progress(line: &str) -> bool {
+    line.len() >= 5 && line.chars().all(|c| ".sxXFEufR ".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_is_one() {
+        assert_eq!(VARIES.len(), 10);
+        assert!(ESCAPE.is_some() && ERROR.is_some());
+    }
+
+    #[test]
+    fn only_what_is_new_is_told() {
+        let good = "started 2026-11-23 04:42:19\nok in 1.23s\n.......s.. [ 40%]\n<T object at 0x7f00aa11bb22>\n\
+                    b\na\n/tmp/pytest-of-x/pytest-1/y: fine\nFile \"x.py\", line 12\n";
+        let bad = "started 2026-11-24 04:42:20\n\u{1b}[31mok\u{1b}[0m in 99.1s\n...F...s.. [ 41%]\n\
+                   <T object at 0x7f00aa11bb99>\na\nb\n/tmp/pytest-of-x/pytest-2/y: fine\nFile \"x.py\", line 13\n\
+                   \u{1b}[31mE   TypeError: no\u{1b}[0m\nE   TypeError: no\ncommit 1f2e3d4c5b6a7\n";
+        let difference = log_difference(good, bad);
+        assert_eq!(difference.lines, ["E   TypeError: no", "commit 1f2e3d4c5b6a7"]);
+        assert_eq!(difference.more, 0);
+        let many: String = (0..100).map(|number| format!("word{}\n", "x".repeat(number))).collect();
+        let difference = log_difference("", &many);
+        assert_eq!((difference.lines.len(), difference.more), (40, 60));
+    }
+
+    #[test]
+    fn the_first_error_is_the_same_for_the_same_reason() {
+        let one = "noise\nTraceback (most recent call last):\n  File \"a.py\", line 3, in x\n\
+                   AttributeError: <m 0x7f00aa11> has no 'x'\nKeyError: 1\n";
+        let other = "E   AttributeError: <m 0x7f00bb22> has no 'x'\n";
+        assert_eq!(
+            first_error(one).as_deref(),
+            Some("AttributeError: <m <address>> has no 'x'")
+        );
+        assert_eq!(first_error(one), first_error(other));
+        assert_eq!(first_error("all is well\n"), None);
+    }
+}
