@@ -42,25 +42,15 @@ pub fn log_difference(good: &str, bad: &str) -> LogDifference {
 
 /// The first error of a log, without what is different each time: equal for projects that broke for one reason.
 pub fn first_error(log: &str) -> Option<String> {
-    log.lines().map(normal).find(|line| ERROR.is_match(line)).map(|line| {
-        let said = line.trim_start_matches(['E', ' ', '>']).to_owned();
-        said.chars().take(LINE).collect()
-    })
+    let error = ERROR.as_ref()?;
+    let line = log.lines().map(normal).find(|line| error.is_match(line))?;
+    let said = line.strip_prefix("E ").unwrap_or(&line).trim_start();
+    Some(said.chars().take(LINE).collect())
 }
 
 /// `module.SomeError: text`, perhaps as pytest marks it.
 static ERROR: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^(E\s+)?[\w.]*(Error|Exception|Interrupt|Exit)\b").ok());
-
-trait Matches {
-    fn is_match(&self, line: &str) -> bool;
-}
-
-impl Matches for LazyLock<Option<Regex>> {
-    fn is_match(&self, line: &str) -> bool {
-        self.as_ref().is_some_and(|regex| regex.is_match(line))
-    }
-}
 
 /// What is different each time, and what stands for it.
 static VARIES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
