@@ -2,9 +2,8 @@
 
 mod found;
 
-use super::local::{self, Runs, Workshop, short};
+use super::local::{self, How, Runs, Workshop, short};
 use crate::config::Settings;
-use crate::domain::DEFAULT_VARIANT;
 use crate::verdict::{Answer, Change, Finding, Row, Subject, suspicions};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -24,26 +23,24 @@ pub struct Bisect {
     /// Only this test, as `SUITE: CLASS.NAME`; may be said again. Otherwise all that differ.
     #[arg(long, value_name = "ID")]
     test: Vec<String>,
-    /// How CPython is built.
-    #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
-    variant: String,
-    /// For programs.
-    #[arg(long)]
-    json: bool,
-    /// Show the logs of builds and runs.
-    #[arg(long, short)]
-    verbose: bool,
+    #[command(flatten)]
+    how: How,
 }
 
 impl Bisect {
     /// Exit code 0: a check-in, or a range of them; 1: something else is the cause, or nothing can be said; 2: it
     /// could not be tried.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let workshop = Workshop::open(settings, vec![local::project(settings, &self.project)?], &self.variant).await?;
+        let workshop = Workshop::open(
+            settings,
+            vec![local::project(settings, &self.project)?],
+            &self.how.variant,
+        )
+        .await?;
         let found = self.find(&workshop).await;
         workshop.close().await?;
         let found = found?;
-        if self.json {
+        if self.how.json {
             outln!("{}", found.json());
         } else {
             out!("{}", found.text());
@@ -82,7 +79,13 @@ impl Bisect {
         revisions.insert(0, old.sha.clone());
         eprintln!("{} check-ins to choose from", revisions.len() - 1);
 
-        let mut runs = Runs::new(workshop, workshop.project(), &new.branch, &self.variant, self.verbose);
+        let mut runs = Runs::new(
+            workshop,
+            workshop.project(),
+            &new.branch,
+            &self.how.variant,
+            self.how.verbose,
+        );
         let subjects = self.subjects(&mut runs, change, &old.sha, &new.sha).await?;
         let mut found = Found::new(change);
         if subjects.is_empty() {
@@ -127,32 +130,29 @@ impl Bisect {
         finding: Finding,
         revisions: &[String],
     ) -> Result<()> {
-        if let Answer::Culprit { place, .. } = finding.answer
-            && let Some(brought) = runs.workshop.sources.mirror.brought(&revisions[place]).await?
-        {
-            eprintln!(
-                "{} is a merge of {} check-ins; looking among them",
-                short(&revisions[place]),
-                brought.len() - 1
-            );
-            let subjects = finding.subjects.clone();
-            for inner in runs.search(found.change, brought.clone(), subjects).await? {
-                let inner = self.on_its_parent(runs, found.change, inner, &brought).await?;
-                match inner.answer {
-                    Answer::Culprit { .. } | Answer::Range { .. } => found.add(runs, inner, &brought).await,
-                    _ => {
-                        let merge = Finding {
-                            subjects: inner.subjects,
-                            answer: finding.answer.clone(),
-                        };
-                        found.add(runs, merge, revisions).await;
-                    }
-                }
-            }
-            return Ok(());
-        }
         let finding = self.on_its_parent(runs, found.change, finding, revisions).await?;
-        found.add(runs, finding, revisions).await;
+        let brought = match finding.answer {
+            Answer::Culprit { place, .. } => runs.workshop.sources.mirror.brought(&revisions[place]).await?,
+            _ => None,
+        };
+        let Some(brought) = brought else {
+            found.add(runs, finding, revisions).await;
+            return Ok(());
+        };
+        eprintln!("it is a merge of {} check-ins; looking among them", brought.len() - 1);
+        let subjects = finding.subjects.clone();
+        for inner in runs.search(found.change, brought.clone(), subjects).await? {
+            let inner = self.on_its_parent(runs, found.change, inner, &brought).await?;
+            if let Answer::Culprit { .. } | Answer::Range { .. } = inner.answer {
+                found.add(runs, inner, &brought).await;
+            } else {
+                let merge = Finding {
+                    subjects: inner.subjects,
+                    answer: finding.answer.clone(),
+                };
+                found.add(runs, merge, revisions).await;
+            }
+        }
         Ok(())
     }
 

@@ -1,9 +1,8 @@
 //! `pybots try-patch PATCH|REF`: what a change would do to projects, before it lands.
 
-use super::local::{self, Runs, Workshop, short};
+use super::local::{self, How, Runs, Workshop, short};
 use crate::compare::{Comparison, Place};
 use crate::config::Settings;
-use crate::domain::DEFAULT_VARIANT;
 use crate::recipe::{Registered, load_folder};
 use crate::store::revisions::Revision;
 use crate::verdict::{Answer, Cell, Change, End, Row, Side, Subject, cell, compare, suspicions};
@@ -24,26 +23,19 @@ pub struct TryPatch {
     /// Recipe files or names of registered projects, with commas between them; all that are registered.
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     projects: Vec<String>,
-    /// How CPython is built.
-    #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
-    variant: String,
-    /// For programs.
-    #[arg(long)]
-    json: bool,
-    /// Show the logs of builds and runs.
-    #[arg(long, short)]
-    verbose: bool,
+    #[command(flatten)]
+    how: How,
 }
 
 impl TryPatch {
     /// Exit code 0: nothing fails newly; 1: something does; 2: it could not be tried.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let projects = self.chosen(settings)?;
-        let workshop = Workshop::open(settings, projects, &self.variant).await?;
+        let workshop = Workshop::open(settings, projects, &self.how.variant).await?;
         let compared = self.compare(&workshop).await;
         workshop.close().await?;
         let compared = compared?;
-        if self.json {
+        if self.how.json {
             outln!("{}", serde_json::to_string_pretty(&compared)?);
         } else {
             out!("{}", compared.markdown());
@@ -66,8 +58,11 @@ impl TryPatch {
         for project in &workshop.projects {
             let name = project.recipe.name.get_ref();
             eprintln!("{name}:");
-            let mut runs = Runs::new(workshop, project, &base.branch, &self.variant, self.verbose);
+            let mut runs = Runs::new(workshop, project, &base.branch, &self.how.variant, self.how.verbose);
             let (before, after) = (runs.one(&base.sha).await?, runs.one(&patched.sha).await?);
+            if let (End::Run(..), End::NoImage) = (&before, &after) {
+                bail!("CPython can't be built with this change; `--verbose` shows why");
+            }
             let compared = compare(name, &side(&before), &side(&after));
             let (broke, fixed) = confirm(&mut runs, &base, &patched, before, after).await?;
             let compared = compared.confirmed(&broke, &fixed);
@@ -120,7 +115,7 @@ impl TryPatch {
             revision: revision.sha.clone(),
             name: revision.name().to_owned(),
             subject: revision.subject.clone(),
-            variant: self.variant.clone(),
+            variant: self.how.variant.clone(),
             version: revision.version.clone(),
         }
     }

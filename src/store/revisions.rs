@@ -41,6 +41,24 @@ pub struct Revision {
 }
 
 impl Revision {
+    /// A check-in that is no row of the store.
+    pub fn of(branch: &str, check_in: CheckIn) -> Self {
+        Self {
+            id: String::new(),
+            branch_id: String::new(),
+            branch: branch.to_owned(),
+            seq: 0,
+            sha: check_in.sha,
+            tree: check_in.tree,
+            author: check_in.author,
+            subject: check_in.subject,
+            committed_at: check_in.committed_at,
+            version: check_in.version,
+            left_at: None,
+            label: check_in.place.as_ref().map(Place::label),
+        }
+    }
+
     /// Its label, or else the id.
     pub fn name(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.sha)

@@ -67,7 +67,7 @@ impl Found {
             },
             Answer::Range { good, bad, why, rate } => Said {
                 range: revisions[good + 1..=bad].to_vec(),
-                reason: Some(why.to_string()),
+                reason: Some(why.told(self.change)),
                 rate,
                 ..said("range")
             },

@@ -8,8 +8,9 @@ pub use runs::{Runs, short};
 use super::progress::Progress;
 use super::up::platform;
 use crate::config::{Kind, Settings};
+use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::{BuildSpec, JobSpec, Report};
-use crate::domain::place::{Place, number};
+use crate::domain::place::number;
 use crate::domain::tree::{Change, Wanted};
 use crate::host::log::Log;
 use crate::host::{Host, Supply};
@@ -25,12 +26,27 @@ use crate::watch::sources::Sources;
 use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
 use bytes::Bytes;
+use clap::Args;
 use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use terminal::{Kept, Terminal};
+
+/// How builds and runs are made and told of.
+#[derive(Args)]
+pub struct How {
+    /// How CPython is built.
+    #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
+    pub variant: String,
+    /// For programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Show the logs of builds and runs.
+    #[arg(long, short)]
+    pub verbose: bool,
+}
 
 /// An engine, a copy of CPython's history, and projects.
 pub struct Workshop {
@@ -153,21 +169,7 @@ impl Workshop {
 
     /// A check-in of a branch.
     pub async fn check_in(&self, branch: &str, sha: &str) -> Result<Revision> {
-        let check_in = self.sources.mirror.check_in(sha).await?;
-        Ok(Revision {
-            id: String::new(),
-            branch_id: String::new(),
-            branch: branch.to_owned(),
-            seq: 0,
-            sha: check_in.sha,
-            tree: check_in.tree,
-            author: check_in.author,
-            subject: check_in.subject,
-            committed_at: check_in.committed_at,
-            version: check_in.version,
-            left_at: None,
-            label: check_in.place.as_ref().map(Place::label),
-        })
+        Ok(Revision::of(branch, self.sources.mirror.check_in(sha).await?))
     }
 
     /// Does one job, with its log on stderr if that is wanted; Ctrl-C leaves nothing behind. Returns the end of the log

@@ -191,21 +191,7 @@ impl Bench {
         let tip = tips.into_iter().next().flatten();
         let tip = tip.with_context(|| format!("there is no such branch or tag in {}", self.mirror.url()))?;
         let sha = self.mirror.fetch(&format!("eras-{reference}"), &tip).await?;
-        let check_in = self.mirror.check_in(&sha).await?;
-        Ok(Revision {
-            id: String::new(),
-            branch_id: String::new(),
-            branch: reference.to_owned(),
-            seq: 0,
-            sha: check_in.sha,
-            tree: check_in.tree,
-            author: check_in.author,
-            subject: check_in.subject,
-            committed_at: check_in.committed_at,
-            version: check_in.version,
-            left_at: None,
-            label: None,
-        })
+        Ok(Revision::of(reference, self.mirror.check_in(&sha).await?))
     }
 
     /// Makes the image; returns the steps that it took.
