@@ -35,50 +35,55 @@ pub struct Comparison {
 /// Compares two check-ins, each named as `NAME` or `NAME:VARIANT`; the name is that of a branch (its newest check-in
 /// with results) or of a check-in. An error says which of the two is unknown.
 pub async fn of(store: &Store, objects: &Objects, base: &str, now: &str) -> Result<Result<Comparison, String>> {
-    let (Some((matrix, row)), Some((other_matrix, other))) = (find(store, base).await?, find(store, now).await?) else {
-        let which = if find(store, base).await?.is_none() { base } else { now };
-        return Ok(Err(format!(
-            "{which:?} is neither a watched branch nor a check-in that was planned, as such a variant"
-        )));
+    let (base, before) = match known(store, objects, base).await? {
+        Ok(known) => known,
+        Err(reason) => return Ok(Err(reason)),
     };
-    let before = sides(objects, &matrix, &row).await?;
-    let after = sides(objects, &other_matrix, &other).await?;
+    let (now, after) = match known(store, objects, now).await? {
+        Ok(known) => known,
+        Err(reason) => return Ok(Err(reason)),
+    };
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let nothing = Side::default();
+    let side = |all: &'_ BTreeMap<String, Side>, name: &String| all.get(name).unwrap_or(&nothing).clone();
     let mut projects: Vec<Compared> = names
         .into_iter()
-        .map(|name| {
-            let side = |all: &BTreeMap<String, Side>| all.get(name).cloned().unwrap_or(nothing.clone());
-            compare(name, &side(&before), &side(&after))
-        })
+        .map(|name| compare(name, &side(&before, name), &side(&after, name)))
         .collect();
     projects.sort_by_key(|compared| compared.difference);
-    Ok(Ok(Comparison {
-        base: place(&row),
-        now: place(&other),
-        projects,
-    }))
+    Ok(Ok(Comparison { base, now, projects }))
 }
 
-/// The row that a name means, and the matrix that it is part of.
-async fn find(store: &Store, name: &str) -> Result<Option<(Matrix, Row)>> {
-    let (name, variant) = name.split_once(':').unwrap_or((name, DEFAULT_VARIANT));
+/// What is known of the row that a name means, by project.
+async fn known(
+    store: &Store,
+    objects: &Objects,
+    name: &str,
+) -> Result<Result<(Place, BTreeMap<String, Side>), String>> {
+    let (revision, variant) = name.split_once(':').unwrap_or((name, DEFAULT_VARIANT));
     let branches = store.watched_branches().await?;
-    let matrix = if branches.iter().any(|branch| branch.name == name) {
-        Some(store.matrix(&Scope::Branch(name.to_owned()), NEWEST, None).await?)
+    let matrix = if branches.iter().any(|branch| branch.name == revision) {
+        Some(store.matrix(&Scope::Branch(revision.to_owned()), NEWEST, None).await?)
     } else {
-        store.revision_page(name).await?
+        store.revision_page(revision).await?
     };
-    let Some(mut matrix) = matrix else { return Ok(None) };
-    matrix.keep_variant(variant);
-    let decided = |row: &&Row| {
-        let cells = row.cells.iter().flatten();
-        cells
-            .clone()
-            .any(|cell| matches!(cell.state, Cell::Pass | Cell::Fail | Cell::Flaky))
+    let row = matrix.and_then(|mut matrix| {
+        matrix.keep_variant(variant);
+        let row = matrix.rows.iter().find(|row| is_decided(row)).or(matrix.rows.first());
+        row.cloned().map(|row| (matrix, row))
+    });
+    let Some((matrix, row)) = row else {
+        return Ok(Err(format!(
+            "{name:?} is neither a watched branch nor a check-in that was planned, as such a variant"
+        )));
     };
-    let row = matrix.rows.iter().find(decided).or(matrix.rows.first()).cloned();
-    Ok(row.map(|row| (matrix, row)))
+    Ok(Ok((place(&row), sides(objects, &matrix, &row).await?)))
+}
+
+/// Whether any project has a result there.
+fn is_decided(row: &Row) -> bool {
+    let mut cells = row.cells.iter().flatten();
+    cells.any(|cell| matches!(cell.state, Cell::Pass | Cell::Fail | Cell::Flaky))
 }
 
 /// By project.

@@ -14,6 +14,7 @@ use warp::reply::Response;
 
 /// How long a claim waits for work.
 const LONG_POLL: Duration = Duration::from_secs(25);
+
 pub async fn claim(caller: Caller, offer: Offer) -> Response {
     answer(long_poll(&caller, &offer).await, |claim| match claim {
         Some(claim) => warp::reply::json(&claim).into_response(),

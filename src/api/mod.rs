@@ -243,7 +243,7 @@ async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Resp
     if let Some(image) = &mut report.image {
         image.remote.take_if(|reference| !coordinator.is_ours(reference));
     }
-    let tests = report.tests.take();
+    let tests = report.tests.take().map(Tests::sorted);
     report.summary = tests.as_ref().map(Tests::summary);
     report.interpreter = report
         .interpreter
@@ -252,7 +252,7 @@ async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Resp
         .queue
         .finish(&attempt.id, &request.fence, &report, now_ms())
         .await;
-    // of a report that counts; a host that gets no answer sends it again
+    // of a report that was taken; a host that gets no answer sends it again
     if let (Ok(Ok(_)), Some(tests)) = (&finished, &tests)
         && let Err(error) = coordinator.objects.put_tests(&attempt.id, tests).await
     {

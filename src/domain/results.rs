@@ -82,9 +82,15 @@ impl Tests {
         self.failed.extend(other.failed);
         self.skipped.extend(other.skipped);
         self.cut |= other.cut;
+        *self = std::mem::take(self).sorted();
+    }
+
+    /// Puts what comes from elsewhere in order.
+    pub fn sorted(mut self) -> Self {
         self.passed.sort();
         self.failed.sort();
         self.skipped.sort();
+        self
     }
 
     pub fn summary(&self) -> Summary {

@@ -103,7 +103,7 @@ impl Store {
 
     /// The jobs that groups name.
     pub async fn heads(&self, tx: &mut Tx, groups: &[Group]) -> Result<Vec<Head>> {
-        let named = |group: &'_ Group| [group.first.clone(), group.ripe.clone(), group.pullable.clone()];
+        let named = |group: &Group| [group.first.clone(), group.ripe.clone(), group.pullable.clone()];
         let ids: BTreeSet<String> = groups.iter().flat_map(named).flatten().collect();
         let mut heads = Vec::new();
         for ids in Vec::from_iter(ids).chunks(AT_ONCE) {

@@ -6,7 +6,6 @@ use super::search;
 use super::subject::{Missing, Seen};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// What is looked into: the check-ins between one that is thought good and one that is thought bad, by their places;
 /// 0 is the good one, `last` the bad one. Which of the two directions is meant, and what a run says of the subject,
@@ -89,11 +88,13 @@ pub enum Why {
     Flakier,
 }
 
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::Missing(missing) => missing.fmt(f),
-            Why::Flakier => f.write_str("it failed now and then before, and now does so more often"),
+impl Why {
+    /// For people.
+    pub fn told(&self, change: Change) -> String {
+        match (self, change) {
+            (Why::Missing(missing), _) => missing.to_string(),
+            (Why::Flakier, Change::Broke) => "it failed now and then before, and now does so more often".to_owned(),
+            (Why::Flakier, Change::Fixed) => "it passed now and then before, and now does so more often".to_owned(),
         }
     }
 }

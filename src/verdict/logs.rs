@@ -40,18 +40,6 @@ pub fn log_difference(good: &str, bad: &str) -> LogDifference {
     difference
 }
 
-/// The first error of a log, without what is different each time: equal for projects that broke for one reason.
-pub fn first_error(log: &str) -> Option<String> {
-    let error = ERROR.as_ref()?;
-    let line = log.lines().map(normal).find(|line| error.is_match(line))?;
-    let said = line.strip_prefix("E ").unwrap_or(&line).trim_start();
-    Some(said.chars().take(LINE).collect())
-}
-
-/// `module.SomeError: text`, perhaps as pytest marks it.
-static ERROR: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^(E\s+)?[\w.]*(Error|Exception|Interrupt|Exit)\b").ok());
-
 /// What is different each time, and what stands for it.
 static VARIES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let all = [
@@ -111,7 +99,7 @@ mod tests {
     #[test]
     fn every_pattern_is_one() {
         assert_eq!(VARIES.len(), 10);
-        assert!(ESCAPE.is_some() && ERROR.is_some());
+        assert!(ESCAPE.is_some());
     }
 
     #[test]
@@ -127,18 +115,5 @@ mod tests {
         let many: String = (0..100).map(|number| format!("word{}\n", "x".repeat(number))).collect();
         let difference = log_difference("", &many);
         assert_eq!((difference.lines.len(), difference.more), (40, 60));
-    }
-
-    #[test]
-    fn the_first_error_is_the_same_for_the_same_reason() {
-        let one = "noise\nTraceback (most recent call last):\n  File \"a.py\", line 3, in x\n\
-                   AttributeError: <m 0x7f00aa11> has no 'x'\nKeyError: 1\n";
-        let other = "E   AttributeError: <m 0x7f00bb22> has no 'x'\n";
-        assert_eq!(
-            first_error(one).as_deref(),
-            Some("AttributeError: <m <address>> has no 'x'")
-        );
-        assert_eq!(first_error(one), first_error(other));
-        assert_eq!(first_error("all is well\n"), None);
     }
 }

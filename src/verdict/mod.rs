@@ -44,7 +44,7 @@ pub use case::{Answer, Case, Lock, Next, NotCpython, Probe, Sample, Samples, Why
 pub use cell::{Cell, cell};
 pub use compare::{Compared, Difference, Side, compare};
 pub use inquiry::{Change, End, Finding, Inquiry, Progress, Ran, Wanted};
-pub use logs::{LogDifference, first_error, log_difference};
+pub use logs::{LogDifference, log_difference};
 pub use rows::{Row, Suspicion, suspicions, wider};
 pub use search::rounds_bound;
 pub use stats::fisher;
