@@ -1,6 +1,7 @@
 //! Two check-ins side by side: what the store knows of both.
 
 use crate::domain::DEFAULT_VARIANT;
+use crate::domain::text::plain;
 use crate::store::Store;
 use crate::store::logs::Objects;
 use crate::store::views::{Matrix, Row, Scope};
@@ -168,21 +169,16 @@ impl Comparison {
 /// Tests that one line names; there may be thousands.
 const NAMED: usize = 20;
 
-/// What suites name their tests is anything; it may neither end the text's marks nor speak to a terminal.
-fn plain(test: &str) -> String {
-    let told = test.chars().map(|c| if c.is_control() || c == '`' { '?' } else { c });
-    told.take(300).collect()
+/// What suites name their tests is anything; it may not end the text's marks.
+fn marked(test: &str) -> String {
+    format!("`{}`", plain(test).replace('`', "?"))
 }
 
 fn tests(what: &str, tests: &[String]) -> String {
     if tests.is_empty() {
         return String::new();
     }
-    let named: Vec<String> = tests
-        .iter()
-        .take(NAMED)
-        .map(|test| format!("`{}`", plain(test)))
-        .collect();
+    let named: Vec<String> = tests.iter().take(NAMED).map(|test| marked(test)).collect();
     let more = tests.len().saturating_sub(NAMED);
     let more = if more == 0 {
         String::new()

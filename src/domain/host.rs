@@ -65,6 +65,9 @@ impl Offer {
                 return Err(format!("{name:?} can't be the name of a project, branch or label"));
             }
         }
+        if let Some(label) = self.labels.iter().find(|label| label.starts_with(ONLY)) {
+            return Err(format!("a host can't label itself {label:?}"));
+        }
         if self.slots > SLOTS_MOST {
             return Err(format!("an offer has {SLOTS_MOST} slots at most"));
         }
@@ -80,6 +83,14 @@ impl Offer {
         }
         Ok(())
     }
+}
+
+/// Jobs that are for one host alone have a label that begins so; none can say of itself that it has one.
+const ONLY: &str = "only:";
+
+/// The label of jobs that are for one host, by its id.
+pub fn only(host: &str) -> String {
+    format!("{ONLY}{host}")
 }
 
 /// Short, and without what a list of names is told apart by.

@@ -145,6 +145,18 @@ pub struct RunSpec {
     pub labels: BTreeSet<String>,
 }
 
+/// First Python line for which `venv` and `uv` serve.
+const FIRST_MODERN: (u64, u64) = (3, 8);
+
+impl RunSpec {
+    /// Python before 3.8: no resolver and no `uv`; the recipe says everything.
+    pub fn is_legacy(&self) -> bool {
+        let numbers = self.fetch.python.split('.');
+        let mut numbers = numbers.map(|part| part.parse::<u64>().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < FIRST_MODERN
+    }
+}
+
 /// The CPython that a suite must run on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageUnderTest {

@@ -2,6 +2,7 @@
 
 pub mod host;
 pub mod hours;
+pub mod incident;
 pub mod job;
 pub mod limits;
 pub mod login;
@@ -9,6 +10,7 @@ pub mod outcome;
 pub mod place;
 pub mod results;
 pub mod retention;
+pub mod text;
 pub mod tree;
 pub mod version;
 

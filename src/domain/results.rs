@@ -1,5 +1,6 @@
 //! What a suite says of each of its tests.
 
+use crate::domain::text::plain;
 use serde::{Deserialize, Serialize};
 
 /// The tests of one run, each under the name of its suite and its own. Sorted by name.
@@ -83,6 +84,17 @@ impl Tests {
         self.skipped.extend(other.skipped);
         self.cut |= other.cut;
         *self = std::mem::take(self).sorted();
+    }
+
+    /// As pages and terminals may show it, whatever a host has sent.
+    pub fn plain(mut self) -> Self {
+        let names = self.passed.iter_mut().chain(&mut self.skipped);
+        names.for_each(|name| *name = plain(name));
+        for failure in &mut self.failed {
+            failure.test = plain(&failure.test);
+            failure.message = plain(&failure.message);
+        }
+        self
     }
 
     /// Puts what comes from elsewhere in order.

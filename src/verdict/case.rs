@@ -19,6 +19,10 @@ pub struct Case {
     pub hosts: Vec<String>,
     /// It was seen to fail and pass on one and the same image before.
     pub is_noisy: bool,
+    /// Who looks for a repair knows how often it failed, where that was not always.
+    pub rate: Option<f64>,
+    /// The place of a check-in that is proved to have done the same to another project: it is asked of that first.
+    pub hint: Option<usize>,
 }
 
 /// Which versions of the dependencies.
@@ -60,7 +64,8 @@ pub enum Next {
     Answer(Answer),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// This check-in, and it and the one before it were run again to prove it.
     Culprit {
@@ -81,7 +86,8 @@ pub enum Answer {
 }
 
 /// Why an answer is a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Why {
     Missing(Missing),
     /// It failed now and then before, and does so more often.
@@ -100,7 +106,8 @@ impl Why {
 }
 
 /// What changed instead.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NotCpython {
     /// It fails on the good one too, when that is run today: time, or the world outside.
     FailsOnBoth,
@@ -133,6 +140,9 @@ impl NotCpython {
 
 /// What is to be done next, from all that is known.
 pub fn next(case: &Case, samples: &Samples) -> Next {
+    if let Some(next) = confirm::hinted(case, samples) {
+        return next;
+    }
     match confirm::confirm(case, samples) {
         Confirmed::Ask(probes) => Next::Confirm(probes),
         Confirmed::No(answer) => Next::Answer(answer),

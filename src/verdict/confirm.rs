@@ -1,7 +1,7 @@
 //! Both sides again, side by side, with the same dependencies, before anyone is told.
 
-use super::case::{Answer, Case, Count, Lock, NotCpython, Probe, Sample, Samples};
-use super::stats::fisher;
+use super::case::{Answer, Case, Count, Lock, Next, NotCpython, Probe, Sample, Samples};
+use super::stats::{fisher, passes_needed};
 use std::collections::BTreeMap;
 
 /// Runs of each side at first. If something fails every other time, it looks like a break by chance once in 64.
@@ -35,6 +35,23 @@ pub(super) enum Confirmed {
     No(Answer),
 }
 
+/// A check-in that is proved for another project, which fails in the same way, needs no search: a few runs of it and of
+/// the one before it say whether it is that here too. None: it is not, or there is none.
+pub(super) fn hinted(case: &Case, samples: &Samples) -> Option<Next> {
+    let place = case
+        .hint
+        .filter(|place| (1..=case.last).contains(place) && !case.is_noisy)?;
+    let at = |place| Count::at(samples, place, Lock::Base);
+    let (good, bad) = (at(place - 1), at(place));
+    if good.failed > 0 || bad.passed > 0 || good.silent().is_some() || bad.silent().is_some() {
+        return None;
+    }
+    Some(match pairs(case, samples, (place - 1, place), FIRST) {
+        missing if missing.is_empty() => Next::Answer(Answer::Culprit { place, rate: None }),
+        missing => Next::Confirm(missing),
+    })
+}
+
 pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
     let at = |place, lock| Count::at(samples, place, lock);
     let (good, bad) = (at(0, Lock::Base), at(case.last, Lock::Base));
@@ -46,6 +63,9 @@ pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
     }
     let runs = good.all().min(bad.all());
     let first = if case.is_noisy { MORE[0] } else { FIRST };
+    // so rarely broken, the one before the repair may well pass a few times
+    let seldom = case.rate.map_or(0, |rate| passes_needed(rate, CHANCE).min(MORE[4]));
+    let first = first.max(seldom);
     if runs < first {
         return Confirmed::Ask(pairs(case, samples, (0, case.last), first));
     }
@@ -95,7 +115,9 @@ fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmed {
     if runs >= MORE[0] && good.failed == 0 && chance < CHANCE {
         return Confirmed::Yes(Some(bad.rate()));
     }
-    if chance < PROVED {
+    // what is known to fail now and then and never does any more: nobody is blamed for that
+    let is_over = case.rate.is_some() && bad.passed == 0 && chance < CHANCE;
+    if chance < PROVED || is_over {
         return Confirmed::Flakier(bad.rate());
     }
     let hopeless = runs >= MORE[1] && good.failed > 0 && chance > HOPELESS;
@@ -146,7 +168,9 @@ fn host(case: &Case, samples: &Samples) -> Option<Result<Vec<String>, Vec<Probe>
             }
         }
     }
-    if fails.is_empty() || passes.is_empty() {
+    // one that is gone can't be asked any more
+    let gone = |probe: &Probe| probe.host.as_ref().is_some_and(|host| !case.hosts.contains(host));
+    if fails.is_empty() || passes.is_empty() || probes.iter().any(gone) {
         return None;
     }
     Some(if probes.is_empty() { Ok(fails) } else { Err(probes) })

@@ -4,6 +4,7 @@ use super::case::{Answer, Case, Lock, Next, Sample, Samples, next};
 use super::subject::{Missing, Seen, Subject, seen};
 use crate::domain::outcome::Outcome;
 use crate::domain::results::Tests;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Which change is looked for.
@@ -13,6 +14,16 @@ pub enum Change {
     Broke,
     /// From failing to passing.
     Fixed,
+}
+
+impl Change {
+    /// The stored name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Change::Broke => "broke",
+            Change::Fixed => "fixed",
+        }
+    }
 }
 
 /// What is looked into.
@@ -27,6 +38,10 @@ pub struct Inquiry {
     pub hosts: Vec<String>,
     /// Subjects that were seen to fail and pass on one and the same image before.
     pub noisy: Vec<Subject>,
+    /// See [`Case`].
+    pub rate: Option<f64>,
+    /// One of `revisions`: see [`Case`].
+    pub hint: Option<String>,
 }
 
 /// How a run ended that was asked for.
@@ -57,7 +72,7 @@ impl End {
 }
 
 /// An answer, and the subjects for which it holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     pub subjects: Vec<Subject>,
     pub answer: Answer,
@@ -106,6 +121,8 @@ impl Inquiry {
                 last: self.revisions.len() - 1,
                 locks_differ: self.locks_differ,
                 hosts: self.hosts.clone(),
+                hint: self.hint.as_deref().and_then(|hint| places.get(hint).copied()),
+                rate: self.rate,
                 is_noisy: subjects.iter().any(|subject| self.noisy.contains(subject)),
             };
             let (probes, searches) = match next(&case, &samples) {
@@ -191,6 +208,8 @@ mod tests {
             locks_differ: false,
             hosts: vec!["one".into(), "two".into()],
             noisy: Vec::new(),
+            hint: None,
+            rate: None,
         }
     }
 
@@ -243,6 +262,29 @@ mod tests {
         assert_eq!(culprits(&findings), [(30, names(&["a", "c"])), (70, names(&["b"]))]);
         let (_, alone) = solve(&inquiry, &[("a", 30), ("b", 30), ("c", 30)]);
         assert!(together < 2 * alone, "{together} runs for two, {alone} for one");
+    }
+
+    #[test]
+    fn what_broke_another_project_is_asked_first() {
+        let hinted = |hint: usize| Inquiry {
+            hint: Some(format!("r{hint}")),
+            ..inquiry(100, &["a"])
+        };
+        let (findings, runs) = solve(&hinted(30), &[("a", 30)]);
+        assert_eq!(
+            (findings[0].answer.clone(), runs),
+            (Answer::Culprit { place: 30, rate: None }, 6)
+        );
+        // it was another one here
+        let (findings, runs) = solve(&hinted(50), &[("a", 30)]);
+        assert_eq!(culprits(&findings)[0].0, 30);
+        let (_, without) = solve(&inquiry(100, &["a"]), &[("a", 30)]);
+        assert!(runs <= without + 6, "{runs} runs, {without} without a hint");
+        assert_eq!(
+            culprits(&solve(&hinted(0), &[("a", 30)]).0)[0].0,
+            30,
+            "the good end is none"
+        );
     }
 
     #[test]

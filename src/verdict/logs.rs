@@ -1,7 +1,7 @@
 //! What one log says that another does not, but for what is different each time anyway: times, addresses, hashes,
 //! temporary places, the order of lines.
 
-use regex::Regex;
+use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -40,6 +40,19 @@ pub fn log_difference(good: &str, bad: &str) -> LogDifference {
     difference
 }
 
+/// What a line of an error says wherever and whenever it is said; None: nothing.
+pub fn signature(line: &str) -> Option<String> {
+    let normal: String = normal(line).chars().take(LINE).collect();
+    (!normal.is_empty()).then_some(normal)
+}
+
+/// Of the lines of a failure the one that most likely says what failed: the first that speaks of an error.
+pub fn first_error(lines: &[String]) -> Option<&str> {
+    const SIGNS: [&str; 5] = ["Error", "error:", "Fatal ", "Exception", "Segmentation fault"];
+    let speaks = |line: &&String| SIGNS.iter().any(|sign| line.contains(sign));
+    lines.iter().find(speaks).or(lines.first()).map(String::as_str)
+}
+
 /// What is different each time, and what stands for it.
 static VARIES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let all = [
@@ -54,7 +67,6 @@ static VARIES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         ),
         (r"0x[0-9a-fA-F]{4,}", "<address>"),
         (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<id>"),
-        (r"\b[0-9a-f]*[0-9][0-9a-f]{6,63}\b", "<id>"),
         (r"/tmp/[\w./+-]+", "<temporary>"),
         (r"\b(line|pid|process) \d+\b", "$1 <number>"),
         (r"(\.py):\d+\b", "$1:<number>"),
@@ -64,6 +76,9 @@ static VARIES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         .filter_map(|(pattern, instead)| Some((Regex::new(pattern).ok()?, instead)))
         .collect()
 });
+
+/// A hash, or a part of one: a check-in is told by its first ten characters.
+static HASH: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b[0-9a-f]{7,64}\b").ok());
 
 /// Colours and other words to a terminal.
 static ESCAPE: LazyLock<Option<Regex>> =
@@ -84,6 +99,12 @@ fn normal(line: &str) -> String {
             text = replaced;
         }
     }
+    if let Some(hash) = HASH.as_ref() {
+        // some words have such letters only
+        let is_hash = |word: &str| word.contains(|c: char| c.is_ascii_digit());
+        let instead = |found: &Captures| if is_hash(&found[0]) { "<id>" } else { &found[0] }.to_owned();
+        text = hash.replace_all(&text, instead).into_owned();
+    }
     text.trim().to_owned()
 }
 
@@ -98,8 +119,31 @@ mod tests {
 
     #[test]
     fn every_pattern_is_one() {
-        assert_eq!(VARIES.len(), 10);
-        assert!(ESCAPE.is_some());
+        assert_eq!(VARIES.len(), 9);
+        assert!(ESCAPE.is_some() && HASH.is_some());
+    }
+
+    #[test]
+    fn an_error_is_known_again() {
+        let lines = [
+            "Traceback (most recent call last):",
+            "x.py:12",
+            "E   TypeError: <T at 0x7f00aa> is no",
+        ];
+        let lines = lines.map(str::to_owned);
+        let error = first_error(&lines).unwrap();
+        assert_eq!(error, lines[2]);
+        assert_eq!(signature(error).unwrap(), "E   TypeError: <T at <address>> is no");
+        assert_eq!(first_error(&["it is".to_owned()]), Some("it is"));
+        assert_eq!((first_error(&[]), signature("  ")), (None, None));
+    }
+
+    #[test]
+    fn a_hash_is_no_news_wherever_its_digits_are() {
+        for hash in ["20a0d3361f", "aafbf9f180", "abcdef1", "1234567", "abcdefabc9abcdefabc"] {
+            assert_eq!(normal(&format!("on {hash} (trunk)")), "on <id> (trunk)");
+        }
+        assert_eq!(normal("effaced, defaced 123456"), "effaced, defaced 123456");
     }
 
     #[test]

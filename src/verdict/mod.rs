@@ -27,8 +27,14 @@ mod search;
 /// The two together, for one subject over one stretch of history.
 mod case;
 
+/// Where the builds of a branch turned.
+mod builds;
+
 /// Two check-ins side by side.
 mod compare;
+
+/// What a whole row says.
+mod guard;
 
 /// Several subjects at a time, which share their runs.
 mod inquiry;
@@ -36,16 +42,25 @@ mod inquiry;
 /// What one log says that another does not.
 mod logs;
 
+/// How often a suite contradicts itself.
+mod noise;
+
+#[cfg(test)]
+mod property_tests;
+
 /// Whether a difference may be chance.
 mod stats;
 
 pub use baseline::{Standing, Verdict, verdict};
+pub use builds::{Built, Turn, turns};
 pub use case::{Answer, Case, Lock, Next, NotCpython, Probe, Sample, Samples, Why, next};
 pub use cell::{Cell, cell};
 pub use compare::{Compared, Difference, Side, compare};
+pub use guard::{Meaning, meaning};
 pub use inquiry::{Change, End, Finding, Inquiry, Progress, Ran, Wanted};
-pub use logs::{LogDifference, log_difference};
-pub use rows::{Row, Suspicion, suspicions, wider};
+pub use logs::{LogDifference, first_error, log_difference, signature};
+pub use noise::{Noise, TestNoise, Told, noise};
+pub use rows::{Row, Suspicion, is_short, still_failing, suspicions, wider};
 pub use search::rounds_bound;
 pub use stats::fisher;
 pub use subject::{Missing, Seen, Subject, seen};

@@ -3,7 +3,7 @@
 use super::inquiry::{Change, End};
 use super::subject::{Seen, Subject};
 use crate::domain::outcome::Outcome;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Results at one check-in.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,10 +67,14 @@ pub fn suspicions(rows: &[Row]) -> Vec<Suspicion> {
         subjects,
     });
     let mut found: BTreeMap<usize, Vec<Subject>> = BTreeMap::new();
+    let mut told = BTreeSet::new();
     for (base, row) in before.iter().enumerate().rev() {
-        for subject in row.end.failing() {
-            let now_passes = now.end.seen(&subject) == Some(Seen::Pass);
-            if now_passes && last_seen(before, &subject) == Some((base, Seen::Fail)) {
+        for subject in row.end.failing().into_iter().chain([Subject::Run]) {
+            // since it failed last it passed, once or more often: what fails now and then takes its time to be mended
+            if row.end.seen(&subject) == Some(Seen::Fail)
+                && now.end.seen(&subject) == Some(Seen::Pass)
+                && told.insert(subject.clone())
+            {
                 found.entry(base).or_default().push(subject);
             }
         }
@@ -81,6 +85,38 @@ pub fn suspicions(rows: &[Row]) -> Vec<Suspicion> {
         subjects,
     });
     broke.chain(fixed).collect()
+}
+
+/// Of some subjects, those that fail in the last row that says anything of them, by the place of that row; each against
+/// the last row in which it passed, whatever is between: what was failing now and then may have begun to fail for good.
+pub fn still_failing(rows: &[Row], subjects: &[Subject]) -> BTreeMap<usize, Vec<Suspicion>> {
+    let mut found: BTreeMap<(usize, usize), Vec<Subject>> = BTreeMap::new();
+    for subject in subjects {
+        let base = rows.iter().rposition(|row| row.end.seen(subject) == Some(Seen::Pass));
+        if let (Some((last, Seen::Fail)), Some(base)) = (last_seen(rows, subject), base) {
+            found.entry((last, base)).or_default().push(subject.clone());
+        }
+    }
+    let mut suspicions: BTreeMap<usize, Vec<Suspicion>> = BTreeMap::new();
+    for ((last, base), subjects) in found {
+        suspicions.entry(last).or_default().push(Suspicion {
+            change: Change::Broke,
+            base,
+            subjects,
+        });
+    }
+    suspicions
+}
+
+/// Whether rows before the first one may say more: of what fails now, or is known to be broken and passes, none here does.
+pub fn is_short<'a>(rows: &[Row], broken: impl Iterator<Item = &'a Subject>) -> bool {
+    let Some((now, before)) = rows.split_last() else {
+        return false;
+    };
+    let mut fails = now.end.failing().into_iter();
+    let mut passes = broken.filter(|one| now.end.seen(one) == Some(Seen::Pass));
+    let failed = |subject: &Subject| before.iter().any(|row| row.end.seen(subject) == Some(Seen::Fail));
+    fails.any(|subject| last_seen(before, &subject).is_none()) || passes.any(|subject| !failed(subject))
 }
 
 /// The nearest row that says anything of a subject.
@@ -194,6 +230,31 @@ mod tests {
         assert_eq!(found(vec![ran(&[], &["a"]), infra, ran(&["a"], &[])]), expected);
         assert_eq!(found(vec![ran(&["a"], &[])]), []);
         assert_eq!(found(Vec::new()), []);
+    }
+
+    #[test]
+    fn what_still_fails_is_asked_of_the_last_row_in_which_it_passed() {
+        let infra = || End::Run(Outcome::Infra { reason: "gone".into() }, None);
+        let (pass, fail) = (|| ran(&[], &["a"]), || ran(&["a"], &[]));
+        for (ends, expected) in [
+            (vec![pass(), fail(), pass(), fail(), infra(), fail()], Some((5, 2))),
+            (vec![fail(), pass()], None),
+            (vec![pass(), fail(), infra()], Some((1, 0))),
+            (vec![pass(), fail(), setup_failed()], Some((1, 0))),
+            (vec![fail(), fail()], None),
+            (vec![], None),
+        ] {
+            let found = still_failing(&rows(ends.clone()), &[Subject::Test("a".into())]);
+            let found = found.into_iter().next().map(|(last, found)| (last, found[0].base));
+            assert_eq!(found, expected, "{ends:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_mended_failed_last_however_long_ago() {
+        let (pass, fail) = (|| ran(&[], &["a"]), || ran(&["a"], &[]));
+        let expected = [(Change::Fixed, 1, [test("a"), vec!["the run".to_owned()]].concat())];
+        assert_eq!(found(vec![fail(), fail(), pass(), pass(), pass()]), expected);
     }
 
     #[test]

@@ -38,6 +38,8 @@ fn case(last: usize, hosts: usize) -> Case {
         locks_differ: false,
         hosts: (0..hosts).map(|host| format!("h{host}")).collect(),
         is_noisy: false,
+        hint: None,
+        rate: None,
     }
 }
 
@@ -211,4 +213,45 @@ fn a_side_that_says_nothing_ends_it() {
     });
     assert!(matches!(answer, Answer::Inconclusive(_)), "{answer:?}");
     assert_eq!(Subject::Setup.to_string(), "the installation");
+}
+
+#[test]
+fn what_failed_seldom_is_not_over_because_the_one_before_passes_a_few_times() {
+    // turned round: it "passes" where the test fails, in three runs of ten before the repair, and never after it
+    let case = Case {
+        rate: Some(0.3),
+        ..case(1, 2)
+    };
+    let (answer, _) = solve(&case, |place, _, _, run| fails(place == 1 || !matches!(run % 10, 7..)));
+    assert!(matches!(answer, Answer::Range { .. }), "{answer:?}");
+    // nothing is repaired
+    let (answer, _) = solve(&case, |_, _, _, run| fails(!matches!(run % 10, 7..)));
+    assert!(
+        matches!(answer, Answer::NotCpython(NotCpython::Flaky { .. })),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_host_that_seems_to_blame_and_is_gone_is_asked_no_more() {
+    let gone = Case {
+        hosts: vec!["h1".into()],
+        ..case(10, 1)
+    };
+    let sample = |host: &str, seen| Sample {
+        host: host.into(),
+        seen,
+    };
+    let both = |bad| vec![sample("h0", bad), sample("h1", Seen::Pass), sample("h0", bad)];
+    let samples = Samples::from([
+        ((0, Lock::Base), both(Seen::Pass)),
+        ((10, Lock::Base), both(Seen::Fail)),
+    ]);
+    let Next::Confirm(probes) = next(&gone, &samples) else {
+        panic!()
+    };
+    assert!(
+        probes.iter().all(|probe| probe.host.as_deref() == Some("h1")),
+        "{probes:?}"
+    );
 }

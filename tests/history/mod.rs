@@ -1,6 +1,7 @@
 //! Histories with a known answer: hundreds of check-ins, and what goes wrong in them and around them.
 #![allow(dead_code)]
 
+pub mod git;
 pub mod score;
 pub mod world;
 

@@ -48,15 +48,15 @@ impl Score {
 type Said = (Vec<Subject>, At, At, bool);
 
 /// What was said: of a project, a change of a subject, and where it came from.
-struct Claim {
-    project: usize,
-    variant: &'static str,
-    change: Change,
-    subject: Subject,
+pub struct Claim {
+    pub project: usize,
+    pub variant: String,
+    pub change: Change,
+    pub subject: Subject,
     /// After this one, and up to that one.
-    good: At,
-    bad: At,
-    exact: bool,
+    pub good: At,
+    pub bad: At,
+    pub exact: bool,
 }
 
 pub fn score(history: &History) -> Score {
@@ -73,6 +73,7 @@ pub fn score(history: &History) -> Score {
                 rows: Vec::new(),
                 noisy: Vec::new(),
                 known: Vec::new(),
+                repairs: BTreeSet::new(),
                 score: &mut score,
                 rng: &mut rng,
                 claims: &mut claims,
@@ -97,6 +98,8 @@ struct Pipeline<'a> {
     noisy: Vec<Subject>,
     /// Known to be flaky, or broken in a way that is known already: no news.
     known: Vec<Subject>,
+    /// Looked into: what was mended since it failed there last.
+    repairs: BTreeSet<(usize, Subject)>,
     score: &'a mut Score,
     rng: &'a mut Rng,
     claims: &'a mut Vec<Claim>,
@@ -126,7 +129,17 @@ impl Pipeline<'_> {
             lock: lock.to_string(),
         });
         for mut suspicion in suspicions(&self.rows) {
-            suspicion.subjects.retain(|subject| !self.known.contains(subject));
+            let (change, base) = (suspicion.change, suspicion.base);
+            let run_broke = self
+                .claims
+                .iter()
+                .any(|claim| claim.change == Change::Broke && claim.subject == Subject::Run);
+            suspicion.subjects.retain(|subject| {
+                let mends_nothing = change == Change::Fixed && *subject == Subject::Run && !run_broke;
+                !mends_nothing
+                    && !self.known.contains(subject)
+                    && (change == Change::Broke || self.repairs.insert((base, subject.clone())))
+            });
             if !suspicion.subjects.is_empty() {
                 self.look_into(suspicion, day);
             }
@@ -203,7 +216,7 @@ impl Pipeline<'_> {
             for (subjects, good, bad, exact) in said {
                 self.claims.extend(subjects.into_iter().map(|subject| Claim {
                     project: self.project,
-                    variant: self.variant,
+                    variant: self.variant.to_owned(),
                     change: suspicion.change,
                     subject,
                     good,
@@ -244,6 +257,8 @@ impl Pipeline<'_> {
             locks_differ: locks.0 != locks.1,
             hosts,
             noisy: self.noisy.clone(),
+            hint: None,
+            rate: None,
         };
         // rows in which nothing could be seen are known to say nothing
         let mut runs: Vec<Ran> = Vec::new();
@@ -333,7 +348,7 @@ fn is_blank(end: &End) -> bool {
     matches!(end, End::NoImage | End::Run(Outcome::SetupFailed { .. }, _))
 }
 
-fn affects(fault: &Fault, subject: &Subject) -> bool {
+pub fn affects(fault: &Fault, subject: &Subject) -> bool {
     match (&fault.effect, subject) {
         (Effect::FailsTest(test), Subject::Test(subject)) => test == subject,
         (Effect::Crashes, Subject::Suite)
@@ -344,7 +359,7 @@ fn affects(fault: &Fault, subject: &Subject) -> bool {
 }
 
 /// Compares what was said with what is true.
-fn judge(history: &History, claims: &[Claim], seen: &BTreeSet<usize>, score: &mut Score) {
+pub fn judge(history: &History, claims: &[Claim], seen: &BTreeSet<usize>, score: &mut Score) {
     // where a fault begins or ends, as far as check-ins bring it
     let turn = |fault: &Fault, change: Change| match change {
         Change::Broke => fault.from,
