@@ -26,10 +26,19 @@ pub struct Attempt {
     pub late_at: Option<i64>,
     /// That [`Report`] as JSON.
     pub late_report: Option<String>,
+    /// Truth value: it is there to be compared with others; only where all attempts of one thing are listed.
+    #[sqlx(default)]
+    pub compares: i64,
 }
 
 const COLUMNS: &str = "id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, \
                        lost, late_at, late_report";
+
+/// Of all attempts of one thing, the place of the newest that is not there to be compared with others; else of the newest.
+pub fn newest(attempts: &[Attempt]) -> Option<usize> {
+    let own = attempts.iter().rposition(|attempt| attempt.compares == 0);
+    own.or(attempts.len().checked_sub(1))
+}
 
 impl Attempt {
     pub fn report(&self) -> Option<Report> {
@@ -227,7 +236,7 @@ impl Store {
             .collect::<Vec<_>>()
             .join(", ");
         let sql = format!(
-            "SELECT {columns} FROM attempt JOIN job ON job.id = attempt.job_id
+            "SELECT {columns}, CASE WHEN job.inquiry_id IS NULL AND job.crossed = 0 THEN 0 ELSE 1 END AS compares FROM attempt JOIN job ON job.id = attempt.job_id
              WHERE job.run_id = $1 OR job.image_id = $1 ORDER BY attempt.started_at, attempt.number"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))

@@ -1,5 +1,6 @@
 //! Watched branches.
 
+use super::revisions::{COLUMNS as REVISION, CheckIn, Revision};
 use super::{Store, new_id};
 use anyhow::Result;
 use sqlx::FromRow;
@@ -52,6 +53,33 @@ impl Store {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Check-ins that are on no watched branch, as a line of their own, oldest first.
+    pub async fn line_of(&self, name: &str, check_ins: &[CheckIn], now: i64) -> Result<Vec<Revision>> {
+        let Some(last) = check_ins.last() else {
+            return Ok(Vec::new());
+        };
+        sqlx::query(
+            "INSERT INTO branch (id, name, reference, source, position, watched) VALUES ($1, $2, '', '', 0, 0)
+             ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(new_id())
+        .bind(name)
+        .execute(self.pool())
+        .await?;
+        let id: String = sqlx::query_scalar("SELECT id FROM branch WHERE name = $1")
+            .bind(name)
+            .fetch_one(self.pool())
+            .await?;
+        // false: it is there already
+        self.advance_branch(&id, None, &last.sha, check_ins, &[], now).await?;
+        let sql = format!(
+            "SELECT {REVISION} FROM revision JOIN branch ON branch.id = revision.branch_id
+             WHERE revision.branch_id = $1 AND revision.left_at IS NULL ORDER BY revision.seq"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
+        Ok(query.fetch_all(self.pool()).await?)
     }
 
     pub async fn watched_branches(&self) -> Result<Vec<Branch>> {

@@ -182,7 +182,7 @@ impl Store {
     pub async fn take_job(&self, tx: &mut Tx, id: &str) -> Result<Option<Job>> {
         let taken: Option<Job> = sqlx::query_as(
             "UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued'
-             RETURNING id, group_id, image_id, run_id, uses, state, tries, wish, spec",
+             RETURNING id, group_id, image_id, run_id, uses, state, tries, wish, spec, inquiry_id",
         )
         .bind(id)
         .fetch_optional(&mut **tx)

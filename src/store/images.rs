@@ -38,6 +38,12 @@ pub struct NewImage<'a> {
 }
 
 impl Store {
+    pub async fn image(&self, id: &str) -> Result<Option<Image>> {
+        let sql = "SELECT id, build_key, revision_id, variant, platform, state, reference, digest, size, facts
+                   FROM image WHERE id = $1";
+        Ok(sqlx::query_as(sql).bind(id).fetch_optional(self.pool()).await?)
+    }
+
     pub async fn image_of(&self, revision_id: &str, variant: &str, platform: &str) -> Result<Option<Standing>> {
         let reason: Option<Option<String>> = sqlx::query_scalar(
             "SELECT reason FROM revision_image WHERE revision_id = $1 AND variant = $2 AND platform = $3",
@@ -136,6 +142,14 @@ impl Store {
                 .bind(facts)
                 .bind(now)
                 .bind(&built.remote)
+                .bind(id)
+                .execute(&mut **tx)
+                .await?;
+                // also of one that had failed before: the runs on it are still to come
+                sqlx::query(
+                    "UPDATE revision SET planned_at = NULL WHERE planned_at IS NOT NULL
+                     AND id IN (SELECT revision_id FROM revision_image WHERE image_id = $1)",
+                )
                 .bind(id)
                 .execute(&mut **tx)
                 .await?;

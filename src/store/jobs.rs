@@ -3,6 +3,7 @@
 
 use super::claims::{mib, piped};
 use super::{Store, Tx, new_id};
+use crate::domain::host::only;
 use crate::domain::job::JobSpec;
 use anyhow::Result;
 use sqlx::FromRow;
@@ -21,6 +22,8 @@ pub struct Job {
     /// [`Wish`], by its name.
     pub wish: Option<String>,
     pub spec: String,
+    /// The inquiry that it is for.
+    pub inquiry_id: Option<String>,
 }
 
 /// A job to be.
@@ -34,6 +37,20 @@ pub struct NewJob<'a> {
     /// Among jobs that are alike, the highest is next.
     pub priority: i64,
     pub spec: &'a JobSpec,
+    pub probe: Option<Probe<'a>>,
+}
+
+/// Of a run that is done again to be compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    /// None: to see what newer dependencies do.
+    pub inquiry: Option<&'a str>,
+    /// `base` or `now`.
+    pub lock_of: &'a str,
+    /// With other versions than its run otherwise.
+    pub crossed: bool,
+    /// The id of the host that it is for; None: any.
+    pub host: Option<&'a str>,
 }
 
 /// What a maintainer asks of a job in work.
@@ -73,7 +90,8 @@ impl Store {
             JobSpec::Image(_) => ("", 0),
             JobSpec::Run(run) => (run.project.as_str(), mib(run.limits.memory.0.div_ceil(1 << 20))),
         };
-        let (build, labels) = (new.spec.build(), new.spec.labels());
+        let (build, mut labels) = (new.spec.build(), new.spec.labels());
+        labels.extend(new.probe.and_then(|probe| probe.host).map(only));
         let labels = piped(&labels);
         let memory = memory_mib.to_string();
         let group = [
@@ -99,15 +117,17 @@ impl Store {
         .bind(&build.branch)
         .bind(&build.variant)
         .bind(&labels)
-        .bind(new.priority)
+        // what is done again for comparison is urgent, and does not make the others old
+        .bind(if new.probe.is_some() { 0 } else { new.priority })
         .bind(memory_mib)
         .execute(&mut **tx)
         .await?;
         self.join_in(tx, &group).await?;
         let id = new_id();
         sqlx::query(
-            "INSERT INTO job (id, kind, image_id, run_id, state, priority, not_before, created_at, spec, group_id, uses)
-             VALUES ($1, $2, $3, $4, 'queued', $5, $6, $6, $7, $8, $9)",
+            "INSERT INTO job (id, kind, image_id, run_id, state, priority, not_before, created_at, spec, group_id, uses,
+                 inquiry_id, lock_of, crossed)
+             VALUES ($1, $2, $3, $4, 'queued', $5, $6, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(&id)
         .bind(kind)
@@ -118,6 +138,9 @@ impl Store {
         .bind(serde_json::to_string(new.spec)?)
         .bind(&group)
         .bind(new.image)
+        .bind(new.probe.and_then(|probe| probe.inquiry))
+        .bind(new.probe.map(|probe| probe.lock_of))
+        .bind(i64::from(new.probe.is_some_and(|probe| probe.crossed)))
         .execute(&mut **tx)
         .await?;
         Ok(id)
@@ -141,14 +164,22 @@ impl Store {
     }
 
     pub async fn job(&self, tx: &mut Tx, id: &str) -> Result<Option<Job>> {
-        let sql = "SELECT id, group_id, image_id, run_id, uses, state, tries, wish, spec FROM job WHERE id = $1";
+        let sql =
+            "SELECT id, group_id, image_id, run_id, uses, state, tries, wish, spec, inquiry_id FROM job WHERE id = $1";
         Ok(sqlx::query_as(sql).bind(id).fetch_optional(&mut **tx).await?)
     }
 
-    /// The newest job of a run or an image.
+    /// What a job is: [`JobSpec`] as JSON.
+    pub async fn spec_of(&self, id: &str) -> Result<Option<String>> {
+        let sql = "SELECT spec FROM job WHERE id = $1";
+        Ok(sqlx::query_scalar(sql).bind(id).fetch_optional(self.pool()).await?)
+    }
+
+    /// The newest job of a run or an image; those that are there to compare are none of it.
     pub async fn job_of(&self, run_or_image: &str) -> Result<Option<Job>> {
-        let sql = "SELECT id, group_id, image_id, run_id, uses, state, tries, wish, spec FROM job
-                   WHERE run_id = $1 OR image_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1";
+        let sql = "SELECT id, group_id, image_id, run_id, uses, state, tries, wish, spec, inquiry_id FROM job
+                   WHERE (run_id = $1 OR image_id = $1) AND inquiry_id IS NULL AND crossed = 0
+                   ORDER BY created_at DESC, id DESC LIMIT 1";
         Ok(sqlx::query_as(sql)
             .bind(run_or_image)
             .fetch_optional(self.pool())
@@ -224,7 +255,7 @@ impl Store {
     pub async fn revive_jobs(&self, now: i64) -> Result<u64> {
         let moved = sqlx::query(
             "UPDATE job SET state = 'queued', not_before = $1, tries = 0, avoid = NULL
-             WHERE state = 'finished' AND id IN (
+             WHERE state = 'finished' AND inquiry_id IS NULL AND id IN (
                  SELECT job_id FROM attempt AS last WHERE outcome = 'infra' AND number = (
                      SELECT MAX(number) FROM attempt WHERE job_id = last.job_id))",
         )
@@ -232,6 +263,22 @@ impl Store {
         .execute(self.pool())
         .await?;
         Ok(moved.rows_affected())
+    }
+
+    /// Lets the build of a check-in's image go before all others.
+    pub async fn hasten_build(&self, revision_id: &str, variant: &str, platform: &str, now: i64) -> Result<()> {
+        let _writer = self.writer().await;
+        sqlx::query(
+            "UPDATE job SET priority = $1 WHERE state = 'queued' AND priority < $1 AND image_id = (
+                 SELECT image_id FROM revision_image WHERE revision_id = $2 AND variant = $3 AND platform = $4)",
+        )
+        .bind(now)
+        .bind(revision_id)
+        .bind(variant)
+        .bind(platform)
+        .execute(self.pool())
+        .await?;
+        Ok(())
     }
 
     /// Lets no job wait longer than until a time.
@@ -257,6 +304,9 @@ impl Store {
                      WHERE branch.watched = 1 AND revision.left_at IS NULL AND revision.planned_at IS NULL
                        AND NOT EXISTS (SELECT 1 FROM revision_image JOIN image ON image.id = revision_image.image_id
                                        WHERE revision_image.revision_id = revision.id AND image.state = 'wanted')) AS unplanned,
+                    (SELECT COUNT(*) FROM inquiry WHERE state = 'open')
+                        + (SELECT COUNT(*) FROM run WHERE judged_at IS NULL AND NOT EXISTS (
+                               SELECT 1 FROM job WHERE job.run_id = run.id AND job.state <> 'finished')) AS doubtful,
                     (SELECT COUNT(*) FROM job WHERE state = 'queued') AS queued,
                     (SELECT COUNT(*) FROM job WHERE state = 'leased') AS leased",
         )
@@ -271,12 +321,14 @@ pub struct Ahead {
     pub unseen_branches: i64,
     /// Revisions that nobody has planned yet; those whose image is being built count as jobs.
     pub unplanned: i64,
+    /// Results that nobody has looked at yet, and inquiries without an answer.
+    pub doubtful: i64,
     pub queued: i64,
     pub leased: i64,
 }
 
 impl Ahead {
     pub fn nothing(&self) -> bool {
-        self.unseen_branches + self.unplanned + self.queued + self.leased == 0
+        self.unseen_branches + self.unplanned + self.doubtful + self.queued + self.leased == 0
     }
 }

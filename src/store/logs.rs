@@ -82,6 +82,12 @@ impl Objects {
         })
     }
 
+    /// Up to `most` bytes from its end.
+    pub async fn end_of_log(&self, attempt: &str, most: u64) -> Result<Vec<u8>> {
+        let length = self.read_log(attempt, u64::MAX, 0).await?.total;
+        Ok(self.read_log(attempt, length.saturating_sub(most), most).await?.bytes)
+    }
+
     /// The same, with where each piece came from and when; and the length of the whole log.
     pub async fn read_chunk(&self, attempt: &str, from: u64, most: u64) -> Result<(Chunk, u64)> {
         let Some(mut reader) = self.open_log(attempt).await? else {

@@ -54,6 +54,40 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps the image of a check-in as long as an incident is open.
+    pub async fn pin_for(
+        &self,
+        tx: &mut Tx,
+        (revision_id, variant, platform): (&str, &str, &str),
+        incident_id: &str,
+        now: i64,
+    ) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO pin (build_key, reason, since)
+             SELECT image.build_key, 'incident ' || incident.number, $1
+             FROM incident, revision_image AS standing JOIN image ON image.id = standing.image_id
+             WHERE incident.id = $2 AND standing.revision_id = $3 AND standing.variant = $4 AND standing.platform = $5
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(now)
+        .bind(incident_id)
+        .bind(revision_id)
+        .bind(variant)
+        .bind(platform)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Lets go what an incident kept.
+    pub async fn unpin_for(&self, tx: &mut Tx, incident_id: &str) -> Result<()> {
+        sqlx::query("DELETE FROM pin WHERE reason = (SELECT 'incident ' || number FROM incident WHERE id = $1)")
+            .bind(incident_id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
     /// Takes one pin off an image, or all of them; returns how many there were.
     pub async fn unpin_image(&self, build_key: &str, reason: Option<&str>) -> Result<u64> {
         let removed = sqlx::query("DELETE FROM pin WHERE build_key = $1 AND (reason = $2 OR $2 IS NULL)")

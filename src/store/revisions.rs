@@ -187,7 +187,7 @@ impl Store {
         // a range, because neither database takes an index for LIKE
         let sql = format!(
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
-             WHERE revision.sha >= $1 AND revision.sha < $2 ORDER BY revision.id DESC LIMIT 1"
+             WHERE revision.sha >= $1 AND revision.sha < $2 ORDER BY branch.watched DESC, revision.id DESC LIMIT 1"
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(&sha)

@@ -180,14 +180,9 @@ impl Store {
     }
 
     pub async fn image_page(&self, id: &str) -> Result<Option<ImagePage>> {
-        let image: Option<Image> = sqlx::query_as(
-            "SELECT id, build_key, revision_id, variant, platform, state, reference, digest, size, facts
-             FROM image WHERE id = $1",
-        )
-        .bind(id)
-        .fetch_optional(self.pool())
-        .await?;
-        let Some(image) = image else { return Ok(None) };
+        let Some(image) = self.image(id).await? else {
+            return Ok(None);
+        };
         let shared = "revision.id IN (SELECT revision_id FROM revision_image WHERE image_id = $1)";
         let revisions = self.window(&Window::simple(shared, BY_TIME, id, SHARED)).await?;
         // a check-in that it stands for has rows of other variants too
@@ -340,7 +335,7 @@ impl Store {
                     job.state AS job_state, attempt.id AS attempt_id, attempt.state AS attempt_state,
                     attempt.started_at, attempt.finished_at, attempt.report
              FROM run
-             LEFT JOIN job ON job.run_id = run.id
+             LEFT JOIN job ON job.run_id = run.id AND job.crossed = 0
              LEFT JOIN attempt ON attempt.job_id = job.id
              WHERE {condition}
              ORDER BY run.id, job.created_at, job.id, attempt.number"

@@ -2,7 +2,7 @@
 
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::outcome::Outcome;
-use crate::verdict::Cell;
+use crate::verdict::{Cell, Meaning, meaning};
 use serde::Serialize;
 
 /// Check-ins x projects.
@@ -66,6 +66,23 @@ impl Other {
 }
 
 impl Matrix {
+    /// What a row means, by the rows below it of the same branch, variant and platform.
+    pub fn meaning(&self, place: usize) -> Meaning {
+        let Some(row) = self.rows.get(place) else {
+            return Meaning::Plain;
+        };
+        let alike = |other: &&Row| {
+            (&other.branch, &other.variant, &other.platform) == (&row.branch, &row.variant, &row.platform)
+        };
+        let below: Vec<&Row> = self.rows.iter().skip(place + 1).filter(alike).collect();
+        let cells = row.cells.iter().enumerate().filter_map(|(column, cell)| {
+            let decided = |cell: &&RunCell| matches!(cell.state, Cell::Pass | Cell::Fail | Cell::Flaky);
+            let mut before = below.iter().filter_map(|row| row.cells.get(column)?.as_ref());
+            Some((before.find(decided).map(|before| before.state), cell.as_ref()?.state))
+        });
+        meaning(&cells.collect::<Vec<_>>())
+    }
+
     /// Leaves the rows of one variant.
     pub fn keep_variant(&mut self, variant: &str) {
         self.rows.retain(|row| row.variant == variant);
