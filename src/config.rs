@@ -7,6 +7,7 @@ mod host;
 mod owners;
 mod registry;
 mod source;
+mod verdicts;
 
 pub use branch::BranchSettings;
 pub use engine::{BuildLimits, EngineSettings, RetentionSettings};
@@ -14,6 +15,7 @@ pub use host::HostSettings;
 pub use owners::OwnersSettings;
 pub use registry::RegistrySettings;
 pub use source::{Kind, SourceSettings};
+pub use verdicts::VerdictSettings;
 
 use crate::domain::limits::{Limits, Seconds};
 use crate::recipe::{Problem, toml_problem};
@@ -55,6 +57,8 @@ pub struct Settings {
     /// What a run gets; a recipe may only lower it.
     pub limits: Limits,
     pub build: BuildLimits,
+    /// How results are looked into.
+    pub verdicts: VerdictSettings,
     /// What this machine gives, and to whom.
     pub host: HostSettings,
 }
@@ -70,6 +74,33 @@ pub struct NetworkSettings {
     pub no_proxy: String,
     /// Package index (Simple API); default `PIP_INDEX_URL`, else the public one.
     pub index: String,
+}
+
+impl NetworkSettings {
+    /// What a container gets that may use the network; `ca`: where the bundle is in it.
+    pub fn environment(&self, ca: Option<&str>) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        let mut set = |names: &[&str], value: &str| {
+            if !value.is_empty() {
+                env.extend(names.iter().map(|name| ((*name).to_owned(), value.to_owned())));
+            }
+        };
+        set(&["http_proxy", "HTTP_PROXY"], &self.http_proxy);
+        set(&["https_proxy", "HTTPS_PROXY"], &self.https_proxy);
+        set(&["no_proxy", "NO_PROXY"], &self.no_proxy);
+        set(&["PIP_INDEX_URL", "UV_DEFAULT_INDEX"], &self.index);
+        set(
+            &[
+                "SSL_CERT_FILE",
+                "PIP_CERT",
+                "REQUESTS_CA_BUNDLE",
+                "CURL_CA_BUNDLE",
+                "GIT_SSL_CAINFO",
+            ],
+            ca.unwrap_or_default(),
+        );
+        env
+    }
 }
 
 impl Default for Settings {
@@ -100,6 +131,7 @@ impl Default for Settings {
             owners: OwnersSettings::default(),
             limits: Limits::default(),
             build: BuildLimits::default(),
+            verdicts: VerdictSettings::default(),
             host: HostSettings::default(),
         }
     }

@@ -49,6 +49,12 @@ pub mod runtime;
 /// Outcomes become the state of a cell; what changed is confirmed, and its check-in found.
 pub mod verdict;
 
+/// What is broken, and by which check-in.
+pub mod incidents;
+
+/// An incident once more, on another machine.
+pub mod reproduce;
+
 /// Two check-ins side by side.
 pub mod compare;
 

@@ -243,7 +243,7 @@ async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Resp
     if let Some(image) = &mut report.image {
         image.remote.take_if(|reference| !coordinator.is_ours(reference));
     }
-    let tests = report.tests.take().map(Tests::sorted);
+    let tests = report.tests.take().map(Tests::plain).map(Tests::sorted);
     report.summary = tests.as_ref().map(Tests::summary);
     report.interpreter = report
         .interpreter

@@ -6,6 +6,7 @@ mod leases;
 mod plan;
 pub mod remote;
 mod silent;
+mod verdicts;
 
 use crate::clock::now_ms;
 use crate::config::Settings;
@@ -139,7 +140,11 @@ impl Coordinator {
 
     async fn tick(&self) -> Result<()> {
         let projects = self.register().await?;
-        if plan::tick(self, &projects, now_ms()).await? > 0 {
+        let planned = plan::tick(self, &projects, now_ms()).await?;
+        if planned > 0 {
+            self.queue.announce();
+        }
+        if verdicts::tick(self, &projects, now_ms()).await? > 0 {
             self.queue.announce();
         }
         Ok(())

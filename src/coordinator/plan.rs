@@ -1,11 +1,12 @@
 //! Stores what [`crate::plan`] says.
 
 use super::Coordinator;
-use crate::domain::job::{BuildSpec, Facts, JobSpec};
+use crate::domain::job::{BuildSpec, Facts, JobSpec, RunSpec};
 use crate::plan;
 use crate::recipe::Registered;
 use crate::store::images::{Image, NewImage, Standing};
 use crate::store::jobs::NewJob;
+use crate::store::locks::LockKey;
 use crate::store::revisions::Revision;
 use crate::store::runs::NewRun;
 use anyhow::{Context, Result};
@@ -43,6 +44,21 @@ async fn plan_one(coordinator: &Coordinator, revision: &Revision, projects: &[Re
         coordinator.store.revision_planned(&revision.id, now).await?;
     }
     Ok(added)
+}
+
+/// Plans the image of a check-in that nobody watches; returns how many jobs it added.
+pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &str, now: i64) -> Result<usize> {
+    let Coordinator { store, platform, .. } = coordinator;
+    if store.image_of(&revision.id, variant, platform).await?.is_some() {
+        return Ok(0);
+    }
+    match wanted(coordinator, revision, variant).await? {
+        Ok(build) => Ok(add_image(coordinator, revision, build, &[], now).await?.0),
+        Err(reason) => {
+            store.no_image(&revision.id, variant, platform, &reason).await?;
+            Ok(0)
+        }
+    }
 }
 
 /// What is to be built, or why nothing can be.
@@ -121,6 +137,7 @@ async fn add_image(
             platform,
             priority: plan::priority(revision, now),
             spec: &spec,
+            probe: None,
         };
         coordinator.queue.add(&mut tx, &new, now).await?;
     }
@@ -169,6 +186,17 @@ async fn add_runs(
     }
 }
 
+/// The versions that a run takes again, so that CPython is what differs; None: there was none yet.
+async fn lock(coordinator: &Coordinator, project: &Registered, run: &RunSpec) -> Result<Option<String>> {
+    let key = LockKey {
+        recipe: &project.digest,
+        line: &run.fetch.python,
+        variant: &run.image.build.variant,
+        platform: &coordinator.platform,
+    };
+    coordinator.store.kept_lock(&key).await
+}
+
 /// Plans the runs that an image lacks.
 async fn add_runs_of(
     coordinator: &Coordinator,
@@ -190,7 +218,10 @@ async fn add_runs_of(
         serde_json::from_str(image.facts.as_deref().unwrap_or("{}")).context("an image's facts can't be read")?;
     let mut added = 0;
     for project in projects.iter().filter(|project| !done.contains(&project.digest)) {
-        let planned = plan::run(project, revision, build, &facts, &settings.limits);
+        let mut planned = plan::run(project, revision, build, &facts, &settings.limits);
+        if let Ok(run) = &mut planned {
+            run.fetch.lock = lock(coordinator, project, run).await?;
+        }
         let new = NewRun {
             revision_id: &revision.id,
             project: project.recipe.name.get_ref(),
@@ -201,7 +232,7 @@ async fn add_runs_of(
             skip_reason: planned.as_ref().err().map(String::as_str),
         };
         let mut tx = store.begin().await?;
-        let run_id = store.insert_run(&mut tx, &new, now).await?;
+        let run_id = store.adopt_run(&mut tx, &new, now).await?;
         if let (Some(run_id), Ok(run)) = (run_id, planned) {
             let spec = JobSpec::Run(Box::new(run));
             let new = NewJob {
@@ -210,6 +241,7 @@ async fn add_runs_of(
                 platform,
                 priority: plan::priority(revision, now),
                 spec: &spec,
+                probe: None,
             };
             coordinator.queue.add(&mut tx, &new, now).await?;
             added += 1;

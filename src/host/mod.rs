@@ -15,8 +15,8 @@ pub mod spool;
 mod uses;
 
 pub use daemon::{Ending, reap, run as daemon};
-pub use image::scratch;
 pub(crate) use image::travel::offer;
+pub use image::{from_scratch, quote, scratch};
 pub use owner::Owner;
 
 use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RegistrySettings, RetentionSettings, Settings};
@@ -232,28 +232,7 @@ impl Host {
 
     /// Variables for a container that may use the network; `ca` is the bundle's path in it.
     fn network_env(&self, ca: Option<&str>) -> BTreeMap<String, String> {
-        let network = &self.network;
-        let mut env = BTreeMap::new();
-        let mut set = |names: &[&str], value: &str| {
-            if !value.is_empty() {
-                env.extend(names.iter().map(|name| ((*name).to_owned(), value.to_owned())));
-            }
-        };
-        set(&["http_proxy", "HTTP_PROXY"], &network.http_proxy);
-        set(&["https_proxy", "HTTPS_PROXY"], &network.https_proxy);
-        set(&["no_proxy", "NO_PROXY"], &network.no_proxy);
-        set(&["PIP_INDEX_URL", "UV_DEFAULT_INDEX"], &network.index);
-        set(
-            &[
-                "SSL_CERT_FILE",
-                "PIP_CERT",
-                "REQUESTS_CA_BUNDLE",
-                "CURL_CA_BUNDLE",
-                "GIT_SSL_CAINFO",
-            ],
-            ca.unwrap_or_default(),
-        );
-        env
+        self.network.environment(ca)
     }
 
     /// The CA bundle to hand out, if one is set.

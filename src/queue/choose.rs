@@ -1,6 +1,7 @@
 //! Which job is next for a host. Jobs that are alike are a group, and a group is asked by its first job: what a
 //! choice costs depends on the number of groups, not on how many jobs wait.
 
+use crate::domain::host::only;
 use crate::store::claims::{ELSEWHERE_FIRST_MS, Group, Head, Taker, mib};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -134,7 +135,7 @@ fn key(group: &Group, head: &Head, elsewhere: bool, job: String) -> Key {
 }
 
 /// Whether a group is for the host.
-fn fits(group: &Group, taker: &Taker<'_>) -> bool {
+pub fn fits(group: &Group, taker: &Taker<'_>) -> bool {
     let offer = taker.offer;
     let image = group.kind == "image";
     let among = |names: &Option<BTreeSet<String>>, name: &str| names.as_ref().is_none_or(|names| names.contains(name));
@@ -143,7 +144,9 @@ fn fits(group: &Group, taker: &Taker<'_>) -> bool {
         && (image || among(&offer.projects, &group.project))
         && among(&offer.branches, &group.branch)
         && group.memory_mib <= offer.memory_mib.map_or(i64::MAX, mib)
-        && group.labels().all(|label| offer.labels.contains(label))
+        && group
+            .labels()
+            .all(|label| offer.labels.contains(label) || label == only(taker.host))
 }
 
 #[cfg(test)]

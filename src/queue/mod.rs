@@ -6,6 +6,7 @@ mod claim;
 mod end;
 mod wishes;
 
+pub use choose::fits;
 pub use wishes::Wished;
 
 use crate::domain::host::rest_ms;

@@ -28,19 +28,27 @@ impl Queue {
         if self.store.wish_of_leased(&job.id, Wish::Cancel).await? {
             return Ok(Some(Wished::Told));
         }
+        if self.cancel_queued(&job.id, now).await? {
+            return Ok(Some(Wished::Done));
+        }
+        // a host may just have taken it
+        let told = self.store.wish_of_leased(&job.id, Wish::Cancel).await?;
+        Ok(Some(if told { Wished::Told } else { Wished::Needless }))
+    }
+
+    /// Ends a job that waits. False: it does not.
+    pub async fn cancel_queued(&self, job_id: &str, now: i64) -> Result<bool> {
         let mut tx = self.store.begin().await?;
-        if !self.store.take_queued(&mut tx, &job.id).await? {
+        if !self.store.take_queued(&mut tx, job_id).await? {
             tx.rollback().await?;
-            // a host may just have taken it
-            let told = self.store.wish_of_leased(&job.id, Wish::Cancel).await?;
-            return Ok(Some(if told { Wished::Told } else { Wished::Needless }));
+            return Ok(false);
         }
         // an attempt of nobody says when and how it ended
-        let attempt = self.store.insert_attempt(&mut tx, &job.id, "", now, now).await?;
+        let attempt = self.store.insert_attempt(&mut tx, job_id, "", now, now).await?;
         self.give_up_in(&mut tx, &attempt, &Report::of(Outcome::Cancelled), false, now)
             .await?;
         tx.commit().await?;
-        Ok(Some(Wished::Done))
+        Ok(true)
     }
 
     /// Does the job of a run or an image once more; one in work begins again. None: there is no such job.

@@ -1,5 +1,6 @@
 //! Reads a recipe and says, with file, line, column and the fix, what is wrong with it.
 
+mod characters;
 mod modes;
 
 use super::{Recipe, Source, Steps};
@@ -103,6 +104,7 @@ pub fn check(file: &str, text: &str) -> Checked {
         problems: Vec::new(),
     };
     checker.recipe(&recipe);
+    checker.characters();
     Checked {
         recipe: checker.problems.is_empty().then_some(recipe),
         problems: checker.problems,
@@ -345,6 +347,9 @@ impl Checker<'_> {
                 "`rev` is missing",
                 "name the commit, tag or revision to take",
             );
+        }
+        if rev.as_deref().is_some_and(|rev| rev.starts_with('-')) {
+            self.say(span.clone(), "`rev` is no revision", "a commit, a tag or a branch");
         }
         for address in [git, svn, url].into_iter().flatten() {
             let known = ["https://", "http://", "git://", "svn://"];

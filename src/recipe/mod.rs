@@ -182,6 +182,18 @@ pub struct KnownFailure {
     pub expires: toml::value::Datetime,
 }
 
+impl KnownFailure {
+    /// Whether it holds at a time, milliseconds UTC: up to the end of its day.
+    pub fn holds(&self, now: i64) -> bool {
+        let day = self.expires.date.and_then(|date| {
+            let (year, month, day) = (i16::try_from(date.year).ok()?, date.month as i8, date.day as i8);
+            jiff::civil::Date::new(year, month, day).ok()?.tomorrow().ok()
+        });
+        let end = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        end.is_some_and(|end| now < end.timestamp().as_millisecond())
+    }
+}
+
 /// Limits that a recipe names; the others stay as they are.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -20,7 +20,7 @@ use crate::runtime::{Container, Image, PHASE_LABEL, RuntimeError, image_label};
 use lane::{Lane, Last, Tree};
 use probe::Probe;
 
-pub use steps::quote;
+pub use steps::{from_scratch, quote};
 
 /// Exit codes of a container whose first process was ended by SIGKILL or SIGTERM.
 const KILLED: i64 = 137;

@@ -51,26 +51,6 @@ class Result(_Plain):
             # the one that it is part of is no success, and would not be told of
             self._tell(test, "failure", text)
 
-    def write(self, path):
-        lines = ["<testsuite>"]
-        for name, what, text in self.told:
-            # a test's name may have dots in what is in brackets
-            head = name.split("(")[0].split("[")[0].rstrip()
-            klass = head.rpartition(".")[0]
-            own = name[len(klass) + 1:] if klass else name
-            lines.append("<testcase classname=%s name=%s>" % (quoteattr(klass), quoteattr(own)))
-            if what:
-                # what was raised stands last
-                said = [line for line in text.splitlines() if line.strip()][-1:] or [""]
-                lines.append("<%s message=%s/>" % (what, quoteattr(_plain(said[0]))))
-            lines.append("</testcase>")
-        lines.append("</testsuite>")
-        report = open(path, "w")
-        try:
-            report.write(_plain("\n".join(lines)))
-        finally:
-            report.close()
-
 
 def _plain(text):
     """What any encoding can write, and XML may hold."""
@@ -80,13 +60,36 @@ def _plain(text):
     return str("".join([c for c in text if c >= " " or c in "\n\t"]))
 
 
-def _write(result):
+def _document(told):
+    lines = ["<testsuite>"]
+    for name, what, text in told:
+        # a test's name may have dots in what is in brackets
+        head = name.split("(")[0].split("[")[0].rstrip()
+        klass = head.rpartition(".")[0]
+        own = name[len(klass) + 1:] if klass else name
+        lines.append("<testcase classname=%s name=%s>" % (quoteattr(klass), quoteattr(own)))
+        if what:
+            # what was raised stands last
+            said = [line for line in text.splitlines() if line.strip()][-1:] or [""]
+            lines.append("<%s message=%s/>" % (what, quoteattr(_plain(said[0]))))
+        lines.append("</testcase>")
+    lines.append("</testsuite>")
+    return _plain("\n".join(lines))
+
+
+def write(told):
+    """Writes the report, if one is wanted: of each test its name, what it did (nothing: it passed), and why."""
     path = os.environ.get("PYBOTS_REPORT")
-    if path and isinstance(result, Result):
+    if not path:
+        return
+    try:
+        report = open(path, "w")
         try:
-            result.write(path)
-        except Exception:
-            sys.stderr.write("pybots: the report can't be written: %s\n" % (sys.exc_info()[1],))
+            report.write(_document(told))
+        finally:
+            report.close()
+    except Exception:
+        sys.stderr.write("pybots: the report can't be written: %s\n" % (sys.exc_info()[1],))
 
 
 class Runner(unittest.TextTestRunner):
@@ -94,7 +97,7 @@ class Runner(unittest.TextTestRunner):
 
     def run(self, test):
         result = unittest.TextTestRunner.run(self, test)
-        _write(result)
+        write(result.told)
         return result
 
 
@@ -116,7 +119,8 @@ else:
 
         def run_suite(self, suite, **options):
             result = DiscoverRunner.run_suite(self, suite, **options)
-            _write(result)
+            if isinstance(result, Result):
+                write(result.told)
             return result
 
 

@@ -16,24 +16,14 @@ pub const FETCH: [(&str, &str); 3] = [
 /// Leaves the version of the interpreter that a suite starts; put where every start imports it.
 pub const WITNESS: &str = include_str!("witness.py");
 
-/// Tells of each test in JUnit XML where the runner would not; suites run it as `python -m pybots_unittest`.
-pub const UNITTEST: &str = include_str!("pybots_unittest.py");
+/// They tell of each test in JUnit XML where the runner would not; suites run them as `python -m pybots_unittest`.
+pub const ADAPTERS: [(&str, &str); 2] = [
+    (".pybots/pybots_unittest.py", include_str!("pybots_unittest.py")),
+    (".pybots/pybots_trial.py", include_str!("pybots_trial.py")),
+];
 
 /// Our own files in the work folder.
 pub const OURS: &str = "/work/.pybots";
-
-/// First Python line for which `venv` and `uv` serve.
-const FIRST_MODERN: (u64, u64) = (3, 8);
-
-/// Python before 3.8: no resolver and no `uv`; the recipe says everything.
-pub fn is_legacy(spec: &RunSpec) -> bool {
-    let mut numbers = spec
-        .fetch
-        .python
-        .split('.')
-        .map(|part| part.parse::<u64>().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < FIRST_MODERN
-}
 
 /// Whether there is anything to get from the network.
 pub fn needs_fetch(spec: &RunSpec) -> bool {
@@ -64,7 +54,7 @@ pub fn environment(spec: &RunSpec) -> BTreeMap<String, String> {
     let path = "/work/venv/bin:/opt/pybots/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut env = base_environment(path);
     let mut set = |key: &str, value: &str| env.insert(key.to_owned(), value.to_owned());
-    if is_legacy(spec) {
+    if spec.is_legacy() {
         set("PYTHONPATH", "/work/venv/lib/python");
     } else {
         set("VIRTUAL_ENV", "/work/venv");
@@ -79,7 +69,7 @@ pub fn test_environment(spec: &RunSpec, suite: &Suite) -> BTreeMap<String, Strin
     let witness = format!("{OURS}/{}", witness_file(suite));
     env.insert("PYBOTS_WITNESS".to_owned(), witness);
     env.insert("PYBOTS_REPORT".to_owned(), report_file(spec, suite));
-    if suite.report.is_none() && !is_legacy(spec) {
+    if suite.report.is_none() && !spec.is_legacy() {
         // what is no pytest takes no notice; one that a test starts ends before the one that started it, and is overwritten
         let report = format!("--junitxml={}", report_file(spec, suite));
         let own = env.entry("PYTEST_ADDOPTS".to_owned()).or_default();
@@ -146,7 +136,7 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     let python = &spec.image.build.profile.python;
     let mut lines = vec!["mkdir -p /work/home /work/wheels".to_owned()];
     let packages;
-    if is_legacy(spec) {
+    if spec.is_legacy() {
         packages = "/work/venv/lib/python".to_owned();
         lines.push(format!("mkdir -p /work/venv/bin {packages}"));
         lines.push(format!("ln -sf {} /work/venv/bin/python", quote(python)));
@@ -170,8 +160,8 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
         // each from the source folder, wherever the one before went
         lines.push(format!("(cd {} && {command}\n)", quote(&source_folder(spec))));
     }
-    lines.push(format!("cp {OURS}/pybots_unittest.py {packages}/"));
-    if !is_legacy(spec) {
+    lines.push(format!("cp {OURS}/pybots_*.py {packages}/"));
+    if !spec.is_legacy() {
         lines.push(format!("cp {OURS}/witness.py {packages}/_pybots_witness.py"));
         lines.push(format!(
             "echo 'import _pybots_witness' > {packages}/_pybots_witness.pth"

@@ -48,7 +48,7 @@ struct Package {
 /// machine's id: hosts of two coordinators may share an engine, and have other projects of that name.
 pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Wheels> {
     // what an install gets from the network by itself is in no lock
-    if scripts::is_legacy(spec) || spec.install_network {
+    if spec.is_legacy() || spec.install_network {
         return None;
     }
     let abi = facts.abi_key.as_deref()?;

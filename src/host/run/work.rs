@@ -70,11 +70,11 @@ impl<'a> Work<'a> {
         let mut files: Vec<(&str, &[u8], bool)> = vec![
             (".pybots/fetch.json", &fetch, false),
             (".pybots/witness.py", scripts::WITNESS.as_bytes(), false),
-            (".pybots/pybots_unittest.py", scripts::UNITTEST.as_bytes(), false),
         ];
         files.extend(
-            scripts::FETCH
+            scripts::ADAPTERS
                 .iter()
+                .chain(&scripts::FETCH)
                 .map(|(name, text)| (*name, text.as_bytes(), false)),
         );
         if let Some(ca) = &self.ca {

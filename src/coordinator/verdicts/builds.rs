@@ -1,0 +1,150 @@
+//! Check-ins that can't be built: one incident, whatever becomes of the projects.
+
+use super::super::Coordinator;
+use super::evidence::Evidence;
+use super::record::{self, Affected, Repair};
+use super::settle::Found;
+use crate::domain::job::Report;
+use crate::store::Store;
+use crate::store::incidents::{Breakage, Mended};
+use crate::store::judge::BuildStep;
+use crate::verdict::{Built, Change, LogDifference, Subject, Turn, turns};
+use anyhow::{Context, Result};
+
+/// Check-ins of a branch that are looked at.
+const BACK: i64 = 50;
+/// A build that failed so often is believed.
+const FAILURES: i64 = 2;
+/// Attempts at a build after which nobody tries by himself.
+const BUILDS_MOST: i64 = 12;
+/// What an incident calls the project whose build it is.
+const CPYTHON: &str = "cpython";
+
+pub async fn tick(coordinator: &Coordinator, now: i64) -> Result<()> {
+    for branch in coordinator.store.watched_branches().await? {
+        for variant in coordinator.settings.variants(&branch.name) {
+            let affected = Affected {
+                inquiry: None,
+                branch_id: branch.id.clone(),
+                branch: branch.name.clone(),
+                project: CPYTHON.to_owned(),
+                variant,
+                platform: coordinator.platform.clone(),
+            };
+            if let Err(error) = look(coordinator, &affected, now).await {
+                let error = format!("{error:#}");
+                tracing::error!(branch = branch.name, error, "failed to look at builds");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn look(coordinator: &Coordinator, affected: &Affected, now: i64) -> Result<()> {
+    let store = &coordinator.store;
+    let image = (affected.variant.as_str(), affected.platform.as_str());
+    let steps = store.build_steps(&affected.branch_id, image, BACK).await?;
+    let row: Vec<Built> = steps.iter().map(built).collect();
+    let column = affected.column();
+    let open = store.breakages_about(store.pool(), &column, false).await?;
+    after_all(store, affected, (&steps, &row), &open, now).await?;
+    for Turn { change, good, bad } in turns(&row) {
+        let is_next = good + 1 == bad;
+        let (Some(good), Some(step)) = (steps.get(good), steps.get(bad)) else {
+            continue;
+        };
+        let open = store.breakages_about(store.pool(), &column, false).await?;
+        let over = store.breakages_about(store.pool(), &column, true).await?;
+        let found = Found {
+            subjects: vec![Subject::Build],
+            places: (good.seq, step.seq),
+            good: store.revision(&good.revision_id).await?.context("no such check-in")?,
+            bad: store.revision(&step.revision_id).await?.context("no such check-in")?,
+            exact: is_next,
+            reason: Some("check-ins between them are not built".to_owned()).filter(|_| !is_next),
+            rate: None,
+        };
+        match change {
+            Change::Broke => {
+                if open.iter().chain(&over).any(|known| known.bad_id == step.revision_id) {
+                    continue;
+                }
+                if step.failures < FAILURES {
+                    // once more, before anyone is told
+                    if let (Some(image), true) = (&step.image_id, step.builds < BUILDS_MOST) {
+                        coordinator.queue.again(image, now).await?;
+                    }
+                    continue;
+                }
+                let evidence = evidence(coordinator, good, step).await?;
+                let mut tx = store.begin().await?;
+                record::broke(store, &mut tx, affected, &found, &evidence, now).await?;
+                tx.commit().await?;
+            }
+            Change::Fixed if open.iter().any(|known| known.bad_seq < step.seq) => {
+                let mut tx = store.begin().await?;
+                record::fixed(store, &mut tx, affected, &found, now).await?;
+                tx.commit().await?;
+            }
+            Change::Fixed => {}
+        }
+    }
+    Ok(())
+}
+
+/// What failed to build and was built when somebody tried again is over.
+async fn after_all(
+    store: &Store,
+    affected: &Affected,
+    (steps, row): (&[BuildStep], &[Built]),
+    open: &[Breakage],
+    now: i64,
+) -> Result<()> {
+    let is_built = |breakage: &&Breakage| {
+        let mut known = steps.iter().zip(row);
+        known.any(|(step, built)| step.revision_id == breakage.bad_id && *built == Built::Yes)
+    };
+    for breakage in open.iter().filter(is_built) {
+        let did = "it was built when it was tried again";
+        let repair = Repair {
+            subjects: &[Subject::Build],
+            before: Some(breakage.bad_seq + 1),
+            by: Mended::Otherwise(did),
+            did,
+        };
+        let mut tx = store.begin().await?;
+        record::mend(store, &mut tx, affected, &repair, now).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+fn built(step: &BuildStep) -> Built {
+    match (step.image_state.as_deref(), step.building) {
+        (Some("ready"), _) => Built::Yes,
+        // the machinery did: nothing is known of it
+        (Some("failed"), 0) if step.failures == 0 => Built::Never,
+        (Some("failed"), 0) => Built::No,
+        (None, _) if step.reason.is_some() => Built::Never,
+        _ => Built::Awaited,
+    }
+}
+
+/// The compiler's own words; a build that goes on where another one ended says too many others.
+async fn evidence(coordinator: &Coordinator, good: &BuildStep, bad: &BuildStep) -> Result<Evidence> {
+    let last = async |image: &Option<String>| -> Result<Option<(String, Option<Report>)>> {
+        let Some(image) = image else { return Ok(None) };
+        let attempts = coordinator.store.attempts_of(image).await?;
+        Ok(attempts.last().map(|attempt| (attempt.id.clone(), attempt.report())))
+    };
+    let (good, bad) = (last(&good.image_id).await?, last(&bad.image_id).await?);
+    let error = bad
+        .as_ref()
+        .and_then(|(_, report)| Some(report.as_ref()?.outcome.to_string()));
+    Ok(Evidence {
+        good: good.map(|(id, _)| id),
+        bad: bad.map(|(id, _)| id),
+        difference: LogDifference::default(),
+        error,
+    })
+}

@@ -1,0 +1,110 @@
+//! How each source of a project comes to its place: inside of the container, or before it where only that can be.
+
+use super::{Pin, Reproduction, WORK};
+use crate::host::quote;
+use crate::recipe::Source;
+use base64::Engine;
+
+/// What an archive says of owners and rights is not for this machine.
+const AS_MINE: &str = "--no-same-owner --no-same-permissions";
+
+/// Writes a source archive of the package index to stdout.
+const GET_SDIST: &str = include_str!("get_sdist.py");
+
+impl Reproduction {
+    /// Brings one source to its place, inside of the container.
+    pub(super) fn source(&self, source: &Source, python: &str) -> Vec<String> {
+        let name = source.name.as_deref().unwrap_or(&self.run.fetch.project);
+        let into = quote(&format!("{WORK}/src/{name}"));
+        let pin = self.pin(name);
+        if let Some(tar) = self.folders.get(name) {
+            let packed = base64::engine::general_purpose::STANDARD.encode(tar);
+            return vec![format!(
+                "mkdir -p {into} && echo {packed} | base64 -d | tar -x -C {into}"
+            )];
+        }
+        let Some(project) = source.pypi.as_ref().filter(|_| !self.run.is_legacy()) else {
+            return vec![format!("cp -r /sources/{} {into}", quote(name))];
+        };
+        let version = pin
+            .and_then(|pin| pin.version.clone())
+            .or_else(|| source.version.clone());
+        let exact = version.map_or_else(|| project.clone(), |version| format!("{project}=={version}"));
+        let get = format!("{WORK}/get");
+        let mut lines = vec![
+            format!("[ -d {get}/venv ] || uv venv -q --seed --python {python} {get}/venv"),
+            format!(
+                "rm -rf {get}/sdist && {get}/venv/bin/python -m pip download -q --no-deps --no-binary :all: -d {get}/sdist {}",
+                quote(&exact)
+            ),
+        ];
+        if let Some(sha256) = pin.and_then(|pin| pin.sha256.as_deref()) {
+            lines.push(format!(
+                "echo {}\"  $(echo {get}/sdist/*)\" | sha256sum -c --quiet",
+                quote(sha256)
+            ));
+        }
+        lines.push(format!(
+            "mkdir -p {into} && tar -xf {get}/sdist/* -C {into} --strip-components=1"
+        ));
+        lines
+    }
+
+    /// What no index has: fetched outside, where there is git.
+    pub(super) fn host_sources(&self) -> Vec<String> {
+        let name = |source: &Source| source.name.clone().unwrap_or_else(|| self.run.fetch.project.clone());
+        let outside = |source: &&Source| source.pypi.is_none() || self.run.is_legacy();
+        let all = self
+            .run
+            .fetch
+            .sources
+            .iter()
+            .filter(|source| !self.folders.contains_key(&name(source)));
+        all.filter(outside)
+            .map(|source| {
+                let name = &name(source);
+                let into = format!("\"$sources\"/{}", quote(name));
+                if let Some(git) = &source.git {
+                    // a branch may have moved since; the run has noted the commit that it took
+                    let rev = self.taken(name).or(source.rev.as_deref()).unwrap_or("HEAD");
+                    format!(
+                        "git clone --quiet --no-checkout -- {} {into}\ngit -C {into} checkout --quiet --detach {}",
+                        quote(git),
+                        quote(rev)
+                    )
+                } else if let Some(url) = &source.url {
+                    let sum = source.sha256.as_deref().unwrap_or_default();
+                    format!(
+                        "curl -gfsSL -o \"$sources/archive\" -- {}\necho \"{sum}  $sources/archive\" | sha256sum -c --quiet\n\
+                         mkdir {into}\ntar -xf \"$sources/archive\" {AS_MINE} -C {into} --strip-components=1",
+                        quote(url)
+                    )
+                } else if let Some(project) = &source.pypi {
+                    let (version, sha256) = (source.version.as_deref(), source.sha256.as_deref());
+                    let words = [project, version.unwrap_or_default(), sha256.unwrap_or_default()].map(quote);
+                    format!(
+                        "mkdir {into}\npython3 - {} <<'GET' | tar -xz {AS_MINE} -C {into} --strip-components=1\n{GET_SDIST}GET",
+                        words.join(" ")
+                    )
+                } else if let Some(svn) = &source.svn {
+                    let rev = source.rev.as_deref().unwrap_or("HEAD");
+                    format!("svn export --quiet -r {} {} {into}", quote(rev), quote(svn))
+                } else {
+                    format!("echo 'the recipe brings the source {name} along: put it into' {into} && exit 2")
+                }
+            })
+            .collect()
+    }
+
+    /// What the run has noted of a source.
+    fn pin(&self, name: &str) -> Option<&Pin> {
+        let mut own = self.lock.project.iter().chain(&self.lock.packages);
+        own.find(|pin| pin.name == name)
+    }
+
+    /// The commit of a git source that the run took.
+    fn taken(&self, name: &str) -> Option<&str> {
+        let is_commit = |text: &&str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        self.pin(name)?.version.as_deref().filter(is_commit)
+    }
+}
