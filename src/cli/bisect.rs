@@ -1,8 +1,10 @@
 //! `pybots bisect PROJECT --good A --bad B`: which check-in broke a project, or mended it, here and now.
 
 mod found;
+mod hosts;
 
 use super::local::{self, How, Runs, Workshop, short};
+use super::up::platform;
 use crate::config::Settings;
 use crate::verdict::{Answer, Change, Finding, Row, Subject, suspicions};
 use anyhow::{Result, bail};
@@ -23,6 +25,10 @@ pub struct Bisect {
     /// Only this test, as `SUITE: CLASS.NAME`; may be said again. Otherwise all that differ.
     #[arg(long, value_name = "ID")]
     test: Vec<String>,
+    /// Ask the coordinator's hosts instead of this machine; the project is registered, both check-ins are on one watched
+    /// branch.
+    #[arg(long)]
+    on_hosts: bool,
     #[command(flatten)]
     how: How,
 }
@@ -31,6 +37,9 @@ impl Bisect {
     /// Exit code 0: a check-in, or a range of them; 1: something else is the cause, or nothing can be said; 2: it
     /// could not be tried.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        if self.on_hosts {
+            return Ok(self.tell(&self.ask_hosts(settings, platform()).await?));
+        }
         let workshop = Workshop::open(
             settings,
             vec![local::project(settings, &self.project)?],
@@ -39,17 +48,19 @@ impl Bisect {
         .await?;
         let found = self.find(&workshop).await;
         workshop.close().await?;
-        let found = found?;
+        Ok(self.tell(&found?))
+    }
+
+    fn tell(&self, found: &Found) -> ExitCode {
         if self.how.json {
             outln!("{}", found.json());
         } else {
             out!("{}", found.text());
         }
-        Ok(if found.names_check_ins() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        match found.names_check_ins() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        }
     }
 
     async fn find(&self, workshop: &Workshop) -> Result<Found> {

@@ -6,6 +6,7 @@ mod remote;
 use crate::config::Settings;
 use crate::logfile::Stream;
 use crate::store::Store;
+use crate::store::attempts::newest;
 use crate::store::logs::Objects;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -21,9 +22,9 @@ pub struct Logs {
     /// Id of a run, an image or an attempt, as the pages and `pybots results --json` show it.
     #[arg(value_name = "RUN")]
     id: String,
-    /// Which attempt; the last one where absent.
+    /// Which attempt, counted from 1 as on its page; where absent the last one that is not there to be compared with others.
     #[arg(long, value_name = "N")]
-    attempt: Option<i64>,
+    attempt: Option<usize>,
     /// Goes on until the attempt has ended.
     #[arg(long, short)]
     follow: bool,
@@ -81,8 +82,11 @@ impl Logs {
             return Ok(attempt.id);
         }
         let attempts = store.attempts_of(&self.id).await?;
-        let wanted = |attempt: &&crate::store::attempts::Attempt| self.attempt.is_none_or(|n| n == attempt.number);
-        match attempts.iter().rev().find(wanted) {
+        let place = match self.attempt {
+            None => newest(&attempts),
+            Some(number) => number.checked_sub(1),
+        };
+        match place.and_then(|place| attempts.get(place)) {
             Some(attempt) => Ok(attempt.id.clone()),
             None => bail!(
                 "there is no log of {:?} in {}; `pybots results --json` lists the runs",

@@ -22,10 +22,12 @@ mod compare;
 mod config;
 mod host;
 mod images;
+mod incidents;
 mod local;
 mod logs;
 mod patch;
 mod progress;
+mod reproduce;
 mod results;
 mod serve;
 mod table;
@@ -77,6 +79,10 @@ enum Command {
     Results(results::Results),
     /// Compare the results of two check-ins, also of two branches or variants.
     Compare(compare::Compare),
+    /// What is broken, and by which check-in; waive it, report it, close it.
+    Incidents(incidents::Incidents),
+    /// What fails in an incident, once more: a line for Docker, or a script.
+    Reproduce(reproduce::Reproduce),
     /// Print the log of a run (or of an image build).
     Logs(logs::Logs),
     /// End runs (or image builds) that wait or are in work.
@@ -129,6 +135,8 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::TryPatch(patch) => patch.run(&loaded.settings).await,
         Command::Results(results) => results.run(&loaded.settings).await,
         Command::Compare(compare) => compare.run(&loaded.settings).await,
+        Command::Incidents(incidents) => incidents.run(&loaded.settings).await,
+        Command::Reproduce(reproduce) => reproduce.run(&loaded.settings).await,
         Command::Logs(logs) => logs.run(&loaded.settings).await,
         Command::Cancel(jobs) => jobs.cancel(&loaded.settings).await,
         Command::Again(jobs) => jobs.again(&loaded.settings).await,

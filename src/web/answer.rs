@@ -67,7 +67,7 @@ pub fn json(values: &impl Serialize, status: StatusCode) -> Answer {
     warp::reply::with_status(warp::reply::json(values), status).into_response()
 }
 
-pub fn text(body: &'static str) -> Answer {
+pub fn text(body: impl Reply) -> Answer {
     body.into_response()
 }
 

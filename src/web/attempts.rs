@@ -5,7 +5,7 @@ use super::{Query, Web, ansi, window};
 use crate::domain::job::Phase;
 use crate::domain::results::Summary;
 use crate::logfile::Stream;
-use crate::store::attempts::Attempt;
+use crate::store::attempts::{Attempt, newest};
 use crate::store::logs::{Objects, Window};
 use anyhow::Result;
 use serde::Serialize;
@@ -44,6 +44,8 @@ pub struct AttemptView {
     pub duration: String,
     /// What its host brought too late to count.
     pub late: Option<Badge>,
+    /// Asked for to compare it with others.
+    pub compares: bool,
     pub here: bool,
 }
 
@@ -96,7 +98,7 @@ impl AttemptsView {
     }
 }
 
-/// The attempts, with the one that the query asks for, else the newest, laid open.
+/// The attempts, with the one that the query asks for, else the newest of its own, laid open.
 pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: i64) -> Result<AttemptsView> {
     let hosts = web.store.host_names().await?;
     let number = chosen(attempts, query);
@@ -143,7 +145,7 @@ pub fn chosen(attempts: &[Attempt], query: &Query) -> usize {
     let asked = query.get("attempt").and_then(|text| text.parse().ok());
     asked
         .filter(|number| (1..=attempts.len()).contains(number))
-        .unwrap_or(attempts.len())
+        .unwrap_or_else(|| newest(attempts).map_or(0, |place| place + 1))
 }
 
 fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now: i64) -> AttemptView {
@@ -171,6 +173,7 @@ fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now:
         late: attempt.late_report().map(|report| outcome_badge(Some(&report.outcome))),
         started: time(attempt.started_at, now),
         duration: duration(seconds),
+        compares: attempt.compares == 1,
         here,
     }
 }
@@ -310,6 +313,11 @@ mod tests {
             lost: 0,
             late_at: None,
             late_report: None,
+            compares: 0,
+        };
+        let probe = Attempt {
+            compares: 1,
+            ..attempt.clone()
         };
         let ask = |text: &str| Query::from([("attempt".to_owned(), text.to_owned())]);
         let two = [attempt.clone(), attempt];
@@ -319,5 +327,11 @@ mod tests {
             assert_eq!(chosen(&two, &ask(odd)), 2);
         }
         assert_eq!(chosen(&[], &ask("1")), 0);
+        // what is there to be compared with others says less of this run
+        let [first, second] = two;
+        let compared = [first, second, probe.clone()];
+        assert_eq!(chosen(&compared, &Query::new()), 2);
+        assert_eq!(chosen(&compared, &ask("3")), 3);
+        assert_eq!(chosen(&[probe], &Query::new()), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! The matrix as its template reads it. Pure.
 
 use super::Query;
-use super::words::{Badge, CellView, Time, cell_view, image_badge, image_sentence, short, time};
+use super::words::{Badge, CellView, Time, cell_view, image_badge, image_sentence, meaning_badge, short, time};
 use crate::domain::DEFAULT_VARIANT;
 use crate::store::views::{Column, ImageState, Matrix, Row};
 use serde::Serialize;
@@ -21,6 +21,8 @@ pub struct RowView {
     pub revision: RevisionView,
     pub image: ImageView,
     pub cells: Vec<CellView>,
+    /// What the row says before its cells do.
+    pub meaning: Option<Badge>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,17 +103,23 @@ pub fn variants(matrix: &mut Matrix, known: Vec<String>, asked: Option<&str>) ->
 /// A matrix as seen at `now`.
 pub fn grid(matrix: &Matrix, mixed: bool, now: i64) -> Grid {
     let above = std::iter::once(None).chain(matrix.rows.iter().map(Some));
-    let rows = matrix.rows.iter().zip(above).map(|(row, above)| RowView {
-        again: above.is_some_and(|above| above.revision_id == row.revision_id),
-        revision: revision(row, now),
-        image: image(row),
-        cells: matrix
-            .columns
-            .iter()
-            .zip(&row.cells)
-            .map(|(column, cell)| cell_view(&column.name, row, cell.as_ref()))
-            .collect(),
-    });
+    let rows = matrix
+        .rows
+        .iter()
+        .zip(above)
+        .enumerate()
+        .map(|(place, (row, above))| RowView {
+            meaning: meaning_badge(matrix.meaning(place)),
+            again: above.is_some_and(|above| above.revision_id == row.revision_id),
+            revision: revision(row, now),
+            image: image(row),
+            cells: matrix
+                .columns
+                .iter()
+                .zip(&row.cells)
+                .map(|(column, cell)| cell_view(&column.name, row, cell.as_ref()))
+                .collect(),
+        });
     Grid {
         columns: matrix.columns.clone(),
         rows: rows.collect(),

@@ -8,8 +8,10 @@ mod attempts;
 mod compare;
 mod grid;
 mod hosts;
+mod incidents;
 mod live;
 mod pages;
+mod projects;
 mod render;
 mod window;
 mod words;
@@ -76,11 +78,16 @@ async fn page(web: &Web, path: &str, query: &Query, headers: &HeaderMap) -> anyh
         ["run" | "image", id, "log"] => pages::newest_log(web, id, query).await,
         ["attempt", id, "log"] => pages::log(web, id).await,
         ["image", id] => pages::image(web, id, query).await,
-        ["project", name] => pages::project(web, name, query).await,
+        ["project", name] => projects::project(web, name, query).await,
         ["hosts"] => hosts::all(web).await,
         ["host", name] => hosts::host(web, name).await,
-        ["recipes"] => pages::recipes(web).await,
+        ["incidents"] => incidents::all(web).await,
+        ["incident", number] => incidents::one(web, number).await,
+        ["incident", number, "reproduce.sh"] => incidents::script(web, number).await,
+        ["recipes"] => projects::recipes(web).await,
         ["api", "results"] => pages::results(web, query).await.map(Some),
+        ["api", "incidents"] => incidents::all_json(web).await,
+        ["api", "incidents", number] => incidents::one_json(web, number).await,
         ["api", "compare", base, now] => compare::json(web, base, now).await,
         ["attempt", id, "events"] => live::events(web, id, query, headers).await,
         ["api", "logs", id] => live::pieces(web, id, query).await,

@@ -9,7 +9,6 @@ use crate::clock;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::Facts;
 use crate::store::branches::Branch;
-use crate::store::projects::Project;
 use crate::store::views::{SHARED, Scope, Status};
 use anyhow::Result;
 use serde::Serialize;
@@ -288,45 +287,6 @@ pub async fn image(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>>
     });
     let frame = frame(Some(&web.store.status().await?), title, None, page);
     with_log(frame, "image", refresh, live)
-}
-
-pub async fn project(web: &Web, name: &str, query: &Query) -> Result<Option<Answer>> {
-    let Some(mut found) = web.store.project_page(name).await? else {
-        return Ok(None);
-    };
-    let variants = grid::variants(&mut found.matrix, Vec::new(), grid::asked(query));
-    let page = json!({
-        "variants": variants,
-        "project": project_view(&found.project),
-        "registered": found.registered,
-        "recipe": found.recipe,
-        "recipe_digest": words::short_digest(&found.project.recipe),
-        "grid": grid::grid(&found.matrix, true, clock::now_ms()),
-    });
-    answer::page(
-        "project",
-        &frame(Some(&web.store.status().await?), found.project.name, None, page),
-    )
-    .map(Some)
-}
-
-fn project_view(project: &Project) -> serde_json::Value {
-    // the address comes from a recipe: a link must not be a script
-    let homepage = Some(&project.homepage).filter(|url| url.starts_with("https://") || url.starts_with("http://"));
-    json!({ "name": project.name, "summary": project.summary, "homepage": homepage })
-}
-
-pub async fn recipes(web: &Web) -> Result<Option<Answer>> {
-    let refused = web.store.refused_recipes().await?;
-    let page = json!({
-        "projects": web.store.projects().await?.iter().map(project_view).collect::<Vec<_>>(),
-        "refused": refused.iter().map(|(file, message)| json!({ "file": file, "message": message })).collect::<Vec<_>>(),
-    });
-    answer::page(
-        "recipes",
-        &frame(Some(&web.store.status().await?), "Projects", None, page),
-    )
-    .map(Some)
 }
 
 /// The cells as JSON; `?branch=NAME`, `?variant=NAME`, `?revisions=N`.

@@ -23,6 +23,9 @@ const SOURCES: &[(&str, &str)] = &[
     ("history", include_str!("templates/history.hbs")),
     ("hosts", include_str!("templates/hosts.hbs")),
     ("host", include_str!("templates/host.hbs")),
+    ("incident_list", include_str!("templates/incident_list.hbs")),
+    ("incidents", include_str!("templates/incidents.hbs")),
+    ("incident", include_str!("templates/incident.hbs")),
     ("error", include_str!("templates/error.hbs")),
 ];
 

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::domain::outcome::{Outcome, Timeout, signal_name};
 use crate::store::views::{ImageState, Row, RunCell};
-use crate::verdict::Cell;
+use crate::verdict::{Cell, Meaning};
 use serde::Serialize;
 
 /// A point in time for people and for machines.
@@ -99,6 +99,21 @@ pub struct Badge {
     pub class: &'static str,
     pub sign: &'static str,
     pub word: String,
+}
+
+/// What a whole row says, where it says something.
+pub fn meaning_badge(meaning: Meaning) -> Option<Badge> {
+    match meaning {
+        Meaning::Plain => None,
+        Meaning::UpstreamRed { newly, of } => {
+            Some(badge("fail", "✗", format!("upstream red: {newly} of {of} newly fail")))
+        }
+        Meaning::NotMeaningful { unknown, of } => Some(badge(
+            "unknown",
+            "?",
+            format!("not meaningful: {unknown} of {of} unknown"),
+        )),
+    }
 }
 
 /// A cell in the matrix.

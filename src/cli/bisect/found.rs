@@ -1,8 +1,11 @@
 //! What a search has found, for people and for programs.
 
 use crate::cli::local::{Runs, Workshop, short};
+use crate::domain::text::plain;
+use crate::store::Store;
+use crate::store::inquiries::InquiryRow;
 use crate::verdict::{Answer, Change, Finding, LogDifference, Subject};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 /// Lines of a log that are printed for people.
@@ -57,29 +60,38 @@ impl Found {
             Answer::Culprit { place, .. } => runs.difference(&revisions[place - 1], &revisions[place]).await,
             _ => LogDifference::default(),
         };
-        let said = |answer| Said::new(answer, &finding.subjects);
-        self.answers.push(match finding.answer {
-            Answer::Culprit { place, rate } => Said {
-                culprit: Some(revisions[place].clone()),
-                rate,
-                log: log.lines,
-                ..said("culprit")
-            },
-            Answer::Range { good, bad, why, rate } => Said {
-                range: revisions[good + 1..=bad].to_vec(),
-                reason: Some(why.told(self.change)),
-                rate,
-                ..said("range")
-            },
-            Answer::NotCpython(what) => Said {
-                reason: Some(what.told(self.change)),
-                ..said("not_cpython")
-            },
-            Answer::Inconclusive(reason) => Said {
-                reason: Some(reason),
-                ..said("inconclusive")
-            },
+        self.answers.push(Said {
+            log: log.lines,
+            ..Said::of(self.change, &finding, revisions)
         });
+    }
+
+    /// What an inquiry of the coordinator has found; a culprit that is a merge, of which there are inner answers, is left
+    /// to them.
+    pub async fn take(&mut self, store: &Store, inquiry: &InquiryRow) -> Result<()> {
+        let stretch = (inquiry.base_seq, inquiry.now_seq);
+        let steps = store.steps(&inquiry.column(), stretch).await?;
+        let mut revisions = Vec::new();
+        for step in &steps {
+            let revision = store.revision(&step.revision_id).await?;
+            revisions.push(revision.context("a step without its check-in")?);
+        }
+        let shas: Vec<String> = revisions.iter().map(|revision| revision.sha.clone()).collect();
+        for finding in inquiry.findings()? {
+            let mut said = Said::of(self.change, &finding, &shas);
+            if let Answer::Culprit { place, .. } = finding.answer
+                && let Some(culprit) = revisions.get(place)
+            {
+                said.author = Some(culprit.author.clone());
+                said.subject = Some(culprit.subject.clone());
+            }
+            // the answer among what a merge brought stands for the merge
+            self.answers
+                .retain(|known| inquiry.within.is_none() || known.tests != said.tests || said.culprit.is_none());
+            self.answers.push(said);
+        }
+        self.rounds += usize::try_from(inquiry.rounds).unwrap_or_default();
+        Ok(())
     }
 
     pub fn count(&mut self, runs: &Runs<'_>) {
@@ -126,6 +138,32 @@ impl Found {
 }
 
 impl Said {
+    /// `revisions`: the ids of the check-ins among which it was looked for.
+    fn of(change: Change, finding: &Finding, revisions: &[String]) -> Self {
+        let said = |answer| Said::new(answer, &finding.subjects);
+        match &finding.answer {
+            Answer::Culprit { place, rate } => Said {
+                culprit: revisions.get(*place).cloned(),
+                rate: *rate,
+                ..said("culprit")
+            },
+            Answer::Range { good, bad, why, rate } => Said {
+                range: revisions.get(good + 1..=*bad).unwrap_or_default().to_vec(),
+                reason: Some(why.told(change)),
+                rate: *rate,
+                ..said("range")
+            },
+            Answer::NotCpython(what) => Said {
+                reason: Some(what.told(change)),
+                ..said("not_cpython")
+            },
+            Answer::Inconclusive(reason) => Said {
+                reason: Some(reason.clone()),
+                ..said("inconclusive")
+            },
+        }
+    }
+
     fn new(answer: &'static str, subjects: &[Subject]) -> Self {
         Self {
             answer,
@@ -174,8 +212,8 @@ impl Said {
                 format!(
                     "{} {did} {what}{rate}\n  {}\n  {}\n",
                     short(culprit),
-                    self.subject.as_deref().unwrap_or_default(),
-                    self.author.as_deref().unwrap_or_default()
+                    plain(self.subject.as_deref().unwrap_or_default()),
+                    plain(self.author.as_deref().unwrap_or_default())
                 ) + &self.log_text()
             }
             (None, [first, .., last]) => format!(

@@ -131,6 +131,8 @@ impl<'a> Runs<'a> {
             locks_differ: false,
             hosts: self.hosts(),
             noisy: Vec::new(),
+            hint: None,
+            rate: None,
         };
         loop {
             let progress = inquiry.progress(&self.all);

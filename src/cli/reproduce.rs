@@ -1,0 +1,52 @@
+//! `pybots reproduce INCIDENT`: what fails, once more, on a machine that has Docker.
+
+use crate::config::Settings;
+use crate::reproduce::{self, Reproduction};
+use crate::store::logs::Objects;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::process::ExitCode;
+use tokio::process::Command;
+
+#[derive(Args)]
+pub struct Reproduce {
+    /// The incident's number.
+    incident: i64,
+    /// Print a script that first builds the image where it is not at hand.
+    #[arg(long)]
+    script: bool,
+    /// Run that script here and now, with this machine's network settings.
+    #[arg(long, conflicts_with = "script")]
+    run: bool,
+}
+
+impl Reproduce {
+    /// Exit code, with `--run`: that of the suite.
+    pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let store = super::store(settings).await?;
+        let objects = Objects::open(&settings.data)?;
+        let found = match reproduce::of(&store, &objects, self.incident).await? {
+            Ok(found) => found,
+            Err(reason) => bail!(reason),
+        };
+        if self.run {
+            return here(&found.with_network(&settings.network)?).await;
+        }
+        match found.line().filter(|_| !self.script) {
+            Some(line) => outln!("{line}"),
+            None => out!("{}", found.script()),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn here(found: &Reproduction) -> Result<ExitCode> {
+    // it may be longer than an argument can be
+    let script = tempfile::NamedTempFile::new().context("failed to make a file for the script")?;
+    std::fs::write(script.path(), found.script()).context("failed to write the script")?;
+    let mut shell = Command::new("sh");
+    shell.arg(script.path()).stdin(std::process::Stdio::null());
+    let status = shell.status().await.context("failed to start a shell")?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(ExitCode::from(code.unwrap_or(u8::MAX)))
+}
