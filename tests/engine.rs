@@ -19,6 +19,17 @@ fn project(folder: &Path, name: &str, recipe: &str, suite: &str) {
 const SUITE: &str = "[[suite]]\nname = \"suite\"\nrun = \"python suite.py\"\n";
 
 /// A suite that tells of its tests.
+const TRIAL: &str =
+    "requires = [\"twisted\"]\n[[suite]]\nname = \"suite\"\nrun = \"python -m pybots_trial -j2 suite\"\n";
+const TRIAL_TESTS: &str = "from twisted.trial import unittest
+class T(unittest.TestCase):
+    def test_well(self):
+        pass
+    def test_bad(self):
+        self.assertEqual(1, 2)
+    def test_late(self):
+        raise unittest.SkipTest('not today')
+";
 const TELLS: &str = "[[suite]]\nname = \"suite\"\nrun = \"python -m pybots_unittest suite\"\n";
 const ASKS: &str = "import toy, unittest
 class Asks(unittest.TestCase):
@@ -202,6 +213,18 @@ fn check_ins_are_tested_as_they_come() {
     assert!(page.contains("unknown key") && page.contains("did you mean"), "{page}");
     project(folder.path(), "wrong", SUITE, "print('mended')\n");
     assert_eq!(up.decided(&mended, "wrong")["state"], "pass");
+
+    // trial tells of its tests by our adapter
+    project(folder.path(), "trials", TRIAL, TRIAL_TESTS);
+    let cell = up.decided(&mended, "trials");
+    let (_, page) = up.get(&format!("/run/{}", cell["run"].as_str().unwrap()));
+    for told in [
+        "suite: suite.T.test_bad",
+        "<strong>1</strong> passed",
+        "<strong>1</strong> were skipped",
+    ] {
+        assert!(page.contains(told), "no {told:?} in {page}");
+    }
 }
 
 /// The process dies at the worst moment; nothing is lost, nothing stays on the engine.

@@ -46,13 +46,17 @@ fn a_real_cpython_is_built_and_projects_run_on_it() {
     copy_folder(&here().join("images"), &folder.path().join("images"));
     std::fs::remove_file(folder.path().join("images/toy.toml")).unwrap();
     let text = std::fs::read_to_string(folder.path().join("pybots.toml")).unwrap();
-    let source = format!("git = {:?}", folder.path().join("cpython"));
-    assert!(text.contains(&source));
-    std::fs::write(
-        folder.path().join("pybots.toml"),
-        text.replace(&source, &format!("git = {repository:?}")),
-    )
-    .unwrap();
+    assert!(text.contains(&format!("git = {:?}", folder.path().join("cpython"))));
+    // a copy, for there are more check-ins to come
+    let cpython = folder.path().join("cpython");
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"];
+        let output = Command::new("git").args(identity).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let clone = ["clone", "--quiet", "--single-branch", "--branch", &branch, &repository];
+    git(&[&clone[..], &[&cpython.display().to_string()]].concat());
 
     let mut up = Up::start(folder.path());
     let waited = pybots(folder.path(), &["results", "--wait"]);
@@ -70,6 +74,57 @@ fn a_real_cpython_is_built_and_projects_run_on_it() {
         let (_, page) = up.get(&format!("/run/{run}"));
         assert!(page.contains("phase install"), "{page}");
     }
+
+    // three more check-ins, the second of which changes what jinja2 relies on
+    let change = |file: &str, from: &str, to: &str, subject: &str| {
+        let path = cpython.join("Lib").join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+        let folder = cpython.display().to_string();
+        git(&["-C", &folder, "commit", "--quiet", "--all", "--message", subject]);
+        git(&["-C", &folder, "rev-parse", "HEAD"])
+    };
+    let good = change(
+        "textwrap.py",
+        "class TextWrapper:",
+        "class TextWrapper:  # it wraps",
+        "textwrap: say what it does",
+    );
+    let culprit = change(
+        "urllib/parse.py",
+        "'%{:02X}'",
+        "'%{:02x}'",
+        "urllib: escapes in lower case",
+    );
+    change(
+        "shlex.py",
+        "class shlex:",
+        "class shlex:  # it splits",
+        "shlex: say what it does",
+    );
+    let found = up.until("the incident", || {
+        let output = pybots(folder.path(), &["incidents", "--json"]);
+        let all: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).ok()?;
+        all.into_iter().next()
+    });
+    println!("{found:#}");
+    assert_eq!(found["state"], "culprit_found");
+    assert_eq!(found["projects"], serde_json::json!(["jinja2"]));
+    assert_eq!(found["culprits"][0]["revision"], culprit.as_str());
+    let part = &found["breakages"][0];
+    assert_eq!(part["good"]["revision"], good.as_str());
+    let tests = part["tests"].to_string();
+    assert!(tests.contains("urlencode"), "{tests}");
+    let difference = part["difference"].to_string();
+    assert!(difference.contains("%2c"), "{difference}");
+
+    // the same once more, by what a stranger would copy
+    let again = pybots(folder.path(), &["reproduce", "1", "--run"]);
+    let said = String::from_utf8_lossy(&again.stdout);
+    println!("{said}\n{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(again.status.code(), Some(1), "its suite fails");
+    assert!(said.contains("urlencode") && said.contains("failed"), "{said}");
     up.stop();
     assert_eq!(up.left_behind(), Vec::<String>::new());
 }

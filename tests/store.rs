@@ -107,6 +107,7 @@ async fn queued(store: &Store, queue: &Queue, sha: &str) -> (Revision, String) {
         platform: "linux/amd64",
         priority: 1,
         spec: &JobSpec::Image(Box::new(build)),
+        probe: None,
     };
     queue.add(&mut tx, &new, 1).await.unwrap();
     tx.commit().await.unwrap();
@@ -681,6 +682,7 @@ async fn a_run_counts_as_a_use_of_its_image() {
             platform: "linux/amd64",
             priority: 1,
             spec: &spec,
+            probe: None,
         };
         queue.add(&mut tx, &new, 3).await.unwrap();
         tx.commit().await.unwrap();

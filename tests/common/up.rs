@@ -73,8 +73,14 @@ pub fn settings(folder: &Path, projects: &Path, branches: &[(&str, &str, u32)], 
             format!("[[branch]]\nname = \"{name}\"\nref = \"{reference}\"\nfirst = {first}\n")
         })
         .collect();
+    // by chance something would be done twice; a test that wants it says so
+    let repeat = if more.contains("[verdicts]") {
+        ""
+    } else {
+        "[verdicts]\nrepeat = 0\n"
+    };
     let text = format!(
-        "data = {:?}\nimages = {images:?}\nprojects = {projects:?}\nlisten = \"127.0.0.1:0\"\nslots = 2\npoll = \"2s\"\n{more}\n[source]\ngit = {:?}\n{branches}",
+        "data = {:?}\nimages = {images:?}\nprojects = {projects:?}\nlisten = \"127.0.0.1:0\"\nslots = 2\npoll = \"2s\"\n{more}\n{repeat}[source]\ngit = {:?}\n{branches}",
         folder.join("data"),
         folder.join("cpython"),
     );

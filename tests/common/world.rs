@@ -136,6 +136,7 @@ impl World {
             platform: PLATFORM,
             priority: at,
             spec: &spec,
+            probe: None,
         };
         self.queue.add(&mut tx, &new, 1).await.unwrap();
         tx.commit().await.unwrap();
