@@ -69,6 +69,12 @@ async fn what_a_merge_brought_is_searched_and_a_stretch_that_can_not_be_built_is
         ("closed", good.as_str())
     );
     assert_eq!(builds.breakages[0].fixed_by.as_ref().unwrap().revision, bad);
+    let script = sim.page(&format!("/incident/{}/reproduce.sh", builds.number)).await;
+    let culprit = &builds.breakages[0].bad.revision;
+    for told in ["./configure", "docker build", culprit] {
+        assert!(script.contains(told), "no {told:?} in {script}");
+    }
+    assert!(!script.contains("docker run"), "{script}");
     assert_eq!(found.len(), 2, "{found:#?}");
     let of = |test: &str| {
         let parts = found.iter().flat_map(|told| &told.breakages);

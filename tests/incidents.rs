@@ -91,4 +91,20 @@ fn a_break_inside_red_becomes_an_incident_and_its_repair_ends_it() {
     println!("{closed:#}");
     assert_eq!(closed["breakages"][0]["fixed_by"]["revision"], repair.as_str());
     assert_eq!(incidents(&up).len(), 1);
+
+    // a check-in that can't be built is told with a build of it that anybody can do
+    repository.write("Lib/broken.c", "int broken(\n");
+    let culprit = repository.commit("does not build");
+    let found = up.until("the incident of the build", || {
+        incidents(&up)
+            .into_iter()
+            .find(|incident| incident["state"] == "culprit_found")
+    });
+    assert_eq!(found["projects"], serde_json::json!(["cpython"]));
+    assert_eq!(found["culprits"][0]["revision"], culprit.as_str());
+    let again = pybots(folder.path(), &["reproduce", &found["number"].to_string(), "--run"]);
+    let said = [again.stdout, again.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    let said = said.concat();
+    println!("{said}");
+    assert!(!again.status.success() && said.contains("broken.c:"), "{said}");
 }

@@ -1,6 +1,6 @@
 //! How each source of a project comes to its place: inside of the container, or before it where only that can be.
 
-use super::{Pin, Reproduction, WORK};
+use super::rerun::{Pin, Rerun, WORK};
 use crate::host::quote;
 use crate::recipe::Source;
 use base64::Engine;
@@ -11,7 +11,7 @@ const AS_MINE: &str = "--no-same-owner --no-same-permissions";
 /// Writes a source archive of the package index to stdout.
 const GET_SDIST: &str = include_str!("get_sdist.py");
 
-impl Reproduction {
+impl Rerun {
     /// Brings one source to its place, inside of the container.
     pub(super) fn source(&self, source: &Source, python: &str) -> Vec<String> {
         let name = source.name.as_deref().unwrap_or(&self.run.fetch.project);

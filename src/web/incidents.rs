@@ -74,7 +74,7 @@ pub async fn one(web: &Web, number: &str) -> Result<Option<Answer>> {
             "who": waiver.who, "why": waiver.why, "until": words::time(waiver.until, now),
         })),
         "again_of": told.again_of,
-        "script": reproduction.is_some(),
+        "script": reproduction.map(|reproduction| json!({ "is_build": reproduction.is_build() })),
         "reproduce": reproduction.and_then(|reproduction| reproduction.line()),
         "history": told.history.iter().map(|noted| json!({
             "at": words::time(noted.at, now), "who": noted.who, "what": noted.what,

@@ -1,0 +1,90 @@
+//! An image once more, from its check-in, as anybody would build it.
+
+use super::CA;
+use crate::domain::job::BuildSpec;
+use crate::host::{from_scratch, quote};
+use std::collections::BTreeMap;
+
+/// Where what a build needs is inside of it.
+const BUILD: &str = "/build";
+
+/// What the build itself may know of this machine's network.
+const NETWORK: [&str; 8] = [
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "PIP_INDEX_URL",
+    "PIP_CERT",
+];
+
+/// Lines of a script that build the image of a check-in with the flags of its profile, import what it has to have, and
+/// leave its name in `$image`. `network`: the environment of this machine's network; `ca`: its bundle, if any.
+pub(super) fn rebuild(build: &BuildSpec, git: &str, network: &BTreeMap<String, String>, ca: Option<&str>) -> String {
+    let distribution = &build.distribution;
+    let mut packages: Vec<&str> = distribution
+        .toolchain
+        .iter()
+        .chain(&distribution.runtime)
+        .map(String::as_str)
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    let ca_file = format!("{BUILD}{CA}");
+    let arguments: String = NETWORK
+        .iter()
+        .filter_map(|name| Some((name, network.get(*name)?)))
+        .map(|(name, value)| {
+            format!(
+                " --build-arg {}",
+                quote(&format!("{name}={value}").replace(CA, &ca_file))
+            )
+        })
+        .collect();
+    let ca = ca.map_or_else(String::new, |ca| format!("cp {} \"$folder{CA}\"\n", quote(ca)));
+    // ours where they are at hand, for they have what it takes already
+    let bases = [distribution.toolchain_reference(), distribution.bootstrapped.clone()]
+        .iter()
+        .map(|image| {
+            format!(
+                "if docker image inspect {0} >/dev/null 2>&1; then base={0}; fi\n",
+                quote(image)
+            )
+        })
+        .rev()
+        .collect::<String>();
+    format!(
+        "folder=$(mktemp -d)\n\
+         git clone --quiet --no-checkout -- {git} \"$folder/src\"\n\
+         git -C \"$folder/src\" checkout --quiet --detach {revision}\n\
+         cat >\"$folder/build.sh\" <<'BUILD'\n{steps}\nBUILD\n\
+         cat >\"$folder/Dockerfile\" <<'DOCKERFILE'\n\
+         ARG BASE={base}\n\
+         FROM $BASE\n\
+         ARG PIP_CERT\n\
+         ARG PIP_INDEX_URL\n\
+         RUN apt-get update && apt-get install -y --no-install-recommends {packages}\n\
+         COPY build.sh ca.cr[t] {BUILD}/\n\
+         COPY src {BUILD}/src\n\
+         RUN sh {BUILD}/build.sh && cp -a {BUILD}/root/usr/local/. /usr/local/ && rm -rf {BUILD} && ldconfig\n\
+         RUN for module in {modules}; do {python} -c \"import $module\" || exit 1; done\n\
+         RUN mkdir -p /opt/pybots/bin && /usr/bin/pip install --break-system-packages --target /opt/pybots/uv uv=={uv} && cp /opt/pybots/uv/bin/uv /opt/pybots/bin/\n\
+         DOCKERFILE\n\
+         {ca}\
+         base={base}\n\
+         {bases}\
+         image=pybots-reproduce:{key}\n\
+         docker build --build-arg BASE=\"${{BASE:-$base}}\"{arguments} -t \"$image\" \"$folder\"\n",
+        git = quote(git),
+        revision = quote(&build.revision),
+        steps = from_scratch(build, 4),
+        base = distribution.base,
+        packages = packages.join(" "),
+        uv = distribution.uv,
+        modules = build.profile.modules.join(" "),
+        python = build.profile.python,
+        key = &build.build_key[..24.min(build.build_key.len())],
+    )
+}
