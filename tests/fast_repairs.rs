@@ -110,6 +110,34 @@ async fn a_recipe_that_changes_and_a_branch_that_is_rewritten_lose_no_break() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_known_failure_whose_time_is_over_is_put_to_its_check_in() {
+    let recipe = |expires: &str| {
+        format!(
+            "[[suite]]\nname = \"suite\"\nrun = \"true\"\n\
+             [[known_failure]]\ntest = \"suite: a\"\nreason = \"is known\"\nexpires = {expires}\n"
+        )
+    };
+    let mut sim = Sim::new(&["p"], 2).await;
+    sim.recipe("p", &recipe("2999-01-01"));
+    sim.commits(3, GOOD);
+    let culprit = sim.commit("breaks", "fail a");
+    // farther than a baseline is looked for at first
+    sim.commits(35, "fail a");
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 0, "{:?}", sim.answers().await);
+    sim.recipe("p", &recipe("2001-01-01"));
+    sim.commits(1, "fail a");
+    let found = sim.settled().await;
+    assert_eq!(found.len(), 1, "{found:#?} {:?}", sim.answers().await);
+    assert_eq!(found[0].culprits[0].revision, culprit);
+    assert_eq!(found[0].breakages[0].tests, ["suite: a"]);
+    // and not with each check-in again
+    let asked = sim.answers().await.len();
+    sim.commits(2, "fail a");
+    assert_eq!((sim.settled().await.len(), sim.answers().await.len()), (1, asked));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_its_silence_what_was_flaky_is_looked_at_again() {
     let flaky = "rate 40 a";
     let mut sim = Sim::new(&["p"], 3).await;

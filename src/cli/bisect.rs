@@ -125,7 +125,7 @@ impl Bisect {
                 lock: String::new(),
             });
         }
-        let suspicions = suspicions(&rows).into_iter();
+        let suspicions = suspicions(&rows, &[]).into_iter();
         Ok(suspicions
             .filter(|suspicion| suspicion.change == change)
             .flat_map(|suspicion| suspicion.subjects)

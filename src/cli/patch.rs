@@ -148,7 +148,7 @@ async fn confirm(
         lock: String::new(),
     };
     let (mut broke, mut fixed) = (BTreeSet::new(), BTreeSet::new());
-    for suspicion in suspicions(&[row(base, before), row(patched, after)]) {
+    for suspicion in suspicions(&[row(base, before), row(patched, after)], &[]) {
         let revisions = vec![base.sha.clone(), patched.sha.clone()];
         let found = match suspicion.change {
             Change::Broke => &mut broke,

@@ -128,7 +128,7 @@ fn rows_that_the_machinery_failed_raise_no_suspicion_and_hide_none() {
         }
         let told = |rows: &[Row]| {
             let named = |one: Suspicion| (one.change, rows[one.base].revision.clone(), one.subjects);
-            suspicions(rows).into_iter().map(named).collect::<Vec<_>>()
+            suspicions(rows, &[]).into_iter().map(named).collect::<Vec<_>>()
         };
         assert_eq!(told(&holed), told(&rows), "seed {seed}");
         holed.push(row(99, End::Run(void(&mut rng), None)));

@@ -43,14 +43,19 @@ impl End {
 }
 
 /// What is to be looked into after the last row: each subject against the nearest row before that says anything of it.
-/// A stretch in which it could not be seen is no baseline, and neither is one in which something else was red.
-pub fn suspicions(rows: &[Row]) -> Vec<Suspicion> {
+/// A stretch in which it could not be seen is no baseline, and neither is one in which something else was red. What failed
+/// before and is `overdue` (known failures whose time is over) is against the last row in which it passed.
+pub fn suspicions(rows: &[Row], overdue: &[Subject]) -> Vec<Suspicion> {
     let Some((now, before)) = rows.split_last() else {
         return Vec::new();
     };
     let mut found: BTreeMap<usize, Vec<Subject>> = BTreeMap::new();
     for subject in now.end.failing() {
-        if let Some((base, Seen::Pass)) = last_seen(before, &subject) {
+        let base = match overdue.contains(&subject) {
+            true => last_passed(before, &subject),
+            false => last_seen(before, &subject).and_then(|(base, seen)| (seen == Seen::Pass).then_some(base)),
+        };
+        if let Some(base) = base {
             found.entry(base).or_default().push(subject);
         }
     }
@@ -92,8 +97,7 @@ pub fn suspicions(rows: &[Row]) -> Vec<Suspicion> {
 pub fn still_failing(rows: &[Row], subjects: &[Subject]) -> BTreeMap<usize, Vec<Suspicion>> {
     let mut found: BTreeMap<(usize, usize), Vec<Subject>> = BTreeMap::new();
     for subject in subjects {
-        let base = rows.iter().rposition(|row| row.end.seen(subject) == Some(Seen::Pass));
-        if let (Some((last, Seen::Fail)), Some(base)) = (last_seen(rows, subject), base) {
+        if let (Some((last, Seen::Fail)), Some(base)) = (last_seen(rows, subject), last_passed(rows, subject)) {
             found.entry((last, base)).or_default().push(subject.clone());
         }
     }
@@ -108,15 +112,25 @@ pub fn still_failing(rows: &[Row], subjects: &[Subject]) -> BTreeMap<usize, Vec<
     suspicions
 }
 
-/// Whether rows before the first one may say more: of what fails now, or is known to be broken and passes, none here does.
-pub fn is_short<'a>(rows: &[Row], broken: impl Iterator<Item = &'a Subject>) -> bool {
+/// Whether rows before the first one may say more: of what fails now, or is known to be broken and passes, none here does;
+/// of what has `to_pass`, none passes.
+pub fn is_short<'a>(rows: &[Row], broken: impl Iterator<Item = &'a Subject>, to_pass: &[Subject]) -> bool {
     let Some((now, before)) = rows.split_last() else {
         return false;
     };
     let mut fails = now.end.failing().into_iter();
     let mut passes = broken.filter(|one| now.end.seen(one) == Some(Seen::Pass));
     let failed = |subject: &Subject| before.iter().any(|row| row.end.seen(subject) == Some(Seen::Fail));
-    fails.any(|subject| last_seen(before, &subject).is_none()) || passes.any(|subject| !failed(subject))
+    let has_passed = |subject: &Subject| {
+        last_seen(rows, subject).is_none_or(|(_, seen)| seen == Seen::Pass) || last_passed(rows, subject).is_some()
+    };
+    fails.any(|subject| last_seen(before, &subject).is_none())
+        || passes.any(|subject| !failed(subject))
+        || !to_pass.iter().all(has_passed)
+}
+
+fn last_passed(rows: &[Row], subject: &Subject) -> Option<usize> {
+    rows.iter().rposition(|row| row.end.seen(subject) == Some(Seen::Pass))
 }
 
 /// The nearest row that says anything of a subject.
@@ -181,7 +195,7 @@ mod tests {
             let names = suspicion.subjects.iter().map(Subject::to_string).collect();
             (suspicion.change, suspicion.base, names)
         };
-        suspicions(&rows(ends)).into_iter().map(named).collect()
+        suspicions(&rows(ends), &[]).into_iter().map(named).collect()
     }
 
     fn test(name: &str) -> Vec<String> {
@@ -255,6 +269,20 @@ mod tests {
         let (pass, fail) = (|| ran(&[], &["a"]), || ran(&["a"], &[]));
         let expected = [(Change::Fixed, 1, [test("a"), vec!["the run".to_owned()]].concat())];
         assert_eq!(found(vec![fail(), fail(), pass(), pass(), pass()]), expected);
+    }
+
+    #[test]
+    fn what_is_overdue_is_against_its_last_pass() {
+        let ends = vec![ran(&[], &["a", "b"]), ran(&["a", "b"], &[]), ran(&["a", "b"], &[])];
+        let overdue = [Subject::Test("a".into())];
+        let rows = rows(ends);
+        assert_eq!(suspicions(&rows, &[]), []);
+        let found = suspicions(&rows, &overdue);
+        assert_eq!((found.len(), found[0].base), (1, 0));
+        assert_eq!(found[0].subjects, overdue);
+        // two rows can't say when it passed
+        assert!(!is_short(&rows, [].into_iter(), &overdue) && is_short(&rows[1..], [].into_iter(), &overdue));
+        assert!(!is_short(&rows[1..], [].into_iter(), &[]));
     }
 
     #[test]

@@ -23,6 +23,16 @@ pub enum Subject {
     Run,
 }
 
+impl Subject {
+    /// Its name, if it is a test.
+    pub fn test(&self) -> Option<&str> {
+        match self {
+            Subject::Test(test) => Some(test),
+            Subject::Build | Subject::Setup | Subject::Suite | Subject::Run => None,
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -128,7 +128,7 @@ impl Pipeline<'_> {
             end,
             lock: lock.to_string(),
         });
-        for mut suspicion in suspicions(&self.rows) {
+        for mut suspicion in suspicions(&self.rows, &[]) {
             let (change, base) = (suspicion.change, suspicion.base);
             let run_broke = self
                 .claims

@@ -104,7 +104,7 @@ impl Bisect {
         let (Some(old), Some(new)) = (&old.row, &new.row) else {
             bail!("there is no result on one of the two yet; say what fails, --test ID");
         };
-        let suspicions = suspicions(&[old.clone(), new.clone()]).into_iter();
+        let suspicions = suspicions(&[old.clone(), new.clone()], &[]).into_iter();
         let asked = suspicions.filter(|suspicion| suspicion.change == change);
         Ok(asked.flat_map(|suspicion| suspicion.subjects).collect())
     }

@@ -92,7 +92,8 @@ pub async fn further(
     if is_young && coordinator.store.awaits_before(&column, inquiry.base_seq, BACK).await? {
         return Ok(None);
     }
-    let Some(known) = rows(coordinator, &column, inquiry.now_seq, BACK, now).await? else {
+    let about: Vec<&Subject> = subjects.iter().collect();
+    let Some(known) = rows(coordinator, &column, inquiry.now_seq, BACK, &about, now).await? else {
         return Ok(None);
     };
     let place = |seq: i64| known.iter().position(|known| known.seq == seq);

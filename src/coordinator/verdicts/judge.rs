@@ -8,7 +8,7 @@ use super::named;
 use super::results::{Known, report, rows_back};
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
-use crate::recipe::Registered;
+use crate::recipe::{KnownFailure, Registered};
 use crate::store::inquiries::NewInquiry;
 use crate::store::judge::{Column, Unjudged};
 use crate::verdict::{Change, End, Row, Seen, Subject, Suspicion, first_error, signature, suspicions};
@@ -60,6 +60,7 @@ async fn look_from(
     now: i64,
 ) -> Result<bool> {
     let broken = Broken::read(coordinator, column, i64::MAX).await?;
+    let overdue = known_failures(project, |known| !known.holds(now));
     let mut next = Some(seq);
     for _ in 0..LATER_MOST {
         let Some(here) = next else { break };
@@ -67,11 +68,11 @@ async fn look_from(
         // what passes where nothing is broken needs no look at its tests, nor at those before
         let is_news = |report: &Report| report.outcome != Outcome::Passed || !broken.is_empty();
         if said.as_ref().is_some_and(is_news) {
-            let Some(rows) = rows_back(coordinator, column, here, &broken, now).await? else {
+            let Some(rows) = rows_back(coordinator, column, here, &broken, &overdue, now).await? else {
                 return Ok(false);
             };
             let plain: Vec<Row> = rows.iter().map(|known| known.row.clone()).collect();
-            look(coordinator, project, column, &rows, suspicions(&plain), now).await?;
+            look(coordinator, project, column, &rows, suspicions(&plain, &overdue), now).await?;
         }
         let is_whole = said.is_some_and(|report| match report.outcome {
             Outcome::Passed => true,
@@ -100,6 +101,7 @@ pub async fn look(
     let broken = Broken::read(coordinator, column, last.seq).await?;
     let rows_of = coordinator.store.inquiries_about(column).await?;
     let earlier = rows_of.iter().map(Earlier::read).collect::<Result<Vec<_>>>()?;
+    let excused = known_failures(project, |known| known.holds(now));
     for mut suspicion in suspicions {
         let Some(base) = known.get(suspicion.base) else {
             continue;
@@ -107,7 +109,7 @@ pub async fn look(
         suspicion.subjects.retain(|subject| {
             *subject != Subject::Build
                 && match suspicion.change {
-                    Change::Broke => broken.rate(subject).is_none() && !is_known_failure(project, subject, now),
+                    Change::Broke => broken.rate(subject).is_none() && !excused.contains(subject),
                     Change::Fixed => broken
                         .rate(subject)
                         .is_some_and(|rate| passes_by_chance(&rows, subject, rate) < BY_CHANCE),
@@ -146,11 +148,13 @@ fn passes_by_chance(rows: &[Row], subject: &Subject, rate: f64) -> f64 {
     (1.0 - rate).powi(i32::try_from(passes.count()).unwrap_or(i32::MAX))
 }
 
-/// Whether its recipe says that it fails, and that still holds.
-fn is_known_failure(project: &Registered, subject: &Subject, now: i64) -> bool {
-    let Subject::Test(test) = subject else { return false };
-    let mut known = project.recipe.known_failure.iter().map(|known| known.get_ref());
-    known.any(|known| known.test == *test && known.holds(now))
+/// Of the tests that its recipe says to fail, some.
+fn known_failures(project: &Registered, which: impl Fn(&KnownFailure) -> bool) -> Vec<Subject> {
+    let known = project.recipe.known_failure.iter().map(|known| known.get_ref());
+    known
+        .filter(|known| which(known))
+        .map(|known| Subject::Test(known.test.clone()))
+        .collect()
 }
 
 async fn open(

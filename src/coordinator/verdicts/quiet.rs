@@ -43,12 +43,13 @@ async fn wake(coordinator: &Coordinator, projects: &[Registered], inquiry: &Inqu
     let store = &coordinator.store;
     let column = inquiry.column();
     let broken = Broken::read(coordinator, &column, i64::MAX).await?;
-    let Some(known) = rows_back(coordinator, &column, i64::MAX, &broken, now).await? else {
+    let subjects = inquiry.subjects()?;
+    let Some(known) = rows_back(coordinator, &column, i64::MAX, &broken, &subjects, now).await? else {
         return Ok(()); // the report of its tests comes
     };
     if let (Some(project), Change::Broke) = (named(projects, &inquiry.project), inquiry.change()) {
         let rows: Vec<Row> = known.iter().map(|known| known.row.clone()).collect();
-        for (last, suspicions) in still_failing(&rows, &inquiry.subjects()?) {
+        for (last, suspicions) in still_failing(&rows, &subjects) {
             let known = known.get(..=last).unwrap_or_default();
             look(coordinator, project, &column, known, suspicions, now).await?;
         }

@@ -5,9 +5,9 @@ use super::broken::Broken;
 use crate::domain::job::Report;
 use crate::domain::outcome::{Blame, Outcome};
 use crate::store::judge::{Column, ResultRow};
-use crate::verdict::{Row, is_short};
+use crate::verdict::{End, Row, Subject, is_short};
 use anyhow::Result;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Results back to which a baseline is looked for.
 pub const BACK: i64 = 30;
@@ -31,24 +31,34 @@ pub async fn report(coordinator: &Coordinator, column: &Column<'_>, seq: i64) ->
         .map(|(result, report)| (report, result.finished_at.unwrap_or_default())))
 }
 
-/// What is known on so many check-ins up to a place, oldest first. None: some tests are not there yet.
+/// What is known on so many check-ins up to a place, oldest first. Of those before the last, what passed is kept only where
+/// it is `about` something or fails in the last: there may be hundreds, of 40,000 tests each. None: some tests are not there
+/// yet.
 pub async fn rows(
     coordinator: &Coordinator,
     column: &Column<'_>,
     seq: i64,
     back: i64,
+    about: &[&Subject],
     now: i64,
 ) -> Result<Option<Vec<Known>>> {
     let results = coordinator.store.results_up_to(column, seq, back).await?;
-    let mut rows = Vec::new();
-    for there in results.chunk_by(|a, b| a.seq == b.seq) {
+    let mut names: BTreeSet<String> = about.iter().filter_map(|one| one.test().map(str::to_owned)).collect();
+    let mut rows: Vec<Known> = Vec::new();
+    for there in results.chunk_by(|a, b| a.seq == b.seq).rev() {
         let Some((result, report)) = typical(there) else {
             continue;
         };
         let finished_at = result.finished_at;
-        let Some(end) = coordinator.end_of(&result.attempt_id, &report, finished_at, now).await else {
+        let Some(mut end) = coordinator.end_of(&result.attempt_id, &report, finished_at, now).await else {
             return Ok(None);
         };
+        if rows.is_empty() {
+            names.extend(end.failing().iter().filter_map(|one| one.test().map(str::to_owned)));
+        } else if let End::Run(_, Some(tests)) = &mut end {
+            tests.passed.retain(|test| names.contains(test));
+            tests.skipped = Vec::new();
+        }
         rows.push(Known {
             row: Row {
                 revision: result.revision_id.clone(),
@@ -60,25 +70,29 @@ pub async fn rows(
             recipe: result.recipe.clone(),
         });
     }
+    rows.reverse();
     Ok(Some(rows))
 }
 
-/// What is known up to a place, as far back as it takes. None: some tests are not there yet.
+/// What is known up to a place, as far back as it takes to say when what failed passed; also, of those that have `to_pass`,
+/// what has failed for long. None: some tests are not there yet.
 pub async fn rows_back(
     coordinator: &Coordinator,
     column: &Column<'_>,
     seq: i64,
     broken: &Broken,
+    to_pass: &[Subject],
     now: i64,
 ) -> Result<Option<Vec<Known>>> {
     let mut back = broken.back();
+    let about: Vec<&Subject> = broken.subjects().chain(to_pass).collect();
     loop {
-        let Some(known) = rows(coordinator, column, seq, back, now).await? else {
+        let Some(known) = rows(coordinator, column, seq, back, &about, now).await? else {
             return Ok(None);
         };
         let plain: Vec<Row> = known.iter().map(|known| known.row.clone()).collect();
         let is_all = (known.len() as i64) < back || back >= BACK_MOST;
-        if is_all || !is_short(&plain, broken.subjects()) {
+        if is_all || !is_short(&plain, broken.subjects(), to_pass) {
             return Ok(Some(known));
         }
         back = (back * 2).min(BACK_MOST);
