@@ -150,7 +150,7 @@ impl Comparison {
                 continue;
             }
             for project in differing {
-                let word = |cell: Option<&'static str>| cell.unwrap_or("nothing");
+                let word = |cell: Option<Cell>| cell.map_or("nothing", Cell::name);
                 text += &format!(
                     "- **{}**: {} → {}\n",
                     project.project,

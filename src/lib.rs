@@ -49,6 +49,9 @@ pub mod runtime;
 /// Outcomes become the state of a cell; what changed is confirmed, and its check-in found.
 pub mod verdict;
 
+/// The results of a project along a branch, as those rules read them.
+pub mod known;
+
 /// What is broken, and by which check-in.
 pub mod incidents;
 

@@ -223,6 +223,28 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
     for told in ["git clone", "./configure", &culprit, "uv venv", "docker build"] {
         assert!(script.contains(told), "no {told:?} in {script}");
     }
+    // the run that shows it says so, and so does a comparison
+    let page = sim.page(&format!("/revision/{culprit}")).await;
+    let run = page.split("href=\"/run/").nth(1).unwrap().split('"').next().unwrap();
+    let page = sim.page(&format!("/run/{run}")).await;
+    let before = sim.place(&culprit) - 1;
+    for told in ["suspect", "test suite: a", "href=\"/incident/1\"", "/compare/"] {
+        assert!(page.contains(told), "no {told:?} in {page}");
+    }
+    let compare = page
+        .split("href=\"/compare/")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let (base, now) = compare.split_once('/').unwrap();
+    assert_eq!((sim.place(base), now), (before, culprit.as_str()));
+    let page = sim.page(&format!("/compare/{good}/{bad}")).await;
+    for told in ["Newly failing", "suite: a"] {
+        assert!(page.contains(told), "no {told:?} in {page}");
+    }
+    assert!(sim.page("/compare").await.contains("trunk"));
     let json: serde_json::Value = serde_json::from_str(&sim.page("/api/incidents/1").await).unwrap();
     assert_eq!(json["breakages"][0]["bad"]["revision"], culprit.as_str());
 

@@ -1,38 +1,39 @@
-//! A cell against its baseline: the nearest check-in before it on the branch whose cell is decided.
+//! A cell against its baseline: the nearest check-in before it on the branch that says anything of what it is about.
 
 use super::cell::Cell;
-use super::subject::Subject;
+use super::inquiry::Change;
+use super::rows::{Row, last_seen, suspicions};
+use super::subject::{Seen, Subject};
 use serde::Serialize;
-use std::collections::BTreeSet;
-
-/// What is known of one cell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    pub cell: Cell,
-    /// What fails in it, without known failures. Where nothing tells the tests apart, [`Subject::Suite`].
-    pub failing: BTreeSet<Subject>,
-    /// First error of what failed, normalised.
-    pub signature: Option<String>,
-}
 
 /// What a cell means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "verdict", content = "subjects", rename_all = "snake_case")]
+#[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
     /// It passes, and did before.
     Ok,
-    /// These fail, and did not before; to be confirmed.
-    Suspect(BTreeSet<Subject>),
-    /// What fails failed before.
-    StillFailing,
-    /// These failed before, and nothing of that now; to be confirmed.
-    Fixed(BTreeSet<Subject>),
+    /// These fail, and passed before; to be confirmed.
+    Suspect {
+        subjects: Vec<Subject>,
+    },
+    /// What fails failed before. `since`: the place of the row since which one of it fails at least.
+    StillFailing {
+        since: usize,
+    },
+    /// These failed at the baseline and pass; to be confirmed.
+    Fixed {
+        subjects: Vec<Subject>,
+    },
     /// Runs on the same image disagree.
     Flaky,
-    /// There is nothing to compare it with, and it passes.
+    /// It passes, and there is nothing to compare it with.
     New,
-    /// There is nothing to compare it with, and these fail: a reference run on a release will tell.
-    NewFailing(BTreeSet<Subject>),
+    /// What fails has no past here; where it has a result elsewhere, these pass there.
+    NewFailing {
+        passes_elsewhere: Vec<Subject>,
+    },
+    /// What fails has no past here, and fails elsewhere too.
+    AlwaysFailing,
     /// There is no image; that is one incident of the row, and says nothing of projects.
     ImageFailed,
     /// No attempt is valid.
@@ -41,37 +42,72 @@ pub enum Verdict {
     Pending,
 }
 
-/// The verdict about a cell. `base` is decided (passes, fails or is flaky), or it is none.
-pub fn verdict(base: Option<&Standing>, now: &Standing) -> Verdict {
-    let base = base.filter(|base| matches!(base.cell, Cell::Pass | Cell::Fail | Cell::Flaky));
-    match (now.cell, base) {
-        (Cell::Pending, _) => Verdict::Pending,
-        (Cell::Skipped, _) => Verdict::Skipped,
-        (Cell::Unknown, _) => Verdict::Unknown,
-        (Cell::NoImage, _) => Verdict::ImageFailed,
-        (Cell::Flaky, _) => Verdict::Flaky,
-        (Cell::Pass, None) => Verdict::New,
-        (Cell::Fail, None) => Verdict::NewFailing(now.failing.clone()),
-        (Cell::Pass, Some(base)) if base.failing.is_empty() => Verdict::Ok,
-        (Cell::Pass, Some(base)) => Verdict::Fixed(base.failing.clone()),
-        (Cell::Fail, Some(base)) => {
-            let new: BTreeSet<Subject> = now.failing.difference(&base.failing).cloned().collect();
-            // the same suite, but for another reason
-            let other = base.signature.is_some() && now.signature.is_some() && base.signature != now.signature;
-            match (new.is_empty(), other) {
-                (false, _) => Verdict::Suspect(new),
-                (true, true) if now.failing.contains(&Subject::Suite) => {
-                    Verdict::Suspect(BTreeSet::from([Subject::Suite]))
-                }
-                (true, _) => Verdict::StillFailing,
-            }
-        }
+/// The verdict about a cell. `rows`: what is known of the project on the branch, up to that cell; `elsewhere`: the newest
+/// that is known of it on each other branch, to which is referred where there is nothing before.
+pub fn verdict(cell: Cell, rows: &[Row], elsewhere: &[Row]) -> Verdict {
+    match cell {
+        Cell::Pending => Verdict::Pending,
+        Cell::Skipped => Verdict::Skipped,
+        Cell::Unknown => Verdict::Unknown,
+        Cell::NoImage => Verdict::ImageFailed,
+        Cell::Flaky => Verdict::Flaky,
+        Cell::Pass => passing(rows),
+        Cell::Fail => failing(rows, elsewhere),
     }
+}
+
+fn passing(rows: &[Row]) -> Verdict {
+    let Some((now, before)) = rows.split_last() else {
+        return Verdict::New;
+    };
+    let Some(base) = before.last() else {
+        return Verdict::New;
+    };
+    let mended = |subject: &Subject| now.end.seen(subject) == Some(Seen::Pass);
+    let subjects: Vec<Subject> = base.end.failing().into_iter().filter(mended).collect();
+    match subjects.is_empty() {
+        true => Verdict::Ok,
+        false => Verdict::Fixed { subjects },
+    }
+}
+
+fn failing(rows: &[Row], elsewhere: &[Row]) -> Verdict {
+    let suspicions = suspicions(rows, &[]).into_iter();
+    let broke = suspicions.filter(|suspicion| suspicion.change == Change::Broke);
+    let subjects: Vec<Subject> = broke.flat_map(|suspicion| suspicion.subjects).collect();
+    if !subjects.is_empty() {
+        return Verdict::Suspect { subjects };
+    }
+    let (failing, before) = match rows.split_last() {
+        Some((now, before)) => (now.end.failing(), before),
+        None => (Vec::new(), rows),
+    };
+    if let Some(since) = failing.iter().filter_map(|subject| fails_since(before, subject)).min() {
+        return Verdict::StillFailing { since };
+    }
+    let seen = |subject: &Subject, as_seen: Seen| elsewhere.iter().any(|row| row.end.seen(subject) == Some(as_seen));
+    let passes_elsewhere: Vec<Subject> = failing.iter().filter(|one| seen(one, Seen::Pass)).cloned().collect();
+    match passes_elsewhere.is_empty() && failing.iter().any(|one| seen(one, Seen::Fail)) {
+        true => Verdict::AlwaysFailing,
+        false => Verdict::NewFailing { passes_elsewhere },
+    }
+}
+
+/// The first row of those at the end that all fail, but for what says nothing.
+fn fails_since(rows: &[Row], subject: &Subject) -> Option<usize> {
+    let (last, _) = last_seen(rows, subject).filter(|(_, seen)| *seen == Seen::Fail)?;
+    let passed = |row: &Row| row.end.seen(subject) == Some(Seen::Pass);
+    let after = rows.iter().rposition(passed).map_or(0, |place| place + 1);
+    let fails = |place: &usize| rows[*place].end.seen(subject) == Some(Seen::Fail);
+    (after..=last).find(fails)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::inquiry::End;
     use super::*;
+    use crate::domain::outcome::Outcome;
+    use crate::domain::results::{Failure, Tests};
 
     const ALL: [Cell; 7] = [
         Cell::Pass,
@@ -83,75 +119,92 @@ mod tests {
         Cell::Pending,
     ];
 
-    fn standing(cell: Cell, failing: &[&str]) -> Standing {
-        Standing {
-            cell,
-            failing: failing.iter().map(|test| Subject::Test((*test).into())).collect(),
-            signature: None,
+    /// Of the tests a and b, these fail.
+    fn row(failing: &[&str]) -> Row {
+        let mut tests = Tests::default();
+        for test in ["a", "b"] {
+            match failing.contains(&test) {
+                true => tests.failed.push(Failure::of(test, "boom")),
+                false => tests.passed.push(test.to_owned()),
+            }
+        }
+        let outcome = match failing.is_empty() {
+            true => Outcome::Passed,
+            false => Outcome::Failed { exit_code: 1 },
+        };
+        of(End::Run(outcome, Some(tests)))
+    }
+
+    fn of(end: End) -> Row {
+        Row {
+            revision: String::new(),
+            end,
+            lock: String::new(),
         }
     }
 
-    fn tests(names: &[&str]) -> BTreeSet<Subject> {
-        standing(Cell::Fail, names).failing
+    fn tests(names: &[&str]) -> Vec<Subject> {
+        names.iter().map(|test| Subject::Test((*test).into())).collect()
     }
 
     #[test]
     fn as_the_table_says() {
-        let pass = standing(Cell::Pass, &[]);
-        let fail = |names: &[&str]| standing(Cell::Fail, names);
+        let [pass, a, b, both] = [row(&[]), row(&["a"]), row(&["b"]), row(&["a", "b"])];
+        let crash = of(End::Run(Outcome::Crashed { signal: 11 }, None));
+        let suspect = |names: &[&str]| Verdict::Suspect { subjects: tests(names) };
+        let fixed = |names: &[&str]| Verdict::Fixed { subjects: tests(names) };
         let table = [
-            (Some(pass.clone()), pass.clone(), Verdict::Ok),
-            (Some(pass.clone()), fail(&["a"]), Verdict::Suspect(tests(&["a"]))),
-            (Some(fail(&["a"])), fail(&["a"]), Verdict::StillFailing),
-            (Some(fail(&["a", "b"])), fail(&["a"]), Verdict::StillFailing),
+            (vec![&pass, &pass], Verdict::Ok),
+            (vec![&pass, &a], suspect(&["a"])),
+            (vec![&pass, &a, &a], Verdict::StillFailing { since: 1 }),
+            (vec![&a, &a], Verdict::StillFailing { since: 0 }),
+            (vec![&both, &a], Verdict::StillFailing { since: 0 }),
             // new in red
-            (Some(fail(&["a"])), fail(&["a", "b"]), Verdict::Suspect(tests(&["b"]))),
-            (Some(fail(&["a"])), fail(&["b"]), Verdict::Suspect(tests(&["b"]))),
-            (Some(fail(&["a"])), pass.clone(), Verdict::Fixed(tests(&["a"]))),
-            (None, pass.clone(), Verdict::New),
-            (None, fail(&["a"]), Verdict::NewFailing(tests(&["a"]))),
-            // a test that fails now and then was no baseline to pass
-            (Some(standing(Cell::Flaky, &["a"])), fail(&["a"]), Verdict::StillFailing),
-            (
-                Some(standing(Cell::Flaky, &["a"])),
-                fail(&["b"]),
-                Verdict::Suspect(tests(&["b"])),
-            ),
+            (vec![&a, &both], suspect(&["b"])),
+            (vec![&a, &b], suspect(&["b"])),
+            (vec![&a, &pass], fixed(&["a"])),
+            (vec![&a, &pass, &pass], Verdict::Ok),
+            // what a crash hides is seen behind it
+            (vec![&a, &crash, &a], Verdict::StillFailing { since: 0 }),
+            (vec![&pass, &crash, &a], suspect(&["a"])),
+            (vec![&pass], Verdict::New),
         ];
-        for (base, now, expected) in table {
-            assert_eq!(verdict(base.as_ref(), &now), expected, "{base:?} -> {now:?}");
+        for (rows, expected) in table {
+            let rows: Vec<Row> = rows.into_iter().cloned().collect();
+            let cell = match rows.last().unwrap().end.failing().is_empty() {
+                true => Cell::Pass,
+                false => Cell::Fail,
+            };
+            assert_eq!(verdict(cell, &rows, &[]), expected, "{rows:?}");
         }
     }
 
     #[test]
-    fn the_same_suite_for_another_reason_is_suspect() {
-        let red = |signature: Option<&str>| Standing {
-            cell: Cell::Fail,
-            failing: BTreeSet::from([Subject::Suite]),
-            signature: signature.map(str::to_owned),
+    fn what_has_no_past_is_referred_to_other_branches() {
+        let [pass, a, both] = [row(&[]), row(&["a"]), row(&["a", "b"])];
+        let new = |names: &[&str]| Verdict::NewFailing {
+            passes_elsewhere: tests(names),
         };
-        let suspect = Verdict::Suspect(BTreeSet::from([Subject::Suite]));
-        let (one, other) = (red(Some("NameError: x")), red(Some("TypeError: y")));
-        assert_eq!(verdict(Some(&one), &other), suspect);
-        assert_eq!(verdict(Some(&one), &one), Verdict::StillFailing);
-        assert_eq!(verdict(Some(&red(None)), &other), Verdict::StillFailing);
+        let now = [a.clone()];
+        assert_eq!(verdict(Cell::Fail, &now, &[]), new(&[]));
+        assert_eq!(verdict(Cell::Fail, &now, &[pass.clone(), a.clone()]), new(&["a"]));
+        assert_eq!(
+            verdict(Cell::Fail, &now, &[both.clone(), a.clone()]),
+            Verdict::AlwaysFailing
+        );
+        assert_eq!(verdict(Cell::Fail, &[both], &[a]), new(&["b"]));
     }
 
     #[test]
     fn only_what_ran_gets_a_verdict_about_code() {
-        for base in ALL {
-            for now in [Cell::Unknown, Cell::NoImage, Cell::Skipped, Cell::Pending] {
-                let found = verdict(Some(&standing(base, &["a"])), &standing(now, &[]));
-                assert!(
-                    !matches!(found, Verdict::Suspect(_) | Verdict::Fixed(_) | Verdict::Ok),
-                    "{base:?} -> {now:?}: {found:?}"
-                );
-            }
-            // what is undecided is no baseline
-            if matches!(base, Cell::Unknown | Cell::NoImage | Cell::Skipped | Cell::Pending) {
-                let found = verdict(Some(&standing(base, &[])), &standing(Cell::Fail, &["a"]));
-                assert_eq!(found, Verdict::NewFailing(tests(&["a"])));
-            }
-        }
+        let rows = [row(&[]), row(&["a"])];
+        let words: Vec<Verdict> = ALL.iter().map(|cell| verdict(*cell, &rows, &[])).collect();
+        let about_code = |verdict: &&Verdict| {
+            matches!(
+                verdict,
+                Verdict::Suspect { .. } | Verdict::Fixed { .. } | Verdict::Ok | Verdict::StillFailing { .. }
+            )
+        };
+        assert_eq!(words.iter().filter(about_code).count(), 2, "{words:?}");
     }
 }

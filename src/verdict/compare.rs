@@ -46,9 +46,9 @@ impl Difference {
 pub struct Compared {
     pub project: String,
     pub difference: Difference,
-    /// The words of both cells; None: there is none.
-    pub base: Option<&'static str>,
-    pub now: Option<&'static str>,
+    /// None: there is none.
+    pub base: Option<Cell>,
+    pub now: Option<Cell>,
     /// By test; empty where one of the two does not tell.
     pub newly_failing: Vec<String>,
     pub newly_passing: Vec<String>,
@@ -87,8 +87,8 @@ pub fn compare(project: &str, base: &Side, now: &Side) -> Compared {
     let mut compared = Compared {
         project: project.to_owned(),
         difference,
-        base: base.cell.map(Cell::name),
-        now: now.cell.map(Cell::name),
+        base: base.cell,
+        now: now.cell,
         newly_failing: Vec::new(),
         newly_passing: Vec::new(),
         still_failing: Vec::new(),

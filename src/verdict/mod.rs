@@ -51,7 +51,7 @@ mod property_tests;
 /// Whether a difference may be chance.
 mod stats;
 
-pub use baseline::{Standing, Verdict, verdict};
+pub use baseline::{Verdict, verdict};
 pub use builds::{Built, Turn, turns};
 pub use case::{Answer, Case, Lock, Next, NotCpython, Probe, Sample, Samples, Why, next};
 pub use cell::{Cell, cell};

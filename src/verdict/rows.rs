@@ -134,7 +134,7 @@ fn last_passed(rows: &[Row], subject: &Subject) -> Option<usize> {
 }
 
 /// The nearest row that says anything of a subject.
-fn last_seen(rows: &[Row], subject: &Subject) -> Option<(usize, Seen)> {
+pub(super) fn last_seen(rows: &[Row], subject: &Subject) -> Option<(usize, Seen)> {
     let seen = |(place, row): (usize, &Row)| Some((place, row.end.seen(subject)?));
     let says = |(_, seen): &(usize, Seen)| matches!(seen, Seen::Pass | Seen::Fail);
     rows.iter().enumerate().rev().filter_map(seen).find(says)

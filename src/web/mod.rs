@@ -13,6 +13,7 @@ mod live;
 mod pages;
 mod projects;
 mod render;
+mod standing;
 mod window;
 mod words;
 
@@ -88,6 +89,8 @@ async fn page(web: &Web, path: &str, query: &Query, headers: &HeaderMap) -> anyh
         ["api", "results"] => pages::results(web, query).await.map(Some),
         ["api", "incidents"] => incidents::all_json(web).await,
         ["api", "incidents", number] => incidents::one_json(web, number).await,
+        ["compare"] => compare::choose(web).await,
+        ["compare", base, now] => compare::page(web, base, now).await,
         ["api", "compare", base, now] => compare::json(web, base, now).await,
         ["attempt", id, "events"] => live::events(web, id, query, headers).await,
         ["api", "logs", id] => live::pieces(web, id, query).await,

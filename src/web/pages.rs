@@ -4,7 +4,7 @@ use super::answer::{self, Answer, SCRIPT_TAG, STYLE_TAG};
 use super::attempts::{self, AttemptsView};
 use super::grid::{self, ImageView, RevisionView};
 use super::words::{self, Badge, Time};
-use super::{Query, Web};
+use super::{Query, Web, standing};
 use crate::clock;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::Facts;
@@ -218,6 +218,7 @@ pub async fn run(web: &Web, id: &str, query: &Query) -> Result<Option<Answer>> {
         "image": grid::image(&found.row),
         "badge": words::cell_badge(&found.cell),
         "sentence": words::sentence(&found.cell, &found.row.image),
+        "standing": standing::of(web, &found.run, found.cell.state).await?,
         "attempts": attempts,
         "recipe": found.recipe,
         "recipe_digest": words::short_digest(&found.run.recipe),

@@ -169,6 +169,20 @@ pub fn cell_badge(cell: &RunCell) -> Badge {
     }
 }
 
+/// The same where nothing but the state is at hand.
+pub fn state_badge(state: Option<Cell>) -> Badge {
+    match state {
+        Some(Cell::Pass) => badge("pass", "✓", "pass"),
+        Some(Cell::Fail) => badge("fail", "✗", "fail"),
+        Some(Cell::Flaky) => badge("flaky", "≈", "flaky"),
+        Some(Cell::Unknown) => badge("unknown", "?", "unknown"),
+        Some(Cell::NoImage) => badge("no_image", "–", "no image"),
+        Some(Cell::Skipped) => badge("skipped", "↷", "skipped"),
+        Some(Cell::Pending) => badge("pending", "⋯", "waits"),
+        None => badge("empty", "·", "nothing"),
+    }
+}
+
 /// An outcome in a word or two.
 fn in_brief(outcome: &Outcome) -> String {
     match outcome {

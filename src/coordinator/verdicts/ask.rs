@@ -207,7 +207,11 @@ async fn ran(coordinator: &Coordinator, probes: &[ProbeRow], now: i64) -> Result
             void += 1;
             continue;
         }
-        let Some(end) = coordinator.end_of(attempt, &report, probe.finished_at, now).await else {
+        let Some(end) = coordinator
+            .results()
+            .end_of(attempt, &report, probe.finished_at, now)
+            .await
+        else {
             return Ok(None);
         };
         ran.push(Ran {

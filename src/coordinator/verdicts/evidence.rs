@@ -31,7 +31,7 @@ pub async fn evidence(coordinator: &Coordinator, probes: &[ProbeRow], found: &Fo
             let (Some(report), Some(attempt)) = (probe.report(), &probe.attempt_id) else {
                 continue;
             };
-            let end = End::Run(report.outcome, coordinator.tests_of(attempt).await);
+            let end = End::Run(report.outcome, coordinator.results().tests_of(attempt).await);
             if found.subjects.iter().any(|subject| end.seen(subject) == Some(wanted)) {
                 if wanted == Seen::Fail {
                     evidence.bad = Some(attempt.clone());

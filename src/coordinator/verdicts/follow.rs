@@ -1,7 +1,7 @@
 //! The inquiries that follow from an answer.
 
 use super::super::Coordinator;
-use super::results::{BACK, rows};
+use super::results::BACK;
 use super::settle::Found;
 use crate::store::Tx;
 use crate::store::inquiries::{InquiryRow, NewInquiry};
@@ -93,7 +93,11 @@ pub async fn further(
         return Ok(None);
     }
     let about: Vec<&Subject> = subjects.iter().collect();
-    let Some(known) = rows(coordinator, &column, inquiry.now_seq, BACK, &about, now).await? else {
+    let Some(known) = coordinator
+        .results()
+        .rows(&column, inquiry.now_seq, BACK, &about, now)
+        .await?
+    else {
         return Ok(None);
     };
     let place = |seq: i64| known.iter().position(|known| known.seq == seq);

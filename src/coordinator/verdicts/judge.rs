@@ -5,9 +5,10 @@ use super::broken::{BY_CHANCE, Broken};
 use super::earlier::Earlier;
 use super::kept::{keep_lock, repeat};
 use super::named;
-use super::results::{Known, report, rows_back};
+use super::results::rows_back;
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
+use crate::known::Known;
 use crate::recipe::{KnownFailure, Registered};
 use crate::store::inquiries::NewInquiry;
 use crate::store::judge::{Column, Unjudged};
@@ -36,7 +37,7 @@ pub async fn tick(coordinator: &Coordinator, projects: &[Registered], now: i64) 
 /// False: what its tests said is not there yet.
 async fn judge(coordinator: &Coordinator, projects: &[Registered], run: &Unjudged, now: i64) -> Result<bool> {
     let column = run.column();
-    let Some((said, at)) = report(coordinator, &column, run.seq).await? else {
+    let Some((said, at)) = coordinator.results().report(&column, run.seq).await? else {
         return Ok(true); // it says nothing
     };
     keep_lock(coordinator, run, &said, at).await?;
@@ -64,7 +65,11 @@ async fn look_from(
     let mut next = Some(seq);
     for _ in 0..LATER_MOST {
         let Some(here) = next else { break };
-        let said = report(coordinator, column, here).await?.map(|(report, _)| report);
+        let said = coordinator
+            .results()
+            .report(column, here)
+            .await?
+            .map(|(report, _)| report);
         // what passes where nothing is broken needs no look at its tests, nor at those before
         let is_news = |report: &Report| report.outcome != Outcome::Passed || !broken.is_empty();
         if said.as_ref().is_some_and(is_news) {

@@ -21,15 +21,11 @@ mod round;
 mod settle;
 
 use super::Coordinator;
-use crate::domain::job::Report;
-use crate::domain::results::Tests;
+use crate::known::Results;
 use crate::recipe::Registered;
 use crate::store::inquiries::InquiryRow;
-use crate::verdict::{Change, End, Finding, Subject};
+use crate::verdict::{Change, Finding, Subject};
 use anyhow::{Context, Result};
-
-/// For so long the report of tests may come after the end of their attempt.
-const TESTS_LATE_MS: i64 = 60_000;
 
 /// One pass over what is new and what is open. Returns how many jobs it added.
 pub async fn tick(coordinator: &Coordinator, projects: &[Registered], now: i64) -> Result<usize> {
@@ -60,22 +56,10 @@ impl Coordinator {
         }
     }
 
-    /// How an attempt ended. None: what it said of its tests is yet to come.
-    async fn end_of(&self, attempt: &str, report: &Report, finished_at: Option<i64>, now: i64) -> Option<End> {
-        let tests = self.tests_of(attempt).await;
-        let is_fresh = finished_at.is_some_and(|at| now - at < TESTS_LATE_MS);
-        let is_late = tests.is_none() && report.summary.is_some() && is_fresh;
-        (!is_late).then(|| End::Run(report.outcome.clone(), tests))
-    }
-
-    /// What an attempt said of its tests. What can't be read says nothing.
-    async fn tests_of(&self, attempt: &str) -> Option<Tests> {
-        match self.objects.tests(attempt).await {
-            Ok(tests) => tests,
-            Err(error) => {
-                tracing::warn!(attempt, error = format!("{error:#}"), "its tests can't be read");
-                None
-            }
+    fn results(&self) -> Results<'_> {
+        Results {
+            store: &self.store,
+            objects: &self.objects,
         }
     }
 }

@@ -1,78 +1,16 @@
-//! What is known of a project along a branch.
+//! How far back results are looked for.
 
 use super::super::Coordinator;
 use super::broken::Broken;
-use crate::domain::job::Report;
-use crate::domain::outcome::{Blame, Outcome};
-use crate::store::judge::{Column, ResultRow};
-use crate::verdict::{End, Row, Subject, is_short};
+use crate::known::Known;
+use crate::store::judge::Column;
+use crate::verdict::{Row, Subject, is_short};
 use anyhow::Result;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Results back to which a baseline is looked for.
 pub const BACK: i64 = 30;
 /// Most results that are looked back.
 pub const BACK_MOST: i64 = 480;
-
-/// A check-in as a row, and where that is from.
-pub struct Known {
-    pub row: Row,
-    pub seq: i64,
-    pub lock: Option<String>,
-    /// Digest of the recipe by which it was run.
-    pub recipe: String,
-}
-
-/// What a project's run on a check-in said, and when, as far as it says anything.
-pub async fn report(coordinator: &Coordinator, column: &Column<'_>, seq: i64) -> Result<Option<(Report, i64)>> {
-    let there = coordinator.store.results_up_to(column, seq, 1).await?;
-    Ok(typical(&there)
-        .filter(|(result, _)| result.seq == seq)
-        .map(|(result, report)| (report, result.finished_at.unwrap_or_default())))
-}
-
-/// What is known on so many check-ins up to a place, oldest first. Of those before the last, what passed is kept only where
-/// it is `about` something or fails in the last: there may be hundreds, of 40,000 tests each. None: some tests are not there
-/// yet.
-pub async fn rows(
-    coordinator: &Coordinator,
-    column: &Column<'_>,
-    seq: i64,
-    back: i64,
-    about: &[&Subject],
-    now: i64,
-) -> Result<Option<Vec<Known>>> {
-    let results = coordinator.store.results_up_to(column, seq, back).await?;
-    let mut names: BTreeSet<String> = about.iter().filter_map(|one| one.test().map(str::to_owned)).collect();
-    let mut rows: Vec<Known> = Vec::new();
-    for there in results.chunk_by(|a, b| a.seq == b.seq).rev() {
-        let Some((result, report)) = typical(there) else {
-            continue;
-        };
-        let finished_at = result.finished_at;
-        let Some(mut end) = coordinator.end_of(&result.attempt_id, &report, finished_at, now).await else {
-            return Ok(None);
-        };
-        if rows.is_empty() {
-            names.extend(end.failing().iter().filter_map(|one| one.test().map(str::to_owned)));
-        } else if let End::Run(_, Some(tests)) = &mut end {
-            tests.passed.retain(|test| names.contains(test));
-            tests.skipped = Vec::new();
-        }
-        rows.push(Known {
-            row: Row {
-                revision: result.revision_id.clone(),
-                end,
-                lock: report.lock.clone().unwrap_or_default(),
-            },
-            seq: result.seq,
-            lock: report.lock,
-            recipe: result.recipe.clone(),
-        });
-    }
-    rows.reverse();
-    Ok(Some(rows))
-}
 
 /// What is known up to a place, as far back as it takes to say when what failed passed; also, of those that have `to_pass`,
 /// what has failed for long. None: some tests are not there yet.
@@ -87,7 +25,7 @@ pub async fn rows_back(
     let mut back = broken.back();
     let about: Vec<&Subject> = broken.subjects().chain(to_pass).collect();
     loop {
-        let Some(known) = rows(coordinator, column, seq, back, &about, now).await? else {
+        let Some(known) = coordinator.results().rows(column, seq, back, &about, now).await? else {
             return Ok(None);
         };
         let plain: Vec<Row> = known.iter().map(|known| known.row.clone()).collect();
@@ -97,31 +35,4 @@ pub async fn rows_back(
         }
         back = (back * 2).min(BACK_MOST);
     }
-}
-
-/// Of all attempts of the newest run that says anything, one of those that most agree with; of two that are as
-/// frequent, what failed.
-fn typical(there: &[ResultRow]) -> Option<(&ResultRow, Report)> {
-    let read = |result: &ResultRow| -> Option<Report> { serde_json::from_str(result.report.as_deref()?).ok() };
-    let valid = |report: &Report| report.outcome == Outcome::Passed || report.outcome.blame() == Blame::Code;
-    let runs = there.chunk_by(|a, b| a.run_id == b.run_id).rev();
-    let newest = runs
-        .map(|run| {
-            let read = run.iter().filter_map(|result| Some((result, read(result)?)));
-            read.filter(|(_, report)| valid(report)).collect::<Vec<_>>()
-        })
-        .find(|run| !run.is_empty())?;
-    let said = |report: &Report| {
-        let failures = report.summary.iter().flat_map(|summary| &summary.failures);
-        let tests: Vec<String> = failures.map(|failure| failure.test.clone()).collect();
-        (report.outcome.name(), tests)
-    };
-    let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (result, report) in newest {
-        alike.entry(said(&report)).or_default().push((result, report));
-    }
-    let most = alike
-        .into_iter()
-        .max_by_key(|((outcome, _), same)| (same.len(), *outcome != Outcome::Passed.name()))?;
-    most.1.into_iter().next()
 }
