@@ -138,6 +138,50 @@ async fn a_known_failure_whose_time_is_over_is_put_to_its_check_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_again_after_its_repair_or_on_a_rewritten_branch_is_found_each_time() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    sim.commit("start", GOOD);
+    sim.commits(3, GOOD);
+    let first = sim.commit("breaks", "fail a");
+    sim.commits(3, "fail a");
+    sim.commit("mends", GOOD);
+    sim.commits(3, GOOD);
+    let second = sim.commit("breaks again", "fail a");
+    sim.commits(3, "fail a");
+    sim.run().await;
+    let culprits = |found: &[pybots::incidents::Told]| {
+        let mut all: Vec<(i64, String)> = found
+            .iter()
+            .map(|told| (told.number, told.culprits[0].revision.clone()))
+            .collect();
+        all.sort();
+        all.into_iter().map(|(_, culprit)| culprit).collect::<Vec<_>>()
+    };
+    let found = sim.settled().await;
+    let mut both = culprits(&found);
+    both.sort();
+    let mut expected = vec![first.clone(), second.clone()];
+    expected.sort();
+    assert_eq!(both, expected, "{found:#?} {:?}", sim.answers().await);
+    // the same on another history, from the same check-in on
+    sim.drop_newest(4);
+    let third = sim.commit("breaks on another history", "fail a");
+    sim.commits(2, "fail a");
+    let found = sim.settled().await;
+    assert_eq!(
+        culprits(&found).last(),
+        Some(&third),
+        "{found:#?} {:?}",
+        sim.answers().await
+    );
+    assert_eq!(
+        found.iter().filter(|told| told.state != "closed").count(),
+        1,
+        "{found:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_its_silence_what_was_flaky_is_looked_at_again() {
     let flaky = "rate 40 a";
     let mut sim = Sim::new(&["p"], 3).await;

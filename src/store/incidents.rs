@@ -300,6 +300,23 @@ impl Store {
             .await?)
     }
 
+    /// Of a project on a branch as a variant, over or not: those whose check-in is on the branch.
+    pub async fn breakages_on(&self, column: &Column<'_>) -> Result<Vec<Breakage>> {
+        let sql = format!(
+            "{BREAKAGE} JOIN revision ON revision.branch_id = breakage.branch_id AND revision.seq = breakage.bad_seq
+             WHERE breakage.branch_id = $1 AND breakage.project = $2 AND breakage.variant = $3
+               AND breakage.platform = $4 AND revision.left_at IS NULL
+             ORDER BY breakage.id"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(column.branch_id)
+            .bind(column.project)
+            .bind(column.variant)
+            .bind(column.platform)
+            .fetch_all(self.pool())
+            .await?)
+    }
+
     /// Those that are not over and whose check-in has left its branch.
     pub async fn breakages_that_left(&self) -> Result<Vec<Breakage>> {
         let sql = format!(

@@ -42,6 +42,8 @@ pub struct Step {
     pub building: Option<String>,
     /// Attempts at making it.
     pub builds: i64,
+    /// Those that failed, not by the machinery's fault.
+    pub failures: i64,
     /// Truth value: a registry has it.
     pub pushed: i64,
 }
@@ -131,6 +133,23 @@ impl Store {
         .bind(column.branch_id)
         .bind(*places.start())
         .bind(*places.end())
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// A project's results on a branch that were looked at since a time are to be looked at again.
+    pub async fn judged_since_are_news(&self, tx: &mut Tx, column: &Column<'_>, since: i64) -> Result<()> {
+        sqlx::query(
+            "UPDATE run SET judged_at = NULL WHERE project = $1 AND variant = $2 AND platform = $3
+                 AND judged_at >= $5 AND revision_id IN (
+                     SELECT id FROM revision WHERE branch_id = $4 AND left_at IS NULL)",
+        )
+        .bind(column.project)
+        .bind(column.variant)
+        .bind(column.platform)
+        .bind(column.branch_id)
+        .bind(since)
         .execute(&mut **tx)
         .await?;
         Ok(())
@@ -241,6 +260,8 @@ impl Store {
                           standing.reason, building.state AS building,
                           (SELECT COUNT(*) FROM job JOIN attempt ON attempt.job_id = job.id
                               WHERE job.image_id = image.id) AS builds,
+                          (SELECT COUNT(*) FROM job JOIN attempt ON attempt.job_id = job.id WHERE job.image_id = image.id
+                              AND attempt.outcome NOT IN ('passed', 'infra', 'cancelled', 'recipe_error', 'skipped')) AS failures,
                           CASE WHEN image.remote IS NULL THEN 0 ELSE 1 END AS pushed
                    FROM revision
                    LEFT JOIN revision_image AS standing ON standing.revision_id = revision.id

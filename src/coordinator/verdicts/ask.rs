@@ -63,23 +63,32 @@ fn is_ahead(elder: &InquiryRow, inquiry: &InquiryRow) -> bool {
 }
 
 /// The check-in that was proved to do the same to another project.
-async fn hint(coordinator: &Coordinator, inquiry: &InquiryRow) -> Result<Option<String>> {
+async fn hint(coordinator: &Coordinator, inquiry: &InquiryRow, steps: &[Step]) -> Result<Option<String>> {
     if inquiry.signature.is_none() {
         return Ok(None);
     }
     let store = &coordinator.store;
     let known = store.open_breakages(store.pool()).await?;
     let alike = known.into_iter().filter(|breakage| {
-        breakage.branch_id == inquiry.branch_id
-            && (&breakage.variant, &breakage.platform) == (&inquiry.variant, &inquiry.platform)
+        (&breakage.variant, &breakage.platform) == (&inquiry.variant, &inquiry.platform)
             && breakage.project != inquiry.project
             && breakage.signature == inquiry.signature
     });
-    let mut check_ins = alike.filter_map(|breakage| match inquiry.change() {
-        Change::Broke => (breakage.exact == 1).then_some(breakage.bad_id),
-        Change::Fixed => breakage.fixed_id,
+    let mut here = alike.filter_map(|breakage| {
+        let culprit = match inquiry.change() {
+            Change::Broke => Some(&breakage.bad_id).filter(|_| breakage.exact == 1),
+            Change::Fixed => breakage.fixed_id.as_ref(),
+        }?;
+        // where a merge brought it, on the branch it is the merge
+        let is_merge = |step: &&Step| {
+            inquiry.change() == Change::Broke && breakage.branch_id == inquiry.branch_id && step.seq == breakage.bad_seq
+        };
+        let by_id = steps.iter().find(|step| step.revision_id == *culprit);
+        by_id
+            .or_else(|| steps.iter().find(is_merge))
+            .map(|step| step.revision_id.clone())
     });
-    Ok(check_ins.next_back())
+    Ok(here.next_back())
 }
 
 /// Returns how many jobs it added; None: it is ended, or nobody can go on with it now.
@@ -147,7 +156,7 @@ async fn ask(
         hosts: there,
         rate: rate(coordinator, inquiry).await?,
         noisy: noisy(coordinator, inquiry).await?,
-        hint: hint(coordinator, inquiry).await?,
+        hint: hint(coordinator, inquiry, &steps).await?,
     };
     match round.next(&question, &steps, ran).await? {
         Next::Ask(progress, runs) => round.add(&progress, runs).await.map(Some),

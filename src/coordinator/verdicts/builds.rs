@@ -14,9 +14,9 @@ use anyhow::{Context, Result};
 /// Check-ins of a branch that are looked at.
 const BACK: i64 = 50;
 /// A build that failed so often is believed.
-const FAILURES: i64 = 2;
+pub const FAILURES: i64 = 2;
 /// Attempts at a build after which nobody tries by himself.
-const BUILDS_MOST: i64 = 12;
+pub const BUILDS_MOST: i64 = 12;
 /// What an incident calls the project whose build it is.
 const CPYTHON: &str = "cpython";
 

@@ -2,7 +2,7 @@
 
 use super::super::Coordinator;
 use super::broken::{BY_CHANCE, Broken};
-use super::earlier::Earlier;
+use super::earlier::{Broke, Earlier};
 use super::kept::{keep_lock, repeat};
 use super::named;
 use super::results::rows_back;
@@ -104,8 +104,15 @@ pub async fn look(
     let rows: Vec<Row> = known.iter().map(|known| known.row.clone()).collect();
     let Some(last) = known.last() else { return Ok(()) };
     let broken = Broken::read(coordinator, column, last.seq).await?;
-    let rows_of = coordinator.store.inquiries_about(column).await?;
-    let earlier = rows_of.iter().map(Earlier::read).collect::<Result<Vec<_>>>()?;
+    let store = &coordinator.store;
+    let open_now = store.open_inquiries().await?;
+    let rows_of = store.inquiries_about(column).await?;
+    let earlier = rows_of
+        .iter()
+        .map(|row| Earlier::read(row, &open_now))
+        .collect::<Result<Vec<_>>>()?;
+    let breakages = store.breakages_on(column).await?;
+    let broke = breakages.iter().map(Broke::read).collect::<Result<Vec<_>>>()?;
     let excused = known_failures(project, |known| known.holds(now));
     for mut suspicion in suspicions {
         let Some(base) = known.get(suspicion.base) else {
@@ -125,7 +132,10 @@ pub async fn look(
             let stretch = (base.seq, last.seq);
             let covers = |earlier: &Earlier| earlier.covers(&project.digest, asked, stretch, now);
             let unseen = |earlier: &&Earlier| earlier.was_not_seen_again(asked, now);
-            earlier.iter().any(covers) || earlier.iter().filter(unseen).count() >= UNSEEN_MOST
+            let explains = |broke: &Broke| suspicion.change == Change::Broke && broke.explains(subject, stretch);
+            broke.iter().any(explains)
+                || earlier.iter().any(covers)
+                || earlier.iter().filter(unseen).count() >= UNSEEN_MOST
         };
         let subjects: Vec<Subject> = suspicion.subjects.iter().filter(|one| !covered(one)).cloned().collect();
         if !subjects.is_empty() {

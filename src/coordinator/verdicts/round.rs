@@ -1,6 +1,7 @@
 //! One look at an inquiry: the runs that it wants next.
 
 use super::super::{Coordinator, plan as planned};
+use super::builds::{BUILDS_MOST, FAILURES};
 use crate::domain::job::{BuildSpec, Facts, JobSpec, RunSpec};
 use crate::domain::outcome::Outcome;
 use crate::plan;
@@ -12,9 +13,6 @@ use crate::store::runs::NewRun;
 use crate::verdict::{End, Finding, Inquiry, Lock, Progress, Ran, Wanted};
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Attempts at an image that the machinery may fail before its inquiry is given up.
-const BUILDS_MOST: i64 = 12;
 
 pub enum Next {
     /// These runs, all at the same time.
@@ -39,8 +37,9 @@ enum Standing {
     Ready(Box<BuildSpec>, Box<Facts>, String),
     /// It is being built, or is to be.
     Awaited,
-    /// The machinery failed at it, and nobody tries any more: the image's id.
-    GivenUp(String),
+    /// It is to be tried once more, and nobody does by himself: the machinery failed at it, or its build failed for the
+    /// first time. The image's id.
+    ToTry(String),
     /// It can't be built.
     None,
     /// The machinery failed at it, again and again.
@@ -66,7 +65,7 @@ impl Round<'_> {
                         awaited.insert(step.revision_id.clone());
                         continue;
                     }
-                    Standing::GivenUp(image) => {
+                    Standing::ToTry(image) => {
                         self.coordinator.queue.again(&image, self.now).await?;
                         awaited.insert(step.revision_id.clone());
                         continue;
@@ -111,7 +110,10 @@ impl Round<'_> {
             (Some("ready"), _) => {}
             (_, Some(_)) => return Ok(Standing::Awaited),
             (Some("wanted"), None) if step.builds > BUILDS_MOST => return Ok(Standing::Stuck),
-            (Some("wanted"), None) => return Ok(Standing::GivenUp(image_id.clone())),
+            (Some("wanted"), None) => return Ok(Standing::ToTry(image_id.clone())),
+            (_, None) if step.failures < FAILURES && step.builds < BUILDS_MOST => {
+                return Ok(Standing::ToTry(image_id.clone()));
+            }
             (_, None) => return Ok(Standing::None),
         }
         let (Some(page), Some(job)) = (store.image(image_id).await?, store.job_of(image_id).await?) else {

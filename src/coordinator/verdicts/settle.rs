@@ -88,11 +88,14 @@ pub async fn settle(
     }
     let mut probes = probes.to_vec();
     if let Some((outer, steps)) = &outer {
-        for found in &mut founds {
-            if let Some((place, _)) = merge_of(outer, &found.subjects)? {
+        let mut still_there = Vec::new();
+        for mut found in founds {
+            if let Some((place, _)) = merge_of(outer, steps, &found.subjects)? {
                 found.places = places(steps, place);
+                still_there.push(found);
             }
         }
+        founds = still_there;
         founds.extend(the_merge(coordinator, outer, steps, &findings).await?);
         probes.splice(0..0, coordinator.store.probes(&outer.id).await?);
     }
@@ -198,6 +201,11 @@ async fn conclude(coordinator: &Coordinator, inquiry: &InquiryRow, end: Conclusi
         )
     };
     let is_known_now = !end.founds.is_empty() || end.findings.iter().any(is_nobodys);
+    if !by_hand {
+        // what was suspected meanwhile waited for this answer
+        let column = watched.column();
+        store.judged_since_are_news(&mut tx, &column, watched.opened_at).await?;
+    }
     if is_known_now && !by_hand {
         // what came meanwhile means something else, now that this is known
         let since = watched.base_seq + 1..=i64::MAX;
@@ -230,11 +238,13 @@ async fn outer(coordinator: &Coordinator, inquiry: &InquiryRow) -> Result<Option
 }
 
 /// The place of the merge that is to blame for all of these, in the outer one's stretch, and how often it fails since.
-fn merge_of(outer: &InquiryRow, subjects: &[Subject]) -> Result<Option<(usize, Option<f64>)>> {
+/// None: it has left the branch.
+fn merge_of(outer: &InquiryRow, steps: &[Step], subjects: &[Subject]) -> Result<Option<(usize, Option<f64>)>> {
     let findings = outer.findings()?;
     let of = |known: &&Finding| subjects.iter().all(|subject| known.subjects.contains(subject));
     Ok(match findings.iter().find(of).map(|known| &known.answer) {
-        Some(Answer::Culprit { place, rate }) => Some((*place, *rate)),
+        // what leaves a branch leaves its end
+        Some(Answer::Culprit { place, rate }) if *place < steps.len() => Some((*place, *rate)),
         _ => None,
     })
 }
@@ -292,7 +302,7 @@ async fn the_merge(
         if let Answer::Culprit { .. } | Answer::Range { .. } = finding.answer {
             continue;
         }
-        if let Some((place, rate)) = merge_of(outer, &finding.subjects)? {
+        if let Some((place, rate)) = merge_of(outer, steps, &finding.subjects)? {
             founds.push(found(coordinator, steps, finding, (place - 1, place), rate).await?);
         }
     }
