@@ -13,7 +13,7 @@ mod sim;
 use fastrand::Rng;
 use history::score::{Claim, Score, affects, judge};
 use history::world::Try;
-use history::{At, Effect, History, KINDS};
+use history::{At, Effect, History, KINDS, Kind};
 use pybots::domain::job::{BuildSpec, RunSpec};
 use pybots::domain::outcome::Outcome;
 use pybots::domain::results::Tests;
@@ -38,16 +38,23 @@ fn the_coordinator_finds_what_was_seeded_and_blames_nobody_else() {
     let first = number("SEED", 1);
     let last = first + number("PYBOTS_TEST_HISTORIES", KINDS.len() as u64);
     // what takes longest begins first
-    let mut seeds: Vec<u64> = (first..last).collect();
-    seeds.sort_by_key(|seed| History::new(*seed).projects);
-    let (left, all) = (Mutex::new(seeds), Mutex::new(Score::default()));
+    let one_of_each = (first..last).map(History::new);
+    // and what only somebody who knows of earlier incidents tells right
+    let again = (first..last)
+        .step_by(3)
+        .map(|seed| History::of(Kind::BreaksAgain, seed));
+    let mut histories: Vec<History> = one_of_each.chain(again).collect();
+    histories.sort_by_key(|history| history.projects);
+    let (left, all) = (Mutex::new(histories), Mutex::new(Score::default()));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Runtime::new().unwrap();
                 loop {
-                    let Some(seed) = left.lock().unwrap().pop() else { break };
-                    let score = runtime.block_on(told(seed));
+                    let Some(history) = left.lock().unwrap().pop() else {
+                        break;
+                    };
+                    let score = runtime.block_on(told(history));
                     all.lock().unwrap().add(score);
                 }
             });
@@ -68,9 +75,9 @@ fn the_coordinator_finds_what_was_seeded_and_blames_nobody_else() {
     assert_eq!(all.over_bound, 0);
 }
 
-async fn told(seed: u64) -> Score {
+async fn told(history: History) -> Score {
     let start = Instant::now();
-    let history = Arc::new(History::new(seed));
+    let (seed, history) = (history.seed, Arc::new(history));
     let score = go_through(&history).await;
     println!(
         "SEED={seed} {:?}: {} check-ins, {} seeded, {} found, {} ranged, {} missed, {} wrong, {} over the bound, {:.0} s",
@@ -108,7 +115,8 @@ impl Playing {
             let has = |at: Option<At>| at.is_some_and(|at| history.has(tree, at));
             let there = has(fault.from) && !has(fault.until);
             let its = fault.variant.is_none_or(|variant| variant == run.variant);
-            if shown && there && its && self.tested.contains(&tree) {
+            let apart = history.is_apart(fault, self.tested.iter().copied());
+            if shown && there && its && apart && self.tested.contains(&tree) {
                 self.seen.lock().unwrap().insert(number);
             }
         }
@@ -219,6 +227,21 @@ fn tested(history: &History) -> Vec<usize> {
     let step = history.tested.len().div_ceil(most);
     let mut some: Vec<usize> = history.tested.iter().copied().step_by(step).collect();
     some.extend(history.tested.last());
+    if history.kind == Kind::BreaksAgain {
+        // without a result while it is broken, and one while it is mended, there is nothing to tell
+        let mut turns: Vec<At> = history
+            .faults
+            .iter()
+            .flat_map(|fault| [fault.from, fault.until])
+            .flatten()
+            .collect();
+        turns.sort();
+        some.extend(turns.windows(2).filter_map(|pair| match pair {
+            [At::Main(from), At::Main(until)] => Some((from + until) / 2),
+            _ => None,
+        }));
+    }
+    some.sort_unstable();
     some.dedup();
     some
 }

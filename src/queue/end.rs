@@ -163,6 +163,9 @@ impl Queue {
                 store.image_built(tx, image, report.image.as_ref(), now).await?;
             }
         }
+        if let Some(image) = &job.image_id {
+            store.build_is_news(tx, image).await?;
+        }
         if let (Some(run), None) = (&job.run_id, &job.inquiry_id) {
             store.run_is_news(tx, run).await?;
         }

@@ -48,22 +48,6 @@ pub struct Step {
     pub pushed: i64,
 }
 
-/// A check-in and its build.
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
-pub struct BuildStep {
-    pub revision_id: String,
-    pub seq: i64,
-    pub image_id: Option<String>,
-    pub image_state: Option<String>,
-    pub reason: Option<String>,
-    /// Jobs that are to make it.
-    pub building: i64,
-    /// Attempts at it.
-    pub builds: i64,
-    /// Builds that failed, not by the machinery's fault.
-    pub failures: i64,
-}
-
 /// Whose results: of a project on a branch, as a variant, on a platform.
 #[derive(Clone, Copy, Debug)]
 pub struct Column<'a> {
@@ -221,36 +205,6 @@ impl Store {
             .bind(column.variant)
             .bind(column.platform)
             .fetch_one(self.pool())
-            .await?)
-    }
-
-    /// The newest check-ins of a branch and their builds, oldest first.
-    pub async fn build_steps(
-        &self,
-        branch_id: &str,
-        (variant, platform): (&str, &str),
-        most: i64,
-    ) -> Result<Vec<BuildStep>> {
-        let sql = "WITH picked AS (
-                       SELECT id, seq FROM revision WHERE branch_id = $1 AND left_at IS NULL ORDER BY seq DESC LIMIT $4)
-                   SELECT picked.id AS revision_id, picked.seq, image.id AS image_id, image.state AS image_state,
-                          standing.reason,
-                          (SELECT COUNT(*) FROM job WHERE job.image_id = image.id AND job.state <> 'finished') AS building,
-                          (SELECT COUNT(*) FROM job JOIN attempt ON attempt.job_id = job.id
-                              WHERE job.image_id = image.id) AS builds,
-                          (SELECT COUNT(*) FROM job JOIN attempt ON attempt.job_id = job.id WHERE job.image_id = image.id
-                              AND attempt.outcome NOT IN ('passed', 'infra', 'cancelled', 'recipe_error', 'skipped')) AS failures
-                   FROM picked
-                   LEFT JOIN revision_image AS standing ON standing.revision_id = picked.id
-                        AND standing.variant = $2 AND standing.platform = $3
-                   LEFT JOIN image ON image.id = standing.image_id
-                   ORDER BY picked.seq";
-        Ok(sqlx::query_as(sql)
-            .bind(branch_id)
-            .bind(variant)
-            .bind(platform)
-            .bind(most)
-            .fetch_all(self.pool())
             .await?)
     }
 

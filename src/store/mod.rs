@@ -3,6 +3,7 @@
 
 pub mod attempts;
 pub mod branches;
+pub mod builds;
 pub mod claims;
 pub mod hosts;
 pub mod images;

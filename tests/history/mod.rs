@@ -28,8 +28,11 @@ pub enum Kind {
     HostSpecific,
     FortyProjects,
     Quiet,
+    /// The same test breaks, is mended, and breaks once more.
+    BreaksAgain,
 }
 
+/// Those that the rules alone can be driven through, without what is known of earlier incidents.
 pub const KINDS: [Kind; 18] = [
     Kind::Plain,
     Kind::BreakThenFix,
@@ -131,8 +134,11 @@ const A_DAY: f64 = 15.0;
 
 impl History {
     pub fn new(seed: u64) -> Self {
+        Self::of(KINDS[(seed % KINDS.len() as u64) as usize], seed)
+    }
+
+    pub fn of(kind: Kind, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let kind = KINDS[(seed % KINDS.len() as u64) as usize];
         let length = rng.usize(100..800);
         let some = |rng: &mut Rng| rng.usize(length / 10..length * 9 / 10);
         let at = some(&mut rng);
@@ -240,6 +246,12 @@ impl History {
                 faults.push(broken(at));
             }
             Kind::Quiet => {}
+            Kind::BreaksAgain => {
+                let mended = at + rng.usize(1..=length / 10);
+                let again = mended + rng.usize(1..=length / 10);
+                faults.push(stretch(Effect::FailsTest("test_new"), at, mended));
+                faults.push(broken(again));
+            }
         }
         if rng.bool() {
             history.faults.push(Fault {
@@ -277,6 +289,15 @@ impl History {
                 left.is_some_and(|left| place <= left)
             }
         }
+    }
+
+    /// Whether what is tested tells a fault from one before it, in the same test: it was seen to pass between them.
+    pub fn is_apart(&self, fault: &Fault, mut tested: impl Iterator<Item = At>) -> bool {
+        let earlier = |known: &&Fault| known.effect == fault.effect && known.from < fault.from;
+        let Some(mended) = self.faults.iter().filter(earlier).filter_map(|known| known.until).max() else {
+            return true;
+        };
+        tested.any(|tree| self.has(tree, mended) && !fault.from.is_some_and(|from| self.has(tree, from)))
     }
 
     /// What a merge brought, after the check-in at which its line left the branch.

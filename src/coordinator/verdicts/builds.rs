@@ -6,13 +6,15 @@ use super::record::{self, Affected, Repair};
 use super::settle::Found;
 use crate::domain::job::Report;
 use crate::store::Store;
+use crate::store::builds::{BuildNews, BuildStep};
 use crate::store::incidents::{Breakage, Mended};
-use crate::store::judge::BuildStep;
 use crate::verdict::{Built, Change, LogDifference, Subject, Turn, turns};
 use anyhow::{Context, Result};
 
-/// Check-ins of a branch that are looked at.
-const BACK: i64 = 50;
+/// Builds of which there is news that are looked at in one pass.
+const AT_ONCE: i64 = 500;
+/// Check-ins before and after them among which the builds next to them are looked for.
+const AROUND: i64 = 200;
 /// A build that failed so often is believed.
 pub const FAILURES: i64 = 2;
 /// Attempts at a build after which nobody tries by himself.
@@ -21,29 +23,40 @@ pub const BUILDS_MOST: i64 = 12;
 const CPYTHON: &str = "cpython";
 
 pub async fn tick(coordinator: &Coordinator, now: i64) -> Result<()> {
-    for branch in coordinator.store.watched_branches().await? {
-        for variant in coordinator.settings.variants(&branch.name) {
-            let affected = Affected {
-                inquiry: None,
-                branch_id: branch.id.clone(),
-                branch: branch.name.clone(),
-                project: CPYTHON.to_owned(),
-                variant,
-                platform: coordinator.platform.clone(),
-            };
-            if let Err(error) = look(coordinator, &affected, now).await {
-                let error = format!("{error:#}");
-                tracing::error!(branch = branch.name, error, "failed to look at builds");
-            }
+    let store = &coordinator.store;
+    let watched = store.watched_branches().await?;
+    let news = store.build_news(AT_ONCE).await?;
+    let row = |build: &BuildNews| (build.branch_id.clone(), build.variant.clone(), build.platform.clone());
+    for builds in news.chunk_by(|a, b| row(a) == row(b)) {
+        let (Some(first), Some(last)) = (builds.first(), builds.last()) else {
+            continue;
+        };
+        let affected = Affected {
+            inquiry: None,
+            branch_id: first.branch_id.clone(),
+            branch: first.branch.clone(),
+            project: CPYTHON.to_owned(),
+            variant: first.variant.clone(),
+            platform: first.platform.clone(),
+        };
+        let is_watched = watched.iter().any(|branch| branch.id == first.branch_id);
+        let around = (first.seq - AROUND, last.seq + AROUND);
+        if is_watched && let Err(error) = look(coordinator, &affected, around, now).await {
+            let error = format!("{error:#}");
+            tracing::error!(branch = first.branch, error, "failed to look at builds");
+            continue;
+        }
+        for build in builds {
+            store.build_judged(build).await?;
         }
     }
     Ok(())
 }
 
-async fn look(coordinator: &Coordinator, affected: &Affected, now: i64) -> Result<()> {
+async fn look(coordinator: &Coordinator, affected: &Affected, around: (i64, i64), now: i64) -> Result<()> {
     let store = &coordinator.store;
     let image = (affected.variant.as_str(), affected.platform.as_str());
-    let steps = store.build_steps(&affected.branch_id, image, BACK).await?;
+    let steps = store.build_steps(&affected.branch_id, image, around).await?;
     let row: Vec<Built> = steps.iter().map(built).collect();
     let column = affected.column();
     let open = store.breakages_about(store.pool(), &column, false).await?;

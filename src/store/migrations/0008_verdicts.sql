@@ -57,6 +57,11 @@ UPDATE run SET judged_at = created_at;
 CREATE INDEX run_project ON run (project, id);
 CREATE INDEX run_unjudged ON run (id) WHERE judged_at IS NULL;
 
+-- How often something became of its image since it was looked at where builds turned.
+ALTER TABLE revision_image ADD COLUMN news BIGINT NOT NULL DEFAULT 1;
+UPDATE revision_image SET news = 0;
+CREATE INDEX revision_image_news ON revision_image (revision_id) WHERE news > 0;
+
 -- The versions with which a recipe is run on a line of Python, so that CPython alone changes.
 CREATE TABLE kept_lock (
     recipe   TEXT NOT NULL REFERENCES recipe (digest),

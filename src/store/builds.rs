@@ -1,0 +1,104 @@
+//! What is read to say where the builds of a branch turned.
+
+use super::{Store, Tx};
+use anyhow::Result;
+use sqlx::FromRow;
+
+/// A check-in of whose build there is news.
+#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+pub struct BuildNews {
+    pub revision_id: String,
+    pub branch_id: String,
+    /// Its name.
+    pub branch: String,
+    pub seq: i64,
+    pub variant: String,
+    pub platform: String,
+    /// How often.
+    pub news: i64,
+}
+
+/// A check-in and its build.
+#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+pub struct BuildStep {
+    pub revision_id: String,
+    pub seq: i64,
+    pub image_id: Option<String>,
+    pub image_state: Option<String>,
+    pub reason: Option<String>,
+    /// Jobs that are to make it.
+    pub building: i64,
+    /// Attempts at it.
+    pub builds: i64,
+    /// Builds that failed, not by the machinery's fault.
+    pub failures: i64,
+}
+
+impl Store {
+    /// The check-ins of whose builds there is news, together by branch, variant and platform, oldest first.
+    pub async fn build_news(&self, most: i64) -> Result<Vec<BuildNews>> {
+        let sql = "SELECT standing.revision_id, revision.branch_id, branch.name AS branch, revision.seq,
+                          standing.variant, standing.platform, standing.news
+                   FROM revision_image AS standing
+                   JOIN revision ON revision.id = standing.revision_id
+                   JOIN branch ON branch.id = revision.branch_id
+                   WHERE standing.news > 0
+                   ORDER BY revision.branch_id, standing.variant, standing.platform, revision.seq LIMIT $1";
+        Ok(sqlx::query_as(sql).bind(most).fetch_all(self.pool()).await?)
+    }
+
+    /// Notes that it was looked at; what became of it meanwhile stays news.
+    pub async fn build_judged(&self, build: &BuildNews) -> Result<()> {
+        let _writer = self.writer().await;
+        sqlx::query(
+            "UPDATE revision_image SET news = 0
+             WHERE revision_id = $1 AND variant = $2 AND platform = $3 AND news = $4",
+        )
+        .bind(&build.revision_id)
+        .bind(&build.variant)
+        .bind(&build.platform)
+        .bind(build.news)
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// The build of an image has ended, however.
+    pub async fn build_is_news(&self, tx: &mut Tx, image_id: &str) -> Result<()> {
+        sqlx::query("UPDATE revision_image SET news = news + 1 WHERE image_id = $1")
+            .bind(image_id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// The check-ins of a branch between two places, both included, and their builds, oldest first.
+    pub async fn build_steps(
+        &self,
+        branch_id: &str,
+        (variant, platform): (&str, &str),
+        (first, last): (i64, i64),
+    ) -> Result<Vec<BuildStep>> {
+        let sql = "SELECT revision.id AS revision_id, revision.seq, image.id AS image_id, image.state AS image_state,
+                          standing.reason,
+                          (SELECT COUNT(*) FROM job WHERE job.image_id = image.id AND job.state <> 'finished') AS building,
+                          (SELECT COUNT(*) FROM job JOIN attempt ON attempt.job_id = job.id
+                              WHERE job.image_id = image.id) AS builds,
+                          (SELECT COUNT(*) FROM job JOIN attempt ON attempt.job_id = job.id WHERE job.image_id = image.id
+                              AND attempt.outcome NOT IN ('passed', 'infra', 'cancelled', 'recipe_error', 'skipped')) AS failures
+                   FROM revision
+                   LEFT JOIN revision_image AS standing ON standing.revision_id = revision.id
+                        AND standing.variant = $2 AND standing.platform = $3
+                   LEFT JOIN image ON image.id = standing.image_id
+                   WHERE revision.branch_id = $1 AND revision.seq BETWEEN $4 AND $5 AND revision.left_at IS NULL
+                   ORDER BY revision.seq";
+        Ok(sqlx::query_as(sql)
+            .bind(branch_id)
+            .bind(variant)
+            .bind(platform)
+            .bind(first)
+            .bind(last)
+            .fetch_all(self.pool())
+            .await?)
+    }
+}
