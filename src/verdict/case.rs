@@ -2,6 +2,7 @@
 
 use super::confirm::{self, Confirmed};
 use super::inquiry::Change;
+use super::locks::Differ;
 use super::search;
 use super::subject::{Missing, Seen};
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     pub last: usize,
-    /// The good one was seen with other versions of its dependencies than the bad one.
-    pub locks_differ: bool,
+    /// What differs between the versions with which the good one and the bad one were seen.
+    pub differ: Option<Differ>,
     /// Hosts that are free: so many runs at a time.
     pub hosts: Vec<String>,
     /// It was seen to fail and pass on one and the same image before.
@@ -113,6 +114,8 @@ pub enum NotCpython {
     FailsOnBoth,
     /// With the dependencies of before it passes.
     DependencyChanged,
+    /// With the project's version of before it passes.
+    ProjectChanged,
     /// It fails on these hosts and on no others.
     HostSpecific(Vec<String>),
     /// It fails on one and the same image, or passes; and no more often than before.
@@ -131,6 +134,9 @@ impl NotCpython {
         match self {
             NotCpython::FailsOnBoth => format!("it {does} on the check-in before too when that is run today"),
             NotCpython::DependencyChanged => format!("it {does} with other dependencies, and not with those of before"),
+            NotCpython::ProjectChanged => {
+                format!("it {does} with another version of the project, and not with that of before")
+            }
             NotCpython::HostSpecific(hosts) => format!("it {does} on {} only", hosts.join(", ")),
             NotCpython::Flaky { rate } => format!("it is flaky: {:.0} % of runs {did}, on either side", rate * 100.0),
             NotCpython::NotSeenAgain => format!("it did not {did} again"),

@@ -1,6 +1,7 @@
 //! Both sides again, side by side, with the same dependencies, before anyone is told.
 
 use super::case::{Answer, Case, Count, Lock, Next, NotCpython, Probe, Sample, Samples};
+use super::locks::Differ;
 use super::stats::{fisher, passes_needed};
 use std::collections::BTreeMap;
 
@@ -71,7 +72,7 @@ pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
     }
     match (good.failed, good.passed, bad.failed, bad.passed) {
         (0, _, _, 0) => Confirmed::Yes(None),
-        (0, _, 0, _) if case.locks_differ => dependencies(case, samples),
+        (0, _, 0, _) if let Some(differ) = case.differ => versions(case, samples, differ),
         (0, _, 0, passed) if passed < AGAIN => Confirmed::Ask(vec![Probe {
             place: case.last,
             lock: Lock::Base,
@@ -84,11 +85,15 @@ pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
     }
 }
 
-/// With the dependencies of before it passes on both sides: it is they, if it fails with those of now.
-fn dependencies(case: &Case, samples: &Samples) -> Confirmed {
+/// With the versions of before it passes on both sides: it is they, if it fails with those of now.
+fn versions(case: &Case, samples: &Samples, differ: Differ) -> Confirmed {
     let now = Count::at(samples, case.last, Lock::Now);
+    let changed = Answer::NotCpython(match differ {
+        Differ::Dependencies => NotCpython::DependencyChanged,
+        Differ::Project => NotCpython::ProjectChanged,
+    });
     Confirmed::No(match (now.failed, now.passed) {
-        _ if now.silent().is_some() => Answer::NotCpython(NotCpython::DependencyChanged),
+        _ if now.silent().is_some() => changed,
         (failed, passed) if failed + passed < FIRST => {
             return Confirmed::Ask(vec![Probe {
                 place: case.last,
@@ -98,7 +103,7 @@ fn dependencies(case: &Case, samples: &Samples) -> Confirmed {
             }]);
         }
         (0, _) => Answer::NotCpython(NotCpython::NotSeenAgain),
-        (_, 0) => Answer::NotCpython(NotCpython::DependencyChanged),
+        (_, 0) => changed,
         _ => Answer::NotCpython(NotCpython::Flaky { rate: now.rate() }),
     })
 }

@@ -1,6 +1,7 @@
 //! Several subjects of one project over the same history: a run tells of all its tests, so they share their runs.
 
 use super::case::{Answer, Case, Lock, Next, Sample, Samples, next};
+use super::locks::Differ;
 use super::subject::{Missing, Seen, Subject, seen};
 use crate::domain::outcome::Outcome;
 use crate::domain::results::Tests;
@@ -34,7 +35,7 @@ pub struct Inquiry {
     pub revisions: Vec<String>,
     pub subjects: Vec<Subject>,
     /// See [`Case`].
-    pub locks_differ: bool,
+    pub differ: Option<Differ>,
     pub hosts: Vec<String>,
     /// Subjects that were seen to fail and pass on one and the same image before.
     pub noisy: Vec<Subject>,
@@ -119,7 +120,7 @@ impl Inquiry {
         for (samples, subjects) in groups {
             let case = Case {
                 last: self.revisions.len() - 1,
-                locks_differ: self.locks_differ,
+                differ: self.differ,
                 hosts: self.hosts.clone(),
                 hint: self.hint.as_deref().and_then(|hint| places.get(hint).copied()),
                 rate: self.rate,
@@ -205,7 +206,7 @@ mod tests {
             change: Change::Broke,
             revisions: (0..=last).map(|place| format!("r{place}")).collect(),
             subjects: subjects.iter().map(|test| Subject::Test((*test).into())).collect(),
-            locks_differ: false,
+            differ: None,
             hosts: vec!["one".into(), "two".into()],
             noisy: Vec::new(),
             hint: None,

@@ -39,6 +39,9 @@ mod guard;
 /// Several subjects at a time, which share their runs.
 mod inquiry;
 
+/// What differs between the versions of two runs.
+mod locks;
+
 /// What one log says that another does not.
 mod logs;
 
@@ -58,6 +61,7 @@ pub use cell::{Cell, cell};
 pub use compare::{Compared, Difference, Side, compare};
 pub use guard::{Meaning, meaning};
 pub use inquiry::{Change, End, Finding, Inquiry, Progress, Ran, Wanted};
+pub use locks::{Differ, differ};
 pub use logs::{LogDifference, first_error, log_difference, signature};
 pub use noise::{Noise, TestNoise, Told, noise};
 pub use rows::{Row, Suspicion, is_short, still_failing, suspicions, wider};

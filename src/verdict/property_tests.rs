@@ -72,7 +72,7 @@ fn neither_the_order_of_runs_nor_those_that_the_machinery_failed_change_an_answe
             change: if rng.bool() { Change::Broke } else { Change::Fixed },
             revisions: (0..=last).map(|place| format!("r{place}")).collect(),
             subjects: TESTS.iter().map(|test| Subject::Test((*test).to_owned())).collect(),
-            locks_differ: rng.bool(),
+            differ: [None, Some(Differ::Dependencies)][rng.usize(0..2)],
             hosts: hosts.clone(),
             noisy: Vec::new(),
             hint: None,

@@ -1,7 +1,7 @@
 use super::super::case::{Sample, next};
 use super::super::subject::Seen;
 use super::*;
-use crate::verdict::{NotCpython, Subject};
+use crate::verdict::{Differ, NotCpython, Subject};
 
 /// Runs a case to its answer: what a run at a place with a lock on a host, the nth of its kind, says.
 fn solve(case: &Case, truth: impl Fn(usize, Lock, &str, usize) -> Seen) -> (Answer, usize) {
@@ -35,7 +35,7 @@ fn solve(case: &Case, truth: impl Fn(usize, Lock, &str, usize) -> Seen) -> (Answ
 fn case(last: usize, hosts: usize) -> Case {
     Case {
         last,
-        locks_differ: false,
+        differ: None,
         hosts: (0..hosts).map(|host| format!("h{host}")).collect(),
         is_noisy: false,
         hint: None,
@@ -118,11 +118,17 @@ fn what_fails_on_both_sides_today_is_nobodys() {
 #[test]
 fn dependencies_are_told_from_cpython() {
     let case = Case {
-        locks_differ: true,
+        differ: Some(Differ::Dependencies),
         ..case(100, 2)
     };
     let (answer, _) = solve(&case, |_, lock, _, _| fails(lock == Lock::Now));
     assert_eq!(answer, Answer::NotCpython(NotCpython::DependencyChanged));
+    let project = Case {
+        differ: Some(Differ::Project),
+        ..case.clone()
+    };
+    let (answer, _) = solve(&project, |_, lock, _, _| fails(lock == Lock::Now));
+    assert_eq!(answer, Answer::NotCpython(NotCpython::ProjectChanged));
     // CPython broke it, and the dependencies changed too
     let (answer, _) = solve(&case, |place, lock, _, _| fails(lock == Lock::Now || place >= 7));
     assert_eq!(answer, culprit(7));

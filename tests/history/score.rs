@@ -5,8 +5,8 @@ use super::{At, Effect, Fault, History};
 use fastrand::Rng;
 use pybots::domain::outcome::Outcome;
 use pybots::verdict::{
-    Answer, Change, End, Finding, Inquiry, Lock, NotCpython, Ran, Row, Subject, Suspicion, rounds_bound, suspicions,
-    wider,
+    Answer, Change, Differ, End, Finding, Inquiry, Lock, NotCpython, Ran, Row, Subject, Suspicion, rounds_bound,
+    suspicions, wider,
 };
 use std::collections::BTreeSet;
 
@@ -254,7 +254,7 @@ impl Pipeline<'_> {
             change: suspicion.change,
             revisions: revisions.iter().map(|at| at.name()).collect(),
             subjects: suspicion.subjects.clone(),
-            locks_differ: locks.0 != locks.1,
+            differ: (locks.0 != locks.1).then_some(Differ::Dependencies),
             hosts,
             noisy: self.noisy.clone(),
             hint: None,

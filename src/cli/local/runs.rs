@@ -128,7 +128,7 @@ impl<'a> Runs<'a> {
             change,
             revisions,
             subjects,
-            locks_differ: false,
+            differ: None,
             hosts: self.hosts(),
             noisy: Vec::new(),
             hint: None,

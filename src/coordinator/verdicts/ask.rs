@@ -11,7 +11,7 @@ use crate::domain::outcome::{Blame, Outcome};
 use crate::recipe::Registered;
 use crate::store::inquiries::{InquiryRow, ProbeRow};
 use crate::store::judge::Step;
-use crate::verdict::{Answer, Change, Inquiry, Lock, NotCpython, Ran, Subject};
+use crate::verdict::{Answer, Change, Inquiry, Lock, NotCpython, Ran, Subject, differ};
 use anyhow::Result;
 
 /// A run waits so long for a host that is away before another one is asked.
@@ -152,7 +152,7 @@ async fn ask(
         change: inquiry.change(),
         revisions: steps.iter().map(|step| step.revision_id.clone()).collect(),
         subjects: inquiry.subjects()?,
-        locks_differ: inquiry.now_lock.is_some(),
+        differ: differ(inquiry.base_lock.as_deref(), inquiry.now_lock.as_deref()),
         hosts: there,
         rate: rate(coordinator, inquiry).await?,
         noisy: noisy(coordinator, inquiry).await?,

@@ -19,7 +19,7 @@ pub fn silence_ms(answer: &Answer) -> Option<i64> {
             Some(7 * 24 * HOUR_MS)
         }
         Answer::Inconclusive(_) => Some(24 * HOUR_MS),
-        Answer::NotCpython(NotCpython::FailsOnBoth | NotCpython::DependencyChanged)
+        Answer::NotCpython(NotCpython::FailsOnBoth | NotCpython::DependencyChanged | NotCpython::ProjectChanged)
         | Answer::Culprit { .. }
         | Answer::Range { .. } => None,
     }

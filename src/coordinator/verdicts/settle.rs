@@ -77,9 +77,9 @@ pub async fn settle(
                     None => return Ok(()), // soon
                 }
             }
-            Answer::NotCpython(what @ (NotCpython::DependencyChanged | NotCpython::FailsOnBoth))
-                if inquiry.change() == Change::Fixed =>
-            {
+            Answer::NotCpython(
+                what @ (NotCpython::DependencyChanged | NotCpython::ProjectChanged | NotCpython::FailsOnBoth),
+            ) if inquiry.change() == Change::Fixed => {
                 let why = format!("mended, and not by CPython: {}", what.told(Change::Fixed));
                 end.mended.push((finding.subjects.clone(), why));
             }
@@ -197,7 +197,7 @@ async fn conclude(coordinator: &Coordinator, inquiry: &InquiryRow, end: Conclusi
     let is_nobodys = |finding: &Finding| {
         matches!(
             finding.answer,
-            Answer::NotCpython(NotCpython::FailsOnBoth | NotCpython::DependencyChanged)
+            Answer::NotCpython(NotCpython::FailsOnBoth | NotCpython::DependencyChanged | NotCpython::ProjectChanged)
         )
     };
     let is_known_now = !end.founds.is_empty() || end.findings.iter().any(is_nobodys);
