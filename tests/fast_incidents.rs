@@ -228,7 +228,7 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
     let run = page.split("href=\"/run/").nth(1).unwrap().split('"').next().unwrap();
     let page = sim.page(&format!("/run/{run}")).await;
     let before = sim.place(&culprit) - 1;
-    for told in ["suspect", "test suite: a", "href=\"/incident/1\"", "/compare/"] {
+    for told in ["confirmed", "test suite: a", "href=\"/incident/1\"", "/compare/"] {
         assert!(page.contains(told), "no {told:?} in {page}");
     }
     let compare = page

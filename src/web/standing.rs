@@ -73,7 +73,8 @@ pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<Standing>> {
         Verdict::StillFailing { since } => Some(since),
         _ => None,
     };
-    let Some((badge, sentence)) = told(&found) else {
+    let incidents = incidents(web, &column, &revision, cell).await?;
+    let Some((badge, sentence)) = told(&found, !incidents.is_empty()) else {
         return Ok(None);
     };
     let subjects = subjects(&found);
@@ -93,7 +94,7 @@ pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<Standing>> {
             let (project, here) = (&run.project, &revision.branch);
             format!("pybots bisect {project} --good {branch} --bad {here}")
         }),
-        incidents: incidents(web, &column, &revision, cell).await?,
+        incidents,
     }))
 }
 
@@ -183,10 +184,16 @@ fn subjects(verdict: &Verdict) -> &[Subject] {
     }
 }
 
-/// The words of docs/verdicts.md; None: the cell's own say it all.
-fn told(verdict: &Verdict) -> Option<(Badge, &'static str)> {
+/// The words of docs/verdicts.md; None: the cell's own say it all. `is_proved`: an incident came of it.
+fn told(verdict: &Verdict, is_proved: bool) -> Option<(Badge, &'static str)> {
     let (class, sign, word, sentence) = match verdict {
         Verdict::Ok => ("pass", "✓", "ok", "It passes, as it did before."),
+        Verdict::Suspect { .. } if is_proved => (
+            "fail",
+            "✗",
+            "confirmed",
+            "This passed before and fails here; both sides ran again to prove it.",
+        ),
         Verdict::Suspect { .. } => (
             "fail",
             "✗",
