@@ -4,7 +4,7 @@ use crate::domain::DEFAULT_VARIANT;
 use crate::domain::text::plain;
 use crate::store::Store;
 use crate::store::logs::Objects;
-use crate::store::views::{Matrix, Row, Scope};
+use crate::store::views::{Row, RunCell, Scope};
 use crate::verdict::{Cell, Compared, Difference, Side, compare};
 use anyhow::Result;
 use serde::Serialize;
@@ -36,31 +36,31 @@ pub struct Comparison {
 /// Compares two check-ins, each named as `NAME` or `NAME:VARIANT`; the name is that of a branch (its newest check-in
 /// with results) or of a check-in. An error says which of the two is unknown.
 pub async fn of(store: &Store, objects: &Objects, base: &str, now: &str) -> Result<Result<Comparison, String>> {
-    let (base, before) = match known(store, objects, base).await? {
+    let (base, before) = match known(store, base).await? {
         Ok(known) => known,
         Err(reason) => return Ok(Err(reason)),
     };
-    let (now, after) = match known(store, objects, now).await? {
+    let (now, after) = match known(store, now).await? {
         Ok(known) => known,
         Err(reason) => return Ok(Err(reason)),
     };
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let nothing = Side::default();
-    let side = |all: &'_ BTreeMap<String, Side>, name: &String| all.get(name).unwrap_or(&nothing).clone();
-    let mut projects: Vec<Compared> = names
-        .into_iter()
-        .map(|name| compare(name, &side(&before, name), &side(&after, name)))
-        .collect();
+    let mut projects = Vec::new();
+    for name in names {
+        let cells = [&before, &after].map(|all| all.get(name));
+        let passes = |cell: &Option<&RunCell>| cell.is_some_and(|cell| cell.state == Cell::Pass);
+        // of what passes on both sides there is nothing to say, test by test
+        let differs = !cells.iter().all(passes);
+        let [base, now] = cells;
+        let (base, now) = (side(objects, base, differs).await, side(objects, now, differs).await);
+        projects.push(compare(name, &base, &now));
+    }
     projects.sort_by_key(|compared| compared.difference);
     Ok(Ok(Comparison { base, now, projects }))
 }
 
 /// What is known of the row that a name means, by project.
-async fn known(
-    store: &Store,
-    objects: &Objects,
-    name: &str,
-) -> Result<Result<(Place, BTreeMap<String, Side>), String>> {
+async fn known(store: &Store, name: &str) -> Result<Result<(Place, BTreeMap<String, RunCell>), String>> {
     let (revision, variant) = name.split_once(':').unwrap_or((name, DEFAULT_VARIANT));
     let branches = store.watched_branches().await?;
     let matrix = if branches.iter().any(|branch| branch.name == revision) {
@@ -78,7 +78,9 @@ async fn known(
             "{name:?} is neither a watched branch nor a check-in that was planned, as such a variant"
         )));
     };
-    Ok(Ok((place(&row), sides(objects, &matrix, &row).await?)))
+    let columns = matrix.columns.iter().zip(&row.cells);
+    let cells = columns.filter_map(|(column, cell)| Some((column.name.clone(), cell.clone()?)));
+    Ok(Ok((place(&row), cells.collect())))
 }
 
 /// Whether any project has a result there.
@@ -87,22 +89,20 @@ fn is_decided(row: &Row) -> bool {
     cells.any(|cell| matches!(cell.state, Cell::Pass | Cell::Fail | Cell::Flaky))
 }
 
-/// By project.
-async fn sides(objects: &Objects, matrix: &Matrix, row: &Row) -> Result<BTreeMap<String, Side>> {
-    let mut sides = BTreeMap::new();
-    for (column, cell) in matrix.columns.iter().zip(&row.cells) {
-        let Some(cell) = cell else { continue };
-        let tests = match &cell.attempt {
-            Some(attempt) => objects.tests(attempt).await?,
-            None => None,
-        };
-        let side = Side {
-            cell: Some(cell.state),
-            tests,
-        };
-        sides.insert(column.name.clone(), side);
+/// `tests`: whether they are of interest. What can't be read of them says nothing.
+async fn side(objects: &Objects, cell: Option<&RunCell>, tests: bool) -> Side {
+    let attempt = cell.and_then(|cell| cell.attempt.as_ref()).filter(|_| tests);
+    let tests = match attempt {
+        Some(attempt) => objects.tests(attempt).await.unwrap_or_else(|error| {
+            tracing::warn!(attempt, error = format!("{error:#}"), "its tests can't be read");
+            None
+        }),
+        None => None,
+    };
+    Side {
+        cell: cell.map(|cell| cell.state),
+        tests,
     }
-    Ok(sides)
 }
 
 fn place(row: &Row) -> Place {

@@ -261,7 +261,7 @@ impl Reader<'_> {
 }
 
 /// What came of an inquiry, a sentence a finding.
-fn answers(row: &InquiryRow) -> Result<Vec<String>> {
+pub fn answers(row: &InquiryRow) -> Result<Vec<String>> {
     let change = row.change();
     let told = row.findings()?.into_iter().map(|finding| match finding.answer {
         Answer::Culprit { .. } => "the check-in was found".to_owned(),

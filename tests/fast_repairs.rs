@@ -125,7 +125,8 @@ async fn a_known_failure_whose_time_is_over_is_put_to_its_check_in() {
     sim.commits(35, "fail a");
     sim.run().await;
     assert_eq!(sim.settled().await.len(), 0, "{:?}", sim.answers().await);
-    sim.recipe("p", &recipe("2001-01-01"));
+    let lately = pybots::clock::show(pybots::clock::now_ms() - 3 * 24 * 3_600_000);
+    sim.recipe("p", &recipe(&lately[..10]));
     sim.commits(1, "fail a");
     let found = sim.settled().await;
     assert_eq!(found.len(), 1, "{found:#?} {:?}", sim.answers().await);

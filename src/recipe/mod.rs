@@ -182,15 +182,27 @@ pub struct KnownFailure {
     pub expires: toml::value::Datetime,
 }
 
+/// For so long after its time a known failure is asked about: a fortnight.
+const LATELY_MS: i64 = 14 * 24 * 3_600_000;
+
 impl KnownFailure {
     /// Whether it holds at a time, milliseconds UTC: up to the end of its day.
     pub fn holds(&self, now: i64) -> bool {
+        self.end().is_some_and(|end| now < end)
+    }
+
+    /// Whether it held until lately, and what it excused is to be asked about.
+    pub fn is_over_lately(&self, now: i64) -> bool {
+        self.end().is_some_and(|end| (end..end + LATELY_MS).contains(&now))
+    }
+
+    fn end(&self) -> Option<i64> {
         let day = self.expires.date.and_then(|date| {
             let (year, month, day) = (i16::try_from(date.year).ok()?, date.month as i8, date.day as i8);
             jiff::civil::Date::new(year, month, day).ok()?.tomorrow().ok()
         });
         let end = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
-        end.is_some_and(|end| now < end.timestamp().as_millisecond())
+        end.map(|end| end.timestamp().as_millisecond())
     }
 }
 

@@ -68,9 +68,9 @@ pub(super) fn rebuild(build: &BuildSpec, git: &str, network: &BTreeMap<String, S
          RUN apt-get update && apt-get install -y --no-install-recommends {packages}\n\
          COPY build.sh ca.cr[t] {BUILD}/\n\
          COPY src {BUILD}/src\n\
-         RUN sh {BUILD}/build.sh && cp -a {BUILD}/root/usr/local/. /usr/local/ && rm -rf {BUILD} && ldconfig\n\
+         RUN sh {BUILD}/build.sh && cp -a {BUILD}/root/usr/local/. /usr/local/ && ldconfig\n\
          RUN for module in {modules}; do {python} -c \"import $module\" || exit 1; done\n\
-         RUN mkdir -p /opt/pybots/bin && /usr/bin/pip install --break-system-packages --target /opt/pybots/uv uv=={uv} && cp /opt/pybots/uv/bin/uv /opt/pybots/bin/\n\
+         RUN mkdir -p /opt/pybots/bin && /usr/bin/pip install --break-system-packages --target /opt/pybots/uv uv=={uv} && cp /opt/pybots/uv/bin/uv /opt/pybots/bin/ && rm -rf {BUILD}\n\
          DOCKERFILE\n\
          {ca}\
          base={base}\n\

@@ -47,19 +47,22 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(most).fetch_all(self.pool()).await?)
     }
 
-    /// Notes that it was looked at; what became of it meanwhile stays news.
-    pub async fn build_judged(&self, build: &BuildNews) -> Result<()> {
-        let _writer = self.writer().await;
-        sqlx::query(
-            "UPDATE revision_image SET news = 0
-             WHERE revision_id = $1 AND variant = $2 AND platform = $3 AND news = $4",
-        )
-        .bind(&build.revision_id)
-        .bind(&build.variant)
-        .bind(&build.platform)
-        .bind(build.news)
-        .execute(self.pool())
-        .await?;
+    /// Notes that they were looked at; what became of them meanwhile stays news.
+    pub async fn builds_judged(&self, builds: &[BuildNews]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for build in builds {
+            sqlx::query(
+                "UPDATE revision_image SET news = 0
+                 WHERE revision_id = $1 AND variant = $2 AND platform = $3 AND news = $4",
+            )
+            .bind(&build.revision_id)
+            .bind(&build.variant)
+            .bind(&build.platform)
+            .bind(build.news)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use super::{Store, Tx, new_id};
 use crate::domain::job::Report;
 use anyhow::Result;
 use sqlx::FromRow;
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, FromRow, PartialEq, Eq)]
 pub struct InquiryRow {
@@ -179,6 +180,13 @@ impl Store {
             .bind(column.platform)
             .fetch_all(self.pool())
             .await?)
+    }
+
+    /// The inquiries within whose answers one goes on.
+    pub async fn searched_within(&self) -> Result<BTreeSet<String>> {
+        let sql = "SELECT within FROM inquiry WHERE state = 'open' AND within IS NOT NULL";
+        let within: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
+        Ok(within.into_iter().collect())
     }
 
     /// One more round of its search begins.

@@ -122,12 +122,14 @@ impl Store {
         Ok(())
     }
 
-    /// A project's results on a branch that were looked at since a time are to be looked at again.
+    /// A project's results on a branch that were looked at since a time are to be looked at again, but for those that an
+    /// inquiry asked for.
     pub async fn judged_since_are_news(&self, tx: &mut Tx, column: &Column<'_>, since: i64) -> Result<()> {
         sqlx::query(
             "UPDATE run SET judged_at = NULL WHERE project = $1 AND variant = $2 AND platform = $3
-                 AND judged_at >= $5 AND revision_id IN (
-                     SELECT id FROM revision WHERE branch_id = $4 AND left_at IS NULL)",
+                 AND judged_at >= $5 AND EXISTS (
+                     SELECT 1 FROM revision WHERE id = run.revision_id AND branch_id = $4 AND left_at IS NULL)
+                 AND EXISTS (SELECT 1 FROM job WHERE job.run_id = run.id AND job.inquiry_id IS NULL)",
         )
         .bind(column.project)
         .bind(column.variant)

@@ -16,9 +16,11 @@ pub enum Verdict {
     Suspect {
         subjects: Vec<Subject>,
     },
-    /// What fails failed before. `since`: the place of the row since which one of it fails at least.
+    /// What fails failed before. `since`: the place of the row since which one of it fails at least; `or_before`: none of
+    /// the rows before that one shows that it passed.
     StillFailing {
         since: usize,
+        or_before: bool,
     },
     /// These failed at the baseline and pass; to be confirmed.
     Fixed {
@@ -82,8 +84,8 @@ fn failing(rows: &[Row], elsewhere: &[Row]) -> Verdict {
         Some((now, before)) => (now.end.failing(), before),
         None => (Vec::new(), rows),
     };
-    if let Some(since) = failing.iter().filter_map(|subject| fails_since(before, subject)).min() {
-        return Verdict::StillFailing { since };
+    if let Some((since, or_before)) = failing.iter().filter_map(|subject| fails_since(before, subject)).min() {
+        return Verdict::StillFailing { since, or_before };
     }
     let seen = |subject: &Subject, as_seen: Seen| elsewhere.iter().any(|row| row.end.seen(subject) == Some(as_seen));
     let passes_elsewhere: Vec<Subject> = failing.iter().filter(|one| seen(one, Seen::Pass)).cloned().collect();
@@ -93,13 +95,14 @@ fn failing(rows: &[Row], elsewhere: &[Row]) -> Verdict {
     }
 }
 
-/// The first row of those at the end that all fail, but for what says nothing.
-fn fails_since(rows: &[Row], subject: &Subject) -> Option<usize> {
+/// The first row of those at the end that all fail, but for what says nothing; and whether none before it passed.
+fn fails_since(rows: &[Row], subject: &Subject) -> Option<(usize, bool)> {
     let (last, _) = last_seen(rows, subject).filter(|(_, seen)| *seen == Seen::Fail)?;
     let passed = |row: &Row| row.end.seen(subject) == Some(Seen::Pass);
-    let after = rows.iter().rposition(passed).map_or(0, |place| place + 1);
+    let base = rows.iter().rposition(passed);
+    let after = base.map_or(0, |place| place + 1);
     let fails = |place: &usize| rows[*place].end.seen(subject) == Some(Seen::Fail);
-    (after..=last).find(fails)
+    (after..=last).find(fails).map(|since| (since, base.is_none()))
 }
 
 #[cfg(test)]
@@ -153,19 +156,21 @@ mod tests {
         let crash = of(End::Run(Outcome::Crashed { signal: 11 }, None));
         let suspect = |names: &[&str]| Verdict::Suspect { subjects: tests(names) };
         let fixed = |names: &[&str]| Verdict::Fixed { subjects: tests(names) };
+        let still = |since: usize, or_before: bool| Verdict::StillFailing { since, or_before };
         let table = [
             (vec![&pass, &pass], Verdict::Ok),
             (vec![&pass, &a], suspect(&["a"])),
-            (vec![&pass, &a, &a], Verdict::StillFailing { since: 1 }),
-            (vec![&a, &a], Verdict::StillFailing { since: 0 }),
-            (vec![&both, &a], Verdict::StillFailing { since: 0 }),
+            (vec![&pass, &a, &a], still(1, false)),
+            (vec![&a, &a], still(0, true)),
+            (vec![&both, &a], still(0, true)),
             // new in red
             (vec![&a, &both], suspect(&["b"])),
             (vec![&a, &b], suspect(&["b"])),
             (vec![&a, &pass], fixed(&["a"])),
             (vec![&a, &pass, &pass], Verdict::Ok),
             // what a crash hides is seen behind it
-            (vec![&a, &crash, &a], Verdict::StillFailing { since: 0 }),
+            (vec![&a, &crash, &a], still(0, true)),
+            (vec![&crash, &a, &a], still(1, true)),
             (vec![&pass, &crash, &a], suspect(&["a"])),
             (vec![&pass], Verdict::New),
         ];

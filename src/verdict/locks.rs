@@ -19,6 +19,16 @@ struct Lock {
     packages: Vec<Value>,
 }
 
+impl Lock {
+    /// Names and versions of the packages in a role.
+    fn versions(&self, role: &str) -> Vec<[Option<&Value>; 2]> {
+        let packages = self.packages.iter();
+        let its = packages.filter(|package| package.get("role").and_then(Value::as_str) == Some(role));
+        its.map(|package| ["name", "version"].map(|key| package.get(key)))
+            .collect()
+    }
+}
+
 /// What differs between two locks, JSON; None: nothing, or there are not two.
 pub fn differ(base: Option<&str>, now: Option<&str>) -> Option<Differ> {
     let (base, now) = base.zip(now).filter(|(base, now)| base != now)?;
@@ -26,13 +36,12 @@ pub fn differ(base: Option<&str>, now: Option<&str>) -> Option<Differ> {
     let Some((base, now)) = read(base).zip(read(now)) else {
         return Some(Differ::Dependencies);
     };
-    // what is unpacked beside the project is as good as the project's own
-    let is_needed = |package: &&Value| package.get("role").and_then(Value::as_str) != Some("source");
-    let needed = |lock: &Lock| lock.packages.iter().filter(is_needed).cloned().collect::<Vec<_>>();
-    match (needed(&base) == needed(&now), base == now) {
-        (_, true) => None,
-        (true, false) => Some(Differ::Project),
-        (false, false) => Some(Differ::Dependencies),
+    // what is unpacked beside the project is as good as the project's own; files differ with the line of Python
+    let is_same_project = base.project == now.project && base.versions("source") == now.versions("source");
+    match (base == now, base.versions("run") == now.versions("run")) {
+        (true, _) => None,
+        (false, true) if !is_same_project => Some(Differ::Project),
+        (false, _) => Some(Differ::Dependencies),
     }
 }
 
@@ -46,7 +55,7 @@ mod tests {
             serde_json::json!({
                 "project": { "name": "p", "version": project },
                 "packages": [
-                    { "name": "d", "version": dependency, "role": "run" },
+                    { "name": "d", "version": dependency, "role": "run", "file": format!("d-{project}") },
                     { "name": "s", "version": beside, "role": "source" },
                 ],
             })
@@ -64,6 +73,11 @@ mod tests {
             assert_eq!(differ(Some(&base), Some(&now)), expected, "{now}");
         }
         assert_eq!((differ(None, Some(&base)), differ(Some(&base), None)), (None, None));
+        // other files of the same versions
+        assert_eq!(
+            differ(Some(&base), Some(&base.replace("d-1", "d-2"))),
+            Some(Differ::Dependencies)
+        );
         // the same, but for how it is written
         assert_eq!(differ(Some(&base), Some(&base.replace(',', ", "))), None);
     }

@@ -59,12 +59,16 @@ pub fn suspicions(rows: &[Row], overdue: &[Subject]) -> Vec<Suspicion> {
             found.entry(base).or_default().push(subject);
         }
     }
-    // it passed and now fails, and nothing that failed has a past: tests that can't be imported have other names
-    if found.is_empty()
+    // it passed and now fails, and something that fails has no past: tests that can't be imported have other names
+    if now
+        .end
+        .failing()
+        .iter()
+        .any(|subject| last_seen(before, subject).is_none())
         && now.end.seen(&Subject::Run) == Some(Seen::Fail)
         && let Some((base, Seen::Pass)) = last_seen(before, &Subject::Run)
     {
-        found.insert(base, vec![Subject::Run]);
+        found.entry(base).or_default().push(Subject::Run);
     }
     let broke = found.into_iter().map(|(base, subjects)| Suspicion {
         change: Change::Broke,

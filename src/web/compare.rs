@@ -16,7 +16,7 @@ use warp::http::StatusCode;
 /// Tests that a project's line names.
 const NAMED: usize = 20;
 /// Newest check-ins of a branch among which its variants are looked for.
-const NEWEST: i64 = 10;
+const NEWEST: i64 = 3;
 
 /// `/compare`: the branches and variants that can be chosen.
 pub async fn choose(web: &Web) -> Result<Option<Answer>> {

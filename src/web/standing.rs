@@ -3,6 +3,8 @@
 use super::words::{self, Badge};
 use super::{Web, compare};
 use crate::clock::now_ms;
+use crate::domain::DEFAULT_VARIANT;
+use crate::incidents;
 use crate::known::{Known, Results};
 use crate::store::judge::Column;
 use crate::store::revisions::Revision;
@@ -12,9 +14,10 @@ use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Check-ins with a result that are read, this one included: at first, and at most. A page has little time.
+/// Check-ins with a result that are read, this one included: at first, and where these do not say since when it fails. A
+/// page has little time.
 const BACK: i64 = 2;
-const BACK_MOST: i64 = 16;
+const BACK_MOST: i64 = 10;
 /// Subjects that the page names.
 const NAMED: usize = 12;
 
@@ -35,6 +38,31 @@ pub struct Standing {
     /// What a person may ask next.
     ask: Option<String>,
     incidents: Vec<i64>,
+    /// What came of the inquiries that this run gave rise to.
+    answers: Vec<String>,
+}
+
+/// What is known of a suspicion.
+#[derive(Clone, Copy)]
+enum Proof {
+    None,
+    /// An inquiry has ended, and blames nobody for all of it.
+    Answered,
+    Incident,
+}
+
+/// What broke, as far as this run shows it.
+#[derive(Default)]
+struct Broke {
+    subjects: BTreeSet<Subject>,
+    /// Their numbers.
+    incidents: Vec<i64>,
+}
+
+impl Broke {
+    fn explain(&self, subject: &Subject) -> bool {
+        self.subjects.contains(subject)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -55,7 +83,11 @@ pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<Standing>> {
         platform: &run.platform,
     };
     let known = known(web, &column, revision.seq).await?;
-    if known.last().is_none_or(|last| last.seq != revision.seq) {
+    // a check-in may have been run again by another recipe
+    if known
+        .last()
+        .is_none_or(|last| last.seq != revision.seq || last.recipe != run.recipe)
+    {
         return Ok(None);
     }
     let rows: Vec<Row> = known.iter().map(|known| known.row.clone()).collect();
@@ -69,15 +101,22 @@ pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<Standing>> {
     }
     let place = |place: Option<usize>| place.and_then(|place| known.get(place));
     let base = link(web, place(known.len().checked_sub(2))).await?;
-    let since = match found {
-        Verdict::StillFailing { since } => Some(since),
-        _ => None,
+    let (since, or_before) = match found {
+        Verdict::StillFailing { since, or_before } => (Some(since), or_before),
+        _ => (None, false),
     };
-    let incidents = incidents(web, &column, &revision, cell).await?;
-    let Some((badge, sentence)) = told(&found, !incidents.is_empty()) else {
+    let failing = rows.last().map(|row| row.end.failing()).unwrap_or_default();
+    let broke = breakages(web, &column, &revision, &failing).await?;
+    let subjects = subjects(&found);
+    let answers = answers(web, &column, &revision, subjects).await?;
+    let proof = match (&found, subjects.iter().all(|subject| broke.explain(subject))) {
+        (Verdict::Suspect { .. }, true) => Proof::Incident,
+        _ if answers.is_empty() => Proof::None,
+        _ => Proof::Answered,
+    };
+    let Some((badge, sentence)) = told(&found, proof) else {
         return Ok(None);
     };
-    let subjects = subjects(&found);
     Ok(Some(Standing {
         badge,
         sentence,
@@ -87,27 +126,30 @@ pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<Standing>> {
         }),
         base,
         since: link(web, place(since)).await?,
-        or_before: since == Some(0),
+        or_before,
         subjects: subjects.iter().take(NAMED).map(ToString::to_string).collect(),
         more: subjects.len().saturating_sub(NAMED),
         ask: passing.map(|(branch, _)| {
-            let (project, here) = (&run.project, &revision.branch);
-            format!("pybots bisect {project} --good {branch} --bad {here}")
+            let variant = match run.variant.as_str() {
+                DEFAULT_VARIANT => String::new(),
+                variant => format!(" --variant {variant}"),
+            };
+            let (project, here) = (&run.project, words::short(&revision.sha));
+            format!("pybots bisect {project} --good {branch} --bad {here}{variant}")
         }),
-        incidents,
+        incidents: broke.incidents,
+        answers,
     }))
 }
 
 async fn known(web: &Web, column: &Column<'_>, seq: i64) -> Result<Vec<Known>> {
-    let mut back = BACK;
-    loop {
-        let known = rows(web, column, seq, back).await?;
-        let plain: Vec<Row> = known.iter().map(|known| known.row.clone()).collect();
-        if (known.len() as i64) < back || back >= BACK_MOST || !is_short(&plain, std::iter::empty(), &[]) {
-            return Ok(known);
-        }
-        back *= 2;
+    let known = rows(web, column, seq, BACK).await?;
+    let plain: Vec<Row> = known.iter().map(|known| known.row.clone()).collect();
+    let failing = plain.last().map(|row| row.end.failing()).unwrap_or_default();
+    if (known.len() as i64) < BACK || !is_short(&plain, std::iter::empty(), &failing) {
+        return Ok(known);
     }
+    rows(web, column, seq, BACK_MOST).await
 }
 
 async fn rows(web: &Web, column: &Column<'_>, seq: i64, back: i64) -> Result<Vec<Known>> {
@@ -155,25 +197,55 @@ async fn link(web: &Web, known: Option<&Known>) -> Result<Option<Link>> {
     }))
 }
 
-/// The incidents in whose stretch this check-in is, and those that it began or ended.
-async fn incidents(web: &Web, column: &Column<'_>, here: &Revision, cell: Cell) -> Result<Vec<i64>> {
-    let pool = web.store.pool();
+/// The incidents of what fails here, if they had begun; and those that this check-in began or ended.
+async fn breakages(web: &Web, column: &Column<'_>, here: &Revision, failing: &[Subject]) -> Result<Broke> {
     let mut ids = BTreeSet::new();
-    let fails = matches!(cell, Cell::Fail | Cell::Flaky);
-    for over in [false, true] {
-        for breakage in web.store.breakages_about(pool, column, over).await? {
-            let is_in_it = !over && fails && breakage.bad_seq <= here.seq;
-            if is_in_it || breakage.bad_id == here.id || breakage.fixed_id.as_ref() == Some(&here.id) {
-                ids.insert(breakage.incident_id);
-            }
+    let mut broke = Broke::default();
+    for breakage in web.store.breakages_on(column).await? {
+        let subjects: Vec<Subject> = serde_json::from_str(&breakage.subjects)?;
+        let fails: Vec<Subject> = subjects
+            .into_iter()
+            .filter(|subject| failing.contains(subject))
+            .collect();
+        let had_begun = match breakage.exact == 1 {
+            true => breakage.bad_seq <= here.seq,
+            false => breakage.good_seq < here.seq,
+        };
+        // what was mended and fails again is another
+        let mended_by = match &breakage.fixed_id {
+            Some(id) => web.store.revision(id).await?,
+            None => None,
+        };
+        let is_mended = match mended_by {
+            Some(repair) => repair.seq <= here.seq,
+            None => breakage.fixed_at.is_some() && breakage.bad_seq != here.seq,
+        };
+        let is_it = !fails.is_empty() && had_begun && !is_mended;
+        if is_it {
+            broke.subjects.extend(fails);
+        }
+        if is_it || breakage.fixed_id.as_ref() == Some(&here.id) {
+            ids.insert(breakage.incident_id);
         }
     }
-    let mut numbers = Vec::new();
     for id in ids {
-        numbers.extend(web.store.incident_by_id(&id).await?.map(|incident| incident.number));
+        let incident = web.store.incident_by_id(&id).await?;
+        broke.incidents.extend(incident.map(|incident| incident.number));
     }
-    numbers.sort_unstable();
-    Ok(numbers)
+    broke.incidents.sort_unstable();
+    Ok(broke)
+}
+
+/// What came of the inquiries about these that this check-in gave rise to.
+async fn answers(web: &Web, column: &Column<'_>, here: &Revision, subjects: &[Subject]) -> Result<Vec<String>> {
+    let mut told = Vec::new();
+    for inquiry in web.store.inquiries_about(column).await? {
+        let is_its = inquiry.now_id == here.id && inquiry.by_hand == 0;
+        if is_its && inquiry.subjects()?.iter().any(|subject| subjects.contains(subject)) {
+            told.extend(incidents::answers(&inquiry)?);
+        }
+    }
+    Ok(told)
 }
 
 fn subjects(verdict: &Verdict) -> &[Subject] {
@@ -184,22 +256,24 @@ fn subjects(verdict: &Verdict) -> &[Subject] {
     }
 }
 
-/// The words of docs/verdicts.md; None: the cell's own say it all. `is_proved`: an incident came of it.
-fn told(verdict: &Verdict, is_proved: bool) -> Option<(Badge, &'static str)> {
+/// The words of docs/verdicts.md; None: the cell's own say it all.
+fn told(verdict: &Verdict, proof: Proof) -> Option<(Badge, &'static str)> {
     let (class, sign, word, sentence) = match verdict {
         Verdict::Ok => ("pass", "✓", "ok", "It passes, as it did before."),
-        Verdict::Suspect { .. } if is_proved => (
-            "fail",
-            "✗",
-            "confirmed",
-            "This passed before and fails here; both sides ran again to prove it.",
-        ),
-        Verdict::Suspect { .. } => (
-            "fail",
-            "✗",
-            "suspect",
-            "This passed before and fails here. Both sides run again, side by side, before anybody is told.",
-        ),
+        Verdict::Suspect { .. } => {
+            let (word, sentence) = match proof {
+                Proof::Incident => (
+                    "confirmed",
+                    "This passed before and fails here; both sides ran again to prove it.",
+                ),
+                Proof::Answered => ("looked into", "This passed before and fails here. It was looked into."),
+                Proof::None => (
+                    "suspect",
+                    "This passed before and fails here. Nobody is told before both sides ran again.",
+                ),
+            };
+            ("fail", "✗", word, sentence)
+        }
         Verdict::StillFailing { .. } => ("fail", "✗", "still failing", "What fails here failed before."),
         Verdict::Fixed { .. } => ("pass", "✓", "fixed", "This failed before and passes here."),
         Verdict::Flaky => ("flaky", "≈", "flaky", "Runs on this very image disagree."),

@@ -27,7 +27,7 @@ pub async fn tick(coordinator: &Coordinator, now: i64) -> Result<()> {
     let watched = store.watched_branches().await?;
     let news = store.build_news(AT_ONCE).await?;
     let row = |build: &BuildNews| (build.branch_id.clone(), build.variant.clone(), build.platform.clone());
-    for builds in news.chunk_by(|a, b| row(a) == row(b)) {
+    for builds in news.chunk_by(|a, b| row(a) == row(b) && b.seq - a.seq <= AROUND) {
         let (Some(first), Some(last)) = (builds.first(), builds.last()) else {
             continue;
         };
@@ -46,9 +46,7 @@ pub async fn tick(coordinator: &Coordinator, now: i64) -> Result<()> {
             tracing::error!(branch = first.branch, error, "failed to look at builds");
             continue;
         }
-        for build in builds {
-            store.build_judged(build).await?;
-        }
+        store.builds_judged(builds).await?;
     }
     Ok(())
 }

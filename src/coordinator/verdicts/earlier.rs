@@ -5,7 +5,7 @@ use crate::store::incidents::Breakage;
 use crate::store::inquiries::InquiryRow;
 use crate::verdict::{Answer, Change, NotCpython, Subject};
 use anyhow::Result;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An inquiry.
 pub struct Earlier<'a> {
@@ -17,8 +17,8 @@ pub struct Earlier<'a> {
 }
 
 impl<'a> Earlier<'a> {
-    /// `open`: all that are.
-    pub fn read(inquiry: &'a InquiryRow, open: &[InquiryRow]) -> Result<Self> {
+    /// `searched`: the inquiries within whose answers one goes on.
+    pub fn read(inquiry: &'a InquiryRow, searched: &BTreeSet<String>) -> Result<Self> {
         let mut answers: BTreeMap<Subject, Option<Answer>> =
             inquiry.subjects()?.into_iter().map(|subject| (subject, None)).collect();
         for finding in inquiry.findings()? {
@@ -26,7 +26,7 @@ impl<'a> Earlier<'a> {
                 answers.insert(subject, Some(finding.answer.clone()));
             }
         }
-        let goes_on = open.iter().any(|inner| inner.within.as_ref() == Some(&inquiry.id));
+        let goes_on = searched.contains(&inquiry.id);
         Ok(Self {
             inquiry,
             goes_on,

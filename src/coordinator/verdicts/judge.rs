@@ -61,7 +61,8 @@ async fn look_from(
     now: i64,
 ) -> Result<bool> {
     let broken = Broken::read(coordinator, column, i64::MAX).await?;
-    let overdue = known_failures(project, |known| !known.holds(now));
+    let mut overdue = known_failures(project, |known| known.is_over_lately(now));
+    overdue.retain(|subject| broken.rate(subject).is_none());
     let mut next = Some(seq);
     for _ in 0..LATER_MOST {
         let Some(here) = next else { break };
@@ -105,15 +106,16 @@ pub async fn look(
     let Some(last) = known.last() else { return Ok(()) };
     let broken = Broken::read(coordinator, column, last.seq).await?;
     let store = &coordinator.store;
-    let open_now = store.open_inquiries().await?;
+    let searched = store.searched_within().await?;
     let rows_of = store.inquiries_about(column).await?;
     let earlier = rows_of
         .iter()
-        .map(|row| Earlier::read(row, &open_now))
+        .map(|row| Earlier::read(row, &searched))
         .collect::<Result<Vec<_>>>()?;
     let breakages = store.breakages_on(column).await?;
     let broke = breakages.iter().map(Broke::read).collect::<Result<Vec<_>>>()?;
     let excused = known_failures(project, |known| known.holds(now));
+    let all_excused = last.row.end.failing().iter().all(|subject| excused.contains(subject));
     for mut suspicion in suspicions {
         let Some(base) = known.get(suspicion.base) else {
             continue;
@@ -121,7 +123,10 @@ pub async fn look(
         suspicion.subjects.retain(|subject| {
             *subject != Subject::Build
                 && match suspicion.change {
-                    Change::Broke => broken.rate(subject).is_none() && !excused.contains(subject),
+                    Change::Broke => {
+                        let is_excused = excused.contains(subject) || (*subject == Subject::Run && all_excused);
+                        broken.rate(subject).is_none() && !is_excused
+                    }
                     Change::Fixed => broken
                         .rate(subject)
                         .is_some_and(|rate| passes_by_chance(&rows, subject, rate) < BY_CHANCE),

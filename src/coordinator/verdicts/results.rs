@@ -33,6 +33,6 @@ pub async fn rows_back(
         if is_all || !is_short(&plain, broken.subjects(), to_pass) {
             return Ok(Some(known));
         }
-        back = (back * 2).min(BACK_MOST);
+        back = BACK_MOST;
     }
 }

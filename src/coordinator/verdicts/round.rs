@@ -114,6 +114,7 @@ impl Round<'_> {
             (_, None) if step.failures < FAILURES && step.builds < BUILDS_MOST => {
                 return Ok(Standing::ToTry(image_id.clone()));
             }
+            (_, None) if step.failures < FAILURES => return Ok(Standing::Stuck),
             (_, None) => return Ok(Standing::None),
         }
         let (Some(page), Some(job)) = (store.image(image_id).await?, store.job_of(image_id).await?) else {

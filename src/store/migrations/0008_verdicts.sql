@@ -55,6 +55,7 @@ ALTER TABLE run ADD COLUMN judged_at BIGINT;
 UPDATE run SET judged_at = created_at;
 -- Its newest runs say how noisy a project is.
 CREATE INDEX run_project ON run (project, id);
+CREATE INDEX run_judged ON run (project, judged_at);
 CREATE INDEX run_unjudged ON run (id) WHERE judged_at IS NULL;
 
 -- How often something became of its image since it was looked at where builds turned.
@@ -135,7 +136,7 @@ CREATE TABLE breakage (
 );
 CREATE INDEX breakage_incident ON breakage (incident_id);
 CREATE INDEX breakage_bad ON breakage (bad_id);
-CREATE INDEX breakage_unfixed ON breakage (branch_id, project, variant) WHERE fixed_at IS NULL;
+CREATE INDEX breakage_about ON breakage (branch_id, project, variant);
 
 -- What became of it, for people.
 CREATE TABLE incident_note (
