@@ -134,6 +134,7 @@ fn behind_check_ins_that_can_not_be_built_it_is_one_of_them() {
         return;
     }
     let project = Project::new();
+    let before = project.head();
     project.quiet("one");
     let good = project.head();
     project.repository.write("Lib/broken.c", "no C");
@@ -146,6 +147,11 @@ fn behind_check_ins_that_can_not_be_built_it_is_one_of_them() {
     assert_eq!(found["answer"], "range", "{found}");
     assert_eq!(found["range"], serde_json::json!([first, hidden, last]));
     assert_eq!(found["reason"], "CPython can't be built there");
+
+    // and which one it was that can't be built
+    let found = project.bisect(&["--good", &before, "--bad", &hidden]);
+    assert_eq!((&found["answer"], &found["culprit"]), (&"culprit".into(), &first.as_str().into()));
+    assert_eq!(found["tests"], serde_json::json!(["the build of CPython"]));
 
     // nothing differs: nobody is blamed
     let found = project.bisect(&["--good", &last, "--bad", "trunk"]);
