@@ -4,11 +4,9 @@ use super::cell::Cell;
 use super::inquiry::Change;
 use super::rows::{Row, last_seen, suspicions};
 use super::subject::{Seen, Subject};
-use serde::Serialize;
 
 /// What a cell means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "verdict", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It passes, and did before.
     Ok,
