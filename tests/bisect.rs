@@ -150,7 +150,10 @@ fn behind_check_ins_that_can_not_be_built_it_is_one_of_them() {
 
     // and which one it was that can't be built
     let found = project.bisect(&["--good", &before, "--bad", &hidden]);
-    assert_eq!((&found["answer"], &found["culprit"]), (&"culprit".into(), &first.as_str().into()));
+    assert_eq!(
+        (&found["answer"], &found["culprit"]),
+        (&"culprit".into(), &first.as_str().into())
+    );
     assert_eq!(found["tests"], serde_json::json!(["the build of CPython"]));
 
     // nothing differs: nobody is blamed

@@ -291,6 +291,8 @@ impl Sim {
     /// Time goes by: a dependency has a new release, a day has come, and what was installed is old, until newer versions
     /// were tried.
     pub async fn later(&self) {
+        // what was installed is kept only once the run was looked at
+        self.done().await;
         self.world.release.fetch_add(1, Ordering::SeqCst);
         self.world.late.store(1, Ordering::SeqCst);
         let store = &self.coordinator().store;
