@@ -7,6 +7,12 @@ pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
+/// The end of a day, UTC, in milliseconds.
+pub fn end_of_day(day: jiff::civil::Date) -> Result<i64, jiff::Error> {
+    let end = day.tomorrow()?.to_zoned(jiff::tz::TimeZone::UTC)?;
+    Ok(end.timestamp().as_millisecond())
+}
+
 /// `2026-08-21 17:02` in UTC; empty for a time that no calendar holds.
 pub fn show(ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(ms) {
@@ -14,6 +20,7 @@ pub fn show(ms: i64) -> String {
         Err(_) => String::new(),
     }
 }
+
 /// `2026-08-21T17:02:03.004Z`; empty for a time that no calendar holds.
 pub fn show_exactly(ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(ms) {

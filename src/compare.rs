@@ -86,7 +86,7 @@ async fn known(store: &Store, name: &str) -> Result<Result<(Place, BTreeMap<Stri
 /// Whether any project has a result there.
 fn is_decided(row: &Row) -> bool {
     let mut cells = row.cells.iter().flatten();
-    cells.any(|cell| matches!(cell.state, Cell::Pass | Cell::Fail | Cell::Flaky))
+    cells.any(|cell| cell.state.is_decided())
 }
 
 /// `tests`: whether they are of interest. What can't be read of them says nothing.

@@ -1,7 +1,7 @@
 //! What is known of a project along a branch, as the rules of verdicts read it.
 
 use crate::domain::job::Report;
-use crate::domain::outcome::{Blame, Outcome};
+use crate::domain::outcome::Outcome;
 use crate::domain::results::Tests;
 use crate::store::Store;
 use crate::store::judge::{Column, ResultRow};
@@ -104,12 +104,11 @@ impl Results<'_> {
 /// frequent, what failed.
 fn typical(there: &[ResultRow]) -> Option<(&ResultRow, Report)> {
     let read = |result: &ResultRow| -> Option<Report> { serde_json::from_str(result.report.as_deref()?).ok() };
-    let valid = |report: &Report| report.outcome == Outcome::Passed || report.outcome.blame() == Blame::Code;
     let runs = there.chunk_by(|a, b| a.run_id == b.run_id).rev();
     let newest = runs
         .map(|run| {
             let read = run.iter().filter_map(|result| Some((result, read(result)?)));
-            read.filter(|(_, report)| valid(report)).collect::<Vec<_>>()
+            read.filter(|(_, report)| report.outcome.is_valid()).collect::<Vec<_>>()
         })
         .find(|run| !run.is_empty())?;
     let said = |report: &Report| {

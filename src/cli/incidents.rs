@@ -1,7 +1,7 @@
 //! `pybots incidents`: what is broken, by which check-in; and what a maintainer says of it.
 
 use super::table;
-use crate::clock::{now_ms, show};
+use crate::clock::{end_of_day, now_ms, show};
 use crate::config::Settings;
 use crate::domain::incident::PutTo;
 use crate::incidents::{Part, Reader, Told};
@@ -122,11 +122,7 @@ impl Action {
         let (done, who, what) = match self {
             Action::Show { .. } => return Ok(()),
             Action::Waive { by, why, until, .. } => {
-                let end = until
-                    .tomorrow()?
-                    .to_zoned(jiff::tz::TimeZone::UTC)?
-                    .timestamp()
-                    .as_millisecond();
+                let end = end_of_day(until)?;
                 if end <= now {
                     bail!("{until} is over; say until when it holds");
                 }

@@ -91,6 +91,11 @@ impl Outcome {
         }
     }
 
+    /// Whether it says anything of code: that it passes, or that it does not.
+    pub fn is_valid(&self) -> bool {
+        *self == Outcome::Passed || self.blame() == Blame::Code
+    }
+
     /// The exit code to show, in the shell's convention (128 + signal); none where no command ended.
     pub fn exit_code(&self) -> Option<i64> {
         match self {

@@ -12,6 +12,7 @@ pub use choose::{Choice, choose};
 pub use folder::{Refused, Registered, load_folder, register};
 pub use modes::Mode;
 
+use crate::clock::end_of_day;
 use crate::domain::limits::{Seconds, Size};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -197,12 +198,9 @@ impl KnownFailure {
     }
 
     fn end(&self) -> Option<i64> {
-        let day = self.expires.date.and_then(|date| {
-            let (year, month, day) = (i16::try_from(date.year).ok()?, date.month as i8, date.day as i8);
-            jiff::civil::Date::new(year, month, day).ok()?.tomorrow().ok()
-        });
-        let end = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
-        end.map(|end| end.timestamp().as_millisecond())
+        let date = self.expires.date?;
+        let (year, month, day) = (i16::try_from(date.year).ok()?, date.month as i8, date.day as i8);
+        end_of_day(jiff::civil::Date::new(year, month, day).ok()?).ok()
     }
 }
 

@@ -18,22 +18,6 @@ pub struct BuildNews {
     pub news: i64,
 }
 
-/// A check-in and its build.
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
-pub struct BuildStep {
-    pub revision_id: String,
-    pub seq: i64,
-    pub image_id: Option<String>,
-    pub image_state: Option<String>,
-    pub reason: Option<String>,
-    /// Jobs that are to make it.
-    pub building: i64,
-    /// Attempts at it.
-    pub builds: i64,
-    /// Builds that failed, not by the machinery's fault.
-    pub failures: i64,
-}
-
 impl Store {
     /// The check-ins of whose builds there is news, together by branch, variant and platform, oldest first.
     pub async fn build_news(&self, most: i64) -> Result<Vec<BuildNews>> {
@@ -73,35 +57,5 @@ impl Store {
             .execute(&mut **tx)
             .await?;
         Ok(())
-    }
-
-    /// The check-ins of a branch between two places, both included, and their builds, oldest first.
-    pub async fn build_steps(
-        &self,
-        branch_id: &str,
-        (variant, platform): (&str, &str),
-        (first, last): (i64, i64),
-    ) -> Result<Vec<BuildStep>> {
-        let sql = "SELECT revision.id AS revision_id, revision.seq, image.id AS image_id, image.state AS image_state,
-                          standing.reason,
-                          (SELECT COUNT(*) FROM job WHERE job.image_id = image.id AND job.state <> 'finished') AS building,
-                          (SELECT COUNT(*) FROM job JOIN attempt ON attempt.job_id = job.id
-                              WHERE job.image_id = image.id) AS builds,
-                          (SELECT COUNT(*) FROM job JOIN attempt ON attempt.job_id = job.id WHERE job.image_id = image.id
-                              AND attempt.outcome NOT IN ('passed', 'infra', 'cancelled', 'recipe_error', 'skipped')) AS failures
-                   FROM revision
-                   LEFT JOIN revision_image AS standing ON standing.revision_id = revision.id
-                        AND standing.variant = $2 AND standing.platform = $3
-                   LEFT JOIN image ON image.id = standing.image_id
-                   WHERE revision.branch_id = $1 AND revision.seq BETWEEN $4 AND $5 AND revision.left_at IS NULL
-                   ORDER BY revision.seq";
-        Ok(sqlx::query_as(sql)
-            .bind(branch_id)
-            .bind(variant)
-            .bind(platform)
-            .bind(first)
-            .bind(last)
-            .fetch_all(self.pool())
-            .await?)
     }
 }

@@ -282,39 +282,24 @@ impl Store {
         column: &Column<'_>,
         over: bool,
     ) -> Result<Vec<Breakage>> {
-        let which = if over { "IS NOT NULL" } else { "IS NULL" };
-        let closed = if over { "IN" } else { "NOT IN" };
-        let sql = format!(
-            "{BREAKAGE} WHERE breakage.branch_id = $1 AND breakage.project = $2 AND breakage.variant = $3
-               AND breakage.platform = $4 AND (breakage.fixed_at {which}
-                    {} breakage.incident_id {closed} (SELECT id FROM incident WHERE closed_at IS NOT NULL))
-             ORDER BY breakage.id",
-            if over { "OR" } else { "AND" }
-        );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(column.branch_id)
-            .bind(column.project)
-            .bind(column.variant)
-            .bind(column.platform)
-            .fetch_all(on)
-            .await?)
+        let which = match over {
+            true => {
+                "(breakage.fixed_at IS NOT NULL
+                   OR breakage.incident_id IN (SELECT id FROM incident WHERE closed_at IS NOT NULL))"
+            }
+            false => {
+                "breakage.fixed_at IS NULL
+                   AND breakage.incident_id NOT IN (SELECT id FROM incident WHERE closed_at IS NOT NULL)"
+            }
+        };
+        breakages(on, column, which).await
     }
 
     /// Of a project on a branch as a variant, over or not: those whose check-in is on the branch.
     pub async fn breakages_on(&self, column: &Column<'_>) -> Result<Vec<Breakage>> {
-        let sql = format!(
-            "{BREAKAGE} JOIN revision ON revision.branch_id = breakage.branch_id AND revision.seq = breakage.bad_seq
-             WHERE breakage.branch_id = $1 AND breakage.project = $2 AND breakage.variant = $3
-               AND breakage.platform = $4 AND revision.left_at IS NULL
-             ORDER BY breakage.id"
-        );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
-            .bind(column.branch_id)
-            .bind(column.project)
-            .bind(column.variant)
-            .bind(column.platform)
-            .fetch_all(self.pool())
-            .await?)
+        let which = "EXISTS (SELECT 1 FROM revision WHERE revision.branch_id = breakage.branch_id
+                   AND revision.seq = breakage.bad_seq AND revision.left_at IS NULL)";
+        breakages(self.pool(), column, which).await
     }
 
     /// Those that are not over and whose check-in has left its branch.
@@ -387,4 +372,23 @@ impl Store {
             .await?;
         Ok(moved.rows_affected() == 1)
     }
+}
+
+/// Some of a project's on a branch as a variant, oldest first.
+async fn breakages<'e>(
+    on: impl Executor<'e, Database = Any>,
+    column: &Column<'_>,
+    which: &str,
+) -> Result<Vec<Breakage>> {
+    let sql = format!(
+        "{BREAKAGE} WHERE breakage.branch_id = $1 AND breakage.project = $2 AND breakage.variant = $3
+           AND breakage.platform = $4 AND {which} ORDER BY breakage.id"
+    );
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(column.branch_id)
+        .bind(column.project)
+        .bind(column.variant)
+        .bind(column.platform)
+        .fetch_all(on)
+        .await?)
 }

@@ -21,6 +21,11 @@ pub enum Cell {
 }
 
 impl Cell {
+    /// Whether code was seen to pass or fail.
+    pub fn is_decided(self) -> bool {
+        matches!(self, Cell::Pass | Cell::Fail | Cell::Flaky)
+    }
+
     /// The word that pages and JSON show.
     pub fn name(self) -> &'static str {
         match self {

@@ -32,10 +32,9 @@ pub fn meaning(cells: &[(Option<Cell>, Cell)]) -> Meaning {
     if unknown > 0 && unknown * DARK >= of {
         return Meaning::NotMeaningful { unknown, of };
     }
-    let decided = |cell: &Cell| matches!(cell, Cell::Pass | Cell::Fail | Cell::Flaky);
     let compared = cells
         .iter()
-        .filter(|(before, now)| before.is_some_and(|before| decided(&before)) && decided(now));
+        .filter(|(before, now)| before.is_some_and(Cell::is_decided) && now.is_decided());
     let of = compared.clone().count();
     let newly = compared
         .filter(|(before, now)| *before == Some(Cell::Pass) && *now == Cell::Fail)

@@ -1,6 +1,6 @@
 //! How often a suite contradicts itself: the same image, the same versions, and another result.
 
-use crate::domain::outcome::{Blame, Outcome};
+use crate::domain::outcome::Outcome;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub fn noise(runs: &[Vec<Told>]) -> Noise {
     let mut noise = Noise::default();
     let mut tests: BTreeMap<&str, TestNoise> = BTreeMap::new();
     for run in runs {
-        let valid: Vec<&Told> = run.iter().filter(|told| is_valid(&told.outcome)).collect();
+        let valid: Vec<&Told> = run.iter().filter(|told| told.outcome.is_valid()).collect();
         if valid.len() < 2 {
             continue;
         }
@@ -66,10 +66,6 @@ pub fn noise(runs: &[Vec<Told>]) -> Noise {
     noise.tests = tests.into_values().collect();
     noise.tests.sort_by(|a, b| (b.mixed, &a.test).cmp(&(a.mixed, &b.test)));
     noise
-}
-
-fn is_valid(outcome: &Outcome) -> bool {
-    *outcome == Outcome::Passed || outcome.blame() == Blame::Code
 }
 
 #[cfg(test)]

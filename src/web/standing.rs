@@ -211,6 +211,10 @@ async fn breakages(web: &Web, column: &Column<'_>, here: &Revision, failing: &[S
             true => breakage.bad_seq <= here.seq,
             false => breakage.good_seq < here.seq,
         };
+        let ended_here = breakage.fixed_id.as_ref() == Some(&here.id);
+        if !ended_here && (fails.is_empty() || !had_begun) {
+            continue;
+        }
         // what was mended and fails again is another
         let mended_by = match &breakage.fixed_id {
             Some(id) => web.store.revision(id).await?,
@@ -224,7 +228,7 @@ async fn breakages(web: &Web, column: &Column<'_>, here: &Revision, failing: &[S
         if is_it {
             broke.subjects.extend(fails);
         }
-        if is_it || breakage.fixed_id.as_ref() == Some(&here.id) {
+        if is_it || ended_here {
             ids.insert(breakage.incident_id);
         }
     }
@@ -239,6 +243,9 @@ async fn breakages(web: &Web, column: &Column<'_>, here: &Revision, failing: &[S
 /// What came of the inquiries about these that this check-in gave rise to.
 async fn answers(web: &Web, column: &Column<'_>, here: &Revision, subjects: &[Subject]) -> Result<Vec<String>> {
     let mut told = Vec::new();
+    if subjects.is_empty() {
+        return Ok(told);
+    }
     for inquiry in web.store.inquiries_about(column).await? {
         let is_its = inquiry.now_id == here.id && inquiry.by_hand == 0;
         if is_its && inquiry.subjects()?.iter().any(|subject| subjects.contains(subject)) {

@@ -5,13 +5,13 @@ use super::found::Found;
 use crate::cli::progress::Progress;
 use crate::clock::now_ms;
 use crate::config::Settings;
-use crate::domain::job::Report;
+use crate::known::Results;
 use crate::store::Store;
 use crate::store::inquiries::{InquiryRow, NewInquiry};
 use crate::store::judge::Column;
 use crate::store::logs::Objects;
 use crate::store::revisions::Revision;
-use crate::verdict::{Change, End, Row, Subject, suspicions};
+use crate::verdict::{Change, Row, Subject, suspicions};
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
 
@@ -122,22 +122,16 @@ async fn revision(store: &Store, name: &str) -> Result<Revision> {
 }
 
 async fn side(store: &Store, objects: &Objects, column: &Column<'_>, revision: Revision) -> Result<Side> {
-    let results = store.results_up_to(column, revision.seq, 1).await?;
-    let mut row = None;
+    let known = Results { store, objects }
+        .rows(column, revision.seq, 1, &[], now_ms())
+        .await?
+        .unwrap_or_default();
     // the newest result up to there may be another check-in's
-    for result in results.into_iter().filter(|result| result.seq == revision.seq) {
-        let report = result
-            .report
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok());
-        let Some::<Report>(report) = report else { continue };
-        row = Some(Row {
-            revision: result.revision_id,
-            end: End::Run(report.outcome, objects.tests(&result.attempt_id).await?),
-            lock: report.lock.unwrap_or_default(),
-        });
-    }
-    Ok(Side { revision, row })
+    let here = known.into_iter().find(|known| known.seq == revision.seq);
+    Ok(Side {
+        revision,
+        row: here.map(|known| known.row),
+    })
 }
 
 /// Waits for the answer, and for those about what a merge brought.

@@ -6,8 +6,9 @@ use super::record::{self, Affected, Repair};
 use super::settle::Found;
 use crate::domain::job::Report;
 use crate::store::Store;
-use crate::store::builds::{BuildNews, BuildStep};
+use crate::store::builds::BuildNews;
 use crate::store::incidents::{Breakage, Mended};
+use crate::store::judge::Step;
 use crate::verdict::{Built, Change, LogDifference, Subject, Turn, turns};
 use anyhow::{Context, Result};
 
@@ -53,10 +54,9 @@ pub async fn tick(coordinator: &Coordinator, now: i64) -> Result<()> {
 
 async fn look(coordinator: &Coordinator, affected: &Affected, around: (i64, i64), now: i64) -> Result<()> {
     let store = &coordinator.store;
-    let image = (affected.variant.as_str(), affected.platform.as_str());
-    let steps = store.build_steps(&affected.branch_id, image, around).await?;
-    let row: Vec<Built> = steps.iter().map(built).collect();
     let column = affected.column();
+    let steps = store.steps(&column, around).await?;
+    let row: Vec<Built> = steps.iter().map(built).collect();
     let open = store.breakages_about(store.pool(), &column, false).await?;
     after_all(store, affected, (&steps, &row), &open, now).await?;
     for Turn { change, good, bad } in turns(&row) {
@@ -64,8 +64,7 @@ async fn look(coordinator: &Coordinator, affected: &Affected, around: (i64, i64)
         let (Some(good), Some(step)) = (steps.get(good), steps.get(bad)) else {
             continue;
         };
-        let open = store.breakages_about(store.pool(), &column, false).await?;
-        let over = store.breakages_about(store.pool(), &column, true).await?;
+        let known = store.breakages_on(&column).await?;
         let found = Found {
             subjects: vec![Subject::Build],
             places: (good.seq, step.seq),
@@ -77,7 +76,7 @@ async fn look(coordinator: &Coordinator, affected: &Affected, around: (i64, i64)
         };
         match change {
             Change::Broke => {
-                if open.iter().chain(&over).any(|known| known.bad_id == step.revision_id) {
+                if known.iter().any(|known| known.bad_id == step.revision_id) {
                     continue;
                 }
                 if step.failures < FAILURES {
@@ -92,7 +91,11 @@ async fn look(coordinator: &Coordinator, affected: &Affected, around: (i64, i64)
                 record::broke(store, &mut tx, affected, &found, &evidence, now).await?;
                 tx.commit().await?;
             }
-            Change::Fixed if open.iter().any(|known| known.bad_seq < step.seq) => {
+            Change::Fixed
+                if known
+                    .iter()
+                    .any(|known| known.fixed_at.is_none() && known.bad_seq < step.seq) =>
+            {
                 let mut tx = store.begin().await?;
                 record::fixed(store, &mut tx, affected, &found, now).await?;
                 tx.commit().await?;
@@ -107,7 +110,7 @@ async fn look(coordinator: &Coordinator, affected: &Affected, around: (i64, i64)
 async fn after_all(
     store: &Store,
     affected: &Affected,
-    (steps, row): (&[BuildStep], &[Built]),
+    (steps, row): (&[Step], &[Built]),
     open: &[Breakage],
     now: i64,
 ) -> Result<()> {
@@ -130,19 +133,19 @@ async fn after_all(
     Ok(())
 }
 
-fn built(step: &BuildStep) -> Built {
-    match (step.image_state.as_deref(), step.building) {
+fn built(step: &Step) -> Built {
+    match (step.image_state.as_deref(), &step.building) {
         (Some("ready"), _) => Built::Yes,
         // the machinery did: nothing is known of it
-        (Some("failed"), 0) if step.failures == 0 => Built::Never,
-        (Some("failed"), 0) => Built::No,
+        (Some("failed"), None) if step.failures == 0 => Built::Never,
+        (Some("failed"), None) => Built::No,
         (None, _) if step.reason.is_some() => Built::Never,
         _ => Built::Awaited,
     }
 }
 
 /// The compiler's own words; a build that goes on where another one ended says too many others.
-async fn evidence(coordinator: &Coordinator, good: &BuildStep, bad: &BuildStep) -> Result<Evidence> {
+async fn evidence(coordinator: &Coordinator, good: &Step, bad: &Step) -> Result<Evidence> {
     let last = async |image: &Option<String>| -> Result<Option<(String, Option<Report>)>> {
         let Some(image) = image else { return Ok(None) };
         let attempts = coordinator.store.attempts_of(image).await?;

@@ -3,7 +3,7 @@
 
 use super::super::Coordinator;
 use crate::domain::job::{JobSpec, Report, RunSpec};
-use crate::domain::outcome::{Blame, Outcome};
+use crate::domain::outcome::Outcome;
 use crate::store::jobs::{Job, NewJob, Probe};
 use crate::store::locks::{LockKey, OldLock};
 use anyhow::Result;
@@ -96,7 +96,6 @@ async fn newest(coordinator: &Coordinator, key: &LockKey<'_>) -> Result<Option<(
 
 /// What it has installed, if it came so far.
 fn usable(report: &Report) -> Option<&str> {
-    let came = report.outcome == Outcome::Passed || report.outcome.blame() == Blame::Code;
-    let installed = came && !matches!(report.outcome, Outcome::SetupFailed { .. });
+    let installed = report.outcome.is_valid() && !matches!(report.outcome, Outcome::SetupFailed { .. });
     report.lock.as_deref().filter(|_| installed)
 }

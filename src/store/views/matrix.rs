@@ -76,7 +76,7 @@ impl Matrix {
         };
         let below: Vec<&Row> = self.rows.iter().skip(place + 1).filter(alike).collect();
         let cells = row.cells.iter().enumerate().filter_map(|(column, cell)| {
-            let decided = |cell: &&RunCell| matches!(cell.state, Cell::Pass | Cell::Fail | Cell::Flaky);
+            let decided = |cell: &&RunCell| cell.state.is_decided();
             let mut before = below.iter().filter_map(|row| row.cells.get(column)?.as_ref());
             Some((before.find(decided).map(|before| before.state), cell.as_ref()?.state))
         });
