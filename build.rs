@@ -1,4 +1,4 @@
-//! The program carries these folders: a change in one is a change of the program.
+//! Rebuilds the program when a file in the folders that it embeds changes.
 
 fn main() {
     for folder in ["dockerfiles", "images", "projects", "src/store/migrations", "src/web"] {

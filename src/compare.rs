@@ -1,47 +1,50 @@
-//! Two check-ins side by side: what the store knows of both.
+//! Compares two revisions by their stored results.
 
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::text::plain;
 use crate::store::Store;
 use crate::store::logs::Objects;
 use crate::store::views::{Row, RunCell, Scope};
-use crate::verdict::{Cell, Compared, Difference, Side, compare};
+use crate::verdict::{Cell, Difference, ProjectComparison, ProjectResult, compare};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-/// Newest check-ins of a branch among which the newest with results is looked for.
+/// The number of newest revisions of a branch that are searched for one with results.
 const NEWEST: i64 = 30;
 
-/// One of the two.
+/// One of the two revisions.
 #[derive(Clone, Debug, Serialize)]
-pub struct Place {
+pub struct ComparedRevision {
     pub branch: String,
+    /// The id.
     pub revision: String,
+    /// The label of a Subversion revision, otherwise the id.
     pub name: String,
     pub subject: String,
     pub variant: String,
     pub version: Option<String>,
 }
 
+/// The differences between two revisions.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    pub base: Place,
-    pub now: Place,
-    /// The most urgent first, then by name.
-    pub projects: Vec<Compared>,
+    pub base: ComparedRevision,
+    pub now: ComparedRevision,
+    /// One entry for each project: the most urgent difference first, then by name.
+    pub projects: Vec<ProjectComparison>,
 }
 
-/// Compares two check-ins, each named as `NAME` or `NAME:VARIANT`; the name is that of a branch (its newest check-in
-/// with results) or of a check-in. An error says which of the two is unknown.
+/// Compares two revisions, each written `NAME` or `NAME:VARIANT`. The name is that of a branch (its newest revision with
+/// results) or of a revision. The inner error says which of the two was not found.
 pub async fn of(store: &Store, objects: &Objects, base: &str, now: &str) -> Result<Result<Comparison, String>> {
-    let (base, before) = match known(store, base).await? {
-        Ok(known) => known,
+    let (base, before) = match find_row(store, base).await? {
+        Ok(found) => found,
         Err(reason) => return Ok(Err(reason)),
     };
-    let (now, after) = match known(store, now).await? {
-        Ok(known) => known,
+    let (now, after) = match find_row(store, now).await? {
+        Ok(found) => found,
         Err(reason) => return Ok(Err(reason)),
     };
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
@@ -49,18 +52,21 @@ pub async fn of(store: &Store, objects: &Objects, base: &str, now: &str) -> Resu
     for name in names {
         let cells = [&before, &after].map(|all| all.get(name));
         let passes = |cell: &Option<&RunCell>| cell.is_some_and(|cell| cell.state == Cell::Pass);
-        // of what passes on both sides there is nothing to say, test by test
+        // tests are read only if they may differ
         let differs = !cells.iter().all(passes);
         let [base, now] = cells;
-        let (base, now) = (side(objects, base, differs).await, side(objects, now, differs).await);
+        let (base, now) = (
+            project_result(objects, base, differs).await,
+            project_result(objects, now, differs).await,
+        );
         projects.push(compare(name, &base, &now));
     }
     projects.sort_by_key(|compared| compared.difference);
     Ok(Ok(Comparison { base, now, projects }))
 }
 
-/// What is known of the row that a name means, by project.
-async fn known(store: &Store, name: &str) -> Result<Result<(Place, BTreeMap<String, RunCell>), String>> {
+/// Finds the row that a name stands for, with its cells by project.
+async fn find_row(store: &Store, name: &str) -> Result<Result<(ComparedRevision, BTreeMap<String, RunCell>), String>> {
     let (revision, variant) = name.split_once(':').unwrap_or((name, DEFAULT_VARIANT));
     let branches = store.watched_branches().await?;
     let matrix = if branches.iter().any(|branch| branch.name == revision) {
@@ -75,38 +81,42 @@ async fn known(store: &Store, name: &str) -> Result<Result<(Place, BTreeMap<Stri
     });
     let Some((matrix, row)) = row else {
         return Ok(Err(format!(
-            "{name:?} is neither a watched branch nor a check-in that was planned, as such a variant"
+            "{name:?} is neither a watched branch nor a revision that was planned with this variant"
         )));
     };
     let columns = matrix.columns.iter().zip(&row.cells);
     let cells = columns.filter_map(|(column, cell)| Some((column.name.clone(), cell.clone()?)));
-    Ok(Ok((place(&row), cells.collect())))
+    Ok(Ok((compared_revision(&row), cells.collect())))
 }
 
-/// Whether any project has a result there.
+/// Whether any project has a result in this row.
 fn is_decided(row: &Row) -> bool {
     let mut cells = row.cells.iter().flatten();
     cells.any(|cell| cell.state.is_decided())
 }
 
-/// `tests`: whether they are of interest. What can't be read of them says nothing.
-async fn side(objects: &Objects, cell: Option<&RunCell>, tests: bool) -> Side {
+/// Reads the tests of a cell if `tests` is true. A file that can't be read counts as no tests, with a warning in the log.
+async fn project_result(objects: &Objects, cell: Option<&RunCell>, tests: bool) -> ProjectResult {
     let attempt = cell.and_then(|cell| cell.attempt.as_ref()).filter(|_| tests);
     let tests = match attempt {
         Some(attempt) => objects.tests(attempt).await.unwrap_or_else(|error| {
-            tracing::warn!(attempt, error = format!("{error:#}"), "its tests can't be read");
+            tracing::warn!(
+                %attempt,
+                error = format!("{error:#}"),
+                "failed to read the tests of an attempt"
+            );
             None
         }),
         None => None,
     };
-    Side {
+    ProjectResult {
         cell: cell.map(|cell| cell.state),
         tests,
     }
 }
 
-fn place(row: &Row) -> Place {
-    Place {
+fn compared_revision(row: &Row) -> ComparedRevision {
+    ComparedRevision {
         branch: row.branch.clone(),
         revision: row.sha.clone(),
         name: row.name().to_owned(),
@@ -116,8 +126,8 @@ fn place(row: &Row) -> Place {
     }
 }
 
-impl Place {
-    /// `trunk 0ec9fdba30 (3.16.0a0, debug)`.
+impl ComparedRevision {
+    /// The revision as a title: `trunk 0ec9fdba30 (3.16.0a0, debug)`.
     fn title(&self) -> String {
         let name: String = self.name.chars().take(10).collect();
         let mut what: Vec<&str> = self.version.as_deref().into_iter().collect();
@@ -132,13 +142,13 @@ impl Place {
 }
 
 impl Comparison {
-    /// 0: nothing fails newly; 1: something does.
+    /// The exit code is 1 if a project is newly failing, and 0 otherwise.
     pub fn exit_code(&self) -> ExitCode {
-        let fails = |project: &Compared| project.difference == Difference::NewlyFailing;
+        let fails = |project: &ProjectComparison| project.difference == Difference::NewlyFailing;
         ExitCode::from(u8::from(self.projects.iter().any(fails)))
     }
 
-    /// For a mail or an issue.
+    /// The comparison as Markdown, for a mail or an issue.
     pub fn markdown(&self) -> String {
         let mut text = format!("# {} against {}\n", self.now.title(), self.base.title());
         for differing in self.projects.chunk_by(|a, b| a.difference == b.difference) {
@@ -166,10 +176,10 @@ impl Comparison {
     }
 }
 
-/// Tests that one line names; there may be thousands.
+/// The number of tests that one line names. There may be thousands.
 const NAMED: usize = 20;
 
-/// What suites name their tests is anything; it may not end the text's marks.
+/// The name of a test as Markdown code. The name may contain anything, so backticks are replaced.
 fn marked(test: &str) -> String {
     format!("`{}`", plain(test).replace('`', "?"))
 }

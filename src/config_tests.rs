@@ -1,4 +1,6 @@
 use super::*;
+use std::collections::BTreeMap;
+use std::path::Path;
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -42,7 +44,7 @@ fn the_file_overrides_defaults_and_the_environment_both() {
     )
     .unwrap();
     assert_eq!(loaded.settings.slots, 7);
-    assert_eq!(loaded.settings.source.git, "/a.git");
+    assert_eq!(loaded.settings.source.git.with_login(), "/a.git");
     assert_eq!(loaded.settings.branch, [BranchSettings::new("x", "y")]);
     assert_eq!(origin(&loaded, "slots"), "PYBOTS_SLOTS");
     assert_eq!(origin(&loaded, "network.ca"), "PIP_CERT");
@@ -95,21 +97,30 @@ fn a_missing_file_is_named() {
 
 #[test]
 fn passwords_are_not_shown() {
-    assert_eq!(hide_password("postgres://me:secret@db/x"), "postgres://me:***@db/x");
-    assert_eq!(hide_password("ssh://git@host/x"), "ssh://git@host/x");
+    let loaded = load(
+        "database = \"postgres://me:secret@db/x\"\n[source]\ngit = \"https://me:secret@host/x\"\n[network]\nindex = \"https://me:secret@index/simple\"",
+        &[("HTTPS_PROXY", "http://me:secret@proxy:3128")],
+    )
+    .unwrap();
+    assert!(!format!("{loaded:?}").contains("secret"), "{loaded:?}");
+    assert_eq!(loaded.settings.source.git.with_login(), "https://me:secret@host/x");
+    let lines = loaded.lines();
+    let database = lines.iter().find(|(key, ..)| key == "database").unwrap();
+    assert_eq!(database.1, "\"postgres://***@db/x\"");
+    assert!(lines.iter().all(|(_, value, _)| !value.contains("secret")), "{lines:?}");
 }
 
 #[test]
 fn a_branch_is_in_the_repository_that_is_set() {
-    let kinds = |text: &str| -> Vec<(String, Kind)> {
+    let kinds = |text: &str| -> Vec<(String, SourceKind)> {
         let settings = load(text, &[]).unwrap().settings;
-        let kind = |branch: &BranchSettings| (settings.source.of(branch).to_owned(), settings.source.kind(branch));
+        let kind = |branch: &BranchSettings| (settings.source.of(branch).to_string(), settings.source.kind(branch));
         settings.branch.iter().map(kind).collect()
     };
     let branch = "[[branch]]\nname = \"a\"\nref = \"b\"\n";
     let (git, svn) = (
-        ("/g".to_owned(), Kind::Git),
-        ("svn://127.0.0.1/p".to_owned(), Kind::Svn),
+        ("/g".to_owned(), SourceKind::Git),
+        ("svn://127.0.0.1/p".to_owned(), SourceKind::Svn),
     );
     let both = "[source]\ngit = \"/g\"\nsvn = \"svn://127.0.0.1/p\"\n";
     assert_eq!(kinds(&format!("{both}{branch}")), [git]);
@@ -120,9 +131,9 @@ fn a_branch_is_in_the_repository_that_is_set() {
     let only = "[source]\nsvn = \"svn://127.0.0.1/p\"\n";
     assert_eq!(kinds(&format!("{only}{branch}")), std::slice::from_ref(&svn));
     assert_eq!(kinds(only), [svn.clone(), svn]);
-    // and nothing is left of the default repository
+    // and the default repository is dropped
     let loaded = load(only, &[]).unwrap();
-    assert_eq!(loaded.settings.source.git, "");
+    assert_eq!(loaded.settings.source.git.with_login(), "");
     let lines = loaded.lines();
     assert!(
         lines
@@ -132,7 +143,7 @@ fn a_branch_is_in_the_repository_that_is_set() {
     assert!(
         kinds("")
             .iter()
-            .all(|(url, kind)| *kind == Kind::Git && url.contains("cpython"))
+            .all(|(url, kind)| *kind == SourceKind::Git && url.contains("cpython"))
     );
 }
 
@@ -162,7 +173,7 @@ fn nonsense_about_subversion_says_what_to_write() {
 }
 
 #[test]
-fn an_owner_can_say_all_by_file_or_environment() {
+fn a_host_policy_can_be_set_by_file_or_environment() {
     let text = "[host]\nprojects = [\"attrs\"]\nhours = [\"22:00-07:00\"]\nmemory = \"4GiB\"\n";
     let loaded = load(
         text,

@@ -1,188 +1,198 @@
-//! Incidents as people and programs read them.
+//! Incidents as pages, JSON and the command line show them.
 
-use crate::domain::incident::PutTo;
+use crate::domain::address::Address;
+use crate::domain::id::RevisionId;
+use crate::domain::incident::{Assignee, State};
 use crate::domain::text::plain;
+use crate::domain::time::Timestamp;
 use crate::store::Store;
-use crate::store::incidents::{Breakage, Incident, Note};
-use crate::store::inquiries::InquiryRow;
+use crate::store::incidents::{Incident, Note};
+use crate::store::investigations::InvestigationRow;
+use crate::store::regressions::Regression;
 use crate::store::revisions::Revision;
 use crate::verdict::{Answer, Subject};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// An incident whole.
+/// An incident with its regressions and notes.
 #[derive(Clone, Debug, Serialize)]
-pub struct Told {
+pub struct IncidentView {
     pub number: i64,
-    /// [`crate::domain::incident::State::name`].
+    /// See [`State::name`].
     pub state: &'static str,
-    /// The branches on which it is mended, where it is not on all.
+    /// The branches on which it is fixed, if it is not fixed on all.
     pub fixed_on: Vec<String>,
-    /// One line: what broke, and by which check-in.
+    /// One line: which projects broke, and by which revision.
     pub title: String,
-    /// Milliseconds UTC.
-    pub opened_at: i64,
-    pub closed_at: Option<i64>,
-    /// One a branch; none as long as it is known up to a range only.
-    pub culprits: Vec<CheckIn>,
+    pub opened_at: Timestamp,
+    pub closed_at: Option<Timestamp>,
+    /// The culprit on each branch. Empty as long as it is only narrowed down to a range.
+    pub culprits: Vec<RevisionView>,
     pub projects: Vec<String>,
-    pub breakages: Vec<Part>,
-    pub put_to: Option<&'static str>,
+    pub regressions: Vec<RegressionView>,
+    /// `cpython` or `projects`.
+    pub assigned_to: Option<&'static str>,
+    /// The address of the report.
     pub reported_as: Option<String>,
-    pub waiver: Option<Waiver>,
-    /// The incident that it is the return of.
-    pub again_of: Option<i64>,
-    pub history: Vec<Noted>,
+    pub waiver: Option<WaiverView>,
+    /// The number of the incident whose return it is.
+    pub recurrence_of: Option<i64>,
+    /// Oldest first.
+    pub history: Vec<NoteView>,
 }
 
-/// What it is on one branch, of one project as one variant.
+/// What an incident broke in one project on one branch as one variant.
 #[derive(Clone, Debug, Serialize)]
-pub struct Part {
+pub struct RegressionView {
     pub branch: String,
     pub project: String,
     pub variant: String,
-    /// Tests by their names; what else failed by a word for it.
+    /// The names of tests, and descriptions of other subjects.
     pub tests: Vec<String>,
-    /// The check-in before the change.
-    pub good: CheckIn,
-    /// The culprit; or the end of the range.
-    pub bad: CheckIn,
+    /// The revision before the change.
+    pub good: RevisionView,
+    /// The culprit, or the end of the range.
+    pub bad: RevisionView,
+    /// Whether `bad` is the culprit.
     pub exact: bool,
     /// Why it is a range.
     pub reason: Option<String>,
-    /// How often it fails, where not always.
+    /// The part of runs that fail, if not all do.
     pub rate: Option<f64>,
+    /// The first error.
     pub error: Option<String>,
-    /// Lines that the log of `bad` has and that of `good` has not.
+    /// Lines that the log of `bad` has and the log of `good` lacks.
     pub difference: Vec<String>,
-    /// Ids of the attempts that were compared.
+    /// What differed besides CPython between the two attempts.
+    pub conditions: Vec<String>,
+    /// The ids of the attempts that were compared.
     pub good_attempt: Option<String>,
     pub bad_attempt: Option<String>,
-    pub fixed_by: Option<CheckIn>,
-    /// How it was mended where no check-in did.
+    pub fixed_by: Option<RevisionView>,
+    /// How it was fixed, if no revision did.
     pub fixed_as: Option<String>,
     /// Rounds of the search.
     pub rounds: i64,
 }
 
+/// A revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CheckIn {
+pub struct RevisionView {
     pub branch: String,
+    /// The hash.
     pub revision: String,
-    /// What people call it.
+    /// The name that people use: `r45321` for Subversion, else the hash.
     pub name: String,
     pub author: String,
     pub subject: String,
-    pub committed_at: i64,
-    /// Where its repository shows it.
+    pub committed_at: Timestamp,
+    /// The address of its page in the repository's web interface.
     pub link: Option<String>,
 }
 
+/// The decision to accept an incident until a time.
 #[derive(Clone, Debug, Serialize)]
-pub struct Waiver {
+pub struct WaiverView {
     pub who: String,
     pub why: String,
-    /// Milliseconds UTC.
-    pub until: i64,
+    pub until: Timestamp,
 }
 
+/// An entry in the history of an incident.
 #[derive(Clone, Debug, Serialize)]
-pub struct Noted {
-    pub at: i64,
+pub struct NoteView {
+    pub at: Timestamp,
     pub who: String,
     pub what: String,
 }
 
-/// What is looked into, or was of late.
+/// An investigation that is open or was answered recently.
 #[derive(Clone, Debug, Serialize)]
-pub struct Inquired {
+pub struct InvestigationView {
     pub project: String,
     pub branch: String,
     pub variant: String,
-    pub change: String,
+    /// `broke` or `fixed`.
+    pub change: &'static str,
     pub tests: Vec<String>,
-    pub state: String,
-    /// What came of it, for people; empty as long as it is open.
+    /// `open` or `answered`.
+    pub state: &'static str,
+    /// A sentence for each finding. Empty while it is open.
     pub answers: Vec<String>,
     pub rounds: i64,
-    pub opened_at: i64,
-    pub ended_at: Option<i64>,
+    pub opened_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
 }
 
-/// Who reads.
+/// Reads incidents and investigations.
 pub struct Reader<'a> {
     pub store: &'a Store,
 }
 
 impl Reader<'_> {
-    /// Those that are open, the newest first; then the newest of those that are closed.
-    pub async fn all(&self, closed: i64, now: i64) -> Result<Vec<Told>> {
+    /// Returns all open incidents, newest first, and after them the newest `closed` ones that are closed.
+    pub async fn all(&self, closed: i64, now: Timestamp) -> Result<Vec<IncidentView>> {
         let mut incidents = self.store.open_incidents().await?;
         incidents.extend(self.store.closed_incidents(closed).await?);
-        let mut told = Vec::new();
+        let mut views = Vec::new();
         for incident in incidents {
-            told.push(self.tell(incident, now).await?);
+            views.push(self.incident(incident, now).await?);
         }
-        Ok(told)
+        Ok(views)
     }
 
-    pub async fn one(&self, number: i64, now: i64) -> Result<Option<Told>> {
+    pub async fn one(&self, number: i64, now: Timestamp) -> Result<Option<IncidentView>> {
         match self.store.incident(number).await? {
-            Some(incident) => Ok(Some(self.tell(incident, now).await?)),
+            Some(incident) => Ok(Some(self.incident(incident, now).await?)),
             None => Ok(None),
         }
     }
 
-    async fn tell(&self, incident: Incident, now: i64) -> Result<Told> {
-        let breakages = self.store.breakages_of(&incident.id).await?;
-        let state = incident.state(&breakages, now);
+    async fn incident(&self, incident: Incident, now: Timestamp) -> Result<IncidentView> {
+        let rows = self.store.regressions_of(&incident.id).await?;
+        let state = incident.state(&rows, now);
         let fixed_on = match &state {
-            crate::domain::incident::State::FixedOn { branches } => branches.iter().cloned().collect(),
+            State::FixedOn { branches } => branches.iter().cloned().collect(),
             _ => Vec::new(),
         };
-        let mut parts = Vec::new();
-        for breakage in &breakages {
-            parts.push(self.part(breakage).await?);
+        let mut regressions = Vec::new();
+        for regression in &rows {
+            regressions.push(self.regression(regression).await?);
         }
-        let mut culprits: Vec<CheckIn> = Vec::new();
-        for part in parts.iter().filter(|part| part.exact) {
-            if !culprits.contains(&part.bad) {
-                culprits.push(part.bad.clone());
+        let mut culprits: Vec<RevisionView> = Vec::new();
+        for regression in regressions.iter().filter(|regression| regression.exact) {
+            if !culprits.contains(&regression.bad) {
+                culprits.push(regression.bad.clone());
             }
         }
-        let again_of = match &incident.again_of {
-            Some(id) => self.store.incident_by_id(id).await?.map(|again| again.number),
+        let recurrence_of = match &incident.recurrence_of {
+            Some(id) => self.store.incident_by_id(id).await?.map(|earlier| earlier.number),
             None => None,
         };
+        let projects: BTreeSet<&String> = regressions.iter().map(|regression| &regression.project).collect();
         let notes = self.store.notes_of(&incident.id).await?;
-        let waiver = incident.waived_by.zip(incident.waived_why).zip(incident.waived_until);
-        Ok(Told {
+        Ok(IncidentView {
             number: incident.number,
             state: state.name(),
             fixed_on,
-            title: title(&parts),
+            title: title(&regressions),
             opened_at: incident.opened_at,
             closed_at: incident.closed_at,
             culprits,
-            projects: parts
-                .iter()
-                .map(|part| part.project.clone())
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
-            breakages: parts,
-            put_to: incident.put_to.and_then(|name| name.parse().ok()).map(PutTo::name),
+            projects: projects.into_iter().cloned().collect(),
+            regressions,
+            assigned_to: incident.assigned_to.map(Assignee::name),
             reported_as: incident.reported_as.as_deref().map(plain),
-            waiver: waiver.map(|((who, why), until)| Waiver {
-                who: plain(&who),
-                why: plain(&why),
-                until,
+            waiver: incident.waiver.map(|waiver| WaiverView {
+                who: plain(&waiver.who),
+                why: plain(&waiver.why),
+                until: waiver.until,
             }),
-            again_of,
+            recurrence_of,
             history: notes
                 .into_iter()
-                .map(|Note { at, who, what }| Noted {
+                .map(|Note { at, who, what }| NoteView {
                     at,
                     who: plain(&who),
                     what: plain(&what),
@@ -191,42 +201,44 @@ impl Reader<'_> {
         })
     }
 
-    async fn part(&self, breakage: &Breakage) -> Result<Part> {
-        let fixed_by = match &breakage.fixed_id {
-            Some(id) => Some(self.check_in(id, breakage).await?),
+    async fn regression(&self, regression: &Regression) -> Result<RegressionView> {
+        let fixed_by = match &regression.fixed_id {
+            Some(id) => Some(self.revision(id, regression).await?),
             None => None,
         };
-        let rounds = match &breakage.inquiry_id {
-            Some(id) => self.store.inquiry(id).await?.map_or(0, |inquiry| inquiry.rounds),
-            None => 0,
+        let investigation = match &regression.investigation_id {
+            Some(id) => self.store.investigation(id).await?,
+            None => None,
         };
-        Ok(Part {
-            branch: breakage.branch.clone(),
-            project: breakage.project.clone(),
-            variant: breakage.variant.clone(),
-            tests: tests(&breakage.subjects)?,
-            good: self.check_in(&breakage.good_id, breakage).await?,
-            bad: self.check_in(&breakage.bad_id, breakage).await?,
-            exact: breakage.exact == 1,
-            reason: breakage.reason.clone(),
-            rate: breakage.rate.map(|rate| rate as f64 / 1000.0),
-            error: breakage.error.as_deref().map(plain),
-            difference: lines(&breakage.difference),
-            good_attempt: breakage.good_attempt.clone(),
-            bad_attempt: breakage.bad_attempt.clone(),
+        Ok(RegressionView {
+            branch: regression.branch.clone(),
+            project: regression.series.project.clone(),
+            variant: regression.series.variant.clone(),
+            tests: names(&regression.subjects),
+            good: self.revision(&regression.good_id, regression).await?,
+            bad: self.revision(&regression.bad_id, regression).await?,
+            exact: regression.exact,
+            reason: regression.reason.clone(),
+            rate: regression.rate,
+            error: regression.error.as_deref().map(plain),
+            difference: regression.difference.iter().map(|line| plain(line)).collect(),
+            conditions: regression.conditions.iter().map(|line| plain(line)).collect(),
+            good_attempt: regression.good_attempt.as_ref().map(ToString::to_string),
+            bad_attempt: regression.bad_attempt.as_ref().map(ToString::to_string),
             fixed_by,
-            fixed_as: breakage.fixed_as.clone(),
-            rounds,
+            fixed_as: regression.fixed_as.clone(),
+            rounds: investigation.map_or(0, |investigation| investigation.rounds),
         })
     }
 
-    /// A check-in on the branch that people watch, also where a merge brought it.
-    async fn check_in(&self, id: &str, breakage: &Breakage) -> Result<CheckIn> {
-        let revision = self.store.revision(id).await?.context("a breakage of no check-in")?;
-        Ok(CheckIn {
-            branch: breakage.branch.clone(),
+    /// Returns a revision as one of the watched branch, also if a merge brought it.
+    async fn revision(&self, id: &RevisionId, regression: &Regression) -> Result<RevisionView> {
+        let revision = self.store.revision(id).await?;
+        let revision = revision.context("a regression without its revision")?;
+        Ok(RevisionView {
+            branch: regression.branch.clone(),
             name: revision.name().to_owned(),
-            link: link(&breakage.source, &revision),
+            link: link(&regression.source, &revision),
             revision: revision.sha,
             author: plain(&revision.author),
             subject: plain(&revision.subject),
@@ -234,68 +246,65 @@ impl Reader<'_> {
         })
     }
 
-    /// What is looked into, and what was of late.
-    pub async fn inquiries(&self, most: i64) -> Result<Vec<Inquired>> {
-        let rows = self.store.newest_inquiries(most).await?;
-        let mut inquired = Vec::new();
-        for row in rows {
-            let branch = match &row.within {
-                Some(outer) => self.store.inquiry(outer).await?.map(|outer| outer.branch),
+    /// Returns the investigations that were opened last, newest first, at most `most`.
+    pub async fn investigations(&self, most: i64) -> Result<Vec<InvestigationView>> {
+        let mut views = Vec::new();
+        for row in self.store.newest_investigations(most).await? {
+            let outer = match &row.parent {
+                Some(outer) => self.store.investigation(outer).await?,
                 None => None,
             };
-            inquired.push(Inquired {
-                answers: answers(&row)?,
-                project: row.project,
-                branch: branch.unwrap_or(row.branch),
-                variant: row.variant,
-                change: row.change,
-                tests: tests(&row.subjects)?,
-                state: row.state,
+            views.push(InvestigationView {
+                answers: answers(&row),
+                tests: names(&row.subjects),
+                project: row.series.project,
+                branch: outer.map_or(row.branch, |outer| outer.branch),
+                variant: row.series.variant,
+                change: row.change.name(),
+                state: row.state.name(),
                 rounds: row.rounds,
                 opened_at: row.opened_at,
                 ended_at: row.ended_at,
             });
         }
-        Ok(inquired)
+        Ok(views)
     }
 }
 
-/// What came of an inquiry, a sentence a finding.
-pub fn answers(row: &InquiryRow) -> Result<Vec<String>> {
-    let change = row.change();
-    let told = row.findings()?.into_iter().map(|finding| match finding.answer {
-        Answer::Culprit { .. } => "the check-in was found".to_owned(),
-        Answer::Range { good, bad, why, .. } => format!("one of {} check-ins: {}", bad - good, why.told(change)),
-        Answer::NotCpython(what) => format!("not CPython: {}", what.told(change)),
+/// Returns a sentence for each finding of an investigation.
+pub fn answers(row: &InvestigationRow) -> Vec<String> {
+    let sentence = |answer: &Answer| match answer {
+        Answer::Culprit { .. } => "the revision was found".to_owned(),
+        Answer::Range { good, bad, why, .. } => {
+            format!("one of {} revisions: {}", bad - good, why.describe(row.change))
+        }
+        Answer::NotCpython(what) => format!("not CPython: {}", what.describe(row.change)),
         Answer::Inconclusive(reason) => format!("no answer: {reason}"),
-    });
-    Ok(told.collect())
+    };
+    row.findings.iter().map(|finding| sentence(&finding.answer)).collect()
 }
 
-/// Tests that are named; a module that can't be imported may have thousands.
+/// Tests that a view names. A module that can't be imported may have thousands.
 const NAMED: usize = 200;
 
-fn tests(subjects: &str) -> Result<Vec<String>> {
-    let subjects: Vec<Subject> = serde_json::from_str(subjects).context("subjects can't be read")?;
+fn names(subjects: &[Subject]) -> Vec<String> {
     let more = subjects.len().saturating_sub(NAMED);
-    let names = subjects.into_iter().take(NAMED).map(|subject| match subject {
-        Subject::Test(test) => plain(&test),
+    let names = subjects.iter().take(NAMED).map(|subject| match subject {
+        Subject::Test(test) => plain(test),
         other => other.to_string(),
     });
     let more = (more > 0).then(|| format!("and {more} more"));
-    Ok(names.chain(more).collect())
+    names.chain(more).collect()
 }
 
-fn lines(difference: &str) -> Vec<String> {
-    let lines: Vec<String> = serde_json::from_str(difference).unwrap_or_default();
-    lines.iter().map(|line| plain(line)).collect()
-}
-
-fn title(parts: &[Part]) -> String {
-    let Some(first) = parts.first() else {
+fn title(regressions: &[RegressionView]) -> String {
+    let Some(first) = regressions.first() else {
         return "nothing".to_owned();
     };
-    let projects: BTreeSet<&str> = parts.iter().map(|part| part.project.as_str()).collect();
+    let projects: BTreeSet<&str> = regressions
+        .iter()
+        .map(|regression| regression.project.as_str())
+        .collect();
     let what = match projects.len() {
         1 => first.project.clone(),
         2 | 3 => Vec::from_iter(projects).join(", "),
@@ -308,41 +317,10 @@ fn title(parts: &[Part]) -> String {
     }
 }
 
-/// Where a repository's own pages show a check-in.
+/// Returns the address at which the web interface of a repository shows a revision.
 fn link(source: &str, revision: &Revision) -> Option<String> {
-    let source = without_login(source);
+    let source = Address::new(source).without_login();
     let base = source.trim_end_matches('/').trim_end_matches(".git");
     let is_shown = base.starts_with("https://") && revision.label.is_none();
     is_shown.then(|| format!("{base}/commit/{}", revision.sha))
-}
-
-/// The address of a repository as others may read it: what logs in to it is nobody's.
-pub fn without_login(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else {
-        return address.to_owned();
-    };
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    let slash = if rest.contains('/') { "/" } else { "" };
-    format!("{scheme}://{host}{slash}{path}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_reads_a_login() {
-        for (address, expected) in [
-            (
-                "https://bot:s3cret@git.example.org/cpython",
-                "https://git.example.org/cpython",
-            ),
-            ("https://git.example.org/a@b", "https://git.example.org/a@b"),
-            ("https://bot@git.example.org", "https://git.example.org"),
-            ("/srv/git/cpython.git", "/srv/git/cpython.git"),
-        ] {
-            assert_eq!(without_login(address), expected);
-        }
-    }
 }

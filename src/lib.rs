@@ -1,81 +1,90 @@
-//! Pybots: for every check-in on the watched lines of CPython it builds an image, runs the suite of
-//! every registered project on it in sibling containers, and shows what broke.
+//! Pybots finds the CPython revision that broke a project. It builds a container image of every revision on the watched
+//! branches, runs the suites of every registered project on it, and proves which revision caused a change.
 //!
-//! The modules in the order in which a check-in goes through them:
+//! The modules are listed in the order in which a revision goes through them: from the files that people write, through the
+//! coordinator and the hosts, to the answers and the pages. `docs/glossary.md` defines the terms.
 
-// Tests may panic; what meets the world may not.
+// Tests may panic. Code that handles input from outside must not.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
-// What people write.
-/// Settings, and where each came from.
+// Files that people write.
+/// Settings: defaults, one TOML file and environment variables, with the origin of each value.
 pub mod config;
 
-/// `projects/*.toml`: how a project is fetched, installed and tested.
+/// Recipes, `projects/*.toml`: how a project is fetched, installed and tested.
 pub mod recipe;
 
-/// `images/*.toml`: how an era of CPython is built.
+/// Build profiles, `images/*.toml`: how an era of CPython is built.
 pub mod profile;
 
-// The coordinator.
-/// A repository's new check-ins become revisions.
+// Between host and coordinator.
+/// The messages that hosts and the coordinator exchange, and the version of the protocol.
+pub mod protocol;
+
+// The coordinator: from a commit to queued jobs.
+/// Watches the repositories, in git and Subversion, and stores the new revisions of the watched branches.
 pub mod watch;
 
-/// A revision becomes an image build, and its image runs.
+/// Plans the image build of a revision, and the runs on an image. Pure rules.
 pub mod plan;
 
-/// Jobs wait, are leased, and end here.
+/// The job queue: hosts claim jobs under a lease, and every attempt ends here.
 pub mod queue;
 
-/// Which hosts there are, and what each may do.
-pub mod registry;
+/// Enrolment of hosts: their names, tokens, states and permissions.
+pub mod enrolment;
 
-/// The loops that drive these three.
+/// The coordinator's loops: watch, plan, supervise leases, and investigate.
 pub mod coordinator;
 
-/// What a host asks the coordinator.
+/// The HTTP API for hosts, which claim jobs and deliver logs and reports, and for other programs.
 pub mod api;
 
-// The host.
-/// Claims jobs: builds images, runs suites.
+// The host: from a claimed job to a report.
+/// The daemon of a host, which builds images and runs suites in containers.
 pub mod host;
 
-/// Removes images and volumes that nobody needs.
-pub mod janitor;
-
-/// The container engine, behind a narrow contract.
+/// The container engine, behind a narrow interface.
 pub mod runtime;
 
-// What comes out.
-/// Outcomes become the state of a cell; what changed is confirmed, and its check-in found.
+// From results to answers.
+/// Compares results and proves culprits: cells, verdicts, suspicions, investigations. Pure rules.
 pub mod verdict;
 
-/// The results of a project along a branch, as those rules read them.
-pub mod known;
+/// From results to incidents: detects changes, schedules reruns, records answers and opens incidents.
+pub mod investigate;
 
-/// What is broken, and by which check-in.
+/// Incidents as pages, JSON and the command line show them.
 pub mod incidents;
 
-/// An incident once more, on another machine.
+/// Reproduces an incident on a machine that has Docker only.
 pub mod reproduce;
 
-/// Two check-ins side by side.
+/// Compares two revisions by their stored results.
 pub mod compare;
 
-/// Pages.
+// What people see and type.
+/// The pages, and their JSON.
 pub mod web;
 
-/// The commands.
+/// The server: pages and API, composed from the routes of each area.
+pub mod server;
+
+/// The commands of `pybots`.
 pub mod cli;
 
-// What all of them stand on.
-/// Nouns and rules, without I/O.
+// The foundation of all of the above.
+/// The terms of the glossary as types, with their rules. No I/O, no clock, no randomness.
 pub mod domain;
 
-/// What a log is made of, on the wire and in files.
+/// The format of logs, in files and between host and coordinator.
 pub mod logfile;
 
-/// All SQL; logs as objects.
+/// The database: all SQL and its migrations. Logs and other large objects, as files.
 pub mod store;
 
-/// The time of day.
+/// The time of day, read in one place.
 pub mod clock;
+
+/// Waits for the signals that end a process.
+pub mod signal;

@@ -1,4 +1,4 @@
-//! The `pybots` command.
+//! The `pybots` program.
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,61 +1,59 @@
-//! An incident once more, on a machine that has Docker and nothing of ours.
+//! Reproduces an incident on a machine that has Docker and no part of Pybots.
 
 mod image;
 mod rerun;
 mod sources;
 
 use crate::config::NetworkSettings;
-use crate::domain::job::{BuildSpec, JobSpec, Report, RunSpec};
+use crate::domain::address::Address;
+use crate::domain::job::{BuildSpec, JobSpec, RunSpec};
 use crate::domain::text::is_odd;
 use crate::host::quote;
-use crate::incidents::without_login;
 use crate::store::Store;
 use crate::store::attempts::Attempt;
 use crate::store::logs::Objects;
 use anyhow::{Context, Result};
-use image::rebuild;
+use image::{CA, rebuild};
 use rerun::Rerun;
 use std::collections::BTreeMap;
 
-/// Where the CA bundle of this machine is inside of a container.
-const CA: &str = "/ca.crt";
-
-/// What it takes to do again what failed.
+/// Everything that a reproduction of an incident needs.
 #[derive(Clone, Debug)]
 pub struct Reproduction {
     number: i64,
     title: String,
-    /// The repository that holds the check-in.
+    /// The address of the repository that holds the revision.
     git: String,
     build: BuildSpec,
-    /// None: it is the build that fails.
+    /// The run that fails. `None` if the build fails.
     rerun: Option<Box<Rerun>>,
-    /// What this machine's network wants; and the CA bundle's path on it.
+    /// The environment variables for the network of the machine.
     network: BTreeMap<String, String>,
+    /// The path of the CA bundle on the machine.
     ca: Option<String>,
 }
 
-/// What failed of an incident's first breakage; an error says why there is none.
+/// Reads what reproduces the first regression of an incident. The inner error says why it can't be reproduced.
 pub async fn of(store: &Store, objects: &Objects, number: i64) -> Result<Result<Reproduction, String>> {
     let Some(incident) = store.incident(number).await? else {
         return Ok(Err(format!(
             "there is no incident {number}; `pybots incidents` lists them"
         )));
     };
-    let breakages = store.breakages_of(&incident.id).await?;
-    let Some((breakage, attempt)) = breakages
+    let regressions = store.regressions_of(&incident.id).await?;
+    let Some((regression, attempt)) = regressions
         .iter()
-        .find_map(|one| Some((one, one.bad_attempt.as_deref()?)))
+        .find_map(|one| Some((one, one.bad_attempt.as_ref()?)))
     else {
-        return Ok(Err("no run of it is known".to_owned()));
+        return Ok(Err("no run shows this incident".to_owned()));
     };
     let bad = store
-        .revision(&breakage.bad_id)
+        .revision(&regression.bad_id)
         .await?
-        .context("a breakage of no check-in")?;
+        .context("a regression of no revision")?;
     let attempt = store.attempt(attempt).await?.context("no such attempt")?;
     let spec = store.spec_of(&attempt.job_id).await?.context("no such job")?;
-    let (build, rerun) = match serde_json::from_str(&spec).context("its job can't be read")? {
+    let (build, rerun) = match spec {
         JobSpec::Image(build) => (*build, None),
         JobSpec::Run(run) => {
             let build = run.image.build.clone();
@@ -64,26 +62,25 @@ pub async fn of(store: &Store, objects: &Objects, number: i64) -> Result<Result<
     };
     let found = Reproduction {
         number,
-        title: format!("{} on {} {}", breakage.project, bad.branch, bad.name()),
-        git: without_login(&breakage.source),
+        title: format!("{} on {} {}", regression.series.project, bad.branch, bad.name()),
+        git: Address::new(regression.source.as_str()).without_login(),
         build,
         rerun,
         network: BTreeMap::new(),
         ca: None,
     };
-    // what is quoted stays quoted but for these, which shells drop and terminals obey
+    // quoting does not help against these: shells drop them, and terminals interpret them
     let odd = |c: char| is_odd(c) && c != '\n' && c != '\t';
     if found.script().contains(odd) {
         return Ok(Err(
-            "its recipe or its versions have control characters, which no shell is to be given".to_owned(),
+            "its recipe or its lock contains control characters, which are not safe in a shell".to_owned(),
         ));
     }
     Ok(Ok(found))
 }
 
 async fn rerun_of(store: &Store, objects: &Objects, run: RunSpec, attempt: &Attempt) -> Result<Rerun> {
-    let report: Option<Report> = attempt.report();
-    let lock = report.and_then(|report| report.lock);
+    let lock = attempt.report().and_then(|report| report.lock.as_deref());
     let remote = store.remote(&run.image.build.build_key).await?.map(|row| row.remote);
     let mut folders = BTreeMap::new();
     for (name, digest) in &run.fetch.folders {
@@ -94,9 +91,9 @@ async fn rerun_of(store: &Store, objects: &Objects, run: RunSpec, attempt: &Atte
     Ok(Rerun {
         pulls: remote.is_some(),
         image: remote.unwrap_or_else(|| run.image.reference.clone()),
-        // what can't be read of it is left to the index
+        // without a lock that can be read, the newest versions of the index are installed
         lock: lock
-            .and_then(|lock| serde_json::from_str(&lock).ok())
+            .and_then(|lock| serde_json::from_str(lock).ok())
             .unwrap_or_default(),
         run,
         folders,
@@ -104,7 +101,7 @@ async fn rerun_of(store: &Store, objects: &Objects, run: RunSpec, attempt: &Atte
 }
 
 impl Reproduction {
-    /// The same for this machine, whose network may want a proxy, or a CA of its own.
+    /// Adds the network settings of this machine, which may need a proxy or a CA bundle.
     pub fn with_network(mut self, network: &NetworkSettings) -> Result<Self> {
         let ca = &network.ca;
         if !ca.as_os_str().is_empty() {
@@ -116,20 +113,21 @@ impl Reproduction {
         Ok(self)
     }
 
-    /// Whether it is the build that fails.
+    /// Whether the build fails, rather than a run.
     pub fn is_build(&self) -> bool {
         self.rerun.is_none()
     }
 
-    /// One line for the shell of a machine that has the image, or can pull it. None: it takes the script.
+    /// A shell command for a machine that has the image or can pull it. Returns `None` if only the script can reproduce the
+    /// incident.
     pub fn line(&self) -> Option<String> {
         self.rerun.as_ref()?.line(&self.options())
     }
 
-    /// The same as a script, which first builds the image where it is not at hand.
+    /// A shell script that reproduces the incident. It builds the image first if the machine does not have it.
     pub fn script(&self) -> String {
         let mut text = format!(
-            "#!/bin/sh\n# Incident {} of Pybots: {}.\n# Needs Docker and git. Does not touch anything but a folder of its own and Docker's images.\nset -eu\nfolder='' sources=''\ntrap 'rm -rf \"$folder\" \"$sources\"' EXIT\n",
+            "#!/bin/sh\n# Incident {} of Pybots: {}.\n# Needs Docker and git. Writes to a temporary folder and adds images to Docker.\nset -eu\nfolder='' sources=''\ntrap 'rm -rf \"$folder\" \"$sources\"' EXIT\n",
             self.number,
             self.title.replace('\n', " ")
         );

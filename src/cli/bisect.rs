@@ -1,196 +1,262 @@
-//! `pybots bisect PROJECT --good A --bad B`: which check-in broke a project, or mended it, here and now.
+//! `pybots bisect PROJECT --good A --bad B`: finds the revision that broke or fixed a project.
 
-mod found;
+mod answers;
+mod ends;
 mod hosts;
 
-use super::local::{self, How, Runs, Workshop, short};
-use super::up::platform;
+use super::local::{self, LocalRunner, RunOptions, Runs, short};
 use crate::config::Settings;
-use crate::verdict::{Answer, Change, Finding, Row, Subject, suspicions};
+use crate::runtime::platform;
+use crate::verdict::{Answer, Change, Finding, NoDifference, RunEnd};
+use answers::Answers;
 use anyhow::{Result, bail};
 use clap::Args;
-use found::Found;
+use ends::{EndView, Ends, no_difference, roles, subjects};
+use hosts::Question;
 use std::process::ExitCode;
+
+/// How many revisions are tried in the place of an end that can't show the change.
+const MOST_TRIED: usize = 8;
 
 #[derive(Args)]
 pub struct Bisect {
     /// A recipe file, or the name of a registered project.
     project: String,
-    /// A branch (its newest check-in) or a check-in on which it passes.
-    #[arg(long, value_name = "BRANCH|CHECK-IN")]
+    /// A revision on which the project passes, or a branch (its newest revision).
+    #[arg(long, value_name = "BRANCH|REVISION")]
     good: String,
-    /// One on which it fails. Where that is the older one, it is looked for what mended it.
-    #[arg(long, value_name = "BRANCH|CHECK-IN")]
+    /// A revision on which the project fails, or a branch. If it is older than the good one, the search is for the fix.
+    #[arg(long, value_name = "BRANCH|REVISION")]
     bad: String,
-    /// Only this test, as `SUITE: CLASS.NAME`; may be said again. Otherwise all that differ.
+    /// Search for this test only, written `SUITE: CLASS.NAME`; repeatable. The default is every test that differs.
     #[arg(long, value_name = "ID")]
     test: Vec<String>,
-    /// Ask the coordinator's hosts instead of this machine; the project is registered, both check-ins are on one watched
-    /// branch.
+    /// Let the coordinator's hosts build and run, for a registered project and two revisions of one watched branch.
     #[arg(long)]
     on_hosts: bool,
     #[command(flatten)]
-    how: How,
+    options: RunOptions,
+}
+
+/// The revisions to search, oldest first, and the results of one run at the first and the last of them.
+struct Range {
+    revisions: Vec<String>,
+    old: RunEnd,
+    new: RunEnd,
+}
+
+impl Range {
+    fn ends(&self, change: Change, asked_old: &str, asked_new: &str) -> Ends {
+        let (first, last) = (&self.revisions[0], &self.revisions[self.revisions.len() - 1]);
+        let old = EndView::new(asked_old, first, Some(&self.old));
+        Ends::of(change, old, EndView::new(asked_new, last, Some(&self.new)))
+    }
 }
 
 impl Bisect {
-    /// Exit code 0: a check-in, or a range of them; 1: something else is the cause, or nothing can be said; 2: it
-    /// could not be tried.
+    /// The exit code is 0 if the answer is a revision or a range, and 1 if it is another one. An error, which means that
+    /// the search could not be made, becomes 2.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         if self.on_hosts {
-            return Ok(self.tell(&self.ask_hosts(settings, platform()).await?));
+            let question = Question {
+                project: &self.project,
+                good: &self.good,
+                bad: &self.bad,
+                tests: &self.test,
+                variant: &self.options.variant,
+                platform: platform(),
+            };
+            return Ok(self.print(&question.ask(settings).await?));
         }
-        let workshop = Workshop::open(
+        let runner = LocalRunner::open(
             settings,
             vec![local::project(settings, &self.project)?],
-            &self.how.variant,
+            &self.options.variant,
         )
         .await?;
-        let found = self.find(&workshop).await;
-        workshop.close().await?;
-        Ok(self.tell(&found?))
+        let answers = self.search(&runner).await;
+        runner.close().await?;
+        Ok(self.print(&answers?))
     }
 
-    fn tell(&self, found: &Found) -> ExitCode {
-        if self.how.json {
-            outln!("{}", found.json());
+    fn print(&self, answers: &Answers) -> ExitCode {
+        if self.options.json {
+            outln!("{}", answers.json());
         } else {
-            out!("{}", found.text());
+            out!("{}", answers.text());
         }
-        match found.names_check_ins() {
+        match answers.names_revisions() {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         }
     }
 
-    async fn find(&self, workshop: &Workshop) -> Result<Found> {
-        let (good, bad) = (
-            workshop.revision(&self.good).await?,
-            workshop.revision(&self.bad).await?,
-        );
-        let mirror = &workshop.sources.mirror;
+    /// Searches on this machine.
+    async fn search(&self, runner: &LocalRunner) -> Result<Answers> {
+        let (good, bad) = (runner.revision(&self.good).await?, runner.revision(&self.bad).await?);
+        let mirror = &runner.sources.mirror;
         let (change, old, new) = if good.sha == bad.sha {
-            bail!("the good check-in and the bad one are the same, {}", good.sha);
+            bail!("the good revision and the bad one are the same, {}", good.sha);
         } else if mirror.is_before(&good.sha, &bad.sha).await {
             (Change::Broke, good, bad)
         } else if mirror.is_before(&bad.sha, &good.sha).await {
             (Change::Fixed, bad, good)
         } else {
-            let Some(parting) = mirror.parting(&good.sha, &bad.sha).await else {
-                bail!("{} and {} have nothing in common", self.good, self.bad);
+            let Some(base) = mirror.merge_base(&good.sha, &bad.sha).await else {
+                bail!("{} and {} have no common ancestor", self.good, self.bad);
             };
-            let (good, which) = (&self.good, short(&parting));
+            let (good, which) = (&self.good, short(&base));
             eprintln!(
-                "{good} and {} went apart at {which}, which is taken for the good one",
+                "{good} and {} diverged at {which}, which is taken as the good revision",
                 self.bad
             );
-            (Change::Broke, workshop.check_in(&bad.branch, &parting).await?, bad)
+            (Change::Broke, runner.revision_on(&bad.branch, &base).await?, bad)
         };
         let mut revisions = mirror.since(&new.sha, &old.sha).await?;
         revisions.insert(0, old.sha.clone());
-        eprintln!("{} check-ins to choose from", revisions.len() - 1);
+        eprintln!("searching {} revisions", revisions.len() - 1);
 
         let mut runs = Runs::new(
-            workshop,
-            workshop.project(),
+            runner,
+            runner.project(),
             &new.branch,
-            &self.how.variant,
-            self.how.verbose,
+            &self.options.variant,
+            self.options.verbose,
         );
-        let subjects = self.subjects(&mut runs, change, &old.sha, &new.sha).await?;
-        let mut found = Found::new(change);
+        let range = self.usable_range(&runs, change, revisions).await?;
+        let subjects = subjects(&self.test, change, &range.old, &range.new);
+        let mut answers = Answers::new(change, range.ends(change, &old.sha, &new.sha));
+        let revisions = range.revisions;
         if subjects.is_empty() {
-            found.nothing("both ends say the same of everything");
+            answers.add_inconclusive(no_difference(change, &range.old, &range.new).describe());
         } else {
             let findings = runs.search(change, revisions.clone(), subjects).await?;
             for finding in findings {
-                self.look_inside(&mut runs, &mut found, finding, &revisions).await?;
+                self.search_inside_merge(&mut runs, &mut answers, finding, &revisions)
+                    .await?;
             }
         }
-        found.count(&runs);
-        found.describe(workshop).await?;
-        Ok(found)
+        answers.count(&runs);
+        answers.describe(runner).await?;
+        Ok(answers)
     }
 
-    /// What is looked into: what was asked for, or all that differs between the two ends.
-    async fn subjects(&self, runs: &mut Runs<'_>, change: Change, old: &str, new: &str) -> Result<Vec<Subject>> {
-        if !self.test.is_empty() {
-            return Ok(self.test.iter().cloned().map(Subject::Test).collect());
+    /// Runs both ends once. If one of them can't show the change, the nearest revision that can takes its place.
+    async fn usable_range(&self, runs: &Runs<'_>, change: Change, revisions: Vec<String>) -> Result<Range> {
+        let mut range = Range {
+            old: runs.one(&revisions[0]).await?,
+            new: runs.one(&revisions[revisions.len() - 1]).await?,
+            revisions,
+        };
+        let (old_end, new_end) = roles(change);
+        let has_tests = !self.test.is_empty();
+        // setup that fails everywhere is no matter of the revision
+        if no_difference(change, &range.old, &range.new) == NoDifference::SetupFails {
+            return Ok(range);
         }
-        let mut rows = Vec::new();
-        for revision in [old, new] {
-            rows.push(Row {
-                revision: revision.to_owned(),
-                end: runs.one(revision).await?,
-                lock: String::new(),
-            });
+        if !old_end.accepts(&range.old, has_tests) {
+            for index in 1..(range.revisions.len() - 1).min(MOST_TRIED + 1) {
+                let result = self
+                    .instead_of(runs, &range.revisions[0], &range.revisions[index])
+                    .await?;
+                if old_end.accepts(&result, has_tests) {
+                    range.old = result;
+                    range.revisions.drain(..index);
+                    break;
+                }
+            }
         }
-        let suspicions = suspicions(&rows, &[]).into_iter();
-        Ok(suspicions
-            .filter(|suspicion| suspicion.change == change)
-            .flat_map(|suspicion| suspicion.subjects)
-            .collect())
+        let last = range.revisions.len() - 1;
+        if !new_end.accepts(&range.new, has_tests) {
+            for index in (1..last).rev().take(MOST_TRIED) {
+                let result = self
+                    .instead_of(runs, &range.revisions[last], &range.revisions[index])
+                    .await?;
+                if new_end.accepts(&result, has_tests) {
+                    range.new = result;
+                    range.revisions.truncate(index + 1);
+                    break;
+                }
+            }
+        }
+        Ok(range)
     }
 
-    /// A merge brought many check-ins: the search goes on among them. Where neither of its sides alone shows it, it is
-    /// the merge.
-    async fn look_inside(
+    async fn instead_of(&self, runs: &Runs<'_>, asked: &str, revision: &str) -> Result<RunEnd> {
+        eprintln!("{} can't show the change; trying {}", short(asked), short(revision));
+        runs.one(revision).await
+    }
+
+    /// Adds a finding to the answers. If its culprit is a merge, the search goes on among the revisions that the merge
+    /// brought; if none of them is the culprit, the answer is the merge.
+    async fn search_inside_merge(
         &self,
         runs: &mut Runs<'_>,
-        found: &mut Found,
+        answers: &mut Answers,
         finding: Finding,
         revisions: &[String],
     ) -> Result<()> {
-        let finding = self.on_its_parent(runs, found.change, finding, revisions).await?;
-        let brought = match finding.answer {
-            Answer::Culprit { place, .. } => runs.workshop.sources.mirror.brought(&revisions[place]).await?,
-            _ => None,
+        let finding = self
+            .checked_against_parent(runs, answers.change, finding, revisions)
+            .await?;
+        let lines = match finding.answer {
+            Answer::Culprit { index, .. } => runs.runner.sources.mirror.merged_lines(&revisions[index]).await?,
+            _ => Vec::new(),
         };
-        let Some(brought) = brought else {
-            found.add(runs, finding, revisions).await;
+        if lines.is_empty() {
+            answers.add(runs, finding, revisions).await;
             return Ok(());
-        };
-        eprintln!("it is a merge of {} check-ins; looking among them", brought.len() - 1);
-        let subjects = finding.subjects.clone();
-        for inner in runs.search(found.change, brought.clone(), subjects).await? {
-            let inner = self.on_its_parent(runs, found.change, inner, &brought).await?;
-            if let Answer::Culprit { .. } | Answer::Range { .. } = inner.answer {
-                found.add(runs, inner, &brought).await;
-            } else {
-                let merge = Finding {
-                    subjects: inner.subjects,
-                    answer: finding.answer.clone(),
-                };
-                found.add(runs, merge, revisions).await;
+        }
+        let mut left = finding.subjects.clone();
+        for line in lines {
+            if left.is_empty() {
+                break;
             }
+            eprintln!("the culprit is a merge of {} revisions; searching them", line.len() - 1);
+            let mut unexplained = Vec::new();
+            for inner in runs.search(answers.change, line.clone(), left).await? {
+                let inner = self.checked_against_parent(runs, answers.change, inner, &line).await?;
+                match inner.answer {
+                    Answer::Culprit { .. } | Answer::Range { .. } => answers.add(runs, inner, &line).await,
+                    _ => unexplained.extend(inner.subjects),
+                }
+            }
+            left = unexplained;
+        }
+        if !left.is_empty() {
+            let merge = Finding {
+                subjects: left,
+                answer: finding.answer,
+            };
+            answers.add_merge(runs, merge, revisions).await;
         }
         Ok(())
     }
 
-    /// Where lines cross, the check-in before it in the list is not the one that it was made on: that one has to say
-    /// so too.
-    async fn on_its_parent(
+    /// In a history with merges, the revision before a culprit in the list may not be its parent. The change must then
+    /// show between the culprit and its parent too; otherwise the answer becomes inconclusive.
+    async fn checked_against_parent(
         &self,
         runs: &mut Runs<'_>,
         change: Change,
         finding: Finding,
         revisions: &[String],
     ) -> Result<Finding> {
-        let Answer::Culprit { place, .. } = finding.answer else {
+        let Answer::Culprit { index, .. } = finding.answer else {
             return Ok(finding);
         };
-        let culprit = &revisions[place];
-        let parent = runs.workshop.sources.mirror.check_in(culprit).await?.parent;
-        let Some(parent) = parent.filter(|parent| *parent != revisions[place - 1]) else {
+        let culprit = &revisions[index];
+        let parent = runs.runner.sources.mirror.revision(culprit).await?.parent;
+        let Some(parent) = parent.filter(|parent| *parent != revisions[index - 1]) else {
             return Ok(finding);
         };
         let both = vec![parent, culprit.clone()];
-        let again = runs.search(change, both, finding.subjects.clone()).await?;
-        let proved = |found: &Finding| matches!(found.answer, Answer::Culprit { .. });
-        if again.iter().all(proved) {
+        let against_parent = runs.search(change, both, finding.subjects.clone()).await?;
+        let proved = |finding: &Finding| matches!(finding.answer, Answer::Culprit { .. });
+        if against_parent.iter().all(proved) {
             return Ok(finding);
         }
-        let reason = format!("{} was made on another line, on which it was so before", short(culprit));
+        let reason = format!("{} shows no change against its own parent", short(culprit));
         Ok(Finding {
             answer: Answer::Inconclusive(reason),
             ..finding

@@ -1,4 +1,4 @@
-//! `pybots check FILE...`
+//! `pybots check FILE..`: checks recipe files.
 
 use crate::recipe::check;
 use anyhow::Result;
@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Exit code 1 if any file has a problem.
+/// Checks each file and prints its problems. The exit code is 1 if a file has one.
 pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut wrong = 0;
@@ -24,7 +24,7 @@ pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
             Err(error) => vec![format!("{shown} can't be read: {error}\n")],
         };
         if problems.is_empty() {
-            outln!("{shown}: good");
+            outln!("{shown}: ok");
         } else {
             wrong += 1;
             for problem in problems {

@@ -1,4 +1,4 @@
-//! `pybots compare A B`: two check-ins side by side, as Markdown or JSON.
+//! `pybots compare A B`: compares two revisions, as Markdown or JSON.
 
 use crate::compare;
 use crate::config::Settings;
@@ -9,21 +9,21 @@ use std::process::ExitCode;
 
 #[derive(Args)]
 pub struct Compare {
-    /// A branch (its newest check-in with results) or a check-in; `NAME:VARIANT` for another variant than the default.
+    /// A revision, or a branch (its newest revision with results). `NAME:VARIANT` takes another variant than `default`.
     #[arg(value_name = "BASE[:VARIANT]")]
     base: String,
-    /// What is compared with it.
+    /// The revision or branch to compare with the base.
     #[arg(value_name = "NOW[:VARIANT]")]
     now: String,
-    /// For programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Compare {
-    /// Exit code 0: nothing fails newly; 1: something does.
+    /// The exit code is 1 if a project is newly failing.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let store = super::store(settings).await?;
+        let store = super::open::store(settings).await?;
         let objects = Objects::open(&settings.data)?;
         let compared = match compare::of(&store, &objects, &self.base, &self.now).await? {
             Ok(compared) => compared,

@@ -1,4 +1,4 @@
-//! `pybots config`.
+//! `pybots config`: prints the settings in force.
 
 use super::table;
 use crate::config::Loaded;
@@ -6,6 +6,7 @@ use crate::profile::Profiles;
 use anyhow::Result;
 use std::process::ExitCode;
 
+/// Prints each setting with its value and origin.
 pub fn run(loaded: &Loaded) -> Result<ExitCode> {
     let rows = loaded
         .lines()
@@ -13,7 +14,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode> {
         .map(|(key, value, origin)| vec![key, value, origin])
         .collect::<Vec<_>>();
     out!("{}", table::plain(&["setting", "value", "from"], &rows));
-    // what `pybots up` would say: a variant is known by the build profiles, which are files of their own
+    // `pybots up` makes the same check: which variants there are is in the build profiles, not in the settings
     let profiles = Profiles::load(loaded.settings.images_folder())?;
     loaded.settings.buildable(&profiles)?;
     Ok(ExitCode::SUCCESS)

@@ -1,13 +1,13 @@
-//! `pybots images`: what this machine's engine holds of ours, why, and what of it may go.
+//! `pybots images`: lists the images and volumes on this machine's engine, and prunes, pins or unpins them.
 
 mod rows;
 
 use super::host::host_id;
-use crate::clock::now_ms;
+use crate::clock::now;
 use crate::config::Settings;
 use crate::coordinator::keep::Keeper;
-use crate::domain::retention::{Inventory, Verdict, Verdicts};
-use crate::janitor;
+use crate::domain::retention::{Decision, Decisions, Inventory};
+use crate::host::janitor;
 use crate::profile::Profiles;
 use crate::runtime::Runtime;
 use crate::runtime::docker::DockerRuntime;
@@ -20,10 +20,10 @@ use std::process::ExitCode;
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Images {
-    /// For programs: images and volumes.
+    /// Print JSON, with images and volumes.
     #[arg(long)]
     json: bool,
-    /// Volumes instead of images: lanes, caches and wheels.
+    /// List volumes instead of images: build trees, caches and wheels.
     #[arg(long)]
     volumes: bool,
     #[command(subcommand)]
@@ -32,24 +32,25 @@ pub struct Images {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Remove what the settings of `[retention]` let go, as `pybots up` does by itself.
+    /// Remove the images and volumes that `[retention]` does not keep. `pybots up` does the same automatically.
     Prune {
-        /// Only say what would go, and why.
+        /// Print what would be removed, and why, without removing it.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Keep the images of a check-in, whatever their age.
+    /// Keep the images of a revision, whatever their age.
     Pin {
-        /// The check-in: its id (at least 7 digits), or `r45321`.
+        /// The revision: at least 7 digits of its id, or `r45321`.
         revision: String,
-        /// Why, for those who come later.
+        /// Why the images are kept.
         #[arg(long)]
         reason: String,
     },
-    /// Take pins off the images of a check-in.
+    /// Remove the pins of a revision's images.
     Unpin {
+        /// The revision: at least 7 digits of its id, or `r45321`.
         revision: String,
-        /// Only the pin with this reason.
+        /// Remove only the pin with this reason.
         #[arg(long)]
         reason: Option<String>,
     },
@@ -57,7 +58,7 @@ enum Action {
 
 impl Images {
     pub async fn run(self, settings: &Settings) -> Result<ExitCode> {
-        let store = super::store(settings).await?;
+        let store = super::open::store(settings).await?;
         match self.action {
             Some(Action::Pin { revision, reason }) => pin(&store, &revision, &reason).await?,
             Some(Action::Unpin { revision, reason }) => unpin(&store, &revision, reason.as_deref()).await?,
@@ -68,27 +69,27 @@ impl Images {
     }
 }
 
-/// The check-in as people call it, and the build keys of its images.
+/// The label or id of a revision, and the build keys of its images.
 async fn keys(store: &Store, revision: &str) -> Result<(String, Vec<String>)> {
     let Some(found) = store.revision_by_sha(revision).await? else {
-        bail!("there is no check-in {revision:?}; write at least 7 digits of its id, or its number as `r45321`");
+        bail!("there is no revision {revision:?}; write at least 7 digits of its id, or its number as `r45321`");
     };
     let keys = store.build_keys_of(&found.sha).await?;
     if keys.is_empty() {
-        bail!("no image stands for {}", found.name());
+        bail!("{} has no image", found.name());
     }
     Ok((found.name().to_owned(), keys))
 }
 
 async fn pin(store: &Store, revision: &str, reason: &str) -> Result<()> {
     if reason.trim().is_empty() {
-        bail!("say why: `--reason TEXT`");
+        bail!("the reason is empty; write `--reason TEXT`");
     }
     let (name, keys) = keys(store, revision).await?;
     for key in &keys {
-        store.pin_image(key, reason.trim(), now_ms()).await?;
+        store.pin_image(key, reason.trim(), now()).await?;
     }
-    outln!("{} images of {name} stay: {}", keys.len(), reason.trim());
+    outln!("pinned {} images of {name}: {}", keys.len(), reason.trim());
     Ok(())
 }
 
@@ -98,32 +99,32 @@ async fn unpin(store: &Store, revision: &str, reason: Option<&str>) -> Result<()
     for key in &keys {
         removed += store.unpin_image(key, reason.map(str::trim)).await?;
     }
-    outln!("{removed} pins taken off {name}");
+    outln!("removed {removed} pins from the images of {name}");
     Ok(())
 }
 
-/// What the engine of this machine holds, with a verdict on each.
-async fn look(settings: &Settings, store: &Store) -> Result<(DockerRuntime, Inventory, Verdicts)> {
+/// The images and volumes on this machine's engine, with the decision whether to keep each.
+async fn survey(settings: &Settings, store: &Store) -> Result<(DockerRuntime, Inventory, Decisions)> {
     let profiles = Profiles::load(settings.images_folder())?;
     let keeper = Keeper::new(store, settings, &profiles.distribution);
     let runtime = DockerRuntime::connect(&settings.engine.socket()).await?;
     let inventory = janitor::survey(&runtime, &host_id(&settings.data)?)
         .await
-        .context("failed to list what the engine holds")?;
-    let verdicts = keeper.judge(&inventory, now_ms()).await?;
-    Ok((runtime, inventory, verdicts))
+        .context("failed to list the images and volumes on the engine")?;
+    let decisions = keeper.decide(&inventory, now()).await?;
+    Ok((runtime, inventory, decisions))
 }
 
 async fn list(settings: &Settings, store: &Store, json: bool, volumes: bool) -> Result<()> {
-    let (runtime, mut inventory, verdicts) = look(settings, store).await?;
+    let (runtime, mut inventory, decisions) = survey(settings, store).await?;
     let usage = runtime.disk_usage().await.unwrap_or_else(|error| {
-        eprintln!("what images share, and the size of volumes, is not known: {error}");
+        eprintln!("the engine reports neither shared sizes nor sizes of volumes: {error}");
         Default::default()
     });
     for volume in &mut inventory.volumes {
         volume.size = usage.volumes.get(&volume.name).copied();
     }
-    let rows = Rows::gather(store, &inventory, &verdicts, &usage.shared).await?;
+    let rows = Rows::gather(store, &inventory, &decisions, &usage.shared).await?;
     if json {
         outln!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
@@ -131,9 +132,9 @@ async fn list(settings: &Settings, store: &Store, json: bool, volumes: bool) -> 
     out!(
         "{}",
         if volumes {
-            rows.volumes(now_ms())
+            rows.volumes(now())
         } else {
-            rows.images(now_ms())
+            rows.images(now())
         }
     );
     if let Some(disk) = runtime.disk().await? {
@@ -143,33 +144,39 @@ async fn list(settings: &Settings, store: &Store, json: bool, volumes: bool) -> 
 }
 
 async fn prune(settings: &Settings, store: &Store, dry_run: bool) -> Result<()> {
-    let (runtime, inventory, verdicts) = look(settings, store).await?;
-    let goes = |verdicts: &[Verdict]| -> Vec<Verdict> {
-        let going = verdicts.iter().filter(|verdict| !verdict.reason.stays());
-        going.cloned().collect()
+    let (runtime, inventory, decisions) = survey(settings, store).await?;
+    let removable = |decisions: &[Decision]| -> Vec<Decision> {
+        let removable = decisions.iter().filter(|decision| !decision.reason.stays());
+        removable.cloned().collect()
     };
-    let gone = if dry_run {
-        [goes(&verdicts.images), goes(&verdicts.volumes)].concat()
+    let removed = if dry_run {
+        [removable(&decisions.images), removable(&decisions.volumes)].concat()
     } else {
-        janitor::sweep(&runtime, None, &inventory, &verdicts).await
+        janitor::sweep(&runtime, None, &inventory, &decisions).await
     };
-    let rows = Rows::gather(store, &inventory, &verdicts, &Default::default()).await?;
+    let rows = Rows::gather(store, &inventory, &decisions, &Default::default()).await?;
     let names = rows.names();
-    for verdict in &gone {
-        let name = names.get(&verdict.name).unwrap_or(&verdict.name);
-        outln!("{name}: {}; frees {}", verdict.reason, size(verdict.frees));
+    for decision in &removed {
+        let name = names.get(&decision.name).unwrap_or(&decision.name);
+        outln!("{name}: {}; frees {}", decision.reason, size(decision.frees));
     }
-    let images: u64 = gone.iter().map(|verdict| verdict.frees).sum();
-    let asked = goes(&verdicts.images).len() + goes(&verdicts.volumes).len();
-    let verb = if dry_run { "would go" } else { "went" };
+    let freed: u64 = removed.iter().map(|decision| decision.frees).sum();
+    let expected = removable(&decisions.images).len() + removable(&decisions.volumes).len();
+    let verb = if dry_run { "would be removed" } else { "removed" };
     outln!(
         "{} of {} {verb}",
-        gone.len(),
+        removed.len(),
         inventory.images.len() + inventory.volumes.len()
     );
-    outln!("images free {}, by their labels; volumes are not counted", size(images));
-    if gone.len() < asked {
-        outln!("{} could not be removed, since they are in use", asked - gone.len());
+    outln!(
+        "this frees {} of images, by the sizes in their labels; volumes are not counted",
+        size(freed)
+    );
+    if removed.len() < expected {
+        outln!(
+            "{} could not be removed because they are in use",
+            expected - removed.len()
+        );
     }
     Ok(())
 }

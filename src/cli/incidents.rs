@@ -1,21 +1,22 @@
-//! `pybots incidents`: what is broken, by which check-in; and what a maintainer says of it.
+//! `pybots incidents`: lists incidents, and records what maintainers decide about them.
 
 use super::table;
-use crate::clock::{end_of_day, now_ms, show};
+use crate::clock::{end_of_day, now, show};
 use crate::config::Settings;
-use crate::domain::incident::PutTo;
-use crate::incidents::{Part, Reader, Told};
+use crate::domain::incident::Assignee;
+use crate::incidents::{IncidentView, Reader, RegressionView};
 use crate::store::Store;
+use crate::store::incidents::Waiver;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
-/// Incidents that are closed, and still listed.
+/// The number of closed incidents that are listed.
 const CLOSED: i64 = 20;
 
 #[derive(Args)]
 pub struct Incidents {
-    /// For programs.
+    /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -24,50 +25,66 @@ pub struct Incidents {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Show one whole.
-    Show { number: i64 },
-    /// Say that one does not matter for now.
-    Waive {
+    /// Show one incident in full.
+    Show {
+        /// Number of the incident.
         number: i64,
-        /// Who says so.
+    },
+    /// Waive an incident: accept it until a date.
+    Waive {
+        /// Number of the incident.
+        number: i64,
+        /// Your name.
         #[arg(long)]
         by: String,
+        /// Reason of the waiver.
         #[arg(long)]
         why: String,
-        /// The last day for which that holds, e.g. 2027-06-30.
+        /// Last day of the waiver, such as 2027-06-30.
         #[arg(long, value_name = "DATE")]
         until: jiff::civil::Date,
     },
-    /// The change is intended and documented: the projects adapt.
+    /// Assign an incident to the projects: the change in CPython is intended and documented.
     Intended {
+        /// Number of the incident.
         number: i64,
+        /// Your name.
         #[arg(long)]
         by: String,
+        /// Reason of the decision.
         #[arg(long)]
         why: String,
     },
-    /// CPython repairs it.
+    /// Assign an incident to CPython, which will fix it.
     Ours {
+        /// Number of the incident.
         number: i64,
+        /// Your name.
         #[arg(long)]
         by: String,
+        /// Reason of the decision.
         #[arg(long)]
         why: String,
     },
-    /// Note where it was reported.
+    /// Record where an incident was reported.
     Reported {
+        /// Number of the incident.
         number: i64,
+        /// Your name.
         #[arg(long)]
         by: String,
         /// Address of the report.
         #[arg(long, value_name = "URL")]
         at: String,
     },
-    /// Close one by hand.
+    /// Close an incident.
     Close {
+        /// Number of the incident.
         number: i64,
+        /// Your name.
         #[arg(long)]
         by: String,
+        /// Reason of the decision.
         #[arg(long)]
         why: String,
     },
@@ -75,11 +92,11 @@ enum Action {
 
 impl Incidents {
     pub async fn run(self, settings: &Settings) -> Result<ExitCode> {
-        let store = super::store(settings).await?;
+        let store = super::open::store(settings).await?;
         let reader = Reader { store: &store };
         match self.action {
             None => {
-                let all = reader.all(CLOSED, now_ms()).await?;
+                let all = reader.all(CLOSED, now()).await?;
                 if self.json {
                     outln!("{}", serde_json::to_string_pretty(&all)?);
                 } else {
@@ -87,14 +104,14 @@ impl Incidents {
                 }
             }
             Some(Action::Show { number }) => {
-                let told = reader.one(number, now_ms()).await?.with_context(|| unknown(number))?;
+                let incident = reader.one(number, now()).await?.with_context(|| unknown(number))?;
                 if self.json {
-                    outln!("{}", serde_json::to_string_pretty(&told)?);
+                    outln!("{}", serde_json::to_string_pretty(&incident)?);
                 } else {
-                    out!("{}", text(&told));
+                    out!("{}", text(&incident));
                 }
             }
-            Some(action) => action.say(&store).await?,
+            Some(action) => action.record(&store).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -105,8 +122,8 @@ fn unknown(number: i64) -> String {
 }
 
 impl Action {
-    /// Writes down what a maintainer says.
-    async fn say(self, store: &Store) -> Result<()> {
+    /// Writes a decision to the store, and a note about it to the incident's history.
+    async fn record(self, store: &Store) -> Result<()> {
         let number = match &self {
             Action::Show { number }
             | Action::Waive { number, .. }
@@ -116,7 +133,7 @@ impl Action {
             | Action::Close { number, .. } => *number,
         };
         let incident = store.incident(number).await?.with_context(|| unknown(number))?;
-        let now = now_ms();
+        let now = now();
         let mut tx = store.begin().await?;
         let id = &incident.id;
         let (done, who, what) = match self {
@@ -124,22 +141,27 @@ impl Action {
             Action::Waive { by, why, until, .. } => {
                 let end = end_of_day(until)?;
                 if end <= now {
-                    bail!("{until} is over; say until when it holds");
+                    bail!("{until} is over; write a later date");
                 }
-                let done = store.waive(&mut tx, id, Some((&by, &why, end))).await?;
-                (done, by, format!("waived until {until}: {why}"))
+                let text = format!("waived until {until}: {why}");
+                let waiver = Waiver {
+                    who: by,
+                    why,
+                    until: end,
+                };
+                (store.waive(&mut tx, id, &waiver).await?, waiver.who, text)
             }
             Action::Intended { by, why, .. } => {
-                let done = store.put_to(&mut tx, id, PutTo::Projects).await?;
+                let done = store.assign_incident(&mut tx, id, Assignee::Projects).await?;
                 (done, by, format!("intended, the projects adapt: {why}"))
             }
             Action::Ours { by, why, .. } => {
-                let done = store.put_to(&mut tx, id, PutTo::Cpython).await?;
-                (done, by, format!("CPython repairs it: {why}"))
+                let done = store.assign_incident(&mut tx, id, Assignee::Cpython).await?;
+                (done, by, format!("CPython fixes it: {why}"))
             }
             Action::Reported { by, at, .. } => {
                 if !(at.starts_with("https://") || at.starts_with("http://")) {
-                    bail!("{at:?} is no address; it begins with https://");
+                    bail!("{at:?} is not an address; write one that begins with https://");
                 }
                 let done = store.incident_reported(&mut tx, id, &at, now).await?;
                 (done, by, format!("reported as {at}"))
@@ -151,7 +173,7 @@ impl Action {
             }
         };
         if !done {
-            bail!("incident {number} is closed");
+            bail!("incident {number} is closed already");
         }
         store.note(&mut tx, id, &who, &what, now).await?;
         tx.commit().await?;
@@ -160,13 +182,19 @@ impl Action {
     }
 }
 
-fn list(all: &[Told]) -> String {
+fn list(all: &[IncidentView]) -> String {
     if all.is_empty() {
         return "no incidents\n".to_owned();
     }
-    let line = |told: &Told| {
-        let number = told.number.to_string();
-        [number, told.state.to_owned(), show(told.opened_at), told.title.clone()].to_vec()
+    let line = |incident: &IncidentView| {
+        let number = incident.number.to_string();
+        [
+            number,
+            incident.state.to_owned(),
+            show(incident.opened_at),
+            incident.title.clone(),
+        ]
+        .to_vec()
     };
     table::plain(
         &["incident", "state", "opened", "what"],
@@ -174,26 +202,26 @@ fn list(all: &[Told]) -> String {
     )
 }
 
-fn text(told: &Told) -> String {
-    let mut text = format!("incident {}: {}\n{}", told.number, told.title, told.state);
-    if !told.fixed_on.is_empty() {
-        text += &format!(" {}", told.fixed_on.join(", "));
+fn text(incident: &IncidentView) -> String {
+    let mut text = format!("incident {}: {}\n{}", incident.number, incident.title, incident.state);
+    if !incident.fixed_on.is_empty() {
+        text += &format!(" {}", incident.fixed_on.join(", "));
     }
-    text += &format!(", opened {}\n", show(told.opened_at));
-    if let Some(again) = told.again_of {
-        text += &format!("it is the return of incident {again}\n");
+    text += &format!(", opened {}\n", show(incident.opened_at));
+    if let Some(earlier) = incident.recurrence_of {
+        text += &format!("a recurrence of incident {earlier}\n");
     }
-    for part in &told.breakages {
+    for part in &incident.regressions {
         text += &part_text(part);
     }
     text += "\nhistory\n";
-    for noted in &told.history {
-        text += &format!("  {}  {}: {}\n", show(noted.at), noted.who, noted.what);
+    for note in &incident.history {
+        text += &format!("  {}  {}: {}\n", show(note.at), note.who, note.what);
     }
     text
 }
 
-fn part_text(part: &Part) -> String {
+fn part_text(part: &RegressionView) -> String {
     let mut text = format!("\n{} on {} ({})\n", part.project, part.branch, part.variant);
     let rate = part
         .rate
@@ -204,12 +232,15 @@ fn part_text(part: &Part) -> String {
             part.bad.name, part.bad.subject, part.bad.author
         ),
         false => format!(
-            "  one of   the check-ins after {}, up to {}: {}\n",
+            "  one of   the revisions after {}, up to {}: {}\n",
             part.good.name,
             part.bad.name,
             part.reason.as_deref().unwrap_or_default()
         ),
     };
+    if let Some(reason) = part.reason.as_ref().filter(|_| part.exact) {
+        text += &format!("           {reason}\n");
+    }
     if let Some(link) = part.bad.link.as_ref().filter(|_| part.exact) {
         text += &format!("           {link}\n");
     }
@@ -223,8 +254,8 @@ fn part_text(part: &Part) -> String {
     if let Some(fixed) = &part.fixed_by {
         text += &format!("  fixed by {} {}\n", fixed.name, fixed.subject);
     }
-    if let Some(mended) = &part.fixed_as {
-        text += &format!("  {mended}\n");
+    if let Some(fixed) = &part.fixed_as {
+        text += &format!("  {fixed}\n");
     }
     text
 }

@@ -1,9 +1,10 @@
-//! `pybots logs RUN`.
+//! `pybots logs RUN`: prints the log of an attempt.
 
 mod print;
 mod remote;
 
 use crate::config::Settings;
+use crate::domain::id::AttemptId;
 use crate::logfile::Stream;
 use crate::store::Store;
 use crate::store::attempts::newest;
@@ -11,30 +12,31 @@ use crate::store::logs::Objects;
 use anyhow::{Result, bail};
 use clap::Args;
 use print::Printer;
+use remote::LogRequest;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Time between looks at a log that grows; a coordinator in another process writes it.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often a growing log is read. Another process, the coordinator, writes it.
+const READ_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Args)]
 pub struct Logs {
     /// Id of a run, an image or an attempt, as the pages and `pybots results --json` show it.
     #[arg(value_name = "RUN")]
     id: String,
-    /// Which attempt, counted from 1 as on its page; where absent the last one that is not there to be compared with others.
+    /// Number of the attempt, counted from 1 as on its page. The default is the newest one that counts for the result.
     #[arg(long, value_name = "N")]
     attempt: Option<usize>,
-    /// Goes on until the attempt has ended.
+    /// Go on printing until the attempt has ended.
     #[arg(long, short)]
     follow: bool,
-    /// Of one stream alone: `stdout`, `stderr`, or `control` for what Pybots says itself.
+    /// Print one stream only: `stdout`, `stderr` or `control` (the lines that Pybots itself writes).
     #[arg(long, value_name = "NAME")]
     stream: Option<Stream>,
-    /// Begins each line with the time at which it was written, and its stream.
+    /// Begin each line with the time at which it was written, and with its stream.
     #[arg(long)]
     timestamps: bool,
-    /// Asks a coordinator elsewhere instead of the data folder.
+    /// Read the log from a coordinator on another machine instead of the data folder.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
 }
@@ -43,20 +45,29 @@ impl Logs {
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let mut printer = Printer::new(self.stream, self.timestamps);
         match &self.server {
-            Some(server) => remote::print(server, self, &mut printer).await?,
+            Some(server) => remote::print(server, &self.request(), &mut printer).await?,
             None => self.print(settings, &mut printer).await?,
         }
         printer.end().await?;
         Ok(ExitCode::SUCCESS)
     }
 
+    fn request(&self) -> LogRequest<'_> {
+        LogRequest {
+            id: &self.id,
+            attempt: self.attempt,
+            stream: self.stream,
+            follow: self.follow,
+        }
+    }
+
     async fn print(&self, settings: &Settings, printer: &mut Printer) -> Result<()> {
-        let store = super::store(settings).await?;
+        let store = super::open::store(settings).await?;
         let objects = Objects::open(&settings.data)?;
         let attempt = self.find(&store, settings).await?;
         let mut reader = None;
         loop {
-            // first the end, then the text: what was written in between is not missed
+            // the end is checked before the text is read, so that nothing written in between is missed
             let ended = !self.follow || has_ended(&store, &attempt).await?;
             if reader.is_none() {
                 reader = objects.open_log(&attempt).await?;
@@ -73,20 +84,21 @@ impl Logs {
             if ended || printer.is_closed() {
                 return Ok(());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(READ_EVERY).await;
         }
     }
 
-    async fn find(&self, store: &Store, settings: &Settings) -> Result<String> {
-        if let Some(attempt) = store.attempt(&self.id).await? {
+    /// The id of the attempt whose log is printed.
+    async fn find(&self, store: &Store, settings: &Settings) -> Result<AttemptId> {
+        if let Some(attempt) = store.attempt(&self.id.as_str().into()).await? {
             return Ok(attempt.id);
         }
         let attempts = store.attempts_of(&self.id).await?;
-        let place = match self.attempt {
+        let index = match self.attempt {
             None => newest(&attempts),
             Some(number) => number.checked_sub(1),
         };
-        match place.and_then(|place| attempts.get(place)) {
+        match index.and_then(|index| attempts.get(index)) {
             Some(attempt) => Ok(attempt.id.clone()),
             None => bail!(
                 "there is no log of {:?} in {}; `pybots results --json` lists the runs",
@@ -97,7 +109,7 @@ impl Logs {
     }
 }
 
-async fn has_ended(store: &Store, attempt: &str) -> Result<bool> {
+async fn has_ended(store: &Store, attempt: &AttemptId) -> Result<bool> {
     let attempt = store.attempt(attempt).await?;
     Ok(attempt.is_none_or(|attempt| attempt.finished_at.is_some()))
 }

@@ -1,53 +1,41 @@
-//! The commands. Each prints its result on stdout, and what happens on stderr.
+//! The commands. Each prints its result on stdout, and progress and errors on stderr.
 
-/// `print!`, but a reader that has gone (`| head`) is no panic.
-macro_rules! out {
-    ($($text:tt)*) => {{
-        use std::io::Write;
-        $crate::cli::written(write!(std::io::stdout(), $($text)*));
-    }};
-}
-
-/// `println!` likewise.
-macro_rules! outln {
-    ($($text:tt)*) => {{
-        use std::io::Write;
-        $crate::cli::written(writeln!(std::io::stdout(), $($text)*));
-    }};
-}
+#[macro_use]
+mod output;
 
 mod bisect;
 mod check;
 mod compare;
 mod config;
+mod data_lock;
 mod host;
 mod images;
 mod incidents;
 mod local;
 mod logs;
+mod open;
 mod patch;
 mod progress;
 mod reproduce;
+mod requests;
 mod results;
 mod serve;
 mod table;
 mod trial;
 mod up;
-mod wish;
 
 use crate::config::{Loaded, Settings, SettingsError};
-use crate::store::Store;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-/// Which CPython check-in broke which project.
+/// Finds the CPython revision that broke a project.
 #[derive(Parser)]
 #[command(name = "pybots", version, about)]
 pub struct Arguments {
-    /// Settings file (TOML); without one, the defaults hold.
+    /// Settings file (TOML); without it, the defaults apply.
     #[arg(long, global = true, env = "PYBOTS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -56,43 +44,46 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Watch, build, test and show: coordinator and one host in one process.
+    /// Run the coordinator and one host in one process: watch, build, test, and serve the pages.
     Up,
-    /// Watch, plan and show: the coordinator alone; hosts come to it.
+    /// Run the coordinator alone: watch, plan, and serve the pages; registered hosts do the jobs.
     Serve,
-    /// Work for a coordinator on this machine; or, as a maintainer, look after the registered hosts.
+    /// Run the daemon of a registered host, or manage the registered hosts.
     Host(host::HostCommand),
-    /// Print the settings in force, and where each came from.
+    /// Print the settings in force and the origin of each.
     Config,
     /// Check recipe files.
     Check {
+        /// Recipe files.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Run one project here and now, without a server.
+    /// Run one project on this machine, without a coordinator.
     Try(trial::Trial),
-    /// Find the check-in that broke a project, or mended it, here and now, without a server.
+    /// Find the revision that broke or fixed a project, on this machine or on the registered hosts.
     Bisect(bisect::Bisect),
-    /// What a change to CPython would do to projects, before it lands: here and now, without a server.
+    /// Show what a change to CPython would break or fix, before it lands; runs on this machine.
     TryPatch(patch::TryPatch),
     /// Print the matrix of results.
     Results(results::Results),
-    /// Compare the results of two check-ins, also of two branches or variants.
+    /// Compare the results of two revisions, branches or variants.
     Compare(compare::Compare),
-    /// What is broken, and by which check-in; waive it, report it, close it.
+    /// List the incidents (what is broken, and by which revision); waive, assign, report or close one.
     Incidents(incidents::Incidents),
-    /// What fails in an incident, once more: a line for Docker, or a script.
+    /// Print a command or a script that reproduces an incident on a machine with Docker.
     Reproduce(reproduce::Reproduce),
-    /// Print the log of a run (or of an image build).
+    /// Print the log of a run or of an image build.
     Logs(logs::Logs),
-    /// End runs (or image builds) that wait or are in work.
-    Cancel(wish::Jobs),
-    /// Do runs (or image builds) once more.
-    Again(wish::Jobs),
-    /// List the images on this machine's engine, and why they are there; prune and pin them.
+    /// Cancel runs or image builds, queued or in progress.
+    Cancel(requests::Jobs),
+    /// Rerun finished runs or image builds; the earlier attempts stay.
+    #[command(alias = "again")]
+    Rerun(requests::Jobs),
+    /// List the images on this machine's engine and why each is kept; prune, pin or unpin them.
     Images(images::Images),
 }
 
+/// Runs one command and returns the exit code of the process: 2 if the command failed with an error.
 pub async fn run(arguments: Arguments) -> ExitCode {
     let daemon = match &arguments.command {
         Command::Up | Command::Serve => true,
@@ -139,34 +130,32 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Reproduce(reproduce) => reproduce.run(&loaded.settings).await,
         Command::Logs(logs) => logs.run(&loaded.settings).await,
         Command::Cancel(jobs) => jobs.cancel(&loaded.settings).await,
-        Command::Again(jobs) => jobs.again(&loaded.settings).await,
+        Command::Rerun(jobs) => jobs.rerun(&loaded.settings).await,
         Command::Images(images) => images.run(&loaded.settings).await,
     }
-}
-
-/// The store of a coordinator that has run here.
-async fn store(settings: &Settings) -> Result<Store> {
-    if settings.database.is_empty() && !settings.data.exists() {
-        bail!(
-            "there is nothing in {} yet; start `pybots up` with the same settings first",
-            settings.data.display()
-        );
-    }
-    Store::open(&settings.database_url()).await
 }
 
 fn load(file: Option<&std::path::Path>) -> std::result::Result<Loaded, SettingsError> {
     Settings::load(file, &crate::config::environment())
 }
 
-/// Ends the process where what it prints can't be written.
-fn written(result: std::io::Result<()>) {
-    match result {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => {
-            eprintln!("error: the result can't be written: {error}");
-            std::process::exit(2);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_old_name_of_a_command_still_works_and_is_not_listed() {
+        for name in ["rerun", "again"] {
+            let arguments = Arguments::try_parse_from(["pybots", name, "0190"]).unwrap();
+            assert!(matches!(arguments.command, Command::Rerun(_)), "{name}");
         }
+        let help = Arguments::command().render_long_help().to_string();
+        assert!(help.contains("\n  rerun ") && !help.contains("again"), "{help}");
     }
 }

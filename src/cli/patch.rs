@@ -1,11 +1,12 @@
-//! `pybots try-patch PATCH|REF`: what a change would do to projects, before it lands.
+//! `pybots try-patch PATCH|REF`: shows what a change to CPython would break or fix, before it lands.
 
-use super::local::{self, How, Runs, Workshop, short};
-use crate::compare::{Comparison, Place};
+use super::local::{self, LocalRunner, RunOptions, Runs, short};
+use crate::compare::{ComparedRevision, Comparison};
 use crate::config::Settings;
-use crate::recipe::{Registered, load_folder};
+use crate::recipe::Registered;
+use crate::recipe::folder::load_folder;
 use crate::store::revisions::Revision;
-use crate::verdict::{Answer, Cell, Change, End, Row, Side, Subject, cell, compare, suspicions};
+use crate::verdict::{Answer, Cell, Change, HistoryEntry, ProjectResult, RunEnd, Subject, cell, compare, suspicions};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::collections::BTreeSet;
@@ -14,28 +15,29 @@ use std::process::ExitCode;
 
 #[derive(Args)]
 pub struct TryPatch {
-    /// A file with a patch, or a ref of the repository that the settings name.
+    /// A patch file, or a branch or tag of the repository in `source.git`.
     #[arg(value_name = "PATCH|REF")]
     change: String,
-    /// What it is compared with: a patch goes on top of it. For a ref: where it left this line.
-    #[arg(long, default_value = "trunk", value_name = "BRANCH|CHECK-IN")]
+    /// The revision or branch to compare with. A patch is applied to it; a ref is compared with the commit at which it
+    /// diverged from it.
+    #[arg(long, default_value = "trunk", value_name = "BRANCH|REVISION")]
     base: String,
-    /// Recipe files or names of registered projects, with commas between them; all that are registered.
+    /// Recipe files or names of registered projects, separated by commas. The default is every registered project.
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     projects: Vec<String>,
     #[command(flatten)]
-    how: How,
+    options: RunOptions,
 }
 
 impl TryPatch {
-    /// Exit code 0: nothing fails newly; 1: something does; 2: it could not be tried.
+    /// The exit code is 0 if no project is newly failing, 1 if one is, and 2 if the change could not be tried.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let projects = self.chosen(settings)?;
-        let workshop = Workshop::open(settings, projects, &self.how.variant).await?;
-        let compared = self.compare(&workshop).await;
-        workshop.close().await?;
+        let runner = LocalRunner::open(settings, projects, &self.options.variant).await?;
+        let compared = self.compare(&runner).await;
+        runner.close().await?;
         let compared = compared?;
-        if self.how.json {
+        if self.options.json {
             outln!("{}", serde_json::to_string_pretty(&compared)?);
         } else {
             out!("{}", compared.markdown());
@@ -51,16 +53,22 @@ impl TryPatch {
         named.map(|name| local::project(settings, name)).collect()
     }
 
-    async fn compare(&self, workshop: &Workshop) -> Result<Comparison> {
-        let (base, patched) = self.sides(workshop).await?;
+    async fn compare(&self, runner: &LocalRunner) -> Result<Comparison> {
+        let (base, patched) = self.sides(runner).await?;
         eprintln!("{} against {}", short(&patched.sha), short(&base.sha));
         let mut projects = Vec::new();
-        for project in &workshop.projects {
+        for project in &runner.projects {
             let name = project.recipe.name.get_ref();
             eprintln!("{name}:");
-            let mut runs = Runs::new(workshop, project, &base.branch, &self.how.variant, self.how.verbose);
+            let mut runs = Runs::new(
+                runner,
+                project,
+                &base.branch,
+                &self.options.variant,
+                self.options.verbose,
+            );
             let (before, after) = (runs.one(&base.sha).await?, runs.one(&patched.sha).await?);
-            if let (End::Run(..), End::NoImage) = (&before, &after) {
+            if let (RunEnd::Run(..), RunEnd::NoImage) = (&before, &after) {
                 bail!("CPython can't be built with this change; `--verbose` shows why");
             }
             let compared = compare(name, &side(&before), &side(&after));
@@ -70,22 +78,22 @@ impl TryPatch {
         }
         projects.sort_by_key(|compared| compared.difference);
         Ok(Comparison {
-            base: self.place(&base),
-            now: self.place(&patched),
+            base: self.compared(&base),
+            now: self.compared(&patched),
             projects,
         })
     }
 
-    /// What is compared: the base, and the base with the change.
-    async fn sides(&self, workshop: &Workshop) -> Result<(Revision, Revision)> {
-        let base = workshop.revision(&self.base).await?;
-        let mirror = &workshop.sources.mirror;
+    /// The two revisions to compare: the base, and the base with the change.
+    async fn sides(&self, runner: &LocalRunner) -> Result<(Revision, Revision)> {
+        let base = runner.revision(&self.base).await?;
+        let mirror = &runner.sources.mirror;
         let file = Path::new(&self.change);
         if file.is_file() {
-            let file = file.canonicalize().context("failed to find the patch")?;
+            let file = file.canonicalize().context("failed to find the patch file")?;
             let patched = mirror.patched(&base.sha, &file).await;
-            let patched = patched.with_context(|| format!("{} does not go on top of {}", self.change, self.base))?;
-            let patched = workshop.check_in(&base.branch, &patched).await?;
+            let patched = patched.with_context(|| format!("{} does not apply to {}", self.change, self.base))?;
+            let patched = runner.revision_on(&base.branch, &patched).await?;
             return Ok((base, patched));
         }
         let tips = mirror.tips(std::slice::from_ref(&self.change)).await?;
@@ -97,58 +105,54 @@ impl TryPatch {
             );
         };
         let sha = mirror.fetch("try-patch", &tip).await?;
-        let Some(parting) = mirror.parting(&base.sha, &sha).await else {
-            bail!("{} and {} have nothing in common", self.change, self.base);
+        let Some(fork) = mirror.merge_base(&base.sha, &sha).await else {
+            bail!("{} and {} have no common ancestor", self.change, self.base);
         };
-        if parting == sha {
-            bail!("{} is part of {} already", self.change, self.base);
+        if fork == sha {
+            bail!("{} is already part of {}", self.change, self.base);
         }
         Ok((
-            workshop.check_in(&base.branch, &parting).await?,
-            workshop.check_in(&base.branch, &sha).await?,
+            runner.revision_on(&base.branch, &fork).await?,
+            runner.revision_on(&base.branch, &sha).await?,
         ))
     }
 
-    fn place(&self, revision: &Revision) -> Place {
-        Place {
+    fn compared(&self, revision: &Revision) -> ComparedRevision {
+        ComparedRevision {
             branch: revision.branch.clone(),
             revision: revision.sha.clone(),
             name: revision.name().to_owned(),
             subject: revision.subject.clone(),
-            variant: self.how.variant.clone(),
+            variant: self.options.variant.clone(),
             version: revision.version.clone(),
         }
     }
 }
 
-fn side(end: &End) -> Side {
+fn side(end: &RunEnd) -> ProjectResult {
     match end {
-        End::NoImage => Side {
+        RunEnd::NoImage => ProjectResult {
             cell: Some(Cell::NoImage),
             tests: None,
         },
-        End::Run(outcome, tests) => Side {
+        RunEnd::Run(outcome, tests) => ProjectResult {
             cell: Some(cell([outcome], false)),
             tests: tests.clone(),
         },
     }
 }
 
-/// Both sides again: what the change broke and what it fixed, for sure.
+/// Reruns both revisions until chance is excluded. Returns the subjects that the change broke, and those that it fixed.
 async fn confirm(
     runs: &mut Runs<'_>,
     base: &Revision,
     patched: &Revision,
-    before: End,
-    after: End,
+    before: RunEnd,
+    after: RunEnd,
 ) -> Result<(BTreeSet<Subject>, BTreeSet<Subject>)> {
-    let row = |revision: &Revision, end| Row {
-        revision: revision.sha.clone(),
-        end,
-        lock: String::new(),
-    };
+    let row = |revision: &Revision, end| HistoryEntry::new(revision.sha.clone(), end);
     let (mut broke, mut fixed) = (BTreeSet::new(), BTreeSet::new());
-    for suspicion in suspicions(&[row(base, before), row(patched, after)], &[]) {
+    for suspicion in suspicions(&[row(base, before), row(patched, after)], &[], &[]) {
         let revisions = vec![base.sha.clone(), patched.sha.clone()];
         let found = match suspicion.change {
             Change::Broke => &mut broke,

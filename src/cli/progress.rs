@@ -1,20 +1,20 @@
-//! Bars on a terminal, plain lines elsewhere.
+//! Progress on stderr: a bar on a terminal, plain lines elsewhere.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// Work of a known or unknown number of steps.
+/// Shows how far a task has got.
 pub struct Progress {
     bar: Option<ProgressBar>,
-    said: String,
+    last_line: String,
 }
 
 impl Progress {
     pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            // the template is a constant that its test reads
+            // a test checks the template, so this can't fail
             if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
                 bar.set_style(style);
             }
@@ -23,11 +23,11 @@ impl Progress {
         });
         Self {
             bar,
-            said: String::new(),
+            last_line: String::new(),
         }
     }
 
-    /// `done` of `all` (0: not known), and what goes on.
+    /// Shows that `done` of `all` steps are finished, with a text. `all` is 0 if the number is not available.
     pub fn at(&mut self, done: u64, all: u64, text: &str) {
         match &self.bar {
             Some(bar) => {
@@ -41,15 +41,15 @@ impl Progress {
                 } else {
                     format!("{done}/{all} {text}")
                 };
-                if line != self.said {
+                if line != self.last_line {
                     eprintln!("{line}");
-                    self.said = line;
+                    self.last_line = line;
                 }
             }
         }
     }
 
-    /// Writes something else without tearing the bar.
+    /// Runs `write`, which writes to the terminal, without damaging the bar.
     pub fn aside(&self, write: impl FnOnce()) {
         match &self.bar {
             Some(bar) => bar.suspend(write),
@@ -57,11 +57,12 @@ impl Progress {
         }
     }
 
-    /// Whether a person watches; elsewhere what is written aside says enough.
-    pub fn shows(&self) -> bool {
+    /// Whether there is a bar, because stderr is a terminal.
+    pub fn has_bar(&self) -> bool {
         self.bar.is_some()
     }
 
+    /// Removes the bar.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -74,7 +75,7 @@ const TEMPLATE: &str = "{spinner} [{elapsed_precise}] {bar:30.cyan/blue} {pos}/{
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_template_is_one() {
+    fn the_template_is_valid() {
         assert!(indicatif::ProgressStyle::with_template(super::TEMPLATE).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! `pybots reproduce INCIDENT`: what fails, once more, on a machine that has Docker.
+//! `pybots reproduce INCIDENT`: reproduces a failure on a machine that has Docker.
 
 use crate::config::Settings;
 use crate::reproduce::{self, Reproduction};
@@ -10,27 +10,27 @@ use tokio::process::Command;
 
 #[derive(Args)]
 pub struct Reproduce {
-    /// The incident's number.
+    /// Number of the incident.
     incident: i64,
-    /// Print a script that first builds the image where it is not at hand.
+    /// Print a script that builds the image first if the engine does not have it.
     #[arg(long)]
     script: bool,
-    /// Run that script here and now, with this machine's network settings.
+    /// Run that script on this machine, with its network settings.
     #[arg(long, conflicts_with = "script")]
     run: bool,
 }
 
 impl Reproduce {
-    /// Exit code, with `--run`: that of the suite.
+    /// With `--run`, the exit code is that of the suite.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let store = super::store(settings).await?;
+        let store = super::open::store(settings).await?;
         let objects = Objects::open(&settings.data)?;
         let found = match reproduce::of(&store, &objects, self.incident).await? {
             Ok(found) => found,
             Err(reason) => bail!(reason),
         };
         if self.run {
-            return here(&found.with_network(&settings.network)?).await;
+            return run_script(&found.with_network(&settings.network)?).await;
         }
         match found.line().filter(|_| !self.script) {
             Some(line) => outln!("{line}"),
@@ -40,10 +40,10 @@ impl Reproduce {
     }
 }
 
-async fn here(found: &Reproduction) -> Result<ExitCode> {
-    // it may be longer than an argument can be
+async fn run_script(reproduction: &Reproduction) -> Result<ExitCode> {
+    // a file, since the script may be too long for an argument
     let script = tempfile::NamedTempFile::new().context("failed to make a file for the script")?;
-    std::fs::write(script.path(), found.script()).context("failed to write the script")?;
+    std::fs::write(script.path(), reproduction.script()).context("failed to write the script")?;
     let mut shell = Command::new("sh");
     shell.arg(script.path()).stdin(std::process::Stdio::null());
     let status = shell.status().await.context("failed to start a shell")?;

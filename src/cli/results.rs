@@ -1,4 +1,4 @@
-//! `pybots results`: the matrix in a terminal, or its cells as JSON.
+//! `pybots results`: prints the matrix, or its cells as JSON.
 
 use super::progress::Progress;
 use super::table;
@@ -15,35 +15,35 @@ use std::time::Duration;
 
 #[derive(Args)]
 pub struct Results {
-    /// Only this watched branch.
+    /// Print this watched branch only.
     #[arg(long)]
     branch: Option<String>,
-    /// Only this variant of CPython, e.g. `debug`.
+    /// Print this variant of CPython only, such as `debug`.
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
-    /// A list of cells for programs.
+    /// Print JSON: a list of cells.
     #[arg(long)]
     json: bool,
-    /// How many of the newest check-ins of each branch.
+    /// How many of the newest revisions of each branch to print.
     #[arg(long, default_value_t = 20, value_name = "N")]
     revisions: i64,
-    /// First wait until nothing is left to do.
+    /// Wait first until every revision is planned and every job has ended.
     #[arg(long)]
     wait: bool,
 }
 
 impl Results {
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let store = super::store(settings).await?;
+        let store = super::open::store(settings).await?;
         if let Some(branch) = &self.branch {
-            let known: Vec<String> = store
+            let names: Vec<String> = store
                 .watched_branches()
                 .await?
                 .into_iter()
                 .map(|branch| branch.name)
                 .collect();
-            if !known.contains(branch) {
-                bail!("branch {branch:?} is not watched; there are: {}", known.join(", "));
+            if !names.contains(branch) {
+                bail!("branch {branch:?} is not watched; there are: {}", names.join(", "));
             }
         }
         if self.wait {
@@ -51,12 +51,12 @@ impl Results {
         }
         let mut cells = store.results(self.branch.as_deref(), self.revisions).await?;
         if let Some(variant) = &self.variant {
-            let known: BTreeSet<String> = cells.iter().map(|cell| cell.variant.clone()).collect();
-            if !known.is_empty() && !known.contains(variant) {
-                let known: Vec<String> = known.into_iter().collect();
+            let variants: BTreeSet<String> = cells.iter().map(|cell| cell.variant.clone()).collect();
+            if !variants.is_empty() && !variants.contains(variant) {
+                let variants: Vec<String> = variants.into_iter().collect();
                 bail!(
-                    "no check-in here is built as {variant:?}; there are: {}",
-                    known.join(", ")
+                    "no revision is built as {variant:?}; there are: {}",
+                    variants.join(", ")
                 );
             }
             cells.retain(|cell| cell.variant == *variant);
@@ -75,7 +75,7 @@ impl Results {
     }
 }
 
-/// Until every branch was looked at, every revision is planned and every job has ended.
+/// Waits until every branch was looked at, every revision is planned and every job has ended.
 async fn wait(store: &Store) -> Result<()> {
     let mut progress = Progress::new();
     let mut most = 0;
@@ -88,24 +88,24 @@ async fn wait(store: &Store) -> Result<()> {
             return Ok(());
         }
         let text = match (ahead.unseen_branches, open) {
-            (0, 0) => format!("planning {} check-ins", ahead.unplanned),
-            (0, _) => format!("{} in work, {} waiting", ahead.leased, ahead.queued),
-            (branches, _) => format!("looking at {branches} branches for the first time"),
+            (0, 0) => format!("planning {} revisions", ahead.unplanned),
+            (0, _) => format!("{} jobs in progress, {} queued", ahead.leased, ahead.queued),
+            (branches, _) => format!("reading {branches} branches for the first time"),
         };
         progress.at(most - open, most, &text);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// A row: branch, revision and variant.
+/// What makes a row: branch, revision and variant.
 type Key<'a> = (&'a str, &'a str, &'a str);
 
 fn key(cell: &ResultCell) -> Key<'_> {
     (&cell.branch, &cell.revision, &cell.variant)
 }
 
-/// Rows are revisions, each as every variant that there is; columns projects. Newest first, as the
-/// store gives them. What is the same in all rows has no column.
+/// The matrix as text: a row for each revision and variant, newest first as the store returns them, and a column for each
+/// project. The columns `variant` and `image of` are left out if they would be the same in all rows.
 fn matrix(cells: &[ResultCell], colour: bool) -> String {
     if cells.is_empty() {
         return "no results yet\n".to_owned();
@@ -139,18 +139,18 @@ fn matrix(cells: &[ResultCell], colour: bool) -> String {
     table::plain(&heads, &lines) + &reasons(&rows)
 }
 
-/// Why a row has no image, a line a reason.
+/// The reasons why rows have no image, one a line, without duplicates.
 fn reasons(rows: &[&[ResultCell]]) -> String {
-    let mut told = BTreeSet::new();
+    let mut lines = BTreeSet::new();
     for cell in rows.iter().filter_map(|row| row.first()) {
         if let (&"no_image", Some(reason)) = (&cell.state, &cell.reason) {
-            told.insert(format!("no image on {}, {}: {reason}\n", cell.branch, cell.variant));
+            lines.insert(format!("no image on {}, {}: {reason}\n", cell.branch, cell.variant));
         }
     }
-    told.into_iter().collect()
+    lines.into_iter().collect()
 }
 
-/// A check-in as people write it.
+/// The label of a revision, or the first 10 characters of its id.
 fn short(sha: &str, label: Option<&str>) -> String {
     label.map_or_else(|| sha.chars().take(10).collect(), str::to_owned)
 }

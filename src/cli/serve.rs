@@ -1,55 +1,54 @@
-//! `pybots serve`: the coordinator. Hosts come to it over HTTP.
+//! `pybots serve`: the coordinator, whose hosts call it over HTTP.
 
-use super::up::{platform, signal};
+use super::data_lock::{self, CoordinatorLock};
 use crate::config::Settings;
 use crate::coordinator::Coordinator;
-use crate::{api, web};
+use crate::runtime::platform;
+use crate::server;
+use crate::signal::stop_signal;
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use tokio::task::JoinHandle;
-use warp::Filter;
 
-/// A coordinator that answers.
+/// A coordinator whose server accepts connections.
 pub struct Serving {
     pub coordinator: Coordinator,
     pub address: SocketAddr,
     pub server: JoinHandle<()>,
+    _lock: CoordinatorLock,
 }
 
-/// Opens the store, and answers hosts and browsers from now on.
-pub async fn start(settings: &Settings) -> Result<Serving> {
+/// Opens the store, which migrates it, and starts the server for hosts and browsers. `lock` is that of the data folder in the
+/// settings: nobody else may use the store meanwhile.
+pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving> {
     let coordinator = Coordinator::open(settings.clone(), platform()).await?;
     let listener = tokio::net::TcpListener::bind(settings.listen).await.with_context(|| {
         format!(
-            "failed to listen on {}; does `pybots up` or `pybots serve` run already? Otherwise set `listen`",
+            "failed to listen on {}; is `pybots up` or `pybots serve` running already? If not, set `listen` to another address",
             settings.listen
         )
     })?;
     let address = listener.local_addr()?;
-    let pages = web::routes(web::Web {
-        store: coordinator.store.clone(),
-        objects: coordinator.objects.clone(),
-    });
-    let routes = api::routes(coordinator.clone())
-        .recover(api::rejected)
-        .unify()
-        .or(pages);
+    let routes = server::routes(coordinator.clone());
     let server = tokio::spawn(warp::serve(routes).incoming(listener).run());
     Ok(Serving {
         coordinator,
         address,
         server,
+        _lock: lock,
     })
 }
 
+/// Runs the coordinator until a signal ends it.
 pub async fn run(settings: Settings) -> Result<ExitCode> {
-    let serving = start(&settings).await?;
+    let lock = data_lock::coordinator(&settings.data)?;
+    let serving = start(&settings, lock).await?;
     outln!("http://{}/", serving.address);
     tokio::select! {
         () = serving.coordinator.run() => {}
-        // what hosts have leased goes on without us
-        signal = signal() => tracing::info!(signal, "stopping"),
+        // hosts go on with their jobs meanwhile
+        signal = stop_signal() => tracing::info!(signal, "stopping"),
     }
     serving.server.abort();
     Ok(ExitCode::SUCCESS)

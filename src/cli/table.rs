@@ -1,12 +1,12 @@
 //! Tables for a terminal.
 
-/// Columns as wide as their widest cell. Colours count as nothing.
+/// A table with columns as wide as their widest cells. Escape sequences of colours have no width.
 pub fn plain(heads: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = heads.iter().map(|head| width(head)).collect();
     for row in rows {
         for (at, cell) in row.iter().enumerate() {
             match widths.get_mut(at) {
-                Some(known) => *known = (*known).max(width(cell)),
+                Some(widest) => *widest = (*widest).max(width(cell)),
                 None => widths.push(width(cell)),
             }
         }
@@ -25,7 +25,7 @@ pub fn plain(heads: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Characters that show: escape sequences of colours don't.
+/// The number of characters that are shown, without escape sequences of colours.
 fn width(text: &str) -> usize {
     let mut count = 0;
     let mut escape = false;

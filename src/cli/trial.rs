@@ -1,6 +1,6 @@
-//! `pybots try RECIPE`: one project, here and now, without a server.
+//! `pybots try RECIPE`: runs one project on this machine, without a coordinator.
 
-use super::local::{self, Workshop};
+use super::local::{self, LocalRunner};
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::job::{BuildSpec, Facts, JobSpec};
@@ -16,41 +16,34 @@ use std::process::ExitCode;
 pub struct Trial {
     /// The recipe file.
     recipe: PathBuf,
-    /// A watched branch (its newest check-in), or a check-in; one of Subversion as `r45321`.
-    #[arg(long, default_value = "trunk", value_name = "BRANCH|CHECK-IN")]
+    /// A revision, or a watched branch (its newest revision). A Subversion revision is written `r45321`.
+    #[arg(long, default_value = "trunk", value_name = "BRANCH|REVISION")]
     on: String,
-    /// How CPython is built.
+    /// The variant of CPython to build.
     #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
     variant: String,
 }
 
 impl Trial {
-    /// Exit code 0: passed; 1: the project failed; 2: it could not be tried.
+    /// The exit code is 0 if the project passed, 1 if code made it fail, and 2 if it could not be run.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let one_at_a_time = Settings {
             slots: 1,
             ..settings.clone()
         };
-        let workshop = Workshop::open(&one_at_a_time, vec![local::recipe(&self.recipe)?], &self.variant).await?;
-        let revision = workshop.revision(&self.on).await?;
+        let runner = LocalRunner::open(&one_at_a_time, vec![local::recipe(&self.recipe)?], &self.variant).await?;
+        let revision = runner.revision(&self.on).await?;
         eprintln!(
             "{} {} ({})",
             revision.branch,
             revision.name(),
             revision.version.as_deref().unwrap_or("no version")
         );
-        let build = workshop.build(&revision, &self.variant).await?;
-        // whether it is skipped there depends on nothing that only a build can tell
-        plan::run(
-            workshop.project(),
-            &revision,
-            &build,
-            &Facts::default(),
-            &settings.limits,
-        )
-        .map_err(skipped)?;
-        let tried = try_on(&workshop, &revision, build).await;
-        workshop.close().await?;
+        let build = runner.build(&revision, &self.variant).await?;
+        // this finds out before the build whether the recipe skips the revision: no fact of the image matters for that
+        plan::run(runner.project(), &revision, &build, &Facts::default(), &settings.limits).map_err(skipped)?;
+        let tried = try_on(&runner, &revision, build).await;
+        runner.close().await?;
         tried
     }
 }
@@ -59,15 +52,15 @@ fn skipped(reason: String) -> anyhow::Error {
     anyhow!("skipped: {reason}")
 }
 
-/// Makes the image and runs the project on it.
-async fn try_on(workshop: &Workshop, revision: &Revision, build: BuildSpec) -> Result<ExitCode> {
-    let (image, _) = workshop.perform(&JobSpec::Image(Box::new(build.clone())), true).await?;
+/// Builds the image and runs the project on it.
+async fn try_on(runner: &LocalRunner, revision: &Revision, build: BuildSpec) -> Result<ExitCode> {
+    let (image, _) = runner.perform(&JobSpec::Image(Box::new(build.clone())), true).await?;
     let Some(built) = image.image else {
-        bail!("there is no image to test on: {}", image.outcome);
+        bail!("the image could not be built: {}", image.outcome);
     };
-    let limits = &workshop.settings.limits;
-    let run = plan::run(workshop.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
-    let (report, _) = workshop.perform(&JobSpec::Run(Box::new(run)), true).await?;
+    let limits = &runner.settings.limits;
+    let run = plan::run(runner.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
+    let (report, _) = runner.perform(&JobSpec::Run(Box::new(run)), true).await?;
     for phase in &report.phases {
         let code = phase
             .exit_code
@@ -77,7 +70,7 @@ async fn try_on(workshop: &Workshop, revision: &Revision, build: BuildSpec) -> R
     for failure in report.tests.iter().flat_map(|tests| &tests.failed) {
         eprintln!("failed: {} ({})", failure.test, failure.message);
     }
-    outln!("{}: {}", workshop.project().recipe.name.get_ref(), report.outcome);
+    outln!("{}: {}", runner.project().recipe.name.get_ref(), report.outcome);
     Ok(match (&report.outcome, report.outcome.blame()) {
         (Outcome::Passed, _) => ExitCode::SUCCESS,
         (_, Blame::Code) => ExitCode::FAILURE,

@@ -1,62 +1,48 @@
-//! `pybots up`: coordinator and one host in one process. They speak the same protocol as over a
-//! network.
+//! `pybots up`: the coordinator and one host in one process. The two talk over HTTP, as they do across a network.
 
-use super::host::{self, end_now, host_id};
-use super::serve;
-use crate::clock::now_ms;
+use super::host::{host_id, serve_jobs, stop_now};
+use super::{data_lock, serve};
+use crate::clock::now;
 use crate::config::Loaded;
+use crate::enrolment;
 use crate::host::client::Client;
-use crate::host::{Ending, Owner};
-use crate::registry;
-pub use crate::runtime::platform;
+use crate::host::{Ending, HostPolicy};
+use crate::signal::stop_signal;
 use anyhow::Result;
 use std::process::ExitCode;
 
+/// Runs both until a signal ends them.
 pub async fn run(loaded: Loaded) -> Result<ExitCode> {
-    let owner = Owner::of(&loaded);
+    let policy = HostPolicy::follow(&loaded);
     let settings = loaded.settings;
-    let serving = serve::start(&settings).await?;
-    let _alone = host::alone(&settings.data)?;
+    let lock = data_lock::coordinator(&settings.data)?;
+    let _host_lock = data_lock::host(&settings.data)?;
+    let serving = serve::start(&settings, lock).await?;
     outln!("http://{}/", serving.address);
-    let (ending, told) = tokio::sync::watch::channel(Ending::No);
+    let (ending, receiver) = tokio::sync::watch::channel(Ending::No);
     let id = host_id(&settings.data)?;
-    let token = registry::own(&serving.coordinator.store, &id, now_ms()).await?;
+    let token = enrolment::own(&serving.coordinator.store, &id.as_str().into(), now()).await?;
     let client = Client::new(&format!("http://{}", reach(serving.address)), token.secret())?;
-    let daemon = tokio::spawn(host::work(settings, owner, client, told));
+    let daemon = tokio::spawn(serve_jobs(settings, policy, client, receiver));
     tokio::select! {
         () = serving.coordinator.run() => {}
-        signal = signal() => tracing::info!(signal, "stopping; a second signal ends it at once"),
+        signal = stop_signal() => tracing::info!(signal, "stopping; a second signal ends the process at once"),
     }
-    // what runs is handed back: whoever stops this does not want to wait
+    // running jobs are handed back instead of awaited: stopping should be quick
     tokio::select! {
-        () = end_now(&ending, daemon) => {}
-        _ = signal() => {}
+        () = stop_now(&ending, daemon) => {}
+        _ = stop_signal() => {}
     }
-    // last, so that the host could deliver what it had
+    // last, so that the host can deliver its reports
     serving.server.abort();
     Ok(ExitCode::SUCCESS)
 }
 
-/// The address at which this very process reaches itself.
+/// The address at which this process can reach its own server.
 fn reach(address: std::net::SocketAddr) -> std::net::SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
     address
-}
-
-/// Resolves at SIGINT, SIGTERM, or when the terminal goes away.
-pub async fn signal() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (terminate, hang_up) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
-    let (Ok(mut terminate), Ok(mut hang_up)) = (terminate, hang_up) else {
-        tracing::error!("failed to listen for signals");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = hang_up.recv() => "SIGHUP",
-        _ = tokio::signal::ctrl_c() => "SIGINT",
-    }
 }

@@ -1,31 +1,37 @@
-//! `[[branch]]`: the watched lines of CPython, and how each is built.
+//! `[[branch]]`: the watched branches of CPython, and how each is built.
 
-use super::{Kind, Settings, SettingsError};
 use crate::domain::DEFAULT_VARIANT;
-use crate::profile::Profiles;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+
+/// The kind of repository that a branch is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    Git,
+    Svn,
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BranchSettings {
-    /// What people call it, e.g. `trunk`.
+    /// The name that pages show, such as `trunk`.
     pub name: String,
-    /// Its branch or tag in git, or its path below `source.svn`.
+    /// The branch or tag in git, or the path below `source.svn`.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// How many of the newest check-ins are taken at first sight.
+    /// The number of newest revisions that are taken when the branch is first read.
     #[serde(default = "one")]
     pub first: u32,
-    /// How CPython is built: one image and one run of each project for each.
+    /// The variants of CPython to build. Each revision gets an image, and a run of each project, for each of them.
     #[serde(default = "default_variant")]
     pub variants: Vec<String>,
-    /// Instead of `retention.days`.
+    /// Replaces `retention.days` for the images of this branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_days: Option<u32>,
-    /// Which repository it is in; see [`SourceSettings::kind`].
+    /// The repository that the branch is in. If absent, see [`super::SourceSettings::kind`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<Kind>,
+    pub source: Option<SourceKind>,
 }
 
 pub(super) fn default_variant() -> Vec<String> {
@@ -37,7 +43,7 @@ fn one() -> u32 {
 }
 
 impl BranchSettings {
-    /// A branch of which nothing but name and ref is said.
+    /// A branch with a name and a ref, and defaults for everything else.
     pub fn new(name: &str, reference: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -50,21 +56,7 @@ impl BranchSettings {
     }
 }
 
-impl Settings {
-    /// Refuses a variant that no build profile has, which settings alone can't tell.
-    pub fn buildable(&self, profiles: &Profiles) -> Result<(), SettingsError> {
-        for branch in &self.branch {
-            for variant in &branch.variants {
-                profiles
-                    .knows_variant(variant)
-                    .map_err(|reason| SettingsError::Nonsense(format!("branch {:?}: {reason}", branch.name)))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Says what is wrong with the branches, and what to write instead.
+/// Checks the branches. The error says what is wrong and what to write instead.
 pub(super) fn sane(branches: &[BranchSettings]) -> Result<(), String> {
     let mut names = BTreeSet::new();
     for branch in branches {
@@ -85,13 +77,13 @@ pub(super) fn sane(branches: &[BranchSettings]) -> Result<(), String> {
             return Err(format!("branch {:?}: `first` must be at least 1", branch.name));
         }
         if branch.reference.starts_with('-') || branch.reference.is_empty() {
-            return Err(format!("branch {:?}: {:?} is no ref", branch.name, branch.reference));
+            return Err(format!("branch {:?}: {:?} is not a ref", branch.name, branch.reference));
         }
     }
     Ok(())
 }
 
-/// Whether a profile has them is not known here: see [`Settings::buildable`].
+/// Checks the names of a branch's variants. Whether a profile has them is checked by [`super::Settings::buildable`].
 fn variants(branch: &BranchSettings) -> Result<(), String> {
     if branch.variants.is_empty() || !branch.variants.iter().all(|name| is_name(name)) {
         return Err(format!(

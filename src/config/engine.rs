@@ -1,19 +1,17 @@
-//! The container engine, and what stays on it.
+//! `[engine]`, `[build]` and `[retention]`: the container engine, the limits of builds, and what stays on the engine.
 
-use super::Settings;
 use crate::domain::limits::{Limits, Seconds, Size};
-use crate::domain::retention::Policy;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSettings {
-    /// The container engine's socket; empty: the first that is found, see [`EngineSettings::socket`].
+    /// The socket of the container engine. If empty, the first that exists; see [`EngineSettings::socket`].
     pub socket: PathBuf,
-    /// Network of the fetch phase, and of installs that ask for one.
+    /// The network of the fetch phase, and of installs whose recipes ask for one.
     pub network: String,
-    /// Free disk, in GiB of the engine's data root, below which no job is started.
+    /// Free disk space of the engine's data root, in GiB, below which no job is started.
     pub min_free_gib: u64,
 }
 
@@ -30,8 +28,8 @@ impl Default for EngineSettings {
 const DOCKER: &str = "/var/run/docker.sock";
 
 impl EngineSettings {
-    /// The socket that is set, else the first that is there: Docker's, Docker's without root, Podman's without
-    /// root, Podman's. Where there is none, the name of the usual one.
+    /// The socket that is set. If none is, the first that exists of Docker's, rootless Docker's, rootless Podman's and
+    /// Podman's; if none exists, the path of Docker's.
     pub fn socket(&self) -> PathBuf {
         if !self.socket.as_os_str().is_empty() {
             return self.socket.clone();
@@ -48,37 +46,38 @@ impl EngineSettings {
         found.unwrap_or_else(|| DOCKER.into())
     }
 
-    /// `unix:///var/run/docker.sock`, as `DOCKER_HOST` has it, is a path with three letters too many.
-    pub(super) fn take_scheme_off(&mut self) {
+    /// Turns an address such as `unix:///var/run/docker.sock`, the form of `DOCKER_HOST`, into a path.
+    pub(super) fn strip_scheme(&mut self) {
         if let Some(path) = self.socket.to_str().and_then(|text| text.strip_prefix("unix://")) {
             self.socket = path.into();
         }
     }
 
+    /// Checks that the engine is on this machine.
     pub(super) fn sane(&self) -> Result<(), String> {
         match self.socket.to_str().and_then(|text| text.split_once("://")) {
             Some((scheme, _)) => Err(format!(
-                "`engine.socket` (or DOCKER_HOST) is an address of {scheme}; give the path of a socket on this machine"
+                "`engine.socket` (or DOCKER_HOST) is an address of type {scheme}; write the path of a socket on this machine"
             )),
             None => Ok(()),
         }
     }
 }
 
-/// What an image build gets. Its tree is a plain volume on the engine's disk, whose size nothing limits.
+/// The limits of an image build. Nothing limits the size of its build tree, a volume on the engine's disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BuildLimits {
-    /// Wall-clock time of all steps.
+    /// Wall-clock time of the whole build.
     pub timeout: Seconds,
     /// Time without output, CPU time or I/O.
     pub silence: Seconds,
     /// Memory, without swap.
     pub memory: Size,
-    /// Log bytes kept: half from the head, half from the tail.
+    /// Bytes of log that are kept: half from the head, half from the tail.
     pub log: Size,
     pub pids: u64,
-    /// Processors, as a quota; `make` runs as many jobs, shared among the host's slots.
+    /// Processors, as a quota. `make` runs as many jobs, shared among the host's slots.
     pub cpus: f64,
 }
 
@@ -96,19 +95,19 @@ impl Default for BuildLimits {
     }
 }
 
-/// How long images and volumes stay. What goes is made again where a run needs it.
+/// How long images and volumes stay on the engine. A removed one is made again when a run needs it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionSettings {
-    /// Days for which each image stays after its check-in, and after its last use.
+    /// Days for which an image stays after its revision was committed, and after its last use.
     pub days: u32,
     /// Whether key frames stay longer.
     pub key_frames: bool,
-    /// Days for which they do.
+    /// Days for which key frames stay.
     pub key_frame_days: u32,
-    /// Free disk, in GiB of the engine's data root, below which what was used longest ago goes too.
+    /// Free disk space of the engine's data root, in GiB, below which the least recently used images go too.
     pub min_free_gib: u64,
-    /// How often a host looks at what it holds.
+    /// How often a host checks which images and volumes to remove.
     pub every: Seconds,
 }
 
@@ -120,30 +119,6 @@ impl Default for RetentionSettings {
             key_frame_days: 365,
             min_free_gib: 10,
             every: Seconds(5 * 60),
-        }
-    }
-}
-
-impl Settings {
-    /// The rules of [`crate::domain::retention`], as they are set.
-    pub fn policy(&self) -> Policy {
-        let RetentionSettings {
-            days,
-            key_frames,
-            key_frame_days,
-            min_free_gib,
-            ..
-        } = self.retention;
-        let own = self
-            .branch
-            .iter()
-            .filter_map(|branch| Some((branch.name.clone(), branch.keep_days?)));
-        Policy {
-            days,
-            branch_days: own.collect(),
-            key_frames,
-            key_frame_days,
-            min_free: min_free_gib.saturating_mul(1 << 30),
         }
     }
 }

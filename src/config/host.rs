@@ -1,6 +1,6 @@
-//! What the owner of a machine gives, and to whom.
+//! `[host]`: the host policy, by which the owner of a machine decides what it does and for whom.
 
-use crate::domain::host::{Offer, is_name};
+use crate::domain::host::{Capabilities, is_name};
 use crate::domain::hours::{Window, open};
 use crate::domain::job::JobSpec;
 use crate::domain::limits::{Limits, Size};
@@ -9,26 +9,26 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// The table `[host]`. It is read again while the host runs.
+/// The table `[host]`. A running host reads it again when the file changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HostSettings {
-    /// Projects that may run here; empty: all.
+    /// Projects that may run here. If empty, all.
     pub projects: BTreeSet<String>,
-    /// Branches whose check-ins may be worked on here; empty: all.
+    /// Branches whose revisions may be built and run here. If empty, all.
     pub branches: BTreeSet<String>,
-    /// What it has beside the ordinary; recipes ask for it by `needs`.
+    /// Labels of this host. A recipe requires labels with `needs`.
     pub labels: BTreeSet<String>,
-    /// When it takes jobs; empty: always.
+    /// The hours in which the host takes jobs. If empty, always.
     pub hours: Vec<Window>,
-    /// Of `hours`, e.g. `Europe/Berlin`; empty: the machine's own.
+    /// The time zone of `hours`, such as `Europe/Berlin`. If empty, the machine's own.
     pub time_zone: String,
     /// Processors that each run may use, as a quota.
     pub cpus: f64,
-    /// Memory that each run may use; None: as much as it asks for.
+    /// Memory that each run may use. `None` if there is no limit but that of the recipe.
     #[serde(with = "or_all")]
     pub memory: Option<Size>,
-    /// What Pybots may take of the engine's disk; None: all that is free.
+    /// Disk space of the engine that Pybots may use. `None` if it may use all that is free.
     #[serde(with = "or_all")]
     pub disk: Option<Size>,
 }
@@ -49,13 +49,14 @@ impl Default for HostSettings {
 }
 
 impl HostSettings {
+    /// Checks the values. The error says what to write instead.
     pub(super) fn sane(&self) -> Result<(), String> {
         if !(self.cpus >= 0.01 && self.cpus.is_finite()) {
             return Err("`host.cpus` must be above zero, e.g. `cpus = 1.5`".to_owned());
         }
         if let Some(label) = self.labels.iter().find(|label| !is_name(label)) {
             return Err(format!(
-                "`host.labels`: {label:?} can't be a label; take up to 64 letters, digits, `-`, `_` and `.`"
+                "`host.labels`: {label:?} can't be a label; write up to 64 letters, digits, `-`, `_` and `.`"
             ));
         }
         self.zone().map(drop)
@@ -67,15 +68,15 @@ impl HostSettings {
         }
         TimeZone::get(&self.time_zone).map_err(|error| {
             format!(
-                "`host.time_zone`: there is no zone {:?} here ({error}); write e.g. `Europe/Berlin`, or leave it out",
+                "`host.time_zone`: there is no zone {:?} here ({error}); write e.g. `Europe/Berlin`, or remove the setting",
                 self.time_zone
             )
         })
     }
 
-    /// Why no job is taken at this time; None: it is within the hours.
+    /// Why the host takes no job at this time. Returns `None` if the time is within its hours.
     pub fn rests(&self, at: Timestamp) -> Option<String> {
-        // the zone was there when the settings were read
+        // the zone was checked when the settings were read
         let local = at.to_zoned(self.zone().unwrap_or(TimeZone::UTC));
         let day = local.weekday().to_monday_zero_offset();
         let minute = i32::from(local.hour()) * 60 + i32::from(local.minute());
@@ -93,7 +94,7 @@ impl HostSettings {
         }
     }
 
-    /// `22:00-07:00, sat-sun 00:00-24:00 (Europe/Berlin)`; None: always.
+    /// The hours as text: `22:00-07:00, sat-sun 00:00-24:00 (Europe/Berlin)`. Returns `None` if the host always takes jobs.
     pub fn shown_hours(&self) -> Option<String> {
         let windows: Vec<String> = self.hours.iter().map(Window::to_string).collect();
         let zone = match self.time_zone.as_str() {
@@ -103,37 +104,36 @@ impl HostSettings {
         (!windows.is_empty()).then(|| format!("{} ({zone})", windows.join(", ")))
     }
 
-    /// What is offered under this say.
-    pub fn offer(&self, offer: &Offer) -> Offer {
+    /// The capabilities that the host reports under this policy.
+    pub fn capabilities(&self, capabilities: &Capabilities) -> Capabilities {
         let some = |names: &BTreeSet<String>| (!names.is_empty()).then(|| names.clone());
-        Offer {
+        Capabilities {
             projects: some(&self.projects),
             branches: some(&self.branches),
-            labels: self.labels.clone(),
+            labels: self.labels.clone().into(),
             cpus: Some(self.cpus),
             memory_mib: self.memory.map(|size| size.0 >> 20),
             disk_gib: self.disk.map(|size| size.0 >> 30),
             hours: self.shown_hours(),
-            ..offer.clone()
+            ..capabilities.clone()
         }
     }
 
-    /// Why this host does not do a job that it was handed all the same: its owner's say is the last.
+    /// Why this host refuses a job that the coordinator gave it. The host policy takes precedence over the coordinator.
     pub fn refuses(&self, spec: &JobSpec) -> Option<String> {
         let none_of = |accepted: &BTreeSet<String>, name: &str| !accepted.is_empty() && !accepted.contains(name);
         let branch = &spec.build().branch;
         if none_of(&self.branches, branch) {
-            return Some(format!("the owner of this host does not take the branch {branch}"));
+            return Some(format!("the policy of this host excludes the branch {branch}"));
         }
         let JobSpec::Run(run) = spec else { return None };
         let missing: Vec<&str> = run.labels.difference(&self.labels).map(String::as_str).collect();
         match self.memory {
-            _ if none_of(&self.projects, &run.project) => Some(format!(
-                "the owner of this host does not take the project {}",
-                run.project
-            )),
+            _ if none_of(&self.projects, &run.project) => {
+                Some(format!("the policy of this host excludes the project {}", run.project))
+            }
             _ if !missing.is_empty() => Some(format!("this host lacks the labels {}", missing.join(", "))),
-            // with less it would run out of memory, and that would be held against the code
+            // with less memory than its limit, the run could fail, and the code would be blamed
             Some(given) if run.limits.memory > given => Some(format!(
                 "this host gives a run {given} of memory, and this one may use {}",
                 run.limits.memory
@@ -142,7 +142,7 @@ impl HostSettings {
         }
     }
 
-    /// A run's limits as they hold here. Fewer processors make it slower, and change no result.
+    /// The limits of a run on this host. Fewer processors make it slower, but do not change its result.
     pub fn cap(&self, limits: &Limits) -> Limits {
         Limits {
             cpus: limits.cpus.min(self.cpus),
@@ -151,7 +151,7 @@ impl HostSettings {
     }
 }
 
-/// A size, or the word `all`: a setting has a value that can be shown, whether somebody set it or not.
+/// A size, or the word `all`, so that a setting without a limit has a value that can be shown.
 mod or_all {
     use crate::domain::limits::Size;
     use serde::{Deserialize, Deserializer, Serializer};
@@ -176,17 +176,17 @@ mod or_all {
 mod tests {
     use super::*;
 
-    fn say(text: &str) -> HostSettings {
+    fn policy(text: &str) -> HostSettings {
         toml::from_str(text).unwrap()
     }
 
     #[test]
     fn hours_are_those_of_the_zone() {
-        let say = say("hours = [\"22:00-07:00\"]\ntime_zone = \"Asia/Tokyo\"");
+        let policy = policy("hours = [\"22:00-07:00\"]\ntime_zone = \"Asia/Tokyo\"");
         // Tokyo is nine hours ahead, all year round
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert_eq!(say.rests(at("2026-11-23T13:30:00Z")), None);
-        let why = say.rests(at("2026-11-23T22:30:00Z")).unwrap();
+        assert_eq!(policy.rests(at("2026-11-23T13:30:00Z")), None);
+        let why = policy.rests(at("2026-11-23T22:30:00Z")).unwrap();
         assert_eq!(why, "it is Tue 07:30 JST; this host works 22:00-07:00 (Asia/Tokyo)");
         assert_eq!(HostSettings::default().rests(at("2026-11-23T22:30:00Z")), None);
     }
@@ -198,14 +198,14 @@ mod tests {
             ("labels = [\"a b\"]", "can't be a label"),
             ("time_zone = \"Europe/Nowhere\"", "Europe/Berlin"),
         ] {
-            let error = say(text).sane().unwrap_err();
+            let error = policy(text).sane().unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
         for (text, part) in [("memory = \"2GB\"", "2GiB"), ("hours = [\"always\"]", "22:00-07:00")] {
             let error = toml::from_str::<HostSettings>(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
-        assert_eq!(say("").sane(), Ok(()));
-        assert_eq!(say("memory = \"all\"").memory, None);
+        assert_eq!(policy("").sane(), Ok(()));
+        assert_eq!(policy("memory = \"all\"").memory, None);
     }
 }

@@ -1,4 +1,4 @@
-//! When the owners of hosts are written to, and how.
+//! `[owners]`: when and how the owners of hosts are notified.
 
 use crate::domain::limits::Seconds;
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OwnersSettings {
-    /// A host that made no call for so long is silent: its owner is told, once.
+    /// A host that made no call for this long is silent. Its owner is notified once.
     pub silent_after: Seconds,
-    /// The command that sends a mail, which it gets on its standard input with `To:` and `Subject:`, e.g.
-    /// `["/usr/sbin/sendmail", "-t"]`; empty: it is said in the coordinator's log alone.
+    /// The command that sends a mail, such as `["/usr/sbin/sendmail", "-t"]`. It gets the mail on its standard input, with
+    /// `To:` and `Subject:`. If empty, the message goes to the coordinator's log only.
     pub mail: Vec<String>,
 }
 

@@ -1,22 +1,23 @@
-//! The registry through which images travel.
+//! `[registry]`: the container registry through which images travel between hosts.
 
 use crate::domain::login::Login;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// On the coordinator: where images are. On a host: with what its engine logs in there.
+/// On the coordinator, where images are. On a host, the login of its engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RegistrySettings {
-    /// `HOST[:PORT]/PATH`; empty: images don't travel.
+    /// `HOST[:PORT]/PATH`. If empty, images don't travel.
     pub repository: String,
-    /// Empty: the registry asks for no login.
+    /// The user. Empty if the registry asks for no login.
     pub user: String,
-    /// File with the password or token.
+    /// A file with the password or token.
     pub password_file: PathBuf,
 }
 
 impl RegistrySettings {
+    /// Checks the values. The error says what to write instead.
     pub(super) fn sane(&self) -> Result<(), String> {
         let RegistrySettings {
             repository,
@@ -25,25 +26,27 @@ impl RegistrySettings {
         } = self;
         if !repository.is_empty() && !is_repository(repository) {
             return Err(format!(
-                "`registry.repository` can't be {repository:?}; write it as HOST[:PORT]/PATH in small letters, without scheme, login and tag: `registry.example.org/pybots/cpython`"
+                "`registry.repository` can't be {repository:?}; write it as HOST[:PORT]/PATH in lower case, without scheme, login and tag: `registry.example.org/pybots/cpython`"
             ));
         }
         if user.is_empty() != password_file.as_os_str().is_empty() {
-            return Err("`registry.user` and `registry.password_file` go together".to_owned());
+            return Err("set both `registry.user` and `registry.password_file`, or neither".to_owned());
         }
         if !user.is_empty() && repository.is_empty() {
-            return Err("`registry.user` needs `registry.repository`: a login is shown to no other one".to_owned());
+            return Err(
+                "`registry.user` needs `registry.repository`: the login is used for that repository only".to_owned(),
+            );
         }
         Ok(())
     }
 
-    /// The repository, if images travel.
+    /// The repository. Returns `None` if images don't travel.
     pub fn repository(&self) -> Option<&str> {
         Some(self.repository.as_str()).filter(|name| !name.is_empty())
     }
 
-    /// What to log in with at a repository. The coordinator tells a host where images are; but the host's own
-    /// login is for the repository that its owner wrote down, and for no other.
+    /// The login for a repository. The coordinator decides which repository a host pulls from, but the host sends its login
+    /// only to the one in its own settings. Fails if the password file can't be read.
     pub fn login(&self, repository: &str) -> std::io::Result<Option<Login>> {
         if self.user.is_empty() || self.repository != repository {
             return Ok(None);
@@ -63,7 +66,8 @@ impl RegistrySettings {
     }
 }
 
-/// As engines read it: the first part is a host only if it has a dot or a port, or is `localhost`.
+/// Whether a name is a host and a path. As for container engines, the first part is a host only if it has a dot or a port,
+/// or is `localhost`.
 fn is_repository(name: &str) -> bool {
     let Some((host, path)) = name.split_once('/') else {
         return false;
@@ -107,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_for_one_repository_and_in_no_text() {
+    fn a_login_is_for_one_repository_and_never_printed() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "secret\n").unwrap();
         let settings = RegistrySettings {

@@ -1,4 +1,4 @@
-//! How results are looked into.
+//! `[verdicts]`: how changes in results are investigated.
 
 use crate::domain::limits::Seconds;
 use serde::{Deserialize, Serialize};
@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VerdictSettings {
-    /// The exact versions that a project's dependencies had are taken for so long; then the newest ones are.
+    /// How long a pinned lock is used. After that, the newest versions of the dependencies are installed and pinned.
     pub locks: Seconds,
-    /// One run in so many is done twice, on the same image with the same versions: how noisy a suite is by itself.
-    /// 0: none.
+    /// One run in this many is made twice on the same image with the same lock, to measure flakiness. If 0, none is.
     pub repeat: u64,
-    /// Inquiries that are looked into at the same time.
+    /// The number of investigations that may be open at the same time.
     pub at_once: usize,
 }
 

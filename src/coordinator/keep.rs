@@ -1,21 +1,23 @@
-//! What of a host's images and volumes is of use: gathers what the store knows, and lets
-//! [`crate::domain::retention`] decide.
+//! Which images and volumes of a host stay: reads what [`crate::domain::retention`] needs to decide.
 
 use crate::config::Settings;
-use crate::domain::job::{self, Facts, JobSpec};
-use crate::domain::retention::{self, DAY_MS, HeldImage, Inventory, Known, Needs, Place, Policy, Verdicts};
-use crate::profile::Distribution;
+use crate::domain::id::HostId;
+use crate::domain::job::{self, JobSpec};
+use crate::domain::profile::Distribution;
+use crate::domain::retention::{self, BranchUse, DAY_MS, Decisions, HeldImage, ImageHistory, Inventory, Needs, Policy};
+use crate::domain::time::Timestamp;
 use crate::store::Store;
+use crate::store::retention::PlannedBuild;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who decides.
+/// Decides about the images and volumes of hosts.
 pub struct Keeper<'a> {
     pub store: &'a Store,
     pub policy: Policy,
-    /// The cache of the toolchain in force. Other installations may build with it too.
+    /// The cache volume of the toolchain in force. Other installations may use it too.
     pub cache: String,
-    /// Where images travel, if they do.
+    /// The repository of the container registry, if there is one.
     pub repository: Option<String>,
 }
 
@@ -29,40 +31,41 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// A verdict on all that a host holds.
-    pub async fn judge(&self, inventory: &Inventory, now: i64) -> Result<Verdicts> {
-        let known = known(self.store, inventory).await?;
+    /// Decides about all that a host holds.
+    pub async fn decide(&self, inventory: &Inventory, now: Timestamp) -> Result<Decisions> {
+        let histories = histories(self.store, inventory).await?;
         let needs = self.needs(inventory, now).await?;
-        Ok(Verdicts {
-            images: retention::images(inventory, &known, &self.policy, now),
+        Ok(Decisions {
+            images: retention::images(inventory, &histories, &self.policy, now),
             volumes: retention::volumes(inventory, &needs, &self.policy, now),
             push: Vec::new(),
         })
     }
 
-    /// As [`Keeper::judge`], for a host that tells what it holds: that is noted. One that may build is asked to
-    /// push what the registry lacks.
-    pub async fn tell(&self, inventory: &Inventory, builds: bool, now: i64) -> Result<Verdicts> {
+    /// Records the inventory that a host sends, and decides about it. A host that may build images is also asked to push
+    /// those that the registry does not have.
+    pub async fn receive(&self, inventory: &Inventory, builds: bool, now: Timestamp) -> Result<Decisions> {
         let named = inventory
             .images
             .iter()
             .filter(|image| image.kind == "cpython" && image.is_named());
-        self.store.set_held(&inventory.host, &keys(named), now).await?;
-        let mut verdicts = self.judge(inventory, now).await?;
+        let host = HostId::from(inventory.host.as_str());
+        self.store.set_held(&host, &keys(named), now).await?;
+        let mut decisions = self.decide(inventory, now).await?;
         if builds {
-            verdicts.push = self.to_push(inventory, &verdicts).await?;
+            decisions.push = self.to_push(inventory, &decisions).await?;
         }
-        Ok(verdicts)
+        Ok(decisions)
     }
 
-    async fn needs(&self, inventory: &Inventory, now: i64) -> Result<Needs> {
+    async fn needs(&self, inventory: &Inventory, now: Timestamp) -> Result<Needs> {
+        let host = HostId::from(inventory.host.as_str());
         let since = now - i64::from(self.policy.longest()) * DAY_MS;
         let mut needs = Needs::default();
         needs.caches.insert(self.cache.clone());
-        for spec in self.store.builds_since(since).await? {
-            // what another version of the program planned has no lane that this one knows
-            if let Ok(JobSpec::Image(build)) = serde_json::from_str(&spec) {
-                needs.lanes.insert(build.lane(&inventory.host));
+        for planned in self.store.builds_since(since).await? {
+            if let Some(build) = readable(planned) {
+                needs.build_trees.insert(build.build_tree(&host));
                 needs.caches.insert(build.cache());
             }
         }
@@ -70,20 +73,29 @@ impl<'a> Keeper<'a> {
         let is_odd = |name: &String| !needs.caches.contains(name);
         let caches = inventory.volumes.iter().filter(|volume| volume.kind == "cache");
         if caches.map(|volume| &volume.name).any(is_odd) {
-            // all builds there ever were: only when there is a cache that no recent one has used
-            for spec in self.store.builds_since(0).await? {
-                if let Ok(JobSpec::Image(build)) = serde_json::from_str(&spec) {
+            // reading all builds takes long: do it only if there is a cache that no recent build used
+            for planned in self.store.builds_since(Timestamp::default()).await? {
+                if let Some(build) = readable(planned) {
                     needs.own_caches.insert(build.cache());
                 }
             }
         }
         for (project, facts) in self.store.runs_since(since).await? {
-            let abi = serde_json::from_str::<Facts>(&facts)
-                .ok()
-                .and_then(|facts| facts.abi_key);
-            needs.wheels.extend(abi.map(|abi| (project, abi)));
+            needs.wheels.extend(facts.abi_key.map(|abi| (project, abi)));
         }
         Ok(needs)
+    }
+}
+
+/// The build of a planned job. Returns `None` if another version of Pybots planned it: this one has no volumes for it.
+fn readable(planned: PlannedBuild) -> Option<Box<job::BuildSpec>> {
+    match planned.spec {
+        Ok(JobSpec::Image(build)) => Some(build),
+        Ok(JobSpec::Run(_)) => None,
+        Err(bad) => {
+            tracing::debug!(job = %planned.id, %bad, "a build of another version is left out");
+            None
+        }
     }
 }
 
@@ -95,46 +107,46 @@ fn keys<'a>(images: impl Iterator<Item = &'a HeldImage>) -> Vec<String> {
     keys.into_iter().map(str::to_owned).collect()
 }
 
-/// What the store knows of the images, by build key. Those of others are not in it.
-pub async fn known(store: &Store, inventory: &Inventory) -> Result<BTreeMap<String, Known>> {
-    known_of(store, &keys(inventory.images.iter())).await
+/// The histories of the images in an inventory, by build key. Images of other installations have none.
+pub async fn histories(store: &Store, inventory: &Inventory) -> Result<BTreeMap<String, ImageHistory>> {
+    histories_of(store, &keys(inventory.images.iter())).await
 }
 
-/// The same of build keys.
-pub async fn known_of(store: &Store, keys: &[String]) -> Result<BTreeMap<String, Known>> {
-    let mut known = BTreeMap::new();
+/// The histories of images by their build keys.
+pub async fn histories_of(store: &Store, keys: &[String]) -> Result<BTreeMap<String, ImageHistory>> {
+    let mut histories = BTreeMap::new();
     for used in store.image_uses(keys).await? {
-        let entry = Known {
+        let history = ImageHistory {
             ready_at: used.ready_at,
             last_used: used.built_at.max(used.run_at),
             open_jobs: u32::try_from(used.open_builds + used.open_runs).unwrap_or(u32::MAX),
-            ..Known::default()
+            ..ImageHistory::default()
         };
-        known.insert(used.build_key, entry);
+        histories.insert(used.build_key, history);
     }
-    for place in store.image_places(keys).await? {
-        let Some(entry) = known.get_mut(&place.build_key) else {
+    for revision in store.image_revisions(keys).await? {
+        let Some(history) = histories.get_mut(&revision.build_key) else {
             continue;
         };
-        let one = Place {
-            branch: place.branch,
-            // an old check-in that is seen for the first time is new to us
-            since: place.committed_at.max(place.discovered_at),
-            watched: place.watched != 0,
-            tip: place.tip != 0,
+        let branch = BranchUse {
+            branch: revision.branch,
+            // an old revision may be discovered late, and is to stay for the full time since then
+            since: revision.committed_at.max(revision.discovered_at),
+            watched: revision.watched,
+            tip: revision.tip,
         };
-        match entry.places.iter_mut().find(|known| known.branch == one.branch) {
+        match history.branches.iter_mut().find(|other| other.branch == branch.branch) {
             Some(newest) => {
-                newest.since = newest.since.max(one.since);
-                newest.tip |= one.tip;
+                newest.since = newest.since.max(branch.since);
+                newest.tip |= branch.tip;
             }
-            None => entry.places.push(one),
+            None => history.branches.push(branch),
         }
     }
     for pin in store.pins().await? {
-        if let Some(entry) = known.get_mut(&pin.build_key) {
-            entry.pins.push(pin.reason);
+        if let Some(history) = histories.get_mut(&pin.build_key) {
+            history.pins.push(pin.reason);
         }
     }
-    Ok(known)
+    Ok(histories)
 }

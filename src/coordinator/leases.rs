@@ -1,7 +1,7 @@
-//! The beat of the queue: leases that ran out, times that have come, what maintainers and owners are to know.
+//! The loop over the queue: ends attempts whose leases ran out, passes requests on, and writes to owners of silent hosts.
 
 use super::{Coordinator, silent};
-use crate::clock::{Clock, now_ms};
+use crate::clock::{Clock, now};
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
@@ -12,44 +12,44 @@ impl Coordinator {
         let (mut clock, mut since) = (Clock::default(), Instant::now());
         let silent_after = Duration::from_secs(self.settings.owners.silent_after.0);
         loop {
-            let passed = clock.passed(now_ms(), Instant::now());
+            let passed = clock.passed(now(), Instant::now());
             if !passed {
                 since = Instant::now();
             }
             let looked = self.look_at_leases(passed).await;
-            if said("leases", looked).is_none() {
-                // hosts could not renew either: what ran out meanwhile says nothing of them
+            if logged("leases", looked).is_none() {
+                // if the coordinator could not read the store, hosts could not renew their leases either
                 clock = Clock::default();
             }
-            said("wishes", self.queue.look_for_wishes().await);
-            // nobody has fallen silent towards a coordinator that was not there to listen
+            logged("requests", self.queue.look_for_requests().await);
+            // a host is silent only if the coordinator was there all the time
             if since.elapsed() > silent_after {
-                said("silent hosts", silent::look(self, now_ms()).await);
+                logged("silent hosts", silent::look(self, now()).await);
             }
-            // a job's time to be tried again may have come, or another process has brought one
+            // a job's wait may be over, or another process may have added one
             self.queue.announce();
             tokio::time::sleep(BEAT).await;
         }
     }
 
-    /// `passed`: since the look before, time has passed as it should.
+    /// `passed` says that time passed normally since the last look.
     async fn look_at_leases(&self, passed: bool) -> Result<()> {
         if passed {
-            self.queue.expire(now_ms()).await?;
+            self.queue.expire(now()).await?;
             return Ok(());
         }
-        // a lease that ran out while nobody could renew it says nothing of its host
-        let held = self.queue.grant_grace(now_ms()).await?;
+        // leases may have run out while no host could renew them
+        let held = self.queue.grant_grace(now()).await?;
         if held > 0 {
-            tracing::info!(held, "leases hold for their time from now on");
+            tracing::info!(held, "all leases are renewed");
         }
         Ok(())
     }
 }
 
-/// One part that fails does not hold up the others.
-fn said<T>(what: &str, looked: Result<T>) -> Option<T> {
+/// Logs the failure of one part, so that the others go on.
+fn logged<T>(what: &str, looked: Result<T>) -> Option<T> {
     looked
-        .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "failed to look at {what}"))
+        .inspect_err(|error| tracing::error!(error = format!("{error:#}"), "failed to check {what}"))
         .ok()
 }

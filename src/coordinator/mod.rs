@@ -1,18 +1,20 @@
-//! The loops that drive watch, plan and queue. Each is a tick that rereads the store: a missed
-//! event or a restart heals itself.
+//! The loops that drive watching, planning, the queue and the verdicts. Each pass rereads the store, so that nothing is lost
+//! by a missed event or a restart.
 
 pub mod keep;
 mod leases;
 mod plan;
 pub mod remote;
 mod silent;
-mod verdicts;
 
-use crate::clock::now_ms;
+use crate::clock::now;
 use crate::config::Settings;
+use crate::domain::time::Timestamp;
+use crate::investigate::{self, WantedImage};
 use crate::profile::Profiles;
 use crate::queue::Queue;
-use crate::recipe::{Registered, load_folder};
+use crate::recipe::Registered;
+use crate::recipe::folder::load_folder;
 use crate::store::Store;
 use crate::store::branches::Watched;
 use crate::store::logs::Objects;
@@ -24,44 +26,44 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Time between looks at recipes and plans.
+/// The time between two passes over recipes and plans.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// What the coordinator is made of; cheap to clone.
+/// The parts of the coordinator; cheap to clone.
 #[derive(Clone)]
 pub struct Coordinator {
     pub store: Store,
     pub objects: Objects,
     pub queue: Queue,
-    /// Of `sources`, which everybody but the watcher needs no more of.
+    /// The mirror of `sources`. Only the watcher needs the sources themselves.
     pub mirror: Mirror,
     sources: Sources,
     pub settings: Arc<Settings>,
     profiles: Arc<Profiles>,
     platform: String,
-    /// Told when there may be something to plan.
-    news: Arc<Notify>,
+    /// Notified when there may be something to plan.
+    changed: Arc<Notify>,
     inputs: Arc<Mutex<Inputs>>,
 }
 
-/// Digests of build inputs, by check-in and what is ignored of it. Only a memory: each can be had again.
+/// A cache of the digests of build inputs, by revision and ignored paths.
 type Inputs = HashMap<(String, Vec<String>), String>;
 
-/// So many digests are remembered; each is about 200 bytes.
+/// The most digests in the cache. Each takes about 200 bytes.
 const INPUTS_MOST: usize = 10_000;
 
 impl Coordinator {
-    /// Opens the store and the mirror. `platform` is what the hosts run, e.g. `linux/amd64`.
+    /// Opens the store and the mirror. `platform` is that of the images, such as `linux/amd64`.
     pub async fn open(settings: Settings, platform: &str) -> Result<Self> {
         let profiles = Profiles::load(settings.images_folder())?;
         settings.buildable(&profiles)?;
         std::fs::create_dir_all(&settings.data)
             .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
-        let store = Store::open(&settings.database_url()).await?;
+        let store = Store::open(settings.database_url().with_login()).await?;
         let watched = settings.branch.iter().map(|branch| Watched {
             name: branch.name.clone(),
             reference: branch.reference.clone(),
-            source: settings.source.of(branch).to_owned(),
+            source: settings.source.of(branch).clone(),
         });
         store.set_branches(&watched.collect::<Vec<_>>()).await?;
         let sources = Sources::open(&settings.data, &settings.source).await?;
@@ -72,39 +74,39 @@ impl Coordinator {
             sources,
             profiles: Arc::new(profiles),
             platform: platform.to_owned(),
-            news: Arc::new(Notify::new()),
+            changed: Arc::new(Notify::new()),
             inputs: Arc::default(),
             settings: Arc::new(settings),
             store,
         })
     }
 
-    /// Runs until the process ends. A tick that fails is said and repeated; nothing ends the loops.
+    /// Runs all loops until the process ends. A pass that fails is logged, and the next one follows.
     pub async fn run(&self) {
         tokio::join!(self.watch(), self.beat(), self.leases(), self.travel());
     }
 
-    /// Plans soon instead of at the next beat.
+    /// Starts the next planning pass at once.
     pub fn nudge(&self) {
-        self.news.notify_one();
+        self.changed.notify_one();
     }
 
-    /// Who decides what hosts may let go.
+    /// Decides which images and volumes hosts may remove.
     pub fn keeper(&self) -> keep::Keeper<'_> {
         keep::Keeper::new(&self.store, &self.settings, &self.profiles.distribution)
     }
 
-    /// Digest of what a build of a check-in reads.
+    /// The digest of the files that a build of a revision reads.
     async fn inputs(&self, sha: &str, ignore: &[String]) -> Result<String> {
         let key = (sha.to_owned(), ignore.to_vec());
-        let known = self
+        let cached = self
             .inputs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&key)
             .cloned();
-        if let Some(known) = known {
-            return Ok(known);
+        if let Some(cached) = cached {
+            return Ok(cached);
         }
         let digest = self.mirror.inputs(sha, ignore).await?;
         let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,7 +119,7 @@ impl Coordinator {
 
     async fn watch(&self) {
         loop {
-            match watch::tick(&self.store, &self.sources, &self.settings.branch, now_ms()).await {
+            match watch::tick(&self.store, &self.sources, &self.settings.branch, now()).await {
                 Ok(0) => {}
                 Ok(_) => self.nudge(),
                 Err(error) => tracing::error!(error = format!("{error:#}"), "failed to watch"),
@@ -132,7 +134,7 @@ impl Coordinator {
                 tracing::error!(error = format!("{error:#}"), "failed to plan");
             }
             tokio::select! {
-                () = self.news.notified() => {}
+                () = self.changed.notified() => {}
                 () = tokio::time::sleep(BEAT) => {}
             }
         }
@@ -140,27 +142,68 @@ impl Coordinator {
 
     async fn tick(&self) -> Result<()> {
         let projects = self.register().await?;
-        let planned = plan::tick(self, &projects, now_ms()).await?;
+        let planned = plan::tick(self, &projects, now()).await?;
         if planned > 0 {
             self.queue.announce();
         }
-        if verdicts::tick(self, &projects, now_ms()).await? > 0 {
+        self.investigate(&projects, now()).await
+    }
+
+    async fn investigate(&self, projects: &[Registered], now: Timestamp) -> Result<()> {
+        let context = investigate::Context {
+            store: &self.store,
+            objects: &self.objects,
+            queue: &self.queue,
+            mirror: &self.mirror,
+            settings: &self.settings.verdicts,
+            profiles: &self.profiles,
+            limits: &self.settings.limits,
+            has_registry: self.settings.registry.repository().is_some(),
+            now,
+        };
+        let pass = investigate::tick(&context, projects).await?;
+        let mut jobs = pass.jobs;
+        for image in &pass.images {
+            match self.build_soon(image, now).await {
+                Ok(builds) => jobs += builds,
+                Err(error) => {
+                    let revision = &image.revision.sha;
+                    tracing::error!(revision, error = format!("{error:#}"), "failed to plan an image");
+                }
+            }
+        }
+        if jobs > 0 {
             self.queue.announce();
+        }
+        if pass.answers > 0 {
+            self.nudge();
         }
         Ok(())
     }
 
-    /// Rereads the recipes, so that a file that was added or corrected counts from now on.
+    /// Plans an image for which an investigation waits, and has it built before all others. Returns how many jobs it added.
+    async fn build_soon(&self, image: &WantedImage, now: Timestamp) -> Result<usize> {
+        let WantedImage {
+            revision,
+            variant,
+            platform,
+        } = image;
+        let added = plan::image_of(self, revision, variant, now).await?;
+        self.store.hasten_build(&revision.id, variant, platform, now).await?;
+        Ok(added)
+    }
+
+    /// Rereads the recipes, so that files that were added or corrected are used from now on.
     async fn register(&self) -> Result<Vec<Registered>> {
         let folder = self.settings.projects_folder().map(std::path::Path::to_owned);
         let (good, refused) = tokio::task::spawn_blocking(move || load_folder(folder.as_deref())).await??;
-        let known: Vec<(String, String)> = self.store.refused_recipes().await?;
+        let refused_before: Vec<(String, String)> = self.store.refused_recipes().await?;
         let refused: Vec<(String, String)> = refused.into_iter().map(|bad| (bad.file, bad.message)).collect();
-        for (file, message) in refused.iter().filter(|bad| !known.contains(bad)) {
+        for (file, message) in refused.iter().filter(|bad| !refused_before.contains(bad)) {
             tracing::warn!(file, "a recipe is refused\n{message}");
         }
         let in_force = self.store.projects().await?;
-        let same = refused == known
+        let same = refused == refused_before
             && in_force.len() == good.len()
             && in_force
                 .iter()
@@ -180,7 +223,7 @@ impl Coordinator {
                 };
                 rows.push((row, project.text.clone()));
             }
-            self.store.set_projects(&rows, &refused, now_ms()).await?;
+            self.store.set_projects(&rows, &refused, now()).await?;
             tracing::info!(registered = rows.len(), refused = refused.len(), "recipes were read");
         }
         Ok(good)

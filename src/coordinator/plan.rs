@@ -1,23 +1,25 @@
-//! Stores what [`crate::plan`] says.
+//! Plans images and runs by the rules of [`crate::plan`], and stores them.
 
 use super::Coordinator;
-use crate::domain::job::{BuildSpec, Facts, JobSpec, RunSpec};
+use crate::domain::job::{BuildSpec, JobSpec, RunSpec};
+use crate::domain::state::ImageState;
+use crate::domain::time::Timestamp;
 use crate::plan;
 use crate::recipe::Registered;
-use crate::store::images::{Image, NewImage, Standing};
+use crate::store::images::{Image, NewImage, RevisionImage};
 use crate::store::jobs::NewJob;
 use crate::store::locks::LockKey;
 use crate::store::revisions::Revision;
 use crate::store::runs::NewRun;
 use anyhow::{Context, Result};
 
-/// One pass over the revisions that may lack an image or runs. Returns how many jobs it added.
-pub async fn tick(coordinator: &Coordinator, projects: &[Registered], now: i64) -> Result<usize> {
+/// One pass over the revisions whose image or runs may not be planned. Returns how many jobs it added.
+pub async fn tick(coordinator: &Coordinator, projects: &[Registered], now: Timestamp) -> Result<usize> {
     let mut added = 0;
     for revision in coordinator.store.revisions_to_plan().await? {
         match plan_one(coordinator, &revision, projects, now).await {
             Ok(more) => added += more,
-            // the others are not to wait for one that can't be planned
+            // one revision that can't be planned must not hold up the others
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::error!(
@@ -32,7 +34,12 @@ pub async fn tick(coordinator: &Coordinator, projects: &[Registered], now: i64) 
     Ok(added)
 }
 
-async fn plan_one(coordinator: &Coordinator, revision: &Revision, projects: &[Registered], now: i64) -> Result<usize> {
+async fn plan_one(
+    coordinator: &Coordinator,
+    revision: &Revision,
+    projects: &[Registered],
+    now: Timestamp,
+) -> Result<usize> {
     let mut added = 0;
     let mut all_done = true;
     for variant in coordinator.settings.variants(&revision.branch) {
@@ -46,13 +53,17 @@ async fn plan_one(coordinator: &Coordinator, revision: &Revision, projects: &[Re
     Ok(added)
 }
 
-/// Plans the image of a check-in that nobody watches; returns how many jobs it added.
-pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &str, now: i64) -> Result<usize> {
+/// Plans an image for which an investigation waits: that of a revision without one, or one that replaces an image of an
+/// earlier profile or distribution. Returns how many jobs it added.
+pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &str, now: Timestamp) -> Result<usize> {
     let Coordinator { store, platform, .. } = coordinator;
-    if store.image_of(&revision.id, variant, platform).await?.is_some() {
-        return Ok(0);
-    }
+    let present = match store.image_of(&revision.id, variant, platform).await? {
+        None => None,
+        Some(RevisionImage::Image(image)) => Some(image),
+        Some(RevisionImage::Impossible(_)) => return Ok(0),
+    };
     match wanted(coordinator, revision, variant).await? {
+        Ok(build) if present.is_some_and(|image| image.build_key == build.build_key) => Ok(0),
         Ok(build) => Ok(add_image(coordinator, revision, build, &[], now).await?.0),
         Err(reason) => {
             store.no_image(&revision.id, variant, platform, &reason).await?;
@@ -61,7 +72,7 @@ pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &
     }
 }
 
-/// What is to be built, or why nothing can be.
+/// The build that a variant of a revision needs. The inner error says why nothing can be built.
 async fn wanted(coordinator: &Coordinator, revision: &Revision, variant: &str) -> Result<Result<BuildSpec, String>> {
     let Coordinator { profiles, platform, .. } = coordinator;
     let profile = match plan::profile(revision, profiles, variant) {
@@ -79,14 +90,14 @@ async fn wanted(coordinator: &Coordinator, revision: &Revision, variant: &str) -
     ))
 }
 
-/// Plans one variant of a revision as far as it can be now. Returns how many jobs it added, and whether
-/// nothing is left to plan.
+/// Plans what can be planned now of one variant of a revision. Returns how many jobs it added, and whether nothing is left
+/// to plan.
 async fn plan_variant(
     coordinator: &Coordinator,
     revision: &Revision,
     variant: &str,
     projects: &[Registered],
-    now: i64,
+    now: Timestamp,
 ) -> Result<(usize, bool)> {
     let Coordinator { store, platform, .. } = coordinator;
     let build = wanted(coordinator, revision, variant).await?;
@@ -95,30 +106,31 @@ async fn plan_variant(
             store.no_image(&revision.id, variant, platform, &reason).await?;
             Ok((0, true))
         }
-        // what could not be built is tried again once a profile that was added or mended says otherwise
-        (None | Some(Standing::None(_)), Ok(build)) => add_image(coordinator, revision, build, projects, now).await,
-        (Some(Standing::None(_)), Err(_)) => Ok((0, true)),
-        (Some(Standing::Image(image)), build) => match image.state.as_str() {
-            "ready" => add_runs(coordinator, revision, &image, build, projects, now).await,
-            "failed" => match build {
+        // a profile may have been added or fixed since nothing could be built
+        (None | Some(RevisionImage::Impossible(_)), Ok(build)) => {
+            add_image(coordinator, revision, build, projects, now).await
+        }
+        (Some(RevisionImage::Impossible(_)), Err(_)) => Ok((0, true)),
+        (Some(RevisionImage::Image(image)), build) => match image.state {
+            ImageState::Ready => add_runs(coordinator, revision, &image, build, projects, now).await,
+            ImageState::Failed => match build {
                 Ok(build) if build.build_key != image.build_key => {
                     add_image(coordinator, revision, build, projects, now).await
                 }
                 _ => Ok((0, true)),
             },
-            _ => Ok((0, false)), // its build is under way
+            ImageState::Wanted => Ok((0, false)),
         },
     }
 }
 
-/// Gives a revision the image of its build key. Where another check-in has had it built, its runs can
-/// be planned at once.
+/// Gives a revision the image of its build key. If another revision had it built already, plans the runs at once.
 async fn add_image(
     coordinator: &Coordinator,
     revision: &Revision,
     build: BuildSpec,
     projects: &[Registered],
-    now: i64,
+    now: Timestamp,
 ) -> Result<(usize, bool)> {
     let Coordinator { store, platform, .. } = coordinator;
     let mut tx = store.begin().await?;
@@ -127,6 +139,8 @@ async fn add_image(
         variant: &build.variant,
         platform,
         build_key: &build.build_key,
+        // an image that an investigation wants is for its runs alone
+        plans_runs: !projects.is_empty(),
     };
     let (image_id, is_new) = store.attach_image(&mut tx, &new, now).await?;
     if is_new {
@@ -146,7 +160,7 @@ async fn add_image(
         return Ok((1, false));
     }
     match store.image_of(&revision.id, &build.variant, platform).await? {
-        Some(Standing::Image(image)) if image.state == "ready" => {
+        Some(RevisionImage::Image(image)) if image.state == ImageState::Ready => {
             let variant = build.variant.clone();
             tracing::info!(
                 revision = revision.sha,
@@ -156,7 +170,7 @@ async fn add_image(
             );
             add_runs_of(coordinator, revision, &image, &build, projects, now).await
         }
-        Some(Standing::Image(image)) => Ok((0, image.state == "failed")),
+        Some(RevisionImage::Image(image)) => Ok((0, image.state == ImageState::Failed)),
         _ => Ok((0, false)),
     }
 }
@@ -167,14 +181,14 @@ async fn add_runs(
     image: &Image,
     build: Result<BuildSpec, String>,
     projects: &[Registered],
-    now: i64,
+    now: Timestamp,
 ) -> Result<(usize, bool)> {
     let Coordinator { store, platform, .. } = coordinator;
     match build {
         Ok(build) if build.build_key == image.build_key => {
             add_runs_of(coordinator, revision, image, &build, projects, now).await
         }
-        // What made the image has changed since: what is new runs on a new one.
+        // the profile changed since the image was built: new recipes run on a new image
         Ok(build) => {
             let done = store.recipes_run(&revision.id, &image.variant, platform).await?;
             if projects.iter().all(|project| done.contains(&project.digest)) {
@@ -186,25 +200,25 @@ async fn add_runs(
     }
 }
 
-/// The versions that a run takes again, so that CPython is what differs; None: there was none yet.
-async fn lock(coordinator: &Coordinator, project: &Registered, run: &RunSpec) -> Result<Option<String>> {
+/// The lock that a run is to install, so that only CPython differs between runs. Returns `None` if no lock is pinned yet.
+async fn pinned_lock(coordinator: &Coordinator, project: &Registered, run: &RunSpec) -> Result<Option<String>> {
     let key = LockKey {
         recipe: &project.digest,
-        line: &run.fetch.python,
+        python: &run.fetch.python,
         variant: &run.image.build.variant,
         platform: &coordinator.platform,
     };
-    coordinator.store.kept_lock(&key).await
+    coordinator.store.pinned_lock(&key).await
 }
 
-/// Plans the runs that an image lacks.
+/// Plans the runs of a revision that are missing.
 async fn add_runs_of(
     coordinator: &Coordinator,
     revision: &Revision,
     image: &Image,
     build: &BuildSpec,
     projects: &[Registered],
-    now: i64,
+    now: Timestamp,
 ) -> Result<(usize, bool)> {
     let Coordinator {
         store,
@@ -214,13 +228,12 @@ async fn add_runs_of(
     } = coordinator;
     let variant = &build.variant;
     let done = store.recipes_run(&revision.id, variant, platform).await?;
-    let facts: Facts =
-        serde_json::from_str(image.facts.as_deref().unwrap_or("{}")).context("an image's facts can't be read")?;
+    let facts = image.facts.as_ref().context("a ready image has no facts")?;
     let mut added = 0;
     for project in projects.iter().filter(|project| !done.contains(&project.digest)) {
-        let mut planned = plan::run(project, revision, build, &facts, &settings.limits);
+        let mut planned = plan::run(project, revision, build, facts, &settings.limits);
         if let Ok(run) = &mut planned {
-            run.fetch.lock = lock(coordinator, project, run).await?;
+            run.fetch.lock = pinned_lock(coordinator, project, run).await?;
         }
         let new = NewRun {
             revision_id: &revision.id,

@@ -1,32 +1,32 @@
-//! Images in the registry: where hosts find them, which are still to be pushed, and which may go.
+//! Images in the container registry: where hosts find them, which ones hosts are to push, and which ones are deleted.
 
 mod api;
 
-pub use api::{Api, Found};
+pub use api::Api;
 
 use super::Coordinator;
 use super::keep::{self, Keeper};
-use crate::clock::now_ms;
-use crate::domain::job::{Facts, JobSpec, Remote, RemoteImage};
-use crate::domain::retention::{self, Inventory, Push, Verdicts};
+use crate::clock::now;
+use crate::domain::job::{JobSpec, Remote, RemoteImage};
+use crate::domain::retention::{self, Decisions, Inventory, Push};
+use crate::domain::time::Timestamp;
 use anyhow::Result;
 use std::time::Duration;
 
-/// So many images a host is asked to push at a time: the next look asks for more.
+/// The most images that a host is asked to push at a time. Its next inventory asks for more.
 const AT_ONCE: usize = 5;
 
 impl Coordinator {
-    /// Says in a claim where the image travels. A claim that does not know it is still good for a host that
-    /// holds the image, or may build it.
-    pub async fn say_remote(&self, spec: &mut JobSpec) {
+    /// Adds to the spec of a claim where its image is in the registry. If that can't be read, the claim is still useful for
+    /// a host that holds the image or may build it.
+    pub async fn add_remote(&self, spec: &mut JobSpec) {
         let Some(repository) = self.settings.registry.repository() else {
             return;
         };
         let image = match self.store.remote(spec.build_key()).await {
-            Ok(row) => row.and_then(|row| {
-                let facts: Facts = serde_json::from_str(&row.facts).ok()?;
-                let reference = row.remote;
-                Some(RemoteImage { reference, facts })
+            Ok(row) => row.map(|row| RemoteImage {
+                reference: row.remote,
+                facts: row.facts,
             }),
             Err(error) => {
                 let error = format!("{error:#}");
@@ -40,17 +40,18 @@ impl Coordinator {
         });
     }
 
-    /// Notes where a host has pushed an image to.
+    /// Records the reference under which a host pushed an image. Returns false if the repository is not the one of the
+    /// settings, or no image with that build key is ready.
     pub async fn pushed(&self, build_key: &str, reference: &str) -> Result<bool> {
         if !self.is_ours(reference) || !self.store.set_remote(build_key, Some(reference)).await? {
             return Ok(false);
         }
-        // runs on it may be for hosts now that could not do them before
+        // hosts that could not get the image before can now claim runs on it
         self.queue.announce();
         Ok(true)
     }
 
-    /// Whether a reference is one by digest in the repository of the settings.
+    /// Whether a reference is by digest, and in the repository of the settings.
     pub fn is_ours(&self, reference: &str) -> bool {
         let repository = self.settings.registry.repository();
         let parts = reference.split_once("@sha256:");
@@ -58,27 +59,28 @@ impl Coordinator {
         matches!((repository, parts), (Some(ours), Some((there, digest))) if ours == there && hex(digest))
     }
 
-    /// Looks after the registry for as long as the coordinator runs.
+    /// The loop over the registry.
     pub(super) async fn travel(&self) {
-        let mut told = String::new();
+        let mut last_error = String::new();
         loop {
-            match self.look_at_registry(now_ms()).await {
-                Ok(()) => told.clear(),
+            match self.check_registry(now()).await {
+                Ok(()) => last_error.clear(),
                 Err(error) => {
                     let error = format!("{error:#}");
-                    // a registry that is down for a day is said once
-                    if told != error {
-                        tracing::warn!(error, "failed to look after the registry");
+                    // a registry that is down for a day is logged once
+                    if last_error != error {
+                        tracing::warn!(error, "failed to check the registry");
                     }
-                    told = error;
+                    last_error = error;
                 }
             }
             tokio::time::sleep(Duration::from_secs(self.settings.retention.every.0)).await;
         }
     }
 
-    /// One pass: what nobody needs any more goes, and what is gone is forgotten, so that it is pushed again.
-    pub async fn look_at_registry(&self, now: i64) -> Result<()> {
+    /// One pass: deletes images that nobody needs any more, and forgets those that the registry lost, so that they are
+    /// pushed again.
+    pub async fn check_registry(&self, now: Timestamp) -> Result<()> {
         let registry = &self.settings.registry;
         self.store.forget_remotes(registry.repository()).await?;
         let Some(repository) = registry.repository() else {
@@ -89,17 +91,17 @@ impl Coordinator {
             return Ok(());
         }
         let keys: Vec<String> = rows.iter().map(|row| row.build_key.clone()).collect();
-        let known = keep::known_of(&self.store, &keys).await?;
+        let histories = keep::histories_of(&self.store, &keys).await?;
         let api = Api::open(registry, &self.settings.network, repository)?;
         let policy = self.settings.policy();
         for row in rows {
-            let Some(known) = known.get(&row.build_key) else {
+            let Some(history) = histories.get(&row.build_key) else {
                 continue;
             };
             let (_, digest) = row.remote.split_once('@').unwrap_or_default();
-            let reason = retention::remote(known, &policy, now);
+            let reason = retention::remote(history, &policy, now);
             if !reason.stays() {
-                // forgotten first: nobody is sent to an image that is on its way out
+                // forget it first, so that no claim names an image that is being deleted
                 self.store.set_remote(&row.build_key, None).await?;
                 let deleted = api.delete(digest).await;
                 if deleted.is_err() {
@@ -111,9 +113,12 @@ impl Coordinator {
                     why = reason.to_string(),
                     "removed from the registry"
                 );
-            } else if api.look(digest).await? == Found::Nothing {
+            } else if !api.has(digest).await? {
                 self.store.set_remote(&row.build_key, None).await?;
-                tracing::warn!(image = row.remote, "the registry has lost an image; it is pushed again");
+                tracing::warn!(
+                    image = row.remote,
+                    "the registry lost an image; a host will push it again"
+                );
             }
         }
         Ok(())
@@ -121,19 +126,18 @@ impl Coordinator {
 }
 
 impl Keeper<'_> {
-    /// What a host is asked to push: images that it has built itself, that the registry lacks, and that would
-    /// stay there.
-    pub async fn to_push(&self, inventory: &Inventory, verdicts: &Verdicts) -> Result<Vec<Push>> {
+    /// The images that a host is to push: it built them, the registry does not have them, and they would stay there.
+    pub async fn to_push(&self, inventory: &Inventory, decisions: &Decisions) -> Result<Vec<Push>> {
         let Some(repository) = &self.repository else {
             return Ok(Vec::new());
         };
         let mut push = Vec::new();
         // newest first
-        let mut held: Vec<_> = inventory.images.iter().zip(&verdicts.images).collect();
+        let mut held: Vec<_> = inventory.images.iter().zip(&decisions.images).collect();
         held.sort_by_key(|(image, _)| std::cmp::Reverse(image.tagged_at));
-        for (image, verdict) in held {
-            let wanted = image.kind == "cpython" && verdict.reason.travels();
-            // one that was built a second time is another one, and not the one that results tell of
+        for (image, decision) in held {
+            let wanted = image.kind == "cpython" && decision.reason.travels();
+            // a second build of the same key is another image than the one that the results are about
             if wanted && self.store.is_unpushed(&image.build_key, &image.id).await? {
                 push.extend(image.names.first().map(|name| Push {
                     name: name.clone(),

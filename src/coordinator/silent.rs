@@ -1,7 +1,8 @@
-//! Hosts that have fallen silent: their owners are told, once for each silence.
+//! Silent hosts: writes to their owners, once for each silence.
 
 use super::Coordinator;
 use crate::clock::show;
+use crate::domain::time::Timestamp;
 use crate::store::hosts::HostRow;
 use anyhow::{Context, Result, bail};
 use std::process::Stdio;
@@ -9,22 +10,20 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// A mail command that takes longer is given up.
+/// How long the mail command may take.
 const MAIL_MOST: Duration = Duration::from_secs(30);
 
-pub(super) async fn look(coordinator: &Coordinator, now: i64) -> Result<()> {
+/// Writes to the owners of hosts that fell silent.
+pub(super) async fn look(coordinator: &Coordinator, now: Timestamp) -> Result<()> {
     let owners = &coordinator.settings.owners;
-    let since = now
-        - i64::try_from(owners.silent_after.0)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1000);
+    let since = now - Duration::from_secs(owners.silent_after.0);
     for host in coordinator.store.silent_hosts(since).await? {
         let seen = host.seen_at.map(show).unwrap_or_default();
-        tracing::warn!(host = host.name, owner = host.owner, seen, "a host has fallen silent");
-        // first, so that a mail that can't be sent is not tried each second
-        coordinator.store.flag_host(&host.id, now).await?;
+        tracing::warn!(host = host.name, owner = host.owner, seen, "a host fell silent");
+        // recorded first, so that a mail that can't be sent is not tried every second
+        coordinator.store.silence_reported(&host.id, now).await?;
         if let Some((program, arguments)) = owners.mail.split_first() {
-            // the leases do not wait for a mail
+            // in a task of its own, because leases must not wait for a mail
             let (mail, mut command) = (mail(&host, &seen), Command::new(program));
             command.args(arguments);
             tokio::spawn(async move {
@@ -41,10 +40,10 @@ fn mail(host: &HostRow, seen: &str) -> String {
     let name = &host.name;
     format!(
         "To: {owner}\nSubject: Pybots: your host {name} has fallen silent\n\n\
-         Your host {name} made its last call on {seen} UTC. What it had in work is given to others.\n\
-         If it is to go on: see that `pybots host` runs on it, and what its log says; `pybots host doctor`\n\
-         finds what is wrong with its engine, disk, clock and network. If it is to rest, there is nothing to\n\
-         do; a maintainer takes it off the list by `pybots host remove {name}`.\n",
+         Your host {name} made its last call on {seen} UTC. Other hosts get its jobs.\n\
+         If it should work: make sure that `pybots host` runs on it, and read its log. `pybots host doctor`\n\
+         checks its engine, disk, clock and network. If it should not work, you need not do anything; a\n\
+         maintainer removes it with `pybots host remove {name}`.\n",
         owner = host.owner,
     )
 }

@@ -1,64 +1,64 @@
-//! A registered host: what it is, and what it offers.
+//! A registered host: its state, its labels, and the capabilities that it reports.
 
+use super::id::HostId;
+use super::names::names;
+use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::str::FromStr;
 
-/// The protocol that this program speaks, as host and as coordinator. Counted up when a call changes so
-/// that the other side would misunderstand it.
-pub const PROTOCOL: u32 = 1;
-
-/// What a host says of itself, when it starts and whenever it asks for work.
+/// What a host reports about itself, when it starts and with each claim.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Offer {
-    /// Of the program that it runs.
+pub struct Capabilities {
+    /// The version of Pybots on the host.
     pub version: String,
-    /// e.g. `linux/amd64`.
+    /// Operating system and architecture, such as `linux/amd64`.
     pub platform: String,
-    /// Jobs at the same time.
+    /// How many jobs the host does at the same time.
     pub slots: u32,
-    /// Projects that it takes; None: all.
+    /// The projects that the host accepts; all of them if this is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projects: Option<BTreeSet<String>>,
-    /// Branches that it takes; None: all.
+    /// The branches that the host accepts; all of them if this is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branches: Option<BTreeSet<String>>,
-    /// What it has beside the ordinary, e.g. `gpu`. A run that asks for labels goes where they all are.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub labels: BTreeSet<String>,
-    /// Processors that each run may use.
+    #[serde(default, skip_serializing_if = "Labels::is_none")]
+    pub labels: Labels,
+    /// How many processors each run may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus: Option<f64>,
-    /// Memory that each run may use; None: as much as it asks for.
+    /// How much memory each run may use. A run gets what its recipe asks for if this is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
-    /// What it may take of its engine's disk; None: all that is free.
+    /// How much of its engine's disk Pybots may use; all free space if this is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_gib: Option<u64>,
-    /// When it works, for people; None: always.
+    /// The hours at which the host works, as text for people; always if this is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<String>,
-    /// Why it takes nothing at present.
+    /// Why the host takes no jobs at present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<String>,
 }
 
-/// Most names in one list of an offer, and most bytes of one.
+/// The most names in one list of capabilities, and the most bytes of one name.
 const NAMES_MOST: usize = 64;
 const NAME_MOST: usize = 100;
-/// Bytes of what an offer tells people.
-const TOLD_MOST: usize = 2_000;
-/// Jobs at the same time on one host.
+/// The most bytes of a text for people.
+const TEXT_MOST: usize = 2_000;
 const SLOTS_MOST: u32 = 1_000;
 
-impl Offer {
-    /// Whether a coordinator can work with it; it comes from outside. Otherwise why not.
+impl Capabilities {
+    /// Checks capabilities that another machine sent. The error says what is wrong.
     pub fn sane(&self) -> Result<(), String> {
-        let lists = [self.projects.as_ref(), self.branches.as_ref(), Some(&self.labels)];
+        let lists = [self.projects.as_ref(), self.branches.as_ref(), Some(&*self.labels)];
         for names in lists.into_iter().flatten() {
             if names.len() > NAMES_MOST {
                 return Err(format!(
-                    "an offer names {NAMES_MOST} projects, branches or labels at most"
+                    "capabilities name {NAMES_MOST} projects, branches or labels at most"
                 ));
             }
             if let Some(name) = names.iter().find(|name| !is_plain(name)) {
@@ -69,100 +69,151 @@ impl Offer {
             return Err(format!("a host can't label itself {label:?}"));
         }
         if self.slots > SLOTS_MOST {
-            return Err(format!("an offer has {SLOTS_MOST} slots at most"));
+            return Err(format!("capabilities have {SLOTS_MOST} slots at most"));
         }
-        let told = [&self.hours, &self.pause].into_iter().flatten();
-        if let Some(long) = told.into_iter().find(|text| text.len() > TOLD_MOST) {
+        let texts = [&self.hours, &self.pause].into_iter().flatten();
+        if let Some(long) = texts.into_iter().find(|text| text.len() > TEXT_MOST) {
             return Err(format!(
-                "an offer says why in {TOLD_MOST} bytes at most, not {}",
+                "hours and pause have {TEXT_MOST} bytes at most, not {}",
                 long.len()
             ));
         }
         if [&self.version, &self.platform].into_iter().any(|text| !is_plain(text)) {
-            return Err("an offer needs a version and a platform".to_owned());
+            return Err("capabilities need a version and a platform".to_owned());
         }
         Ok(())
     }
 }
 
-/// Jobs that are for one host alone have a label that begins so; none can say of itself that it has one.
+/// Words that a host has, or that a job requires, such as `gpu`. As text they are `|gpu||big|`, so that a query can
+/// search for one of them; the text of no labels is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Labels(BTreeSet<String>);
+
+impl Labels {
+    fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether only one host may do a job with these labels; see [`only`].
+    pub fn name_one_host(&self) -> bool {
+        self.0.iter().any(|label| label.starts_with(ONLY))
+    }
+}
+
+impl Deref for Labels {
+    type Target = BTreeSet<String>;
+
+    fn deref(&self) -> &BTreeSet<String> {
+        &self.0
+    }
+}
+
+impl DerefMut for Labels {
+    fn deref_mut(&mut self) -> &mut BTreeSet<String> {
+        &mut self.0
+    }
+}
+
+impl From<BTreeSet<String>> for Labels {
+    fn from(labels: BTreeSet<String>) -> Self {
+        Self(labels)
+    }
+}
+
+impl IntoIterator for Labels {
+    type Item = String;
+    type IntoIter = std::collections::btree_set::IntoIter<String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl FromIterator<String> for Labels {
+    fn from_iter<I: IntoIterator<Item = String>>(labels: I) -> Self {
+        Self(labels.into_iter().collect())
+    }
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|label| write!(f, "|{label}|"))
+    }
+}
+
+impl FromStr for Labels {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let labels = text.split('|').filter(|label| !label.is_empty());
+        Ok(labels.map(str::to_owned).collect())
+    }
+}
+
+/// A job that only one host may take requires a label with this prefix. No host can report such a label.
 const ONLY: &str = "only:";
 
-/// The label of jobs that are for one host, by its id.
-pub fn only(host: &str) -> String {
+/// The label of jobs that only the host with this id may take.
+pub fn only(host: &HostId) -> String {
     format!("{ONLY}{host}")
 }
 
-/// Short, and without what a list of names is told apart by.
+/// Whether a name is short and has no character that separates names in a list.
 fn is_plain(name: &str) -> bool {
     (1..=NAME_MOST).contains(&name.len()) && !name.contains(|c: char| c.is_control() || c == '|')
 }
 
-/// Whether a host gets work.
+/// Mebibytes as the number that a row holds.
+pub fn stored_mib(mib: u64) -> i64 {
+    i64::try_from(mib).unwrap_or(i64::MAX)
+}
+
+/// Whether a host gets jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
     Active,
-    /// Ends what it has, and gets nothing new.
+    /// The host finishes its jobs and gets no new ones.
     Draining,
-    /// Failed so often that it gets nothing until a person has looked at it.
+    /// The host failed too many jobs. It gets none until a person resumes it.
     Quarantined,
-    /// Known for its history only.
+    /// The host is gone; its attempts stay in the history.
     Removed,
 }
 
-const STATES: [HostState; 4] = [
-    HostState::Active,
-    HostState::Draining,
-    HostState::Quarantined,
-    HostState::Removed,
-];
+names!(
+    HostState,
+    "state of a host": Active = "active",
+    Draining = "draining",
+    Quarantined = "quarantined",
+    Removed = "removed",
+);
 
-impl HostState {
-    pub fn name(self) -> &'static str {
-        match self {
-            HostState::Active => "active",
-            HostState::Draining => "draining",
-            HostState::Quarantined => "quarantined",
-            HostState::Removed => "removed",
-        }
-    }
-}
+/// This many jobs in a row that the machinery of one host failed are no coincidence: the host is backed off.
+pub const CONSECUTIVE_FAILURES_MOST: i64 = 3;
 
-impl fmt::Display for HostState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl std::str::FromStr for HostState {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        STATES
-            .into_iter()
-            .find(|state| state.name() == name)
-            .ok_or_else(|| format!("there is no state {name:?} of a host"))
-    }
-}
-
-/// So many jobs in a row that fail in the machinery of one host are no chance any more.
-pub const STRIKES: i64 = 3;
-
-/// How long a host rests after so many strikes, in milliseconds: 10 s, doubled up to an hour. After that it gets
-/// one job at a time, until one of them ends well. None: it does not rest.
-pub fn rest_ms(strikes: i64) -> Option<i64> {
-    let doublings = u32::try_from(strikes - STRIKES).ok()?;
+/// How long a host is backed off after consecutive failures, in milliseconds: 10 s, doubled with each further failure,
+/// an hour at most. Afterwards the host gets one job at a time until one of them ends well. Returns `None` if it is not
+/// backed off.
+pub fn backoff_ms(consecutive_failures: i64) -> Option<i64> {
+    let doublings = u32::try_from(consecutive_failures - CONSECUTIVE_FAILURES_MOST).ok()?;
     Some(10_000_i64.saturating_mul(1 << doublings.min(20)).min(3_600_000))
 }
 
-/// Whether rest does not help: also after hours of it the host fails.
-pub fn is_beyond_rest(strikes: i64) -> bool {
-    // the ninth doubling is the first that makes an hour
-    strikes > STRIKES + 9 + 2
+/// The time until which a host is backed off that failed the last of `consecutive_failures` jobs now.
+pub fn backoff_until(consecutive_failures: i64, now: Timestamp) -> Option<Timestamp> {
+    backoff_ms(consecutive_failures).map(|ms| now + ms)
 }
 
-/// A name that can stand in an address and in a shell: letters, digits, `-`, `_` and `.`.
+/// Whether backing off does not help: the host failed again after several back-offs of an hour.
+pub fn is_beyond_backoff(consecutive_failures: i64) -> bool {
+    // the ninth doubling is the first that makes an hour; two more failures follow it
+    consecutive_failures > CONSECUTIVE_FAILURES_MOST + 9 + 2
+}
+
+/// Whether a name can stand in an address and in a shell: up to 64 letters, digits, `-`, `_` and `.`.
 pub fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -186,37 +237,37 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_fails_rests_longer_each_time() {
-        assert_eq!(rest_ms(2), None);
-        assert_eq!([3, 4, 5].map(rest_ms), [Some(10_000), Some(20_000), Some(40_000)]);
-        assert_eq!([12, 1_000_000].map(rest_ms), [Some(3_600_000); 2]);
-        // no rest is left out before somebody has to come
-        assert!(!is_beyond_rest(14) && is_beyond_rest(15));
+    fn each_failure_doubles_the_backoff() {
+        assert_eq!(backoff_ms(2), None);
+        assert_eq!([3, 4, 5].map(backoff_ms), [Some(10_000), Some(20_000), Some(40_000)]);
+        assert_eq!([12, 1_000_000].map(backoff_ms), [Some(3_600_000); 2]);
+        // a person is needed only after every back-off was tried
+        assert!(!is_beyond_backoff(14) && is_beyond_backoff(15));
     }
 
     #[test]
-    fn offers_from_outside_are_looked_at() {
-        let offer = |labels: &[String], platform: &str| Offer {
+    fn capabilities_from_another_machine_are_checked() {
+        let capabilities = |labels: &[String], platform: &str| Capabilities {
             version: "1".into(),
             platform: platform.into(),
             labels: labels.iter().cloned().collect(),
-            ..Offer::default()
+            ..Capabilities::default()
         };
-        assert_eq!(offer(&["gpu".into()], "linux/amd64").sane(), Ok(()));
+        assert_eq!(capabilities(&["gpu".into()], "linux/amd64").sane(), Ok(()));
         let many: Vec<String> = (0..65).map(|number| number.to_string()).collect();
         for bad in [
-            offer(&many, "x"),
-            offer(&["a|b".into()], "x"),
-            offer(&[String::new()], "x"),
-            offer(&[], "a\0b"),
-            offer(&[], ""),
-            Offer {
+            capabilities(&many, "x"),
+            capabilities(&["a|b".into()], "x"),
+            capabilities(&[String::new()], "x"),
+            capabilities(&[], "a\0b"),
+            capabilities(&[], ""),
+            Capabilities {
                 pause: Some("x".repeat(2_001)),
-                ..offer(&[], "x")
+                ..capabilities(&[], "x")
             },
-            Offer {
+            Capabilities {
                 slots: u32::MAX,
-                ..offer(&[], "x")
+                ..capabilities(&[], "x")
             },
         ] {
             assert!(bad.sane().is_err(), "{bad:?}");
@@ -224,9 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_read_as_they_are_written() {
+        let labels: Labels = ["big", "gpu"].map(str::to_owned).into_iter().collect();
+        assert_eq!(labels.to_string(), "|big||gpu|");
+        assert_eq!(labels.to_string().parse(), Ok(labels));
+        assert_eq!("".parse(), Ok(Labels::default()));
+    }
+
+    #[test]
     fn states_are_read_as_they_are_written() {
-        for state in STATES {
-            assert_eq!(state.name().parse(), Ok(state));
+        for state in HostState::ALL {
+            assert_eq!(state.name().parse(), Ok(*state));
         }
         assert!("asleep".parse::<HostState>().is_err());
     }

@@ -1,4 +1,4 @@
-//! When a host works, in its owner's words: `22:00-07:00`, `sat-sun 00:00-24:00`.
+//! The hours at which a host works, as its owner writes them: `22:00-07:00`, `sat-sun 00:00-24:00`.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -11,17 +11,17 @@ const DAY: u16 = 24 * 60;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Window {
-    /// From Monday on.
+    /// Monday is the first.
     days: [bool; 7],
-    /// Minutes since midnight. An end that is not after the beginning is the next day's.
+    /// Minutes since midnight. An end before the beginning is on the next day.
     from: u16,
     to: u16,
-    /// As it was written.
+    /// What the owner wrote.
     text: String,
 }
 
 impl Window {
-    /// Whether it is open; `day` counts from Monday, 0, `minute` from midnight.
+    /// Whether the window is open at a minute of a day. Monday is day 0.
     pub fn holds(&self, day: usize, minute: u16) -> bool {
         let (today, yesterday) = (self.days[day % 7], self.days[(day + 6) % 7]);
         if self.from < self.to {
@@ -32,7 +32,7 @@ impl Window {
     }
 }
 
-/// Whether any of them is open; without any, always.
+/// Whether any window is open. No windows at all are always open.
 pub fn open(windows: &[Window], day: usize, minute: u16) -> bool {
     windows.is_empty() || windows.iter().any(|window| window.holds(day, minute))
 }
@@ -41,7 +41,7 @@ impl FromStr for Window {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no time of work; write e.g. `22:00-07:00` or `mon-fri 18:00-24:00`");
+        let wrong = || format!("`{text}` is not a time of work; write e.g. `22:00-07:00` or `mon-fri 18:00-24:00`");
         let text = text.trim();
         let (days, hours) = text.rsplit_once(' ').unwrap_or(("", text));
         let (from, to) = hours.split_once('-').ok_or_else(wrong)?;
@@ -56,7 +56,7 @@ impl FromStr for Window {
     }
 }
 
-/// `07:30`, up to `24:00`.
+/// The minutes since midnight of a time such as `07:30`; `24:00` is the last.
 fn minutes(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let number = |text: &str| -> Option<u16> {
@@ -67,7 +67,7 @@ fn minutes(text: &str) -> Option<u16> {
     Some(number(hours)? * 60 + minutes).filter(|all| *all <= DAY)
 }
 
-/// `mon`, `mon-fri`, `sat,sun`; each day if nothing is said.
+/// The days of a text such as `mon`, `mon-fri` or `sat,sun`; every day if the text is empty.
 fn week(text: &str) -> Option<[bool; 7]> {
     if text.trim().is_empty() {
         return Some([true; 7]);
@@ -113,7 +113,7 @@ impl fmt::Display for Window {
 mod tests {
     use super::*;
 
-    /// Day from Monday on, hour, minute.
+    /// Whether a window is open on a day (Monday is 0) at an hour and minute.
     fn at(window: &str, day: usize, hour: u16, minute: u16) -> bool {
         window.parse::<Window>().unwrap().holds(day, hour * 60 + minute)
     }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_always() {
+    fn no_windows_are_always_open() {
         assert!(open(&[], 2, 100));
         let windows = ["mon 01:00-02:00", "tue 01:00-02:00"].map(|text| text.parse().unwrap());
         assert!(open(&windows, 1, 90) && !open(&windows, 2, 90));

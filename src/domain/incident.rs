@@ -1,25 +1,27 @@
-//! An incident: a confirmed change and its culprit, until it is over. What is known of it decides its state; there is
-//! no state that could say otherwise.
+//! An incident: regressions that one revision caused, until all are fixed. Its state follows from what is recorded about
+//! it and is never stored, so the two can't contradict each other.
 
+use crate::domain::id::{BranchId, IncidentId, RevisionId};
+use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// How far an incident is.
+/// The state of an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
-    /// It is proved that something changed; which check-in it was is known up to a range.
+    /// The change is proved, and its revision is narrowed down to a range.
     Confirmed,
     CulpritFound,
-    /// Somebody was told who can repair it.
+    /// It was reported to somebody who can fix it.
     Reported,
-    /// On these branches, and on others not yet.
+    /// It is fixed on these branches, and not yet on the others.
     FixedOn {
         branches: BTreeSet<String>,
     },
-    /// A maintainer said that it does not matter for now.
+    /// A maintainer accepted it until a time, in milliseconds UTC.
     Waived {
-        until: i64,
+        until: Timestamp,
     },
     Closed,
 }
@@ -38,134 +40,129 @@ impl State {
     }
 }
 
-/// Whom an incident is put to.
+/// Who acts on an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PutTo {
-    /// CPython repairs it.
+pub enum Assignee {
+    /// CPython fixes it.
     Cpython,
     /// The change is intended and documented: the projects adapt.
     Projects,
 }
 
-impl PutTo {
+impl Assignee {
+    pub const ALL: [Assignee; 2] = [Assignee::Cpython, Assignee::Projects];
+
+    /// The name that the database, pages and JSON use.
     pub fn name(self) -> &'static str {
         match self {
-            PutTo::Cpython => "cpython",
-            PutTo::Projects => "projects",
+            Assignee::Cpython => "cpython",
+            Assignee::Projects => "projects",
         }
     }
 }
 
-impl std::str::FromStr for PutTo {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        [PutTo::Cpython, PutTo::Projects]
-            .into_iter()
-            .find(|put_to| put_to.name() == name)
-            .ok_or(())
-    }
-}
-
-/// One of an incident's breakages, as far as its state depends on it.
+/// The part of a regression on which the state of its incident depends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct Progress {
     pub branch: String,
     pub exact: bool,
     pub fixed: bool,
 }
 
-/// What decides the state, beside its parts.
+/// What people recorded about an incident.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct Records {
     pub closed: bool,
     pub reported: bool,
-    pub waived_until: Option<i64>,
+    /// Milliseconds UTC.
+    pub waived_until: Option<Timestamp>,
 }
 
-/// The state at a time.
-pub fn state(parts: &[Part], said: Said, now: i64) -> State {
-    let unfixed: BTreeSet<&String> = parts
+/// Returns the state of an incident with these regressions at the time `now`.
+pub fn state(regressions: &[Progress], records: Records, now: Timestamp) -> State {
+    let unfixed: BTreeSet<&String> = regressions
         .iter()
-        .filter(|part| !part.fixed)
-        .map(|part| &part.branch)
+        .filter(|regression| !regression.fixed)
+        .map(|regression| &regression.branch)
         .collect();
-    let fixed = parts
+    let fixed = regressions
         .iter()
-        .filter(|part| part.fixed && !unfixed.contains(&part.branch));
-    let branches: BTreeSet<String> = fixed.map(|part| part.branch.clone()).collect();
-    match said.waived_until {
-        _ if said.closed || unfixed.is_empty() => State::Closed,
+        .filter(|regression| regression.fixed && !unfixed.contains(&regression.branch));
+    let branches: BTreeSet<String> = fixed.map(|regression| regression.branch.clone()).collect();
+    match records.waived_until {
+        _ if records.closed || unfixed.is_empty() => State::Closed,
         Some(until) if now < until => State::Waived { until },
         _ if !branches.is_empty() => State::FixedOn { branches },
-        _ if said.reported => State::Reported,
-        _ if parts.iter().any(|part| part.exact) => State::CulpritFound,
+        _ if records.reported => State::Reported,
+        _ if regressions.iter().any(|regression| regression.exact) => State::CulpritFound,
         _ => State::Confirmed,
     }
 }
 
-/// What a breakage is told by when it is asked whether two are the same thing.
+/// The features of a regression by which two regressions are recognized as one incident.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    pub incident: String,
-    pub branch_id: String,
+pub struct Fingerprint {
+    /// `None` for a new regression.
+    pub incident: Option<IncidentId>,
+    pub branch: BranchId,
     pub project: String,
-    /// After this place of the branch, up to that one.
+    /// The change lies after this position of the branch, and at or before `bad_seq`.
     pub good_seq: i64,
-    pub bad_id: String,
+    pub bad_id: RevisionId,
     pub bad_seq: i64,
     pub exact: bool,
-    /// First error without what varies.
+    /// The first error without what varies between runs.
     pub signature: Option<String>,
     pub subjects: BTreeSet<String>,
 }
 
-impl Mark {
-    /// Whether two are one thing: the same check-in; or the same error, somewhere in the same stretch or of the same
-    /// project on another branch.
-    fn is(&self, other: &Mark) -> bool {
-        let same_branch = self.branch_id == other.branch_id;
+impl Fingerprint {
+    /// Whether both belong to one incident. They do if they have the same culprit, or the same error either in
+    /// overlapping ranges of one branch or in the same project on two branches.
+    fn matches(&self, other: &Fingerprint) -> bool {
+        let same_branch = self.branch == other.branch;
         if self.exact && other.exact && same_branch {
             return self.bad_id == other.bad_id;
         }
         let overlap = self.good_seq < other.bad_seq && other.good_seq < self.bad_seq;
         let alike = self.signature.is_some() && self.signature == other.signature;
         let same_project = self.project == other.project;
-        let brought = same_project && !self.subjects.is_disjoint(&other.subjects);
-        alike && if same_branch { overlap } else { brought }
+        let backported = same_project && !self.subjects.is_disjoint(&other.subjects);
+        alike && if same_branch { overlap } else { backported }
     }
 
-    /// Whether one is the return of the other, which is over.
-    fn is_again(&self, over: &Mark) -> bool {
+    /// Whether this is the return of `over`, a regression that is fixed or whose incident is closed.
+    fn is_recurrence_of(&self, over: &Fingerprint) -> bool {
         let alike = self.signature.is_some() && self.signature == over.signature;
-        self.branch_id == over.branch_id
+        self.branch == over.branch
             && self.project == over.project
             && self.good_seq >= over.bad_seq
             && (alike || !self.subjects.is_disjoint(&over.subjects))
     }
 }
 
-/// The incident that a new breakage belongs to, among those that are not over.
-pub fn belongs<'a>(new: &Mark, open: &'a [Mark]) -> Option<&'a str> {
-    let mut known = open.iter();
-    known.find(|known| new.is(known)).map(|known| known.incident.as_str())
+/// Returns the id of the incident to which a new regression belongs. `open` are the regressions of open incidents.
+pub fn incident_of<'a>(new: &Fingerprint, open: &'a [Fingerprint]) -> Option<&'a IncidentId> {
+    let mut open = open.iter();
+    open.find(|open| new.matches(open))
+        .and_then(|open| open.incident.as_ref())
 }
 
-/// The incident whose return a new breakage is, among those that are over; the newest comes last.
-pub fn again<'a>(new: &Mark, over: &'a [Mark]) -> Option<&'a str> {
-    let mut known = over.iter().rev();
-    known
-        .find(|known| new.is_again(known))
-        .map(|known| known.incident.as_str())
+/// Returns the id of the incident whose return a new regression is. `over` are regressions that are over, the newest
+/// last.
+pub fn recurrence_of<'a>(new: &Fingerprint, over: &'a [Fingerprint]) -> Option<&'a IncidentId> {
+    let mut over = over.iter().rev();
+    over.find(|over| new.is_recurrence_of(over))
+        .and_then(|over| over.incident.as_ref())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn part(branch: &str, exact: bool, fixed: bool) -> Part {
-        Part {
+    fn progress(branch: &str, exact: bool, fixed: bool) -> Progress {
+        Progress {
             branch: branch.into(),
             exact,
             fixed,
@@ -173,19 +170,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_decides_the_state() {
-        let none = Said::default();
-        let reported = Said { reported: true, ..none };
-        let waived = Said {
-            waived_until: Some(10),
+    fn the_state_follows_from_the_records() {
+        let none = Records::default();
+        let reported = Records { reported: true, ..none };
+        let waived = Records {
+            waived_until: Some(Timestamp::from_millis(10)),
             ..none
         };
-        let closed = Said { closed: true, ..waived };
-        let range = [part("trunk", false, false)];
-        let one = [part("trunk", true, false), part("3.14", false, false)];
-        let partly = [part("trunk", true, true), part("3.14", true, false)];
-        let half = [part("trunk", true, true), part("trunk", true, false)];
-        let all = [part("trunk", true, true), part("3.14", true, true)];
+        let closed = Records { closed: true, ..waived };
+        let range = [progress("trunk", false, false)];
+        let one = [progress("trunk", true, false), progress("3.14", false, false)];
+        let partly = [progress("trunk", true, true), progress("3.14", true, false)];
+        let half = [progress("trunk", true, true), progress("trunk", true, false)];
+        let all = [progress("trunk", true, true), progress("3.14", true, true)];
         let on_trunk = State::FixedOn {
             branches: ["trunk".to_owned()].into(),
         };
@@ -194,26 +191,36 @@ mod tests {
             (&one, none, State::CulpritFound),
             (&one, reported, State::Reported),
             (&partly, reported, on_trunk),
-            // one project is repaired on trunk, another one is not
+            // one project is fixed on trunk, another one is not
             (&half, none, State::CulpritFound),
             (&all, none, State::Closed),
-            (&one, waived, State::Waived { until: 10 }),
+            (
+                &one,
+                waived,
+                State::Waived {
+                    until: Timestamp::from_millis(10),
+                },
+            ),
             (&all, waived, State::Closed),
             (&one, closed, State::Closed),
         ];
-        for (parts, said, expected) in table {
-            assert_eq!(state(parts, said, 9), expected, "{parts:?} {said:?}");
+        for (regressions, records, expected) in table {
+            assert_eq!(
+                state(regressions, records, Timestamp::from_millis(9)),
+                expected,
+                "{regressions:?} {records:?}"
+            );
         }
-        assert_eq!(state(&one, waived, 10), State::CulpritFound);
+        assert_eq!(state(&one, waived, Timestamp::from_millis(10)), State::CulpritFound);
     }
 
-    fn mark(branch: &str, project: &str, (good, bad): (i64, i64), signature: &str) -> Mark {
-        Mark {
-            incident: format!("{branch} {project} {bad}"),
-            branch_id: branch.into(),
+    fn fingerprint(branch: &str, project: &str, (good, bad): (i64, i64), signature: &str) -> Fingerprint {
+        Fingerprint {
+            incident: Some(IncidentId::from(format!("{branch} {project} {bad}"))),
+            branch: branch.into(),
             project: project.into(),
             good_seq: good,
-            bad_id: format!("{branch}-{bad}"),
+            bad_id: RevisionId::from(format!("{branch}-{bad}")),
             bad_seq: bad,
             exact: bad - good == 1,
             signature: (!signature.is_empty()).then(|| signature.to_owned()),
@@ -222,36 +229,36 @@ mod tests {
     }
 
     #[test]
-    fn one_check_in_is_one_incident_whatever_it_broke() {
-        let known = [mark("trunk", "a", (4, 5), "x")];
-        let belongs = |new: Mark| belongs(&new, &known).is_some();
-        assert!(belongs(mark("trunk", "b", (4, 5), "y")));
-        assert!(!belongs(mark("trunk", "a", (5, 6), "x")), "another culprit");
+    fn one_revision_is_one_incident_whatever_it_broke() {
+        let open = [fingerprint("trunk", "a", (4, 5), "x")];
+        let belongs = |new: Fingerprint| incident_of(&new, &open).is_some();
+        assert!(belongs(fingerprint("trunk", "b", (4, 5), "y")));
+        assert!(!belongs(fingerprint("trunk", "a", (5, 6), "x")), "another culprit");
         assert!(
-            belongs(mark("trunk", "b", (3, 8), "x")),
+            belongs(fingerprint("trunk", "b", (3, 8), "x")),
             "a range around it, the same error"
         );
-        assert!(!belongs(mark("trunk", "b", (3, 8), "y")));
-        assert!(!belongs(mark("trunk", "b", (5, 8), "x")), "a range after it");
+        assert!(!belongs(fingerprint("trunk", "b", (3, 8), "y")));
+        assert!(!belongs(fingerprint("trunk", "b", (5, 8), "x")), "a range after it");
         assert!(
-            belongs(mark("3.14", "a", (90, 91), "x")),
+            belongs(fingerprint("3.14", "a", (90, 91), "x")),
             "the same, brought to another branch"
         );
-        assert!(!belongs(mark("3.14", "b", (90, 91), "x")));
-        assert!(!belongs(mark("3.14", "a", (90, 91), "")));
+        assert!(!belongs(fingerprint("3.14", "b", (90, 91), "x")));
+        assert!(!belongs(fingerprint("3.14", "a", (90, 91), "")));
     }
 
     #[test]
-    fn what_was_over_returns_as_another() {
-        let over = [mark("trunk", "a", (4, 5), "x")];
-        assert!(again(&mark("trunk", "a", (8, 9), "x"), &over).is_some());
+    fn a_failure_that_returns_is_a_recurrence() {
+        let over = [fingerprint("trunk", "a", (4, 5), "x")];
+        assert!(recurrence_of(&fingerprint("trunk", "a", (8, 9), "x"), &over).is_some());
         assert!(
-            again(&mark("trunk", "a", (8, 9), "y"), &over).is_some(),
+            recurrence_of(&fingerprint("trunk", "a", (8, 9), "y"), &over).is_some(),
             "the same test"
         );
-        assert!(again(&mark("trunk", "b", (8, 9), "x"), &over).is_none());
+        assert!(recurrence_of(&fingerprint("trunk", "b", (8, 9), "x"), &over).is_none());
         assert!(
-            again(&mark("trunk", "a", (3, 4), "x"), &over).is_none(),
+            recurrence_of(&fingerprint("trunk", "a", (3, 4), "x"), &over).is_none(),
             "it came before"
         );
     }

@@ -1,13 +1,18 @@
-//! What a host is handed, and what it hands back. Everything a job needs is in its spec: it is
-//! fixed when the job is planned, so that each attempt at it does the same thing.
+//! What a host gets for a job, and what it reports. The spec of a job has all that an attempt needs. It is fixed when
+//! the job is planned, so that every attempt does the same.
 
 use super::DEFAULT_VARIANT;
+use super::digest::digest;
+use super::host::Labels;
+use super::id::HostId;
 use super::limits::Limits;
 use super::outcome::Outcome;
+use super::profile::{Distribution, Profile};
 use super::results::{Summary, Tests};
-use crate::recipe::{Fetch, Suite};
+use super::suite::{Fetch, Suite};
+use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A unit that a host can claim.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,20 +23,20 @@ pub enum JobSpec {
 }
 
 impl JobSpec {
-    /// Of the image that is built or used.
+    /// The build key of the image that the job builds or uses.
     pub fn build_key(&self) -> &str {
         &self.build().build_key
     }
 
-    /// Labels that a host must have.
-    pub fn labels(&self) -> BTreeSet<String> {
+    /// The labels that a host must have to do the job.
+    pub fn labels(&self) -> Labels {
         match self {
-            JobSpec::Image(_) => BTreeSet::new(),
+            JobSpec::Image(_) => Labels::default(),
             JobSpec::Run(run) => run.labels.clone(),
         }
     }
 
-    /// The image that is built or used.
+    /// How the image is built that the job builds or uses.
     pub fn build(&self) -> &BuildSpec {
         match self {
             JobSpec::Image(build) => build,
@@ -39,7 +44,7 @@ impl JobSpec {
         }
     }
 
-    /// Of the image that is built or used.
+    /// As [`JobSpec::build`], to change it.
     pub fn build_mut(&mut self) -> &mut BuildSpec {
         match self {
             JobSpec::Image(build) => build,
@@ -47,7 +52,7 @@ impl JobSpec {
         }
     }
 
-    /// For logs: what is done, and on what.
+    /// What the job does and on which image, for logs.
     pub fn title(&self) -> String {
         match self {
             JobSpec::Image(build) => format!("image of {}", build.name()),
@@ -60,19 +65,20 @@ impl JobSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BuildSpec {
     pub build_key: String,
+    /// The id in git of the revision.
     pub revision: String,
     pub branch: String,
-    /// Full version as the tree says, e.g. `3.16.0a0`.
+    /// The full version in the tree, such as `3.16.0a0`.
     pub version: String,
     pub variant: String,
-    pub profile: crate::profile::Profile,
-    pub distribution: crate::profile::Distribution,
-    /// Where its image travels. No part of what is planned: said anew with each claim.
+    pub profile: Profile,
+    pub distribution: Distribution,
+    /// Where the image is in the registry. The plan leaves this empty; each claim fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<Remote>,
 }
 
-/// A repository of a registry, and what is there of a build key.
+/// A repository of a registry, and its image of a build key if it has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Remote {
     /// `registry.example.org/pybots/cpython`
@@ -80,32 +86,32 @@ pub struct Remote {
     pub image: Option<RemoteImage>,
 }
 
-/// An image that a host can have without building it.
+/// An image that a host can pull instead of building it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemoteImage {
-    /// By digest, so that it can be no other: `registry.example.org/pybots/cpython@sha256:..`.
+    /// The reference by digest, which no other image can have: `registry.example.org/pybots/cpython@sha256:..`.
     pub reference: String,
-    /// What it said of itself when it was built.
+    /// What the probe found when the image was built.
     pub facts: Facts,
 }
 
 impl BuildSpec {
-    /// The image's name on an engine.
+    /// The name of the image on engines.
     pub fn reference(&self) -> String {
         format!("pybots/cpython:{}", &self.build_key[..24.min(self.build_key.len())])
     }
 
-    /// The volume in which a host builds it, one after the other: what is built by another profile, as
-    /// another variant, or of another line of Python has nothing in common with it.
-    pub fn lane(&self, host: &str) -> String {
+    /// The volume of the build tree in which a host builds the image. Builds share a tree if profile, variant, minor
+    /// version of Python and toolchain are equal.
+    pub fn build_tree(&self, host: &HostId) -> String {
         let line: Vec<&str> = self.version.splitn(3, '.').take(2).collect();
         let profile = serde_json::json!([self.profile, line, self.variant]).to_string();
         let toolchain = self.distribution.toolchain_reference();
-        let parts = [host.as_bytes(), profile.as_bytes(), toolchain.as_bytes()];
-        format!("pybots-lane-{}", &crate::profile::digest(&parts)[..24])
+        let parts = [host.as_str().as_bytes(), profile.as_bytes(), toolchain.as_bytes()];
+        format!("pybots-lane-{}", &digest(&parts)[..24])
     }
 
-    /// The volume that all lanes of its toolchain share.
+    /// The volume of the cache that all build trees of the toolchain share.
     pub fn cache(&self) -> String {
         cache(&self.distribution)
     }
@@ -120,8 +126,8 @@ impl BuildSpec {
     }
 }
 
-/// The volume of what compilers and configure found out, for all lanes of a toolchain.
-pub fn cache(distribution: &crate::profile::Distribution) -> String {
+/// The volume that caches what compilers made and what `configure` found out, for all build trees of a toolchain.
+pub fn cache(distribution: &Distribution) -> String {
     let toolchain = distribution.toolchain_reference();
     format!("pybots-cache-{}", toolchain.rsplit(':').next().unwrap_or("none"))
 }
@@ -131,25 +137,25 @@ pub fn cache(distribution: &crate::profile::Distribution) -> String {
 pub struct RunSpec {
     pub project: String,
     pub image: ImageUnderTest,
-    pub distribution: crate::profile::Distribution,
+    pub distribution: Distribution,
     pub fetch: Fetch,
-    /// Packages of the distribution to add to the image.
+    /// Packages of the distribution that the run adds to the image.
     pub system: Vec<String>,
     pub install: Option<Vec<String>>,
     pub install_network: bool,
     pub env: BTreeMap<String, String>,
     pub suites: Vec<Suite>,
     pub limits: Limits,
-    /// Labels that a host must have.
+    /// The labels that a host must have to do the run.
     #[serde(default)]
-    pub labels: BTreeSet<String>,
+    pub labels: Labels,
 }
 
-/// First Python line for which `venv` and `uv` serve.
+/// The first version of Python that `uv` supports.
 const FIRST_MODERN: (u64, u64) = (3, 8);
 
 impl RunSpec {
-    /// Python before 3.8: no resolver and no `uv`; the recipe says everything.
+    /// Whether Python is too old for `uv`. Then the recipe names every package to install.
     pub fn is_legacy(&self) -> bool {
         let numbers = self.fetch.python.split('.');
         let mut numbers = numbers.map(|part| part.parse::<u64>().unwrap_or(0));
@@ -157,7 +163,7 @@ impl RunSpec {
     }
 }
 
-/// The CPython that a suite must run on.
+/// The image on which a suite must run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageUnderTest {
     pub reference: String,
@@ -165,67 +171,73 @@ pub struct ImageUnderTest {
     pub facts: Facts,
 }
 
-/// What an image's own interpreter says of itself.
+/// What the probe of an image found out from its interpreter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// `sys.version`, whole.
+    /// The whole `sys.version`.
     pub sys_version: String,
-    /// Major and minor, e.g. `3.16`.
+    /// Major and minor version, such as `3.16`.
     pub line: String,
-    /// The revision that was compiled in, as far as the line records one.
+    /// The revision that the interpreter reports; empty for versions of Python that report none.
     pub revision: String,
     pub soabi: String,
-    /// Digest of headers, pyconfig.h and compile flags, in hex: equal keys can share compiled wheels.
-    /// None: the image could not tell, or was probed before there were keys.
+    /// The ABI key: the digest of headers, `pyconfig.h` and compile flags, in hex. Images with equal keys share compiled
+    /// wheels. `None` if the probe could not compute it, or was done before there were keys.
     #[serde(default)]
     pub abi_key: Option<String>,
     #[serde(default)]
     pub free_threaded: bool,
-    /// Built with `--with-pydebug`.
+    /// CPython was built with `--with-pydebug`.
     #[serde(default)]
     pub debug: bool,
     pub executable: String,
     pub missing_modules: Vec<String>,
 }
 
-/// One phase of an attempt, as it went.
+/// One phase of an attempt that has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     pub name: String,
-    /// Milliseconds since the epoch, UTC.
-    pub started_at: i64,
+    pub started_at: Timestamp,
     pub seconds: f64,
-    /// None where the phase was ended from outside.
+    /// `None` if the host ended the phase.
     pub exit_code: Option<i64>,
-    /// Where its log begins, in bytes of the attempt's log.
+    /// The offset in the attempt's log at which the phase begins.
     pub log_from: u64,
 }
 
-/// What a host says at the end of an attempt.
+/// What a host sends at the end of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub outcome: Outcome,
     pub phases: Vec<Phase>,
-    /// Of an image job.
+    /// The image that an image job built.
     pub image: Option<BuiltImage>,
-    /// Of a run: the exact versions that were installed, as JSON text.
+    /// The lock that a run installed, as JSON text.
     pub lock: Option<String>,
-    /// Of a run: the interpreter that the suites were seen on (`sys.version`).
+    /// The `sys.version` on which the suites ran.
     pub interpreter: Option<String>,
-    /// Of a run: the modes of those phases that had some, by the phase's name: `-X dev -W error`.
+    /// The content ids (`sha256:..`) of the images that a run used, by what they are: `toolchain`, `runtime`, `cpython`, and
+    /// `project` if the recipe adds packages of the distribution.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
+    /// The modes of a run's phases by the names of the phases, such as `-X dev -W error`. Phases without a mode are left
+    /// out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modes: BTreeMap<String, String>,
-    /// Of a run whose suites tell of their tests. They are kept apart from the rest, which has them in short.
+    /// The results of a run's tests, if its suites report any. The coordinator stores them as an object; the row keeps the
+    /// summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<Tests>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
-    /// The host stopped before the job could end: nothing failed.
+    /// The host was stopped before the job could end. Nothing failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_back: bool,
 }
 
 impl Report {
+    /// A report that only has an outcome.
     pub fn of(outcome: Outcome) -> Self {
         Self {
             outcome,
@@ -233,6 +245,7 @@ impl Report {
             image: None,
             lock: None,
             interpreter: None,
+            images: BTreeMap::new(),
             modes: BTreeMap::new(),
             tests: None,
             summary: None,
@@ -240,7 +253,7 @@ impl Report {
         }
     }
 
-    /// Of a host that stops.
+    /// The report of a host that is stopped.
     pub fn handed_back() -> Self {
         let reason = "the host was stopped".to_owned();
         Self {
@@ -250,27 +263,29 @@ impl Report {
     }
 }
 
+/// An image that a host built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BuiltImage {
     pub reference: String,
-    /// The engine's content id, `sha256:..`.
+    /// The content id on the engine, `sha256:..`.
     pub digest: String,
+    /// Bytes, with all layers.
     pub size: u64,
     pub facts: Facts,
     #[serde(default)]
     pub layer: Layer,
-    /// Where it was pushed to, by digest: see [`RemoteImage::reference`].
+    /// The reference in the registry if the host pushed it; see [`RemoteImage::reference`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
 }
 
-/// Where an image's files lie.
+/// The layer that a build adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
-    /// Layers above the key frame; 0: it is one.
+    /// How many layers are between it and its key frame; 0 for a key frame.
     pub depth: u32,
-    /// Bytes of its own files.
+    /// The bytes of the files that it adds.
     pub added: u64,
-    /// The image below it, unless it is a key frame.
+    /// The image below; `None` for a key frame.
     pub on: Option<String>,
 }

@@ -1,33 +1,34 @@
-//! What a run may use at most, with the units people write: `30m`, `2GiB`.
+//! The limits of a run, with the units that people write: `30m`, `2GiB`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// A count of bytes; written `512MiB`, `2GiB`.
+/// A number of bytes, written as `512MiB` or `2GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
-/// A length of time in seconds; written `90s`, `30m`, `2h`.
+/// A duration in seconds, written as `90s`, `30m` or `2h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seconds(pub u64);
 
-/// The sandbox of one run. [`Limits::default`] is what everybody gets; a recipe may only lower it.
+/// The limits of one run. A recipe may lower the defaults, and never raise what the settings allow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Wall-clock time of each phase.
+    /// How long each phase may take.
     pub timeout: Seconds,
-    /// Time without output, CPU time or I/O.
+    /// How long a phase may go without output, CPU time and I/O.
     pub silence: Seconds,
-    /// Memory, without swap.
+    /// How much memory a container may use, without swap.
     pub memory: Size,
-    /// The work folder: sources, environment, whatever the tests write.
+    /// How large the work folder may become, with sources, environment and all that the tests write.
     pub work: Size,
-    /// Log bytes kept of each phase: half from its head, half from its tail.
+    /// How much log of each phase is kept: half of it from the beginning, half from the end.
     pub log: Size,
+    /// How many processes and threads a container may have.
     pub pids: u64,
-    /// Processors, as a quota.
+    /// How many processors a container may use.
     pub cpus: f64,
 }
 
@@ -46,7 +47,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Each limit the lower of the two.
+    /// The lower one of each limit.
     pub fn capped_by(&self, cap: &Limits) -> Limits {
         Limits {
             timeout: self.timeout.min(cap.timeout),
@@ -99,11 +100,11 @@ fn split(text: &str) -> Option<(u64, &str)> {
 }
 
 fn bad_size(text: &str) -> String {
-    format!("`{text}` is no size; write a number with a unit, e.g. `512MiB` or `2GiB`")
+    format!("`{text}` is not a size; write a number with a unit, e.g. `512MiB` or `2GiB`")
 }
 
 fn bad_time(text: &str) -> String {
-    format!("`{text}` is no length of time; write e.g. `90s`, `30m` or `2h`")
+    format!("`{text}` is not a duration; write e.g. `90s`, `30m` or `2h`")
 }
 
 impl fmt::Display for Size {

@@ -1,8 +1,8 @@
-//! What is shown to a registry.
+//! The login at a container registry.
 
 use std::fmt;
 
-/// A user and a password or token. The password is in no text of ours.
+/// A user and a password or token. `Debug` leaves the password out, so that no log shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
     pub user: String,

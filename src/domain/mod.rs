@@ -1,18 +1,30 @@
-//! Nouns and rules of the field. No I/O, no clock, no randomness in here.
+//! Nouns and rules of the field: no I/O, no clock, no randomness.
 
+pub mod address;
+pub mod digest;
 pub mod host;
 pub mod hours;
+pub mod id;
 pub mod incident;
 pub mod job;
 pub mod limits;
 pub mod login;
+pub mod modes;
+mod names;
+pub mod nearest;
 pub mod outcome;
-pub mod place;
+pub mod profile;
 pub mod results;
 pub mod retention;
+pub mod series;
+pub mod specifiers;
+pub mod state;
+pub mod suite;
+pub mod svn;
 pub mod text;
+pub mod time;
 pub mod tree;
 pub mod version;
 
-/// How CPython is built when nothing else is asked for.
+/// How CPython is built unless the settings ask for more.
 pub const DEFAULT_VARIANT: &str = "default";

@@ -3,17 +3,17 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The immutable end of one attempt. A retry adds another attempt; it never changes this one. Only what
-/// was said of a host that had fallen silent gives way to what that host brings (`Queue::finish`).
+/// The immutable end of one attempt. A retry adds another attempt and never changes this one. There is one exception: if
+/// a host was given up as lost and reports later, its report replaces that outcome (`Queue::finish`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     Passed,
-    /// A test command ended with a non-zero exit code.
+    /// A test command ended with a non-zero exit code, or with 0 before its report was complete.
     Failed {
         exit_code: i64,
     },
-    /// A test command was ended by a signal of its own making (`SIGSEGV`, `SIGABRT`, ...).
+    /// A signal that the test command caused itself (`SIGSEGV`, `SIGABRT`, ...) ended it.
     Crashed {
         signal: i64,
     },
@@ -21,16 +21,16 @@ pub enum Outcome {
         which: Timeout,
     },
     OutOfMemory,
-    /// CPython, the project or its dependencies do not build or install: a signal about CPython.
+    /// CPython, the project or its dependencies do not build or install. This is evidence about CPython.
     SetupFailed {
         reason: String,
         exit_code: Option<i64>,
     },
-    /// The recipe asks for something that is not there.
+    /// The recipe asks for something that does not exist.
     RecipeError {
         reason: String,
     },
-    /// The machinery failed. Says nothing about the project; the job is tried again.
+    /// The machinery failed. This is no evidence about the project, and the job is tried again.
     Infra {
         reason: String,
     },
@@ -55,14 +55,17 @@ pub enum Timeout {
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
     Nobody,
-    /// CPython or the project: what the verdicts are about.
+    /// CPython or the project. Verdicts judge only these outcomes.
     Code,
     RecipeOwner,
     Operator,
 }
 
 impl Outcome {
-    /// The stored name; the same word as in JSON.
+    /// The outcome of a suite that exits with 0 although its report says that it broke off.
+    pub const NO_COMPLETE_REPORT: Outcome = Outcome::Failed { exit_code: 0 };
+
+    /// The name in the database and in JSON.
     pub fn name(&self) -> &'static str {
         match self {
             Outcome::Passed => "passed",
@@ -91,12 +94,12 @@ impl Outcome {
         }
     }
 
-    /// Whether it says anything of code: that it passes, or that it does not.
+    /// Whether code caused the outcome, so that it counts as evidence.
     pub fn is_valid(&self) -> bool {
         *self == Outcome::Passed || self.blame() == Blame::Code
     }
 
-    /// The exit code to show, in the shell's convention (128 + signal); none where no command ended.
+    /// The exit code to show, in the shell's convention (128 + signal). Returns `None` if no command ended.
     pub fn exit_code(&self) -> Option<i64> {
         match self {
             Outcome::Passed => Some(0),
@@ -112,6 +115,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Passed => f.write_str("passed"),
+            Outcome::Failed { exit_code: 0 } => f.write_str("failed: the suite ended before its report"),
             Outcome::Failed { exit_code } => write!(f, "failed (exit code {exit_code})"),
             Outcome::Crashed { signal } => write!(f, "crashed ({})", signal_name(*signal)),
             Outcome::TimedOut { which: Timeout::Total } => f.write_str("timed out (total)"),
@@ -128,7 +132,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Signals that end a process when it goes wrong, by their Linux numbers (`signal(7)`).
+/// Signals that end a broken process, by their Linux numbers (`signal(7)`).
 const FATAL: &[(i64, &str)] = &[
     (3, "SIGQUIT"),
     (4, "SIGILL"),
@@ -152,8 +156,8 @@ pub fn signal_name(signal: i64) -> String {
         .map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
 }
 
-/// The outcome of a test command by the container's exit code. Engines and shells report a process
-/// that a signal ended as 128 + signal; other codes above 128 are the command's own.
+/// Returns the outcome of a test command from the container's exit code. Engines and shells report a process that a signal
+/// ended as 128 + signal. Other codes above 128 are the command's own.
 pub fn of_test_exit(exit_code: i64) -> Outcome {
     match exit_code {
         0 => Outcome::Passed,
@@ -172,6 +176,8 @@ mod tests {
         assert_eq!(of_test_exit(1), Outcome::Failed { exit_code: 1 });
         assert_eq!(of_test_exit(139), Outcome::Crashed { signal: 11 });
         assert_eq!(of_test_exit(134).to_string(), "crashed (SIGABRT)");
+        let broke_off = Outcome::NO_COMPLETE_REPORT;
+        assert_eq!(broke_off.to_string(), "failed: the suite ended before its report");
         // 128 + 64 is no signal that ends a broken process
         assert_eq!(of_test_exit(192), Outcome::Failed { exit_code: 192 });
     }

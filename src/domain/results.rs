@@ -1,38 +1,45 @@
-//! What a suite says of each of its tests.
+//! The result of each test of a suite.
 
 use crate::domain::text::plain;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-/// The tests of one run, each under the name of its suite and its own. Sorted by name.
+/// The tests of one run by result. A name is `SUITE: TEST`. Each list is sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tests {
     pub passed: Vec<String>,
     pub failed: Vec<Failure>,
-    /// Those that say themselves why they do not run here, and those that are expected to fail.
+    /// Tests that were skipped, and tests that are expected to fail.
     pub skipped: Vec<String>,
-    /// There were more than are kept.
+    /// Whether the run had more tests than are stored.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+    /// Whether a suite ended before it had reported all its tests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
+    /// How many passed tests a reader left out of `passed` to save memory.
+    #[serde(skip)]
+    pub left_out: usize,
 }
 
-/// The same in short, as pages show it.
+/// Counts of [`Tests`], and the first failures, as pages show them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     pub passed: usize,
     pub failed: usize,
     pub skipped: usize,
-    /// The first of those that failed.
+    /// The first failures, at most 100.
     pub failures: Vec<Failure>,
 }
 
-/// Failures that a summary names, and characters of each.
+/// Failures that a summary names, and characters of each text.
 const NAMED: usize = 100;
 const CHARACTERS: usize = 400;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Failure {
     pub test: String,
-    /// What it said first, one line.
+    /// The first line of its error.
     pub message: String,
 }
 
@@ -44,7 +51,7 @@ impl Failure {
         }
     }
 
-    /// It comes from another machine, and may be anything.
+    /// Returns a copy with texts of bounded length: a host may send anything.
     fn cut(&self) -> Self {
         let cut = |text: &str| text.chars().take(CHARACTERS).collect();
         Self {
@@ -62,11 +69,10 @@ pub enum TestState {
 }
 
 impl Tests {
-    /// None: it was not run.
+    /// Returns the result of a test, or `None` if it did not run.
     pub fn state(&self, test: &str) -> Option<TestState> {
-        // one that has failed once has failed: some runners report a test again as it is torn down
-        let failed = self.failed.binary_search_by(|failure| failure.test.as_str().cmp(test));
-        if failed.is_ok() {
+        // a failure wins: some runners report a test a second time when they tear it down
+        if self.failure(test).is_some() {
             Some(TestState::Failed)
         } else if has(&self.passed, test) {
             Some(TestState::Passed)
@@ -77,16 +83,23 @@ impl Tests {
         }
     }
 
+    /// Returns the failure of a test, or `None` if it did not fail.
+    pub fn failure(&self, test: &str) -> Option<&Failure> {
+        let place = self.failed.binary_search_by(|failure| failure.test.as_str().cmp(test));
+        self.failed.get(place.ok()?)
+    }
+
     /// Adds the tests of another suite.
     pub fn extend(&mut self, other: Tests) {
         self.passed.extend(other.passed);
         self.failed.extend(other.failed);
         self.skipped.extend(other.skipped);
         self.cut |= other.cut;
+        self.incomplete |= other.incomplete;
         *self = std::mem::take(self).sorted();
     }
 
-    /// As pages and terminals may show it, whatever a host has sent.
+    /// Returns a copy that pages and terminals can show safely, whatever a host has sent.
     pub fn plain(mut self) -> Self {
         let names = self.passed.iter_mut().chain(&mut self.skipped);
         names.for_each(|name| *name = plain(name));
@@ -97,7 +110,7 @@ impl Tests {
         self
     }
 
-    /// Puts what comes from elsewhere in order.
+    /// Sorts each list, which [`Tests::state`] requires.
     pub fn sorted(mut self) -> Self {
         self.passed.sort();
         self.failed.sort();
@@ -114,13 +127,26 @@ impl Tests {
         }
     }
 
+    /// Returns how many tests passed or failed. A skipped test did not run.
+    pub fn count_run(&self) -> usize {
+        self.passed.len() + self.left_out + self.failed.len()
+    }
+
+    /// Keeps only those of the passed and skipped tests that are in `names`.
+    pub fn keep_only(&mut self, names: &BTreeSet<String>) {
+        let all = self.passed.len();
+        self.passed.retain(|test| names.contains(test));
+        self.left_out += all - self.passed.len();
+        self.skipped = Vec::new();
+    }
+
     pub fn total(&self) -> usize {
         self.passed.len() + self.failed.len() + self.skipped.len()
     }
 }
 
 fn has(sorted: &[String], name: &str) -> bool {
-    sorted.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+    sorted.binary_search_by(|entry| entry.as_str().cmp(name)).is_ok()
 }
 
 #[cfg(test)]
@@ -128,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suites_are_put_together() {
+    fn tests_of_several_suites_are_merged() {
         let mut tests = Tests {
             passed: vec!["b: x".into()],
             ..Tests::default()
@@ -138,6 +164,8 @@ mod tests {
             failed: vec![Failure::of("a: y", "boom")],
             skipped: vec!["a: z".into()],
             cut: true,
+            incomplete: true,
+            ..Tests::default()
         });
         let states = ["a: x", "b: x", "a: y", "a: z", "c"].map(|test| tests.state(test));
         let (passed, failed, skipped) = (
@@ -148,6 +176,8 @@ mod tests {
         assert_eq!(states, [passed, passed, failed, skipped, None]);
         let summary = tests.summary();
         assert_eq!((summary.passed, summary.failed, summary.skipped), (2, 1, 1));
-        assert!(tests.cut);
+        assert!(tests.cut && tests.incomplete);
+        tests.keep_only(&BTreeSet::from(["b: x".to_owned()]));
+        assert_eq!((tests.passed.len(), tests.left_out, tests.count_run()), (1, 1, 3));
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-const NOW: i64 = 1000 * DAY_MS;
+const NOW: Timestamp = Timestamp::from_millis(1000 * DAY_MS);
 const GIB: u64 = 1 << 30;
 
 fn policy() -> Policy {
@@ -13,8 +13,8 @@ fn policy() -> Policy {
     }
 }
 
-/// An image, and what is known of it.
-type Case = (HeldImage, Option<Known>);
+/// An image, and its history if it is one of this installation.
+type Case = (HeldImage, Option<ImageHistory>);
 
 /// An image whose build key is its id, on another one.
 fn image(id: &str, depth: u32, below: Option<&str>) -> HeldImage {
@@ -28,90 +28,94 @@ fn image(id: &str, depth: u32, below: Option<&str>) -> HeldImage {
         depth,
         bytes: GIB,
         below: below.map(str::to_owned),
-        tagged_at: Some(1),
+        tagged_at: Some(Timestamp::from_millis(1)),
         ..HeldImage::default()
     }
 }
 
-/// Of a check-in on a branch so many days ago, used then and never since.
-fn known(branch: &str, days: i64) -> Known {
+/// The history of an image of a revision on a branch `days` ago, used then and never since.
+fn history(branch: &str, days: i64) -> ImageHistory {
     let at = NOW - days * DAY_MS;
-    Known {
+    ImageHistory {
         ready_at: Some(at),
         last_used: Some(at),
-        places: vec![Place {
+        branches: vec![BranchUse {
             branch: branch.into(),
             since: at,
             watched: true,
             tip: false,
         }],
-        ..Known::default()
+        ..ImageHistory::default()
     }
 }
 
-/// The image that was made last of all, so that no other is.
-fn latest() -> (HeldImage, Known) {
+/// A newer image than all others, so that no other is the last one.
+fn latest() -> (HeldImage, ImageHistory) {
     let image = HeldImage {
-        tagged_at: Some(9),
+        tagged_at: Some(Timestamp::from_millis(9)),
         ..image("latest", 0, None)
     };
-    (image, known("main", 0))
+    (image, history("main", 0))
 }
 
-fn decide(held: Vec<Case>, free: Option<u64>) -> Vec<Verdict> {
+fn decide(held: Vec<Case>, free: Option<u64>) -> Vec<Decision> {
     let (newest, fresh) = latest();
     let held: Vec<_> = held.into_iter().chain([(newest, Some(fresh))]).collect();
-    let known = held
+    let history = held
         .iter()
-        .filter_map(|(image, known)| Some((image.build_key.clone(), known.clone()?)))
+        .filter_map(|(image, history)| Some((image.build_key.clone(), history.clone()?)))
         .collect();
     let inventory = Inventory {
         free,
         images: held.into_iter().map(|(image, _)| image).collect(),
         ..Inventory::default()
     };
-    let mut verdicts = images(&inventory, &known, &policy(), NOW);
-    assert_eq!(verdicts.pop().unwrap().reason, Reason::Last);
-    verdicts
+    let mut decisions = images(&inventory, &history, &policy(), NOW);
+    assert_eq!(decisions.pop().unwrap().reason, Reason::Last);
+    decisions
 }
 
 #[test]
 fn each_image_has_its_reason() {
     let delta = || image("i", 3, None);
-    let old = || known("main", 20);
-    let with = |change: &dyn Fn(&mut HeldImage, &mut Known)| {
-        let (mut image, mut known) = (delta(), old());
-        change(&mut image, &mut known);
-        (image, Some(known))
+    let old = || history("main", 20);
+    let with = |change: &dyn Fn(&mut HeldImage, &mut ImageHistory)| {
+        let (mut image, mut history) = (delta(), old());
+        change(&mut image, &mut history);
+        (image, Some(history))
     };
-    let place = |known: &mut Known, change: &dyn Fn(&mut Place)| change(&mut known.places[0]);
+    let branch = |history: &mut ImageHistory, change: &dyn Fn(&mut BranchUse)| change(&mut history.branches[0]);
     let cases: Vec<(&str, Case, Reason)> = vec![
-        ("stranger", (delta(), None), Reason::Foreign),
+        ("of another installation", (delta(), None), Reason::Foreign),
         ("old", with(&|_, _| {}), Reason::Old { days: 14 }),
-        ("young", (delta(), Some(known("main", 13))), Reason::Recent { days: 14 }),
+        (
+            "young",
+            (delta(), Some(history("main", 13))),
+            Reason::Recent { days: 14 },
+        ),
         (
             "on the edge",
-            (delta(), Some(known("main", 14))),
+            (delta(), Some(history("main", 14))),
             Reason::Old { days: 14 },
         ),
         (
-            "branch that keeps",
-            (delta(), Some(known("long", 20))),
+            "branch that keeps images longer",
+            (delta(), Some(history("long", 20))),
             Reason::Recent { days: 60 },
         ),
         (
-            "and lets go",
-            (delta(), Some(known("long", 60))),
+            "such a branch, later",
+            (delta(), Some(history("long", 60))),
             Reason::Old { days: 60 },
         ),
         (
             "used again",
-            with(&|_, known| known.last_used = Some(NOW - DAY_MS)),
+            with(&|_, history| history.last_used = Some(NOW - DAY_MS)),
             Reason::Recent { days: 14 },
         ),
         (
             "built again",
-            with(&|_, known| known.ready_at = Some(NOW)),
+            with(&|_, history| history.ready_at = Some(NOW)),
             Reason::Recent { days: 14 },
         ),
         (
@@ -121,7 +125,7 @@ fn each_image_has_its_reason() {
         ),
         (
             "old key frame",
-            (image("i", 0, None), Some(known("main", 365))),
+            (image("i", 0, None), Some(history("main", 365))),
             Reason::Old { days: 14 },
         ),
         (
@@ -131,23 +135,23 @@ fn each_image_has_its_reason() {
         ),
         (
             "open job",
-            with(&|_, known| known.open_jobs = 1),
+            with(&|_, history| history.open_jobs = 1),
             Reason::OpenJob { jobs: 1 },
         ),
         (
             "pinned",
-            with(&|_, known| known.pins = vec!["incident 7".into()]),
+            with(&|_, history| history.pins = vec!["incident 7".into()]),
             Reason::Pinned {
                 reason: "incident 7".into(),
             },
         ),
         (
             "tip",
-            with(&|_, known| place(known, &|place| place.tip = true)),
+            with(&|_, history| branch(history, &|branch| branch.tip = true)),
             Reason::Tip { branch: "main".into() },
         ),
         (
-            "last of another line",
+            "last of another minor version",
             with(&|image, _| image.version = "3.9.1".into()),
             Reason::Last,
         ),
@@ -157,18 +161,18 @@ fn each_image_has_its_reason() {
             Reason::Last,
         ),
         (
-            "last of a branch that nobody watches",
-            with(&|image, known| {
+            "last of a branch that is not watched",
+            with(&|image, history| {
                 image.variant = "debug".into();
-                place(known, &|place| place.watched = false);
+                branch(history, &|branch| branch.watched = false);
             }),
             Reason::Old { days: 14 },
         ),
         (
             "replaced by another of its name",
-            with(&|image, known| {
+            with(&|image, history| {
                 image.names.clear();
-                place(known, &|place| place.tip = true);
+                branch(history, &|branch| branch.tip = true);
             }),
             Reason::Leftover,
         ),
@@ -179,17 +183,17 @@ fn each_image_has_its_reason() {
         ),
         (
             "a candidate whose build runs",
-            with(&|image, known| {
+            with(&|image, history| {
                 image.names.clear();
-                known.open_jobs = 1;
+                history.open_jobs = 1;
             }),
             Reason::OpenJob { jobs: 1 },
         ),
         (
             "superseded key frame",
-            with(&|image, known| {
+            with(&|image, history| {
                 image.depth = 0;
-                known.places.clear();
+                history.branches.clear();
             }),
             Reason::Superseded { days: 14 },
         ),
@@ -205,9 +209,9 @@ fn each_image_has_its_reason() {
         ),
         (
             "project of the tip",
-            with(&|image, known| {
+            with(&|image, history| {
                 image.kind = "project".into();
-                place(known, &|place| place.tip = true);
+                branch(history, &|branch| branch.tip = true);
             }),
             Reason::Tip { branch: "main".into() },
         ),
@@ -218,14 +222,14 @@ fn each_image_has_its_reason() {
         ),
     ];
     for (what, held, reason) in cases {
-        let verdict = decide(vec![held], Some(10 * GIB)).remove(0);
-        assert_eq!(verdict.reason, reason, "{what}");
-        assert_eq!(verdict.frees > 0, !reason.stays(), "{what}");
+        let decision = decide(vec![held], Some(10 * GIB)).remove(0);
+        assert_eq!(decision.reason, reason, "{what}");
+        assert_eq!(decision.frees > 0, !reason.stays(), "{what}");
     }
 }
 
 fn reasons(held: Vec<Case>, free: u64) -> Vec<&'static str> {
-    let word = |verdict: &Verdict| match verdict.reason {
+    let word = |decision: &Decision| match decision.reason {
         Reason::Old { .. } => "old",
         Reason::Beneath => "beneath",
         Reason::Recent { .. } => "recent",
@@ -241,13 +245,13 @@ fn chain(ages: &[i64]) -> Vec<Case> {
     let held = ages.iter().enumerate().map(|(depth, days)| {
         let below = depth.checked_sub(1).map(|lower| format!("i{lower}"));
         let image = image(&format!("i{depth}"), depth as u32, below.as_deref());
-        (image, Some(known("main", *days)))
+        (image, Some(history("main", *days)))
     });
     held.collect()
 }
 
 #[test]
-fn what_carries_others_stays_and_a_whole_tail_goes() {
+fn images_below_others_stay_and_a_whole_tail_goes() {
     assert_eq!(
         reasons(chain(&[30, 25, 20, 5]), 10 * GIB),
         ["key", "beneath", "beneath", "recent"]
@@ -257,35 +261,35 @@ fn what_carries_others_stays_and_a_whole_tail_goes() {
         ["key", "old", "old", "old"]
     );
     assert_eq!(reasons(chain(&[400, 390]), 10 * GIB), ["old", "old"]);
-    // a stranger's image on ours holds it as well
+    // an image of another installation keeps the ones below it as well
     let mut held = chain(&[30, 25, 20]);
     held[2].1 = None;
     assert_eq!(reasons(held, 10 * GIB), ["key", "beneath", "other"]);
 }
 
 #[test]
-fn a_full_disk_takes_what_was_used_longest_ago_and_frees_something() {
-    // room for one is missing: the tail goes, for the removal of what it lies on would free nothing
+fn a_full_disk_loses_the_least_recently_used_images() {
+    // one image has to go: it is the tail, because removing the images below it would free nothing
     assert_eq!(reasons(chain(&[9, 8, 7]), 9 * GIB), ["recent", "recent", "pressure"]);
     assert_eq!(reasons(chain(&[9, 8, 7]), 0), ["pressure", "pressure", "pressure"]);
-    // what goes anyway counts
+    // images that go anyway count
     assert_eq!(reasons(chain(&[30, 20]), 9 * GIB), ["key", "old"]);
     assert_eq!(reasons(chain(&[30, 20]), 8 * GIB), ["pressure", "old"]);
-    // what is protected stays, and so does what carries it
+    // protected images stay, and so do the images below them
     let mut held = chain(&[30, 20, 3]);
-    held[1].1.as_mut().unwrap().places[0].tip = true;
+    held[1].1.as_mut().unwrap().branches[0].tip = true;
     assert_eq!(reasons(held, 0), ["key", "tip", "pressure"]);
-    // of two chains the one that was used longer ago
+    // of two chains, the less recently used one goes
     let mut held = chain(&[9]);
-    held.push((image("other", 0, None), Some(known("main", 12))));
+    held.push((image("other", 0, None), Some(history("main", 12))));
     assert_eq!(reasons(held, 9 * GIB), ["recent", "pressure"]);
-    // what is not known to be full is not emptied
-    let verdicts = decide(chain(&[9]), None);
-    assert!(verdicts[0].reason.stays());
+    // a disk of unknown size is not relieved
+    let decisions = decide(chain(&[9]), None);
+    assert!(decisions[0].reason.stays());
 }
 
 #[test]
-fn layers_tell_what_lies_on_what() {
+fn layers_show_which_image_is_built_on_which() {
     let layers = |text: &str| text.chars().map(String::from).collect::<Vec<String>>();
     let all = ["r", "rk", "rka", "rkabc", "rx", "rka"].map(layers);
     // the last has the same layers as the third
@@ -293,7 +297,7 @@ fn layers_tell_what_lies_on_what() {
     for (chain, depth, chain_below, bytes) in [
         (0, 0, None, 5),
         (30, 2, Some(10), 20),
-        // of two with equal layers, the second has none of its own
+        // the second of two images with equal layers has no layers of its own
         (30, 2, Some(30), 0),
         (30, 2, None, 130),
     ] {
@@ -304,7 +308,7 @@ fn layers_tell_what_lies_on_what() {
 #[test]
 fn volumes_go_when_nobody_needs_them() {
     let needs = Needs {
-        lanes: BTreeSet::from(["needed".to_owned()]),
+        build_trees: BTreeSet::from(["needed".to_owned()]),
         caches: BTreeSet::new(),
         own_caches: BTreeSet::from(["c".to_owned()]),
         wheels: BTreeSet::from([("p".to_owned(), "abi".to_owned())]),
@@ -318,20 +322,20 @@ fn volumes_go_when_nobody_needs_them() {
         created_at: Some(NOW - 100 * DAY_MS),
         ..HeldVolume::default()
     };
-    // the longest of all branches counts
+    // the branch that keeps its images longest counts
     let (unused, recent) = (Reason::Unused { days: 60 }, Reason::Recent { days: 60 });
     let young = HeldVolume {
         created_at: Some(NOW - 59 * DAY_MS),
-        ..volume("lane", "l", "me")
+        ..volume(BUILD_TREE_KIND, "l", "me")
     };
     let used = HeldVolume {
         users: 1,
-        ..volume("lane", "l", "me")
+        ..volume(BUILD_TREE_KIND, "l", "me")
     };
     let cases = [
-        (volume("lane", "needed", "me"), recent.clone()),
-        (volume("lane", "l", "me"), unused.clone()),
-        (volume("lane", "l", "other"), Reason::Foreign),
+        (volume(BUILD_TREE_KIND, "needed", "me"), recent.clone()),
+        (volume(BUILD_TREE_KIND, "l", "me"), unused.clone()),
+        (volume(BUILD_TREE_KIND, "l", "other"), Reason::Foreign),
         (young, recent.clone()),
         (used, Reason::InUse { containers: 1 }),
         (volume("wheels", "abi", "me"), recent),

@@ -1,18 +1,18 @@
-//! Text of strangers on its way to people: names of tests, words of failures, authors, subjects.
+//! Text from other people's code that pages and terminals show: names of tests, messages of failures, authors, subjects.
 
-/// Characters of a name or a message that are kept.
+/// How many characters of such a text are shown.
 pub const SHOWN: usize = 500;
 
-/// Whether it could speak to a terminal, or show what follows in another order than it has.
+/// Whether a character could control a terminal, or change the order in which the following text is shown.
 pub fn is_odd(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns
+    let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || reorders
 }
 
-/// One line for people: what is odd in it becomes `?`, and what is too long is cut.
+/// The text as one line of [`SHOWN`] characters at most, with `?` for each character that [`is_odd`].
 pub fn plain(text: &str) -> String {
-    let told = text.chars().map(|c| if is_odd(c) { '?' } else { c });
-    told.take(SHOWN).collect()
+    let shown = text.chars().map(|c| if is_odd(c) { '?' } else { c });
+    shown.take(SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_speaks_to_a_terminal() {
+    fn no_text_controls_a_terminal() {
         assert_eq!(
             plain("fix \u{1b}]52;c;x\u{7}\n\u{9b}2J \u{202e}abc"),
             "fix ?]52;c;x???2J ?abc"

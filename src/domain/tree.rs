@@ -1,5 +1,4 @@
-//! Trees of CPython: which files a build reads, and which changes between two trees `make` follows by
-//! itself.
+//! Source trees of CPython: which files a build reads, and after which changes `make` can continue in a build tree.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub kind: ChangeKind,
-    /// From the root of the tree, with `/`.
+    /// From the root of the tree, with `/` between folders.
     pub path: String,
 }
 
@@ -17,23 +16,23 @@ pub enum ChangeKind {
     Added,
     Deleted,
     Modified,
-    /// Mode or kind of file.
+    /// The mode or the type of the file changed.
     Retyped,
 }
 
-/// Which files of a tree are asked for.
+/// Which files of a tree a host requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// Left out; see [`is_ignored`].
+    /// Files and folders to leave out; see [`is_ignored`].
     pub ignore: Vec<String>,
-    /// Only these; all where None.
+    /// The paths to include; all if this is `None`.
     #[serde(default)]
     pub only: Option<Vec<String>>,
 }
 
-/// Whether a path is among those to ignore: a name that ends in `/` is a folder with all below it,
-/// any other is one file.
+/// Whether a path is ignored. A name in `ignore` that ends in `/` is a folder with all that it contains; any other name
+/// is one file.
 pub fn is_ignored(path: &str, ignore: &[String]) -> bool {
     ignore.iter().any(|name| match name.strip_suffix('/') {
         Some(_) => path.starts_with(name.as_str()),
@@ -41,33 +40,33 @@ pub fn is_ignored(path: &str, ignore: &[String]) -> bool {
     })
 }
 
-/// How a tree that was built before is brought to another check-in.
+/// How to bring a build tree to another revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Update {
-    /// Files to put in place, new or changed.
+    /// Files to write, new or changed.
     pub put: Vec<String>,
     pub delete: Vec<String>,
-    /// C files, and headers that Argument Clinic wrote (`Modules/clinic/NAME.c.h`): those without an object
-    /// of their own are included, and what includes one is compiled again.
+    /// Changed C files, and headers that Argument Clinic wrote (`Modules/clinic/NAME.c.h`). Other C files may include
+    /// them: those that do are compiled again.
     pub included: Vec<String>,
-    /// Other headers changed, and `make` does not know all that depends on them: every object is compiled
-    /// again, which the compiler cache makes cheap.
+    /// Compile every object again. Other headers changed, and `make` does not know everything that depends on them. The
+    /// compiler cache makes this cheap.
     pub all_objects: bool,
-    /// Headers are installed again.
+    /// Install the headers again.
     pub headers: bool,
-    /// What Python compiles modules to may be different: all of them are compiled again.
+    /// Compile all Python modules again, because the bytecode may differ.
     pub bytecode: bool,
 }
 
-/// More changes than this are no step of a check-in: a clean tree is as fast, and surer.
+/// After more changes than this, a build from scratch is as fast, and safer.
 const MOST_CHANGES: usize = 1000;
 
-/// Folders of C sources whose objects lie beside them.
+/// Folders of C sources. `make` writes the objects beside them.
 const C_FOLDERS: [&str; 6] = ["Include/", "Modules/", "Objects/", "Parser/", "Programs/", "Python/"];
 
 impl Update {
-    /// What brings a built tree up to date, or why only a clean one will do. `bytecode` are the paths
-    /// (as for [`is_ignored`]) that decide what Python compiles modules to.
+    /// The update that `changes` need. The error says why only a build from scratch is safe. `bytecode` are the paths, as
+    /// for [`is_ignored`], that determine the bytecode of modules.
     pub fn of(changes: &[Change], bytecode: &[String]) -> Result<Self, String> {
         if changes.len() > MOST_CHANGES {
             return Err(format!("{} files changed", changes.len()));
@@ -81,13 +80,12 @@ impl Update {
 
     fn add(&mut self, change: &Change, bytecode: &[String]) -> Result<(), String> {
         let Change { kind, path } = change;
-        let unsure = || Err(format!("{path} was {}", words(*kind)));
+        let unsure = || Err(format!("{path} was {}", verb(*kind)));
         let in_c = C_FOLDERS.iter().any(|folder| path.starts_with(folder));
         match (kind, file_type(path)) {
-            // what becomes of a file in Lib/ is decided by its folder alone
+            // `make install` copies the files of Lib/ that are there
             (ChangeKind::Added | ChangeKind::Modified | ChangeKind::Deleted, _) if path.starts_with("Lib/") => {}
-            // an object depends on its own source; on headers and on what else it includes only as far
-            // as the makefile was told
+            // an object depends on its source, but the makefile does not list all other files that the source includes
             (ChangeKind::Modified, Some("c")) if in_c => self.included.push(path.clone()),
             (ChangeKind::Modified, Some("h")) if in_c && path.contains("/clinic/") => {
                 self.included.push(path.clone());
@@ -96,7 +94,7 @@ impl Update {
             (ChangeKind::Added | ChangeKind::Deleted, Some("h")) if in_c && !path.starts_with("Include/") => {
                 self.all_objects = true;
             }
-            // lists of modules, rules, generators, the configuration
+            // lists of modules, makefiles, generators, the configuration
             _ => return unsure(),
         }
         self.headers |= path.starts_with("Include/");
@@ -113,7 +111,7 @@ fn file_type(path: &str) -> Option<&str> {
     path.rsplit('/').next()?.rsplit_once('.').map(|(_, end)| end)
 }
 
-fn words(kind: ChangeKind) -> &'static str {
+fn verb(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Added => "added",
         ChangeKind::Deleted => "deleted",
@@ -149,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_as_small_as_its_changes_allow() {
+    fn an_update_compiles_only_what_changes_need() {
         use ChangeKind::*;
         let bytecode = ["Python/compile.c".to_owned(), "Grammar/".to_owned()];
         let of = |changes: &[Change]| Update::of(changes, &bytecode);
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_make_does_not_follow_wants_a_clean_tree() {
+    fn other_changes_need_a_build_from_scratch() {
         use ChangeKind::*;
         for (kind, path) in [
             (Modified, "Makefile.pre.in"),

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// What `Include/patchlevel.h` says a tree is.
+/// The version in a tree's `Include/patchlevel.h`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PythonVersion {
     pub major: u64,
     pub minor: u64,
-    /// As the tree writes it, e.g. `3.16.0a0` or `2.5.6c1`.
+    /// As the tree has it, such as `3.16.0a0` or `2.5.6c1`.
     pub full: String,
 }
 
@@ -18,7 +18,7 @@ pub struct PythonVersion {
 pub struct NoVersion(String);
 
 impl PythonVersion {
-    /// Reads the text of `Include/patchlevel.h`, whose `PY_VERSION` every line of CPython defines.
+    /// Reads `PY_VERSION` from the text of `Include/patchlevel.h`. Every version of CPython defines it there.
     pub fn from_patchlevel(header: &str) -> Result<Self, NoVersion> {
         header
             .lines()
@@ -28,13 +28,13 @@ impl PythonVersion {
             .ok_or_else(|| NoVersion("Include/patchlevel.h".to_owned()))
     }
 
-    /// `3.16`: what recipes and profiles are chosen by.
+    /// Major and minor version, such as `3.16`. Recipes and profiles are chosen by it.
     pub fn line(&self) -> String {
         format!("{}.{}", self.major, self.minor)
     }
 
-    /// Whether a PEP 440 set such as `>=3.9,<3.15` holds this line. Only major and minor count, so
-    /// that an alpha of 3.16 is in `>=3.16`.
+    /// Whether a PEP 440 set such as `>=3.9,<3.15` contains the version. Only major and minor count, so that an alpha of
+    /// 3.16 is in `>=3.16`.
     pub fn is_in(&self, when: &pep440_rs::VersionSpecifiers) -> bool {
         when.contains(&pep440_rs::Version::new([self.major, self.minor]))
     }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alpha_belongs_to_its_line() {
+    fn an_alpha_counts_as_its_minor_version() {
         let alpha: PythonVersion = "3.16.0a1".parse().unwrap();
         assert!(alpha.is_in(&">=3.16".parse().unwrap()));
         assert!(!alpha.is_in(&"<3.16".parse().unwrap()));

@@ -1,24 +1,36 @@
-//! The host's side of the protocol: HTTP to the coordinator, which it never waits for in vain.
+//! The host's side of the protocol: HTTP calls to the coordinator, each with a time limit.
 
 use super::Supply;
-use super::doctor::Answer;
-use crate::api::{FinishRequest, Hole, PROTOCOL_HEADER, PushedRequest, RenewRequest, Renewed, Welcome};
-use crate::domain::host::{Offer, PROTOCOL};
-use crate::domain::retention::{Inventory, Verdicts};
+use crate::domain::host::Capabilities;
+use crate::domain::retention::{Decisions, Inventory};
 use crate::domain::tree::{Change, Wanted};
 use crate::logfile::file;
-use crate::queue::{Claim, Taken};
+use crate::protocol::{
+    Claim, FinishRequest, LogGap, PROTOCOL, PROTOCOL_HEADER, PushedRequest, Receipt, RenewRequest, Renewed, Welcome,
+};
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
+use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use reqwest::{Response, StatusCode};
 use std::time::Duration;
 
-/// Waiting time between two tries to reach the coordinator, doubled up to the second.
-pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// Returns the waiting times between tries to reach the coordinator: 250 ms, doubled up to 7.5 s. Up to as much again
+/// is added at random, so that the hosts of a coordinator that comes back do not all call at the same moment.
+pub(super) fn retry_delays() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(MAX_RETRY_DELAY / 2)
+        .with_factor(2.0)
+        .with_jitter()
+        .without_max_times()
+}
 
-/// A host's line to the coordinator; cheap to clone.
+/// The longest waiting time between two tries.
+pub(super) const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
+
+/// A connection to the coordinator. Clones share it.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -26,16 +38,17 @@ pub struct Client {
     token: String,
 }
 
-/// The lease is somebody else's: what this host holds no longer counts.
+/// The coordinator refused a call, for example because another host holds the lease now.
 #[derive(Debug, thiserror::Error)]
-#[error("the coordinator refused: {status}: {text}")]
-pub struct Lost {
+#[error("the coordinator refused ({status}): {text}")]
+pub struct CallRefused {
     status: StatusCode,
     text: String,
 }
 
-impl Lost {
-    /// Whether it is about what was sent: another token or another version would get the same answer.
+impl CallRefused {
+    /// Returns whether the request itself is at fault, so that the same request with another token or from another
+    /// version would be refused as well.
     pub fn is_final(&self) -> bool {
         matches!(
             self.status,
@@ -44,11 +57,19 @@ impl Lost {
     }
 }
 
-/// What became of a frame of a log.
+/// A response of the coordinator as it came, for the doctor.
+pub struct RawResponse {
+    pub status: u16,
+    pub text: String,
+    /// The coordinator's clock, from the header `date`: whole seconds.
+    pub date: Option<String>,
+}
+
+/// The coordinator's answer to a frame of a log.
 pub(super) enum Appended {
-    Taken(file::Taken),
-    /// The coordinator's log ends here, before the frame.
-    Hole(u64),
+    Stored(file::Extent),
+    /// The coordinator's log ends at this offset, before the frame begins.
+    Gap(u64),
 }
 
 impl Client {
@@ -70,11 +91,12 @@ impl Client {
         })
     }
 
-    /// Says that this host starts afresh: whatever it had leased is over. Learns who it is.
-    pub async fn hello(&self, offer: &Offer) -> Result<Welcome> {
+    /// Reports that this host starts afresh, which ends all attempts that it had leased, and returns how it is
+    /// registered.
+    pub async fn hello(&self, capabilities: &Capabilities) -> Result<Welcome> {
         let url = self.url("hello");
         insist(|| async {
-            let request = self.http.post(&url).bearer_auth(&self.token).json(offer);
+            let request = self.http.post(&url).bearer_auth(&self.token).json(capabilities);
             Ok(good(request.timeout(Duration::from_secs(10)).send().await?)
                 .await?
                 .json()
@@ -83,29 +105,37 @@ impl Client {
         .await
     }
 
-    /// Asks who this host is, and whether it is let in; changes nothing.
-    pub async fn ask(&self) -> Result<Answer> {
+    /// Asks how this host is registered, and whether it is let in. Changes nothing.
+    pub async fn ask(&self) -> Result<RawResponse> {
         let request = self.http.get(self.url("hello")).bearer_auth(&self.token);
         let answer = request.timeout(Duration::from_secs(10)).send().await?;
         let date = answer.headers().get(reqwest::header::DATE);
-        Ok(Answer {
+        Ok(RawResponse {
             status: answer.status().as_u16(),
             date: date.and_then(|date| Some(date.to_str().ok()?.to_owned())),
             text: answer.text().await.unwrap_or_default(),
         })
     }
 
-    /// Tells what this host offers, apart from any claim.
-    pub async fn offer(&self, offer: &Offer) -> Result<()> {
-        let request = self.http.post(self.url("offer")).bearer_auth(&self.token).json(offer);
+    /// Reports this host's capabilities without claiming a job.
+    pub async fn capabilities(&self, capabilities: &Capabilities) -> Result<()> {
+        let request = self
+            .http
+            .post(self.url("capabilities"))
+            .bearer_auth(&self.token)
+            .json(capabilities);
         good(request.timeout(Duration::from_secs(10)).send().await?)
             .await
             .map(drop)
     }
 
-    /// Waits on the coordinator until there is a job, or a while.
-    pub async fn claim(&self, offer: &Offer) -> Result<Option<Claim>> {
-        let request = self.http.post(self.url("claim")).bearer_auth(&self.token).json(offer);
+    /// Waits for a job, up to 25 seconds at the coordinator. Returns `None` if there was none.
+    pub async fn claim(&self, capabilities: &Capabilities) -> Result<Option<Claim>> {
+        let request = self
+            .http
+            .post(self.url("claim"))
+            .bearer_auth(&self.token)
+            .json(capabilities);
         let answer = request.timeout(Duration::from_secs(60)).send().await?;
         match answer.status() {
             StatusCode::NO_CONTENT => Ok(None),
@@ -113,8 +143,8 @@ impl Client {
         }
     }
 
-    /// Tells what this host holds, and asks what of it may go.
-    pub async fn images(&self, inventory: &Inventory) -> Result<Verdicts> {
+    /// Reports which images and volumes this host holds, and returns which of them to remove.
+    pub async fn images(&self, inventory: &Inventory) -> Result<Decisions> {
         let request = self
             .http
             .post(self.url("images"))
@@ -124,7 +154,7 @@ impl Client {
         Ok(good(request.send().await?).await?.json().await?)
     }
 
-    /// Tells where an image is in the registry.
+    /// Reports where an image is in the registry.
     pub async fn pushed(&self, build_key: &str, reference: &str) -> Result<()> {
         let body = PushedRequest {
             reference: reference.to_owned(),
@@ -138,8 +168,8 @@ impl Client {
         good(request.send().await?).await.map(drop)
     }
 
-    /// Prolongs the lease, and waits for a while whether the attempt is to end. An error of type [`Lost`] means
-    /// that the lease is gone.
+    /// Prolongs the lease, and lets the coordinator hold its answer for `hold` unless the attempt is cancelled. Fails
+    /// with [`CallRefused`] if the lease is gone.
     pub async fn renew(&self, claim: &Claim, hold: Duration) -> Result<Renewed> {
         let body = RenewRequest {
             fence: claim.fence.clone(),
@@ -155,8 +185,8 @@ impl Client {
         Ok(good(request.send().await?).await?.json().await?)
     }
 
-    /// Ends the attempt; goes on trying until the coordinator has taken or refused it.
-    pub async fn finish(&self, attempt: &str, body: &FinishRequest) -> Result<Taken> {
+    /// Ends the attempt. Repeats the call until the coordinator has accepted or refused the report.
+    pub async fn finish(&self, attempt: &str, body: &FinishRequest) -> Result<Receipt> {
         let url = self.url(&format!("attempts/{attempt}/finish"));
         insist(|| async {
             let request = self
@@ -181,12 +211,12 @@ impl Client {
             .timeout(Duration::from_secs(30));
         let answer = request.send().await?;
         if answer.status() != StatusCode::CONFLICT {
-            return Ok(Appended::Taken(good(answer).await?.json().await?));
+            return Ok(Appended::Stored(good(answer).await?.json().await?));
         }
         let (status, text) = (answer.status(), answer.text().await?);
-        match serde_json::from_str::<Hole>(&text) {
-            Ok(hole) => Ok(Appended::Hole(hole.ends_at)),
-            Err(_) => Err(Lost { status, text }.into()),
+        match serde_json::from_str::<LogGap>(&text) {
+            Ok(gap) => Ok(Appended::Gap(gap.ends_at)),
+            Err(_) => Err(CallRefused { status, text }.into()),
         }
     }
 
@@ -220,7 +250,7 @@ impl Supply for Client {
             .timeout(Duration::from_secs(60));
         let answer = good(request.send().await?)
             .await
-            .context("failed to ask what changed in the sources")?;
+            .context("failed to get the changes of the sources")?;
         Ok(answer.json().await?)
     }
 
@@ -236,26 +266,21 @@ impl Supply for Client {
     }
 }
 
-/// Tries until it is done or refused.
-async fn insist<F, T, R>(mut attempt: F) -> Result<R>
+/// Repeats a call until the coordinator has answered or refused it.
+async fn insist<F, T, R>(call: F) -> Result<R>
 where
     F: FnMut() -> T,
     T: Future<Output = Result<R>>,
 {
-    let mut wait = RETRY.0;
-    loop {
-        match attempt().await {
-            Err(error) if error.downcast_ref::<Lost>().is_none() => {
-                tracing::debug!(
-                    error = format!("{error:#}"),
-                    "the coordinator does not answer; trying again"
-                );
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(RETRY.1);
-            }
-            decided => return decided,
-        }
-    }
+    call.retry(retry_delays())
+        .when(|error| !error.is::<CallRefused>())
+        .notify(|error, _| {
+            tracing::debug!(
+                error = format!("{error:#}"),
+                "the coordinator does not answer; trying again"
+            );
+        })
+        .await
 }
 
 async fn good(answer: Response) -> Result<Response> {
@@ -265,7 +290,7 @@ async fn good(answer: Response) -> Result<Response> {
     }
     let text = answer.text().await.unwrap_or_default();
     if status.is_client_error() {
-        return Err(Lost { status, text }.into());
+        return Err(CallRefused { status, text }.into());
     }
     bail!("the coordinator answered {status}: {text}")
 }

@@ -1,36 +1,35 @@
-//! The claim loop: as many jobs at a time as there are slots.
+//! The claim loop: it works on as many jobs at a time as the host has slots.
 
 use super::Host;
-use super::client::{Client, Lost};
+use super::client::{CallRefused, Client};
 use super::deliver::LogSink;
 use super::log::Log;
-use super::ready::Told;
+use super::ready::ReadinessLog;
 use super::spool::Spool;
-use crate::api::{FinishRequest, Renewed};
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
-use crate::queue::Claim;
+use crate::protocol::{Claim, FinishRequest, Renewed};
 use crate::runtime::{HOST_LABEL, Runtime};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// So long the coordinator may hold its answer to a renewal, to tell at once if an attempt is to end. Five
+/// How long the coordinator may hold its answer to a renewal, so that it can report a cancellation at once. Five
 /// renewals fit into a lease.
 const HOLD: Duration = Duration::from_secs(10);
-/// Waiting time before a renewal.
+/// Pause before each renewal.
 const PAUSE: Duration = Duration::from_secs(1);
 const NOT_READY: Duration = Duration::from_secs(15);
 
-/// Whether the host is to go on.
+/// Whether the host goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
     #[default]
     No,
-    /// Nothing new; what runs may end.
+    /// Claims nothing new; running jobs may end.
     Soon,
-    /// What runs is handed back.
+    /// Hands running jobs back to the queue.
     Now,
 }
 
@@ -39,18 +38,18 @@ pub enum Ending {
 struct Daemon {
     host: Host,
     client: Client,
-    told: Arc<Told>,
+    readiness: Arc<ReadinessLog>,
     spool: Spool,
 }
 
-/// Works until `ending` says otherwise, and leaves nothing behind. The coordinator has welcomed the host before.
+/// Works until `ending` asks it to stop, and leaves nothing on the engine. Call [`Client::hello`] first.
 pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Ending>) {
     reap(host.runtime.as_ref(), &host.id).await;
     let mut workers = JoinSet::new();
     let daemon = Daemon {
         host: host.clone(),
         client: client.clone(),
-        told: Arc::default(),
+        readiness: Arc::default(),
         spool,
     };
     for _ in 0..host.slots {
@@ -58,27 +57,27 @@ pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Endi
     }
     let all = async {
         while let Some(ended) = workers.join_next().await {
-            // a slot is not to be gone because of one job; its lease runs out
+            // one bad job must not cost a slot; the job's lease runs out
             if ended.is_err_and(|error| error.is_panic()) && *ending.borrow() == Ending::No {
-                tracing::error!("a slot broke off, which is a fault of this program; it begins anew");
+                tracing::error!("a slot panicked, which is a bug; it is started again");
                 workers.spawn(work(daemon.clone(), ending.clone()));
             }
         }
     };
     tokio::select! {
         () = all => {}
-        () = crate::janitor::run(&host, &client) => {}
-        () = host.tell(&client) => {}
+        () = super::janitor::run(&host, &client) => {}
+        () = host.report_pauses(&client) => {}
     }
     reap(host.runtime.as_ref(), &host.id).await;
 }
 
-/// Removes what a host has left on the engine.
+/// Removes everything that a host has left on the engine.
 pub async fn reap(runtime: &dyn Runtime, id: &str) {
     match runtime.reap(HOST_LABEL, id).await {
         Ok(0) => {}
-        Ok(count) => tracing::info!(count, "removed what was left"),
-        Err(error) => tracing::warn!(%error, "failed to remove what is left"),
+        Ok(count) => tracing::info!(count, "cleaned up the engine"),
+        Err(error) => tracing::warn!(%error, "failed to clean up the engine"),
     }
 }
 
@@ -86,21 +85,21 @@ pub async fn reap(runtime: &dyn Runtime, id: &str) {
 async fn work(daemon: Daemon, mut ending: Receiver<Ending>) {
     while *ending.borrow() == Ending::No {
         let ready = daemon.host.ready().await;
-        daemon.told.say(&ready);
+        daemon.readiness.note(&ready);
         if ready.is_err() {
             pause(NOT_READY, &mut ending).await;
             continue;
         }
-        let offer = daemon.host.offer_now();
+        let capabilities = daemon.host.capabilities_now();
         let claim = tokio::select! {
-            claim = daemon.client.claim(&offer) => claim,
+            claim = daemon.client.claim(&capabilities) => claim,
             () = at_least(&mut ending, Ending::Soon) => break,
         };
         match claim {
             Ok(Some(claim)) => daemon.attempt(&claim, &mut ending).await,
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "failed to ask for work; asking again");
+                tracing::warn!(error = format!("{error:#}"), "failed to claim a job; trying again");
                 pause(Duration::from_secs(2), &mut ending).await;
             }
         }
@@ -114,59 +113,64 @@ async fn pause(time: Duration, ending: &mut Receiver<Ending>) {
     }
 }
 
-/// Resolves when the host is to end. A sender that is gone means that too.
+/// Resolves when the host has to end at least as fast as `which`, or when the sender is gone.
 async fn at_least(ending: &mut Receiver<Ending>, which: Ending) {
     let _ = ending.wait_for(|ending| *ending >= which).await;
 }
 
-/// Time for the end of a log to be taken, before it is kept on disk.
+/// How long the end of a log may take to be delivered before it is spooled on disk.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Why an attempt in work is broken off.
-enum Broken {
-    /// The lease is somebody else's.
-    Lost(Lost),
-    /// A maintainer wants it to end.
+/// Why a running attempt is broken off.
+enum BrokenOff {
+    /// Another host has the lease.
+    LeaseLost(CallRefused),
+    /// A maintainer has cancelled the attempt.
     Cancelled,
 }
 
 impl Daemon {
-    /// One attempt, from its claim to its delivered report.
+    /// Does one attempt, from its claim to its delivered report.
     async fn attempt(&self, claim: &Claim, ending: &mut Receiver<Ending>) {
         tracing::info!(
-            attempt = claim.attempt,
+            attempt = %claim.attempt,
             number = claim.number,
             what = claim.spec.title(),
             "started"
         );
-        let folder = self.spool.of(&claim.attempt);
-        let sink = Arc::new(LogSink::start(&self.client, &claim.attempt, &claim.fence, folder));
+        let folder = self.spool.of(claim.attempt.as_str());
+        let sink = Arc::new(LogSink::start(
+            &self.client,
+            claim.attempt.as_str(),
+            &claim.fence,
+            folder,
+        ));
         let (log, mut delivered) = Log::start(sink.clone());
         if claim.number > 1 {
             log.say(&format!("attempt {}", claim.number)).await;
         }
-        // what a maintainer says of the host holds from the next job on
+        // a maintainer's change to the host applies from the next job on
         let host = Host {
             builds: claim.builds,
             ..self.host.clone()
         };
         let report = tokio::select! {
-            report = host.perform(&claim.attempt, &claim.spec, &log) => report,
+            report = host.perform(claim.attempt.as_str(), &claim.spec, &log) => report,
             broken = keep(&self.client, claim) => {
-                host.clear(&claim.attempt).await;
+                host.clear(claim.attempt.as_str()).await;
                 match broken {
-                    Broken::Lost(lost) => {
-                        tracing::warn!(attempt = claim.attempt, %lost, "the lease is gone; this attempt ends here");
+                    BrokenOff::LeaseLost(lost) => {
+                        tracing::warn!(attempt = %claim.attempt, %lost, "the lease is gone; this attempt ends here");
                         return;
                     }
-                    Broken::Cancelled => {
-                        log.say("a maintainer has ended this attempt").await;
+                    BrokenOff::Cancelled => {
+                        log.say("a maintainer cancelled this attempt").await;
                         Report::of(Outcome::Cancelled)
                     }
                 }
             }
             () = at_least(ending, Ending::Now) => {
-                host.clear(&claim.attempt).await;
+                host.clear(claim.attempt.as_str()).await;
                 log.say("the host was stopped; the job goes back to the queue").await;
                 Report::handed_back()
             }
@@ -176,12 +180,12 @@ impl Daemon {
             fence: claim.fence.clone(),
             report,
         };
-        tracing::info!(attempt = claim.attempt, what = claim.spec.title(), outcome = %finish.report.outcome, "ended");
+        tracing::info!(attempt = %claim.attempt, what = claim.spec.title(), outcome = %finish.report.outcome, "ended");
         let delivering = self.deliver(claim, finish, &sink, &mut delivered);
         tokio::pin!(delivering);
         tokio::select! {
             () = &mut delivering => {}
-            // a lease that is lost now is no reason to keep the result back
+            // a lease that is lost this late is no reason to discard the result
             _ = keep(&self.client, claim) => delivering.await,
         }
     }
@@ -197,37 +201,38 @@ impl Daemon {
         let delivered = match tokio::time::timeout(SOON, &mut *delivered).await {
             Ok(delivered) => delivered,
             Err(_) => {
-                // the coordinator is away: should this host end before it is back, its next life has all
+                // the coordinator is away: if this process ends before it is back, the next one has everything on
+                // disk
                 sink.spill().await;
-                self.spool.keep(&claim.attempt, &finish);
+                self.spool.keep(claim.attempt.as_str(), &finish);
                 delivered.await
             }
         };
         if let Err(error) = delivered.map_err(anyhow::Error::from).and_then(|written| written) {
             tracing::warn!(
-                attempt = claim.attempt,
+                attempt = %claim.attempt,
                 error = format!("{error:#}"),
                 "failed to deliver the log"
             );
         }
-        self.spool.deliver(&self.client, &claim.attempt, finish).await;
+        self.spool.deliver(&self.client, claim.attempt.as_str(), finish).await;
     }
 }
 
-/// Renews the lease; ends only when the attempt is to end.
-async fn keep(client: &Client, claim: &Claim) -> Broken {
-    // the first lease is short: its renewal is not to wait
+/// Renews the lease until the attempt has to end.
+async fn keep(client: &Client, claim: &Claim) -> BrokenOff {
+    // the first lease is short, so its renewal must not be held
     let mut hold = Duration::ZERO;
     loop {
         tokio::time::sleep(PAUSE).await;
         match client
             .renew(claim, std::mem::replace(&mut hold, HOLD))
             .await
-            .map_err(anyhow::Error::downcast::<Lost>)
+            .map_err(anyhow::Error::downcast::<CallRefused>)
         {
             Ok(Renewed { wanted: true }) => {}
-            Ok(Renewed { wanted: false }) => return Broken::Cancelled,
-            Err(Ok(lost)) => return Broken::Lost(lost),
+            Ok(Renewed { wanted: false }) => return BrokenOff::Cancelled,
+            Err(Ok(lost)) => return BrokenOff::LeaseLost(lost),
             Err(Err(error)) => {
                 tracing::debug!(error = format!("{error:#}"), "failed to renew; trying again");
                 tokio::time::sleep(PAUSE).await;

@@ -1,11 +1,12 @@
-//! Delivers a log to the coordinator. What was taken, but not answered for, is sent again without harm.
+//! Delivers a log to the coordinator. A frame that was stored but not acknowledged can be sent again without harm.
 
-use super::client::{Appended, Client, Lost, RETRY};
+use super::client::{Appended, CallRefused, Client, MAX_RETRY_DELAY, retry_delays};
 use super::log::Sink;
 use super::log::outbox::Outbox;
 use crate::logfile::Chunk;
 use anyhow::{Result, bail};
 use async_trait::async_trait;
+use backon::BackoffBuilder;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -18,7 +19,7 @@ pub struct LogSink {
 }
 
 impl LogSink {
-    /// Begins to deliver. What the coordinator is not there to take is kept in the folder.
+    /// Starts to deliver. While the coordinator is away, the log is kept in `folder`.
     pub fn start(client: &Client, attempt: &str, fence: &str, folder: PathBuf) -> Self {
         let outbox = Arc::new(Outbox::new(folder));
         let (client, attempt, fence) = (client.clone(), attempt.to_owned(), fence.to_owned());
@@ -31,13 +32,13 @@ impl LogSink {
         }
     }
 
-    /// Waits until all that is written, and not delivered, is on disk.
+    /// Waits until everything that was written and not delivered is on disk.
     pub async fn spill(&self) {
         self.outbox.spill().await;
     }
 }
 
-/// Delivers what an earlier life of this host has kept of an attempt's log; false: nothing.
+/// Delivers the log that an earlier process of this host has spooled. Returns `false` if there is none.
 pub async fn deliver_left(client: &Client, attempt: &str, fence: &str, folder: PathBuf) -> Result<bool> {
     let Some(outbox) = Outbox::left(folder).await? else {
         return Ok(false);
@@ -61,7 +62,7 @@ impl Sink for LogSink {
     }
 }
 
-/// Sends frame after frame until all has been written and taken.
+/// Sends frames until everything has been written and stored.
 async fn send(client: &Client, attempt: &str, fence: &str, outbox: &Outbox) -> Result<()> {
     let sent = send_all(client, attempt, fence, outbox).await;
     match &sent {
@@ -72,34 +73,34 @@ async fn send(client: &Client, attempt: &str, fence: &str, outbox: &Outbox) -> R
 }
 
 async fn send_all(client: &Client, attempt: &str, fence: &str, outbox: &Outbox) -> Result<()> {
-    let mut wait = RETRY.0;
-    // a coordinator that says again and again where its log ends never takes a chunk
-    let mut holes = 0;
+    let mut delays = retry_delays().build();
+    // limits a coordinator that reports gap after gap and never stores a frame
+    let mut gaps = 0;
     while let Some(next) = outbox.next().await? {
         match client.append(attempt, fence, next.frame).await {
-            Ok(Appended::Taken(taken)) => {
-                if taken.length < next.until {
+            Ok(Appended::Stored(extent)) => {
+                if extent.length < next.until {
                     bail!(
-                        "the coordinator took a part of the log, and has {} bytes of it",
-                        taken.length
+                        "the coordinator stored only a part of the log, and has {} bytes of it",
+                        extent.length
                     );
                 }
-                (wait, holes) = (RETRY.0, 0);
-                outbox.taken(taken.length, taken.kept).await;
+                (delays, gaps) = (retry_delays().build(), 0);
+                outbox.taken(extent.length, extent.synced).await;
             }
-            Ok(Appended::Hole(length)) => {
-                holes += 1;
-                if holes > 10 || length >= next.from {
-                    bail!("the coordinator does not take the log: it says that it ends at {length}");
+            Ok(Appended::Gap(length)) => {
+                gaps += 1;
+                if gaps > 10 || length >= next.from {
+                    bail!("the coordinator does not store the log: it reports that the log ends at {length}");
                 }
                 tracing::warn!(
                     attempt,
                     length,
-                    "the coordinator's log is shorter than it was; the rest is sent again"
+                    "the coordinator's log is shorter than before; sending the rest again"
                 );
                 outbox.back_to(length).await?;
             }
-            Err(error) if error.is::<Lost>() => return Err(error),
+            Err(error) if error.is::<CallRefused>() => return Err(error),
             Err(error) => {
                 tracing::debug!(
                     attempt,
@@ -107,8 +108,7 @@ async fn send_all(client: &Client, attempt: &str, fence: &str, outbox: &Outbox) 
                     "the coordinator does not answer; trying again"
                 );
                 outbox.away().await;
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(RETRY.1);
+                tokio::time::sleep(delays.next().unwrap_or(MAX_RETRY_DELAY)).await;
             }
         }
     }

@@ -1,25 +1,23 @@
-//! What attempts leave on the engine. Whoever ends one removes what it made; where that fails, or where it was
-//! broken off while the engine was still at it, somebody has to look again.
+//! Keeps account of attempts whose containers and volumes may still be on the engine: those whose clean-up failed, or
+//! that were broken off while the engine was creating something.
 
-use super::Host;
-use crate::runtime::{ATTEMPT_LABEL, Owned, Result};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So long after something went wrong things may still appear that nobody wants any more.
+/// How long after a failure the engine may still complete what nobody waits for any more.
 const DOUBT: Duration = Duration::from_secs(60);
 
-/// What is at work, and whether something may have been left. Cheap to clone.
+/// The running attempts, and until when leftovers are likely. Clones share the state.
 #[derive(Clone)]
-pub struct Leftovers(Arc<Mutex<State>>);
+pub struct Leftovers(Arc<Mutex<LeftoversState>>);
 
-struct State {
+struct LeftoversState {
     at_work: BTreeSet<String>,
     doubtful_until: Instant,
 }
 
-/// An attempt is at work as long as it is held. Whoever drops it unended has broken the attempt off.
+/// Marks an attempt as running. Dropping it without [`AtWork::end`] means that the attempt was broken off.
 pub struct AtWork {
     leftovers: Leftovers,
     attempt: String,
@@ -27,9 +25,9 @@ pub struct AtWork {
 }
 
 impl Default for Leftovers {
-    /// At the start, too, an earlier life may have left something.
+    /// Doubtful at the start: an earlier process may have left something.
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(LeftoversState {
             at_work: BTreeSet::new(),
             doubtful_until: Instant::now() + DOUBT,
         })))
@@ -37,7 +35,7 @@ impl Default for Leftovers {
 }
 
 impl Leftovers {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LeftoversState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -50,7 +48,16 @@ impl Leftovers {
         }
     }
 
-    /// Something may be left.
+    /// Returns whether an ended attempt may have left something.
+    pub fn is_doubtful(&self) -> bool {
+        Instant::now() <= self.state().doubtful_until
+    }
+
+    pub fn is_at_work(&self, attempt: &str) -> bool {
+        self.state().at_work.contains(attempt)
+    }
+
+    /// Notes that an attempt may have left something.
     pub fn doubt(&self) {
         self.state().doubtful_until = Instant::now() + DOUBT;
     }
@@ -68,40 +75,5 @@ impl Drop for AtWork {
             self.leftovers.doubt();
         }
         self.leftovers.state().at_work.remove(&self.attempt);
-    }
-}
-
-impl Host {
-    /// Removes what an attempt has made.
-    pub(super) async fn clear(&self, attempt: &str) {
-        if let Err(error) = self.runtime.reap(ATTEMPT_LABEL, attempt).await {
-            tracing::warn!(attempt, %error, "failed to remove what an attempt left; it goes when the engine answers");
-            self.leftovers.doubt();
-        }
-    }
-
-    /// Removes what attempts have left that are not at work any more, if there is reason to look.
-    pub async fn clear_left(&self) {
-        if self.leftovers.state().doubtful_until < Instant::now() {
-            return;
-        }
-        if let Err(error) = self.sweep().await {
-            tracing::warn!(%error, "failed to remove what attempts left");
-            self.leftovers.doubt();
-        }
-    }
-
-    async fn sweep(&self) -> Result<()> {
-        let mut owned = self.runtime.users().await?.attempts;
-        let volumes = self.runtime.volumes(ATTEMPT_LABEL).await?;
-        owned.extend(volumes.iter().filter_map(|volume| Owned::read(&volume.labels)));
-        for Owned { host, attempt } in owned {
-            // after the look at the engine: who came to work since is not taken for one that has ended
-            if host == self.id && !self.leftovers.state().at_work.contains(&attempt) {
-                let count = self.runtime.reap(ATTEMPT_LABEL, &attempt).await?;
-                tracing::info!(attempt, count, "removed what an attempt had left");
-            }
-        }
-        Ok(())
     }
 }

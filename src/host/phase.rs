@@ -1,70 +1,80 @@
-//! One phase of an attempt: a container from its start to its end, watched.
+//! Runs one phase of an attempt: a container from its start to its end, with time limits.
 
 use super::log::Log;
 use super::log::cap::HeadAndTail;
-use crate::clock::now_ms;
+use crate::clock::now;
 use crate::domain::job::Phase;
 use crate::domain::limits::{Seconds, Size};
 use crate::domain::outcome::Timeout;
+use crate::domain::time::Timestamp;
 use crate::logfile::Stream;
 use crate::runtime::{Container, Exit, Output, PHASE_LABEL, Result, Runtime, RuntimeError, Usage};
 use futures_util::stream::{BoxStream, StreamExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How a phase is watched.
-pub struct Plan<'a> {
+/// The limits of a phase.
+pub struct PhaseLimits<'a> {
     pub name: &'a str,
     pub timeout: Seconds,
     pub silence: Seconds,
-    /// Log bytes to keep.
+    /// Bytes of its log that are kept.
     pub log: Size,
+    /// The script that makes the processes show what they are doing, before they are killed because a time limit is over.
+    pub before_kill: Option<&'a str>,
 }
 
 /// How a phase ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum PhaseEnd {
     Exited(Exit),
     TimedOut(Timeout),
 }
 
-impl End {
+impl PhaseEnd {
     pub fn succeeded(self) -> bool {
-        matches!(self, End::Exited(Exit { code: 0, .. }))
+        matches!(self, PhaseEnd::Exited(Exit { code: 0, .. }))
     }
 }
 
-/// A phase that ran.
-pub struct Ran {
-    pub end: End,
+/// The result of a phase.
+pub struct PhaseResult {
+    pub end: PhaseEnd,
     pub phase: Phase,
-    /// Head and tail of its output, for those who asked a question.
+    /// The head and the tail of its output, for callers that parse it.
     pub output: Vec<u8>,
-    /// The steps that it said it came to, in order.
-    pub marks: Vec<Mark>,
+    /// The steps that the container announced, in order.
+    pub marks: Vec<StepMark>,
 }
 
-/// What a line begins with by which a container says that it comes to a step.
+/// The beginning of a line by which a container announces a step.
 pub const STEP: &str = "== step ";
 
-/// A step that a container came to.
+/// A step that a container announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct StepMark {
     pub name: String,
-    /// Milliseconds since the epoch, UTC.
-    pub at: i64,
-    /// Place in the attempt's log.
+    pub at: Timestamp,
+    /// Offset in the attempt's log.
     pub position: u64,
 }
 
-/// Output that is kept in memory for [`Ran::output`], half from its head and half from its tail.
+/// Bytes of output that are kept in memory for [`PhaseResult::output`], half from the head and half from the tail.
 const ANSWER: u64 = 64 << 10;
 
-/// Time that the engine gets to say what a container has used.
+/// How long the engine has to start the script before a kill, and how long the processes have to write after it.
+const BEFORE_KILL: Duration = Duration::from_secs(2);
+
+/// How long the engine may take to report what a container has used.
 const USAGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Runs a container to its end and removes it.
-pub async fn run(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, container: Container) -> Result<Ran> {
+/// Creates a container, runs it to its end and removes it.
+pub async fn run(
+    runtime: &dyn Runtime,
+    log: &Log,
+    plan: &PhaseLimits<'_>,
+    container: Container,
+) -> Result<PhaseResult> {
     let mut container = container;
     container.labels.insert(PHASE_LABEL.to_owned(), plan.name.to_owned());
     let id = runtime.create(&container).await?;
@@ -75,24 +85,24 @@ pub async fn run(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, container: C
     Ok(ran)
 }
 
-/// Runs a container that was made before to its end. The whole container is killed when a clock runs out.
-pub async fn run_in(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> Result<Ran> {
+/// Runs an existing container to its end. Kills the whole container when a time limit is over.
+pub async fn run_in(runtime: &dyn Runtime, log: &Log, plan: &PhaseLimits<'_>, id: &str) -> Result<PhaseResult> {
     log.say(&format!("phase {}", plan.name)).await;
-    let (started_at, clock, log_from) = (now_ms(), Instant::now(), log.position());
+    let (started_at, clock, log_from) = (now(), Instant::now(), log.position());
     let (end, output, marks) = watch(runtime, log, plan, id).await?;
     let exit_code = match end {
-        End::Exited(exit) => Some(exit.code),
-        End::TimedOut(_) => None,
+        PhaseEnd::Exited(exit) => Some(exit.code),
+        PhaseEnd::TimedOut(_) => None,
     };
     let seconds = clock.elapsed().as_secs_f64();
     let how = match end {
-        End::Exited(Exit {
+        PhaseEnd::Exited(Exit {
             out_of_memory: true,
             code,
         }) => format!("out of memory, exit code {code}"),
-        End::Exited(exit) => format!("exit code {}", exit.code),
-        End::TimedOut(Timeout::Total) => format!("killed: longer than {}", plan.timeout),
-        End::TimedOut(Timeout::Silence) => format!("killed: silent and idle for {}", plan.silence),
+        PhaseEnd::Exited(exit) => format!("exit code {}", exit.code),
+        PhaseEnd::TimedOut(Timeout::Total) => format!("killed: longer than {}", plan.timeout),
+        PhaseEnd::TimedOut(Timeout::Silence) => format!("killed: silent and idle for {}", plan.silence),
     };
     log.say(&format!("phase {} ended after {seconds:.1} s: {how}", plan.name))
         .await;
@@ -103,7 +113,7 @@ pub async fn run_in(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str)
         exit_code,
         log_from,
     };
-    Ok(Ran {
+    Ok(PhaseResult {
         end,
         phase,
         output,
@@ -111,17 +121,22 @@ pub async fn run_in(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str)
     })
 }
 
-async fn watch(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> Result<(End, Vec<u8>, Vec<Mark>)> {
+async fn watch(
+    runtime: &dyn Runtime,
+    log: &Log,
+    plan: &PhaseLimits<'_>,
+    id: &str,
+) -> Result<(PhaseEnd, Vec<u8>, Vec<StepMark>)> {
     let output = runtime.start(id).await?;
     let heard = Heard::default();
     let mut cap = HeadAndTail::new(plan.log.0);
     let mut answer = HeadAndTail::new(ANSWER);
     let mut answered = Vec::new();
-    let mut marks = Marks::default();
+    let mut marks = StepFinder::default();
     let timed_out = {
         let pump = pump(output, log, &heard, &mut cap, &mut answer, &mut answered, &mut marks);
         tokio::pin!(pump);
-        // the clocks go on while the log is held up
+        // the time limits apply while the log is held up, too
         tokio::select! {
             ended = &mut pump => {
                 ended?;
@@ -129,8 +144,17 @@ async fn watch(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> R
             }
             which = Clocks::new(plan.timeout, plan.silence).run(runtime, id, &heard) => {
                 let which = which?;
+                let mut ended = None;
+                if let Some(script) = plan.before_kill {
+                    // for the log alone: an engine that is slow or refuses must not keep the container alive
+                    let _ = tokio::time::timeout(BEFORE_KILL, runtime.exec(id, &["/bin/sh", "-c", script])).await;
+                    ended = tokio::time::timeout(BEFORE_KILL, &mut pump).await.ok();
+                }
                 runtime.kill(id).await?;
-                pump.await?;
+                match ended {
+                    Some(ended) => ended?,
+                    None => pump.await?,
+                }
                 Some(which)
             }
         }
@@ -146,14 +170,14 @@ async fn watch(runtime: &dyn Runtime, log: &Log, plan: &Plan<'_>, id: &str) -> R
     }
     answered.extend_from_slice(&answer.finish().1.text);
     Ok((
-        timed_out.map_or(End::Exited(exit), End::TimedOut),
+        timed_out.map_or(PhaseEnd::Exited(exit), PhaseEnd::TimedOut),
         answered,
         marks.found,
     ))
 }
 
-/// Whether the container was heard since it was last asked. While we ourselves hold up its output it
-/// counts as heard: that silence is not its own.
+/// Whether the container wrote something since the last look. While the log is not accepted the container can't
+/// write, and counts as active.
 #[derive(Default)]
 struct Heard {
     since: AtomicBool,
@@ -174,12 +198,12 @@ async fn pump(
     cap: &mut HeadAndTail,
     answer: &mut HeadAndTail,
     answered: &mut Vec<u8>,
-    marks: &mut Marks,
+    marks: &mut StepFinder,
 ) -> Result<()> {
     while let Some(output) = output.next().await {
-        let broken = |error| RuntimeError::Refused(format!("the output of a container broke off: {error}"));
+        let broken = |error| RuntimeError::Refused(format!("the output of a container ended early: {error}"));
         let Output { stream, bytes: chunk } = output.map_err(broken)?;
-        let at = now_ms();
+        let at = now().as_millis();
         heard.since.store(true, Ordering::SeqCst);
         marks.look(&chunk, log.position());
         answered.extend_from_slice(&answer.take(stream, at, &chunk));
@@ -193,29 +217,29 @@ async fn pump(
     Ok(())
 }
 
-/// Finds the steps in the output.
+/// Finds announced steps in the output.
 #[derive(Default)]
-struct Marks {
-    found: Vec<Mark>,
-    /// The line that is not ended yet, as far as it may be a mark.
+struct StepFinder {
+    found: Vec<StepMark>,
+    /// The beginning of the current line, up to [`MARK_MOST`] bytes.
     line: Vec<u8>,
 }
 
-/// Longest line that is taken for a mark.
+/// Bytes of a line that are kept: longer lines announce no step.
 const MARK_MOST: usize = 100;
-/// Most steps that are told apart.
+/// Limit of the steps that are kept, since project code may print such lines.
 const MARKS_MOST: usize = 1000;
 
-impl Marks {
+impl StepFinder {
     fn look(&mut self, chunk: &[u8], position: u64) {
         for (at, part) in chunk.split(|byte| *byte == b'\n').enumerate() {
             if at > 0 {
                 let line = String::from_utf8_lossy(&self.line);
-                // what strangers' code prints is not let fill our memory
+                // project code prints what it likes, and must not fill our memory
                 if let Some(name) = line.strip_prefix(STEP).filter(|_| self.found.len() < MARKS_MOST) {
-                    self.found.push(Mark {
+                    self.found.push(StepMark {
                         name: name.trim().to_owned(),
-                        at: now_ms(),
+                        at: now(),
                         position,
                     });
                 }
@@ -227,18 +251,18 @@ impl Marks {
     }
 }
 
-/// The two clocks of a phase. Silence means no output and no work: a suite that computes without a
-/// word is left alone until its total time is over.
+/// The total and the silence limit of a phase. Silence means no output and no CPU or I/O: a suite that computes
+/// without output may use all of its total time.
 struct Clocks {
     started: Instant,
     timeout: Duration,
     silence: Duration,
     active: Instant,
-    /// Usage when it was last seen active; None: not asked since.
+    /// Usage when the container was last active. `None` if it was not read since the last output.
     base: Option<Usage>,
 }
 
-/// I/O below this in a whole silence is none.
+/// Less I/O than this during the silence limit counts as idle.
 const IDLE_IO_BYTES: u64 = 1 << 20;
 
 impl Clocks {
@@ -253,12 +277,12 @@ impl Clocks {
         }
     }
 
-    /// Time between two looks: often enough for short silences, seldom for long ones.
+    /// Time between two checks: short for short limits, to notice their end, and at most 10 s.
     fn step(&self) -> Duration {
         (self.silence.min(self.timeout) / 4).clamp(Duration::from_millis(500), Duration::from_secs(10))
     }
 
-    /// Resolves when one of them has run out.
+    /// Resolves when a limit is over, with the limit.
     async fn run(mut self, runtime: &dyn Runtime, id: &str, heard: &Heard) -> Result<Timeout> {
         let mut look = tokio::time::interval(self.step());
         loop {
@@ -270,7 +294,7 @@ impl Clocks {
                 self.active = Instant::now();
                 self.base = None;
             }
-            // an engine that is slow to answer must not stop the clock
+            // a slow engine must not stop the clock
             if let Ok(usage) = tokio::time::timeout(USAGE_WITHIN, runtime.usage(id)).await {
                 self.seen(usage?);
             }
@@ -291,8 +315,8 @@ impl Clocks {
         }
     }
 
-    /// A process that only wakes up to look at the clock does no work: up to a CPU-second in a
-    /// silence, or a tenth of a short one, counts as idle.
+    /// A process that only wakes up to read the clock does no work. Up to a CPU-second within the silence limit
+    /// counts as idle, or a tenth of a limit that is shorter than 10 s.
     fn worked(&self, base: Usage, now: Usage) -> bool {
         let idle_ns = (self.silence / 10).min(Duration::from_secs(1)).as_nanos() as u64;
         now.cpu_ns.saturating_sub(base.cpu_ns) > idle_ns || now.io_bytes.saturating_sub(base.io_bytes) > IDLE_IO_BYTES
@@ -305,8 +329,8 @@ mod tests {
 
     #[test]
     fn steps_are_found_however_the_output_is_cut() {
-        let mut marks = Marks::default();
-        for chunk in ["noise\n== st", "ep make\nno == step x\n", "== step install", "\n"] {
+        let mut marks = StepFinder::default();
+        for chunk in ["flakiness\n== st", "ep make\nno == step x\n", "== step install", "\n"] {
             marks.look(chunk.as_bytes(), 7);
         }
         let names: Vec<&str> = marks.found.iter().map(|mark| mark.name.as_str()).collect();

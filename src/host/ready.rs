@@ -1,70 +1,70 @@
-//! Whether a host takes jobs now: its owner's hours, its engine, its disk.
+//! Decides whether a host takes jobs now, by its owner's hours, its engine and its disk.
 
 use super::Host;
 use super::client::Client;
-use crate::domain::host::Offer;
+use crate::domain::host::Capabilities;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often the coordinator learns that a host takes no jobs: it is idle, and has not fallen silent.
-const TELL: Duration = Duration::from_secs(30);
+/// How often an idle host reports why it takes no jobs, so that it does not count as silent.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
 
-/// What was said last; the slots share it, so that each change is said once.
+/// The state that was logged last. The slots share it, so that each change is logged once.
 #[derive(Default)]
-pub struct Told(Mutex<String>);
+pub struct ReadinessLog(Mutex<String>);
 
-impl Told {
-    /// Says why nothing is taken, or that something is again.
-    pub fn say(&self, ready: &Result<(), Pause>) {
+impl ReadinessLog {
+    /// Logs why the host takes no jobs, or that it takes jobs again. Logs nothing if the state is the one logged last.
+    pub fn note(&self, ready: &Result<(), Pause>) {
         let now = match ready {
             Ok(()) => "",
             Err(Pause::Rests(hours)) => hours,
             Err(Pause::Unwell(reason)) => reason,
         };
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told == now {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *logged == now {
             return;
         }
         match ready {
             Ok(()) => tracing::info!("this host takes jobs again"),
             Err(Pause::Rests(hours)) => {
-                tracing::info!("this host takes no new jobs outside of its hours; it works {hours}");
+                tracing::info!("this host takes no jobs outside of its hours; it works {hours}");
             }
             Err(Pause::Unwell(reason)) => {
-                tracing::error!(reason, "this host takes no jobs until that is mended");
+                tracing::error!(reason, "this host takes no jobs until that is fixed");
             }
         }
-        now.clone_into(&mut told);
+        now.clone_into(&mut logged);
     }
 }
 
 /// Why a host takes no jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// Its hours.
+    /// The owner's hours exclude the present time. The text lists these hours.
     Rests(String),
-    /// What to mend.
+    /// Someone has to fix a problem first, such as a full disk. The text says what to fix.
     Unwell(String),
 }
 
 impl Host {
-    /// Whether it takes jobs now: jobs wait for a host that can't work instead of failing on it.
+    /// Returns whether the host takes jobs now. Jobs wait for a host that can't work instead of failing on it.
     pub(super) async fn ready(&self) -> Result<(), Pause> {
-        let say = self.owner.say();
+        let say = self.policy.current();
         if say.rests(jiff::Timestamp::now()).is_some() {
             return Err(Pause::Rests(say.shown_hours().unwrap_or_default()));
         }
         self.well().await.map_err(Pause::Unwell)?;
         let needed = self.engine.min_free_gib;
-        match self.left_of_share().map(|left| left >> 30) {
+        match self.disk_left().map(|left| left >> 30) {
             Some(left) if left < needed => Err(Pause::Unwell(format!(
-                "of what the owner gives (`host.disk`) {left} GiB are left, less than {needed}; raise it, or lower `engine.min_free_gib`"
+                "{left} GiB are left of `host.disk`, less than {needed}; raise it, or lower `engine.min_free_gib`"
             ))),
             _ => Ok(()),
         }
     }
 
-    /// Whether its engine answers and has room. Otherwise what to mend.
+    /// Returns whether the engine answers and has room. The error says what to fix.
     pub(super) async fn well(&self) -> Result<(), String> {
         let engine = self.runtime.engine().await.map_err(|error| {
             self.leftovers.doubt();
@@ -80,13 +80,13 @@ impl Host {
         }
     }
 
-    /// What this host offers now.
-    pub fn offer_now(&self) -> Offer {
-        self.owner.say().offer(&self.offer)
+    /// Returns the capabilities as the host policy has them now.
+    pub fn capabilities_now(&self) -> Capabilities {
+        self.policy.current().capabilities(&self.capabilities)
     }
 
-    /// Tells the coordinator why nothing is taken, as long as that is so.
-    pub(super) async fn tell(&self, client: &Client) {
+    /// Reports to the coordinator why the host takes no jobs, for as long as it takes none.
+    pub(super) async fn report_pauses(&self, client: &Client) {
         let mut paused = false;
         loop {
             let pause = match self.ready().await {
@@ -96,15 +96,18 @@ impl Host {
             };
             if pause.is_some() || paused {
                 paused = pause.is_some();
-                let offer = Offer {
+                let capabilities = Capabilities {
                     pause,
-                    ..self.offer_now()
+                    ..self.capabilities_now()
                 };
-                if let Err(error) = client.offer(&offer).await {
-                    tracing::debug!(error = format!("{error:#}"), "failed to tell why no job is taken");
+                if let Err(error) = client.capabilities(&capabilities).await {
+                    tracing::debug!(
+                        error = format!("{error:#}"),
+                        "failed to report why this host takes no jobs"
+                    );
                 }
             }
-            tokio::time::sleep(TELL).await;
+            tokio::time::sleep(REPORT_EVERY).await;
         }
     }
 }

@@ -1,21 +1,21 @@
-//! Reports that the coordinator has not taken yet, as files, each beside a folder with the rest of its log: a host
-//! that is started again delivers them.
+//! Keeps reports that are not delivered yet as files, each beside a folder with the rest of its log. A host delivers
+//! them when it is started again.
 
-use super::client::{Client, Lost};
+use super::client::{CallRefused, Client};
 use super::deliver::deliver_left;
-use crate::api::FinishRequest;
+use crate::protocol::{FinishRequest, Receipt};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The folder of them, in the data folder.
+/// The spool folder, in the data folder.
 #[derive(Clone, Debug)]
 pub struct Spool {
     folder: PathBuf,
 }
 
 #[derive(Deserialize)]
-struct Kept {
+struct SpooledReport {
     attempt: String,
     #[serde(flatten)]
     finish: FinishRequest,
@@ -28,15 +28,15 @@ impl Spool {
         Ok(Self { folder })
     }
 
-    /// The folder for what is not delivered of an attempt's log.
+    /// Returns the folder for the undelivered log of an attempt.
     pub fn of(&self, attempt: &str) -> PathBuf {
         self.folder.join(attempt)
     }
 
-    /// Delivers a report, and keeps it in a file as long as that takes.
+    /// Delivers a report, and keeps it in a file until that is done.
     pub async fn deliver(&self, client: &Client, attempt: &str, finish: FinishRequest) {
         self.keep(attempt, &finish);
-        let kept = Kept {
+        let kept = SpooledReport {
             attempt: attempt.to_owned(),
             finish,
         };
@@ -47,7 +47,7 @@ impl Spool {
     pub fn keep(&self, attempt: &str, finish: &FinishRequest) {
         let kept = serde_json::json!({ "attempt": attempt, "fence": finish.fence, "report": finish.report });
         if let Err(error) = write(&self.path(attempt), &kept) {
-            // a full disk must not cost the result as long as this process lives
+            // the result must survive a full disk as long as this process runs
             tracing::warn!(attempt, error = format!("{error:#}"), "failed to keep a report");
         }
     }
@@ -56,7 +56,7 @@ impl Spool {
         self.folder.join(format!("{attempt}.json"))
     }
 
-    /// Delivers what an earlier life has left.
+    /// Delivers what an earlier process of this host has left.
     pub async fn deliver_left(&self, client: &Client) {
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
             return;
@@ -68,10 +68,10 @@ impl Spool {
             }
             let kept = std::fs::read(&path)
                 .map_err(anyhow::Error::from)
-                .and_then(|bytes| Ok(serde_json::from_slice::<Kept>(&bytes)?));
+                .and_then(|bytes| Ok(serde_json::from_slice::<SpooledReport>(&bytes)?));
             match kept {
                 Ok(kept) => {
-                    // first what its report speaks of
+                    // the log before its report
                     let folder = self.of(&kept.attempt);
                     match deliver_left(client, &kept.attempt, &kept.finish.fence, folder).await {
                         Ok(_) => {}
@@ -93,7 +93,7 @@ impl Spool {
 }
 
 impl Spool {
-    /// Of an attempt without a report nothing counts: its log was cut off with the life that it was written in.
+    /// Removes the log of an attempt without a report: the attempt did not end, so its log is of no use.
     async fn forget_log(&self, folder: &Path) {
         if folder.is_dir() && !folder.with_extension("json").exists() {
             let _ = tokio::fs::remove_dir_all(folder).await;
@@ -101,20 +101,20 @@ impl Spool {
     }
 }
 
-async fn hand_in(client: &Client, kept: &Kept, path: &Path) {
+async fn hand_in(client: &Client, kept: &SpooledReport, path: &Path) {
     let attempt = &kept.attempt;
     match client.finish(attempt, &kept.finish).await {
-        Ok(crate::queue::Taken::Counted) => {}
-        Ok(crate::queue::Taken::Late) => {
+        Ok(Receipt::Counted) => {}
+        Ok(Receipt::Late) => {
             tracing::warn!(
                 attempt,
-                "the report came too late to count: another host had been given the job"
+                "the report is too late to count: another host was given the job"
             );
         }
         Err(error) => {
             tracing::warn!(attempt, error = format!("{error:#}"), "the report was refused");
-            if error.downcast_ref::<Lost>().is_some_and(|lost| !lost.is_final()) {
-                // with another token, or another version of the program, it may be taken
+            if error.downcast_ref::<CallRefused>().is_some_and(|lost| !lost.is_final()) {
+                // the coordinator may accept it with another token, or from another version of the program
                 return;
             }
         }

@@ -1,5 +1,5 @@
-//! A row of frames in a file. Each head tells how far it is to the next, so a place is found by reading heads alone:
-//! 100 MB of text have some 400. What is torn at the end, because its writer was killed, does not count.
+//! A file of frames. The head of each frame gives its length, so that an offset is found by reading heads alone: 100
+//! MB of text have about 400. A torn end, from a writer that was killed, is ignored.
 
 use super::Chunk;
 use super::frame::{self, HEAD, Head};
@@ -9,31 +9,31 @@ use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// A place between two frames.
+/// A position between two frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// In the text.
+pub struct FilePosition {
+    /// Offset in the text.
     pub offset: u64,
-    /// In the file.
+    /// Offset in the file.
     pub at: u64,
 }
 
-/// Reads frame after frame, also of a file that grows meanwhile.
+/// Reads frame after frame, also from a file that grows meanwhile.
 #[derive(Debug)]
 pub struct Reader {
     file: BufReader<File>,
-    place: Place,
-    /// Text before this offset is left out.
+    place: FilePosition,
+    /// Text before this offset is skipped.
     from: u64,
 }
 
 impl Reader {
-    /// None where there is no such file.
+    /// Returns `None` if there is no such file.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         match File::open(path) {
             Ok(file) => Ok(Some(Self {
                 file: BufReader::new(file),
-                place: Place::default(),
+                place: FilePosition::default(),
                 from: 0,
             })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -41,7 +41,7 @@ impl Reader {
         }
     }
 
-    /// Goes on to an offset of the text.
+    /// Goes on to an offset in the text.
     pub fn skip_to(&mut self, offset: u64) -> Result<()> {
         self.from = self.from.max(offset);
         while let Some(head) = self.head()? {
@@ -53,7 +53,7 @@ impl Reader {
         Ok(())
     }
 
-    /// The text from here on, as far as there is some now; None: no more at present.
+    /// Returns the next chunk of text, or `None` if there is no more at present.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>> {
         while let Some(head) = self.head()? {
             let mut bytes = vec![0; head.length()];
@@ -69,13 +69,13 @@ impl Reader {
         Ok(None)
     }
 
-    /// [`Reader::skip_to`] for who must not wait for a disk.
+    /// [`Reader::skip_to`] on a thread that may wait for the disk.
     pub async fn skipped_to(mut self, offset: u64) -> Result<Self> {
         let skip = tokio::task::spawn_blocking(move || self.skip_to(offset).map(|()| self));
         skip.await.map_err(std::io::Error::other)?
     }
 
-    /// [`Reader::next_chunk`] for who must not wait for a disk.
+    /// [`Reader::next_chunk`] on a thread that may wait for the disk.
     pub async fn step(mut self) -> Result<(Self, Option<Chunk>)> {
         let step = tokio::task::spawn_blocking(move || {
             let chunk = self.next_chunk()?;
@@ -84,7 +84,7 @@ impl Reader {
         step.await.map_err(std::io::Error::other)?
     }
 
-    /// The next frame as it is, with its head and its place in the file.
+    /// Returns the next frame undecoded: its head and its offset in the file.
     pub fn next_frame(&mut self) -> Result<Option<(Head, u64)>> {
         let Some(head) = self.head()? else { return Ok(None) };
         let at = self.place.at;
@@ -92,7 +92,7 @@ impl Reader {
         Ok(Some((head, at)))
     }
 
-    /// Bytes of text up to the end as it is now; the reader is there then.
+    /// Reads to the present end, and returns its offset in the text.
     pub fn length(&mut self) -> Result<u64> {
         while let Some(head) = self.head()? {
             self.pass(&head)?;
@@ -100,7 +100,8 @@ impl Reader {
         Ok(self.place.offset)
     }
 
-    /// The head of the next frame; None where no whole one is there, or what is there is none that follows.
+    /// Reads the head of the next frame. Returns `None` if no whole frame is there, or one that does not continue the
+    /// text.
     fn head(&mut self) -> Result<Option<Head>> {
         let mut bytes = [0; HEAD];
         match self.file.read_exact(&mut bytes) {
@@ -118,7 +119,7 @@ impl Reader {
         Ok(Some(head))
     }
 
-    /// Forgets what was read ahead: it may be different by the next time.
+    /// Forgets what was read ahead, since the file may have changed by the next read.
     fn back(&mut self) -> Result<Option<Head>> {
         self.file.seek(SeekFrom::Start(self.place.at))?;
         Ok(None)
@@ -126,7 +127,7 @@ impl Reader {
 
     fn pass(&mut self, head: &Head) -> Result<()> {
         self.file.seek_relative(head.length() as i64)?;
-        self.place = Place {
+        self.place = FilePosition {
             offset: head.end(),
             at: self.place.at + head.length() as u64,
         };
@@ -134,41 +135,41 @@ impl Reader {
     }
 }
 
-/// Bytes that may be lost to a machine that loses power, before they are written through to the disk.
+/// Bytes that may wait before they are synced. A power failure can lose them.
 const UNSYNCED_MOST: u64 = 2 << 20;
 
-/// How far a log goes, and how much of it stays whatever happens to the machine: offsets in its text.
+/// How much of a log there is, and how much of it would survive a power failure: offsets in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Taken {
+pub struct Extent {
     pub length: u64,
-    pub kept: u64,
+    pub synced: u64,
 }
 
-/// Why a frame was not taken.
+/// Why a frame was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It would leave a hole; the log is this long.
+    /// It begins behind the end of the log, which is this offset.
     #[error("the log ends at {0}")]
     Hole(u64),
     #[error("this is no frame of a log: {0}")]
     Malformed(frame::Malformed),
 }
 
-/// Writes a log.
+/// Appends to a log.
 #[derive(Debug)]
 pub struct Appender {
     file: File,
-    end: Place,
-    synced: Place,
+    end: FilePosition,
+    synced: FilePosition,
 }
 
 impl Appender {
-    /// Opens or makes the file. What is torn at its end goes.
+    /// Opens or creates the file, and cuts off a torn end.
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-        let mut end = Place::default();
+        let mut end = FilePosition::default();
         if let Some(mut reader) = Reader::open(path)? {
-            // after a loss of power a frame may have a head and no text
+            // after a power failure a frame may have a head and no text
             while let Ok(Some(_)) = reader.next_chunk() {
                 end = reader.place;
             }
@@ -177,21 +178,21 @@ impl Appender {
             tracing::warn!(log = %path.display(), length = end.offset, "the end of a log is torn; it is cut off");
             file.set_len(end.at)?;
         }
-        // whoever wrote it may have been killed before it was on the disk
+        // its writer may have been killed before it synced the file
         file.sync_data()?;
         Ok(Self { file, end, synced: end })
     }
 
-    pub fn taken(&self) -> Taken {
-        Taken {
+    pub fn extent(&self) -> Extent {
+        Extent {
             length: self.end.offset,
-            kept: self.synced.offset,
+            synced: self.synced.offset,
         }
     }
 
-    /// Takes a frame. One that is known changes nothing; of one that is known in part, the rest is taken. After an
-    /// error the file must be opened anew.
-    pub fn append(&mut self, bytes: &Bytes) -> Result<std::result::Result<Taken, Refusal>> {
+    /// Appends a frame. A frame that the log has already changes nothing; of one that overlaps the end, the rest is
+    /// appended. After an error the file has to be opened again.
+    pub fn append(&mut self, bytes: &Bytes) -> Result<std::result::Result<Extent, Refusal>> {
         let chunk = match frame::decode(bytes) {
             Ok(chunk) => chunk,
             Err(why) => return Ok(Err(Refusal::Malformed(why))),
@@ -210,23 +211,23 @@ impl Appender {
         if self.end.at - self.synced.at >= UNSYNCED_MOST {
             self.sync()?;
         }
-        Ok(Ok(self.taken()))
+        Ok(Ok(self.extent()))
     }
 
     fn write(&mut self, frame: &[u8], end: u64) -> Result<()> {
         if let Err(error) = self.file.write_all_at(frame, self.end.at) {
-            // a full disk: what of the frame was written would be torn
+            // a full disk: remove the part of the frame that was written
             let _ = self.file.set_len(self.end.at);
             return Err(error);
         }
-        self.end = Place {
+        self.end = FilePosition {
             offset: end,
             at: self.end.at + frame.len() as u64,
         };
         Ok(())
     }
 
-    /// Writes through to the disk. False: there was nothing to do.
+    /// Syncs the file to the disk. Returns `false` if there was nothing to sync.
     pub fn sync(&mut self) -> Result<bool> {
         if self.synced == self.end {
             return Ok(false);

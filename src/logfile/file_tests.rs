@@ -1,7 +1,7 @@
 use super::*;
-use crate::logfile::{Growing, Stream};
+use crate::logfile::{ChunkBuilder, Stream};
 
-/// Chance that is the same each time.
+/// Random numbers that are the same each time.
 struct Chance(u64);
 
 impl Chance {
@@ -15,9 +15,9 @@ impl Chance {
 }
 
 fn chunk(offset: u64, text: &[u8]) -> Chunk {
-    let mut growing = Growing {
+    let mut growing = ChunkBuilder {
         offset,
-        ..Growing::default()
+        ..ChunkBuilder::default()
     };
     for (at, part) in text.chunks(700).enumerate() {
         let stream = Stream::ALL[at % 3];
@@ -47,7 +47,7 @@ fn a_log_has_no_holes_and_takes_repeats() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let mut log = Appender::open(&path).unwrap();
-    let length = |taken: std::result::Result<Taken, Refusal>| taken.map(|taken| taken.length);
+    let length = |taken: std::result::Result<Extent, Refusal>| taken.map(|taken| taken.length);
     assert_eq!(length(log.append(&frame(0, b"hello ")).unwrap()), Ok(6));
     assert_eq!(length(log.append(&frame(0, b"hello ")).unwrap()), Ok(6));
     assert_eq!(length(log.append(&frame(9, b"x")).unwrap()), Err(Refusal::Hole(6)));
@@ -60,8 +60,8 @@ fn a_log_has_no_holes_and_takes_repeats() {
     assert!(matches!(refused, Err(Refusal::Malformed(_))), "{refused:?}");
 }
 
-/// A host that sends, sends again, is cut off and goes on; a coordinator that is killed at any byte, and whose machine
-/// loses what was not synced: at the end the log is what was written.
+/// A host that sends, sends again, is cut off and goes on; a coordinator that is killed at any byte, and whose
+/// machine loses what was not synced: at the end the log is what was written.
 #[test]
 fn whatever_is_torn_or_sent_again_the_log_is_what_was_written() {
     for seed in 0..60 {
@@ -72,10 +72,10 @@ fn whatever_is_torn_or_sent_again_the_log_is_what_was_written() {
         let mut log = Appender::open(&path).unwrap();
         let mut sent = 0;
         let mut steps = 0;
-        while log.taken().length < wanted.len() as u64 {
+        while log.extent().length < wanted.len() as u64 {
             steps += 1;
             assert!(steps < 10_000, "seed {seed} comes to no end");
-            // mostly the next chunk, sometimes one from before, or one too far ahead
+            // mostly the next chunk, sometimes an earlier one, or one too far ahead
             let from = match chance.below(8) {
                 0 => chance.below(sent + 1),
                 1 => (sent + chance.below(50)).min(wanted.len()),
@@ -91,7 +91,7 @@ fn whatever_is_torn_or_sent_again_the_log_is_what_was_written() {
                 log.sync().unwrap();
             }
             if chance.below(12) == 0 {
-                // killed: what was not synced may be there, or a part of it, or nothing but its length
+                // killed: what was not synced may be there in whole, in part, or as nothing but its length
                 let kept = log.synced;
                 let end = log.end;
                 drop(log);
@@ -102,7 +102,7 @@ fn whatever_is_torn_or_sent_again_the_log_is_what_was_written() {
                     file.set_len(end.at + chance.below(5000) as u64).unwrap();
                 }
                 log = Appender::open(&path).unwrap();
-                assert!(log.taken().length >= kept.offset, "seed {seed}: what was kept is gone");
+                assert!(log.extent().length >= kept.offset, "seed {seed}: what was kept is gone");
             }
         }
         assert_eq!(text(&path, 0), wanted, "seed {seed}");
@@ -128,7 +128,7 @@ fn a_reader_follows_a_file_that_grows_and_never_sees_a_part_of_a_frame() {
     let mut log = Appender::open(&path).unwrap();
     for n in 0..5 {
         let line = format!("line {n}\n");
-        log.append(&frame(log.taken().length, line.as_bytes()))
+        log.append(&frame(log.extent().length, line.as_bytes()))
             .unwrap()
             .unwrap();
         assert_eq!(reader.next_chunk().unwrap().unwrap().text, line);
@@ -137,7 +137,7 @@ fn a_reader_follows_a_file_that_grows_and_never_sees_a_part_of_a_frame() {
 }
 
 #[test]
-fn what_has_gone_bad_inside_is_said() {
+fn damage_inside_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let frames = [frame(0, b"one\n"), frame(4, b"two\n")].concat();

@@ -1,5 +1,5 @@
-//! A chunk as bytes: a head, and the text as a frame of zstd. The head is what zstd calls a skippable frame, so
-//! `zstd -dc` of a row of frames gives the log's text.
+//! A chunk as bytes: a head, and the text as a zstd frame. The head is a skippable frame of zstd, so that `zstd -dc`
+//! of several frames prints the log's text.
 //!
 //! | bytes | what they are, little-endian |
 //! |---|---|
@@ -24,15 +24,15 @@ const PIECE: usize = 9;
 /// Most bytes of a frame: text that can't be compressed takes a little more than itself.
 pub const FRAME_MOST: usize = HEAD + PIECES_MOST * PIECE + TEXT_MOST + (64 << 10);
 
-/// Of the text that logs are, more effort than this saves little and costs much.
+/// Compression level: for text of logs, higher levels save little and cost much.
 const LEVEL: i32 = 1;
 
-/// Why bytes are no frame.
+/// Why bytes are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
 
-/// What stands before the text, without the pieces.
+/// The fixed part of the head, without the pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub offset: u64,
@@ -51,7 +51,7 @@ impl Head {
         let (text, packed) = (u32_at(16) as usize, u32_at(20) as usize);
         let pieces = (u32_at(4) as usize).checked_sub(HEAD - 8);
         match pieces {
-            _ if u32_at(0) != MAGIC => Err(Malformed("it does not begin as a frame of a log does")),
+            _ if u32_at(0) != MAGIC => Err(Malformed("it does not begin like a frame of a log")),
             Some(pieces) if pieces % PIECE == 0 && pieces / PIECE <= PIECES_MOST => {
                 let head = Self {
                     offset: u64_at(8),
@@ -65,7 +65,7 @@ impl Head {
                 }
                 Ok(head)
             }
-            _ => Err(Malformed("its head has no sensible length")),
+            _ => Err(Malformed("its head has an impossible length")),
         }
     }
 
@@ -74,13 +74,13 @@ impl Head {
         HEAD + self.pieces * PIECE + self.packed
     }
 
-    /// The offset after its text.
+    /// The offset after the text.
     pub fn end(&self) -> u64 {
         self.offset + self.text as u64
     }
 }
 
-/// A chunk's frame.
+/// Encodes a chunk as a frame.
 pub fn encode(chunk: &Chunk) -> std::io::Result<Bytes> {
     let packed = pack(&chunk.text)?;
     let begun = chunk.pieces.first().map_or(0, |piece| piece.at);
@@ -109,22 +109,22 @@ fn pack(text: &[u8]) -> std::io::Result<Vec<u8>> {
     compressor.compress(text)
 }
 
-/// The chunk of a frame, all of whose bytes these are. They may come from anywhere: nothing in them is believed.
+/// Decodes a whole frame. It may come from anywhere, so every length in it is checked.
 pub fn decode(frame: &[u8]) -> Result<Chunk, Malformed> {
     let Some(first) = frame.first_chunk::<HEAD>() else {
         return Err(Malformed("it is shorter than a head"));
     };
     let head = Head::read(first)?;
     if frame.len() != head.length() {
-        return Err(Malformed("it is not as long as it says"));
+        return Err(Malformed("its length differs from what its head states"));
     }
     let (pieces, packed) = frame[HEAD..].split_at(head.pieces * PIECE);
     let pieces = pieces.chunks_exact(PIECE).map(|bytes| piece(head.begun, bytes));
     let pieces: Vec<Piece> = pieces
         .collect::<Option<_>>()
-        .ok_or(Malformed("it has a piece of no stream"))?;
+        .ok_or(Malformed("it has a piece of an unknown stream"))?;
     if pieces.iter().map(|piece| piece.length).sum::<usize>() != head.text {
-        return Err(Malformed("its pieces are not its text"));
+        return Err(Malformed("its pieces do not add up to its text"));
     }
     Ok(Chunk {
         offset: head.offset,
@@ -142,19 +142,19 @@ fn piece(begun: i64, bytes: &[u8]) -> Option<Piece> {
     })
 }
 
-/// Exactly `length` bytes of text, and not a byte more of memory than that asks for.
+/// Decompresses exactly `length` bytes of text, and allocates no more than that.
 fn unpack(packed: &[u8], length: usize) -> Result<Vec<u8>, Malformed> {
-    let damaged = Malformed("its text can't be unpacked");
+    let damaged = Malformed("its text can't be decompressed");
     let mut text = Vec::with_capacity(length);
     let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)
         .map_err(|_| damaged)?
         .single_frame();
-    // a window that nobody has asked for is memory that nobody has limited
+    // the frame chooses the window, and a large one would take memory that nothing limits
     decoder.window_log_max(21).map_err(|_| damaged)?;
     let read = (&mut decoder).take(length as u64 + 1).read_to_end(&mut text);
     match read {
         Ok(read) if read == length && decoder.finish().is_empty() => Ok(text),
-        Ok(_) => Err(Malformed("its text is not as long as it says")),
+        Ok(_) => Err(Malformed("its text differs in length from what its head states")),
         Err(_) => Err(damaged),
     }
 }
@@ -162,12 +162,12 @@ fn unpack(packed: &[u8], length: usize) -> Result<Vec<u8>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logfile::Growing;
+    use crate::logfile::ChunkBuilder;
 
     fn chunk() -> Chunk {
-        let mut growing = Growing {
+        let mut growing = ChunkBuilder {
             offset: 77,
-            ..Growing::default()
+            ..ChunkBuilder::default()
         };
         growing.push(Stream::Control, 1_700_000_000_000, b"[pybots] phase test\n");
         growing.push(Stream::Stdout, 1_700_000_000_200, b"any \xff\x00 bytes\n");
@@ -184,11 +184,11 @@ mod tests {
             ..Chunk::default()
         };
         assert_eq!(decode(&encode(&empty).unwrap()), Ok(empty));
-        let noise: Vec<u8> = (0..TEXT_MOST as u32)
+        let flakiness: Vec<u8> = (0..TEXT_MOST as u32)
             .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
             .collect();
-        let noise = Chunk::of(0, Stream::Stdout, 0, noise.into());
-        assert_eq!(decode(&encode(&noise).unwrap()), Ok(noise));
+        let flakiness = Chunk::of(0, Stream::Stdout, 0, flakiness.into());
+        assert_eq!(decode(&encode(&flakiness).unwrap()), Ok(flakiness));
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
             assert!(decode(&good[..at]).is_err(), "cut at {at}");
             let mut bad = good.to_vec();
             bad[at] ^= 0x41;
-            // place and times are under no checksum; the text and its length are
+            // offset and times are under no checksum; the text and its length are
             if let Ok(read) = decode(&bad) {
                 assert_eq!(read.text, chunk().text, "changed at {at}");
             }
@@ -218,6 +218,9 @@ mod tests {
         let mut frame = encode(&bomb).unwrap().to_vec();
         frame[16..20].copy_from_slice(&10u32.to_le_bytes());
         frame[37..41].copy_from_slice(&10u32.to_le_bytes());
-        assert_eq!(decode(&frame), Err(Malformed("its text is not as long as it says")));
+        assert_eq!(
+            decode(&frame),
+            Err(Malformed("its text differs in length from what its head states"))
+        );
     }
 }

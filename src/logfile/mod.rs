@@ -1,6 +1,6 @@
-//! What a log is made of. Its text is one row of bytes, as it came; an offset is a place in that row. Beside the text
-//! stands which stream each piece of it came from, and when. Text goes from host to browser in chunks; a chunk as
-//! bytes is a *frame* ([`frame`]), the same in a request, in a host's spool and in the coordinator's file ([`file`]).
+//! The format of a log. Its text is one sequence of bytes, and an offset is a position in it. Beside the text, each
+//! piece has its stream and its time. Text goes from host to browser in chunks. A chunk as bytes is a *frame*
+//! ([`frame`]), which is the same in a request, in a host's spool and in the coordinator's file ([`file`]).
 
 pub mod file;
 pub mod frame;
@@ -13,12 +13,12 @@ pub const TEXT_MOST: usize = 1 << 20;
 /// Most pieces in a chunk.
 pub const PIECES_MOST: usize = 16 << 10;
 
-/// Where a piece of a log came from.
+/// Which stream a piece of a log belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stream {
     Stdout,
     Stderr,
-    /// What Pybots itself says of the attempt.
+    /// What Pybots itself writes about the attempt.
     Control,
 }
 
@@ -50,8 +50,8 @@ impl std::str::FromStr for Stream {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let known = Self::ALL.into_iter().find(|stream| stream.name() == name);
-        known.ok_or_else(|| format!("{name:?} is no stream; there are stdout, stderr and control"))
+        let found = Self::ALL.into_iter().find(|stream| stream.name() == name);
+        found.ok_or_else(|| format!("{name:?} is not a stream; the streams are stdout, stderr and control"))
     }
 }
 
@@ -61,24 +61,24 @@ pub struct Piece {
     pub stream: Stream,
     /// When it was written: milliseconds since the epoch, UTC.
     pub at: i64,
-    /// Bytes.
+    /// Length in bytes.
     pub length: usize,
 }
 
-/// Pieces of one stream that come this close together are one piece, in milliseconds.
+/// Pieces of one stream within this time become one piece, in milliseconds.
 const TOGETHER: i64 = 100;
 
 /// A part of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// Its place in the log's text.
+    /// Offset of its text in the log.
     pub offset: u64,
     pub pieces: Vec<Piece>,
     pub text: Bytes,
 }
 
 impl Chunk {
-    /// A chunk of one piece.
+    /// Returns a chunk of one piece.
     pub fn of(offset: u64, stream: Stream, at: i64, text: Bytes) -> Self {
         let length = text.len();
         let pieces = if length == 0 {
@@ -89,7 +89,7 @@ impl Chunk {
         Self { offset, pieces, text }
     }
 
-    /// The offset after it.
+    /// The offset after its text.
     pub fn end(&self) -> u64 {
         self.offset + self.text.len() as u64
     }
@@ -104,7 +104,7 @@ impl Chunk {
         })
     }
 
-    /// What of it comes from an offset on.
+    /// Returns the part from an offset on.
     pub fn after(mut self, offset: u64) -> Self {
         let Some(drop) = offset.checked_sub(self.offset).filter(|drop| *drop > 0) else {
             return self;
@@ -121,7 +121,7 @@ impl Chunk {
         self
     }
 
-    /// What of it comes before an offset.
+    /// Returns the part before an offset.
     pub fn before(mut self, offset: u64) -> Self {
         let keep = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
         self.text.truncate(keep);
@@ -134,22 +134,22 @@ impl Chunk {
         self
     }
 
-    /// The text of one stream alone.
+    /// Returns the text of one stream.
     pub fn only(&self, stream: Stream) -> Vec<u8> {
         let parts = self.parts().filter(|(piece, _)| piece.stream == stream);
         parts.flat_map(|(_, text)| text).collect()
     }
 }
 
-/// A chunk that grows.
+/// A chunk that is being filled.
 #[derive(Default)]
-pub struct Growing {
+pub struct ChunkBuilder {
     pub offset: u64,
     pieces: Vec<Piece>,
     text: BytesMut,
 }
 
-impl Growing {
+impl ChunkBuilder {
     pub fn push(&mut self, stream: Stream, at: i64, text: &[u8]) {
         extend(&mut self.pieces, stream, at, text.len());
         self.text.extend_from_slice(text);
@@ -163,12 +163,12 @@ impl Growing {
         self.text.is_empty()
     }
 
-    /// Whether one more piece might make it too large to be sent.
+    /// Returns whether one more piece might make it too large to be sent.
     pub fn is_full(&self, most: usize) -> bool {
         self.text.len() >= most || self.pieces.len() >= PIECES_MOST / 2
     }
 
-    /// Takes what there is; the next chunk begins where it ends.
+    /// Returns the chunk so far; the next one begins where it ends.
     pub fn take(&mut self) -> Chunk {
         let chunk = Chunk {
             offset: self.offset,
@@ -180,7 +180,7 @@ impl Growing {
     }
 }
 
-/// Adds a piece to others, or to the last of them.
+/// Appends a piece, or lengthens the last one.
 pub fn extend(pieces: &mut impl Pieces, stream: Stream, at: i64, length: usize) {
     match pieces.newest() {
         Some(last) if last.stream == stream && (0..TOGETHER).contains(&at.saturating_sub(last.at)) => {
@@ -191,7 +191,7 @@ pub fn extend(pieces: &mut impl Pieces, stream: Stream, at: i64, length: usize) 
     }
 }
 
-/// A row of pieces.
+/// Several pieces in sequence.
 pub trait Pieces {
     fn newest(&mut self) -> Option<&mut Piece>;
     fn add(&mut self, piece: Piece);
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn pieces_of_a_stream_that_come_together_are_one() {
-        let mut growing = Growing::default();
+        let mut growing = ChunkBuilder::default();
         growing.push(Stream::Stdout, 1000, b"one ");
         growing.push(Stream::Stdout, 1099, b"two ");
         growing.push(Stream::Stdout, 1100, b"later ");
@@ -235,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_left_out() {
-        let mut growing = Growing::default();
+    fn text_before_an_offset_is_left_out() {
+        let mut growing = ChunkBuilder::default();
         growing.push(Stream::Stdout, 0, b"abc");
         growing.push(Stream::Stderr, 0, b"def");
         let chunk = growing.take();

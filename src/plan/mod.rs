@@ -1,15 +1,26 @@
-//! A revision becomes an image build, and its image runs. Pure: [`crate::coordinator`] stores it.
+//! Rules that make an image build of a revision, and runs of its image. [`crate::coordinator`] stores the results.
 
 use crate::domain::job::{BuildSpec, Facts, ImageUnderTest, RunSpec};
 use crate::domain::limits::Limits;
+use crate::domain::profile::{Distribution, Profile, build_key};
+use crate::domain::time::Timestamp;
 use crate::domain::version::PythonVersion;
-use crate::profile::{Distribution, Profile, Profiles, build_key};
+use crate::profile::Profiles;
 use crate::recipe::{Choice, Registered, choose};
-use crate::store::revisions::Revision;
 
-/// The profile by which a variant of a revision is built, or why it can't be.
-pub fn profile(revision: &Revision, profiles: &Profiles, variant: &str) -> Result<Profile, String> {
-    let version = version(revision)?;
+/// The part of a revision that planning reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit<'a> {
+    pub sha: &'a str,
+    pub branch: &'a str,
+    /// The version in its tree, such as `3.16.0a0`. `None` if the tree has none.
+    pub version: Option<&'a str>,
+    pub committed_at: Timestamp,
+}
+
+/// The profile that builds a variant of a revision. The error says why none does.
+pub fn profile<'a>(revision: impl Into<Commit<'a>>, profiles: &Profiles, variant: &str) -> Result<Profile, String> {
+    let version = version(revision.into())?;
     let Some(profile) = profiles.for_version(&version) else {
         return Err(format!(
             "no build profile is for Python {}; add one under images/",
@@ -19,19 +30,20 @@ pub fn profile(revision: &Revision, profiles: &Profiles, variant: &str) -> Resul
     profile.as_variant(variant, &version)
 }
 
-/// What is built from a revision by its profile. `inputs` is the digest of the files that the build reads.
-pub fn build(
-    revision: &Revision,
+/// The build of a revision by its profile. `inputs` is the digest of the files that the build reads.
+pub fn build<'a>(
+    revision: impl Into<Commit<'a>>,
     profile: Profile,
     distribution: &Distribution,
     inputs: &str,
     variant: &str,
     platform: &str,
 ) -> Result<BuildSpec, String> {
+    let revision = revision.into();
     Ok(BuildSpec {
         build_key: build_key(inputs, &profile, distribution, variant, platform),
-        revision: revision.sha.clone(),
-        branch: revision.branch.clone(),
+        revision: revision.sha.to_owned(),
+        branch: revision.branch.to_owned(),
         version: version(revision)?.full,
         variant: variant.to_owned(),
         profile,
@@ -40,19 +52,20 @@ pub fn build(
     })
 }
 
-/// What one project does on one image: a run, or the reason why not.
-pub fn run(
+/// The run of a project on an image. The error is the reason why the recipe skips it.
+pub fn run<'a>(
     project: &Registered,
-    revision: &Revision,
+    revision: impl Into<Commit<'a>>,
     build: &BuildSpec,
     facts: &Facts,
     cap: &Limits,
 ) -> Result<RunSpec, String> {
+    let revision = revision.into();
     let version = version(revision)?;
     match choose(
         &project.recipe,
         &project.folders,
-        &revision.branch,
+        revision.branch,
         &version,
         &build.variant,
         cap,
@@ -73,19 +86,19 @@ pub fn run(
             env: chosen.env,
             suites: chosen.suites,
             limits: chosen.limits,
-            labels: chosen.needs,
+            labels: chosen.needs.into(),
         }),
     }
 }
 
-/// Of jobs that are alike, the one of the newest check-in is next. A check-in from the future is one of `now`: what
-/// comes after it is not to count as old.
-pub fn priority(revision: &Revision, now: i64) -> i64 {
-    revision.committed_at.min(now)
+/// The priority of a revision's jobs: in each group, those of the newest revision are next. A revision from the future
+/// counts as one of `now`, so that later revisions do not count as older.
+pub fn priority<'a>(revision: impl Into<Commit<'a>>, now: Timestamp) -> i64 {
+    revision.into().committed_at.min(now).as_millis()
 }
 
-fn version(revision: &Revision) -> Result<PythonVersion, String> {
-    match revision.version.as_deref().map(str::parse) {
+fn version(revision: Commit<'_>) -> Result<PythonVersion, String> {
+    match revision.version.map(str::parse) {
         Some(Ok(version)) => Ok(version),
         _ => Err("its tree has no Include/patchlevel.h that says which Python it is".to_owned()),
     }
@@ -98,31 +111,24 @@ mod tests {
 
     #[test]
     fn nothing_is_newer_than_now() {
-        assert_eq!(priority(&revision(None, 5), 10), 5);
-        assert_eq!(priority(&revision(None, 99), 10), 10);
+        let now = Timestamp::from_millis(10);
+        assert_eq!(priority(revision(None, 5), now), 5);
+        assert_eq!(priority(revision(None, 99), now), 10);
     }
 
-    fn revision(version: Option<&str>, committed_at: i64) -> Revision {
-        Revision {
-            id: "r".into(),
-            branch_id: "b".into(),
-            branch: "trunk".into(),
-            seq: 1,
-            sha: "0123456789".into(),
-            tree: "t".into(),
-            author: "a".into(),
-            subject: "s".into(),
-            committed_at,
-            version: version.map(str::to_owned),
-            left_at: None,
-            label: None,
+    fn revision(version: Option<&str>, committed_at: i64) -> Commit<'_> {
+        Commit {
+            sha: "0123456789",
+            branch: "trunk",
+            version,
+            committed_at: Timestamp::from_millis(committed_at),
         }
     }
 
     #[test]
-    fn what_cannot_be_built_says_why() {
+    fn the_error_says_why_nothing_can_be_built() {
         let profiles = Profiles::load(None).unwrap();
-        let profile = |version, variant| profile(&revision(version, 0), &profiles, variant);
+        let profile = |version, variant| profile(revision(version, 0), &profiles, variant);
         assert!(profile(None, DEFAULT_VARIANT).unwrap_err().contains("patchlevel.h"));
         let old = profile(Some("1.5.2"), DEFAULT_VARIANT).unwrap_err();
         assert!(old.contains("no build profile is for Python 1.5"), "{old}");

@@ -1,55 +1,59 @@
-//! Which job is next for a host. Jobs that are alike are a group, and a group is asked by its first job: what a
-//! choice costs depends on the number of groups, not on how many jobs wait.
+//! Chooses the next job for a host. Jobs that the same hosts can take are a group, and only the first job of each group
+//! competes: the cost of a choice depends on the number of groups, not on the length of the queue.
 
-use crate::domain::host::only;
-use crate::store::claims::{ELSEWHERE_FIRST_MS, Group, Head, Taker, mib};
+use crate::domain::host::{only, stored_mib};
+use crate::domain::id::{HostId, ImageId, JobId};
+use crate::domain::state::JobKind;
+use crate::domain::time::Timestamp;
+use crate::store::claims::{ELSEWHERE_FIRST_MS, Group, Head, Taker};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-/// The groups as they stand, for claims that are served together.
-pub struct Stand {
-    groups: Vec<Standing>,
-    heads: BTreeMap<String, Head>,
-    /// Host and image that it holds, of those that are asked about.
-    held: BTreeSet<(String, String)>,
-    now: i64,
+/// The groups with queued jobs, for claims that are served together.
+pub struct QueuedGroups {
+    groups: Vec<QueuedGroup>,
+    heads: BTreeMap<JobId, Head>,
+    /// Pairs of a host and an image that it holds, for the hosts that claim and the images of `heads`.
+    held: BTreeSet<(HostId, ImageId)>,
+    now: Timestamp,
 }
 
-struct Standing {
+struct QueuedGroup {
     group: Group,
-    /// A job of it was taken: what is first now, only the database knows.
+    /// A job of the group was taken. Only the database knows which one is first now.
     taken: bool,
 }
 
-/// What may be next; the least one is.
+/// A job that a host may get. The smallest is the best.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub struct Next {
-    key: Key,
-    /// Its place among the groups.
+pub struct JobChoice {
+    rank: Rank,
+    /// The index of the group.
     pub group: usize,
-    /// None: the database has to be asked which job of the group the host can have. It comes no earlier than this.
-    pub job: Option<String>,
+    /// `None` if the database has to be asked which job of the group the host may get. That job ranks no better than this.
+    pub job: Option<JobId>,
 }
 
-/// What is newest on its branch goes first, for somebody waits for its answer, and of that runs before builds,
-/// which are longer. Older check-ins fill in. Among equals each group has its turn; in one turn, what the host
-/// holds the image of, and then what takes longest.
+/// The order of choices. The newest jobs of a branch come first, because somebody waits for their result; among them runs
+/// come before builds, which take longer. Older revisions fill the gaps. Groups that are equal so far take turns. Within a
+/// turn, jobs come first whose image the host holds, and then those that take longest.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct Rank {
     old: bool,
     builds: bool,
     round: i64,
     elsewhere: bool,
     expected_ms: Reverse<i64>,
-    job: String,
+    /// Empty if the database has to be asked which job it is.
+    job: JobId,
 }
 
-impl Stand {
-    pub fn new(groups: Vec<Group>, heads: Vec<Head>, held: BTreeSet<(String, String)>, now: i64) -> Self {
+impl QueuedGroups {
+    pub fn new(groups: Vec<Group>, heads: Vec<Head>, held: BTreeSet<(HostId, ImageId)>, now: Timestamp) -> Self {
         Self {
             groups: groups
                 .into_iter()
-                .map(|group| Standing { group, taken: false })
+                .map(|group| QueuedGroup { group, taken: false })
                 .collect(),
             heads: heads.into_iter().map(|head| (head.id.clone(), head)).collect(),
             held,
@@ -57,76 +61,76 @@ impl Stand {
         }
     }
 
-    /// What there may be for a host, the best first.
-    pub fn order(&self, taker: &Taker<'_>) -> BinaryHeap<Reverse<Next>> {
-        let places = self.groups.iter().enumerate();
-        places
-            .filter(|(_, standing)| fits(&standing.group, taker))
-            .filter_map(|(place, standing)| self.next(place, standing, taker))
+    /// The choices for a host, the best first.
+    pub fn choices(&self, taker: &Taker<'_>) -> BinaryHeap<Reverse<JobChoice>> {
+        let indexed = self.groups.iter().enumerate();
+        indexed
+            .filter(|(_, queued)| fits(&queued.group, taker))
+            .filter_map(|(index, queued)| self.choice(index, queued, taker))
             .map(Reverse)
             .collect()
     }
 
-    fn next(&self, place: usize, standing: &Standing, taker: &Taker<'_>) -> Option<Next> {
-        let group = &standing.group;
+    fn choice(&self, index: usize, queued: &QueuedGroup, taker: &Taker<'_>) -> Option<JobChoice> {
+        let group = &queued.group;
         let first = self.heads.get(group.first.as_ref()?)?;
-        let image = group.kind == "image";
+        let image = group.kind == JobKind::Image;
         let holds = |head: &Head| {
-            let (host, image) = (taker.host.to_owned(), head.uses.clone());
+            let (host, image) = (taker.host.clone(), head.target_image_id.clone());
             image.is_some_and(|image| self.held.contains(&(host, image)))
         };
-        let head = |id: &Option<String>| id.as_ref().and_then(|id| self.heads.get(id));
-        let known = if holds(first) || (image && taker.builds) {
+        let head = |id: &Option<JobId>| id.as_ref().and_then(|id| self.heads.get(id));
+        let job = if holds(first) || (image && taker.builds) {
             Some(first)
         } else if taker.builds {
-            // the hosts that hold its image are asked alone for a while
+            // for a while, only hosts that hold its image may have it
             Some(head(&group.ripe)?)
         } else if taker.pulls {
-            // none can be pulled; one behind the first may be there
+            // if no image can be pulled, the host may hold the image of a job behind the first
             head(&group.pullable)
         } else {
             None
         };
-        let known = known.filter(|head| !standing.taken && !self.avoids(head, taker));
-        Some(match known {
-            Some(head) => self.at(place, head, !holds(head)),
-            None => Next {
-                key: key(group, first, false, String::new()),
-                group: place,
+        let job = job.filter(|head| !queued.taken && !self.avoids(head, taker));
+        Some(match job {
+            Some(head) => self.choice_of(index, head, !holds(head)),
+            None => JobChoice {
+                rank: rank(group, first, false, JobId::default()),
+                group: index,
                 job: None,
             },
         })
     }
 
-    /// A job of a group that the database has named.
-    pub fn at(&self, place: usize, head: &Head, elsewhere: bool) -> Next {
-        Next {
-            key: key(&self.groups[place].group, head, elsewhere, head.id.clone()),
-            group: place,
+    /// The choice of one job of a group. `elsewhere` says that the host does not hold its image.
+    pub fn choice_of(&self, index: usize, head: &Head, elsewhere: bool) -> JobChoice {
+        JobChoice {
+            rank: rank(&self.groups[index].group, head, elsewhere, head.id.clone()),
+            group: index,
             job: Some(head.id.clone()),
         }
     }
 
     fn avoids(&self, head: &Head, taker: &Taker<'_>) -> bool {
-        head.avoid.as_deref() == Some(taker.host) && head.not_before > self.now - ELSEWHERE_FIRST_MS
+        head.avoid_host.as_ref() == Some(taker.host) && head.not_before > self.now - ELSEWHERE_FIRST_MS
     }
 
-    pub fn group(&self, place: usize) -> &Group {
-        &self.groups[place].group
+    pub fn group(&self, index: usize) -> &Group {
+        &self.groups[index].group
     }
 
-    /// A group had its turn.
-    pub fn took(&mut self, place: usize) {
-        let standing = &mut self.groups[place];
-        standing.taken = true;
-        standing.group.round += 1;
+    /// Records that a job of a group was taken, which was the group's turn.
+    pub fn took(&mut self, index: usize) {
+        let queued = &mut self.groups[index];
+        queued.taken = true;
+        queued.group.round += 1;
     }
 }
 
-fn key(group: &Group, head: &Head, elsewhere: bool, job: String) -> Key {
-    Key {
+fn rank(group: &Group, head: &Head, elsewhere: bool, job: JobId) -> Rank {
+    Rank {
         old: head.priority < group.newest,
-        builds: group.kind == "image",
+        builds: group.kind == JobKind::Image,
         round: group.round,
         elsewhere,
         expected_ms: Reverse(group.expected_ms),
@@ -134,19 +138,20 @@ fn key(group: &Group, head: &Head, elsewhere: bool, job: String) -> Key {
     }
 }
 
-/// Whether a group is for the host.
+/// Whether a host accepts the jobs of a group, and has what they require.
 pub fn fits(group: &Group, taker: &Taker<'_>) -> bool {
-    let offer = taker.offer;
-    let image = group.kind == "image";
+    let capabilities = taker.capabilities;
+    let image = group.kind == JobKind::Image;
     let among = |names: &Option<BTreeSet<String>>, name: &str| names.as_ref().is_none_or(|names| names.contains(name));
     (taker.builds || !image)
-        && group.platform == offer.platform
-        && (image || among(&offer.projects, &group.project))
-        && among(&offer.branches, &group.branch)
-        && group.memory_mib <= offer.memory_mib.map_or(i64::MAX, mib)
+        && group.platform == capabilities.platform
+        && (image || among(&capabilities.projects, &group.project))
+        && among(&capabilities.branches, &group.branch)
+        && group.memory_mib <= capabilities.memory_mib.map_or(i64::MAX, stored_mib)
         && group
-            .labels()
-            .all(|label| offer.labels.contains(label) || label == only(taker.host))
+            .labels
+            .iter()
+            .all(|label| capabilities.labels.contains(label) || *label == only(taker.host))
 }
 
 #[cfg(test)]

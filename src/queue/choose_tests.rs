@@ -1,23 +1,23 @@
 use super::*;
-use crate::domain::host::Offer;
+use crate::domain::host::Capabilities;
 
-const NOW: i64 = 1_000_000;
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-fn head(id: &str, uses: &str, priority: i64) -> Head {
+fn head(id: &str, target_image_id: &str, priority: i64) -> Head {
     Head {
         id: id.into(),
         priority,
-        uses: Some(uses.into()),
-        avoid: None,
-        not_before: 0,
+        target_image_id: Some(target_image_id.into()),
+        avoid_host: None,
+        not_before: Timestamp::default(),
     }
 }
 
-/// A group of runs of a project on `trunk`, all of whose first jobs are one.
+/// A group of runs of a project on `trunk` with one job.
 fn group(project: &str, job: &str) -> Group {
     Group {
         id: project.into(),
-        kind: "run".into(),
+        kind: JobKind::Run,
         platform: "linux/amd64".into(),
         project: project.into(),
         branch: "trunk".into(),
@@ -28,41 +28,42 @@ fn group(project: &str, job: &str) -> Group {
     }
 }
 
-/// What a host is offered, in order; `?` with the group where the database has to be asked.
-fn order(stand: &Stand, host: &str, builds: bool, pulls: bool, offer: &Offer) -> Vec<String> {
+/// The jobs that a host may get, the best first; `?` and the group if the database has to be asked.
+fn order(queued: &QueuedGroups, host: &str, builds: bool, pulls: bool, capabilities: &Capabilities) -> Vec<String> {
     let taker = Taker {
-        host,
+        host: &host.into(),
         builds,
         pulls,
         most: None,
-        offer,
+        capabilities,
     };
-    let mut order = stand.order(&taker);
+    let mut choices = queued.choices(&taker);
     let mut names = Vec::new();
-    while let Some(Reverse(next)) = order.pop() {
-        names.push(next.job.unwrap_or_else(|| format!("?{}", stand.group(next.group).id)));
+    while let Some(Reverse(choice)) = choices.pop() {
+        let asked = || format!("?{}", queued.group(choice.group).id);
+        names.push(choice.job.as_ref().map_or_else(asked, JobId::to_string));
     }
     names
 }
 
-fn offer() -> Offer {
-    Offer {
+fn capabilities() -> Capabilities {
+    Capabilities {
         platform: "linux/amd64".into(),
-        ..Offer::default()
+        ..Capabilities::default()
     }
 }
 
-fn stand(groups: Vec<Group>, heads: Vec<Head>, held: &[(&str, &str)]) -> Stand {
+fn queued(groups: Vec<Group>, heads: Vec<Head>, held: &[(&str, &str)]) -> QueuedGroups {
     let held = held
         .iter()
-        .map(|(host, image)| ((*host).to_owned(), (*image).to_owned()));
-    Stand::new(groups, heads, held.collect(), NOW)
+        .map(|(host, image)| (HostId::from(*host), ImageId::from(*image)));
+    QueuedGroups::new(groups, heads, held.collect(), NOW)
 }
 
 #[test]
 fn the_newest_then_runs_then_turns_then_held_then_the_longest() {
     let builds = Group {
-        kind: "image".into(),
+        kind: JobKind::Image,
         project: String::new(),
         ..group("builds", "b")
     };
@@ -84,21 +85,21 @@ fn the_newest_then_runs_then_turns_then_held_then_the_longest() {
         head("l", "i", 10),
         head("h", "mine", 10),
     ];
-    let mut stand = stand(groups, heads, &[("h", "mine")]);
+    let mut queued = queued(groups, heads, &[("h", "mine")]);
     assert_eq!(
-        order(&stand, "h", true, false, &offer()),
+        order(&queued, "h", true, false, &capabilities()),
         ["h", "l", "s", "t", "b", "o"]
     );
-    // a group of which a job was taken waits for its next turn, and is asked what it has
-    stand.took(5);
+    // a group of which a job was taken waits for its next turn, and the database is asked for its next job
+    queued.took(5);
     assert_eq!(
-        order(&stand, "h", true, false, &offer()),
+        order(&queued, "h", true, false, &capabilities()),
         ["l", "s", "?held", "t", "b", "o"]
     );
 }
 
 #[test]
-fn who_holds_no_image_waits_pulls_or_is_asked_about() {
+fn a_host_without_the_image_waits_or_pulls() {
     let fresh = Group {
         ripe: None,
         ..group("fresh", "f")
@@ -109,39 +110,39 @@ fn who_holds_no_image_waits_pulls_or_is_asked_about() {
     };
     let groups = vec![fresh, group("local", "l"), pullable];
     let heads = vec![head("f", "i", 10), head("l", "i", 10), head("p", "i", 10)];
-    let stand = stand(groups, heads, &[("holder", "i")]);
-    assert_eq!(order(&stand, "holder", true, false, &offer()), ["f", "l", "p"]);
-    assert_eq!(order(&stand, "builder", true, false, &offer()), ["l", "p"]);
+    let queued = queued(groups, heads, &[("holder", "i")]);
+    assert_eq!(order(&queued, "holder", true, false, &capabilities()), ["f", "l", "p"]);
+    assert_eq!(order(&queued, "builder", true, false, &capabilities()), ["l", "p"]);
     assert_eq!(
-        order(&stand, "puller", false, true, &offer()),
+        order(&queued, "puller", false, true, &capabilities()),
         ["?fresh", "?local", "p"]
     );
     assert_eq!(
-        order(&stand, "nobody", false, false, &offer()),
+        order(&queued, "nobody", false, false, &capabilities()),
         ["?fresh", "?local", "?pullable"]
     );
 }
 
 #[test]
-fn what_a_host_failed_is_asked_about_until_others_had_their_time() {
+fn a_job_that_a_host_failed_waits_for_other_hosts() {
     let failed = |ago| Head {
-        avoid: Some("bad".into()),
+        avoid_host: Some("bad".into()),
         not_before: NOW - ago,
         ..head("j", "i", 10)
     };
     for (ago, seen) in [(0, "?p"), (ELSEWHERE_FIRST_MS, "j")] {
-        let stand = stand(vec![group("p", "j")], vec![failed(ago)], &[]);
-        assert_eq!(order(&stand, "bad", true, false, &offer()), [seen]);
-        assert_eq!(order(&stand, "good", true, false, &offer()), ["j"]);
+        let queued = queued(vec![group("p", "j")], vec![failed(ago)], &[]);
+        assert_eq!(order(&queued, "bad", true, false, &capabilities()), [seen]);
+        assert_eq!(order(&queued, "good", true, false, &capabilities()), ["j"]);
     }
 }
 
 #[test]
-fn only_what_the_owner_lets_in() {
+fn a_host_gets_only_what_it_accepts() {
     let groups = vec![
         group("a", "a"),
         Group {
-            labels: "|gpu||big|".into(),
+            labels: "|gpu||big|".parse().unwrap(),
             ..group("b", "b")
         },
         Group {
@@ -153,22 +154,46 @@ fn only_what_the_owner_lets_in() {
             ..group("d", "d")
         },
         Group {
-            kind: "image".into(),
+            kind: JobKind::Image,
             ..group("", "e")
         },
     ];
     let heads = ["a", "b", "c", "d", "e"].map(|id| head(id, "i", 10)).to_vec();
-    let stand = stand(groups, heads, &[("h", "i")]);
+    let queued = queued(groups, heads, &[("h", "i")]);
     let set = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
-    let taken = |offer: Offer| order(&stand, "h", true, false, &offer);
-    assert_eq!(taken(offer()), ["a", "c", "e"]);
-    let labels = set(&["gpu", "big", "more"]);
-    assert_eq!(taken(Offer { labels, ..offer() }), ["a", "b", "c", "e"]);
+    let taken = |capabilities: Capabilities| order(&queued, "h", true, false, &capabilities);
+    assert_eq!(taken(capabilities()), ["a", "c", "e"]);
+    let labels = set(&["gpu", "big", "more"]).into();
+    assert_eq!(
+        taken(Capabilities {
+            labels,
+            ..capabilities()
+        }),
+        ["a", "b", "c", "e"]
+    );
     let memory_mib = Some(2048);
-    assert_eq!(taken(Offer { memory_mib, ..offer() }), ["a", "e"]);
+    assert_eq!(
+        taken(Capabilities {
+            memory_mib,
+            ..capabilities()
+        }),
+        ["a", "e"]
+    );
     let projects = Some(set(&["c"]));
-    assert_eq!(taken(Offer { projects, ..offer() }), ["c", "e"]);
+    assert_eq!(
+        taken(Capabilities {
+            projects,
+            ..capabilities()
+        }),
+        ["c", "e"]
+    );
     let branches = Some(set(&["2.5"]));
-    assert_eq!(taken(Offer { branches, ..offer() }), Vec::<String>::new());
-    assert_eq!(order(&stand, "h", false, false, &offer()), ["a", "c"]);
+    assert_eq!(
+        taken(Capabilities {
+            branches,
+            ..capabilities()
+        }),
+        Vec::<String>::new()
+    );
+    assert_eq!(order(&queued, "h", false, false, &capabilities()), ["a", "c"]);
 }

@@ -1,11 +1,14 @@
-//! Claims. Those that come at the same time are served in one transaction, by the first of them: two that chose the
-//! same job would only stand in each other's way, and what a commit costs is shared.
+//! Claims. The first of those that come at the same time serves all of them in one transaction: separate ones would choose
+//! the same job and wait for each other, and each would pay for a commit.
 
-use super::choose::{Next, Stand};
-use super::{Claim, FIRST_LEASE_MS, Queue};
-use crate::domain::host::Offer;
+use super::choose::{JobChoice, QueuedGroups};
+use super::{FIRST_LEASE_MS, Queue};
+use crate::domain::host::Capabilities;
+use crate::domain::id::{HostId, ImageId};
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
+use crate::domain::time::Timestamp;
+use crate::protocol::Claim;
 use crate::store::Tx;
 use crate::store::attempts::Attempt;
 use crate::store::claims::Taker;
@@ -18,105 +21,105 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-/// So many claims are served in one transaction.
+/// How many claims one transaction serves.
 const AT_ONCE: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Claims {
-    waiting: std::sync::Mutex<Vec<Waiting>>,
-    /// Whoever holds it serves.
+    pending: std::sync::Mutex<Vec<PendingClaim>>,
+    /// The holder serves the pending claims.
     turn: tokio::sync::Mutex<()>,
 }
 
-struct Waiting {
-    host: String,
+struct PendingClaim {
+    host: HostId,
     builds: bool,
     pulls: bool,
     most: Option<i64>,
-    offer: Offer,
-    now: i64,
+    capabilities: Capabilities,
+    now: Timestamp,
     answer: oneshot::Sender<Option<Claim>>,
 }
 
-impl Waiting {
+impl PendingClaim {
     fn taker(&self) -> Taker<'_> {
         Taker {
             host: &self.host,
             builds: self.builds,
             pulls: self.pulls,
             most: self.most,
-            offer: &self.offer,
+            capabilities: &self.capabilities,
         }
     }
 }
 
 impl Queue {
-    /// Leases the job that is next for a host.
-    pub async fn claim(&self, taker: &Taker<'_>, now: i64) -> Result<Option<Claim>> {
+    /// Leases the next job to a host. Returns `None` if there is none for it.
+    pub async fn claim(&self, taker: &Taker<'_>, now: Timestamp) -> Result<Option<Claim>> {
         let claims = &self.shared.claims;
         loop {
             if self.is_empty() {
                 return Ok(None);
             }
             let (sender, mut answer) = oneshot::channel();
-            let waiting = Waiting {
-                host: taker.host.to_owned(),
+            let pending = PendingClaim {
+                host: taker.host.clone(),
                 builds: taker.builds,
                 pulls: taker.pulls,
                 most: taker.most,
-                offer: taker.offer.clone(),
+                capabilities: taker.capabilities.clone(),
                 now,
                 answer: sender,
             };
             claims
-                .waiting
+                .pending
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .push(waiting);
+                .push(pending);
             let _turn = claims.turn.lock().await;
             match answer.try_recv() {
                 Ok(claim) => return Ok(claim),
                 Err(TryRecvError::Empty) => {
-                    // on its own: a caller that goes away takes nobody else's claim along
+                    // in a task of its own: if this caller goes away, the claims of the others are still served
                     let queue = self.clone();
                     tokio::spawn(async move { queue.serve().await }).await??;
                     if let Ok(claim) = answer.try_recv() {
                         return Ok(claim);
                     }
                 }
-                // who served has failed, or what it got can't be done: ask again
+                // serving failed, or the job can't be done: claim again
                 Err(TryRecvError::Closed) => {}
             }
         }
     }
 
-    /// Serves those that wait, in the order in which they came.
+    /// Serves the pending claims in the order in which they came.
     async fn serve(&self) -> Result<()> {
         let announced = self.shared.announced.load(Ordering::SeqCst);
         let batch = {
-            let mut waiting = self
+            let mut pending = self
                 .shared
                 .claims
-                .waiting
+                .pending
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            waiting.retain(|waiting| !waiting.answer.is_closed());
-            let most = waiting.len().min(AT_ONCE);
-            waiting.drain(..most).collect::<Vec<_>>()
+            pending.retain(|claim| !claim.answer.is_closed());
+            let most = pending.len().min(AT_ONCE);
+            pending.drain(..most).collect::<Vec<_>>()
         };
-        let Some(now) = batch.iter().map(|waiting| waiting.now).max() else {
+        let Some(now) = batch.iter().map(|pending| pending.now).max() else {
             return Ok(());
         };
         let mut served = Vec::new();
         let mut tx = self.store.begin().await?;
-        let mut stand = self.stand(&mut tx, &batch, now).await?;
-        for waiting in batch {
-            let taken = self.take(&mut tx, &mut stand, &waiting.taker(), now).await?;
-            served.push((waiting, taken));
+        let mut queued = self.queued_groups(&mut tx, &batch, now).await?;
+        for pending in batch {
+            let taken = self.take(&mut tx, &mut queued, &pending.taker(), now).await?;
+            served.push((pending, taken));
         }
         tx.commit().await?;
         let somebody_has_nothing = served.iter().any(|(_, taken)| taken.is_none());
-        // what is leased is handed over, whatever fails from here on
+        // the jobs are leased: from here on, no failure may keep them from their hosts
         if somebody_has_nothing {
             match self.store.is_job_due(now).await {
                 Ok(true) => {}
@@ -124,59 +127,59 @@ impl Queue {
                 Err(error) => tracing::error!(error = format!("{error:#}"), "failed to look at the queue"),
             }
         }
-        for (waiting, taken) in served {
+        for (pending, taken) in served {
             let claim = match taken {
-                Some((job, attempt)) => match self.readable(job, attempt, &waiting).await {
+                Some((job, attempt)) => match self.readable(job, attempt, &pending).await {
                     Ok(Some(claim)) => Some(claim),
-                    // it asks again
+                    // the host claims again
                     Ok(None) => continue,
                     Err(error) => {
-                        tracing::error!(error = format!("{error:#}"), "failed to end what can't be done");
+                        tracing::error!(error = format!("{error:#}"), "failed to end a job that can't be done");
                         continue;
                     }
                 },
                 None => None,
             };
-            // a host that has gone meanwhile is like one that did not get its answer: the lease runs out
-            let _ = waiting.answer.send(claim);
+            // if the host has gone away, the lease runs out
+            let _ = pending.answer.send(claim);
         }
         Ok(())
     }
 
-    async fn stand(&self, tx: &mut Tx, batch: &[Waiting], now: i64) -> Result<Stand> {
-        let pulls = batch.iter().any(|waiting| waiting.pulls);
+    async fn queued_groups(&self, tx: &mut Tx, batch: &[PendingClaim], now: Timestamp) -> Result<QueuedGroups> {
+        let pulls = batch.iter().any(|pending| pending.pulls);
         let groups = self.store.waiting_groups(tx, pulls, now).await?;
         let heads = self.store.heads(tx, &groups).await?;
-        let unique = |names: BTreeSet<&String>| names.into_iter().cloned().collect::<Vec<_>>();
-        let hosts = unique(batch.iter().map(|waiting| &waiting.host).collect());
-        let images = unique(heads.iter().filter_map(|head| head.uses.as_ref()).collect());
+        let hosts: BTreeSet<HostId> = batch.iter().map(|pending| pending.host.clone()).collect();
+        let images: BTreeSet<ImageId> = heads.iter().filter_map(|head| head.target_image_id.clone()).collect();
+        let (hosts, images) = (Vec::from_iter(hosts), Vec::from_iter(images));
         let held = self.store.held(tx, &hosts, &images).await?;
-        Ok(Stand::new(groups, heads, held, now))
+        Ok(QueuedGroups::new(groups, heads, held, now))
     }
 
-    /// Leases the best job that there is for a host.
+    /// Leases the best job for a host.
     async fn take(
         &self,
         tx: &mut Tx,
-        stand: &mut Stand,
+        queued: &mut QueuedGroups,
         taker: &Taker<'_>,
-        now: i64,
+        now: Timestamp,
     ) -> Result<Option<(Job, Attempt)>> {
         if let Some(most) = taker.most
             && self.store.working(tx, taker.host).await? >= most
         {
             return Ok(None);
         }
-        let mut order = stand.order(taker);
-        while let Some(Reverse(Next { group, job, .. })) = order.pop() {
+        let mut choices = queued.choices(taker);
+        while let Some(Reverse(JobChoice { group, job, .. })) = choices.pop() {
             let Some(job) = job else {
-                if let Some((head, held)) = self.store.first_for(tx, stand.group(group), taker, now).await? {
-                    order.push(Reverse(stand.at(group, &head, !held)));
+                if let Some((head, held)) = self.store.first_for(tx, queued.group(group), taker, now).await? {
+                    choices.push(Reverse(queued.choice_of(group, &head, !held)));
                 }
                 continue;
             };
-            // whoever was quicker has the group's turn
-            stand.took(group);
+            // even if another transaction takes the job first, the group had its turn
+            queued.took(group);
             if let Some(job) = self.store.take_job(tx, &job).await? {
                 let until = now + FIRST_LEASE_MS;
                 let attempt = self.store.insert_attempt(tx, &job.id, taker.host, until, now).await?;
@@ -186,21 +189,22 @@ impl Queue {
         Ok(None)
     }
 
-    /// One job that another version of the program planned must not hold up the others.
-    async fn readable(&self, job: Job, attempt: Attempt, waiting: &Waiting) -> Result<Option<Claim>> {
-        match serde_json::from_str(&job.spec) {
+    /// The claim of a leased job. Returns `None` if its spec can't be read, because another version of Pybots planned it:
+    /// then the attempt is ended, so that the job does not hold up the others.
+    async fn readable(&self, job: Job, attempt: Attempt, pending: &PendingClaim) -> Result<Option<Claim>> {
+        match job.spec {
             Ok(spec) => Ok(Some(Claim {
                 attempt: attempt.id,
                 number: attempt.number,
                 fence: attempt.fence,
-                builds: waiting.builds,
+                builds: pending.builds,
                 spec,
             })),
             Err(error) => {
-                let reason = format!("the job's spec can't be read: {error}");
-                tracing::error!(job = job.id, reason, "a job can't be done");
+                let reason = format!("the job's spec can't be read: {}", error.problem);
+                tracing::error!(job = %job.id, reason, "a job can't be done");
                 let report = Report::of(Outcome::Infra { reason });
-                self.give_up(&attempt, &report, false, waiting.now).await?;
+                self.give_up(&attempt, &report, false, pending.now).await?;
                 Ok(None)
             }
         }

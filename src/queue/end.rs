@@ -1,51 +1,54 @@
-//! How an attempt ends, and what becomes of its job.
+//! The end of an attempt, and what follows for its job and its host.
 
-use super::{Queue, Taken, conflict};
-use crate::domain::host::{HostState, STRIKES, is_beyond_rest, rest_ms};
+use super::{Queue, conflict};
+use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, HostState, backoff_ms, is_beyond_backoff};
+use crate::domain::id::{AttemptId, HostId};
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
+use crate::domain::time::Timestamp;
+use crate::protocol::Receipt;
 use crate::store::attempts::Attempt;
 use crate::store::hosts::HostRow;
-use crate::store::jobs::{Job, Release, Wish};
+use crate::store::jobs::{Job, Release, Request};
 use crate::store::{Conflict, Tx};
 use anyhow::{Context, Result, bail};
 
-/// Attempts at a job before the machinery gives up on it.
-const TRIES: i64 = 3;
+/// After this many attempts that ended as `infra`, a job is finished.
+const INFRA_ATTEMPTS_MOST: i64 = 3;
 
-/// Waiting time before the second and the third attempt.
-pub(super) const AGAIN_MS: [i64; 2] = [5_000, 60_000];
+/// How long a job waits before its second and its third attempt.
+pub(super) const RETRY_MS: [i64; 2] = [5_000, 60_000];
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// So often a report looks at its attempt.
-const LOOKS: usize = 3;
+/// How often [`Queue::finish`] tries again when the attempt changes while it is being ended.
+const FINISH_TRIES: usize = 3;
 
-/// A host that made a call since so long is there.
-const THERE_MS: i64 = 120_000;
+/// A host counts as present if it made a call within this time.
+const PRESENT_MS: i64 = 120_000;
 
-/// Who says that an attempt ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum By<'a> {
-    /// The host that has it.
+/// Who ends an attempt.
+#[derive(Clone, Copy, PartialEq)]
+enum EndedBy<'a> {
+    /// The host that has its lease. `None` if the host is no longer registered.
     Host(Option<&'a HostRow>),
-    /// We: the host is lost (true), or knows nothing of it.
-    Us(bool),
+    /// The coordinator. `lost` says that the host fell silent and may come back.
+    Coordinator { lost: bool },
 }
 
 impl Queue {
-    /// Ends an attempt by its host's report, and with it its job, or queues the job again when the machinery
-    /// failed. The same report sent twice changes nothing. What comes after the lease ran out counts if nobody
-    /// else was given the job; else it is kept as late. Any other stale holder is refused.
+    /// Ends an attempt with its host's report. The job ends too, or is queued again if the infrastructure failed. The same
+    /// report sent twice changes nothing. A report that comes after the lease ran out counts if no other host was given the
+    /// job; otherwise it is stored as late. Returns a conflict for a wrong fence, or an attempt that ended otherwise.
     pub async fn finish(
         &self,
-        attempt_id: &str,
+        attempt_id: &AttemptId,
         fence: &str,
         report: &Report,
-        now: i64,
-    ) -> Result<Result<Taken, Conflict>> {
-        // what was read may be old when it is its turn to write: a lease runs out, or comes back by a renewal
-        for _ in 0..LOOKS {
+        now: Timestamp,
+    ) -> Result<Result<Receipt, Conflict>> {
+        // between reading and writing, the lease may run out, or a renewal may regain it
+        for _ in 0..FINISH_TRIES {
             if let Some(decided) = self.try_finish(attempt_id, fence, report, now).await? {
                 return Ok(decided);
             }
@@ -53,49 +56,50 @@ impl Queue {
         bail!("attempt {attempt_id} changes faster than it can be ended")
     }
 
-    /// None: the attempt has changed meanwhile.
+    /// Returns `None` if the attempt changed between reading and writing.
     async fn try_finish(
         &self,
-        attempt_id: &str,
+        attempt_id: &AttemptId,
         fence: &str,
         report: &Report,
-        now: i64,
-    ) -> Result<Option<Result<Taken, Conflict>>> {
+        now: Timestamp,
+    ) -> Result<Option<Result<Receipt, Conflict>>> {
         let Some(attempt) = self.store.attempt(attempt_id).await? else {
             return Ok(Some(Err(conflict(attempt_id, "does not exist"))));
         };
         if attempt.fence != fence {
             return Ok(Some(Err(conflict(attempt_id, "belongs to another lease"))));
         }
-        let host = self.store.host(&attempt.host).await?;
+        let host = self.store.host(attempt.host.as_str()).await?;
         let mut tx = self.store.begin().await?;
         if attempt.is_lost() && !self.store.regain_attempt(&mut tx, &attempt, now).await? {
             let kept = self.store.keep_late(&mut tx, &attempt.id, report, now).await?;
             tx.commit().await?;
-            return Ok(kept.then_some(Ok(Taken::Late)));
+            return Ok(kept.then_some(Ok(Receipt::Late)));
         }
         if self
-            .end(&mut tx, &attempt, report, By::Host(host.as_ref()), now)
+            .end(&mut tx, &attempt, report, EndedBy::Host(host.as_ref()), now)
             .await?
         {
             tx.commit().await?;
             self.announce();
-            return Ok(Some(Ok(Taken::Counted)));
+            return Ok(Some(Ok(Receipt::Counted)));
         }
-        // one connection at a time: holders of one that wait for another starve each other
+        // release the connection first: tasks that hold one and wait for another would block each other
         tx.rollback().await?;
         let ended = self.store.attempt(attempt_id).await?;
-        let same = |earlier: Option<Report>| earlier.as_ref() == Some(report);
+        let same = |earlier: Option<&Report>| earlier == Some(report);
         Ok(match ended {
-            Some(ended) if same(ended.report()) => Some(Ok(Taken::Counted)),
-            Some(ended) if same(ended.late_report()) => Some(Ok(Taken::Late)),
+            Some(ended) if same(ended.report()) => Some(Ok(Receipt::Counted)),
+            Some(ended) if same(ended.late_report()) => Some(Ok(Receipt::Late)),
             Some(ended) if ended.is_lost() && !attempt.is_lost() => None,
             _ => Some(Err(conflict(attempt_id, "has ended before"))),
         })
     }
 
-    /// Ends an attempt without its host. `lost`: the host may come back with it. False: it had ended before.
-    pub(super) async fn give_up(&self, attempt: &Attempt, report: &Report, lost: bool, now: i64) -> Result<bool> {
+    /// Ends an attempt without its host. `lost` says that the host may come back with it. Returns false if the attempt had
+    /// ended before.
+    pub(super) async fn give_up(&self, attempt: &Attempt, report: &Report, lost: bool, now: Timestamp) -> Result<bool> {
         let mut tx = self.store.begin().await?;
         let ended = self.give_up_in(&mut tx, attempt, report, lost, now).await?;
         if ended {
@@ -114,37 +118,45 @@ impl Queue {
         attempt: &Attempt,
         report: &Report,
         lost: bool,
-        now: i64,
+        now: Timestamp,
     ) -> Result<bool> {
-        self.end(tx, attempt, report, By::Us(lost), now).await
+        self.end(tx, attempt, report, EndedBy::Coordinator { lost }, now).await
     }
 
-    async fn end(&self, tx: &mut Tx, attempt: &Attempt, report: &Report, by: By<'_>, now: i64) -> Result<bool> {
+    async fn end(
+        &self,
+        tx: &mut Tx,
+        attempt: &Attempt,
+        report: &Report,
+        by: EndedBy<'_>,
+        now: Timestamp,
+    ) -> Result<bool> {
         let store = &self.store;
         let job = store
             .job(tx, &attempt.job_id)
             .await?
             .context("an attempt without its job")?;
-        let wish = job.wish();
+        let request = job.request;
         let cancelled = Report::of(Outcome::Cancelled);
-        // what a maintainer ended is not tried again for having failed as it ended
-        let report = match (&report.outcome, wish) {
-            (Outcome::Infra { .. }, Some(Wish::Cancel)) => &cancelled,
+        // a job that a maintainer cancelled is not retried because the cancellation made it fail
+        let report = match (&report.outcome, request) {
+            (Outcome::Infra { .. }, Some(Request::Cancel)) => &cancelled,
             _ => report,
         };
         if !store
-            .end_attempt(tx, &attempt.id, report, by == By::Us(true), now)
+            .end_attempt(tx, &attempt.id, report, by == EndedBy::Coordinator { lost: true }, now)
             .await?
         {
             return Ok(false);
         }
-        // where there is nobody else, it is not to wait for somebody else
-        let alone = !store.others_are_there(tx, &attempt.host, now - THERE_MS).await?;
-        let avoid = (!alone).then_some(attempt.host.as_str());
-        let on_trial = matches!(by, By::Host(Some(host)) if host.strikes >= STRIKES);
-        // it was to show whether the host is well again; but one that keeps failing is not tried for ever
+        // the job only waits for another host if there is one
+        let alone = !store.others_are_there(tx, &attempt.host, now - PRESENT_MS).await?;
+        let avoid_host = (!alone).then_some(&attempt.host);
+        let on_trial =
+            matches!(by, EndedBy::Host(Some(host)) if host.consecutive_failures >= CONSECUTIVE_FAILURES_MOST);
+        // a failure on a host that keeps failing does not count against the job, unless the job failed before
         let spared = on_trial && !store.failed_before(tx, attempt).await?;
-        let to = next(&job, report, wish, spared, avoid, now);
+        let to = release(&job, report, spared, avoid_host, now);
         let is_over = matches!(to, Release::Finished);
         if !store.release_job(tx, &job.id, to).await? {
             bail!("job {} cannot move from {} to finished", job.id, job.state);
@@ -154,93 +166,112 @@ impl Queue {
             store.group_took(tx, group, now - attempt.started_at).await?;
         }
         let holds = report.image.is_some() || (job.run_id.is_some() && matches!(report.outcome, Outcome::Passed));
-        if holds && let Some(image) = &job.uses {
+        if holds && let Some(image) = &job.target_image_id {
             store.holds(tx, &attempt.host, image, now).await?;
         }
-        if let Some(image) = job.image_id.as_deref().filter(|_| is_over) {
+        if let Some(image) = job.image_id.as_ref().filter(|_| is_over) {
             let undecided = infra || report.outcome == Outcome::Cancelled;
             if report.image.is_some() || !undecided {
                 store.image_built(tx, image, report.image.as_ref(), now).await?;
             }
         }
         if let Some(image) = &job.image_id {
-            store.build_is_news(tx, image).await?;
+            store.add_build_event(tx, image).await?;
         }
-        if let (Some(run), None) = (&job.run_id, &job.inquiry_id) {
-            store.run_is_news(tx, run).await?;
+        if let (Some(run), None) = (&job.run_id, &job.investigation_id) {
+            store.reevaluate_run(tx, run).await?;
         }
-        if let By::Host(Some(host)) = by {
-            self.judge(tx, host, attempt, report, now).await?;
+        if let EndedBy::Host(Some(host)) = by {
+            self.count_failures(tx, host, attempt, report, now).await?;
         }
         Ok(true)
     }
 
-    /// Counts what fails in the machinery of a host, and lets it rest.
-    async fn judge(&self, tx: &mut Tx, host: &HostRow, attempt: &Attempt, report: &Report, now: i64) -> Result<()> {
+    /// Counts the consecutive jobs that a host's machinery failed, and backs the host off or quarantines it.
+    async fn count_failures(
+        &self,
+        tx: &mut Tx,
+        host: &HostRow,
+        attempt: &Attempt,
+        report: &Report,
+        now: Timestamp,
+    ) -> Result<()> {
         let store = &self.store;
         match &report.outcome {
             Outcome::Infra { reason } if !report.handed_back => {
-                // what has failed before, here or elsewhere, may do so for reasons of its own
+                // a job that failed before, here or elsewhere, may be the cause
                 if store.failed_before(tx, attempt).await? {
-                    if let Some(rest) = rest_ms(host.strikes) {
-                        store.set_strikes(tx, &host.id, host.strikes, Some(now + rest)).await?;
+                    if let Some(backoff) = backoff_ms(host.consecutive_failures) {
+                        store
+                            .set_consecutive_failures(tx, &host.id, host.consecutive_failures, Some(now + backoff))
+                            .await?;
                     }
                     return Ok(());
                 }
-                let strikes = host.strikes + 1;
-                let rest = rest_ms(strikes);
+                let consecutive_failures = host.consecutive_failures + 1;
+                let backoff = backoff_ms(consecutive_failures);
+                let until = backoff.map(|backoff| now + backoff);
                 store
-                    .set_strikes(tx, &host.id, strikes, rest.map(|rest| now + rest))
+                    .set_consecutive_failures(tx, &host.id, consecutive_failures, until)
                     .await?;
-                if let Some(rest) = rest {
-                    tracing::warn!(host = host.name, strikes, rest_s = rest / 1000, reason, "a host rests");
+                if let Some(backoff) = backoff {
+                    tracing::warn!(
+                        host = host.name,
+                        consecutive_failures,
+                        backoff_s = backoff / 1000,
+                        reason,
+                        "a host is backed off"
+                    );
                 }
-                if is_beyond_rest(strikes) && store.others_do_well(tx, &host.id, now - HOUR_MS).await? {
+                if is_beyond_backoff(consecutive_failures) && store.others_do_well(tx, &host.id, now - HOUR_MS).await? {
                     store
                         .move_host_in(tx, &host.id, HostState::Active, HostState::Quarantined)
                         .await?;
                     tracing::error!(
                         host = host.name,
-                        "a host is in quarantine: mend it, then `pybots host resume`"
+                        "a host is in quarantine: fix it, then `pybots host resume`"
                     );
                 }
             }
             Outcome::Infra { .. } | Outcome::Cancelled => {}
-            _ if host.strikes > 0 => store.set_strikes(tx, &host.id, 0, None).await?,
+            _ if host.consecutive_failures > 0 => store.set_consecutive_failures(tx, &host.id, 0, None).await?,
             _ => {}
         }
         Ok(())
     }
 }
 
-/// Where a job goes when an attempt at it has ended.
-fn next<'a>(
+/// Where a job goes after an attempt ended. `spared` says that a failure of the infrastructure does not count.
+fn release<'a>(
     job: &Job,
     report: &Report,
-    wish: Option<Wish>,
     spared: bool,
-    avoid: Option<&'a str>,
-    now: i64,
+    avoid_host: Option<&'a HostId>,
+    now: Timestamp,
 ) -> Release<'a> {
-    let at = |from, avoid, tries| Release::Queued { from, avoid, tries };
-    let wait = |tried: i64| {
-        usize::try_from(tried)
+    let queued = |from, avoid_host, infra_attempts| Release::Queued {
+        from,
+        avoid_host,
+        infra_attempts,
+    };
+    let wait = |earlier: i64| {
+        usize::try_from(earlier)
             .ok()
-            .and_then(|tried| AGAIN_MS.get(tried))
+            .and_then(|earlier| RETRY_MS.get(earlier))
             .copied()
     };
-    match (&report.outcome, wish) {
-        (_, Some(Wish::Again)) => at(now, None, 0),
-        (_, Some(Wish::Cancel)) => Release::Finished,
+    match (&report.outcome, job.request) {
+        (_, Some(Request::Rerun)) => queued(now, None, 0),
+        (_, Some(Request::Cancel)) => Release::Finished,
         (Outcome::Infra { .. }, None) if report.handed_back || spared => {
-            // a host that is alone does not take it again at once, again and again
-            let from = if avoid.is_some() { now } else { now + AGAIN_MS[0] };
-            at(from, avoid, job.tries)
+            // a host that is alone would otherwise take the job again at once, over and over
+            let from = if avoid_host.is_some() { now } else { now + RETRY_MS[0] };
+            queued(from, avoid_host, job.infra_attempts)
         }
         (Outcome::Infra { .. }, None) => {
-            let tries = job.tries + 1;
-            match wait(tries - 1) {
-                Some(wait) if tries < TRIES => at(now + wait, avoid, tries),
+            let infra_attempts = job.infra_attempts + 1;
+            match wait(infra_attempts - 1) {
+                Some(wait) if infra_attempts < INFRA_ATTEMPTS_MOST => queued(now + wait, avoid_host, infra_attempts),
                 _ => Release::Finished,
             }
         }

@@ -1,31 +1,32 @@
-//! Jobs wait here until a host leases them. The one place that ends an attempt: whatever happened
-//! (an exit, a timeout, a lost host, a cancel), it goes through [`Queue::finish`] or [`Queue::give_up`].
+//! The queue: jobs wait here until a host claims them. This is the only place that ends an attempt. Whatever the cause (an
+//! exit, a timeout, a lost host, a cancellation), it ends by [`Queue::finish`] or [`Queue::give_up`].
 
 mod choose;
 mod claim;
 mod end;
-mod wishes;
+mod requests;
 
 pub use choose::fits;
-pub use wishes::Wished;
+pub use requests::Requested;
 
-use crate::domain::host::rest_ms;
-use crate::domain::job::{JobSpec, Report};
+use crate::domain::host::backoff_until;
+use crate::domain::id::{AttemptId, HostId, JobId};
+use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
+use crate::domain::time::Timestamp;
 use crate::store::attempts::Attempt;
 use crate::store::jobs::NewJob;
 use crate::store::{Conflict, Store, Tx};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, futures::Notified, watch};
 
-/// How long a lease holds without a renewal.
+/// How long a lease is valid after a renewal.
 pub const LEASE_MS: i64 = 60_000;
 
-/// How long the first one holds: a host renews within seconds, or has not got the answer to its claim.
+/// How long the first lease is valid. A host renews it within seconds; one that does not has not got its claim.
 const FIRST_LEASE_MS: i64 = 15_000;
 
 #[derive(Clone)]
@@ -35,36 +36,15 @@ pub struct Queue {
 }
 
 struct Shared {
-    /// Told whenever a job may have become claimable.
+    /// Notified whenever a job may have become claimable.
     work: Notify,
-    /// How often it was told.
+    /// How often `work` was notified.
     announced: AtomicU64,
-    /// What it was when nothing was left to claim.
+    /// The value of `announced` when nothing was left to claim.
     empty_at: AtomicU64,
     claims: claim::Claims,
-    /// Attempts in work that are to end.
-    unwanted: watch::Sender<BTreeSet<String>>,
-}
-
-/// A leased job.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Claim {
-    pub attempt: String,
-    pub number: i64,
-    /// Whoever ends the attempt must know it: a holder of an earlier lease does not.
-    pub fence: String,
-    /// The host may build images.
-    pub builds: bool,
-    pub spec: JobSpec,
-}
-
-/// What a report was good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Taken {
-    Counted,
-    /// Somebody else had been given the job meanwhile: it is kept, and does not count.
-    Late,
+    /// Leased attempts that are to end.
+    unwanted: watch::Sender<BTreeSet<AttemptId>>,
 }
 
 impl Queue {
@@ -82,8 +62,8 @@ impl Queue {
         }
     }
 
-    /// Adds a job inside the caller's transaction; call [`Queue::announce`] after its commit. Returns its id.
-    pub async fn add(&self, tx: &mut Tx, new: &NewJob<'_>, now: i64) -> Result<String> {
+    /// Adds a job in the caller's transaction and returns its id. Call [`Queue::announce`] after the commit.
+    pub async fn add(&self, tx: &mut Tx, new: &NewJob<'_>, now: Timestamp) -> Result<JobId> {
         self.store.insert_job(tx, new, now).await
     }
 
@@ -93,29 +73,29 @@ impl Queue {
         self.shared.work.notify_waiters();
     }
 
-    /// Resolves when work may be there; what is announced after its `enable` is not missed.
+    /// Resolves when a job may have become claimable. It misses nothing that is announced after its `enable`.
     pub fn work(&self) -> Notified<'_> {
         self.shared.work.notified()
     }
 
-    /// Whether nothing was left when somebody last looked, and nothing was announced since: of a hundred
-    /// hosts that are woken for one job, most need not ask the database.
+    /// Whether the last claim found nothing, and nothing was announced since. If a hundred hosts are woken for one job,
+    /// most of them need not ask the database.
     pub fn is_empty(&self) -> bool {
         self.shared.empty_at.load(Ordering::SeqCst) == self.shared.announced.load(Ordering::SeqCst)
     }
 
-    /// Prolongs a lease, also one that had run out as long as nobody else was given the job; or says that it
-    /// is lost.
-    pub async fn renew(&self, attempt: &Attempt, fence: &str, now: i64) -> Result<Result<(), Conflict>> {
+    /// Renews a lease. One that has run out is renewed too, unless another host was given the job. Returns a conflict if the
+    /// lease is lost.
+    pub async fn renew(&self, attempt: &Attempt, fence: &str, now: Timestamp) -> Result<Result<(), Conflict>> {
         let until = now + LEASE_MS;
         if self.store.renew_attempt(&attempt.id, fence, until).await? {
             return Ok(Ok(()));
         }
-        if attempt.fence == fence && attempt.lost == 1 {
+        if attempt.fence == fence && attempt.lost {
             let mut tx = self.store.begin().await?;
             if self.store.regain_attempt(&mut tx, attempt, until).await? {
                 tx.commit().await?;
-                tracing::info!(attempt = attempt.id, "a host is back before its job was given away");
+                tracing::info!(attempt = %attempt.id, "a host is back before another one was given its job");
                 return Ok(Ok(()));
             }
             tx.rollback().await?;
@@ -123,8 +103,8 @@ impl Queue {
         Ok(Err(conflict(&attempt.id, "is not leased under this fence")))
     }
 
-    /// Ends the attempts whose hosts fell silent. Returns how many.
-    pub async fn expire(&self, now: i64) -> Result<usize> {
+    /// Ends the attempts whose leases ran out because their hosts fell silent. Returns how many there were.
+    pub async fn expire(&self, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
         for attempt in self.store.expired_attempts(now).await? {
             let reason = format!("host {} fell silent; its lease ran out", attempt.host);
@@ -132,40 +112,42 @@ impl Queue {
             match self.give_up(&attempt, &report, true, now).await {
                 Ok(true) => {
                     tracing::warn!(
-                        attempt = attempt.id,
-                        host = attempt.host,
+                        attempt = %attempt.id,
+                        host = %attempt.host,
                         "lease ran out; the job is queued again"
                     );
                     ended += 1;
                 }
                 Ok(false) => {}
-                // the others are not to wait for a row that is damaged
-                Err(error) => tracing::error!(attempt = attempt.id, error = format!("{error:#}"), "failed to end"),
+                // one damaged row must not keep the other attempts leased
+                Err(error) => tracing::error!(attempt = %attempt.id, error = format!("{error:#}"), "failed to end"),
             }
         }
         Ok(ended)
     }
 
-    /// Lets every lease hold for its time from now on: hosts could not renew while the coordinator was away,
-    /// and after a clock has jumped nobody knows how long ago they did. What a clock that was ahead has put off
-    /// does not wait until that time comes.
-    pub async fn grant_grace(&self, now: i64) -> Result<u64> {
-        let longest = end::AGAIN_MS.into_iter().max().unwrap_or(0);
+    /// Renews every lease: hosts could not renew them while the coordinator was away, and after a jump of the clock nobody
+    /// knows when they last did. Also shortens waits and back-offs that a clock which was ahead has set. Returns how many
+    /// leases there are.
+    pub async fn grant_grace(&self, now: Timestamp) -> Result<u64> {
+        let longest = end::RETRY_MS.into_iter().max().unwrap_or(0);
         self.store.hasten_jobs(now + longest).await?;
         let hosts = self.store.hosts().await?;
         let mut tx = self.store.begin().await?;
         for host in hosts {
-            let rest = rest_ms(host.strikes).map(|rest| now + rest);
-            if host.rests_until > rest {
-                self.store.set_strikes(&mut tx, &host.id, host.strikes, rest).await?;
+            let longest = backoff_until(host.consecutive_failures, now);
+            if host.backoff_until > longest {
+                self.store
+                    .set_consecutive_failures(&mut tx, &host.id, host.consecutive_failures, longest)
+                    .await?;
             }
         }
         tx.commit().await?;
         self.store.prolong_leases(now + LEASE_MS).await
     }
 
-    /// Ends what a host had leased in an earlier life, of which it knows nothing any more.
-    pub async fn abandon(&self, host: &str, now: i64) -> Result<usize> {
+    /// Ends the attempts that a host leased before it was started again. Returns how many there were.
+    pub async fn abandon(&self, host: &HostId, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
         for attempt in self.store.leased_by(host).await? {
             let reason = format!("host {host} was started again");
@@ -174,25 +156,26 @@ impl Queue {
                 .await
             {
                 Ok(finished) => ended += usize::from(finished),
-                // the others are not to wait for a row that is damaged; its lease will run out
-                Err(error) => tracing::error!(attempt = attempt.id, error = format!("{error:#}"), "failed to end"),
+                // one damaged row must not keep the other attempts leased; its own lease will run out
+                Err(error) => tracing::error!(attempt = %attempt.id, error = format!("{error:#}"), "failed to end"),
             }
         }
         Ok(ended)
     }
 
-    /// Jobs that gave up on the machinery are tried again: when a host starts, it may be mended.
-    pub async fn revive(&self, now: i64) -> Result<u64> {
+    /// Queues the jobs again whose last attempt ended as `infra`: a host that starts may have been fixed. Returns how many
+    /// there were.
+    pub async fn revive(&self, now: Timestamp) -> Result<u64> {
         let revived = self.store.revive_jobs(now).await?;
         self.announce();
         Ok(revived)
     }
 }
 
-fn conflict(id: &str, why: &str) -> Conflict {
+fn conflict(id: &AttemptId, why: &str) -> Conflict {
     Conflict {
         what: "attempt",
-        id: id.to_owned(),
+        id: id.to_string(),
         why: why.to_owned(),
     }
 }

@@ -1,10 +1,12 @@
-//! Reads a recipe and says, with file, line, column and the fix, what is wrong with it.
+//! Checks a recipe, and reports each mistake with file, line, column and the fix.
 
 mod characters;
 mod modes;
 
-use super::{Recipe, Source, Steps};
+use super::{Recipe, Steps};
 use crate::domain::host;
+use crate::domain::nearest::nearest;
+use crate::domain::suite::Source;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,14 +14,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
 
-/// What a check found.
+/// The result of a check.
 pub struct Checked {
-    /// None when there is at least one problem.
+    /// `None` if there is a problem.
     pub recipe: Option<Recipe>,
     pub problems: Vec<Problem>,
 }
 
-/// One thing that is wrong, where, and what to write instead.
+/// One mistake: where it is, and what to write instead.
 #[derive(Debug, Clone)]
 pub struct Problem {
     pub message: String,
@@ -52,7 +54,7 @@ impl Diagnostic for Problem {
 }
 
 impl Problem {
-    /// A problem at a byte range of any TOML text.
+    /// Returns a problem at a byte range of any TOML text.
     pub fn at(file: &str, text: &str, span: Range<usize>, message: String, help: Option<String>) -> Self {
         let start = span.start.min(text.len());
         Self {
@@ -63,7 +65,7 @@ impl Problem {
         }
     }
 
-    /// The drawing for a person; `colour` for a terminal.
+    /// Draws the problem for a person. Set `colour` for a terminal.
     pub fn draw(&self, colour: bool) -> String {
         let theme = if colour {
             GraphicalTheme::unicode()
@@ -79,7 +81,7 @@ impl Problem {
 }
 
 impl Checked {
-    /// All problems, without colours.
+    /// Returns all problems as text without colours.
     pub fn plain(&self) -> String {
         self.problems.iter().map(|problem| problem.draw(false)).collect()
     }
@@ -111,43 +113,23 @@ pub fn check(file: &str, text: &str) -> Checked {
     }
 }
 
-/// What the TOML reader found, with the nearest known key where one is misspelt.
+/// Explains an error of the TOML parser. For a misspelt key it suggests the nearest one.
 pub fn toml_problem(file: &str, text: &str, span: Range<usize>, message: &str) -> Problem {
     let (message, help) = match message
         .strip_prefix("unknown field `")
         .and_then(|rest| rest.split_once('`'))
     {
         Some((key, rest)) => {
-            let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-            let help = match nearest(key, &known) {
+            let keys: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+            let help = match nearest(key, &keys) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the keys here are: {}", known.join(", ")),
+                None => format!("the keys here are: {}", keys.join(", ")),
             };
             (format!("unknown key `{key}`"), Some(help))
         }
         None => (message.to_owned(), None),
     };
     Problem::at(file, text, span, message, help)
-}
-
-/// The known word that is at most two edits away.
-pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |other: &str| {
-        let other: Vec<char> = other.chars().collect();
-        let mut row: Vec<usize> = (0..=other.len()).collect();
-        for (i, a) in word.chars().enumerate() {
-            let mut diagonal = row[0];
-            row[0] = i + 1;
-            for (j, b) in other.iter().enumerate() {
-                let substituted = diagonal + usize::from(a != *b);
-                diagonal = row[j + 1];
-                row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-            }
-        }
-        row[other.len()]
-    };
-    let best = known.iter().min_by_key(|other| distance(other))?;
-    (distance(best) <= 2).then_some(best)
 }
 
 struct Checker<'a> {
@@ -167,7 +149,7 @@ impl Checker<'_> {
         if let Some(tier) = recipe.tier.as_ref().filter(|tier| !(1..=3).contains(tier.get_ref())) {
             self.say(
                 tier.span(),
-                format!("tier {} is none", tier.get_ref()),
+                format!("there is no tier {}", tier.get_ref()),
                 "a tier is 1, 2 or 3",
             );
         }
@@ -178,10 +160,10 @@ impl Checker<'_> {
                 "use letters, digits, `-`, `_` and `.`, at most 64",
             );
         }
-        for known in &recipe.known_failure {
-            if known.get_ref().expires.date.is_none() {
+        for failure in &recipe.known_failure {
+            if failure.get_ref().expires.date.is_none() {
                 self.say(
-                    known.span(),
+                    failure.span(),
                     "`expires` has no date",
                     "write a date, e.g. `expires = 2027-06-30`",
                 );
@@ -220,7 +202,7 @@ impl Checker<'_> {
         if let Some(stem) = stem.filter(|stem| stem != text) {
             self.say(
                 name.span(),
-                format!("the name `{text}` is not the file's"),
+                format!("the name `{text}` differs from the file's"),
                 format!("call the file `{text}.toml`, or write `name = \"{stem}\"`"),
             );
         }
@@ -248,7 +230,7 @@ impl Checker<'_> {
             if text.is_empty() || text.starts_with('-') || text.ends_with('-') || !text.chars().all(fine) {
                 self.say(
                     package.span(),
-                    format!("`{text}` is no package of the distribution"),
+                    format!("`{text}` is not the name of a package"),
                     "write its plain name, e.g. `libxml2-dev`",
                 );
             }
@@ -315,7 +297,7 @@ impl Checker<'_> {
         if sha256.as_deref().is_some_and(|sha256| !is_sha256(sha256)) {
             self.say(
                 span.clone(),
-                "`sha256` is no SHA-256",
+                "`sha256` is not a SHA-256 digest",
                 "64 hexadecimal digits, as the package index shows them",
             );
         }
@@ -330,7 +312,7 @@ impl Checker<'_> {
         if pypi.is_some() && version.as_deref().is_some_and(|version| !is_version(version)) {
             self.say(
                 span.clone(),
-                "`version` is no version",
+                "`version` is not a version",
                 "as the package index shows it, e.g. `1.4.2`",
             );
         }
@@ -349,23 +331,23 @@ impl Checker<'_> {
             );
         }
         if rev.as_deref().is_some_and(|rev| rev.starts_with('-')) {
-            self.say(span.clone(), "`rev` is no revision", "a commit, a tag or a branch");
+            self.say(span.clone(), "`rev` is not a revision", "a commit, a tag or a branch");
         }
         for address in [git, svn, url].into_iter().flatten() {
-            let known = ["https://", "http://", "git://", "svn://"];
-            if !known.iter().any(|scheme| address.starts_with(scheme)) {
+            let schemes = ["https://", "http://", "git://", "svn://"];
+            if !schemes.iter().any(|scheme| address.starts_with(scheme)) {
                 self.say(
                     span.clone(),
-                    format!("`{address}` is no address to fetch from"),
+                    format!("`{address}` is not an address to fetch from"),
                     "https://, http://, git:// or svn://",
                 );
             }
         }
-        if path.as_deref().is_some_and(leaves_folder) {
+        if path.as_deref().is_some_and(|path| !is_plain_path(path)) {
             self.say(
                 span,
-                "`path` leaves the recipe's folder",
-                "put the sources in a folder beside the recipe",
+                "`path` is not the path of a folder below the project's own",
+                "name a folder below `NAME/`, such as `src`; no name in the path begins with a dot",
             );
         }
     }
@@ -375,6 +357,11 @@ fn is_name(text: &str) -> bool {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
     let first = text.chars().next();
     first.is_some_and(|c| c.is_ascii_alphanumeric()) && text.len() <= 64 && text.chars().all(fine)
+}
+
+/// Whether a path goes down only, by names that do not begin with a dot.
+pub fn is_plain_path(path: &str) -> bool {
+    path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
 }
 
 fn leaves_folder(path: &str) -> bool {

@@ -29,7 +29,7 @@ fn a_misspelt_key_has_its_place_and_the_fix() {
 }
 
 #[test]
-fn each_mistake_is_said_with_what_to_write() {
+fn each_mistake_has_its_place_and_its_fix() {
     for (from, to, says) in [
         ("name = \"demo\"", "name = \"other\"", "call the file `other.toml`"),
         ("name = \"demo\"", "name = \"Demo!\"", "can't be a project's name"),
@@ -39,18 +39,18 @@ fn each_mistake_is_said_with_what_to_write() {
             "",
             "go together",
         ),
-        ("e3b0c442", "xyz", "no SHA-256"),
-        ("version = \"1.0\"", "version = \"new one\"", "no version"),
+        ("e3b0c442", "xyz", "not a SHA-256"),
+        ("version = \"1.0\"", "version = \"new one\"", "not a version"),
         ("python -m pytest", " ", "runs nothing"),
         (
             "pypi = \"demo\", version = \"1.0\"",
             "path = \"../../etc\"",
-            "leaves the recipe's folder",
+            "is not the path of a folder below",
         ),
         (
             "pypi = \"demo\", version = \"1.0\"",
             "git = \"--upload-pack=evil\", rev = \"x\"",
-            "no address",
+            "not an address",
         ),
         (
             "[[suite]]",
@@ -61,11 +61,15 @@ fn each_mistake_is_said_with_what_to_write() {
         (
             "[[suite]]",
             "when = \"3.9 or so\"\n[[suite]]",
-            "no set of Python versions",
+            "not a set of Python versions",
         ),
-        ("[[suite]]", "[limits]\nmemory = \"2GB\"\n[[suite]]", "no size"),
+        ("[[suite]]", "[limits]\nmemory = \"2GB\"\n[[suite]]", "not a size"),
         ("[[suite]]", "[limits]\ncpus = -1.0\n[[suite]]", "above zero"),
-        ("[[suite]]", "system = [\"-oDebug=1\"]\n[[suite]]", "no package"),
+        (
+            "[[suite]]",
+            "system = [\"-oDebug=1\"]\n[[suite]]",
+            "not the name of a package",
+        ),
         (
             "run = \"python -m pytest\"",
             "run = \"x\"\nreport = \"/etc/passwd\"",
@@ -81,7 +85,7 @@ fn each_mistake_is_said_with_what_to_write() {
         (
             "[[suite]]",
             "when = \">=3.7\"\nenv = { PYTHONWARNINGS = \"error\" }\n[[suite]]\nmodes = [\"-W ignore\"]",
-            "leave it to the modes",
+            "remove it from `env`",
         ),
     ] {
         let text = GOOD.replace(from, to);
@@ -127,7 +131,7 @@ fn a_mode_has_its_place_and_wants_pythons_that_have_it() {
     };
     let shown = problems(&with("\"-W error\", \"-X importtime\"", ""));
     assert!(shown.contains("projects/demo.toml:7:9"), "{shown}");
-    assert!(shown.contains("`-X importtime` is no mode of a suite"), "{shown}");
+    assert!(shown.contains("`-X importtime` is not a mode of a suite"), "{shown}");
 
     let shown = problems(&with("\"-X dev\"", "when = \">=2.7\"")).replace("\n  │", "");
     assert!(shown.contains("but runs on 3.6 too"), "{shown}");
@@ -139,7 +143,7 @@ fn a_mode_has_its_place_and_wants_pythons_that_have_it() {
     ] {
         assert_eq!(problems(&with(modes, more)), "", "{modes}");
     }
-    // a section for the old ones, with suites that lack it
+    // a section for old Pythons, with suites that lack it
     let section = "[[section]]\nwhen = \"<3.7\"\n[[section.suite]]\nname = \"tests\"\nrun = \"x\"\n";
     assert_eq!(problems(&(with("\"-X dev\"", "") + section)), "");
     let other = section.replace("<3.7", "<3.5");

@@ -1,15 +1,16 @@
-//! What of a recipe holds for one Python. Pure.
+//! Chooses what applies of a recipe to one Python.
 
-use super::{Fetch, LimitsAsked, Recipe, Source, Steps, Suite};
+use super::{Recipe, RequestedLimits, Steps};
 use crate::domain::limits::Limits;
+use crate::domain::suite::{Fetch, Source, Suite};
 use crate::domain::version::PythonVersion;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a recipe says to one CPython.
+/// What a recipe does on one CPython.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Choice {
     Run(Box<Chosen>),
-    /// It does not run there, and why.
+    /// It does not run there, for this reason.
     Skip(String),
 }
 
@@ -25,8 +26,8 @@ pub struct Chosen {
     pub needs: BTreeSet<String>,
 }
 
-/// Picks the steps for one CPython. `cap` is the operator's limits, which a recipe may only lower;
-/// `folders` are the digests of its `path` sources.
+/// Chooses the steps for one CPython. `cap` holds the operator's limits, which a recipe may only lower; `folders` the
+/// digests of its `path` sources.
 pub fn choose(
     recipe: &Recipe,
     folders: &BTreeMap<String, String>,
@@ -98,8 +99,8 @@ pub fn choose(
 }
 
 impl Recipe {
-    /// The steps for one Python: those of the first section that is for it, and where it is silent, the
-    /// recipe's own.
+    /// Returns the steps for one Python: those of the first section that matches it, and for keys that the section
+    /// lacks, the recipe's own.
     pub fn steps_for(&self, version: &PythonVersion) -> Steps<'_> {
         let matching = self.section.iter().find(|section| version.is_in(&section.when.0));
         matching
@@ -108,8 +109,8 @@ impl Recipe {
     }
 }
 
-impl LimitsAsked {
-    /// The operator's limits, lowered where the recipe asks for less.
+impl RequestedLimits {
+    /// Returns the operator's limits, lowered where the recipe asks for less.
     pub fn within(&self, cap: &Limits) -> Limits {
         let asked = Limits {
             timeout: self.timeout.unwrap_or(cap.timeout),

@@ -1,51 +1,49 @@
-//! The registered recipes: a folder of them, or the ones that came with the program.
+//! Reads the registered recipes: those of a folder, or the built-in ones.
 
-use super::{Recipe, check};
-use crate::profile::digest;
+use super::check::is_plain_path;
+use super::{Registered, check};
+use crate::domain::digest::digest;
 use anyhow::{Context, Result, bail};
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/projects");
 
-/// A recipe that passed its check.
-#[derive(Clone, Debug)]
-pub struct Registered {
-    pub recipe: Recipe,
-    pub text: String,
-    /// Over the text and every folder that it names: a new digest is a new recipe.
-    pub digest: String,
-    /// Digests of its `path` sources, by the path as written.
-    pub folders: BTreeMap<String, String>,
-    /// The tars behind those digests.
-    pub tars: BTreeMap<String, Vec<u8>>,
-}
-
-/// A file that can't be registered, with the message for its owner.
+/// A file that can't be registered, with a message for its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedRecipe {
     pub file: String,
     pub message: String,
 }
 
-/// Every recipe of a folder: `NAME.toml` files, and `NAME/NAME.toml` for those with sources of their
-/// own beside them. Without a folder, the built-in ones.
-pub fn load_folder(folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<Refused>)> {
+/// Reads every recipe of a folder: files `NAME.toml`, and `NAME/NAME.toml` for recipes with sources of their own
+/// beside them. Without a folder, reads the built-in ones.
+pub fn load_folder(folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
     let mut good = Vec::new();
     let mut refused = Vec::new();
-    for (file, text, base) in files(folder)? {
-        match text.and_then(|text| register(&file, text, base.as_deref())) {
+    for (file, text, beside) in files(folder)? {
+        match text.and_then(|text| register(&file, text, beside.as_ref())) {
             Ok(recipe) => good.push(recipe),
-            Err(message) => refused.push(Refused { file, message }),
+            Err(message) => refused.push(RefusedRecipe { file, message }),
         }
     }
     good.sort_by(|a, b| a.recipe.name.get_ref().cmp(b.recipe.name.get_ref()));
     Ok((good, refused))
 }
 
-/// One recipe file with the folders that it names.
-pub fn register(file: &str, text: String, base: Option<&Path>) -> Result<Registered, String> {
+/// Where the sources of a recipe's `path` are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// The folder of the recipe's file.
+    pub folder: PathBuf,
+    /// Whether the folder belongs to this project alone, as that of `NAME/NAME.toml` does.
+    pub is_own: bool,
+}
+
+/// Checks one recipe file and packs the folders that it names.
+pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Registered, String> {
     let checked = check(file, &text);
     let Some(recipe) = checked.recipe else {
         return Err(checked.plain());
@@ -53,10 +51,13 @@ pub fn register(file: &str, text: String, base: Option<&Path>) -> Result<Registe
     let mut folders = BTreeMap::new();
     let mut tars = BTreeMap::new();
     for path in recipe.paths() {
-        let Some(base) = base else {
+        let Some(beside) = beside else {
             return Err(format!("{file}: `path = \"{path}\"` has no folder to be relative to"));
         };
-        let tar = pack(base, &path).map_err(|error| format!("{file}: {error:#}"))?;
+        let folder = source_folder(beside, recipe.name.get_ref(), &path);
+        let tar = folder
+            .and_then(|folder| pack(&folder))
+            .map_err(|error| format!("{file}: {error:#}"))?;
         let tar_digest = digest(&[&tar]);
         folders.insert(path, tar_digest.clone());
         tars.insert(tar_digest, tar);
@@ -71,10 +72,10 @@ pub fn register(file: &str, text: String, base: Option<&Path>) -> Result<Registe
     })
 }
 
-/// Its name, its text or why that can't be read, and the folder that it is in.
-type File = (String, Result<String, String>, Option<PathBuf>);
+/// The file's name, its text or why that can't be read, and where its sources are.
+type RecipeFile = (String, Result<String, String>, Option<Beside>);
 
-fn files(folder: Option<&Path>) -> Result<Vec<File>> {
+fn files(folder: Option<&Path>) -> Result<Vec<RecipeFile>> {
     let Some(folder) = folder else {
         let built_in = BUILT_IN.files().filter(|file| is_toml(file.path()));
         return Ok(built_in
@@ -88,11 +89,12 @@ fn files(folder: Option<&Path>) -> Result<Vec<File>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(context)? {
         let path = entry.with_context(context)?.path();
+        let is_own = path.is_dir();
         let file = match path.file_name() {
-            Some(name) if path.is_dir() => path.join(name).with_extension("toml"),
+            Some(name) if is_own => path.join(name).with_extension("toml"),
             _ => path,
         };
-        // a link could show any file of this machine
+        // a link could expose any file of this machine
         let plain = std::fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
         if is_toml(&file) && plain {
             let shown = file.display().to_string();
@@ -100,7 +102,11 @@ fn files(folder: Option<&Path>) -> Result<Vec<File>> {
                 Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")),
                 Err(error) => Err(format!("{shown} can't be read: {error}")),
             };
-            found.push((shown, text, file.parent().map(Path::to_owned)));
+            let beside = file.parent().map(|folder| Beside {
+                folder: folder.to_owned(),
+                is_own,
+            });
+            found.push((shown, text, beside));
         }
     }
     Ok(found)
@@ -113,63 +119,175 @@ fn is_toml(path: &Path) -> bool {
 /// Most bytes of a source folder.
 const FOLDER_MOST: usize = 64 << 20;
 
-/// A folder as a tar that depends on names, contents and the executable bit only.
-fn pack(base: &Path, path: &str) -> Result<Vec<u8>> {
-    let base = base.canonicalize()?;
-    let folder = base.join(path);
-    let folder = folder
-        .canonicalize()
-        .with_context(|| format!("failed to read the source folder {}", folder.display()))?;
-    if !folder.starts_with(&base) {
-        bail!("the source folder {path:?} is a link out of the recipe's folder; copy the files instead");
+/// Folders of version control: they can hold logins, and history that nobody meant to hand out.
+const HISTORIES: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
+
+/// Returns the source folder that a recipe names, which has to be below the folder `NAME/` of its project.
+fn source_folder(beside: &Beside, project: &str, path: &str) -> Result<PathBuf> {
+    let Beside { folder, is_own } = beside;
+    let is_below = *is_own || path.strip_prefix(project).is_some_and(|rest| rest.starts_with('/'));
+    if !is_plain_path(path) || !is_below {
+        bail!(
+            "the source folder {path:?} is not below `{project}/`; a recipe names a folder of its own project, and no name \
+             in its path begins with a dot"
+        );
     }
+    let mut folder = folder.clone();
+    for part in path.split('/') {
+        folder.push(part);
+        let found = std::fs::symlink_metadata(&folder);
+        let found = found.with_context(|| format!("failed to read the source folder {}", folder.display()))?;
+        if !found.is_dir() {
+            bail!("the source folder {path:?} is a link or a file, not a folder; copy the files instead");
+        }
+    }
+    Ok(folder)
+}
+
+/// Packs a folder as a tar that depends only on names, contents and executable bits. Links, and the folders of version
+/// control, are left out. Everything belongs to the user of the runs.
+fn pack(folder: &Path) -> Result<Vec<u8>> {
+    let shown = folder.display();
     let mut tar = tar::Builder::new(Vec::new());
-    tar.follow_symlinks(false);
     let mut left = vec![PathBuf::new()];
-    let mut found = Vec::new();
+    let (mut folders, mut files) = (Vec::new(), Vec::new());
     while let Some(relative) = left.pop() {
         let here = folder.join(&relative);
         let entries =
             std::fs::read_dir(&here).with_context(|| format!("failed to read the source folder {}", here.display()))?;
         for entry in entries {
             let entry = entry?;
-            let relative = relative.join(entry.file_name());
+            let name = entry.file_name();
+            let relative = relative.join(&name);
             match entry.file_type()? {
-                kind if kind.is_dir() => left.push(relative),
-                kind if kind.is_file() => found.push(relative),
+                kind if kind.is_dir() && !HISTORIES.iter().any(|history| name == *history) => {
+                    folders.push(relative.clone());
+                    left.push(relative);
+                }
+                kind if kind.is_file() => files.push(relative),
                 _ => {}
             }
         }
     }
-    found.sort();
-    let mut size = 0;
-    for relative in found {
-        let content = std::fs::read(folder.join(&relative))?;
-        size += content.len();
-        if size > FOLDER_MOST {
-            bail!(
-                "the source folder {path:?} has more than {} MiB; name an archive by `url`",
-                FOLDER_MOST >> 20
-            );
-        }
+    folders.sort();
+    files.sort();
+    let header = |mode| {
         let mut header = tar::Header::new_gnu();
-        header.set_mode(0o755);
+        header.set_mode(mode);
         header.set_uid(1000);
         header.set_gid(1000);
         header.set_mtime(1_000_000_000);
+        header
+    };
+    for relative in folders {
+        let mut header = header(0o755);
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_size(0);
+        tar.append_data(&mut header, &relative, std::io::empty())?;
+    }
+    let mut size = 0;
+    for relative in files {
+        let file = folder.join(&relative);
+        let is_executable = std::fs::symlink_metadata(&file)?.permissions().mode() & 0o111 != 0;
+        let content = std::fs::read(file)?;
+        size += content.len();
+        if size > FOLDER_MOST {
+            bail!(
+                "the source folder {shown} has more than {} MiB; name an archive by `url`",
+                FOLDER_MOST >> 20
+            );
+        }
+        let mut header = header(if is_executable { 0o755 } else { 0o644 });
         header.set_size(content.len() as u64);
         tar.append_data(&mut header, &relative, content.as_slice())?;
     }
     Ok(tar.into_inner()?)
 }
 
-impl Recipe {
-    /// Every `path` that a source of any section names.
-    pub fn paths(&self) -> Vec<String> {
-        let steps = std::iter::once(self.steps()).chain(self.section.iter().map(super::Section::steps));
-        steps
-            .flat_map(|steps| steps.source.into_iter().chain(steps.extra_sources.unwrap_or_default()))
-            .filter_map(|source| source.get_ref().path.clone())
-            .collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, path: &str, text: &str) {
+        let file = folder.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+
+    #[test]
+    fn a_recipe_reads_only_folders_of_its_own_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        for path in [
+            ".git/config",
+            "victim/src/secret",
+            "own/src/a.py",
+            "own/.hidden/a.py",
+            "own/own.toml",
+        ] {
+            write(folder, path, "x");
+        }
+        std::os::unix::fs::symlink(folder.join("victim/src"), folder.join("own/link")).unwrap();
+        std::os::unix::fs::symlink(folder.join("victim"), folder.join("linked")).unwrap();
+        let named = |folder: &Path, project: &str, path: &str, is_own| {
+            let folder = folder.to_owned();
+            source_folder(&Beside { folder, is_own }, project, path)
+        };
+        assert_eq!(named(folder, "own", "own/src", false).unwrap(), folder.join("own/src"));
+        assert_eq!(
+            named(&folder.join("own"), "own", "src", true).unwrap(),
+            folder.join("own/src")
+        );
+        for path in [
+            ".git",
+            ".",
+            "..",
+            "",
+            "own",
+            "own/",
+            "victim/src",
+            "own/../victim/src",
+            "own/.hidden",
+            "/etc",
+            "own//src",
+        ] {
+            let error = named(folder, "own", path, false).unwrap_err().to_string();
+            assert!(error.contains("is not below `own/`"), "{path}: {error}");
+        }
+        // the folder of all recipes has the name of a project
+        assert!(named(&folder.join("own"), "own", "src", false).is_err());
+        for path in [".", "..", "../victim/src", ".hidden", "", "/etc"] {
+            assert!(named(&folder.join("own"), "own", path, true).is_err(), "{path}");
+        }
+        for (project, path) in [("own", "own/link"), ("linked", "linked/src"), ("own", "own/own.toml")] {
+            let error = named(folder, project, path, false).unwrap_err().to_string();
+            assert!(error.contains("is a link or a file"), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_packed_folder_has_modes_and_no_history() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["a/plain.py", "a/run.sh", ".coveragerc", "a/.git/config", ".svn/entries"] {
+            write(folder.path(), path, path);
+        }
+        let run = folder.path().join("a/run.sh");
+        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let tar = pack(folder.path()).unwrap();
+        let mut archive = tar::Archive::new(tar.as_slice());
+        let entries = archive.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let header = entry.header();
+            assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (1000, 1000));
+            (entry.path().unwrap().display().to_string(), header.mode().unwrap())
+        });
+        let found: Vec<(String, u32)> = entries.collect();
+        let expected = [
+            ("a", 0o755),
+            (".coveragerc", 0o644),
+            ("a/plain.py", 0o644),
+            ("a/run.sh", 0o755),
+        ];
+        assert_eq!(found, expected.map(|(path, mode)| (path.to_owned(), mode)));
     }
 }

@@ -1,14 +1,16 @@
-//! An image once more, from its check-in, as anybody would build it.
+//! Builds the image of a revision again, without build trees and layers.
 
-use super::CA;
 use crate::domain::job::BuildSpec;
 use crate::host::{from_scratch, quote};
 use std::collections::BTreeMap;
 
-/// Where what a build needs is inside of it.
+/// The path of the CA bundle inside a container.
+pub(super) const CA: &str = "/ca.crt";
+
+/// The folder of a build inside its container.
 const BUILD: &str = "/build";
 
-/// What the build itself may know of this machine's network.
+/// The network variables that the build gets as arguments.
 const NETWORK: [&str; 8] = [
     "http_proxy",
     "https_proxy",
@@ -20,8 +22,9 @@ const NETWORK: [&str; 8] = [
     "PIP_CERT",
 ];
 
-/// Lines of a script that build the image of a check-in with the flags of its profile, import what it has to have, and
-/// leave its name in `$image`. `network`: the environment of this machine's network; `ca`: its bundle, if any.
+/// Lines of a script that build the image of a revision with the flags of its profile, import its modules as a check, and
+/// leave its name in `$image`. `network` has the environment variables for the network of the machine, and `ca` the path of
+/// its CA bundle.
 pub(super) fn rebuild(build: &BuildSpec, git: &str, network: &BTreeMap<String, String>, ca: Option<&str>) -> String {
     let distribution = &build.distribution;
     let mut packages: Vec<&str> = distribution
@@ -44,7 +47,7 @@ pub(super) fn rebuild(build: &BuildSpec, git: &str, network: &BTreeMap<String, S
         })
         .collect();
     let ca = ca.map_or_else(String::new, |ca| format!("cp {} \"$folder{CA}\"\n", quote(ca)));
-    // ours where they are at hand, for they have what it takes already
+    // images that Pybots made are preferred if the machine has them: the packages are installed there already
     let bases = [distribution.toolchain_reference(), distribution.bootstrapped.clone()]
         .iter()
         .map(|image| {

@@ -1,40 +1,41 @@
-//! A run once more: its dependencies, its sources and its suites, in a container of its image.
+//! Does a run again: installs its dependencies, fetches its sources and runs its suites, in a container of its image.
 
 use crate::domain::job::RunSpec;
+use crate::domain::suite::Suite;
 use crate::host::quote;
-use crate::recipe::Suite;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Where everything is inside of the container, as in ours.
+/// The folder inside the container that holds everything, as in the containers of hosts.
 pub(super) const WORK: &str = "/work";
 
-/// Bytes of what runs inside, for a line that people copy.
-const LINE_MOST: usize = 8_000;
+/// The longest command, in bytes, that people are asked to copy.
+const COMMAND_BYTES: usize = 8_000;
 
-/// What it takes to do a run again.
+/// Everything that is needed to do a run again.
 #[derive(Clone, Debug)]
 pub struct Rerun {
-    /// By digest where a registry has it; else by its name on the hosts' engines.
+    /// The reference of the image: by digest if a registry has it, otherwise its name on the hosts' engines.
     pub(super) image: String,
-    /// Whether a registry has it. By its name alone, a public registry would hand out what anybody put there.
+    /// Whether a registry has the image. Without a digest the image must not be pulled: anybody could have pushed one with
+    /// this name to a public registry.
     pub(super) pulls: bool,
     pub(super) run: RunSpec,
-    pub(super) lock: Lock,
+    pub(super) lock: InstalledLock,
     /// Tars of the folders that its recipe brings along, by the source's name.
     pub(super) folders: BTreeMap<String, Vec<u8>>,
 }
 
-/// The versions that a run has installed; what it has no need of is left out.
+/// The lock that a run reported: the parts that a reproduction needs.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Lock {
-    pub(super) project: Option<Pin>,
+pub(super) struct InstalledLock {
+    pub(super) project: Option<LockedPackage>,
     #[serde(default)]
-    pub(super) packages: Vec<Pin>,
+    pub(super) packages: Vec<LockedPackage>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Pin {
+pub(super) struct LockedPackage {
     pub(super) name: String,
     pub(super) version: Option<String>,
     pub(super) sha256: Option<String>,
@@ -43,16 +44,16 @@ pub(super) struct Pin {
 }
 
 impl Rerun {
-    /// One line for the shell of a machine that has the image, or can pull it. None: something has to be fetched first
-    /// that only the script can, or the line would be too long for a page.
+    /// A shell command for a machine that has the image or can pull it. Returns `None` if sources have to be fetched outside
+    /// the container, which only the script can do, or if the command would be too long.
     pub(super) fn line(&self, network: &str) -> Option<String> {
         let inside = self.inside();
-        let is_whole = self.host_sources().is_empty() && inside.len() <= LINE_MOST;
+        let is_whole = self.host_sources().is_empty() && inside.len() <= COMMAND_BYTES;
         let start = self.docker_run(network);
         is_whole.then(|| format!("{start} {} sh -ec {}", quote(&self.image), quote(&inside)))
     }
 
-    /// For a script that has the image's name in `$image`.
+    /// Lines of a script that has the name of the image in `$image`.
     pub(super) fn script(&self, network: &str) -> String {
         let sources = self.host_sources();
         let (mut text, mount) = if sources.is_empty() {
@@ -64,7 +65,8 @@ impl Rerun {
             );
             (text, " -v \"$sources:/sources:ro\"")
         };
-        // quoted whole: a recipe may have any word that would end it otherwise. A file, for suites may read their input
+        // quoted as a whole, since a recipe may contain any end marker of a here-document; put into a file, since suites may
+        // read their standard input
         text += &format!(
             "printf '%s\\n' {} | {}{mount} -i \"$image\" sh -c 'cat >{WORK}/run; exec sh -e {WORK}/run </dev/null'\n",
             quote(&self.inside()),
@@ -73,7 +75,8 @@ impl Rerun {
         text
     }
 
-    /// It runs strangers' code: no more rights than a run has with us, but for the network, from which it installs.
+    /// The start of a `docker run` for untrusted code. It has the rights of a run on a host, and the network in addition, from
+    /// which it installs.
     fn docker_run(&self, network: &str) -> String {
         let limits = &self.run.limits;
         let pull = if self.pulls { "" } else { "--pull never " };
@@ -84,7 +87,7 @@ impl Rerun {
         )
     }
 
-    /// What runs in the container: install as it was installed, then the suites that failed.
+    /// The commands inside the container: the installation as the run made it, then the suites that failed.
     pub(super) fn inside(&self) -> String {
         let python = &self.run.image.build.profile.python;
         let mut lines = vec![
@@ -97,7 +100,7 @@ impl Rerun {
             .packages
             .iter()
             .filter(|pin| pin.role == "run")
-            .filter_map(Pin::exact)
+            .filter_map(LockedPackage::exact)
             .collect();
         if self.run.is_legacy() {
             let packages = format!("{WORK}/venv/lib/python");
@@ -128,15 +131,15 @@ impl Rerun {
     }
 }
 
-impl Pin {
+impl LockedPackage {
     fn exact(&self) -> Option<String> {
         Some(quote(&format!("{}=={}", self.name, self.version.as_deref()?)))
     }
 }
 
-/// One suite, with its modes.
+/// The command of one suite, with its modes.
 fn suite(suite: &Suite) -> String {
-    let modes = crate::recipe::modes::variables(&suite.modes);
+    let modes = crate::domain::modes::variables(&suite.modes);
     let set: String = modes
         .into_iter()
         .map(|(name, value)| format!("{name}={} ", quote(&value)))

@@ -1,22 +1,23 @@
-//! How each source of a project comes to its place: inside of the container, or before it where only that can be.
+//! Fetches the sources of a project: inside the container if possible, otherwise on the machine before the container
+//! starts.
 
-use super::rerun::{Pin, Rerun, WORK};
+use super::rerun::{LockedPackage, Rerun, WORK};
+use crate::domain::suite::Source;
 use crate::host::quote;
-use crate::recipe::Source;
 use base64::Engine;
 
-/// What an archive says of owners and rights is not for this machine.
-const AS_MINE: &str = "--no-same-owner --no-same-permissions";
+/// Options of tar that ignore the owners and permissions in an archive.
+const OWN_FILES: &str = "--no-same-owner --no-same-permissions";
 
 /// Writes a source archive of the package index to stdout.
 const GET_SDIST: &str = include_str!("get_sdist.py");
 
 impl Rerun {
-    /// Brings one source to its place, inside of the container.
+    /// Returns the commands that put one source into its folder. They run inside the container.
     pub(super) fn source(&self, source: &Source, python: &str) -> Vec<String> {
         let name = source.name.as_deref().unwrap_or(&self.run.fetch.project);
         let into = quote(&format!("{WORK}/src/{name}"));
-        let pin = self.pin(name);
+        let locked = self.locked(name);
         if let Some(tar) = self.folders.get(name) {
             let packed = base64::engine::general_purpose::STANDARD.encode(tar);
             return vec![format!(
@@ -26,8 +27,8 @@ impl Rerun {
         let Some(project) = source.pypi.as_ref().filter(|_| !self.run.is_legacy()) else {
             return vec![format!("cp -r /sources/{} {into}", quote(name))];
         };
-        let version = pin
-            .and_then(|pin| pin.version.clone())
+        let version = locked
+            .and_then(|locked| locked.version.clone())
             .or_else(|| source.version.clone());
         let exact = version.map_or_else(|| project.clone(), |version| format!("{project}=={version}"));
         let get = format!("{WORK}/get");
@@ -38,7 +39,7 @@ impl Rerun {
                 quote(&exact)
             ),
         ];
-        if let Some(sha256) = pin.and_then(|pin| pin.sha256.as_deref()) {
+        if let Some(sha256) = locked.and_then(|locked| locked.sha256.as_deref()) {
             lines.push(format!(
                 "echo {}\"  $(echo {get}/sdist/*)\" | sha256sum -c --quiet",
                 quote(sha256)
@@ -50,7 +51,8 @@ impl Rerun {
         lines
     }
 
-    /// What no index has: fetched outside, where there is git.
+    /// Returns the commands that fetch the sources that no package index has. They run on the machine before the
+    /// container starts, and may need git or Subversion.
     pub(super) fn host_sources(&self) -> Vec<String> {
         let name = |source: &Source| source.name.clone().unwrap_or_else(|| self.run.fetch.project.clone());
         let outside = |source: &&Source| source.pypi.is_none() || self.run.is_legacy();
@@ -65,7 +67,7 @@ impl Rerun {
                 let name = &name(source);
                 let into = format!("\"$sources\"/{}", quote(name));
                 if let Some(git) = &source.git {
-                    // a branch may have moved since; the run has noted the commit that it took
+                    // a branch may have moved since then; the lock has the commit that the run took
                     let rev = self.taken(name).or(source.rev.as_deref()).unwrap_or("HEAD");
                     format!(
                         "git clone --quiet --no-checkout -- {} {into}\ngit -C {into} checkout --quiet --detach {}",
@@ -76,35 +78,35 @@ impl Rerun {
                     let sum = source.sha256.as_deref().unwrap_or_default();
                     format!(
                         "curl -gfsSL -o \"$sources/archive\" -- {}\necho \"{sum}  $sources/archive\" | sha256sum -c --quiet\n\
-                         mkdir {into}\ntar -xf \"$sources/archive\" {AS_MINE} -C {into} --strip-components=1",
+                         mkdir {into}\ntar -xf \"$sources/archive\" {OWN_FILES} -C {into} --strip-components=1",
                         quote(url)
                     )
                 } else if let Some(project) = &source.pypi {
                     let (version, sha256) = (source.version.as_deref(), source.sha256.as_deref());
                     let words = [project, version.unwrap_or_default(), sha256.unwrap_or_default()].map(quote);
                     format!(
-                        "mkdir {into}\npython3 - {} <<'GET' | tar -xz {AS_MINE} -C {into} --strip-components=1\n{GET_SDIST}GET",
+                        "mkdir {into}\npython3 - {} <<'GET' | tar -xz {OWN_FILES} -C {into} --strip-components=1\n{GET_SDIST}GET",
                         words.join(" ")
                     )
                 } else if let Some(svn) = &source.svn {
                     let rev = source.rev.as_deref().unwrap_or("HEAD");
                     format!("svn export --quiet -r {} {} {into}", quote(rev), quote(svn))
                 } else {
-                    format!("echo 'the recipe brings the source {name} along: put it into' {into} && exit 2")
+                    format!("echo 'the source {name} came with the recipe: put it into' {into} && exit 2")
                 }
             })
             .collect()
     }
 
-    /// What the run has noted of a source.
-    fn pin(&self, name: &str) -> Option<&Pin> {
+    /// Returns the entry of a source in the lock of the run.
+    fn locked(&self, name: &str) -> Option<&LockedPackage> {
         let mut own = self.lock.project.iter().chain(&self.lock.packages);
-        own.find(|pin| pin.name == name)
+        own.find(|package| package.name == name)
     }
 
-    /// The commit of a git source that the run took.
+    /// Returns the commit that the run checked out of a git source, or `None` if its lock names none.
     fn taken(&self, name: &str) -> Option<&str> {
         let is_commit = |text: &&str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        self.pin(name)?.version.as_deref().filter(is_commit)
+        self.locked(name)?.version.as_deref().filter(is_commit)
     }
 }

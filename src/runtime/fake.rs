@@ -1,5 +1,5 @@
-//! A strict stand-in for an engine: it does what a test expects, refuses what none expects, and at
-//! the end checks that its caller left nothing behind.
+//! A strict stand-in for an engine: it plays the phases that a test expects, refuses all others, and checks at the
+//! end that its caller left nothing behind.
 
 mod expect;
 mod inventory;
@@ -20,12 +20,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 
-/// How an expected container behaves.
+/// What an expected container does.
 #[derive(Clone, Debug, PartialEq)]
 enum Behaviour {
     Exits(i64),
     OutOfMemory,
-    /// Runs until it is killed, using no CPU.
+    /// Runs until it is killed, and uses no CPU.
     Hangs,
     /// The engine goes away while it runs.
     LosesEngine,
@@ -39,7 +39,7 @@ struct Expectation {
     complains: Vec<u8>,
 }
 
-struct Made {
+struct CreatedContainer {
     spec: Container,
     started: bool,
     behaviour: Behaviour,
@@ -47,14 +47,15 @@ struct Made {
 }
 
 #[derive(Default)]
-struct State {
+struct FakeState {
+    executed: Vec<String>,
     images: BTreeMap<String, Image>,
     volumes: BTreeMap<String, Volume>,
-    containers: BTreeMap<String, Made>,
-    /// The last container of each phase, also when it is gone.
+    containers: BTreeMap<String, CreatedContainer>,
+    /// The last container of each phase, also after its removal.
     phases: BTreeMap<String, Container>,
     expected: Vec<Expectation>,
-    /// Content of files by the end of their path, for [`Runtime::get`].
+    /// Content of files, by the end of their paths, for [`Runtime::get`].
     files: BTreeMap<String, String>,
     violations: Vec<String>,
     made: usize,
@@ -63,25 +64,25 @@ struct State {
     away: bool,
 }
 
-/// The engine of a test; cheap to clone.
+/// The engine of a test. Clones share it.
 #[derive(Clone, Default)]
 pub struct FakeRuntime {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<FakeState>>,
 }
 
 impl FakeRuntime {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FakeState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A file whose path ends so has this content.
+    /// Gives a file whose path ends like this its content.
     pub fn with_file(self, end: &str, content: &str) -> Self {
         self.state().files.insert(end.to_owned(), content.to_owned());
         self
     }
 
-    /// One start of a project's phase is expected, and succeeds unless said otherwise. The same phase
-    /// may be expected several times; the starts then go in that order.
+    /// Expects one start of a project's phase, which succeeds unless the expectation changes that. Several
+    /// expectations of one phase are used in their order.
     pub fn expect(&self, project: &str, phase: &str) -> Expect<'_> {
         let mut state = self.state();
         state.expected.push(Expectation {
@@ -97,12 +98,7 @@ impl FakeRuntime {
         }
     }
 
-    /// The last container that was made for a phase.
-    pub fn made(&self, phase: &str) -> Option<Container> {
-        self.state().phases.get(phase).cloned()
-    }
-
-    /// What is wrong with how the engine was used: empty for a good caller.
+    /// Returns what the caller did wrong. The list is empty for a caller that kept the contract.
     pub fn complaints(&self) -> Vec<String> {
         let state = self.state();
         let mut complaints = state.violations.clone();
@@ -121,7 +117,7 @@ impl FakeRuntime {
         complaints
     }
 
-    fn violation(state: &mut State, text: String) -> RuntimeError {
+    fn violation(state: &mut FakeState, text: String) -> RuntimeError {
         state.violations.push(text.clone());
         RuntimeError::Refused(text)
     }
@@ -237,7 +233,7 @@ impl Runtime for FakeRuntime {
         }
         state.made += 1;
         let id = format!("c{}", state.made);
-        let made = Made {
+        let made = CreatedContainer {
             spec: container.clone(),
             started: false,
             behaviour: Behaviour::Exits(0),
@@ -274,7 +270,7 @@ impl Runtime for FakeRuntime {
             .map(|(_, content)| content.clone());
         match content {
             Some(content) => Ok(tar::stream(tar::files(
-                tar::Owner::Runner,
+                tar::FileOwner::Runner,
                 &[("file", content.as_bytes(), false)],
             ))),
             None => Err(RuntimeError::NoFile(path.to_owned())),
@@ -291,7 +287,7 @@ impl Runtime for FakeRuntime {
         }
         let label = |name: &str| made.spec.labels.get(name).cloned().unwrap_or_default();
         let (project, phase) = (label(PROJECT_LABEL), label(PHASE_LABEL));
-        // a container that is no phase only holds a volume open
+        // a container that is no phase only keeps a volume mounted
         let (behaviour, prints, complains) = if phase.is_empty() {
             (Behaviour::Exits(0), Vec::new(), Vec::new())
         } else {
@@ -356,6 +352,11 @@ impl Runtime for FakeRuntime {
 
     async fn usage(&self, _id: &str) -> Result<Usage> {
         Ok(Usage::default())
+    }
+
+    async fn exec(&self, id: &str, command: &[&str]) -> Result<()> {
+        self.state().executed.push(format!("{id}: {}", command.join(" ")));
+        Ok(())
     }
 
     async fn kill(&self, id: &str) -> Result<()> {

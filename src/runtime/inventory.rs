@@ -1,6 +1,6 @@
-//! What an engine tells of all that it holds.
+//! What an engine lists: images, volumes, and who uses them.
 
-use super::{ATTEMPT_LABEL, HOST_LABEL};
+use super::labels::{ATTEMPT_LABEL, HOST_LABEL};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An image with its layers.
@@ -14,7 +14,7 @@ pub struct StoredImage {
     pub labels: BTreeMap<String, String>,
     /// Digests of its layers, from the lowest up.
     pub layers: Vec<String>,
-    /// When this engine last gave it a name, in milliseconds.
+    /// When this engine last gave it a name, in milliseconds UTC, or `None` if the engine does not record that.
     pub tagged_at: Option<i64>,
 }
 
@@ -22,22 +22,22 @@ pub struct StoredImage {
 pub struct StoredVolume {
     pub name: String,
     pub labels: BTreeMap<String, String>,
-    /// In milliseconds.
+    /// Milliseconds UTC, or `None` if the engine does not record that.
     pub created_at: Option<i64>,
 }
 
-/// What the containers are for, and how many use what.
+/// How many containers use each image and volume, and which attempts they belong to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Users {
     /// By the image's id.
     pub images: BTreeMap<String, u32>,
     /// By the volume's name.
     pub volumes: BTreeMap<String, u32>,
-    /// Attempts that they were made for.
+    /// Attempts that have containers.
     pub attempts: BTreeSet<Owned>,
 }
 
-/// By the labels of a container or volume: whose it is.
+/// The host and the attempt that a container or volume was created for, from its labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owned {
     pub host: String,
@@ -45,7 +45,7 @@ pub struct Owned {
 }
 
 impl Owned {
-    /// None: no attempt made it.
+    /// Returns `None` if it belongs to no attempt.
     pub fn read(labels: &BTreeMap<String, String>) -> Option<Self> {
         Some(Self {
             host: labels.get(HOST_LABEL)?.clone(),
@@ -61,10 +61,10 @@ pub struct Disk {
     pub total: u64,
 }
 
-/// Bytes on disk.
+/// Bytes that images and volumes take on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// By the image's id: what it shares with other images.
+    /// By the image's id: bytes that it shares with other images.
     pub shared: BTreeMap<String, u64>,
     /// By the volume's name.
     pub volumes: BTreeMap<String, u64>,

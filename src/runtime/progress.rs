@@ -1,24 +1,24 @@
-//! How far the layers of an image have come on their way from or to a registry.
+//! The progress of a pull or a push, by layers.
 
 use std::collections::BTreeMap;
 
-/// Counts what an engine tells of a pull or a push.
+/// Adds up what an engine reports during a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Layers in all, as far as they were named; those that were there before; those that have come.
+    /// Layers that were named so far; those that were there before; those that have arrived.
     layers: usize,
     there: usize,
     moved: usize,
-    /// Bytes on their way, of each layer that has an id: so far, and in all.
+    /// For each layer in transfer, by its id: bytes so far, and bytes in all.
     bytes: BTreeMap<String, (u64, u64)>,
 }
 
 impl Progress {
-    /// One word of the engine: about which layer, what happens to it, and its bytes.
+    /// Takes one message of the engine: about which layer it is, the layer's state, and its bytes.
     pub fn hear(&mut self, layer: Option<&str>, status: &str, bytes: Option<(u64, u64)>) {
         match status {
             "Pulling fs layer" | "Preparing" => self.layers += 1,
-            // of what is there already, a pull says nothing before
+            // a pull says nothing about layers that are there already before this
             "Already exists" => {
                 self.layers += 1;
                 self.there += 1;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pull_tells_layers_and_bytes() {
+    fn a_pull_shows_layers_and_bytes() {
         let mut progress = Progress::default();
         progress.hear(Some("latest"), "Pulling from pybots/cpython", None);
         progress.hear(Some("a"), "Already exists", None);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_tells_layers() {
+    fn a_push_shows_layers() {
         let mut progress = Progress::default();
         for status in ["Preparing", "Preparing", "Preparing", "Waiting", "Layer already exists"] {
             progress.hear(None, status, None);

@@ -1,19 +1,19 @@
-//! Small tars, in and out.
+//! Writes and reads small tars.
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use std::io::Read;
 
-/// Owner of what is put into a container.
+/// The owner of files that are put into a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum FileOwner {
     Root,
     /// The user of the runs, uid and gid 1000.
     Runner,
 }
 
 /// A tar of files: (path, content, executable).
-pub fn files(owner: Owner, files: &[(&str, &[u8], bool)]) -> Vec<u8> {
+pub fn files(owner: FileOwner, files: &[(&str, &[u8], bool)]) -> Vec<u8> {
     let mut bytes = open_ended(owner, files);
     bytes.extend(end());
     bytes
@@ -25,15 +25,15 @@ pub fn end() -> [u8; 1024] {
 }
 
 /// Folders, without an end marker.
-pub fn folders(owner: Owner, paths: &[&str]) -> Vec<u8> {
+pub fn folders(owner: FileOwner, paths: &[&str]) -> Vec<u8> {
     let headers = paths
         .iter()
         .map(|path| header(owner, path, tar::EntryType::Directory, 0, 0o755));
     headers.flat_map(|header| *header.as_bytes()).collect()
 }
 
-/// The same without its end marker, so that another tar can follow.
-pub fn open_ended(owner: Owner, files: &[(&str, &[u8], bool)]) -> Vec<u8> {
+/// Files without an end marker, so that another tar can follow.
+pub fn open_ended(owner: FileOwner, files: &[(&str, &[u8], bool)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (path, content, executable) in files {
         let mode = if *executable { 0o755 } else { 0o644 };
@@ -44,13 +44,13 @@ pub fn open_ended(owner: Owner, files: &[(&str, &[u8], bool)]) -> Vec<u8> {
     bytes
 }
 
-fn header(owner: Owner, path: &str, kind: tar::EntryType, size: usize, mode: u32) -> tar::Header {
+fn header(owner: FileOwner, path: &str, kind: tar::EntryType, size: usize, mode: u32) -> tar::Header {
     let id = match owner {
-        Owner::Root => 0,
-        Owner::Runner => 1000,
+        FileOwner::Root => 0,
+        FileOwner::Runner => 1000,
     };
     let mut header = tar::Header::new_ustar();
-    // paths here are short names of ours; a longer one would be refused by the engine, not misread
+    // our paths are short; the engine would refuse a longer one instead of misreading it
     let _ = header.set_path(path);
     header.set_entry_type(kind);
     header.set_size(size as u64);
@@ -66,7 +66,8 @@ pub fn stream(bytes: Vec<u8>) -> BoxStream<'static, std::io::Result<Bytes>> {
     stream::once(async move { Ok(Bytes::from(bytes)) }).boxed()
 }
 
-/// The first file of a tar stream, at most `most` bytes of it.
+/// Returns the first file of a tar stream. The error is `FileTooLarge` if it has more than `most` bytes, and `InvalidData` if
+/// the stream has no file.
 pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut stream = stream;
@@ -74,7 +75,7 @@ pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most
         bytes.extend_from_slice(&chunk);
         if bytes.len() > most + 2048 {
             return Err(std::io::Error::new(
-                std::io::ErrorKind::InvalidData,
+                std::io::ErrorKind::FileTooLarge,
                 format!("the file is larger than {most} bytes"),
             ));
         }
@@ -94,20 +95,66 @@ pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most
     ))
 }
 
+/// Returns the files of a tar stream, and whether there is more: it has more than `most` bytes, or can't be read on. Then the last
+/// file may be incomplete.
+pub async fn all_files(
+    mut stream: BoxStream<'static, std::io::Result<Bytes>>,
+    most: usize,
+) -> std::io::Result<(Vec<Vec<u8>>, bool)> {
+    let mut bytes = Vec::new();
+    let mut is_cut = false;
+    while let Some(chunk) = stream.try_next().await? {
+        is_cut = bytes.len() + chunk.len() > most;
+        if is_cut {
+            bytes.extend_from_slice(&chunk[..most - bytes.len()]);
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let mut files = Vec::new();
+    for entry in archive.entries()? {
+        // project code made the files, so what can't be read is no failure of the engine
+        let Ok(mut entry) = entry else {
+            is_cut = true;
+            break;
+        };
+        if entry.header().entry_type().is_file() {
+            let mut content = Vec::new();
+            is_cut |= entry.read_to_end(&mut content).is_err();
+            files.push(content);
+        }
+    }
+    Ok((files, is_cut))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn all_files_are_read_up_to_a_limit() {
+        let tar = files(
+            FileOwner::Runner,
+            &[("a/b", b"hello", false), ("a/c", &[b'x'; 900], false)],
+        );
+        let (all, is_cut) = all_files(stream(tar.clone()), 9000).await.unwrap();
+        assert_eq!((all[0].as_slice(), all[1].len(), is_cut), (&b"hello"[..], 900, false));
+        // two headers, the first file, and 76 bytes of the second one
+        let (all, is_cut) = all_files(stream(tar), 1612).await.unwrap();
+        assert_eq!((all[0].as_slice(), all[1].len(), is_cut), (&b"hello"[..], 76, true));
+    }
+
+    #[tokio::test]
     async fn what_goes_in_comes_out() {
-        let tar = files(Owner::Runner, &[("a/b.txt", b"hello", false)]);
+        let tar = files(FileOwner::Runner, &[("a/b.txt", b"hello", false)]);
         assert_eq!(first_file(stream(tar.clone()), 100).await.unwrap(), b"hello");
         let mut archive = tar::Archive::new(tar.as_slice());
         let entry = archive.entries().unwrap().next().unwrap().unwrap();
         assert_eq!(entry.header().uid().unwrap(), 1000);
         assert_eq!(entry.path().unwrap().to_str(), Some("a/b.txt"));
         assert!(
-            first_file(stream(files(Owner::Root, &[("x", &[0; 9000], true)])), 10)
+            first_file(stream(files(FileOwner::Root, &[("x", &[0; 9000], true)])), 10)
                 .await
                 .is_err()
         );

@@ -1,83 +1,102 @@
 //! Attempts: one try at a job on one host, under a lease.
 
+use super::rows::{BadRow, from_row};
+use super::types::Flag;
 use super::{Store, Tx, new_id};
+use crate::domain::id::*;
 use crate::domain::job::Report;
+use crate::domain::state::AttemptState;
+use crate::domain::time::Timestamp;
 use anyhow::Result;
-use sqlx::FromRow;
 
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
-    pub id: String,
-    pub job_id: String,
+    pub id: AttemptId,
+    pub job_id: JobId,
+    /// Counted from 1 for each job.
     pub number: i64,
-    pub host: String,
-    pub state: String,
+    /// Empty for the attempt that records the cancellation of a queued job.
+    pub host: HostId,
+    pub state: AttemptState,
     pub fence: String,
-    pub lease_until: i64,
-    pub started_at: i64,
-    pub finished_at: Option<i64>,
+    pub lease_until: Timestamp,
+    pub started_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+    /// The name of the report's outcome.
     pub outcome: Option<String>,
     pub exit_code: Option<i64>,
-    /// [`Report`] as JSON.
-    pub report: Option<String>,
-    /// Truth value: the coordinator ended it, since its host had fallen silent.
-    pub lost: i64,
-    /// When its host brought a report all the same, too late to count.
-    pub late_at: Option<i64>,
-    /// That [`Report`] as JSON.
-    pub late_report: Option<String>,
-    /// Truth value: it is there to be compared with others; only where all attempts of one thing are listed.
-    #[sqlx(default)]
-    pub compares: i64,
+    /// See [`Attempt::report`].
+    pub report: Option<Result<Report, BadRow>>,
+    /// The coordinator ended the attempt because its host fell silent.
+    pub lost: bool,
+    /// When the host brought a report after another host had been given the job.
+    pub late_at: Option<Timestamp>,
+    /// That report, which does not count; see [`Attempt::late_report`].
+    pub late_report: Option<Result<Report, BadRow>>,
+    /// The attempt is a probe's.
+    pub is_probe: bool,
 }
 
 const COLUMNS: &str = "id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, \
                        lost, late_at, late_report";
 
-/// Of all attempts of one thing, the place of the newest that is not there to be compared with others; else of the newest.
+/// The column `is_probe` of queries that have no job at hand and do not need it.
+const NO_PROBE: &str = "0 AS is_probe";
+
+from_row!(
+    Attempt, "attempt" by "id":
+    id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, lost, late_at,
+    late_report, is_probe,
+);
+
+/// The index of the newest attempt that is not a probe's; if all are, of the newest.
 pub fn newest(attempts: &[Attempt]) -> Option<usize> {
-    let own = attempts.iter().rposition(|attempt| attempt.compares == 0);
+    let own = attempts.iter().rposition(|attempt| !attempt.is_probe);
     own.or(attempts.len().checked_sub(1))
 }
 
 impl Attempt {
-    pub fn report(&self) -> Option<Report> {
-        serde_json::from_str(self.report.as_deref()?).ok()
+    /// The report. Returns `None` while the attempt runs, and if the report can't be read because another version of Pybots
+    /// wrote it. Then `outcome` still has the name of its outcome.
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_ref()?.as_ref().ok()
     }
 
-    pub fn late_report(&self) -> Option<Report> {
-        serde_json::from_str(self.late_report.as_deref()?).ok()
+    /// The late report, as [`Attempt::report`].
+    pub fn late_report(&self) -> Option<&Report> {
+        self.late_report.as_ref()?.as_ref().ok()
     }
 
-    /// Whether its host may still come back with it.
+    /// Whether the host may still come back with a report.
     pub fn is_lost(&self) -> bool {
-        self.lost == 1 && self.late_report.is_none()
+        self.lost && self.late_report.is_none()
     }
 
-    /// Whether its host may still write to its log.
+    /// Whether the host may still append to the log.
     pub fn is_open(&self) -> bool {
-        self.state == "leased" || self.is_lost()
+        self.state == AttemptState::Leased || self.is_lost()
     }
 
-    /// Wall-clock seconds, once it has ended.
+    /// How long the attempt took, in seconds. Returns `None` while it runs.
     pub fn seconds(&self) -> Option<f64> {
         Some((self.finished_at? - self.started_at) as f64 / 1000.0)
     }
 }
 
 impl Store {
+    /// Adds the next attempt at a job, leased to a host.
     pub async fn insert_attempt(
         &self,
         tx: &mut Tx,
-        job_id: &str,
-        host: &str,
-        lease_until: i64,
-        now: i64,
+        job_id: &JobId,
+        host: &HostId,
+        lease_until: Timestamp,
+        now: Timestamp,
     ) -> Result<Attempt> {
         let sql = format!(
             "INSERT INTO attempt (id, job_id, number, host, state, fence, lease_until, started_at)
              SELECT $1, $2, COALESCE(MAX(number), 0) + 1, $3, 'leased', $4, $5, $6 FROM attempt WHERE job_id = $2
-             RETURNING {COLUMNS}"
+             RETURNING {COLUMNS}, {NO_PROBE}"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(new_id())
@@ -90,16 +109,16 @@ impl Store {
             .await?)
     }
 
-    pub async fn attempt(&self, id: &str) -> Result<Option<Attempt>> {
-        let sql = format!("SELECT {COLUMNS} FROM attempt WHERE id = $1");
+    pub async fn attempt(&self, id: &AttemptId) -> Result<Option<Attempt>> {
+        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE id = $1");
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(id)
             .fetch_optional(self.pool())
             .await?)
     }
 
-    /// Prolongs a lease; false if it is no longer this holder's.
-    pub async fn renew_attempt(&self, id: &str, fence: &str, until: i64) -> Result<bool> {
+    /// Renews a lease. Returns false if it is no longer this holder's.
+    pub async fn renew_attempt(&self, id: &AttemptId, fence: &str, until: Timestamp) -> Result<bool> {
         let _writer = self.writer().await;
         let moved =
             sqlx::query("UPDATE attempt SET lease_until = $1 WHERE id = $2 AND fence = $3 AND state = 'leased'")
@@ -111,8 +130,15 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Ends a leased attempt; false if it had ended before. `lost`: its host has fallen silent.
-    pub async fn end_attempt(&self, tx: &mut Tx, id: &str, report: &Report, lost: bool, now: i64) -> Result<bool> {
+    /// Ends a leased attempt. `lost` says that its host fell silent. Returns false if the attempt had ended before.
+    pub async fn end_attempt(
+        &self,
+        tx: &mut Tx,
+        id: &AttemptId,
+        report: &Report,
+        lost: bool,
+        now: Timestamp,
+    ) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE attempt SET state = 'finished', finished_at = $1, outcome = $2, exit_code = $3, report = $4, lost = $5
              WHERE id = $6 AND state = 'leased'",
@@ -120,19 +146,19 @@ impl Store {
         .bind(now)
         .bind(report.outcome.name())
         .bind(report.outcome.exit_code())
-        .bind(serde_json::to_string(report)?)
-        .bind(i64::from(lost))
+        .bind(report)
+        .bind(Flag(lost))
         .bind(id)
         .execute(&mut **tx)
         .await?;
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Leases a lost attempt to its host again, as long as nobody else has taken its job. False: somebody has.
-    pub async fn regain_attempt(&self, tx: &mut Tx, attempt: &Attempt, until: i64) -> Result<bool> {
-        // the try that it cost is given back; a job that was ended for having been tried too often goes on
+    /// Leases a lost attempt to its host again. Returns false if another attempt at the job has begun.
+    pub async fn regain_attempt(&self, tx: &mut Tx, attempt: &Attempt, until: Timestamp) -> Result<bool> {
+        // the loss no longer counts as an attempt that the infrastructure failed; a job that it finished is leased again
         let job = sqlx::query(
-            "UPDATE job SET state = 'leased', tries = CASE WHEN tries > 0 THEN tries - 1 ELSE 0 END
+            "UPDATE job SET state = 'leased', infra_attempts = CASE WHEN infra_attempts > 0 THEN infra_attempts - 1 ELSE 0 END
              WHERE id = $1 AND state <> 'leased' AND EXISTS (
                  SELECT 1 FROM attempt WHERE attempt.job_id = job.id AND attempt.number = $2 AND attempt.outcome = 'infra')
                AND NOT EXISTS (
@@ -157,20 +183,20 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Keeps what a host brought too late; false: there is something kept already.
-    pub async fn keep_late(&self, tx: &mut Tx, id: &str, report: &Report, now: i64) -> Result<bool> {
+    /// Stores a report that came too late to count. Returns false if the attempt has one already.
+    pub async fn keep_late(&self, tx: &mut Tx, id: &AttemptId, report: &Report, now: Timestamp) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE attempt SET late_at = $1, late_report = $2 WHERE id = $3 AND lost = 1 AND late_report IS NULL",
         )
         .bind(now)
-        .bind(serde_json::to_string(report)?)
+        .bind(report)
         .bind(id)
         .execute(&mut **tx)
         .await?;
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Whether the machinery of some host failed an earlier attempt at the job.
+    /// Whether an earlier attempt at the job ended as `infra` on a host that reported it.
     pub async fn failed_before(&self, tx: &mut Tx, attempt: &Attempt) -> Result<bool> {
         let sql = "SELECT id FROM attempt WHERE job_id = $1 AND number < $2 AND outcome = 'infra' AND lost = 0 LIMIT 1";
         let found: Option<String> = sqlx::query_scalar(sql)
@@ -181,8 +207,8 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Whether a host other than this one has done a job since a time.
-    pub async fn others_do_well(&self, tx: &mut Tx, host: &str, since: i64) -> Result<bool> {
+    /// Whether another host began an attempt at or after `since` that its infrastructure did not fail.
+    pub async fn others_do_well(&self, tx: &mut Tx, host: &HostId, since: Timestamp) -> Result<bool> {
         let sql = "SELECT id FROM attempt WHERE host <> $1 AND started_at >= $2
                    AND outcome IS NOT NULL AND outcome NOT IN ('infra', 'cancelled') LIMIT 1";
         let found: Option<String> = sqlx::query_scalar(sql)
@@ -193,8 +219,8 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Lets every lease hold until a time.
-    pub async fn prolong_leases(&self, until: i64) -> Result<u64> {
+    /// Renews every lease. Returns how many there are.
+    pub async fn prolong_leases(&self, until: Timestamp) -> Result<u64> {
         let moved = sqlx::query("UPDATE attempt SET lease_until = $1 WHERE state = 'leased'")
             .bind(until)
             .execute(self.pool())
@@ -202,33 +228,36 @@ impl Store {
         Ok(moved.rows_affected())
     }
 
-    /// Attempts in work that a maintainer has asked to end.
-    pub async fn unwanted_attempts(&self) -> Result<Vec<String>> {
+    /// Leased attempts that a maintainer's request ends.
+    pub async fn unwanted_attempts(&self) -> Result<Vec<AttemptId>> {
         let sql = "SELECT attempt.id FROM job JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'leased'
-                   WHERE job.wish IS NOT NULL AND job.state = 'leased' ORDER BY attempt.id";
+                   WHERE job.request IS NOT NULL AND job.state = 'leased' ORDER BY attempt.id";
         Ok(sqlx::query_scalar(sql).fetch_all(self.pool()).await?)
     }
 
-    pub async fn expired_attempts(&self, now: i64) -> Result<Vec<Attempt>> {
-        let sql = format!("SELECT {COLUMNS} FROM attempt WHERE state = 'leased' AND lease_until < $1");
+    /// Leased attempts whose lease has run out.
+    pub async fn expired_attempts(&self, now: Timestamp) -> Result<Vec<Attempt>> {
+        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND lease_until < $1");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(now);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    pub async fn leased_by(&self, host: &str) -> Result<Vec<Attempt>> {
-        let sql = format!("SELECT {COLUMNS} FROM attempt WHERE state = 'leased' AND host = $1");
+    pub async fn leased_by(&self, host: &HostId) -> Result<Vec<Attempt>> {
+        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND host = $1");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(host);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// What a host has done or does, newest first.
-    pub async fn attempts_by(&self, host: &str, most: i64) -> Result<Vec<Attempt>> {
-        let sql = format!("SELECT {COLUMNS} FROM attempt WHERE host = $1 ORDER BY started_at DESC, id DESC LIMIT $2");
+    /// The `most` newest attempts of a host, newest first.
+    pub async fn attempts_by(&self, host: &HostId, most: i64) -> Result<Vec<Attempt>> {
+        let sql = format!(
+            "SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE host = $1 ORDER BY started_at DESC, id DESC LIMIT $2"
+        );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(host).bind(most);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// All attempts at a run or at an image, in order.
+    /// All attempts at a run or an image, given by its id, oldest first.
     pub async fn attempts_of(&self, run_or_image: &str) -> Result<Vec<Attempt>> {
         let columns = COLUMNS
             .split(", ")
@@ -236,7 +265,8 @@ impl Store {
             .collect::<Vec<_>>()
             .join(", ");
         let sql = format!(
-            "SELECT {columns}, CASE WHEN job.inquiry_id IS NULL AND job.crossed = 0 THEN 0 ELSE 1 END AS compares FROM attempt JOIN job ON job.id = attempt.job_id
+            "SELECT {columns}, CASE WHEN job.investigation_id IS NULL AND job.crossed = 0 THEN 0 ELSE 1 END AS is_probe
+             FROM attempt JOIN job ON job.id = attempt.job_id
              WHERE job.run_id = $1 OR job.image_id = $1 ORDER BY attempt.started_at, attempt.number"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))

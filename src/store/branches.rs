@@ -1,39 +1,49 @@
 //! Watched branches.
 
-use super::revisions::{COLUMNS as REVISION, CheckIn, Revision};
-use super::{Store, new_id};
+use super::revisions::{COLUMNS as REVISION, NewRevision, Revision};
+use super::rows::from_row;
+use super::{Store, Tx, new_id};
+use crate::domain::address::Address;
+use crate::domain::id::BranchId;
+use crate::domain::time::Timestamp;
 use anyhow::Result;
-use sqlx::FromRow;
 
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Branch {
-    pub id: String,
+    pub id: BranchId,
     pub name: String,
     pub reference: String,
-    /// The check-in that was last seen at its tip.
+    /// The newest revision when the branch was last read.
     pub head: Option<String>,
-    /// Why it can't be watched at present.
+    /// Why the branch can't be read at present.
     pub problem: Option<String>,
-    pub checked_at: Option<i64>,
+    /// When the branch was last read.
+    pub checked_at: Option<Timestamp>,
 }
+
+from_row!(Branch, "branch" by "id": id, name, reference, head, problem, checked_at);
 
 /// A branch as the settings name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watched {
     pub name: String,
     pub reference: String,
-    /// The repository that it is in, as the settings write it.
-    pub source: String,
+    /// The repository that holds the branch, as the settings write it.
+    pub source: Address,
 }
 
 const COLUMNS: &str = "id, name, reference, head, problem, checked_at";
 
 impl Store {
-    /// Makes the watched branches those of the settings, in their order. A branch that is no longer
-    /// named keeps its history; one that is found elsewhere now is seen for the first time again.
+    /// Watches exactly these branches, in this order. A branch that is no longer named keeps its history. A branch
+    /// whose source or ref changed is read as if it were new; another login is no other source.
     pub async fn set_branches(&self, branches: &[Watched]) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE branch SET watched = 0").execute(&mut *tx).await?;
+        // a problem was that of the earlier settings; the next reading finds it again
+        sqlx::query("UPDATE branch SET watched = 0, problem = NULL")
+            .execute(&mut *tx)
+            .await?;
+        forget_logins(&mut tx).await?;
         for (position, branch) in branches.iter().enumerate() {
             sqlx::query(
                 "INSERT INTO branch (id, name, reference, source, position, watched) VALUES ($1, $2, $3, $4, $5, 1)
@@ -46,7 +56,7 @@ impl Store {
             .bind(new_id())
             .bind(&branch.name)
             .bind(&branch.reference)
-            .bind(&branch.source)
+            .bind(branch.source.without_login())
             .bind(position as i64)
             .execute(&mut *tx)
             .await?;
@@ -55,9 +65,10 @@ impl Store {
         Ok(())
     }
 
-    /// Check-ins that are on no watched branch, as a line of their own, oldest first.
-    pub async fn line_of(&self, name: &str, check_ins: &[CheckIn], now: i64) -> Result<Vec<Revision>> {
-        let Some(last) = check_ins.last() else {
+    /// Stores revisions that are on no watched branch, oldest first, as an unwatched branch of their own. Returns its
+    /// revisions.
+    pub async fn line_of(&self, name: &str, revisions: &[NewRevision], now: Timestamp) -> Result<Vec<Revision>> {
+        let Some(last) = revisions.last() else {
             return Ok(Vec::new());
         };
         sqlx::query(
@@ -68,12 +79,12 @@ impl Store {
         .bind(name)
         .execute(self.pool())
         .await?;
-        let id: String = sqlx::query_scalar("SELECT id FROM branch WHERE name = $1")
+        let id: BranchId = sqlx::query_scalar("SELECT id FROM branch WHERE name = $1")
             .bind(name)
             .fetch_one(self.pool())
             .await?;
-        // false: it is there already
-        self.advance_branch(&id, None, &last.sha, check_ins, &[], now).await?;
+        // returns false if an earlier call stored the branch already
+        self.advance_branch(&id, None, &last.sha, revisions, &[], now).await?;
         let sql = format!(
             "SELECT {REVISION} FROM revision JOIN branch ON branch.id = revision.branch_id
              WHERE revision.branch_id = $1 AND revision.left_at IS NULL ORDER BY revision.seq"
@@ -82,13 +93,14 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
+    /// The watched branches, in the order of the settings.
     pub async fn watched_branches(&self) -> Result<Vec<Branch>> {
         let sql = format!("SELECT {COLUMNS} FROM branch WHERE watched = 1 ORDER BY position");
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(self.pool()).await?)
     }
 
-    /// Notes that the branch was looked at, and what was wrong with it if anything.
-    pub async fn branch_checked(&self, id: &str, at: i64, problem: Option<&str>) -> Result<()> {
+    /// Records when the branch was read, and the problem if it could not be.
+    pub async fn branch_checked(&self, id: &BranchId, at: Timestamp, problem: Option<&str>) -> Result<()> {
         sqlx::query("UPDATE branch SET checked_at = $1, problem = $2 WHERE id = $3")
             .bind(at)
             .bind(problem)
@@ -97,4 +109,22 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+/// Rewrites the sources that a version of Pybots stored with a login.
+async fn forget_logins(tx: &mut Tx) -> Result<()> {
+    let sources: Vec<(String,)> = sqlx::query_as("SELECT DISTINCT source FROM branch")
+        .fetch_all(&mut **tx)
+        .await?;
+    for (source,) in sources {
+        let without = Address::new(source.as_str()).without_login();
+        if without != source {
+            sqlx::query("UPDATE branch SET source = $1 WHERE source = $2")
+                .bind(without)
+                .bind(source)
+                .execute(&mut **tx)
+                .await?;
+        }
+    }
+    Ok(())
 }

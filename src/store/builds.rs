@@ -1,48 +1,49 @@
-//! What is read to say where the builds of a branch turned.
+//! Build events: ended image builds, after which Pybots looks again where the builds of a branch broke or were fixed.
 
 use super::{Store, Tx};
+use crate::domain::id::{BranchId, ImageId, RevisionId};
 use anyhow::Result;
 use sqlx::FromRow;
 
-/// A check-in of whose build there is news.
+/// A revision with build events that were not evaluated yet.
 #[derive(Clone, Debug, FromRow, PartialEq, Eq)]
-pub struct BuildNews {
-    pub revision_id: String,
-    pub branch_id: String,
-    /// Its name.
+pub struct BuildEvents {
+    pub revision_id: RevisionId,
+    pub branch_id: BranchId,
+    /// The name of the branch.
     pub branch: String,
     pub seq: i64,
     pub variant: String,
     pub platform: String,
-    /// How often.
-    pub news: i64,
+    /// The number of build events.
+    pub count: i64,
 }
 
 impl Store {
-    /// The check-ins of whose builds there is news, together by branch, variant and platform, oldest first.
-    pub async fn build_news(&self, most: i64) -> Result<Vec<BuildNews>> {
-        let sql = "SELECT standing.revision_id, revision.branch_id, branch.name AS branch, revision.seq,
-                          standing.variant, standing.platform, standing.news
-                   FROM revision_image AS standing
-                   JOIN revision ON revision.id = standing.revision_id
+    /// Returns revisions with build events, at most `most`, sorted by branch, variant, platform and `seq`.
+    pub async fn build_events(&self, most: i64) -> Result<Vec<BuildEvents>> {
+        let sql = "SELECT row_image.revision_id, revision.branch_id, branch.name AS branch, revision.seq,
+                          row_image.variant, row_image.platform, row_image.build_events AS count
+                   FROM revision_image AS row_image
+                   JOIN revision ON revision.id = row_image.revision_id
                    JOIN branch ON branch.id = revision.branch_id
-                   WHERE standing.news > 0
-                   ORDER BY revision.branch_id, standing.variant, standing.platform, revision.seq LIMIT $1";
+                   WHERE row_image.build_events > 0
+                   ORDER BY revision.branch_id, row_image.variant, row_image.platform, revision.seq LIMIT $1";
         Ok(sqlx::query_as(sql).bind(most).fetch_all(self.pool()).await?)
     }
 
-    /// Notes that they were looked at; what became of them meanwhile stays news.
-    pub async fn builds_judged(&self, builds: &[BuildNews]) -> Result<()> {
+    /// Notes that build events were evaluated. Events that came meanwhile stay.
+    pub async fn builds_evaluated(&self, builds: &[BuildEvents]) -> Result<()> {
         let mut tx = self.begin().await?;
         for build in builds {
             sqlx::query(
-                "UPDATE revision_image SET news = 0
-                 WHERE revision_id = $1 AND variant = $2 AND platform = $3 AND news = $4",
+                "UPDATE revision_image SET build_events = 0
+                 WHERE revision_id = $1 AND variant = $2 AND platform = $3 AND build_events = $4",
             )
-            .bind(&build.revision_id)
+            .bind(build.revision_id.as_str())
             .bind(&build.variant)
             .bind(&build.platform)
-            .bind(build.news)
+            .bind(build.count)
             .execute(&mut *tx)
             .await?;
         }
@@ -50,9 +51,9 @@ impl Store {
         Ok(())
     }
 
-    /// The build of an image has ended, however.
-    pub async fn build_is_news(&self, tx: &mut Tx, image_id: &str) -> Result<()> {
-        sqlx::query("UPDATE revision_image SET news = news + 1 WHERE image_id = $1")
+    /// Notes that the build of an image has ended, whatever its outcome.
+    pub async fn add_build_event(&self, tx: &mut Tx, image_id: &ImageId) -> Result<()> {
+        sqlx::query("UPDATE revision_image SET build_events = build_events + 1 WHERE image_id = $1")
             .bind(image_id)
             .execute(&mut **tx)
             .await?;

@@ -1,50 +1,68 @@
-//! Images by build key, and which revision each stands for.
+//! Images by build key, and the image of each revision.
 
+use super::rows::from_row;
 use super::{Store, Tx, new_id};
-use crate::domain::job::BuiltImage;
+use crate::domain::id::{ImageId, RevisionId};
+use crate::domain::job::{BuiltImage, Facts};
+use crate::domain::state::ImageState;
+use crate::domain::time::Timestamp;
 use anyhow::Result;
-use sqlx::FromRow;
 
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    pub id: String,
+    pub id: ImageId,
     pub build_key: String,
-    /// The revision that it was built from.
-    pub revision_id: String,
+    /// The revision that the image was built from.
+    pub revision_id: RevisionId,
     pub variant: String,
     pub platform: String,
-    pub state: String,
+    pub state: ImageState,
+    /// The name of the image on engines.
     pub reference: Option<String>,
+    /// The content id, `sha256:..`.
     pub digest: Option<String>,
+    /// Bytes.
     pub size: Option<i64>,
-    /// [`crate::domain::job::Facts`] as JSON.
-    pub facts: Option<String>,
+    pub facts: Option<Facts>,
 }
 
-/// What stands for a revision.
+from_row!(
+    Image, "image" by "id":
+    id, build_key, revision_id, variant, platform, state, reference, digest, size, facts,
+);
+
+/// What a revision has as an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum RevisionImage {
     Image(Box<Image>),
-    /// Nothing can be built, and why.
-    None(String),
+    /// No image can be built of it, and why.
+    Impossible(String),
 }
 
-/// An image to be, for one revision.
+/// The image that a revision needs.
 pub struct NewImage<'a> {
-    pub revision_id: &'a str,
+    pub revision_id: &'a RevisionId,
     pub variant: &'a str,
     pub platform: &'a str,
     pub build_key: &'a str,
+    /// Whether the runs of all projects on it are still to be planned.
+    pub plans_runs: bool,
 }
 
 impl Store {
-    pub async fn image(&self, id: &str) -> Result<Option<Image>> {
+    pub async fn image(&self, id: &ImageId) -> Result<Option<Image>> {
         let sql = "SELECT id, build_key, revision_id, variant, platform, state, reference, digest, size, facts
                    FROM image WHERE id = $1";
         Ok(sqlx::query_as(sql).bind(id).fetch_optional(self.pool()).await?)
     }
 
-    pub async fn image_of(&self, revision_id: &str, variant: &str, platform: &str) -> Result<Option<Standing>> {
+    /// What a revision has as an image. Returns `None` until its build is planned.
+    pub async fn image_of(
+        &self,
+        revision_id: &RevisionId,
+        variant: &str,
+        platform: &str,
+    ) -> Result<Option<RevisionImage>> {
         let reason: Option<Option<String>> = sqlx::query_scalar(
             "SELECT reason FROM revision_image WHERE revision_id = $1 AND variant = $2 AND platform = $3",
         )
@@ -55,7 +73,7 @@ impl Store {
         .await?;
         match reason {
             None => Ok(None),
-            Some(Some(reason)) => Ok(Some(Standing::None(reason))),
+            Some(Some(reason)) => Ok(Some(RevisionImage::Impossible(reason))),
             Some(None) => {
                 let image = sqlx::query_as(
                     "SELECT image.id, image.build_key, image.revision_id, image.variant, image.platform, image.state,
@@ -69,14 +87,14 @@ impl Store {
                 .bind(platform)
                 .fetch_one(self.pool())
                 .await?;
-                Ok(Some(Standing::Image(Box::new(image))))
+                Ok(Some(RevisionImage::Image(Box::new(image))))
             }
         }
     }
 
-    /// Gives a revision the image of its build key, made new if there is none, instead of one that it
-    /// had. Returns its id, and whether it is new.
-    pub async fn attach_image(&self, tx: &mut Tx, new: &NewImage<'_>, now: i64) -> Result<(String, bool)> {
+    /// Gives a revision the image of its build key, instead of an earlier one. Adds the image if there is none. Returns
+    /// its id, and whether it is new.
+    pub async fn attach_image(&self, tx: &mut Tx, new: &NewImage<'_>, now: Timestamp) -> Result<(ImageId, bool)> {
         let inserted = sqlx::query(
             "INSERT INTO image (id, build_key, revision_id, variant, platform, state, created_at)
              VALUES ($1, $2, $3, $4, $5, 'wanted', $6) ON CONFLICT (build_key) DO NOTHING",
@@ -89,7 +107,7 @@ impl Store {
         .bind(now)
         .execute(&mut **tx)
         .await?;
-        let id: String = sqlx::query_scalar("SELECT id FROM image WHERE build_key = $1")
+        let id: ImageId = sqlx::query_scalar("SELECT id FROM image WHERE build_key = $1")
             .bind(new.build_key)
             .fetch_one(&mut **tx)
             .await?;
@@ -103,19 +121,20 @@ impl Store {
         .bind(&id)
         .execute(&mut **tx)
         .await?;
-        // its runs are still to come
-        sqlx::query("UPDATE revision SET planned_at = NULL WHERE id = $1")
-            .bind(new.revision_id)
-            .execute(&mut **tx)
-            .await?;
+        if new.plans_runs {
+            sqlx::query("UPDATE revision SET planned_at = NULL WHERE id = $1")
+                .bind(new.revision_id)
+                .execute(&mut **tx)
+                .await?;
+        }
         Ok((id, inserted.rows_affected() == 1))
     }
 
-    /// Notes that no profile builds this revision.
-    pub async fn no_image(&self, revision_id: &str, variant: &str, platform: &str, reason: &str) -> Result<()> {
+    /// Records why no image can be built of a revision. An image that it has is taken away from it.
+    pub async fn no_image(&self, revision_id: &RevisionId, variant: &str, platform: &str, reason: &str) -> Result<()> {
         sqlx::query(
             "INSERT INTO revision_image (revision_id, variant, platform, reason) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (revision_id, variant, platform) DO NOTHING",
+             ON CONFLICT (revision_id, variant, platform) DO UPDATE SET image_id = NULL, reason = excluded.reason",
         )
         .bind(revision_id)
         .bind(variant)
@@ -126,11 +145,16 @@ impl Store {
         Ok(())
     }
 
-    /// Moves an image on when its build ended: ready with what was built, or failed.
-    pub async fn image_built(&self, tx: &mut Tx, id: &str, built: Option<&BuiltImage>, now: i64) -> Result<()> {
+    /// Records the end of an image's build. The image is ready if `built` describes it; otherwise it failed.
+    pub async fn image_built(
+        &self,
+        tx: &mut Tx,
+        id: &ImageId,
+        built: Option<&BuiltImage>,
+        now: Timestamp,
+    ) -> Result<()> {
         match built {
             Some(built) => {
-                let facts = serde_json::to_string(&built.facts)?;
                 sqlx::query(
                     "UPDATE image SET state = 'ready', reference = $1, digest = $2, size = $3, facts = $4, ready_at = $5,
                         remote = $6
@@ -139,16 +163,18 @@ impl Store {
                 .bind(&built.reference)
                 .bind(&built.digest)
                 .bind(built.size as i64)
-                .bind(facts)
+                .bind(&built.facts)
                 .bind(now)
                 .bind(&built.remote)
                 .bind(id)
                 .execute(&mut **tx)
                 .await?;
-                // also of one that had failed before: the runs on it are still to come
+                // an image may have failed before: then no run on it is planned yet
                 sqlx::query(
                     "UPDATE revision SET planned_at = NULL WHERE planned_at IS NOT NULL
-                     AND id IN (SELECT revision_id FROM revision_image WHERE image_id = $1)",
+                     AND id IN (SELECT planned.revision_id FROM revision_image AS planned WHERE planned.image_id = $1
+                         AND NOT EXISTS (SELECT 1 FROM run WHERE run.revision_id = planned.revision_id
+                             AND run.variant = planned.variant AND run.platform = planned.platform))",
                 )
                 .bind(id)
                 .execute(&mut **tx)

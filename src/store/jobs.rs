@@ -1,109 +1,110 @@
-//! Jobs: what waits, what is leased, what is done. Only [`crate::queue`] calls this. How one is chosen for
-//! a host is in [`super::claims`].
+//! Jobs: queued, leased or finished. Only [`crate::queue`] changes them. [`super::claims`] has the queries by which a job
+//! is chosen for a host.
 
-use super::claims::{mib, piped};
+pub use crate::domain::state::Request;
+
+use super::rows::{BadRow, from_row};
+use super::types::Flag;
 use super::{Store, Tx, new_id};
-use crate::domain::host::only;
+use crate::domain::host::{only, stored_mib};
+use crate::domain::id::*;
 use crate::domain::job::JobSpec;
+use crate::domain::state::{JobKind, JobState};
+use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::FromRow;
 
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    pub id: String,
-    pub group_id: Option<String>,
-    pub image_id: Option<String>,
-    pub run_id: Option<String>,
-    /// The image that it makes or works with.
-    pub uses: Option<String>,
-    pub state: String,
-    /// Attempts at it that the machinery failed, since it was last revived.
-    pub tries: i64,
-    /// [`Wish`], by its name.
-    pub wish: Option<String>,
-    pub spec: String,
-    /// The inquiry that it is for.
-    pub inquiry_id: Option<String>,
+    pub id: JobId,
+    pub group_id: Option<JobGroupId>,
+    /// The image that an image job builds.
+    pub image_id: Option<ImageId>,
+    /// The run that a run job does.
+    pub run_id: Option<RunId>,
+    /// The image that the job builds or uses.
+    pub target_image_id: Option<ImageId>,
+    pub state: JobState,
+    /// Attempts that ended as `infra` since a person last asked for the job.
+    pub infra_attempts: i64,
+    /// What a maintainer requests while the job is leased.
+    pub request: Option<Request>,
+    /// Another version of Pybots may have planned the job. Whoever needs its spec handles the error.
+    pub spec: Result<JobSpec, BadRow>,
+    /// The investigation that scheduled the job.
+    pub investigation_id: Option<InvestigationId>,
 }
 
-/// A job to be.
+pub(super) const COLUMNS: &str =
+    "id, group_id, image_id, run_id, target_image_id, state, infra_attempts, request, spec, investigation_id";
+
+from_row!(
+    Job, "job" by "id":
+    id, group_id, image_id, run_id, target_image_id, state, infra_attempts, request, spec, investigation_id,
+);
+
+/// A job to insert.
 #[derive(Clone, Copy, Debug)]
 pub struct NewJob<'a> {
-    /// The image that it makes or works with.
-    pub image: &'a str,
-    /// The run that it is for; None: it makes the image.
-    pub run: Option<&'a str>,
+    /// The image that the job builds or uses.
+    pub image: &'a ImageId,
+    /// The run that the job does. A job without one builds the image.
+    pub run: Option<&'a RunId>,
     pub platform: &'a str,
-    /// Among jobs that are alike, the highest is next.
+    /// Of the jobs of a group, the one with the highest priority is next.
     pub priority: i64,
     pub spec: &'a JobSpec,
+    /// Set if the job reruns its run for a comparison.
     pub probe: Option<Probe<'a>>,
 }
 
-/// Of a run that is done again to be compared.
+/// Why a run is done again.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe<'a> {
-    /// None: to see what newer dependencies do.
-    pub inquiry: Option<&'a str>,
-    /// `base` or `now`.
+    /// The investigation that needs the result. A probe without one tries newer dependencies.
+    pub investigation: Option<&'a InvestigationId>,
+    /// Whose lock the run installs: `base` or `now`.
     pub lock_of: &'a str,
-    /// With other versions than its run otherwise.
+    /// The run installs another lock than its first job did.
     pub crossed: bool,
-    /// The id of the host that it is for; None: any.
-    pub host: Option<&'a str>,
+    /// The only host that may do it; any host if this is `None`.
+    pub host: Option<&'a HostId>,
 }
 
-/// What a maintainer asks of a job in work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// That it ends.
-    Cancel,
-    /// That it begins again.
-    Again,
-}
-
-impl Wish {
-    pub fn name(self) -> &'static str {
-        match self {
-            Wish::Cancel => "cancel",
-            Wish::Again => "again",
-        }
-    }
-}
-
-/// Where a job goes that is no longer leased.
+/// Where a leased job goes.
 #[derive(Clone, Copy, Debug)]
 pub enum Release<'a> {
     Finished,
-    /// It waits again, from a time on. A host that failed it is to leave it to others.
+    /// The job waits again until `from`. For a while, a host other than `avoid_host` is to have it.
     Queued {
-        from: i64,
-        avoid: Option<&'a str>,
-        tries: i64,
+        from: Timestamp,
+        avoid_host: Option<&'a HostId>,
+        infra_attempts: i64,
     },
 }
 
 impl Store {
-    pub async fn insert_job(&self, tx: &mut Tx, new: &NewJob<'_>, now: i64) -> Result<String> {
-        let kind = if new.run.is_some() { "run" } else { "image" };
+    /// Adds a queued job, and its group unless there is one. Returns the job's id.
+    pub async fn insert_job(&self, tx: &mut Tx, new: &NewJob<'_>, now: Timestamp) -> Result<JobId> {
+        let kind = new.run.map_or(JobKind::Image, |_| JobKind::Run);
         let (project, memory_mib) = match new.spec {
             JobSpec::Image(_) => ("", 0),
-            JobSpec::Run(run) => (run.project.as_str(), mib(run.limits.memory.0.div_ceil(1 << 20))),
+            JobSpec::Run(run) => (run.project.as_str(), stored_mib(run.limits.memory.0.div_ceil(1 << 20))),
         };
         let (build, mut labels) = (new.spec.build(), new.spec.labels());
         labels.extend(new.probe.and_then(|probe| probe.host).map(only));
-        let labels = piped(&labels);
-        let memory = memory_mib.to_string();
-        let group = [
-            kind,
-            new.platform,
-            project,
-            &build.branch,
-            &build.variant,
-            &labels,
-            &memory,
-        ]
-        .join(" ");
+        let group = JobGroupId::from(
+            [
+                kind.name(),
+                new.platform,
+                project,
+                &build.branch,
+                &build.variant,
+                &labels.to_string(),
+                &memory_mib.to_string(),
+            ]
+            .join(" "),
+        );
         sqlx::query(
             "INSERT INTO job_group (id, kind, platform, project, branch, variant, labels, newest, memory_mib)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -117,16 +118,16 @@ impl Store {
         .bind(&build.branch)
         .bind(&build.variant)
         .bind(&labels)
-        // what is done again for comparison is urgent, and does not make the others old
+        // a probe has a high priority, but it does not make the group's other jobs old
         .bind(if new.probe.is_some() { 0 } else { new.priority })
         .bind(memory_mib)
         .execute(&mut **tx)
         .await?;
-        self.join_in(tx, &group).await?;
-        let id = new_id();
+        self.join_round(tx, &group).await?;
+        let id = JobId::from(new_id());
         sqlx::query(
-            "INSERT INTO job (id, kind, image_id, run_id, state, priority, not_before, created_at, spec, group_id, uses,
-                 inquiry_id, lock_of, crossed)
+            "INSERT INTO job (id, kind, image_id, run_id, state, priority, not_before, created_at, spec, group_id, target_image_id,
+                 investigation_id, lock_of, crossed)
              VALUES ($1, $2, $3, $4, 'queued', $5, $6, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(&id)
@@ -135,19 +136,19 @@ impl Store {
         .bind(new.run)
         .bind(new.priority)
         .bind(now)
-        .bind(serde_json::to_string(new.spec)?)
+        .bind(new.spec)
         .bind(&group)
         .bind(new.image)
-        .bind(new.probe.and_then(|probe| probe.inquiry))
+        .bind(new.probe.and_then(|probe| probe.investigation))
         .bind(new.probe.map(|probe| probe.lock_of))
-        .bind(i64::from(new.probe.is_some_and(|probe| probe.crossed)))
+        .bind(Flag(new.probe.is_some_and(|probe| probe.crossed)))
         .execute(&mut **tx)
         .await?;
         Ok(id)
     }
 
-    /// A group that had nothing to do begins with those that have: it has no turns to catch up.
-    async fn join_in(&self, tx: &mut Tx, group: &str) -> Result<()> {
+    /// Moves a group without queued jobs to the lowest round of the groups that have some: it has no turns to catch up.
+    async fn join_round(&self, tx: &mut Tx, group: &JobGroupId) -> Result<()> {
         sqlx::query(
             "UPDATE job_group SET round = (
                  SELECT CASE WHEN MIN(busy.round) > job_group.round THEN MIN(busy.round) ELSE job_group.round END
@@ -163,31 +164,30 @@ impl Store {
         Ok(())
     }
 
-    pub async fn job(&self, tx: &mut Tx, id: &str) -> Result<Option<Job>> {
-        let sql =
-            "SELECT id, group_id, image_id, run_id, uses, state, tries, wish, spec, inquiry_id FROM job WHERE id = $1";
-        Ok(sqlx::query_as(sql).bind(id).fetch_optional(&mut **tx).await?)
+    pub async fn job(&self, tx: &mut Tx, id: &JobId) -> Result<Option<Job>> {
+        let sql = format!("SELECT {COLUMNS} FROM job WHERE id = $1");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
+        Ok(query.fetch_optional(&mut **tx).await?)
     }
 
-    /// What a job is: [`JobSpec`] as JSON.
-    pub async fn spec_of(&self, id: &str) -> Result<Option<String>> {
+    pub async fn spec_of(&self, id: &JobId) -> Result<Option<JobSpec>> {
         let sql = "SELECT spec FROM job WHERE id = $1";
         Ok(sqlx::query_scalar(sql).bind(id).fetch_optional(self.pool()).await?)
     }
 
-    /// The newest job of a run or an image; those that are there to compare are none of it.
+    /// The newest job of a run or an image, given by its id. Probes do not count.
     pub async fn job_of(&self, run_or_image: &str) -> Result<Option<Job>> {
-        let sql = "SELECT id, group_id, image_id, run_id, uses, state, tries, wish, spec, inquiry_id FROM job
-                   WHERE (run_id = $1 OR image_id = $1) AND inquiry_id IS NULL AND crossed = 0
-                   ORDER BY created_at DESC, id DESC LIMIT 1";
-        Ok(sqlx::query_as(sql)
-            .bind(run_or_image)
-            .fetch_optional(self.pool())
-            .await?)
+        let sql = format!(
+            "SELECT {COLUMNS} FROM job
+             WHERE (run_id = $1 OR image_id = $1) AND investigation_id IS NULL AND crossed = 0
+             ORDER BY created_at DESC, id DESC LIMIT 1"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(run_or_image);
+        Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// Takes a job that waits off the queue, for nobody. False: it does not wait.
-    pub async fn take_queued(&self, tx: &mut Tx, id: &str) -> Result<bool> {
+    /// Leases a queued job to no host. Returns false if the job is not queued.
+    pub async fn take_queued(&self, tx: &mut Tx, id: &JobId) -> Result<bool> {
         let moved = sqlx::query("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued'")
             .bind(id)
             .execute(&mut **tx)
@@ -195,10 +195,10 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Lets a finished job wait again. False: it is not finished.
-    pub async fn requeue(&self, id: &str, now: i64) -> Result<bool> {
+    /// Queues a finished job again. Returns false if the job is not finished.
+    pub async fn requeue(&self, id: &JobId, now: Timestamp) -> Result<bool> {
         let moved = sqlx::query(
-            "UPDATE job SET state = 'queued', not_before = $1, tries = 0, avoid = NULL, wish = NULL
+            "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, avoid_host = NULL, request = NULL
              WHERE id = $2 AND state = 'finished'",
         )
         .bind(now)
@@ -208,38 +208,42 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Notes what is wished of a job in work. False: nobody is at it.
-    pub async fn wish_of_leased(&self, id: &str, wish: Wish) -> Result<bool> {
-        let moved = sqlx::query("UPDATE job SET wish = $1 WHERE id = $2 AND state = 'leased'")
-            .bind(wish.name())
+    /// Sets the request of a leased job. Returns false if the job is not leased.
+    pub async fn request_of_leased(&self, id: &JobId, request: Request) -> Result<bool> {
+        let moved = sqlx::query("UPDATE job SET request = $1 WHERE id = $2 AND state = 'leased'")
+            .bind(request)
             .bind(id)
             .execute(self.pool())
             .await?;
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Gives a leased job back to the queue, or ends it. False: it was not leased.
-    pub async fn release_job(&self, tx: &mut Tx, id: &str, to: Release<'_>) -> Result<bool> {
-        let (state, from, avoid, tries) = match to {
-            Release::Finished => ("finished", 0, None, 0),
-            Release::Queued { from, avoid, tries } => ("queued", from, avoid, tries),
+    /// Ends a leased job, or queues it again. Returns false if the job is not leased.
+    pub async fn release_job(&self, tx: &mut Tx, id: &JobId, to: Release<'_>) -> Result<bool> {
+        let (state, from, avoid_host, infra_attempts) = match to {
+            Release::Finished => (JobState::Finished, Timestamp::default(), None, 0),
+            Release::Queued {
+                from,
+                avoid_host,
+                infra_attempts,
+            } => (JobState::Queued, from, avoid_host, infra_attempts),
         };
         let moved = sqlx::query(
-            "UPDATE job SET state = $1, not_before = $2, avoid = $3, tries = $4, wish = NULL
+            "UPDATE job SET state = $1, not_before = $2, avoid_host = $3, infra_attempts = $4, request = NULL
              WHERE id = $5 AND state = 'leased'",
         )
         .bind(state)
         .bind(from)
-        .bind(avoid)
-        .bind(tries)
+        .bind(avoid_host)
+        .bind(infra_attempts)
         .bind(id)
         .execute(&mut **tx)
         .await?;
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Notes how long a job of a group took.
-    pub async fn group_took(&self, tx: &mut Tx, group: &str, took_ms: i64) -> Result<()> {
+    /// Adds the duration of a job to the moving average of its group.
+    pub async fn group_took(&self, tx: &mut Tx, group: &JobGroupId, took_ms: i64) -> Result<()> {
         sqlx::query(
             "UPDATE job_group SET expected_ms = CASE expected_ms WHEN 0 THEN $1 ELSE (expected_ms * 3 + $1) / 4 END
              WHERE id = $2",
@@ -251,11 +255,11 @@ impl Store {
         Ok(())
     }
 
-    /// Jobs that gave up on the machinery wait again; returns how many.
-    pub async fn revive_jobs(&self, now: i64) -> Result<u64> {
+    /// Queues the jobs again whose last attempt ended as `infra`. Returns how many there were.
+    pub async fn revive_jobs(&self, now: Timestamp) -> Result<u64> {
         let moved = sqlx::query(
-            "UPDATE job SET state = 'queued', not_before = $1, tries = 0, avoid = NULL
-             WHERE state = 'finished' AND inquiry_id IS NULL AND id IN (
+            "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, avoid_host = NULL
+             WHERE state = 'finished' AND investigation_id IS NULL AND id IN (
                  SELECT job_id FROM attempt AS last WHERE outcome = 'infra' AND number = (
                      SELECT MAX(number) FROM attempt WHERE job_id = last.job_id))",
         )
@@ -265,8 +269,14 @@ impl Store {
         Ok(moved.rows_affected())
     }
 
-    /// Lets the build of a check-in's image go before all others.
-    pub async fn hasten_build(&self, revision_id: &str, variant: &str, platform: &str, now: i64) -> Result<()> {
+    /// Moves the build of a revision's image before all others.
+    pub async fn hasten_build(
+        &self,
+        revision_id: &RevisionId,
+        variant: &str,
+        platform: &str,
+        now: Timestamp,
+    ) -> Result<()> {
         let _writer = self.writer().await;
         sqlx::query(
             "UPDATE job SET priority = $1 WHERE state = 'queued' AND priority < $1 AND image_id = (
@@ -281,8 +291,8 @@ impl Store {
         Ok(())
     }
 
-    /// Lets no job wait longer than until a time.
-    pub async fn hasten_jobs(&self, until: i64) -> Result<u64> {
+    /// Shortens the wait of queued jobs to `until`. Returns how many had a longer one.
+    pub async fn hasten_jobs(&self, until: Timestamp) -> Result<u64> {
         let moved = sqlx::query("UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1")
             .bind(until)
             .execute(self.pool())
@@ -290,13 +300,13 @@ impl Store {
         Ok(moved.rows_affected())
     }
 
-    /// Jobs that are not finished: (waiting, in work).
+    /// How many jobs are queued, and how many are leased.
     pub async fn open_jobs(&self) -> Result<(i64, i64)> {
         let ahead = self.ahead().await?;
         Ok((ahead.queued, ahead.leased))
     }
 
-    /// What is left to do.
+    /// Counts what is left to do.
     pub async fn ahead(&self) -> Result<Ahead> {
         Ok(sqlx::query_as(
             "SELECT (SELECT COUNT(*) FROM branch WHERE watched = 1 AND checked_at IS NULL) AS unseen_branches,
@@ -304,8 +314,8 @@ impl Store {
                      WHERE branch.watched = 1 AND revision.left_at IS NULL AND revision.planned_at IS NULL
                        AND NOT EXISTS (SELECT 1 FROM revision_image JOIN image ON image.id = revision_image.image_id
                                        WHERE revision_image.revision_id = revision.id AND image.state = 'wanted')) AS unplanned,
-                    (SELECT COUNT(*) FROM inquiry WHERE state = 'open')
-                        + (SELECT COUNT(*) FROM run WHERE judged_at IS NULL AND NOT EXISTS (
+                    (SELECT COUNT(*) FROM investigation WHERE state = 'open')
+                        + (SELECT COUNT(*) FROM run WHERE evaluated_at IS NULL AND NOT EXISTS (
                                SELECT 1 FROM job WHERE job.run_id = run.id AND job.state <> 'finished')) AS doubtful,
                     (SELECT COUNT(*) FROM job WHERE state = 'queued') AS queued,
                     (SELECT COUNT(*) FROM job WHERE state = 'leased') AS leased",
@@ -319,9 +329,9 @@ impl Store {
 #[derive(Clone, Copy, Debug, FromRow, PartialEq, Eq)]
 pub struct Ahead {
     pub unseen_branches: i64,
-    /// Revisions that nobody has planned yet; those whose image is being built count as jobs.
+    /// Revisions whose runs are not planned. One whose image is being built counts as a job instead.
     pub unplanned: i64,
-    /// Results that nobody has looked at yet, and inquiries without an answer.
+    /// Runs that are not evaluated, and investigations without an answer.
     pub doubtful: i64,
     pub queued: i64,
     pub leased: i64,

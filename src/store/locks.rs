@@ -1,114 +1,140 @@
-//! Locks: the exact versions with which a recipe is run on a line of Python.
+//! Pinned locks: the exact versions with which all runs of a recipe on one version of Python are made.
 
+use super::decode::RowOf;
 use super::{Store, Tx};
+use crate::domain::id::{JobId, RunId};
+use crate::domain::job::Report;
+use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, FromRow};
 
-/// What a lock is for.
+/// The runs for which a lock is pinned.
 #[derive(Clone, Copy, Debug)]
 pub struct LockKey<'a> {
-    /// Digest of the recipe.
+    /// The digest of the recipe.
     pub recipe: &'a str,
-    /// `3.14`
-    pub line: &'a str,
+    /// The version of Python, such as `3.14`.
+    pub python: &'a str,
     pub variant: &'a str,
     pub platform: &'a str,
 }
 
-/// A lock that is to be refreshed.
+/// A pinned lock that is due for newer versions.
 #[derive(Clone, Debug, FromRow, PartialEq, Eq)]
-pub struct OldLock {
+pub struct StaleLock {
     pub recipe: String,
-    pub line: String,
+    pub python: String,
     pub variant: String,
     pub platform: String,
     pub project: String,
-    /// The job that tries what is newer, and when the last one was asked for.
-    pub refresh_job: Option<String>,
-    pub refresh_at: Option<i64>,
+    /// The job that tries newer versions.
+    pub refresh_job: Option<JobId>,
+    /// When the last such job was scheduled, in milliseconds UTC.
+    pub refresh_at: Option<Timestamp>,
 }
 
-impl OldLock {
+impl StaleLock {
     pub fn key(&self) -> LockKey<'_> {
         LockKey {
             recipe: &self.recipe,
-            line: &self.line,
+            python: &self.python,
             variant: &self.variant,
             platform: &self.platform,
         }
     }
 }
 
+/// How far a job is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobEnd {
+    /// It is queued or leased, or there is no such job.
+    Pending,
+    Reported(Box<Report>),
+    /// It ended without a report.
+    Unreported,
+}
+
 impl Store {
-    /// JSON, as a run reports it.
-    pub async fn kept_lock(&self, key: &LockKey<'_>) -> Result<Option<String>> {
-        let sql = "SELECT text FROM kept_lock
-                   WHERE recipe = $1 AND line = $2 AND variant = $3 AND platform = $4";
+    /// Returns the pinned lock, as JSON that a run reported. Returns `None` if none is pinned yet.
+    pub async fn pinned_lock(&self, key: &LockKey<'_>) -> Result<Option<String>> {
+        let sql = "SELECT text FROM pinned_lock
+                   WHERE recipe = $1 AND python = $2 AND variant = $3 AND platform = $4";
         Ok(sqlx::query_scalar(sql)
             .bind(key.recipe)
-            .bind(key.line)
+            .bind(key.python)
             .bind(key.variant)
             .bind(key.platform)
             .fetch_optional(self.pool())
             .await?)
     }
 
-    /// Keeps a lock, if there is none. False: there is one.
-    pub async fn keep_lock(&self, key: &LockKey<'_>, text: &str, now: i64) -> Result<bool> {
+    /// Pins a lock unless one is pinned already. Returns whether it pinned this one.
+    pub async fn pin_lock(&self, key: &LockKey<'_>, text: &str, now: Timestamp) -> Result<bool> {
         let _writer = self.writer().await;
-        let kept = sqlx::query(
-            "INSERT INTO kept_lock (recipe, line, variant, platform, text, since) VALUES ($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (recipe, line, variant, platform) DO NOTHING",
+        let pinned = sqlx::query(
+            "INSERT INTO pinned_lock (recipe, python, variant, platform, text, pinned_at) VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (recipe, python, variant, platform) DO NOTHING",
         )
         .bind(key.recipe)
-        .bind(key.line)
+        .bind(key.python)
         .bind(key.variant)
         .bind(key.platform)
         .bind(text)
         .bind(now)
         .execute(self.pool())
         .await?;
-        Ok(kept.rows_affected() == 1)
+        Ok(pinned.rows_affected() == 1)
     }
 
-    /// Those that were kept before a time, of recipes that are in force.
-    pub async fn old_locks(&self, before: i64) -> Result<Vec<OldLock>> {
-        let sql = "SELECT kept_lock.recipe, line, variant, platform, project.name AS project, refresh_job, refresh_at
-                   FROM kept_lock JOIN project ON project.recipe = kept_lock.recipe
-                   WHERE since <= $1 ORDER BY since, kept_lock.recipe, line, variant, platform";
+    /// Returns the locks that were pinned at or before a time and whose recipe is in force, oldest first.
+    pub async fn stale_locks(&self, before: Timestamp) -> Result<Vec<StaleLock>> {
+        let sql =
+            "SELECT pinned_lock.recipe, python, variant, platform, project.name AS project, refresh_job, refresh_at
+                   FROM pinned_lock JOIN project ON project.recipe = pinned_lock.recipe
+                   WHERE pinned_at <= $1 ORDER BY pinned_at, pinned_lock.recipe, python, variant, platform";
         Ok(sqlx::query_as(sql).bind(before).fetch_all(self.pool()).await?)
     }
 
-    /// Notes the job that tries what is newer, or that none does any more.
-    pub async fn refreshes(&self, tx: &mut Tx, key: &LockKey<'_>, job: Option<&str>, now: i64) -> Result<()> {
+    /// Makes a pinned lock due for newer versions now, if it still is `text`. Returns whether it was not due yet.
+    pub async fn expire_lock(&self, key: &LockKey<'_>, text: &str) -> Result<bool> {
         let update = sqlx::query(
-            "UPDATE kept_lock SET refresh_job = $5, refresh_at = $6
-             WHERE recipe = $1 AND line = $2 AND variant = $3 AND platform = $4",
+            "UPDATE pinned_lock SET pinned_at = 0
+             WHERE recipe = $1 AND python = $2 AND variant = $3 AND platform = $4 AND pinned_at > 0 AND text = $5",
         );
-        of(update, key).bind(job).bind(now).execute(&mut **tx).await?;
+        let _writer = self.writer().await;
+        Ok(of(update, key).bind(text).execute(self.pool()).await?.rows_affected() == 1)
+    }
+
+    /// Notes the job that tries newer versions, or `None` when it has ended. `at`: when it was scheduled.
+    pub async fn note_refresh(&self, tx: &mut Tx, key: &LockKey<'_>, job: Option<&JobId>, at: Timestamp) -> Result<()> {
+        let update = sqlx::query(
+            "UPDATE pinned_lock SET refresh_job = $5, refresh_at = $6
+             WHERE recipe = $1 AND python = $2 AND variant = $3 AND platform = $4",
+        );
+        of(update, key).bind(job).bind(at).execute(&mut **tx).await?;
         Ok(())
     }
 
-    /// Keeps newer versions from now on.
-    pub async fn refresh_lock(&self, tx: &mut Tx, key: &LockKey<'_>, text: &str, now: i64) -> Result<()> {
+    /// Replaces a pinned lock by a newer one.
+    pub async fn refresh_lock(&self, tx: &mut Tx, key: &LockKey<'_>, text: &str, now: Timestamp) -> Result<()> {
         let update = sqlx::query(
-            "UPDATE kept_lock SET text = $5, since = $6, refresh_job = NULL
-             WHERE recipe = $1 AND line = $2 AND variant = $3 AND platform = $4",
+            "UPDATE pinned_lock SET text = $5, pinned_at = $6, refresh_job = NULL, refresh_at = NULL
+             WHERE recipe = $1 AND python = $2 AND variant = $3 AND platform = $4",
         );
         of(update, key).bind(text).bind(now).execute(&mut **tx).await?;
         Ok(())
     }
 
-    /// The newest runs by a recipe that have ended, on check-ins that are on their branches: their ids.
-    pub async fn newest_runs_by(&self, key: &LockKey<'_>, most: i64) -> Result<Vec<String>> {
+    /// Returns the ids of the newest evaluated runs of a recipe on watched branches, newest revision first.
+    pub async fn newest_runs_by(&self, key: &LockKey<'_>, most: i64) -> Result<Vec<RunId>> {
         let sql = "SELECT run.id FROM run JOIN revision ON revision.id = run.revision_id
                    JOIN branch ON branch.id = revision.branch_id AND branch.watched = 1
-                   WHERE run.recipe = $1 AND run.variant = $2 AND run.platform = $3 AND run.judged_at IS NOT NULL
+                   WHERE run.recipe = $1 AND run.variant = $2 AND run.platform = $3 AND run.evaluated_at IS NOT NULL
                      AND revision.left_at IS NULL AND NOT EXISTS (
-                         SELECT 1 FROM job WHERE job.run_id = run.id AND job.state <> 'finished' AND job.inquiry_id IS NULL)
-                   ORDER BY revision.committed_at DESC, run.id DESC LIMIT $4";
+                         SELECT 1 FROM job WHERE job.run_id = run.id AND job.state <> 'finished' AND job.investigation_id IS NULL)
+                   ORDER BY revision.listed_at DESC, run.id DESC LIMIT $4";
         Ok(sqlx::query_scalar(sql)
             .bind(key.recipe)
             .bind(key.variant)
@@ -118,15 +144,29 @@ impl Store {
             .await?)
     }
 
-    /// The report of a job that has ended; the outer None: it has not.
-    pub async fn end_of_job(&self, id: &str) -> Result<Option<Option<String>>> {
-        let sql = "SELECT (SELECT report FROM attempt WHERE attempt.job_id = job.id ORDER BY number DESC LIMIT 1)
-                   FROM job WHERE id = $1 AND state = 'finished'";
-        Ok(sqlx::query_scalar(sql).bind(id).fetch_optional(self.pool()).await?)
+    /// Returns whether a job has ended, and what its last attempt reported.
+    pub async fn end_of_job(&self, id: &JobId) -> Result<JobEnd> {
+        let sql = "SELECT attempt.id, attempt.report FROM job LEFT JOIN attempt ON attempt.job_id = job.id
+                   WHERE job.id = $1 AND job.state = 'finished' ORDER BY attempt.number DESC LIMIT 1";
+        let ended: Option<(Option<String>, Option<String>)> = sqlx::query_as(sql)
+            .bind(id.as_str())
+            .fetch_optional(self.pool())
+            .await?;
+        let Some((attempt, report)) = ended else {
+            return Ok(JobEnd::Pending);
+        };
+        let row = RowOf {
+            table: "attempt",
+            id: attempt.as_deref().unwrap_or_default(),
+        };
+        Ok(match row.report(report.as_deref())? {
+            Some(report) => JobEnd::Reported(Box::new(report)),
+            None => JobEnd::Unreported,
+        })
     }
 }
 
 fn of<'q>(query: Query<'q, Any, AnyArguments>, key: &LockKey<'q>) -> Query<'q, Any, AnyArguments> {
-    let query = query.bind(key.recipe).bind(key.line);
+    let query = query.bind(key.recipe).bind(key.python);
     query.bind(key.variant).bind(key.platform)
 }

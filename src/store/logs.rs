@@ -1,19 +1,20 @@
-//! Logs, results of tests and source folders as objects in a folder; never rows.
+//! Objects: logs, test results and the tars of recipes' folders, each a file in the folder `objects`.
 
 mod live;
 
 pub use live::{Following, Turn};
 
+use crate::domain::id::{AttemptId, HostId};
 use crate::domain::results::Tests;
 use crate::logfile::file::{Appender, Reader};
-use crate::logfile::{Chunk, Growing, Stream, frame};
+use crate::logfile::{Chunk, ChunkBuilder, Stream, frame};
 use anyhow::{Context, Result, bail};
 use live::Live;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The folder of objects, by name; cheap to clone.
+/// The folder of objects; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Objects {
     folder: PathBuf,
@@ -25,11 +26,12 @@ pub struct Objects {
 pub struct Window {
     pub from: u64,
     pub bytes: Vec<u8>,
-    /// Length of the whole log.
+    /// The length of the whole log.
     pub total: u64,
 }
 
 impl Objects {
+    /// Opens the objects below the data folder, and makes the folders that are missing.
     pub fn open(data: &Path) -> Result<Self> {
         let folder = data.join("objects");
         for kind in ["logs", "folders", "tests"] {
@@ -43,7 +45,7 @@ impl Objects {
         })
     }
 
-    /// Ids come from URLs: nothing but a plain name is a path.
+    /// The path of an object. Names come from URLs: only letters, digits and `-` are accepted.
     fn path(&self, kind: &str, name: &str) -> Result<PathBuf> {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             bail!("{name:?} is no object's name");
@@ -51,29 +53,30 @@ impl Objects {
         Ok(self.folder.join(kind).join(name))
     }
 
-    fn log(&self, attempt: &str) -> Result<PathBuf> {
-        Ok(self.path("logs", attempt)?.with_extension("zst"))
+    fn log(&self, attempt: &AttemptId) -> Result<PathBuf> {
+        Ok(self.path("logs", attempt.as_str())?.with_extension("zst"))
     }
 
-    /// Waits for its turn to append to an attempt's log: one at a time for each log, and only so many bytes in all.
-    /// Only then is a chunk worth reading from the network.
-    pub async fn turn(&self, host: &str, attempt: &str, bytes: usize) -> Result<Turn> {
+    /// Waits until a host may append `bytes` to an attempt's log: one chunk at a time to each log, and a limited number
+    /// of bytes over all logs. Call it before the chunk is read from the network.
+    pub async fn turn(&self, host: &HostId, attempt: &AttemptId, bytes: usize) -> Result<Turn> {
         Ok(self.live.turn(host, attempt, self.log(attempt)?, bytes).await)
     }
 
-    /// Appends a chunk that is here already.
-    pub async fn append_log(&self, attempt: &str, chunk: &Chunk) -> Result<u64> {
+    /// Appends a chunk that the coordinator has in memory. Returns the length of the log.
+    pub async fn append_log(&self, attempt: &AttemptId, chunk: &Chunk) -> Result<u64> {
         let frame = frame::encode(chunk)?;
-        Ok(self.turn("", attempt, frame.len()).await?.append(frame).await??.length)
+        let turn = self.turn(&HostId::default(), attempt, frame.len()).await?;
+        Ok(turn.append(frame).await??.length)
     }
 
-    /// Told the length of a log whenever it has grown. None: too many follow logs already.
-    pub fn follow(&self, attempt: &str) -> Result<Option<Following>> {
+    /// Watches the length of a log as it grows. Returns `None` if too many readers follow logs already.
+    pub fn follow(&self, attempt: &AttemptId) -> Result<Option<Following>> {
         Ok(self.live.follow(attempt, self.log(attempt)?))
     }
 
-    /// Up to `most` bytes from `from`; an attempt without a log has an empty one.
-    pub async fn read_log(&self, attempt: &str, from: u64, most: u64) -> Result<Window> {
+    /// Up to `most` bytes from the offset `from`. The log of an attempt that has none is empty.
+    pub async fn read_log(&self, attempt: &AttemptId, from: u64, most: u64) -> Result<Window> {
         let (chunk, total) = self.read_chunk(attempt, from, most).await?;
         Ok(Window {
             from: chunk.offset,
@@ -82,20 +85,21 @@ impl Objects {
         })
     }
 
-    /// Up to `most` bytes from its end.
-    pub async fn end_of_log(&self, attempt: &str, most: u64) -> Result<Vec<u8>> {
+    /// The last `most` bytes of a log.
+    pub async fn end_of_log(&self, attempt: &AttemptId, most: u64) -> Result<Vec<u8>> {
         let length = self.read_log(attempt, u64::MAX, 0).await?.total;
         Ok(self.read_log(attempt, length.saturating_sub(most), most).await?.bytes)
     }
 
-    /// The same, with where each piece came from and when; and the length of the whole log.
-    pub async fn read_chunk(&self, attempt: &str, from: u64, most: u64) -> Result<(Chunk, u64)> {
+    /// Up to `most` bytes from the offset `from`, with the stream and the time of each piece, and the length of the whole
+    /// log.
+    pub async fn read_chunk(&self, attempt: &AttemptId, from: u64, most: u64) -> Result<(Chunk, u64)> {
         let Some(mut reader) = self.open_log(attempt).await? else {
             return Ok((Chunk::default(), 0));
         };
         let read = move || -> std::io::Result<(Chunk, u64)> {
             reader.skip_to(from)?;
-            let mut read = Growing::default();
+            let mut read = ChunkBuilder::default();
             let mut first = true;
             while (read.len() as u64) < most
                 && let Some(chunk) = reader.next_chunk()?
@@ -117,9 +121,9 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(read).await??)
     }
 
-    /// Reads a log from its beginning; None if there is none.
-    pub async fn open_log(&self, attempt: &str) -> Result<Option<Reader>> {
-        let (path, plain) = (self.log(attempt)?, self.path("logs", attempt)?);
+    /// Opens a log for reading from its beginning. Returns `None` if there is none.
+    pub async fn open_log(&self, attempt: &AttemptId) -> Result<Option<Reader>> {
+        let (path, plain) = (self.log(attempt)?, self.path("logs", attempt.as_str())?);
         let open = move || match Reader::open(&path)? {
             None if plain.is_file() => {
                 adopt(&plain, &path)?;
@@ -130,9 +134,9 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(open).await??)
     }
 
-    /// Keeps what an attempt's suites said of their tests.
-    pub async fn put_tests(&self, attempt: &str, tests: &Tests) -> Result<()> {
-        let path = self.path("tests", attempt)?.with_extension("zst");
+    /// Stores the results of an attempt's tests.
+    pub async fn put_tests(&self, attempt: &AttemptId, tests: &Tests) -> Result<()> {
+        let path = self.path("tests", attempt.as_str())?.with_extension("zst");
         let json = serde_json::to_vec(tests)?;
         let write = move || -> std::io::Result<()> {
             let part = path.with_extension(format!("part-{}", super::new_id()));
@@ -142,9 +146,9 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(write).await??)
     }
 
-    /// None: its suites said nothing of their tests.
-    pub async fn tests(&self, attempt: &str) -> Result<Option<Tests>> {
-        let path = self.path("tests", attempt)?.with_extension("zst");
+    /// The results of an attempt's tests. Returns `None` if its suites reported none.
+    pub async fn tests(&self, attempt: &AttemptId) -> Result<Option<Tests>> {
+        let path = self.path("tests", attempt.as_str())?.with_extension("zst");
         let packed = match tokio::fs::read(&path).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             packed => packed?,
@@ -153,7 +157,7 @@ impl Objects {
         Ok(Some(serde_json::from_slice(&json)?))
     }
 
-    /// Keeps a folder's tar under its digest.
+    /// Stores the tar of a folder under its digest.
     pub async fn put_folder(&self, digest: &str, tar: &[u8]) -> Result<()> {
         let path = self.path("folders", digest)?;
         if tokio::fs::try_exists(&path).await? {
@@ -164,7 +168,7 @@ impl Objects {
         Ok(tokio::fs::rename(&part, &path).await?)
     }
 
-    /// None: there is none of that digest.
+    /// The tar of the folder with a digest. Returns `None` if there is none.
     pub async fn folder(&self, digest: &str) -> Result<Option<Vec<u8>>> {
         let Ok(path) = self.path("folders", digest) else {
             return Ok(None);
@@ -177,17 +181,17 @@ impl Objects {
     }
 }
 
-/// Bytes of a log of the time before logs had streams that become one chunk.
+/// How many bytes of a plain log become one chunk.
 const ADOPT: u64 = 256 << 10;
 
-/// Takes over a log as it was kept before: plain text, under the attempt's own name.
+/// Converts a log of an earlier version: plain text in a file with the attempt's id as its name.
 fn adopt(plain: &Path, path: &Path) -> std::io::Result<()> {
     let mut file = std::fs::File::open(plain)?;
     let at = file.metadata()?.modified()?;
     let at = at
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |age| age.as_millis());
-    // two may do so at once, each in a file of its own
+    // two readers may convert it at once, each into a file of its own
     let part = path.with_extension(format!("part-{}", crate::store::new_id()));
     let mut log = Appender::open(&part)?;
     loop {
@@ -196,7 +200,7 @@ fn adopt(plain: &Path, path: &Path) -> std::io::Result<()> {
             break;
         }
         let at = i64::try_from(at).unwrap_or(0);
-        let chunk = Chunk::of(log.taken().length, Stream::Stdout, at, text.into());
+        let chunk = Chunk::of(log.extent().length, Stream::Stdout, at, text.into());
         log.append(&frame::encode(&chunk)?)?.map_err(std::io::Error::other)?;
     }
     log.sync()?;
@@ -216,19 +220,25 @@ mod tests {
     async fn a_window_is_read_from_anywhere() {
         let data = tempfile::tempdir().unwrap();
         let objects = Objects::open(data.path()).unwrap();
-        assert_eq!(objects.append_log("a", &out(0, b"hello ")).await.unwrap(), 6);
-        assert_eq!(objects.append_log("a", &out(6, b"\xff\x00")).await.unwrap(), 8);
-        assert!(objects.append_log("a", &out(9, b"x")).await.is_err());
+        assert_eq!(objects.append_log(&"a".into(), &out(0, b"hello ")).await.unwrap(), 6);
+        assert_eq!(objects.append_log(&"a".into(), &out(6, b"\xff\x00")).await.unwrap(), 8);
+        assert!(objects.append_log(&"a".into(), &out(9, b"x")).await.is_err());
         let window = |from, bytes: &[u8]| Window {
             from,
             bytes: bytes.to_vec(),
             total: 8,
         };
-        assert_eq!(objects.read_log("a", 4, 100).await.unwrap(), window(4, b"o \xff\x00"));
-        assert_eq!(objects.read_log("a", 4, 3).await.unwrap(), window(4, b"o \xff"));
-        assert_eq!(objects.read_log("a", u64::MAX, 0).await.unwrap(), window(8, b""));
-        assert_eq!(objects.read_log("none", 0, 9).await.unwrap().total, 0);
-        assert!(objects.read_log("../../etc/passwd", 0, 9).await.is_err());
+        assert_eq!(
+            objects.read_log(&"a".into(), 4, 100).await.unwrap(),
+            window(4, b"o \xff\x00")
+        );
+        assert_eq!(objects.read_log(&"a".into(), 4, 3).await.unwrap(), window(4, b"o \xff"));
+        assert_eq!(
+            objects.read_log(&"a".into(), u64::MAX, 0).await.unwrap(),
+            window(8, b"")
+        );
+        assert_eq!(objects.read_log(&"none".into(), 0, 9).await.unwrap().total, 0);
+        assert!(objects.read_log(&"../../etc/passwd".into(), 0, 9).await.is_err());
     }
 
     #[tokio::test]
@@ -239,37 +249,37 @@ mod tests {
             passed: vec!["a".into()],
             ..Tests::default()
         };
-        assert_eq!(objects.tests("x").await.unwrap(), None);
-        objects.put_tests("x", &tests).await.unwrap();
-        assert_eq!(objects.tests("x").await.unwrap(), Some(tests));
-        assert!(objects.tests("../x").await.is_err());
+        assert_eq!(objects.tests(&"x".into()).await.unwrap(), None);
+        objects.put_tests(&"x".into(), &tests).await.unwrap();
+        assert_eq!(objects.tests(&"x".into()).await.unwrap(), Some(tests));
+        assert!(objects.tests(&"../x".into()).await.is_err());
     }
 
     #[tokio::test]
-    async fn who_follows_is_told() {
+    async fn followers_see_the_length_change() {
         let data = tempfile::tempdir().unwrap();
         let objects = Objects::open(data.path()).unwrap();
-        let mut following = objects.follow("a").unwrap().unwrap();
-        let news = &mut following.length;
-        assert_eq!(*news.borrow_and_update(), 0);
-        objects.append_log("a", &out(0, b"hello ")).await.unwrap();
-        news.changed().await.unwrap();
-        assert_eq!(*news.borrow_and_update(), 6);
-        // sent again: no news
-        objects.append_log("a", &out(0, b"hello ")).await.unwrap();
-        assert!(!news.has_changed().unwrap());
+        let mut following = objects.follow(&"a".into()).unwrap().unwrap();
+        let length = &mut following.length;
+        assert_eq!(*length.borrow_and_update(), 0);
+        objects.append_log(&"a".into(), &out(0, b"hello ")).await.unwrap();
+        length.changed().await.unwrap();
+        assert_eq!(*length.borrow_and_update(), 6);
+        // the same chunk again changes nothing
+        objects.append_log(&"a".into(), &out(0, b"hello ")).await.unwrap();
+        assert!(!length.has_changed().unwrap());
     }
 
     #[tokio::test]
-    async fn a_log_of_an_earlier_version_is_taken_over() {
+    async fn a_log_of_an_earlier_version_is_converted() {
         let data = tempfile::tempdir().unwrap();
         let objects = Objects::open(data.path()).unwrap();
         let plain = data.path().join("objects/logs/old");
         let text = b"a line\n".repeat(100_000);
         std::fs::write(&plain, &text).unwrap();
-        let window = objects.read_log("old", 7 * 50_000, 7).await.unwrap();
+        let window = objects.read_log(&"old".into(), 7 * 50_000, 7).await.unwrap();
         assert_eq!((window.bytes, window.total), (b"a line\n".to_vec(), 700_000));
         assert!(!plain.exists());
-        assert_eq!(objects.read_log("old", 0, u64::MAX).await.unwrap().bytes, text);
+        assert_eq!(objects.read_log(&"old".into(), 0, u64::MAX).await.unwrap().bytes, text);
     }
 }

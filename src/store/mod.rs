@@ -1,24 +1,29 @@
-//! All SQL, a file per table. SQLite and PostgreSQL run the same statements; where one behaves
-//! differently, it is said here.
+//! All SQL, a file for each table. SQLite and PostgreSQL run the same statements; comments here name the few places in
+//! which the two behave differently. Rows are decoded by [`rows`] and [`types`]: nobody else parses stored text.
 
 pub mod attempts;
 pub mod branches;
 pub mod builds;
 pub mod claims;
+pub mod decode;
+pub mod flakiness;
 pub mod hosts;
 pub mod images;
 pub mod incidents;
-pub mod inquiries;
+pub mod investigations;
 pub mod jobs;
-pub mod judge;
 pub mod locks;
 pub mod logs;
-pub mod noise;
+pub mod probes;
 pub mod projects;
+pub mod regressions;
 pub mod remote;
+pub mod results;
 pub mod retention;
 pub mod revisions;
+pub mod rows;
 pub mod runs;
+pub mod types;
 pub mod views;
 
 use anyhow::{Context, Result};
@@ -35,17 +40,17 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 pub struct Store {
     pool: AnyPool,
     begin: &'static str,
-    /// SQLite has one writer at a time: who waits here is woken at once, who waits in the database sleeps.
+    /// SQLite has one writer at a time. A task that waits here is woken at once; one that waits in the database sleeps.
     writer: Option<Arc<Mutex<()>>>,
 }
 
-/// A transaction; what it wrote is taken back where it is dropped.
+/// A transaction. Dropping it rolls it back.
 pub struct Tx {
     transaction: Transaction<'static, Any>,
     _writer: Writer,
 }
 
-/// Held as long as one writes.
+/// Held while one writes.
 pub type Writer = Option<OwnedMutexGuard<()>>;
 
 impl Tx {
@@ -72,7 +77,7 @@ impl DerefMut for Tx {
     }
 }
 
-/// Two parts wanted to move the same row; the second was refused.
+/// A row is not in the state from which the caller wants to move it: somebody else moved it first.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{what} {id} {why}")]
 pub struct Conflict {
@@ -101,7 +106,7 @@ impl Store {
                     Ok(())
                 })
             })
-            // where a full disk ended a transaction, or its ending failed, the connection does not know that it is over
+            // after a full disk, a connection may still be in a transaction
             .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options)
             .await
@@ -116,6 +121,7 @@ impl Store {
         Ok(Self { pool, begin, writer })
     }
 
+    /// Begins a transaction. On SQLite, only one at a time exists.
     pub async fn begin(&self) -> Result<Tx> {
         let begin = sqlx::AssertSqlSafe(self.begin);
         let writer = self.writer().await;
@@ -125,7 +131,7 @@ impl Store {
         })
     }
 
-    /// Waits for one's turn to write a single statement without a transaction.
+    /// Waits for the turn to write a single statement without a transaction.
     pub async fn writer(&self) -> Writer {
         match &self.writer {
             Some(writer) => Some(writer.clone().lock_owned().await),
@@ -138,7 +144,7 @@ impl Store {
     }
 }
 
-/// A new id; ids sort by the time they were made.
+/// A new id. Ids sort by the time at which they were made.
 pub fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }

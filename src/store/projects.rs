@@ -1,26 +1,29 @@
 //! Registered projects and their recipes.
 
 use super::Store;
+use super::rows::from_row;
+use crate::domain::time::Timestamp;
 use anyhow::Result;
-use sqlx::FromRow;
 
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
     pub name: String,
     pub summary: String,
     pub homepage: String,
-    /// Digest of the recipe in force.
+    /// The digest of the recipe in force.
     pub recipe: String,
 }
 
+from_row!(Project, "project" by "name": name, summary, homepage, recipe);
+
 impl Store {
-    /// Makes the registered projects these, and keeps what was wrong with the files that are none.
-    /// (`(project, text of its recipe)`; `(file, message)`.)
+    /// Replaces the registered projects, given as `(project, text of its recipe)`, and the recipe files that were
+    /// refused, given as `(file, message)`.
     pub async fn set_projects(
         &self,
         projects: &[(Project, String)],
         refused: &[(String, String)],
-        now: i64,
+        now: Timestamp,
     ) -> Result<()> {
         let mut tx = self.begin().await?;
         sqlx::query("UPDATE project SET registered = 0")
@@ -62,6 +65,7 @@ impl Store {
         Ok(())
     }
 
+    /// The registered projects, by name.
     pub async fn projects(&self) -> Result<Vec<Project>> {
         Ok(
             sqlx::query_as("SELECT name, summary, homepage, recipe FROM project WHERE registered = 1 ORDER BY name")
@@ -70,13 +74,14 @@ impl Store {
         )
     }
 
-    /// Recipe files that can't be registered: (file, message).
+    /// The recipe files that were refused, as `(file, message)`.
     pub async fn refused_recipes(&self) -> Result<Vec<(String, String)>> {
         Ok(sqlx::query_as("SELECT file, message FROM refused_recipe ORDER BY file")
             .fetch_all(self.pool())
             .await?)
     }
 
+    /// The text of the recipe with a digest.
     pub async fn recipe_text(&self, digest: &str) -> Result<Option<String>> {
         Ok(sqlx::query_scalar("SELECT text FROM recipe WHERE digest = $1")
             .bind(digest)

@@ -1,41 +1,48 @@
-//! Which images are in the registry.
+//! Images in the registry.
 
 use super::Store;
+use super::rows::from_row;
+use crate::domain::job::Facts;
 use anyhow::Result;
-use sqlx::FromRow;
 
 /// An image in the registry.
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteRow {
     pub build_key: String,
-    /// By digest.
+    /// Its reference by digest.
     pub remote: String,
-    /// [`crate::domain::job::Facts`] as JSON.
-    pub facts: String,
+    pub facts: Facts,
 }
 
+from_row!(RemoteRow, "image" by "build_key": build_key, remote, facts);
+
 /// Where an image is.
-#[derive(Clone, Debug, Default, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Whereabouts {
     pub build_key: String,
-    /// In the registry, by digest.
+    /// Its reference by digest in the registry.
     pub remote: Option<String>,
-    /// How many hosts have told that they hold it.
+    /// How many hosts hold it.
     pub hosts: i64,
 }
 
+from_row!(Whereabouts, "image" by "build_key": build_key, remote, hosts);
+
 impl Store {
+    /// The image of a build key, if a registry has it.
     pub async fn remote(&self, build_key: &str) -> Result<Option<RemoteRow>> {
         let sql = "SELECT build_key, remote, facts FROM image WHERE build_key = $1 AND remote IS NOT NULL AND facts IS NOT NULL";
         Ok(sqlx::query_as(sql).bind(build_key).fetch_optional(self.pool()).await?)
     }
 
+    /// All images that a registry has, oldest first.
     pub async fn remotes(&self) -> Result<Vec<RemoteRow>> {
         let sql = "SELECT build_key, remote, facts FROM image WHERE remote IS NOT NULL AND facts IS NOT NULL ORDER BY ready_at, id";
         Ok(sqlx::query_as(sql).fetch_all(self.pool()).await?)
     }
 
-    /// Notes where an image is, or that it is nowhere. False: there is no such image.
+    /// Records the reference of an image in the registry, or with `None` that the registry does not have it. Returns
+    /// false if no image with that build key is ready.
     pub async fn set_remote(&self, build_key: &str, remote: Option<&str>) -> Result<bool> {
         let sql = "UPDATE image SET remote = $1 WHERE build_key = $2 AND state = 'ready'";
         let set = sqlx::query(sql)
@@ -46,7 +53,7 @@ impl Store {
         Ok(set.rows_affected() == 1)
     }
 
-    /// Forgets what is in other repositories than this one; None: in any.
+    /// Forgets the references into all repositories but one, or into all if `but` is `None`. Returns how many there were.
     pub async fn forget_remotes(&self, but: Option<&str>) -> Result<u64> {
         let prefix = but.map(|repository| format!("{repository}@")).unwrap_or_default();
         let length = prefix.chars().count() as i64;
@@ -60,7 +67,7 @@ impl Store {
         Ok(forgotten.rows_affected())
     }
 
-    /// Whether an image is ready, was reported with this content id, and is in no registry.
+    /// Whether an image is ready, has this content id, and is in no registry.
     pub async fn is_unpushed(&self, build_key: &str, id: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM image WHERE build_key = $1 AND digest = $2 AND state = 'ready' AND remote IS NULL";
         let found: Option<i32> = sqlx::query_scalar(sql)
@@ -73,7 +80,7 @@ impl Store {
 
     /// Where the images of these build keys are.
     pub async fn whereabouts(&self, keys: &[String]) -> Result<Vec<Whereabouts>> {
-        self.about(keys, |list| {
+        self.by_build_key(keys, |list| {
             format!(
                 "SELECT image.build_key, image.remote,
                     (SELECT COUNT(*) FROM image_on_host AS held WHERE held.image_id = image.id) AS hosts

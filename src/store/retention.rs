@@ -1,50 +1,71 @@
-//! What is known of images that hosts hold: who needs them, what they stand for, and what was pinned.
+//! The images that hosts hold: who uses them, which revisions they belong to, and their pins.
 
+use super::claims::{PARAMETERS_MOST, parameters};
+use super::rows::{BadRow, from_row};
 use super::{Store, Tx};
+use crate::domain::id::{HostId, ImageId, IncidentId, JobId, RevisionId};
+use crate::domain::job::{Facts, JobSpec};
+use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::FromRow;
 
-/// So many build keys are asked about at a time: databases limit what one statement may bind.
-const AT_ONCE: usize = 500;
-
 /// How an image was used.
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageUse {
     pub build_key: String,
-    pub ready_at: Option<i64>,
+    pub ready_at: Option<Timestamp>,
     /// When an attempt at its build last began or ended.
-    pub built_at: Option<i64>,
+    pub built_at: Option<Timestamp>,
     /// When an attempt at a run on it last began or ended.
-    pub run_at: Option<i64>,
+    pub run_at: Option<Timestamp>,
     pub open_builds: i64,
     pub open_runs: i64,
 }
 
-/// A check-in that an image stands for.
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
-pub struct ImagePlace {
+from_row!(ImageUse, "image" by "build_key": build_key, ready_at, built_at, run_at, open_builds, open_runs);
+
+/// A revision to which an image belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageRevision {
     pub build_key: String,
     pub branch: String,
-    /// The label or id of the check-in.
+    /// The label of the revision, or its id in git.
     pub revision: String,
-    pub committed_at: i64,
-    pub discovered_at: i64,
-    /// Truth values.
-    pub watched: i64,
-    pub tip: i64,
+    pub committed_at: Timestamp,
+    pub discovered_at: Timestamp,
+    /// The branch is watched.
+    pub watched: bool,
+    /// The revision is the newest of its branch.
+    pub tip: bool,
 }
 
-/// Something that must stay.
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+from_row!(
+    ImageRevision, "image" by "build_key":
+    build_key, branch, revision, committed_at, discovered_at, watched, tip,
+);
+
+/// An image that must stay on the engines, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
     pub build_key: String,
     pub reason: String,
-    pub since: i64,
+    pub since: Timestamp,
 }
 
+from_row!(Pin, "pin" by "build_key": build_key, reason, since);
+
+/// The spec of an image job. Another version of Pybots may have planned it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedBuild {
+    pub id: JobId,
+    pub spec: Result<JobSpec, BadRow>,
+}
+
+from_row!(PlannedBuild, "job" by "id": id, spec);
+
 impl Store {
-    /// Keeps an image on the engines. Of one that is pinned for this reason already, nothing changes.
-    pub async fn pin_image(&self, build_key: &str, reason: &str, now: i64) -> Result<()> {
+    /// Pins an image for a reason. Does nothing if the image already has a pin for that reason.
+    pub async fn pin_image(&self, build_key: &str, reason: &str, now: Timestamp) -> Result<()> {
         sqlx::query("INSERT INTO pin (build_key, reason, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
             .bind(build_key)
             .bind(reason)
@@ -54,19 +75,19 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps the image of a check-in as long as an incident is open.
+    /// Pins the image of a revision for an incident.
     pub async fn pin_for(
         &self,
         tx: &mut Tx,
-        (revision_id, variant, platform): (&str, &str, &str),
-        incident_id: &str,
-        now: i64,
+        (revision_id, variant, platform): (&RevisionId, &str, &str),
+        incident_id: &IncidentId,
+        now: Timestamp,
     ) -> Result<()> {
         sqlx::query(
             "INSERT INTO pin (build_key, reason, since)
              SELECT image.build_key, 'incident ' || incident.number, $1
-             FROM incident, revision_image AS standing JOIN image ON image.id = standing.image_id
-             WHERE incident.id = $2 AND standing.revision_id = $3 AND standing.variant = $4 AND standing.platform = $5
+             FROM incident, revision_image AS built JOIN image ON image.id = built.image_id
+             WHERE incident.id = $2 AND built.revision_id = $3 AND built.variant = $4 AND built.platform = $5
              ON CONFLICT DO NOTHING",
         )
         .bind(now)
@@ -79,8 +100,8 @@ impl Store {
         Ok(())
     }
 
-    /// Lets go what an incident kept.
-    pub async fn unpin_for(&self, tx: &mut Tx, incident_id: &str) -> Result<()> {
+    /// Removes the pins of an incident.
+    pub async fn unpin_for(&self, tx: &mut Tx, incident_id: &IncidentId) -> Result<()> {
         sqlx::query("DELETE FROM pin WHERE reason = (SELECT 'incident ' || number FROM incident WHERE id = $1)")
             .bind(incident_id)
             .execute(&mut **tx)
@@ -88,7 +109,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes one pin off an image, or all of them; returns how many there were.
+    /// Removes the pin of an image for one reason, or all its pins if `reason` is `None`. Returns how many there were.
     pub async fn unpin_image(&self, build_key: &str, reason: Option<&str>) -> Result<u64> {
         let removed = sqlx::query("DELETE FROM pin WHERE build_key = $1 AND (reason = $2 OR $2 IS NULL)")
             .bind(build_key)
@@ -98,12 +119,13 @@ impl Store {
         Ok(removed.rows_affected())
     }
 
+    /// All pins, oldest first.
     pub async fn pins(&self) -> Result<Vec<Pin>> {
         let sql = "SELECT build_key, reason, since FROM pin ORDER BY since, build_key, reason";
         Ok(sqlx::query_as(sql).fetch_all(self.pool()).await?)
     }
 
-    /// Build keys of the images that stand for a check-in, wherever it is; of all variants.
+    /// The build keys of a revision's images on all branches, of all variants.
     pub async fn build_keys_of(&self, sha: &str) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(
             "SELECT DISTINCT image.build_key FROM image JOIN revision_image ON revision_image.image_id = image.id
@@ -115,11 +137,11 @@ impl Store {
         .await?)
     }
 
-    /// Those of the keys that are images of ours, and how they were used.
+    /// How the images of these build keys were used. Keys of images that are not in the store are left out.
     pub async fn image_uses(&self, keys: &[String]) -> Result<Vec<ImageUse>> {
         let attempts = "FROM job JOIN attempt ON attempt.job_id = job.id";
         let latest = "SELECT MAX(COALESCE(attempt.finished_at, attempt.started_at))";
-        self.about(keys, |list| {
+        self.by_build_key(keys, |list| {
             format!(
                 "SELECT image.build_key, image.ready_at,
                     ({latest} {attempts} WHERE job.image_id = image.id) AS built_at,
@@ -133,9 +155,9 @@ impl Store {
         .await
     }
 
-    /// The check-ins that these images stand for, newest first.
-    pub async fn image_places(&self, keys: &[String]) -> Result<Vec<ImagePlace>> {
-        self.about(keys, |list| {
+    /// The revisions whose image has one of these build keys, newest first.
+    pub async fn image_revisions(&self, keys: &[String]) -> Result<Vec<ImageRevision>> {
+        self.by_build_key(keys, |list| {
             format!(
                 "SELECT image.build_key, branch.name AS branch, COALESCE(revision.label, revision.sha) AS revision,
                     revision.committed_at, revision.discovered_at, branch.watched,
@@ -150,14 +172,14 @@ impl Store {
         .await
     }
 
-    pub(super) async fn about<T>(&self, keys: &[String], sql: impl Fn(&str) -> String) -> Result<Vec<T>>
+    /// Reads rows of images by their build keys. `sql` makes a statement of a list of parameters.
+    pub(super) async fn by_build_key<T>(&self, keys: &[String], sql: impl Fn(&str) -> String) -> Result<Vec<T>>
     where
         T: for<'r> FromRow<'r, sqlx::any::AnyRow> + Send + Unpin,
     {
         let mut found = Vec::new();
-        for keys in keys.chunks(AT_ONCE) {
-            let places: Vec<String> = (1..=keys.len()).map(|number| format!("${number}")).collect();
-            let sql = sql(&places.join(", "));
+        for keys in keys.chunks(PARAMETERS_MOST) {
+            let sql = sql(&parameters(1, keys.len()));
             let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
             for key in keys {
                 query = query.bind(key);
@@ -167,10 +189,10 @@ impl Store {
         Ok(found)
     }
 
-    /// Specs of the image builds that are open, or were tried since then.
-    pub async fn builds_since(&self, since: i64) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar(
-            "SELECT spec FROM job WHERE kind = 'image' AND (state <> 'finished' OR EXISTS (
+    /// The specs of image jobs that are open, or had an attempt at or after `since`.
+    pub async fn builds_since(&self, since: Timestamp) -> Result<Vec<PlannedBuild>> {
+        Ok(sqlx::query_as(
+            "SELECT id, spec FROM job WHERE kind = 'image' AND (state <> 'finished' OR EXISTS (
                  SELECT 1 FROM attempt WHERE attempt.job_id = job.id AND attempt.started_at >= $1))",
         )
         .bind(since)
@@ -178,8 +200,8 @@ impl Store {
         .await?)
     }
 
-    /// Projects, and the facts of the images that they have run on since then, or are to run on.
-    pub async fn runs_since(&self, since: i64) -> Result<Vec<(String, String)>> {
+    /// Projects, and the facts of the images on which they have an open job, or had an attempt at or after `since`.
+    pub async fn runs_since(&self, since: Timestamp) -> Result<Vec<(String, Facts)>> {
         Ok(sqlx::query_as(
             "SELECT DISTINCT run.project, image.facts FROM run JOIN image ON image.id = run.image_id
              JOIN job ON job.run_id = run.id
@@ -191,8 +213,8 @@ impl Store {
         .await?)
     }
 
-    /// Notes which images a host holds, instead of what it held before.
-    pub async fn set_held(&self, host: &str, keys: &[String], now: i64) -> Result<()> {
+    /// Replaces the images that a host holds.
+    pub async fn set_held(&self, host: &HostId, keys: &[String], now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
         for key in keys {
             sqlx::query(
@@ -214,8 +236,8 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that a host holds an image, before it next tells all that it holds.
-    pub async fn holds(&self, tx: &mut Tx, host: &str, image_id: &str, now: i64) -> Result<()> {
+    /// Records that a host holds an image, until its next inventory says so.
+    pub async fn holds(&self, tx: &mut Tx, host: &HostId, image_id: &ImageId, now: Timestamp) -> Result<()> {
         sqlx::query(
             "INSERT INTO image_on_host (host, image_id, seen_at) VALUES ($1, $2, $3) ON CONFLICT (host, image_id) DO NOTHING",
         )
@@ -228,7 +250,7 @@ impl Store {
     }
 
     /// The hosts that hold an image.
-    pub async fn hosts_with(&self, image_id: &str) -> Result<Vec<String>> {
+    pub async fn hosts_with(&self, image_id: &ImageId) -> Result<Vec<HostId>> {
         let sql = "SELECT host FROM image_on_host WHERE image_id = $1 ORDER BY host";
         Ok(sqlx::query_scalar(sql).bind(image_id).fetch_all(self.pool()).await?)
     }

@@ -1,67 +1,107 @@
-//! Check-ins.
+//! Revisions.
 
+use super::rows::{BadRow, from_row};
 use super::{Store, new_id};
-use crate::domain::place::{Line, Place, number};
+use crate::domain::id::{BranchId, RevisionId};
+use crate::domain::svn::{SvnFolder, SvnRevision, number};
+use crate::domain::time::Timestamp;
 use anyhow::Result;
-use sqlx::FromRow;
 use std::collections::BTreeSet;
 
-/// A check-in as the repository tells it.
+/// A revision as its repository describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckIn {
+pub struct NewRevision {
+    /// The id in git, in hex.
     pub sha: String,
-    /// The repository's id of its tree.
+    /// The id in git of its tree.
     pub tree: String,
     pub parent: Option<String>,
     pub author: String,
     pub subject: String,
-    pub committed_at: i64,
-    /// Of the tree, where it has one.
+    pub committed_at: Timestamp,
+    /// The version in the tree's `Include/patchlevel.h`.
     pub version: Option<String>,
-    /// Where Subversion has it; None for one of git.
-    pub place: Option<Place>,
+    /// Set if the source is Subversion.
+    pub svn: Option<SvnRevision>,
 }
 
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
-    pub id: String,
-    pub branch_id: String,
+    pub id: RevisionId,
+    pub branch_id: BranchId,
+    /// The name of the branch.
     pub branch: String,
     pub seq: i64,
     pub sha: String,
     pub tree: String,
     pub author: String,
     pub subject: String,
-    pub committed_at: i64,
+    pub committed_at: Timestamp,
     pub version: Option<String>,
-    /// When a force-push took it off the branch.
-    pub left_at: Option<i64>,
-    /// What people call it, `r45321`, if it is one of Subversion.
+    /// When a force-push took the revision off the branch.
+    pub left_at: Option<Timestamp>,
+    /// The name of a Subversion revision: `r45321`.
     pub label: Option<String>,
 }
 
-impl Revision {
-    /// A check-in that is no row of the store.
-    pub fn of(branch: &str, check_in: CheckIn) -> Self {
+from_row!(
+    Revision, "revision" by "id":
+    id, branch_id, branch, seq, sha, tree, author, subject, committed_at, version, left_at, label,
+);
+
+impl<'a> From<&'a Revision> for crate::plan::Commit<'a> {
+    fn from(revision: &'a Revision) -> Self {
         Self {
-            id: String::new(),
-            branch_id: String::new(),
+            sha: &revision.sha,
+            branch: &revision.branch,
+            version: revision.version.as_deref(),
+            committed_at: revision.committed_at,
+        }
+    }
+}
+
+impl Revision {
+    /// A revision that is not in the store: its ids are empty, and its `seq` is 0.
+    pub fn of(branch: &str, revision: NewRevision) -> Self {
+        Self {
+            id: RevisionId::from(""),
+            branch_id: BranchId::from(""),
             branch: branch.to_owned(),
             seq: 0,
-            sha: check_in.sha,
-            tree: check_in.tree,
-            author: check_in.author,
-            subject: check_in.subject,
-            committed_at: check_in.committed_at,
-            version: check_in.version,
+            sha: revision.sha,
+            tree: revision.tree,
+            author: revision.author,
+            subject: revision.subject,
+            committed_at: revision.committed_at,
+            version: revision.version,
             left_at: None,
-            label: check_in.place.as_ref().map(Place::label),
+            label: revision.svn.as_ref().map(SvnRevision::label),
         }
     }
 
-    /// Its label, or else the id.
+    /// The label if there is one, otherwise the id in git.
     pub fn name(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.sha)
+    }
+}
+
+/// A revision of Subversion.
+struct Labelled {
+    id: RevisionId,
+    label: String,
+    sha: String,
+}
+
+from_row!(Labelled, "revision" by "id": id, label, sha);
+
+impl Labelled {
+    fn number(&self) -> Result<u64, BadRow> {
+        number(&self.label).ok_or_else(|| BadRow {
+            table: "revision",
+            id: self.id.to_string(),
+            column: "label".to_owned(),
+            problem: format!("{:?} is not the name of a Subversion revision", self.label),
+        })
     }
 }
 
@@ -70,17 +110,17 @@ pub(super) const COLUMNS: &str = "revision.id, revision.branch_id, branch.name A
      revision.label";
 
 impl Store {
-    /// Moves a branch to a new head: adds its new check-ins (oldest first), marks `left` as gone and
-    /// takes back rows that a force-push brought in again. One transaction, guarded by the head that
-    /// the caller saw: false means somebody else was faster, and nothing was changed.
+    /// Moves a branch to a new head in one transaction: adds `new` revisions, oldest first, and marks those in `left` as
+    /// off the branch. A revision that a force-push brought back is marked as on it again. Returns false, and changes
+    /// nothing, if the head is no longer `seen_head`.
     pub async fn advance_branch(
         &self,
-        branch_id: &str,
+        branch_id: &BranchId,
         seen_head: Option<&str>,
         head: &str,
-        new: &[CheckIn],
+        new: &[NewRevision],
         left: &[String],
-        now: i64,
+        now: Timestamp,
     ) -> Result<bool> {
         let mut tx = self.begin().await?;
         let moved =
@@ -101,31 +141,36 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        let last: Option<i64> = sqlx::query_scalar("SELECT MAX(seq) FROM revision WHERE branch_id = $1")
-            .bind(branch_id)
-            .fetch_one(&mut *tx)
-            .await?;
-        let mut seq = last.unwrap_or(0);
-        for check_in in new {
+        let (last, listed_at): (Option<i64>, Option<i64>) =
+            sqlx::query_as("SELECT MAX(seq), MAX(listed_at) FROM revision WHERE branch_id = $1")
+                .bind(branch_id)
+                .fetch_one(&mut *tx)
+                .await?;
+        let (mut seq, mut listed_at) = (last.unwrap_or(0), listed_at.unwrap_or(0));
+        for revision in new {
             seq += 1;
+            // lists follow history, whatever date a commit has
+            listed_at = listed_at.max(revision.committed_at.min(now).as_millis());
             sqlx::query(
-                "INSERT INTO revision (id, branch_id, seq, sha, tree, parent, author, subject, committed_at, version, discovered_at, label, line)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                "INSERT INTO revision (id, branch_id, seq, sha, tree, parent, author, subject, committed_at, version, discovered_at, label, svn_folder,
+                     listed_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
                  ON CONFLICT (branch_id, sha) DO UPDATE SET left_at = NULL",
             )
             .bind(new_id())
             .bind(branch_id)
             .bind(seq)
-            .bind(&check_in.sha)
-            .bind(&check_in.tree)
-            .bind(&check_in.parent)
-            .bind(&check_in.author)
-            .bind(&check_in.subject)
-            .bind(check_in.committed_at)
-            .bind(&check_in.version)
+            .bind(&revision.sha)
+            .bind(&revision.tree)
+            .bind(&revision.parent)
+            .bind(&revision.author)
+            .bind(&revision.subject)
+            .bind(revision.committed_at)
+            .bind(&revision.version)
             .bind(now)
-            .bind(check_in.place.as_ref().map(Place::label))
-            .bind(check_in.place.as_ref().map(|place| place.line.to_string()))
+            .bind(revision.svn.as_ref().map(SvnRevision::label))
+            .bind(revision.svn.as_ref().map(|svn| svn.folder.to_string()))
+            .bind(listed_at)
             .execute(&mut *tx)
             .await?;
         }
@@ -133,8 +178,8 @@ impl Store {
         Ok(true)
     }
 
-    /// The check-ins that are rows of a branch and on it.
-    pub async fn shas_on_branch(&self, branch_id: &str) -> Result<BTreeSet<String>> {
+    /// The ids in git of all stored revisions that are on a branch.
+    pub async fn shas_on_branch(&self, branch_id: &BranchId) -> Result<BTreeSet<String>> {
         let shas: Vec<String> = sqlx::query_scalar("SELECT sha FROM revision WHERE branch_id = $1 AND left_at IS NULL")
             .bind(branch_id)
             .fetch_all(self.pool())
@@ -142,22 +187,25 @@ impl Store {
         Ok(shas.into_iter().collect())
     }
 
-    /// The check-ins of a line of Subversion that are rows of a branch and on it, oldest first:
-    /// numbers and ids.
-    pub async fn on_line(&self, branch_id: &str, line: &Line) -> Result<Vec<(u64, String)>> {
-        let rows: Vec<(String, String)> =
-            sqlx::query_as("SELECT label, sha FROM revision WHERE branch_id = $1 AND line = $2 AND left_at IS NULL")
-                .bind(branch_id)
-                .bind(line.to_string())
-                .fetch_all(self.pool())
-                .await?;
-        let numbered = rows.into_iter().filter_map(|(label, sha)| Some((number(&label)?, sha)));
-        let mut known: Vec<(u64, String)> = numbered.collect();
-        known.sort();
-        Ok(known)
+    /// The stored revisions of a Subversion folder that are on a branch, oldest first: number in Subversion, and id in
+    /// git.
+    pub async fn in_svn_folder(&self, branch_id: &BranchId, folder: &SvnFolder) -> Result<Vec<(u64, String)>> {
+        let rows: Vec<Labelled> = sqlx::query_as(
+            "SELECT id, label, sha FROM revision WHERE branch_id = $1 AND svn_folder = $2 AND left_at IS NULL",
+        )
+        .bind(branch_id)
+        .bind(folder.to_string())
+        .fetch_all(self.pool())
+        .await?;
+        let mut numbered = Vec::with_capacity(rows.len());
+        for row in rows {
+            numbered.push((row.number()?, row.sha));
+        }
+        numbered.sort();
+        Ok(numbered)
     }
 
-    pub async fn revision(&self, id: &str) -> Result<Option<Revision>> {
+    pub async fn revision(&self, id: &RevisionId) -> Result<Option<Revision>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id WHERE revision.id = $1"
         );
@@ -167,11 +215,11 @@ impl Store {
             .await?)
     }
 
-    /// By full or abbreviated id of the check-in, or by its label; the newest row where several
-    /// branches have it.
+    /// Finds a revision by its full or abbreviated id in git, or by its label. If several branches have it, returns the
+    /// newest row.
     pub async fn revision_by_sha(&self, sha: &str) -> Result<Option<Revision>> {
         if number(sha).is_some() {
-            // one that is still on its branch goes before one of a repository that was replaced
+            // a repository may have been replaced: prefer the revision that is on its branch
             let sql = format!(
                 "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
                  WHERE revision.label = $1
@@ -184,7 +232,7 @@ impl Store {
             return Ok(None);
         }
         let sha = sha.to_lowercase();
-        // a range, because neither database takes an index for LIKE
+        // neither database uses an index for LIKE, but both do for a range
         let sql = format!(
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
              WHERE revision.sha >= $1 AND revision.sha < $2 ORDER BY branch.watched DESC, revision.id DESC LIMIT 1"
@@ -195,8 +243,8 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// Rows that wait for their image or their runs to be planned, and each watched branch's tip,
-    /// for which recipes that changed are planned again.
+    /// The revisions of watched branches whose image or runs are not planned yet, and the newest revision of each branch,
+    /// for which changed recipes are planned again.
     pub async fn revisions_to_plan(&self) -> Result<Vec<Revision>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
@@ -207,8 +255,8 @@ impl Store {
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(self.pool()).await?)
     }
 
-    /// Notes that all runs of a revision are there.
-    pub async fn revision_planned(&self, id: &str, at: i64) -> Result<()> {
+    /// Records that all runs of a revision are planned.
+    pub async fn revision_planned(&self, id: &RevisionId, at: Timestamp) -> Result<()> {
         sqlx::query("UPDATE revision SET planned_at = $1 WHERE id = $2 AND planned_at IS NULL")
             .bind(at)
             .bind(id)

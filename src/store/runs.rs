@@ -1,38 +1,45 @@
 //! Runs: one project's suites on one revision's image, by one recipe.
 
+use super::rows::from_row;
 use super::{Store, Tx, new_id};
+use crate::domain::id::*;
 use crate::domain::job::{JobSpec, Report};
+use crate::domain::time::Timestamp;
 use anyhow::Result;
-use sqlx::FromRow;
 use std::collections::BTreeSet;
 
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    pub id: String,
-    pub revision_id: String,
+    pub id: RunId,
+    pub revision_id: RevisionId,
     pub project: String,
     pub variant: String,
     pub platform: String,
+    /// The digest of the recipe.
     pub recipe: String,
-    pub image_id: Option<String>,
+    pub image_id: Option<ImageId>,
+    /// Why the recipe does not run here.
     pub skip_reason: Option<String>,
-    pub created_at: i64,
+    pub created_at: Timestamp,
 }
 
-/// A run to be.
+from_row!(Run, "run" by "id": id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at);
+
+/// A run to insert.
 pub struct NewRun<'a> {
-    pub revision_id: &'a str,
+    pub revision_id: &'a RevisionId,
     pub project: &'a str,
     pub variant: &'a str,
     pub platform: &'a str,
+    /// The digest of the recipe.
     pub recipe: &'a str,
-    pub image_id: Option<&'a str>,
+    pub image_id: Option<&'a ImageId>,
     pub skip_reason: Option<&'a str>,
 }
 
 impl Store {
-    /// Adds a run; None if the revision already has it.
-    pub async fn insert_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: i64) -> Result<Option<String>> {
+    /// Adds a run. Returns `None` if the revision has it already.
+    pub async fn insert_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<Option<RunId>> {
         Ok(sqlx::query_scalar(
             "INSERT INTO run (id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -51,15 +58,16 @@ impl Store {
         .await?)
     }
 
-    /// The same where an inquiry may have added it: with its own job it is news. None: it has one.
-    pub async fn adopt_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: i64) -> Result<Option<String>> {
+    /// Returns a run that needs a job of its own, which is any job but a probe. Adds the run if there is none. If an
+    /// investigation has added it for its probes, marks it to be evaluated. Returns `None` if the run has its own job.
+    pub async fn adopt_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<Option<RunId>> {
         if let Some(id) = self.insert_run(tx, new, now).await? {
             return Ok(Some(id));
         }
         Ok(sqlx::query_scalar(
-            "UPDATE run SET judged_at = NULL WHERE revision_id = $1 AND project = $2 AND variant = $3 AND platform = $4
+            "UPDATE run SET evaluated_at = NULL WHERE revision_id = $1 AND project = $2 AND variant = $3 AND platform = $4
                  AND recipe = $5 AND skip_reason IS NULL
-                 AND NOT EXISTS (SELECT 1 FROM job WHERE job.run_id = run.id AND job.inquiry_id IS NULL)
+                 AND NOT EXISTS (SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL)
              RETURNING id",
         )
         .bind(new.revision_id)
@@ -71,12 +79,12 @@ impl Store {
         .await?)
     }
 
-    /// The run of a project on a check-in by a recipe, added if there is none: one that is there for inquiries alone is
-    /// no news.
-    pub async fn run_for(&self, tx: &mut Tx, new: &NewRun<'_>, now: i64) -> Result<String> {
+    /// Returns the run to which an investigation adds its probes: that of a project on a revision with a recipe. Adds
+    /// the run if there is none. A run added here is marked as evaluated, so that its probes alone raise no suspicion.
+    pub async fn run_for(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<RunId> {
         if let Some(id) = self.insert_run(tx, new, now).await? {
-            let judged = sqlx::query("UPDATE run SET judged_at = $1 WHERE id = $2");
-            judged.bind(now).bind(&id).execute(&mut **tx).await?;
+            let evaluated = sqlx::query("UPDATE run SET evaluated_at = $1 WHERE id = $2");
+            evaluated.bind(now).bind(&id).execute(&mut **tx).await?;
             return Ok(id);
         }
         Ok(sqlx::query_scalar(
@@ -91,39 +99,37 @@ impl Store {
         .await?)
     }
 
-    /// The versions that a run has installed by itself, not for an inquiry.
-    pub async fn lock_of_run(&self, tx: &mut Tx, id: &str) -> Result<Option<String>> {
+    /// Returns the lock that a run's own job installed, as JSON. Probes are left out.
+    pub async fn lock_of_run(&self, tx: &mut Tx, id: &RunId) -> Result<Option<String>> {
         let sql = "SELECT attempt.report FROM job JOIN attempt ON attempt.job_id = job.id
-                   WHERE job.run_id = $1 AND job.inquiry_id IS NULL
+                   WHERE job.run_id = $1 AND job.investigation_id IS NULL
                      AND attempt.outcome NOT IN ('infra', 'cancelled', 'recipe_error')
                    ORDER BY attempt.started_at, attempt.id LIMIT 1";
-        let report: Option<Option<String>> = sqlx::query_scalar(sql).bind(id).fetch_optional(&mut **tx).await?;
-        let report: Option<Report> = report.flatten().and_then(|text| serde_json::from_str(&text).ok());
-        Ok(report.and_then(|report| report.lock))
+        let report: Option<Option<Report>> = sqlx::query_scalar(sql).bind(id).fetch_optional(&mut **tx).await?;
+        Ok(report.flatten().and_then(|report| report.lock))
     }
 
-    /// What a project's run on a check-in is, as its first job said.
+    /// The spec of the first job of a project's run on a revision.
     pub async fn spec_on(
         &self,
-        revision_id: &str,
+        revision_id: &RevisionId,
         project: &str,
         variant: &str,
         recipe: &str,
     ) -> Result<Option<JobSpec>> {
-        let sql = "SELECT job.spec FROM run JOIN job ON job.run_id = run.id AND job.inquiry_id IS NULL
+        let sql = "SELECT job.spec FROM run JOIN job ON job.run_id = run.id AND job.investigation_id IS NULL
                    WHERE run.revision_id = $1 AND run.project = $2 AND run.variant = $3 AND run.recipe = $4
                    ORDER BY job.created_at, job.id LIMIT 1";
-        let spec: Option<String> = sqlx::query_scalar(sql)
+        Ok(sqlx::query_scalar(sql)
             .bind(revision_id)
             .bind(project)
             .bind(variant)
             .bind(recipe)
             .fetch_optional(self.pool())
-            .await?;
-        Ok(spec.and_then(|spec| serde_json::from_str(&spec).ok()))
+            .await?)
     }
 
-    pub async fn run(&self, id: &str) -> Result<Option<Run>> {
+    pub async fn run(&self, id: &RunId) -> Result<Option<Run>> {
         Ok(sqlx::query_as(
             "SELECT id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at
              FROM run WHERE id = $1",
@@ -133,20 +139,23 @@ impl Store {
         .await?)
     }
 
-    /// Digests of the recipes that a revision has runs of.
-    pub async fn recipes_run(&self, revision_id: &str, variant: &str, platform: &str) -> Result<BTreeSet<String>> {
-        let digests: Vec<String> =
-            // one that is there for inquiries alone is none yet
-            sqlx::query_scalar(
-                "SELECT recipe FROM run WHERE revision_id = $1 AND variant = $2 AND platform = $3
-                     AND (skip_reason IS NOT NULL OR EXISTS (
-                         SELECT 1 FROM job WHERE job.run_id = run.id AND job.inquiry_id IS NULL))",
-            )
-                .bind(revision_id)
-                .bind(variant)
-                .bind(platform)
-                .fetch_all(self.pool())
-                .await?;
+    /// Digests of the recipes that a revision has runs of. Runs that only have probes do not count.
+    pub async fn recipes_run(
+        &self,
+        revision_id: &RevisionId,
+        variant: &str,
+        platform: &str,
+    ) -> Result<BTreeSet<String>> {
+        let digests: Vec<String> = sqlx::query_scalar(
+            "SELECT recipe FROM run WHERE revision_id = $1 AND variant = $2 AND platform = $3
+                 AND (skip_reason IS NOT NULL OR EXISTS (
+                     SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL))",
+        )
+        .bind(revision_id)
+        .bind(variant)
+        .bind(platform)
+        .fetch_all(self.pool())
+        .await?;
         Ok(digests.into_iter().collect())
     }
 }

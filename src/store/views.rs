@@ -1,5 +1,5 @@
-//! What the pages read: windows of check-ins with the cells of their projects. A page takes the
-//! same three queries whatever it shows; [`assemble`] makes cells of the rows.
+//! The queries of pages: windows of revisions with the cells of their projects. Every page takes the same three queries;
+//! [`assemble`] makes cells of the rows.
 
 mod assemble;
 mod flat;
@@ -8,58 +8,61 @@ mod matrix;
 
 pub use flat::ResultCell;
 pub use host::HostAttempt;
-pub use matrix::{Column, ImageState, Matrix, Other, Row, RunCell};
+pub use matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell};
 
 use super::Store;
 use super::attempts::Attempt;
 use super::branches::Branch;
+use super::claims::parameters;
 use super::images::Image;
 use super::projects::Project;
+use super::revisions::Revision;
 use super::runs::Run;
+use super::types::Flag;
 use crate::domain::DEFAULT_VARIANT;
+use crate::domain::id::{ImageId, RevisionId, RunId};
 use anyhow::Result;
 use assemble::{RevisionRow, RunRow};
 
-/// Which check-ins a matrix shows.
+/// Which revisions a matrix shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Of all watched branches, by the time of the check-in.
+    /// Those of all watched branches, each in the order of its history, merged by the time of the commit.
     All,
-    /// Of one branch, watched or not, in its order.
+    /// Those of one branch, watched or not, in its order.
     Branch(String),
 }
 
-/// For the head of every page.
+/// What the head of every page shows.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// Jobs that nobody has claimed.
+    /// How many jobs are queued.
     pub waiting: i64,
-    /// Jobs that a host works on.
+    /// How many jobs are leased.
     pub working: i64,
-    /// The watched ones, in the order of the settings.
+    /// The watched branches, in the order of the settings.
     pub branches: Vec<Branch>,
-    /// Recipe files that were refused.
+    /// How many recipe files were refused.
     pub refused: i64,
 }
 
-/// One run and all that was tried.
+/// One run and all attempts at it.
 #[derive(Clone, Debug)]
 pub struct RunPage {
     pub run: Run,
     pub row: Row,
     pub cell: RunCell,
     pub attempts: Vec<Attempt>,
-    /// The recipe by which it ran.
+    /// The text of its recipe.
     pub recipe: Option<String>,
 }
 
-/// One image, the check-ins that it stands for, and the attempts at building it.
+/// One image, the revisions that share it, and the attempts at its build.
 #[derive(Clone, Debug)]
 pub struct ImagePage {
     pub image: Image,
-    /// The check-in that it was built from.
-    pub built_from: Option<super::revisions::Revision>,
-    /// Newest first, [`SHARED`] at most.
+    pub built_from: Option<Revision>,
+    /// The newest revisions that share the image, [`SHARED`] at most.
     pub rows: Vec<Row>,
     pub attempts: Vec<Attempt>,
 }
@@ -73,13 +76,13 @@ pub struct ProjectPage {
     pub matrix: Matrix,
 }
 
-/// Check-ins that an image's page lists.
+/// How many revisions the page of an image lists.
 pub const SHARED: i64 = 50;
 
-/// Check-ins of a branch that a project's page shows.
+/// How many revisions of each branch the page of a project shows.
 const NEWEST: i64 = 10;
 
-/// A window of check-ins: a condition over `revision` and `branch`, with its text parameters.
+/// Which revisions to read: a condition on the tables `revision` and `branch`, with its parameters.
 struct Window {
     condition: String,
     order: &'static str,
@@ -87,12 +90,12 @@ struct Window {
     limit: i64,
 }
 
-const BY_TIME: &str = "revision.committed_at DESC, revision.id DESC";
+const BY_TIME: &str = "revision.listed_at DESC, revision.id DESC";
 const BY_BRANCH: &str = "branch.position, revision.seq DESC";
 
 impl Window {
-    /// The newest check-ins of a scope, or those that come after the check-in `before` (an id).
-    fn of(scope: &Scope, limit: i64, before: Option<&str>) -> Self {
+    /// The newest revisions of a scope that are older than `before`.
+    fn of(scope: &Scope, limit: i64, before: Option<&RevisionId>) -> Self {
         let (mut condition, order, mut texts) = match scope {
             Scope::All => (
                 "revision.left_at IS NULL AND branch.watched = 1".to_owned(),
@@ -106,17 +109,17 @@ impl Window {
             ),
         };
         if let Some(before) = before {
-            let place = texts.len() + 1;
+            let parameter = texts.len() + 1;
             condition += &match scope {
                 Scope::All => format!(
-                    " AND (revision.committed_at, revision.id) <
-                          (SELECT edge.committed_at, edge.id FROM revision AS edge WHERE edge.id = ${place})"
+                    " AND (revision.listed_at, revision.id) <
+                          (SELECT edge.listed_at, edge.id FROM revision AS edge WHERE edge.id = ${parameter})"
                 ),
                 Scope::Branch(_) => {
-                    format!(" AND revision.seq < (SELECT edge.seq FROM revision AS edge WHERE edge.id = ${place})")
+                    format!(" AND revision.seq < (SELECT edge.seq FROM revision AS edge WHERE edge.id = ${parameter})")
                 }
             };
-            texts.push(before.to_owned());
+            texts.push(before.to_string());
         }
         Self {
             condition,
@@ -137,9 +140,9 @@ impl Window {
 }
 
 impl Store {
-    /// Check-ins x projects, newest first; `before` is the id of the last row of the page before.
-    pub async fn matrix(&self, scope: &Scope, rows: i64, before: Option<&str>) -> Result<Matrix> {
-        // one more than is shown tells whether there is another page
+    /// The `rows` newest revisions of a scope that are older than `before`, with the cells of all projects.
+    pub async fn matrix(&self, scope: &Scope, rows: i64, before: Option<&RevisionId>) -> Result<Matrix> {
+        // reading one more than is shown finds out whether there is another page
         let mut revisions = self.window(&Window::of(scope, rows + 1, before)).await?;
         let older = assemble::cut(&mut revisions, rows);
         let mut matrix = self.fill(revisions, None).await?;
@@ -147,8 +150,8 @@ impl Store {
         Ok(matrix)
     }
 
-    /// The rows of one check-in, on every branch that has it. Takes an abbreviated id too, and a
-    /// label, whose check-in has an id of its own on each branch that it touched.
+    /// The rows of one revision on every branch that has it, found by its full or abbreviated id in git, or by its label.
+    /// A revision of Subversion has another id in git on each branch that it changed.
     pub async fn revision_page(&self, sha: &str) -> Result<Option<Matrix>> {
         let Some(revision) = self.revision_by_sha(sha).await? else {
             return Ok(None);
@@ -160,14 +163,14 @@ impl Store {
         Ok(Some(self.fill(self.window(&window).await?, None).await?))
     }
 
-    pub async fn run_page(&self, id: &str) -> Result<Option<RunPage>> {
+    pub async fn run_page(&self, id: &RunId) -> Result<Option<RunPage>> {
         let Some(run) = self.run(id).await? else {
             return Ok(None);
         };
-        let window = Window::simple("revision.id = $1", BY_BRANCH, &run.revision_id, 1);
+        let window = Window::simple("revision.id = $1", BY_BRANCH, run.revision_id.as_str(), 1);
         let rows = self.window(&window).await?;
-        let runs = self.runs_where("run.id = $1", std::slice::from_ref(&run.id)).await?;
-        let attempts = self.attempts_of(id).await?;
+        let runs = self.runs_where("run.id = $1", &[run.id.to_string()]).await?;
+        let attempts = self.attempts_of(id.as_str()).await?;
         let recipe = self.recipe_text(&run.recipe).await?;
         let found = assemble::of_run(rows, &runs, &run);
         Ok(found.map(|(row, cell)| RunPage {
@@ -179,29 +182,33 @@ impl Store {
         }))
     }
 
-    pub async fn image_page(&self, id: &str) -> Result<Option<ImagePage>> {
+    pub async fn image_page(&self, id: &ImageId) -> Result<Option<ImagePage>> {
         let Some(image) = self.image(id).await? else {
             return Ok(None);
         };
         let shared = "revision.id IN (SELECT revision_id FROM revision_image WHERE image_id = $1)";
-        let revisions = self.window(&Window::simple(shared, BY_TIME, id, SHARED)).await?;
-        // a check-in that it stands for has rows of other variants too
+        let revisions = self
+            .window(&Window::simple(shared, BY_TIME, id.as_str(), SHARED))
+            .await?;
+        // a revision that shares the image has rows of other variants too
         let mut rows = assemble::rows(revisions);
-        rows.retain(|row| row.image_id.as_deref() == Some(id));
+        rows.retain(|row| row.image_id.as_ref() == Some(id));
         Ok(Some(ImagePage {
             built_from: self.revision(&image.revision_id).await?,
             rows,
-            attempts: self.attempts_of(id).await?,
+            attempts: self.attempts_of(id.as_str()).await?,
             image,
         }))
     }
 
     pub async fn project_page(&self, name: &str) -> Result<Option<ProjectPage>> {
-        let registered: Option<i64> = sqlx::query_scalar("SELECT registered FROM project WHERE name = $1")
+        let registered: Option<Flag> = sqlx::query_scalar("SELECT registered FROM project WHERE name = $1")
             .bind(name)
             .fetch_optional(self.pool())
             .await?;
-        let Some(registered) = registered else { return Ok(None) };
+        let Some(Flag(registered)) = registered else {
+            return Ok(None);
+        };
         let project: Project = sqlx::query_as("SELECT name, summary, homepage, recipe FROM project WHERE name = $1")
             .bind(name)
             .fetch_one(self.pool())
@@ -219,17 +226,18 @@ impl Store {
         Ok(Some(ProjectPage {
             recipe: self.recipe_text(&project.recipe).await?,
             matrix: self.fill(revisions, Some(&project.name)).await?,
-            registered: registered == 1,
+            registered,
             project,
         }))
     }
 
-    /// The cells of the newest check-ins as a flat list: of one branch, or of all that are watched.
+    /// The cells of the newest revisions of one branch, or of all watched branches, as a flat list.
     pub async fn results(&self, branch: Option<&str>, limit_revisions: i64) -> Result<Vec<ResultCell>> {
         let scope = branch.map_or(Scope::All, |name| Scope::Branch(name.to_owned()));
         Ok(self.matrix(&scope, limit_revisions, None).await?.results())
     }
 
+    /// What the head of every page shows.
     pub async fn status(&self) -> Result<Status> {
         let (waiting, working) = self.open_jobs().await?;
         Ok(Status {
@@ -242,12 +250,12 @@ impl Store {
         })
     }
 
-    /// The variants of the newest check-ins of the watched branches, or of one branch. The default first.
+    /// The variants of the newest revision of one branch, or of each watched branch. The default comes first.
     pub async fn variants_at_tips(&self, branch: Option<&str>) -> Result<Vec<String>> {
         let sql = format!(
-            "SELECT DISTINCT standing.variant FROM branch
+            "SELECT DISTINCT planned.variant FROM branch
              JOIN revision ON revision.branch_id = branch.id AND revision.sha = branch.head
-             JOIN revision_image AS standing ON standing.revision_id = revision.id
+             JOIN revision_image AS planned ON planned.revision_id = revision.id
              WHERE {}",
             if branch.is_some() {
                 "branch.name = $1"
@@ -264,8 +272,8 @@ impl Store {
         Ok(variants)
     }
 
-    /// Whether there is or was a branch of this name.
-    pub async fn knows_branch(&self, name: &str) -> Result<bool> {
+    /// Whether there is or was a branch with this name.
+    pub async fn has_branch(&self, name: &str) -> Result<bool> {
         let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM branch WHERE name = $1")
             .bind(name)
             .fetch_one(self.pool())
@@ -274,13 +282,12 @@ impl Store {
     }
 
     async fn fill(&self, revisions: Vec<RevisionRow>, project: Option<&str>) -> Result<Matrix> {
-        let mut ids: Vec<String> = revisions.iter().map(|row| row.id.clone()).collect();
+        let mut ids: Vec<String> = revisions.iter().map(|row| row.id.to_string()).collect();
         ids.dedup();
         if ids.is_empty() {
             return Ok(assemble::matrix(Vec::new(), &[], self.columns(project).await?));
         }
-        let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
-        let mut condition = format!("run.revision_id IN ({})", places.join(", "));
+        let mut condition = format!("run.revision_id IN ({})", parameters(1, ids.len()));
         if let Some(project) = project {
             condition += &format!(" AND run.project = ${}", ids.len() + 1);
             ids.push(project.to_owned());
@@ -307,18 +314,18 @@ impl Store {
                  WHERE {condition} ORDER BY {order} LIMIT ${})
              SELECT revision.id, branch.name AS branch, revision.sha, revision.subject, revision.author,
                     revision.committed_at, revision.version, revision.left_at, revision.planned_at, revision.label,
-                    standing.variant, standing.platform, standing.reason,
+                    planned.variant, planned.platform, planned.reason,
                     image.id AS image_id, image.state AS image_state, built.sha AS built_sha,
                     built.label AS built_label, building.state AS job_state
              FROM picked
              JOIN revision ON revision.id = picked.id
              JOIN branch ON branch.id = revision.branch_id
-             LEFT JOIN revision_image AS standing ON standing.revision_id = revision.id
-             LEFT JOIN image ON image.id = standing.image_id
+             LEFT JOIN revision_image AS planned ON planned.revision_id = revision.id
+             LEFT JOIN image ON image.id = planned.image_id
              LEFT JOIN revision AS built ON built.id = image.revision_id
              LEFT JOIN job AS building ON building.image_id = image.id AND building.state <> 'finished'
-             ORDER BY {order}, CASE WHEN standing.variant = '{DEFAULT_VARIANT}' THEN 0 ELSE 1 END, standing.variant,
-                      standing.platform",
+             ORDER BY {order}, CASE WHEN planned.variant = '{DEFAULT_VARIANT}' THEN 0 ELSE 1 END, planned.variant,
+                      planned.platform",
             texts.len() + 1
         );
         let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
@@ -328,7 +335,7 @@ impl Store {
         Ok(query.bind(*limit).fetch_all(self.pool()).await?)
     }
 
-    /// Runs with their attempts, one row an attempt, oldest first.
+    /// Runs with their attempts, a row for each attempt, oldest first.
     async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
         let sql = format!(
             "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.skip_reason,

@@ -1,40 +1,44 @@
-//! A cell against its baseline: the nearest check-in before it on the branch that says anything of what it is about.
+//! The verdict: a cell compared with its baseline, the nearest earlier entry of the series that has a result for the
+//! same subject.
 
 use super::cell::Cell;
-use super::inquiry::Change;
-use super::rows::{Row, last_seen, suspicions};
-use super::subject::{Seen, Subject};
+use super::change::Change;
+use super::history::HistoryEntry;
+use super::subject::{Observation, Subject};
+use super::suspicion::{last_result, suspicions};
 
 /// What a cell means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It passes, and did before.
+    /// It passes, and it passed before.
     Ok,
-    /// These fail, and passed before; to be confirmed.
+    /// These subjects fail and passed before. This is not confirmed yet.
     Suspect {
         subjects: Vec<Subject>,
     },
-    /// What fails failed before. `since`: the place of the row since which one of it fails at least; `or_before`: none of
-    /// the rows before that one shows that it passed.
+    /// All failing subjects failed before.
     StillFailing {
+        /// The index of the oldest entry since which one of them has failed.
         since: usize,
+        /// Whether it may have failed even longer, because no entry before `since` shows that it passed.
         or_before: bool,
     },
-    /// These failed at the baseline and pass; to be confirmed.
+    /// These subjects failed in the entry before and pass. This is not confirmed yet.
     Fixed {
         subjects: Vec<Subject>,
     },
-    /// Runs on the same image disagree.
+    /// Attempts on the same image disagree.
     Flaky,
-    /// It passes, and there is nothing to compare it with.
+    /// It passes, and there is no baseline.
     New,
-    /// What fails has no past here; where it has a result elsewhere, these pass there.
+    /// It fails, and there is no baseline.
     NewFailing {
+        /// Those of the failing subjects that pass on another branch.
         passes_elsewhere: Vec<Subject>,
     },
-    /// What fails has no past here, and fails elsewhere too.
+    /// It fails, there is no baseline, and it fails on other branches too.
     AlwaysFailing,
-    /// There is no image; that is one incident of the row, and says nothing of projects.
+    /// There is no image. That is one incident of the row, and no verdict about projects.
     ImageFailed,
     /// No attempt is valid.
     Unknown,
@@ -42,70 +46,78 @@ pub enum Verdict {
     Pending,
 }
 
-/// The verdict about a cell. `rows`: what is known of the project on the branch, up to that cell; `elsewhere`: the newest
-/// that is known of it on each other branch, to which is referred where there is nothing before.
-pub fn verdict(cell: Cell, rows: &[Row], elsewhere: &[Row]) -> Verdict {
+/// Returns the verdict about a cell.
+///
+/// `history` is the series up to the cell, which is its last entry. `elsewhere` holds the newest entry of the project on
+/// each other branch, for cells without a baseline.
+pub fn verdict(cell: Cell, history: &[HistoryEntry], elsewhere: &[HistoryEntry]) -> Verdict {
     match cell {
         Cell::Pending => Verdict::Pending,
         Cell::Skipped => Verdict::Skipped,
         Cell::Unknown => Verdict::Unknown,
         Cell::NoImage => Verdict::ImageFailed,
         Cell::Flaky => Verdict::Flaky,
-        Cell::Pass => passing(rows),
-        Cell::Fail => failing(rows, elsewhere),
+        Cell::Pass => passing(history),
+        Cell::Fail => failing(history, elsewhere),
     }
 }
 
-fn passing(rows: &[Row]) -> Verdict {
-    let Some((now, before)) = rows.split_last() else {
+fn passing(history: &[HistoryEntry]) -> Verdict {
+    let Some((newest, before)) = history.split_last() else {
         return Verdict::New;
     };
     let Some(base) = before.last() else {
         return Verdict::New;
     };
-    let mended = |subject: &Subject| now.end.seen(subject) == Some(Seen::Pass);
-    let subjects: Vec<Subject> = base.end.failing().into_iter().filter(mended).collect();
+    let passes = |subject: &Subject| newest.end.observe(subject) == Some(Observation::Pass);
+    let subjects: Vec<Subject> = base.end.failing().into_iter().filter(passes).collect();
     match subjects.is_empty() {
         true => Verdict::Ok,
         false => Verdict::Fixed { subjects },
     }
 }
 
-fn failing(rows: &[Row], elsewhere: &[Row]) -> Verdict {
-    let suspicions = suspicions(rows, &[]).into_iter();
+fn failing(history: &[HistoryEntry], elsewhere: &[HistoryEntry]) -> Verdict {
+    let suspicions = suspicions(history, &[], &[]).into_iter();
     let broke = suspicions.filter(|suspicion| suspicion.change == Change::Broke);
     let subjects: Vec<Subject> = broke.flat_map(|suspicion| suspicion.subjects).collect();
     if !subjects.is_empty() {
         return Verdict::Suspect { subjects };
     }
-    let (failing, before) = match rows.split_last() {
-        Some((now, before)) => (now.end.failing(), before),
-        None => (Vec::new(), rows),
+    let (failing, before) = match history.split_last() {
+        Some((newest, before)) => (newest.end.failing(), before),
+        None => (Vec::new(), history),
     };
     if let Some((since, or_before)) = failing.iter().filter_map(|subject| fails_since(before, subject)).min() {
         return Verdict::StillFailing { since, or_before };
     }
-    let seen = |subject: &Subject, as_seen: Seen| elsewhere.iter().any(|row| row.end.seen(subject) == Some(as_seen));
-    let passes_elsewhere: Vec<Subject> = failing.iter().filter(|one| seen(one, Seen::Pass)).cloned().collect();
-    match passes_elsewhere.is_empty() && failing.iter().any(|one| seen(one, Seen::Fail)) {
+    let is_elsewhere = |subject: &Subject, observation: Observation| {
+        elsewhere
+            .iter()
+            .any(|entry| entry.end.observe(subject) == Some(observation))
+    };
+    let passes = |subject: &&Subject| is_elsewhere(subject, Observation::Pass);
+    let passes_elsewhere: Vec<Subject> = failing.iter().filter(passes).cloned().collect();
+    match passes_elsewhere.is_empty() && failing.iter().any(|one| is_elsewhere(one, Observation::Fail)) {
         true => Verdict::AlwaysFailing,
         false => Verdict::NewFailing { passes_elsewhere },
     }
 }
 
-/// The first row of those at the end that all fail, but for what says nothing; and whether none before it passed.
-fn fails_since(rows: &[Row], subject: &Subject) -> Option<(usize, bool)> {
-    let (last, _) = last_seen(rows, subject).filter(|(_, seen)| *seen == Seen::Fail)?;
-    let passed = |row: &Row| row.end.seen(subject) == Some(Seen::Pass);
-    let base = rows.iter().rposition(passed);
-    let after = base.map_or(0, |place| place + 1);
-    let fails = |place: &usize| rows[*place].end.seen(subject) == Some(Seen::Fail);
+/// Returns since which entry a subject has failed without a pass, and whether no entry before shows a pass. Returns
+/// `None` if its last result is no failure.
+fn fails_since(history: &[HistoryEntry], subject: &Subject) -> Option<(usize, bool)> {
+    let (last, _) = last_result(history, subject).filter(|(_, result)| *result == Observation::Fail)?;
+    let passed = |entry: &HistoryEntry| entry.end.observe(subject) == Some(Observation::Pass);
+    let base = history.iter().rposition(passed);
+    let after = base.map_or(0, |index| index + 1);
+    let fails = |index: &usize| history[*index].end.observe(subject) == Some(Observation::Fail);
     (after..=last).find(fails).map(|since| (since, base.is_none()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::inquiry::End;
+    use super::super::history::RunEnd;
     use super::*;
     use crate::domain::outcome::Outcome;
     use crate::domain::results::{Failure, Tests};
@@ -120,8 +132,8 @@ mod tests {
         Cell::Pending,
     ];
 
-    /// Of the tests a and b, these fail.
-    fn row(failing: &[&str]) -> Row {
+    /// An entry with the tests `a` and `b`, of which these fail.
+    fn entry(failing: &[&str]) -> HistoryEntry {
         let mut tests = Tests::default();
         for test in ["a", "b"] {
             match failing.contains(&test) {
@@ -133,15 +145,11 @@ mod tests {
             true => Outcome::Passed,
             false => Outcome::Failed { exit_code: 1 },
         };
-        of(End::Run(outcome, Some(tests)))
+        of(RunEnd::Run(outcome, Some(tests)))
     }
 
-    fn of(end: End) -> Row {
-        Row {
-            revision: String::new(),
-            end,
-            lock: String::new(),
-        }
+    fn of(end: RunEnd) -> HistoryEntry {
+        HistoryEntry::new(String::new(), end)
     }
 
     fn tests(names: &[&str]) -> Vec<Subject> {
@@ -149,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn as_the_table_says() {
-        let [pass, a, b, both] = [row(&[]), row(&["a"]), row(&["b"]), row(&["a", "b"])];
-        let crash = of(End::Run(Outcome::Crashed { signal: 11 }, None));
+    fn a_cell_is_compared_with_its_baseline() {
+        let [pass, a, b, both] = [entry(&[]), entry(&["a"]), entry(&["b"]), entry(&["a", "b"])];
+        let crash = of(RunEnd::Run(Outcome::Crashed { signal: 11 }, None));
         let suspect = |names: &[&str]| Verdict::Suspect { subjects: tests(names) };
         let fixed = |names: &[&str]| Verdict::Fixed { subjects: tests(names) };
         let still = |since: usize, or_before: bool| Verdict::StillFailing { since, or_before };
@@ -161,30 +169,30 @@ mod tests {
             (vec![&pass, &a, &a], still(1, false)),
             (vec![&a, &a], still(0, true)),
             (vec![&both, &a], still(0, true)),
-            // new in red
+            // A new failure in a suite that failed before.
             (vec![&a, &both], suspect(&["b"])),
             (vec![&a, &b], suspect(&["b"])),
             (vec![&a, &pass], fixed(&["a"])),
             (vec![&a, &pass, &pass], Verdict::Ok),
-            // what a crash hides is seen behind it
+            // An entry that a crash hides is no baseline: an older one is.
             (vec![&a, &crash, &a], still(0, true)),
             (vec![&crash, &a, &a], still(1, true)),
             (vec![&pass, &crash, &a], suspect(&["a"])),
             (vec![&pass], Verdict::New),
         ];
-        for (rows, expected) in table {
-            let rows: Vec<Row> = rows.into_iter().cloned().collect();
-            let cell = match rows.last().unwrap().end.failing().is_empty() {
+        for (entries, expected) in table {
+            let history: Vec<HistoryEntry> = entries.into_iter().cloned().collect();
+            let cell = match history.last().unwrap().end.failing().is_empty() {
                 true => Cell::Pass,
                 false => Cell::Fail,
             };
-            assert_eq!(verdict(cell, &rows, &[]), expected, "{rows:?}");
+            assert_eq!(verdict(cell, &history, &[]), expected, "{history:?}");
         }
     }
 
     #[test]
-    fn what_has_no_past_is_referred_to_other_branches() {
-        let [pass, a, both] = [row(&[]), row(&["a"]), row(&["a", "b"])];
+    fn a_failure_without_a_baseline_is_compared_with_other_branches() {
+        let [pass, a, both] = [entry(&[]), entry(&["a"]), entry(&["a", "b"])];
         let new = |names: &[&str]| Verdict::NewFailing {
             passes_elsewhere: tests(names),
         };
@@ -199,15 +207,15 @@ mod tests {
     }
 
     #[test]
-    fn only_what_ran_gets_a_verdict_about_code() {
-        let rows = [row(&[]), row(&["a"])];
-        let words: Vec<Verdict> = ALL.iter().map(|cell| verdict(*cell, &rows, &[])).collect();
+    fn only_decided_cells_get_a_verdict_about_code() {
+        let history = [entry(&[]), entry(&["a"])];
+        let verdicts: Vec<Verdict> = ALL.iter().map(|cell| verdict(*cell, &history, &[])).collect();
         let about_code = |verdict: &&Verdict| {
             matches!(
                 verdict,
                 Verdict::Suspect { .. } | Verdict::Fixed { .. } | Verdict::Ok | Verdict::StillFailing { .. }
             )
         };
-        assert_eq!(words.iter().filter(about_code).count(), 2, "{words:?}");
+        assert_eq!(verdicts.iter().filter(about_code).count(), 2, "{verdicts:?}");
     }
 }

@@ -1,51 +1,51 @@
-//! Where the builds of a branch turned: every check-in is built, so no search is needed.
+//! Where the builds of a branch began to fail or to succeed. Pybots builds every revision, so this needs no search.
 
-use super::inquiry::Change;
+use super::change::Change;
 
-/// What is known of the build of one check-in.
+/// The state of the build of one revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Built {
-    Yes,
-    No,
-    /// It is in work, or the machinery failed: wait.
-    Awaited,
-    /// It is not to be built.
-    Never,
+pub enum BuildState {
+    Built,
+    Failed,
+    /// The build waits or is in progress, or the machinery failed and will try again.
+    Pending,
+    /// The revision is not built at all.
+    Skipped,
 }
 
-/// Two check-ins, the first built as the ones before it, the second not.
+/// Two revisions with different results of the build, by index, and nothing but skipped ones between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct BuildChange {
     pub change: Change,
     pub good: usize,
     pub bad: usize,
 }
 
-/// Where it turned, oldest first. Between the two there is nothing that could still say otherwise.
-pub fn turns(row: &[Built]) -> Vec<Turn> {
-    let mut turns = Vec::new();
-    let mut last: Option<(usize, Built)> = None;
-    for (place, built) in row.iter().enumerate() {
-        match (last, built) {
-            (_, Built::Never) => continue,
-            (_, Built::Awaited) => {
+/// Returns the changes along a branch, oldest first. A pending build between two revisions hides their change for now.
+pub fn build_changes(states: &[BuildState]) -> Vec<BuildChange> {
+    let mut changes = Vec::new();
+    let mut last: Option<(usize, BuildState)> = None;
+    for (index, state) in states.iter().enumerate() {
+        match (last, state) {
+            (_, BuildState::Skipped) => continue,
+            (_, BuildState::Pending) => {
                 last = None;
                 continue;
             }
-            (Some((good, before)), now) if before != *now => turns.push(Turn {
-                change: if *now == Built::No {
+            (Some((good, before)), now) if before != *now => changes.push(BuildChange {
+                change: if *now == BuildState::Failed {
                     Change::Broke
                 } else {
                     Change::Fixed
                 },
                 good,
-                bad: place,
+                bad: index,
             }),
             _ => {}
         }
-        last = Some((place, *built));
+        last = Some((index, *state));
     }
-    turns
+    changes
 }
 
 #[cfg(test)]
@@ -53,19 +53,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_turns_where_nothing_is_awaited() {
-        use Built::{Awaited, Never, No, Yes};
-        let turn = |change, good, bad| Turn { change, good, bad };
+    fn a_change_is_reported_once_no_build_between_is_pending() {
+        use BuildState::{Built, Failed, Pending, Skipped};
+        let change_at = |change, good, bad| BuildChange { change, good, bad };
         let (broke, fixed) = (Change::Broke, Change::Fixed);
         for (row, expected) in [
-            (&[Yes, No, No, Yes][..], vec![turn(broke, 0, 1), turn(fixed, 2, 3)]),
-            (&[Yes, Awaited, No], vec![]),
-            (&[Yes, Never, No], vec![turn(broke, 0, 2)]),
-            (&[No, No], vec![]),
-            (&[Awaited, Yes, No], vec![turn(broke, 1, 2)]),
+            (
+                &[Built, Failed, Failed, Built][..],
+                vec![change_at(broke, 0, 1), change_at(fixed, 2, 3)],
+            ),
+            (&[Built, Pending, Failed], vec![]),
+            (&[Built, Skipped, Failed], vec![change_at(broke, 0, 2)]),
+            (&[Failed, Failed], vec![]),
+            (&[Pending, Built, Failed], vec![change_at(broke, 1, 2)]),
             (&[], vec![]),
         ] {
-            assert_eq!(turns(row), expected, "{row:?}");
+            assert_eq!(build_changes(row), expected, "{row:?}");
         }
     }
 }

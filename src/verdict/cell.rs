@@ -1,9 +1,9 @@
-//! From attempts to the state of a cell. Pure.
+//! The state of a cell, from all its attempts.
 
 use crate::domain::outcome::{Blame, Outcome};
 use serde::{Deserialize, Serialize};
 
-/// State of revision x project, drawn from all its attempts.
+/// The state of a row and a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cell {
@@ -11,22 +11,22 @@ pub enum Cell {
     Fail,
     /// Valid attempts disagree.
     Flaky,
-    /// No valid attempt: the machinery failed, the recipe is wrong, or it was cancelled.
+    /// No attempt is valid: the machinery failed, the recipe is wrong, or the attempts were cancelled.
     Unknown,
     /// There is no image to run on.
     NoImage,
     Skipped,
-    /// Waits, or is in work.
+    /// The run waits or is in progress.
     Pending,
 }
 
 impl Cell {
-    /// Whether code was seen to pass or fail.
+    /// Returns whether the cell shows that code passed or failed.
     pub fn is_decided(self) -> bool {
         matches!(self, Cell::Pass | Cell::Fail | Cell::Flaky)
     }
 
-    /// The word that pages and JSON show.
+    /// Returns the word that pages and JSON show.
     pub fn name(self) -> &'static str {
         match self {
             Cell::Pass => "pass",
@@ -40,7 +40,7 @@ impl Cell {
     }
 }
 
-/// The cell of a run by its outcomes so far. `open`: its job waits or is in work.
+/// Returns the cell of a run from the outcomes of its attempts. `open` means that its job waits or is in progress.
 pub fn cell<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>, open: bool) -> Cell {
     let (mut passed, mut failed, mut skipped) = (false, false, false);
     for outcome in outcomes {
@@ -67,7 +67,7 @@ mod tests {
     use crate::domain::outcome::Timeout;
 
     #[test]
-    fn all_attempts_count_in_any_order() {
+    fn all_attempts_count_and_their_order_does_not() {
         let pass = Outcome::Passed;
         let fail = Outcome::Failed { exit_code: 1 };
         let crash = Outcome::Crashed { signal: 11 };

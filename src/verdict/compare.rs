@@ -1,4 +1,4 @@
-//! Two check-ins side by side, project by project and test by test.
+//! Two revisions side by side, project by project and test by test.
 
 use super::cell::Cell;
 use super::subject::Subject;
@@ -6,15 +6,15 @@ use crate::domain::results::Tests;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What is known of a project on one of the two.
+/// The result of a project at one of the two revisions.
 #[derive(Clone, Debug, Default)]
-pub struct Side {
+pub struct ProjectResult {
     pub cell: Option<Cell>,
-    /// Where its suites tell of their tests.
+    /// The results of its tests, if its suites report them.
     pub tests: Option<Tests>,
 }
 
-/// What became of a project, the most urgent first.
+/// How the result of a project changed, ordered from the most urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Difference {
@@ -22,13 +22,13 @@ pub enum Difference {
     StillFailing,
     Flaky,
     NewlyPassing,
-    /// One of the two says nothing: it was skipped, has no image, waits, or the machinery failed.
+    /// One of the two revisions has no result: the run was skipped, has no image or is pending, or the machinery failed.
     NoResult,
     StillPassing,
 }
 
 impl Difference {
-    /// For people.
+    /// Returns the heading under which people see it.
     pub fn title(self) -> &'static str {
         match self {
             Difference::NewlyFailing => "Newly failing",
@@ -41,40 +41,41 @@ impl Difference {
     }
 }
 
-/// One project.
+/// The comparison of one project.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Compared {
+pub struct ProjectComparison {
     pub project: String,
     pub difference: Difference,
-    /// None: there is none.
+    /// The cell at the older revision, or `None` if there is none.
     pub base: Option<Cell>,
+    /// The cell at the newer revision, or `None` if there is none.
     pub now: Option<Cell>,
-    /// By test; empty where one of the two does not tell.
+    /// Names of tests. Empty if one of the two revisions has no report of its tests; so are the other two.
     pub newly_failing: Vec<String>,
     pub newly_passing: Vec<String>,
     pub still_failing: Vec<String>,
 }
 
-impl Compared {
-    /// Leaves what was confirmed: what broke, and what was fixed. What was seen once and not again is flaky.
+impl ProjectComparison {
+    /// Keeps only the tests that reruns confirmed as broken or fixed. If nothing is confirmed, the project is flaky.
     pub fn confirmed(mut self, broke: &BTreeSet<Subject>, fixed: &BTreeSet<Subject>) -> Self {
         let is = |subjects: &BTreeSet<Subject>, test: &String| subjects.contains(&Subject::Test(test.clone()));
         self.newly_failing.retain(|test| is(broke, test));
         self.newly_passing.retain(|test| is(fixed, test));
-        let unproved = match self.difference {
+        let is_unconfirmed = match self.difference {
             Difference::NewlyFailing => broke.is_empty(),
             Difference::NewlyPassing => fixed.is_empty(),
             _ => false,
         };
-        if unproved {
+        if is_unconfirmed {
             self.difference = Difference::Flaky;
         }
         self
     }
 }
 
-/// Compares one project.
-pub fn compare(project: &str, base: &Side, now: &Side) -> Compared {
+/// Compares the results of one project at two revisions.
+pub fn compare(project: &str, base: &ProjectResult, now: &ProjectResult) -> ProjectComparison {
     let difference = match (base.cell, now.cell) {
         (Some(Cell::Flaky), Some(Cell::Pass | Cell::Fail | Cell::Flaky))
         | (Some(Cell::Pass | Cell::Fail), Some(Cell::Flaky)) => Difference::Flaky,
@@ -84,7 +85,7 @@ pub fn compare(project: &str, base: &Side, now: &Side) -> Compared {
         (Some(Cell::Pass), Some(Cell::Pass)) => Difference::StillPassing,
         _ => Difference::NoResult,
     };
-    let mut compared = Compared {
+    let mut compared = ProjectComparison {
         project: project.to_owned(),
         difference,
         base: base.cell,
@@ -99,7 +100,7 @@ pub fn compare(project: &str, base: &Side, now: &Side) -> Compared {
         let (failed_before, failed_after) = (failed(before), failed(after));
         let passed_before: BTreeSet<&String> = before.passed.iter().collect();
         let passed_after: BTreeSet<&String> = after.passed.iter().collect();
-        // a test that was not run on the other side is no change
+        // A test without a result at the other revision has not changed.
         for test in &failed_after {
             if failed_before.contains(test) {
                 compared.still_failing.push(test.clone());
@@ -107,9 +108,9 @@ pub fn compare(project: &str, base: &Side, now: &Side) -> Compared {
                 compared.newly_failing.push(test.clone());
             }
         }
-        let mended = failed_before.iter().filter(|test| passed_after.contains(test));
-        compared.newly_passing = mended.cloned().collect();
-        // new failures inside of red
+        let fixed = failed_before.iter().filter(|test| passed_after.contains(test));
+        compared.newly_passing = fixed.cloned().collect();
+        // A new failure counts even if the suite failed before.
         if compared.difference == Difference::StillFailing && !compared.newly_failing.is_empty() {
             compared.difference = Difference::NewlyFailing;
         }
@@ -122,22 +123,22 @@ mod tests {
     use super::*;
     use crate::domain::results::Failure;
 
-    fn side(cell: Cell, failed: &[&str], passed: &[&str]) -> Side {
+    fn side(cell: Cell, failed: &[&str], passed: &[&str]) -> ProjectResult {
         let tests = Tests {
             failed: failed.iter().map(|test| Failure::of(test, "boom")).collect(),
             passed: passed.iter().map(|test| (*test).to_owned()).collect(),
             ..Tests::default()
         };
-        Side {
+        ProjectResult {
             cell: Some(cell),
             tests: Some(tests),
         }
     }
 
     #[test]
-    fn each_pair_of_cells_has_its_word() {
+    fn each_pair_of_cells_has_its_difference() {
         use Cell::*;
-        let plain = |cell| Side { cell, tests: None };
+        let plain = |cell| ProjectResult { cell, tests: None };
         for (base, now, expected) in [
             (Some(Pass), Some(Pass), Difference::StillPassing),
             (Some(Pass), Some(Fail), Difference::NewlyFailing),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_seen_again_is_flaky() {
+    fn an_unconfirmed_difference_is_flaky() {
         let base = side(Cell::Pass, &[], &["a", "b"]);
         let now = side(Cell::Fail, &["a", "b"], &[]);
         let set = |tests: &[&str]| {
@@ -167,9 +168,9 @@ mod tests {
                 .collect::<BTreeSet<_>>()
         };
         let compared = compare("p", &base, &now);
-        let kept = compared.clone().confirmed(&set(&["b"]), &set(&[]));
+        let confirmed = compared.clone().confirmed(&set(&["b"]), &set(&[]));
         assert_eq!(
-            (kept.difference, kept.newly_failing),
+            (confirmed.difference, confirmed.newly_failing),
             (Difference::NewlyFailing, vec!["b".to_owned()])
         );
         let none = compared.confirmed(&set(&[]), &set(&["a"]));
@@ -177,13 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn tests_are_compared_where_both_were_run() {
-        let base = side(Cell::Fail, &["old", "mended", "gone"], &["new", "well"]);
-        let now = side(Cell::Fail, &["old", "new", "came"], &["mended", "well"]);
+    fn only_tests_with_results_on_both_sides_are_compared() {
+        let base = side(Cell::Fail, &["old", "fixed", "gone"], &["new", "well"]);
+        let now = side(Cell::Fail, &["old", "new", "came"], &["fixed", "well"]);
         let compared = compare("p", &base, &now);
-        assert_eq!(compared.difference, Difference::NewlyFailing, "new in red");
+        assert_eq!(
+            compared.difference,
+            Difference::NewlyFailing,
+            "a new failure in a failing suite"
+        );
         assert_eq!(compared.newly_failing, ["new"]);
-        assert_eq!(compared.newly_passing, ["mended"]);
+        assert_eq!(compared.newly_passing, ["fixed"]);
         assert_eq!(compared.still_failing, ["old"]);
         let same = compare("p", &base, &base);
         assert_eq!(

@@ -1,149 +1,175 @@
-//! Both sides again, side by side, with the same dependencies, before anyone is told.
+//! Reruns of both ends of a case, side by side and with the same lock, before anyone is notified.
 
-use super::case::{Answer, Case, Count, Lock, Next, NotCpython, Probe, Sample, Samples};
-use super::locks::Differ;
+use super::answer::{Answer, NotCpython};
+use super::case::{Case, IndexProbe, NextAction};
+use super::locks::LockDifference;
+use super::samples::{Count, LockSide, Sample, Samples};
 use super::stats::{fisher, passes_needed};
 use std::collections::BTreeMap;
 
-/// Runs of each side at first. If something fails every other time, it looks like a break by chance once in 64.
-const FIRST: usize = 3;
+/// Runs of each end at first. A subject that fails in half of its runs looks like a clean break once in 64 times.
+const FIRST_RUNS: usize = 3;
 
-/// Runs of each side where they disagree: until it can be told from chance, or not.
-const MORE: [usize; 5] = [8, 16, 28, 40, 64];
+/// Runs of each end while the ends disagree, in steps, until chance is either excluded or accepted.
+const MORE_RUNS: [usize; 5] = [8, 16, 28, 40, 64];
 
-/// Passes on the bad side after which a failure is not waited for any more: of what fails in a third of its runs, one in
-/// 130 is let go so.
-const AGAIN: usize = 12;
+/// After this many passes of the bad end, the failure counts as not seen again. A subject that fails in a third of its
+/// runs is dropped that way once in 130 times.
+const PASSES_TO_DROP: usize = 12;
 
-/// For what is likelier than this, chance is the answer; what is not is still looked into, and then proved.
-const CHANCE: f64 = 0.001;
+/// A difference that chance causes at least this often is put down to chance. A smaller one is investigated further, and
+/// then has to be proved.
+const SIGNIFICANT: f64 = 0.001;
 
-/// What is told without that proof, or after it, is less likely chance than this: thousands of tests are looked at.
+/// Chance has to be less likely than this before a difference counts as proved. The bar is high because Pybots compares
+/// thousands of tests.
 pub(super) const PROVED: f64 = 1e-6;
 
-/// Where both sides fail as often as this, more runs will not tell them apart.
-const HOPELESS: f64 = 0.2;
+/// If chance causes the difference more often than this, more runs are unlikely to separate the two ends.
+const INDISTINGUISHABLE: f64 = 0.2;
 
-/// Runs of each side on each of two hosts, all of which must agree, before a host is to blame.
-const OF_A_HOST: usize = 6;
+/// Runs of each end on each of two hosts, all of which must agree, before the answer blames a host.
+const RUNS_PER_HOST: usize = 6;
 
-pub(super) enum Confirmed {
-    Ask(Vec<Probe>),
-    /// How often it fails where not always.
-    Yes(Option<f64>),
-    /// It failed before too, and now does so more often: at this rate.
+/// Whether the change is real.
+pub(super) enum Confirmation {
+    /// These reruns are needed first.
+    NeedsRuns(Vec<IndexProbe>),
+    /// It is, and the bad end fails at this rate. `None` means always.
+    Confirmed(Option<f64>),
+    /// The good end fails in some runs too, but the bad end fails more often, at this rate.
     Flakier(f64),
-    No(Answer),
+    /// It is not, or CPython did not cause it.
+    Rejected(Answer),
 }
 
-/// A check-in that is proved for another project, which fails in the same way, needs no search: a few runs of it and of
-/// the one before it say whether it is that here too. None: it is not, or there is none.
-pub(super) fn hinted(case: &Case, samples: &Samples) -> Option<Next> {
-    let place = case
+/// Reruns the hinted revision and the one before it, since a few runs show whether it is the culprit here as well.
+/// Returns `None` if there is no usable hint, or if the reruns contradict it.
+pub(super) fn try_hint(case: &Case, samples: &Samples) -> Option<NextAction> {
+    let index = case
         .hint
-        .filter(|place| (1..=case.last).contains(place) && !case.is_noisy)?;
-    let at = |place| Count::at(samples, place, Lock::Base);
-    let (good, bad) = (at(place - 1), at(place));
-    if good.failed > 0 || bad.passed > 0 || good.silent().is_some() || bad.silent().is_some() {
+        .filter(|index| (1..=case.last).contains(index) && !case.is_flaky)?;
+    let at = |index| Count::at(samples, index, LockSide::Base);
+    let (good, bad) = (at(index - 1), at(index));
+    let is_untestable = good.why_untestable().is_some() || bad.why_untestable().is_some();
+    if good.failed > 0 || bad.passed > 0 || is_untestable {
         return None;
     }
-    Some(match pairs(case, samples, (place - 1, place), FIRST) {
-        missing if missing.is_empty() => Next::Answer(Answer::Culprit { place, rate: None }),
-        missing => Next::Confirm(missing),
+    Some(match paired_probes(case, samples, (index - 1, index), FIRST_RUNS) {
+        probes if probes.is_empty() => NextAction::Answer(Answer::Culprit { index, rate: None }),
+        probes => NextAction::Confirm(probes),
     })
 }
 
-pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmed {
-    let at = |place, lock| Count::at(samples, place, lock);
-    let (good, bad) = (at(0, Lock::Base), at(case.last, Lock::Base));
-    for (side, count) in [("older", good), ("newer", bad)] {
-        if let Some(missing) = count.silent() {
-            let reason = format!("the {side} check-in tells nothing of it: {missing}");
-            return Confirmed::No(Answer::Inconclusive(reason));
+/// Decides from the reruns of both ends whether the change is real.
+pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmation {
+    let at = |index, lock| Count::at(samples, index, lock);
+    let (good, bad) = (at(0, LockSide::Base), at(case.last, LockSide::Base));
+    for (end, count) in [("older", good), ("newer", bad)] {
+        if let Some(why) = count.why_untestable() {
+            let reason = format!("the {end} revision can't be tested: {why}");
+            return Confirmation::Rejected(Answer::Inconclusive(reason));
         }
     }
-    let runs = good.all().min(bad.all());
-    let first = if case.is_noisy { MORE[0] } else { FIRST };
-    // so rarely broken, the one before the repair may well pass a few times
-    let seldom = case.rate.map_or(0, |rate| passes_needed(rate, CHANCE).min(MORE[4]));
-    let first = first.max(seldom);
+    let runs = good.decided().min(bad.decided());
+    let first = if case.is_flaky { MORE_RUNS[0] } else { FIRST_RUNS };
+    // A subject that failed rarely may pass a few times by chance on the revision before the fix.
+    let rare = case
+        .rate
+        .map_or(0, |rate| passes_needed(rate, SIGNIFICANT).min(MORE_RUNS[4]));
+    let first = first.max(rare);
     if runs < first {
-        return Confirmed::Ask(pairs(case, samples, (0, case.last), first));
+        return Confirmation::NeedsRuns(paired_probes(case, samples, (0, case.last), first));
     }
     match (good.failed, good.passed, bad.failed, bad.passed) {
-        (0, _, _, 0) => Confirmed::Yes(None),
-        (0, _, 0, _) if let Some(differ) = case.differ => versions(case, samples, differ),
-        (0, _, 0, passed) if passed < AGAIN => Confirmed::Ask(vec![Probe {
-            place: case.last,
-            lock: Lock::Base,
+        (0, _, _, 0) => Confirmation::Confirmed(None),
+        (0, _, 0, _) if let Some(difference) = case.lock_difference => with_newer_lock(case, samples, difference),
+        (0, _, 0, passed) if passed < PASSES_TO_DROP => Confirmation::NeedsRuns(vec![IndexProbe {
+            index: case.last,
+            lock: LockSide::Base,
             host: None,
-            runs: AGAIN - passed,
+            runs: PASSES_TO_DROP - passed,
         }]),
-        (0, _, 0, _) => Confirmed::No(Answer::NotCpython(NotCpython::NotSeenAgain)),
-        (_, 0, _, 0) => Confirmed::No(Answer::NotCpython(NotCpython::FailsOnBoth)),
+        (0, _, 0, _) => Confirmation::Rejected(Answer::NotCpython(NotCpython::NotSeenAgain)),
+        (_, 0, _, 0) => Confirmation::Rejected(Answer::NotCpython(NotCpython::FailsOnBoth)),
         _ => mixed(case, samples, good, bad),
     }
 }
 
-/// With the versions of before it passes on both sides: it is they, if it fails with those of now.
-fn versions(case: &Case, samples: &Samples, differ: Differ) -> Confirmed {
-    let now = Count::at(samples, case.last, Lock::Now);
-    let changed = Answer::NotCpython(match differ {
-        Differ::Dependencies => NotCpython::DependencyChanged,
-        Differ::Project => NotCpython::ProjectChanged,
+/// Both ends pass with the older lock. If the bad end fails with its own lock, the lock caused the change.
+fn with_newer_lock(case: &Case, samples: &Samples, difference: LockDifference) -> Confirmation {
+    let now = Count::at(samples, case.last, LockSide::Now);
+    let changed = Answer::NotCpython(match difference {
+        LockDifference::Dependencies => NotCpython::DependencyChanged,
+        LockDifference::Project => NotCpython::ProjectChanged,
     });
-    Confirmed::No(match (now.failed, now.passed) {
-        _ if now.silent().is_some() => changed,
-        (failed, passed) if failed + passed < FIRST => {
-            return Confirmed::Ask(vec![Probe {
-                place: case.last,
-                lock: Lock::Now,
+    Confirmation::Rejected(match (now.failed, now.passed) {
+        _ if now.why_untestable().is_some() => changed,
+        (failed, passed) if failed + passed < FIRST_RUNS => {
+            return Confirmation::NeedsRuns(vec![IndexProbe {
+                index: case.last,
+                lock: LockSide::Now,
                 host: None,
-                runs: FIRST - failed - passed,
+                runs: FIRST_RUNS - failed - passed,
             }]);
         }
         (0, _) => Answer::NotCpython(NotCpython::NotSeenAgain),
         (_, 0) => changed,
-        _ => Answer::NotCpython(NotCpython::Flaky { rate: now.rate() }),
+        _ => Answer::NotCpython(NotCpython::Flaky {
+            rate: now.failure_rate(),
+        }),
     })
 }
 
-/// It passes and fails on one and the same image.
-fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmed {
-    let runs = good.all().min(bad.all());
-    match host(case, samples) {
-        Some(Ok(hosts)) => return Confirmed::No(Answer::NotCpython(NotCpython::HostSpecific(hosts))),
-        Some(Err(probes)) if runs < MORE[1] => return Confirmed::Ask(probes),
-        _ => {}
+/// At least one end passes and fails on the same image.
+fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmation {
+    let runs = good.decided().min(bad.decided());
+    match blame_hosts(case, samples) {
+        HostBlame::Hosts(hosts) => {
+            return Confirmation::Rejected(Answer::NotCpython(NotCpython::HostSpecific(hosts)));
+        }
+        HostBlame::NeedsRuns(probes) if runs < MORE_RUNS[1] => return Confirmation::NeedsRuns(probes),
+        HostBlame::NeedsRuns(_) | HostBlame::Nothing => {}
     }
-    let chance = fisher(good.pair(), bad.pair());
-    if runs >= MORE[0] && good.failed == 0 && chance < CHANCE {
-        return Confirmed::Yes(Some(bad.rate()));
+    let chance = fisher(good.for_fisher(), bad.for_fisher());
+    if runs >= MORE_RUNS[0] && good.failed == 0 && chance < SIGNIFICANT {
+        return Confirmation::Confirmed(Some(bad.failure_rate()));
     }
-    // what is known to fail now and then and never does any more: nobody is blamed for that
-    let is_over = case.rate.is_some() && bad.passed == 0 && chance < CHANCE;
+    // A flaky subject that no longer fails at all is fixed. This blames nobody, so the weaker bound is enough.
+    let is_over = case.rate.is_some() && bad.passed == 0 && chance < SIGNIFICANT;
     if chance < PROVED || is_over {
-        return Confirmed::Flakier(bad.rate());
+        return Confirmation::Flakier(bad.failure_rate());
     }
-    let hopeless = runs >= MORE[1] && good.failed > 0 && chance > HOPELESS;
-    match MORE.into_iter().find(|more| *more > runs) {
-        Some(more) if !hopeless => Confirmed::Ask(pairs(case, samples, (0, case.last), more)),
+    let is_hopeless = runs >= MORE_RUNS[1] && good.failed > 0 && chance > INDISTINGUISHABLE;
+    match MORE_RUNS.into_iter().find(|more| *more > runs) {
+        Some(more) if !is_hopeless => Confirmation::NeedsRuns(paired_probes(case, samples, (0, case.last), more)),
         _ => {
-            let all = Count {
+            let both = Count {
                 passed: good.passed + bad.passed,
                 failed: good.failed + bad.failed,
                 ..Count::default()
             };
-            Confirmed::No(Answer::NotCpython(NotCpython::Flaky { rate: all.rate() }))
+            Confirmation::Rejected(Answer::NotCpython(NotCpython::Flaky {
+                rate: both.failure_rate(),
+            }))
         }
     }
 }
 
-/// Whether a host is to blame: on some it always fails, on others it never does. What is missing to say so.
-fn host(case: &Case, samples: &Samples) -> Option<Result<Vec<String>, Vec<Probe>>> {
-    let by_host = |place| {
+/// Whether hosts cause the failure.
+enum HostBlame {
+    /// No host stands out.
+    Nothing,
+    /// Some host seems to, and these reruns would show it.
+    NeedsRuns(Vec<IndexProbe>),
+    /// These hosts always fail, and the others never do.
+    Hosts(Vec<String>),
+}
+
+fn blame_hosts(case: &Case, samples: &Samples) -> HostBlame {
+    let by_host = |index| {
         let mut hosts: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
-        for sample in samples.get(&(place, Lock::Base)).into_iter().flatten() {
+        for sample in samples.get(&(index, LockSide::Base)).into_iter().flatten() {
             hosts.entry(&sample.host).or_default().push(sample);
         }
         hosts
@@ -151,49 +177,58 @@ fn host(case: &Case, samples: &Samples) -> Option<Result<Vec<String>, Vec<Probe>
     let (good, bad) = (by_host(0), by_host(case.last));
     let (mut fails, mut passes, mut probes) = (Vec::new(), Vec::new(), Vec::new());
     for (host, samples) in &bad {
-        let sides = [
+        let ends = [
             Count::of(good.get(host).into_iter().flatten().copied()),
             Count::of(samples.iter().copied()),
         ];
-        match sides.map(|side| (side.passed, side.failed)) {
-            // on this host it fails now, or it fails there whatever runs
+        match ends.map(|end| (end.passed, end.failed)) {
+            // The bad end fails on this host, or both ends do.
             [(_, 0), (0, 1..)] | [(0, 1..), (0, 1..)] => fails.push((*host).to_owned()),
             [(_, 0), (1.., 0)] => passes.push((*host).to_owned()),
-            _ => return None,
+            _ => return HostBlame::Nothing,
         }
-        for (place, side) in [(0, sides[0]), (case.last, sides[1])] {
-            let runs = OF_A_HOST.saturating_sub(side.all());
+        for (index, end) in [(0, ends[0]), (case.last, ends[1])] {
+            let runs = RUNS_PER_HOST.saturating_sub(end.decided());
             if runs > 0 {
-                probes.push(Probe {
-                    place,
-                    lock: Lock::Base,
+                probes.push(IndexProbe {
+                    index,
+                    lock: LockSide::Base,
                     host: Some((*host).to_owned()),
                     runs,
                 });
             }
         }
     }
-    // one that is gone can't be asked any more
-    let gone = |probe: &Probe| probe.host.as_ref().is_some_and(|host| !case.hosts.contains(host));
-    if fails.is_empty() || passes.is_empty() || probes.iter().any(gone) {
-        return None;
+    // A host that is gone can't make the reruns that would prove this.
+    let is_gone = |probe: &IndexProbe| probe.host.as_ref().is_some_and(|host| !case.hosts.contains(host));
+    if fails.is_empty() || passes.is_empty() || probes.iter().any(is_gone) {
+        return HostBlame::Nothing;
     }
-    Some(if probes.is_empty() { Ok(fails) } else { Err(probes) })
+    match probes.is_empty() {
+        true => HostBlame::Hosts(fails),
+        false => HostBlame::NeedsRuns(probes),
+    }
 }
 
-/// What is missing to so many runs of two places: in pairs, each on one host, so that a host can't be the difference.
-pub(super) fn pairs(case: &Case, samples: &Samples, (good, bad): (usize, usize), wanted: usize) -> Vec<Probe> {
-    let there = |place| Count::at(samples, place, Lock::Base).all();
-    let sides = [(good, there(good)), (bad, there(bad))];
-    let first = sides[0].1.min(sides[1].1);
+/// Returns the reruns that two revisions still need to have `wanted` decided samples each. They come in pairs on one
+/// host, so that a host can't be what differs.
+pub(super) fn paired_probes(
+    case: &Case,
+    samples: &Samples,
+    (good, bad): (usize, usize),
+    wanted: usize,
+) -> Vec<IndexProbe> {
+    let decided = |index| Count::at(samples, index, LockSide::Base).decided();
+    let ends = [(good, decided(good)), (bad, decided(bad))];
+    let first = ends[0].1.min(ends[1].1);
     let mut probes = Vec::new();
     for pair in first..wanted {
         let host = (!case.hosts.is_empty()).then(|| case.hosts[pair % case.hosts.len()].clone());
-        for (place, there) in sides {
-            if pair >= there {
-                probes.push(Probe {
-                    place,
-                    lock: Lock::Base,
+        for (index, decided) in ends {
+            if pair >= decided {
+                probes.push(IndexProbe {
+                    index,
+                    lock: LockSide::Base,
                     host: host.clone(),
                     runs: 1,
                 });

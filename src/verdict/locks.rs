@@ -1,48 +1,71 @@
-//! What differs between the versions of two runs.
+//! How the locks of two runs differ.
 
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// What changed beside CPython.
+/// What changed besides CPython.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Differ {
-    /// What the project needs; perhaps the project as well.
+pub enum LockDifference {
+    /// Dependencies of the project, and perhaps the project too.
     Dependencies,
-    /// The project alone: a release, or the check-in of its own repository.
+    /// Only the project: its release, or the revision of its own repository.
     Project,
 }
 
-/// A lock, as `fetch.py` writes it.
+/// The parts of a lock that are compared. `fetch.py` writes locks.
 #[derive(Deserialize, PartialEq)]
-struct Lock {
+struct ParsedLock {
     project: Value,
     packages: Vec<Value>,
 }
 
-impl Lock {
-    /// Names and versions of the packages in a role.
+impl ParsedLock {
+    /// Returns name and version of each package in a role.
     fn versions(&self, role: &str) -> Vec<[Option<&Value>; 2]> {
         let packages = self.packages.iter();
-        let its = packages.filter(|package| package.get("role").and_then(Value::as_str) == Some(role));
-        its.map(|package| ["name", "version"].map(|key| package.get(key)))
+        let in_role = packages.filter(|package| package.get("role").and_then(Value::as_str) == Some(role));
+        in_role
+            .map(|package| ["name", "version"].map(|key| package.get(key)))
             .collect()
     }
 }
 
-/// What differs between two locks, JSON; None: nothing, or there are not two.
-pub fn differ(base: Option<&str>, now: Option<&str>) -> Option<Differ> {
+/// Returns how two locks (JSON) differ, or `None` if they are equal or one is missing. A lock that can't be parsed counts
+/// as one with other dependencies.
+pub fn lock_difference(base: Option<&str>, now: Option<&str>) -> Option<LockDifference> {
     let (base, now) = base.zip(now).filter(|(base, now)| base != now)?;
-    let read = |lock: &str| serde_json::from_str::<Lock>(lock).ok();
+    let read = |lock: &str| serde_json::from_str::<ParsedLock>(lock).ok();
     let Some((base, now)) = read(base).zip(read(now)) else {
-        return Some(Differ::Dependencies);
+        return Some(LockDifference::Dependencies);
     };
-    // what is unpacked beside the project is as good as the project's own; files differ with the line of Python
+    // Sources that are unpacked beside the project count as part of it. File names are ignored: wheels differ between
+    // versions of Python.
     let is_same_project = base.project == now.project && base.versions("source") == now.versions("source");
     match (base == now, base.versions("run") == now.versions("run")) {
         (true, _) => None,
-        (false, true) if !is_same_project => Some(Differ::Project),
-        (false, _) => Some(Differ::Dependencies),
+        (false, true) if !is_same_project => Some(LockDifference::Project),
+        (false, _) => Some(LockDifference::Dependencies),
     }
+}
+
+/// Returns the versions that a lock (JSON) holds, by name: of the project, of its dependencies, and of the sources beside it.
+/// Returns `None` if the lock can't be parsed.
+pub(super) fn versions(lock: &str) -> Option<BTreeMap<String, String>> {
+    let lock: ParsedLock = serde_json::from_str(lock).ok()?;
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let mut versions = BTreeMap::new();
+    let project = ["name", "version"].map(|key| lock.project.get(key));
+    for [name, version] in ["run", "source"]
+        .iter()
+        .flat_map(|role| lock.versions(role))
+        .chain([project])
+    {
+        if let Some((name, version)) = text(name).zip(text(version)) {
+            versions.insert(name, version);
+        }
+    }
+    Some(versions)
 }
 
 #[cfg(test)]
@@ -50,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_project_is_told_from_what_it_needs() {
+    fn a_change_of_the_project_is_separated_from_one_of_its_dependencies() {
         let lock = |project: &str, dependency: &str, beside: &str| {
             serde_json::json!({
                 "project": { "name": "p", "version": project },
@@ -64,21 +87,24 @@ mod tests {
         let base = lock("1", "1", "1");
         for (now, expected) in [
             (lock("1", "1", "1"), None),
-            (lock("2", "1", "1"), Some(Differ::Project)),
-            (lock("1", "1", "2"), Some(Differ::Project)),
-            (lock("1", "2", "1"), Some(Differ::Dependencies)),
-            (lock("2", "2", "1"), Some(Differ::Dependencies)),
-            ("no lock of ours".to_owned(), Some(Differ::Dependencies)),
+            (lock("2", "1", "1"), Some(LockDifference::Project)),
+            (lock("1", "1", "2"), Some(LockDifference::Project)),
+            (lock("1", "2", "1"), Some(LockDifference::Dependencies)),
+            (lock("2", "2", "1"), Some(LockDifference::Dependencies)),
+            ("not a lock".to_owned(), Some(LockDifference::Dependencies)),
         ] {
-            assert_eq!(differ(Some(&base), Some(&now)), expected, "{now}");
+            assert_eq!(lock_difference(Some(&base), Some(&now)), expected, "{now}");
         }
-        assert_eq!((differ(None, Some(&base)), differ(Some(&base), None)), (None, None));
-        // other files of the same versions
         assert_eq!(
-            differ(Some(&base), Some(&base.replace("d-1", "d-2"))),
-            Some(Differ::Dependencies)
+            (lock_difference(None, Some(&base)), lock_difference(Some(&base), None)),
+            (None, None)
         );
-        // the same, but for how it is written
-        assert_eq!(differ(Some(&base), Some(&base.replace(',', ", "))), None);
+        // The same versions in other files.
+        assert_eq!(
+            lock_difference(Some(&base), Some(&base.replace("d-1", "d-2"))),
+            Some(LockDifference::Dependencies)
+        );
+        // The same lock, formatted differently.
+        assert_eq!(lock_difference(Some(&base), Some(&base.replace(',', ", "))), None);
     }
 }

@@ -1,38 +1,38 @@
-//! What one log says that another does not, but for what is different each time anyway: times, addresses, hashes,
-//! temporary places, the order of lines.
+//! The lines that one log has and another does not. Times, addresses, hashes, temporary folders and the order of lines are
+//! ignored, since they differ between any two runs.
 
 use regex::{Captures, Regex};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// Lines of a difference that are told.
-const TOLD: usize = 40;
-/// Characters of each.
-const LINE: usize = 400;
+/// The most lines of a difference that are kept.
+const MAX_LINES: usize = 40;
+/// The most characters of a line that are kept.
+const MAX_LINE_LENGTH: usize = 400;
 
-/// Lines that only one of two logs has, each once, in their order.
+/// Lines that only one of two logs has, each once, in the order of that log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogDifference {
     pub lines: Vec<String>,
-    /// Lines that are not told.
+    /// The number of further lines, which are left out.
     pub more: usize,
 }
 
-/// What `bad` says and `good` does not.
+/// Returns the lines that are in `bad` and not in `good`.
 pub fn log_difference(good: &str, bad: &str) -> LogDifference {
-    let known: BTreeSet<String> = good.lines().map(normal).collect();
+    let in_good: BTreeSet<String> = good.lines().map(normal).collect();
     let mut seen = BTreeSet::new();
     let mut difference = LogDifference::default();
     for line in bad.lines() {
         let normal = normal(line);
-        if normal.is_empty() || is_progress(&normal) || known.contains(&normal) || !seen.insert(normal) {
+        if normal.is_empty() || is_progress(&normal) || in_good.contains(&normal) || !seen.insert(normal) {
             continue;
         }
-        if difference.lines.len() < TOLD {
+        if difference.lines.len() < MAX_LINES {
             difference
                 .lines
-                .push(plain(line).trim_end().chars().take(LINE).collect());
+                .push(plain(line).trim_end().chars().take(MAX_LINE_LENGTH).collect());
         } else {
             difference.more += 1;
         }
@@ -40,20 +40,41 @@ pub fn log_difference(good: &str, bad: &str) -> LogDifference {
     difference
 }
 
-/// What a line of an error says wherever and whenever it is said; None: nothing.
+/// Returns a line of an error without the parts that vary between runs and machines, or `None` if nothing is left.
 pub fn signature(line: &str) -> Option<String> {
-    let normal: String = normal(line).chars().take(LINE).collect();
+    let normal: String = normal(line).chars().take(MAX_LINE_LENGTH).collect();
     (!normal.is_empty()).then_some(normal)
 }
 
-/// Of the lines of a failure the one that most likely says what failed: the first that speaks of an error.
-pub fn first_error(lines: &[String]) -> Option<&str> {
-    const SIGNS: [&str; 5] = ["Error", "error:", "Fatal ", "Exception", "Segmentation fault"];
-    let speaks = |line: &&String| SIGNS.iter().any(|sign| line.contains(sign));
-    lines.iter().find(speaks).or(lines.first()).map(String::as_str)
+/// Whether an error of this signature may show in any test, as a warning of a leak does. What a test asserts, and how it ended, is about
+/// that test, and another test may say the same for another reason.
+pub fn may_wander(signature: &str) -> bool {
+    const ABOUT_THE_TEST: [&str; 7] = [
+        "assert",
+        "AssertionError",
+        "Failed",
+        "it did not end",
+        "it passes",
+        "contains ",
+        "E ",
+    ];
+    let error = ["failed on setup: ", "failed on teardown: "]
+        .iter()
+        .find_map(|prefix| signature.strip_prefix(prefix))
+        .unwrap_or(signature);
+    let (kind, text) = error.split_once(": ").unwrap_or((error, ""));
+    text.len() >= 8 && !kind.contains(' ') && !ABOUT_THE_TEST.iter().any(|begin| error.starts_with(begin))
 }
 
-/// What is different each time, and what stands for it.
+/// Returns the line of a failure that most likely names its cause: the first that mentions an error, or else the first.
+/// Returns `None` if there are no lines.
+pub fn first_error(lines: &[String]) -> Option<&str> {
+    const SIGNS: [&str; 5] = ["Error", "error:", "Fatal ", "Exception", "Segmentation fault"];
+    let mentions_error = |line: &&String| SIGNS.iter().any(|sign| line.contains(sign));
+    lines.iter().find(mentions_error).or(lines.first()).map(String::as_str)
+}
+
+/// Patterns of text that varies between runs, and what replaces it.
 static VARIES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let all = [
         (
@@ -77,10 +98,10 @@ static VARIES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         .collect()
 });
 
-/// A hash, or a part of one: a check-in is told by its first ten characters.
+/// A hash or its beginning: revisions are often shown by their first ten characters.
 static HASH: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b[0-9a-f]{7,64}\b").ok());
 
-/// Colours and other words to a terminal.
+/// Colours and other escape sequences of terminals.
 static ESCAPE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)").ok());
 
@@ -100,7 +121,7 @@ fn normal(line: &str) -> String {
         }
     }
     if let Some(hash) = HASH.as_ref() {
-        // some words have such letters only
+        // Some words consist of the letters a to f only.
         let is_hash = |word: &str| word.contains(|c: char| c.is_ascii_digit());
         let instead = |found: &Captures| if is_hash(&found[0]) { "<id>" } else { &found[0] }.to_owned();
         text = hash.replace_all(&text, instead).into_owned();
@@ -108,7 +129,7 @@ fn normal(line: &str) -> String {
     text.trim().to_owned()
 }
 
-/// A row of dots with letters in it.
+/// Returns whether a line is the progress that a test runner prints, such as `..s..F.`.
 fn is_progress(line: &str) -> bool {
     line.len() >= 5 && line.chars().all(|c| ".sxXFEufR ".contains(c))
 }
@@ -118,13 +139,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_pattern_is_one() {
+    fn every_pattern_compiles() {
         assert_eq!(VARIES.len(), 9);
         assert!(ESCAPE.is_some() && HASH.is_some());
     }
 
     #[test]
-    fn an_error_is_known_again() {
+    fn only_errors_that_say_what_happened_may_wander() {
+        for error in [
+            "ResourceWarning: unclosed file <_io.FileIO at <address>>",
+            "pytest.PytestUnraisableExceptionWarning: Exception ignored in <function f>",
+            "failed on teardown: ResourceWarning: unclosed socket",
+        ] {
+            assert!(may_wander(error), "{error}");
+        }
+        for error in [
+            "AssertionError: False is not true",
+            "assert 1 == 2",
+            "it did not end: crashed (SIGSEGV)",
+            "KeyError: 'a'",
+            "ValueError",
+            "contains 1 failed subtest",
+        ] {
+            assert!(!may_wander(error), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_signature_of_an_error_does_not_vary() {
         let lines = [
             "Traceback (most recent call last):",
             "x.py:12",
@@ -139,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_no_news_wherever_its_digits_are() {
+    fn hashes_are_ignored_wherever_their_digits_are() {
         for hash in ["20a0d3361f", "aafbf9f180", "abcdef1", "1234567", "abcdefabc9abcdefabc"] {
             assert_eq!(normal(&format!("on {hash} (trunk)")), "on <id> (trunk)");
         }
@@ -147,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_new_is_told() {
+    fn only_new_lines_are_reported() {
         let good = "started 2026-11-23 04:42:19\nok in 1.23s\n.......s.. [ 40%]\n<T object at 0x7f00aa11bb22>\n\
                     b\na\n/tmp/pytest-of-x/pytest-1/y: fine\nFile \"x.py\", line 12\n";
         let bad = "started 2026-11-24 04:42:20\n\u{1b}[31mok\u{1b}[0m in 99.1s\n...F...s.. [ 41%]\n\

@@ -1,70 +1,99 @@
-//! From attempts to the check-in that is to blame. Pure: what is known goes in, and what to do next, or an answer,
-//! comes out. Nothing is remembered in between, so neither the order in which results arrive nor a restart changes
-//! an answer.
+//! The rules that lead from attempts to a culprit.
+//!
+//! All of them are pure functions: results go in, and the next reruns or an answer come out. They keep no state, so
+//! neither the order in which results arrive nor a restart changes an answer.
 //!
 //! ```text
-//! outcome -> cell -> verdict against the baseline -> confirm on both sides -> search -> culprit
+//! outcome -> cell -> verdict against the baseline -> confirm at both ends -> search -> culprit
 //! ```
 
 /// The state of a cell, from all its attempts.
 mod cell;
 
-/// What passes or fails: a test, a suite, an installation, a build.
+/// What passes or fails, and what one run shows about it.
 mod subject;
+
+/// From passing to failing, or back.
+mod change;
+
+/// The entries of a series that the rules compare.
+mod history;
+
+/// Which subjects changed in the newest entry.
+mod suspicion;
 
 /// A cell against its baseline.
 mod baseline;
 
-/// What is new in a row.
-mod rows;
+/// What the cells of a row mean together.
+mod row_health;
 
-/// Both sides again, side by side, before anyone is told.
-mod confirm;
-
-/// Which check-in it was.
-mod search;
-
-/// The two together, for one subject over one stretch of history.
-mod case;
-
-/// Where the builds of a branch turned.
-mod builds;
-
-/// Two check-ins side by side.
-mod compare;
-
-/// What a whole row says.
-mod guard;
-
-/// Several subjects at a time, which share their runs.
-mod inquiry;
-
-/// What differs between the versions of two runs.
+/// How the locks of two runs differ.
 mod locks;
 
-/// What one log says that another does not.
+/// What differed between two runs besides CPython.
+mod conditions;
+
+/// The results of reruns, counted.
+mod samples;
+
+/// What an investigation finds out.
+mod answer;
+
+/// One subject on one range of history.
+mod case;
+
+/// Whether chance explains a difference.
+mod stats;
+
+/// Reruns of both ends, before anyone is notified.
+mod confirm;
+
+/// Which revision caused the change.
+mod search;
+
+/// Hint, confirm and search, in this order.
+mod next;
+
+/// Several subjects that share their reruns.
+mod investigation;
+
+/// Where the builds of a branch changed.
+mod builds;
+
+/// The two ends of a bisection.
+mod ends;
+
+/// Two revisions side by side.
+mod compare;
+
+/// The lines that one log has and another does not.
 mod logs;
 
-/// How often a suite contradicts itself.
-mod noise;
+/// How often a suite disagrees with itself.
+mod flakiness;
 
 #[cfg(test)]
 mod property_tests;
 
-/// Whether a difference may be chance.
-mod stats;
-
+pub use answer::{Answer, NotCpython, RangeReason};
 pub use baseline::{Verdict, verdict};
-pub use builds::{Built, Turn, turns};
-pub use case::{Answer, Case, Lock, Next, NotCpython, Probe, Sample, Samples, Why, next};
+pub use builds::{BuildChange, BuildState, build_changes};
+pub use case::{Case, IndexProbe, NextAction};
 pub use cell::{Cell, cell};
-pub use compare::{Compared, Difference, Side, compare};
-pub use guard::{Meaning, meaning};
-pub use inquiry::{Change, End, Finding, Inquiry, Progress, Ran, Wanted};
-pub use locks::{Differ, differ};
-pub use logs::{LogDifference, first_error, log_difference, signature};
-pub use noise::{Noise, TestNoise, Told, noise};
-pub use rows::{Row, Suspicion, is_short, still_failing, suspicions, wider};
+pub use change::Change;
+pub use compare::{Difference, ProjectComparison, ProjectResult, compare};
+pub use conditions::{RunConditions, VersionChange, differing_conditions, version_changes};
+pub use ends::{End, NoDifference};
+pub use flakiness::{AttemptResult, Flakiness, TestFlakiness, flakiness};
+pub use history::{HistoryEntry, RunEnd};
+pub use investigation::{Finding, Investigation, ProbeRequest, ProbeResult, Progress};
+pub use locks::{LockDifference, lock_difference};
+pub use logs::{LogDifference, first_error, log_difference, may_wander, signature};
+pub use next::next;
+pub use row_health::{RowHealth, row_health};
+pub use samples::{LockSide, Sample, Samples};
 pub use search::rounds_bound;
 pub use stats::fisher;
-pub use subject::{Missing, Seen, Subject, seen};
+pub use subject::{Observation, Subject, Untestable, observe, reports};
+pub use suspicion::{Suspicion, is_fall, needs_older_entries, older_baseline, still_failing, suspicions};

@@ -1,4 +1,4 @@
-//! What holds for any results: neither their order nor what the machinery failed changes what is said.
+//! Properties that hold for all results: neither their order nor failures of the machinery change an answer.
 
 use super::*;
 use crate::domain::outcome::Outcome;
@@ -8,7 +8,7 @@ use fastrand::Rng;
 const TESTS: [&str; 3] = ["a", "b", "c"];
 const WORLDS: u64 = 300;
 
-/// When each test begins to fail, and in how many of its runs.
+/// For each test, the index since which it fails, and the share of its runs that fail.
 type World = Vec<(usize, f64)>;
 
 fn world(rng: &mut Rng, last: usize) -> World {
@@ -17,20 +17,20 @@ fn world(rng: &mut Rng, last: usize) -> World {
     TESTS.iter().map(one).collect()
 }
 
-fn end(world: &World, place: usize, rng: &mut Rng) -> End {
+fn end(world: &World, index: usize, rng: &mut Rng) -> RunEnd {
     if rng.u8(0..12) == 0 {
         return match rng.u8(0..3) {
-            0 => End::NoImage,
-            1 => End::Run(Outcome::Crashed { signal: 11 }, None),
+            0 => RunEnd::NoImage,
+            1 => RunEnd::Run(Outcome::Crashed { signal: 11 }, None),
             _ => {
                 let (reason, exit_code) = ("no compiler".to_owned(), Some(1));
-                End::Run(Outcome::SetupFailed { reason, exit_code }, None)
+                RunEnd::Run(Outcome::SetupFailed { reason, exit_code }, None)
             }
         };
     }
     let mut tests = Tests::default();
     for (test, (begins, rate)) in TESTS.iter().zip(world) {
-        if place >= *begins && rng.f64() < *rate {
+        if index >= *begins && rng.f64() < *rate {
             tests.failed.push(Failure::of(test, "boom"));
         } else {
             tests.passed.push((*test).to_owned());
@@ -40,20 +40,20 @@ fn end(world: &World, place: usize, rng: &mut Rng) -> End {
         true => Outcome::Passed,
         false => Outcome::Failed { exit_code: 1 },
     };
-    End::Run(outcome, Some(tests))
+    RunEnd::Run(outcome, Some(tests))
 }
 
-/// An attempt that is no word about code.
-fn void(rng: &mut Rng) -> Outcome {
+/// The outcome of an attempt that says nothing about code.
+fn invalid(rng: &mut Rng) -> Outcome {
     match rng.bool() {
         true => Outcome::Infra { reason: "gone".into() },
         false => Outcome::Cancelled,
     }
 }
 
-/// What is said and asked for, in an order of its own.
-fn said(inquiry: &Inquiry, runs: &[Ran]) -> (Vec<String>, Vec<Wanted>, bool) {
-    let progress = inquiry.progress(runs);
+/// Findings and requests in a fixed order, so that they can be compared.
+fn sorted_progress(investigation: &Investigation, runs: &[ProbeResult]) -> (Vec<String>, Vec<ProbeRequest>, bool) {
+    let progress = investigation.progress(runs);
     let mut findings: Vec<String> = progress.findings.iter().map(|finding| format!("{finding:?}")).collect();
     findings.sort();
     let mut wanted = progress.wanted;
@@ -62,43 +62,48 @@ fn said(inquiry: &Inquiry, runs: &[Ran]) -> (Vec<String>, Vec<Wanted>, bool) {
 }
 
 #[test]
-fn neither_the_order_of_runs_nor_those_that_the_machinery_failed_change_an_answer() {
+fn order_and_failures_of_the_machinery_change_no_answer() {
     for seed in 0..WORLDS {
         let mut rng = Rng::with_seed(seed);
         let last = rng.usize(1..30);
         let world = world(&mut rng, last);
         let hosts: Vec<String> = (0..rng.usize(1..4)).map(|host| format!("h{host}")).collect();
-        let inquiry = Inquiry {
+        let investigation = Investigation {
             change: if rng.bool() { Change::Broke } else { Change::Fixed },
-            revisions: (0..=last).map(|place| format!("r{place}")).collect(),
+            revisions: (0..=last).map(|index| format!("r{index}")).collect(),
             subjects: TESTS.iter().map(|test| Subject::Test((*test).to_owned())).collect(),
-            differ: [None, Some(Differ::Dependencies)][rng.usize(0..2)],
+            lock_difference: [None, Some(LockDifference::Dependencies)][rng.usize(0..2)],
             hosts: hosts.clone(),
-            noisy: Vec::new(),
+            flaky: Vec::new(),
             hint: None,
             rate: None,
         };
-        let mut runs: Vec<Ran> = Vec::new();
+        let mut runs: Vec<ProbeResult> = Vec::new();
         for _ in 0..60 {
-            let first = said(&inquiry, &runs);
+            let first = sorted_progress(&investigation, &runs);
             let mut others = runs.clone();
             for _ in 0..rng.usize(0..4) {
-                others.push(Ran {
+                others.push(ProbeResult {
                     revision: format!("r{}", rng.usize(0..=last)),
-                    lock: Lock::Base,
+                    lock: LockSide::Base,
                     host: hosts[rng.usize(0..hosts.len())].clone(),
-                    end: End::Run(void(&mut rng), None),
+                    end: RunEnd::Run(invalid(&mut rng), None),
                 });
             }
             rng.shuffle(&mut others);
-            assert_eq!(said(&inquiry, &others), first, "seed {seed}, {} runs", runs.len());
+            assert_eq!(
+                sorted_progress(&investigation, &others),
+                first,
+                "seed {seed}, {} runs",
+                runs.len()
+            );
             if first.1.is_empty() {
                 break;
             }
             for wanted in first.1 {
-                let place = wanted.revision[1..].parse().unwrap();
-                runs.push(Ran {
-                    end: end(&world, place, &mut rng),
+                let index = wanted.revision[1..].parse().unwrap();
+                runs.push(ProbeResult {
+                    end: end(&world, index, &mut rng),
                     host: wanted.host.unwrap_or_else(|| hosts[rng.usize(0..hosts.len())].clone()),
                     revision: wanted.revision,
                     lock: wanted.lock,
@@ -109,35 +114,33 @@ fn neither_the_order_of_runs_nor_those_that_the_machinery_failed_change_an_answe
 }
 
 #[test]
-fn rows_that_the_machinery_failed_raise_no_suspicion_and_hide_none() {
+fn failures_of_the_machinery_neither_raise_nor_hide_suspicions() {
     for seed in 0..WORLDS {
         let mut rng = Rng::with_seed(seed);
         let world = world(&mut rng, 10);
-        let row = |place: usize, end: End| Row {
-            revision: format!("r{place}"),
-            end,
-            lock: String::new(),
-        };
-        let rows: Vec<Row> = (0..10).map(|place| row(place, end(&world, place, &mut rng))).collect();
-        let mut holed = Vec::new();
-        for known in &rows {
+        let entry_of = |index: usize, end: RunEnd| HistoryEntry::new(format!("r{index}"), end);
+        let history: Vec<HistoryEntry> = (0..10)
+            .map(|index| entry_of(index, end(&world, index, &mut rng)))
+            .collect();
+        let mut with_gaps = Vec::new();
+        for entry in &history {
             if rng.u8(0..3) == 0 {
-                holed.push(row(99, End::Run(void(&mut rng), None)));
+                with_gaps.push(entry_of(99, RunEnd::Run(invalid(&mut rng), None)));
             }
-            holed.push(known.clone());
+            with_gaps.push(entry.clone());
         }
-        let told = |rows: &[Row]| {
-            let named = |one: Suspicion| (one.change, rows[one.base].revision.clone(), one.subjects);
-            suspicions(rows, &[]).into_iter().map(named).collect::<Vec<_>>()
+        let found = |history: &[HistoryEntry]| {
+            let named = |one: Suspicion| (one.change, history[one.base].revision.clone(), one.subjects);
+            suspicions(history, &[], &[]).into_iter().map(named).collect::<Vec<_>>()
         };
-        assert_eq!(told(&holed), told(&rows), "seed {seed}");
-        holed.push(row(99, End::Run(void(&mut rng), None)));
-        assert_eq!(told(&holed), [], "seed {seed}");
+        assert_eq!(found(&with_gaps), found(&history), "seed {seed}");
+        with_gaps.push(entry_of(99, RunEnd::Run(invalid(&mut rng), None)));
+        assert_eq!(found(&with_gaps), [], "seed {seed}");
     }
 }
 
 #[test]
-fn the_order_of_attempts_decides_no_cell_and_the_machinery_none_at_all() {
+fn neither_order_nor_failures_of_the_machinery_change_a_cell() {
     for seed in 0..WORLDS {
         let mut rng = Rng::with_seed(seed);
         let valid = |rng: &mut Rng| match rng.u8(0..3) {
@@ -147,12 +150,12 @@ fn the_order_of_attempts_decides_no_cell_and_the_machinery_none_at_all() {
         };
         let outcomes: Vec<Outcome> = (0..rng.usize(0..5)).map(|_| valid(&mut rng)).collect();
         let mut others = outcomes.clone();
-        others.extend((0..rng.usize(0..5)).map(|_| void(&mut rng)));
+        others.extend((0..rng.usize(0..5)).map(|_| invalid(&mut rng)));
         rng.shuffle(&mut others);
         let open = rng.bool();
         assert_eq!(cell(&others, open), cell(&outcomes, open), "seed {seed}");
-        let voids: Vec<Outcome> = (0..rng.usize(0..5)).map(|_| void(&mut rng)).collect();
-        let nothing = if open { Cell::Pending } else { Cell::Unknown };
-        assert_eq!(cell(&voids, open), nothing, "seed {seed}");
+        let invalid_only: Vec<Outcome> = (0..rng.usize(0..5)).map(|_| invalid(&mut rng)).collect();
+        let undecided = if open { Cell::Pending } else { Cell::Unknown };
+        assert_eq!(cell(&invalid_only, open), undecided, "seed {seed}");
     }
 }

@@ -1,28 +1,34 @@
-//! Which check-in it was: as many places at a time as there are free hosts, evenly spread over what is left.
+//! The search for the culprit: each round tries as many revisions as there are free hosts, spread evenly over the range
+//! that is left.
 
-use super::case::{Answer, Case, Count, Lock, Next, Probe, Samples, Why};
-use super::confirm::{PROVED, pairs};
+use super::answer::{Answer, RangeReason};
+use super::case::{Case, IndexProbe, NextAction};
+use super::confirm::{PROVED, paired_probes};
+use super::samples::{Count, LockSide, Samples};
 use super::stats::{fisher, passes_needed};
-use super::subject::Missing;
+use super::subject::Untestable;
 
-/// Runs of the culprit, and of the check-in before it, all of which must agree: something that fails every other time
-/// does so once in 65,000.
-const PROOF: usize = 8;
+/// Runs of the culprit and of the revision before it, all of which must agree. A subject that fails in half of its runs
+/// does so by chance once in 65,000 times.
+const PROOF_RUNS: usize = 8;
 
-/// How likely it may be that something which fails now and then passes so often at one place.
-const ERROR: f64 = 1e-4;
+/// The accepted probability that a flaky subject passes all runs of a revision that is bad.
+const FALSE_GOOD: f64 = 1e-4;
 
-/// A measured rate of failures may be higher than the real one by this factor.
-const MARGIN: f64 = 0.65;
+/// The real failure rate may be lower than the measured one by this factor.
+const RATE_MARGIN: f64 = 0.65;
 
-/// Runs of one place at most; of the two that are to be proved twice as many, if that is still in doubt.
-const MOST: usize = 80;
+/// The most runs of one revision. The two revisions of a proof get twice as many if they are still in doubt.
+const MAX_RUNS: usize = 80;
 
-/// Between a last good and a first bad place nothing can be seen: so many places have to say so.
-const BLANKS: usize = 3;
+/// How many untestable revisions it takes between the last good and the first bad one before the range becomes the
+/// answer.
+const UNTESTABLE_REVISIONS: usize = 3;
 
-/// Rounds in which `hosts` hosts find one of `candidates` check-ins, and those in which that is proved: one, or two for
-/// what fails now and then. A stretch in which nothing can be seen has `ends` of its own to be found, each by a search.
+/// Returns the most rounds in which `hosts` hosts find and prove one of `candidates` revisions.
+///
+/// The proof takes one round, or two for a flaky subject (`is_rare`). A range of untestable revisions has `ends` of its
+/// own, and each takes a search.
 pub fn rounds_bound(candidates: usize, hosts: usize, ends: usize, is_rare: bool) -> usize {
     let parts = hosts.max(1) + 1;
     let (mut rounds, mut reach) = (0, 1);
@@ -33,156 +39,151 @@ pub fn rounds_bound(candidates: usize, hosts: usize, ends: usize, is_rare: bool)
     rounds * ends.max(1) + 1 + usize::from(is_rare)
 }
 
-/// What a place is, as far as it is known.
+/// What the samples show about one revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Good,
     Bad,
-    /// It says nothing.
-    Blank(Missing),
-    /// It passed too seldom yet to be called good: so many runs are missing.
-    Half(usize),
+    Untestable(Untestable),
+    /// It passed, but needs this many more passes to count as good.
+    Undecided(usize),
     Unknown,
 }
 
-/// `rate`: how often it fails on the bad side, where not always.
-pub(super) fn search(case: &Case, samples: &Samples, rate: Option<f64>) -> Next {
-    let at = |place| Count::at(samples, place, Lock::Base);
-    let places: Vec<usize> = samples
+/// Returns the next round of the search, or its answer. `rate` is how often the bad end fails; `None` means always.
+pub(super) fn search(case: &Case, samples: &Samples, rate: Option<f64>) -> NextAction {
+    let at = |index| Count::at(samples, index, LockSide::Base);
+    let indexes: Vec<usize> = samples
         .keys()
-        .filter(|(place, lock)| *lock == Lock::Base && *place <= case.last)
-        .map(|(place, _)| *place)
+        .filter(|(index, lock)| *lock == LockSide::Base && *index <= case.last)
+        .map(|(index, _)| *index)
         .collect();
-    // a place that both passes and fails: it is not as plain as it looked
+    // A revision that both passes and fails shows that the subject is flaky after all.
     let rate = rate.or_else(|| {
-        let mixed = places.iter().map(|place| at(*place));
-        mixed
-            .filter(|count| count.failed > 0 && count.passed > 0 && count.all() >= PROOF)
-            .map(Count::rate)
+        let counts = indexes.iter().map(|index| at(*index));
+        counts
+            .filter(|count| count.failed > 0 && count.passed > 0 && count.decided() >= PROOF_RUNS)
+            .map(Count::failure_rate)
             .reduce(f64::min)
     });
-    let enough = rate.map_or(1, |rate| passes_needed(rate * MARGIN, ERROR).min(MOST));
-    let class = |place: usize| match at(place) {
+    let enough = rate.map_or(1, |rate| passes_needed(rate * RATE_MARGIN, FALSE_GOOD).min(MAX_RUNS));
+    let class = |index: usize| match at(index) {
         count if count.failed > 0 => Class::Bad,
-        _ if place == 0 => Class::Good,
+        _ if index == 0 => Class::Good,
         count if count.passed >= enough => Class::Good,
-        count => match count.silent() {
-            Some(missing) => Class::Blank(missing),
-            None if count.passed > 0 => Class::Half(enough - count.passed),
+        count => match count.why_untestable() {
+            Some(reason) => Class::Untestable(reason),
+            None if count.passed > 0 => Class::Undecided(enough - count.passed),
             None => Class::Unknown,
         },
     };
 
-    // the last change from good to bad: of two breaks with a repair between them, the one that is there now
-    let good = places
+    // The last change from good to bad: if it broke, was fixed and broke again, the second break is the one that counts.
+    let good = indexes
         .iter()
         .copied()
-        .rfind(|place| *place < case.last && class(*place) == Class::Good);
+        .rfind(|index| *index < case.last && class(*index) == Class::Good);
     let good = good.unwrap_or(0);
-    let bad = places
+    let bad = indexes
         .iter()
         .copied()
-        .find(|place| *place > good && class(*place) == Class::Bad);
+        .find(|index| *index > good && class(*index) == Class::Bad);
     let bad = bad.unwrap_or(case.last);
 
-    let halves = places.iter().filter(|place| (good + 1..bad).contains(*place));
-    let halves: Vec<Probe> = halves
-        .filter_map(|place| match class(*place) {
-            Class::Half(runs) => Some(probe(*place, runs)),
+    let between = indexes.iter().copied().filter(|index| (good + 1..bad).contains(index));
+    let undecided: Vec<IndexProbe> = between
+        .clone()
+        .filter_map(|index| match class(index) {
+            Class::Undecided(runs) => Some(probe(index, runs)),
             _ => None,
         })
         .collect();
-    if !halves.is_empty() {
-        return Next::Search(halves);
+    if !undecided.is_empty() {
+        return NextAction::Search(undecided);
     }
-    let blanks: Vec<(usize, Missing)> = places
-        .iter()
-        .filter(|place| (good + 1..bad).contains(*place))
-        .filter_map(|place| match class(*place) {
-            Class::Blank(missing) => Some((*place, missing)),
+    let untestable: Vec<(usize, Untestable)> = between
+        .filter_map(|index| match class(index) {
+            Class::Untestable(reason) => Some((index, reason)),
             _ => None,
         })
         .collect();
-    let wanted = split(
-        good,
-        bad,
-        &blanks.iter().map(|blank| blank.0).collect::<Vec<_>>(),
-        case.hosts.len(),
-    );
-    if !wanted.is_empty() {
-        return Next::Search(wanted.into_iter().map(|place| probe(place, enough)).collect());
+    let skipped: Vec<usize> = untestable.iter().map(|(index, _)| *index).collect();
+    let indexes = split(good, bad, &skipped, case.hosts.len());
+    if !indexes.is_empty() {
+        return NextAction::Search(indexes.into_iter().map(|index| probe(index, enough)).collect());
     }
-    prove(case, samples, (good, bad), &blanks, rate)
+    prove(case, samples, (good, bad), &untestable, rate)
 }
 
-/// Runs the two ends again before they are named.
+/// Reruns the last good and the first bad revision until they prove the answer.
 fn prove(
     case: &Case,
     samples: &Samples,
     (good, bad): (usize, usize),
-    blanks: &[(usize, Missing)],
+    untestable: &[(usize, Untestable)],
     rate: Option<f64>,
-) -> Next {
-    let at = |place| Count::at(samples, place, Lock::Base);
-    for (side, place) in [("before", good), ("after", bad)] {
-        if let Some(missing) = at(place).silent() {
-            let reason = format!("the check-in {side} the change tells of it too seldom: {missing}");
-            return Next::Answer(Answer::Inconclusive(reason));
+) -> NextAction {
+    let at = |index| Count::at(samples, index, LockSide::Base);
+    for (side, index) in [("before", good), ("after", bad)] {
+        if let Some(why) = at(index).why_untestable() {
+            let reason = format!("the revision {side} the change gives too few results: {why}");
+            return NextAction::Answer(Answer::Inconclusive(reason));
         }
     }
-    let unproved = fisher(at(good).pair(), at(bad).pair()) >= PROVED;
-    // what led here was picked out: as much again has to say the same, and what is still in doubt is asked once more
-    let proof = match rate {
-        None => PROOF,
-        Some(_) if unproved && at(good).all().min(at(bad).all()) >= MOST => 2 * MOST,
-        Some(_) => MOST,
+    let is_unproved = fisher(at(good).for_fisher(), at(bad).for_fisher()) >= PROVED;
+    // The runs that led here were selected by their results, so as many new ones have to agree. If doubt remains, the
+    // revisions get the same number once more.
+    let runs = match rate {
+        None => PROOF_RUNS,
+        Some(_) if is_unproved && at(good).decided().min(at(bad).decided()) >= MAX_RUNS => 2 * MAX_RUNS,
+        Some(_) => MAX_RUNS,
     };
-    // on all hosts in turn: one that fails whatever it runs would prove anything
-    let missing = pairs(case, samples, (good, bad), proof);
-    if !missing.is_empty() {
-        return Next::Search(missing);
+    // On all hosts in turn: on a host that always fails, the bad revision would fail whatever CPython does.
+    let probes = paired_probes(case, samples, (good, bad), runs);
+    if !probes.is_empty() {
+        return NextAction::Search(probes);
     }
-    if rate.is_some() && unproved {
-        return Next::Answer(Answer::Inconclusive(format!(
-            "it fails too seldom to find where that began: {:.0} % of runs",
-            at(bad).rate() * 100.0
+    if rate.is_some() && is_unproved {
+        return NextAction::Answer(Answer::Inconclusive(format!(
+            "it fails too rarely to find the revision that caused it: {:.0} % of runs",
+            at(bad).failure_rate() * 100.0
         )));
     }
-    let rate = rate.map(|_| at(bad).rate());
-    // where several things stand in the way, the one that is the farthest from a result
-    let why = blanks.iter().map(|blank| blank.1).min();
-    Next::Answer(match why {
-        Some(missing) if bad - good > 1 => Answer::Range {
+    let rate = rate.map(|_| at(bad).failure_rate());
+    // Of several reasons, report the one that is farthest from a result.
+    let reason = untestable.iter().map(|(_, reason)| *reason).min();
+    NextAction::Answer(match reason {
+        Some(reason) if bad - good > 1 => Answer::Range {
             good,
             bad,
-            why: Why::Missing(missing),
+            why: RangeReason::Untestable(reason),
             rate,
         },
-        _ => Answer::Culprit { place: bad, rate },
+        _ => Answer::Culprit { index: bad, rate },
     })
 }
 
-fn probe(place: usize, runs: usize) -> Probe {
-    Probe {
-        place,
-        lock: Lock::Base,
+fn probe(index: usize, runs: usize) -> IndexProbe {
+    IndexProbe {
+        index,
+        lock: LockSide::Base,
         host: None,
         runs,
     }
 }
 
-/// Where to look next between a good and a bad place: evenly, where nothing is known; else in the largest gaps between
-/// places that said nothing. Empty: what is left says nothing.
-fn split(good: usize, bad: usize, blanks: &[usize], hosts: usize) -> Vec<usize> {
+/// Returns the indexes to try next between a good and a bad one: spread evenly, or, if some are untestable, in the
+/// largest gaps around those. Returns none if only untestable revisions are left.
+fn split(good: usize, bad: usize, untestable: &[usize], hosts: usize) -> Vec<usize> {
     let mut edges = vec![good];
-    edges.extend(blanks);
+    edges.extend(untestable);
     edges.push(bad);
-    // gaps at the ends lead to an answer; what lies between two blanks is most likely blank too
+    // The first and the last gap lead to an answer. What lies between two untestable revisions is likely untestable too.
     let gaps: Vec<(usize, usize)> = edges.windows(2).map(|pair| (pair[0], pair[1])).collect();
     let last = gaps.len() - 1;
     let inside = |(from, to): (usize, usize)| to - from - 1;
     let outer: usize = [0, last].into_iter().map(|gap| inside(gaps[gap])).sum();
-    if outer == 0 && (blanks.len() >= BLANKS || gaps.iter().all(|gap| inside(*gap) == 0)) {
+    if outer == 0 && (untestable.len() >= UNTESTABLE_REVISIONS || gaps.iter().all(|gap| inside(*gap) == 0)) {
         return Vec::new();
     }
     let weight = |gap: usize| {
@@ -201,11 +202,11 @@ fn split(good: usize, bad: usize, blanks: &[usize], hosts: usize) -> Vec<usize> 
         };
         share[largest] += 1;
     }
-    let mut places = Vec::new();
+    let mut indexes = Vec::new();
     for ((from, to), share) in gaps.into_iter().zip(share) {
-        places.extend((1..=share).map(|at| from + (to - from) * at / (share + 1)));
+        indexes.extend((1..=share).map(|at| from + (to - from) * at / (share + 1)));
     }
-    places
+    indexes
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Whether a difference may be chance.
+//! How likely chance causes a difference.
 
-/// Fisher's exact test, one-sided: how likely it is that so many or more of the failures fall on the second side,
-/// if both sides fail equally often. Counts of (failed, all) runs.
+/// Fisher's exact test, one-sided. Returns the probability that chance puts as many failures on the second side as there
+/// are, or more, if both sides fail equally often. Each side is (failed runs, all runs).
 ///
 /// R. A. Fisher, Statistical Methods for Research Workers, section 21.02: with both margins fixed, the number of
 /// failures on one side is hypergeometric.
@@ -19,7 +19,8 @@ pub fn fisher(base: (u64, u64), now: (u64, u64)) -> f64 {
     (now.0..=most).map(chance).sum::<f64>().min(1.0)
 }
 
-/// Passes in a row after which something that fails at this rate would have failed, but for a chance of `error`.
+/// Returns how many passes in a row it takes to conclude that a subject does not fail at `rate`. If it does, it passes that
+/// often with probability `error`.
 pub fn passes_needed(rate: f64, error: f64) -> usize {
     if rate >= 1.0 {
         return 1;
@@ -28,7 +29,7 @@ pub fn passes_needed(rate: f64, error: f64) -> usize {
     needed.ceil().clamp(1.0, 1e6) as usize
 }
 
-/// ln of n over k.
+/// The natural logarithm of the binomial coefficient "n over k".
 fn ln_choose(n: u64, k: u64) -> f64 {
     let k = k.min(n.saturating_sub(k));
     (0..k).map(|i| ((n - i) as f64 / (i + 1) as f64).ln()).sum()
@@ -39,11 +40,11 @@ mod tests {
     use super::*;
 
     fn near(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
+        assert!((found - expected).abs() < 1e-4, "{found} is not close to {expected}");
     }
 
     #[test]
-    fn as_tables_have_it() {
+    fn fisher_agrees_with_published_tables() {
         // Fisher's tea: 3 of 4 and 1 of 4, one-sided 0.2429
         near(fisher((1, 4), (3, 4)), 0.2429);
         // 0 of 8 against 8 of 8: 1 / choose(16, 8)
@@ -55,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn how_often_is_often_enough() {
+    fn rarer_failures_need_more_passes() {
         assert_eq!(passes_needed(1.0, 1e-4), 1);
         // 0.7^26 = 0.000094
         assert_eq!(passes_needed(0.3, 1e-4), 26);

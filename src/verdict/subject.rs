@@ -1,34 +1,60 @@
-//! What passes or fails at a check-in.
+//! What passes or fails at a revision.
 
+use super::logs::signature;
 use crate::domain::outcome::{Blame, Outcome};
-use crate::domain::results::{TestState, Tests};
+use crate::domain::results::{Failure, TestState, Tests};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a verdict is about. A project may have two breaks at a time, in different tests: each is looked into for
-/// itself, on the same runs.
+/// What a verdict is about. Each subject gets its own answer, since two tests of a project may break independently.
+///
+/// The database stores subjects as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "what", content = "test", rename_all = "snake_case")]
 pub enum Subject {
-    /// That CPython can be built.
+    /// CPython builds.
     Build,
-    /// That the project and what it needs can be installed.
+    /// The project and its dependencies install.
     Setup,
-    /// That each suite comes to its end and says which tests failed: it does not where it crashes or hangs, or where
-    /// nothing tells its tests apart.
+    /// Each suite runs to its end and reports which tests failed. A suite that crashes or hangs does not, and neither does
+    /// one that fails without a report of its tests.
     Suite,
     Test(String),
-    /// That the run passes: where what fails has no name that was there before, as that of a module that can't be
-    /// imported any more.
+    /// The whole run passes. This is the subject when the failing tests have no earlier results: for example, a module
+    /// that no longer imports fails under a name of its own.
     Run,
+    /// The suites run at least so many tests: more than half as many as before. A test that is skipped does not run.
+    TestCount(usize),
+    /// No test reports an error with this signature. This is the subject when the same error shows in another test from revision
+    /// to revision, as a leak does that another test's warning reports.
+    Error(String),
 }
 
 impl Subject {
-    /// Its name, if it is a test.
+    /// Returns the name of the test, or `None` if the subject is not a test.
     pub fn test(&self) -> Option<&str> {
         match self {
             Subject::Test(test) => Some(test),
-            Subject::Build | Subject::Setup | Subject::Suite | Subject::Run => None,
+            _ => None,
+        }
+    }
+}
+
+impl Subject {
+    /// Whether an answer about this subject is one about another. The number of tests is one subject, whatever number is enough.
+    pub fn is_same(&self, other: &Subject) -> bool {
+        self == other || matches!((self, other), (Subject::TestCount(_), Subject::TestCount(_)))
+    }
+
+    /// Returns the value of this subject, or of one that [is the same](Self::is_same).
+    pub fn find_in<'a, T>(&self, values: &'a BTreeMap<Subject, T>) -> Option<&'a T> {
+        match self {
+            Subject::TestCount(_) => {
+                let mut counts = values.range(Subject::TestCount(0)..=Subject::TestCount(usize::MAX));
+                counts.next().map(|(_, value)| value)
+            }
+            subject => values.get(subject),
         }
     }
 }
@@ -41,76 +67,108 @@ impl fmt::Display for Subject {
             Subject::Suite => f.write_str("the suite"),
             Subject::Test(test) => write!(f, "test {test}"),
             Subject::Run => f.write_str("the run"),
+            Subject::TestCount(least) => write!(f, "the number of tests (at least {least})"),
+            Subject::Error(signature) => write!(f, "the error \"{signature}\", in one test or another"),
         }
     }
 }
 
-/// What one run says of a subject.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Seen {
+/// What one run shows about a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Observation {
     Pass,
     Fail,
-    /// It says nothing, and would say nothing if it was repeated.
-    Missing(Missing),
+    /// Neither, and a rerun would not change that.
+    Untestable(Untestable),
 }
 
-/// Why there is nothing to see at a check-in.
+/// Why a subject can't be tested at a revision, ordered from the farthest from a result to the closest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Missing {
+pub enum Untestable {
     NoImage,
     NotInstalled,
-    /// Its suite ended without having come to it, or it is skipped there, or there is no such test.
+    /// The suite ended before it reached the test, skipped it, or has no such test.
     NotRun,
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for Untestable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Missing::NoImage => "CPython can't be built there",
-            Missing::NotInstalled => "the project can't be installed there",
-            Missing::NotRun => "the test is not run there",
+            Untestable::NoImage => "CPython does not build there",
+            Untestable::NotInstalled => "the project does not install there",
+            Untestable::NotRun => "the test does not run there",
         })
     }
 }
 
-/// What the end of a run says of a subject. None: nothing, and it is to be repeated (the machinery failed, or it
-/// was cancelled).
-pub fn seen(subject: &Subject, outcome: &Outcome, tests: Option<&Tests>) -> Option<Seen> {
-    let setup = matches!(outcome, Outcome::SetupFailed { .. });
+/// Returns what an attempt shows about a subject, or `None` if the machinery failed or the attempt was cancelled: then
+/// another attempt can show it.
+pub fn observe(subject: &Subject, outcome: &Outcome, tests: Option<&Tests>) -> Option<Observation> {
+    let setup_failed = matches!(outcome, Outcome::SetupFailed { .. });
     match outcome.blame() {
         Blame::Operator => return None,
-        Blame::RecipeOwner => return Some(Seen::Missing(Missing::NotRun)),
+        Blame::RecipeOwner => return Some(Observation::Untestable(Untestable::NotRun)),
         Blame::Nobody if *outcome == Outcome::Cancelled => return None,
-        Blame::Nobody if *outcome != Outcome::Passed => return Some(Seen::Missing(Missing::NotRun)),
+        Blame::Nobody if *outcome != Outcome::Passed => return Some(Observation::Untestable(Untestable::NotRun)),
         Blame::Nobody | Blame::Code => {}
     }
-    let told = tests.is_some_and(|tests| !tests.failed.is_empty());
+    let breaks_off = tests.is_some_and(|tests| tests.incomplete);
+    let names_failures = tests.is_some_and(|tests| !tests.failed.is_empty());
     Some(match subject {
-        Subject::Build => Seen::Pass,
-        Subject::Setup if setup => Seen::Fail,
-        Subject::Setup => Seen::Pass,
-        _ if setup => Seen::Missing(Missing::NotInstalled),
-        Subject::Suite | Subject::Run if *outcome == Outcome::Passed => Seen::Pass,
-        Subject::Run => Seen::Fail,
-        Subject::Suite if matches!(outcome, Outcome::Failed { .. }) && told => Seen::Pass,
-        Subject::Suite => Seen::Fail,
+        Subject::Build => Observation::Pass,
+        Subject::Setup if setup_failed => Observation::Fail,
+        Subject::Setup => Observation::Pass,
+        _ if setup_failed => Observation::Untestable(Untestable::NotInstalled),
+        Subject::Suite | Subject::Run if *outcome == Outcome::Passed => Observation::Pass,
+        Subject::Run => Observation::Fail,
+        Subject::Suite if matches!(outcome, Outcome::Failed { .. }) && names_failures && !breaks_off => {
+            Observation::Pass
+        }
+        Subject::Suite => Observation::Fail,
         Subject::Test(test) => match tests.and_then(|tests| tests.state(test)) {
-            Some(TestState::Passed) => Seen::Pass,
-            Some(TestState::Failed) => Seen::Fail,
-            Some(TestState::Skipped) | None => Seen::Missing(Missing::NotRun),
+            Some(TestState::Passed) => Observation::Pass,
+            Some(TestState::Failed) => Observation::Fail,
+            Some(TestState::Skipped) | None => Observation::Untestable(Untestable::NotRun),
+        },
+        Subject::TestCount(least) => match count_run(outcome, tests) {
+            Some(count) if count >= *least => Observation::Pass,
+            Some(_) => Observation::Fail,
+            None => Observation::Untestable(Untestable::NotRun),
+        },
+        Subject::Error(error) => match tests {
+            Some(tests) if tests.failed.iter().any(|failure| reports(failure, error)) => Observation::Fail,
+            _ if count_run(outcome, tests).is_some_and(|count| count > 0) => Observation::Pass,
+            _ => Observation::Untestable(Untestable::NotRun),
         },
     })
+}
+
+/// Whether a failure reports an error with this signature.
+pub fn reports(failure: &Failure, error: &str) -> bool {
+    // a run may have thousands of failures, and a signature takes many patterns: they leave the beginning of a name as it is
+    let kind = |text: &str| text.split(|c: char| !c.is_ascii_alphabetic()).next().map(str::len);
+    let is_kind = |length: usize| failure.message.trim_start().get(..length) == error.get(..length);
+    kind(error).is_some_and(is_kind) && signature(&failure.message).is_some_and(|signature| signature == error)
+}
+
+/// Returns how many tests a run had, or `None` if it does not say: a suite broke off, or it failed without a report. A run that
+/// passes without a report ran none.
+pub fn count_run(outcome: &Outcome, tests: Option<&Tests>) -> Option<usize> {
+    match (outcome, tests) {
+        (_, Some(tests)) if tests.incomplete || tests.cut => None,
+        (Outcome::Passed | Outcome::Failed { .. }, Some(tests)) => Some(tests.count_run()),
+        (Outcome::Passed, None) => Some(0),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::results::Failure;
 
     #[test]
-    fn each_end_says_what_it_can() {
+    fn outcome_and_report_decide_what_a_subject_shows() {
         let setup = Outcome::SetupFailed {
             reason: "x".into(),
             exit_code: Some(1),
@@ -127,16 +185,16 @@ mod tests {
             ..Tests::default()
         };
         let test = |name: &str| Subject::Test(name.into());
-        let missing = |why| Some(Seen::Missing(why));
-        let (pass, fail) = (Some(Seen::Pass), Some(Seen::Fail));
-        let not_run = missing(Missing::NotRun);
+        let untestable = |reason| Some(Observation::Untestable(reason));
+        let (pass, fail) = (Some(Observation::Pass), Some(Observation::Fail));
+        let not_run = untestable(Untestable::NotRun);
         let table = [
             (Subject::Build, &setup, pass),
             (Subject::Setup, &setup, fail),
             (Subject::Setup, &crashed, pass),
-            (Subject::Suite, &setup, missing(Missing::NotInstalled)),
-            (test("a"), &setup, missing(Missing::NotInstalled)),
-            (Subject::Run, &setup, missing(Missing::NotInstalled)),
+            (Subject::Suite, &setup, untestable(Untestable::NotInstalled)),
+            (test("a"), &setup, untestable(Untestable::NotInstalled)),
+            (Subject::Run, &setup, untestable(Untestable::NotInstalled)),
             (Subject::Run, &failed, fail),
             (Subject::Run, &Outcome::Passed, pass),
             (Subject::Run, &infra, None),
@@ -154,11 +212,21 @@ mod tests {
             (test("a"), &Outcome::Cancelled, None),
             (Subject::Suite, &recipe, not_run),
             (Subject::Suite, &skipped, not_run),
+            (Subject::TestCount(2), &failed, pass),
+            (Subject::TestCount(3), &failed, fail),
+            (Subject::TestCount(3), &crashed, not_run),
+            (Subject::Error("boom".into()), &failed, fail),
+            (Subject::Error("bang".into()), &failed, pass),
+            (Subject::Error("bang".into()), &crashed, not_run),
         ];
         for (subject, outcome, expected) in table {
-            assert_eq!(seen(&subject, outcome, Some(&tests)), expected, "{subject} {outcome}");
+            assert_eq!(
+                observe(&subject, outcome, Some(&tests)),
+                expected,
+                "{subject} {outcome}"
+            );
         }
-        assert_eq!(seen(&test("a"), &Outcome::Passed, None), not_run);
-        assert_eq!(seen(&Subject::Suite, &failed, None), fail);
+        assert_eq!(observe(&test("a"), &Outcome::Passed, None), not_run);
+        assert_eq!(observe(&Subject::Suite, &failed, None), fail);
     }
 }

@@ -1,11 +1,13 @@
-//! A bare mirror of the watched branches, through the `git` command.
+//! The mirror: a bare repository with all watched branches, used through the `git` command.
 
-mod lines;
+mod ancestry;
 mod patch;
 
+use crate::domain::address::Address;
+use crate::domain::time::Timestamp;
 use crate::domain::tree::{Change, ChangeKind, Wanted, is_ignored};
 use crate::domain::version::PythonVersion;
-use crate::store::revisions::CheckIn;
+use crate::store::revisions::NewRevision;
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt};
 use std::path::{Path, PathBuf};
@@ -14,33 +16,33 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio_util::io::ReaderStream;
 
-/// Time to ask the repository for its tips.
+/// Timeout for the questions that git answers at once, such as the tips of a repository.
 const ASK: Duration = Duration::from_secs(60);
-/// Time to copy what is new; the first copy of CPython takes long.
+/// Timeout for a fetch. The first one of CPython takes long.
 const COPY: Duration = Duration::from_secs(3 * 3600);
 
-/// Why git did not do what was asked.
+/// Why a git command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
     #[error("failed to run git: {0}; is it installed?")]
     NotRun(std::io::Error),
     #[error("the repository {url} can't be reached: {reason}")]
-    Unreachable { url: String, reason: String },
+    Unreachable { url: Address, reason: String },
     #[error("git {command} failed: {reason}")]
     Failed { command: String, reason: String },
     #[error("there is no branch or tag {reference:?} in {url}; correct `ref` in the settings")]
-    NoRef { reference: String, url: String },
-    #[error("there is no check-in {0:?} in the mirror")]
+    NoRef { reference: String, url: Address },
+    #[error("there is no revision {0:?} in the mirror")]
     NoCommit(String),
 }
 
 type Result<T> = std::result::Result<T, GitError>;
 
-/// The mirror and where it comes from.
+/// The mirror, and the git repository that it copies. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Mirror {
     folder: PathBuf,
-    url: String,
+    url: Address,
 }
 
 /// A branch's tip in the repository.
@@ -52,30 +54,31 @@ pub struct Tip {
 }
 
 impl Mirror {
-    /// Opens the mirror in a folder, made if it is not there.
-    pub async fn open(folder: &Path, url: &str) -> Result<Self> {
+    /// Opens the mirror in a folder, which is made if it is missing.
+    pub async fn open(folder: &Path, url: &Address) -> Result<Self> {
         let mirror = Self {
             folder: folder.to_owned(),
-            url: url.to_owned(),
+            url: url.clone(),
         };
         if !folder.join("HEAD").exists() {
             let folder = folder.display().to_string();
             run(Command::new("git").args(["init", "--quiet", "--bare", &folder]), ASK).await?;
         }
-        // what a force-push took away stays here: revisions keep their sources
+        // commits that a force-push removed stay here, so that their revisions keep their sources
         mirror.git(&["config", "gc.auto", "0"]).await?;
         mirror.git(&["config", "gc.pruneExpire", "never"]).await?;
         Ok(mirror)
     }
 
-    pub fn url(&self) -> &str {
+    pub fn url(&self) -> &Address {
         &self.url
     }
 
-    /// The tips of all branches and tags that are asked for, in one question to the repository.
+    /// The tips of branches and tags, in the order of `references`, with `None` where there is none. Asks the repository
+    /// once.
     pub async fn tips(&self, references: &[String]) -> Result<Vec<Option<Tip>>> {
         let mut command = self.command();
-        command.args(["ls-remote", "--quiet", "--", &self.url]);
+        command.args(["ls-remote", "--quiet", "--", self.url.with_login()]);
         for reference in references {
             command.args([
                 format!("refs/heads/{reference}"),
@@ -95,7 +98,7 @@ impl Mirror {
         Ok(references.iter().map(|reference| pick(&all, reference)).collect())
     }
 
-    /// Copies what a tip needs and returns the check-in it names.
+    /// Fetches a tip and returns the id of its commit.
     pub async fn fetch(&self, branch: &str, tip: &Tip) -> Result<String> {
         let ours = format!("refs/pybots/{branch}");
         let refspec = format!("+{}:{ours}", tip.name);
@@ -107,14 +110,14 @@ impl Mirror {
             "--no-auto-gc",
             "--no-write-fetch-head",
             "--",
-            &self.url,
+            self.url.with_login(),
             &refspec,
         ]);
         run(&mut command, COPY).await.map_err(|error| self.unreachable(error))?;
         self.commit(&ours).await
     }
 
-    /// The full id of a check-in that the mirror holds.
+    /// The full id of a revision that the mirror holds.
     pub async fn commit(&self, name: &str) -> Result<String> {
         let peeled = format!("{name}^{{commit}}");
         let found = self
@@ -129,8 +132,8 @@ impl Mirror {
         self.commit(sha).await.is_ok()
     }
 
-    /// A check-in as a row.
-    pub async fn check_in(&self, sha: &str) -> Result<CheckIn> {
+    /// Reads a revision, as the store keeps it.
+    pub async fn revision(&self, sha: &str) -> Result<NewRevision> {
         let format = "--format=%H%x00%T%x00%P%x00%an <%ae>%x00%ct%x00%s%x00%B";
         let line = self
             .git(&["show", "--no-patch", "--no-show-signature", format, sha])
@@ -139,7 +142,7 @@ impl Mirror {
         let mut field = || fields.next().unwrap_or_default();
         let (sha, tree, parents, author, seconds, subject) = (field(), field(), field(), field(), field(), field());
         let message = field();
-        Ok(CheckIn {
+        Ok(NewRevision {
             version: self.version(&sha).await.map(|version| version.full),
             sha,
             tree,
@@ -148,22 +151,22 @@ impl Mirror {
                 .next()
                 .filter(|parent| !parent.is_empty())
                 .map(str::to_owned),
-            // Subversion knows no addresses
+            // authors of Subversion revisions have no addresses
             author: author.trim_end_matches(" <>").to_owned(),
             subject,
-            place: super::import::place(&message),
-            committed_at: seconds.parse::<i64>().unwrap_or(0).saturating_mul(1000),
+            svn: super::trailer::svn_revision(&message),
+            committed_at: Timestamp::from_millis(seconds.parse::<i64>().unwrap_or(0).saturating_mul(1000)),
         })
     }
 
-    /// The version that a tree says it is; None if it says none.
+    /// The Python version in a tree's `patchlevel.h`. Returns `None` if the tree has none.
     pub async fn version(&self, sha: &str) -> Option<PythonVersion> {
         let path = format!("{sha}:Include/patchlevel.h");
         let header = self.git(&["show", &path]).await.ok()?;
         PythonVersion::from_patchlevel(&header).ok()
     }
 
-    /// Digest of the files that a build reads: equal digests, equal inputs. `ignore` as for
+    /// The digest of the files that a build reads. `ignore` lists the others, as for
     /// [`crate::domain::tree::is_ignored`].
     pub async fn inputs(&self, sha: &str, ignore: &[String]) -> Result<String> {
         let listing = self.git(&["ls-tree", "-r", "-z", "--full-tree", sha]).await?;
@@ -172,10 +175,10 @@ impl Mirror {
             path.is_some_and(|path| !is_ignored(path, ignore))
         });
         let lines: Vec<&[u8]> = read.map(str::as_bytes).collect();
-        Ok(crate::profile::digest(&lines))
+        Ok(crate::domain::digest::digest(&lines))
     }
 
-    /// The files of a build that differ between two check-ins.
+    /// The files that differ between two revisions, without ignored ones.
     pub async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Vec<Change>> {
         let arguments = ["diff-tree", "-r", "-z", "--no-renames", "--name-status", from, to];
         let listing = self.git(&arguments).await?;
@@ -198,15 +201,15 @@ impl Mirror {
         Ok(changes)
     }
 
-    /// The tree of a check-in, or the wanted files of it, as a tar stream whose names begin with `src/`.
-    /// It ends in an error if git does, so that half a tree is never taken for a whole one.
+    /// The tree of a revision, or the wanted files of it, as a tar stream whose names begin with `src/`. The stream ends
+    /// with an error if git fails, so that a truncated tree is never taken for a complete one.
     pub fn archive(
         &self,
         sha: &str,
         wanted: &Wanted,
     ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + Sync + use<>> {
         let mut command = self.command();
-        // the same tar whatever this machine's own settings of git are
+        // the tar does not depend on this machine's git settings
         command.args(["-c", "core.attributesFile=/dev/null", "-c", "tar.umask=0022"]);
         command.args(["archive", "--format=tar", "--prefix=src/", sha, "--"]);
         match &wanted.only {
@@ -240,20 +243,20 @@ impl Mirror {
         Ok(stream)
     }
 
-    /// For questions to git that only one caller has.
+    /// The folder of the repository, for callers that run git themselves.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Names a check-in of a line that does not come from git, so that it can be told whether the
-    /// mirror has that line.
-    pub(super) async fn keep(&self, line: &str, sha: &str) -> Result<()> {
-        self.git(&["update-ref", &kept(line), sha]).await?;
+    /// Sets the ref of a Subversion folder, which records that its revisions up to this one are in the mirror.
+    pub(super) async fn set_svn_ref(&self, folder_key: &str, sha: &str) -> Result<()> {
+        self.git(&["update-ref", &svn_ref(folder_key), sha]).await?;
         Ok(())
     }
 
-    pub(super) async fn keeps(&self, line: &str) -> bool {
-        self.holds(&kept(line)).await
+    /// Whether the mirror has the revisions of a Subversion folder.
+    pub(super) async fn has_svn_ref(&self, folder_key: &str) -> bool {
+        self.holds(&svn_ref(folder_key)).await
     }
 
     fn command(&self) -> Command {
@@ -270,19 +273,19 @@ impl Mirror {
     fn unreachable(&self, error: GitError) -> GitError {
         match error {
             GitError::Failed { reason, .. } => GitError::Unreachable {
+                reason: self.url.mask_in(&reason),
                 url: self.url.clone(),
-                reason,
             },
             other => other,
         }
     }
 }
 
-fn kept(line: &str) -> String {
-    format!("refs/pybots-svn/{line}")
+fn svn_ref(folder_key: &str) -> String {
+    format!("refs/pybots-svn/{folder_key}")
 }
 
-/// A branch wins over a tag of the same name; an annotated tag is taken for what it names.
+/// Finds a tip by its short name. A branch takes precedence over a tag, and an annotated tag stands for its commit.
 fn pick(all: &[Tip], reference: &str) -> Option<Tip> {
     let named = |name: String| all.iter().find(|tip| tip.name == name);
     let (branch, tag) = (format!("refs/heads/{reference}"), format!("refs/tags/{reference}"));
@@ -296,10 +299,11 @@ fn pick(all: &[Tip], reference: &str) -> Option<Tip> {
     })
 }
 
+/// Runs a git command and returns its output. The error has the cause that git printed.
 pub(super) async fn run(command: &mut Command, patience: Duration) -> Result<String> {
     let shown = {
         let arguments = command.as_std().get_args().map(|a| a.to_string_lossy().into_owned());
-        let known = [
+        let commands = [
             "ls-remote",
             "fetch",
             "rev-parse",
@@ -320,7 +324,7 @@ pub(super) async fn run(command: &mut Command, patience: Duration) -> Result<Str
         ];
         arguments
             .into_iter()
-            .find(|a| known.contains(&a.as_str()))
+            .find(|a| commands.contains(&a.as_str()))
             .unwrap_or_default()
     };
     command.stdin(Stdio::null()).kill_on_drop(true);
@@ -334,11 +338,14 @@ pub(super) async fn run(command: &mut Command, patience: Duration) -> Result<Str
         .map_err(GitError::NotRun)?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        // the cause comes first, advice after it
+        // git prints the cause first, then advice
         let cause = text
             .lines()
             .find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
-        let reason = cause.or(text.lines().last()).unwrap_or("it said nothing").to_owned();
+        let reason = cause
+            .or(text.lines().last())
+            .unwrap_or("it printed no reason")
+            .to_owned();
         return Err(failed(reason));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

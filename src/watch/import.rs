@@ -1,62 +1,62 @@
-//! Check-ins of Subversion become commits of the mirror, so that from there on nobody has to care
-//! where a check-in came from.
+//! Imports Subversion revisions into the mirror as git commits, so that the rest of Pybots treats all revisions alike.
 //!
-//! A working copy is brought from revision to revision, which copies only what changed. The files go
-//! into the mirror as they are in it: keywords expanded, line ends set, symlinks made. Equal
-//! histories at equal addresses give equal ids on any machine ($HeadURL$ holds the address).
+//! A working copy is updated from revision to revision, which copies only what changed. The mirror gets the files as the
+//! working copy has them: with keywords expanded, line ends converted and symbolic links made. Equal histories at equal
+//! addresses give equal ids on every machine. The address matters because `$HeadURL$` expands to it.
 
 use super::git::{self, Mirror};
 use super::svn::{Entry, Result, Svn, SvnError, Tip, local};
-use crate::domain::place::Place;
+use super::trailer::trailer;
+use crate::domain::svn::SvnRevision;
 use sha2::{Digest, Sha256};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Time to bring a working copy to a revision; the first one of CPython takes long.
+/// Timeout for an update or a checkout. The first checkout of CPython takes long.
 const COPY: Duration = Duration::from_secs(3600);
-/// Time for git to read a working copy.
+/// Timeout for git to read a working copy.
 const READ: Duration = Duration::from_secs(600);
-/// Time between two looks whether another process has done with a working copy.
+/// Time between attempts to lock a working copy that another process uses.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// Files are stored as they are, whatever a `.gitattributes` among them says.
+/// Attributes that store every file unchanged, even if the tree has a `.gitattributes`.
 const ATTRIBUTES: &str = "* -text !eol -ident -filter !working-tree-encoding\n";
 
-/// A name for what belongs to a line in the data folder and in the mirror.
-pub fn key(tip: &Tip) -> String {
-    hex::encode(Sha256::digest(tip.line.to_string()))[..16].to_owned()
+/// The name of a Subversion folder's working copy in the data folder, and of its ref in the mirror.
+pub fn folder_key(tip: &Tip) -> String {
+    hex::encode(Sha256::digest(tip.folder.to_string()))[..16].to_owned()
 }
 
-/// The working copy of a line, held for this process alone.
-struct Copy {
+/// The working copy of a Subversion folder, locked by this process.
+struct WorkingCopy {
     folder: PathBuf,
     index: PathBuf,
-    /// Released with it.
+    /// Unlocks the working copy when it is dropped.
     _lock: File,
 }
 
 impl Svn {
-    /// Makes a check-in a commit of the mirror, and returns its id. The commit has no parent: with
-    /// one its id would tell at which check-in Pybots began to look.
+    /// Imports a revision as a commit of the mirror, and returns the commit's id. The commit has no parent: otherwise its
+    /// id would depend on the revision at which Pybots began to watch the branch.
     pub async fn import(&self, mirror: &Mirror, tip: &Tip, entry: &Entry) -> Result<String> {
         let copy = self.open_copy(tip).await?;
-        self.bring(&copy.folder, tip, entry.number).await?;
+        self.bring_to(&copy.folder, tip, entry.number).await?;
         let tree = match self.tree(mirror, &copy).await {
             Ok(tree) => tree,
-            // the index knows files that the mirror has lost, or was torn
+            // the index is damaged, or names files that the mirror has lost
             Err(_) => {
                 remove(&copy.index)?;
                 self.tree(mirror, &copy).await?
             }
         };
-        let place = Place {
-            line: tip.line.clone(),
+        let revision = SvnRevision {
+            folder: tip.folder.clone(),
             number: entry.number,
         };
         let text = copy.index.with_extension("commit");
-        std::fs::write(&text, commit(&tree, &place, entry)).map_err(|error| trouble(&text, error))?;
+        std::fs::write(&text, commit(&tree, &revision, entry)).map_err(|error| folder_error(&text, error))?;
         let sha = self
             .git(mirror, &copy)
             .await?
@@ -67,49 +67,49 @@ impl Svn {
         Ok(sha.trim().to_owned())
     }
 
-    /// Waits until no other process, and nobody in this one, works on the line's copy.
-    async fn open_copy(&self, tip: &Tip) -> Result<Copy> {
-        let place = |ending: &str| self.folder.join(format!("{}{ending}", key(tip)));
+    /// Locks the working copy, after waiting until no other task or process uses it.
+    async fn open_copy(&self, tip: &Tip) -> Result<WorkingCopy> {
+        let path_of = |ending: &str| self.folder.join(format!("{}{ending}", folder_key(tip)));
         let git = self.folder.join("git");
-        std::fs::create_dir_all(&git).map_err(|error| trouble(&git, error))?;
-        let path = place(".lock");
-        let lock = File::create(&path).map_err(|error| trouble(&path, error))?;
+        std::fs::create_dir_all(&git).map_err(|error| folder_error(&git, error))?;
+        let path = path_of(".lock");
+        let lock = File::create(&path).map_err(|error| folder_error(&path, error))?;
         while let Err(busy) = lock.try_lock() {
             match busy {
                 TryLockError::WouldBlock => tokio::time::sleep(BUSY).await,
-                TryLockError::Error(error) => return Err(trouble(&path, error)),
+                TryLockError::Error(error) => return Err(folder_error(&path, error)),
             }
         }
-        let index = place(".index");
-        // what a git that was killed has left
+        let index = path_of(".index");
+        // a git process that was killed leaves this file
         remove(&index.with_extension("index.lock"))?;
-        Ok(Copy {
-            folder: place(""),
+        Ok(WorkingCopy {
+            folder: path_of(""),
             index,
             _lock: lock,
         })
     }
 
-    /// Brings a working copy to a revision: changes it if that can be done, or else makes it anew.
-    async fn bring(&self, folder: &Path, tip: &Tip, number: u64) -> Result<()> {
-        let ours = |copy: Tip| copy.line == tip.line && copy.url == tip.url;
+    /// Brings a working copy to a revision: by an update if possible, otherwise by a new checkout.
+    async fn bring_to(&self, folder: &Path, tip: &Tip, number: u64) -> Result<()> {
+        let ours = |copy: Tip| copy.folder == tip.folder && copy.url == tip.url;
         if self.copy_of(folder).await.is_some_and(ours) && self.update(folder, tip, number).await? {
             return Ok(());
         }
         if folder.exists() {
-            tracing::info!(path = tip.line.path, "making the working copy anew");
+            tracing::info!(path = tip.folder.path, "replacing the working copy by a new checkout");
             tokio::fs::remove_dir_all(folder)
                 .await
-                .map_err(|error| trouble(folder, error))?;
+                .map_err(|error| folder_error(folder, error))?;
         }
-        let (revision, source) = (number.to_string(), format!("{}@{number}", tip.url));
+        let (revision, source) = (number.to_string(), format!("{}@{number}", tip.url.with_login()));
         let arguments = [
             "--quiet",
             "--ignore-externals",
             "--revision",
             &revision,
             &source,
-            // the one place where an `@` at the end would be part of the name
+            // no `@` at the end: for this argument alone, it would be part of the name
             &folder.display().to_string(),
         ];
         self.run("checkout", &arguments, COPY).await?;
@@ -119,19 +119,19 @@ impl Svn {
         Err(SvnError::Failed {
             command: "checkout".to_owned(),
             reason: format!(
-                "the files of {} at r{number} can't be stored as they are below {}; does its file system tell upper and lower case apart?",
+                "the files of {} at r{number} can't be stored unchanged below {}; is its file system case-sensitive?",
                 tip.url,
                 folder.display()
             ),
         })
     }
 
-    /// False if the working copy is of no use any more, while the repository is well.
+    /// Updates a working copy. Returns false if the working copy is damaged; fails if the repository can't be reached.
     async fn update(&self, folder: &Path, tip: &Tip, number: u64) -> Result<bool> {
         let (revision, target) = (number.to_string(), local(folder));
         let arguments = ["--quiet", "--ignore-externals", "--revision", &revision, &target];
         if self.run("update", &arguments, COPY).await.is_err() {
-            // a repository that is away is no reason to throw a working copy away
+            // fails if the repository can't be reached, so that the working copy is kept
             self.at(tip, number).await?;
             let cleaned = self.run("cleanup", &[&target], COPY).await;
             if cleaned.is_err() || self.run("update", &arguments, COPY).await.is_err() {
@@ -141,17 +141,17 @@ impl Svn {
         self.is_clean(folder).await
     }
 
-    /// Puts the files of a working copy into the mirror; only those that changed are read.
-    async fn tree(&self, mirror: &Mirror, copy: &Copy) -> Result<String> {
+    /// Stores the files of a working copy in the mirror and returns the id of the tree. Reads only files that changed.
+    async fn tree(&self, mirror: &Mirror, copy: &WorkingCopy) -> Result<String> {
         let all = ["add", "--all", "--force", "--", ".", ":(exclude,top).svn"];
         self.git(mirror, copy).await?.args(all).output_of().await?;
         let tree = self.git(mirror, copy).await?.arg("write-tree").output_of().await?;
         Ok(tree.trim().to_owned())
     }
 
-    /// git with the mirror's objects, but with settings of its own: neither the user's nor the
-    /// mirror's are to change what is stored.
-    async fn git(&self, mirror: &Mirror, copy: &Copy) -> Result<Command> {
+    /// A git command that uses the mirror's objects but a configuration of its own, so that neither the user's settings nor
+    /// the mirror's change what is stored.
+    async fn git(&self, mirror: &Mirror, copy: &WorkingCopy) -> Result<Command> {
         let own = self.folder.join("git");
         if !own.join("HEAD").exists() {
             let mut init = Command::new("git");
@@ -159,9 +159,10 @@ impl Svn {
             init.output_of().await?;
         }
         let attributes = own.join("info/attributes");
-        std::fs::create_dir_all(own.join("info")).map_err(|error| trouble(&own, error))?;
-        std::fs::write(&attributes, ATTRIBUTES).map_err(|error| trouble(&attributes, error))?;
-        let objects = std::path::absolute(mirror.folder().join("objects")).map_err(|error| trouble(&own, error))?;
+        std::fs::create_dir_all(own.join("info")).map_err(|error| folder_error(&own, error))?;
+        std::fs::write(&attributes, ATTRIBUTES).map_err(|error| folder_error(&attributes, error))?;
+        let objects =
+            std::path::absolute(mirror.folder().join("objects")).map_err(|error| folder_error(&own, error))?;
         let mut git = Command::new("git");
         git.current_dir(&copy.folder)
             .args([
@@ -193,22 +194,23 @@ impl Output for Command {
     }
 }
 
-fn trouble(path: &Path, error: std::io::Error) -> SvnError {
+fn folder_error(path: &Path, error: std::io::Error) -> SvnError {
     SvnError::Folder {
         folder: path.display().to_string(),
         error,
     }
 }
 
+/// Removes a file if there is one.
 fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(trouble(path, error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(folder_error(path, error)),
         _ => Ok(()),
     }
 }
 
-/// A commit as git stores it. Subversion knows no addresses of people, and no time zones.
-fn commit(tree: &str, place: &Place, entry: &Entry) -> String {
+/// The text of a commit object. Subversion has neither mail addresses nor time zones.
+fn commit(tree: &str, revision: &SvnRevision, entry: &Entry) -> String {
     let fine = |c: char| !c.is_control() && c != '<' && c != '>';
     let author: String = entry
         .author
@@ -227,21 +229,9 @@ fn commit(tree: &str, place: &Place, entry: &Entry) -> String {
     };
     let at = entry.at.max(0);
     format!(
-        "tree {tree}\nauthor {author} <> {at} +0000\ncommitter {author} <> {at} +0000\n\n{message}\n\n{TRAILER}{place}\n"
+        "tree {tree}\nauthor {author} <> {at} +0000\ncommitter {author} <> {at} +0000\n\n{message}\n\n{}\n",
+        trailer(revision)
     )
-}
-
-const TRAILER: &str = "svn: ";
-
-/// Where a commit with this message came from; None if git is where it was made.
-pub fn place(message: &str) -> Option<Place> {
-    message
-        .trim_end()
-        .lines()
-        .next_back()?
-        .strip_prefix(TRAILER)?
-        .parse()
-        .ok()
 }
 
 #[cfg(test)]
@@ -249,8 +239,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_commit_says_where_it_comes_from() {
-        let here: Place = "uuid python/trunk@7".parse().unwrap();
+    fn a_commit_names_its_subversion_revision() {
+        let here: SvnRevision = "uuid python/trunk@7".parse().unwrap();
         let mut entry = Entry {
             number: 7,
             author: Some("Łukasz <x>\n".into()),
@@ -262,11 +252,8 @@ mod tests {
             text,
             "tree t\nauthor Łukasz x <> 12 +0000\ncommitter Łukasz x <> 12 +0000\n\nOne.\n\nTwo.\n\nsvn: uuid python/trunk@7\n"
         );
-        assert_eq!(place(&text), Some(here.clone()));
         (entry.author, entry.message, entry.at) = (None, " ".into(), -5);
         let text = commit("t", &here, &entry);
         assert!(text.contains("author (no author) <> 0 +0000\n") && text.contains("\n\n(no message)\n\nsvn: "));
-        assert_eq!(place("svn: uuid python/trunk@7\n\nand no end"), None);
-        assert_eq!(place(""), None);
     }
 }

@@ -1,33 +1,36 @@
-//! New check-ins of the watched branches become revision rows: in order, none skipped, none twice.
+//! Reads the new revisions of the watched branches and stores them: in order, none skipped, none twice.
 
 pub mod git;
 mod import;
 pub mod sources;
 pub mod svn;
+mod trailer;
+mod xml;
 
-use crate::config::{BranchSettings, Kind};
+use crate::config::{BranchSettings, SourceKind};
+use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::store::branches::Branch;
-use crate::store::revisions::CheckIn;
+use crate::store::revisions::NewRevision;
 use anyhow::Result;
 use git::{GitError, Mirror};
 use sources::{Sources, Tip};
 use svn::SvnError;
 
-/// Check-ins of Subversion that become rows together. Each has to be fetched by itself: what a
-/// restart throws away is to be little.
-const PORTION: u32 = 50;
+/// Subversion revisions that are imported before they are stored. Each one is imported separately, and a restart loses
+/// those that are not stored yet.
+const BATCH: u32 = 50;
 
-/// One look at the repositories. Everything is reread from the store, so a tick that was missed, cut
-/// short or repeated changes nothing in the end. Returns how many revisions are new.
-pub async fn tick(store: &Store, sources: &Sources, settings: &[BranchSettings], now: i64) -> Result<usize> {
+/// Asks the repositories once. Everything is reread from the store, so a tick that was missed, interrupted or repeated
+/// does no harm. Returns the number of new revisions.
+pub async fn tick(store: &Store, sources: &Sources, settings: &[BranchSettings], now: Timestamp) -> Result<usize> {
     let branches = store.watched_branches().await?;
     let set = |branch: &Branch| settings.iter().find(|s| s.name == branch.name);
-    let kinds: Vec<(Kind, &str)> = branches
+    let kinds: Vec<(SourceKind, &str)> = branches
         .iter()
         .map(|branch| {
             (
-                set(branch).map_or(Kind::Git, |s| sources.kind(s)),
+                set(branch).map_or(SourceKind::Git, |s| sources.kind(s)),
                 branch.reference.as_str(),
             )
         })
@@ -36,7 +39,7 @@ pub async fn tick(store: &Store, sources: &Sources, settings: &[BranchSettings],
     let mut found = 0;
     for (branch, tip) in branches.iter().zip(tips) {
         let first = set(branch).map_or(1, |s| s.first);
-        let looked = match tip {
+        let advanced = match tip {
             Err(problem) => Err(problem),
             Ok(tip) => match advance(store, sources, branch, &tip, first, now).await {
                 Ok(new) => Ok(new),
@@ -44,7 +47,7 @@ pub async fn tick(store: &Store, sources: &Sources, settings: &[BranchSettings],
                 Err(error) => return Err(error),
             },
         };
-        match looked {
+        match advanced {
             Ok(new) => {
                 found += new;
                 store.branch_checked(&branch.id, now, None).await?;
@@ -64,51 +67,69 @@ pub async fn tick(store: &Store, sources: &Sources, settings: &[BranchSettings],
     Ok(found)
 }
 
-/// How a branch gets nearer to its tip.
-struct Step {
+/// How a branch moves towards its tip.
+struct BranchMove {
+    /// The id of the newest revision after the move.
     head: String,
-    new: Vec<CheckIn>,
-    /// Rows that are no longer on the branch.
+    /// The new revisions, oldest first.
+    new: Vec<NewRevision>,
+    /// The ids of revisions that are no longer on the branch.
     left: Vec<String>,
-    /// Whether another step may be needed.
+    /// Whether the tip may need another move.
     more: bool,
 }
 
-/// Moves one branch to its tip. Errors are [`GitError`], [`SvnError`] or the store's.
-async fn advance(store: &Store, sources: &Sources, branch: &Branch, tip: &Tip, first: u32, now: i64) -> Result<usize> {
+/// Moves one branch to its tip and returns the number of new revisions. Errors are [`GitError`], [`SvnError`] or the
+/// store's.
+async fn advance(
+    store: &Store,
+    sources: &Sources,
+    branch: &Branch,
+    tip: &Tip,
+    first: u32,
+    now: Timestamp,
+) -> Result<usize> {
     let mut branch = branch.clone();
     let mut found = 0;
     loop {
-        let step = match tip {
-            Tip::Git(tip) => git_step(store, &sources.mirror, &branch, tip, first).await?,
-            Tip::Svn(tip) => svn_step(store, sources, &branch, tip, first).await?,
+        let branch_move = match tip {
+            Tip::Git(tip) => next_git_move(store, &sources.mirror, &branch, tip, first).await?,
+            Tip::Svn(tip) => next_svn_move(store, sources, &branch, tip, first).await?,
         };
-        let Some(step) = step else { return Ok(found) };
+        let Some(branch_move) = branch_move else {
+            return Ok(found);
+        };
         let moved = store
             .advance_branch(
                 &branch.id,
                 branch.head.as_deref(),
-                &step.head,
-                &step.new,
-                &step.left,
+                &branch_move.head,
+                &branch_move.new,
+                &branch_move.left,
                 now,
             )
             .await?;
         if !moved {
             return Ok(found);
         }
-        let (new, left) = (step.new.len(), step.left.len());
-        tracing::info!(branch = branch.name, new, left, head = step.head, "branch moved");
+        let (new, left) = (branch_move.new.len(), branch_move.left.len());
+        tracing::info!(branch = branch.name, new, left, head = branch_move.head, "branch moved");
         found += new;
-        if !step.more {
+        if !branch_move.more {
             return Ok(found);
         }
-        branch.head = Some(step.head);
+        branch.head = Some(branch_move.head);
     }
 }
 
-/// The whole way to a tip of git.
-async fn git_step(store: &Store, mirror: &Mirror, branch: &Branch, tip: &git::Tip, first: u32) -> Result<Option<Step>> {
+/// The move to a tip of git. Returns `None` if the branch is there already.
+async fn next_git_move(
+    store: &Store,
+    mirror: &Mirror,
+    branch: &Branch,
+    tip: &git::Tip,
+    first: u32,
+) -> Result<Option<BranchMove>> {
     if branch.head.as_deref() == Some(tip.sha.as_str()) {
         return Ok(None);
     }
@@ -128,68 +149,70 @@ async fn git_step(store: &Store, mirror: &Mirror, branch: &Branch, tip: &git::Ti
             (mirror.since(&head, old).await?, left)
         }
         None if on_branch.is_empty() => (mirror.newest(&head, first).await?, Vec::new()),
-        // Another history, or a mirror that was made anew: go back to what is known, else begin again.
+        // The branch has an unrelated history, or the mirror was lost: continue after the newest stored revision if there is
+        // one, otherwise begin again.
         None => {
-            let line = mirror.newest(&head, 100_000).await?;
-            let known = line.iter().rposition(|sha| on_branch.contains(sha));
-            let from = known.map_or(line.len().saturating_sub(first as usize), |at| at + 1);
-            let left = on_branch.iter().filter(|sha| !line.contains(sha)).cloned().collect();
-            (line[from..].to_vec(), left)
+            let history = mirror.newest(&head, 100_000).await?;
+            let stored = history.iter().rposition(|sha| on_branch.contains(sha));
+            let from = stored.map_or(history.len().saturating_sub(first as usize), |index| index + 1);
+            let left = on_branch.iter().filter(|sha| !history.contains(sha)).cloned().collect();
+            (history[from..].to_vec(), left)
         }
     };
-    let mut check_ins = Vec::with_capacity(new.len());
+    let mut revisions = Vec::with_capacity(new.len());
     for sha in &new {
-        check_ins.push(mirror.check_in(sha).await?);
+        revisions.push(mirror.revision(sha).await?);
     }
-    Ok(Some(Step {
+    Ok(Some(BranchMove {
         head,
-        new: check_ins,
+        new: revisions,
         left,
         more: false,
     }))
 }
 
-/// The next portion of a line of Subversion. Which of its check-ins are known is in the store alone:
-/// numbers only grow, and a repository that was replaced has another UUID, hence another line.
-async fn svn_step(
+/// The next batch of revisions of a Subversion folder. Returns `None` if there are none. The store alone decides which
+/// revisions are new: their numbers only grow, and a repository that was replaced has another UUID.
+async fn next_svn_move(
     store: &Store,
     sources: &Sources,
     branch: &Branch,
     tip: &svn::Tip,
     first: u32,
-) -> Result<Option<Step>> {
-    let known = store.on_line(&branch.id, &tip.line).await?;
-    let entries = match known.last() {
+) -> Result<Option<BranchMove>> {
+    let stored = store.in_svn_folder(&branch.id, &tip.folder).await?;
+    let entries = match stored.last() {
         Some((seen, _)) => {
-            sources.restore(tip, &known).await?;
-            sources.svn.since(tip, *seen, PORTION).await?
+            sources.restore(tip, &stored).await?;
+            sources.svn.since(tip, *seen, BATCH).await?
         }
         None => {
             tracing::info!(branch = branch.name, "copying the branch for the first time");
             sources.svn.newest(tip, first).await?
         }
     };
-    let mut head = known.last().map(|(_, sha)| sha.clone());
+    let mut head = stored.last().map(|(_, sha)| sha.clone());
     let mut new = Vec::with_capacity(entries.len());
     for entry in &entries {
         let sha = sources.svn.import(&sources.mirror, tip, entry).await?;
         let parent = head.replace(sha.clone());
-        new.push(CheckIn {
+        new.push(NewRevision {
             parent,
-            ..sources.mirror.check_in(&sha).await?
+            ..sources.mirror.revision(&sha).await?
         });
     }
     let Some(head) = head else { return Ok(None) };
-    let on_line = |sha: &String| known.iter().any(|(_, k)| k == sha) || new.iter().any(|check_in| check_in.sha == *sha);
+    let in_folder =
+        |sha: &String| stored.iter().any(|(_, other)| other == sha) || new.iter().any(|revision| revision.sha == *sha);
     let mut left = store.shas_on_branch(&branch.id).await?;
-    left.retain(|sha| !on_line(sha));
+    left.retain(|sha| !in_folder(sha));
     if new.is_empty() && left.is_empty() && branch.head.as_deref() == Some(&head) {
         return Ok(None);
     }
-    sources.keep(tip, &head).await?;
-    Ok(Some(Step {
+    sources.mark_imported(tip, &head).await?;
+    Ok(Some(BranchMove {
         head,
-        more: entries.len() == PORTION as usize,
+        more: entries.len() == BATCH as usize,
         new,
         left: left.into_iter().collect(),
     }))

@@ -1,13 +1,14 @@
-//! The repositories that branches are in, and the one mirror that holds the check-ins of all.
+//! The repositories of the watched branches, and the mirror that holds the revisions of all of them.
 
 use super::git::{self, GitError, Mirror};
 use super::import;
 use super::svn::{self, Svn, SvnError};
-use crate::config::{BranchSettings, Kind, SourceSettings};
-use crate::domain::place::Place;
+use crate::config::{BranchSettings, SourceKind, SourceSettings};
+use crate::domain::address::Address;
+use crate::domain::svn::SvnRevision;
 use std::path::Path;
 
-/// Cheap to clone.
+/// The mirror, the Subversion repository, and the settings that say which branch is where. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sources {
     pub mirror: Mirror,
@@ -15,7 +16,7 @@ pub struct Sources {
     settings: SourceSettings,
 }
 
-/// Where a branch stands in its repository.
+/// The newest state of a branch in its repository.
 #[derive(Clone, Debug)]
 pub enum Tip {
     Git(git::Tip),
@@ -23,7 +24,7 @@ pub enum Tip {
 }
 
 impl Sources {
-    /// Opens the mirror, and the place of working copies, in the data folder. No repository is asked.
+    /// Opens the mirror and the folder of working copies in the data folder. Contacts no repository.
     pub async fn open(data: &Path, settings: &SourceSettings) -> Result<Self, GitError> {
         Ok(Self {
             mirror: Mirror::open(&data.join("mirror.git"), &settings.git).await?,
@@ -32,38 +33,39 @@ impl Sources {
         })
     }
 
-    /// What keeps a branch, and where.
-    pub fn kind(&self, branch: &BranchSettings) -> Kind {
+    /// The kind of repository that holds a branch.
+    pub fn kind(&self, branch: &BranchSettings) -> SourceKind {
         self.settings.kind(branch)
     }
 
-    pub fn url(&self, branch: &BranchSettings) -> &str {
+    /// The address of the repository that holds a branch, as the settings write it.
+    pub fn url(&self, branch: &BranchSettings) -> &Address {
         self.settings.of(branch)
     }
 
-    /// The tips of branches (kind and ref), or what is wrong with each. git is asked once for all of
-    /// them; a repository without a branch is not asked, nor is one again that did not answer.
-    pub async fn tips(&self, branches: &[(Kind, &str)]) -> Vec<Result<Tip, String>> {
-        let in_git = branches.iter().filter(|(kind, _)| *kind == Kind::Git);
+    /// The tip of each branch (kind and ref), or the reason why it has none. The git repository is asked once for all
+    /// branches. A repository is not asked if it holds none of them, or again after it could not be reached.
+    pub async fn tips(&self, branches: &[(SourceKind, &str)]) -> Vec<Result<Tip, String>> {
+        let in_git = branches.iter().filter(|(kind, _)| *kind == SourceKind::Git);
         let references: Vec<String> = in_git.map(|(_, reference)| (*reference).to_owned()).collect();
         let mut git_tips = match references.is_empty() {
             true => Ok(Vec::new().into_iter()),
             false => self.mirror.tips(&references).await.map(Vec::into_iter),
         };
-        let mut away: Option<String> = None;
+        let mut unreachable: Option<String> = None;
         let mut tips = Vec::with_capacity(branches.len());
         for (kind, reference) in branches {
-            tips.push(match (kind, &mut git_tips, &away) {
-                (Kind::Git, Err(error), _) => Err(error.to_string()),
-                (Kind::Git, Ok(found), _) => found.next().flatten().map(Tip::Git).ok_or_else(|| {
-                    let (reference, url) = ((*reference).to_owned(), self.mirror.url().to_owned());
+            tips.push(match (kind, &mut git_tips, &unreachable) {
+                (SourceKind::Git, Err(error), _) => Err(error.to_string()),
+                (SourceKind::Git, Ok(found), _) => found.next().flatten().map(Tip::Git).ok_or_else(|| {
+                    let (reference, url) = ((*reference).to_owned(), self.mirror.url().clone());
                     GitError::NoRef { reference, url }.to_string()
                 }),
-                (Kind::Svn, _, Some(problem)) => Err(problem.clone()),
-                (Kind::Svn, _, None) => {
+                (SourceKind::Svn, _, Some(problem)) => Err(problem.clone()),
+                (SourceKind::Svn, _, None) => {
                     let tip = self.svn.tip(reference).await;
                     if let Err(SvnError::Unreachable { .. } | SvnError::NotRun(_)) = &tip {
-                        away = tip.as_ref().err().map(SvnError::to_string);
+                        unreachable = tip.as_ref().err().map(SvnError::to_string);
                     }
                     tip.map(Tip::Svn).map_err(|error| error.to_string())
                 }
@@ -72,14 +74,14 @@ impl Sources {
         tips
     }
 
-    /// Copies what a tip needs and returns its newest check-in.
+    /// Copies a tip into the mirror and returns the id of its newest revision.
     pub async fn fetch(&self, branch: &str, tip: &Tip) -> Result<String, SvnError> {
         match tip {
             Tip::Git(tip) => Ok(self.mirror.fetch(branch, tip).await?),
             Tip::Svn(tip) => {
                 let newest = self.svn.newest(tip, 1).await?.pop();
                 let entry = newest.ok_or_else(|| SvnError::NoFolder {
-                    path: tip.line.path.clone(),
+                    path: tip.folder.path.clone(),
                     url: tip.url.clone(),
                 })?;
                 self.svn.import(&self.mirror, tip, &entry).await
@@ -87,7 +89,7 @@ impl Sources {
         }
     }
 
-    /// Copies the check-in of a number, if it is one on this branch.
+    /// Imports a Subversion revision by its number and returns its id. Returns `None` if it is not on this branch.
     pub async fn fetch_number(&self, branch: &BranchSettings, number: u64) -> Result<Option<String>, SvnError> {
         let tip = self.svn.tip(&branch.reference).await?;
         match self.svn.at(&tip, number).await? {
@@ -96,14 +98,14 @@ impl Sources {
         }
     }
 
-    /// Whether a check-in was made on a branch; only one that is in the mirror is known.
-    pub async fn is_on(&self, sha: &str, place: Option<&Place>, branch: &BranchSettings) -> bool {
-        match (self.kind(branch), place) {
-            (Kind::Svn, Some(place)) => {
-                let path = &place.line.path;
+    /// Whether a revision is on a branch. The revision has to be in the mirror.
+    pub async fn is_on(&self, sha: &str, svn: Option<&SvnRevision>, branch: &BranchSettings) -> bool {
+        match (self.kind(branch), svn) {
+            (SourceKind::Svn, Some(svn)) => {
+                let path = &svn.folder.path;
                 *path == branch.reference || path.ends_with(&format!("/{}", branch.reference))
             }
-            (Kind::Git, None) => {
+            (SourceKind::Git, None) => {
                 let tip = format!("refs/pybots/{}", branch.name);
                 self.mirror.lost(&tip, sha).await.is_ok_and(|lost| lost.is_empty())
             }
@@ -111,25 +113,26 @@ impl Sources {
         }
     }
 
-    /// Notes that the mirror has a line up to a check-in.
-    pub(super) async fn keep(&self, tip: &svn::Tip, sha: &str) -> Result<(), SvnError> {
-        Ok(self.mirror.keep(&import::key(tip), sha).await?)
+    /// Records that the mirror has the revisions of a Subversion folder up to this one.
+    pub(super) async fn mark_imported(&self, tip: &svn::Tip, sha: &str) -> Result<(), SvnError> {
+        Ok(self.mirror.set_svn_ref(&import::folder_key(tip), sha).await?)
     }
 
-    /// Imports check-ins of a line that are known (numbers and ids, oldest first), but which a mirror
-    /// that was made anew does not have.
-    pub(super) async fn restore(&self, tip: &svn::Tip, known: &[(u64, String)]) -> Result<(), SvnError> {
-        let line = import::key(tip);
-        let Some((_, newest)) = known.last() else { return Ok(()) };
-        if self.mirror.keeps(&line).await {
+    /// Imports the revisions of a Subversion folder again if the mirror was lost. `stored` has the number and id of each
+    /// revision that the store has, oldest first.
+    pub(super) async fn restore(&self, tip: &svn::Tip, stored: &[(u64, String)]) -> Result<(), SvnError> {
+        let Some((_, newest)) = stored.last() else {
+            return Ok(());
+        };
+        if self.mirror.has_svn_ref(&import::folder_key(tip)).await {
             return Ok(());
         }
         tracing::info!(
-            path = tip.line.path,
-            known = known.len(),
-            "the mirror lacks a line; copying it again"
+            path = tip.folder.path,
+            revisions = stored.len(),
+            "the mirror lacks a Subversion folder; importing it again"
         );
-        for (number, sha) in known {
+        for (number, sha) in stored {
             if self.mirror.holds(sha).await {
                 continue;
             }
@@ -138,19 +141,19 @@ impl Sources {
                 None => None,
             };
             if found.as_ref() != Some(sha) {
-                // a message that was changed, or another address in $HeadURL$: the row stays
+                // the message was changed, or the repository has another address in $HeadURL$; the stored revision stays
                 tracing::warn!(
                     number,
                     sha,
-                    "a check-in is not what it was, its sources can't be had again"
+                    "the repository has another version of this revision; its sources can't be restored"
                 );
             }
         }
-        // last, so that a restart goes on where this was cut short
-        let kept = match self.mirror.holds(newest).await {
+        // last, so that an interrupted import is continued at the next tick
+        let imported = match self.mirror.holds(newest).await {
             true => newest.clone(),
             false => self.fetch("", &Tip::Svn(tip.clone())).await?,
         };
-        self.keep(tip, &kept).await
+        self.mark_imported(tip, &imported).await
     }
 }

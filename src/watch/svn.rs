@@ -1,37 +1,40 @@
-//! What a Subversion repository tells, through the `svn` command.
+//! Reads a Subversion repository through the `svn` command.
 
 use super::git::GitError;
-use crate::domain::place::Line;
-use roxmltree::{Document, Node, ParsingOptions};
+use super::xml::Element;
+use crate::domain::address::Address;
+use crate::domain::svn::SvnFolder;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-/// Time for an answer of the repository, or for a look at a working copy.
+/// Timeout for questions to the repository, or about a working copy.
 const ASK: Duration = Duration::from_secs(120);
-/// Bytes of an answer that are read at most; the log of a whole portion takes less than one of them.
-const ANSWER: u64 = 64 << 20;
-/// Elements, attributes and texts of an answer.
-const NODES: u32 = 2_000_000;
+/// The most bytes of output that are read. The log of a whole batch takes less than one MiB.
+const OUTPUT: u64 = 64 << 20;
+/// The most elements that are parsed in one output.
+const MAX_ELEMENTS: usize = 1_000_000;
 
-/// Why Subversion did not do what was asked.
+/// Why a Subversion command, or the import of a revision, failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SvnError {
     #[error("failed to run svn: {0}; is it installed?")]
     NotRun(std::io::Error),
     #[error("the Subversion repository {url} can't be reached: {reason}")]
-    Unreachable { url: String, reason: String },
+    Unreachable { url: Address, reason: String },
     #[error("svn {command} failed: {reason}")]
     Failed { command: String, reason: String },
     #[error("there is no folder {path:?} in {url}; correct `ref` in the settings")]
-    NoFolder { path: String, url: String },
+    NoFolder { path: String, url: Address },
     #[error(
-        "{url} ends at r{youngest}, but r{seen} was seen already; if this is an older copy of the repository, bring the newer one back"
+        "{url} ends at r{youngest}, but r{seen} was imported already; if this is an older copy of the repository, restore the newer one"
     )]
-    Older { url: String, youngest: u64, seen: u64 },
-    #[error("failed to write the working copy {folder}: {error}; check the space and the rights of the data folder")]
+    Older { url: Address, youngest: u64, seen: u64 },
+    #[error(
+        "failed to write the working copy {folder}: {error}; check the free space and the permissions of the data folder"
+    )]
     Folder { folder: String, error: std::io::Error },
     #[error(transparent)]
     Git(#[from] GitError),
@@ -39,61 +42,62 @@ pub enum SvnError {
 
 pub type Result<T> = std::result::Result<T, SvnError>;
 
-/// A repository, and where its working copies are.
+/// A Subversion repository and the folder of its working copies.
 #[derive(Clone, Debug)]
 pub struct Svn {
-    /// As the settings write it.
-    address: String,
-    /// The same as a URL without a slash at its end.
-    root: String,
-    /// Of working copies, svn's own configuration, and what git needs to read them.
+    /// The address as the settings write it.
+    address: Address,
+    /// The address as a URL without a slash at its end.
+    root: Address,
+    /// Holds working copies, svn's configuration, and the git repository that reads the working copies.
     pub(super) folder: PathBuf,
 }
 
-/// A branch's folder in the newest revision of the repository.
+/// The folder of a branch in the newest revision of the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tip {
-    pub line: Line,
-    /// As Subversion writes it.
-    pub url: String,
-    /// The newest revision of the repository, whatever it touched.
+    pub folder: SvnFolder,
+    /// The URL of the folder, as Subversion writes it.
+    pub url: Address,
+    /// The number of the newest revision of the repository, in whichever folder it is.
     pub youngest: u64,
 }
 
-/// A check-in as the log has it.
+/// A revision, as the log of the repository has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub number: u64,
     pub author: Option<String>,
-    /// Seconds UTC.
+    /// Seconds since 1970.
     pub at: i64,
     pub message: String,
 }
 
 impl Svn {
-    /// `folder` may be missing; it is made with the first working copy.
-    pub fn new(address: &str, folder: &Path) -> Self {
+    /// `address` is a URL or a path. `folder` may be missing; the first import makes it.
+    pub fn new(address: &Address, folder: &Path) -> Self {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let root = match address.contains("://") {
-            true => address.to_owned(),
-            false => format!("file://{}", encode(&absolute(Path::new(address)).to_string_lossy())),
+        let text = address.with_login();
+        let root = match text.contains("://") {
+            true => text.to_owned(),
+            false => format!("file://{}", encode(&absolute(Path::new(text)).to_string_lossy())),
         };
         Self {
-            address: address.to_owned(),
-            root: root.trim_end_matches('/').to_owned(),
+            address: address.clone(),
+            root: root.trim_end_matches('/').into(),
             folder: absolute(folder),
         }
     }
 
-    /// The folder of a branch, in one question to the repository.
+    /// The tip of a branch. `path` is its folder, below the address of the repository.
     pub async fn tip(&self, path: &str) -> Result<Tip> {
-        // with a peg revision, or else an `@` in the path would begin one
-        let target = format!("{}/{}@HEAD", self.root, encode(path));
+        // without this peg revision, an `@` in the path would begin one
+        let target = format!("{}/{}@HEAD", self.root.with_login(), encode(path));
         let missing = || SvnError::NoFolder {
             path: path.to_owned(),
             url: self.address.clone(),
         };
-        let answer = match self.run("info", &["--xml", &target], ASK).await {
+        let output = match self.run("info", &["--xml", &target], ASK).await {
             Err(SvnError::Failed { reason, .. }) if is_missing(&reason) => return Err(missing()),
             Err(SvnError::Failed { reason, .. }) => {
                 return Err(SvnError::Unreachable {
@@ -101,14 +105,14 @@ impl Svn {
                     reason,
                 });
             }
-            answer => answer?,
+            output => output?,
         };
-        let (tip, is_folder) = parse("info", &answer, read_info)?;
+        let (tip, is_folder) = parse("info", &output, read_info)?;
         if is_folder { Ok(tip) } else { Err(missing()) }
     }
 
-    /// The newest check-ins of a line, oldest first. A line begins where its folder was made or copied
-    /// from another: what happened to the other one before is no check-in of this line.
+    /// The newest revisions of a folder, oldest first. The history of a folder begins where it was made, or copied from
+    /// another folder.
     pub async fn newest(&self, tip: &Tip, most: u32) -> Result<Vec<Entry>> {
         let range = format!("{}:1", tip.youngest);
         let mut entries = self.log(&tip.url, tip.youngest, &range, most).await?;
@@ -116,7 +120,7 @@ impl Svn {
         Ok(entries)
     }
 
-    /// The check-ins of a line after a revision, oldest first.
+    /// The revisions of a folder after revision `number`, oldest first.
     pub async fn since(&self, tip: &Tip, number: u64, most: u32) -> Result<Vec<Entry>> {
         if number > tip.youngest {
             return Err(SvnError::Older {
@@ -132,20 +136,20 @@ impl Svn {
         self.log(&tip.url, tip.youngest, &range, most).await
     }
 
-    /// One check-in; None if the revision did not touch the line.
+    /// The revision with a number. Returns `None` if it did not touch the folder.
     pub async fn at(&self, tip: &Tip, number: u64) -> Result<Option<Entry>> {
         if number > tip.youngest {
             return Ok(None);
         }
-        // as the folder was then: it may have been deleted and made anew since
+        // the peg is that revision, since the folder may have been deleted and made again later
         match self.log(&tip.url, number, &format!("{number}:{number}"), 1).await {
             Err(SvnError::Failed { reason, .. }) if is_missing(&reason) => Ok(None),
             found => Ok(found?.into_iter().next()),
         }
     }
 
-    async fn log(&self, url: &str, peg: u64, range: &str, most: u32) -> Result<Vec<Entry>> {
-        let (target, most) = (format!("{url}@{peg}"), most.to_string());
+    async fn log(&self, url: &Address, peg: u64, range: &str, most: u32) -> Result<Vec<Entry>> {
+        let (target, most) = (format!("{}@{peg}", url.with_login()), most.to_string());
         let arguments = [
             "--xml",
             "--stop-on-copy",
@@ -157,33 +161,27 @@ impl Svn {
         ];
         let answer = self.run("log", &arguments, ASK).await?;
         parse("log", &answer, |document| {
-            document
-                .descendants()
-                .filter(|node| node.has_tag_name("logentry"))
-                .map(read_entry)
-                .collect()
+            document.descendants("logentry").into_iter().map(read_entry).collect()
         })
     }
 
-    /// What a working copy is of; None if it is none.
+    /// The tip that a working copy was made from. Returns `None` if the folder is not a working copy.
     pub(super) async fn copy_of(&self, folder: &Path) -> Option<Tip> {
         let answer = self.run("info", &["--xml", &local(folder)], ASK).await.ok()?;
         parse("info", &answer, read_info).ok().map(|(tip, _)| tip)
     }
 
-    /// Whether a working copy holds exactly what its revision does. The settings of the file system,
-    /// a full disk or a person may have changed it.
+    /// Whether a working copy equals its revision. The file system, a full disk or a person may have changed it.
     pub(super) async fn is_clean(&self, folder: &Path) -> Result<bool> {
         let arguments = ["--xml", "--no-ignore", "--ignore-externals", &local(folder)];
         let answer = self.run("status", &arguments, ASK).await?;
         parse("status", &answer, |document| {
-            let mut states = document.descendants().filter(|node| node.has_tag_name("wc-status"));
-            Some(states.all(|state| state.attribute("item") == Some("external")))
+            let states = document.descendants("wc-status");
+            Some(states.iter().all(|state| state.attribute("item") == Some("external")))
         })
     }
 
-    /// Runs a command that asks nothing of a terminal and knows no settings of the user, and returns
-    /// what it says.
+    /// Runs an svn command without a terminal and without the user's settings, and returns its output.
     pub(super) async fn run(&self, command: &str, arguments: &[&str], patience: Duration) -> Result<String> {
         let mut svn = Command::new("svn");
         svn.args([command, "--non-interactive", "--config-dir"])
@@ -202,11 +200,11 @@ impl Svn {
         }
         let failed = |reason: String| SvnError::Failed {
             command: command.to_owned(),
-            reason,
+            reason: self.address.mask_in(&reason),
         };
         let work = async {
             let mut child = svn.spawn()?;
-            let (out, err) = tokio::join!(read(child.stdout.take(), ANSWER), read(child.stderr.take(), 1 << 20));
+            let (out, err) = tokio::join!(read(child.stdout.take(), OUTPUT), read(child.stderr.take(), 1 << 20));
             Ok((out?, err?, child.wait().await?))
         };
         let (out, err, status) = tokio::time::timeout(patience, work)
@@ -222,75 +220,70 @@ impl Svn {
             .map(|line| line.trim_start_matches("warning: "))
             .collect();
         Err(failed(match reasons.is_empty() {
-            true => format!("it ended with {status} and gave no reason"),
+            true => format!("it ended with {status} and printed no reason"),
             false => reasons.join("; "),
         }))
     }
 }
 
-/// A path of this machine as an argument: the `@` at its end keeps one within from being understood.
+/// A local path as an argument. With the `@` at its end, svn does not take an `@` in the path as the start of a peg revision.
 pub(super) fn local(path: &Path) -> String {
     format!("{}@", path.display())
 }
 
-/// Reads all, or fails where it is more than `most` bytes.
+/// Reads a pipe to its end. Fails if it has more than `most` bytes.
 async fn read(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
         pipe.take(most + 1).read_to_end(&mut bytes).await?;
     }
     if bytes.len() as u64 > most {
-        return Err(std::io::Error::other(format!("it says more than {most} bytes")));
+        return Err(std::io::Error::other(format!("it printed more than {most} bytes")));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Whether svn says that a path is not there, as opposed to the repository.
+/// Whether svn failed because a path is missing, rather than the repository. The codes are those that `svn` prints.
 fn is_missing(reason: &str) -> bool {
     ["W170000", "W160013", "E160013", "E195012"]
         .iter()
         .any(|code| reason.contains(code))
 }
 
-fn parse<T>(command: &str, text: &str, read: impl FnOnce(&Document) -> Option<T>) -> Result<T> {
+fn parse<T>(command: &str, text: &str, read: impl FnOnce(&Element) -> Option<T>) -> Result<T> {
     let failed = |reason: String| SvnError::Failed {
         command: command.to_owned(),
         reason,
     };
-    let options = ParsingOptions {
-        allow_dtd: false,
-        nodes_limit: NODES,
-        ..ParsingOptions::default()
-    };
-    let document = Document::parse_with_options(text, options)
-        .map_err(|error| failed(format!("its answer can't be read: {error}")))?;
-    read(&document).ok_or_else(|| failed("its answer lacks something".to_owned()))
+    let document =
+        Element::read(text, MAX_ELEMENTS).map_err(|error| failed(format!("its output can't be parsed: {error}")))?;
+    read(&document).ok_or_else(|| failed("its output is incomplete".to_owned()))
 }
 
-fn child<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
-    let found = node.descendants().find(|node| node.has_tag_name(name))?;
-    Some(found.text().unwrap_or_default())
+fn child<'a>(element: &'a Element, name: &str) -> Option<&'a str> {
+    let found = element.descendants(name).into_iter().next()?;
+    Some(&found.text)
 }
 
-/// The one entry of `svn info`, and whether it is a folder.
-fn read_info(document: &Document) -> Option<(Tip, bool)> {
-    let entry = document.descendants().find(|node| node.has_tag_name("entry"))?;
+/// The entry of `svn info`, and whether it is a folder.
+fn read_info(document: &Element) -> Option<(Tip, bool)> {
+    let entry = document.descendants("entry").into_iter().next()?;
     let url = child(entry, "url")?;
     let path = url.strip_prefix(child(entry, "root")?)?.trim_start_matches('/');
-    let line = Line {
+    let folder = SvnFolder {
         uuid: child(entry, "uuid")?.to_owned(),
         path: decode(path),
     };
     let tip = Tip {
-        line,
-        url: url.to_owned(),
+        folder,
+        url: url.into(),
         youngest: entry.attribute("revision")?.parse().ok()?,
     };
     Some((tip, entry.attribute("kind") == Some("dir")))
 }
 
-/// Author, date and message are missing where a repository has lost them, or hides them.
-fn read_entry(entry: Node) -> Option<Entry> {
+/// Reads one entry of `svn log`. A repository may have lost, or may hide, the author, date and message.
+fn read_entry(entry: &Element) -> Option<Entry> {
     let at = child(entry, "date").and_then(|date| date.parse::<jiff::Timestamp>().ok());
     Some(Entry {
         number: entry.attribute("revision")?.parse().ok()?,

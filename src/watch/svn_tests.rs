@@ -10,23 +10,19 @@ fn paths_survive_a_url() {
 
 #[test]
 fn an_address_is_a_url_or_a_path() {
-    let root = |address: &str| Svn::new(address, Path::new("x")).root;
+    let root = |address: &str| Svn::new(&address.into(), Path::new("x")).root.with_login().to_owned();
     assert_eq!(root("svn://127.0.0.1:1/python/"), "svn://127.0.0.1:1/python");
     assert_eq!(root("/srv/s v@n"), "file:///srv/s%20v%40n");
     assert!(root("here").starts_with("file:///"));
 }
 
 #[test]
-fn what_the_log_lacks_is_left_out() {
+fn missing_fields_of_the_log_are_left_out() {
     let text = "<?xml version=\"1.0\"?><log>
         <logentry revision=\"7\"><author>gvr</author><date>2006-04-21T12:34:56.5Z</date><msg>Don't &lt;panic&gt;\n</msg></logentry>
         <logentry revision=\"8\"></logentry></log>";
-    let read = |document: &Document| -> Option<Vec<Entry>> {
-        document
-            .descendants()
-            .filter(|node| node.has_tag_name("logentry"))
-            .map(read_entry)
-            .collect()
+    let read = |document: &Element| -> Option<Vec<Entry>> {
+        document.descendants("logentry").into_iter().map(read_entry).collect()
     };
     let entries = parse("log", text, read).unwrap();
     let entry = |number, author: Option<&str>, at, message: &str| Entry {

@@ -1,90 +1,97 @@
-//! Attempts at a run or at an image: the list, the phases of the one that is looked at, its log.
+//! The attempts at a run or an image: a list of all, and the phases, tests and log of one.
 
-use super::words::{Badge, Time, duration, outcome_badge, size, time};
-use super::{Query, Web, ansi, window};
+use super::route::{Query, Web};
+use super::wording::{Badge, Time, duration, outcome_badge, size, time};
+use super::{ansi, window};
 use crate::domain::job::Phase;
 use crate::domain::results::Summary;
+use crate::domain::time::Timestamp;
 use crate::logfile::Stream;
 use crate::store::attempts::{Attempt, newest};
 use crate::store::logs::{Objects, Window};
 use anyhow::Result;
 use serde::Serialize;
 
-/// What `attempts.hbs` reads.
-#[derive(Debug, Serialize)]
+/// Seconds after which a page with a running attempt loads itself again.
+const REFRESH: u32 = 3;
+
+/// The context of `attempts.hbs`.
+#[derive(Debug, Default, Serialize)]
 pub struct AttemptsView {
     pub list: Vec<AttemptView>,
+    /// Whether the list has more than one attempt.
+    pub several: bool,
     pub phases: Vec<PhaseView>,
     pub log: Option<LogView>,
-    /// Whether the newest attempt is in work.
+    /// Whether the newest attempt is still running.
     pub running: bool,
-    /// What ran, as the host saw it (`sys.version`).
+    /// `sys.version` of the Python that ran the suites.
     pub interpreter: Option<String>,
-    /// Exact versions that were installed, as JSON.
+    /// The exact versions that were installed, as JSON.
     pub lock: Option<String>,
     pub tests: Option<TestsView>,
 }
 
-/// What the suites said of their tests.
-#[derive(Debug, Serialize)]
+/// The tests of the suites.
+#[derive(Debug, Default, Serialize)]
 pub struct TestsView {
     pub summary: Summary,
-    /// Failures that are not named.
+    /// Failures that the summary does not name.
     pub more: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct AttemptView {
     pub number: usize,
-    /// Its name; of one that is not registered, its id.
+    /// The name of the host, or its id if it is not registered.
     pub host: String,
     pub registered: bool,
     pub badge: Badge,
     pub started: Time,
     pub duration: String,
-    /// What its host brought too late to count.
+    /// The outcome that the host reported after the lease had ended. It does not count.
     pub late: Option<Badge>,
-    /// Asked for to compare it with others.
+    /// Whether the attempt was made to compare it with others.
     pub compares: bool,
     pub here: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct PhaseView {
     pub name: String,
     pub duration: String,
     pub exit: String,
     pub bad: bool,
-    /// How each Python of the suite ran: `-X dev -W error`.
+    /// The mode of the suite: `-X dev -W error`.
     pub modes: Option<String>,
-    /// Its place in the log, bytes.
+    /// Where the phase begins in the log, in bytes.
     pub from: u64,
     pub attempt: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct StreamLink {
     pub name: &'static str,
     pub href: String,
     pub here: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct LogView {
     pub html: String,
-    /// The last line, as far as it has come.
+    /// The HTML of the last line, which may still grow.
     pub line: String,
-    /// Where the rest comes from while it is written.
+    /// The address of the events that show the log while it grows.
     pub events: Option<String>,
     pub streams: Vec<StreamLink>,
-    /// The one that is shown alone.
+    /// The stream to which the page is restricted.
     pub stream: Option<&'static str>,
     pub attempt: usize,
     pub raw: String,
-    /// Whether the end is shown because no place was asked for: the page opens at its last line.
+    /// Whether the page shows the end of the log and opens at its last line.
     pub tail: bool,
     pub empty: bool,
-    /// `256 KiB of 12 MiB`, where not all is shown.
+    /// `256 KiB of 12 MiB`, or `None` if the page shows the whole log.
     pub part: Option<String>,
     pub size: String,
     pub earlier: Option<u64>,
@@ -96,14 +103,21 @@ impl AttemptsView {
     pub fn is_live(&self) -> bool {
         self.log.as_ref().is_some_and(|log| log.events.is_some())
     }
+
+    /// Returns the seconds until the page loads itself again. Returns `None` if nothing new can come, or if the reader
+    /// has chosen an attempt or a part of the log.
+    pub fn refresh(&self, waits: bool, query: &Query) -> Option<u32> {
+        let reading = query.contains_key("from") || query.contains_key("attempt");
+        ((self.running || waits) && !reading).then_some(REFRESH)
+    }
 }
 
-/// The attempts, with the one that the query asks for, else the newest of its own, laid open.
-pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: i64) -> Result<AttemptsView> {
+/// Describes all attempts, and in detail the one that [`chosen`] returns.
+pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: Timestamp) -> Result<AttemptsView> {
     let hosts = web.store.host_names().await?;
     let number = chosen(attempts, query);
     let attempt = number.checked_sub(1).and_then(|at| attempts.get(at));
-    let report = attempt.and_then(Attempt::report);
+    let report = attempt.and_then(Attempt::report).cloned();
     let log = match attempt {
         Some(attempt) => Some(log(&web.objects, attempt, number, query).await?),
         None => None,
@@ -125,6 +139,7 @@ pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: i64) -> R
             .zip(1..)
             .map(|(attempt, at)| one(attempt, hosts.get(&attempt.host), at, at == number, now))
             .collect(),
+        several: attempts.len() > 1,
         phases: phases
             .iter()
             .map(|phase| phase_view(phase, number, modes.get(&phase.name)))
@@ -140,19 +155,20 @@ pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: i64) -> R
     })
 }
 
-/// Counted from 1 over all attempts of a page; 0 where there is none.
+/// Returns the number of the attempt that `?attempt=N` asks for, else of the newest one that was not made to compare it
+/// with others. Numbers count from 1; 0 means that there is no attempt.
 pub fn chosen(attempts: &[Attempt], query: &Query) -> usize {
     let asked = query.get("attempt").and_then(|text| text.parse().ok());
     asked
         .filter(|number| (1..=attempts.len()).contains(number))
-        .unwrap_or_else(|| newest(attempts).map_or(0, |place| place + 1))
+        .unwrap_or_else(|| newest(attempts).map_or(0, |index| index + 1))
 }
 
-fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now: i64) -> AttemptView {
-    let outcome = attempt.report().map(|report| report.outcome);
+fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now: Timestamp) -> AttemptView {
+    let outcome = attempt.report().map(|report| report.outcome.clone());
     let mut badge = outcome_badge(outcome.as_ref());
     if let (None, Some(name)) = (&outcome, &attempt.outcome) {
-        // ended, but its report can't be read
+        // it has ended, but its report can't be read
         badge = Badge {
             class: "unknown",
             sign: "?",
@@ -165,15 +181,15 @@ fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now:
         registered: host.is_some(),
         host: match host {
             Some(name) => name.clone(),
-            // cancelled before a host had it
-            None if attempt.host.is_empty() => "none".to_owned(),
-            None => attempt.host.clone(),
+            // it was cancelled before a host claimed it
+            None if attempt.host.as_str().is_empty() => "none".to_owned(),
+            None => attempt.host.to_string(),
         },
         badge,
         late: attempt.late_report().map(|report| outcome_badge(Some(&report.outcome))),
         started: time(attempt.started_at, now),
         duration: duration(seconds),
-        compares: attempt.compares == 1,
+        compares: attempt.is_probe,
         here,
     }
 }
@@ -184,7 +200,7 @@ fn phase_view(phase: &Phase, attempt: usize, modes: Option<&String>) -> PhaseVie
         duration: duration(phase.seconds),
         exit: phase
             .exit_code
-            .map_or_else(|| "ended from outside".to_owned(), |code| format!("exit code {code}")),
+            .map_or_else(|| "killed".to_owned(), |code| format!("exit code {code}")),
         bad: phase.exit_code != Some(0),
         modes: modes.cloned(),
         from: phase.log_from,
@@ -195,7 +211,7 @@ fn phase_view(phase: &Phase, attempt: usize, modes: Option<&String>) -> PhaseVie
 async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query) -> Result<LogView> {
     let from: Option<u64> = query.get("from").and_then(|text| text.parse().ok());
     let stream: Option<Stream> = query.get("stream").and_then(|name| name.parse().ok());
-    // nothing is read: only how long it is now
+    // this reads no text, only the current length
     let total = objects.read_log(&attempt.id, u64::MAX, 0).await?.total;
     let begin = window::begin(from, total);
     let (at, most) = window::to_read(begin);
@@ -240,14 +256,14 @@ async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query)
     })
 }
 
-/// All streams together, and each alone.
+/// Links to all streams together, and to each alone.
 fn streams(attempt: usize, from: Option<u64>, here: Option<Stream>) -> Vec<StreamLink> {
-    let place = from.map(|from| format!("&from={from}")).unwrap_or_default();
+    let offset = from.map(|from| format!("&from={from}")).unwrap_or_default();
     let all = Stream::ALL.map(Some);
     let link = |stream: Option<Stream>| StreamLink {
         name: stream.map_or("all", Stream::name),
         href: format!(
-            "?attempt={attempt}{place}{}#log",
+            "?attempt={attempt}{offset}{}#log",
             stream
                 .map(|stream| format!("&stream={}", stream.name()))
                 .unwrap_or_default()
@@ -257,12 +273,12 @@ fn streams(attempt: usize, from: Option<u64>, here: Option<Stream>) -> Vec<Strea
     std::iter::once(None).chain(all).map(link).collect()
 }
 
-/// Bytes of a text that a page shows, and how deep it may be nested to be set out.
+/// Bytes of a lock that a page shows, and the depth up to which its JSON is indented.
 const SHOWN: usize = 256 << 10;
 const DEPTH: usize = 8;
 
-/// JSON with a line a value; text that is none stays as it is, and so does what would grow beyond measure.
-pub fn pretty(text: &str) -> String {
+/// Indents JSON, one line a value. Leaves other text as it is, and JSON so deep that indentation would multiply its size.
+fn pretty(text: &str) -> String {
     if text.len() > SHOWN {
         return text.chars().take(SHOWN).chain("\n…".chars()).collect();
     }
@@ -286,6 +302,7 @@ pub fn pretty(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::state::AttemptState;
 
     #[test]
     fn a_lock_from_elsewhere_does_not_grow() {
@@ -302,21 +319,21 @@ mod tests {
             job_id: "j".into(),
             number: 1,
             host: "h".into(),
-            state: "leased".into(),
+            state: AttemptState::Leased,
             fence: String::new(),
-            lease_until: 0,
-            started_at: 0,
+            lease_until: Timestamp::default(),
+            started_at: Timestamp::default(),
             finished_at: None,
             outcome: None,
             exit_code: None,
             report: None,
-            lost: 0,
+            lost: false,
             late_at: None,
             late_report: None,
-            compares: 0,
+            is_probe: false,
         };
         let probe = Attempt {
-            compares: 1,
+            is_probe: true,
             ..attempt.clone()
         };
         let ask = |text: &str| Query::from([("attempt".to_owned(), text.to_owned())]);
@@ -327,7 +344,7 @@ mod tests {
             assert_eq!(chosen(&two, &ask(odd)), 2);
         }
         assert_eq!(chosen(&[], &ask("1")), 0);
-        // what is there to be compared with others says less of this run
+        // an attempt that was made for a comparison is not the newest one of this run
         let [first, second] = two;
         let compared = [first, second, probe.clone()];
         assert_eq!(chosen(&compared, &Query::new()), 2);

@@ -1,25 +1,92 @@
-//! Two check-ins side by side: a page, and the same for programs.
+//! Two revisions side by side.
 
-use super::Web;
-use super::answer::{self, Answer};
-use super::pages::frame;
-use super::words;
-use crate::compare::{self, Place};
-use crate::domain::DEFAULT_VARIANT;
+use super::error::{Error, Outcome};
+use super::frame;
+use super::route::Web;
+use super::template::Template;
+use super::wording::{self, Badge, row_name};
+use crate::compare::{self, ComparedRevision};
 use crate::store::views::Scope;
-use crate::verdict::Compared;
-use anyhow::Result;
-use serde_json::{Value, json};
+use crate::verdict::ProjectComparison;
+use serde::Serialize;
 use std::collections::BTreeSet;
-use warp::http::StatusCode;
 
-/// Tests that a project's line names.
+/// Tests of a project that the page names.
 const NAMED: usize = 20;
-/// Newest check-ins of a branch among which its variants are looked for.
+/// The newest revisions of a branch from which its variants are taken.
 const NEWEST: i64 = 3;
 
+#[derive(Default, Serialize)]
+pub struct ChoosePage {
+    pub rows: Vec<Choice>,
+}
+
+impl Template for ChoosePage {
+    const NAME: &'static str = "compare_choose";
+}
+
+/// A branch as one variant, and what it can be compared with.
+#[derive(Default, Serialize)]
+pub struct Choice {
+    pub name: String,
+    pub against: Vec<ChoiceLink>,
+}
+
+#[derive(Default, Serialize)]
+pub struct ChoiceLink {
+    pub name: String,
+    pub href: String,
+}
+
+#[derive(Default, Serialize)]
+pub struct ComparePage {
+    pub base: SideView,
+    pub now: SideView,
+    /// The same comparison with the sides exchanged.
+    pub swap: String,
+    pub json: String,
+    pub groups: Vec<Group>,
+}
+
+impl Template for ComparePage {
+    const NAME: &'static str = "compare";
+}
+
+#[derive(Default, Serialize)]
+pub struct SideView {
+    pub on: String,
+    pub href: String,
+    pub name: String,
+    pub subject: String,
+    pub version: Option<String>,
+}
+
+/// Projects that differ in the same way.
+#[derive(Default, Serialize)]
+pub struct Group {
+    pub title: &'static str,
+    pub count: usize,
+    pub projects: Vec<ProjectLine>,
+}
+
+#[derive(Default, Serialize)]
+pub struct ProjectLine {
+    pub project: String,
+    pub base: Badge,
+    pub now: Badge,
+    pub tests: Vec<TestsLine>,
+}
+
+#[derive(Default, Serialize)]
+pub struct TestsLine {
+    pub what: &'static str,
+    pub named: Vec<String>,
+    /// Tests that are not named.
+    pub more: usize,
+}
+
 /// `/compare`: the branches and variants that can be chosen.
-pub async fn choose(web: &Web) -> Result<Option<Answer>> {
+pub async fn choose(web: Web) -> Outcome {
     let mut names = Vec::new();
     for branch in web.store.watched_branches().await? {
         let newest = web
@@ -27,89 +94,74 @@ pub async fn choose(web: &Web) -> Result<Option<Answer>> {
             .matrix(&Scope::Branch(branch.name.clone()), NEWEST, None)
             .await?;
         let variants: BTreeSet<&String> = newest.rows.iter().map(|row| &row.variant).collect();
-        names.extend(variants.into_iter().map(|variant| named(&branch.name, variant)));
+        names.extend(variants.into_iter().map(|variant| row_name(&branch.name, variant)));
     }
     let against = |now: &String| {
         let bases = names.iter().filter(|base| *base != now);
-        bases
-            .map(|base| json!({ "name": base, "href": format!("/compare/{base}/{now}") }))
-            .collect::<Vec<_>>()
+        let links = bases.map(|base| ChoiceLink {
+            name: base.clone(),
+            href: format!("/compare/{base}/{now}"),
+        });
+        links.collect()
     };
-    let page = json!({
-        "rows": names.iter().map(|now| json!({ "name": now, "against": against(now) })).collect::<Vec<_>>(),
+    let rows = names.iter().map(|now| Choice {
+        name: now.clone(),
+        against: against(now),
     });
-    answer::page(
-        "compare_choose",
-        &frame(Some(&web.store.status().await?), "Compare", None, page),
-    )
-    .map(Some)
+    let page = ChoosePage { rows: rows.collect() };
+    frame::respond(&web, "Compare", page).await
 }
 
 /// `/compare/BASE[:VARIANT]/NOW[:VARIANT]`
-pub async fn page(web: &Web, base: &str, now: &str) -> Result<Option<Answer>> {
-    let Ok(compared) = compare::of(&web.store, &web.objects, base, now).await? else {
-        return Ok(None);
-    };
+pub async fn page(base: String, now: String, web: Web) -> Outcome {
+    let found = compare::of(&web.store, &web.objects, &base, &now).await?;
+    let compared = found.map_err(|_| Error::not_found())?;
     let groups = compared.projects.chunk_by(|a, b| a.difference == b.difference);
-    let page = json!({
-        "base": place(&compared.base),
-        "now": place(&compared.now),
-        "swap": format!("/compare/{now}/{base}"),
-        "json": format!("/api/compare/{base}/{now}"),
-        "groups": groups.map(group).collect::<Vec<_>>(),
-    });
-    let title = format!("{now} against {base}");
-    answer::page("compare", &frame(Some(&web.store.status().await?), title, None, page)).map(Some)
+    let page = ComparePage {
+        base: side(&compared.base),
+        now: side(&compared.now),
+        swap: format!("/compare/{now}/{base}"),
+        json: format!("/api/compare/{base}/{now}"),
+        groups: groups.map(group).collect(),
+    };
+    frame::respond(&web, format!("{now} compared with {base}"), page).await
 }
 
-/// `/api/compare/BASE[:VARIANT]/NOW[:VARIANT]`
-pub async fn json(web: &Web, base: &str, now: &str) -> Result<Option<Answer>> {
-    let compared = compare::of(&web.store, &web.objects, base, now).await?;
-    Ok(compared.ok().map(|compared| answer::json(&compared, StatusCode::OK)))
-}
-
-/// A row, as commands and addresses name it: `NAME` or `NAME:VARIANT`.
-pub fn named(branch: &str, variant: &str) -> String {
-    match variant {
-        DEFAULT_VARIANT => branch.to_owned(),
-        _ => format!("{branch}:{variant}"),
+fn side(place: &ComparedRevision) -> SideView {
+    SideView {
+        on: row_name(&place.branch, &place.variant),
+        href: format!("/revision/{}", place.revision),
+        name: wording::short(&place.name).to_owned(),
+        subject: place.subject.clone(),
+        version: place.version.clone(),
     }
 }
 
-fn place(place: &Place) -> Value {
-    json!({
-        "on": named(&place.branch, &place.variant),
-        "href": format!("/revision/{}", place.revision),
-        "name": words::short(&place.name),
-        "subject": place.subject,
-        "version": place.version,
-    })
+fn group(projects: &[ProjectComparison]) -> Group {
+    Group {
+        title: projects.first().map_or("", |project| project.difference.title()),
+        count: projects.len(),
+        projects: projects.iter().map(line).collect(),
+    }
 }
 
-fn group(projects: &[Compared]) -> Value {
-    let line = |project: &Compared| {
-        json!({
-            "project": project.project,
-            "base": words::state_badge(project.base),
-            "now": words::state_badge(project.now),
-            "tests": [
-                tests("newly failing", &project.newly_failing),
-                tests("newly passing", &project.newly_passing),
-                tests("still failing", &project.still_failing),
-            ],
-        })
-    };
-    json!({
-        "title": projects.first().map(|project| project.difference.title()),
-        "count": projects.len(),
-        "projects": projects.iter().map(line).collect::<Vec<_>>(),
-    })
+fn line(project: &ProjectComparison) -> ProjectLine {
+    ProjectLine {
+        project: project.project.clone(),
+        base: wording::state_badge(project.base),
+        now: wording::state_badge(project.now),
+        tests: vec![
+            tests("newly failing", &project.newly_failing),
+            tests("newly passing", &project.newly_passing),
+            tests("still failing", &project.still_failing),
+        ],
+    }
 }
 
-fn tests(what: &str, tests: &[String]) -> Value {
-    json!({
-        "what": what,
-        "named": tests.iter().take(NAMED).collect::<Vec<_>>(),
-        "more": tests.len().saturating_sub(NAMED),
-    })
+fn tests(what: &'static str, tests: &[String]) -> TestsLine {
+    TestsLine {
+        what,
+        named: tests.iter().take(NAMED).cloned().collect(),
+        more: tests.len().saturating_sub(NAMED),
+    }
 }

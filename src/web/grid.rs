@@ -1,12 +1,15 @@
-//! The matrix as its template reads it. Pure.
+//! The matrix as its template reads it.
 
-use super::Query;
-use super::words::{Badge, CellView, Time, cell_view, image_badge, image_sentence, meaning_badge, short, time};
+use super::route::Query;
+use super::wording::{
+    Badge, Time, badge, cell_badge, image_badge, image_sentence, meaning_badge, place, sentence, short, time,
+};
 use crate::domain::DEFAULT_VARIANT;
-use crate::store::views::{Column, ImageState, Matrix, Row};
+use crate::domain::time::Timestamp;
+use crate::store::views::{Column, ImageProgress, Matrix, Row, RunCell};
 use serde::Serialize;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Grid {
     pub columns: Vec<Column>,
     pub rows: Vec<RowView>,
@@ -14,18 +17,27 @@ pub struct Grid {
     pub mixed: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct RowView {
-    /// Whether the row above is the same check-in as another variant.
+    /// Whether the row above is the same revision as another variant.
     pub again: bool,
     pub revision: RevisionView,
     pub image: ImageView,
     pub cells: Vec<CellView>,
-    /// What the row says before its cells do.
+    /// What most cells of the row have in common.
     pub meaning: Option<Badge>,
 }
 
-#[derive(Debug, Serialize)]
+/// A cell in the matrix.
+#[derive(Debug, Default, Serialize)]
+pub struct CellView {
+    pub badge: Badge,
+    /// The whole sentence, for tooltips and screen readers.
+    pub label: String,
+    pub href: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
 pub struct RevisionView {
     pub branch: String,
     pub sha: String,
@@ -36,52 +48,51 @@ pub struct RevisionView {
     pub committed: Time,
     /// When a force-push took it off its branch.
     pub left: Option<Time>,
-    /// `free-threaded`, or what else is not the default; the default too where it is one of several.
+    /// `None` if the revision is built as the default variant only.
     pub variant: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct ImageView {
     pub badge: Badge,
+    /// The whole sentence, for tooltips and screen readers.
     pub label: String,
     pub href: Option<String>,
-    /// How far it is, in words.
-    pub state: String,
-    /// The check-in whose image stands for this one.
+    /// The revision that the image was built from, if it is another one.
     pub shared: Option<SharedView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct SharedView {
     pub name: String,
     pub href: String,
 }
 
-/// What is shown of the variants that there are.
-#[derive(Debug, Serialize)]
+/// Links that choose a variant.
+#[derive(Debug, Default, Serialize)]
 pub struct VariantsView {
-    /// The one whose rows alone are shown.
+    /// The variant to which the page is restricted.
     pub asked: Option<String>,
-    /// Empty where there is only one.
+    /// Empty if there is only one variant.
     pub links: Vec<VariantLink>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct VariantLink {
     pub name: String,
     pub here: bool,
 }
 
-/// The variant that a query asks for: a name, which needs no escape in a link.
+/// Returns the variant in a query, if it has the form of a name. So it needs no escape in a link.
 pub fn asked(query: &Query) -> Option<&str> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name = query.get("variant")?;
     (!name.is_empty() && name.chars().all(fine)).then_some(name)
 }
 
-/// Leaves the rows that are asked for. `known` are variants that there are beside those of the rows.
-pub fn variants(matrix: &mut Matrix, known: Vec<String>, asked: Option<&str>) -> VariantsView {
-    let mut names = known;
+/// Restricts a matrix to the variant that a query asks for. `others` are variants to link to beside those of the rows.
+pub fn restrict(matrix: &mut Matrix, others: Vec<String>, asked: Option<&str>) -> VariantsView {
+    let mut names = others;
     names.extend(matrix.rows.iter().map(|row| row.variant.clone()));
     names.extend(asked.map(str::to_owned));
     names.sort_by_key(|name| (name != DEFAULT_VARIANT, name.clone()));
@@ -100,16 +111,16 @@ pub fn variants(matrix: &mut Matrix, known: Vec<String>, asked: Option<&str>) ->
     }
 }
 
-/// A matrix as seen at `now`.
-pub fn grid(matrix: &Matrix, mixed: bool, now: i64) -> Grid {
+/// Describes a matrix as seen at `now`, milliseconds UTC. `mixed`: whether rows name their branch.
+pub fn grid(matrix: &Matrix, mixed: bool, now: Timestamp) -> Grid {
     let above = std::iter::once(None).chain(matrix.rows.iter().map(Some));
     let rows = matrix
         .rows
         .iter()
         .zip(above)
         .enumerate()
-        .map(|(place, (row, above))| RowView {
-            meaning: meaning_badge(matrix.meaning(place)),
+        .map(|(index, (row, above))| RowView {
+            meaning: meaning_badge(matrix.meaning(index)),
             again: above.is_some_and(|above| above.revision_id == row.revision_id),
             revision: revision(row, now),
             image: image(row),
@@ -127,7 +138,7 @@ pub fn grid(matrix: &Matrix, mixed: bool, now: i64) -> Grid {
     }
 }
 
-pub fn revision(row: &Row, now: i64) -> RevisionView {
+pub fn revision(row: &Row, now: Timestamp) -> RevisionView {
     RevisionView {
         branch: row.branch.clone(),
         short: short(row.name()).to_owned(),
@@ -137,7 +148,7 @@ pub fn revision(row: &Row, now: i64) -> RevisionView {
         version: row.version.clone(),
         committed: time(row.committed_at, now),
         left: row.left_at.map(|at| time(at, now)),
-        variant: row.told_variant().map(str::to_owned),
+        variant: row.shown_variant().map(str::to_owned),
     }
 }
 
@@ -150,16 +161,37 @@ pub fn image(row: &Row) -> ImageView {
     let state = image_sentence(&row.image);
     let label = match &shared {
         Some(SharedView { name, .. }) => {
-            format!("image of {name}, from which this check-in does not differ in anything that is built: {state}")
+            format!("image of {name}, because nothing that is built differs between the two revisions: {state}")
         }
-        None if matches!(row.image, ImageState::Impossible(_)) => format!("no image: {state}"),
+        None if matches!(row.image, ImageProgress::Impossible(_)) => format!("no image: {state}"),
         None => format!("image: {state}"),
     };
     ImageView {
         label,
         href: row.image_id.as_ref().map(|id| format!("/image/{id}")),
         shared,
-        state,
         badge,
+    }
+}
+
+fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>) -> CellView {
+    let place = place(project, row);
+    let Some(cell) = cell else {
+        let label = format!("{place}: not run; the project was registered later");
+        return CellView {
+            badge: badge("empty", "·", ""),
+            label,
+            href: None,
+        };
+    };
+    let href = match (&cell.run, &row.image_id) {
+        (Some(run), _) => Some(format!("/run/{run}")),
+        (None, Some(image)) => Some(format!("/image/{image}")),
+        (None, None) => Some(format!("/revision/{}", row.sha)),
+    };
+    CellView {
+        badge: cell_badge(cell),
+        label: format!("{place}: {}", sentence(cell, &row.image)),
+        href,
     }
 }

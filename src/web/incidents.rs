@@ -1,194 +1,287 @@
-//! The pages of incidents: what is broken and what is looked into; and one with its proof.
+//! The pages of incidents: all of them with the investigations, and one with its proof.
 
-use super::Web;
-use super::answer::{self, Answer};
-use super::pages::frame;
-use super::words::{self, Badge};
-use crate::clock::now_ms;
-use crate::incidents::{CheckIn, Inquired, Part, Reader, Told};
+use super::error::{Error, Outcome};
+use super::frame;
+use super::route::Web;
+use super::template::Template;
+use super::wording::{self, Badge, Time};
+use crate::clock::now;
+use crate::domain::time::Timestamp;
+use crate::incidents::{self as read, IncidentView, InvestigationView, Reader};
 use crate::reproduce;
 use anyhow::Result;
-use serde_json::{Value, json};
-use warp::http::StatusCode;
+use serde::Serialize;
+use warp::Reply;
 
-/// Closed incidents, and inquiries, on the page.
+/// Closed incidents, and investigations, on the page.
 const CLOSED: i64 = 30;
-const INQUIRIES: i64 = 50;
+const INVESTIGATIONS: i64 = 50;
 /// Tests that a line names.
 const NAMED: usize = 12;
 
-/// What is broken, what is looked into, and what was.
-pub async fn all(web: &Web) -> Result<Option<Answer>> {
-    let now = now_ms();
+#[derive(Default, Serialize)]
+pub struct IncidentsPage {
+    pub open: Vec<IncidentLine>,
+    pub closed: Vec<IncidentLine>,
+    pub under_way: Vec<InvestigationLine>,
+    pub answered: Vec<InvestigationLine>,
+}
+
+impl Template for IncidentsPage {
+    const NAME: &'static str = "incidents";
+}
+
+#[derive(Default, Serialize)]
+pub struct IncidentPage {
+    pub incident: IncidentLine,
+    pub regressions: Vec<RegressionView>,
+    pub assigned_to: Option<&'static str>,
+    pub reported_as: Option<String>,
+    /// Whether `reported_as` is a web address.
+    pub reported_link: bool,
+    pub waiver: Option<WaiverView>,
+    /// The number of the incident that this one is the return of.
+    pub recurrence_of: Option<i64>,
+    /// `None` if nothing can be reproduced.
+    pub script: Option<ScriptView>,
+    /// The one command that reproduces the failure, if an image is enough for it.
+    pub reproduce: Option<String>,
+    pub history: Vec<NoteView>,
+}
+
+impl Template for IncidentPage {
+    const NAME: &'static str = "incident";
+}
+
+#[derive(Default, Serialize)]
+pub struct IncidentLine {
+    pub number: i64,
+    pub title: String,
+    pub badge: Badge,
+    pub culprit: Option<RevisionLink>,
+    pub projects: String,
+    pub branches: String,
+    pub opened: Time,
+    pub closed: Option<Time>,
+}
+
+#[derive(Default, Serialize)]
+pub struct RevisionLink {
+    pub name: String,
+    pub href: String,
+    pub subject: String,
+    /// Without the address.
+    pub author: String,
+    /// Where its repository shows it.
+    pub link: Option<String>,
+}
+
+#[derive(Default, Serialize)]
+pub struct RegressionView {
+    pub project: String,
+    pub branch: String,
+    pub variant: Option<String>,
+    pub tests: Vec<String>,
+    /// Tests that are not named.
+    pub more: usize,
+    pub good: RevisionLink,
+    pub bad: RevisionLink,
+    /// When `bad` was committed.
+    pub when: Time,
+    /// Whether `bad` is the culprit; else it is the end of a range.
+    pub exact: bool,
+    /// Why it is a range.
+    pub reason: Option<String>,
+    pub rate: Option<String>,
+    pub error: Option<String>,
+    /// Lines that only the failing log has.
+    pub difference: String,
+    /// What differed besides CPython between the two runs.
+    pub conditions: Vec<String>,
+    pub good_log: Option<String>,
+    pub bad_log: Option<String>,
+    pub fixed_by: Option<RevisionLink>,
+    /// How it was fixed if no revision fixed it.
+    pub fixed_as: Option<String>,
+    pub rounds: i64,
+}
+
+#[derive(Default, Serialize)]
+pub struct WaiverView {
+    pub who: String,
+    pub why: String,
+    pub until: Time,
+}
+
+#[derive(Default, Serialize)]
+pub struct ScriptView {
+    /// Whether it is the build of CPython that fails.
+    pub is_build: bool,
+}
+
+#[derive(Default, Serialize)]
+pub struct NoteView {
+    pub at: Time,
+    pub who: String,
+    pub what: String,
+}
+
+#[derive(Default, Serialize)]
+pub struct InvestigationLine {
+    pub project: String,
+    pub branch: String,
+    pub tests: String,
+    pub question: &'static str,
+    pub answer: String,
+    pub rounds: i64,
+    pub at: Time,
+}
+
+pub async fn all(web: Web) -> Outcome {
+    let now = now();
     let reader = Reader { store: &web.store };
-    let (open, closed): (Vec<Told>, Vec<Told>) = reader
+    let (open, closed): (Vec<IncidentView>, Vec<IncidentView>) = reader
         .all(CLOSED, now)
         .await?
         .into_iter()
-        .partition(|told| told.closed_at.is_none());
-    let (under_way, answered): (Vec<Inquired>, Vec<Inquired>) = reader
-        .inquiries(INQUIRIES)
+        .partition(|incident| incident.closed_at.is_none());
+    let (under_way, answered): (Vec<InvestigationView>, Vec<InvestigationView>) = reader
+        .investigations(INVESTIGATIONS)
         .await?
         .into_iter()
-        .partition(|inquired| inquired.ended_at.is_none());
-    let lines = |told: &[Told]| told.iter().map(|told| line(told, now)).collect::<Vec<_>>();
-    let inquired = |all: &[Inquired]| all.iter().map(|inquired| inquiry(inquired, now)).collect::<Vec<_>>();
-    let page = json!({
-        "open": lines(&open),
-        "closed": lines(&closed),
-        "under_way": inquired(&under_way),
-        "answered": inquired(&answered),
-    });
-    let frame = frame(Some(&web.store.status().await?), "Incidents", None, page);
-    answer::page("incidents", &frame).map(Some)
+        .partition(|view| view.ended_at.is_none());
+    let incidents = |all: &[IncidentView]| all.iter().map(|one| line(one, now)).collect();
+    let investigations = |all: Vec<InvestigationView>| all.into_iter().map(|one| investigation(one, now)).collect();
+    let page = IncidentsPage {
+        open: incidents(&open),
+        closed: incidents(&closed),
+        under_way: investigations(under_way),
+        answered: investigations(answered),
+    };
+    frame::respond(&web, "Incidents", page).await
 }
 
-/// What is open of a project, for its own page.
-pub async fn open_of(web: &Web, project: &str) -> Result<Vec<Value>> {
-    let now = now_ms();
+/// Returns the open incidents of a project.
+pub async fn open_of(web: &Web, project: &str) -> Result<Vec<IncidentLine>> {
+    let now = now();
     let open = Reader { store: &web.store }.all(0, now).await?;
     let its = open
         .iter()
-        .filter(|told| told.projects.iter().any(|name| name == project));
-    Ok(its.map(|told| line(told, now)).collect())
+        .filter(|incident| incident.projects.iter().any(|name| name == project));
+    Ok(its.map(|incident| line(incident, now)).collect())
 }
 
-/// One, by its number.
-pub async fn one(web: &Web, number: &str) -> Result<Option<Answer>> {
-    let now = now_ms();
-    let Some(told) = told(web, number).await? else {
-        return Ok(None);
-    };
-    let reproduction = reproduce::of(&web.store, &web.objects, told.number).await?;
-    let reproduction = reproduction.as_ref().ok();
-    let page = json!({
-        "incident": line(&told, now),
-        "parts": told.breakages.iter().map(|told| part(told, now)).collect::<Vec<_>>(),
-        "put_to": told.put_to.map(|put_to| match put_to {
-            "projects" => "The change is intended; the projects adapt.",
-            _ => "CPython repairs it.",
+pub async fn page(number: i64, web: Web) -> Outcome {
+    let now = now();
+    let found = Reader { store: &web.store }.one(number, now).await?;
+    let incident = found.ok_or_else(Error::not_found)?;
+    let reproduction = reproduce::of(&web.store, &web.objects, number).await?.ok();
+    let is_web_address = |at: &str| at.starts_with("https://") || at.starts_with("http://");
+    let page = IncidentPage {
+        incident: line(&incident, now),
+        assigned_to: incident.assigned_to.map(wording::assignee),
+        reported_link: incident.reported_as.as_deref().is_some_and(is_web_address),
+        waiver: incident.waiver.map(|waiver| WaiverView {
+            who: waiver.who,
+            why: waiver.why,
+            until: wording::time(waiver.until, now),
         }),
-        "reported_as": told.reported_as,
-        "reported_link": told.reported_as.as_deref().is_some_and(|at| at.starts_with("https://") || at.starts_with("http://")),
-        "waiver": told.waiver.as_ref().map(|waiver| json!({
-            "who": waiver.who, "why": waiver.why, "until": words::time(waiver.until, now),
-        })),
-        "again_of": told.again_of,
-        "script": reproduction.map(|reproduction| json!({ "is_build": reproduction.is_build() })),
-        "reproduce": reproduction.and_then(|reproduction| reproduction.line()),
-        "history": told.history.iter().map(|noted| json!({
-            "at": words::time(noted.at, now), "who": noted.who, "what": noted.what,
-        })).collect::<Vec<_>>(),
-    });
-    let title = format!("Incident {}", told.number);
-    answer::page("incident", &frame(Some(&web.store.status().await?), title, None, page)).map(Some)
-}
-
-/// `/api/incidents`
-pub async fn all_json(web: &Web) -> Result<Option<Answer>> {
-    let all = Reader { store: &web.store }.all(CLOSED, now_ms()).await?;
-    Ok(Some(answer::json(&all, StatusCode::OK)))
-}
-
-/// `/api/incidents/NUMBER`
-pub async fn one_json(web: &Web, number: &str) -> Result<Option<Answer>> {
-    Ok(told(web, number).await?.map(|told| answer::json(&told, StatusCode::OK)))
+        script: reproduction.as_ref().map(|reproduction| ScriptView {
+            is_build: reproduction.is_build(),
+        }),
+        reproduce: reproduction.and_then(|reproduction| reproduction.line()),
+        history: incident.history.into_iter().map(|noted| note(noted, now)).collect(),
+        regressions: incident
+            .regressions
+            .into_iter()
+            .map(|part| regression(part, now))
+            .collect(),
+        reported_as: incident.reported_as,
+        recurrence_of: incident.recurrence_of,
+    };
+    frame::respond(&web, format!("Incident {number}"), page).await
 }
 
 /// `/incident/NUMBER/reproduce.sh`
-pub async fn script(web: &Web, number: &str) -> Result<Option<Answer>> {
-    let Ok(number) = number.parse() else { return Ok(None) };
-    let found = reproduce::of(&web.store, &web.objects, number).await?;
-    Ok(found.ok().map(|reproduction| answer::text(reproduction.script())))
-}
-
-async fn told(web: &Web, number: &str) -> Result<Option<Told>> {
-    match number.parse() {
-        Ok(number) => Reader { store: &web.store }.one(number, now_ms()).await,
-        Err(_) => Ok(None),
+pub async fn script(number: i64, web: Web) -> Outcome {
+    match reproduce::of(&web.store, &web.objects, number).await? {
+        Ok(reproduction) => Ok(reproduction.script().into_response()),
+        Err(_) => Err(Error::not_found()),
     }
 }
 
-fn line(told: &Told, now: i64) -> Value {
-    let culprit = told.culprits.first();
-    json!({
-        "number": told.number,
-        "title": told.title,
-        "badge": badge(told),
-        "culprit": culprit.map(check_in),
-        "projects": told.projects.join(", "),
-        "branches": branches(told),
-        "opened": words::time(told.opened_at, now),
-        "closed": told.closed_at.map(|at| words::time(at, now)),
-    })
+fn line(incident: &IncidentView, now: Timestamp) -> IncidentLine {
+    let mut branches: Vec<&str> = incident.regressions.iter().map(|part| part.branch.as_str()).collect();
+    branches.sort_unstable();
+    branches.dedup();
+    IncidentLine {
+        number: incident.number,
+        title: incident.title.clone(),
+        badge: wording::incident_badge(incident.state, &incident.fixed_on),
+        culprit: incident.culprits.first().map(revision),
+        projects: incident.projects.join(", "),
+        branches: branches.join(", "),
+        opened: wording::time(incident.opened_at, now),
+        closed: incident.closed_at.map(|at| wording::time(at, now)),
+    }
 }
 
-fn branches(told: &Told) -> String {
-    let mut names: Vec<&str> = told.breakages.iter().map(|part| part.branch.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.join(", ")
+fn revision(revision: &read::RevisionView) -> RevisionLink {
+    RevisionLink {
+        name: wording::short(&revision.name).to_owned(),
+        href: format!("/revision/{}", revision.revision),
+        subject: revision.subject.clone(),
+        author: revision.author.split(" <").next().unwrap_or_default().to_owned(),
+        link: revision.link.clone(),
+    }
 }
 
-/// Never the colour alone.
-fn badge(told: &Told) -> Badge {
-    let (class, sign, word) = match told.state {
-        "confirmed" => ("fail", "✗", "confirmed".to_owned()),
-        "culprit_found" => ("fail", "✗", "culprit found".to_owned()),
-        "reported" => ("flaky", "!", "reported".to_owned()),
-        "fixed_on" => ("running", "✓", format!("fixed on {}", told.fixed_on.join(", "))),
-        "waived" => ("skipped", "–", "waived".to_owned()),
-        _ => ("pass", "✓", "closed".to_owned()),
-    };
-    Badge { class, sign, word }
+fn regression(part: read::RegressionView, now: Timestamp) -> RegressionView {
+    let log = |attempt: Option<String>| attempt.map(|id| format!("/attempt/{id}/log"));
+    RegressionView {
+        variant: wording::unusual_variant(&part.variant),
+        more: part.tests.len().saturating_sub(NAMED),
+        tests: part.tests.into_iter().take(NAMED).collect(),
+        good: revision(&part.good),
+        bad: revision(&part.bad),
+        when: wording::time(part.bad.committed_at, now),
+        rate: part.rate.map(|rate| format!("{:.0} %", rate * 100.0)),
+        difference: part.difference.join("\n"),
+        conditions: part.conditions,
+        good_log: log(part.good_attempt),
+        bad_log: log(part.bad_attempt),
+        fixed_by: part.fixed_by.as_ref().map(revision),
+        fixed_as: part.fixed_as,
+        project: part.project,
+        branch: part.branch,
+        exact: part.exact,
+        reason: part.reason,
+        error: part.error,
+        rounds: part.rounds,
+    }
 }
 
-fn check_in(check_in: &CheckIn) -> Value {
-    json!({
-        "name": words::short(&check_in.name),
-        "href": format!("/revision/{}", check_in.revision),
-        "subject": check_in.subject,
-        "author": check_in.author.split(" <").next(),
-        "link": check_in.link,
-    })
+fn note(noted: read::NoteView, now: Timestamp) -> NoteView {
+    NoteView {
+        at: wording::time(noted.at, now),
+        who: noted.who,
+        what: noted.what,
+    }
 }
 
-fn part(told: &Part, now: i64) -> Value {
-    json!({
-        "project": told.project,
-        "branch": told.branch,
-        "variant": (told.variant != crate::domain::DEFAULT_VARIANT).then_some(&told.variant),
-        "tests": told.tests.iter().take(NAMED).collect::<Vec<_>>(),
-        "more": told.tests.len().saturating_sub(NAMED),
-        "good": check_in(&told.good),
-        "bad": check_in(&told.bad),
-        "when": words::time(told.bad.committed_at, now),
-        "exact": told.exact,
-        "reason": told.reason,
-        "rate": told.rate.map(|rate| format!("{:.0} %", rate * 100.0)),
-        "error": told.error,
-        "difference": told.difference.join("\n"),
-        "good_log": told.good_attempt.as_ref().map(|id| format!("/attempt/{id}/log")),
-        "bad_log": told.bad_attempt.as_ref().map(|id| format!("/attempt/{id}/log")),
-        "fixed_by": told.fixed_by.as_ref().map(check_in),
-        "fixed_as": told.fixed_as,
-        "rounds": told.rounds,
-    })
-}
-
-fn inquiry(inquired: &Inquired, now: i64) -> Value {
-    let tests = match inquired.tests.as_slice() {
+fn investigation(view: InvestigationView, now: Timestamp) -> InvestigationLine {
+    let tests = match view.tests.as_slice() {
         [] => String::new(),
         [one] => one.clone(),
         [one, rest @ ..] => format!("{one} and {} more", rest.len()),
     };
-    json!({
-        "project": inquired.project,
-        "branch": inquired.branch,
-        "tests": tests,
-        "what": match inquired.change.as_str() { "fixed" => "what mended it", _ => "what broke it" },
-        "answer": inquired.answers.join("; "),
-        "rounds": inquired.rounds,
-        "at": words::time(inquired.ended_at.unwrap_or(inquired.opened_at), now),
-    })
+    InvestigationLine {
+        tests,
+        question: wording::question(view.change),
+        answer: view.answers.join("; "),
+        at: wording::time(view.ended_at.unwrap_or(view.opened_at), now),
+        project: view.project,
+        branch: view.branch,
+        rounds: view.rounds,
+    }
 }

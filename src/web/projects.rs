@@ -1,74 +1,130 @@
 //! The pages of projects: all of them, and one with its newest results.
 
-use super::answer::{self, Answer};
-use super::pages::frame;
-use super::{Query, Web, grid, incidents, words};
-use crate::clock;
+use super::error::{Error, Outcome};
+use super::frame;
+use super::grid::{self, Grid, VariantsView};
+use super::incidents::{self, IncidentLine};
+use super::route::{Query, Web};
+use super::template::Template;
+use super::wording;
+use crate::clock::now;
 use crate::store::projects::Project;
-use crate::verdict::Noise;
-use anyhow::Result;
-use serde_json::{Value, json};
+use crate::verdict::Flakiness;
+use serde::Serialize;
 
-/// Newest runs whose repetitions are looked at.
-const NOISE: i64 = 500;
-/// Tests that contradict themselves, on the page.
-const NOISY: usize = 20;
+/// The newest runs of a project from which its flakiness is computed.
+const FLAKINESS: i64 = 500;
+/// Flaky tests on the page.
+const FLAKY: usize = 20;
 
-pub async fn project(web: &Web, name: &str, query: &Query) -> Result<Option<Answer>> {
-    let Some(mut found) = web.store.project_page(name).await? else {
-        return Ok(None);
-    };
-    let variants = grid::variants(&mut found.matrix, Vec::new(), grid::asked(query));
-    let noise = web.store.noise_of(&found.project.name, NOISE).await?;
-    let page = json!({
-        "incidents": incidents::open_of(web, name).await?,
-        "noise": noise_view(&noise),
-        "variants": variants,
-        "project": project_view(&found.project),
-        "registered": found.registered,
-        "recipe": found.recipe,
-        "recipe_digest": words::short_digest(&found.project.recipe),
-        "grid": grid::grid(&found.matrix, true, clock::now_ms()),
-    });
-    answer::page(
-        "project",
-        &frame(Some(&web.store.status().await?), found.project.name, None, page),
-    )
-    .map(Some)
+#[derive(Default, Serialize)]
+pub struct ProjectPage {
+    pub project: ProjectView,
+    pub registered: bool,
+    pub incidents: Vec<IncidentLine>,
+    /// `None` if no run was repeated.
+    pub flakiness: Option<FlakinessView>,
+    pub variants: VariantsView,
+    pub grid: Grid,
+    pub recipe: Option<String>,
+    pub recipe_digest: String,
 }
 
-fn project_view(project: &Project) -> serde_json::Value {
+impl Template for ProjectPage {
+    const NAME: &'static str = "project";
+}
+
+#[derive(Default, Serialize)]
+pub struct RecipesPage {
+    pub projects: Vec<ProjectView>,
+    pub refused: Vec<RefusedRecipe>,
+}
+
+impl Template for RecipesPage {
+    const NAME: &'static str = "recipes";
+}
+
+#[derive(Default, Serialize)]
+pub struct ProjectView {
+    pub name: String,
+    pub summary: String,
+    /// `None` if it is no web address.
+    pub homepage: Option<String>,
+}
+
+#[derive(Default, Serialize)]
+pub struct RefusedRecipe {
+    pub file: String,
+    pub message: String,
+}
+
+#[derive(Default, Serialize)]
+pub struct FlakinessView {
+    pub repeated: usize,
+    /// Repeated runs with different results.
+    pub mixed: usize,
+    pub rate: String,
+    pub tests: Vec<FlakyTest>,
+}
+
+#[derive(Default, Serialize)]
+pub struct FlakyTest {
+    pub test: String,
+    pub mixed: usize,
+    pub rate: String,
+}
+
+pub async fn page(name: String, web: Web, query: Query) -> Outcome {
+    let mut found = web.store.project_page(&name).await?.ok_or_else(Error::not_found)?;
+    let variants = grid::restrict(&mut found.matrix, Vec::new(), grid::asked(&query));
+    let flakiness = web.store.flakiness_of(&found.project.name, FLAKINESS).await?;
+    let page = ProjectPage {
+        project: project_view(&found.project),
+        registered: found.registered,
+        incidents: incidents::open_of(&web, &name).await?,
+        flakiness: flakiness_view(&flakiness),
+        variants,
+        grid: grid::grid(&found.matrix, true, now()),
+        recipe: found.recipe,
+        recipe_digest: wording::short_digest(&found.project.recipe),
+    };
+    frame::respond(&web, found.project.name, page).await
+}
+
+/// All registered projects, and the recipes that were refused.
+pub async fn all(web: Web) -> Outcome {
+    let refused = web.store.refused_recipes().await?;
+    let page = RecipesPage {
+        projects: web.store.projects().await?.iter().map(project_view).collect(),
+        refused: refused
+            .into_iter()
+            .map(|(file, message)| RefusedRecipe { file, message })
+            .collect(),
+    };
+    frame::respond(&web, "Projects", page).await
+}
+
+fn project_view(project: &Project) -> ProjectView {
     // the address comes from a recipe: a link must not be a script
     let homepage = Some(&project.homepage).filter(|url| url.starts_with("https://") || url.starts_with("http://"));
-    json!({ "name": project.name, "summary": project.summary, "homepage": homepage })
+    ProjectView {
+        name: project.name.clone(),
+        summary: project.summary.clone(),
+        homepage: homepage.cloned(),
+    }
 }
 
-pub async fn recipes(web: &Web) -> Result<Option<Answer>> {
-    let refused = web.store.refused_recipes().await?;
-    let page = json!({
-        "projects": web.store.projects().await?.iter().map(project_view).collect::<Vec<_>>(),
-        "refused": refused.iter().map(|(file, message)| json!({ "file": file, "message": message })).collect::<Vec<_>>(),
-    });
-    answer::page(
-        "recipes",
-        &frame(Some(&web.store.status().await?), "Projects", None, page),
-    )
-    .map(Some)
-}
-
-/// How often it contradicts itself; None: nothing was repeated.
-fn noise_view(noise: &Noise) -> Option<Value> {
+fn flakiness_view(flakiness: &Flakiness) -> Option<FlakinessView> {
     let percent = |part: usize, of: usize| format!("{:.0} %", part as f64 * 100.0 / of.max(1) as f64);
-    (noise.repeated > 0).then(|| {
-        json!({
-            "repeated": noise.repeated,
-            "mixed": noise.mixed,
-            "rate": percent(noise.mixed, noise.repeated),
-            "tests": noise.tests.iter().take(NOISY).map(|test| json!({
-                "test": test.test,
-                "mixed": test.mixed,
-                "failed": percent(test.failed, test.attempts),
-            })).collect::<Vec<_>>(),
-        })
+    let tests = flakiness.tests.iter().take(FLAKY).map(|test| FlakyTest {
+        test: test.test.clone(),
+        mixed: test.mixed,
+        rate: percent(test.failed, test.attempts),
+    });
+    (flakiness.repeated > 0).then(|| FlakinessView {
+        repeated: flakiness.repeated,
+        mixed: flakiness.mixed,
+        rate: percent(flakiness.mixed, flakiness.repeated),
+        tests: tests.collect(),
     })
 }

@@ -1,26 +1,26 @@
-//! Which part of a long log a page shows. Edges lie between lines, so that no character, colour
-//! sequence or line is torn; where a line is longer than that allows, at least not inside a character.
+//! Which part of a long log a page shows. The part begins and ends between lines, so that no line, colour sequence or
+//! character is torn. In a line that is too long for that, it begins and ends between characters.
 
 use crate::store::logs::Window;
 
-/// Bytes of a log that a page shows, about.
+/// Bytes of a log that a page shows, approximately.
 pub const PAGE: u64 = 256 * 1024;
 
-/// How far an edge is moved to meet the end of a line, in bytes.
+/// Bytes by which an edge may move to meet the end of a line.
 const SLACK: u64 = 4096;
 
-/// Where a page begins that is asked for by a place, or else shows the end of a log of `total` bytes.
+/// Returns the offset at which a page begins: the one that is asked for, else near the end of a log of `total` bytes.
 pub fn begin(from: Option<u64>, total: u64) -> u64 {
     from.unwrap_or(total.saturating_sub(PAGE)).min(total)
 }
 
-/// What to read for a page that begins at `begin`: offset and most, in bytes.
+/// Returns what to read for a page that begins at `begin`: the offset, and the bytes at most.
 pub fn to_read(begin: u64) -> (u64, u64) {
     let from = begin.saturating_sub(SLACK);
     (from, begin - from + PAGE)
 }
 
-/// The part of what was read that is shown.
+/// The part of a log that is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown<'a> {
     pub bytes: &'a [u8],
@@ -30,7 +30,7 @@ pub struct Shown<'a> {
     pub total: u64,
 }
 
-/// Cuts what was read for a page: it begins with the line that holds `begin`.
+/// Cuts the part that was read to the page, which begins with the line that holds `begin`.
 pub fn cut(read: &Window, begin: u64) -> Shown<'_> {
     let before = usize::try_from(begin.saturating_sub(read.from))
         .unwrap_or(0)
@@ -57,7 +57,7 @@ pub fn cut(read: &Window, begin: u64) -> Shown<'_> {
     }
 }
 
-/// Where the last escape sequence begins, if it may be torn.
+/// Returns where the last escape sequence begins, if it is so near the end that it may be torn.
 fn escape_at(bytes: &[u8]) -> Option<usize> {
     let near = bytes.len().saturating_sub(32);
     bytes[near..].iter().rposition(|b| *b == 0x1b).map(|at| near + at)
@@ -67,7 +67,7 @@ fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// Length without an unfinished character at the end.
+/// Returns the length of the bytes without an unfinished character at their end.
 fn whole_characters(bytes: &[u8]) -> usize {
     let lead = bytes
         .iter()
@@ -85,12 +85,12 @@ fn whole_characters(bytes: &[u8]) -> usize {
 }
 
 impl Shown<'_> {
-    /// Where the page before this one begins.
+    /// Returns the offset of the page before this one.
     pub fn earlier(&self) -> Option<u64> {
         (self.from > 0).then(|| self.from.saturating_sub(PAGE))
     }
 
-    /// Where the page after this one begins.
+    /// Returns the offset of the page after this one.
     pub fn later(&self) -> Option<u64> {
         (self.until < self.total).then_some(self.until)
     }

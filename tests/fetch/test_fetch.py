@@ -111,6 +111,34 @@ class Metadata(unittest.TestCase):
         self.assertEqual(fetch.select(lines, set(), env, "p"), ["always", "new"])
         self.assertEqual(fetch.select(lines, {"all"}, env, "p"), ["always", "new", "t"])
 
+    def test_a_requirement_is_one_line_and_names_no_address(self):
+        smuggled = "foo @ https://index.example/foo-1-py3-none-any.whl\n--requirement=/proc/self/environ"
+        address = "foo @ https://index.example/foo-1-py3-none-any.whl"
+        for line in (smuggled, address, "foo\r--index-url=x", 'foo; os_name == "a\nb"', "--requirement=x", "-r x", "foo --hash=x", "./x", 7):
+            with self.assertRaises(fetch.RecipeError, msg=line) as refused:
+                fetch.written([line], "p")
+            self.assertNotIn("\n", str(refused.exception))
+        self.assertEqual(fetch.written(["Foo [x] >=1 ; python_version>'3'"], "p"), 'Foo[x]>=1; python_version > "3"\n')
+        # what a project declares for others does not concern a run
+        env = fetch.target_environment("3.16")
+        self.assertEqual(fetch.select(["a", f"{address} ; extra == 'dev'"], set(), env, "p"), ["a"])
+        with self.assertRaisesRegex(fetch.RecipeError, "from an address"):
+            fetch.select([address], set(), env, "p")
+        # an extra source takes the place of the address
+        self.assertEqual(fetch.select([address], set(), env, "p", {"foo"}), ["foo"])
+
+    def test_every_way_to_the_resolver_is_parsed(self):
+        work = Path(tempfile.mkdtemp())
+        self.addCleanup(fetch.shutil.rmtree, work)
+        line = "foo\n--requirement=/proc/self/environ"
+        index = fetch_net.Index({"foo": "1\n--requirement=/proc/self/environ"}, {})
+        with self.assertRaisesRegex(fetch.RecipeError, "the lock"):
+            fetch.uv_compile(["a"], "3.13", index, "p")
+        with self.assertRaisesRegex(fetch.RecipeError, "to build p"):
+            fetch.uv_compile([line], "3.13", fetch_net.Index(), "to build p")
+        (work / "PKG-INFO").write_text("Metadata-Version: 2.1\nRequires-Dist: foo>=1\n  ; python_version > '3'\n")
+        self.assertEqual(fetch.static_dependencies(work), ["foo>=1 ; python_version > '3'"])
+
     def test_a_lock_holds_versions_and_files(self):
         package = {"name": "A_b", "version": "1.0", "file": "a_b-1.0-py3-none-any.whl", "sha256": "11", "role": "run"}
         lock = {"project": {"name": "p", "version": "2", "sha256": "22", "source": "pypi:p"}, "packages": [

@@ -1,42 +1,90 @@
-//! The same question, put to the coordinator: its hosts build and run.
+//! `pybots bisect --on-hosts`: the coordinator investigates, and its hosts build and run.
 
-use super::Bisect;
-use super::found::Found;
+use super::answers::Answers;
+use super::ends::{EndView, Ends, no_difference, roles, subjects};
 use crate::cli::progress::Progress;
-use crate::clock::now_ms;
+use crate::clock::now;
 use crate::config::Settings;
-use crate::known::Results;
+use crate::domain::id::InvestigationId;
+use crate::domain::series::Series;
+use crate::domain::state::JobState;
+use crate::investigate::history::Results;
 use crate::store::Store;
-use crate::store::inquiries::{InquiryRow, NewInquiry};
-use crate::store::judge::Column;
+use crate::store::investigations::{InvestigationRow, InvestigationState, NewInvestigation, Position};
 use crate::store::logs::Objects;
 use crate::store::revisions::Revision;
-use crate::verdict::{Change, Row, Subject, suspicions};
+use crate::verdict::{Change, End, HistoryEntry, RunEnd, Subject};
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
 
-/// One end of the question: a check-in, and what is known there.
-struct Side {
-    revision: Revision,
-    row: Option<Row>,
+/// Most revisions with results that are looked at for one that can be an end.
+const MOST_RESULTS: i64 = 480;
+
+/// What is asked: the revision that broke or fixed a registered project between two revisions of one watched branch.
+pub struct Question<'a> {
+    pub project: &'a str,
+    /// A revision, or a branch.
+    pub good: &'a str,
+    /// A revision, or a branch.
+    pub bad: &'a str,
+    /// The tests to search for. If there are none, everything that differs is searched for.
+    pub tests: &'a [String],
+    pub variant: &'a str,
+    pub platform: &'a str,
 }
 
-impl Bisect {
-    /// Opens an inquiry, and waits for its answer. The coordinator has to be at work.
-    pub(super) async fn ask_hosts(&self, settings: &Settings, platform: &str) -> Result<Found> {
-        let store = crate::cli::store(settings).await?;
+/// One end of the range to search, with its result if there is one.
+struct Endpoint {
+    /// The id of the revision that the command named.
+    asked: String,
+    revision: Revision,
+    row: Option<HistoryEntry>,
+}
+
+impl Endpoint {
+    fn position(&self) -> Position {
+        Position {
+            revision: self.revision.id.as_str().into(),
+            seq: self.revision.seq,
+        }
+    }
+
+    fn result(&self) -> Option<&RunEnd> {
+        self.row.as_ref().map(|row| &row.end)
+    }
+
+    fn view(&self) -> EndView {
+        EndView::new(&self.asked, &self.revision.sha, self.result())
+    }
+
+    /// Whether it can be an end. Without a result it can if tests are searched for: the investigation runs them.
+    fn is_usable(&self, end: End, has_tests: bool) -> bool {
+        self.result().map_or(has_tests, |result| end.accepts(result, has_tests))
+    }
+
+    /// The lock of the result, if it has one.
+    fn lock(&self) -> Option<String> {
+        let lock = self.row.as_ref().and_then(|row| row.lock.clone());
+        lock.filter(|lock| !lock.is_empty())
+    }
+}
+
+impl Question<'_> {
+    /// Opens an investigation and waits for its answer, which takes a running coordinator.
+    pub async fn ask(&self, settings: &Settings) -> Result<Answers> {
+        let store = crate::cli::open::store(settings).await?;
         let objects = Objects::open(&settings.data)?;
         let projects = store.projects().await?;
         let Some(project) = projects.iter().find(|project| project.name == self.project) else {
             bail!(
-                "{:?} is no registered project; without --on-hosts it may be a recipe file",
+                "{:?} is not a registered project; a recipe file works without --on-hosts",
                 self.project
             );
         };
-        let (good, bad) = (revision(&store, &self.good).await?, revision(&store, &self.bad).await?);
+        let (good, bad) = (revision(&store, self.good).await?, revision(&store, self.bad).await?);
         if good.branch_id != bad.branch_id {
             bail!(
-                "{} is on {} and {} on {}; without --on-hosts they may be on two branches",
+                "{} is on {} and {} on {}; two branches work without --on-hosts",
                 self.good,
                 good.branch,
                 self.bad,
@@ -44,111 +92,152 @@ impl Bisect {
             );
         }
         let (change, old, new) = match good.seq.cmp(&bad.seq) {
-            std::cmp::Ordering::Equal => bail!("the good check-in and the bad one are the same, {}", good.sha),
+            std::cmp::Ordering::Equal => bail!("the good revision and the bad one are the same, {}", good.sha),
             std::cmp::Ordering::Less => (Change::Broke, good, bad),
             std::cmp::Ordering::Greater => (Change::Fixed, bad, good),
         };
-        let branch_id = old.branch_id.clone();
-        let column = Column {
-            branch_id: &branch_id,
-            project: &project.name,
-            variant: &self.how.variant,
-            platform,
+        let series = Series {
+            branch_id: old.branch_id.as_str().into(),
+            project: project.name.clone(),
+            variant: self.variant.to_owned(),
+            platform: self.platform.to_owned(),
         };
-        let old = side(&store, &objects, &column, old).await?;
-        let new = side(&store, &objects, &column, new).await?;
-        let subjects = self.asked(change, &old, &new)?;
-        let mut found = Found::new(change);
-        if subjects.is_empty() {
-            found.nothing("both ends say the same of everything");
-            return Ok(found);
-        }
-        let lock = |side: &Side| {
-            side.row
-                .as_ref()
-                .map(|row| row.lock.clone())
-                .filter(|lock| !lock.is_empty())
+        let results = Results {
+            store: &store,
+            objects: &objects,
         };
-        let base_lock = lock(&old).or_else(|| lock(&new));
-        let question = NewInquiry {
-            branch_id: column.branch_id,
-            project: column.project,
-            variant: column.variant,
-            platform,
-            recipe: &project.recipe,
-            change: change.name(),
-            base: (&old.revision.id, old.revision.seq),
-            now: (&new.revision.id, new.revision.seq),
-            subjects: &serde_json::to_string(&subjects)?,
-            base_lock: base_lock.as_deref(),
+        let [old, new] = self.usable_range(&results, &series, change, [old, new]).await?;
+        let mut answers = Answers::new(change, Ends::of(change, old.view(), new.view()));
+        let subjects = match (old.result(), new.result()) {
+            (Some(old), Some(new)) => {
+                let subjects = subjects(self.tests, change, old, new);
+                if subjects.is_empty() {
+                    answers.add_inconclusive(no_difference(change, old, new).describe());
+                    return Ok(answers);
+                }
+                subjects
+            }
+            _ if self.tests.is_empty() => {
+                bail!(
+                    "one of the two revisions has no result yet, nor has one between them; name what fails with --test ID"
+                )
+            }
+            _ => self.tests.iter().cloned().map(Subject::Test).collect(),
+        };
+        let base_lock = old.lock().or_else(|| new.lock());
+        let investigation = NewInvestigation {
+            series,
+            recipe: project.recipe.clone(),
+            change,
+            base: old.position(),
+            now: new.position(),
+            subjects,
+            base_lock,
             now_lock: None,
             signature: None,
-            within: None,
-            by_hand: true,
+            parent: None,
+            manual: true,
         };
         let mut tx = store.begin().await?;
-        let id = store.insert_inquiry(&mut tx, &question, now_ms()).await?;
+        let id = store.insert_investigation(&mut tx, &investigation, now()).await?;
         tx.commit().await?;
-        eprintln!("inquiry {id} is opened; `pybots up` or `pybots serve` looks into it");
-        for inquiry in answered(&store, &id).await? {
-            found.take(&store, &inquiry).await?;
+        eprintln!("opened investigation {id}; a running `pybots up` or `pybots serve` schedules its runs");
+        for investigation in answered(&store, &id).await? {
+            answers.add_investigation(&store, &investigation).await?;
         }
-        Ok(found)
+        Ok(answers)
     }
 
-    /// What is looked into: what was asked for, or all that is known to differ between the two ends.
-    fn asked(&self, change: Change, old: &Side, new: &Side) -> Result<Vec<Subject>> {
-        if !self.test.is_empty() {
-            return Ok(self.test.iter().cloned().map(Subject::Test).collect());
+    /// The results of both ends. If one of them can't show the change, the nearest revision between them whose result can takes
+    /// its place.
+    async fn usable_range(
+        &self,
+        results: &Results<'_>,
+        series: &Series,
+        change: Change,
+        [old, new]: [Revision; 2],
+    ) -> Result<[Endpoint; 2]> {
+        let mut ends = [
+            endpoint(results, series, old).await?,
+            endpoint(results, series, new).await?,
+        ];
+        let (old_end, new_end) = roles(change);
+        let has_tests = !self.tests.is_empty();
+        let is_usable = [
+            ends[0].is_usable(old_end, has_tests),
+            ends[1].is_usable(new_end, has_tests),
+        ];
+        if is_usable == [true, true] {
+            return Ok(ends);
         }
-        let (Some(old), Some(new)) = (&old.row, &new.row) else {
-            bail!("there is no result on one of the two yet; say what fails, --test ID");
-        };
-        let suspicions = suspicions(&[old.clone(), new.clone()], &[]).into_iter();
-        let asked = suspicions.filter(|suspicion| suspicion.change == change);
-        Ok(asked.flat_map(|suspicion| suspicion.subjects).collect())
+        let (first, last) = (ends[0].revision.seq, ends[1].revision.seq);
+        let between = results.entries(series, last - 1, MOST_RESULTS, &[], now()).await?;
+        let mut between = between.complete().unwrap_or_default();
+        between.retain(|entry| entry.seq > first);
+        let accepted = |end: End, entry: &&HistoryEntry| end.accepts(&entry.end, has_tests);
+        let nearest = [
+            between.iter().find(|entry| accepted(old_end, entry)),
+            between.iter().rfind(|entry| accepted(new_end, entry)),
+        ];
+        for ((end, nearest), is_usable) in ends.iter_mut().zip(nearest).zip(is_usable) {
+            if let Some(nearest) = nearest.filter(|_| !is_usable) {
+                let revision = results.store.revision(&nearest.revision.as_str().into()).await?;
+                let found = endpoint(results, series, revision.context("a result without its revision")?).await?;
+                *end = Endpoint {
+                    asked: std::mem::take(&mut end.asked),
+                    ..found
+                };
+            }
+        }
+        if ends[0].revision.seq >= ends[1].revision.seq {
+            bail!(
+                "only one revision between the two has a result that can be an end; name others with --good and --bad"
+            );
+        }
+        Ok(ends)
     }
 }
 
-/// A check-in of a watched branch, or the newest of one.
+/// Finds a revision of a watched branch by its id, or the newest one by the name of its branch.
 async fn revision(store: &Store, name: &str) -> Result<Revision> {
     let branches = store.watched_branches().await?;
     let sha = match branches.into_iter().find(|branch| branch.name == name) {
-        Some(branch) => branch.head.with_context(|| format!("{name} was not looked at yet"))?,
+        Some(branch) => branch
+            .head
+            .with_context(|| format!("the branch {name} has no revisions yet"))?,
         None => name.to_owned(),
     };
     let found = store.revision_by_sha(&sha).await?;
-    found.with_context(|| format!("{name:?} is neither a watched branch nor a check-in that Pybots has seen on one"))
+    found.with_context(|| format!("{name:?} is neither a watched branch nor a revision that Pybots has seen on one"))
 }
 
-async fn side(store: &Store, objects: &Objects, column: &Column<'_>, revision: Revision) -> Result<Side> {
-    let known = Results { store, objects }
-        .rows(column, revision.seq, 1, &[], now_ms())
-        .await?
-        .unwrap_or_default();
-    // the newest result up to there may be another check-in's
-    let here = known.into_iter().find(|known| known.seq == revision.seq);
-    Ok(Side {
+async fn endpoint(results: &Results<'_>, series: &Series, revision: Revision) -> Result<Endpoint> {
+    let entries = results.entries(series, revision.seq, 1, &[], now()).await?;
+    // the newest result up to there may be that of an earlier revision
+    let mut entries = entries.complete().unwrap_or_default().into_iter();
+    let row = entries.find(|entry| entry.seq == revision.seq);
+    Ok(Endpoint {
+        asked: revision.sha.clone(),
         revision,
-        row: here.map(|known| known.row),
+        row,
     })
 }
 
-/// Waits for the answer, and for those about what a merge brought.
-async fn answered(store: &Store, id: &str) -> Result<Vec<InquiryRow>> {
+/// Waits until an investigation and its children, which search inside merges, are answered. Returns all of them.
+async fn answered(store: &Store, id: &InvestigationId) -> Result<Vec<InvestigationRow>> {
     let mut progress = Progress::new();
     loop {
-        let all = store.inquiry_and_inner(id).await?;
-        if all.iter().all(|inquiry| inquiry.state == "answered") {
+        let all = store.investigation_and_inner(id).await?;
+        if all.iter().all(|row| row.state == InvestigationState::Answered) {
             progress.end();
             return Ok(all);
         }
         let (mut rounds, mut done, mut runs) = (0, 0, 0);
-        for inquiry in &all {
-            let probes = store.probes(&inquiry.id).await?;
-            rounds += inquiry.rounds;
+        for investigation in &all {
+            let probes = store.probes(&investigation.id).await?;
+            rounds += investigation.rounds;
             runs += probes.len();
-            done += probes.iter().filter(|probe| probe.state == "finished").count();
+            done += probes.iter().filter(|probe| probe.state == JobState::Finished).count();
         }
         progress.at(
             done as u64,

@@ -1,23 +1,24 @@
-//! `pybots host doctor`.
+//! `pybots host doctor`: checks whether this machine can work as a host.
 
-use super::kept_before;
+use super::credentials::kept;
 use crate::config::{Loaded, SettingsError};
-use crate::host::doctor::{Enrolment, Finding, State, examine};
+use crate::host::doctor::{Enrolment, Finding, Severity, examine};
 use anyhow::Result;
 use std::process::ExitCode;
 
+/// Checks everything that a host needs. The exit code is 1 if a check fails.
 pub async fn run(loaded: &Loaded, server: Option<String>, token: Option<String>, json: bool) -> Result<ExitCode> {
     let data = &loaded.settings.data;
     let enrolment = Enrolment {
-        server: server.or_else(|| kept_before(data, "server")),
-        token: token.or_else(|| kept_before(data, "token")),
+        server: server.or_else(|| kept(data, "server")),
+        token: token.or_else(|| kept(data, "token")),
     };
     let mut findings = vec![settings_found(loaded)];
     findings.extend(examine(&loaded.settings, &enrolment).await);
     show(&findings, json)
 }
 
-/// Without settings nothing else can be looked at.
+/// Reports that the settings can't be used, without which no other check is possible.
 pub fn without_settings(error: &SettingsError, json: bool) -> Result<ExitCode> {
     let finding = Finding::fail("settings", error.to_string(), "correct the settings file");
     show(&[finding], json)
@@ -25,18 +26,18 @@ pub fn without_settings(error: &SettingsError, json: bool) -> Result<ExitCode> {
 
 fn settings_found(loaded: &Loaded) -> Finding {
     let says = match &loaded.file {
-        Some(file) => format!("as {} says; `pybots config` shows them", file.display()),
-        None => "no settings file: the defaults hold (`--config FILE` names one)".to_owned(),
+        Some(file) => format!("read from {}; `pybots config` prints them", file.display()),
+        None => "no settings file, so the defaults apply; `--config FILE` names one".to_owned(),
     };
     Finding {
         check: "settings",
-        state: State::Ok,
+        state: Severity::Ok,
         says,
         remedy: None,
     }
 }
 
-/// A line for each, and below it what to do. The exit code is 1 if anything fails.
+/// Prints a line for each finding, and its remedy below it. The exit code is 1 if a check failed.
 fn show(findings: &[Finding], json: bool) -> Result<ExitCode> {
     if json {
         outln!("{}", serde_json::to_string_pretty(findings)?);
@@ -48,6 +49,6 @@ fn show(findings: &[Finding], json: bool) -> Result<ExitCode> {
             }
         }
     }
-    let failed = findings.iter().any(|finding| finding.state == State::Fail);
+    let failed = findings.iter().any(|finding| finding.state == Severity::Fail);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -1,10 +1,10 @@
-//! What a maintainer does with hosts, on the coordinator's machine.
+//! The commands that manage registered hosts, on the coordinator's machine.
 
 use crate::cli::table;
-use crate::clock::{now_ms, show};
+use crate::clock::{now, show};
 use crate::config::Settings;
 use crate::domain::host::HostState;
-use crate::registry::{self, Token};
+use crate::enrolment::{self, Token};
 use crate::store::Store;
 use crate::store::hosts::HostRow;
 use anyhow::{Context, Result};
@@ -13,55 +13,58 @@ use std::process::ExitCode;
 
 #[derive(Subcommand)]
 pub enum Action {
-    /// Register a host, and print the line for its owner.
+    /// Register a host, and print the command for its owner to start it.
     Add {
+        /// Name of the new host.
         name: String,
-        /// Mail address of whoever lends it.
+        /// Mail address of the owner.
         #[arg(long, value_name = "MAIL")]
         owner: String,
-        /// Trust it with image builds.
+        /// Allow the host to build images.
         #[arg(long)]
         builds: bool,
-        /// The coordinator's address for that line.
+        /// Address of the coordinator in that command; the default is made of `listen`.
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
     /// List the registered hosts.
     List {
-        /// For programs.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Give a host another token; the one before holds no longer.
+    /// Give a host a new token; the earlier one stops working.
     Rotate {
         name: String,
+        /// Address of the coordinator in the printed command; the default is made of `listen`.
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
-    /// Let a host's token hold no longer.
+    /// Revoke a host's token; its jobs go to other hosts.
     Revoke { name: String },
-    /// Let a host build images (`--no` for not any more).
+    /// Allow a host to build images, or forbid it with `--no`.
     Trust {
         name: String,
+        /// Forbid image builds.
         #[arg(long)]
         no: bool,
     },
-    /// Give a host nothing new; it ends what it has.
+    /// Give a host no new jobs; it finishes the ones it has.
     Drain { name: String },
-    /// Give a drained host work again.
+    /// Give jobs again to a host that is drained or in quarantine.
     Resume { name: String },
-    /// Forget a host but for its history.
+    /// Remove a host; the results of its jobs stay.
     Remove { name: String },
 }
 
 impl Action {
     pub async fn run(self, settings: &Settings) -> Result<ExitCode> {
         if let Action::Add { .. } = &self {
-            // a host may be registered before the coordinator ran for the first time
+            // a host may be registered before the first start of the coordinator
             std::fs::create_dir_all(&settings.data)
                 .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
         }
-        let store = crate::cli::store(settings).await?;
+        let store = crate::cli::open::store(settings).await?;
         match self {
             Action::Add {
                 name,
@@ -69,40 +72,40 @@ impl Action {
                 builds,
                 url,
             } => {
-                let (host, token) = registry::add(&store, &name, &owner, builds, now_ms()).await?;
-                hand_over(settings, &host, &token, url);
+                let (host, token) = enrolment::add(&store, &name, &owner, builds, now()).await?;
+                print_start_command(settings, &host, &token, url);
             }
             Action::Rotate { name, url } => {
-                let (host, token) = registry::rotate(&store, &name, now_ms()).await?;
-                hand_over(settings, &host, &token, url);
+                let (host, token) = enrolment::rotate(&store, &name, now()).await?;
+                print_start_command(settings, &host, &token, url);
             }
             Action::Revoke { name } => {
-                let host = registry::revoke(&store, &name, now_ms()).await?;
+                let host = enrolment::revoke(&store, &name, now()).await?;
                 outln!(
-                    "no token of {} holds any more; what it had leased is given to others within a minute",
+                    "the token of {} is revoked; its jobs go to other hosts within a minute",
                     host.name
                 );
             }
             Action::Trust { name, no } => {
-                let host = registry::trust(&store, &name, !no).await?;
+                let host = enrolment::trust(&store, &name, !no).await?;
                 let may = if no {
-                    "may not build images any more"
+                    "may no longer build images"
                 } else {
                     "may build images"
                 };
-                outln!("{} {may}, from its next job on", host.name);
+                outln!("{} {may}; this applies from its next job on", host.name);
             }
             Action::Drain { name } => {
-                let host = registry::bring(&store, &name, HostState::Draining).await?;
-                outln!("{} gets nothing new, and ends what it has", host.name);
+                let host = enrolment::bring(&store, &name, HostState::Draining).await?;
+                outln!("{} gets no new jobs, and finishes the ones it has", host.name);
             }
             Action::Resume { name } => {
-                let host = registry::bring(&store, &name, HostState::Active).await?;
-                outln!("{} gets work again", host.name);
+                let host = enrolment::bring(&store, &name, HostState::Active).await?;
+                outln!("{} gets jobs again", host.name);
             }
             Action::Remove { name } => {
-                let host = registry::bring(&store, &name, HostState::Removed).await?;
-                outln!("{} is removed; what it has done stays", host.name);
+                let host = enrolment::bring(&store, &name, HostState::Removed).await?;
+                outln!("{} is removed; the results of its jobs stay", host.name);
             }
             Action::List { json } => list(&store, json).await?,
         }
@@ -110,10 +113,10 @@ impl Action {
     }
 }
 
-/// The one line for the owner. The token is not shown again.
-fn hand_over(settings: &Settings, host: &HostRow, token: &Token, url: Option<String>) {
+/// Prints the command for the owner. It is the only time that the token is shown.
+fn print_start_command(settings: &Settings, host: &HostRow, token: &Token, url: Option<String>) {
     eprintln!(
-        "Hand this line to {}. It holds the token of {}, which is shown only now:",
+        "Give this command to {}. It contains the token of {}, which is not shown again:",
         host.owner, host.name
     );
     let url = url.unwrap_or_else(|| format!("http://{}", settings.listen));
@@ -128,7 +131,7 @@ async fn list(store: &Store, json: bool) -> Result<()> {
         return Ok(());
     }
     if hosts.is_empty() {
-        eprintln!("no host is registered; `pybots host add NAME --owner MAIL` adds one");
+        eprintln!("no host is registered; `pybots host add NAME --owner MAIL` registers one");
         return Ok(());
     }
     let rows: Vec<Vec<String>> = hosts.iter().map(as_row).collect();
@@ -147,8 +150,8 @@ async fn list(store: &Store, json: bool) -> Result<()> {
 }
 
 fn as_row(host: &HostRow) -> Vec<String> {
-    let offer = host.offer().unwrap_or_default();
-    let state = match (host.state(), &host.token) {
+    let capabilities = host.capabilities.clone().unwrap_or_default();
+    let state = match (host.state, &host.token) {
         (HostState::Active | HostState::Draining, None) => "no token".to_owned(),
         (state, _) => state.to_string(),
     };
@@ -156,10 +159,10 @@ fn as_row(host: &HostRow) -> Vec<String> {
         host.name.clone(),
         host.owner.clone(),
         state,
-        if host.builds == 1 { "yes" } else { "no" }.to_owned(),
-        offer.slots.to_string(),
-        offer.platform,
-        offer.version,
+        if host.builds { "yes" } else { "no" }.to_owned(),
+        capabilities.slots.to_string(),
+        capabilities.platform,
+        capabilities.version,
         host.seen_at.map(show).unwrap_or_else(|| "never".to_owned()),
     ]
 }
@@ -169,11 +172,11 @@ fn as_json(host: &HostRow) -> serde_json::Value {
         "id": host.id,
         "name": host.name,
         "owner": host.owner,
-        "state": host.state().name(),
+        "state": host.state.name(),
         "has_token": host.token.is_some(),
-        "builds": host.builds == 1,
+        "builds": host.builds,
         "added_at": host.added_at,
         "seen_at": host.seen_at,
-        "offer": host.offer(),
+        "capabilities": host.capabilities.clone(),
     })
 }

@@ -2,14 +2,15 @@
 
 use crate::cli::table;
 use crate::coordinator::keep;
-use crate::domain::retention::{HeldImage, Inventory, Known, Verdict, Verdicts};
+use crate::domain::retention::{Decision, Decisions, HeldImage, ImageHistory, Inventory};
+use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::store::remote::Whereabouts;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// All that the engine holds, for programs too.
+/// The images and volumes on an engine, as a table or as JSON.
 #[derive(Serialize)]
 pub struct Rows {
     images: Vec<ImageRow>,
@@ -18,7 +19,7 @@ pub struct Rows {
 
 #[derive(Serialize)]
 struct ImageRow {
-    /// The label or id of the newest check-in that it stands for, or else of the one it was built from.
+    /// The label or id of the newest revision that has this image. If the store has none, the revision it was built from.
     revision: String,
     branch: String,
     variant: String,
@@ -27,19 +28,21 @@ struct ImageRow {
     names: Vec<String>,
     id: String,
     depth: u32,
-    /// Bytes: of its own layers, of those that other images have too, and all.
+    /// Bytes of the layers that this image adds.
     added: u64,
+    /// Bytes of the layers that other images use too. `None` if the engine does not report it.
     shared: Option<u64>,
+    /// Bytes of all layers.
     size: u64,
-    /// In milliseconds.
-    made_at: Option<i64>,
-    used_at: Option<i64>,
+    /// Milliseconds since 1970.
+    made_at: Option<Timestamp>,
+    used_at: Option<Timestamp>,
     containers: u32,
     open_jobs: u32,
     pins: Vec<String>,
-    /// Where it is in the registry, by digest.
+    /// Its reference in the registry, by digest.
     remote: Option<String>,
-    /// How many hosts hold it, as far as they have told.
+    /// The number of hosts that report to hold it.
     hosts: i64,
     stays: bool,
     why: String,
@@ -53,47 +56,46 @@ struct VolumeRow {
     project: String,
     abi: String,
     size: Option<u64>,
-    made_at: Option<i64>,
+    made_at: Option<Timestamp>,
     containers: u32,
     stays: bool,
     why: String,
 }
 
 impl Rows {
+    /// Makes the rows. `shared` has the shared bytes of images, by their ids.
     pub async fn gather(
         store: &Store,
         inventory: &Inventory,
-        verdicts: &Verdicts,
+        decisions: &Decisions,
         shared: &BTreeMap<String, u64>,
     ) -> Result<Self> {
-        let known = keep::known(store, inventory).await?;
-        let keys: Vec<String> = known.keys().cloned().collect();
+        let stored = keep::histories(store, inventory).await?;
+        let keys: Vec<String> = stored.keys().cloned().collect();
         let mut newest = BTreeMap::new();
-        for place in store.image_places(&keys).await? {
-            newest.entry(place.build_key).or_insert((place.revision, place.branch));
+        for user in store.image_revisions(&keys).await? {
+            newest.entry(user.build_key).or_insert((user.revision, user.branch));
         }
-        let found = store.whereabouts(&keys).await?;
-        let found: BTreeMap<String, Whereabouts> = found
-            .into_iter()
-            .map(|place| (place.build_key.clone(), place))
-            .collect();
-        let (nothing, nowhere) = (Known::default(), Whereabouts::default());
-        let images = inventory.images.iter().zip(&verdicts.images).map(|(image, verdict)| {
-            let place = newest.get(&image.build_key).cloned();
-            let place = place.unwrap_or_else(|| (image.revision.clone(), image.branch.clone()));
-            let known = known.get(&image.build_key).unwrap_or(&nothing);
-            let mut row = image_row(image, verdict, known, place, shared.get(&image.id).copied());
+        let copies = store.whereabouts(&keys).await?;
+        let copies: BTreeMap<String, Whereabouts> =
+            copies.into_iter().map(|copy| (copy.build_key.clone(), copy)).collect();
+        let (nothing, nowhere) = (ImageHistory::default(), Whereabouts::default());
+        let images = inventory.images.iter().zip(&decisions.images).map(|(image, decision)| {
+            let origin = newest.get(&image.build_key).cloned();
+            let origin = origin.unwrap_or_else(|| (image.revision.clone(), image.branch.clone()));
+            let entry = stored.get(&image.build_key).unwrap_or(&nothing);
+            let mut row = image_row(image, decision, entry, origin, shared.get(&image.id).copied());
             if row.kind == "cpython" {
-                let place = found.get(&image.build_key).unwrap_or(&nowhere);
-                (row.remote, row.hosts) = (place.remote.clone(), place.hosts);
+                let copy = copies.get(&image.build_key).unwrap_or(&nowhere);
+                (row.remote, row.hosts) = (copy.remote.clone(), copy.hosts);
             }
             row
         });
         let volumes = inventory
             .volumes
             .iter()
-            .zip(&verdicts.volumes)
-            .map(|(volume, verdict)| VolumeRow {
+            .zip(&decisions.volumes)
+            .map(|(volume, decision)| VolumeRow {
                 name: volume.name.clone(),
                 kind: volume.kind.clone(),
                 project: volume.project.clone(),
@@ -101,8 +103,8 @@ impl Rows {
                 size: volume.size,
                 made_at: volume.created_at,
                 containers: volume.users,
-                stays: verdict.reason.stays(),
-                why: verdict.reason.to_string(),
+                stays: decision.reason.stays(),
+                why: decision.reason.to_string(),
             });
         let mut rows = Self {
             images: images.collect(),
@@ -113,7 +115,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// What people may call an image: by its id.
+    /// The names of images for people, by the ids of the images.
     pub fn names(&self) -> BTreeMap<String, String> {
         let name = |row: &ImageRow| match row.names.first() {
             Some(name) if row.revision.is_empty() => name.clone(),
@@ -123,7 +125,7 @@ impl Rows {
         self.images.iter().map(|row| (row.id.clone(), name(row))).collect()
     }
 
-    pub fn images(&self, now: i64) -> String {
+    pub fn images(&self, now: Timestamp) -> String {
         let heads = [
             "revision",
             "branch",
@@ -159,14 +161,14 @@ impl Rows {
                 row.made_at.map(|at| span(now - at)).unwrap_or_default(),
                 row.used_at.map(|at| span(now - at)).unwrap_or_default(),
                 row.users(),
-                row.places(),
-                format!("{}: {}", if row.stays { "stays" } else { "goes" }, row.why),
+                row.copies(),
+                format!("{}: {}", if row.stays { "kept" } else { "removable" }, row.why),
             ]
         };
         table::plain(&heads, &self.images.iter().map(row).collect::<Vec<_>>())
     }
 
-    pub fn volumes(&self, now: i64) -> String {
+    pub fn volumes(&self, now: Timestamp) -> String {
         let row = |row: &VolumeRow| {
             vec![
                 row.name.clone(),
@@ -174,7 +176,7 @@ impl Rows {
                 row.size.map(size).unwrap_or_default(),
                 row.made_at.map(|at| span(now - at)).unwrap_or_default(),
                 counted(row.containers, "container"),
-                format!("{}: {}", if row.stays { "stays" } else { "goes" }, row.why),
+                format!("{}: {}", if row.stays { "kept" } else { "removable" }, row.why),
             ]
         };
         let heads = ["volume", "kind", "size", "age", "users", "why"];
@@ -183,11 +185,11 @@ impl Rows {
 }
 
 impl ImageRow {
-    fn places(&self) -> String {
+    fn copies(&self) -> String {
         let registry = self.remote.as_ref().map(|_| "registry".to_owned());
         let hosts = counted(u32::try_from(self.hosts).unwrap_or(u32::MAX), "host");
-        let places = registry.into_iter().chain([hosts]).filter(|text| !text.is_empty());
-        places.collect::<Vec<_>>().join(", ")
+        let copies = registry.into_iter().chain([hosts]).filter(|text| !text.is_empty());
+        copies.collect::<Vec<_>>().join(", ")
     }
 
     fn users(&self) -> String {
@@ -204,8 +206,8 @@ impl ImageRow {
 
 fn image_row(
     image: &HeldImage,
-    verdict: &Verdict,
-    known: &Known,
+    decision: &Decision,
+    entry: &ImageHistory,
     (revision, branch): (String, String),
     shared: Option<u64>,
 ) -> ImageRow {
@@ -221,16 +223,16 @@ fn image_row(
         added: image.bytes,
         shared,
         size: image.size,
-        made_at: image.tagged_at.or(known.ready_at),
-        used_at: known.last_used,
+        made_at: image.tagged_at.or(entry.ready_at),
+        used_at: entry.last_used,
         containers: image.users,
-        open_jobs: known.open_jobs,
-        pins: known.pins.clone(),
+        open_jobs: entry.open_jobs,
+        pins: entry.pins.clone(),
         remote: None,
         hosts: 0,
-        stays: verdict.reason.stays(),
-        why: verdict.reason.to_string(),
-        frees: verdict.frees,
+        stays: decision.reason.stays(),
+        why: decision.reason.to_string(),
+        frees: decision.frees,
     }
 }
 
@@ -256,7 +258,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A length of time in its largest unit.
+/// A duration in milliseconds as minutes, hours or days.
 fn span(ms: i64) -> String {
     let minutes = ms.max(0) / 60_000;
     match minutes {

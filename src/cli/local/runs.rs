@@ -1,12 +1,14 @@
-//! The builds and runs of one project on many check-ins, on this machine's engine.
+//! The builds and runs of one project on many revisions, on this machine's engine.
 
-use super::Workshop;
+use super::runner::LocalRunner;
 use crate::domain::job::{BuiltImage, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::plan;
 use crate::recipe::Registered;
 use crate::store::revisions::Revision;
-use crate::verdict::{Change, End, Finding, Inquiry, Lock, LogDifference, Progress, Ran, Subject, log_difference};
+use crate::verdict::{
+    Change, Finding, Investigation, LockSide, LogDifference, ProbeResult, Progress, RunEnd, Subject, log_difference,
+};
 use anyhow::{Result, bail};
 use futures_util::stream::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,50 +16,51 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Mutex, OnceCell};
 
-/// What this machine is called.
+/// The name of this machine among the hosts of a search.
 const HERE: &str = "here";
 
-/// Runs that the machinery failed before the search gives up.
-const INFRA_MOST: usize = 3;
+/// How often the machinery may fail at one job before the search gives up.
+const INFRA_FAILURES: usize = 3;
 
+/// The builds and runs of one project, which a search makes as it needs them.
 pub struct Runs<'a> {
-    pub workshop: &'a Workshop,
+    pub runner: &'a LocalRunner,
     project: &'a Registered,
     branch: &'a str,
     variant: &'a str,
-    tells: bool,
-    /// By check-in.
-    images: Mutex<BTreeMap<String, Arc<OnceCell<Image>>>>,
-    /// By line of Python: the versions that the first run installed, which all later ones install again.
+    shows_logs: bool,
+    /// By revision.
+    images: Mutex<BTreeMap<String, Arc<OnceCell<ImageResult>>>>,
+    /// By Python version: the lock of the first run, which all later runs install too.
     locks: Mutex<BTreeMap<String, String>>,
-    /// By check-in: the end of the log of its newest run.
+    /// By revision: the tail of the log of its newest run.
     logs: Mutex<BTreeMap<String, String>>,
-    all: Vec<Ran>,
+    all: Vec<ProbeResult>,
     pub rounds: usize,
     builds: AtomicUsize,
 }
 
-/// What became of the image of a check-in.
+/// The result of the image build of a revision.
 #[derive(Clone)]
-enum Image {
+enum ImageResult {
     Built(Box<(Revision, crate::domain::job::BuildSpec, BuiltImage)>),
-    No,
+    Unbuildable,
 }
 
 impl<'a> Runs<'a> {
     pub fn new(
-        workshop: &'a Workshop,
+        runner: &'a LocalRunner,
         project: &'a Registered,
         branch: &'a str,
         variant: &'a str,
-        tells: bool,
+        shows_logs: bool,
     ) -> Self {
         Self {
-            workshop,
+            runner,
             project,
             branch,
             variant,
-            tells,
+            shows_logs,
             images: Mutex::default(),
             locks: Mutex::default(),
             logs: Mutex::default(),
@@ -67,17 +70,17 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// Images that were made, not counting those that were there.
+    /// The number of images that were built, without those that the engine had already.
     pub fn builds(&self) -> usize {
         self.builds.load(Ordering::Relaxed)
     }
 
-    /// This machine, as often as it has slots: so many runs at a time.
+    /// This machine, listed once for each slot, so that a round has one run for each.
     fn hosts(&self) -> Vec<String> {
-        vec![HERE.to_owned(); self.workshop.settings.slots.max(1)]
+        vec![HERE.to_owned(); self.runner.settings.slots.max(1)]
     }
 
-    /// What the log of one check-in says and that of another does not.
+    /// The lines that are in the log of `bad` and not in the log of `good`.
     pub async fn difference(&self, good: &str, bad: &str) -> LogDifference {
         let logs = self.logs.lock().await;
         match (logs.get(good), logs.get(bad)) {
@@ -86,56 +89,57 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// One run, to see what there is to look into. It is no proof, for it was looked at first.
-    pub async fn one(&self, revision: &str) -> Result<End> {
+    /// Makes one run, to find out what to search for. It does not count as evidence: it was chosen for its result.
+    pub async fn one(&self, revision: &str) -> Result<RunEnd> {
         self.run(revision).await
     }
 
-    /// Makes all runs that are wanted, as many at a time as there are slots.
+    /// Makes all runs that the search wants, as many at a time as there are slots.
     async fn round(&mut self, progress: &Progress) -> Result<()> {
         let what = if progress.searches {
             self.rounds += 1;
             format!("round {}", self.rounds)
         } else {
-            "both sides again".to_owned()
+            "confirming both ends".to_owned()
         };
-        let places: BTreeSet<&str> = progress.wanted.iter().map(|wanted| short(&wanted.revision)).collect();
-        let places: Vec<&str> = places.into_iter().collect();
-        eprintln!("{what}: {} runs on {}", progress.wanted.len(), places.join(", "));
-        let singles: Vec<String> = progress.wanted.iter().map(|wanted| wanted.revision.clone()).collect();
+        let names: BTreeSet<&str> = progress.wanted.iter().map(|wanted| short(&wanted.revision)).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        eprintln!("{what}: {} runs on {}", progress.wanted.len(), names.join(", "));
+        let revisions: Vec<String> = progress.wanted.iter().map(|wanted| wanted.revision.clone()).collect();
         let this = &*self;
-        let done: Vec<Ran> = futures_util::stream::iter(singles)
+        let finished: Vec<ProbeResult> = futures_util::stream::iter(revisions)
             .map(|revision| async move {
                 let end = this.run(&revision).await?;
-                eprintln!("  {} {}", short(&revision), told(&end));
+                eprintln!("  {} {}", short(&revision), summary(&end));
                 Ok::<_, anyhow::Error>(ran(&revision, end))
             })
-            .buffer_unordered(this.workshop.settings.slots.max(1))
+            .buffer_unordered(this.runner.settings.slots.max(1))
             .try_collect()
             .await?;
-        self.all.extend(done);
+        self.all.extend(finished);
         Ok(())
     }
 
-    /// Looks into what may have changed, until there is an answer about each subject.
+    /// Runs revisions until there is an answer about each subject. The first revision is taken to be as before the change,
+    /// the last one as after it.
     pub async fn search(
         &mut self,
         change: Change,
         revisions: Vec<String>,
         subjects: Vec<Subject>,
     ) -> Result<Vec<Finding>> {
-        let inquiry = Inquiry {
+        let investigation = Investigation {
             change,
             revisions,
             subjects,
-            differ: None,
+            lock_difference: None,
             hosts: self.hosts(),
-            noisy: Vec::new(),
+            flaky: Vec::new(),
             hint: None,
             rate: None,
         };
         loop {
-            let progress = inquiry.progress(&self.all);
+            let progress = investigation.progress(&self.all);
             if progress.wanted.is_empty() {
                 return Ok(progress.findings);
             }
@@ -143,80 +147,81 @@ impl<'a> Runs<'a> {
         }
     }
 
-    async fn run(&self, sha: &str) -> Result<End> {
+    async fn run(&self, sha: &str) -> Result<RunEnd> {
         let cell = self.images.lock().await.entry(sha.to_owned()).or_default().clone();
         let image = cell.get_or_try_init(|| self.image(sha)).await?;
-        let Image::Built(built) = image else {
-            return Ok(End::NoImage);
+        let ImageResult::Built(built) = image else {
+            return Ok(RunEnd::NoImage);
         };
         let (revision, build, image) = &**built;
-        let limits = &self.workshop.settings.limits;
+        let limits = &self.runner.settings.limits;
         let mut spec = match plan::run(self.project, revision, build, &image.facts, limits) {
             Ok(spec) => spec,
-            Err(reason) => return Ok(End::Run(Outcome::Skipped { reason }, None)),
+            Err(reason) => return Ok(RunEnd::Run(Outcome::Skipped { reason }, None)),
         };
-        for _ in 0..INFRA_MOST {
-            let line = spec.fetch.python.clone();
-            spec.fetch.lock = self.locks.lock().await.get(&line).cloned();
+        for _ in 0..INFRA_FAILURES {
+            let python = spec.fetch.python.clone();
+            spec.fetch.lock = self.locks.lock().await.get(&python).cloned();
             let job = JobSpec::Run(Box::new(spec.clone()));
-            let (report, log) = self.workshop.perform(&job, self.tells).await?;
+            let (report, log) = self.runner.perform(&job, self.shows_logs).await?;
             let Report {
                 outcome, tests, lock, ..
             } = report;
             self.logs.lock().await.insert(sha.to_owned(), log);
             if let Some(lock) = lock {
-                self.locks.lock().await.entry(line).or_insert(lock);
+                self.locks.lock().await.entry(python).or_insert(lock);
             }
             match outcome.blame() {
-                Blame::Operator => eprintln!("  {} {outcome}; again", short(sha)),
+                Blame::Operator => eprintln!("  {} {outcome}; trying again", short(sha)),
                 Blame::RecipeOwner if self.all.is_empty() => bail!("the recipe can't be used: {outcome}"),
-                _ => return Ok(End::Run(outcome, tests)),
+                _ => return Ok(RunEnd::Run(outcome, tests)),
             }
         }
-        bail!("this machine failed {INFRA_MOST} times at {}", short(sha))
+        bail!("this machine failed {INFRA_FAILURES} times to run {}", short(sha))
     }
 
-    /// The image of a check-in, as far as it can be built. That it can't is believed after a second time.
-    async fn image(&self, sha: &str) -> Result<Image> {
-        let revision = self.workshop.check_in(self.branch, sha).await?;
-        let build = self.workshop.build(&revision, self.variant).await?;
+    /// Builds the image of a revision. A build has to fail twice before the revision counts as unbuildable.
+    async fn image(&self, sha: &str) -> Result<ImageResult> {
+        let revision = self.runner.revision_on(self.branch, sha).await?;
+        let build = self.runner.build(&revision, self.variant).await?;
         let job = JobSpec::Image(Box::new(build.clone()));
         let mut failed = 0;
-        for _ in 0..INFRA_MOST {
-            let (report, _) = self.workshop.perform(&job, self.tells).await?;
+        for _ in 0..INFRA_FAILURES {
+            let (report, _) = self.runner.perform(&job, self.shows_logs).await?;
             if report.phases.iter().any(|phase| phase.name == "make") {
                 self.builds.fetch_add(1, Ordering::Relaxed);
             }
             match (report.image, report.outcome.blame()) {
-                (Some(built), _) => return Ok(Image::Built(Box::new((revision, build, built)))),
-                (None, Blame::Code) if failed == 1 => return Ok(Image::No),
+                (Some(built), _) => return Ok(ImageResult::Built(Box::new((revision, build, built)))),
+                (None, Blame::Code) if failed == 1 => return Ok(ImageResult::Unbuildable),
                 (None, Blame::Code) => failed += 1,
-                (None, _) => eprintln!("  {} no image: {}; again", short(sha), report.outcome),
+                (None, _) => eprintln!("  {} no image: {}; trying again", short(sha), report.outcome),
             }
         }
-        bail!("this machine failed {INFRA_MOST} times to build {}", short(sha))
+        bail!("this machine failed {INFRA_FAILURES} times to build {}", short(sha))
     }
 }
 
-fn ran(revision: &str, end: End) -> Ran {
-    Ran {
+fn ran(revision: &str, end: RunEnd) -> ProbeResult {
+    ProbeResult {
         revision: revision.to_owned(),
-        lock: Lock::Base,
+        lock: LockSide::Base,
         host: HERE.to_owned(),
         end,
     }
 }
 
-fn told(end: &End) -> String {
+fn summary(end: &RunEnd) -> String {
     match end {
-        End::NoImage => "can't be built".to_owned(),
-        End::Run(outcome, Some(tests)) => {
+        RunEnd::NoImage => "can't be built".to_owned(),
+        RunEnd::Run(outcome, Some(tests)) => {
             format!("{outcome}: {} of {} tests failed", tests.failed.len(), tests.total())
         }
-        End::Run(outcome, None) => outcome.to_string(),
+        RunEnd::Run(outcome, None) => outcome.to_string(),
     }
 }
 
+/// The first 10 characters of an id.
 pub fn short(sha: &str) -> &str {
     &sha[..sha.len().min(10)]
 }

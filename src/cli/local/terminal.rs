@@ -1,4 +1,4 @@
-//! The log of a job that is done here, on the terminal.
+//! Shows the log of a job on the terminal, and keeps its tail.
 
 use crate::cli::progress::Progress;
 use crate::host::log::{MARK, Sink};
@@ -8,29 +8,29 @@ use async_trait::async_trait;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-/// The log as it comes, above a bar of the phases.
+/// Writes a log to stderr as it grows, above a bar that shows the phases.
 pub struct Terminal {
     title: String,
-    steps: u64,
-    /// The bar, and how many phases have ended.
+    phases: u64,
+    /// The bar, and the number of phases that have ended.
     shown: Mutex<(Progress, u64)>,
 }
 
 impl Terminal {
-    pub fn new(title: String, steps: u64) -> Self {
+    pub fn new(title: String, phases: u64) -> Self {
         Self {
             title,
-            steps,
+            phases,
             shown: Mutex::new((Progress::new(), 0)),
         }
     }
 
-    /// The phase that the last of our own lines in these bytes says has begun or ended.
+    /// Moves the bar whenever a line from Pybots says that a phase has begun or ended.
     fn follow(&self, text: &str, progress: &mut Progress, done: &mut u64) {
         for line in text.split(MARK).skip(1).filter_map(|line| line.strip_prefix("phase ")) {
             let line = line.split('\u{1b}').next().unwrap_or(line);
             *done += u64::from(line.contains(" ended after "));
-            progress.at(*done, self.steps, &format!("{}: {line}", self.title));
+            progress.at(*done, self.phases, &format!("{}: {line}", self.title));
         }
     }
 }
@@ -48,26 +48,26 @@ impl Sink for Terminal {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let (progress, done) = &mut *shown;
         progress.aside(|| {
-            // a terminal that is gone must not end the trial
+            // the job goes on if the terminal has gone
             let _ = std::io::stderr().write_all(&bytes);
         });
-        if progress.shows() {
+        if progress.has_bar() {
             self.follow(&String::from_utf8_lossy(&bytes), progress, done);
         }
         Ok(())
     }
 }
 
-/// Keeps the end of a log, and shows it if that is wanted.
-pub struct Kept {
+/// Keeps the tail of a log. Also shows the log as it grows, if `shown` is set.
+pub struct LogTail {
     pub shown: Option<Terminal>,
     text: Mutex<Vec<u8>>,
 }
 
-/// Bytes that are kept, once or twice.
-const KEPT: usize = 512 << 10;
+/// How many bytes of a longer log are kept at least. The text is cut to this size when it exceeds twice the size.
+const TAIL: usize = 512 << 10;
 
-impl Kept {
+impl LogTail {
     pub fn new(shown: Option<Terminal>) -> Self {
         Self {
             shown,
@@ -82,13 +82,13 @@ impl Kept {
 }
 
 #[async_trait]
-impl Sink for Kept {
+impl Sink for LogTail {
     async fn write(&self, chunk: Chunk) -> Result<()> {
         {
             let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
             text.extend_from_slice(&chunk.text);
-            if text.len() > 2 * KEPT {
-                let from = text.len() - KEPT;
+            if text.len() > 2 * TAIL {
+                let from = text.len() - TAIL;
                 text.drain(..from);
             }
         }

@@ -1,20 +1,21 @@
-//! A log on stdout.
+//! Writes a log to stdout.
 
+use crate::domain::time::Timestamp;
 use crate::logfile::Stream;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use tokio::io::{AsyncWriteExt, Stdout};
 
-/// Bytes of a line without an end that are held back for it.
-const LINE_MOST: usize = 64 << 10;
+/// The bytes of an unfinished line that are held back until it ends.
+const LINE_BYTES: usize = 64 << 10;
 
-/// Writes pieces as they are, or whole lines with their times.
+/// Writes a log as it is, or line by line with times.
 pub struct Printer {
     out: Stdout,
-    /// This stream alone.
+    /// If set, only this stream is printed.
     only: Option<Stream>,
     timestamps: bool,
-    /// Lines that have no end yet, with the time of their beginning: streams may take turns within a line.
+    /// The unfinished line of each stream, with the time at which it began. Streams may alternate within a line.
     begun: BTreeMap<&'static str, (i64, Vec<u8>)>,
     closed: bool,
 }
@@ -30,7 +31,7 @@ impl Printer {
         }
     }
 
-    /// Whether nobody reads any more, which is no failure: a pager may be closed.
+    /// Whether the reader of stdout has gone. This is not an error: a pager may be closed.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
@@ -46,7 +47,7 @@ impl Printer {
         for part in text.split_inclusive(|byte| *byte == b'\n') {
             let (begun, line) = self.begun.entry(stream.name()).or_insert((at, Vec::new()));
             line.extend_from_slice(part);
-            if line.ends_with(b"\n") || line.len() > LINE_MOST {
+            if line.ends_with(b"\n") || line.len() > LINE_BYTES {
                 lines.extend(dated(stream.name(), *begun, line));
                 self.begun.remove(stream.name());
             }
@@ -59,7 +60,7 @@ impl Printer {
         self.unless_closed(flushed)
     }
 
-    /// Lines that will have no end.
+    /// Prints the lines that are still unfinished.
     pub async fn end(&mut self) -> Result<()> {
         for (name, (at, line)) in std::mem::take(&mut self.begun) {
             self.write(&dated(name, at, &line)).await?;
@@ -84,7 +85,11 @@ impl Printer {
 }
 
 fn dated(stream: &str, at: i64, line: &[u8]) -> Vec<u8> {
-    let mut dated = format!("{} {stream:<7} ", crate::clock::show_exactly(at)).into_bytes();
+    let mut dated = format!(
+        "{} {stream:<7} ",
+        crate::clock::show_exactly(Timestamp::from_millis(at))
+    )
+    .into_bytes();
     dated.extend_from_slice(line);
     if !line.ends_with(b"\n") {
         dated.push(b'\n');

@@ -1,16 +1,27 @@
-//! A log from a coordinator elsewhere: `/api/logs/ID`.
+//! Prints a log that a coordinator on another machine holds: `/api/logs/ID`.
 
-use super::{Logs, Printer};
+use super::print::Printer;
+use crate::domain::address::Address;
 use crate::logfile::Stream;
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Time before another try when the connection broke.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Time to wait before a retry when the connection breaks.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// One line of the answer.
+/// Which log to print, and how.
+pub struct LogRequest<'a> {
+    /// Id of a run, an image or an attempt.
+    pub id: &'a str,
+    pub attempt: Option<usize>,
+    pub stream: Option<Stream>,
+    /// Whether to go on until the attempt has ended.
+    pub follow: bool,
+}
+
+/// One line of the response.
 #[derive(Deserialize)]
 struct Line {
     until: u64,
@@ -19,46 +30,48 @@ struct Line {
     text: String,
 }
 
-pub async fn print(server: &str, asked: &Logs, printer: &mut Printer) -> Result<()> {
+/// Prints a log. Once the first part has come, it reconnects when the connection breaks.
+pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer) -> Result<()> {
+    let shown = Address::new(server);
     let http = reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(10))
         .build()?;
-    let url = format!("{}/api/logs/{}", server.trim_end_matches('/'), asked.id);
+    let url = format!("{}/api/logs/{}", server.trim_end_matches('/'), request.id);
     let mut from = 0;
     let mut began = false;
     loop {
-        let mut query = vec![("from", from.to_string()), ("follow", asked.follow.to_string())];
-        query.extend(asked.attempt.map(|n| ("attempt", n.to_string())));
-        query.extend(asked.stream.map(|stream| ("stream", stream.name().to_owned())));
-        let answer = match http.get(&url).query(&query).send().await {
-            Ok(answer) => answer,
-            // who has begun to follow waits until the coordinator is back
+        let mut query = vec![("from", from.to_string()), ("follow", request.follow.to_string())];
+        query.extend(request.attempt.map(|n| ("attempt", n.to_string())));
+        query.extend(request.stream.map(|stream| ("stream", stream.name().to_owned())));
+        let response = match http.get(&url).query(&query).send().await {
+            Ok(response) => response,
+            // the coordinator may be restarting
             Err(error) if began && !error.is_builder() => {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY).await;
                 continue;
             }
-            Err(error) => return Err(error).with_context(|| format!("failed to reach {server}")),
+            Err(error) => return Err(error).with_context(|| format!("failed to reach {shown}")),
         };
-        match answer.status() {
+        match response.status() {
             status if status.is_success() => began = true,
-            reqwest::StatusCode::NOT_FOUND => bail!("there is no log of {:?} at {server}", asked.id),
+            reqwest::StatusCode::NOT_FOUND => bail!("there is no log of {:?} at {shown}", request.id),
             status if status.is_server_error() && began => {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY).await;
                 continue;
             }
-            reqwest::StatusCode::SERVICE_UNAVAILABLE => bail!("{server} has too many readers of logs; try again later"),
-            status => bail!("{server} answered {status}"),
+            reqwest::StatusCode::SERVICE_UNAVAILABLE => bail!("{shown} has too many readers of logs; try again later"),
+            status => bail!("{shown} answered {status}"),
         }
-        if read(answer, &mut from, printer).await? || printer.is_closed() || !asked.follow {
+        if read(response, &mut from, printer).await? || printer.is_closed() || !request.follow {
             return Ok(());
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY).await;
     }
 }
 
-/// Prints what comes; whether it came to its end.
-async fn read(answer: reqwest::Response, from: &mut u64, printer: &mut Printer) -> Result<bool> {
-    let mut parts = answer.bytes_stream();
+/// Prints a response. Returns false if the connection broke before its end.
+async fn read(response: reqwest::Response, from: &mut u64, printer: &mut Printer) -> Result<bool> {
+    let mut parts = response.bytes_stream();
     let mut begun = Vec::new();
     while let Some(part) = parts.next().await {
         let Ok(part) = part else { return Ok(false) };

@@ -1,5 +1,5 @@
-//! What the coordinator asks a registry itself, by the API that all registries have: whether an image is there,
-//! and to let it go. Images are moved by engines alone.
+//! The calls that the coordinator makes to a container registry itself, by the API of the OCI distribution specification: to
+//! find out whether an image is there, and to delete one. Only engines push and pull.
 
 use crate::config::{NetworkSettings, RegistrySettings};
 use crate::domain::login::Login;
@@ -9,7 +9,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// All kinds of manifests: to one that is not asked for, a registry answers that nothing is there.
+/// All types of manifests. A registry answers that an image is missing if the request does not accept its type.
 const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
@@ -21,18 +21,11 @@ pub struct Api {
     login: Option<Login>,
 }
 
-/// What is under a digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    Image,
-    Nothing,
-}
-
 impl Api {
     pub fn open(registry: &RegistrySettings, network: &NetworkSettings, repository: &str) -> Result<Self> {
         let (host, path) = repository.split_once('/').context("a repository has a path")?;
         let near = is_near(host);
-        // as engines do it: on loopback a registry needs no certificate
+        // as engines do: a registry on the loopback interface needs no certificate
         let scheme = if near { "http" } else { "https" };
         let mut http = reqwest::Client::builder().timeout(Duration::from_secs(30));
         if near {
@@ -53,25 +46,26 @@ impl Api {
         })
     }
 
-    pub async fn look(&self, digest: &str) -> Result<Found> {
+    /// Whether the repository has the image with a digest.
+    pub async fn has(&self, digest: &str) -> Result<bool> {
         let answer = self.ask(Method::HEAD, digest).await?;
         match answer.status() {
-            StatusCode::NOT_FOUND => Ok(Found::Nothing),
-            status if status.is_success() => Ok(Found::Image),
+            StatusCode::NOT_FOUND => Ok(false),
+            status if status.is_success() => Ok(true),
             status => bail!("the registry answered {status} for {digest}"),
         }
     }
 
-    /// Takes an image away with all its tags. Its layers go when the registry collects its garbage.
+    /// Deletes an image with all its tags. The registry frees its layers when it next collects garbage.
     pub async fn delete(&self, digest: &str) -> Result<()> {
         let answer = self.ask(Method::DELETE, digest).await?;
         match answer.status() {
             StatusCode::NOT_FOUND => Ok(()),
             status if status.is_success() => Ok(()),
             StatusCode::METHOD_NOT_ALLOWED => {
-                bail!("the registry deletes nothing, so images stay there; allow it: `storage.delete.enabled`")
+                bail!("the registry does not allow deletion, so images stay there; set its `storage.delete.enabled`")
             }
-            status => bail!("the registry answered {status} when {digest} was to go"),
+            status => bail!("the registry answered {status} to the deletion of {digest}"),
         }
     }
 
@@ -91,18 +85,18 @@ impl Api {
         };
         let answer = request.send().await.context("the registry does not answer")?;
         if matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            bail!("the registry does not take the login of `registry.user`");
+            bail!("the registry does not accept the login of `registry.user`");
         }
         Ok(answer)
     }
 
-    /// A token of the server that the registry trusts.
+    /// Gets a token from the server that the registry trusts.
     async fn token(&self, fields: &BTreeMap<String, String>, login: Option<&Login>) -> Result<String> {
         let realm = fields
             .get("realm")
-            .context("the registry does not say where tokens are")?;
-        let mut url = Url::parse(realm).context("the registry says wrongly where tokens are")?;
-        // a password goes no way that others can read
+            .context("the registry does not name its token server")?;
+        let mut url = Url::parse(realm).context("the registry names a token server that is not a URL")?;
+        // never send a password unencrypted
         if url.scheme() != "https" && self.base.starts_with("https:") {
             bail!("the registry wants the login sent to {realm}, which is not encrypted");
         }
@@ -118,20 +112,20 @@ impl Api {
         let answer = request
             .send()
             .await
-            .context("the registry's server of tokens does not answer")?;
+            .context("the registry's token server does not answer")?;
         let status = answer.status();
         if !status.is_success() {
-            bail!("the registry's server of tokens answered {status}");
+            bail!("the registry's token server answered {status}");
         }
-        let found: BTreeMap<String, serde_json::Value> = answer.json().await?;
+        let body: BTreeMap<String, serde_json::Value> = answer.json().await?;
         let token = ["token", "access_token"]
             .iter()
-            .find_map(|name| found.get(*name)?.as_str());
-        Ok(token.context("the registry's server of tokens gave none")?.to_owned())
+            .find_map(|name| body.get(*name)?.as_str());
+        Ok(token.context("the registry's token server gave no token")?.to_owned())
     }
 }
 
-/// Whether a registry is on this machine's loopback.
+/// Whether a registry is on the loopback interface of this machine.
 fn is_near(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -141,12 +135,12 @@ fn is_near(host: &str) -> bool {
     name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The fields of `Bearer realm="..",service="..",scope=".."`; None where another kind of login is wanted.
+/// The fields of `Bearer realm="..",service="..",scope=".."`. Returns `None` for another kind of login.
 fn challenge(text: &str) -> Option<BTreeMap<String, String>> {
     let rest = text.strip_prefix("Bearer ")?;
     let mut fields = BTreeMap::new();
     let mut rest = rest;
-    // a value may have commas in it
+    // a value may contain commas
     while let Some((name, after)) = rest.split_once("=\"") {
         let (value, after) = after.split_once('"')?;
         fields.insert(name.trim_start_matches([',', ' ']).to_owned(), value.to_owned());

@@ -1,26 +1,28 @@
-//! What a host holds on its engine.
+//! The images and volumes on a host's engine.
 
+use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a host tells of its engine: everything that bears our labels, also what others have made.
+/// All images and volumes on a host's engine that have labels of Pybots, also those of other installations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inventory {
+    /// The id of the host.
     pub host: String,
-    /// Free bytes of the engine's disk, where the host can see that.
+    /// The free bytes of the engine's disk. `None` if the host cannot see the disk.
     pub free: Option<u64>,
     pub images: Vec<HeldImage>,
     pub volumes: Vec<HeldVolume>,
 }
 
-/// An image that an engine holds, as its labels tell it.
+/// An image on an engine, with what its labels say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldImage {
-    /// Content id, `sha256:..`.
+    /// The content id, `sha256:..`.
     pub id: String,
-    /// None is left where another image took its name.
+    /// Empty if a later image took its name.
     pub names: Vec<String>,
     /// `cpython`, `project`, `toolchain` or `runtime`.
     pub kind: String,
@@ -29,52 +31,52 @@ pub struct HeldImage {
     pub branch: String,
     pub variant: String,
     pub version: String,
-    /// Layers above its key frame.
+    /// How many layers are between it and its key frame.
     pub depth: u32,
-    /// Bytes, layers that others share included.
+    /// The bytes of all its layers, also of those that other images share.
     pub size: u64,
-    /// Bytes of its own layers: those above the image below it.
+    /// The bytes of its own layers: those above the image below it.
     pub bytes: u64,
-    /// Id of the nearest image that is held and that it lies on.
+    /// The id of the nearest image on this engine that it is built on.
     pub below: Option<String>,
-    /// When this engine gave it its name, in milliseconds.
-    pub tagged_at: Option<i64>,
-    /// Containers made of it.
+    /// When this engine gave it its name.
+    pub tagged_at: Option<Timestamp>,
+    /// How many containers use it.
     pub users: u32,
 }
 
 impl HeldImage {
-    /// Whether it has a name under which it is looked for, and not only the one of a build's attempt.
+    /// Whether the image has a name by which jobs find it. The name that an attempt gives while it builds does not count.
     pub fn is_named(&self) -> bool {
         let tags = self.names.iter().filter_map(|name| name.rsplit_once(':'));
         tags.into_iter().any(|(_, tag)| !tag.contains('-'))
     }
 }
 
-/// A volume that outlives attempts.
+/// A volume that several attempts use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldVolume {
     pub name: String,
-    /// `lane`, `cache` or `wheels`.
+    /// [`super::BUILD_TREE_KIND`], `cache` or `wheels`.
     pub kind: String,
-    /// Id of the host that it belongs to; empty where hosts share it.
+    /// The id of the host to which it belongs; empty if hosts share it.
     pub owner: String,
-    /// Of wheels: the project and the ABI key.
+    /// The project and the ABI key of wheels; otherwise empty.
     pub project: String,
     pub abi: String,
-    pub created_at: Option<i64>,
-    /// Bytes, where somebody asked for them.
+    pub created_at: Option<Timestamp>,
+    /// Bytes. `None` unless the engine was asked for them, which takes long.
     pub size: Option<u64>,
-    /// Containers that it is mounted in.
+    /// How many containers it is mounted in.
     pub users: u32,
 }
 
-/// For each image the nearest other one that it lies on, by their layers from the lowest up. Of those
-/// with equal layers, each lies on the one before it.
+/// For each image, the index of the nearest one that it is built on. `layers` has the layers of each image, the lowest
+/// first. An image with the same layers as an earlier one counts as built on that.
 pub fn below(layers: &[Vec<String>]) -> Vec<Option<usize>> {
     let mut found: Vec<Option<usize>> = Vec::with_capacity(layers.len());
-    // last of those with these very layers so far
+    // the last image so far with exactly these layers
     let mut last: BTreeMap<&[String], usize> = BTreeMap::new();
     let mut top: BTreeMap<&[String], usize> = BTreeMap::new();
     for (at, all) in layers.iter().enumerate() {
@@ -88,13 +90,14 @@ pub fn below(layers: &[Vec<String>]) -> Vec<Option<usize>> {
     found
 }
 
-/// Bytes of a CPython's own layers: above the held image below it, by what the labels say of the chain.
-/// Layers of images that have lost their names count for the one above them.
+/// The bytes of an image of CPython above the image below it. The labels say how many bytes the layers from its key frame
+/// up have (`chain`), the whole image (`all`), and its own layer (`added`). Layers of images that lost their names count
+/// for the image above them.
 pub fn own_bytes(chain: u64, all: u64, added: u64, depth: u32, chain_below: Option<u64>) -> u64 {
     match chain_below {
         Some(below) => chain.saturating_sub(below),
         None if depth == 0 => added,
-        // its key frame has no name any more
+        // its key frame lost its name
         None => chain + all,
     }
 }

@@ -1,21 +1,22 @@
 //! Images in the registry.
 
-use super::{HeldImage, Known, Policy, Reason, of_cpython};
+use super::{HeldImage, ImageHistory, Policy, Reason, of_cpython};
+use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// An image that a host is asked to give to the registry.
+/// An image that a host is to push to the registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
-    /// On its engine.
+    /// Its name on the engine.
     pub name: String,
     pub build_key: String,
-    /// Where to: `registry.example.org/pybots/cpython`.
+    /// Such as `registry.example.org/pybots/cpython`.
     pub repository: String,
 }
 
 impl Reason {
-    /// Whether what a host keeps for this reason would stay in the registry, too.
+    /// Whether an image that a host keeps for this reason would stay in the registry too.
     pub fn travels(&self) -> bool {
         use Reason::*;
         matches!(
@@ -25,29 +26,29 @@ impl Reason {
     }
 }
 
-/// Decides about an image in the registry, by what is known of it. There its layers are shared with whatever
-/// needs them: nothing is gained by key frames that stay longer, or by what others lie on.
-pub fn remote(known: &Known, policy: &Policy, now: i64) -> Reason {
+/// Decides about an image in the registry. The registry shares layers among images: neither key frames nor the images
+/// below others need to stay longer there.
+pub fn remote(history: &ImageHistory, policy: &Policy, now: Timestamp) -> Reason {
     let policy = Policy {
         key_frames: false,
         ..policy.clone()
     };
     let image = HeldImage {
-        // as one that is looked for by its name
+        // an image without a name would count as left over
         names: vec!["registry:named".to_owned()],
         ..HeldImage::default()
     };
-    of_cpython(&image, known, false, &policy, now)
+    of_cpython(&image, history, false, &policy, now)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DAY_MS, Place};
+    use super::super::{BranchUse, DAY_MS};
     use super::*;
     use std::collections::BTreeMap;
 
     #[test]
-    fn what_no_host_needs_goes_from_the_registry_too() {
+    fn what_no_host_needs_leaves_the_registry_too() {
         let policy = Policy {
             days: 14,
             branch_days: BTreeMap::new(),
@@ -55,34 +56,37 @@ mod tests {
             key_frame_days: 365,
             min_free: 0,
         };
-        let place = Place {
+        let branch = BranchUse {
             branch: "trunk".into(),
-            since: 0,
+            since: Timestamp::default(),
             watched: true,
             tip: false,
         };
-        let known = Known {
-            ready_at: Some(0),
-            places: vec![place.clone()],
-            ..Known::default()
+        let history = ImageHistory {
+            ready_at: Some(Timestamp::default()),
+            branches: vec![branch.clone()],
+            ..ImageHistory::default()
         };
-        let judge = |known: &Known, days: i64| remote(known, &policy, days * DAY_MS);
-        assert_eq!(judge(&known, 13), Reason::Recent { days: 14 });
-        assert!(judge(&known, 13).travels());
-        assert_eq!(judge(&known, 15), Reason::Old { days: 14 });
-        let pinned = Known {
+        let decide = |history: &ImageHistory, days: i64| remote(history, &policy, Timestamp::default() + days * DAY_MS);
+        assert_eq!(decide(&history, 13), Reason::Recent { days: 14 });
+        assert!(decide(&history, 13).travels());
+        assert_eq!(decide(&history, 15), Reason::Old { days: 14 });
+        let pinned = ImageHistory {
             pins: vec!["evidence".into()],
-            ..known.clone()
+            ..history.clone()
         };
-        assert!(judge(&pinned, 500).travels());
-        let tip = Known {
-            places: vec![Place { tip: true, ..place }],
-            ..known.clone()
+        assert!(decide(&pinned, 500).travels());
+        let tip = ImageHistory {
+            branches: vec![BranchUse { tip: true, ..branch }],
+            ..history.clone()
         };
-        assert!(judge(&tip, 500).travels());
-        let wanted = Known { open_jobs: 1, ..known };
-        assert!(judge(&wanted, 500).travels());
-        // what stays on a host for the engine's sake alone
+        assert!(decide(&tip, 500).travels());
+        let wanted = ImageHistory {
+            open_jobs: 1,
+            ..history
+        };
+        assert!(decide(&wanted, 500).travels());
+        // these reasons only concern the layers on an engine
         assert!(!Reason::Beneath.travels() && !Reason::Last.travels() && !Reason::KeyFrame { days: 1 }.travels());
     }
 }

@@ -1,4 +1,4 @@
-//! The container engine: whether it answers, and whether it can shut a container in.
+//! Checks the container engine: whether it answers, and whether it supports the sandbox.
 
 use super::Finding;
 use crate::config::Settings;
@@ -6,18 +6,18 @@ use crate::runtime::docker::DockerRuntime;
 use crate::runtime::{Engine, Runtime, RuntimeError};
 use std::sync::Arc;
 
-/// An engine that answers.
-pub struct Found {
+/// An engine that answered.
+pub struct AnsweringEngine {
     pub runtime: Arc<dyn Runtime>,
     pub is: Engine,
 }
 
-pub async fn examine(settings: &Settings) -> (Vec<Finding>, Option<Found>) {
+pub async fn examine(settings: &Settings) -> (Vec<Finding>, Option<AnsweringEngine>) {
     let socket = settings.engine.socket();
     let found = async {
         let runtime: Arc<dyn Runtime> = Arc::new(DockerRuntime::connect(&socket).await?);
         let is = runtime.engine().await?;
-        Ok::<_, RuntimeError>(Found { runtime, is })
+        Ok::<_, RuntimeError>(AnsweringEngine { runtime, is })
     };
     match found.await {
         Ok(found) => {
@@ -44,7 +44,7 @@ pub async fn examine(settings: &Settings) -> (Vec<Finding>, Option<Found>) {
         Err(error) => {
             let says = error.to_string();
             let remedy = if says.to_lowercase().contains("permission denied") {
-                "let this user use the engine (`sudo usermod -aG docker USER`, then log in again), or take an engine without root"
+                "allow this user to use the engine (`sudo usermod -aG docker USER`, then log in again), or use a rootless engine"
             } else {
                 "start the engine (`systemctl start docker`), or name its socket in `engine.socket`"
             };
@@ -53,7 +53,7 @@ pub async fn examine(settings: &Settings) -> (Vec<Finding>, Option<Found>) {
     }
 }
 
-/// What the sandbox asks for and this engine does not do.
+/// Lists the limits of the sandbox that this engine does not support.
 fn sandbox(engine: &Engine) -> Vec<Finding> {
     let traits = &engine.traits;
     let mut findings = Vec::new();
@@ -75,7 +75,7 @@ fn sandbox(engine: &Engine) -> Vec<Finding> {
     if !traits.seccomp {
         findings.push(Finding::fail(
             "sandbox",
-            "this engine confines no system calls",
+            "this engine does not restrict system calls",
             "start it with its default seccomp profile, on a kernel that has seccomp",
         ));
     }
@@ -88,11 +88,11 @@ fn sandbox(engine: &Engine) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use super::super::Severity;
     use super::*;
     use crate::runtime::Traits;
 
-    fn states(traits: Traits) -> Vec<State> {
+    fn states(traits: Traits) -> Vec<Severity> {
         let engine = Engine {
             version: "1".into(),
             api: "1.41".into(),
@@ -104,22 +104,22 @@ mod tests {
     }
 
     #[test]
-    fn what_the_sandbox_lacks_is_said() {
+    fn limits_that_the_engine_lacks_are_findings() {
         let good = Traits {
             seccomp: true,
             ..Traits::default()
         };
-        assert_eq!(states(good.clone()), [State::Ok]);
+        assert_eq!(states(good.clone()), [Severity::Ok]);
         let swaps = Traits {
             cannot_limit: vec!["swap"],
             ..good.clone()
         };
-        assert_eq!(states(swaps), [State::Warn]);
+        assert_eq!(states(swaps), [Severity::Warn]);
         let open = Traits {
             cannot_limit: vec!["memory", "swap"],
             seccomp: false,
             ..good
         };
-        assert_eq!(states(open), [State::Fail, State::Warn, State::Fail]);
+        assert_eq!(states(open), [Severity::Fail, Severity::Warn, Severity::Fail]);
     }
 }

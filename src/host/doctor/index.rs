@@ -1,14 +1,15 @@
-//! The way from a container to the package index, through the settings of the network.
+//! Checks the way from a container to the package index, with the network settings.
 
 use super::Finding;
-use super::engine::Found;
+use super::engine::AnsweringEngine;
 use crate::config::Settings;
 use crate::host::log::{Log, Sink};
-use crate::host::phase::{self, End, Plan};
+use crate::host::phase::{self, PhaseEnd, PhaseLimits};
+use crate::host::unique::unique_name;
 use crate::host::{Host, Stop, Supply};
 use crate::logfile::Chunk;
 use crate::profile::Profiles;
-use crate::runtime::tar::{self, Owner};
+use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{ATTEMPT_LABEL, Container, Volume};
 use anyhow::Result;
 use async_trait::async_trait;
@@ -30,10 +31,10 @@ except Exception as error:
     raise SystemExit(1)
 ";
 
-/// Where the CA bundle is in the container.
+/// Path of the CA bundle in the container.
 const FOLDER: &str = "/var/cache/pybots";
 
-pub async fn examine(settings: &Settings, engine: Found) -> Finding {
+pub async fn examine(settings: &Settings, engine: AnsweringEngine) -> Finding {
     let reference = match Profiles::load(settings.images_folder()) {
         Ok(profiles) => profiles.distribution.toolchain_reference(),
         Err(error) => return Finding::fail("index", format!("{error:#}"), "correct `images`"),
@@ -43,12 +44,12 @@ pub async fn examine(settings: &Settings, engine: Found) -> Finding {
         _ => {
             return Finding::ok(
                 "index",
-                "not tried from a container: its image comes with the first job",
+                "not checked from a container: the first job brings the image for that",
             );
         }
     }
     let host = Host::new("doctor".to_owned(), engine.runtime, Arc::new(Nothing), settings);
-    let attempt = crate::store::new_id();
+    let attempt = unique_name();
     let tried = ask(&host, &attempt, &reference).await;
     if let Err(error) = host.runtime.reap(ATTEMPT_LABEL, &attempt).await {
         tracing::warn!(%error, "failed to remove the doctor's container");
@@ -57,14 +58,17 @@ pub async fn examine(settings: &Settings, engine: Found) -> Finding {
         Ok(None) => Finding::ok("index", "a container reaches the package index"),
         Ok(Some(why)) => Finding::fail(
             "index",
-            format!("a container does not reach the package index: {why}"),
+            format!(
+                "a container does not reach the package index: {}",
+                settings.network.mask_in(&why)
+            ),
             "set `engine.network`, and proxies, CA bundle and index in `[network]`; runs with a fetch fail without it",
         ),
-        Err(stop) => Finding::fail("index", stop.to_string(), "correct what is named there"),
+        Err(stop) => Finding::fail("index", stop.to_string(), "correct the setting that it names"),
     }
 }
 
-/// None: it answered.
+/// Returns `None` if the index answered, or why it did not.
 async fn ask(host: &Host, attempt: &str, image: &str) -> Result<Option<String>, Stop> {
     let ca = host.ca().await?;
     let labels = host.labels(attempt);
@@ -87,32 +91,33 @@ async fn ask(host: &Host, attempt: &str, image: &str) -> Result<Option<String>, 
         volumes: vec![(volume, FOLDER.to_owned())],
         memory: limits.memory,
         pids: limits.pids,
-        cpus: host.owner.say().cap(limits).cpus,
+        cpus: host.policy.current().cap(limits).cpus,
         labels,
     };
     let id = host.runtime.create(&container).await?;
     if let Some(ca) = ca {
-        let file = tar::files(Owner::Runner, &[("ca.crt", &ca, false)]);
+        let file = tar::files(FileOwner::Runner, &[("ca.crt", &ca, false)]);
         host.runtime.put(&id, FOLDER, tar::stream(file)).await?;
     }
     let (log, _written) = Log::start(Arc::new(Nothing));
-    let plan = Plan {
+    let plan = PhaseLimits {
         name: "doctor",
         timeout: crate::domain::limits::Seconds(60),
         silence: crate::domain::limits::Seconds(60),
         log: limits.log,
+        before_kill: None,
     };
     let ran = phase::run_in(host.runtime.as_ref(), &log, &plan, &id).await?;
-    let said = String::from_utf8_lossy(&ran.output);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    let output = String::from_utf8_lossy(&ran.output);
+    let last = output.lines().rev().find(|line| !line.trim().is_empty());
     Ok(match ran.end {
         end if end.succeeded() => None,
-        End::TimedOut(_) => Some("no answer within a minute".to_owned()),
-        End::Exited(_) => Some(last.unwrap_or("it said nothing").trim().to_owned()),
+        PhaseEnd::TimedOut(_) => Some("no answer within a minute".to_owned()),
+        PhaseEnd::Exited(_) => Some(last.unwrap_or("it wrote nothing").trim().to_owned()),
     })
 }
 
-/// Nobody listens, and nothing is supplied.
+/// A log that nobody reads, and a supply that has nothing.
 struct Nothing;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The machine: its disks, and what its owner gives of it.
+//! Checks the machine: its disks, and what its owner grants of it.
 
 use super::Finding;
 use crate::config::Settings;
@@ -7,10 +7,10 @@ use crate::runtime::Engine;
 use rustix::fs::{Access, access, statvfs};
 use std::path::Path;
 
-/// Room for the id, the token, and what is kept while the coordinator is away.
+/// Free space for the id, the token, and everything that waits while the coordinator is away.
 const DATA_MIB: u64 = 1024;
 
-/// Less than that holds hardly any suite.
+/// Hardly any suite fits into less memory than this.
 const SMALL: Size = Size(256 << 20);
 
 pub fn disk(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
@@ -26,14 +26,14 @@ fn engine_disk(settings: &Settings, engine: &Engine) -> Finding {
     let (needed, tidy) = (settings.engine.min_free_gib, settings.retention.min_free_gib);
     let root = &engine.traits.root;
     let given = match settings.host.disk {
-        Some(given) => format!("; {given} of it are for Pybots"),
+        Some(given) => format!("; Pybots may use {given} of it"),
         None => String::new(),
     };
     match engine.free_gib {
         None => Finding::warn(
             "disk",
-            format!("the engine keeps its data in {root}, which can't be seen from here"),
-            "nothing stops work before that disk is full: watch it, or run the host where it can be seen",
+            format!("the engine keeps its data in {root}, which this process can't see"),
+            "jobs do not stop before that disk is full: watch it, or run the host where it can see the folder",
         ),
         Some(free) if free < needed => Finding::fail(
             "disk",
@@ -42,13 +42,13 @@ fn engine_disk(settings: &Settings, engine: &Engine) -> Finding {
         ),
         Some(free) if free < tidy => Finding::warn(
             "disk",
-            format!("{free} GiB are free in {root}; below {tidy} old images go before their time"),
+            format!("{free} GiB are free in {root}; below {tidy}, old images are removed early"),
             "make room, or lower `retention.min_free_gib`",
         ),
         Some(free) => match settings.host.disk {
             Some(given) if given.0 >> 30 <= needed => Finding::fail(
                 "disk",
-                format!("`host.disk` is {given}, of which {needed} GiB are to stay free: nothing is left for a job"),
+                format!("`host.disk` is {given}, of which {needed} GiB stay free: no job has room"),
                 "raise `host.disk`, or lower `engine.min_free_gib`",
             ),
             _ => Finding::ok("disk", format!("{free} GiB are free in {root}{given}")),
@@ -59,7 +59,7 @@ fn engine_disk(settings: &Settings, engine: &Engine) -> Finding {
 fn data_folder(data: &Path) -> Finding {
     let shown = data.display();
     let absolute = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
-    // it is made at the first start
+    // the folder is made at the first start
     let Some(there) = absolute.ancestors().find(|folder| folder.exists()) else {
         return Finding::fail("data", format!("there is no {shown}"), "set `data`");
     };
@@ -82,7 +82,7 @@ fn data_folder(data: &Path) -> Finding {
     }
 }
 
-/// What the owner says, and whether the machine has it.
+/// Describes the host policy, and compares it with the machine.
 pub fn say(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
     let host = &settings.host;
     let all = |names: &std::collections::BTreeSet<String>, what: &str| match names.len() {
@@ -98,15 +98,15 @@ pub fn say(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
         says += &format!(", and has {}", all(&host.labels, "labels"));
     }
     says += &match (host.shown_hours(), host.rests(jiff::Timestamp::now())) {
-        (None, _) => "; works at all hours".to_owned(),
-        (Some(hours), None) => format!("; works {hours}, and does now"),
+        (None, _) => "; works at any hour".to_owned(),
+        (Some(hours), None) => format!("; works {hours}, which includes now"),
         (Some(_), Some(rests)) => format!("; {rests}"),
     };
     let mut findings = vec![Finding::ok("host", says)];
     if let Some(small) = host.memory.filter(|memory| *memory < SMALL) {
         findings.push(Finding::warn(
             "host",
-            format!("a run may have {small} of memory, which hardly any suite fits in"),
+            format!("a run may have {small} of memory, too little for most suites"),
             "raise `host.memory`",
         ));
     }
@@ -119,7 +119,7 @@ pub fn say(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
         findings.push(Finding::warn(
             "host",
             format!(
-                "{} runs of {each} at a time may want more than the machine has, {}",
+                "{} runs of {each} at a time may need more than the machine has, {}",
                 settings.slots,
                 Size(traits.memory >> 20 << 20)
             ),

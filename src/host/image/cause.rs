@@ -1,20 +1,20 @@
-//! The line of a build's output that most likely says why it failed. A hint for readers; nothing is
-//! decided by it.
+//! Finds the line of a build's output that most likely says why it failed. It is a hint for readers, and decides
+//! nothing.
 
 use crate::host::phase::STEP;
 
-/// What such a line holds, surest first: of compiler, linker and configure, of an interpreter that was
-/// just built, of make.
+/// What such a line contains, the surest first: of compiler, linker and configure, of an interpreter that was just
+/// built, of make.
 const SIGNS: [&[&str]; 3] = [
     &["error: ", "undefined reference to ", "ld: cannot find "],
     &["Fatal Python error", "Error: ", "Segmentation fault", "not found"],
     &["*** "],
 ];
 
-/// Longest hint, in characters: a line of the compiler can hold a whole command.
+/// Longest hint, in characters: a compiler's line can hold a whole command.
 const MOST: usize = 200;
 
-/// The hint in the output of the last step, to be put behind what is known for sure; empty if none.
+/// Returns the hint from the output of the last step, to be appended to the reason. It is empty if there is none.
 pub fn hint(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let step = text.rsplit(STEP).next().unwrap_or_default();

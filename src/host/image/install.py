@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-# what `libinstall` passes over, and what it does not compile; config-3.16-.. is not there yet when it does
+# what `libinstall` skips, and what it does not compile; config-3.16-.. does not exist yet at that point
 PASSED_OVER = (".pyc", ".pyo", ".orig", "~", "CVS")
 NOT_COMPILED = "bad_coding|badsyntax|site-packages|lib2to3/tests/data|/config-[0-9]"
 # generated beside the tree's own modules
@@ -71,7 +71,7 @@ def main(build, order, everything=False):
             os.unlink(target(name))
         forget(target(name))
     for name in names(os.path.join(order, "put")):
-        # folders are installed by name: what is in another one is not
+        # folders are installed by name: files in other folders are not
         if os.path.isdir(os.path.dirname(target(name))) and not name.endswith(PASSED_OVER):
             put(os.path.join(tree, name), target(name))
             compile_these.append(target(name))
@@ -85,7 +85,7 @@ def main(build, order, everything=False):
     if everything:
         compile_these = [root + library]
     if compile_these:
-        # a module that can't be compiled is no error, as in `make install`
+        # as in `make install`, a module that can't be compiled is no error
         command = python + ["-Wi", "-m", "compileall", "-q", "-f", "-j0" if everything else "-j1", "-o0", "-o1", "-o2"]
         command += ["-x", NOT_COMPILED, "-s", root, "-p", "/", "-i", "-"]
         subprocess.run(command, input="\n".join(compile_these) + "\n", text=True)

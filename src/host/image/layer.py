@@ -1,17 +1,17 @@
-"""Tells what of an install root is new against an earlier image, and lays it out as a layer.
+"""Compares an install root with an earlier image, and writes the difference as a layer.
 
     layer.py BUILD ORDER
 
 BUILD/root        the install root
 ORDER/layer.json  {"name": this image, "parent": an earlier image or null, "room": bytes of the largest layer}
-BUILD/manifests   what each of them holds; that of the parent is read, that of this one written, others go
-BUILD/out/layer.tar   what is new or different, and marks for what is gone (`.wh.NAME`, as in OCI's layers);
-                      all of the root where there is no parent, or the layer would be too large
+BUILD/manifests   the files of each image; the parent's is read, this image's is written, others are removed
+BUILD/out/layer.tar   new and changed files, and a mark for each removed one (`.wh.NAME`, as in OCI's layers);
+                      the whole root if there is no parent, or if the layer would be too large
 BUILD/out/layer.json  {"on": the parent or null, "digest": SHA-256 of layer.tar, "gone": how many names,
-                      "bytes": of what is new, "all_bytes": of everything}
+                      "bytes": of the files in the layer, "all_bytes": of all files}
 
-The time of a file is made of its content: what is equal stays equal whenever it was built, and what
-differs differs in its time too, by which some engines tell whether a file has changed. Runs on the
+The time of a file is derived from its content: equal files are equal whenever they were built, and
+different files have different times, by which some engines decide whether a file has changed. Runs on the
 toolchain's own Python, not on the one that was built.
 """
 import hashlib
@@ -37,13 +37,13 @@ def time_of(content):
 
 
 def knows_source_by_time(path):
-    """A module beside its source, as before Python 3: it says for which time of the source it holds.
-    Later ones are told by SOURCE_DATE_EPOCH to go by the source's content."""
+    """A compiled module beside its source, as before Python 3, records the time of its source.
+    Later ones go by the source's content, because SOURCE_DATE_EPOCH is set."""
     return path.endswith(COMPILED) and os.path.basename(os.path.dirname(path)) != "__pycache__"
 
 
 def settle(path, source):
-    """Gives a file its time, and returns its content's digest. `source` is the digest of what it was
+    """Sets a file's time, and returns its content's digest. `source` is the digest of the file that it was
     compiled from."""
     if source is not None:
         with open(path, "r+b") as file:
@@ -54,21 +54,21 @@ def settle(path, source):
     return content
 
 
-def entry(path, info, known, source):
-    """[kind and mode, size, content, state]; `state` tells without reading whether the content is known."""
+def entry(path, info, before, source):
+    """[kind and mode, size, content, state]; `state` shows without reading whether `before` has the content."""
     if stat.S_ISLNK(info.st_mode):
         return ["link", 0, os.readlink(path), ""]
     if stat.S_ISDIR(info.st_mode):
         return [f"{info.st_mode:o}", 0, "", ""]
     state = lambda info: f"{info.st_ino}.{info.st_ctime_ns}.{info.st_size}.{source}"
-    if known and known[3] == state(info):
-        return [f"{info.st_mode:o}", info.st_size, known[2], known[3]]
+    if before and before[3] == state(info):
+        return [f"{info.st_mode:o}", info.st_size, before[2], before[3]]
     content = settle(path, source)
     info = os.lstat(path)
     return [f"{info.st_mode:o}", info.st_size, content, state(info)]
 
 
-def scan(root, known):
+def scan(root, before):
     """Path below the root -> entry."""
     names, folders = [], [""]
     while folders:
@@ -85,7 +85,7 @@ def scan(root, known):
     # sources before what was compiled from them
     for compiled, name, info in sorted(names, key=lambda each: each[0]):
         source = found.get(name[:-1], [None] * 3)[2] if compiled else None
-        found[name] = entry(os.path.join(root, name), info, known.get(name), source)
+        found[name] = entry(os.path.join(root, name), info, before.get(name), source)
     return found
 
 
@@ -105,7 +105,7 @@ def write(path, value):
 
 def put(archive, root, name, found):
     info = archive.gettarinfo(os.path.join(root, name), arcname="usr/" + name)
-    # no two files of a layer depend on each other, nor on who built it
+    # no two files of a layer depend on each other, or on who built it
     if info.islnk():
         info.type, info.linkname, info.size = tarfile.REGTYPE, "", found[name][1]
     info.uid = info.gid = 0
@@ -124,7 +124,7 @@ def folders_of(name):
 
 
 def lay_out(path, root, found, new, gone):
-    """Writes the layer: what is new with the folders above it, and a mark for what is gone."""
+    """Writes the layer: new files with the folders above them, and marks for removed ones."""
     names = sorted({name for each in new for name in [*folders_of(each), each]})
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
         put_root(archive)
@@ -132,7 +132,7 @@ def lay_out(path, root, found, new, gone):
             put(archive, root, name, found)
         for name in sorted(gone):
             folder, _, base = name.rpartition("/")
-            # what is below a folder that is gone, or no folder any more, goes with it
+            # a folder that is gone, or no folder any more, takes its contents along
             if found.get(folder, [""])[0].startswith("4"):
                 mark = tarfile.TarInfo(f"usr/{folder}/.wh.{base}")
                 mark.mtime = FIRST
@@ -153,7 +153,7 @@ def main(build, order):
     os.makedirs(manifests, exist_ok=True)
     manifest = lambda name: os.path.join(manifests, name.replace("/", "_") + ".json")
     parent = read(manifest(asked["parent"])) if asked["parent"] else None
-    # the states of the root's files, as the build before saw them
+    # states of the root's files after the build before
     states = os.path.join(build, "states.json")
     found = scan(root, read(states) or {})
     everything = sum(now[1] for now in found.values())

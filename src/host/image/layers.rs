@@ -1,11 +1,13 @@
-//! The images below CPython: base, toolchain, runtime; and one project's packages above it.
+//! The images below CPython (base, toolchain, runtime), and the one above it with a project's packages.
 
+use crate::domain::digest::digest;
 use crate::domain::job::RunSpec;
+use crate::domain::profile::Distribution;
 use crate::host::log::Log;
+use crate::host::unique::unique_name;
 use crate::host::{Host, Stop};
 use crate::logfile::Stream;
-use crate::profile::{Distribution, digest};
-use crate::runtime::tar::{self, Owner};
+use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{Build, Image, RuntimeError, Transfer};
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
@@ -31,13 +33,13 @@ pub fn dockerfile(name: &str, data: &serde_json::Value) -> anyhow::Result<String
         .with_context(|| format!("dockerfiles/{name}.hbs can't be rendered"))
 }
 
-/// Makes toolchain and runtime if the engine lacks them.
-pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log) -> Result<(), Stop> {
+/// Builds the toolchain and the runtime image if the engine lacks them. Returns the runtime image.
+pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log) -> Result<Image, Stop> {
     ensure_toolchain(host, distribution, log).await?;
     let reference = distribution.runtime_reference();
     let _held = host.images.hold(&reference).await;
-    if host.runtime.image(&reference).await?.is_some() {
-        return Ok(());
+    if let Some(image) = host.runtime.image(&reference).await? {
+        return Ok(image);
     }
     let data = serde_json::json!({
         "base": base(host, distribution, log).await?,
@@ -45,7 +47,9 @@ pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log)
         "toolchain": distribution.toolchain_reference(),
         "uv": null,
     });
-    packages(host, "runtime", data, &reference, log).await
+    packages(host, "runtime", data, &reference, log).await?;
+    let image = host.runtime.image(&reference).await?;
+    Ok(image.ok_or_else(|| anyhow!("the engine lost {reference}, which it has just built"))?)
 }
 
 pub async fn ensure_toolchain(host: &Host, distribution: &Distribution, log: &Log) -> Result<(), Stop> {
@@ -62,7 +66,7 @@ pub async fn ensure_toolchain(host: &Host, distribution: &Distribution, log: &Lo
     packages(host, "toolchain", data, &reference, log).await
 }
 
-/// The image that a run starts from: CPython's, or one with the packages that the recipe asks for.
+/// Returns the image that a run starts from: CPython's, or one with the packages that the recipe asks for.
 pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<String, Stop> {
     let cpython = &spec.image.reference;
     if spec.system.is_empty() {
@@ -84,7 +88,8 @@ pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<St
     Ok(reference)
 }
 
-/// The base image: bootstrapped by the set-up, or held, or pulled.
+/// Returns the base image: the bootstrapped one if the engine holds it, or else the one of the settings, which is
+/// pulled if need be.
 async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<String, Stop> {
     for reference in [&distribution.bootstrapped, &distribution.base] {
         if host.runtime.image(reference).await?.is_some() {
@@ -96,7 +101,7 @@ async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<Str
         reference: distribution.base.clone(),
         login: None,
     };
-    // a base is small: the log need not say how far it is
+    // a base is small: the log shows no progress
     match host.runtime.pull(&transfer, mpsc::channel(1).0).await {
         Ok(()) => Ok(distribution.base.clone()),
         Err(error @ (RuntimeError::Unreachable { .. } | RuntimeError::DiskFull(_))) => Err(error.into()),
@@ -114,8 +119,8 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
     log.say(&format!("building {tag}")).await;
     let ca = host.ca().await?;
     data["ca"] = ca.is_some().into();
-    // a name of its own: cleaning up after one build takes nothing from another, of whatever process
-    let stage = crate::store::new_id();
+    // a unique name: the clean-up after one build must not touch another one's stages, even of another process
+    let stage = unique_name();
     data["stage"] = stage.as_str().into();
     let text = dockerfile(template, &data)?;
     let mut files: Vec<(&str, &[u8], bool)> = vec![("Dockerfile", text.as_bytes(), false)];
@@ -124,17 +129,17 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
     }
     let build = Build {
         tag: tag.to_owned(),
-        context: tar::stream(tar::files(Owner::Root, &files)),
+        context: tar::stream(tar::files(FileOwner::Root, &files)),
         args: host.network_env(None),
         network: host.engine.network.clone(),
     };
     let built = build_logged(host, build, log).await;
-    // also of a build that failed: its stages hold the CA bundle
+    // after a failed build, too: its stages hold the CA bundle
     host.runtime.prune_images(&format!("org.pybots.stage={stage}")).await?;
     built.map(drop)
 }
 
-/// Builds with the output in the attempt's log.
+/// Builds an image, with the output in the attempt's log.
 pub async fn build_logged(host: &Host, build: Build, log: &Log) -> Result<Image, Stop> {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(64);
     let forward = async {

@@ -1,7 +1,7 @@
-//! An image job: a tree of CPython becomes a container image, and proves what it is.
+//! An image job: builds a tree of CPython into a container image, and probes it.
 
+mod build_tree;
 mod cause;
-mod lane;
 pub mod layers;
 mod pack;
 mod probe;
@@ -10,17 +10,17 @@ mod steps;
 pub mod travel;
 
 use super::log::Log;
-use super::phase::{self, End, Mark, Plan};
+use super::phase::{self, PhaseEnd, PhaseLimits, StepMark};
 use super::{Host, Stop};
 use crate::domain::job::{BuildSpec, BuiltImage, Phase, Report};
-use crate::domain::outcome::{Outcome, Timeout};
+use crate::domain::outcome::Timeout;
 use crate::domain::tree::{Update, Wanted};
-use crate::runtime::tar::{self, Owner};
+use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{Container, Image, PHASE_LABEL, RuntimeError, image_label};
-use lane::{Lane, Last, Tree};
+use build_tree::{BuildTree, LastImage, TreeState};
 use probe::Probe;
 
-pub use steps::{from_scratch, quote};
+pub use steps::from_scratch;
 
 /// Exit codes of a container whose first process was ended by SIGKILL or SIGTERM.
 const KILLED: i64 = 137;
@@ -29,7 +29,7 @@ const TERMINATED: i64 = 143;
 /// The phase of the one container that does all steps.
 const PHASE: &str = "build";
 
-/// What programs say when a disk is full.
+/// What programs print when a disk is full.
 const FULL: &str = "No space left on device";
 
 /// Builds the image and fills the report.
@@ -40,8 +40,8 @@ pub async fn build(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, repo
     Ok(())
 }
 
-/// The image of a spec: as this engine holds it, or pulled, or built now. An image that is held has passed its
-/// probe before it got its name; of two slots that want it, one gets it and the other waits.
+/// Returns the image of a spec: the one that this engine holds, or else one that is pulled or built now. An image
+/// gets its name only after it passed its probe. If two slots want the same image, one makes it and the other waits.
 pub async fn ensure(
     host: &Host,
     attempt: &str,
@@ -59,7 +59,7 @@ pub async fn ensure(
     };
     let (image, facts) = match host.runtime.image(&reference).await? {
         Some(image) => {
-            log.say(&format!("image {reference} is here already")).await;
+            log.say(&format!("this engine holds image {reference} already")).await;
             let origin = image.labels.get(image_label::REVISION).unwrap_or(&spec.revision);
             let facts = probe.ask(&reference, origin, report).await?;
             (image, facts)
@@ -70,8 +70,8 @@ pub async fn ensure(
                 return Err(anyhow::anyhow!("this host does not hold {reference}, and may not build images").into());
             }
             None => {
-                layers::ensure_runtime(host, &spec.distribution, log).await?;
-                make(&probe, &reference, report).await?
+                let runtime = layers::ensure_runtime(host, &spec.distribution, log).await?;
+                make(&probe, &reference, &runtime, report).await?
             }
         },
     };
@@ -85,10 +85,11 @@ pub async fn ensure(
     })
 }
 
-/// Builds in the lane, packs, probes, and only then gives the image its name.
+/// Builds in the build tree, packs the image, probes it, and only then names it.
 async fn make(
     probe: &Probe<'_>,
     reference: &str,
+    runtime: &Image,
     report: &mut Report,
 ) -> Result<(Image, crate::domain::job::Facts), Stop> {
     let Probe {
@@ -97,45 +98,54 @@ async fn make(
         spec,
         log,
     } = *probe;
-    let lane_name = lane::name(host, spec);
-    let _lane = host.images.hold(&lane_name).await;
-    let container = open(host, attempt, spec, &lane_name).await?;
-    let lane = Lane {
+    let build_tree_name = build_tree::name(host, spec);
+    let _build_tree = host.images.hold(&build_tree_name).await;
+    let container = open(host, attempt, spec, &build_tree_name).await?;
+    let build_tree = BuildTree {
         host,
         container: &container,
     };
-    let update = lane.update(spec, log).await?;
-    let last = lane.last().await?;
-    supply(&lane, attempt, spec, update.as_ref(), last.as_ref()).await?;
-    run(&lane, log, report).await?;
-    // two processes on one engine may build the same; each names its own
+    let update = build_tree.update(spec, log).await?;
+    // an image lies on the runtime that its build key names, so a layer never lies on an image with another one
+    let last = build_tree
+        .last()
+        .await?
+        .filter(|last| pack::lies_on(&last.image, runtime));
+    supply(&build_tree, attempt, spec, update.as_ref(), last.as_ref()).await?;
+    run(&build_tree, log, report).await?;
+    // two processes on one engine may build the same image, so each candidate has a name of its own
     let candidate = format!("{reference}-{attempt}");
-    let image = pack::pack(&lane, spec, last.as_ref(), &candidate, log).await?;
+    let image = pack::pack(&build_tree, spec, (runtime, last.as_ref()), &candidate, log).await?;
     let asked = probe.ask(&candidate, &spec.revision, report).await;
     if asked.is_ok() {
         host.runtime.tag(&candidate, reference).await?;
-        lane.made(reference, &image).await?;
+        build_tree.made(reference, &image).await?;
     }
     host.runtime.remove_image(&candidate).await?;
     Ok((image, asked?))
 }
 
-/// The build container, not started yet.
-async fn open(host: &Host, attempt: &str, spec: &BuildSpec, lane: &str) -> Result<String, Stop> {
-    let cache = lane::cache(spec);
+/// Creates the build container without starting it.
+async fn open(host: &Host, attempt: &str, spec: &BuildSpec, build_tree: &str) -> Result<String, Stop> {
+    let cache = build_tree::cache(spec);
     let mut labels = host.labels(attempt);
     labels.insert(PHASE_LABEL.to_owned(), PHASE.to_owned());
-    host.runtime.create_volume(&lane::volume(host, lane)).await?;
+    host.runtime
+        .create_volume(&build_tree::volume(host, build_tree))
+        .await?;
     host.runtime.create_volume(&cache).await?;
     let container = Container {
         image: spec.distribution.toolchain_reference(),
         command: vec!["/bin/sh".into(), format!("{}/build.sh", order(attempt))],
-        // what is installed must belong to root; without capabilities it is root of nothing else
+        // what is installed must belong to root; without capabilities root can do nothing else
         user: "0:0".into(),
         workdir: steps::BUILD.into(),
         env: steps::environment(spec),
         network: None,
-        volumes: vec![(lane.to_owned(), steps::BUILD.into()), (cache.name, "/cache".into())],
+        volumes: vec![
+            (build_tree.to_owned(), steps::BUILD.into()),
+            (cache.name, "/cache".into()),
+        ],
         memory: host.build.memory,
         pids: host.build.pids,
         cpus: host.build.cpus,
@@ -144,23 +154,23 @@ async fn open(host: &Host, attempt: &str, spec: &BuildSpec, lane: &str) -> Resul
     Ok(host.runtime.create(&container).await?)
 }
 
-/// The folder of what one attempt brings to its lane.
+/// The folder with the files of one attempt in its build tree.
 fn order(attempt: &str) -> String {
     format!("{}/order-{attempt}", steps::BUILD)
 }
 
-/// Puts the steps and the sources into the lane.
+/// Puts the steps and the sources into the build tree.
 async fn supply(
-    lane: &Lane<'_>,
+    build_tree: &BuildTree<'_>,
     attempt: &str,
     spec: &BuildSpec,
     update: Option<&Update>,
-    last: Option<&Last>,
+    last: Option<&LastImage>,
 ) -> Result<(), Stop> {
-    let host = lane.host;
+    let host = build_tree.host;
     let folder = order(attempt);
     let script = steps::script(spec, &folder, host.build_jobs(), update);
-    let tree = Tree {
+    let tree = TreeState {
         revision: spec.revision.clone(),
     };
     let room = last.and_then(|last| Some((&last.reference, pack::room(&last.image)?)));
@@ -188,10 +198,10 @@ async fn supply(
         .zip(&files)
         .map(|(name, (_, content))| (name.as_str(), content.as_slice(), false))
         .collect();
-    let mut bytes = tar::folders(Owner::Root, &[folder]);
-    bytes.extend(tar::files(Owner::Root, &entries));
+    let mut bytes = tar::folders(FileOwner::Root, &[folder]);
+    bytes.extend(tar::files(FileOwner::Root, &entries));
     host.runtime
-        .put(lane.container, steps::BUILD, tar::stream(bytes))
+        .put(build_tree.container, steps::BUILD, tar::stream(bytes))
         .await?;
     let wanted = Wanted {
         ignore: spec.profile.ignore.clone(),
@@ -199,59 +209,64 @@ async fn supply(
     };
     if wanted.only.as_ref().is_none_or(|only| !only.is_empty()) {
         let sources = host.supply.tree(&spec.revision, &wanted).await?;
-        host.runtime.put(lane.container, &order(attempt), sources).await?;
+        host.runtime.put(build_tree.container, &order(attempt), sources).await?;
     }
     Ok(())
 }
 
-/// Runs the steps, and tells of each in the report.
-async fn run(lane: &Lane<'_>, log: &Log, report: &mut Report) -> Result<(), Stop> {
-    let host = lane.host;
-    let plan = Plan {
+/// Runs the steps, and reports each as a phase.
+async fn run(build_tree: &BuildTree<'_>, log: &Log, report: &mut Report) -> Result<(), Stop> {
+    let host = build_tree.host;
+    let plan = PhaseLimits {
         name: PHASE,
         timeout: host.build.timeout,
         silence: host.build.silence,
         log: host.build.log,
+        before_kill: None,
     };
-    let ran = phase::run_in(host.runtime.as_ref(), log, &plan, lane.container).await?;
+    let ran = phase::run_in(host.runtime.as_ref(), log, &plan, build_tree.container).await?;
     let step = ran.marks.last().map_or(PHASE, |mark| mark.name.as_str()).to_owned();
     report.phases.extend(phases(&ran.marks, &ran.phase));
     if ran.end.succeeded() {
         return Ok(());
     }
-    // a disk that is full says nothing about CPython
+    // a full disk says nothing about CPython
     host.well().await.map_err(anyhow::Error::msg)?;
     if String::from_utf8_lossy(&ran.output).contains(FULL) {
         return Err(RuntimeError::DiskFull(format!("during {step}")).into());
     }
     Err(match ran.end {
-        End::TimedOut(Timeout::Total) => failed(format!("{step}: the build took longer than {}", plan.timeout), None),
-        End::TimedOut(Timeout::Silence) => failed(format!("{step} was silent and idle for {}", plan.silence), None),
-        End::Exited(exit) if exit.out_of_memory => failed(
+        PhaseEnd::TimedOut(Timeout::Total) => {
+            Stop::image_failed(format!("{step}: the build took longer than {}", plan.timeout), None)
+        }
+        PhaseEnd::TimedOut(Timeout::Silence) => {
+            Stop::image_failed(format!("{step} was silent and idle for {}", plan.silence), None)
+        }
+        PhaseEnd::Exited(exit) if exit.out_of_memory => Stop::image_failed(
             format!("{step} needs more memory than {}", host.build.memory),
             Some(exit.code),
         ),
-        // no step is ended by a signal, except from outside: an engine that stops, a person
-        End::Exited(exit) if matches!(exit.code, KILLED | TERMINATED) => anyhow::anyhow!(
+        // a signal comes from outside: an engine that stops, or a person
+        PhaseEnd::Exited(exit) if matches!(exit.code, KILLED | TERMINATED) => anyhow::anyhow!(
             "the build was killed from outside during {step}, exit code {}",
             exit.code
         )
         .into(),
-        // what comes after `make install` is our own
-        End::Exited(exit) if step == "layer" => anyhow::anyhow!(
-            "the layer could not be told from the install root, exit code {}",
+        // everything after `make install` is our own work
+        PhaseEnd::Exited(exit) if step == "layer" => anyhow::anyhow!(
+            "the layer could not be made from the install root, exit code {}",
             exit.code
         )
         .into(),
-        End::Exited(exit) => failed(
+        PhaseEnd::Exited(exit) => Stop::image_failed(
             format!("{step} ended with exit code {}{}", exit.code, cause::hint(&ran.output)),
             Some(exit.code),
         ),
     })
 }
 
-/// The steps of a build as phases: each ends where the next begins.
-fn phases(marks: &[Mark], whole: &Phase) -> Vec<Phase> {
+/// Returns the steps of a build as phases: each ends where the next one begins.
+fn phases(marks: &[StepMark], whole: &Phase) -> Vec<Phase> {
     let end = whole.started_at + (whole.seconds * 1000.0) as i64;
     let ends = marks.iter().skip(1).map(|mark| (mark.at, Some(0)));
     marks
@@ -265,8 +280,4 @@ fn phases(marks: &[Mark], whole: &Phase) -> Vec<Phase> {
             log_from: mark.position,
         })
         .collect()
-}
-
-fn failed(reason: String, exit_code: Option<i64>) -> Stop {
-    Stop::Ended(Outcome::SetupFailed { reason, exit_code })
 }

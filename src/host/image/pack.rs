@@ -1,7 +1,7 @@
-//! An install root becomes an image: a key frame with all of it, or a small layer on the image that was
-//! made before it in the same lane.
+//! Packs an install root into an image: a key frame with all files, or a small layer on the image that was made
+//! before in the same build tree.
 
-use super::lane::{Lane, Last};
+use super::build_tree::{BuildTree, LastImage};
 use super::steps::BUILD;
 use crate::domain::job::{BuildSpec, Layer};
 use crate::host::Stop;
@@ -10,25 +10,26 @@ use crate::runtime::{Image, KIND_LABEL, Layered, image_label};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Longest chain of layers above a key frame. Engines take 125 or so in all; what a long chain costs is
-/// that none of its images can go before all can.
+/// Longest chain of layers above a key frame. Engines support about 125 layers in all; besides, no image of a chain
+/// can be removed before all of them can.
 const DEPTH_MOST: u32 = 60;
 
-/// What `layer.py` says of the layer that it wrote.
+/// What `layer.py` reports about the layer that it wrote.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-struct Written {
-    /// The image below it; None: it is a key frame.
+struct LayerReport {
+    /// The image below the layer, or `None` for a key frame.
     on: Option<String>,
-    /// SHA-256 of the layer's tar, hex.
+    /// SHA-256 of the layer's tar, in hex.
     digest: String,
-    /// Names that are gone.
+    /// How many names the layer removes.
     gone: u64,
     bytes: u64,
     all_bytes: u64,
 }
 
-/// Most bytes of a layer on an image, by the image's labels; None: the next one is a key frame. A chain
-/// ends when it is long, when its layers add up to two whole images, or with a layer of half an image.
+/// Returns the largest layer, in bytes, that may be put on an image with these labels, or `None` if the next image
+/// has to be a key frame. A chain ends when it is long, when its layers add up to two whole images, or before a layer
+/// of half an image.
 pub fn room(parent: &Image) -> Option<u64> {
     let (depth, chain, all) = (
         number(parent, image_label::DEPTH)?,
@@ -39,7 +40,12 @@ pub fn room(parent: &Image) -> Option<u64> {
     (depth < u64::from(DEPTH_MOST) && left > 0).then_some(left.min(all / 2))
 }
 
-/// What an image's labels say of its layer.
+/// Whether an image of CPython lies on a runtime image.
+pub fn lies_on(image: &Image, runtime: &Image) -> bool {
+    image.labels.get(image_label::RUNTIME) == Some(&runtime.id)
+}
+
+/// Reads the layer's properties from an image's labels.
 pub fn layer_of(image: &Image) -> Layer {
     Layer {
         depth: number(image, image_label::DEPTH).map_or(0, |depth| u32::try_from(depth).unwrap_or(u32::MAX)),
@@ -52,19 +58,20 @@ fn number(image: &Image, label: &str) -> Option<u64> {
     image.labels.get(label)?.parse().ok()
 }
 
-/// Makes the image of what was built in a lane, under a name that is only ours so far.
+/// Makes the image of what was built in a build tree, under the candidate's name: on the last image if the layer fits, or
+/// else on the runtime image.
 pub async fn pack(
-    lane: &Lane<'_>,
+    build_tree: &BuildTree<'_>,
     spec: &BuildSpec,
-    last: Option<&Last>,
+    (runtime_image, last): (&Image, Option<&LastImage>),
     candidate: &str,
     log: &Log,
 ) -> Result<Image, Stop> {
-    let runtime = &lane.host.runtime;
-    let written: Written = lane
+    let runtime = &build_tree.host.runtime;
+    let written: LayerReport = build_tree
         .read("out/layer.json")
         .await?
-        .ok_or_else(|| anyhow::anyhow!("the build did not say what is new in it"))?;
+        .ok_or_else(|| anyhow::anyhow!("the build left no description of its layer"))?;
     let below = last.filter(|last| written.on.as_ref() == Some(&last.reference));
     let (base, layer, chain) = match below {
         None => {
@@ -75,7 +82,7 @@ pub async fn pack(
             };
             (spec.distribution.runtime_reference(), layer, 0)
         }
-        Some(Last { reference, image }) => {
+        Some(LastImage { reference, image }) => {
             let layer = Layer {
                 depth: layer_of(image).depth + 1,
                 added: written.bytes,
@@ -94,15 +101,17 @@ pub async fn pack(
         base,
         tag: candidate.to_owned(),
         command: vec![spec.profile.python.clone()],
-        labels: labels(spec, &layer, chain, written.all_bytes),
+        labels: labels(spec, runtime_image, &layer, chain, written.all_bytes),
         digest: written.digest,
         has_marks: written.gone > 0,
-        layer: runtime.get(lane.container, &format!("{BUILD}/out/layer.tar")).await?,
+        layer: runtime
+            .get(build_tree.container, &format!("{BUILD}/out/layer.tar"))
+            .await?,
     };
     Ok(runtime.layer(layered).await?)
 }
 
-fn labels(spec: &BuildSpec, layer: &Layer, chain: u64, all: u64) -> BTreeMap<String, String> {
+fn labels(spec: &BuildSpec, runtime: &Image, layer: &Layer, chain: u64, all: u64) -> BTreeMap<String, String> {
     [
         (KIND_LABEL, "cpython".to_owned()),
         ("org.pybots.build-key", spec.build_key.clone()),
@@ -110,6 +119,7 @@ fn labels(spec: &BuildSpec, layer: &Layer, chain: u64, all: u64) -> BTreeMap<Str
         (image_label::BRANCH, spec.branch.clone()),
         (image_label::VARIANT, spec.variant.clone()),
         (image_label::VERSION, spec.version.clone()),
+        (image_label::RUNTIME, runtime.id.clone()),
         (image_label::DEPTH, layer.depth.to_string()),
         (image_label::ADDED, layer.added.to_string()),
         (image_label::ON, layer.on.clone().unwrap_or_default()),

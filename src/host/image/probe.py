@@ -18,8 +18,8 @@ except ImportError:
     say("soabi", "")
 
 def abi_key():
-    # What a compiled wheel depends on: all headers, pyconfig.h, and how extensions are compiled. Each
-    # part goes in with its length. Text of Python 2 is bytes already, as far as it is ASCII.
+    # What a compiled wheel depends on: all headers, pyconfig.h, and how extensions are compiled. Each part is
+    # preceded by its length. Text of Python 2 that is ASCII is bytes already.
     import hashlib, os
     try:
         import sysconfig
@@ -42,7 +42,7 @@ def abi_key():
         files.extend([os.path.join(folder, name) for name in names])
     for path in sorted(files):
         add_file(path[len(include):], path)
-    # without headers nothing compiles, and nothing told two check-ins apart
+    # without headers nothing compiles, and all revisions would have one key
     add_file("Python.h", os.path.join(include, "Python.h"))
     add_file("pyconfig.h", config_h)
     for name in ("SOABI EXT_SUFFIX SO SHLIB_SUFFIX CC CXX OPT CFLAGS CCSHARED LDSHARED LDCXXSHARED AR ARFLAGS").split():
@@ -52,7 +52,7 @@ def abi_key():
 try:
     say("abi_key", abi_key())
 except Exception:
-    pass # a build that can't tell has no key, and wheels are not kept for it
+    pass # a build that can't compute its key has none, and wheels are not cached for it
 for name in sys.argv[1:]:
     try:
         __import__(name)

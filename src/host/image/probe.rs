@@ -1,22 +1,21 @@
-//! After a build the image is asked, inside its own container, what it is.
+//! Probes a new image: its interpreter reports, in a container of its own, what it is.
 
-use super::failed;
 use crate::domain::job::{BuildSpec, Facts, Report};
 use crate::domain::limits::{Limits, Seconds};
 use crate::host::log::Log;
-use crate::host::phase::{self, End, Plan};
+use crate::host::phase::{self, PhaseEnd, PhaseLimits};
 use crate::host::{Host, Stop};
 use crate::runtime::Container;
 use std::collections::BTreeMap;
 
 const SCRIPT: &str = include_str!("probe.py");
 
-/// As much of a check-in's id as is compiled in.
+/// The part of a revision's id that is compiled in.
 pub fn compiled_in(revision: &str) -> &str {
     &revision[..revision.len().min(10)]
 }
 
-/// Who asks, and for which job.
+/// A probe of an image, and the job that it is for.
 pub struct Probe<'a> {
     pub host: &'a Host,
     pub attempt: &'a str,
@@ -25,8 +24,8 @@ pub struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// The image's facts, if it is what the spec asks for; otherwise why it is not. `revision` is the
-    /// check-in that it was built from: another one's if their trees are equal.
+    /// Returns the image's facts if they match the spec, or else fails with the reason. `revision` is the revision
+    /// that the image was built from, which is another one than the spec's if their trees are equal.
     pub async fn ask(&self, reference: &str, revision: &str, report: &mut Report) -> Result<Facts, Stop> {
         let Self {
             host,
@@ -34,7 +33,7 @@ impl Probe<'_> {
             spec,
             log,
         } = *self;
-        // by a shell: an interpreter that is not there is one that does not start, and no fault of the engine
+        // through a shell: a missing interpreter then is one that does not start, and not an error of the engine
         let mut command: Vec<String> = ["/bin/sh", "-c", "exec \"$@\"", "sh", &spec.profile.python, "-c", SCRIPT]
             .map(str::to_owned)
             .into();
@@ -53,23 +52,27 @@ impl Probe<'_> {
             cpus: limits.cpus,
             labels: host.labels(attempt),
         };
-        let plan = Plan {
+        let plan = PhaseLimits {
             name: "probe",
             timeout: Seconds(120),
             silence: Seconds(60),
             log: limits.log,
+            before_kill: None,
         };
         let ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
         report.phases.push(ran.phase);
         let code = match ran.end {
-            End::Exited(exit) => Some(exit.code),
-            End::TimedOut(_) => None,
+            PhaseEnd::Exited(exit) => Some(exit.code),
+            PhaseEnd::TimedOut(_) => None,
         };
         if !ran.end.succeeded() {
-            return Err(failed("the interpreter that was built does not start".to_owned(), code));
+            return Err(Stop::image_failed(
+                "the interpreter that was built does not start".to_owned(),
+                code,
+            ));
         }
-        let facts = read(&String::from_utf8_lossy(&ran.output)).map_err(|reason| failed(reason, None))?;
-        judge(&facts, spec, revision).map_err(|reason| failed(reason, None))?;
+        let facts = read(&String::from_utf8_lossy(&ran.output)).map_err(|reason| Stop::image_failed(reason, None))?;
+        judge(&facts, spec, revision).map_err(|reason| Stop::image_failed(reason, None))?;
         Ok(facts)
     }
 }
@@ -96,20 +99,20 @@ fn read(output: &str) -> Result<Facts, String> {
     if whole {
         Ok(facts)
     } else {
-        Err("the interpreter that was built did not answer the probe to its end".to_owned())
+        Err("the interpreter that was built did not complete the probe".to_owned())
     }
 }
 
 fn judge(facts: &Facts, spec: &BuildSpec, revision: &str) -> Result<(), String> {
     if !facts.sys_version.starts_with(&spec.version) {
         return Err(format!(
-            "the image says it is Python {}, but its tree says {}",
+            "the image reports Python {}, but its tree is {}",
             facts.sys_version, spec.version
         ));
     }
     if facts.revision.trim_end_matches('+') != compiled_in(revision) {
         return Err(format!(
-            "the image says it is of revision {:?}, but it was to be of {}",
+            "the image reports revision {:?} instead of {}",
             facts.revision,
             compiled_in(revision)
         ));
@@ -117,9 +120,9 @@ fn judge(facts: &Facts, spec: &BuildSpec, revision: &str) -> Result<(), String> 
     for (flag, is) in [("--with-pydebug", facts.debug), ("--disable-gil", facts.free_threaded)] {
         let asked = spec.profile.configure.iter().any(|given| given == flag);
         if asked != is {
-            let (not, found) = if asked { ("", "is not") } else { ("out", "is") };
+            let (not, found) = if asked { ("", "without") } else { ("out", "with") };
             return Err(format!(
-                "configured with{not} {flag}, but the interpreter {found} such a one"
+                "configured with{not} {flag}, but the interpreter was built {found} it"
             ));
         }
     }
@@ -151,7 +154,7 @@ mod tests {
         }
     }
 
-    const GOOD: &str = "noise\npybots-probe\tsys_version\t3.16.0a0 (main:0123456789, now) [GCC]\npybots-probe\tline\t3.16\n\
+    const GOOD: &str = "flakiness\npybots-probe\tsys_version\t3.16.0a0 (main:0123456789, now) [GCC]\npybots-probe\tline\t3.16\n\
                         pybots-probe\trevision\t0123456789\npybots-probe\tabi_key\ta1\npybots-probe\tend\t\n";
 
     #[test]
@@ -167,13 +170,13 @@ mod tests {
     fn what_is_not_as_asked_is_refused() {
         assert!(read(&GOOD.replace("pybots-probe\tend\t\n", "")).is_err());
         for (from, to, says) in [
-            ("3.16.0a0", "3.15.0", "its tree says 3.16.0a0"),
+            ("3.16.0a0", "3.15.0", "its tree is 3.16.0a0"),
             (
                 "pybots-probe\tend",
                 "pybots-probe\tdebug\t1\npybots-probe\tend",
-                "configured without --with-pydebug, but the interpreter is such a one",
+                "configured without --with-pydebug, but the interpreter was built with it",
             ),
-            ("revision\t0123456789", "revision\tffff", "was to be of 0123456789"),
+            ("revision\t0123456789", "revision\tffff", "instead of 0123456789"),
             (
                 "pybots-probe\tend",
                 "pybots-probe\tmissing\tssl: no module\npybots-probe\tend",

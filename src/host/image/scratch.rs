@@ -1,10 +1,11 @@
-//! The same image from nothing: a plain `docker build`, without lanes or caches. Hosts don't do this; it is
-//! what they are measured against, and what somebody without Pybots can do.
+//! Builds the same image from nothing: a plain `docker build`, without build trees or caches. Hosts do not use this.
+//! Builds are measured against it, and people without Pybots can run it.
 
 use super::layers::dockerfile;
 use super::steps;
 use crate::domain::job::BuildSpec;
-use crate::runtime::tar::{self, Owner};
+use crate::host::unique::unique_name;
+use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{Build, Image, Runtime};
 use anyhow::Result;
 use bytes::Bytes;
@@ -12,7 +13,8 @@ use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
-/// Builds from `sources`, a tar whose names begin with `src/`. The engine must hold toolchain and runtime.
+/// Builds from `sources`, a tar whose names begin with `src/`. The engine must hold the toolchain and the runtime
+/// image.
 pub async fn build(
     runtime: &dyn Runtime,
     spec: &BuildSpec,
@@ -21,7 +23,7 @@ pub async fn build(
     tag: &str,
     log: mpsc::Sender<Bytes>,
 ) -> Result<Image> {
-    let stage = crate::store::new_id();
+    let stage = unique_name();
     let data = serde_json::json!({
         "stage": stage,
         "toolchain": spec.distribution.toolchain_reference(),
@@ -31,7 +33,7 @@ pub async fn build(
     let text = dockerfile("cpython", &data)?;
     let script = steps::from_scratch(spec, jobs);
     let head = tar::open_ended(
-        Owner::Root,
+        FileOwner::Root,
         &[
             ("Dockerfile", text.as_bytes(), false),
             ("build.sh", script.as_bytes(), false),

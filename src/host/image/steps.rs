@@ -1,28 +1,29 @@
-//! What runs in the build container, as text. One container does all steps: starting one costs as much
-//! as a small step.
+//! The scripts that run in the build container. One container does all steps, since starting one costs as much as a
+//! small step.
 
 use super::probe;
+use crate::domain::digest::digest;
 use crate::domain::job::BuildSpec;
 use crate::domain::tree::Update;
 use crate::host::phase::STEP;
-use crate::profile::digest;
+use crate::host::quote;
 use std::collections::BTreeMap;
 
-/// Brings an install root up to date without installing everything again.
+/// Updates an install root without installing everything again.
 pub const INSTALL: &str = include_str!("install.py");
 
-/// Tells what of the install root is new, as a layer.
+/// Writes what is new in the install root as a layer.
 pub const LAYER: &str = include_str!("layer.py");
 
-/// Where the tree, its objects, and the install root are.
+/// Folder of the sources, the objects and the install root.
 pub const BUILD: &str = "/build";
 
 /// Removes all objects, which are in these folders of the tree.
 const ALL_OBJECTS: &str = r#"folders='Modules Objects Parser Programs Python'
 all_objects() { find $folders -name '*.o' -delete; }"#;
 
-/// Removes the objects of what includes a file, unless it has one of its own, which `make` knows. What is
-/// included by a file without an object may reach anywhere.
+/// Removes the objects of files that include a changed file. An included file that has an object of its own is left
+/// to `make`. One without an object may be included from anywhere.
 const RECOMPILE: &str = r#"recompile() {
   if [ -f "${1%.c}.o" ]; then return; fi
   grep -rlF --include='*.[ch]' -e "/${1##*/}\"" -e "\"${1##*/}\"" $folders >/tmp/by || true
@@ -31,8 +32,8 @@ const RECOMPILE: &str = r#"recompile() {
   done </tmp/by
 }"#;
 
-/// Answers of configure that autoconf's own macros replay with all that follows from them. CPython's own
-/// checks may do more than answer (one sets NO_AS_NEEDED), which is lost when the answer is known.
+/// Answers of configure that autoconf's own macros replay with all their effects. CPython's own checks may have more
+/// effects (one sets NO_AS_NEEDED), which are lost if the answer comes from a cache.
 const REPLAYED: &str = "^ac_cv_(alignof|func|have_decl|header|lib|member|search|sizeof|type)_";
 
 /// Largest compiler cache.
@@ -45,7 +46,7 @@ pub fn environment(spec: &BuildSpec) -> BTreeMap<String, String> {
         [
             ("CCACHE_DIR", "/cache/ccache"),
             ("CCACHE_MAXSIZE", CCACHE_MOST),
-            // the toolchain's name says which compiler it is
+            // the toolchain's name identifies the compiler
             ("CCACHE_COMPILERCHECK", compiler.as_str()),
             ("HOME", BUILD),
             ("LC_ALL", "C.UTF-8"),
@@ -59,13 +60,13 @@ pub fn environment(spec: &BuildSpec) -> BTreeMap<String, String> {
     env
 }
 
-/// All steps of a build whose order is in `folder`: the sources in `src` below it, and for an update the
+/// Returns all steps of a build. `folder` has the build's files: the sources in `src`, and for an update the
 /// NUL-ended names of files in `put` and `delete`.
 pub fn script(spec: &BuildSpec, folder: &str, jobs: usize, update: Option<&Update>) -> String {
     let mut lines = vec![
         "set -eu".to_owned(),
         format!("cd {BUILD}"),
-        // from here on the tree is no check-in's; what an earlier build had left on its way goes
+        // from here on the tree belongs to no revision; remove what an earlier build left half done
         "rm -f tree.json".to_owned(),
         format!("for other in order-*; do [ {BUILD}/$other = {folder} ] || rm -rf $other; done"),
     ];
@@ -86,20 +87,20 @@ fn clean(spec: &BuildSpec, folder: &str, jobs: usize, lines: &mut Vec<String>) {
     lines.push(step("configure"));
     lines.push(format!("rm -rf src root\nmv {folder}/src src\ncd src"));
     lines.push(prepare(spec));
-    // What configure finds out depends on its own text, on the toolchain, and on what it is told. It is
-    // handed over by CONFIG_SITE because its arguments are recorded in the result.
-    let told = serde_json::json!([spec.profile.configure, spec.profile.prepare, environment(spec)]).to_string();
-    let told = &digest(&[spec.distribution.toolchain_reference().as_bytes(), told.as_bytes()])[..16];
+    // The results of configure depend on its own text, on the toolchain and on its arguments. They are passed in by
+    // CONFIG_SITE, because arguments are recorded in the build.
+    let inputs = serde_json::json!([spec.profile.configure, spec.profile.prepare, environment(spec)]).to_string();
+    let inputs = &digest(&[spec.distribution.toolchain_reference().as_bytes(), inputs.as_bytes()])[..16];
     lines.push(format!(
-        "known=/cache/replayed/{told}-$(cat configure aclocal.m4 2>/dev/null | sha256sum | cut -c 1-16)
+        "replayed=/cache/replayed/{inputs}-$(cat configure aclocal.m4 2>/dev/null | sha256sum | cut -c 1-16)
 mkdir -p /cache/replayed
 rm -f {BUILD}/config.cache
-if [ -f $known ]; then cp $known {BUILD}/config.cache; fi
+if [ -f $replayed ]; then cp $replayed {BUILD}/config.cache; fi
 echo cache_file={BUILD}/config.cache >{BUILD}/config.site
 CONFIG_SITE={BUILD}/config.site {configure}
-if [ ! -f $known ] && [ -f {BUILD}/config.cache ]; then
-  grep -E '{REPLAYED}' {BUILD}/config.cache >$known.$$ || true
-  mv $known.$$ $known
+if [ ! -f $replayed ] && [ -f {BUILD}/config.cache ]; then
+  grep -E '{REPLAYED}' {BUILD}/config.cache >$replayed.$$ || true
+  mv $replayed.$$ $replayed
 fi",
         configure = configure(spec),
     ));
@@ -109,7 +110,7 @@ fi",
     lines.push(make(spec, 1, &format!(" install DESTDIR={BUILD}/root")));
 }
 
-/// The steps of a build that knows nothing of any other.
+/// Returns the steps of a build that uses nothing of an earlier one.
 pub fn from_scratch(spec: &BuildSpec, jobs: usize) -> String {
     let env = environment(spec);
     let env = env.iter().filter(|(name, _)| !name.starts_with("CCACHE"));
@@ -134,11 +135,11 @@ fn configure(spec: &BuildSpec) -> String {
     format!("./configure --prefix=/usr/local{}", words(&spec.profile.configure))
 }
 
-/// What becomes of the install root after `make install`.
+/// Returns what is done to the install root after `make install`.
 fn finish(spec: &BuildSpec) -> String {
     let mut lines = vec![
         format!("cd {BUILD}/root"),
-        // nothing links against it in a container, and it is a third of the install
+        // nothing links against it in a container, and it is a third of the installation
         "find . -name 'libpython*.a' -delete".to_owned(),
         format!("ln -sf {} usr/local/bin/python", quote(&spec.profile.python)),
     ];
@@ -150,7 +151,7 @@ fn updated(spec: &BuildSpec, folder: &str, jobs: usize, update: &Update, lines: 
     lines.push(step("make"));
     lines.push("cd src".to_owned());
     if !update.put.is_empty() {
-        // their times are those of the check-in; for make they are new
+        // unpacked files have the time of the revision; make has to see them as new
         lines.push(format!("cp -a {folder}/src/. .\nxargs -0 -a {folder}/put touch -c --"));
     }
     if !update.delete.is_empty() {
@@ -161,8 +162,8 @@ fn updated(spec: &BuildSpec, folder: &str, jobs: usize, update: &Update, lines: 
         lines.push("all_objects".to_owned());
     }
     lines.extend(update.included.iter().map(|path| format!("recompile {}", quote(path))));
-    // The object with the check-in's id is made anew. The two programs that freeze modules hold it too,
-    // but what they write does not depend on it; and Programs/_testembed is not installed.
+    // The object with the revision's id is compiled again. The two programs that freeze modules contain it too, but
+    // their output does not depend on it; and Programs/_testembed is not installed.
     let current = make(spec, jobs, " -q Programs/_freeze_module _bootstrap_python");
     lines.push(format!(
         "old='-o Programs/_testembed'
@@ -176,7 +177,7 @@ rm -f Modules/getbuildinfo.o"
         jobs,
         &format!(" $old all altbininstall libainstall{headers} DESTDIR={BUILD}/root"),
     ));
-    // all of them would take a second; those that `make` left alone are installed
+    // linking all of them would take a second; those that `make` left alone are installed
     lines.push(format!(
         "new=$(find Modules -name '*.so' -newer {folder}/began)
 if [ -n \"$new\" ]; then {}; fi",
@@ -191,7 +192,7 @@ if [ -n \"$new\" ]; then {}; fi",
     lines.push(format!("python3 {folder}/install.py {BUILD} {folder}{all}"));
 }
 
-/// The id that is compiled in, by whichever name the era's Makefile calls it.
+/// Returns the variables for the id that is compiled in, under the name that the era's Makefile uses.
 fn make(spec: &BuildSpec, jobs: usize, targets: &str) -> String {
     let revision = probe::compiled_in(&spec.revision);
     let arguments = words(&spec.profile.make);
@@ -208,11 +209,6 @@ fn step(name: &str) -> String {
 
 fn words(words: &[String]) -> String {
     words.iter().map(|word| format!(" {}", quote(word))).collect()
-}
-
-/// A word for the shell.
-pub fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

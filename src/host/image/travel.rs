@@ -1,16 +1,17 @@
-//! Images that travel: what one host has built and pushed to the registry, the others pull.
+//! Images in the registry: one host builds and pushes an image, and the others pull it.
 
 use super::probe::Probe;
-use crate::clock::now_ms;
+use crate::clock::now;
 use crate::domain::job::{BuildSpec, Facts, Phase, RemoteImage, Report};
+use crate::domain::time::Timestamp;
 use crate::host::log::Log;
 use crate::host::{Host, Stop};
 use crate::runtime::{BUILD_KEY_LABEL, Image, RuntimeError, Transfer, image_label};
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// The image of a spec from the registry, under its name and proved to be the one that was built; None: it is
-/// not to be had there, and this host may build it.
+/// Pulls the image of a spec, checks that it is the one that was built, and names it. Returns `None` if the registry
+/// can't deliver it and this host may build it.
 pub async fn pull(probe: &Probe<'_>, report: &mut Report) -> Result<Option<(Image, Facts)>, Stop> {
     let Probe { host, spec, log, .. } = *probe;
     let Some(remote) = spec.remote.as_ref().and_then(|remote| remote.image.as_ref()) else {
@@ -18,17 +19,17 @@ pub async fn pull(probe: &Probe<'_>, report: &mut Report) -> Result<Option<(Imag
     };
     let why = match pulled(probe, remote, report).await {
         Ok(found) => return Ok(Some(found)),
-        // an engine that is gone, or full, is not mended by a build
+        // building does not help if the engine is gone or full
         Err(Stop::Runtime(error @ (RuntimeError::Unreachable { .. } | RuntimeError::DiskFull(_)))) => {
             return Err(error.into());
         }
         Err(why) => why,
     };
-    let told = format!("{} can't be had: {why}", remote.reference);
+    let reason = format!("{} can't be pulled: {why}", remote.reference);
     if !host.builds {
-        return Err(anyhow::anyhow!("{told}; this host may not build it").into());
+        return Err(anyhow::anyhow!("{reason}; this host may not build it").into());
     }
-    log.say(&format!("{told}; building it")).await;
+    log.say(&format!("{reason}; building it")).await;
     Ok(None)
 }
 
@@ -43,10 +44,10 @@ async fn pulled(probe: &Probe<'_>, remote: &RemoteImage, report: &mut Report) ->
     let repository = spec.remote.as_ref().map_or("", |remote| remote.repository.as_str());
     let transfer = transfer(host, &remote.reference, repository)?;
     log.say(&format!("pulling {}", remote.reference)).await;
-    let phase = Timed::begin("pull", log);
-    told(log, |sender| runtime.pull(&transfer, sender)).await?;
+    let phase = TimedPhase::begin("pull", log);
+    with_progress(log, |sender| runtime.pull(&transfer, sender)).await?;
     report.phases.push(phase.end());
-    // until it has passed, under a name that is only ours
+    // under a candidate's name until it has passed
     let name = spec.reference();
     let candidate = format!("{name}-{attempt}");
     runtime.tag(&remote.reference, &candidate).await?;
@@ -59,8 +60,8 @@ async fn pulled(probe: &Probe<'_>, remote: &RemoteImage, report: &mut Report) ->
     proved
 }
 
-/// What came has the digest that the coordinator told, since it was pulled by that. It must be the image of
-/// this build key, too, and say of itself what it said when it was built.
+/// Checks a pulled image. Its digest is the one that the coordinator sent, since it was pulled by digest. It must
+/// also have this build key, and the facts that were recorded when it was built.
 async fn prove(
     probe: &Probe<'_>,
     remote: &RemoteImage,
@@ -71,13 +72,13 @@ async fn prove(
     let image = probe.host.runtime.image(candidate).await?.ok_or_else(none)?;
     let key = image.labels.get(BUILD_KEY_LABEL).map_or("none", String::as_str);
     if key != probe.spec.build_key {
-        return Err(anyhow::anyhow!("it is of build key {key}, not of {}", probe.spec.build_key).into());
+        return Err(anyhow::anyhow!("its build key is {key}, not {}", probe.spec.build_key).into());
     }
     let origin = image.labels.get(image_label::REVISION).unwrap_or(&probe.spec.revision);
     let facts = probe.ask(candidate, origin, report).await?;
     if !same(&remote.facts, &facts) {
         return Err(anyhow::anyhow!(
-            "it says that it is {:?}, and was built as {:?}",
+            "it reports {:?}, but was built as {:?}",
             facts.sys_version,
             remote.facts.sys_version
         )
@@ -86,7 +87,7 @@ async fn prove(
     Ok((image, facts))
 }
 
-/// What was probed before there were ABI keys has none.
+/// Images that were probed before there were ABI keys have none.
 fn same(built: &Facts, found: &Facts) -> bool {
     let abi_key = built.abi_key.clone().or_else(|| found.abi_key.clone());
     let built = Facts {
@@ -96,8 +97,8 @@ fn same(built: &Facts, found: &Facts) -> bool {
     built == *found
 }
 
-/// Gives the image of a build to the registry, and returns its name there. A registry that does not take it
-/// spoils no build: it is asked again later, see [`crate::janitor`].
+/// Pushes the image of a build to the registry, and returns its name there. A registry that refuses it does not fail
+/// the build: [`crate::host::janitor`] tries again later.
 pub async fn push(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Option<String> {
     let remote = spec.remote.as_ref()?;
     if let Some(image) = &remote.image {
@@ -105,8 +106,8 @@ pub async fn push(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, repor
     }
     let name = spec.reference();
     log.say(&format!("pushing {name} to {}", remote.repository)).await;
-    let phase = Timed::begin("push", log);
-    let pushed = told(log, |sender| offer(host, &name, &remote.repository, sender)).await;
+    let phase = TimedPhase::begin("push", log);
+    let pushed = with_progress(log, |sender| push_image(host, &name, &remote.repository, sender)).await;
     match pushed {
         Ok(reference) => {
             log.say(&format!("pushed as {reference}")).await;
@@ -122,7 +123,7 @@ pub async fn push(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, repor
 }
 
 /// Pushes an image that the engine holds under `name`, with the same tag.
-pub async fn offer(
+pub async fn push_image(
     host: &Host,
     name: &str,
     repository: &str,
@@ -133,11 +134,11 @@ pub async fn offer(
     let transfer = transfer(host, &there, repository)?;
     host.runtime.tag(name, &there).await?;
     let pushed = host.runtime.push(&transfer, log).await.map_err(|error| match error {
-        // what a push fills is the registry's disk
+        // a push fills the registry's disk, not ours
         RuntimeError::DiskFull(text) => RuntimeError::Refused(text),
         other => other,
     });
-    // here the image has one name
+    // remove the second name that the push needed
     host.runtime.remove_image(&there).await?;
     pushed
 }
@@ -150,8 +151,8 @@ fn transfer(host: &Host, reference: &str, repository: &str) -> Result<Transfer, 
     })
 }
 
-/// With what the engine tells meanwhile in the attempt's log.
-async fn told<T, F>(log: &Log, work: impl FnOnce(mpsc::Sender<String>) -> F) -> T
+/// Runs a transfer, with the engine's progress in the attempt's log.
+async fn with_progress<T, F>(log: &Log, work: impl FnOnce(mpsc::Sender<String>) -> F) -> T
 where
     F: Future<Output = T>,
 {
@@ -164,19 +165,19 @@ where
     tokio::join!(work(sender), forward).0
 }
 
-/// A phase that no container is.
-struct Timed {
+/// A phase that needs no container.
+struct TimedPhase {
     name: &'static str,
-    started_at: i64,
+    started_at: Timestamp,
     clock: Instant,
     log_from: u64,
 }
 
-impl Timed {
+impl TimedPhase {
     fn begin(name: &'static str, log: &Log) -> Self {
         Self {
             name,
-            started_at: now_ms(),
+            started_at: now(),
             clock: Instant::now(),
             log_from: log.position(),
         }
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_are_the_same_or_were_not_known() {
+    fn facts_are_equal_or_were_not_recorded() {
         let found = Facts {
             sys_version: "3.16".into(),
             abi_key: Some("a".into()),

@@ -1,14 +1,14 @@
-//! The limit of a log.
+//! Limits the size of a log.
 
 use crate::logfile::{Chunk, Piece, Stream, extend};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// Pieces that a tail may have at least; it may have one for each 32 bytes, so that they take about as much memory as
-/// its text.
+/// The least number of pieces in a tail. A tail may have one for each 32 bytes, so that the pieces take about as much
+/// memory as the text.
 const PIECES: usize = 1024;
 
-/// Keeps the head and the tail of what goes through, and counts what it cut between them.
+/// Keeps the head and the tail of an output, and counts what it cut between them.
 pub struct HeadAndTail {
     head_left: usize,
     tail_most: usize,
@@ -18,7 +18,7 @@ pub struct HeadAndTail {
 }
 
 impl HeadAndTail {
-    /// `most` bytes in all: half of them from the head.
+    /// Keeps `most` bytes in all, half of them from the head.
     pub fn new(most: u64) -> Self {
         let half = usize::try_from(most / 2).unwrap_or(usize::MAX);
         Self {
@@ -30,12 +30,12 @@ impl HeadAndTail {
         }
     }
 
-    /// Takes bytes; returns those that belong to the head and can go on at once.
+    /// Takes bytes, and returns those that belong to the head and can be written at once.
     pub fn take(&mut self, stream: Stream, at: i64, bytes: &Bytes) -> Bytes {
         let head = bytes.slice(..self.head_left.min(bytes.len()));
         self.head_left -= head.len();
         let rest = &bytes[head.len()..];
-        // of one huge piece only its own tail can survive
+        // only the last bytes of a huge piece can survive
         let skipped = rest.len().saturating_sub(self.tail_most);
         let rest = &rest[skipped..];
         self.cut += skipped as u64;
@@ -64,7 +64,7 @@ impl HeadAndTail {
         }
     }
 
-    /// What is still to be written: a mark if something was cut, and the tail.
+    /// Returns a mark, if something was cut, and the tail.
     pub fn finish(self) -> (Option<String>, Chunk) {
         let mark = (self.cut > 0).then(|| format!("{} bytes of the log were cut here", self.cut));
         let tail = Chunk {

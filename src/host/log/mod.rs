@@ -3,8 +3,8 @@
 pub mod cap;
 pub mod outbox;
 
-use crate::clock::now_ms;
-use crate::logfile::{Chunk, Growing, Stream};
+use crate::clock::now;
+use crate::logfile::{Chunk, ChunkBuilder, Stream};
 use anyhow::Result;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,40 +14,40 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// A chunk is sent when it has this many bytes; with what came last it has at most twice as many.
+/// Bytes at which a chunk is sent. It has at most twice as many, with the piece that came last.
 const CHUNK: usize = 256 << 10;
-/// How long a byte waits for company.
+/// How long bytes wait for more before their chunk is sent.
 const LINGER: Duration = Duration::from_millis(200);
-/// Pieces between the writers and the task that delivers.
+/// Pieces that may wait between the writers and the task that delivers.
 const QUEUE: usize = 16;
 
-/// What a line of our own begins with.
+/// The beginning of a line that Pybots writes.
 pub const MARK: &str = "\u{1b}[36m[pybots] ";
 
 /// Where an attempt's log goes.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Takes the next chunk. Returns when it is safe, or kept to be delivered.
+    /// Takes the next chunk. Returns once it is safe, or kept for delivery.
     async fn write(&self, chunk: Chunk) -> Result<()>;
 
-    /// All has been written: returns when all is delivered.
+    /// Ends the log. Returns once everything is delivered.
     async fn close(&self) -> Result<()> {
         Ok(())
     }
 }
 
-/// Some bytes as they were written: from where, when, what.
-type Written = (Stream, i64, Bytes);
+/// Some bytes as they were written: their stream, their time and their text.
+type TimedBytes = (Stream, i64, Bytes);
 
-/// A writer; cheap to clone. Writing waits while the sink is behind, and so holds up the container.
+/// A writer; clones share the log. Writing waits while the sink is behind, which holds up the container.
 #[derive(Clone)]
 pub struct Log {
-    sender: mpsc::Sender<Written>,
+    sender: mpsc::Sender<TimedBytes>,
     written: Arc<AtomicU64>,
 }
 
 impl Log {
-    /// Starts the task that delivers. It ends, with all delivered, when the last writer is dropped.
+    /// Starts the task that delivers. The task ends once the last writer is dropped and everything is delivered.
     pub fn start(sink: Arc<dyn Sink>) -> (Self, JoinHandle<Result<()>>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let log = Self {
@@ -58,21 +58,21 @@ impl Log {
     }
 
     pub async fn write(&self, stream: Stream, bytes: Bytes) {
-        self.write_of(stream, now_ms(), bytes).await;
+        self.write_of(stream, now().as_millis(), bytes).await;
     }
 
-    /// What was written before, at a time of its own.
+    /// Writes bytes with the time at which they were written.
     pub async fn write_of(&self, stream: Stream, at: i64, bytes: Bytes) {
         self.written.fetch_add(bytes.len() as u64, Ordering::SeqCst);
         let mut rest = bytes;
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(CHUNK));
-            // a log that can't be delivered must not end the attempt: its outcome counts
+            // a log that can't be delivered must not end the attempt: the outcome counts
             let _ = self.sender.send((stream, at, piece)).await;
         }
     }
 
-    /// A line of our own, told apart from the project's by its stream, its mark and its colour.
+    /// Writes a line of Pybots. Its stream, its beginning and its colour set it apart from the project's output.
     pub async fn say(&self, text: &str) {
         self.write(Stream::Control, format!("{MARK}{text}\u{1b}[0m\n").into())
             .await;
@@ -84,8 +84,8 @@ impl Log {
     }
 }
 
-async fn deliver(mut receiver: mpsc::Receiver<Written>, sink: Arc<dyn Sink>) -> Result<()> {
-    let mut chunk = Growing::default();
+async fn deliver(mut receiver: mpsc::Receiver<TimedBytes>, sink: Arc<dyn Sink>) -> Result<()> {
+    let mut chunk = ChunkBuilder::default();
     while let Some((stream, at, text)) = receiver.recv().await {
         chunk.push(stream, at, &text);
         let due = tokio::time::sleep(LINGER);
@@ -130,7 +130,7 @@ mod tests {
         for i in 0..1000 {
             log.write(Stream::Stdout, format!("{i}\n").into()).await;
         }
-        // a tail that comes in one piece goes on in many
+        // a tail that arrives in one piece is sent in many
         log.write(Stream::Stderr, Bytes::from(vec![b'x'; 5 * CHUNK])).await;
         let length = log.position();
         drop(log);

@@ -1,7 +1,7 @@
-//! What of a log is on its way: written here, not yet on the coordinator's disk. A few megabytes of it are in memory.
-//! Where those are full, the writers wait, and so does the container: that is how a log that is written faster than
-//! it can be taken slows down who writes it. Only where the coordinator is away nobody waits: then all of it goes to a
-//! file, and from there to the coordinator once it is back.
+//! Log frames on their way from the writers to the coordinator's disk. A few megabytes of them are in memory. When
+//! these are full the writers wait, and with them the container: a log slows down its writer if it grows faster than
+//! it can be delivered. While the coordinator is away nobody waits: the frames go to a file, and from there to the
+//! coordinator once it is back.
 
 use crate::logfile::file::Reader;
 use crate::logfile::{Chunk, frame};
@@ -18,30 +18,30 @@ use tokio::sync::{Mutex, Notify};
 /// Bytes in memory, compressed.
 const MEMORY: usize = 4 << 20;
 
-/// A coordinator that takes nothing for so long is away.
+/// A coordinator that accepts nothing for this long counts as away.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The file below the attempt's own folder.
+/// Name of the file in the attempt's own folder.
 const FILE: &str = "log.zst";
 
 /// The frames between the writers and the coordinator.
 pub struct Outbox {
-    /// Where the file is if one is needed.
+    /// Path of the file, which exists only if it was needed.
     folder: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<OutboxState>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct OutboxState {
     frames: VecDeque<Frame>,
-    /// So many of them, from the front, were taken, and wait to be on the coordinator's disk.
+    /// How many frames at the front the coordinator has received, but does not have on disk yet.
     taken: usize,
-    /// Bytes of those in memory.
+    /// Bytes of the frames in memory.
     memory: usize,
-    /// The coordinator is not there: nobody waits for it.
+    /// The coordinator is away, so nobody waits for it.
     away: bool,
-    spool: Option<Spool>,
+    spool: Option<SpoolFile>,
     closed: bool,
     /// Why nothing can be delivered any more.
     lost: Option<String>,
@@ -58,20 +58,20 @@ enum Body {
     Spooled { at: u64, length: usize },
 }
 
-struct Spool {
+struct SpoolFile {
     file: File,
     end: u64,
 }
 
 /// A frame to send.
-pub struct Next {
+pub struct NextFrame {
     pub from: u64,
     pub until: u64,
     pub frame: Bytes,
 }
 
 impl Outbox {
-    /// An empty one, with the folder for what has no room in memory.
+    /// Returns an empty outbox. Frames that have no room in memory go to `folder`.
     pub fn new(folder: PathBuf) -> Self {
         Self {
             folder,
@@ -80,7 +80,7 @@ impl Outbox {
         }
     }
 
-    /// What an earlier life of this host had kept for an attempt, to be delivered; None: nothing.
+    /// Returns what an earlier process of this host has kept of an attempt's log, or `None` if it kept nothing.
     pub async fn left(folder: PathBuf) -> Result<Option<Self>> {
         let path = folder.join(FILE);
         let read = move || -> std::io::Result<Option<(PathBuf, VecDeque<Frame>)>> {
@@ -88,7 +88,7 @@ impl Outbox {
                 return Ok(None);
             };
             let mut frames = VecDeque::new();
-            // what is torn at the end was never safe
+            // a torn end was never acknowledged
             while let Some((head, at)) = reader.next_frame()? {
                 frames.push_back(Frame {
                     from: head.offset,
@@ -110,20 +110,20 @@ impl Outbox {
         };
         let file = OpenOptions::new().read(true).write(true).open(&path).await?;
         let outbox = Self::new(folder);
-        *outbox.state.lock().await = State {
+        *outbox.state.lock().await = OutboxState {
             frames,
-            spool: Some(Spool { file, end }),
+            spool: Some(SpoolFile { file, end }),
             closed: true,
-            ..State::default()
+            ..OutboxState::default()
         };
         Ok(Some(outbox))
     }
 
-    /// Adds a chunk; waits for room as long as the coordinator takes something.
+    /// Adds a chunk. Waits for room for as long as the coordinator accepts something.
     pub async fn push(&self, chunk: &Chunk) -> Result<()> {
         let body = frame::encode(chunk)?;
         loop {
-            // listen first: what is announced between the look and the wait is not missed
+            // listen before looking: a change between the look and the wait is not missed
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
@@ -135,11 +135,11 @@ impl Outbox {
                 match state.spooled(&self.folder, std::slice::from_ref(&body)).await {
                     Ok(mut places) => places.pop(),
                     Err(error) => {
-                        tracing::warn!(error = format!("{error:#}"), "no room for a log; the attempt waits");
+                        tracing::warn!(error = format!("{error:#}"), "no room for the log; the attempt waits");
                         None
                     }
                 }
-            // what is taken comes to the coordinator's disk without more being sent
+            // frames that were received reach the coordinator's disk without more being sent
             } else if state.taken == state.frames.len() || state.memory + body.len() <= MEMORY {
                 state.memory += body.len();
                 Some(Body::Memory(body.clone()))
@@ -163,7 +163,8 @@ impl Outbox {
         }
     }
 
-    /// The coordinator is away: all that it has not on its disk goes to the file, and so does what follows.
+    /// Notes that the coordinator is away: every frame that is not on its disk goes to the file, and so do later
+    /// ones.
     pub async fn away(&self) {
         let mut state = self.state.lock().await;
         if state.away || state.lost.is_some() {
@@ -181,16 +182,16 @@ impl Outbox {
                     frame.body = place;
                 }
                 (state.memory, state.away) = (0, true);
-                tracing::warn!(spool = %self.folder.display(), "the coordinator takes no log; it is kept here");
+                tracing::warn!(spool = %self.folder.display(), "the coordinator does not store the log; it is kept here");
             }
             // then the attempt has to wait
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "the coordinator takes no log"),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "the coordinator does not store the log"),
         }
         drop(state);
         self.changed.notify_waiters();
     }
 
-    /// Waits until nothing more is written, with all that is not delivered in the file.
+    /// Waits until the writers are done and everything undelivered is in the file.
     pub async fn spill(&self) {
         loop {
             let changed = self.changed.notified();
@@ -203,28 +204,28 @@ impl Outbox {
             }
             drop(state);
             changed.await;
-            // a folder that can't be written to is not asked without a pause
+            // pause before a folder that can't be written to is tried again
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// The next frame to send, once there is one; None: all has been written and taken.
-    pub async fn next(&self) -> Result<Option<Next>> {
+    /// Returns the next frame to send, once there is one, or `None` if everything has been written and received.
+    pub async fn next(&self) -> Result<Option<NextFrame>> {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             let mut state = self.state.lock().await;
-            let State {
+            let OutboxState {
                 frames, taken, spool, ..
             } = &mut *state;
             if let Some(next) = frames.get(*taken) {
                 let frame = match (&next.body, spool) {
                     (Body::Memory(body), _) => body.clone(),
                     (Body::Spooled { at, length }, Some(spool)) => spool.read(*at, *length).await?,
-                    (Body::Spooled { .. }, None) => bail!("a part of the log is gone from the spool"),
+                    (Body::Spooled { .. }, None) => bail!("a part of the log is missing in the spool"),
                 };
-                return Ok(Some(Next {
+                return Ok(Some(NextFrame {
                     from: next.from,
                     until: next.until,
                     frame,
@@ -238,7 +239,7 @@ impl Outbox {
         }
     }
 
-    /// The coordinator has the log up to `length`, and on its disk up to `kept`.
+    /// Notes that the coordinator has received the log up to `length`, and has it on disk up to `kept`.
     pub async fn taken(&self, length: u64, kept: u64) {
         let mut state = self.state.lock().await;
         while let Some(first) = state.frames.front().filter(|first| first.until <= kept) {
@@ -249,7 +250,7 @@ impl Outbox {
             state.frames.pop_front();
         }
         state.taken = state.frames.iter().take_while(|frame| frame.until <= length).count();
-        // with all of it taken the coordinator is back
+        // the coordinator is back once it has received everything
         state.away &= state.taken < state.frames.len();
         let spooled = |frame: &Frame| matches!(frame.body, Body::Spooled { .. });
         if !state.away && state.spool.is_some() && !state.frames.iter().any(spooled) {
@@ -260,23 +261,23 @@ impl Outbox {
         self.changed.notify_waiters();
     }
 
-    /// The coordinator's log ends at `length`: it is sent from there on again. Fails if that is not here any more.
+    /// Goes back to `length`, where the coordinator's log ends. Fails if the frames from there on are gone.
     pub async fn back_to(&self, length: u64) -> Result<()> {
         let mut state = self.state.lock().await;
         if state.frames.front().is_some_and(|first| first.from > length) {
-            bail!("the coordinator has lost a part of the log that it had on its disk; it has {length} bytes left");
+            bail!("the coordinator lost a part of the log that was on its disk, and has {length} bytes left");
         }
         state.taken = state.frames.iter().take_while(|frame| frame.until <= length).count();
         Ok(())
     }
 
-    /// Nothing more is written.
+    /// Notes that nothing more will be written.
     pub async fn close(&self) {
         self.state.lock().await.closed = true;
         self.changed.notify_waiters();
     }
 
-    /// Nothing more can be delivered.
+    /// Notes that nothing more can be delivered, and why.
     pub async fn lose(&self, why: &str) {
         let mut state = self.state.lock().await;
         state.lost = Some(why.to_owned());
@@ -288,19 +289,19 @@ impl Outbox {
         self.changed.notify_waiters();
     }
 
-    /// Removes the file, and the folder if nothing else is in it.
+    /// Removes the file, and the folder if it is empty then.
     pub async fn clear(&self) {
         let _ = tokio::fs::remove_file(self.folder.join(FILE)).await;
         let _ = tokio::fs::remove_dir(&self.folder).await;
     }
 }
 
-impl State {
-    /// Writes frames to the file; their places in it, in order.
+impl OutboxState {
+    /// Appends frames to the file, and returns their positions in it, in order.
     async fn spooled(&mut self, folder: &Path, bodies: &[Bytes]) -> Result<Vec<Body>> {
         let spool = match &mut self.spool {
             Some(spool) => spool,
-            None => self.spool.insert(Spool::open(folder).await?),
+            None => self.spool.insert(SpoolFile::open(folder).await?),
         };
         let written = async {
             spool.file.seek(SeekFrom::Start(spool.end)).await?;
@@ -320,7 +321,7 @@ impl State {
     }
 }
 
-impl Spool {
+impl SpoolFile {
     async fn open(folder: &Path) -> Result<Self> {
         let explained = || format!("failed to keep a log in {}", folder.display());
         tokio::fs::create_dir_all(folder).await.with_context(explained)?;

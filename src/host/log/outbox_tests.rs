@@ -2,8 +2,8 @@ use super::*;
 use crate::logfile::Stream;
 use std::sync::Arc;
 
-/// Text that can't be compressed much.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+/// Text that hardly can be compressed.
+fn flakiness(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_add(1);
     let mut next = || {
         state = state
@@ -57,29 +57,29 @@ async fn a_coordinator_that_is_slow_holds_up_the_writer_and_one_that_is_away_doe
         let outbox = outbox.clone();
         tokio::spawn(async move {
             for n in 0..30u64 {
-                let chunk = chunk(n * size as u64, &noise(n, size));
+                let chunk = chunk(n * size as u64, &flakiness(n, size));
                 outbox.push(&chunk).await.unwrap();
             }
             outbox.close().await;
         })
     };
-    // it takes one chunk after the other: nothing goes to the disk
+    // it accepts one chunk after the other: nothing goes to the disk
     for n in 0..8 {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let (until, text) = text(&outbox).await;
-        assert_eq!(text, noise(n, size));
+        assert_eq!(text, flakiness(n, size));
         assert!(outbox.state.lock().await.memory <= MEMORY + size);
         outbox.taken(until, until).await;
     }
     assert!(!folder.path().join("a").exists() && !writer.is_finished());
-    // it takes nothing any more: the writer comes to its end
+    // it accepts nothing any more: the writer ends
     writer.await.unwrap();
     assert!(folder.path().join("a/log.zst").exists());
     assert_eq!(outbox.state.lock().await.memory, 0);
     // it is back
     let mut n = 8;
     while let Some(next) = outbox.next().await.unwrap() {
-        assert_eq!(frame::decode(&next.frame).unwrap().text, noise(n, size));
+        assert_eq!(frame::decode(&next.frame).unwrap().text, flakiness(n, size));
         outbox.taken(next.until, next.until).await;
         n += 1;
     }

@@ -13,7 +13,7 @@ recipe lists such rare needs in `requires`.
 Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this machine failed.
 """
 
-import email.parser, errno, json, os, platform, re, shutil, subprocess, sys, tempfile, tomllib, urllib.parse
+import email.parser, errno, json, os, platform, re, shutil, subprocess, sys, tempfile, tomllib, unicodedata, urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def run_tool(command, error=InfraError):
     return done.stdout
 
 
-# -- what a project says about itself -----------------------------------------------------------
+# -- what a project declares -----------------------------------------------------------------------
 
 def toml(text, what):
     try:
@@ -115,7 +115,7 @@ def static_dependencies(folder):
     if pkg_info.is_file():
         lines = email.parser.HeaderParser().parsestr(pkg_info.read_text("utf-8", "replace")).get_all("Requires-Dist")
         if lines:
-            return lines
+            return [" ".join(line.split()) for line in lines]  # a header may be folded
     table = toml(pyproject.read_text("utf-8"), folder.name).get("project", {}) if pyproject.is_file() else {}
     lines = list(table.get("dependencies", []))
     for extra, deps in table.get("optional-dependencies", {}).items():
@@ -134,14 +134,33 @@ def target_environment(python):
 
 
 def parse(line, what):
+    """The requirement that a line states. Whatever a project writes there reaches the resolver only through this."""
+    if not isinstance(line, str):
+        raise RecipeError(f"{what}: {line!r} is not a requirement, for it is no text")
+    if any(unicodedata.category(c) == "Cc" for c in line.strip()):
+        raise RecipeError(f"{what}: {line!r} is not a requirement, for it is more than one line")
     try:
         return Requirement(line)
     except InvalidRequirement as e:
         raise RecipeError(f"{what}: {line!r} is not a requirement: {str(e).splitlines()[0]}") from e
 
 
-def select(lines, extras, env, own_name):
-    """The lines that apply with these extras, as plain strings. `name[extra]` of itself is followed."""
+def from_index(requirement, what):
+    """The requirement as a line of a file for the resolver. One that names an address is refused."""
+    if requirement.url:
+        raise RecipeError(f"{what}: {requirement.name} is required from an address, but a run installs only what the package "
+                          "index has. Require a version of it, or make it an extra source")
+    return str(requirement)
+
+
+def written(requirements, what):
+    """A file for the resolver. Each line is parsed and written out again, so that none is an option."""
+    return "".join(f"{from_index(parse(line, what), what)}\n" for line in requirements)
+
+
+def select(lines, extras, env, own_name, sources=frozenset()):
+    """The lines that apply with these extras, as plain strings. `name[extra]` of itself is followed. What is one of the
+    sources may name an address: it is not fetched from there."""
     wanted, todo, chosen = set(), [""] + sorted(extras), []
     while todo:
         extra = todo.pop(0)
@@ -154,7 +173,9 @@ def select(lines, extras, env, own_name):
                 todo += sorted(req.extras - wanted - set(todo))
                 continue
             req.marker = None
-            chosen.append(str(req))
+            if canonicalize_name(req.name) in sources:
+                req.url = None
+            chosen.append(from_index(req, own_name))
     return sorted(set(chosen))
 
 
@@ -176,12 +197,11 @@ def held(lock):
     return {n: v.pop() for n, v in sorted(versions.items()) if len(v) == 1}, hashes, sources
 
 
-def uv_compile(requirements, python, index):
+def uv_compile(requirements, python, index, what):
     """(pins, None) or (None, uv's explanation)."""
     with tempfile.TemporaryDirectory() as folder:
-        asked = Path(folder, "requirements.in")
-        asked.write_text("".join(r + "\n" for r in requirements))
-        Path(folder, "held.txt").write_text("".join(f"{n}=={v}\n" for n, v in index.held.items()))
+        Path(folder, "requirements.in").write_text(written(requirements, what))
+        Path(folder, "held.txt").write_text(written((f"{n}=={v}" for n, v in index.held.items()), "the lock"))
         env = {**os.environ, "UV_INDEX_URL": index.url, "UV_NO_CONFIG": "1", "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
         for name in ("UV_FIND_LINKS", "UV_NO_INDEX", "UV_OFFLINE", "UV_CONSTRAINT", "PIP_FIND_LINKS"):
             env.pop(name, None)
@@ -210,13 +230,13 @@ def resolve(requirements, python, index, what):
     first = None
     for step in range(STEPS_DOWN + 1):
         tried = f"{major}.{minor - step}"
-        pins, why = uv_compile(requirements, tried, index)
+        pins, why = uv_compile(requirements, tried, index, what)
         if pins is not None:
             if step:
                 say(f"{what}: resolved as for Python {tried}, as not every package has a wheel for {python} yet")
             return {canonicalize_name(p.name): Version(next(iter(p.specifier)).version) for p in pins}
         first = first or why
-        # Only missing wheels are worth another step; a real conflict stays one.
+        # Only missing wheels are worth another round; a real conflict stays one.
         if not re.search(r"no usable wheels|no wheels|Wheels are (required|available)|has no (matching|compatible)|abi tag", why):
             break
     raise RecipeError(f"{what}: the requirements cannot be met. Asked for: {', '.join(requirements)}\n{first}\n"
@@ -273,13 +293,13 @@ def fetch(work):
     order = json.loads((work / ".pybots" / "fetch.json").read_text())
     python, sources = order["python"], order["sources"]
     modern = tuple(int(n) for n in python.split(".")) >= (3, 8)
-    versions, hashes, known = held(order.get("lock"))
+    versions, hashes, pinned = held(order.get("lock"))
     index, lock = Index(versions, hashes), []
     for src in sources:
-        if "pypi" in src and src["name"] in known:
-            src = {**src, "version": known[src["name"]]["version"], "sha256": known[src["name"]]["sha256"]}
-        elif "git" in src and src["name"] in known:  # `rev` may be a branch
-            src = {**src, "rev": known[src["name"]]["version"]}
+        if "pypi" in src and src["name"] in pinned:
+            src = {**src, "version": pinned[src["name"]]["version"], "sha256": pinned[src["name"]]["sha256"]}
+        elif "git" in src and src["name"] in pinned:  # `rev` may be a branch
+            src = {**src, "rev": pinned[src["name"]]["version"]}
         lock.append(fetch_source(src, index, work, python))
     pins, chosen, house = {}, {}, None
     if modern:
@@ -290,12 +310,12 @@ def fetch(work):
             if entry.startswith("."):  # ".[test]": an extra of the project itself
                 extras |= parse("project" + entry[1:], "requires").extras
             else:
-                asked.add(str(parse(entry, "requires")))
+                asked.add(from_index(parse(entry, "requires"), "requires"))
+        # The project under test, and what is unpacked beside it, come from their sources only, and are never pinned.
+        own = {canonicalize_name(s.get("pypi", s["name"])) for s in sources}
         for i, src in enumerate(sources):
             lines = static_dependencies(work / "src" / src["name"])
-            asked.update(select(lines, extras if i == 0 else set(), env, src.get("pypi", src["name"])))
-        # What is under test, or unpacked beside it, comes from its source and from nowhere else: never pinned.
-        own = {canonicalize_name(s.get("pypi", s["name"])) for s in sources}
+            asked.update(select(lines, extras if i == 0 else set(), env, src.get("pypi", src["name"]), own))
         if asked:
             pins = resolve(sorted(asked), python, index, "dependencies")
             sdists, chosen = house.add(pins, "run")

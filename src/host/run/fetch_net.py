@@ -14,7 +14,7 @@ SDIST_ENDINGS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 
 class RecipeError(Exception):
-    """The owner of the recipe can mend it."""
+    """The owner of the recipe can fix it."""
 
 
 class InfraError(Exception):
@@ -210,8 +210,8 @@ class Index:
         fits = sorted((f for v, f in every if v == wanted),
                       key=lambda f: (f.sha256 != sha256, not f.name.endswith(".tar.gz"), f.name))
         if not fits:
-            known = ", ".join(str(v) for v in sorted({v for v, _ in every})[-5:]) or "none"
-            raise RecipeError(f"{name} {wanted} has no sdist on the package index (its newest: {known})")
+            newest = ", ".join(str(v) for v in sorted({v for v, _ in every})[-5:]) or "none"
+            raise RecipeError(f"{name} {wanted} has no sdist on the package index (its newest: {newest})")
         if sha256 and fits[0].sha256 != sha256:
             raise RecipeError(f"{fits[0].name}: the package index says sha256 {fits[0].sha256}, the recipe says {sha256}. "
                               "Check it with the project before updating the recipe")
@@ -231,14 +231,14 @@ class Index:
             if v == version and rank is not None and f.sha256:
                 wheels.append((f.name not in self.hashes, rank, [-b if isinstance(b, int) else b for b in build], f.name, f))
         if wheels:
-            return self.known(min(wheels, key=lambda w: w[:4])[4])
+            return self.same_as_before(min(wheels, key=lambda w: w[:4])[4])
         sdists = sorted((f for v, f in self.sdists(name) if v == version),
                         key=lambda f: (f.name not in self.hashes, not f.name.endswith(".tar.gz"), f.name))
         if not sdists:
             raise RecipeError(f"{name} {version} has neither a wheel for this Python nor an sdist")
-        return self.known(sdists[0])
+        return self.same_as_before(sdists[0])
 
-    def known(self, file):
+    def same_as_before(self, file):
         if self.hashes.get(file.name, file.sha256) != file.sha256:
             raise RecipeError(f"{file.name} is not what it was: the package index says sha256 {file.sha256}, "
                               f"an earlier run had {self.hashes[file.name]}")

@@ -54,7 +54,7 @@ def unpack(archive, into):
             if place.is_symlink() or place.is_file():
                 place.unlink()
             if kind == "link":
-                # ".." after a name could pass through another link, and then it is not what it seems.
+                # ".." after a name could pass through another link, and lead elsewhere than it seems.
                 winding = "/.." in target.lstrip("./")
                 if target.startswith("/") or winding or not Path(os.path.normpath(place.parent / target)).is_relative_to(root):
                     raise RecipeError(f"{what} holds {path!r}, a link out of the archive; refused")

@@ -1,32 +1,38 @@
 //! A run: one project's suites on one image, in the phases fetch, install and test.
 
-mod junit;
+mod environment;
+mod results;
 mod scripts;
+mod suite;
 mod wheels;
 mod work;
 
 use super::image::{self, layers};
 use super::log::Log;
-use super::phase::{self, End, Plan, Ran};
+use super::phase::{self, PhaseEnd, PhaseLimits, PhaseResult};
 use super::{Host, Stop};
 use crate::domain::job::{Facts, Report, RunSpec};
+use crate::domain::modes;
 use crate::domain::outcome::{Outcome, of_test_exit};
-use crate::recipe::Suite;
-use crate::recipe::modes;
+use crate::runtime::image_label;
+use std::collections::{BTreeMap, BTreeSet};
 use work::Work;
 
-/// What `fetch.py` ends with when the recipe is at fault.
+/// The exit code of `fetch.py` for an error of the recipe.
 const FETCH_RECIPE: i64 = 10;
+/// Tests under way that the log names.
+const NAMED: usize = 10;
 
-/// Runs all phases and fills the report; the first that does not succeed decides, but that after a suite which failed
-/// the others still run.
+/// Runs all phases and fills the report. The first phase that does not succeed decides the outcome; after a suite
+/// that failed, the other suites still run.
 pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
     let facts = prepare(host, attempt, spec, log).await?;
     let image = layers::ensure_project(host, spec, log).await?;
+    report.images = images(host, spec, &image).await?;
     let work = Work::open(host, attempt, spec, &image).await?;
 
     let mut wheels = None;
-    if scripts::needs_fetch(spec) {
+    if environment::needs_fetch(spec) {
         let ran = execute(host, log, report, work.fetch().await?, spec, "fetch").await?;
         fetched(&ran, spec)?;
         report.lock = work.read("lock.json").await?;
@@ -34,36 +40,43 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
         wheels = wheels::plan(&host.id, spec, &facts, lock);
     }
     let install = work.install(wheels.as_ref()).await?;
-    let ran = execute(host, log, report, install, spec, "install").await?;
+    let ran = execute(host, log, report, install, spec, scripts::INSTALL).await?;
     installed(&ran, spec)?;
     let mut failed = None;
     for suite in &spec.suites {
-        let name = format!("test {}", suite.name);
+        let name = scripts::test_phase(suite);
         if !suite.modes.is_empty() {
             let line = modes::line(&suite.modes);
             log.say(&format!(
                 "suite {} runs with {line}: {}",
                 suite.name,
-                scripts::modes(suite)
+                environment::modes(suite)
             ))
             .await;
             report.modes.insert(name.clone(), line);
         }
         let ran = execute(host, log, report, work.test(suite), spec, &name).await?;
         let seen = work
-            .read(&scripts::witness_file(suite))
+            .read(&environment::witness_file(suite))
             .await?
             .map(|text| one_line(&text));
         report.interpreter = seen.clone();
-        let outcome = tested(&ran);
-        report_of(&work, suite, log, report).await?;
-        // a suite that fails may have failed before it came to start its Python
+        let mut results = suite::read(&work, suite).await?;
+        let outcome = suite::judge(tested(&ran), &mut results);
+        remark(&results, log).await;
+        if let Some(tests) = results.tests {
+            report.tests.get_or_insert_default().extend(tests);
+        }
+        // a suite that failed may have done so before it started Python
         if outcome.is_none() || seen.is_some() {
             on_interpreter(seen.as_deref(), &facts, &suite.name).map_err(Stop::Ended)?;
         }
+        for python in &results.pythons {
+            on_interpreter(Some(python), &facts, &suite.name).map_err(Stop::Ended)?;
+        }
         match outcome {
             None => {}
-            // what the others say of their tests is wanted all the same
+            // the test results of the other suites are wanted anyway
             Some(outcome @ Outcome::Failed { .. }) => failed = failed.or(Some(outcome)),
             Some(outcome) => return Err(Stop::Ended(outcome)),
         }
@@ -71,30 +84,54 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
     failed.map_or(Ok(()), |outcome| Err(Stop::Ended(outcome)))
 }
 
-/// Adds what a suite says of each of its tests. A report that can't be read costs nothing but itself.
-async fn report_of(work: &Work<'_>, suite: &Suite, log: &Log, report: &mut Report) -> Result<(), Stop> {
-    let found = match work.read_report(suite).await? {
-        Some(bytes) => {
-            let name = suite.name.clone();
-            tokio::task::spawn_blocking(move || junit::read(&name, &bytes))
-                .await
-                .map_err(anyhow::Error::from)?
+/// Returns the content ids of the images that a run uses. `project` is the one that its containers start from.
+async fn images(host: &Host, spec: &RunSpec, project: &str) -> Result<BTreeMap<String, String>, Stop> {
+    let toolchain = spec.distribution.toolchain_reference();
+    let named = [
+        ("toolchain", toolchain.as_str()),
+        ("cpython", &spec.image.reference),
+        ("project", project),
+    ];
+    let mut ids = BTreeMap::new();
+    for (kind, reference) in named {
+        if kind == "project" && project == spec.image.reference {
+            continue;
         }
-        None if suite.report.is_none() => return Ok(()),
-        None => Err("there is none".to_owned()),
-    };
-    match found {
-        Ok(tests) => report.tests.get_or_insert_default().extend(tests),
-        Err(reason) => {
-            let file = suite.report.as_deref().unwrap_or("that pytest wrote");
-            log.say(&format!("the report {file} can't be used: {reason}")).await;
+        let Some(image) = host.runtime.image(reference).await? else {
+            continue;
+        };
+        if kind == "cpython"
+            && let Some(runtime) = image.labels.get(image_label::RUNTIME)
+        {
+            ids.insert("runtime".to_owned(), runtime.clone());
         }
+        ids.insert(kind.to_owned(), image.id);
     }
-    Ok(())
+    Ok(ids)
 }
 
-/// The images that a run needs; a host pulls or builds what it lacks. Returns the facts of the CPython that
-/// is there: one that was built again says another revision if their trees are equal.
+/// Writes to the log what is wrong with the report of a suite.
+async fn remark(results: &suite::SuiteResults, log: &Log) {
+    let incomplete = results.incomplete.iter();
+    let remarks: BTreeSet<&String> = incomplete.chain(&results.unreadable).collect();
+    for remark in remarks {
+        log.say(remark).await;
+    }
+    if results.incomplete.is_some() && !results.under_way.is_empty() {
+        let names: Vec<&str> = results.under_way.iter().take(NAMED).map(String::as_str).collect();
+        let more = results.under_way.len() - names.len();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        log.say(&format!("under way at the end: {}{more}", names.join(", ")))
+            .await;
+    }
+}
+
+/// Makes sure that the images of a run are there: a host pulls or builds what it lacks. Returns the facts of the
+/// CPython image. An image that was built again may name another revision if the trees are equal.
 async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<Facts, Stop> {
     layers::ensure_toolchain(host, &spec.distribution, log).await?;
     if host.runtime.image(&spec.image.reference).await?.is_some() {
@@ -109,6 +146,8 @@ async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Resul
     }
 }
 
+/// Runs a phase, whose script is [`scripts::guarded`]. Fails if its container was killed from outside: by a person, an engine
+/// that stops, or another process that runs under this host's id. That says nothing about the project.
 async fn execute(
     host: &Host,
     log: &Log,
@@ -116,60 +155,82 @@ async fn execute(
     container: crate::runtime::Container,
     spec: &RunSpec,
     name: &str,
-) -> Result<Ran, Stop> {
-    let plan = Plan {
+) -> Result<PhaseResult, Stop> {
+    let plan = PhaseLimits {
         name,
         timeout: spec.limits.timeout,
         silence: spec.limits.silence,
         log: spec.limits.log,
+        before_kill: Some(scripts::DUMP_STACKS),
     };
-    let ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
+    let mut ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
+    let mut was_killed = false;
+    if let PhaseEnd::Exited(exit) = &mut ran.end {
+        was_killed = exit.code == scripts::KILLED && !exit.out_of_memory;
+        if exit.code == scripts::SCRIPT_KILLED {
+            exit.code = scripts::KILLED;
+            ran.phase.exit_code = Some(scripts::KILLED);
+            let (code, killed) = (scripts::SCRIPT_KILLED, scripts::KILLED);
+            log.say(&format!(
+                "SIGKILL ended the script, so exit code {code} counts as {killed}"
+            ))
+            .await;
+        }
+    }
     report.phases.push(ran.phase.clone());
+    if was_killed {
+        let code = scripts::KILLED;
+        return Err(anyhow::anyhow!("the container of phase {name} was killed from outside, exit code {code}").into());
+    }
     Ok(ran)
 }
 
-/// A fetch runs no project code: what fails is the recipe or the machinery, never CPython.
-fn fetched(ran: &Ran, spec: &RunSpec) -> Result<(), Stop> {
+/// Returns the outcome of a fetch. It runs no project code, so a failure is the recipe's or the machinery's, never
+/// CPython's.
+fn fetched(ran: &PhaseResult, spec: &RunSpec) -> Result<(), Stop> {
     let last = || last_line(&ran.output);
     match ran.end {
         end if end.succeeded() => Ok(()),
-        End::Exited(exit) if exit.code == FETCH_RECIPE => Err(Stop::Ended(Outcome::RecipeError { reason: last() })),
-        End::Exited(exit) if exit.out_of_memory => Err(Stop::Ended(Outcome::RecipeError {
+        PhaseEnd::Exited(exit) if exit.code == FETCH_RECIPE => {
+            Err(Stop::Ended(Outcome::RecipeError { reason: last() }))
+        }
+        PhaseEnd::Exited(exit) if exit.out_of_memory => Err(Stop::Ended(Outcome::RecipeError {
             reason: format!("fetching needs more memory than {}", spec.limits.memory),
         })),
-        End::Exited(exit) => Err(anyhow::anyhow!("fetch ended with exit code {}: {}", exit.code, last()).into()),
-        End::TimedOut(_) => {
+        PhaseEnd::Exited(exit) => Err(anyhow::anyhow!("fetch ended with exit code {}: {}", exit.code, last()).into()),
+        PhaseEnd::TimedOut(_) => {
             Err(anyhow::anyhow!("fetch did not end in time; is the package index slow or out of reach?").into())
         }
     }
 }
 
-/// What does not build or install on a new CPython is a signal about CPython.
-fn installed(ran: &Ran, spec: &RunSpec) -> Result<(), Stop> {
+/// Returns the outcome of an install. If something does not build or install on a new CPython, that is a signal about
+/// CPython.
+fn installed(ran: &PhaseResult, spec: &RunSpec) -> Result<(), Stop> {
     let (reason, exit_code) = match ran.end {
         end if end.succeeded() => return Ok(()),
-        End::Exited(exit) if exit.out_of_memory => (
+        PhaseEnd::Exited(exit) if exit.out_of_memory => (
             format!("install needs more memory than {}", spec.limits.memory),
             Some(exit.code),
         ),
-        End::Exited(exit) => (format!("install ended with exit code {}", exit.code), Some(exit.code)),
-        End::TimedOut(_) => ("install did not end in time".to_owned(), None),
+        PhaseEnd::Exited(exit) => (format!("install ended with exit code {}", exit.code), Some(exit.code)),
+        PhaseEnd::TimedOut(_) => ("install did not end in time".to_owned(), None),
     };
     Err(Stop::Ended(Outcome::SetupFailed { reason, exit_code }))
 }
 
-/// None: the suite passed.
-fn tested(ran: &Ran) -> Option<Outcome> {
+/// Returns the outcome of a suite, or `None` if it passed.
+fn tested(ran: &PhaseResult) -> Option<Outcome> {
     match ran.end {
         end if end.succeeded() => None,
-        End::TimedOut(which) => Some(Outcome::TimedOut { which }),
-        End::Exited(exit) if exit.out_of_memory => Some(Outcome::OutOfMemory),
-        End::Exited(exit) => Some(of_test_exit(exit.code)),
+        PhaseEnd::TimedOut(which) => Some(Outcome::TimedOut { which }),
+        PhaseEnd::Exited(exit) if exit.out_of_memory => Some(Outcome::OutOfMemory),
+        PhaseEnd::Exited(exit) => Some(of_test_exit(exit.code)),
     }
 }
 
-/// The classic trap: a suite that passes on some other Python. Every interpreter that the suite
-/// starts leaves its name; one of them must be the one under test.
+/// Guards against a suite that passes on another Python. Every interpreter that the suite starts leaves its version,
+/// and one of them must be the one under test.
 fn on_interpreter(seen: Option<&str>, facts: &Facts, suite: &str) -> Result<(), Outcome> {
     let expected = &facts.sys_version;
     match seen {
@@ -178,12 +239,12 @@ fn on_interpreter(seen: Option<&str>, facts: &Facts, suite: &str) -> Result<(), 
             reason: format!("suite `{suite}` ran on another Python, {other}, instead of {expected}"),
         }),
         None => Err(Outcome::RecipeError {
-            reason: format!("suite `{suite}` never started the Python under test; run it by `python`"),
+            reason: format!("suite `{suite}` never started the Python under test; run it by `python`, without -S"),
         }),
     }
 }
 
-/// What a project left, fit for a report: it may be anything.
+/// Makes a text of project code fit for a report.
 fn one_line(text: &str) -> String {
     text.trim().chars().filter(|c| !c.is_control()).take(300).collect()
 }
@@ -191,5 +252,5 @@ fn one_line(text: &str) -> String {
 fn last_line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    one_line(line.unwrap_or("it said nothing"))
+    one_line(line.unwrap_or("it wrote nothing"))
 }

@@ -1,57 +1,79 @@
-"""Runs tests as `trial` does, and tells of each in JUnit XML: `python -m pybots_trial twisted`.
+"""Runs tests as `trial` does, and records their results: `python -m pybots_trial twisted`.
 
-Must work with every Twisted that has trial, on every Python from 2.5 on; also with `-j`, whose workers tell the process
-that this runs in. Changes neither what is printed nor the exit code.
+Must work with every Twisted that has trial, on every Python from 2.5 on. With `-j`, the workers report to the process
+that this runs in. Changes neither the output nor the exit code.
 """
-import atexit
 import sys
 
-import pybots_unittest
-from twisted.trial import reporter
+import pybots_results
+from twisted.scripts import trial
 
-_told = []
+_MEANINGS = dict(pybots_results.MEANINGS)
+# trial ignores these
+_MEANINGS["addUnexpectedSuccess"] = "skipped"
 
-
-def _text(said):
-    """Of what trial is told of a failure: an exception with its place, a word why it is skipped."""
-    value = said[0] if said else ""
-    if isinstance(value, tuple):
-        value = value[1]
-    value = getattr(value, "value", value)
-    if isinstance(value, BaseException):
-        return "%s: %s" % (value.__class__.__name__, value)
-    return str(value)
+_session = None
 
 
-def _telling(name, what):
-    plain = getattr(reporter.TestResult, name)
+def _watch(config):
+    """Records the calls of the reporters of this run, and not of those that the tests make for themselves."""
+    global _session
+    plain = config["reporter"]
+    _session = pybots_results.begin("trial")
 
-    def add(self, test, *said, **more):
+    def reporter(*arguments, **options):
+        made = plain(*arguments, **options)
+        pybots_results.watch_result(_session, made, _MEANINGS)
+        return made
+
+    if _session is not None:
+        config["reporter"] = reporter
+        _watch_workers()
+
+
+def _watch_workers():
+    """With `-j`, trial calls the reporter only when a test has ended."""
+    try:
+        from twisted.trial._dist.distreporter import DistReporter
+    except Exception:
+        return
+    plain = DistReporter.startTest
+
+    def start(self, test):
         try:
-            _told.append((test.id(), what, what and _text(said)))
+            _session.run(test.id())
         except Exception:
-            # a test that can't say its name is none that can be compared
             pass
-        return plain(self, test, *said, **more)
+        return plain(self, test)
 
-    setattr(reporter.TestResult, name, add)
+    DistReporter.startTest = start
 
 
-for _name, _what in [
-    ("addSuccess", ""),
-    ("addFailure", "failure"),
-    ("addError", "error"),
-    ("addSkip", "skipped"),
-    ("addExpectedFailure", "skipped"),
-    # trial lets them pass
-    ("addUnexpectedSuccess", "skipped"),
-]:
-    _telling(_name, _what)
+def _run():
+    make = trial._makeRunner
+
+    def runner(config):
+        try:
+            _watch(config)
+        except Exception:
+            pass
+        return make(config)
+
+    trial._makeRunner = runner
+    try:
+        trial.run()
+    except SystemExit:
+        _end(sys.exc_info()[1].code)
+        raise
+    _end(0)
+
+
+def _end(status):
+    if _session is not None:
+        # True is 1, and a text goes to standard error
+        _session.end(int(isinstance(status, str) or status or 0))
 
 
 if __name__ == "__main__":
-    from twisted.scripts.trial import run
-
-    atexit.register(pybots_unittest.write, _told)
     sys.argv[0] = "trial"
-    run()
+    _run()

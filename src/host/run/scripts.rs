@@ -1,137 +1,62 @@
-//! What runs inside the containers of a run, as text.
+//! The scripts and programs that run in the containers of a run.
 
+use super::environment::{OURS, source_folder};
 use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
-use crate::host::image::quote;
-use crate::recipe::{Suite, modes};
-use std::collections::BTreeMap;
+use crate::domain::suite::Suite;
+use crate::host::quote;
 
-/// The program of the fetch phase; runs on the toolchain image's own Python.
+/// The program of the fetch phase, which the toolchain image's own Python runs.
 pub const FETCH: [(&str, &str); 3] = [
     (".pybots/fetch.py", include_str!("fetch.py")),
     (".pybots/fetch_net.py", include_str!("fetch_net.py")),
     (".pybots/fetch_unpack.py", include_str!("fetch_unpack.py")),
 ];
 
-/// Leaves the version of the interpreter that a suite starts; put where every start imports it.
+/// Records the version of each interpreter that a suite starts. It is placed where every start imports it.
 pub const WITNESS: &str = include_str!("witness.py");
 
-/// They tell of each test in JUnit XML where the runner would not; suites run them as `python -m pybots_unittest`.
-pub const ADAPTERS: [(&str, &str); 2] = [
+/// Recorders of test results, for the environment under test: a plugin of pytest, a watcher of unittest, and two runners that
+/// suites may start as `python -m pybots_unittest`.
+pub const RECORDERS: [(&str, &str); 4] = [
+    (".pybots/pybots_results.py", include_str!("pybots_results.py")),
+    (".pybots/pybots_pytest.py", include_str!("pybots_pytest.py")),
     (".pybots/pybots_unittest.py", include_str!("pybots_unittest.py")),
     (".pybots/pybots_trial.py", include_str!("pybots_trial.py")),
 ];
 
-/// Our own files in the work folder.
-pub const OURS: &str = "/work/.pybots";
-
-/// Whether there is anything to get from the network.
-pub fn needs_fetch(spec: &RunSpec) -> bool {
-    !spec.fetch.requires.is_empty()
-        || spec.fetch.sources.iter().any(|source| source.path.is_none())
-        // the default install builds the project, and its build back end must be fetched
-        || spec.install.is_none()
-}
-
-pub fn witness_file(suite: &Suite) -> String {
-    format!("witness-{}", suite.name)
-}
-
-/// Where a suite tells of its tests: where its recipe says, or where pytest and our own runner are told to.
-pub fn report_file(spec: &RunSpec, suite: &Suite) -> String {
-    match &suite.report {
-        Some(report) => format!("{}/{report}", source_folder(spec)),
-        None => format!("{OURS}/junit-{}.xml", suite.name),
-    }
-}
-
-fn source_folder(spec: &RunSpec) -> String {
-    format!("/work/src/{}", spec.fetch.project)
-}
-
-/// Environment of install and test.
-pub fn environment(spec: &RunSpec) -> BTreeMap<String, String> {
-    let path = "/work/venv/bin:/opt/pybots/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let mut env = base_environment(path);
-    let mut set = |key: &str, value: &str| env.insert(key.to_owned(), value.to_owned());
-    if spec.is_legacy() {
-        set("PYTHONPATH", "/work/venv/lib/python");
-    } else {
-        set("VIRTUAL_ENV", "/work/venv");
-    }
-    env.extend(spec.env.clone());
-    env
-}
-
-/// Environment of one suite: its modes are no other's, and not install's.
-pub fn test_environment(spec: &RunSpec, suite: &Suite) -> BTreeMap<String, String> {
-    let mut env = environment(spec);
-    let witness = format!("{OURS}/{}", witness_file(suite));
-    env.insert("PYBOTS_WITNESS".to_owned(), witness);
-    env.insert("PYBOTS_REPORT".to_owned(), report_file(spec, suite));
-    if suite.report.is_none() && !spec.is_legacy() {
-        // what is no pytest takes no notice; one that a test starts ends before the one that started it, and is overwritten
-        let report = format!("--junitxml={}", report_file(spec, suite));
-        let own = env.entry("PYTEST_ADDOPTS".to_owned()).or_default();
-        *own = format!("{own} {report}").trim().to_owned();
-    }
-    let modes = modes::variables(&suite.modes);
-    env.extend(modes.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    env
-}
-
-/// The variables that a suite's modes are, for its log.
-pub fn modes(suite: &Suite) -> String {
-    let variables = modes::variables(&suite.modes).into_iter();
-    let set: Vec<String> = variables.map(|(name, value)| format!("{name}={value}")).collect();
-    set.join(" ")
-}
-
-/// What every container of a run has.
-pub fn base_environment(path: &str) -> BTreeMap<String, String> {
-    [
-        ("HOME", "/work/home"),
-        ("LANG", "C.UTF-8"),
-        ("LOGNAME", "pybots"),
-        ("PATH", path),
-        ("PYBOTS", "1"),
-        ("TMPDIR", "/tmp"),
-        ("USER", "pybots"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into()
-}
-
-/// Environment of install: `uv` is offline, works from what was fetched, and is pinned to the lock.
-pub fn install_environment(spec: &RunSpec) -> BTreeMap<String, String> {
-    let mut env = BTreeMap::from(
-        [
-            // the name by which CPython was built may be a compiler cache's
-            ("CC", "gcc"),
-            ("CXX", "g++"),
-            ("UV_CACHE_DIR", "/work/.uv-cache"),
-            ("UV_NO_CONFIG", "1"),
-            ("UV_PYTHON_DOWNLOADS", "never"),
-            ("UV_NO_PROGRESS", "1"),
-            ("UV_FIND_LINKS", "/work/wheels"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned())),
-    );
-    if needs_fetch(spec) {
-        env.insert("UV_CONSTRAINT".to_owned(), format!("{OURS}/requirements.txt"));
-    }
-    if !spec.install_network {
-        env.insert("UV_OFFLINE".to_owned(), "1".to_owned());
-        env.insert("UV_NO_INDEX".to_owned(), "1".to_owned());
-    }
-    env
-}
-
-/// Where a container has the cache that its phase may use; the images have this folder, owned by the
-/// user of the runs.
+/// Where a container mounts the cache of its phase. The images have this folder, owned by the user of the runs.
 pub const CACHE_AT: &str = "/var/cache/pybots";
 
-/// Makes the environment under test and installs into it.
+/// The phase that installs a project.
+pub const INSTALL: &str = "install";
+
+/// Returns the name of the phase that runs a suite.
+pub fn test_phase(suite: &Suite) -> String {
+    format!("test {}", suite.name)
+}
+
+/// Makes each Python of a container write the stacks of its threads to its standard error. The signal is the one for which the
+/// witness registers that; other programs are left alone, for it would end them.
+pub const DUMP_STACKS: &str =
+    "for p in /proc/[0-9]*; do case $(readlink $p/exe) in *python*) kill -45 ${p#/proc/} ;; esac; done";
+
+/// The exit code of a container whose first process was ended by SIGKILL.
+pub const KILLED: i64 = 137;
+
+/// The exit code by which [`guarded`] reports that SIGKILL ended its script. No program has it for another reason: 128 and the
+/// number of a signal that the C library keeps for itself.
+pub const SCRIPT_KILLED: i64 = 161;
+
+/// Wraps the script of a phase, so that an end of the script differs from an end of its container. The first process of a
+/// container can be killed only from outside of it, and this one never ends with [`KILLED`] by itself. So that code means
+/// that somebody outside killed the container, whatever the script does.
+pub fn guarded(script: &str) -> String {
+    let script = quote(script);
+    format!("set +e\n/bin/sh -euc {script}\ncode=$?\n[ $code -ne {KILLED} ] || code={SCRIPT_KILLED}\nexit $code")
+}
+
+/// Creates the environment under test and installs into it.
 pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     let python = &spec.image.build.profile.python;
     let mut lines = vec!["mkdir -p /work/home /work/wheels".to_owned()];
@@ -139,7 +64,12 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     if spec.is_legacy() {
         packages = "/work/venv/lib/python".to_owned();
         lines.push(format!("mkdir -p /work/venv/bin {packages}"));
-        lines.push(format!("ln -sf {} /work/venv/bin/python", quote(python)));
+        // a suite that sets PYTHONPATH, as many lines for Python 2 do, must not lose the environment
+        lines.push(format!(
+            "cat > /work/venv/bin/python <<'END'\n{}END",
+            legacy_python(python, &packages)
+        ));
+        lines.push("chmod 755 /work/venv/bin/python".to_owned());
         lines.push(format!("cp {OURS}/witness.py {packages}/sitecustomize.py"));
     } else {
         packages = format!("/work/venv/lib/python{}/site-packages", threaded(spec));
@@ -157,10 +87,19 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     }
     let default = vec!["uv pip install .".to_owned()];
     for command in spec.install.as_ref().unwrap_or(&default) {
-        // each from the source folder, wherever the one before went
+        // each command starts in the source folder
         lines.push(format!("(cd {} && {command}\n)", quote(&source_folder(spec))));
     }
     lines.push(format!("cp {OURS}/pybots_*.py {packages}/"));
+    // pytest finds its plugins by the metadata of what is installed
+    let metadata = format!("{packages}/pybots_results-1.dist-info");
+    lines.push(format!("mkdir -p {metadata}"));
+    lines.push(format!(
+        "printf 'Metadata-Version: 2.1\\nName: pybots-results\\nVersion: 1\\n' > {metadata}/METADATA"
+    ));
+    lines.push(format!(
+        "printf '[pytest11]\\npybots = pybots_pytest\\n' > {metadata}/entry_points.txt"
+    ));
     if !spec.is_legacy() {
         lines.push(format!("cp {OURS}/witness.py {packages}/_pybots_witness.py"));
         lines.push(format!(
@@ -170,13 +109,56 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     lines.join("\n")
 }
 
-/// `3.14`, or `3.14t` where the library folder bears the free-threaded mark.
+/// A `python` for Pythons without virtual environments: the interpreter, with the folder of the environment at the end of its path.
+fn legacy_python(python: &str, packages: &str) -> String {
+    let python = quote(python);
+    format!(
+        "#!/bin/sh\ncase \":${{PYTHONPATH-}}:\" in\n*:{packages}:*) ;;\n*) export \
+         PYTHONPATH=\"${{PYTHONPATH:+$PYTHONPATH:}}{packages}\" ;;\nesac\nexec {python} \"$@\"\n"
+    )
+}
+
+/// `3.14`, or `3.14t` if the library folder bears the free-threaded mark.
 fn threaded(spec: &RunSpec) -> String {
     let mark = if spec.image.facts.free_threaded { "t" } else { "" };
     format!("{}{mark}", spec.fetch.python)
 }
 
-/// The suite's own line, in the source folder.
+/// The suite's command, in the source folder.
 pub fn test(spec: &RunSpec, suite: &Suite) -> String {
     format!("cd {}\n{}", quote(&source_folder(spec)), suite.run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    #[test]
+    fn a_suite_that_sets_the_path_of_python_2_keeps_the_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        std::fs::write(&python, legacy_python("/usr/bin/python3", "/work/venv/lib/python")).unwrap();
+        std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+        for (set, expected) in [
+            (None, "/work/venv/lib/python"),
+            (Some("."), ".:/work/venv/lib/python"),
+            (Some("/work/venv/lib/python"), "/work/venv/lib/python"),
+            (Some("/a:/work/venv/lib/python:/b"), "/a:/work/venv/lib/python:/b"),
+        ] {
+            let mut command = Command::new(&python);
+            command.args([
+                "-c",
+                "import os, sys; print(os.environ['PYTHONPATH'], sys.argv[1])",
+                "a b",
+            ]);
+            match set {
+                Some(path) => command.env("PYTHONPATH", path),
+                None => command.env_remove("PYTHONPATH"),
+            };
+            let output = command.output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{expected} a b\n"));
+        }
+    }
 }

@@ -1,58 +1,58 @@
-//! Wheels that install builds from sdists, kept for later check-ins with the same ABI.
+//! Wheels that install builds from sdists, cached for later revisions with the same ABI.
 //!
-//! Only dependencies are kept. The project under test and its extra sources are built each time: that
-//! they build on the new CPython is part of what is tested. Install runs strangers' code with the cache
-//! at hand, so each project has one of its own.
+//! Only dependencies are cached. The project under test and its extra sources are built each time, because a run
+//! tests that they build on the new CPython. Install runs project code with access to the cache, so each project has
+//! a cache of its own.
 
-use super::scripts;
+use super::environment;
+use crate::domain::digest::digest;
 use crate::domain::job::{Facts, RunSpec};
-use crate::profile::digest;
 use crate::runtime::{ABI_LABEL, KIND_LABEL, OWNER_LABEL, PROJECT_LABEL, Volume};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// Makes use of the cache inside the install container.
+/// Uses the cache inside the install container.
 pub const SCRIPT: &str = include_str!("wheels.sh");
 
-/// KiB that one volume may hold: generous for one project's dependencies on one ABI, little enough
-/// for a host with hundreds of projects.
+/// Most KiB of one volume: enough for one project's dependencies on one ABI, and little for a host with hundreds of
+/// projects.
 pub const MOST_KIB: u64 = 1 << 20;
 
-/// The cache of one project on one ABI, and what to look for in it.
+/// The cache of one project on one ABI, and the entries to look for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wheels {
     pub volume: Volume,
     /// The ABI key as logs show it.
     pub abi: String,
-    /// A line for each sdist, as `wheels.sh` wants them.
+    /// A line for each sdist, in the format of `wheels.sh`.
     pub list: String,
 }
 
 #[derive(Deserialize)]
-struct Lock {
-    packages: Vec<Package>,
+struct FetchedLock {
+    packages: Vec<LockedPackage>,
 }
 
-/// A line of the lock, as `fetch.py` writes it.
+/// A package of the lock, as `fetch.py` writes it.
 #[derive(Deserialize)]
-struct Package {
+struct LockedPackage {
     name: String,
     version: Option<String>,
-    /// None: an extra source, which is never kept.
+    /// `None` for an extra source, which is never cached.
     file: Option<String>,
     sha256: Option<String>,
     role: String,
 }
 
-/// What is to be kept or reused for a run; None where nothing is, or nothing may be. `host` is the
-/// machine's id: hosts of two coordinators may share an engine, and have other projects of that name.
+/// Returns the cache that a run may use, or `None` if it has nothing to cache, or must not. `host` is the host's id:
+/// the hosts of two coordinators may share an engine, and have different projects of the same name.
 pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Wheels> {
-    // what an install gets from the network by itself is in no lock
+    // packages that an install fetches from the network are in no lock
     if spec.is_legacy() || spec.install_network {
         return None;
     }
     let abi = facts.abi_key.as_deref()?;
-    let Lock { packages } = serde_json::from_str(lock).ok()?;
+    let FetchedLock { packages } = serde_json::from_str(lock).ok()?;
     let inputs = inputs(spec, &packages);
     let own = own(spec);
     let mut lines: Vec<(bool, String)> = packages
@@ -63,7 +63,7 @@ pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Whe
     if lines.is_empty() {
         return None;
     }
-    // what builds others comes first, so that they are built with its wheel
+    // build back ends first, so that the others are built with their cached wheels
     lines.sort();
     Some(Wheels {
         volume: volume(host, spec, abi),
@@ -72,7 +72,7 @@ pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Whe
     })
 }
 
-/// What comes from the recipe's own sources, whatever the index has under the same name.
+/// Names that the recipe's own sources provide, whatever the index has under the same name.
 fn own(spec: &RunSpec) -> BTreeSet<String> {
     let names = spec.fetch.sources.iter().filter_map(|source| {
         let name = source.pypi.as_ref().or(source.name.as_ref())?;
@@ -81,7 +81,7 @@ fn own(spec: &RunSpec) -> BTreeSet<String> {
     names.collect()
 }
 
-/// One spelling for `zope.interface`, `Zope_Interface` and `zope-interface`.
+/// Returns the one spelling for `zope.interface`, `Zope_Interface` and `zope-interface`.
 fn canonical(name: &str) -> String {
     let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_lowercase()
@@ -104,12 +104,12 @@ fn volume(host: &str, spec: &RunSpec, abi: &str) -> Volume {
     }
 }
 
-/// All that a build can see besides its sdist: the image, the environment, and whatever was fetched.
-/// Which of the fetched files a build takes is known for sure only to its back end, so that any
-/// change of them means another key.
-fn inputs(spec: &RunSpec, packages: &[Package]) -> String {
-    let mut env = scripts::environment(spec);
-    env.extend(scripts::install_environment(spec));
+/// Returns a digest of everything that a build can see besides its sdist: the image, the environment and all fetched
+/// files. Only the back end knows which of the fetched files a build uses, so a change of any of them gives another
+/// key.
+fn inputs(spec: &RunSpec, packages: &[LockedPackage]) -> String {
+    let mut env = environment::environment(spec);
+    env.extend(environment::install_environment(spec));
     let mut files: Vec<(&str, &str)> = packages
         .iter()
         .filter_map(|package| Some((package.file.as_deref()?, package.sha256.as_deref()?)))
@@ -120,12 +120,12 @@ fn inputs(spec: &RunSpec, packages: &[Package]) -> String {
     digest(&[text.as_bytes()])
 }
 
-/// The line of an sdist that install may build; false comes first.
-fn line(package: &Package, inputs: &str) -> Option<(bool, String)> {
+/// Returns the line of an sdist that install may build, with a sort key: `false` comes first.
+fn line(package: &LockedPackage, inputs: &str) -> Option<(bool, String)> {
     let file = package.file.as_deref().filter(|file| !file.ends_with(".whl"))?;
     let sha256 = package.sha256.as_deref()?;
     let version = package.version.as_deref()?;
-    let Package { name, role, .. } = package;
+    let LockedPackage { name, role, .. } = package;
     // the index chose these names, and a shell will read them
     let plain = [file, sha256, version, name, role].iter().all(|word| is_plain(word));
     let hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());

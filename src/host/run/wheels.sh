@@ -1,5 +1,5 @@
 # Before the dependencies are installed: puts a wheel beside each sdist among them, from the cache, or built
-# now and kept for the next check-in. Runs in the work folder, with its environment made.
+# now and kept for the next revision. Runs in the work folder, with its environment made.
 #
 #   wheels.sh LIST CACHE ABI MOST
 #
@@ -8,22 +8,22 @@
 # ABI    what the log calls the image's ABI
 # MOST   KiB that the cache may hold
 #
-# The Python under test does nothing here but build: it may be broken, and must not be what checks.
-# A cache that can't be used or written is no reason to fail.
+# The Python under test only builds: it may be broken, so it must not do the checks. A cache that can't be read or
+# written is no reason to fail.
 set -euf
 list=$1 cache=$2 abi=$3 most=$4
 new=.wheel # the wheel at hand, with its hash
 
-# The entry's wheel, checked as a copy: another run may be dropping the entry.
+# Checks a copy of the entry's wheel, since another run may remove the entry meanwhile.
 reuse() {
     rm -rf "$new"
     [ -f "$cache/$1/sha256" ] && cp -R "$cache/$1" "$new" 2>/dev/null && one_wheel &&
         (cd "$new" && sha256sum --check --strict --status sha256 2>/dev/null) &&
-        # the hash has to be that of this wheel and of nothing else
+        # the hash has to be of this wheel only
         [ "$(cut -c 67- "$new/sha256")" = "$wheel" ]
 }
 
-# Sets $wheel to the name of the only wheel at hand.
+# Sets $wheel to the name of the only wheel there is.
 one_wheel() {
     wheel=$(cd "$new" && find . -name '*.whl' -type f -printf '%f\n')
     case $wheel in
@@ -31,13 +31,13 @@ one_wheel() {
     esac
 }
 
-# Written under another name and renamed, so that a cut-off write is never an entry. Of two runs that keep
-# the same at once, one's stays, and is as good as the other's.
+# Writes under another name and renames, so that an interrupted write is never an entry. If two runs store the same
+# wheel, one of them stays, and either is good.
 keep() {
     part=$(mktemp -d "$cache/part.XXXXXX" 2>/dev/null) || return
     kept=1
     if cp "$new/$wheel" "$new/sha256" "$part" 2>/dev/null && sync "$part/$wheel" "$part/sha256" "$part" 2>/dev/null; then
-        # only an entry that was no good can be in the way
+        # only a bad entry can be in the way
         mv -T "$cache/$1" "$part.old" 2>/dev/null || true
         mv -T "$part" "$cache/$1" 2>/dev/null || true
         sync "$cache" && [ -d "$cache/$1" ] && kept=0
@@ -46,12 +46,12 @@ keep() {
     return "$kept"
 }
 
-# Another run may be dropping the same.
+# another run may be removing the same entry
 drop() {
     rm -rf "$@" 2>/dev/null || true
 }
 
-# The entries that were not used for longest go first.
+# Entries that were unused for longest are removed first.
 shrink() {
     for entry in $(ls -Atr "$cache" 2>/dev/null); do
         [ "$(du -sk "$cache" 2>/dev/null | cut -f 1)" -gt "$most" ] || break
@@ -65,7 +65,7 @@ while read -r role key sdist file name version; do
         how=reused
     else
         rm -rf "$new"
-        # not quiet: it would keep the compiler's messages to itself
+        # without --quiet, which would hide the compiler's messages
         uv build --wheel --no-create-gitignore --python venv/bin/python --out-dir "$new" "wheels/$file" </dev/null || {
             code=$?
             if [ "$role" = build ]; then
@@ -84,7 +84,7 @@ while read -r role key sdist file name version; do
     fi
     hash=$(cut -c 1-64 "$new/sha256")
     mv "$new/$wheel" wheels/
-    # the pin takes the wheel as well as the sdist that it was built from
+    # the pin accepts the wheel as well as the sdist that it was built from
     sed -i "s/ --hash=sha256:$sdist\$/& --hash=sha256:$hash/" .pybots/requirements.txt
     echo "wheel of $name $version: $how (ABI $abi, sha256 $hash)"
 done <"$list"

@@ -2,38 +2,21 @@ use super::*;
 use crate::domain::limits::Limits;
 use crate::plan as planned;
 use crate::profile::Profiles;
-use crate::store::revisions::Revision;
 
 const RECIPE: &str = "name = \"p\"\nsource = { pypi = \"P.Own\" }\n[[suite]]\nname = \"t\"\nrun = \"true\"\n";
 
 fn spec(recipe: &str, version: &str) -> RunSpec {
-    let revision = Revision {
-        id: "r".into(),
-        branch_id: "b".into(),
-        branch: "trunk".into(),
-        seq: 1,
-        label: None,
-        sha: "0123456789".into(),
-        tree: "t".into(),
-        author: "a".into(),
-        subject: "s".into(),
-        committed_at: 0,
-        version: Some(version.into()),
-        left_at: None,
+    let revision = planned::Commit {
+        branch: "trunk",
+        sha: "0123456789",
+        committed_at: Default::default(),
+        version: Some(version),
     };
     let profiles = Profiles::load(None).unwrap();
-    let profile = planned::profile(&revision, &profiles, "default").unwrap();
-    let build = planned::build(
-        &revision,
-        profile,
-        &profiles.distribution,
-        "i",
-        "default",
-        "linux/amd64",
-    )
-    .unwrap();
-    let project = crate::recipe::register("p.toml", recipe.to_owned(), None).unwrap();
-    planned::run(&project, &revision, &build, &Facts::default(), &Limits::default()).unwrap()
+    let profile = planned::profile(revision, &profiles, "default").unwrap();
+    let build = planned::build(revision, profile, &profiles.distribution, "i", "default", "linux/amd64").unwrap();
+    let project = crate::recipe::folder::register("p.toml", recipe.to_owned(), None).unwrap();
+    planned::run(&project, revision, &build, &Facts::default(), &Limits::default()).unwrap()
 }
 
 fn facts(abi: &str) -> Facts {
@@ -76,7 +59,7 @@ fn only_sdists_of_dependencies_are_kept() {
     .unwrap();
     let words: Vec<Vec<&str>> = wheels.list.lines().map(|line| line.split(' ').collect()).collect();
     let shown: Vec<(&str, &str)> = words.iter().map(|words| (words[0], words[3])).collect();
-    // what builds others goes first
+    // build back ends go first
     assert_eq!(shown, [("build", "maker-1.0.zip"), ("run", "a-1.0.tar.gz")]);
     assert_eq!(words[1][1].len(), 64);
     assert_eq!(words[1][2..], [&"a".repeat(64), "a-1.0.tar.gz", "a", "1.0"]);
@@ -114,7 +97,7 @@ fn whatever_a_wheel_depends_on_is_in_a_name() {
     ]
     .into();
     assert_eq!(names.len(), 5);
-    // the check-in is in none of them
+    // the revision is in none of them
     let mut later = first.clone();
     later.image.build.revision = "fedcba".into();
     later.image.build.build_key = "another".into();

@@ -1,27 +1,35 @@
 //! The work folder of a run: a volume of limited size that its phases share.
 
-use super::junit;
-use super::scripts::{self, CACHE_AT, OURS};
+use super::environment::{self, OURS};
+use super::results;
+use super::scripts::{self, CACHE_AT};
 use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
+use crate::domain::suite::Suite;
 use crate::host::{Host, Stop};
-use crate::recipe::Suite;
-use crate::runtime::tar::{self, Owner};
+use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{Container, PROJECT_LABEL, RuntimeError, Volume};
 use anyhow::Context;
 use std::collections::BTreeMap;
 
-/// Largest file of ours that is read back: a lock.
+/// Largest file of our own that is read back: a lock.
 const READ_MOST: usize = 1 << 20;
-/// Where the CA bundle is in a container that may use the network.
+/// Path of the CA bundle in a container that may use the network.
 const CA: &str = "/work/.pybots/ca.crt";
-/// Volume of downloads, by hash; only the fetch phase, which runs no project code, ever sees it.
+/// The volume of downloads, by hash. Only the fetch phase mounts it, and that runs no project code.
 const DOWNLOADS: &str = "pybots-downloads";
 
-/// Seconds after which a run is over for sure: a holder whose host died ends by itself.
+/// Seconds after which a run is certainly over: the holder of a host that died ends after this time.
 fn longest(spec: &RunSpec) -> u64 {
     let phases = 2 + spec.suites.len() as u64;
     spec.limits.timeout.0.saturating_mul(phases).saturating_add(3600)
+}
+
+/// A file that the phases may have left.
+pub enum LeftFile {
+    Missing,
+    TooLarge,
+    Read(Vec<u8>),
 }
 
 pub struct Work<'a> {
@@ -30,13 +38,13 @@ pub struct Work<'a> {
     spec: &'a RunSpec,
     image: String,
     volume: String,
-    /// A container that keeps the volume mounted: in memory, it is emptied when nobody uses it.
+    /// A container that keeps the volume mounted: it is in memory, and is emptied when no container uses it.
     holder: String,
     ca: Option<Vec<u8>>,
 }
 
 impl<'a> Work<'a> {
-    /// Makes the volume, keeps it open, and puts what the phases need into it.
+    /// Creates the volume, keeps it mounted, and puts the files of the phases into it.
     pub async fn open(host: &'a Host, attempt: &str, spec: &'a RunSpec, image: &str) -> Result<Self, Stop> {
         let volume = format!("pybots-{attempt}-work");
         let labels = host.labels(attempt);
@@ -59,7 +67,7 @@ impl<'a> Work<'a> {
         };
         let holder = work.container(image, format!("exec sleep {}", longest(spec)), BTreeMap::new(), None);
         work.holder = runtime.create(&holder).await?;
-        // its output is empty; the stream is dropped
+        // it writes nothing, so the stream is dropped
         drop(runtime.start(&work.holder).await?);
         work.fill().await?;
         Ok(work)
@@ -72,7 +80,7 @@ impl<'a> Work<'a> {
             (".pybots/witness.py", scripts::WITNESS.as_bytes(), false),
         ];
         files.extend(
-            scripts::ADAPTERS
+            scripts::RECORDERS
                 .iter()
                 .chain(&scripts::FETCH)
                 .map(|(name, text)| (*name, text.as_bytes(), false)),
@@ -80,13 +88,13 @@ impl<'a> Work<'a> {
         if let Some(ca) = &self.ca {
             files.push((".pybots/ca.crt", ca, false));
         }
-        let mut bytes = tar::folders(Owner::Runner, &[".pybots", "src", "home"]);
-        bytes.extend(tar::files(Owner::Runner, &files));
+        let mut bytes = tar::folders(FileOwner::Runner, &[".pybots", "src", "home"]);
+        bytes.extend(tar::files(FileOwner::Runner, &files));
         self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
         for (name, digest) in &self.spec.fetch.folders {
             let folder = self.host.supply.folder(digest).await?;
             let place = format!("src/{name}");
-            let mut bytes = tar::folders(Owner::Runner, &[&place]);
+            let mut bytes = tar::folders(FileOwner::Runner, &[&place]);
             bytes.extend(tar::end());
             self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
             self.host
@@ -97,7 +105,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Fetch: the toolchain image, network, no project code.
+    /// Fetch: on the toolchain image, with network, without project code.
     pub async fn fetch(&self) -> Result<Container, Stop> {
         let cache = Volume {
             name: DOWNLOADS.to_owned(),
@@ -106,7 +114,7 @@ impl<'a> Work<'a> {
         };
         self.host.runtime.create_volume(&cache).await?;
         let path = "/opt/pybots/bin:/usr/local/bin:/usr/bin:/bin";
-        let mut env = scripts::base_environment(path);
+        let mut env = environment::base_environment(path);
         env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
         env.insert("UV_CACHE_DIR".to_owned(), "/work/.uv-cache".to_owned());
         env.insert("PYBOTS_FETCH_CACHE".to_owned(), CACHE_AT.to_owned());
@@ -117,57 +125,75 @@ impl<'a> Work<'a> {
         Ok(container)
     }
 
-    /// Install: the image under test, no network unless the recipe asks for it. The only phase that
-    /// sees the cache of wheels.
+    /// Install: on the image under test, without network unless the recipe asks for it. The only phase that mounts
+    /// the cache of wheels.
     pub async fn install(&self, wheels: Option<&Wheels>) -> Result<Container, Stop> {
-        let mut env = scripts::environment(self.spec);
-        env.extend(scripts::install_environment(self.spec));
+        let mut env = environment::environment(self.spec);
+        env.extend(environment::install_environment(self.spec));
         let network = self.spec.install_network.then(|| self.host.engine.network.clone());
         if network.is_some() {
             env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
         }
-        let mut container = self.container(&self.image, scripts::install(self.spec, wheels), env, network);
+        let script = scripts::install(self.spec, wheels);
+        let mut container = self.container(&self.image, script, env, network);
         if let Some(Wheels { volume, list, .. }) = wheels {
             self.host.runtime.create_volume(volume).await?;
             let files = [
                 (".pybots/wheels.sh", wheels::SCRIPT.as_bytes(), false),
                 (".pybots/wheels.txt", list.as_bytes(), false),
             ];
-            let bytes = tar::files(Owner::Runner, &files);
+            let bytes = tar::files(FileOwner::Runner, &files);
             self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
             container.volumes.push((volume.name.clone(), CACHE_AT.to_owned()));
         }
         Ok(container)
     }
 
-    /// Test: the image under test, loopback only.
+    /// Test: on the image under test, with loopback only.
     pub fn test(&self, suite: &Suite) -> Container {
-        let env = scripts::test_environment(self.spec, suite);
-        self.container(&self.image, scripts::test(self.spec, suite), env, None)
+        let env = environment::test_environment(self.spec, suite);
+        let script = scripts::test(self.spec, suite);
+        self.container(&self.image, script, env, None)
     }
 
-    /// A file of ours, if the phases left it.
+    /// Reads a file of our own. Returns `None` if the phases did not leave it.
     pub async fn read(&self, name: &str) -> Result<Option<String>, Stop> {
-        let bytes = self.read_bytes(&format!("{OURS}/{name}"), READ_MOST).await?;
-        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        let file = self.read_bytes(&format!("{OURS}/{name}"), READ_MOST).await?;
+        Ok(match file {
+            LeftFile::Read(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            LeftFile::Missing | LeftFile::TooLarge => None,
+        })
     }
 
-    /// What a suite says of its tests, if it left it.
-    pub async fn read_report(&self, suite: &Suite) -> Result<Option<Vec<u8>>, Stop> {
-        self.read_bytes(&scripts::report_file(self.spec, suite), junit::FILE_MOST)
+    /// Reads a suite's report.
+    pub async fn read_report(&self, suite: &Suite) -> Result<LeftFile, Stop> {
+        self.read_bytes(&environment::report_file(self.spec, suite), results::FILE_MOST)
             .await
     }
 
-    async fn read_bytes(&self, path: &str, most: usize) -> Result<Option<Vec<u8>>, Stop> {
+    /// Reads the files that the recorders of a suite wrote, and whether there was more than is read.
+    pub async fn read_results(&self, suite: &Suite) -> Result<(Vec<Vec<u8>>, bool), Stop> {
+        let folder = environment::results_folder(suite);
+        let stream = match self.host.runtime.get(&self.holder, &folder).await {
+            Ok(stream) => stream,
+            Err(RuntimeError::NoFile(_)) => return Ok((Vec::new(), false)),
+            Err(error) => return Err(error.into()),
+        };
+        let files = tar::all_files(stream, results::FILE_MOST).await;
+        Ok(files.context("failed to read the results in the work folder")?)
+    }
+
+    async fn read_bytes(&self, path: &str, most: usize) -> Result<LeftFile, Stop> {
         let stream = match self.host.runtime.get(&self.holder, path).await {
             Ok(stream) => stream,
-            Err(RuntimeError::NoFile(_)) => return Ok(None),
+            Err(RuntimeError::NoFile(_)) => return Ok(LeftFile::Missing),
             Err(error) => return Err(error.into()),
         };
         match tar::first_file(stream, most).await {
-            Ok(bytes) => Ok(Some(bytes)),
-            // it made something else of our file, or filled it up
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(None),
+            Ok(bytes) => Ok(LeftFile::Read(bytes)),
+            // project code filled our file up, or replaced it by something else
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => Ok(LeftFile::TooLarge),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(LeftFile::Missing),
             Err(error) => Err(anyhow::Error::from(error)
                 .context("failed to read from the work folder")
                 .into()),
@@ -186,7 +212,7 @@ impl<'a> Work<'a> {
         labels.insert(PROJECT_LABEL.to_owned(), self.spec.project.clone());
         Container {
             image: image.to_owned(),
-            command: vec!["/bin/sh".into(), "-euc".into(), script],
+            command: vec!["/bin/sh".into(), "-c".into(), scripts::guarded(&script)],
             user: "1000:1000".into(),
             workdir: "/work".into(),
             env,

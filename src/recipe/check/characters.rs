@@ -1,4 +1,4 @@
-//! Characters that no value of a recipe may have: what shells drop, and what terminals obey.
+//! Rejects characters that no value of a recipe may have: shells drop some, and terminals obey others.
 
 use super::Checker;
 use crate::domain::text::is_odd;
@@ -6,9 +6,9 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 impl Checker<'_> {
-    /// Recipes are run by shells, here and by those who reproduce what failed, and shown on pages and terminals.
+    /// Shells run recipes, here and where people reproduce a failure, and pages and terminals show them.
     pub(super) fn characters(&mut self) {
-        // what can't be read was told of before
+        // a text that can't be parsed was reported before
         let Ok(table) = DeTable::parse(self.text) else { return };
         let mut found = Vec::new();
         in_table(table.get_ref(), &mut found);
@@ -16,7 +16,7 @@ impl Checker<'_> {
             self.say(
                 span,
                 format!("the character U+{:04X} can't be in a recipe", u32::from(odd)),
-                "of those that can't be seen, only ends of lines and tabs can",
+                "newlines and tabs are the only invisible characters that can",
             );
         }
     }
@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn what_terminals_obey_is_refused_where_it_stands() {
         let text = "name = \"p\"\nsource = { pypi = \"p\" }\nenv = { A = \"a\\u001bb\" }\n[[suite]]\nname = \"s\"\nrun = \"\"\"a\n\tb\"\"\"\n";
-        let told = check("p.toml", text).plain();
-        assert!(told.contains("U+001B") && told.contains("p.toml:3:13"), "{told}");
+        let report = check("p.toml", text).plain();
+        assert!(report.contains("U+001B") && report.contains("p.toml:3:13"), "{report}");
         assert!(check("p.toml", &text.replace("\\u001b", "é")).recipe.is_some());
     }
 }

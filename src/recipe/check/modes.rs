@@ -1,12 +1,14 @@
-//! Modes that can't hold: on a Python that lacks them, or beside a variable of the recipe's own.
+//! Rejects modes that can't work: on a Python that lacks them, or beside a variable that the recipe sets.
 
 use super::Checker;
+use crate::domain::modes;
+use crate::domain::suite::Suite;
 use crate::domain::version::PythonVersion;
-use crate::recipe::{Recipe, Steps, Suite, modes};
+use crate::recipe::{Recipe, Steps};
 use std::collections::BTreeSet;
 use toml::Spanned;
 
-/// Lines before the one that has every mode, newest first.
+/// Python lines older than the first one that has every mode, newest first.
 fn old_lines() -> impl Iterator<Item = PythonVersion> {
     let three = (0..7).rev().map(|minor| (3, minor));
     let two = (0..8).rev().map(|minor| (2, minor));
@@ -18,27 +20,27 @@ fn old_lines() -> impl Iterator<Item = PythonVersion> {
 }
 
 impl Checker<'_> {
-    /// Each suite is told about once, whatever number of Pythons it is wrong on.
+    /// Each suite is reported once, on however many Pythons it is wrong.
     pub(super) fn modes(&mut self, recipe: &Recipe) {
-        let mut told = BTreeSet::new();
+        let mut reported = BTreeSet::new();
         for line in old_lines().filter(|line| recipe.when.as_ref().is_none_or(|when| line.is_in(&when.0))) {
             for suite in recipe.steps_for(&line).suite.unwrap_or_default() {
-                self.too_old(suite, &line, &mut told);
+                self.too_old(suite, &line, &mut reported);
             }
         }
         let common = recipe.steps();
         let sections = recipe.section.iter().map(|section| section.steps().or(common));
         for steps in std::iter::once(common).chain(sections) {
-            self.set_twice(&steps, &mut told);
+            self.set_twice(&steps, &mut reported);
         }
     }
 
-    fn too_old(&mut self, suite: &Spanned<Suite>, line: &PythonVersion, told: &mut BTreeSet<usize>) {
+    fn too_old(&mut self, suite: &Spanned<Suite>, line: &PythonVersion, reported: &mut BTreeSet<usize>) {
         let lacks = |mode: &&modes::Mode| mode.since() > (line.major, line.minor);
         let Some(mode) = suite.get_ref().modes.iter().find(lacks) else {
             return;
         };
-        if told.insert(suite.span().start) {
+        if reported.insert(suite.span().start) {
             let (major, minor) = mode.since();
             let (line, name) = (line.line(), &suite.get_ref().name);
             self.say(
@@ -54,12 +56,12 @@ impl Checker<'_> {
         }
     }
 
-    fn set_twice(&mut self, steps: &Steps<'_>, told: &mut BTreeSet<usize>) {
+    fn set_twice(&mut self, steps: &Steps<'_>, reported: &mut BTreeSet<usize>) {
         let Some(env) = steps.env else { return };
         for suite in steps.suite.unwrap_or_default() {
             let set = modes::variables(&suite.get_ref().modes);
             if let Some(name) = set.keys().find(|name| env.contains_key(**name))
-                && told.insert(suite.span().start)
+                && reported.insert(suite.span().start)
             {
                 self.say(
                     suite.span(),
@@ -67,7 +69,7 @@ impl Checker<'_> {
                         "`env` sets {name}, and so do the modes of suite `{}`",
                         suite.get_ref().name
                     ),
-                    "leave it to the modes, which hold for this suite alone",
+                    "remove it from `env`; the modes set it for this suite only",
                 );
             }
         }

@@ -1,8 +1,8 @@
-//! Making images: from a Dockerfile, and by one layer on another one.
+//! Makes images: from a Dockerfile, and from another image and one layer.
 //!
-//! An engine that keeps layers by their chain is handed the new layer and a configuration (`docker load` of
-//! an archive that leaves out what the engine holds): time goes with the size of the layer. Others build
-//! such an image from a Dockerfile, which takes longer.
+//! An engine that addresses layers by their chain is sent the new layer and a configuration (`docker load` of an
+//! archive that omits the layers that the engine holds), which takes time in proportion to the layer. Other engines
+//! build such an image from a Dockerfile, which takes longer.
 
 use super::DockerRuntime;
 use super::translate::refused;
@@ -16,14 +16,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use tokio::sync::mpsc;
 
-/// Largest layer with marks.
+/// Largest layer with removals.
 const LAYER_MOST: usize = 1 << 30;
 
-/// The date of all images: equal parts make an equal image.
+/// The date of all images, so that equal parts make an equal image.
 const CREATED: &str = "2001-09-09T01:46:40Z";
 
-/// Docker with its own layer store does; with containerd's it wants every layer in the archive, and so
-/// does Podman.
+/// Docker supports this with its own layer store. With containerd's, it needs every layer in the archive, and so does
+/// Podman.
 pub async fn layers_are_loaded(docker: &Docker) -> std::result::Result<bool, bollard::errors::Error> {
     let version = docker.version().await?;
     let components = version.components.unwrap_or_default();
@@ -34,7 +34,7 @@ pub async fn layers_are_loaded(docker: &Docker) -> std::result::Result<bool, bol
     Ok(is_docker && !status.iter().flatten().any(snapshots))
 }
 
-/// Builds a Dockerfile and tags; `log` gets the output as it comes.
+/// Builds a Dockerfile and tags the image. `log` receives the output as it arrives.
 pub async fn build(runtime: &DockerRuntime, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image> {
     let options = query::BuildImageOptionsBuilder::new()
         .dockerfile("Dockerfile")
@@ -55,7 +55,7 @@ pub async fn build(runtime: &DockerRuntime, build: Build, log: mpsc::Sender<Byte
             other => other,
         })?;
         if let Some(text) = info.stream {
-            // a log that nobody takes any more does not stop a build
+            // a closed log does not stop a build
             let _ = log.send(Bytes::from(text)).await;
         }
         if let Some(message) = info.error_detail.and_then(|detail| detail.message) {
@@ -99,12 +99,12 @@ async fn load(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
     })
     .to_string();
     let config_name = format!("{}.json", hex::encode(Sha256::digest(config.as_bytes())));
-    // a name for each layer; those that the engine holds need no file
+    // the archive names each layer; those that the engine holds need no file
     let held = (1..layers.len()).map(|number| format!("held-{number}.tar"));
     let files: Vec<String> = held.chain(["layer.tar".to_owned()]).collect();
     let manifest = serde_json::json!([{ "Config": config_name, "RepoTags": [layered.tag], "Layers": files }]);
     let head = tar::open_ended(
-        tar::Owner::Root,
+        tar::FileOwner::Root,
         &[
             (&config_name, config.as_bytes(), false),
             ("manifest.json", manifest.to_string().as_bytes(), false),
@@ -125,7 +125,7 @@ async fn load(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
 async fn layer_by_building(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
     let mut text = format!("FROM {}\n", layered.base);
     let layer = if layered.has_marks {
-        // `ADD` takes a mark for a file
+        // `ADD` would unpack a removal as a file
         let (layer, gone) = unmarked(layered.layer).await.map_err(unreadable)?;
         let names = serde_json::Value::from([vec!["rm".to_owned(), "-rf".into(), "--".into()], gone].concat());
         text += &format!("RUN {names}\n");
@@ -138,7 +138,7 @@ async fn layer_by_building(runtime: &DockerRuntime, layered: Layered) -> Result<
         text += &format!("LABEL {key}={}\n", serde_json::Value::from(value.as_str()));
     }
     text += &format!("CMD {}\n", serde_json::Value::from(layered.command.clone()));
-    let head = tar::open_ended(tar::Owner::Root, &[("Dockerfile", text.as_bytes(), false)]);
+    let head = tar::open_ended(tar::FileOwner::Root, &[("Dockerfile", text.as_bytes(), false)]);
     let (sender, mut receiver) = mpsc::channel(16);
     let silent = tokio::spawn(async move { while receiver.recv().await.is_some() {} });
     let build = Build {
@@ -156,8 +156,8 @@ fn unreadable(error: std::io::Error) -> RuntimeError {
     RuntimeError::Refused(error.to_string())
 }
 
-/// A tar with a `layer.tar` without its marks, and the names that they mark. In memory: a layer with marks
-/// is no key frame.
+/// Returns a tar with a `layer.tar` without its removals, and the names that they remove. It is built in memory: a
+/// layer with removals is no key frame, so it is small.
 async fn unmarked(layer: BoxStream<'static, std::io::Result<Bytes>>) -> std::io::Result<(Vec<u8>, Vec<String>)> {
     let bytes = tar::first_file(layer, LAYER_MOST).await?;
     let mut kept = ::tar::Builder::new(Vec::new());
@@ -180,7 +180,7 @@ async fn unmarked(layer: BoxStream<'static, std::io::Result<Bytes>>) -> std::io:
         }
     }
     let inner = kept.into_inner()?;
-    Ok((tar::files(tar::Owner::Root, &[("layer.tar", &inner, false)]), gone))
+    Ok((tar::files(tar::FileOwner::Root, &[("layer.tar", &inner, false)]), gone))
 }
 
 async fn loaded(runtime: &DockerRuntime, tag: &str) -> Result<Image> {

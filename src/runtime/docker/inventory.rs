@@ -1,4 +1,4 @@
-//! Lists of what the engine holds.
+//! Lists what the engine holds.
 
 use super::DockerRuntime;
 use super::translate::status;
@@ -10,10 +10,10 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// Images that are asked about at the same time.
+/// Images that are inspected at the same time.
 const AT_ONCE: usize = 8;
 
-/// Longest that an engine may add up files.
+/// Longest time for the engine to add up the sizes of files.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn bearing(label: &str) -> HashMap<String, Vec<String>> {
@@ -22,7 +22,7 @@ fn bearing(label: &str) -> HashMap<String, Vec<String>> {
 
 fn milliseconds(text: Option<String>) -> Option<i64> {
     let time: jiff::Timestamp = text?.parse().ok()?;
-    // an engine writes the year 1 where it knows no time
+    // engines write the year 1 for an unknown time
     Some(time.as_millisecond()).filter(|ms| *ms > 0)
 }
 
@@ -33,7 +33,7 @@ pub async fn images(runtime: &DockerRuntime, label: &str) -> Result<Vec<StoredIm
     let asked = listed.into_iter().map(|image| async move {
         match runtime.docker.inspect_image(&image.id).await {
             Ok(found) => Ok(Some(stored(found))),
-            // somebody was faster
+            // it was removed since it was listed
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(runtime.error(error)),
         }
@@ -87,7 +87,7 @@ pub async fn users(runtime: &DockerRuntime) -> Result<Users> {
     Ok(users)
 }
 
-/// The disk below the engine's data root, if that is a folder of this machine too.
+/// Returns the disk below the engine's data root, if this process can see that folder.
 pub async fn disk(runtime: &DockerRuntime) -> Option<Disk> {
     disk_below(&runtime.docker.info().await.ok()?.docker_root_dir?)
 }
@@ -100,10 +100,10 @@ pub fn disk_below(root: &str) -> Option<Disk> {
     })
 }
 
-/// What `GET /system/df` answers up to API 1.51: bollard's model knows the form of later ones only.
+/// The response of `GET /system/df` up to API 1.51; bollard's model has only the form of later versions.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Usage {
+struct SystemUsage {
     #[serde(default)]
     images: Option<Vec<ImageUsage>>,
     #[serde(default)]
@@ -140,15 +140,15 @@ pub async fn disk_usage(runtime: &DockerRuntime) -> Result<DiskUsage> {
         .timeout(PATIENCE)
         .build()
         .map_err(failed)?;
-    // the oldest version that we take, which every engine answers
+    // the oldest version that we support, and which every engine answers
     let (major, minor) = super::NEEDED;
     let asked = http
         .get(format!("http://engine/v{major}.{minor}/system/df"))
         .send()
         .await;
     let answer = asked.and_then(reqwest::Response::error_for_status).map_err(failed)?;
-    let usage: Usage = answer.json().await.map_err(failed)?;
-    // -1 stands for what was not added up
+    let usage: SystemUsage = answer.json().await.map_err(failed)?;
+    // -1 stands for a size that was not added up
     let bytes = |size: i64| u64::try_from(size).ok();
     let shared = usage.images.into_iter().flatten();
     let volumes = usage.volumes.into_iter().flatten();
@@ -162,10 +162,10 @@ pub async fn disk_usage(runtime: &DockerRuntime) -> Result<DiskUsage> {
     })
 }
 
-/// Time after which an engine is asked again that prunes already: it does one at a time.
+/// How long to wait for an engine that is pruning already: it runs one at a time.
 const BUSY: Duration = Duration::from_millis(300);
 
-/// Removes untagged images with this label and what only they needed.
+/// Removes untagged images with this label, and the layers that only they needed.
 pub async fn prune_images(runtime: &DockerRuntime, label: &str) -> Result<()> {
     let mut filters = bearing(label);
     filters.insert("dangling".to_owned(), vec!["true".to_owned()]);
@@ -182,7 +182,7 @@ pub async fn prune_images(runtime: &DockerRuntime, label: &str) -> Result<()> {
     }
 }
 
-/// Removes all containers, then all volumes that bear a label; returns how many.
+/// Removes all containers, then all volumes with this label, and returns how many.
 pub async fn reap(runtime: &DockerRuntime, label: &str, value: &str) -> Result<usize> {
     use crate::runtime::Runtime;
     let label = format!("{label}={value}");

@@ -1,4 +1,4 @@
-//! The contract on Docker's API (and what speaks it). With its sandbox the only importer of bollard.
+//! The contract on Docker's API, which Podman supports as well. Only this module and those in it use bollard.
 
 mod image;
 mod inventory;
@@ -13,6 +13,7 @@ use super::{
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error;
+use bollard::exec::{CreateExecOptions, StartExecOptions};
 use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters as query;
 use bytes::Bytes;
@@ -22,22 +23,22 @@ use std::path::Path;
 use tokio::sync::mpsc;
 use translate::{missing, output, refused, status, to_io, usage};
 
-/// First Docker API with one-shot statistics, 20.10.
+/// The first version of Docker's API with one-shot statistics, of Docker 20.10.
 const NEEDED: (usize, usize) = (1, 41);
 
-/// A build or a wait may be silent this long, in seconds.
+/// How long a build or a wait may be silent, in seconds.
 const PATIENCE_S: u64 = 4 * 3600;
 
 #[derive(Clone)]
 pub struct DockerRuntime {
     docker: Docker,
     socket: String,
-    /// Whether it takes an image whose lower layers it holds without their being sent again.
+    /// Whether the engine accepts an image without the lower layers that it holds.
     loads_layers: bool,
 }
 
 impl DockerRuntime {
-    /// Connects to the engine's socket and agrees on a version of the API.
+    /// Connects to the engine's socket and negotiates a version of the API.
     pub async fn connect(socket: &Path) -> Result<Self> {
         let socket = socket.display().to_string();
         let unreachable = |error: Error| RuntimeError::Unreachable {
@@ -54,7 +55,7 @@ impl DockerRuntime {
                 needed: "1.41",
             });
         }
-        // one that is just going or coming is not to be taken for one that can do less
+        // an engine that is starting or stopping must not count as one with fewer features
         let loads_layers = image::layers_are_loaded(&docker).await.map_err(unreachable)?;
         Ok(Self {
             docker,
@@ -63,7 +64,7 @@ impl DockerRuntime {
         })
     }
 
-    /// As on an engine that only makes images by building them.
+    /// Behaves as on an engine that makes images only by building them.
     pub fn without_loading_layers(self) -> Self {
         Self {
             loads_layers: false,
@@ -84,7 +85,7 @@ impl DockerRuntime {
         }
     }
 
-    /// Nothing there is fine for what is idempotent.
+    /// Accepts an object that is missing, for calls that are idempotent.
     fn gone_is_fine<T: Default>(&self, result: std::result::Result<T, Error>) -> Result<T> {
         match result {
             Err(error) if matches!(status(&error), Some(404 | 304)) => Ok(T::default()),
@@ -210,6 +211,7 @@ impl Runtime for DockerRuntime {
             cmd: Some(container.command.clone()),
             user: Some(container.user.clone()),
             working_dir: Some(container.workdir.clone()),
+            hostname: container.network.is_none().then(|| sandbox::HOST_NAME.to_owned()),
             env: Some(
                 container
                     .env
@@ -248,7 +250,7 @@ impl Runtime for DockerRuntime {
         let docker = self.docker.clone();
         let id = id.to_owned();
         let mut stream = Box::pin(docker.download_from_container(&id, Some(options)).map_err(to_io));
-        // a missing path is told by the first chunk; say it here, where the caller can act on it
+        // the first chunk reports a missing path; read it here, where the caller can react
         match stream.next().await {
             Some(Err(error)) if missing(&error) => Err(RuntimeError::NoFile(path.to_owned())),
             Some(Err(error)) => Err(RuntimeError::Refused(error.to_string())),
@@ -283,7 +285,7 @@ impl Runtime for DockerRuntime {
         while let Some(answer) = waits.next().await {
             match answer {
                 Ok(_) => {}
-                // bollard makes an error of every exit code but 0; the state below has it
+                // bollard turns every exit code but 0 into an error; the state below has the code
                 Err(Error::DockerContainerWaitError { .. }) => break,
                 Err(error) => return Err(self.error(error)),
             }
@@ -319,6 +321,26 @@ impl Runtime for DockerRuntime {
         };
         let stats = stats.map_err(|error| self.error(error))?;
         Ok(usage(stats))
+    }
+
+    async fn exec(&self, id: &str, command: &[&str]) -> Result<()> {
+        let config = CreateExecOptions {
+            cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+            ..CreateExecOptions::<String>::default()
+        };
+        let created = match self.docker.create_exec(id, config).await {
+            Ok(created) => created,
+            Err(error) if status(&error) == Some(409) => return Ok(()), // it has ended
+            Err(error) => return self.gone_is_fine(Err(error)),
+        };
+        let detached = StartExecOptions {
+            detach: true,
+            ..StartExecOptions::default()
+        };
+        match self.docker.start_exec(&created.id, Some(detached)).await {
+            Err(error) if status(&error) == Some(409) => Ok(()),
+            other => self.gone_is_fine(other.map(drop)),
+        }
     }
 
     async fn kill(&self, id: &str) -> Result<()> {

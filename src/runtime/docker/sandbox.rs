@@ -1,13 +1,29 @@
-//! The sandbox that every container gets, in Docker's words.
+//! The sandbox of every container, as Docker's API has it.
 
 use crate::runtime::Container;
 use bollard::models::{HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
 use std::collections::HashMap;
 
-/// Size of /tmp in every container, in bytes; it counts against the memory limit.
+/// Size of /tmp in every container, in bytes. It counts against the memory limit.
 const TMP_BYTES: u64 = 512 << 20;
 
-/// The sandbox that every container gets.
+/// The name of every container without a network, which resolves to its loopback address.
+pub const HOST_NAME: &str = "pybots";
+
+/// Settings of the kernel for a container that has only loopback: IPv6 works on it, and only root binds ports below 1024, as on
+/// most machines. Docker's defaults for such a container differ in both. A kernel without IPv6 refuses its settings.
+fn loopback_settings(has_ipv6: bool) -> HashMap<String, String> {
+    let ipv6 = ["all", "lo"].map(|on| (format!("net.ipv6.conf.{on}.disable_ipv6"), "0".to_owned()));
+    let ports = ("net.ipv4.ip_unprivileged_port_start".to_owned(), "1024".to_owned());
+    ipv6.into_iter().filter(|_| has_ipv6).chain([ports]).collect()
+}
+
+/// Whether the kernel of this machine, which the engine usually shares, has IPv6.
+fn kernel_has_ipv6() -> bool {
+    std::path::Path::new("/proc/sys/net/ipv6").exists()
+}
+
+/// Returns the sandbox of a container.
 pub fn host_config(container: &Container) -> HostConfig {
     let memory = i64::try_from(container.memory.0).unwrap_or(i64::MAX);
     HostConfig {
@@ -20,6 +36,14 @@ pub fn host_config(container: &Container) -> HostConfig {
         privileged: Some(false),
         readonly_rootfs: Some(true),
         network_mode: Some(container.network.clone().unwrap_or_else(|| "none".to_owned())),
+        sysctls: container
+            .network
+            .is_none()
+            .then(|| loopback_settings(kernel_has_ipv6())),
+        extra_hosts: container
+            .network
+            .is_none()
+            .then(|| vec![format!("{HOST_NAME}:127.0.0.1")]),
         tmpfs: Some(HashMap::from([(
             "/tmp".to_owned(),
             format!("rw,exec,nosuid,nodev,mode=1777,size={TMP_BYTES}"),
@@ -36,7 +60,7 @@ pub fn host_config(container: &Container) -> HostConfig {
                 })
                 .collect(),
         ),
-        // output is read as it comes; the engine must not write it to its own disk as well
+        // output is read as it arrives; the engine must not write it to its own disk as well
         log_config: Some(HostConfigLogConfig {
             typ: Some("none".to_owned()),
             config: None,

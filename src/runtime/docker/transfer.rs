@@ -1,4 +1,4 @@
-//! Images on their way from and to registries.
+//! Pulls images from registries and pushes them.
 
 use super::{DockerRuntime, name_and_tag};
 use crate::runtime::progress::Progress;
@@ -11,14 +11,14 @@ use futures_util::stream::{Stream, StreamExt, TryStreamExt};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Longest time without a word of the engine. Between its own tries it waits up to 25 s.
+/// Longest silence of the engine. Between its own retries it waits for up to 25 s.
 const STALLED: Duration = Duration::from_secs(120);
 
-/// Time between two lines on how far it is.
+/// Time between two lines of progress.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// What an engine says in the course of a transfer.
-struct Word {
+/// A message of the engine during a transfer.
+struct TransferMessage {
     layer: Option<String>,
     status: Option<String>,
     detail: Option<ProgressDetail>,
@@ -31,7 +31,7 @@ pub async fn pull(runtime: &DockerRuntime, transfer: &Transfer, log: mpsc::Sende
     let words = runtime
         .docker
         .create_image(Some(options), None, credentials(transfer))
-        .map_ok(|info| Word {
+        .map_ok(|info| TransferMessage {
             layer: info.id,
             status: info.status,
             detail: info.progress_detail,
@@ -39,14 +39,14 @@ pub async fn pull(runtime: &DockerRuntime, transfer: &Transfer, log: mpsc::Sende
     follow(runtime, words, log).await
 }
 
-/// The engine has the image under the name that it is to have there.
+/// The engine has the image under the name that it gets in the registry.
 pub async fn push(runtime: &DockerRuntime, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<String> {
     let (repository, tag) = name_and_tag(&transfer.reference);
     let options = query::PushImageOptionsBuilder::new().tag(tag).build();
     let words = runtime
         .docker
         .push_image(repository, Some(options), credentials(transfer))
-        .map_ok(|info| Word {
+        .map_ok(|info| TransferMessage {
             layer: None,
             status: info.status,
             detail: info.progress_detail,
@@ -59,7 +59,7 @@ pub async fn push(runtime: &DockerRuntime, transfer: &Transfer, log: mpsc::Sende
         .unwrap_or_default()
         .into_iter()
         .find(own)
-        .ok_or_else(|| RuntimeError::Refused(format!("the digest of {} is not known", transfer.reference)))
+        .ok_or_else(|| RuntimeError::Refused(format!("the engine reports no digest of {}", transfer.reference)))
 }
 
 fn credentials(transfer: &Transfer) -> Option<DockerCredentials> {
@@ -70,18 +70,18 @@ fn credentials(transfer: &Transfer) -> Option<DockerCredentials> {
     })
 }
 
-/// Listens to the end. Who drops this future ends the transfer.
+/// Reads messages until the transfer ends. Dropping this future ends the transfer.
 async fn follow(
     runtime: &DockerRuntime,
-    words: impl Stream<Item = std::result::Result<Word, Error>>,
+    words: impl Stream<Item = std::result::Result<TransferMessage, Error>>,
     log: mpsc::Sender<String>,
 ) -> Result<()> {
     let mut words = std::pin::pin!(words);
     let mut progress = Progress::default();
-    let mut said = Instant::now();
+    let mut logged_at = Instant::now();
     loop {
         let word = tokio::time::timeout(STALLED, words.next()).await;
-        let stalled = |_| RuntimeError::Refused(format!("nothing moved for {} s", STALLED.as_secs()));
+        let stalled = |_| RuntimeError::Refused(format!("no progress for {} s", STALLED.as_secs()));
         let Some(word) = word.map_err(stalled)? else { break };
         let word = word.map_err(|error| runtime.error(error))?;
         let bytes = word.detail.and_then(|detail| {
@@ -89,9 +89,9 @@ async fn follow(
             Some((now, u64::try_from(detail.total?).ok()?))
         });
         progress.hear(word.layer.as_deref(), word.status.as_deref().unwrap_or_default(), bytes);
-        if said.elapsed() >= EVERY {
-            said = Instant::now();
-            // a log that nobody takes any more stops nothing
+        if logged_at.elapsed() >= EVERY {
+            logged_at = Instant::now();
+            // a closed log stops nothing
             let _ = log.send(progress.line()).await;
         }
     }

@@ -1,4 +1,4 @@
-//! What the engine says, in the words of the contract.
+//! Translates the engine's answers into the types of the contract.
 
 use crate::logfile::Stream;
 use crate::runtime::{Output, RuntimeError, Traits, Usage};
@@ -21,7 +21,7 @@ pub fn refused(message: String) -> RuntimeError {
     }
 }
 
-/// Whether a stream that was turned into I/O says that nothing is there.
+/// Returns whether an I/O error wraps the engine's answer that an object is missing.
 pub fn missing(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     inner.and_then(status) == Some(404)
@@ -31,12 +31,12 @@ pub fn to_io(error: Error) -> std::io::Error {
     std::io::Error::other(error)
 }
 
-/// CPU time, and bytes moved to and from disks.
+/// Returns CPU time, and bytes moved to and from disks.
 pub fn usage(stats: ContainerStatsResponse) -> Usage {
     let cpu = stats.cpu_stats.and_then(|cpu| cpu.cpu_usage);
     let io = stats.blkio_stats.and_then(|io| io.io_service_bytes_recursive);
     let moved = |entry: &&ContainerBlkioStatEntry| {
-        // cgroup v1 writes the words with capitals, v2 without
+        // cgroup v1 writes these words with capitals, v2 without
         matches!(entry.op.as_deref(), Some("Read" | "read" | "Write" | "write"))
     };
     let io = io.unwrap_or_default();
@@ -46,11 +46,11 @@ pub fn usage(stats: ContainerStatsResponse) -> Usage {
     }
 }
 
-/// What an engine says of itself.
+/// Returns the properties of an engine and its machine.
 pub fn traits(version: &SystemVersion, info: &SystemInfo) -> Traits {
     let options = info.security_options.as_deref().unwrap_or_default();
     let has = |name: &str| options.iter().any(|option| option.starts_with(&format!("name={name}")));
-    // Docker says so of each, Podman 4 of some: only a plain no counts
+    // Docker reports all of these, Podman 4 some: only an explicit `false` counts
     let limits = [
         ("memory", info.memory_limit),
         ("swap", info.swap_limit),
@@ -81,7 +81,7 @@ pub fn traits(version: &SystemVersion, info: &SystemInfo) -> Traits {
     }
 }
 
-/// What a container wrote, by stream; without a terminal the engine keeps them apart.
+/// Returns what a container wrote, by stream. Without a terminal the engine keeps the streams apart.
 pub fn output(output: LogOutput) -> Output {
     let stream = match output {
         LogOutput::StdErr { .. } => Stream::Stderr,

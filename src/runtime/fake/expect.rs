@@ -1,17 +1,17 @@
-//! How a test says what a phase will do.
+//! Expectations: what a phase is to do.
 
 use super::{Behaviour, Expectation, FakeRuntime};
 use crate::logfile::Stream;
-use crate::runtime::Output;
+use crate::runtime::{Container, Output};
 use futures_util::stream;
 
-/// What a container writes, first on stdout.
+/// What a container writes, stdout first.
 pub(super) fn output(
     prints: Vec<u8>,
     complains: Vec<u8>,
 ) -> impl stream::Stream<Item = std::io::Result<Output>> + Send + 'static {
-    let said = [(Stream::Stdout, prints), (Stream::Stderr, complains)];
-    stream::iter(said.map(|(stream, text)| {
+    let written = [(Stream::Stdout, prints), (Stream::Stderr, complains)];
+    stream::iter(written.map(|(stream, text)| {
         Ok(Output {
             stream,
             bytes: text.into(),
@@ -19,7 +19,19 @@ pub(super) fn output(
     }))
 }
 
-/// What one phase is to do; built by [`FakeRuntime::expect`].
+impl FakeRuntime {
+    /// Returns the last container that was created for a phase.
+    pub fn made(&self, phase: &str) -> Option<Container> {
+        self.state().phases.get(phase).cloned()
+    }
+
+    /// Returns the commands that were started beside those of containers.
+    pub fn executed(&self) -> Vec<String> {
+        self.state().executed.clone()
+    }
+}
+
+/// What one phase is to do. Returned by [`FakeRuntime::expect`].
 pub struct Expect<'a> {
     pub(super) runtime: &'a FakeRuntime,
     pub(super) at: usize,
@@ -53,7 +65,7 @@ impl Expect<'_> {
         self.set(|e| e.prints = bytes.to_vec())
     }
 
-    /// On stderr, after all that it prints.
+    /// Written to stderr, after everything on stdout.
     pub fn complains(self, bytes: &[u8]) -> Self {
         self.set(|e| e.complains = bytes.to_vec())
     }

@@ -1,7 +1,6 @@
-//! Lists of what the stand-in holds. Its images bear one layer each, unless a label says on which other
-//! image they lie.
+//! Lists what the stand-in holds. Its images have one layer each, unless a label names an image below them.
 
-use super::{FakeRuntime, State};
+use super::{FakeRuntime, FakeState};
 use crate::runtime::image_label::ON;
 use crate::runtime::{Disk, Image, Owned, Result, RuntimeError, StoredImage, StoredVolume, Users, Volume};
 use std::collections::BTreeMap;
@@ -32,29 +31,29 @@ impl FakeRuntime {
         self
     }
 
-    /// The engine's disk has so many bytes, half of them free.
+    /// The engine's disk has this many bytes, and half of them are free.
     pub fn with_disk(self, total: u64) -> Self {
         self.state().disk = Some(Disk { free: total / 2, total });
         self
     }
 
-    /// The engine removes nothing, or does so again.
+    /// Whether the engine refuses to remove images.
     pub fn away(&self, away: bool) {
         self.state().away = away;
     }
 
-    /// The volumes that the engine holds, by name.
+    /// Names of the volumes that the engine holds.
     pub fn volumes(&self) -> BTreeMap<String, Volume> {
         self.state().volumes.clone()
     }
 
-    /// The names of all images.
+    /// Names of all images.
     pub fn image_names(&self) -> Vec<String> {
         self.state().images.keys().cloned().collect()
     }
 }
 
-pub fn images(state: &State, label: &str) -> Vec<StoredImage> {
+pub fn images(state: &FakeState, label: &str) -> Vec<StoredImage> {
     let mut found: BTreeMap<String, StoredImage> = BTreeMap::new();
     for (name, image) in state
         .images
@@ -73,7 +72,7 @@ pub fn images(state: &State, label: &str) -> Vec<StoredImage> {
     found.into_values().collect()
 }
 
-fn layers(state: &State, name: &str) -> Vec<String> {
+fn layers(state: &FakeState, name: &str) -> Vec<String> {
     let on = state.images.get(name).and_then(|image| image.labels.get(ON));
     let mut layers = on
         .filter(|on| !on.is_empty())
@@ -82,7 +81,7 @@ fn layers(state: &State, name: &str) -> Vec<String> {
     layers
 }
 
-pub fn volumes(state: &State, label: &str) -> Vec<StoredVolume> {
+pub fn volumes(state: &FakeState, label: &str) -> Vec<StoredVolume> {
     let bearing = state
         .volumes
         .values()
@@ -96,7 +95,7 @@ pub fn volumes(state: &State, label: &str) -> Vec<StoredVolume> {
         .collect()
 }
 
-pub fn users(state: &State) -> Users {
+pub fn users(state: &FakeState) -> Users {
     let mut users = Users::default();
     for made in state.containers.values() {
         users.attempts.extend(Owned::read(&made.spec.labels));
@@ -110,8 +109,8 @@ pub fn users(state: &State) -> Users {
     users
 }
 
-/// An engine refuses to take the last name of an image that a container is made of.
-pub fn remove_image(state: &mut State, reference: &str) -> Result<()> {
+/// Returns whether a container uses the image and `name` is its last name: engines refuse to remove that.
+pub fn remove_image(state: &mut FakeState, reference: &str) -> Result<()> {
     if state.containers.values().any(|made| made.spec.image == reference) {
         return Err(RuntimeError::Refused(format!("image {reference} is in use")));
     }
@@ -119,7 +118,7 @@ pub fn remove_image(state: &mut State, reference: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn reap(state: &mut State, label: &str, value: &str) -> Result<usize> {
+pub fn reap(state: &mut FakeState, label: &str, value: &str) -> Result<usize> {
     if state.away {
         return Err(RuntimeError::Refused("the engine is away".to_owned()));
     }

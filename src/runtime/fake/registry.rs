@@ -1,4 +1,4 @@
-//! A registry that stand-in engines share.
+//! A registry that several stand-ins share.
 
 use super::FakeRuntime;
 use crate::runtime::{Image, Result, Runtime, RuntimeError, Transfer};
@@ -6,21 +6,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Default)]
-struct State {
+struct RegistryState {
     images: BTreeMap<String, Image>,
     down: bool,
     pulls: usize,
     pushes: usize,
 }
 
-/// Cheap to clone.
+/// Clones share it.
 #[derive(Clone, Default)]
 pub struct FakeRegistry {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<RegistryState>>,
 }
 
 impl FakeRegistry {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, RegistryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -29,7 +29,7 @@ impl FakeRegistry {
         self.state().down = down;
     }
 
-    /// What is there, by name and digest.
+    /// Images by name, and by digest.
     pub fn references(&self) -> Vec<String> {
         self.state().images.keys().cloned().collect()
     }
@@ -40,7 +40,7 @@ impl FakeRegistry {
         (state.pulls, state.pushes)
     }
 
-    fn up(&self) -> Result<MutexGuard<'_, State>> {
+    fn up(&self) -> Result<MutexGuard<'_, RegistryState>> {
         let state = self.state();
         match state.down {
             true => Err(RuntimeError::Refused("the registry: connection refused".to_owned())),
@@ -50,7 +50,7 @@ impl FakeRegistry {
 }
 
 impl FakeRuntime {
-    /// The engine reaches this registry.
+    /// Connects the engine to this registry.
     pub fn with_registry(self, registry: &FakeRegistry) -> Self {
         self.state().registry = Some(registry.clone());
         self
@@ -64,7 +64,7 @@ impl FakeRuntime {
 pub async fn pull(engine: &FakeRuntime, transfer: &Transfer) -> Result<()> {
     let none = || RuntimeError::NoImage(transfer.reference.clone());
     let registry = engine.registry().ok_or_else(none)?;
-    // others have their turn meanwhile
+    // let other tasks run meanwhile
     tokio::task::yield_now().await;
     let mut there = registry.up()?;
     let image = there.images.get(&transfer.reference).cloned().ok_or_else(none)?;
@@ -80,7 +80,7 @@ pub async fn push(engine: &FakeRuntime, transfer: &Transfer) -> Result<String> {
     let mut there = registry.up()?;
     there.pushes += 1;
     let (repository, _) = transfer.reference.rsplit_once(':').unwrap_or_default();
-    let digest = crate::profile::digest(&[image.id.as_bytes()]);
+    let digest = crate::domain::digest::digest(&[image.id.as_bytes()]);
     let reference = format!("{repository}@sha256:{digest}");
     there.images.insert(reference.clone(), image);
     Ok(reference)

@@ -1,16 +1,16 @@
-//! What the strict engine refuses: what no caller may ask of a real one.
+//! Requests that the strict stand-in refuses, because no caller may make them of a real engine.
 
 use crate::runtime::{ATTEMPT_LABEL, Container, HOST_LABEL, KIND_LABEL, PHASE_LABEL, PROJECT_LABEL, Volume};
 use std::collections::BTreeMap;
 
-/// Whether it must be gone when the attempt is over.
+/// Returns whether the object must be gone when the attempt is over.
 pub fn is_of_attempt(labels: &BTreeMap<String, String>) -> bool {
     [HOST_LABEL, ATTEMPT_LABEL]
         .iter()
         .any(|label| labels.contains_key(*label))
 }
 
-/// What the sandbox owes to the owner of the machine.
+/// Checks the sandbox, which protects the owner of the machine.
 pub fn unsafe_about(container: &Container, volumes: &BTreeMap<String, Volume>) -> Option<&'static str> {
     let labelled = [HOST_LABEL, ATTEMPT_LABEL]
         .iter()
@@ -26,7 +26,7 @@ pub fn unsafe_about(container: &Container, volumes: &BTreeMap<String, Volume>) -
     }
 }
 
-/// Wheels are for install, and for the project whose code may have written them.
+/// Checks that only install mounts wheels, and only those of its own project, whose code may have written them.
 fn wrong_cache(container: &Container, volumes: &BTreeMap<String, Volume>) -> Option<&'static str> {
     let label = |labels: &BTreeMap<String, String>, name: &str| labels.get(name).cloned().unwrap_or_default();
     let mut wheels = container.volumes.iter().filter_map(|(name, _)| {

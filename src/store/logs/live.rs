@@ -1,10 +1,11 @@
-//! Logs that grow: who appends, who listens, and what of them is on the disk for good.
+//! Logs that grow: who appends, who follows, and when the text is safe on the disk.
 //!
-//! Text that was answered for is in the file: the coordinator may be killed. It is on the disk once it was synced, a
-//! second later or after 2 MiB, whichever comes first. Until then the host keeps it: a machine that loses power has a
-//! log that ends earlier, says so to the next chunk, and gets the rest again.
+//! A chunk is written to the file before the host gets its answer, so that the text survives the end of the process.
+//! The file is synced a second later or after 2 MiB, whichever comes first. The host keeps the text until then: after a
+//! loss of power the log ends earlier, the answer to the next chunk says so, and the host sends the rest again.
 
-use crate::logfile::file::{Appender, Refusal, Taken};
+use crate::domain::id::{AttemptId, HostId};
+use crate::logfile::file::{Appender, Extent, Refusal};
 use anyhow::Result;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -14,31 +15,31 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 
-/// Memory for chunks that come in, for all hosts together, in units. A host whose line is slow holds as much as its chunk
-/// has, and most chunks have a unit.
+/// Memory for incoming chunks of all hosts, in units. A slow host holds the memory of its whole chunk while it sends; most
+/// chunks take one unit.
 const ROOM: usize = 512;
 const UNIT: usize = 64 << 10;
 
-/// What of it one host can take.
+/// How many of these units one host can hold.
 const ROOM_OF_HOST: usize = ROOM / 4;
 
-/// Chunks that are unpacked and written at the same time.
+/// How many chunks are unpacked and written at the same time.
 const AT_ONCE: usize = 8;
 
-/// Readers who follow logs as they grow, each of whom holds a connection and a window of text.
+/// How many readers may follow logs. Each holds a connection and a window of text.
 const FOLLOWERS: usize = 500;
 
-/// Time between writing and writing through to the disk.
+/// The time from a write to the sync.
 const SYNC: Duration = Duration::from_secs(1);
 
-/// A log that nobody writes or watches is put away after so many syncs without work.
+/// After this many syncs without work, a log that nobody writes or follows is closed.
 const IDLE: u32 = 60;
 
 #[derive(Debug)]
 pub struct Live {
-    logs: Mutex<HashMap<String, Arc<Log>>>,
+    logs: Mutex<HashMap<AttemptId, Arc<Log>>>,
     room: Arc<Semaphore>,
-    rooms: Mutex<HashMap<String, Weak<Semaphore>>>,
+    rooms: Mutex<HashMap<HostId, Weak<Semaphore>>>,
     work: Arc<Semaphore>,
     followers: Arc<Semaphore>,
 }
@@ -59,20 +60,20 @@ impl Default for Live {
 struct Log {
     path: PathBuf,
     length: watch::Sender<u64>,
-    /// None until somebody appends.
+    /// `None` until the first append.
     appender: Arc<tokio::sync::Mutex<Option<Appender>>>,
-    /// Whether somebody writes it through to the disk.
-    is_kept: AtomicBool,
+    /// A task syncs the file.
+    is_synced: AtomicBool,
 }
 
 impl Log {
-    /// Nobody has it in hand but the map and so many others.
-    fn is_idle(self: &Arc<Self>, others: usize) -> bool {
-        Arc::strong_count(self) == others + 1 && self.length.receiver_count() == 0
+    /// Whether nobody follows the log, and only the map and `holders` others hold a reference to it.
+    fn is_idle(self: &Arc<Self>, holders: usize) -> bool {
+        Arc::strong_count(self) == holders + 1 && self.length.receiver_count() == 0
     }
 }
 
-/// How far a log goes, as that changes.
+/// The length of a log, as it grows.
 pub struct Following {
     pub length: watch::Receiver<u64>,
     _place: OwnedSemaphorePermit,
@@ -81,7 +82,7 @@ pub struct Following {
 /// The right to append one chunk.
 pub struct Turn {
     live: Weak<Live>,
-    attempt: String,
+    attempt: AttemptId,
     log: Arc<Log>,
     appender: OwnedMutexGuard<Option<Appender>>,
     work: Arc<Semaphore>,
@@ -89,37 +90,37 @@ pub struct Turn {
 }
 
 impl Live {
-    /// The room that a host has.
-    fn room_of(&self, host: &str) -> Arc<Semaphore> {
+    /// The units of memory that a host may hold.
+    fn room_of(&self, host: &HostId) -> Arc<Semaphore> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(room) = rooms.get(host).and_then(Weak::upgrade) {
             return room;
         }
         rooms.retain(|_, room| room.strong_count() > 0);
         let room = Arc::new(Semaphore::new(ROOM_OF_HOST));
-        rooms.insert(host.to_owned(), Arc::downgrade(&room));
+        rooms.insert(host.clone(), Arc::downgrade(&room));
         room
     }
 
-    fn log(&self, attempt: &str, path: PathBuf) -> Arc<Log> {
+    fn log(&self, attempt: &AttemptId, path: PathBuf) -> Arc<Log> {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(log) = logs.get(attempt) {
             return log.clone();
         }
-        // those that were only looked at
-        logs.retain(|_, log| log.is_kept.load(Ordering::SeqCst) || !log.is_idle(0));
+        // logs that were only followed have no task that closes them
+        logs.retain(|_, log| log.is_synced.load(Ordering::SeqCst) || !log.is_idle(0));
         let log = Arc::new(Log {
             path,
             length: watch::Sender::new(0),
             appender: Arc::default(),
-            is_kept: AtomicBool::new(false),
+            is_synced: AtomicBool::new(false),
         });
-        logs.insert(attempt.to_owned(), log.clone());
+        logs.insert(attempt.clone(), log.clone());
         log
     }
 
-    /// None: too many follow logs already.
-    pub fn follow(&self, attempt: &str, path: PathBuf) -> Option<Following> {
+    /// Returns `None` if too many readers follow logs already.
+    pub fn follow(&self, attempt: &AttemptId, path: PathBuf) -> Option<Following> {
         let place = self.followers.clone().try_acquire_owned().ok()?;
         Some(Following {
             length: self.log(attempt, path).length.subscribe(),
@@ -127,27 +128,28 @@ impl Live {
         })
     }
 
-    pub async fn turn(self: &Arc<Self>, host: &str, attempt: &str, path: PathBuf, bytes: usize) -> Turn {
+    /// Waits until a host may append `bytes` to a log.
+    pub async fn turn(self: &Arc<Self>, host: &HostId, attempt: &AttemptId, path: PathBuf, bytes: usize) -> Turn {
         let log = self.log(attempt, path);
         let units = u32::try_from(bytes.div_ceil(UNIT).clamp(1, ROOM_OF_HOST)).unwrap_or(1);
-        // first its own log's: who sends much at once waits behind himself, and takes no room from others
+        // first the log: a host that sends many chunks of one log at once holds memory for one of them only
         let appender = log.appender.clone().lock_owned().await;
-        // then its host's: one that sends slowly on many attempts holds up itself
+        // then the memory of the host: one that sends many logs slowly delays only itself
         let own = self.room_of(host).acquire_many_owned(units).await.ok();
         let all = self.room.clone().acquire_many_owned(units).await.ok();
         Turn {
             live: Arc::downgrade(self),
-            attempt: attempt.to_owned(),
+            attempt: attempt.clone(),
             log,
             appender,
-            // an error means that the semaphore was closed, which nobody does
+            // acquiring fails only if a semaphore is closed, which does not happen
             _room: [own, all],
             work: self.work.clone(),
         }
     }
 
-    /// Forgets a log unless somebody has it in hand beside the caller.
-    fn put_away(&self, attempt: &str) -> bool {
+    /// Closes a log unless somebody besides the caller uses it. Returns whether it was closed.
+    fn close(&self, attempt: &AttemptId) -> bool {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = logs.get(attempt).is_some_and(|log| log.is_idle(1));
         if idle {
@@ -158,35 +160,35 @@ impl Live {
 }
 
 impl Turn {
-    /// Appends a frame; the answer says how far the log goes now.
-    pub async fn append(self, frame: Bytes) -> Result<Result<Taken, Refusal>> {
+    /// Appends a frame. Returns the new length of the log, or why the frame does not fit it.
+    pub async fn append(self, frame: Bytes) -> Result<Result<Extent, Refusal>> {
         let (live, attempt, log) = (self.live.clone(), self.attempt.clone(), self.log.clone());
-        if !log.is_kept.swap(true, Ordering::SeqCst) {
-            tokio::spawn(keep(live, attempt, log));
+        if !log.is_synced.swap(true, Ordering::SeqCst) {
+            tokio::spawn(sync_until_idle(live, attempt, log));
         }
         let work = self.work.clone().acquire_owned().await;
         let write = move || {
             let _work = work;
             let mut turn = self;
-            // after an error it stays away, and is opened anew by the next
+            // after an error the file is closed, and the next append opens it anew
             let mut appender = match turn.appender.take() {
                 Some(appender) => appender,
                 None => Appender::open(&turn.log.path)?,
             };
             let appended = appender.append(&frame)?;
-            let length = appender.taken().length;
+            let length = appender.extent().length;
             *turn.appender = Some(appender);
             turn.log
                 .length
-                .send_if_modified(|known| std::mem::replace(known, length) != length);
+                .send_if_modified(|old| std::mem::replace(old, length) != length);
             Ok::<_, std::io::Error>(appended)
         };
         Ok(tokio::task::spawn_blocking(write).await??)
     }
 }
 
-/// Writes a log through to the disk as long as it grows; ends when it was put away.
-async fn keep(live: Weak<Live>, attempt: String, log: Arc<Log>) {
+/// Syncs a log regularly until it is closed.
+async fn sync_until_idle(live: Weak<Live>, attempt: AttemptId, log: Arc<Log>) {
     let mut idle = 0;
     loop {
         tokio::time::sleep(SYNC).await;
@@ -194,18 +196,18 @@ async fn keep(live: Weak<Live>, attempt: String, log: Arc<Log>) {
         let sync = move || {
             let synced = appender.as_mut().map_or(Ok(false), Appender::sync);
             if synced.is_err() {
-                // what became of the bytes nobody can say: the file is read again
+                // it is unclear which bytes are on the disk: the next append reads the file again
                 *appender = None;
             }
             synced
         };
         match tokio::task::spawn_blocking(sync).await {
             Ok(Ok(true)) => idle = 0,
-            Ok(Err(error)) => tracing::error!(attempt, %error, "failed to write a log through to the disk"),
+            Ok(Err(error)) => tracing::error!(%attempt, %error, "failed to sync a log"),
             Ok(Ok(false)) | Err(_) => idle += 1,
         }
         let Some(live) = live.upgrade() else { return };
-        if idle >= IDLE && live.put_away(&attempt) {
+        if idle >= IDLE && live.close(&attempt) {
             return;
         }
     }

@@ -1,67 +1,79 @@
-//! From rows of the database to the cells of a page. Pure.
+//! From rows of the database to the cells of a page.
 
 use super::Run;
-use super::matrix::{Column, ImageState, Matrix, Other, Row, RunCell};
+use super::matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell};
 use crate::domain::DEFAULT_VARIANT;
-use crate::domain::job::Phase;
+use crate::domain::id::{AttemptId, ImageId, RevisionId, RunId};
 use crate::domain::outcome::{Blame, Outcome};
+use crate::domain::state::{AttemptState, ImageState, JobState};
+use crate::domain::time::Timestamp;
+use crate::store::rows::{BadRow, from_row};
+use crate::store::types::Ending;
 use crate::verdict::{Cell, cell};
-use serde::Deserialize;
-use sqlx::FromRow;
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Clone, Debug, Default, FromRow)]
+/// A revision, and its image as one variant on one platform.
+#[derive(Clone, Debug, Default)]
 pub(super) struct RevisionRow {
-    pub id: String,
+    pub id: RevisionId,
     branch: String,
     sha: String,
     label: Option<String>,
     subject: String,
     author: String,
-    committed_at: i64,
+    committed_at: Timestamp,
     version: Option<String>,
-    left_at: Option<i64>,
-    planned_at: Option<i64>,
+    left_at: Option<Timestamp>,
+    planned_at: Option<Timestamp>,
     variant: Option<String>,
     platform: Option<String>,
+    /// Why no image can be built.
     reason: Option<String>,
-    image_id: Option<String>,
-    image_state: Option<String>,
+    image_id: Option<ImageId>,
+    image_state: Option<ImageState>,
     built_sha: Option<String>,
     built_label: Option<String>,
-    job_state: Option<String>,
+    /// The state of the build that is not finished.
+    job_state: Option<JobState>,
 }
 
-#[derive(Clone, Debug, Default, FromRow)]
+from_row!(
+    RevisionRow, "revision" by "id":
+    id, branch, sha, label, subject, author, committed_at, version, left_at, planned_at, variant, platform, reason, image_id,
+    image_state, built_sha, built_label, job_state,
+);
+
+/// A run, one of its jobs and one attempt at that.
+#[derive(Clone, Debug, Default)]
 pub(super) struct RunRow {
-    id: String,
-    revision_id: String,
+    id: RunId,
+    revision_id: RevisionId,
     project: String,
     variant: String,
     platform: String,
     skip_reason: Option<String>,
-    job_state: Option<String>,
-    attempt_id: Option<String>,
-    attempt_state: Option<String>,
-    started_at: Option<i64>,
-    finished_at: Option<i64>,
-    report: Option<String>,
+    job_state: Option<JobState>,
+    attempt_id: Option<AttemptId>,
+    attempt_state: Option<AttemptState>,
+    started_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+    /// A report that can't be read does not spoil the page: its cell shows the problem.
+    report: Option<Result<Ending, BadRow>>,
 }
 
-/// The part of a report that a cell needs; the rest of its text is skipped unread.
-#[derive(Deserialize)]
-struct Ending {
-    outcome: Outcome,
-    phases: Vec<Phase>,
-}
+from_row!(
+    RunRow, "run" by "id":
+    id, revision_id, project, variant, platform, skip_reason, job_state, attempt_id, attempt_state, started_at, finished_at,
+    report,
+);
 
-/// Leaves `most` check-ins (each may have several rows) and returns the last one's id if more were there.
-pub(super) fn cut(revisions: &mut Vec<RevisionRow>, most: i64) -> Option<String> {
+/// Keeps `most` revisions, each of which may have several rows. Returns the last one that is kept if there were more.
+pub(super) fn cut(revisions: &mut Vec<RevisionRow>, most: i64) -> Option<RevisionId> {
     let mut ids: Vec<&str> = revisions.iter().map(|row| row.id.as_str()).collect();
     ids.dedup();
     let most = usize::try_from(most).unwrap_or(0);
     let last = ids.get(most.checked_sub(1)?).filter(|_| ids.len() > most)?;
-    let last = (*last).to_owned();
+    let last = RevisionId::from(*last);
     let end = revisions.iter().rposition(|row| row.id == last).map_or(0, |at| at + 1);
     revisions.truncate(end);
     Some(last)
@@ -71,8 +83,7 @@ pub(super) fn rows(revisions: Vec<RevisionRow>) -> Vec<Row> {
     planned_rows(revisions).into_iter().map(|(row, _)| row).collect()
 }
 
-/// Rows without their cells, and for each whether its runs have been planned. Those of one check-in
-/// come together.
+/// Rows without cells, and for each whether its runs are planned. Rows of one revision must follow each other.
 fn planned_rows(revisions: Vec<RevisionRow>) -> Vec<(Row, bool)> {
     let mut rows: Vec<(Row, bool)> = revisions.into_iter().map(row).collect();
     for group in rows.chunk_by_mut(|(a, _), (b, _)| a.revision_id == b.revision_id) {
@@ -85,24 +96,23 @@ fn planned_rows(revisions: Vec<RevisionRow>) -> Vec<(Row, bool)> {
 }
 
 fn row(revision: RevisionRow) -> (Row, bool) {
-    let image = match (
-        revision.reason,
-        revision.image_state.as_deref(),
-        revision.job_state.as_deref(),
-    ) {
-        (Some(reason), ..) => ImageState::Impossible(reason),
-        (None, None, _) => ImageState::Unplanned,
-        (None, Some("ready"), _) => ImageState::Ready,
-        (None, Some("failed"), _) => ImageState::Failed,
-        (None, Some(_), Some("queued")) => ImageState::Queued,
-        (None, Some(_), Some(_)) => ImageState::Building,
-        (None, Some(_), None) => ImageState::GaveUp,
+    let image = match (revision.reason, revision.image_state, revision.job_state) {
+        (Some(reason), ..) => ImageProgress::Impossible(reason),
+        (None, None, _) => ImageProgress::Unplanned,
+        (None, Some(ImageState::Ready), _) => ImageProgress::Ready,
+        (None, Some(ImageState::Failed), _) => ImageProgress::Failed,
+        (None, Some(ImageState::Wanted), Some(JobState::Queued)) => ImageProgress::Queued,
+        (None, Some(ImageState::Wanted), Some(JobState::Leased | JobState::Finished)) => ImageProgress::Building,
+        (None, Some(ImageState::Wanted), None) => ImageProgress::GaveUp,
     };
     let row = Row {
-        built_from: revision.built_sha.filter(|sha| *sha != revision.sha).map(|sha| Other {
-            sha,
-            label: revision.built_label,
-        }),
+        built_from: revision
+            .built_sha
+            .filter(|sha| *sha != revision.sha)
+            .map(|sha| BuiltFrom {
+                sha,
+                label: revision.built_label,
+            }),
         several: false,
         revision_id: revision.id,
         branch: revision.branch,
@@ -132,7 +142,7 @@ pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &[RunRow], registered: V
         .into_iter()
         .map(|name| Column {
             name: name.to_owned(),
-            registered: registered.iter().any(|known| known == name),
+            registered: registered.iter().any(|other| other == name),
         })
         .collect();
     let groups = newest_runs(runs);
@@ -167,7 +177,7 @@ pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &[RunRow], registered: V
 
 type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
 
-/// The rows of the newest run of each cell; they come by run, oldest run first.
+/// The rows of the newest run of each cell. `runs` is in the order of runs, oldest first.
 fn newest_runs(runs: &[RunRow]) -> BTreeMap<Key<'_>, &[RunRow]> {
     runs.chunk_by(|a, b| a.id == b.id)
         .filter_map(|chunk| chunk.first().map(|run| (run, chunk)))
@@ -193,12 +203,14 @@ pub(super) fn of_run(revisions: Vec<RevisionRow>, runs: &[RunRow], run: &Run) ->
     Some((row, cell))
 }
 
-fn without_run(image: &ImageState, planned: bool) -> Option<RunCell> {
+fn without_run(image: &ImageProgress, planned: bool) -> Option<RunCell> {
     let state = match image {
-        ImageState::Failed | ImageState::Impossible(_) => Cell::NoImage,
-        ImageState::GaveUp => Cell::Unknown,
+        ImageProgress::Failed | ImageProgress::Impossible(_) => Cell::NoImage,
+        ImageProgress::GaveUp => Cell::Unknown,
         _ if planned => return None,
-        ImageState::Unplanned | ImageState::Queued | ImageState::Building | ImageState::Ready => Cell::Pending,
+        ImageProgress::Unplanned | ImageProgress::Queued | ImageProgress::Building | ImageProgress::Ready => {
+            Cell::Pending
+        }
     };
     Some(RunCell {
         state,
@@ -212,13 +224,13 @@ fn without_run(image: &ImageState, planned: bool) -> Option<RunCell> {
     })
 }
 
-fn of_attempts(attempts: &[RunRow], image: &ImageState) -> RunCell {
+fn of_attempts(attempts: &[RunRow], image: &ImageProgress) -> RunCell {
     let open = attempts
         .iter()
-        .any(|row| matches!(row.job_state.as_deref(), Some("queued" | "leased")));
+        .any(|row| matches!(row.job_state, Some(JobState::Queued | JobState::Leased)));
     let leased = attempts
         .iter()
-        .rfind(|row| row.attempt_state.as_deref() == Some("leased"));
+        .rfind(|row| row.attempt_state == Some(AttemptState::Leased));
     let endings: Vec<(&RunRow, Ending)> = attempts.iter().filter_map(|row| Some((row, ending(row)?))).collect();
     let skipped = attempts
         .first()
@@ -229,7 +241,7 @@ fn of_attempts(attempts: &[RunRow], image: &ImageState) -> RunCell {
         Cell::Pending | Cell::Unknown if endings.is_empty() && no_image(image) => Cell::NoImage,
         state => state,
     };
-    let telling = endings
+    let explaining = endings
         .iter()
         .rfind(|(_, ending)| explains(&ending.outcome, state))
         .or(endings.last());
@@ -237,36 +249,39 @@ fn of_attempts(attempts: &[RunRow], image: &ImageState) -> RunCell {
         state,
         running: leased.is_some(),
         run: attempts.first().map(|row| row.id.clone()),
-        attempt: telling
+        attempt: explaining
             .map(|(row, _)| *row)
             .or(leased)
             .and_then(|row| row.attempt_id.clone()),
-        seconds: telling.and_then(|(row, _)| Some((row.finished_at? - row.started_at?) as f64 / 1000.0)),
-        failed_in: telling.and_then(|(_, ending)| failed_phase(ending)),
+        seconds: explaining.and_then(|(row, _)| Some((row.finished_at? - row.started_at?) as f64 / 1000.0)),
+        failed_in: explaining.and_then(|(_, ending)| failed_phase(ending)),
         attempts: endings.len(),
-        outcome: telling.map(|(_, ending)| ending.outcome.clone()).or(skipped),
+        outcome: explaining.map(|(_, ending)| ending.outcome.clone()).or(skipped),
     }
 }
 
-fn no_image(image: &ImageState) -> bool {
-    matches!(image, ImageState::Failed | ImageState::Impossible(_))
+fn no_image(image: &ImageProgress) -> bool {
+    matches!(image, ImageProgress::Failed | ImageProgress::Impossible(_))
 }
 
-/// An attempt that ended; one whose report can't be read counts as the machinery's fault.
+/// The end of an attempt. Returns `None` while the attempt runs. If its report can't be read, the infrastructure is to
+/// blame.
 fn ending(row: &RunRow) -> Option<Ending> {
-    if row.attempt_state.as_deref() != Some("finished") {
+    if row.attempt_state != Some(AttemptState::Finished) {
         return None;
     }
-    let read = row.report.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    Some(read.unwrap_or_else(|| Ending {
-        outcome: Outcome::Infra {
-            reason: "its report can't be read".to_owned(),
-        },
+    let unreadable = |reason: String| Ending {
+        outcome: Outcome::Infra { reason },
         phases: Vec::new(),
-    }))
+    };
+    Some(match &row.report {
+        Some(Ok(ending)) => ending.clone(),
+        Some(Err(bad)) => unreadable(format!("its report can't be read: {bad}")),
+        None => unreadable("it has no report".to_owned()),
+    })
 }
 
-/// Whether an outcome is the one to show for a state: not the lost host that came after a failure.
+/// Whether an outcome explains a state. A lost host after a failure does not explain the failure.
 fn explains(outcome: &Outcome, state: Cell) -> bool {
     match state {
         Cell::Pass => *outcome == Outcome::Passed,

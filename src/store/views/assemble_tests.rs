@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::job::Phase;
 
 fn attempt(number: i64, outcome: Option<&Outcome>) -> RunRow {
     RunRow {
@@ -6,22 +7,23 @@ fn attempt(number: i64, outcome: Option<&Outcome>) -> RunRow {
         revision_id: "r".into(),
         project: "attrs".into(),
         variant: "default".into(),
-        job_state: Some(if outcome.is_some() { "finished" } else { "leased" }.into()),
-        attempt_id: Some(format!("a{number}")),
-        attempt_state: Some(if outcome.is_some() { "finished" } else { "leased" }.into()),
-        started_at: Some(1_000),
-        finished_at: outcome.map(|_| 3_500),
+        job_state: Some(outcome.map_or(JobState::Leased, |_| JobState::Finished)),
+        attempt_id: Some(AttemptId::from(format!("a{number}"))),
+        attempt_state: Some(outcome.map_or(AttemptState::Leased, |_| AttemptState::Finished)),
+        started_at: Some(Timestamp::from_millis(1_000)),
+        finished_at: outcome.map(|_| Timestamp::from_millis(3_500)),
         report: outcome.map(|outcome| {
             let phase = |name: &str, code| Phase {
                 name: name.into(),
-                started_at: 0,
+                started_at: Timestamp::default(),
                 seconds: 1.0,
                 exit_code: code,
                 log_from: 0,
             };
-            let mut report = crate::domain::job::Report::of(outcome.clone());
-            report.phases = vec![phase("fetch", Some(0)), phase("test: unit", outcome.exit_code())];
-            serde_json::to_string(&report).unwrap()
+            Ok(Ending {
+                outcome: outcome.clone(),
+                phases: vec![phase("fetch", Some(0)), phase("test: unit", outcome.exit_code())],
+            })
         }),
         ..RunRow::default()
     }
@@ -36,28 +38,33 @@ fn the_attempt_that_explains_the_state_is_shown() {
     let failed = Outcome::Failed { exit_code: 7 };
     let cell = of_attempts(
         &[attempt(1, Some(&failed)), attempt(2, Some(&infra()))],
-        &ImageState::Ready,
+        &ImageProgress::Ready,
     );
     assert_eq!(
-        (cell.state, cell.attempt.as_deref(), cell.attempts),
+        (cell.state, cell.attempt.as_ref().map(AttemptId::as_str), cell.attempts),
         (Cell::Fail, Some("a1"), 2)
     );
     assert_eq!(cell.outcome, Some(failed));
     assert_eq!(cell.failed_in.as_deref(), Some("test: unit"));
     assert_eq!(cell.seconds, Some(2.5));
 
-    let cell = of_attempts(&[attempt(1, Some(&infra())), attempt(2, None)], &ImageState::Ready);
+    let cell = of_attempts(&[attempt(1, Some(&infra())), attempt(2, None)], &ImageProgress::Ready);
     assert_eq!((cell.state, cell.running), (Cell::Pending, true));
 
-    let cell = of_attempts(&[attempt(1, Some(&Outcome::Passed))], &ImageState::Failed);
+    let cell = of_attempts(&[attempt(1, Some(&Outcome::Passed))], &ImageProgress::Failed);
     assert_eq!((cell.state, cell.failed_in), (Cell::Pass, None));
 }
 
 #[test]
 fn a_report_that_cannot_be_read_blames_nobody_else() {
     let mut row = attempt(1, Some(&Outcome::Passed));
-    row.report = Some("{".into());
-    assert_eq!(of_attempts(&[row], &ImageState::Ready).state, Cell::Unknown);
+    row.report = Some(Err(BadRow {
+        table: "run",
+        id: "run".into(),
+        column: "report".into(),
+        problem: "EOF".into(),
+    }));
+    assert_eq!(of_attempts(&[row], &ImageProgress::Ready).state, Cell::Unknown);
 }
 
 #[test]
@@ -67,7 +74,7 @@ fn skipped_runs_say_why() {
         skip_reason: Some("needs 3.9".into()),
         ..RunRow::default()
     };
-    let cell = of_attempts(&[row], &ImageState::Ready);
+    let cell = of_attempts(&[row], &ImageProgress::Ready);
     assert_eq!(cell.state, Cell::Skipped);
     assert_eq!(
         cell.outcome,
@@ -79,14 +86,17 @@ fn skipped_runs_say_why() {
 
 #[test]
 fn cells_without_a_run_follow_the_image() {
-    let state = |image: ImageState, planned| without_run(&image, planned).map(|cell| cell.state);
-    assert_eq!(state(ImageState::Unplanned, false), Some(Cell::Pending));
-    assert_eq!(state(ImageState::Building, false), Some(Cell::Pending));
-    assert_eq!(state(ImageState::Ready, false), Some(Cell::Pending));
-    assert_eq!(state(ImageState::Ready, true), None);
-    assert_eq!(state(ImageState::Failed, true), Some(Cell::NoImage));
-    assert_eq!(state(ImageState::Impossible("old".into()), false), Some(Cell::NoImage));
-    assert_eq!(state(ImageState::GaveUp, false), Some(Cell::Unknown));
+    let state = |image: ImageProgress, planned| without_run(&image, planned).map(|cell| cell.state);
+    assert_eq!(state(ImageProgress::Unplanned, false), Some(Cell::Pending));
+    assert_eq!(state(ImageProgress::Building, false), Some(Cell::Pending));
+    assert_eq!(state(ImageProgress::Ready, false), Some(Cell::Pending));
+    assert_eq!(state(ImageProgress::Ready, true), None);
+    assert_eq!(state(ImageProgress::Failed, true), Some(Cell::NoImage));
+    assert_eq!(
+        state(ImageProgress::Impossible("old".into()), false),
+        Some(Cell::NoImage)
+    );
+    assert_eq!(state(ImageProgress::GaveUp, false), Some(Cell::Unknown));
 }
 
 #[test]
@@ -100,7 +110,7 @@ fn the_newest_run_of_a_cell_wins_and_past_projects_keep_their_column() {
         id: "r".into(),
         variant: Some("default".into()),
         platform: Some(String::new()),
-        planned_at: Some(1),
+        planned_at: Some(Timestamp::from_millis(1)),
         ..RevisionRow::default()
     };
     let matrix = matrix(vec![revision], &runs, vec!["attrs".into(), "idna".into()]);
@@ -119,7 +129,7 @@ fn the_newest_run_of_a_cell_wins_and_past_projects_keep_their_column() {
     let results = matrix.results();
     assert_eq!(results.len(), 2);
     assert_eq!(
-        (results[0].run.as_deref(), results[0].exit_code),
+        (results[0].run.as_ref().map(RunId::as_str), results[0].exit_code),
         (Some("run2"), Some(0))
     );
     assert_eq!(
@@ -129,28 +139,28 @@ fn the_newest_run_of_a_cell_wins_and_past_projects_keep_their_column() {
 }
 
 #[test]
-fn a_page_is_cut_between_check_ins() {
+fn a_page_is_cut_between_revisions() {
     let row = |id: &str| RevisionRow {
         id: id.into(),
         ..RevisionRow::default()
     };
     let mut rows = vec![row("c"), row("b"), row("b"), row("a")];
-    assert_eq!(cut(&mut rows, 2).as_deref(), Some("b"));
+    assert_eq!(cut(&mut rows, 2), Some("b".into()));
     assert_eq!(rows.len(), 3);
     assert_eq!(cut(&mut rows, 2), None);
     assert_eq!(rows.len(), 3);
 }
 
 #[test]
-fn variants_of_a_check_in_do_not_mix() {
+fn variants_of_a_revision_do_not_mix() {
     let revision = |variant: &str| RevisionRow {
         id: "r".into(),
         sha: "abc".into(),
         variant: Some(variant.into()),
         platform: Some(String::new()),
-        image_state: Some("ready".into()),
+        image_state: Some(ImageState::Ready),
         built_sha: Some(if variant == "debug" { "earlier" } else { "abc" }.into()),
-        planned_at: Some(1),
+        planned_at: Some(Timestamp::from_millis(1)),
         ..RevisionRow::default()
     };
     let mut debug = attempt(1, Some(&Outcome::Failed { exit_code: 3 }));
@@ -169,8 +179,8 @@ fn variants_of_a_check_in_do_not_mix() {
     assert_eq!(state(&matrix.rows[1], 0), Some(Cell::Fail));
     assert_eq!(state(&matrix.rows[0], 1), None);
     assert_eq!(state(&matrix.rows[1], 1), Some(Cell::Skipped));
-    let told: Vec<_> = matrix.rows.iter().map(Row::told_variant).collect();
-    assert_eq!(told, [Some("default"), Some("debug")]);
+    let shown: Vec<_> = matrix.rows.iter().map(Row::shown_variant).collect();
+    assert_eq!(shown, [Some("default"), Some("debug")]);
     let results = matrix.results();
     let built: Vec<_> = results.iter().map(|cell| cell.image_of.as_deref()).collect();
     assert_eq!(built, [None, Some("earlier"), Some("earlier")]);
@@ -180,7 +190,7 @@ fn variants_of_a_check_in_do_not_mix() {
 }
 
 #[test]
-fn a_variant_is_told_where_it_is_none_that_goes_without_saying() {
+fn a_variant_is_shown_unless_it_is_the_default() {
     let revision = |id: &str, variant: &str| RevisionRow {
         id: id.into(),
         variant: Some(variant.into()),
@@ -188,8 +198,8 @@ fn a_variant_is_told_where_it_is_none_that_goes_without_saying() {
         ..RevisionRow::default()
     };
     let rows = rows(vec![revision("a", "default"), revision("b", "debug")]);
-    let told: Vec<_> = rows.iter().map(Row::told_variant).collect();
-    assert_eq!(told, [None, Some("debug")]);
+    let shown: Vec<_> = rows.iter().map(Row::shown_variant).collect();
+    assert_eq!(shown, [None, Some("debug")]);
     let cell = without_run(&rows[1].image, false).unwrap();
     assert_eq!(
         cell.reason(&rows[1].image).as_deref(),

@@ -1,6 +1,7 @@
-//! The cells of a matrix as a flat list, for scripts. Pure.
+//! The cells of a matrix as a flat list, for scripts.
 
 use super::{Matrix, Row};
+use crate::domain::id::RunId;
 use crate::domain::outcome::Outcome;
 use serde::Serialize;
 
@@ -9,26 +10,25 @@ use serde::Serialize;
 pub struct ResultCell {
     pub branch: String,
     pub revision: String,
-    /// What people call the revision, `r45321`, if it is a check-in of Subversion.
+    /// The name of a Subversion revision: `r45321`.
     pub label: Option<String>,
     pub project: String,
     pub variant: String,
     pub platform: String,
-    /// The check-in from which the image was built that stands for this one, if it is another.
+    /// The revision that the image was built from, if it is another one.
     pub image_of: Option<String>,
-    /// What people call that one, if it is a check-in of Subversion.
+    /// The name of that one, if it is a Subversion revision.
     pub image_of_label: Option<String>,
-    /// [`Cell::name`].
+    /// [`crate::verdict::Cell::name`].
     pub state: &'static str,
     /// [`Outcome::name`].
     pub outcome: Option<&'static str>,
     /// Why it is skipped, or why there is no image.
     pub reason: Option<String>,
     pub exit_code: Option<i64>,
-    /// Wall-clock seconds.
+    /// How long the attempt took that explains the state.
     pub seconds: Option<f64>,
-    /// Id of the run.
-    pub run: Option<String>,
+    pub run: Option<RunId>,
 }
 
 impl Matrix {

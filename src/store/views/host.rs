@@ -1,31 +1,39 @@
-//! What a host has done.
+//! The attempts of a host.
 
+use crate::domain::id::{AttemptId, HostId, ImageId, RunId};
+use crate::domain::time::Timestamp;
 use crate::store::Store;
+use crate::store::rows::from_row;
 use anyhow::Result;
-use sqlx::FromRow;
 use std::collections::BTreeMap;
 
-/// One of its attempts, with what it was at.
-#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+/// One attempt of a host, with the run or the image that it was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAttempt {
-    pub id: String,
+    pub id: AttemptId,
     pub number: i64,
+    /// The name of its outcome.
     pub outcome: Option<String>,
-    pub started_at: i64,
-    pub finished_at: Option<i64>,
-    /// Of a run; else it is of an image.
-    pub run_id: Option<String>,
+    pub started_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+    /// The run that it was about. An attempt without one built an image.
+    pub run_id: Option<RunId>,
     pub project: Option<String>,
-    pub image_id: Option<String>,
+    pub image_id: Option<ImageId>,
     pub sha: String,
     pub label: Option<String>,
     pub branch: String,
     pub variant: String,
 }
 
+from_row!(
+    HostAttempt, "attempt" by "id":
+    id, number, outcome, started_at, finished_at, run_id, project, image_id, sha, label, branch, variant,
+);
+
 impl Store {
-    /// The newest attempts of a host.
-    pub async fn host_history(&self, host: &str, most: i64) -> Result<Vec<HostAttempt>> {
+    /// The `most` newest attempts of a host.
+    pub async fn host_history(&self, host: &HostId, most: i64) -> Result<Vec<HostAttempt>> {
         Ok(sqlx::query_as(
             "SELECT attempt.id, attempt.number, attempt.outcome, attempt.started_at, attempt.finished_at, job.run_id,
                     run.project, job.image_id, revision.sha, revision.label, branch.name AS branch,
@@ -43,17 +51,17 @@ impl Store {
         .await?)
     }
 
-    /// Names of all hosts by their ids.
-    pub async fn host_names(&self) -> Result<BTreeMap<String, String>> {
-        let names: Vec<(String, String)> = sqlx::query_as("SELECT id, name FROM host")
+    /// The names of all hosts by their ids.
+    pub async fn host_names(&self) -> Result<BTreeMap<HostId, String>> {
+        let names: Vec<(HostId, String)> = sqlx::query_as("SELECT id, name FROM host")
             .fetch_all(self.pool())
             .await?;
         Ok(names.into_iter().collect())
     }
 
-    /// How many jobs each host has in work, by its id.
-    pub async fn host_loads(&self) -> Result<BTreeMap<String, i64>> {
-        let loads: Vec<(String, i64)> =
+    /// How many jobs are leased to each host, by its id. Hosts without any are left out.
+    pub async fn host_loads(&self) -> Result<BTreeMap<HostId, i64>> {
+        let loads: Vec<(HostId, i64)> =
             sqlx::query_as("SELECT host, COUNT(*) FROM attempt WHERE state = 'leased' GROUP BY host")
                 .fetch_all(self.pool())
                 .await?;

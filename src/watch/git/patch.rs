@@ -1,21 +1,21 @@
-//! Check-ins that are not made yet.
+//! Makes commits from patches.
 
 use super::{ASK, Mirror, Result, run};
 use std::path::Path;
 
-/// Who makes them.
-const WHO: &str = "pybots try-patch";
+/// The author of these commits.
+const AUTHOR: &str = "pybots try-patch";
 
 impl Mirror {
-    /// A check-in with a patch on top of another one. The same patch makes the same check-in.
+    /// Applies a patch file to a revision and returns the id of the new commit. The same patch gives the same id.
     pub async fn patched(&self, base: &str, patch: &Path) -> Result<String> {
         let index = self.folder.join(format!("index-{}", crate::store::new_id()));
-        let patched = self.patch(base, patch, &index).await;
+        let patched = self.apply(base, patch, &index).await;
         let _ = std::fs::remove_file(&index);
         patched
     }
 
-    async fn patch(&self, base: &str, patch: &Path, index: &Path) -> Result<String> {
+    async fn apply(&self, base: &str, patch: &Path, index: &Path) -> Result<String> {
         let git = |arguments: &[&str]| {
             let mut command = self.command();
             command.env("GIT_INDEX_FILE", index).args(arguments);
@@ -32,7 +32,7 @@ impl Mirror {
         let mut commit = git(&["commit-tree", "-p", base, "-m", &name, tree.trim()]);
         for person in ["AUTHOR", "COMMITTER"] {
             commit
-                .env(format!("GIT_{person}_NAME"), WHO)
+                .env(format!("GIT_{person}_NAME"), AUTHOR)
                 .env(format!("GIT_{person}_EMAIL"), "")
                 .env(format!("GIT_{person}_DATE"), date.trim());
         }

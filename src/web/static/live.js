@@ -1,4 +1,4 @@
-// Shows a log while it is written. Without this script the page loads itself again every few seconds.
+// Shows a log while it is written. Without this script, the page loads itself again every few seconds.
 "use strict";
 (() => {
   const pre = document.getElementById("live");
@@ -8,12 +8,12 @@
   const line = pre.lastElementChild;
   const sizes = [pre.firstElementChild.innerHTML.length];
   let size = sizes[0];
-  const say = (text) => { if (follow.textContent !== text) follow.textContent = text; };
+  const show = (text) => { if (follow.textContent !== text) follow.textContent = text; };
   const add = (html, kind) => {
     if (!html) return;
     const part = document.createElement("span");
     part.className = kind;
-    part.innerHTML = html; // made by the server, which escapes all that is not its own
+    part.innerHTML = html; // the server escapes everything that the log contains
     line.before(part);
     sizes.push(html.length);
     size += html.length;
@@ -23,10 +23,10 @@
     }
   };
   const source = new EventSource(pre.dataset.events);
-  source.onopen = () => say("Live: new lines appear here as they are written.");
-  source.onerror = () => say(source.readyState === EventSource.CLOSED
-    ? "New lines can't be shown at present; load the page again to see them."
-    : "The connection is lost; trying again …");
+  source.onopen = () => show("Live: new lines appear here as they are written.");
+  source.onerror = () => show(source.readyState === EventSource.CLOSED
+    ? "New lines can't be shown at the moment. Load the page again to see them."
+    : "The connection is lost. Trying again …");
   source.onmessage = (event) => {
     const news = JSON.parse(event.data);
     add(news.skipped, "di");
@@ -35,7 +35,7 @@
   };
   source.addEventListener("end", () => {
     source.close();
-    // the outcome, the phases, and the log as it is kept
+    // the page then shows the outcome, the phases and the stored log
     location.reload();
   });
 })();

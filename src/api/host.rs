@@ -1,0 +1,97 @@
+//! The calls of hosts. docs/protocol.md describes each, in the order in which a host makes them.
+
+mod attempts;
+mod caller;
+mod claim;
+mod images;
+mod log;
+mod registration;
+mod trees;
+
+use crate::coordinator::Coordinator;
+use crate::domain::host::Capabilities;
+use crate::logfile::frame::FRAME_MOST;
+use crate::web::{Error, Outcome};
+use serde::de::DeserializeOwned;
+use warp::filters::BoxedFilter;
+use warp::reject::{LengthRequired, PayloadTooLarge};
+use warp::{Filter, Rejection, reply::Response};
+
+/// Bytes of the largest report: outcomes, phases, tests and a lock.
+const REPORT_MOST: u64 = 4 << 20;
+/// Bytes of the largest inventory: about 500 for each image.
+const INVENTORY_MOST: u64 = 16 << 20;
+
+/// The addresses under `/api/host`. A caller that is no registered host is refused before any body is read. Calls that do
+/// not exist are rejected, so that other routes answer them, but only if a host makes them: nobody else learns which
+/// calls exist.
+pub fn host(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
+    warp::path!("api" / "host" / ..)
+        .and(calls(coordinator))
+        .map(|outcome: Outcome| outcome.unwrap_or_else(|error| respond(&error)))
+        .recover(rejected)
+        .unify()
+        .boxed()
+}
+
+/// A line for each call.
+#[rustfmt::skip]
+fn calls(coordinator: Coordinator) -> BoxedFilter<(Outcome,)> {
+    use warp::{body, get, header, path, post, query};
+    let caller = caller::caller(coordinator);
+    let caller = || caller.clone();
+    let calls = [
+        path!("hello").and(post()).and(caller()).and(capabilities()).then(registration::hello).boxed(),
+        path!("hello").and(get()).and(caller()).then(registration::who).boxed(),
+        path!("capabilities").and(post()).and(caller()).and(capabilities()).then(registration::capabilities).boxed(),
+        path!("claim").and(post()).and(caller()).and(capabilities()).then(claim::claim).boxed(),
+        path!("attempts" / String / "renew").and(post()).and(caller()).and(json(REPORT_MOST)).then(attempts::renew).boxed(),
+        path!("attempts" / String / "finish").and(post()).and(caller()).and(json(REPORT_MOST)).then(attempts::finish).boxed(),
+        path!("attempts" / String / "log").and(post()).and(caller()).and(query())
+            .and(body::content_length_limit(FRAME_MOST as u64)).and(header("content-length")).and(body::stream())
+            .then(log::append).boxed(),
+        path!("trees" / String).and(post()).and(caller()).and(json(REPORT_MOST)).then(trees::tree).boxed(),
+        path!("trees" / String / "changes" / String).and(post()).and(caller()).and(json(REPORT_MOST)).then(trees::changes).boxed(),
+        path!("images").and(post()).and(caller()).and(json(INVENTORY_MOST)).then(images::inventory).boxed(),
+        path!("images" / String / "pushed").and(post()).and(caller()).and(json(REPORT_MOST)).then(images::pushed).boxed(),
+        path!("folders" / String).and(get()).and(caller()).then(trees::folder).boxed(),
+    ];
+    let none = path::tail().and(caller()).and_then(|_, _| async { Err(warp::reject::not_found()) }).boxed();
+    calls.into_iter().rev().fold(none, |later, call| call.or(later).unify().boxed())
+}
+
+/// The body of a call, read only if it is at most `most` bytes long.
+fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
+    warp::body::content_length_limit(most).and(warp::body::json())
+}
+
+/// The capabilities of a host, if Pybots can work with them.
+fn capabilities() -> impl Filter<Extract = (Capabilities,), Error = Rejection> + Copy {
+    json(REPORT_MOST).and_then(|capabilities: Capabilities| async move {
+        match capabilities.sane() {
+            Ok(()) => Ok(capabilities),
+            Err(reason) => Err(warp::reject::custom(Error::BadRequest(reason.into()))),
+        }
+    })
+}
+
+/// Hosts get errors as text.
+fn respond(error: &Error) -> Response {
+    error.log("/api/host");
+    error.respond(error.to_string())
+}
+
+/// Answers a call that a filter refused. A call that does not exist stays rejected.
+async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
+    if let Some(error) = rejection.find::<Error>() {
+        Ok(respond(error))
+    } else if let Some(error) = rejection.find::<warp::body::BodyDeserializeError>() {
+        Ok(respond(&Error::BadRequest(error.to_string().into())))
+    } else if rejection.find::<PayloadTooLarge>().is_some() {
+        Ok(respond(&Error::TooLarge("the body is too large".into())))
+    } else if rejection.find::<LengthRequired>().is_some() {
+        Ok(respond(&Error::LengthRequired))
+    } else {
+        Err(rejection)
+    }
+}

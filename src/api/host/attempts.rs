@@ -1,0 +1,55 @@
+//! A host renews the lease of an attempt, and reports its end.
+
+use super::caller::Caller;
+use crate::clock::now;
+use crate::domain::results::Tests;
+use crate::protocol::{FinishRequest, RenewRequest, Renewed};
+use crate::web::{Error, Outcome};
+use std::time::Duration;
+use warp::Reply;
+
+/// A response to a renewal waits at most this long, which is well below the time of a lease.
+const HOLD_MOST: Duration = Duration::from_secs(20);
+/// Characters of `sys.version` that are kept.
+const INTERPRETER_MOST: usize = 300;
+
+/// Renews a lease. The response waits as long as the host allows, unless a maintainer cancels the job.
+pub async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> Outcome {
+    let attempt = caller.own(&attempt).await?;
+    let queue = &caller.coordinator.queue;
+    if let Err(conflict) = queue.renew(&attempt, &request.fence, now()).await? {
+        return Err(Error::Conflict(conflict.to_string().into()));
+    }
+    let mut unwanted = queue.unwanted();
+    let cancelled = unwanted.wait_for(|unwanted| unwanted.contains(&attempt.id));
+    let hold = Duration::from_secs(request.hold_s).min(HOLD_MOST);
+    let wanted = tokio::time::timeout(hold, cancelled).await.is_err();
+    Ok(warp::reply::json(&Renewed { wanted }).into_response())
+}
+
+pub async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Outcome {
+    let attempt = caller.own(&attempt).await?;
+    let coordinator = &caller.coordinator;
+    let mut report = request.report;
+    if let Some(image) = &mut report.image {
+        image.remote.take_if(|reference| !coordinator.is_ours(reference));
+    }
+    let tests = report.tests.take().map(Tests::plain).map(Tests::sorted);
+    report.summary = tests.as_ref().map(Tests::summary);
+    report.interpreter = report
+        .interpreter
+        .map(|text| text.chars().take(INTERPRETER_MOST).collect());
+    let finished = coordinator
+        .queue
+        .finish(&attempt.id, &request.fence, &report, now())
+        .await;
+    // if the tests can't be stored, the host gets an error and sends the same report again
+    if let (Ok(Ok(_)), Some(tests)) = (&finished, &tests) {
+        coordinator.objects.put_tests(&attempt.id, tests).await?;
+    }
+    coordinator.nudge();
+    match finished? {
+        Ok(taken) => Ok(warp::reply::json(&taken).into_response()),
+        Err(conflict) => Err(Error::Conflict(conflict.to_string().into())),
+    }
+}

@@ -1,0 +1,75 @@
+//! Authenticates a call: by the token of a registered host, under a protocol that both sides speak.
+
+use crate::clock::now;
+use crate::coordinator::Coordinator;
+use crate::enrolment::Token;
+use crate::protocol::{PROTOCOL, PROTOCOL_HEADER};
+use crate::store::attempts::Attempt;
+use crate::store::hosts::HostRow;
+use crate::web::Error;
+use warp::filters::BoxedFilter;
+use warp::{Filter, Rejection};
+
+/// The host that makes a call, and the coordinator that it calls.
+#[derive(Clone)]
+pub struct Caller {
+    pub coordinator: Coordinator,
+    pub host: HostRow,
+}
+
+/// Lets a call through if it bears the token of a registered host. Belongs before the filter that reads the body.
+pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
+    warp::header::optional::<String>("authorization")
+        .and(warp::header::optional::<String>(PROTOCOL_HEADER))
+        .and_then(move |authorization: Option<String>, protocol: Option<String>| {
+            let coordinator = coordinator.clone();
+            async move {
+                let caller = authenticate(coordinator, authorization, protocol).await;
+                caller.map_err(|error| -> Rejection { warp::reject::custom(error) })
+            }
+        })
+        .boxed()
+}
+
+async fn authenticate(
+    coordinator: Coordinator,
+    authorization: Option<String>,
+    protocol: Option<String>,
+) -> Result<Caller, Error> {
+    let token = authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
+    let digest = Token::digest(token.ok_or_else(unauthorized)?);
+    let host = coordinator.store.host_of_token(&digest).await?;
+    let host = host.ok_or_else(unauthorized)?;
+    let protocol = protocol.and_then(|protocol| protocol.parse().ok());
+    if protocol != Some(PROTOCOL) {
+        return Err(upgrade_required(protocol));
+    }
+    coordinator.store.saw_host(&host, now()).await?;
+    Ok(Caller { coordinator, host })
+}
+
+fn unauthorized() -> Error {
+    Error::Unauthorized("this token is unknown; a maintainer issues another one with `pybots host rotate NAME`".into())
+}
+
+fn upgrade_required(theirs: Option<u32>) -> Error {
+    let version = env!("CARGO_PKG_VERSION");
+    let remedy = match theirs {
+        Some(theirs) if theirs > PROTOCOL => {
+            format!("update the coordinator, or install Pybots {version} as the coordinator has it on the host")
+        }
+        _ => format!("install the coordinator's Pybots, {version}, on the host and start it again"),
+    };
+    let theirs = theirs.map_or("none".to_owned(), |theirs| theirs.to_string());
+    let message = format!("this host speaks protocol {theirs}, and the coordinator speaks {PROTOCOL}; {remedy}");
+    Error::UpgradeRequired(message.into())
+}
+
+impl Caller {
+    /// Returns an attempt that this host made or makes. Of other hosts' attempts it learns nothing.
+    pub async fn own(&self, attempt: &str) -> Result<Attempt, Error> {
+        let found = self.coordinator.store.attempt(&attempt.into()).await?;
+        let own = found.filter(|found| found.host == self.host.id);
+        own.ok_or_else(|| Error::NotFound("this host has leased no such attempt".into()))
+    }
+}

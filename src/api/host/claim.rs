@@ -1,0 +1,75 @@
+//! A host asks for a job, and waits for one.
+
+use super::caller::Caller;
+use crate::clock::now;
+use crate::coordinator::Coordinator;
+use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState};
+use crate::protocol::Claim;
+use crate::store::claims::Taker;
+use crate::web::Outcome;
+use std::time::Duration;
+use warp::Reply;
+use warp::http::StatusCode;
+
+/// How long a claim waits for a job.
+const LONG_POLL: Duration = Duration::from_secs(25);
+
+/// Leases a job to the host, or answers "no content" if none comes in time.
+pub async fn claim(caller: Caller, capabilities: Capabilities) -> Outcome {
+    Ok(match long_poll(&caller, &capabilities).await? {
+        Some(claim) => warp::reply::json(&claim).into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+async fn long_poll(caller: &Caller, capabilities: &Capabilities) -> anyhow::Result<Option<Claim>> {
+    let Caller { coordinator, host } = caller;
+    let Coordinator { store, queue, .. } = coordinator;
+    store.save_capabilities(host, capabilities).await?;
+    let end = tokio::time::Instant::now() + LONG_POLL;
+    loop {
+        // listen before looking, so that no job is missed that is announced in between
+        let work = queue.work();
+        tokio::pin!(work);
+        work.as_mut().enable();
+        if !queue.is_empty()
+            && let Some(claim) = claim_now(caller, capabilities).await?
+        {
+            return Ok(Some(claim));
+        }
+        if tokio::time::timeout_at(end, work).await.is_err() {
+            return Ok(None);
+        }
+    }
+}
+
+async fn claim_now(caller: &Caller, capabilities: &Capabilities) -> anyhow::Result<Option<Claim>> {
+    let Coordinator { store, queue, .. } = &caller.coordinator;
+    // read again each time, so that what a maintainer changes takes effect at once
+    let Some(host) = store.host(caller.host.id.as_str()).await? else {
+        return Ok(None);
+    };
+    let now = now();
+    let backs_off = host.backoff_until.is_some_and(|until| now < until);
+    if host.state != HostState::Active || host.token != caller.host.token || backs_off {
+        return Ok(None);
+    }
+    // after a back-off, a single job shows whether the host works again
+    let most = if host.consecutive_failures >= CONSECUTIVE_FAILURES_MOST {
+        1
+    } else {
+        capabilities.slots.max(1)
+    };
+    let taker = Taker {
+        host: &host.id,
+        builds: host.builds,
+        pulls: caller.coordinator.settings.registry.repository().is_some(),
+        most: Some(i64::from(most)),
+        capabilities,
+    };
+    let mut claim = queue.claim(&taker, now).await?;
+    if let Some(claim) = &mut claim {
+        caller.coordinator.add_remote(&mut claim.spec).await;
+    }
+    Ok(claim)
+}

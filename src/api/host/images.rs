@@ -1,0 +1,32 @@
+//! A host reports the images that it holds, and one that it has pushed to the registry.
+
+use super::caller::Caller;
+use crate::clock::now;
+use crate::domain::retention::Inventory;
+use crate::protocol::PushedRequest;
+use crate::web::{Error, Outcome};
+use warp::Reply;
+
+/// Answers an inventory with what the host may remove.
+pub async fn inventory(caller: Caller, inventory: Inventory) -> Outcome {
+    let builds = caller.host.builds;
+    // a host reports for itself only
+    let inventory = Inventory {
+        host: caller.host.id.into_string(),
+        ..inventory
+    };
+    let verdicts = caller.coordinator.keeper().receive(&inventory, builds, now()).await?;
+    Ok(warp::reply::json(&verdicts).into_response())
+}
+
+/// Notes where an image is in the registry. Only hosts that build images may say what an image is.
+pub async fn pushed(build_key: String, caller: Caller, request: PushedRequest) -> Outcome {
+    if !caller.host.builds {
+        let message = "this host may not build images, so it may not push any";
+        return Err(Error::Forbidden(message.into()));
+    }
+    match caller.coordinator.pushed(&build_key, &request.reference).await? {
+        true => Ok(warp::reply::json(&true).into_response()),
+        false => Err(Error::NotFound("there is no such image, or no such repository".into())),
+    }
+}

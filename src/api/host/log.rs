@@ -1,0 +1,78 @@
+//! A host appends to the log of an attempt that it has leased.
+
+use super::caller::Caller;
+use crate::logfile::file::Refusal;
+use crate::logfile::frame::FRAME_MOST;
+use crate::protocol::LogGap;
+use crate::store::attempts::Attempt;
+use crate::web::{Error, Outcome};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::stream::{Stream, StreamExt};
+use serde::Deserialize;
+use std::time::Duration;
+use warp::Reply;
+use warp::http::StatusCode;
+
+/// A chunk of which nothing arrives for this long gives its place in memory to another one.
+const SILENCE: Duration = Duration::from_secs(20);
+/// So does a chunk that takes longer than this in all: no connection that works is so slow.
+const WITHIN: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Deserialize)]
+pub struct Lease {
+    fence: String,
+}
+
+pub async fn append<S, B>(attempt: String, caller: Caller, lease: Lease, length: u64, body: S) -> Outcome
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send,
+    B: Buf,
+{
+    let attempt = caller.own(&attempt).await?;
+    if !may_append(&attempt, &lease.fence) {
+        return Err(Error::Conflict("the attempt is not leased under this fence".into()));
+    }
+    let turn = caller
+        .coordinator
+        .objects
+        .turn(&attempt.host, &attempt.id, length as usize)
+        .await?;
+    let frame = match tokio::time::timeout(WITHIN, read(body)).await {
+        Ok(Some(frame)) => frame,
+        // the host sends it again
+        Ok(None) | Err(_) => {
+            return Err(Error::Unavailable("the chunk arrived incomplete or too slowly".into()));
+        }
+    };
+    match turn.append(frame).await? {
+        Ok(taken) => Ok(warp::reply::json(&taken).into_response()),
+        Err(Refusal::Hole(ends_at)) => {
+            let gap = warp::reply::json(&LogGap { ends_at });
+            Ok(warp::reply::with_status(gap, StatusCode::CONFLICT).into_response())
+        }
+        Err(refused @ Refusal::Malformed(_)) => Err(Error::BadRequest(refused.to_string().into())),
+    }
+}
+
+/// Whether the holder of this fence may write to the log of the attempt now.
+fn may_append(attempt: &Attempt, fence: &str) -> bool {
+    attempt.fence == fence && attempt.is_open()
+}
+
+/// Reads the body. Returns `None` if it breaks off, falls silent, or is longer than announced.
+async fn read<S, B>(body: S) -> Option<Bytes>
+where
+    S: Stream<Item = Result<B, warp::Error>>,
+    B: Buf,
+{
+    let mut body = std::pin::pin!(body);
+    let mut frame = BytesMut::new();
+    while let Some(part) = tokio::time::timeout(SILENCE, body.next()).await.ok()? {
+        let mut part = part.ok()?;
+        if frame.len() + part.remaining() > FRAME_MOST {
+            return None;
+        }
+        frame.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+    }
+    Some(frame.freeze())
+}

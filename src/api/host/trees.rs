@@ -1,0 +1,64 @@
+//! A host fetches the sources of a revision, and the folder of a recipe.
+
+use super::caller::Caller;
+use crate::coordinator::Coordinator;
+use crate::domain::tree::{Change, Wanted};
+use crate::web::{Error, Outcome};
+use warp::Reply;
+
+/// Paths that a host may leave out of a tree, and to which it may restrict it. Each is compared with each file of a tree.
+const IGNORED_MOST: usize = 1_000;
+const ONLY_MOST: usize = 100_000;
+
+/// The sources of a revision, as a tar.
+pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> Outcome {
+    let coordinator = caller.coordinator;
+    check(&wanted)?;
+    if !is_held(&coordinator, &revision).await {
+        return Err(no_revision());
+    }
+    let stream = coordinator.mirror.archive(&revision, &wanted);
+    Ok(warp::reply::stream(stream.map_err(anyhow::Error::from)?).into_response())
+}
+
+/// The files that differ between two revisions, or `null` if the mirror does not hold the earlier one.
+pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -> Outcome {
+    let coordinator = caller.coordinator;
+    check(&wanted)?;
+    if !is_held(&coordinator, &to).await {
+        return Err(no_revision());
+    }
+    let changes: Option<Vec<Change>> = match is_held(&coordinator, &from).await {
+        true => {
+            let changes = coordinator.mirror.changes(&from, &to, &wanted.ignore).await;
+            Some(changes.map_err(anyhow::Error::from)?)
+        }
+        false => None,
+    };
+    Ok(warp::reply::json(&changes).into_response())
+}
+
+/// The folder of a recipe, as a tar.
+pub async fn folder(digest: String, caller: Caller) -> Outcome {
+    match caller.coordinator.objects.folder(&digest).await? {
+        Some(bytes) => Ok(bytes.into_response()),
+        None => Err(Error::NotFound("there is no such folder".into())),
+    }
+}
+
+fn check(wanted: &Wanted) -> Result<(), Error> {
+    let too_many =
+        wanted.ignore.len() > IGNORED_MOST || wanted.only.as_ref().is_some_and(|only| only.len() > ONLY_MOST);
+    match too_many {
+        true => Err(Error::TooLarge("this names too many files".into())),
+        false => Ok(()),
+    }
+}
+
+fn no_revision() -> Error {
+    Error::NotFound("there is no such revision".into())
+}
+
+async fn is_held(coordinator: &Coordinator, revision: &str) -> bool {
+    revision.bytes().all(|b| b.is_ascii_hexdigit()) && coordinator.mirror.holds(revision).await
+}

@@ -1,0 +1,257 @@
+//! The answers of a bisection, printed for people and for programs.
+
+use super::ends::Ends;
+use crate::cli::local::{LocalRunner, Runs, short};
+use crate::domain::text::plain;
+use crate::store::Store;
+use crate::store::investigations::InvestigationRow;
+use crate::verdict::{Answer, Change, Finding, LogDifference, Subject};
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+/// The lines of a log that are printed for people; `--json` prints all.
+const LOG_LINES: usize = 12;
+
+/// What a bisection found, and what it took.
+pub struct Answers {
+    pub change: Change,
+    ends: Ends,
+    answers: Vec<AnswerView>,
+    rounds: usize,
+    builds: usize,
+}
+
+/// One answer, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct AnswerView {
+    /// `culprit`, `range`, `not_cpython` or `inconclusive`.
+    answer: &'static str,
+    /// The id of the revision that caused the change.
+    culprit: Option<String>,
+    /// The revisions that may have caused the change, oldest first.
+    range: Vec<String>,
+    reason: Option<String>,
+    /// The tests that failed, or the other subjects (a suite, the build) by their names.
+    tests: Vec<String>,
+    /// The share of runs in which the tests fail, from 0 to 1. `None` if they always fail.
+    rate: Option<f64>,
+    author: Option<String>,
+    subject: Option<String>,
+    /// The lines that are in the log of the culprit and not in the log of the revision before it.
+    log: Vec<String>,
+}
+
+impl Answers {
+    pub fn new(change: Change, ends: Ends) -> Self {
+        Self {
+            change,
+            ends,
+            answers: Vec::new(),
+            rounds: 0,
+            builds: 0,
+        }
+    }
+
+    /// Adds the answer that nothing was found, with the reason.
+    pub fn add_inconclusive(&mut self, reason: &str) {
+        self.answers.push(AnswerView {
+            reason: Some(reason.to_owned()),
+            ..AnswerView::new("inconclusive", &[])
+        });
+    }
+
+    /// Adds a finding of a search on this machine. `revisions` are the ids that the finding's indexes refer to.
+    pub async fn add(&mut self, runs: &Runs<'_>, finding: Finding, revisions: &[String]) {
+        self.add_with_reason(runs, finding, revisions, None).await;
+    }
+
+    /// Adds a finding whose culprit is a merge, because no revision that it merged shows the change.
+    pub async fn add_merge(&mut self, runs: &Runs<'_>, finding: Finding, revisions: &[String]) {
+        let reason = "no revision that it merged shows the change by itself";
+        self.add_with_reason(runs, finding, revisions, Some(reason)).await;
+    }
+
+    async fn add_with_reason(&mut self, runs: &Runs<'_>, finding: Finding, revisions: &[String], reason: Option<&str>) {
+        let log = match finding.answer {
+            Answer::Culprit { index, .. } => runs.difference(&revisions[index - 1], &revisions[index]).await,
+            _ => LogDifference::default(),
+        };
+        let answer = AnswerView::of(self.change, &finding, revisions);
+        self.answers.push(AnswerView {
+            log: log.lines,
+            reason: reason.map(str::to_owned).or(answer.reason),
+            ..answer
+        });
+    }
+
+    /// Adds the findings of one of the coordinator's investigations. Findings of a search inside a merge replace the
+    /// finding that named the merge.
+    pub async fn add_investigation(&mut self, store: &Store, investigation: &InvestigationRow) -> Result<()> {
+        let range = (investigation.base.seq, investigation.now.seq);
+        let candidates = store.candidates(&investigation.series, range).await?;
+        let mut revisions = Vec::new();
+        for candidate in &candidates {
+            let revision = store.revision(&candidate.revision_id).await?;
+            revisions.push(revision.context("a candidate without its revision")?);
+        }
+        let shas: Vec<String> = revisions.iter().map(|revision| revision.sha.clone()).collect();
+        for finding in &investigation.findings {
+            let mut answer = AnswerView::of(self.change, finding, &shas);
+            if let Answer::Culprit { index, .. } = finding.answer
+                && let Some(culprit) = revisions.get(index)
+            {
+                answer.author = Some(culprit.author.clone());
+                answer.subject = Some(culprit.subject.clone());
+            }
+            let is_inside_merge = investigation.parent.is_some();
+            self.answers
+                .retain(|earlier| !is_inside_merge || earlier.tests != answer.tests || answer.culprit.is_none());
+            self.answers.push(answer);
+        }
+        self.rounds += usize::try_from(investigation.rounds).unwrap_or_default();
+        Ok(())
+    }
+
+    /// Notes how many rounds and builds a search on this machine took.
+    pub fn count(&mut self, runs: &Runs<'_>) {
+        (self.rounds, self.builds) = (runs.rounds, runs.builds());
+    }
+
+    /// Sorts the answers, those that name revisions first, and adds author and subject of each culprit.
+    pub async fn describe(&mut self, runner: &LocalRunner) -> Result<()> {
+        self.answers
+            .sort_by_key(|answer| (answer.culprit.is_none(), answer.range.is_empty()));
+        for answer in &mut self.answers {
+            if let Some(culprit) = &answer.culprit {
+                let revision = runner.sources.mirror.revision(culprit).await?;
+                answer.author = Some(revision.author);
+                answer.subject = Some(revision.subject);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the first answer is a culprit or a range.
+    pub fn names_revisions(&self) -> bool {
+        let first = self.answers.first();
+        first.is_some_and(|answer| answer.culprit.is_some() || !answer.range.is_empty())
+    }
+
+    /// The first answer as an object, with both ends, and with the other answers under `others`.
+    pub fn json(&self) -> serde_json::Value {
+        let mut answers = self.answers.iter().map(|answer| serde_json::json!(answer));
+        let mut first = answers.next().unwrap_or_default();
+        first["ends"] = self.ends.json();
+        first["rounds"] = self.rounds.into();
+        first["builds"] = self.builds.into();
+        first["others"] = answers.collect();
+        first
+    }
+
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for answer in &self.answers {
+            text += &answer.text(self.change);
+        }
+        text += &self.ends.text(!self.names_revisions());
+        text + &format!("{} rounds, {} builds\n", self.rounds, self.builds)
+    }
+}
+
+impl AnswerView {
+    /// `revisions` are the ids that the finding's indexes refer to.
+    fn of(change: Change, finding: &Finding, revisions: &[String]) -> Self {
+        let view = |answer| AnswerView::new(answer, &finding.subjects);
+        match &finding.answer {
+            Answer::Culprit { index, rate } => AnswerView {
+                culprit: revisions.get(*index).cloned(),
+                rate: *rate,
+                ..view("culprit")
+            },
+            Answer::Range { good, bad, why, rate } => AnswerView {
+                range: revisions.get(good + 1..=*bad).unwrap_or_default().to_vec(),
+                reason: Some(why.describe(change)),
+                rate: *rate,
+                ..view("range")
+            },
+            Answer::NotCpython(what) => AnswerView {
+                reason: Some(what.describe(change)),
+                ..view("not_cpython")
+            },
+            Answer::Inconclusive(reason) => AnswerView {
+                reason: Some(reason.clone()),
+                ..view("inconclusive")
+            },
+        }
+    }
+
+    fn new(answer: &'static str, subjects: &[Subject]) -> Self {
+        Self {
+            answer,
+            culprit: None,
+            range: Vec::new(),
+            reason: None,
+            tests: subjects
+                .iter()
+                .map(|subject| match subject {
+                    Subject::Test(test) => test.clone(),
+                    other => other.to_string(),
+                })
+                .collect(),
+            rate: None,
+            author: None,
+            subject: None,
+            log: Vec::new(),
+        }
+    }
+
+    fn log_text(&self) -> String {
+        let lines = self.log.iter().take(LOG_LINES).map(|line| format!("  | {line}\n"));
+        let more = match self.log.len().saturating_sub(LOG_LINES) {
+            0 => String::new(),
+            more => format!("  | ({more} more)\n"),
+        };
+        lines.collect::<String>() + &more
+    }
+
+    fn text(&self, change: Change) -> String {
+        let did = match change {
+            Change::Broke => "broke",
+            Change::Fixed => "fixed",
+        };
+        let what = match self.tests.as_slice() {
+            [] => "nothing".to_owned(),
+            [one] => one.clone(),
+            [one, rest @ ..] => format!("{one} and {} more", rest.len()),
+        };
+        let reason = self.reason.as_deref().unwrap_or_default();
+        let rate = self.rate.map_or(String::new(), |rate| {
+            format!(", since then in {:.0} % of runs", rate * 100.0)
+        });
+        match (&self.culprit, self.range.as_slice()) {
+            (Some(culprit), _) => {
+                format!(
+                    "{} {did} {what}{rate}\n  {}\n  {}\n",
+                    short(culprit),
+                    plain(self.subject.as_deref().unwrap_or_default()),
+                    plain(self.author.as_deref().unwrap_or_default())
+                ) + &self
+                    .reason
+                    .iter()
+                    .map(|reason| format!("  {reason}\n"))
+                    .collect::<String>()
+                    + &self.log_text()
+            }
+            (None, [first, .., last]) => format!(
+                "one of {} revisions, {} to {}, {did} {what}{rate}: {reason}\n",
+                self.range.len(),
+                short(first),
+                short(last)
+            ),
+            (None, [only]) => format!("{} {did} {what}{rate}: {reason}\n", short(only)),
+            (None, []) if self.answer == "not_cpython" => format!("no revision {did} {what}: {reason}\n"),
+            (None, []) if self.tests.is_empty() => format!("no answer: {reason}\n"),
+            (None, []) => format!("no answer to what {did} {what}: {reason}\n"),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The coordinator's address and the host's token, kept in the data folder after the first start.
+
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+/// Returns the value that was given, after keeping it in a file that only its owner can read. If none was given, returns
+/// the one that an earlier start kept.
+pub fn keep(data: &Path, name: &str, flag: &str, given: Option<String>) -> Result<String> {
+    let path = data.join(name);
+    match given {
+        Some(given) => {
+            write_private(&path, &given).with_context(|| format!("failed to write {}", path.display()))?;
+            Ok(given)
+        }
+        None => match kept(data, name) {
+            Some(text) => Ok(text),
+            None => bail!(
+                "this host was not enrolled yet ({flag} is missing); `pybots host add NAME --owner MAIL` on the coordinator \
+                 prints the command to start it with"
+            ),
+        },
+    }
+}
+
+/// The value that an earlier start kept, if any.
+pub fn kept(data: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(data.join(name)).ok()?;
+    Some(text.trim().to_owned())
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let new = path.with_extension("new");
+    let _ = std::fs::remove_file(&new);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(text.as_bytes())?;
+    std::fs::rename(&new, path)
+}

@@ -1,0 +1,42 @@
+//! Finds the recipe that a command names.
+
+use crate::config::Settings;
+use crate::recipe::Registered;
+use crate::recipe::folder::{Beside, load_folder, register};
+use anyhow::{Context, Result, anyhow, bail};
+use std::path::Path;
+
+/// Reads a recipe file, or finds a registered project by its name.
+pub fn project(settings: &Settings, name: &str) -> Result<Registered> {
+    if Path::new(name).is_file() {
+        return recipe(Path::new(name));
+    }
+    let (registered, refused) = load_folder(settings.projects_folder())?;
+    if let Some(found) = registered
+        .into_iter()
+        .find(|project| project.recipe.name.get_ref() == name)
+    {
+        return Ok(found);
+    }
+    if let Some(refused) = refused
+        .into_iter()
+        .find(|refused| refused.file.ends_with(&format!("{name}.toml")))
+    {
+        bail!("the recipe can't be used\n{}", refused.message);
+    }
+    bail!("{name:?} is neither a recipe file nor a registered project")
+}
+
+/// Reads a recipe file.
+pub fn recipe(file: &Path) -> Result<Registered> {
+    let shown = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("failed to read the recipe {shown}"))?;
+    let whole = file
+        .canonicalize()
+        .with_context(|| format!("failed to read the recipe {shown}"))?;
+    let beside = whole.parent().map(|folder| Beside {
+        folder: folder.to_owned(),
+        is_own: folder.file_name() == file.file_stem(),
+    });
+    register(&shown, text, beside.as_ref()).map_err(|message| anyhow!("the recipe can't be used\n{message}"))
+}

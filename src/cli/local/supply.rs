@@ -1,0 +1,38 @@
+//! Delivers sources and folders to jobs without a coordinator, from what this machine holds.
+
+use crate::domain::tree::{Change, Wanted};
+use crate::host::Supply;
+use crate::watch::git::Mirror;
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt};
+use std::collections::BTreeMap;
+
+/// Hands out the sources of CPython and the folders of recipes.
+pub struct LocalSupply {
+    pub mirror: Mirror,
+    /// The folders that recipes name as sources, as tars by their digest.
+    pub folders: BTreeMap<String, Vec<u8>>,
+}
+
+#[async_trait]
+impl Supply for LocalSupply {
+    async fn tree(&self, revision: &str, wanted: &Wanted) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        Ok(self.mirror.archive(revision, wanted)?.boxed())
+    }
+
+    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Option<Vec<Change>>> {
+        if !self.mirror.holds(from).await {
+            return Ok(None);
+        }
+        Ok(Some(self.mirror.changes(from, to, ignore).await?))
+    }
+
+    async fn folder(&self, digest: &str) -> Result<Vec<u8>> {
+        self.folders
+            .get(digest)
+            .cloned()
+            .context("the recipe names no such folder")
+    }
+}

@@ -1,0 +1,184 @@
+//! Everything that an operator can set.
+
+use super::branch::{self, BranchSettings};
+use super::engine::{BuildLimits, EngineSettings, RetentionSettings};
+use super::error::SettingsError;
+use super::host::HostSettings;
+use super::network::NetworkSettings;
+use super::owners::OwnersSettings;
+use super::registry::RegistrySettings;
+use super::source::SourceSettings;
+use super::verdicts::VerdictSettings;
+use crate::domain::address::Address;
+use crate::domain::limits::{Limits, Seconds};
+use crate::domain::retention::Policy;
+use crate::profile::Profiles;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Folder of the SQLite database, the logs, the objects and the mirror.
+    pub data: PathBuf,
+    /// A `postgres://..` URL. If empty, SQLite in `data`.
+    pub database: Address,
+    /// Address on which the pages and the API are served.
+    pub listen: SocketAddr,
+    /// Folder of recipes. If empty, the built-in ones.
+    pub projects: PathBuf,
+    /// Folder of build profiles. If empty, the built-in ones.
+    pub images: PathBuf,
+    /// Jobs that a host does at the same time.
+    pub slots: usize,
+    /// How often the repositories are asked for new revisions.
+    pub poll: Seconds,
+    pub source: SourceSettings,
+    pub branch: Vec<BranchSettings>,
+    pub engine: EngineSettings,
+    /// Which images and volumes stay on the engine, and how long.
+    pub retention: RetentionSettings,
+    pub network: NetworkSettings,
+    /// The container registry through which images travel between hosts.
+    pub registry: RegistrySettings,
+    /// How owners of hosts are notified.
+    pub owners: OwnersSettings,
+    /// The limits of a run. A recipe can only lower them.
+    pub limits: Limits,
+    /// The limits of an image build.
+    pub build: BuildLimits,
+    /// How changes in results are investigated.
+    pub verdicts: VerdictSettings,
+    /// The host policy: what this machine does, and for which projects and branches.
+    pub host: HostSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let branch = BranchSettings::new;
+        Self {
+            data: "pybots-data".into(),
+            database: Address::default(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8042)),
+            projects: PathBuf::new(),
+            images: PathBuf::new(),
+            slots: std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)),
+            poll: Seconds(60),
+            source: SourceSettings::default(),
+            branch: vec![
+                branch("trunk", "main"),
+                branch("3.15", "3.15"),
+                branch("3.14", "3.14"),
+                branch("3.13", "3.13"),
+                branch("3.12", "3.12"),
+                branch("3.11", "3.11"),
+                branch("2.5", "2.5"),
+            ],
+            engine: EngineSettings::default(),
+            retention: RetentionSettings::default(),
+            network: NetworkSettings::default(),
+            registry: RegistrySettings::default(),
+            owners: OwnersSettings::default(),
+            limits: Limits::default(),
+            build: BuildLimits::default(),
+            verdicts: VerdictSettings::default(),
+            host: HostSettings::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Checks that the values make sense together.
+    pub(super) fn sane(&self) -> Result<(), SettingsError> {
+        branch::sane(&self.branch).map_err(SettingsError::Nonsense)?;
+        self.registry.sane().map_err(SettingsError::Nonsense)?;
+        for branch in &self.branch {
+            self.source.holds(branch).map_err(SettingsError::Nonsense)?;
+        }
+        if self.branch.is_empty() {
+            return Err(SettingsError::Nonsense(
+                "no branch is watched; add a `[[branch]]` with `name` and `ref`".to_owned(),
+            ));
+        }
+        if self.slots == 0 {
+            return Err(SettingsError::Nonsense("`slots` must be at least 1".to_owned()));
+        }
+        self.engine.sane().map_err(SettingsError::Nonsense)?;
+        self.host.sane().map_err(SettingsError::Nonsense)?;
+        self.source.sane().map_err(SettingsError::Nonsense)
+    }
+
+    /// The variants of a branch. A branch that is no longer watched has the default variant.
+    pub fn variants(&self, branch: &str) -> Vec<String> {
+        let settings = self.branch.iter().find(|settings| settings.name == branch);
+        settings.map_or_else(branch::default_variant, |settings| settings.variants.clone())
+    }
+
+    /// The folder of recipes. Returns `None` for the built-in ones.
+    pub fn projects_folder(&self) -> Option<&Path> {
+        (!self.projects.as_os_str().is_empty()).then_some(&self.projects)
+    }
+
+    /// The folder of build profiles. Returns `None` for the built-in ones.
+    pub fn images_folder(&self) -> Option<&Path> {
+        (!self.images.as_os_str().is_empty()).then_some(&self.images)
+    }
+
+    /// The URL of the database, which is an SQLite file in `data` unless `database` is set.
+    pub fn database_url(&self) -> Address {
+        match self.database.is_empty() {
+            true => format!("sqlite://{}?mode=rwc", self.data.join("pybots.sqlite").display()).into(),
+            false => self.database.clone(),
+        }
+    }
+
+    /// Checks that every variant has a build profile.
+    pub fn buildable(&self, profiles: &Profiles) -> Result<(), SettingsError> {
+        for branch in &self.branch {
+            for variant in &branch.variants {
+                profiles
+                    .knows_variant(variant)
+                    .map_err(|reason| SettingsError::Nonsense(format!("branch {:?}: {reason}", branch.name)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the default git repository and its default branches if only a Subversion repository was set. `by_default`
+    /// says whether a key has its default.
+    pub(super) fn drop_default_git(&mut self, by_default: impl Fn(&str) -> bool) {
+        if self.source.svn.is_empty() || !by_default("source.git") {
+            return;
+        }
+        self.source.git = Address::default();
+        if by_default("branch") {
+            self.branch = vec![
+                BranchSettings::new("trunk", "trunk"),
+                BranchSettings::new("2.5", "branches/release25-maint"),
+            ];
+        }
+    }
+
+    /// The retention policy that these settings describe.
+    pub fn policy(&self) -> Policy {
+        let RetentionSettings {
+            days,
+            key_frames,
+            key_frame_days,
+            min_free_gib,
+            ..
+        } = self.retention;
+        let own = self
+            .branch
+            .iter()
+            .filter_map(|branch| Some((branch.name.clone(), branch.keep_days?)));
+        Policy {
+            days,
+            branch_days: own.collect(),
+            key_frames,
+            key_frame_days,
+            min_free: min_free_gib.saturating_mul(1 << 30),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Addresses of repositories, package indexes, proxies and databases. They may hold a login, which nobody must see.
+
+mod login;
+
+use login::MASK;
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+/// An address that may hold a login: a URL, an address like `user@host:path`, or a path. All ways to print it mask the login,
+/// so that no page, log, message or database holds it. Only [`Address::with_login`] returns the whole text.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Address(String);
+
+impl Address {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the whole text, for the program or the library that connects. Never print it or store it.
+    pub fn with_login(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the address without a secret login, and with masked values in its query. It stays the same when the login
+    /// changes, so it can identify a repository, and a reader with a login of their own can use it.
+    pub fn without_login(&self) -> String {
+        self.printed("")
+    }
+
+    /// Returns the address with a text in the place of a secret login. A user who logs in by a key stays.
+    fn printed(&self, masked_login: &str) -> String {
+        let parts = login::Parts::of(&self.0);
+        let login = match parts.secret_login() {
+            Some(_) => masked_login.to_owned(),
+            None => parts.login.map_or_else(String::new, |login| format!("{login}@")),
+        };
+        format!("{}{login}{}{}", parts.scheme, parts.place, parts.masked_query())
+    }
+
+    /// Replaces the secrets of this address in a text of another program, such as an error of git. They are found raw and
+    /// percent-encoded, inside of the address and alone.
+    pub fn mask_in(&self, text: &str) -> String {
+        login::mask(text, &login::Parts::of(&self.0).secrets())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&str> for Address {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Address {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.printed(&format!("{MASK}@")))
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+#[path = "address_tests.rs"]
+mod tests;

@@ -1,0 +1,64 @@
+//! What a run does with a project: its sources, what is fetched, and its test commands. A recipe names these, and a
+//! job carries them.
+
+use super::modes::Mode;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where a tree of sources comes from. It has exactly one of `pypi`, `git`, `svn`, `url`, `path`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The name of the folder beside the project's own. Only extra sources have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pypi: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub svn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rev: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A folder beside the recipe; its files travel with the recipe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// One test command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    pub name: String,
+    /// A line for `sh -eu`, which runs in the project's source folder.
+    pub run: String,
+    /// The JUnit XML that it writes, relative to the source folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
+    /// Options with which every Python of the suite runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modes: Vec<Mode>,
+}
+
+/// The input of the fetch phase, as `fetch.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fetch {
+    pub project: String,
+    /// The project's own source first. Each has a `name`.
+    pub sources: Vec<Source>,
+    pub requires: Vec<String>,
+    pub python: String,
+    pub free_threaded: bool,
+    /// For `path` sources: the source's name, and the digest of its folder's tar.
+    #[serde(default)]
+    pub folders: BTreeMap<String, String>,
+    /// The lock of an earlier run, as JSON. The fetch takes its versions and files, if the lock has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+}

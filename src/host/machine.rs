@@ -1,0 +1,129 @@
+//! A host: its engine, its settings, and the locks that its jobs share.
+
+use super::image_locks::ImageLocks;
+use super::leftovers::Leftovers;
+use super::name_locks::NameLocks;
+use super::policy::HostPolicy;
+use super::stop::Stop;
+use super::supply::Supply;
+use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RegistrySettings, RetentionSettings, Settings};
+use crate::domain::host::Capabilities;
+use crate::runtime::{Runtime, platform};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
+
+/// A host: its engine, and what it may hand to containers.
+#[derive(Clone)]
+pub struct Host {
+    /// The host's id, a label on everything that it creates.
+    pub id: String,
+    pub runtime: Arc<dyn Runtime>,
+    pub supply: Arc<dyn Supply>,
+    pub engine: EngineSettings,
+    pub retention: RetentionSettings,
+    pub network: NetworkSettings,
+    /// The host's login at the registry.
+    pub registry: RegistrySettings,
+    /// Limits of image builds.
+    pub build: BuildLimits,
+    /// The constant part of the host's capabilities.
+    pub capabilities: Capabilities,
+    pub policy: Arc<HostPolicy>,
+    /// Bytes of the engine's disk that Pybots used when that was last measured. Measured only if the owner limits
+    /// them.
+    pub(super) disk_used: Arc<AtomicU64>,
+    /// Jobs at the same time.
+    pub slots: usize,
+    /// Whether a maintainer lets it build images.
+    pub builds: bool,
+    /// Locks on references of images and on build trees: the first job makes the image, and the others wait for it.
+    pub(super) images: NameLocks,
+    /// Build keys of the images that jobs work with.
+    pub(super) image_locks: ImageLocks,
+    pub(super) leftovers: Leftovers,
+}
+
+impl Host {
+    pub fn new(id: String, runtime: Arc<dyn Runtime>, supply: Arc<dyn Supply>, settings: &Settings) -> Self {
+        Self {
+            id,
+            runtime,
+            supply,
+            engine: settings.engine.clone(),
+            retention: settings.retention.clone(),
+            network: settings.network.clone(),
+            registry: settings.registry.clone(),
+            build: settings.build.clone(),
+            capabilities: Capabilities {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                platform: platform().to_owned(),
+                slots: u32::try_from(settings.slots).unwrap_or(u32::MAX),
+                ..Capabilities::default()
+            },
+            policy: Arc::new(HostPolicy::fixed(settings.host.clone())),
+            disk_used: Arc::default(),
+            slots: settings.slots,
+            builds: true,
+            images: NameLocks::default(),
+            image_locks: ImageLocks::default(),
+            leftovers: Leftovers::default(),
+        }
+    }
+
+    /// Locks an image for a job, so that it is not removed meanwhile.
+    pub(super) async fn share_image(&self, build_key: &str) -> OwnedRwLockReadGuard<()> {
+        self.image_locks.share(build_key).await
+    }
+
+    /// Bytes that remain of the disk space that the owner grants, when that was last measured. Returns `None` if the
+    /// owner sets no limit.
+    pub(super) fn disk_left(&self) -> Option<u64> {
+        let given = self.policy.current().disk?;
+        Some(given.0.saturating_sub(self.disk_used.load(Ordering::SeqCst)))
+    }
+
+    pub(super) fn set_disk_used(&self, bytes: u64) {
+        self.disk_used.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Locks an image for its removal: no job can begin to use it meanwhile. Returns `None` if a job uses it.
+    pub(super) fn lock_unused_image(&self, build_key: &str) -> Option<OwnedRwLockWriteGuard<()>> {
+        self.image_locks.alone(build_key)
+    }
+
+    /// Locks a build tree for its removal: no build can open it meanwhile. Returns `None` if a build has it open.
+    pub(super) fn lock_idle_build_tree(&self, build_tree: &str) -> Option<OwnedMutexGuard<()>> {
+        self.images.hold_if_free(build_tree)
+    }
+
+    /// Parallel processes of one `make`: the slots share the processors.
+    pub(super) fn build_jobs(&self) -> usize {
+        ((self.build.cpus / self.slots.max(1) as f64).ceil() as usize).max(1)
+    }
+
+    pub(super) fn labels(&self, attempt: &str) -> BTreeMap<String, String> {
+        crate::runtime::labels(&self.id, attempt)
+    }
+
+    /// Variables for a container that may use the network. `ca` is the path of the CA bundle in it.
+    pub(super) fn network_env(&self, ca: Option<&str>) -> BTreeMap<String, String> {
+        self.network.environment(ca)
+    }
+
+    /// Reads the CA bundle for containers. Returns `None` if the settings name none.
+    pub(super) async fn ca(&self) -> Result<Option<Vec<u8>>, Stop> {
+        if self.network.ca.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let read = tokio::fs::read(&self.network.ca).await;
+        let explained = |error| {
+            anyhow::anyhow!(
+                "failed to read the CA bundle {}: {error}; correct `network.ca`",
+                self.network.ca.display()
+            )
+        };
+        Ok(Some(read.map_err(explained)?))
+    }
+}

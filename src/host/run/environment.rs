@@ -1,0 +1,123 @@
+//! Environment variables of install and test, and the files that they name.
+
+use crate::domain::job::RunSpec;
+use crate::domain::modes;
+use crate::domain::suite::Suite;
+use std::collections::BTreeMap;
+
+/// Our own files in the work folder.
+pub const OURS: &str = "/work/.pybots";
+
+pub fn witness_file(suite: &Suite) -> String {
+    format!("witness-{}", suite.name)
+}
+
+/// Returns the folder in which our recorders write the results of a suite's tests.
+pub fn results_folder(suite: &Suite) -> String {
+    format!("{OURS}/results-{}", suite.name)
+}
+
+/// Returns where a suite writes its JUnit report: the path in its recipe, or the one that pytest gets.
+pub fn report_file(spec: &RunSpec, suite: &Suite) -> String {
+    match &suite.report {
+        Some(report) => format!("{}/{report}", source_folder(spec)),
+        None => format!("{OURS}/junit-{}.xml", suite.name),
+    }
+}
+
+pub fn source_folder(spec: &RunSpec) -> String {
+    format!("/work/src/{}", spec.fetch.project)
+}
+
+/// Variables of install and test.
+pub fn environment(spec: &RunSpec) -> BTreeMap<String, String> {
+    let path = "/work/venv/bin:/opt/pybots/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let mut env = base_environment(path);
+    let mut set = |key: &str, value: &str| env.insert(key.to_owned(), value.to_owned());
+    if spec.is_legacy() {
+        set("PYTHONPATH", "/work/venv/lib/python");
+    } else {
+        set("VIRTUAL_ENV", "/work/venv");
+    }
+    // the count of the machine says nothing about what the container may use; Python reads this from 3.13 on
+    set("PYTHON_CPU_COUNT", &processors(spec.limits.cpus).to_string());
+    env.extend(spec.env.clone());
+    env
+}
+
+/// Returns the number of whole processors that a limit amounts to.
+fn processors(cpus: f64) -> u64 {
+    cpus.ceil().max(1.0) as u64
+}
+
+/// Variables of one suite. Its modes apply neither to other suites nor to install.
+pub fn test_environment(spec: &RunSpec, suite: &Suite) -> BTreeMap<String, String> {
+    let mut env = environment(spec);
+    let witness = format!("{OURS}/{}", witness_file(suite));
+    env.insert("PYBOTS_WITNESS".to_owned(), witness);
+    env.insert("PYBOTS_RESULTS".to_owned(), results_folder(suite));
+    if suite.report.is_none() && !spec.is_legacy() {
+        // for a pytest outside the environment under test, which has no recorder of ours; other runners ignore this
+        let report = format!("--junitxml={}", report_file(spec, suite));
+        let own = env.entry("PYTEST_ADDOPTS".to_owned()).or_default();
+        *own = format!("{own} {report}").trim().to_owned();
+    }
+    let modes = modes::variables(&suite.modes);
+    env.extend(modes.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    env
+}
+
+/// Returns the variables that a suite's modes set, for its log.
+pub fn modes(suite: &Suite) -> String {
+    let variables = modes::variables(&suite.modes).into_iter();
+    let set: Vec<String> = variables.map(|(name, value)| format!("{name}={value}")).collect();
+    set.join(" ")
+}
+
+/// Variables of every container of a run.
+pub fn base_environment(path: &str) -> BTreeMap<String, String> {
+    [
+        ("HOME", "/work/home"),
+        ("LANG", "C.UTF-8"),
+        ("LOGNAME", "pybots"),
+        ("PATH", path),
+        ("PYBOTS", "1"),
+        ("TMPDIR", "/tmp"),
+        ("USER", "pybots"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+/// Returns whether anything has to be fetched from the network.
+pub fn needs_fetch(spec: &RunSpec) -> bool {
+    !spec.fetch.requires.is_empty()
+        || spec.fetch.sources.iter().any(|source| source.path.is_none())
+        // the default install builds the project, and its build back end must be fetched
+        || spec.install.is_none()
+}
+
+/// Variables of install: `uv` is offline, uses the fetched files, and is held to the lock.
+pub fn install_environment(spec: &RunSpec) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from(
+        [
+            // CPython may have been built with a compiler cache's name for the compiler
+            ("CC", "gcc"),
+            ("CXX", "g++"),
+            ("UV_CACHE_DIR", "/work/.uv-cache"),
+            ("UV_NO_CONFIG", "1"),
+            ("UV_PYTHON_DOWNLOADS", "never"),
+            ("UV_NO_PROGRESS", "1"),
+            ("UV_FIND_LINKS", "/work/wheels"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    if needs_fetch(spec) {
+        env.insert("UV_CONSTRAINT".to_owned(), format!("{OURS}/requirements.txt"));
+    }
+    if !spec.install_network {
+        env.insert("UV_OFFLINE".to_owned(), "1".to_owned());
+        env.insert("UV_NO_INDEX".to_owned(), "1".to_owned());
+    }
+    env
+}

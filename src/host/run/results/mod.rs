@@ -1,0 +1,83 @@
+//! Reads the results of a suite's tests: those that our recorders wrote as the tests ended, or a JUnit report. Both come from
+//! project code, so their sizes and their numbers are limited.
+
+mod encoding;
+pub mod junit;
+mod names;
+pub mod recorded;
+
+use crate::domain::results::{Failure, Tests};
+use std::collections::BTreeMap;
+
+/// Most bytes of a report, and of all that the recorders of a suite wrote.
+pub const FILE_MOST: usize = 32 << 20;
+/// Most bytes of all names together.
+const NAMES_MOST: usize = 2 << 20;
+/// Most characters of a failure's message.
+const MESSAGE_MOST: usize = 300;
+
+/// The result of a test, the worst last.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum TestResult {
+    Skipped,
+    Passed,
+    Failed(String),
+}
+
+/// Collects results. A test that is reported twice, for its run and its tear-down, counts with the worse result.
+#[derive(Default)]
+struct Collector {
+    found: BTreeMap<String, TestResult>,
+    names: usize,
+    cut: bool,
+}
+
+impl Collector {
+    fn add(&mut self, name: String, result: TestResult) {
+        if let Some(worst) = self.found.get_mut(&name) {
+            // of several failures, the first counts
+            if result > *worst && !matches!(worst, TestResult::Failed(_)) {
+                *worst = result;
+            }
+            return;
+        }
+        self.names += name.len();
+        match self.names > NAMES_MOST {
+            true => self.cut = true,
+            false => {
+                self.found.insert(name, result);
+            }
+        }
+    }
+
+    /// Returns the tests, each named `suite: test`.
+    fn of_suite(self, suite: &str) -> Tests {
+        let mut tests = Tests {
+            cut: self.cut,
+            ..Tests::default()
+        };
+        for (name, result) in self.found {
+            let test = format!("{suite}: {name}");
+            match result {
+                TestResult::Passed => tests.passed.push(test),
+                TestResult::Skipped => tests.skipped.push(test),
+                TestResult::Failed(text) => tests.failed.push(Failure {
+                    test,
+                    message: first_line(&text),
+                }),
+            }
+        }
+        tests
+    }
+}
+
+/// Returns the first line that is not blank.
+fn first_line(text: &str) -> String {
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
+    let line: String = line.chars().filter(|c| !c.is_control()).take(MESSAGE_MOST).collect();
+    names::without_addresses(&line)
+}

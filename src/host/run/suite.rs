@@ -1,0 +1,245 @@
+//! The results of one suite: what its tests reported, and what its exit code is worth.
+
+use super::results::recorded::{self, Recorded};
+use super::results::{FILE_MOST, junit};
+use super::work::{LeftFile, Work};
+use crate::domain::outcome::{Outcome, Timeout};
+use crate::domain::results::{Failure, Tests};
+use crate::domain::suite::Suite;
+use crate::host::Stop;
+use std::collections::BTreeSet;
+
+/// What a suite left.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SuiteResults {
+    pub tests: Option<Tests>,
+    /// The Pythons whose test runners recorded results.
+    pub pythons: BTreeSet<String>,
+    /// Why the report is not complete although one was expected.
+    pub incomplete: Option<String>,
+    /// Tests that had begun and not ended when their runner broke off.
+    pub under_way: Vec<String>,
+    /// Why a JUnit file gives no results.
+    pub unreadable: Option<String>,
+}
+
+/// Reads the results of a suite.
+pub async fn read(work: &Work<'_>, suite: &Suite) -> Result<SuiteResults, Stop> {
+    let (files, is_cut) = work.read_results(suite).await?;
+    let name = suite.name.clone();
+    let recorded = blocking(move || recorded::read(&name, &files, is_cut)).await?;
+    let file = match work.read_report(suite).await? {
+        LeftFile::Read(bytes) => {
+            let name = suite.name.clone();
+            match blocking(move || junit::read(&name, &bytes)).await? {
+                Ok(tests) => JUnitFile::Read(tests),
+                Err(reason) => JUnitFile::Unusable(reason),
+            }
+        }
+        LeftFile::TooLarge => JUnitFile::TooLarge,
+        LeftFile::Missing => JUnitFile::Missing,
+    };
+    Ok(match suite.report.as_deref() {
+        Some(path) => of_declared(path, file, recorded),
+        None => of_runner(file, recorded),
+    })
+}
+
+async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
+    Ok(tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::from)?)
+}
+
+/// A JUnit file, as the suite left it.
+enum JUnitFile {
+    Read(Tests),
+    Unusable(String),
+    TooLarge,
+    Missing,
+}
+
+impl JUnitFile {
+    /// Returns the tests, or why there are none.
+    fn tests(self, file: &str) -> Result<Tests, String> {
+        let reason = match self {
+            JUnitFile::Read(tests) => return Ok(tests),
+            JUnitFile::Unusable(reason) => reason,
+            JUnitFile::TooLarge => format!("it is larger than {} MiB", FILE_MOST >> 20),
+            JUnitFile::Missing => "there is none".to_owned(),
+        };
+        Err(format!("the report {file} can't be read: {reason}"))
+    }
+}
+
+/// The results of a suite whose recipe names a report: that report, or else what our recorders wrote.
+fn of_declared(path: &str, file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
+    // the limit is the host's, so a report that exceeds it is no fault of the suite
+    let is_fault = !matches!(file, JUnitFile::TooLarge);
+    match file.tests(path) {
+        Ok(tests) => SuiteResults {
+            tests: Some(tests),
+            pythons: recorded.map(|recorded| recorded.pythons()).unwrap_or_default(),
+            ..SuiteResults::default()
+        },
+        Err(reason) => {
+            let mut results = recorded.map(of_recorded).unwrap_or_default();
+            if is_fault {
+                results.incomplete.get_or_insert_with(|| reason.clone());
+            }
+            results.unreadable = Some(reason);
+            results
+        }
+    }
+}
+
+/// The results of a suite without a declared report: what our recorders wrote, or else the JUnit file that pytest was asked for.
+/// A pytest outside the environment under test has no recorder of ours.
+fn of_runner(file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
+    match (recorded, file) {
+        (Some(recorded), _) => of_recorded(recorded),
+        (None, JUnitFile::Missing) => SuiteResults::default(),
+        (None, file) => match file.tests("that pytest wrote") {
+            Ok(tests) => SuiteResults {
+                tests: Some(tests),
+                ..SuiteResults::default()
+            },
+            Err(reason) => SuiteResults {
+                unreadable: Some(reason),
+                ..SuiteResults::default()
+            },
+        },
+    }
+}
+
+fn of_recorded(recorded: Recorded) -> SuiteResults {
+    let incomplete = recorded
+        .broken_off()
+        .map(|session| format!("{} began and did not come to its end", session.runner));
+    SuiteResults {
+        pythons: recorded.pythons(),
+        incomplete,
+        tests: Some(recorded.tests),
+        under_way: recorded.under_way,
+        unreadable: None,
+    }
+}
+
+/// Returns the outcome of a suite, or `None` if it passed. `end` is what its exit code says. A suite that exits with 0 although
+/// its report is not complete has failed. A test that the end of the suite interrupted becomes a failure.
+pub fn judge(end: Option<Outcome>, results: &mut SuiteResults) -> Option<Outcome> {
+    let outcome = match end {
+        None => results.incomplete.as_ref().map(|_| Outcome::NO_COMPLETE_REPORT),
+        end => end,
+    }?;
+    if let Some(tests) = &mut results.tests
+        && results.incomplete.is_some()
+    {
+        tests.incomplete = true;
+        // of several tests under way, any may have ended the suite; and none has if the time was up
+        if let [test] = results.under_way.as_slice()
+            && !matches!(outcome, Outcome::TimedOut { which: Timeout::Total })
+            && tests.state(test).is_none()
+        {
+            tests
+                .failed
+                .push(Failure::of(test, &format!("it did not end: {outcome}")));
+            tests.failed.sort();
+        }
+    }
+    Some(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::recorded::Session;
+    use super::*;
+
+    fn passed(name: &str) -> Tests {
+        Tests {
+            passed: vec![name.to_owned()],
+            ..Tests::default()
+        }
+    }
+
+    fn recorded(has_ended: bool) -> Recorded {
+        Recorded {
+            tests: passed("s: recorded"),
+            sessions: vec![Session {
+                runner: "pytest".to_owned(),
+                python: "3.14".to_owned(),
+                has_ended,
+            }],
+            under_way: if has_ended { vec![] } else { vec!["s: slow".to_owned()] },
+        }
+    }
+
+    #[test]
+    fn an_exit_code_of_0_is_no_pass_without_a_complete_report() {
+        let broke_off = Some(Outcome::NO_COMPLETE_REPORT);
+        let file = |file| of_declared("report.xml", file, None);
+        let table = [
+            (of_runner(JUnitFile::Missing, None), None),
+            (of_runner(JUnitFile::Missing, Some(recorded(true))), None),
+            (of_runner(JUnitFile::Missing, Some(recorded(false))), broke_off.clone()),
+            (of_runner(JUnitFile::Unusable("x".into()), None), None),
+            (file(JUnitFile::Read(passed("s: a"))), None),
+            (file(JUnitFile::Missing), broke_off.clone()),
+            (file(JUnitFile::Unusable("it is empty".into())), broke_off.clone()),
+            (file(JUnitFile::TooLarge), None),
+            // a complete report of the recipe's own runner counts more than what that runner started
+            (
+                of_declared("report.xml", JUnitFile::Read(passed("s: a")), Some(recorded(false))),
+                None,
+            ),
+        ];
+        for (mut results, expected) in table {
+            assert_eq!(judge(None, &mut results), expected, "{results:?}");
+        }
+    }
+
+    #[test]
+    fn the_report_of_the_recipe_counts_then_the_recorders_then_pytests_file() {
+        let file = || JUnitFile::Read(passed("s: file"));
+        let first = |results: SuiteResults| results.tests.map(|tests| tests.passed);
+        let is = |name: &str| Some(vec![name.to_owned()]);
+        assert_eq!(first(of_declared("r.xml", file(), Some(recorded(true)))), is("s: file"));
+        assert_eq!(first(of_runner(file(), Some(recorded(true)))), is("s: recorded"));
+        assert_eq!(first(of_runner(file(), None)), is("s: file"));
+        let missing = of_declared("r.xml", JUnitFile::Missing, Some(recorded(true)));
+        assert_eq!(
+            missing.unreadable.as_deref(),
+            Some("the report r.xml can't be read: there is none")
+        );
+        assert_eq!(first(missing), is("s: recorded"));
+    }
+
+    #[test]
+    fn the_test_that_was_interrupted_is_named() {
+        let silence = Outcome::TimedOut {
+            which: Timeout::Silence,
+        };
+        let total = Outcome::TimedOut { which: Timeout::Total };
+        let table = [
+            (None, Some("it did not end: failed: the suite ended before its report")),
+            (
+                Some(Outcome::Crashed { signal: 11 }),
+                Some("it did not end: crashed (SIGSEGV)"),
+            ),
+            (Some(Outcome::OutOfMemory), Some("it did not end: out of memory")),
+            (Some(silence), Some("it did not end: timed out (silence)")),
+            (Some(total), None),
+        ];
+        for (end, message) in table {
+            let mut results = of_recorded(recorded(false));
+            judge(end.clone(), &mut results);
+            let tests = results.tests.unwrap();
+            let expected: Vec<Failure> = message.iter().map(|text| Failure::of("s: slow", text)).collect();
+            assert_eq!(tests.failed, expected, "{end:?}");
+            assert!(tests.incomplete);
+        }
+        // several were under way
+        let mut results = of_recorded(recorded(false));
+        results.under_way.push("s: other".to_owned());
+        judge(Some(Outcome::OutOfMemory), &mut results);
+        assert_eq!(results.tests.unwrap().failed, []);
+    }
+}

@@ -1,0 +1,202 @@
+//! Finds revisions that broke or fixed the build of CPython. Each is one incident, whatever follows for the projects.
+
+use super::context::Context;
+use super::incidents::{record_fix, record_fix_by, record_regression};
+use super::model::{Affected, Evidence, Fix, Found};
+use crate::domain::id::{AttemptId, ImageId};
+use crate::domain::job::{BuildSpec, JobSpec, Report};
+use crate::domain::series::Series;
+use crate::store::builds::BuildEvents;
+use crate::store::regressions::{FixedBy, Regression};
+use crate::store::results::{Candidate, CandidateImage};
+use crate::verdict::{BuildChange, BuildState, Change, LogDifference, Subject, build_changes};
+use anyhow::{Context as _, Result};
+
+/// Revisions with build events that are evaluated in one pass.
+const AT_ONCE: i64 = 500;
+/// Revisions before and after a build event among which its neighbours are looked for.
+const AROUND: i64 = 200;
+/// A build that failed this many times is proof.
+pub const FAILURES: i64 = 2;
+/// Attempts at a build after which it is not tried again without a request.
+pub const BUILDS_MOST: i64 = 12;
+/// The project that an incident about a build names.
+const CPYTHON: &str = "cpython";
+
+/// Evaluates build events, in groups of neighbouring revisions.
+pub async fn tick(context: &Context<'_>) -> Result<()> {
+    let store = context.store;
+    let watched = store.watched_branches().await?;
+    let events = store.build_events(AT_ONCE).await?;
+    let kind = |event: &BuildEvents| (event.branch_id.clone(), event.variant.clone(), event.platform.clone());
+    for group in events.chunk_by(|a, b| kind(a) == kind(b) && b.seq - a.seq <= AROUND) {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else {
+            continue;
+        };
+        let affected = Affected {
+            investigation: None,
+            series: Series {
+                branch_id: first.branch_id.clone(),
+                project: CPYTHON.to_owned(),
+                variant: first.variant.clone(),
+                platform: first.platform.clone(),
+            },
+            branch: first.branch.clone(),
+        };
+        let is_watched = watched.iter().any(|branch| first.branch_id == branch.id);
+        let around = (first.seq - AROUND, last.seq + AROUND);
+        if is_watched && let Err(error) = evaluate(context, &affected, around).await {
+            let error = format!("{error:#}");
+            tracing::error!(branch = first.branch, error, "failed to evaluate builds");
+            continue;
+        }
+        store.builds_evaluated(group).await?;
+    }
+    Ok(())
+}
+
+async fn evaluate(context: &Context<'_>, affected: &Affected, around: (i64, i64)) -> Result<()> {
+    let Context { store, queue, now, .. } = *context;
+    let series = &affected.series;
+    let candidates = store.candidates(series, around).await?;
+    let builds: Vec<BuildState> = candidates.iter().map(built).collect();
+    fix_built_later(context, affected, (&candidates, &builds)).await?;
+    let mut recorded = store.regressions_on(series).await?;
+    for BuildChange { change, good, bad } in build_changes(&builds) {
+        let is_next = good + 1 == bad;
+        let (Some(good), Some(bad)) = (candidates.get(good), candidates.get(bad)) else {
+            continue;
+        };
+        if !is_comparable(context, good, bad).await? {
+            continue;
+        }
+        match change {
+            Change::Broke => {
+                if recorded.iter().any(|regression| regression.bad_id == bad.revision_id) {
+                    continue;
+                }
+                if bad.failures < FAILURES {
+                    if let (Some(image), true) = (bad.image_id(), bad.builds < BUILDS_MOST) {
+                        queue.rerun(image.as_str(), now).await?;
+                    }
+                    continue;
+                }
+                let found = found(context, good, bad, is_next).await?;
+                let evidence = evidence(context, good, bad).await?;
+                let mut tx = store.begin().await?;
+                record_regression(store, &mut tx, affected, &found, &evidence, now).await?;
+                tx.commit().await?;
+            }
+            Change::Fixed => {
+                let is_unfixed =
+                    |regression: &Regression| regression.fixed_at.is_none() && regression.bad_seq < bad.seq;
+                if !recorded.iter().any(is_unfixed) {
+                    continue;
+                }
+                let found = found(context, good, bad, is_next).await?;
+                let mut tx = store.begin().await?;
+                record_fix_by(store, &mut tx, affected, &found, now).await?;
+                tx.commit().await?;
+            }
+        }
+        recorded = store.regressions_on(series).await?;
+    }
+    Ok(())
+}
+
+/// Whether CPython alone differs between two builds: both were made on the same distribution, and by the same profile or
+/// by those of two eras.
+async fn is_comparable(context: &Context<'_>, good: &Candidate, bad: &Candidate) -> Result<bool> {
+    let build = async |candidate: &Candidate| -> Result<Option<Box<BuildSpec>>> {
+        let Some(image) = candidate.image_id() else {
+            return Ok(None);
+        };
+        let job = context.store.job_of(image.as_str()).await?;
+        Ok(match job.map(|job| job.spec).transpose()? {
+            Some(JobSpec::Image(build)) => Some(build),
+            _ => None,
+        })
+    };
+    let (Some(good), Some(bad)) = (build(good).await?, build(bad).await?) else {
+        return Ok(false);
+    };
+    let is_same_era = good.profile.name == bad.profile.name;
+    Ok(good.distribution.is_same(&bad.distribution) && (!is_same_era || good.profile == bad.profile))
+}
+
+async fn found(context: &Context<'_>, good: &Candidate, bad: &Candidate, is_next: bool) -> Result<Found> {
+    let revision = async |candidate: &Candidate| {
+        let revision = context.store.revision(&candidate.revision_id).await?;
+        revision.context("no such revision")
+    };
+    Ok(Found {
+        subjects: vec![Subject::Build],
+        good_seq: good.seq,
+        bad_seq: bad.seq,
+        good: revision(good).await?,
+        bad: revision(bad).await?,
+        exact: is_next,
+        reason: (!is_next).then(|| "revisions between them are not built".to_owned()),
+        rate: None,
+    })
+}
+
+/// Records as fixed what failed to build and was built when it was tried again.
+async fn fix_built_later(
+    context: &Context<'_>,
+    affected: &Affected,
+    (candidates, builds): (&[Candidate], &[BuildState]),
+) -> Result<()> {
+    let Context { store, now, .. } = *context;
+    let is_built = |regression: &&Regression| {
+        let mut all = candidates.iter().zip(builds);
+        all.any(|(candidate, built)| candidate.revision_id == regression.bad_id && *built == BuildState::Built)
+    };
+    let unfixed = store.unfixed_regressions(store.pool(), &affected.series).await?;
+    for regression in unfixed.iter().filter(is_built) {
+        let how = "it was built when it was tried again";
+        let fix = Fix {
+            subjects: &[Subject::Build],
+            before: regression.bad_seq + 1,
+            by: FixedBy::Otherwise(how),
+            note: how,
+        };
+        let mut tx = store.begin().await?;
+        record_fix(store, &mut tx, affected, &fix, now).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+fn built(candidate: &Candidate) -> BuildState {
+    match candidate.image {
+        CandidateImage::Ready { .. } => BuildState::Built,
+        CandidateImage::Impossible => BuildState::Skipped,
+        // only the machinery failed, which proves nothing
+        CandidateImage::Failed { is_building: false, .. } if candidate.failures == 0 => BuildState::Skipped,
+        CandidateImage::Failed { is_building: false, .. } => BuildState::Failed,
+        CandidateImage::Failed { .. } | CandidateImage::Wanted { .. } | CandidateImage::Unplanned => {
+            BuildState::Pending
+        }
+    }
+}
+
+/// The last attempts at both builds. Their logs are not compared: a build that continues in a build tree prints too much
+/// that a full build does not.
+async fn evidence(context: &Context<'_>, good: &Candidate, bad: &Candidate) -> Result<Evidence> {
+    let last = async |image: Option<&ImageId>| -> Result<Option<(AttemptId, Option<Report>)>> {
+        let Some(image) = image else { return Ok(None) };
+        let attempts = context.store.attempts_of(image.as_str()).await?;
+        let last = attempts.last();
+        Ok(last.map(|attempt| (attempt.id.clone(), attempt.report().cloned())))
+    };
+    let (good, bad) = (last(good.image_id()).await?, last(bad.image_id()).await?);
+    let report = bad.as_ref().and_then(|(_, report)| report.as_ref());
+    Ok(Evidence {
+        error: report.map(|report| report.outcome.to_string()),
+        good: good.map(|(id, _)| id),
+        bad: bad.map(|(id, _)| id),
+        difference: LogDifference::default(),
+        conditions: Vec::new(),
+    })
+}

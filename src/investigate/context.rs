@@ -1,0 +1,34 @@
+//! What the parts of this module work with.
+
+use crate::config::VerdictSettings;
+use crate::domain::limits::Limits;
+use crate::domain::time::Timestamp;
+use crate::profile::Profiles;
+use crate::queue::Queue;
+use crate::recipe::Registered;
+use crate::store::Store;
+use crate::store::logs::Objects;
+use crate::watch::git::Mirror;
+
+/// What one pass works with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub store: &'a Store,
+    pub objects: &'a Objects,
+    pub queue: &'a Queue,
+    pub mirror: &'a Mirror,
+    pub settings: &'a VerdictSettings,
+    /// How images are built. All images of an investigation are built by the profiles, and on the distribution, in force.
+    pub profiles: &'a Profiles,
+    /// The limits that bound those of every recipe.
+    pub limits: &'a Limits,
+    /// Whether images travel between hosts through a registry.
+    pub has_registry: bool,
+    /// The time of the pass, in milliseconds UTC.
+    pub now: Timestamp,
+}
+
+/// Returns the recipe of a project that is in force.
+pub fn recipe_in_force<'a>(projects: &'a [Registered], project: &str) -> Option<&'a Registered> {
+    projects.iter().find(|one| one.recipe.name.get_ref() == project)
+}

@@ -1,0 +1,198 @@
+//! Pins the dependencies of a recipe, so that only CPython differs between its runs, and refreshes them after a while. A
+//! newer version never arrives together with a new revision: a run that has its result is done once more with the newer
+//! versions on the same image, so a difference is due to them.
+
+use super::context::Context;
+use super::history::Reported;
+use crate::domain::id::{JobId, RunId};
+use crate::domain::job::{JobSpec, Report, RunSpec};
+use crate::domain::outcome::Outcome;
+use crate::store::jobs::{Job, NewJob, Probe};
+use crate::store::locks::{JobEnd, LockKey, StaleLock};
+use crate::store::probes::lock_name;
+use crate::store::results::UnevaluatedRun;
+use crate::verdict::LockSide;
+use anyhow::{Context as _, Result};
+
+/// Milliseconds after which newer versions are tried again that could not be installed, or at which the machinery failed.
+const RETRY_MS: i64 = 24 * 3_600_000;
+/// The newest runs of a recipe, among which one on the lock's version of Python is looked for.
+const NEWEST_RUNS: i64 = 50;
+
+/// Pins what a run has installed, if it is the first one of its recipe on its version of Python.
+pub async fn pin_lock(context: &Context<'_>, run: &UnevaluatedRun, reported: &Reported) -> Result<()> {
+    let Reported { report, finished_at } = reported;
+    let Some(lock) = &report.lock else {
+        return Ok(());
+    };
+    // versions that can't be installed are no base for comparisons
+    if matches!(report.outcome, Outcome::SetupFailed { .. }) {
+        return Ok(());
+    }
+    let Some((_, spec)) = newest_job(context, run).await? else {
+        return Ok(());
+    };
+    if spec.fetch.lock.is_some() {
+        return Ok(());
+    }
+    let key = lock_key(run, &spec);
+    if context.store.pin_lock(&key, lock, *finished_at).await? {
+        tracing::info!(project = run.series.project, python = key.python, "pinned dependencies");
+    }
+    Ok(())
+}
+
+/// Has a lock resolved anew at once if a run can't be made with it: what it names may have vanished from the index, or from a
+/// repository. The newest run is made once more with the new versions.
+pub async fn expire_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<()> {
+    let Some((job, spec)) = newest_job(context, run).await? else {
+        return Ok(());
+    };
+    let Some(lock) = &spec.fetch.lock else {
+        return Ok(());
+    };
+    // a recipe error of a later phase says nothing about the lock
+    let ends_in_fetch = |report: &Report| report.phases.iter().all(|phase| phase.name == "fetch");
+    if !recipe_error(&context.store.end_of_job(&job).await?).is_some_and(ends_in_fetch) {
+        return Ok(());
+    }
+    let key = lock_key(run, &spec);
+    if context.store.expire_lock(&key, lock).await? {
+        let (project, python) = (run.series.project.as_str(), key.python);
+        tracing::warn!(
+            project,
+            python,
+            "the pinned dependencies can't be fetched any more; resolving them anew"
+        );
+    }
+    Ok(())
+}
+
+/// Returns the newest job of a run that no investigation asked for, with what it runs.
+async fn newest_job(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Option<(JobId, Box<RunSpec>)>> {
+    let job = context.store.job_of(run.id.as_str()).await?;
+    Ok(job.and_then(|job| match job.spec {
+        Ok(JobSpec::Run(spec)) => Some((job.id, spec)),
+        _ => None,
+    }))
+}
+
+fn lock_key<'a>(run: &'a UnevaluatedRun, spec: &'a RunSpec) -> LockKey<'a> {
+    LockKey {
+        recipe: &run.recipe,
+        python: &spec.fetch.python,
+        variant: &run.series.variant,
+        platform: &run.series.platform,
+    }
+}
+
+/// Returns the report of a job that ended with a recipe error.
+fn recipe_error(end: &JobEnd) -> Option<&Report> {
+    match end {
+        JobEnd::Reported(report) if matches!(report.outcome, Outcome::RecipeError { .. }) => Some(report),
+        _ => None,
+    }
+}
+
+/// Tries newer versions in place of locks that are older than the setting `verdicts.locks` allows. Returns how many jobs it
+/// added.
+pub async fn tick(context: &Context<'_>) -> Result<usize> {
+    let term_ms = i64::try_from(context.settings.locks.0.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let mut added = 0;
+    for stale in context.store.stale_locks(context.now - term_ms).await? {
+        match refresh(context, &stale).await {
+            Ok(Refresh::Scheduled) => added += 1,
+            Ok(Refresh::Refreshed | Refresh::NotNow) => {}
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(project = stale.project, error, "failed to try newer dependencies");
+            }
+        }
+    }
+    Ok(added)
+}
+
+/// How far the refresh of a lock is.
+enum Refresh {
+    /// A run with newer versions was scheduled.
+    Scheduled,
+    /// That run has ended. Its versions are pinned if they could be installed.
+    Refreshed,
+    /// That run has not ended, or it is not time for one, or there is no run to repeat.
+    NotNow,
+}
+
+async fn refresh(context: &Context<'_>, stale: &StaleLock) -> Result<Refresh> {
+    let Context { store, queue, now, .. } = *context;
+    let key = stale.key();
+    if let Some(job) = &stale.refresh_job {
+        let end = store.end_of_job(job).await?;
+        let lock = match &end {
+            JobEnd::Pending => return Ok(Refresh::NotNow),
+            JobEnd::Reported(report) => installed_lock(report),
+            JobEnd::Unreported => None,
+        };
+        let mut tx = store.begin().await?;
+        match lock {
+            Some(lock) => {
+                store.refresh_lock(&mut tx, &key, lock, now).await?;
+                tracing::info!(project = stale.project, python = stale.python, "refreshed dependencies");
+            }
+            None => {
+                let scheduled_at = stale.refresh_at.unwrap_or(now);
+                store.note_refresh(&mut tx, &key, None, scheduled_at).await?;
+            }
+        }
+        tx.commit().await?;
+        return Ok(Refresh::Refreshed);
+    }
+    if stale.refresh_at.is_some_and(|at| now - at < RETRY_MS) {
+        return Ok(Refresh::NotNow);
+    }
+    let Some((run, job, mut spec)) = newest_run(context, &key).await? else {
+        return Ok(Refresh::NotNow); // its revisions have left their branches
+    };
+    spec.fetch.lock = None;
+    // a run without a result gets it now; one that has a result keeps that
+    let has_result = recipe_error(&store.end_of_job(&job.id).await?).is_none();
+    let new = NewJob {
+        image: job.target_image_id.as_ref().context("a run's job without its image")?,
+        run: Some(&run),
+        platform: &stale.platform,
+        priority: now.as_millis(),
+        spec: &JobSpec::Run(spec),
+        probe: Some(Probe {
+            investigation: None,
+            lock_of: lock_name(LockSide::Now),
+            crossed: has_result,
+            host: None,
+        }),
+    };
+    let mut tx = store.begin().await?;
+    let id = queue.add(&mut tx, &new, now).await?;
+    store.note_refresh(&mut tx, &key, Some(&id), now).await?;
+    tx.commit().await?;
+    Ok(Refresh::Scheduled)
+}
+
+/// Returns the newest run on the lock's version of Python, with its job.
+async fn newest_run(context: &Context<'_>, key: &LockKey<'_>) -> Result<Option<(RunId, Job, Box<RunSpec>)>> {
+    for run in context.store.newest_runs_by(key, NEWEST_RUNS).await? {
+        let Some(job) = context.store.job_of(run.as_str()).await? else {
+            continue;
+        };
+        if let Ok(JobSpec::Run(spec)) = &job.spec
+            && spec.fetch.python == key.python
+        {
+            let spec = spec.clone();
+            return Ok(Some((run, job, spec)));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns what a run has installed, if the installation succeeded.
+fn installed_lock(report: &Report) -> Option<&str> {
+    let is_installed = report.outcome.is_valid() && !matches!(report.outcome, Outcome::SetupFailed { .. });
+    report.lock.as_deref().filter(|_| is_installed)
+}

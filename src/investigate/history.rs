@@ -1,0 +1,213 @@
+//! Reads the history of a series from the store and from the stored test results.
+
+use super::known_regressions::FailingSubjects;
+use crate::domain::id::AttemptId;
+use crate::domain::job::Report;
+use crate::domain::outcome::Outcome;
+use crate::domain::results::Tests;
+use crate::domain::series::Series;
+use crate::domain::time::Timestamp;
+use crate::store::Store;
+use crate::store::logs::Objects;
+use crate::store::results::ResultRow;
+use crate::verdict::{HistoryEntry, RunEnd, Subject, is_fall, needs_older_entries};
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Milliseconds for which the test results of an attempt may arrive after its report.
+const TESTS_LATE_MS: i64 = 60_000;
+/// Entries among which a baseline is looked for at first.
+pub const BACK: i64 = 30;
+/// Most entries that are read.
+const BACK_MOST: i64 = 480;
+
+/// Something that depends on test results, which a host delivers after its report.
+#[derive(Debug)]
+pub enum Delivered<T> {
+    Complete(T),
+    /// Some test results have not arrived yet. The next pass tries again.
+    Awaited,
+}
+
+impl<T> Delivered<T> {
+    /// Returns the value, or `None` while test results are awaited.
+    pub fn complete(self) -> Option<T> {
+        match self {
+            Delivered::Complete(value) => Some(value),
+            Delivered::Awaited => None,
+        }
+    }
+}
+
+/// Reads results.
+#[derive(Clone, Copy)]
+pub struct Results<'a> {
+    pub store: &'a Store,
+    pub objects: &'a Objects,
+}
+
+/// The report of an attempt, and when the attempt ended.
+pub struct Reported {
+    pub report: Report,
+    /// Milliseconds UTC.
+    pub finished_at: Timestamp,
+}
+
+impl Results<'_> {
+    /// Returns the report that counts for a project's run on the revision at `seq`, or `None` if no attempt is valid.
+    pub async fn report(&self, series: &Series, seq: i64) -> Result<Option<Reported>> {
+        let results = self.store.results_up_to(series, seq, 1).await?;
+        let counts = typical(&results).filter(|(result, _)| result.seq == seq);
+        Ok(counts.map(|(result, report)| Reported {
+            report: report.clone(),
+            finished_at: result.finished_at.unwrap_or_default(),
+        }))
+    }
+
+    /// Returns whether a run that passed may have run fewer tests than the one before: it did, or that one did not pass.
+    pub async fn may_run_fewer_tests(&self, series: &Series, seq: i64, report: &Report) -> Result<bool> {
+        let results = self.store.results_up_to(series, seq - 1, 1).await?;
+        let count = |report: &Report| {
+            report
+                .summary
+                .as_ref()
+                .map_or(0, |summary| summary.passed + summary.failed)
+        };
+        Ok(typical(&results)
+            .is_some_and(|(_, before)| before.outcome != Outcome::Passed || is_fall(count(before), count(report))))
+    }
+
+    /// Returns the last `back` entries of a history up to `seq`, oldest first. There may be hundreds, of 40,000 tests each, so
+    /// all but the last entry leave out passed tests that are neither `about` nor fail in the last entry.
+    pub async fn entries(
+        &self,
+        series: &Series,
+        seq: i64,
+        back: i64,
+        about: &[&Subject],
+        now: Timestamp,
+    ) -> Result<Delivered<Vec<HistoryEntry>>> {
+        let results = self.store.results_up_to(series, seq, back).await?;
+        let mut names: BTreeSet<String> = about.iter().filter_map(|one| one.test().map(str::to_owned)).collect();
+        let mut entries: Vec<HistoryEntry> = Vec::new();
+        for same_revision in results.chunk_by(|a, b| a.seq == b.seq).rev() {
+            let Some((result, report)) = typical(same_revision) else {
+                continue;
+            };
+            let finished_at = result.finished_at;
+            let Delivered::Complete(mut end) = self.end_of(&result.attempt_id, report, finished_at, now).await else {
+                return Ok(Delivered::Awaited);
+            };
+            if entries.is_empty() {
+                names.extend(end.failing().iter().filter_map(|one| one.test().map(str::to_owned)));
+            } else if let RunEnd::Run(_, Some(tests)) = &mut end {
+                tests.keep_only(&names);
+            }
+            entries.push(HistoryEntry {
+                revision: result.revision_id.as_str().to_owned(),
+                seq: result.seq,
+                recipe: result.recipe.clone(),
+                end,
+                lock: report.lock.clone(),
+            });
+        }
+        entries.reverse();
+        Ok(Delivered::Complete(entries))
+    }
+
+    /// Returns the entries up to `seq` that it takes to find the baseline of what changed in the last one, oldest first:
+    /// the last pass of what fails, and the last failure of what passes despite a regression. The subjects `to_pass` are
+    /// followed back to their last pass too.
+    pub async fn entries_to_baseline(
+        &self,
+        series: &Series,
+        seq: i64,
+        failing: &FailingSubjects,
+        to_pass: &[Subject],
+        now: Timestamp,
+    ) -> Result<Delivered<Vec<HistoryEntry>>> {
+        // an intermittent failure counts as fixed only after many passes
+        let mut back = (failing.passes_for_fix() + BACK).clamp(BACK, BACK_MOST);
+        let about: Vec<&Subject> = failing.subjects().chain(to_pass).collect();
+        loop {
+            let Delivered::Complete(entries) = self.entries(series, seq, back, &about, now).await? else {
+                return Ok(Delivered::Awaited);
+            };
+            let is_all = (entries.len() as i64) < back || back >= BACK_MOST;
+            if is_all || !needs_older_entries(&entries, failing.subjects(), to_pass) {
+                return Ok(Delivered::Complete(entries));
+            }
+            back = BACK_MOST;
+        }
+    }
+
+    /// Returns how an attempt ended, with its test results.
+    pub async fn end_of(
+        &self,
+        attempt: &AttemptId,
+        report: &Report,
+        finished_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Delivered<RunEnd> {
+        let tests = self.tests_of(attempt).await;
+        let is_recent = finished_at.is_some_and(|at| now - at < TESTS_LATE_MS);
+        match tests.is_none() && report.summary.is_some() && is_recent {
+            true => Delivered::Awaited,
+            false => Delivered::Complete(run_end(report, tests)),
+        }
+    }
+
+    /// Returns how an attempt ended, with the test results that are there by now.
+    pub async fn end_by_now(&self, attempt: &AttemptId, report: &Report) -> RunEnd {
+        run_end(report, self.tests_of(attempt).await)
+    }
+
+    async fn tests_of(&self, attempt: &AttemptId) -> Option<Tests> {
+        match self.objects.tests(attempt).await {
+            Ok(tests) => tests,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(attempt = attempt.as_str(), error, "test results can't be read");
+                None
+            }
+        }
+    }
+}
+
+/// Returns how an attempt ended. Results that it reported and that are not there are unknown, which differs from a run without
+/// tests.
+fn run_end(report: &Report, tests: Option<Tests>) -> RunEnd {
+    let unknown = || Tests {
+        cut: true,
+        ..Tests::default()
+    };
+    let tests = tests.or_else(|| report.summary.is_some().then(unknown));
+    RunEnd::Run(report.outcome.clone(), tests)
+}
+
+/// Returns the attempt that counts at a revision, with its report. It belongs to the newest run with a valid attempt, and
+/// most attempts at that run ended alike. Of two ends that are equally frequent, the failure counts.
+fn typical(results: &[ResultRow]) -> Option<(&ResultRow, &Report)> {
+    let runs = results.chunk_by(|a, b| a.run_id == b.run_id).rev();
+    let newest = runs
+        .map(|run| {
+            let reported = run.iter().filter_map(|result| Some((result, result.report.as_ref()?)));
+            reported
+                .filter(|(_, report)| report.outcome.is_valid())
+                .collect::<Vec<_>>()
+        })
+        .find(|run| !run.is_empty())?;
+    let kind = |report: &Report| {
+        let failures = report.summary.iter().flat_map(|summary| &summary.failures);
+        let tests: Vec<String> = failures.map(|failure| failure.test.clone()).collect();
+        (report.outcome.name(), tests)
+    };
+    let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (result, report) in newest {
+        alike.entry(kind(report)).or_default().push((result, report));
+    }
+    let most = alike
+        .into_iter()
+        .max_by_key(|((outcome, _), same)| (same.len(), *outcome != Outcome::Passed.name()))?;
+    most.1.into_iter().next()
+}

@@ -1,0 +1,57 @@
+//! From results to incidents.
+//!
+//! A run that has ended is compared with the history of its series. What changed is investigated: runs on both sides prove
+//! the change, and further runs search the revision that caused it. The answer becomes an incident, fixes one, or explains
+//! the failure otherwise. The rules are in [`crate::verdict`], which does no I/O. This module reads what they need and acts
+//! on what they decide.
+//!
+//! ```text
+//! a run has ended
+//!   -> detect          compares it with its history; a suspicion opens an investigation
+//!        known_regressions, suppression: what is explained already, or was answered recently, opens none
+//!   -> schedule        gives each open investigation its turn
+//!        run_requests, eligible_hosts: which runs it wants next, and which hosts can make them
+//!   -> conclude        stores the answer
+//!        evidence, incidents: opens an incident, joins one, or records a fix
+//!        follow_up: opens the investigation inside a merge, or with an older baseline
+//!   -> recheck         looks again when the suppression by an answer is over
+//! ```
+//!
+//! A pass keeps nothing in memory. It reads the store, so a missed event or a restart changes no answer, and any step can
+//! be repeated.
+
+mod build_failures;
+mod conclude;
+mod context;
+mod dependency_locks;
+mod detect;
+mod eligible_hosts;
+mod evidence;
+mod flakiness;
+mod follow_up;
+pub mod history;
+mod incidents;
+mod known_regressions;
+mod model;
+mod recheck;
+mod run_requests;
+mod schedule;
+mod suppression;
+
+pub use context::Context;
+pub use model::{Pass, WantedImage};
+
+use crate::recipe::Registered;
+use anyhow::Result;
+
+/// Makes one pass over new results and open investigations.
+pub async fn tick(context: &Context<'_>, projects: &[Registered]) -> Result<Pass> {
+    let mut pass = Pass::default();
+    incidents::end_those_that_left(context.store, context.now).await?;
+    recheck::tick(context, projects).await?;
+    detect::tick(context, projects).await?;
+    build_failures::tick(context).await?;
+    pass.jobs += dependency_locks::tick(context).await?;
+    schedule::tick(context, projects, &mut pass).await?;
+    Ok(pass)
+}

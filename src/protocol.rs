@@ -1,0 +1,94 @@
+//! What a host and the coordinator send each other over HTTP, apart from the types of [`crate::domain`].
+//! docs/protocol.md lists the calls in the order in which a host makes them.
+
+use crate::domain::id::AttemptId;
+use crate::domain::job::{JobSpec, Report};
+use serde::{Deserialize, Serialize};
+
+/// The version of the protocol that this program speaks, as host and as coordinator. Raise it with every change
+/// that the other side would misunderstand: a path, a key, a meaning. The coordinator answers a host of another
+/// version with status 426 and what to install.
+///
+/// | version | change |
+/// |---|---|
+/// | 2 | a host posts its capabilities to `capabilities`; an image names what it adds by the terms of the glossary |
+/// | 1 | the first one |
+pub const PROTOCOL: u32 = 2;
+
+/// The header in which a host sends the version that it speaks.
+pub const PROTOCOL_HEADER: &str = "pybots-protocol";
+
+/// The answer to `hello`: how the coordinator registered the host that calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The host's id, with which it labels every container, image and volume that it creates.
+    pub id: String,
+    pub name: String,
+    /// Whether the host may build images.
+    pub builds: bool,
+}
+
+/// The answer to `claim`: a job that is leased to the host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    pub attempt: AttemptId,
+    /// 1 for the first attempt at the job.
+    pub number: i64,
+    /// The secret of this lease. Every later call about the attempt carries it, so that the holder of an earlier
+    /// lease can't end the attempt.
+    pub fence: String,
+    /// Whether the host may build images.
+    pub builds: bool,
+    pub spec: JobSpec,
+}
+
+/// Asks to prolong a lease.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewRequest {
+    pub fence: String,
+    /// Seconds for which the coordinator may hold its answer. It answers earlier if the attempt is cancelled.
+    #[serde(default)]
+    pub hold_s: u64,
+}
+
+/// The answer to a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// `false` if a maintainer has cancelled the attempt.
+    pub wanted: bool,
+}
+
+/// Ends an attempt.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinishRequest {
+    pub fence: String,
+    pub report: Report,
+}
+
+/// The answer to a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Receipt {
+    /// The report ended the attempt.
+    Counted,
+    /// Another host was given the job before the report arrived. The report is stored, and does not count.
+    Late,
+}
+
+/// Reports that an image was pushed to the registry.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushedRequest {
+    /// The image's reference by digest, in the repository that the coordinator named.
+    pub reference: String,
+}
+
+/// Refuses a frame that begins behind the end of the coordinator's log.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogGap {
+    /// The offset from which the host has to send its log again.
+    pub ends_at: u64,
+}

@@ -1,0 +1,90 @@
+//! Requests of maintainers: cancel a job, or rerun it.
+
+use super::Queue;
+use crate::domain::id::{AttemptId, HostId, JobId};
+use crate::domain::job::Report;
+use crate::domain::outcome::Outcome;
+use crate::domain::time::Timestamp;
+use crate::store::jobs::Request;
+use anyhow::Result;
+use std::collections::BTreeSet;
+use tokio::sync::watch;
+
+/// The effect of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requested {
+    /// The job is cancelled, or queued again.
+    Done,
+    /// A host works on the job, and learns of the request within seconds.
+    Pending,
+    /// The job was in that state before.
+    Needless,
+}
+
+impl Queue {
+    /// Cancels the job of a run or an image, given by its id. Returns `None` if there is no such job.
+    pub async fn cancel(&self, run_or_image: &str, now: Timestamp) -> Result<Option<Requested>> {
+        let Some(job) = self.store.job_of(run_or_image).await? else {
+            return Ok(None);
+        };
+        if self.store.request_of_leased(&job.id, Request::Cancel).await? {
+            return Ok(Some(Requested::Pending));
+        }
+        if self.cancel_queued(&job.id, now).await? {
+            return Ok(Some(Requested::Done));
+        }
+        // a host may have taken it since the first try
+        let pending = self.store.request_of_leased(&job.id, Request::Cancel).await?;
+        Ok(Some(if pending {
+            Requested::Pending
+        } else {
+            Requested::Needless
+        }))
+    }
+
+    /// Cancels a queued job. Returns false if the job is not queued.
+    pub async fn cancel_queued(&self, job_id: &JobId, now: Timestamp) -> Result<bool> {
+        let mut tx = self.store.begin().await?;
+        if !self.store.take_queued(&mut tx, job_id).await? {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        // an attempt without a host records when and how the job ended
+        let nobody = HostId::default();
+        let attempt = self.store.insert_attempt(&mut tx, job_id, &nobody, now, now).await?;
+        self.give_up_in(&mut tx, &attempt, &Report::of(Outcome::Cancelled), false, now)
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Reruns the job of a run or an image, given by its id. A leased job is ended first. Returns `None` if there is no
+    /// such job.
+    pub async fn rerun(&self, run_or_image: &str, now: Timestamp) -> Result<Option<Requested>> {
+        let Some(job) = self.store.job_of(run_or_image).await? else {
+            return Ok(None);
+        };
+        if self.store.request_of_leased(&job.id, Request::Rerun).await? {
+            return Ok(Some(Requested::Pending));
+        }
+        let queued = self.store.requeue(&job.id, now).await?;
+        self.announce();
+        Ok(Some(if queued { Requested::Done } else { Requested::Needless }))
+    }
+
+    /// Leased attempts that are to end. A host learns of it when it renews its lease.
+    pub fn unwanted(&self) -> watch::Receiver<BTreeSet<AttemptId>> {
+        self.shared.unwanted.subscribe()
+    }
+
+    /// Reads the requests from the store, because another process may have made them.
+    pub async fn look_for_requests(&self) -> Result<()> {
+        let now: BTreeSet<AttemptId> = self.store.unwanted_attempts().await?.into_iter().collect();
+        self.shared.unwanted.send_if_modified(|unwanted| {
+            let changed = *unwanted != now;
+            *unwanted = now;
+            changed
+        });
+        Ok(())
+    }
+}

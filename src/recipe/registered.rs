@@ -1,0 +1,18 @@
+//! A recipe that passed its check, with the folders that it names.
+
+use super::Recipe;
+use std::collections::BTreeMap;
+
+/// A recipe that passed its check.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    pub recipe: Recipe,
+    pub text: String,
+    /// The digest of the text and of every folder that the recipe names. A new digest means a new version of the
+    /// recipe.
+    pub digest: String,
+    /// The digest of each folder that the recipe names as a `path` source, by that path.
+    pub folders: BTreeMap<String, String>,
+    /// The content of these folders as tars, by digest.
+    pub tars: BTreeMap<String, Vec<u8>>,
+}

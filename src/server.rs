@@ -1,0 +1,22 @@
+//! Everything that the coordinator serves over HTTP, composed of its areas.
+
+use crate::coordinator::Coordinator;
+use crate::web::Web;
+use crate::{api, web};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+/// All routes. Answers every request.
+pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
+    let web = Web {
+        store: coordinator.store.clone(),
+        objects: coordinator.objects.clone(),
+    };
+    api::host(coordinator).or(site(web)).unify().boxed()
+}
+
+/// The pages and the public API, which need no token.
+pub fn site(web: Web) -> BoxedFilter<(Response,)> {
+    api::public(web.clone()).or(web::routes(web)).unify().boxed()
+}

@@ -1,0 +1,68 @@
+//! Which revisions come before and after which.
+
+use super::{Mirror, Result};
+
+impl Mirror {
+    /// Whether two revisions have a common ancestor. Returns false if one of them is not in the mirror.
+    pub async fn related(&self, one: &str, other: &str) -> bool {
+        self.git(&["merge-base", one, other]).await.is_ok()
+    }
+
+    /// The newest revisions that lead to `head` by first parents, oldest first. A merge is one revision.
+    pub async fn newest(&self, head: &str, most: u32) -> Result<Vec<String>> {
+        let most = format!("--max-count={most}");
+        let list = self.git(&["rev-list", "--first-parent", &most, head]).await?;
+        let mut shas: Vec<String> = list.lines().map(str::to_owned).collect();
+        shas.reverse();
+        Ok(shas)
+    }
+
+    /// The revisions that lead to `head` by first parents and that are not in `old`, oldest first.
+    pub async fn since(&self, head: &str, old: &str) -> Result<Vec<String>> {
+        let not = format!("^{old}");
+        let list = self
+            .git(&["rev-list", "--first-parent", "--reverse", head, &not])
+            .await?;
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// Whether `old` is `new` or an ancestor of it.
+    pub async fn is_before(&self, old: &str, new: &str) -> bool {
+        self.git(&["merge-base", "--is-ancestor", old, new]).await.is_ok()
+    }
+
+    /// The best common ancestor of two revisions, if they have one.
+    pub async fn merge_base(&self, one: &str, other: &str) -> Option<String> {
+        let base = self.git(&["merge-base", one, other]).await.ok()?;
+        Some(base.trim().to_owned())
+    }
+
+    /// Returns the lines of history that a merge brought, one for each parent after the first. Each line has the revision at which
+    /// it diverged, and after it what the merge brought, oldest first. Lines that brought nothing are left out.
+    pub async fn merged_lines(&self, merge: &str) -> Result<Vec<Vec<String>>> {
+        let parents = self.git(&["rev-list", "--parents", "--max-count=1", merge]).await?;
+        let mut parents = parents.split_whitespace().skip(1);
+        let Some(first) = parents.next() else {
+            return Ok(Vec::new());
+        };
+        let mut lines = Vec::new();
+        for merged in parents {
+            let Some(base) = self.merge_base(first, merged).await else {
+                continue;
+            };
+            let mut line = self.since(merged, first).await?;
+            if !line.is_empty() {
+                line.insert(0, base);
+                lines.push(line);
+            }
+        }
+        Ok(lines)
+    }
+
+    /// The revisions of `old` that are not in `head`. There are none unless history was rewritten.
+    pub async fn lost(&self, head: &str, old: &str) -> Result<Vec<String>> {
+        let not = format!("^{head}");
+        let list = self.git(&["rev-list", old, &not]).await?;
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+}

@@ -1,0 +1,98 @@
+//! Why a request fails. Pages show it as HTML, `/api` as JSON, and hosts get it as text.
+
+use std::borrow::Cow;
+use std::fmt;
+use warp::Reply;
+use warp::http::StatusCode;
+use warp::http::header::{self, HeaderValue};
+use warp::reply::Response;
+
+/// What a handler returns.
+pub type Outcome = Result<Response, Error>;
+
+type Message = Cow<'static, str>;
+
+/// Each variant is one status code; its message is for the caller.
+#[derive(Debug)]
+pub enum Error {
+    BadRequest(Message),
+    Unauthorized(Message),
+    Forbidden(Message),
+    NotFound(Message),
+    MethodNotAllowed,
+    Conflict(Message),
+    LengthRequired,
+    TooLarge(Message),
+    UpgradeRequired(Message),
+    Unavailable(Message),
+    /// The cause is for the log, not for the caller.
+    Internal(anyhow::Error),
+}
+
+impl Error {
+    /// The address names nothing that exists.
+    pub fn not_found() -> Self {
+        Error::NotFound("not found".into())
+    }
+
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Error::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Error::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Error::Forbidden(_) => StatusCode::FORBIDDEN,
+            Error::NotFound(_) => StatusCode::NOT_FOUND,
+            Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Error::Conflict(_) => StatusCode::CONFLICT,
+            Error::LengthRequired => StatusCode::LENGTH_REQUIRED,
+            Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::UpgradeRequired(_) => StatusCode::UPGRADE_REQUIRED,
+            Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Writes to the log what an operator has to know about. Whoever answers the request calls this once.
+    pub fn log(&self, path: &str) {
+        if let Error::Internal(cause) = self {
+            tracing::error!(path, error = format!("{cause:#}"), "failed to answer a request");
+        }
+    }
+
+    /// Gives a body the status, and the headers that belong to it.
+    pub fn respond(&self, body: impl Reply) -> Response {
+        let mut response = warp::reply::with_status(body, self.status()).into_response();
+        if matches!(self, Error::MethodNotAllowed) {
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
+    }
+}
+
+/// The message for the caller.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Error::BadRequest(message)
+            | Error::Unauthorized(message)
+            | Error::Forbidden(message)
+            | Error::NotFound(message)
+            | Error::Conflict(message)
+            | Error::TooLarge(message)
+            | Error::UpgradeRequired(message)
+            | Error::Unavailable(message) => message,
+            Error::MethodNotAllowed => "method not allowed",
+            Error::LengthRequired => "the header content-length is missing",
+            Error::Internal(_) => "the coordinator failed; its log has the reason",
+        })
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    fn from(cause: anyhow::Error) -> Self {
+        Error::Internal(cause)
+    }
+}
+
+impl warp::reject::Reject for Error {}

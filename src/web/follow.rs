@@ -1,0 +1,126 @@
+//! Reads a log while it is written.
+
+use super::error::Error;
+use super::route::Web;
+use super::window;
+use crate::domain::id::AttemptId;
+use crate::logfile::Chunk;
+use crate::logfile::file::Reader;
+use crate::store::logs::Following;
+use anyhow::Result;
+use std::time::Duration;
+
+/// Time between two looks whether an attempt has ended, if its log does not grow.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A reader that is more bytes behind than this is brought to the end, because nobody reads that fast.
+const BEHIND: u64 = 1 << 20;
+
+/// Reads the log of an attempt, and waits for more while the attempt is running.
+pub struct Follower {
+    web: Web,
+    attempt: AttemptId,
+    /// `None` if it reads what is there and does not wait.
+    growth: Option<Following>,
+    reader: Option<Reader>,
+    /// Where it goes on, in bytes.
+    offset: u64,
+    /// Whether it leaves out text if the reader is too slow.
+    skips: bool,
+}
+
+/// What a follower returns.
+pub enum News {
+    Text(Chunk),
+    /// This many bytes were left out.
+    Skipped(u64),
+}
+
+impl Follower {
+    /// Follows a log from an offset. With `waits`, the follower ends when the attempt has ended, else at the end of what
+    /// was written. Fails if too many followers wait already.
+    pub fn new(web: &Web, attempt: &AttemptId, offset: u64, waits: bool) -> Result<Self, Error> {
+        let growth = if waits { web.objects.follow(attempt)? } else { None };
+        if waits && growth.is_none() {
+            return Err(Error::Unavailable(
+                "too many logs are being followed; the raw log has everything".into(),
+            ));
+        }
+        Ok(Self {
+            web: web.clone(),
+            attempt: attempt.clone(),
+            growth,
+            reader: None,
+            offset,
+            skips: false,
+        })
+    }
+
+    /// Makes the follower leave out text if the reader is too slow.
+    pub fn skipping(self) -> Self {
+        Self { skips: true, ..self }
+    }
+
+    /// Where the follower goes on, in bytes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Waits for more of the log. Returns `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<News>> {
+        let mut look = true;
+        loop {
+            let length = match &mut self.growth {
+                Some(growth) => *growth.length.borrow_and_update(),
+                None => 0,
+            };
+            if self.skips && length.saturating_sub(self.offset) > BEHIND {
+                return self.skip(length).await.map(Some);
+            }
+            // the end is looked at before the text, so that nothing that is written in between is missed
+            let ended = look && (self.growth.is_none() || self.has_ended().await?);
+            if let Some(chunk) = self.read().await? {
+                self.offset = chunk.end();
+                return Ok(Some(News::Text(chunk)));
+            }
+            if ended {
+                return Ok(None);
+            }
+            if let Some(growth) = &mut self.growth {
+                look = tokio::time::timeout(LOOK, growth.length.changed()).await.is_err();
+            }
+        }
+    }
+
+    async fn has_ended(&self) -> Result<bool> {
+        let attempt = self.web.store.attempt(&self.attempt).await?;
+        Ok(attempt.is_none_or(|attempt| attempt.finished_at.is_some()))
+    }
+
+    async fn read(&mut self) -> Result<Option<Chunk>> {
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => match self.web.objects.open_log(&self.attempt).await? {
+                Some(reader) => reader.skipped_to(self.offset).await?,
+                None => return Ok(None),
+            },
+        };
+        let (reader, chunk) = reader.step().await?;
+        self.reader = Some(reader);
+        Ok(chunk)
+    }
+
+    /// Goes on at a line near the end of a log of `length` bytes.
+    async fn skip(&mut self, length: u64) -> Result<News> {
+        let near = length - window::PAGE;
+        let read = self.web.objects.read_log(&self.attempt, near, window::PAGE).await?;
+        let line = read.bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let to = near + line as u64;
+        let skipped = to - self.offset;
+        self.offset = to;
+        if let Some(reader) = self.reader.take() {
+            self.reader = Some(reader.skipped_to(to).await?);
+        }
+        Ok(News::Skipped(skipped))
+    }
+}

@@ -1,0 +1,200 @@
+//! What every page has around its content: title, tabs of branches, status of the queue. `templates/layout.hbs` draws it.
+
+use super::error::{Error, Outcome};
+use super::response::{self, SCRIPT_TAG, STYLE_TAG};
+use super::route::Web;
+use super::template::{Template, render};
+use super::wording::{self, Time};
+use crate::clock::now;
+use crate::store::branches::Branch;
+use crate::store::views::Status;
+use anyhow::Result;
+use serde::Serialize;
+use warp::reply::Response;
+
+#[derive(Serialize)]
+pub struct Frame<T> {
+    title: String,
+    /// Version of the style sheet.
+    style: &'static str,
+    tabs: Vec<Tab>,
+    /// `None` if the store can't be read.
+    status: Option<StatusView>,
+    /// Seconds until the browser loads the page again.
+    refresh: Option<u32>,
+    /// Version of the script, if the page has a log that grows.
+    script: Option<&'static str>,
+    page: T,
+}
+
+#[derive(Serialize)]
+struct Tab {
+    name: String,
+    href: String,
+    here: bool,
+}
+
+#[derive(Serialize)]
+struct StatusView {
+    waiting: i64,
+    working: i64,
+    refused: i64,
+    problems: Vec<ProblemView>,
+}
+
+#[derive(Serialize)]
+struct ProblemView {
+    branch: String,
+    problem: String,
+    checked: Option<Time>,
+}
+
+/// Which tab a page belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Here<'a> {
+    None,
+    AllBranches,
+    Branch(&'a str),
+}
+
+impl<T: Template> Frame<T> {
+    pub fn new(status: Option<&Status>, title: impl Into<String>, here: Here<'_>, page: T) -> Self {
+        let branches = status.map_or(&[][..], |status| &status.branches);
+        Self {
+            title: title.into(),
+            style: &STYLE_TAG,
+            tabs: tabs(branches, here),
+            status: status.map(|status| status_view(status, here)),
+            refresh: None,
+            script: None,
+            page,
+        }
+    }
+
+    /// Makes the browser load the page again every few seconds.
+    pub fn refreshed(self, seconds: Option<u32>) -> Self {
+        Self {
+            refresh: seconds,
+            ..self
+        }
+    }
+
+    /// Lets our script show a log that grows. A browser without scripts loads the page again.
+    pub fn live(self, live: bool) -> Self {
+        Self {
+            script: live.then_some(SCRIPT_TAG.as_str()),
+            ..self
+        }
+    }
+
+    pub fn html(&self) -> Result<String> {
+        render(T::NAME, self)
+    }
+
+    pub fn respond(self) -> Outcome {
+        Ok(response::html(self.html()?, self.script.is_some()))
+    }
+}
+
+/// Responds with a page that belongs to no branch.
+pub async fn respond<T: Template>(web: &Web, title: impl Into<String>, page: T) -> Outcome {
+    let status = web.store.status().await?;
+    Frame::new(Some(&status), title, Here::None, page).respond()
+}
+
+fn tabs(branches: &[Branch], here: Here<'_>) -> Vec<Tab> {
+    let all = Tab {
+        name: "All".to_owned(),
+        href: "/".to_owned(),
+        here: here == Here::AllBranches,
+    };
+    let branches = branches.iter().map(|branch| Tab {
+        name: branch.name.clone(),
+        href: format!("/branch/{}", branch.name),
+        here: here == Here::Branch(&branch.name),
+    });
+    std::iter::once(all).chain(branches).collect()
+}
+
+fn status_view(status: &Status, here: Here<'_>) -> StatusView {
+    let concerned = |branch: &&Branch| match here {
+        Here::None => false,
+        Here::AllBranches => true,
+        Here::Branch(name) => name == branch.name,
+    };
+    let now = now();
+    let problem = |branch: &Branch| {
+        Some(ProblemView {
+            branch: branch.name.clone(),
+            problem: branch.problem.clone()?,
+            checked: branch.checked_at.map(|at| wording::time(at, now)),
+        })
+    };
+    StatusView {
+        waiting: status.waiting,
+        working: status.working,
+        refused: status.refused,
+        problems: status.branches.iter().filter(concerned).filter_map(problem).collect(),
+    }
+}
+
+#[derive(Default, Serialize)]
+pub struct ErrorPage {
+    pub code: u16,
+    pub path: String,
+    pub advice: &'static str,
+}
+
+impl Template for ErrorPage {
+    const NAME: &'static str = "error";
+}
+
+/// Responds with an error page. Works without the store, which may be what failed.
+pub async fn failed(web: &Web, path: &str, error: &Error) -> Response {
+    error.log(path);
+    let status = web.store.status().await.ok();
+    let (title, advice) = wording::failure(error);
+    let page = ErrorPage {
+        code: error.status().as_u16(),
+        path: path.to_owned(),
+        advice,
+    };
+    match Frame::new(status.as_ref(), title, Here::None, page).html() {
+        Ok(html) => error.respond(warp::reply::html(html)),
+        Err(failure) => {
+            Error::Internal(failure).log(path);
+            error.respond("Pybots failed to render this page. The log of the coordinator has the reason.\n")
+        }
+    }
+}
+
+#[cfg(test)]
+impl<T: Template> Frame<T> {
+    /// A frame with everything that the layout can show.
+    pub fn full(page: T) -> Self {
+        let problem = ProblemView {
+            branch: "trunk".to_owned(),
+            problem: "the repository can't be reached".to_owned(),
+            checked: Some(Time::default()),
+        };
+        let tab = Tab {
+            name: "trunk".to_owned(),
+            href: "/branch/trunk".to_owned(),
+            here: true,
+        };
+        Self {
+            title: "title".to_owned(),
+            style: &STYLE_TAG,
+            tabs: vec![tab],
+            status: Some(StatusView {
+                waiting: 1,
+                working: 1,
+                refused: 1,
+                problems: vec![problem],
+            }),
+            refresh: Some(3),
+            script: Some(&SCRIPT_TAG),
+            page,
+        }
+    }
+}

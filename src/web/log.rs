@@ -1,0 +1,37 @@
+//! Raw logs.
+
+use super::attempts;
+use super::error::{Error, Outcome};
+use super::response;
+use super::route::{Query, Web};
+use crate::domain::id::AttemptId;
+use crate::store::attempts::Attempt;
+use anyhow::Result;
+
+/// The raw log of the newest attempt at a run or an image, or of `?attempt=N`.
+pub async fn newest(id: String, web: Web, query: Query) -> Outcome {
+    let attempt = chosen_attempt(&web, &id, &query).await?;
+    download(&web, &attempt.ok_or_else(Error::not_found)?).await
+}
+
+/// The raw log of one attempt.
+pub async fn whole(id: AttemptId, web: Web) -> Outcome {
+    // only the store's own id of an attempt may become the name of a file
+    let attempt = web.store.attempt(&id).await?;
+    download(&web, &attempt.ok_or_else(Error::not_found)?).await
+}
+
+async fn download(web: &Web, attempt: &Attempt) -> Outcome {
+    let reader = web.objects.open_log(&attempt.id).await?;
+    let reader = reader.ok_or_else(Error::not_found)?;
+    let length = web.objects.read_log(&attempt.id, u64::MAX, 0).await?.total;
+    response::download(reader, length, &format!("pybots-{}.log", attempt.id))
+}
+
+/// Returns the attempt at a run or an image that `?attempt=N` asks for, else the newest one. Returns `None` if there is
+/// none.
+pub async fn chosen_attempt(web: &Web, run_or_image: &str, query: &Query) -> Result<Option<Attempt>> {
+    let mut all = web.store.attempts_of(run_or_image).await?;
+    let index = attempts::chosen(&all, query).checked_sub(1);
+    Ok(index.map(|index| all.swap_remove(index)))
+}

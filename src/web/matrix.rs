@@ -1,0 +1,72 @@
+//! The matrix of revisions and projects: of all branches, and of one.
+
+use super::error::{Error, Outcome};
+use super::frame::{Frame, Here};
+use super::grid::{self, Grid, VariantsView};
+use super::route::{Query, Web};
+use super::template::Template;
+use super::wording::{self, Badge};
+use crate::clock::now;
+use crate::domain::id::RevisionId;
+use crate::store::views::Scope;
+use serde::Serialize;
+
+/// Revisions on a page.
+const ROWS: i64 = 40;
+
+/// Seconds after which a page with open jobs loads itself again.
+const REFRESH: u32 = 30;
+
+#[derive(Default, Serialize)]
+pub struct MatrixPage {
+    pub grid: Grid,
+    pub branch: Option<String>,
+    pub variants: VariantsView,
+    /// What `?before=` has to be for the next page.
+    pub older: Option<String>,
+    /// Whether this is not the first page.
+    pub paged: bool,
+    pub has_projects: bool,
+    pub legend: Vec<Badge>,
+}
+
+impl Template for MatrixPage {
+    const NAME: &'static str = "matrix";
+}
+
+pub async fn of_all(web: Web, query: Query) -> Outcome {
+    page(&web, None, &query).await
+}
+
+pub async fn of_branch(name: String, web: Web, query: Query) -> Outcome {
+    if !web.store.has_branch(&name).await? {
+        return Err(Error::not_found());
+    }
+    page(&web, Some(name), &query).await
+}
+
+async fn page(web: &Web, branch: Option<String>, query: &Query) -> Outcome {
+    let scope = branch.clone().map_or(Scope::All, Scope::Branch);
+    let before = query.get("before").map(|id| RevisionId::from(id.as_str()));
+    let mut matrix = web.store.matrix(&scope, ROWS, before.as_ref()).await?;
+    let at_tips = web.store.variants_at_tips(branch.as_deref()).await?;
+    let variants = grid::restrict(&mut matrix, at_tips, grid::asked(query));
+    let status = web.store.status().await?;
+    let has_open_jobs = status.waiting + status.working > 0 || matrix.rows.is_empty();
+    let (title, here) = match &branch {
+        None => ("All revisions".to_owned(), Here::AllBranches),
+        Some(name) => (format!("Revisions on {name}"), Here::Branch(name)),
+    };
+    let page = MatrixPage {
+        grid: grid::grid(&matrix, branch.is_none(), now()),
+        branch: branch.clone(),
+        variants,
+        paged: before.is_some(),
+        has_projects: matrix.columns.iter().any(|column| column.registered),
+        older: matrix.older.map(RevisionId::into_string),
+        legend: wording::legend(),
+    };
+    Frame::new(Some(&status), title, here, page)
+        .refreshed((has_open_jobs && before.is_none()).then_some(REFRESH))
+        .respond()
+}

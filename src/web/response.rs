@@ -1,0 +1,124 @@
+//! Responses and their headers.
+
+use super::error::{Error, Outcome};
+use super::route::Web;
+use crate::logfile::file::Reader;
+use anyhow::Context;
+use futures_util::stream;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
+use warp::Reply;
+use warp::http::StatusCode;
+use warp::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use warp::reply::Response;
+
+const STYLE: &str = include_str!("static/style.css");
+
+const SCRIPT: &str = include_str!("static/live.js");
+
+/// Versions of both, made of their content: an address that has one can be cached for good.
+pub static STYLE_TAG: LazyLock<String> = LazyLock::new(|| tag(STYLE));
+pub static SCRIPT_TAG: LazyLock<String> = LazyLock::new(|| tag(SCRIPT));
+
+fn tag(content: &str) -> String {
+    hex::encode(&Sha256::digest(content)[..8])
+}
+
+/// The policy of a page with a log that grows: it allows our script, and the script's requests to us.
+const LIVE_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Logs are other people's output, so a page runs no script, loads nothing from elsewhere, and can't be framed.
+const SECURITY: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Adds the headers that every response has.
+pub fn secure(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// A page; `live` if it has a log that grows.
+pub fn html(html: String, live: bool) -> Response {
+    let mut response = warp::reply::html(html).into_response();
+    if live {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LIVE_POLICY));
+    }
+    response
+}
+
+pub fn json(values: &impl Serialize) -> Response {
+    warp::reply::json(values).into_response()
+}
+
+/// Answers "ok" if the store can be read.
+pub async fn healthz(web: Web) -> Outcome {
+    web.store.open_jobs().await?;
+    Ok("ok\n".into_response())
+}
+
+/// The style sheet; "not modified" if the browser's copy is current.
+pub async fn style(request: HeaderMap) -> Outcome {
+    Ok(fixed(STYLE, "text/css; charset=utf-8", &STYLE_TAG, &request))
+}
+
+/// The script of pages with a log that grows.
+pub async fn script(request: HeaderMap) -> Outcome {
+    Ok(fixed(SCRIPT, "text/javascript; charset=utf-8", &SCRIPT_TAG, &request))
+}
+
+fn fixed(content: &'static str, kind: &'static str, tag: &str, request: &HeaderMap) -> Response {
+    let tag = format!("\"{tag}\"");
+    let is_current = request
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|cached| cached.contains(&tag));
+    let mut response = if is_current {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        content.into_response()
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// Streams the first `length` bytes of a log as they are, under a file name. Of a log that grows, the rest is left out.
+pub fn download(reader: Reader, length: u64, name: &str) -> Outcome {
+    let text = stream::try_unfold((reader, length), |(reader, length)| async move {
+        let (reader, chunk) = reader.step().await?;
+        let text = chunk
+            .map(|chunk| chunk.before(length).text)
+            .filter(|text| !text.is_empty());
+        Ok::<_, std::io::Error>(text.map(|text| (text, (reader, length))))
+    });
+    let body = warp::reply::stream(text).into_response().into_body();
+    // no charset: a log is bytes
+    let response = warp::http::Response::builder()
+        .header(header::CONTENT_TYPE, "text/plain")
+        .header(header::CONTENT_LENGTH, length)
+        .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
+        .body(body)
+        .context("failed to make the headers of a download");
+    response.map_err(Error::from)
+}

@@ -1,0 +1,49 @@
+//! What the routes of pages and of the public API have in common.
+
+use super::error::{Error, Outcome};
+use crate::store::Store;
+use crate::store::logs::Objects;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+
+/// What handlers read.
+#[derive(Clone)]
+pub struct Web {
+    pub store: Store,
+    pub objects: Objects,
+}
+
+/// One address and its handler. Boxed, so that the types of many routes together stay shallow.
+pub type Route = BoxedFilter<(Outcome,)>;
+
+/// The part of an address after `?`. What can't be read counts as empty.
+pub type Query = BTreeMap<String, String>;
+
+pub fn query() -> impl Filter<Extract = (Query,), Error = Infallible> + Clone {
+    warp::query::<Query>().or_else(|_| async { Ok::<_, Infallible>((Query::new(),)) })
+}
+
+/// Passes `web` to a handler.
+pub fn with(web: &Web) -> impl Filter<Extract = (Web,), Error = Infallible> + Clone + use<> {
+    let web = web.clone();
+    warp::any().map(move || web.clone())
+}
+
+/// Answers GET and HEAD by the first route that matches. Answers every request: with "not found" if no route matches,
+/// and with "method not allowed" to other methods.
+pub fn read_only(routes: Vec<Route>) -> Route {
+    let none = warp::any().map(|| Err(Error::not_found())).boxed();
+    let found = routes
+        .into_iter()
+        .rev()
+        .fold(none, |later, route| route.or(later).unify().boxed());
+    warp::get()
+        .or(warp::head())
+        .unify()
+        .and(found)
+        .or(warp::any().map(|| Err(Error::MethodNotAllowed)))
+        .unify()
+        .boxed()
+}

@@ -1,0 +1,252 @@
+//! The verdict on a run: its cell compared with the revision before, and the incidents that it belongs to.
+
+use super::route::Web;
+use super::wording::{self, Badge, Proof, row_name};
+use crate::clock::now;
+use crate::domain::series::Series;
+use crate::incidents;
+use crate::investigate::history::Results;
+use crate::store::revisions::Revision;
+use crate::store::runs::Run;
+use crate::verdict::{Cell, HistoryEntry, Observation, Subject, Verdict, needs_older_entries, verdict};
+use anyhow::Result;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Entries of the history that are read at first, the run's own included.
+const BACK: i64 = 2;
+/// Entries that are read if the first ones do not show since when the run fails. A page has little time.
+const BACK_MOST: i64 = 10;
+/// Subjects that the page names.
+const NAMED: usize = 12;
+
+/// The context of `run_verdict.hbs`.
+#[derive(Debug, Default, Serialize)]
+pub struct RunVerdict {
+    pub badge: Badge,
+    pub sentence: &'static str,
+    /// The revision that the run is compared with.
+    pub base: Option<Link>,
+    /// The page that compares all projects on both revisions.
+    pub compare: Option<String>,
+    /// The first revision that is seen to fail.
+    pub since: Option<Link>,
+    /// Whether earlier revisions may fail too.
+    pub or_before: bool,
+    pub subjects: Vec<String>,
+    /// Subjects that are not named.
+    pub more: usize,
+    /// The command that finds the culprit, if another branch passes.
+    pub bisect: Option<String>,
+    /// Numbers of incidents.
+    pub incidents: Vec<i64>,
+    /// The answers of the investigations that this run opened.
+    pub answers: Vec<String>,
+}
+
+/// The regressions that a run shows.
+#[derive(Default)]
+struct Regressions {
+    subjects: BTreeSet<Subject>,
+    /// Numbers of their incidents.
+    incidents: Vec<i64>,
+}
+
+impl Regressions {
+    fn explain(&self, subject: &Subject) -> bool {
+        self.subjects.contains(subject)
+    }
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Link {
+    pub sha: String,
+    pub name: String,
+}
+
+/// Computes the verdict on a run. Returns `None` if the cell says all there is to say.
+pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<RunVerdict>> {
+    let Some(revision) = web.store.revision(&run.revision_id).await? else {
+        return Ok(None);
+    };
+    let series = Series {
+        branch_id: revision.branch_id.as_str().into(),
+        project: run.project.clone(),
+        variant: run.variant.clone(),
+        platform: run.platform.clone(),
+    };
+    let history = history(web, &series, revision.seq).await?;
+    // another run of the revision, by another recipe, may have replaced this one
+    if history
+        .last()
+        .is_none_or(|last| last.seq != revision.seq || last.recipe != run.recipe)
+    {
+        return Ok(None);
+    }
+    let mut found = verdict(cell, &history, &[]);
+    let mut passing = None;
+    if matches!(found, Verdict::NewFailing { .. }) {
+        let (branches, newest) = elsewhere(web, &series).await?;
+        found = verdict(cell, &history, &newest);
+        let mut elsewhere = branches.into_iter().zip(&newest);
+        let passes = elsewhere.find(|(_, entry)| passes_any(&found, entry));
+        passing = passes.map(|(branch, _)| branch);
+    }
+    let entry = |index: Option<usize>| index.and_then(|index| history.get(index));
+    let base = link(web, entry(history.len().checked_sub(2))).await?;
+    let (since, or_before) = match found {
+        Verdict::StillFailing { since, or_before } => (Some(since), or_before),
+        _ => (None, false),
+    };
+    let failing = history.last().map(|entry| entry.end.failing()).unwrap_or_default();
+    let regressions = regressions(web, &series, &revision, &failing).await?;
+    let subjects = subjects(&found);
+    let answers = answers(web, &series, &revision, subjects).await?;
+    let proof = match (&found, subjects.iter().all(|subject| regressions.explain(subject))) {
+        (Verdict::Suspect { .. }, true) => Proof::Incident,
+        _ if answers.is_empty() => Proof::None,
+        _ => Proof::Answered,
+    };
+    let Some((badge, sentence)) = wording::run_verdict(&found, proof) else {
+        return Ok(None);
+    };
+    Ok(Some(RunVerdict {
+        badge,
+        sentence,
+        compare: base.as_ref().map(|base| {
+            let now = row_name(&revision.sha, &run.variant);
+            format!("/compare/{}/{now}", row_name(&base.sha, &run.variant))
+        }),
+        base,
+        since: link(web, entry(since)).await?,
+        or_before,
+        subjects: subjects.iter().take(NAMED).map(ToString::to_string).collect(),
+        more: subjects.len().saturating_sub(NAMED),
+        bisect: passing.map(|branch| {
+            let variant = wording::unusual_variant(&run.variant);
+            let variant = variant.map_or_else(String::new, |name| format!(" --variant {name}"));
+            let (project, here) = (&run.project, wording::short(&revision.sha));
+            format!("pybots bisect {project} --good {branch} --bad {here}{variant}")
+        }),
+        incidents: regressions.incidents,
+        answers,
+    }))
+}
+
+/// Returns the newest entries up to `seq`, oldest first: as many as it takes to see since when the last one fails.
+async fn history(web: &Web, series: &Series, seq: i64) -> Result<Vec<HistoryEntry>> {
+    let entries = newest_entries(web, series, seq, BACK).await?;
+    let failing = entries.last().map(|entry| entry.end.failing()).unwrap_or_default();
+    if (entries.len() as i64) < BACK || !needs_older_entries(&entries, std::iter::empty(), &failing) {
+        return Ok(entries);
+    }
+    newest_entries(web, series, seq, BACK_MOST).await
+}
+
+async fn newest_entries(web: &Web, series: &Series, seq: i64, most: i64) -> Result<Vec<HistoryEntry>> {
+    let results = Results {
+        store: &web.store,
+        objects: &web.objects,
+    };
+    let entries = results.entries(series, seq, most, &[], now()).await?;
+    Ok(entries.complete().unwrap_or_default())
+}
+
+/// Returns the names of the other watched branches that have a result, and the newest result on each.
+async fn elsewhere(web: &Web, series: &Series) -> Result<(Vec<String>, Vec<HistoryEntry>)> {
+    let mut found = Vec::new();
+    for branch in web.store.watched_branches().await? {
+        if series.branch_id == branch.id {
+            continue;
+        }
+        let there = Series {
+            branch_id: branch.id.as_str().into(),
+            ..series.clone()
+        };
+        let newest = newest_entries(web, &there, i64::MAX, 1).await?.pop();
+        found.extend(newest.map(|entry| (branch.name, entry)));
+    }
+    Ok(found.into_iter().unzip())
+}
+
+fn passes_any(verdict: &Verdict, entry: &HistoryEntry) -> bool {
+    let Verdict::NewFailing { passes_elsewhere } = verdict else {
+        return false;
+    };
+    let passes = |subject: &Subject| entry.end.observe(subject) == Some(Observation::Pass);
+    passes_elsewhere.iter().any(passes)
+}
+
+async fn link(web: &Web, entry: Option<&HistoryEntry>) -> Result<Option<Link>> {
+    let Some(entry) = entry else { return Ok(None) };
+    let revision = web.store.revision(&entry.revision.as_str().into()).await?;
+    Ok(revision.map(|revision| Link {
+        name: wording::short(revision.name()).to_owned(),
+        sha: revision.sha,
+    }))
+}
+
+/// Returns the regressions that make `failing` fail here, and the incidents that this revision belongs to: those of the
+/// regressions, and those that it fixed.
+async fn regressions(web: &Web, series: &Series, here: &Revision, failing: &[Subject]) -> Result<Regressions> {
+    let mut ids = BTreeSet::new();
+    let mut found = Regressions::default();
+    for regression in web.store.regressions_on(series).await? {
+        let subjects = regression.subjects.iter();
+        let fails: Vec<Subject> = subjects.filter(|subject| failing.contains(subject)).cloned().collect();
+        let had_begun = match regression.exact {
+            true => regression.bad_seq <= here.seq,
+            false => regression.good_seq < here.seq,
+        };
+        let ended_here = regression.fixed_id.as_ref().is_some_and(|id| *id == here.id);
+        if !ended_here && (fails.is_empty() || !had_begun) {
+            continue;
+        }
+        // a subject that fails again after its fix belongs to another regression
+        let fixed_by = match &regression.fixed_id {
+            Some(id) => web.store.revision(id).await?,
+            None => None,
+        };
+        let is_fixed = match fixed_by {
+            Some(fix) => fix.seq <= here.seq,
+            None => regression.fixed_at.is_some() && regression.bad_seq != here.seq,
+        };
+        let explains = !fails.is_empty() && had_begun && !is_fixed;
+        if explains {
+            found.subjects.extend(fails);
+        }
+        if explains || ended_here {
+            ids.insert(regression.incident_id);
+        }
+    }
+    for id in ids {
+        let incident = web.store.incident_by_id(&id).await?;
+        found.incidents.extend(incident.map(|incident| incident.number));
+    }
+    found.incidents.sort_unstable();
+    Ok(found)
+}
+
+/// Returns the answers of the investigations about `subjects` that this revision opened.
+async fn answers(web: &Web, series: &Series, here: &Revision, subjects: &[Subject]) -> Result<Vec<String>> {
+    let mut answers = Vec::new();
+    if subjects.is_empty() {
+        return Ok(answers);
+    }
+    for investigation in web.store.investigations_about(series).await? {
+        let is_its = investigation.now.revision == here.id && !investigation.manual;
+        if is_its && investigation.subjects.iter().any(|subject| subjects.contains(subject)) {
+            answers.extend(incidents::answers(&investigation));
+        }
+    }
+    Ok(answers)
+}
+
+/// Returns the subjects that the page lists.
+fn subjects(verdict: &Verdict) -> &[Subject] {
+    match verdict {
+        Verdict::Suspect { subjects } | Verdict::Fixed { subjects } => subjects,
+        Verdict::NewFailing { passes_elsewhere } => passes_elsewhere,
+        _ => &[],
+    }
+}

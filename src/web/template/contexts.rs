@@ -1,0 +1,210 @@
+//! Contexts in which everything is there that a template can show.
+
+use crate::domain::results::{Failure, Summary};
+use crate::store::views::Column;
+use crate::web::attempts::{AttemptView, AttemptsView, LogView, PhaseView, StreamLink, TestsView};
+use crate::web::grid::{CellView, Grid, ImageView, RevisionView, RowView, SharedView, VariantLink, VariantsView};
+use crate::web::hosts::{AttemptLine, HostView};
+use crate::web::incidents::{IncidentLine, RegressionView, RevisionLink};
+use crate::web::projects::ProjectView;
+use crate::web::wording::{Badge, Time};
+
+/// A text that must reach the page.
+pub const MARK: &str = "<mark>";
+
+pub fn mark() -> String {
+    MARK.to_owned()
+}
+
+pub fn some() -> Option<String> {
+    Some(mark())
+}
+
+pub fn badge() -> Badge {
+    Badge {
+        class: "pass",
+        sign: "✓",
+        word: mark(),
+    }
+}
+
+pub fn revision() -> RevisionView {
+    RevisionView {
+        branch: mark(),
+        version: some(),
+        left: Some(Time::default()),
+        variant: some(),
+        ..RevisionView::default()
+    }
+}
+
+pub fn image() -> ImageView {
+    ImageView {
+        badge: badge(),
+        href: some(),
+        shared: Some(SharedView::default()),
+        ..ImageView::default()
+    }
+}
+
+pub fn cell() -> CellView {
+    CellView {
+        badge: badge(),
+        href: some(),
+        ..CellView::default()
+    }
+}
+
+/// Two rows: one with everything, and one without links.
+pub fn grid() -> Grid {
+    let full = RowView {
+        again: true,
+        revision: revision(),
+        image: image(),
+        cells: vec![cell(), CellView::default()],
+        meaning: Some(badge()),
+    };
+    Grid {
+        columns: [true, false]
+            .map(|registered| Column {
+                name: mark(),
+                registered,
+            })
+            .into(),
+        rows: vec![full, RowView::default()],
+        mixed: true,
+    }
+}
+
+pub fn variants() -> VariantsView {
+    let links = [true, false].map(|here| VariantLink { name: mark(), here });
+    VariantsView {
+        asked: some(),
+        links: links.into(),
+    }
+}
+
+pub fn log() -> LogView {
+    LogView {
+        html: "html".to_owned(),
+        streams: vec![StreamLink {
+            name: "all",
+            href: mark(),
+            here: true,
+        }],
+        stream: Some("stdout"),
+        tail: true,
+        part: some(),
+        earlier: Some(1),
+        later: Some(2),
+        ..LogView::default()
+    }
+}
+
+pub fn attempts(log: LogView) -> AttemptsView {
+    let summary = Summary {
+        passed: 1,
+        failed: 1,
+        skipped: 1,
+        failures: vec![Failure::of(MARK, "message")],
+    };
+    let attempt = AttemptView {
+        registered: true,
+        late: Some(badge()),
+        compares: true,
+        here: true,
+        ..AttemptView::default()
+    };
+    let phase = PhaseView {
+        bad: true,
+        modes: some(),
+        ..PhaseView::default()
+    };
+    AttemptsView {
+        list: vec![attempt, AttemptView::default()],
+        several: true,
+        phases: vec![phase, PhaseView::default()],
+        log: Some(log),
+        running: true,
+        interpreter: some(),
+        lock: some(),
+        tests: Some(TestsView { summary, more: 1 }),
+    }
+}
+
+pub fn link() -> RevisionLink {
+    RevisionLink {
+        subject: mark(),
+        link: some(),
+        ..RevisionLink::default()
+    }
+}
+
+/// An open incident with a culprit, and a closed one without.
+pub fn incidents() -> Vec<IncidentLine> {
+    let open = IncidentLine {
+        title: mark(),
+        culprit: Some(link()),
+        ..IncidentLine::default()
+    };
+    let closed = IncidentLine {
+        closed: Some(Time::default()),
+        ..IncidentLine::default()
+    };
+    vec![open, closed]
+}
+
+/// A culprit, and a range.
+pub fn regressions() -> Vec<RegressionView> {
+    let regression = |exact| RegressionView {
+        exact,
+        variant: some(),
+        tests: vec![mark()],
+        more: 1,
+        bad: link(),
+        reason: some(),
+        rate: some(),
+        error: some(),
+        difference: mark(),
+        good_log: some(),
+        bad_log: some(),
+        fixed_by: Some(link()),
+        fixed_as: some(),
+        rounds: 2,
+        ..RegressionView::default()
+    };
+    vec![regression(true), regression(false)]
+}
+
+pub fn project() -> ProjectView {
+    ProjectView {
+        name: mark(),
+        homepage: some(),
+        ..ProjectView::default()
+    }
+}
+
+pub fn host() -> HostView {
+    HostView {
+        name: mark(),
+        builds: true,
+        slots: Some(2),
+        platform: some(),
+        version: some(),
+        policy: some(),
+        pause: some(),
+        seen: Some(Time::default()),
+        consecutive_failures: Some(2),
+        backoff_until: Some(Time::default()),
+        silence_reported: Some(Time::default()),
+        ..HostView::default()
+    }
+}
+
+pub fn attempt_lines() -> Vec<AttemptLine> {
+    vec![AttemptLine {
+        what: mark(),
+        variant: some(),
+        ..AttemptLine::default()
+    }]
+}

@@ -1,0 +1,238 @@
+//! Renders every template with a context in which everything is there, and with one in which nothing is, so that each
+//! name in a template is looked up.
+
+use super::contexts::{
+    MARK, attempt_lines, attempts, badge, grid, host, image, incidents, log, mark, project, regressions, revision,
+    some, variants,
+};
+use super::*;
+use crate::web::attempts::{AttemptsView, LogView};
+use crate::web::compare::{Choice, ChoiceLink, ChoosePage, ComparePage, Group, ProjectLine, TestsLine};
+use crate::web::frame::{ErrorPage, Frame, Here};
+use crate::web::grid::VariantsView;
+use crate::web::hosts::{HostPage, HostView, HostsPage};
+use crate::web::image::{FactsView, ImagePage, SourceView};
+use crate::web::incidents::{IncidentPage, IncidentsPage, InvestigationLine, NoteView, ScriptView, WaiverView};
+use crate::web::matrix::MatrixPage;
+use crate::web::projects::{FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipe};
+use crate::web::revision::{self as one, ProjectCell, RevisionPage};
+use crate::web::run::RunPage;
+use crate::web::run_verdict::{Link, RunVerdict};
+use crate::web::wording::Time;
+
+/// Renders a page as it is inside a frame with everything, and without anything in it or around it.
+fn check<T: Template + Default>(full: T) {
+    let html = Frame::full(full).html().unwrap();
+    assert!(
+        html.contains("&lt;mark&gt;") && !html.contains(MARK),
+        "{}: {html}",
+        T::NAME
+    );
+    let empty = Frame::new(None, "", Here::None, T::default());
+    empty.html().unwrap();
+}
+
+#[test]
+fn pages_of_revisions_have_what_their_templates_name() {
+    check(MatrixPage {
+        grid: grid(),
+        branch: some(),
+        variants: variants(),
+        older: some(),
+        paged: true,
+        has_projects: false,
+        legend: vec![badge()],
+    });
+    // without rows, a page says why
+    for (variants, paged) in [(variants(), false), (VariantsView::default(), true)] {
+        let page = MatrixPage {
+            branch: some(),
+            variants,
+            paged,
+            older: some(),
+            ..MatrixPage::default()
+        };
+        Frame::full(page).html().unwrap();
+    }
+    let cells = [some(), None].map(|href| ProjectCell {
+        project: mark(),
+        href,
+        ..ProjectCell::default()
+    });
+    check(RevisionPage {
+        revision: revision(),
+        rows: vec![
+            one::RowView {
+                revision: revision(),
+                image: image(),
+                platform: mark(),
+                cells: cells.into(),
+            },
+            one::RowView::default(),
+        ],
+    });
+    check(ProjectPage {
+        project: project(),
+        registered: false,
+        incidents: incidents(),
+        flakiness: Some(FlakinessView {
+            tests: vec![FlakyTest::default()],
+            ..FlakinessView::default()
+        }),
+        variants: variants(),
+        grid: grid(),
+        recipe: some(),
+        recipe_digest: mark(),
+    });
+    check(RecipesPage {
+        projects: vec![project(), ProjectView::default()],
+        refused: vec![RefusedRecipe::default()],
+    });
+}
+
+#[test]
+fn pages_of_jobs_have_what_their_templates_name() {
+    let live = LogView {
+        events: some(),
+        empty: true,
+        ..log()
+    };
+    let nothing = LogView {
+        empty: true,
+        ..LogView::default()
+    };
+    let ended = AttemptsView {
+        running: false,
+        ..attempts(nothing)
+    };
+    for attempts in [attempts(log()), attempts(live), ended] {
+        check(RunPage {
+            project: mark(),
+            revision: revision(),
+            image: image(),
+            run_verdict: Some(RunVerdict {
+                base: Some(Link::default()),
+                compare: some(),
+                since: Some(Link::default()),
+                or_before: true,
+                subjects: vec![mark()],
+                more: 1,
+                bisect: some(),
+                incidents: vec![1],
+                answers: vec![mark()],
+                ..RunVerdict::default()
+            }),
+            attempts,
+            recipe: some(),
+            ..RunPage::default()
+        });
+    }
+    check(ImagePage {
+        badge: Some(badge()),
+        source: Some(SourceView::default()),
+        reference: some(),
+        digest: some(),
+        size: some(),
+        facts: Some(FactsView {
+            soabi: mark(),
+            missing_modules: vec![mark()],
+            ..FactsView::default()
+        }),
+        rows: vec![revision()],
+        more: true,
+        attempts: attempts(log()),
+        ..ImagePage::default()
+    });
+    check(HostsPage {
+        hosts: vec![host(), HostView::default()],
+    });
+    check(HostPage {
+        host: host(),
+        added: Time::default(),
+        running: attempt_lines(),
+        finished: attempt_lines(),
+    });
+}
+
+#[test]
+fn pages_of_verdicts_have_what_their_templates_name() {
+    let investigations = || {
+        vec![InvestigationLine {
+            tests: mark(),
+            ..InvestigationLine::default()
+        }]
+    };
+    check(IncidentsPage {
+        open: incidents(),
+        closed: incidents(),
+        under_way: investigations(),
+        answered: investigations(),
+    });
+    for (reported_link, is_build) in [(true, false), (false, true)] {
+        check(IncidentPage {
+            incident: incidents().remove(0),
+            regressions: regressions(),
+            assigned_to: Some("somebody"),
+            reported_as: some(),
+            reported_link,
+            waiver: Some(WaiverView::default()),
+            recurrence_of: Some(1),
+            script: Some(ScriptView { is_build }),
+            reproduce: some(),
+            history: vec![NoteView::default()],
+        });
+    }
+    let tests = TestsLine {
+        what: "newly failing",
+        named: vec![mark()],
+        more: 1,
+    };
+    let mut page = ComparePage {
+        groups: vec![Group {
+            projects: vec![ProjectLine {
+                tests: vec![tests, TestsLine::default()],
+                ..ProjectLine::default()
+            }],
+            ..Group::default()
+        }],
+        ..ComparePage::default()
+    };
+    page.base.version = some();
+    page.now.version = some();
+    check(page);
+    let choice = Choice {
+        name: mark(),
+        against: vec![ChoiceLink::default(), ChoiceLink::default()],
+    };
+    check(ChoosePage {
+        rows: vec![choice, Choice::default()],
+    });
+    check(ErrorPage {
+        code: 404,
+        path: mark(),
+        advice: "advice",
+    });
+}
+
+#[test]
+fn a_misspelt_name_is_an_error() {
+    let templates = TEMPLATES.as_ref().unwrap();
+    for template in [
+        "{{nosuch}}",
+        "{{#if nosuch}}a{{/if}}",
+        "{{#unless nosuch}}a{{/unless}}",
+        "{{#if named}}a{{else if nosuch}}b{{/if}}",
+        "{{#each nosuch}}a{{/each}}",
+        "{{#unless (eq nosuch 1)}}a{{/unless}}",
+        "{{> badge nosuch}}",
+    ] {
+        let values = serde_json::json!({ "named": null });
+        assert!(templates.render_template(template, &values).is_err(), "{template}");
+    }
+}
+
+#[test]
+fn every_template_is_embedded() {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/templates")).unwrap();
+    assert_eq!(files.count(), SOURCES.len());
+}

@@ -1,0 +1,215 @@
+//! What pages call the states of cells, attempts and images.
+
+use super::badge::{Badge, badge};
+use super::units::{brief_duration, duration, short};
+use crate::domain::outcome::{Outcome, Timeout, signal_name};
+use crate::store::views::{ImageProgress, Row, RunCell};
+use crate::verdict::{Cell, RowHealth};
+
+/// What most cells of a row have in common. Returns `None` if they have nothing in common.
+pub fn meaning_badge(meaning: RowHealth) -> Option<Badge> {
+    match meaning {
+        RowHealth::Plain => None,
+        RowHealth::UpstreamRed { newly, of } => {
+            Some(badge("fail", "✗", format!("upstream red: {newly} of {of} newly fail")))
+        }
+        RowHealth::NotMeaningful { unknown, of } => Some(badge(
+            "unknown",
+            "?",
+            format!("not meaningful: {unknown} of {of} unknown"),
+        )),
+    }
+}
+
+/// The states of cells, in the order of the legend.
+pub fn legend() -> Vec<Badge> {
+    vec![
+        badge("pass", "✓", "passed"),
+        badge("fail", "✗", "failed, with the exit code or cause"),
+        badge("flaky", "≈", "attempts disagree"),
+        badge("pending", "⋯", "waiting"),
+        badge("running", "▸", "running"),
+        badge("unknown", "?", "no valid attempt"),
+        badge("no_image", "–", "no image to run on"),
+        badge("skipped", "↷", "skipped"),
+        badge("empty", "·", "project registered later"),
+    ]
+}
+
+pub fn cell_badge(cell: &RunCell) -> Badge {
+    match cell.state {
+        Cell::Pass => badge(
+            "pass",
+            "✓",
+            cell.seconds.map_or_else(|| "passed".to_owned(), brief_duration),
+        ),
+        Cell::Fail => badge(
+            "fail",
+            "✗",
+            cell.outcome.as_ref().map_or_else(|| "failed".to_owned(), in_brief),
+        ),
+        Cell::Flaky => badge("flaky", "≈", "flaky"),
+        Cell::Unknown => badge(
+            "unknown",
+            "?",
+            cell.outcome.as_ref().map_or_else(|| "unknown".to_owned(), in_brief),
+        ),
+        Cell::NoImage => badge("no_image", "–", "no image"),
+        Cell::Skipped => badge("skipped", "↷", "skipped"),
+        Cell::Pending if cell.running => badge("running", "▸", "running"),
+        Cell::Pending => badge("pending", "⋯", "waiting"),
+    }
+}
+
+/// The badge of a cell whose attempts were not read. `None` stands for a project without a run.
+pub fn state_badge(state: Option<Cell>) -> Badge {
+    match state {
+        Some(Cell::Pass) => badge("pass", "✓", "pass"),
+        Some(Cell::Fail) => badge("fail", "✗", "fail"),
+        Some(Cell::Flaky) => badge("flaky", "≈", "flaky"),
+        Some(Cell::Unknown) => badge("unknown", "?", "unknown"),
+        Some(Cell::NoImage) => badge("no_image", "–", "no image"),
+        Some(Cell::Skipped) => badge("skipped", "↷", "skipped"),
+        Some(Cell::Pending) => badge("pending", "⋯", "waiting"),
+        None => badge("empty", "·", "no run"),
+    }
+}
+
+/// An outcome in one or two words.
+fn in_brief(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Passed => "passed".to_owned(),
+        Outcome::Failed { exit_code: 0 } => "ended early".to_owned(),
+        Outcome::Failed { exit_code } => format!("exit {exit_code}"),
+        Outcome::Crashed { signal } => signal_name(*signal),
+        Outcome::TimedOut { which: Timeout::Total } => "too long".to_owned(),
+        Outcome::TimedOut {
+            which: Timeout::Silence,
+        } => "silent".to_owned(),
+        Outcome::OutOfMemory => "memory".to_owned(),
+        Outcome::SetupFailed { .. } => "setup".to_owned(),
+        Outcome::RecipeError { .. } => "recipe".to_owned(),
+        Outcome::Infra { .. } => "infra".to_owned(),
+        Outcome::Cancelled => "cancelled".to_owned(),
+        Outcome::Skipped { .. } => "skipped".to_owned(),
+    }
+}
+
+/// The badge of one attempt; `None` stands for one that is running.
+pub fn outcome_badge(outcome: Option<&Outcome>) -> Badge {
+    let Some(outcome) = outcome else {
+        return badge("running", "▸", "running");
+    };
+    let word = outcome.to_string();
+    match outcome {
+        Outcome::Passed => badge("pass", "✓", word),
+        Outcome::Failed { .. }
+        | Outcome::Crashed { .. }
+        | Outcome::TimedOut { .. }
+        | Outcome::OutOfMemory
+        | Outcome::SetupFailed { .. } => badge("fail", "✗", word),
+        Outcome::RecipeError { .. } | Outcome::Infra { .. } | Outcome::Cancelled => badge("unknown", "?", word),
+        Outcome::Skipped { .. } => badge("skipped", "↷", word),
+    }
+}
+
+/// The badge of an attempt of which only the stored name of its outcome is at hand.
+pub fn named_badge(outcome: Option<&str>) -> Badge {
+    let Some(name) = outcome else {
+        return outcome_badge(None);
+    };
+    let word = name.replace('_', " ");
+    match name {
+        "passed" => badge("pass", "✓", word),
+        "failed" | "crashed" | "timed_out" | "out_of_memory" | "setup_failed" => badge("fail", "✗", word),
+        "skipped" => badge("skipped", "↷", word),
+        _ => badge("unknown", "?", word),
+    }
+}
+
+/// The state of a cell as a sentence.
+pub fn sentence(cell: &RunCell, image: &ImageProgress) -> String {
+    let time = cell
+        .seconds
+        .map(|seconds| format!(", {}", duration(seconds)))
+        .unwrap_or_default();
+    let phase = cell
+        .failed_in
+        .as_ref()
+        .map(|phase| format!(" in {phase}"))
+        .unwrap_or_default();
+    let ended = cell.outcome.as_ref().map(Outcome::to_string);
+    match (cell.state, ended) {
+        (Cell::Pending, _) if cell.running => "running".to_owned(),
+        (Cell::Pending, _) if matches!(image, ImageProgress::Ready) => "waiting for a host".to_owned(),
+        (Cell::Pending, _) => "waiting for the image".to_owned(),
+        (Cell::NoImage | Cell::Unknown, None) if !matches!(image, ImageProgress::Ready) => {
+            format!("no image to run on: {}", image_sentence(image))
+        }
+        (Cell::Flaky, Some(ended)) => format!(
+            "flaky: {} attempts disagree; the last failure: {ended}{phase}",
+            cell.attempts
+        ),
+        (_, Some(ended)) => format!("{ended}{phase}{time}"),
+        (state, None) => state.name().replace('_', " "),
+    }
+}
+
+/// The state of an image as the end of a sentence that begins with "image:".
+pub fn image_sentence(image: &ImageProgress) -> String {
+    match image {
+        ImageProgress::Unplanned => "not planned yet".to_owned(),
+        ImageProgress::Queued => "waiting for a host".to_owned(),
+        ImageProgress::Building => "being built".to_owned(),
+        ImageProgress::GaveUp => "the infrastructure failed at each attempt".to_owned(),
+        ImageProgress::Ready => "ready".to_owned(),
+        ImageProgress::Failed => "the build failed".to_owned(),
+        ImageProgress::Impossible(reason) => reason.clone(),
+    }
+}
+
+/// The badge of an image.
+pub fn image_badge(image: &ImageProgress) -> Badge {
+    match image {
+        ImageProgress::Unplanned => badge("pending", "⋯", "waiting"),
+        ImageProgress::Queued => badge("pending", "⋯", "waiting"),
+        ImageProgress::Building => badge("running", "▸", "building"),
+        ImageProgress::GaveUp => badge("unknown", "?", "gave up"),
+        ImageProgress::Ready => badge("pass", "✓", "ready"),
+        ImageProgress::Failed => badge("fail", "✗", "failed"),
+        ImageProgress::Impossible(_) => badge("no_image", "–", "none"),
+    }
+}
+
+/// A project on a revision: `attrs on trunk @ 0ec9fdba30, debug`.
+pub fn place(project: &str, row: &Row) -> String {
+    let variant = row
+        .shown_variant()
+        .map(|variant| format!(", {variant}"))
+        .unwrap_or_default();
+    format!("{project} on {} @ {}{variant}", row.branch, short(row.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_says_where_it_failed() {
+        let cell = RunCell {
+            state: Cell::Fail,
+            running: false,
+            run: None,
+            attempt: None,
+            outcome: Some(Outcome::Failed { exit_code: 1 }),
+            seconds: Some(34.0),
+            failed_in: Some("test: trial".to_owned()),
+            attempts: 1,
+        };
+        assert_eq!(
+            sentence(&cell, &ImageProgress::Ready),
+            "failed (exit code 1) in test: trial, 34 s"
+        );
+        assert_eq!(cell_badge(&cell).word, "exit 1");
+    }
+}

@@ -1,0 +1,35 @@
+//! The texts of pages: labels, sentences, and numbers with their units. Nothing here does I/O.
+
+mod badge;
+mod cells;
+mod failures;
+mod hosts;
+mod incidents;
+mod units;
+mod verdicts;
+
+pub use badge::{Badge, badge};
+pub use cells::{
+    cell_badge, image_badge, image_sentence, legend, meaning_badge, named_badge, outcome_badge, place, sentence,
+    state_badge,
+};
+pub use failures::failure;
+pub use hosts::{host_badge, policy};
+pub use incidents::{assignee, incident_badge, question};
+pub use units::{Time, duration, short, short_digest, size, time};
+pub use verdicts::{Proof, run_verdict};
+
+use crate::domain::DEFAULT_VARIANT;
+
+/// The name of a row in commands and addresses: `NAME`, or `NAME:VARIANT` if the variant is not the default.
+pub fn row_name(revision: &str, variant: &str) -> String {
+    match variant {
+        DEFAULT_VARIANT => revision.to_owned(),
+        _ => format!("{revision}:{variant}"),
+    }
+}
+
+/// The variant, or `None` if it is the default, which pages leave out.
+pub fn unusual_variant(variant: &str) -> Option<String> {
+    (variant != DEFAULT_VARIANT).then(|| variant.to_owned())
+}

@@ -1,0 +1,14 @@
+//! Tests of the store, the queue, the watcher and the web pages: on SQLite, on PostgreSQL, and on real git and
+//! Subversion repositories.
+
+mod fixture_store;
+mod incidents;
+mod queue;
+mod store;
+mod watch;
+mod watch_svn;
+mod web;
+mod web_live;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,550 @@
+//! The pages over HTTP, on a store in a temporary folder.
+
+use crate::support::web_sample::{PLATFORM, Sample, failed, sha};
+use pybots::domain::outcome::Outcome;
+use pybots::server::site as routes;
+use pybots::store::views::Scope;
+use pybots::web::Web;
+use reqwest::{Client, Response};
+
+struct Site {
+    sample: Sample,
+    base: String,
+    client: Client,
+    server: tokio::task::JoinHandle<()>,
+    _data: tempfile::TempDir,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn site() -> Site {
+    let data = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", data.path().join("test.sqlite").display());
+    let sample = Sample::new(&url, data.path()).await;
+    let web = Web {
+        store: sample.store.clone(),
+        objects: sample.objects.clone(),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(warp::serve(routes(web)).incoming(listener).run());
+    let client = Client::builder().no_proxy().build().unwrap();
+    Site {
+        sample,
+        base,
+        client,
+        server,
+        _data: data,
+    }
+}
+
+/// No styles inside, and no script but our own where a log grows, which the policy then allows.
+fn well_behaved(text: &str, policy: &str, path: &str) {
+    assert!(!text.contains("style=\""), "{path}");
+    let scripts = text.matches("<script").count();
+    let ours = text.matches("<script src=\"/live.js?v=").count();
+    let live = text.contains("<pre id=\"live\"");
+    assert_eq!((scripts, ours), (usize::from(live), usize::from(live)), "{path}");
+    assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    assert_eq!(
+        policy.contains("script-src 'self'; connect-src 'self'"),
+        live,
+        "{path}: {policy}"
+    );
+    assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+}
+
+impl Site {
+    async fn get(&self, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.base)).send().await.unwrap()
+    }
+
+    async fn page(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        let text = answer.text().await.unwrap();
+        well_behaved(&text, &policy, path);
+        text
+    }
+}
+
+#[tokio::test]
+async fn an_empty_store_says_what_will_come() {
+    let site = site().await;
+    assert!(site.page("/").await.contains("The repository is being copied"));
+    site.sample.branches(&["3.14", "2.5", "trunk"]).await;
+    let text = site.page("/branch/2.5").await;
+    assert!(text.contains("No revision yet on 2.5"));
+    let tabs: Vec<usize> = [">All<", ">3.14<", ">2.5<", ">trunk<"]
+        .iter()
+        .map(|tab| text.find(tab).unwrap())
+        .collect();
+    assert!(tabs.is_sorted(), "{tabs:?}");
+    assert!(site.page("/recipes").await.contains("No project is registered"));
+    assert_eq!(site.page("/healthz").await, "ok\n");
+    assert_eq!(site.get("/api/results").await.text().await.unwrap(), "[]");
+}
+
+#[tokio::test]
+async fn every_page_of_a_full_store_comes() {
+    let site = site().await;
+    site.sample.everything().await;
+    let text = site.page("/").await;
+    assert!(text.contains("typing_extensions on trunk @"));
+    assert!(text.contains("refs/3.13 does not exist in the repository"));
+    assert!(text.contains("&lt;b&gt;Fix&lt;/b&gt; a race in the &amp; free-threaded build"));
+    assert!(text.contains("failed (exit code 1) in test: unit, 52 s"));
+    assert!(text.contains("flaky: 2 attempts disagree"));
+    assert!(text.contains("1 recipe refused"));
+    // every link leads to a page
+    let mut seen = std::collections::BTreeSet::new();
+    let mut open = vec!["/".to_owned()];
+    while let Some(path) = open.pop() {
+        let path = path
+            .replace("&amp;", "&")
+            .split('#')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        if !path.starts_with('/') || !seen.insert(path.clone()) || seen.len() > 400 {
+            continue;
+        }
+        let answer = site.get(&path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        if answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/html")
+        {
+            let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+            let text = answer.text().await.unwrap();
+            well_behaved(&text, &policy, &path);
+            open.extend(
+                text.split("href=\"")
+                    .skip(1)
+                    .filter_map(|rest| rest.split('"').next())
+                    .map(str::to_owned),
+            );
+        }
+    }
+    assert!(seen.len() > 80, "{}", seen.len());
+}
+
+#[tokio::test]
+async fn a_run_shows_its_log_in_windows_and_raw() {
+    let site = site().await;
+    let sample = &site.sample;
+    sample.branches(&["trunk"]).await;
+    sample.projects(&["attrs"]).await;
+    let ids = sample.revisions("trunk", "3.16.0a0", 1, &["one"]).await;
+    let image = sample.image(ids[0].as_str(), "key", Some(true)).await;
+    let mut log = b"<script>first\xff</script>\n".to_vec();
+    log.extend((0..60_000).flat_map(|n| format!("line {n}\n").into_bytes()));
+    log.extend(b"\x1b[31mlast\x1b[0m\n");
+    let (run, attempt) = sample.ended(ids[0].as_str(), &image, "attrs", &failed(), &log).await;
+
+    let tail = site.page(&format!("/run/{run}")).await;
+    assert!(tail.contains("<span class=\"f1\">last</span>") && !tail.contains("first"));
+    assert!(tail.contains("failed (exit code 1)") && !tail.contains("http-equiv"));
+    let head = site.page(&format!("/run/{run}?from=0")).await;
+    assert!(head.contains("&lt;script&gt;first\u{fffd}&lt;/script&gt;") && !head.contains(">last<"));
+    assert!(head.len() < 600_000);
+    assert!(
+        site.page(&format!("/run/{run}?attempt=7&from=junk"))
+            .await
+            .contains(">last<")
+    );
+
+    for path in [format!("/run/{run}/log"), format!("/attempt/{attempt}/log")] {
+        let raw = site.get(&path).await;
+        assert_eq!(raw.headers()["content-type"], "text/plain");
+        assert_eq!(raw.headers()["x-content-type-options"], "nosniff");
+        assert!(
+            raw.headers()["content-disposition"]
+                .to_str()
+                .unwrap()
+                .starts_with("attachment")
+        );
+        assert_eq!(raw.bytes().await.unwrap(), log);
+    }
+    let page = site.page(&format!("/revision/{}", &sha(1)[..9])).await;
+    assert!(page.contains("test: unit") && page.contains(&sha(1)));
+}
+
+#[tokio::test]
+async fn work_in_progress_refreshes_itself() {
+    let site = site().await;
+    let sample = &site.sample;
+    sample.branches(&["trunk"]).await;
+    sample.projects(&["attrs"]).await;
+    let ids = sample.revisions("trunk", "3.16.0a0", 1, &["one"]).await;
+    let image = sample.image(ids[0].as_str(), "key", Some(true)).await;
+    let run = sample.run(ids[0].as_str(), &image, "attrs", None).await;
+    let job = sample.job(Some(&run), None, "queued").await;
+    assert!(site.page(&format!("/run/{run}")).await.contains("No attempt yet"));
+    sample.attempt(&job, 5.0, None, b"so far").await;
+    let page = site.page(&format!("/run/{run}")).await;
+    // without a script the page loads itself again
+    assert!(page.contains("<noscript><meta http-equiv=\"refresh\" content=\"3\"></noscript>"));
+    assert!(page.contains("so far") && page.contains("running"));
+    assert!(!site.page(&format!("/run/{run}?from=0")).await.contains("http-equiv"));
+}
+
+#[tokio::test]
+async fn older_revisions_are_a_page_away() {
+    let site = site().await;
+    let sample = &site.sample;
+    sample.branches(&["trunk"]).await;
+    let subjects: Vec<String> = (0..95).map(|n| format!("revision number {n}.")).collect();
+    let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();
+    sample.revisions("trunk", "3.16.0a0", 1, &subjects).await;
+    for start in ["/", "/branch/trunk"] {
+        let (mut path, mut found) = (start.to_owned(), Vec::new());
+        loop {
+            let page = site.page(&path).await;
+            found.extend(
+                subjects
+                    .iter()
+                    .filter(|subject| page.contains(&format!("title=\"{subject}\"")))
+                    .copied(),
+            );
+            match page.split("?before=").nth(1).and_then(|rest| rest.split('"').next()) {
+                Some(before) => path = format!("{start}?before={before}"),
+                None => break,
+            }
+        }
+        found.sort_unstable();
+        let mut all = subjects.clone();
+        all.sort_unstable();
+        assert_eq!(found, all);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_kindly() {
+    let site = site().await;
+    let none = "00000000-0000-0000-0000-000000000000";
+    let paths = [
+        "/nowhere",
+        "/branch/none",
+        "/revision/zzz",
+        "/revision/0123456789",
+        "/project/none",
+        "/attempt/..%2f..%2fetc/log",
+        "/run/<script>",
+    ];
+    let ids = ["run", "image"].map(|kind| format!("/{kind}/{none}"));
+    for path in paths
+        .iter()
+        .map(|path| (*path).to_owned())
+        .chain(ids)
+        .chain([format!("/run/{none}/log")])
+    {
+        let answer = site.get(&path).await;
+        assert_eq!(answer.status(), 404, "{path}");
+        assert!(
+            answer.headers()["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("default-src 'none'")
+        );
+        let text = answer.text().await.unwrap();
+        assert!(
+            text.contains("There is no such page") && !text.contains("<script"),
+            "{path}"
+        );
+    }
+    let answer = site.client.post(&site.base).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()),
+        (405, "GET, HEAD")
+    );
+    assert_eq!(site.get("/api/results?branch=none").await.status(), 404);
+    assert!(site.get("/api/none").await.text().await.unwrap().starts_with('{'));
+    site.sample.store.pool().close().await;
+    let answer = site.get("/").await;
+    assert_eq!(answer.status(), 500);
+    assert!(answer.text().await.unwrap().contains("Nothing is lost"));
+}
+
+#[tokio::test]
+async fn the_style_sheet_is_kept_by_browsers() {
+    let site = site().await;
+    let first = site.get("/style.css").await;
+    assert_eq!(first.headers()["content-type"], "text/css; charset=utf-8");
+    let tag = first.headers()["etag"].clone();
+    let again = site
+        .client
+        .get(format!("{}/style.css", site.base))
+        .header("if-none-match", tag)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(again.status(), 304);
+    let head = site.client.head(&site.base).send().await.unwrap();
+    assert_eq!((head.status().as_u16(), head.bytes().await.unwrap().len()), (200, 0));
+}
+
+#[tokio::test]
+async fn scripts_read_the_same_cells() {
+    let site = site().await;
+    site.sample.everything().await;
+    let cells: serde_json::Value = site.get("/api/results?branch=trunk").await.json().await.unwrap();
+    let cells = cells.as_array().unwrap();
+    let twisted = cells
+        .iter()
+        .find(|cell| cell["project"] == "twisted" && cell["revision"] == sha(102))
+        .unwrap();
+    let mut keys: Vec<_> = twisted.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "branch",
+            "exit_code",
+            "image_of",
+            "image_of_label",
+            "label",
+            "outcome",
+            "platform",
+            "project",
+            "reason",
+            "revision",
+            "run",
+            "seconds",
+            "state",
+            "variant"
+        ]
+    );
+    assert_eq!(
+        (&twisted["state"], &twisted["outcome"], &twisted["exit_code"]),
+        (&"fail".into(), &"failed".into(), &1.into())
+    );
+    assert!(cells.iter().all(|cell| cell["branch"] == "trunk"));
+}
+
+#[tokio::test]
+async fn variants_have_rows_of_their_own() {
+    let site = site().await;
+    site.sample.everything().await;
+    let all = site.page("/branch/trunk").await;
+    let shown = |page: &str, text: &str| page.matches(text).count();
+    assert_eq!(shown(&all, "<span class=\"variant\">debug</span>"), 3);
+    // the default is named where it is one of several, and nowhere else
+    assert_eq!(shown(&all, "<span class=\"variant\">default</span>"), 3);
+    assert!(
+        all.contains("idna on trunk @") && all.contains(", debug: crashed (SIGABRT)"),
+        "{all}"
+    );
+    assert!(all.contains("ten times as slow: four hours"));
+    assert_eq!(shown(&all, "href=\"?variant=debug\""), 1);
+
+    let debug = site.page("/branch/trunk?variant=debug").await;
+    assert_eq!(shown(&debug, "class=\"subject\""), 3);
+    assert!(!debug.contains("class=\"variant\">default"));
+    assert!(debug.contains("href=\"?variant=debug\" aria-current=\"true\"") && debug.contains("href=\"?\""));
+    let none = site.page("/branch/3.14?variant=debug").await;
+    assert!(none.contains("No revision here is built as debug"), "{none}");
+    // what can't be a name is as if nothing were asked
+    let odd = site.page("/branch/trunk?variant=%22%3E%3Cb%3E").await;
+    assert_eq!(shown(&odd, "class=\"subject\""), shown(&all, "class=\"subject\""));
+    assert_eq!(shown(&site.page("/branch/3.14").await, "class=\"variants\""), 0);
+    let project = site.page("/project/idna?variant=debug").await;
+    assert!(project.contains("crashed (SIGABRT)") && shown(&project, "class=\"subject\"") == 4);
+
+    // why a line does not have it
+    let old = site.page("/branch/2.5").await;
+    assert!(
+        old.contains("the build profile &quot;2.5&quot; has no variant &quot;debug&quot;"),
+        "{old}"
+    );
+
+    let cells: serde_json::Value = site.get("/api/results?variant=debug").await.json().await.unwrap();
+    let cells = cells.as_array().unwrap();
+    assert!(cells.iter().all(|cell| cell["variant"] == "debug"));
+    let of = |revision: &str, project: &str| {
+        let wanted = |cell: &&serde_json::Value| cell["revision"] == revision && cell["project"] == project;
+        cells.iter().find(wanted).unwrap().clone()
+    };
+    let skipped = of(&sha(104), "django");
+    assert_eq!(
+        (&skipped["state"], &skipped["reason"]),
+        (&"skipped".into(), &"ten times as slow: four hours".into())
+    );
+
+    let run = of(&sha(104), "idna")["run"].as_str().unwrap().to_owned();
+    let page = site.page(&format!("/run/{run}")).await;
+    assert!(
+        page.contains(&format!("idna on trunk @ {}, debug", &sha(104)[..10])),
+        "{page}"
+    );
+    assert!(
+        page.contains("<code>-X dev -W error</code>"),
+        "how the suite ran: {page}"
+    );
+}
+
+#[tokio::test]
+async fn hosts_are_shown_with_what_they_did() {
+    let site = site().await;
+    assert!(site.page("/hosts").await.contains("No host is registered"));
+    site.sample.everything().await;
+    let store = &site.sample.store;
+    // the sample's attempts name their hosts; now those are registered
+    let run = store
+        .results(None, 100)
+        .await
+        .unwrap()
+        .into_iter()
+        .find_map(|cell| cell.run);
+    let attempt = store.attempts_of(run.unwrap().as_str()).await.unwrap().remove(0);
+    let now = pybots::clock::now();
+    store
+        .insert_host(&attempt.host, "lab", "owner@example.org", true, now)
+        .await
+        .unwrap();
+    let page = site.page("/hosts").await;
+    assert!(
+        page.contains("href=\"/host/lab\"") && page.contains("no token"),
+        "{page}"
+    );
+    store.set_host_token(&attempt.host, Some("d"), now).await.unwrap();
+    assert!(site.page("/hosts").await.contains("never seen"));
+    let row = async || store.host("lab").await.unwrap().unwrap();
+    store.saw_host(&row().await, now - 10 * 60_000).await.unwrap();
+    assert!(site.page("/hosts").await.contains("silent"));
+    store.saw_host(&row().await, now).await.unwrap();
+    assert!(site.page("/hosts").await.contains("active"));
+
+    let page = site.page("/host/lab").await;
+    assert!(
+        page.contains("Builds images.") && page.contains("href=\"/run/"),
+        "{page}"
+    );
+    let history = store.host_history(&attempt.host, 1000).await.unwrap();
+    assert_eq!(
+        page.matches("<tr><th scope=\"row\">").count(),
+        history.len().min(100),
+        "{page}"
+    );
+    // an address is for maintainers
+    for path in ["/hosts", "/host/lab"] {
+        assert!(!site.page(path).await.contains("owner@example.org"));
+    }
+    assert_eq!(site.get("/host/nobody").await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_shared_image_says_of_which_revision_it_is() {
+    let site = site().await;
+    site.sample.everything().await;
+    let earlier = &sha(100)[..10];
+    let link = format!("image of <a href=\"/revision/{}\"><code>{earlier}</code></a>", sha(100));
+    let page = site.page("/branch/trunk").await;
+    let cell = format!(" image of</span><span class=\"word\">{earlier}</span>");
+    assert_eq!(page.matches(&cell).count(), 2, "as default and as debug: {page}");
+    let page = site.page(&format!("/revision/{}", sha(101))).await;
+    assert_eq!(page.matches(&link).count(), 2, "{page}");
+
+    let cells: serde_json::Value = site.get("/api/results?branch=trunk").await.json().await.unwrap();
+    for cell in cells.as_array().unwrap() {
+        let expected = match cell["revision"] == sha(101) {
+            true => sha(100).into(),
+            false => serde_json::Value::Null,
+        };
+        assert_eq!(cell["image_of"], expected, "{cell}");
+        if cell["revision"] == sha(101) && cell["project"] == "attrs" {
+            let page = site.page(&format!("/run/{}", cell["run"].as_str().unwrap())).await;
+            assert!(page.contains(&link), "{page}");
+        }
+    }
+    // the image's own page lists the rows that it stands for, and no other variant's
+    let matrix = site.sample.store.revision_page(&sha(101)).await.unwrap().unwrap();
+    for row in &matrix.rows {
+        let page = site.page(&format!("/image/{}", row.image_id.as_ref().unwrap())).await;
+        let stands = page.split("Revisions with this image").nth(1).unwrap();
+        assert_eq!(stands.matches("<li>").count(), 2, "{stands}");
+        assert_eq!(page.contains(", debug"), row.variant == "debug");
+    }
+}
+
+/// The queries themselves, where a PostgreSQL is given.
+#[tokio::test]
+async fn postgres_answers_as_sqlite_does() {
+    let Ok(url) = std::env::var("PYBOTS_TEST_POSTGRES") else {
+        println!("SKIPPED: PostgreSQL, for PYBOTS_TEST_POSTGRES names no server (scripts/with-postgres starts one)");
+        return;
+    };
+    sqlx::any::install_default_drivers();
+    let admin = sqlx::AnyPool::connect(&url).await.unwrap();
+    let schema = format!("web_{}", uuid::Uuid::now_v7().simple());
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {schema}")))
+        .execute(&admin)
+        .await
+        .unwrap();
+    let mark = if url.contains('?') { '&' } else { '?' };
+    let data = tempfile::tempdir().unwrap();
+    let postgres = Sample::new(&format!("{url}{mark}options=-csearch_path%3D{schema}"), data.path()).await;
+    let sqlite = site().await;
+    let mut answers = Vec::new();
+    for sample in [&postgres, &sqlite.sample] {
+        sample.everything().await;
+        let mut results = sample.store.results(None, 50).await.unwrap();
+        results.iter_mut().for_each(|cell| cell.run = None);
+        let page = sample
+            .store
+            .matrix(&Scope::Branch("trunk".into()), 3, None)
+            .await
+            .unwrap();
+        let next = sample
+            .store
+            .matrix(&Scope::Branch("trunk".into()), 3, page.older.as_ref())
+            .await
+            .unwrap();
+        let all = sample.store.matrix(&Scope::All, 4, None).await.unwrap();
+        let rest = sample.store.matrix(&Scope::All, 99, all.older.as_ref()).await.unwrap();
+        let revision = sample.store.revision_page(&sha(100)).await.unwrap().unwrap();
+        let image = revision.rows[0].image_id.clone().unwrap();
+        let project = sample.store.project_page("attrs").await.unwrap().unwrap();
+        let status = sample.store.status().await.unwrap();
+        let shas: Vec<String> = [page, next, all, rest, revision, project.matrix]
+            .iter()
+            .flat_map(|matrix| matrix.rows.iter().map(|row| row.sha.clone()))
+            .collect();
+        let shared = sample.store.image_page(&image).await.unwrap().unwrap().rows.len();
+        assert_eq!(shared, 2);
+        let variants = sample.store.variants_at_tips(Some("2.5")).await.unwrap();
+        assert_eq!(variants, ["default", "debug"]);
+        assert_eq!(sample.store.variants_at_tips(None).await.unwrap(), variants);
+        answers.push((results, shas, status.waiting, status.working, status.refused));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert!(
+        answers[0]
+            .0
+            .iter()
+            .any(|cell| cell.state == "no_image" && cell.platform == PLATFORM)
+    );
+}
+
+#[tokio::test]
+async fn a_project_that_is_gone_keeps_its_results() {
+    let site = site().await;
+    let sample = &site.sample;
+    sample.branches(&["trunk"]).await;
+    sample.projects(&["attrs", "zope.interface"]).await;
+    let ids = sample.revisions("trunk", "3.16.0a0", 1, &["one"]).await;
+    let image = sample.image(ids[0].as_str(), "key", Some(true)).await;
+    sample
+        .ended(ids[0].as_str(), &image, "zope.interface", &Outcome::Passed, b"")
+        .await;
+    sample.projects(&["attrs"]).await;
+    assert!(site.page("/").await.contains("zope.interface is no longer registered"));
+    let page = site.page("/project/zope.interface").await;
+    assert!(page.contains("no longer registered") && page.contains("✓"));
+}

@@ -1,0 +1,233 @@
+//! Logs while they are written, over HTTP.
+
+use crate::support::web_sample::Sample;
+use futures_util::StreamExt;
+use pybots::domain::id::AttemptId;
+use pybots::domain::job::Report;
+use pybots::domain::outcome::Outcome;
+use pybots::logfile::Stream;
+use pybots::server::site as routes;
+use pybots::web::Web;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Site {
+    sample: Sample,
+    base: String,
+    attempt: String,
+    run: String,
+    server: tokio::task::JoinHandle<()>,
+    _data: tempfile::TempDir,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Pages with one attempt in work.
+async fn site(log: &[u8]) -> Site {
+    let data = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", data.path().join("test.sqlite").display());
+    let sample = Sample::new(&url, data.path()).await;
+    sample.branches(&["trunk"]).await;
+    sample.projects(&["attrs"]).await;
+    let ids = sample.revisions("trunk", "3.16.0a0", 1, &["one"]).await;
+    let image = sample.image(ids[0].as_str(), "key", Some(true)).await;
+    let run = sample.run(ids[0].as_str(), &image, "attrs", None).await;
+    let job = sample.job(Some(&run), None, "leased").await;
+    let attempt = sample.attempt(&job, 5.0, None, log).await;
+    let web = Web {
+        store: sample.store.clone(),
+        objects: sample.objects.clone(),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(warp::serve(routes(web)).incoming(listener).run());
+    Site {
+        sample,
+        base,
+        attempt,
+        run,
+        server,
+        _data: data,
+    }
+}
+
+impl Site {
+    async fn end(&self) {
+        let mut tx = self.sample.store.begin().await.unwrap();
+        let report = Report::of(Outcome::Passed);
+        let now = self.sample.now;
+        assert!(
+            self.sample
+                .store
+                .end_attempt(&mut tx, &AttemptId::from(self.attempt.as_str()), &report, false, now)
+                .await
+                .unwrap()
+        );
+        tx.commit().await.unwrap();
+    }
+
+    async fn open(&self, path: &str, last: Option<&str>) -> Answer {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut request = client.get(format!("{}{path}", self.base));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        Answer {
+            text: String::new(),
+            parts: Box::pin(answer.bytes_stream()),
+        }
+    }
+}
+
+/// An answer that comes in parts.
+struct Answer {
+    text: String,
+    parts: std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<bytes::Bytes>>>>,
+}
+
+impl Answer {
+    /// What comes up to and with a text.
+    async fn until(&mut self, wanted: &str) -> String {
+        let start = Instant::now();
+        loop {
+            if let Some(at) = self.text.find(wanted) {
+                let rest = self.text.split_off(at + wanted.len());
+                return std::mem::replace(&mut self.text, rest);
+            }
+            assert!(start.elapsed() < PATIENCE, "no {wanted:?} in {:?}", self.text);
+            match tokio::time::timeout(PATIENCE, self.parts.next()).await {
+                Ok(Some(part)) => self.text.push_str(&String::from_utf8_lossy(&part.unwrap())),
+                _ => panic!("no {wanted:?} in {:?}", self.text),
+            }
+        }
+    }
+
+    /// All that still comes.
+    async fn rest(mut self) -> String {
+        while let Some(part) = tokio::time::timeout(PATIENCE, self.parts.next()).await.unwrap() {
+            self.text.push_str(&String::from_utf8_lossy(&part.unwrap()));
+        }
+        self.text
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_goes_on_where_it_ends_and_shows_what_is_written() {
+    let site = site(b"first\nbegun").await;
+    let page = reqwest::get(format!("{}/run/{}", site.base, site.run)).await.unwrap();
+    let page = page.text().await.unwrap();
+    assert!(page.contains("<span>first\n</span><span>begun</span>"), "{page}");
+    let events = page.split("data-events=\"").nth(1).unwrap().split('"').next().unwrap();
+    let events = events.replace("&#x3D;", "=").replace("&amp;", "&");
+    assert_eq!(events, format!("/attempt/{}/events?from=6", site.attempt));
+
+    let mut live = site.open(&events, None).await;
+    assert!(live.until("\n\n").await.contains("\"line\":\"begun\""));
+    let start = Instant::now();
+    site.sample
+        .write(&site.attempt, Stream::Stderr, b" <ended>\n\x1b[31mred")
+        .await;
+    let event = live.until("\n\n").await;
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(event.contains("\"lines\":\"begun &lt;ended&gt;\\n\""), "{event}");
+    assert!(event.contains("<span class=\\\"f1\\\">red</span>"), "{event}");
+    // the line that is being written begins here
+    assert!(event.contains("id:20\n"), "{event}");
+
+    // cut off, and back again: from that line on
+    drop(live);
+    site.sample.write(&site.attempt, Stream::Stdout, b" more").await;
+    let mut again = site.open(&events, Some("20")).await;
+    let event = again.until("\n\n").await;
+    assert!(!event.contains("begun"), "{event}");
+    again.until("more").await;
+
+    // to the end
+    site.sample
+        .write(&site.attempt, Stream::Control, b"\x1b[0m\nthe last\n")
+        .await;
+    site.end().await;
+    let rest = again.rest().await;
+    assert!(rest.contains("the last\\n") && rest.contains("event:end"), "{rest}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_can_not_keep_up_is_brought_to_the_end() {
+    let site = site(b"first\n").await;
+    let mut live = site.open(&format!("/attempt/{}/events", site.attempt), None).await;
+    live.until("first").await;
+    let line = b"a line that is written very often, and that nobody reads\n";
+    site.sample
+        .write(&site.attempt, Stream::Stdout, &line.repeat(200_000))
+        .await;
+    site.sample.write(&site.attempt, Stream::Stdout, b"now\n").await;
+    let shown = live.until("now\\n").await;
+    assert!(shown.contains("left out because they came too fast"));
+    assert!(
+        shown.len() < 6 << 20,
+        "{} of {} bytes were sent",
+        shown.len(),
+        line.len() * 200_000
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_what_will_never_be_gets_nothing() {
+    let site = site(b"hello\n").await;
+    let beyond = format!("/attempt/{}/events?from={}", site.attempt, u64::MAX);
+    let live = site.open(&beyond, None).await;
+    site.end().await;
+    let text = live.rest().await;
+    assert!(text.contains("event:end"), "{text}");
+    assert!(!text.contains("hello"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_get_pieces_with_stream_and_time() {
+    let site = site(b"out\n").await;
+    site.sample.write(&site.attempt, Stream::Stderr, b"err\n").await;
+    let all = site.open(&format!("/api/logs/{}", site.run), None).await.rest().await;
+    let lines: Vec<serde_json::Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{all}");
+    assert_eq!(
+        (&lines[0]["text"], &lines[0]["stream"]),
+        (&"out\n".into(), &"stdout".into())
+    );
+    assert_eq!(
+        (&lines[1]["text"], &lines[1]["offset"], &lines[1]["until"]),
+        (&"err\n".into(), &4.into(), &8.into())
+    );
+    assert_eq!(lines[1]["at"], site.sample.now.as_millis());
+
+    let path = format!("/api/logs/{}?follow=true&stream=stderr&from=4", site.attempt);
+    let mut follow = site.open(&path, None).await;
+    follow.until("err").await;
+    site.sample.write(&site.attempt, Stream::Stdout, b"not this\n").await;
+    site.sample.write(&site.attempt, Stream::Stderr, b"but this\n").await;
+    let more = follow.until("but this").await;
+    assert!(!more.contains("not this"), "{more}");
+    site.end().await;
+    follow.rest().await;
+    let none = reqwest::get(format!("{}/api/logs/none", site.base)).await.unwrap();
+    assert_eq!(none.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_shows_one_stream_alone() {
+    let site = site(b"from stdout\n").await;
+    site.sample.write(&site.attempt, Stream::Stderr, b"from stderr\n").await;
+    let page = reqwest::get(format!("{}/run/{}?stream=stderr", site.base, site.run))
+        .await
+        .unwrap();
+    let page = page.text().await.unwrap();
+    assert!(page.contains("from stderr") && !page.contains("from stdout"), "{page}");
+    // what is no live page has no script
+    assert!(!page.contains("<script"), "{page}");
+}

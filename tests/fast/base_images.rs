@@ -1,0 +1,113 @@
+//! The images below CPython change: what differs between two runs is then more than CPython.
+
+use crate::support::sim::Sim;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_breaks_a_project_is_no_revisions_fault() {
+    let mut sim = Sim::new(&["p", "q"], 2).await;
+    let faults = "package file a";
+    sim.commit("start", faults);
+    sim.commits(3, faults);
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 0);
+    sim.stop();
+    sim.add_package("file");
+    sim.run().await;
+    sim.commit("quiet", faults);
+    sim.all_decided().await;
+    let found = sim.settled().await;
+    assert_eq!(found.len(), 0, "{found:#?}");
+    let answers = sim.answers().await;
+    let about = |answer: &&String| answer.contains("most likely since the images below CPython changed");
+    assert_eq!(answers.iter().filter(about).count(), 2, "{answers:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_culprit_is_found_across_a_change_of_the_images_below() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    sim.commit("start", "");
+    sim.commits(2, "");
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 0);
+    sim.stop();
+    sim.add_package("file");
+    sim.commits(2, "package file b");
+    let culprit = sim.commit("breaks", "fail a\npackage file b");
+    sim.commits(2, "fail a\npackage file b");
+    sim.run().await;
+    sim.all_decided().await;
+    let found = sim.settled().await;
+    let culprits = crate::support::sim::culprits(&found);
+    // what the package breaks only since the tree says so has a culprit of its own
+    assert!(culprits.contains(&("a", culprit.as_str())), "{found:#?}");
+    assert!(!culprits.contains(&("b", culprit.as_str())), "{found:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_on_replaced_images_are_no_evidence() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    let faults = "package file a";
+    sim.commit("start", faults);
+    sim.commits(6, faults);
+    let culprit = sim.commit("breaks", "package file a\nfail b");
+    sim.commits(6, "package file a\nfail b");
+    sim.run().await;
+    sim.inquires().await;
+    // the investigation of `b` is under way when the image below changes
+    sim.stop_between_jobs().await;
+    sim.add_package("file");
+    sim.run().await;
+    sim.commit("quiet", "package file a\nfail b");
+    sim.all_decided().await;
+    let found = sim.settled().await;
+    assert_eq!(
+        crate::support::sim::culprits(&found),
+        [("b", culprit.as_str())],
+        "{found:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_that_breaks_a_project_is_no_revisions_fault() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    let faults = "flag --with-trouble a";
+    sim.commit("start", faults);
+    sim.commits(3, faults);
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 0);
+    sim.stop();
+    sim.add_flag("--with-trouble");
+    sim.run().await;
+    sim.commit("quiet", faults);
+    sim.all_decided().await;
+    let found = sim.settled().await;
+    assert_eq!(found.len(), 0, "{found:#?}");
+    let answers = sim.answers().await;
+    assert!(
+        answers.iter().any(|answer| answer.contains("when that is rerun today")),
+        "{answers:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_fails_on_other_images_is_no_revisions_fault() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    let old = "nobuild-with file\npackage file a";
+    sim.commit("start", old);
+    sim.commits(3, old);
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 0);
+    sim.stop();
+    sim.add_package("file");
+    sim.run().await;
+    // what is built of the revision before it for an investigation fails to build
+    sim.commit("quiet", "package file a");
+    sim.all_decided().await;
+    let found = sim.settled().await;
+    assert_eq!(found.len(), 0, "{found:#?}");
+    let answers = sim.answers().await;
+    assert!(
+        answers.iter().any(|answer| answer.contains("can't be tested")),
+        "{answers:#?}"
+    );
+}

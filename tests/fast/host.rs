@@ -1,0 +1,583 @@
+//! What a host makes of each way in which a run can end, on the strict fake engine.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use pybots::config::{HostSettings, Settings};
+use pybots::domain::job::{BuildSpec, Facts, JobSpec, Report, RunSpec};
+use pybots::domain::limits::{Limits, Seconds};
+use pybots::domain::outcome::{Outcome, Timeout};
+use pybots::domain::time::Timestamp;
+use pybots::domain::tree::{Change, Wanted};
+use pybots::host::log::{Log, Sink};
+use pybots::host::{Host, Supply};
+use pybots::logfile::{Chunk, Stream};
+use pybots::profile::Profiles;
+use pybots::recipe::folder::register;
+use pybots::runtime::fake::FakeRuntime;
+use pybots::store::revisions::Revision;
+use std::sync::{Arc, Mutex};
+
+const VERSION: &str = "3.14.0 (trunk:0123456789) [GCC 12]";
+
+const RECIPE: &str = r#"
+name = "attrs"
+source = { pypi = "attrs" }
+[[suite]]
+name = "tests"
+run = "python -m pytest"
+"#;
+
+struct NoSupply;
+
+#[async_trait]
+impl Supply for NoSupply {
+    async fn tree(&self, _: &str, _: &Wanted) -> anyhow::Result<BoxStream<'static, std::io::Result<Bytes>>> {
+        Ok(Box::pin(futures_util::stream::empty()))
+    }
+
+    async fn changes(&self, _: &str, _: &str, _: &[String]) -> anyhow::Result<Option<Vec<Change>>> {
+        Ok(None)
+    }
+    async fn folder(&self, _: &str) -> anyhow::Result<Vec<u8>> {
+        anyhow::bail!("no folder is expected")
+    }
+}
+
+#[derive(Default)]
+struct Memory(Mutex<Vec<u8>>);
+
+#[async_trait]
+impl Sink for Memory {
+    async fn write(&self, chunk: Chunk) -> anyhow::Result<()> {
+        self.0.lock().unwrap().extend_from_slice(&chunk.text);
+        Ok(())
+    }
+}
+
+fn revision() -> Revision {
+    Revision {
+        id: "r".into(),
+        branch_id: "b".into(),
+        branch: "trunk".into(),
+        seq: 1,
+        sha: "0123456789abcdef".into(),
+        tree: "t".into(),
+        author: "a".into(),
+        subject: "s".into(),
+        committed_at: Timestamp::from_millis(0),
+        version: Some("3.14.0".into()),
+        left_at: None,
+        label: None,
+    }
+}
+
+fn build_spec() -> BuildSpec {
+    let profiles = Profiles::load(None).unwrap();
+    let profile = pybots::plan::profile(&revision(), &profiles, "default").unwrap();
+    pybots::plan::build(
+        &revision(),
+        profile,
+        &profiles.distribution,
+        "inputs",
+        "default",
+        "linux/amd64",
+    )
+    .unwrap()
+}
+
+fn run_spec(recipe: &str) -> RunSpec {
+    let build = build_spec();
+    let facts = Facts {
+        sys_version: VERSION.into(),
+        line: "3.14".into(),
+        ..Facts::default()
+    };
+    let project = register("attrs.toml", recipe.to_owned(), None).unwrap();
+    pybots::plan::run(&project, &revision(), &build, &facts, &Limits::default()).unwrap()
+}
+
+/// An engine that has every image that a run needs.
+fn engine(spec: &RunSpec) -> FakeRuntime {
+    FakeRuntime::default()
+        .with_image(&spec.image.reference)
+        .with_image(&spec.distribution.toolchain_reference())
+        .with_image(&spec.distribution.runtime_reference())
+        .with_file("/work/.pybots/lock.json", "{\"packages\": []}")
+}
+
+async fn perform(engine: &FakeRuntime, spec: JobSpec) -> (Report, String) {
+    perform_under(engine, spec, HostSettings::default()).await
+}
+
+/// On a host whose owner says so.
+async fn perform_under(engine: &FakeRuntime, spec: JobSpec, say: HostSettings) -> (Report, String) {
+    let settings = Settings {
+        host: say,
+        ..Settings::default()
+    };
+    let host = Host::new("host".into(), Arc::new(engine.clone()), Arc::new(NoSupply), &settings);
+    let memory = Arc::new(Memory::default());
+    let (log, delivered) = Log::start(memory.clone());
+    let report = host.perform("attempt", &spec, &log).await;
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    assert_eq!(engine.complaints(), Vec::<String>::new());
+    let text = String::from_utf8_lossy(&memory.0.lock().unwrap()).into_owned();
+    (report, text)
+}
+
+async fn run(engine: &FakeRuntime, spec: RunSpec) -> Report {
+    perform(engine, JobSpec::Run(Box::new(spec))).await.0
+}
+
+#[tokio::test]
+async fn a_good_run_passes_and_says_what_it_ran_on() {
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec).with_file("/witness-tests", VERSION);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install");
+    engine.expect("attrs", "test tests").prints(b"12 passed \xff\x00\n");
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+    assert_eq!(report.outcome, Outcome::Passed);
+    assert_eq!(report.interpreter.as_deref(), Some(VERSION));
+    assert_eq!(report.lock.as_deref(), Some("{\"packages\": []}"));
+    let names: Vec<&str> = report.phases.iter().map(|phase| phase.name.as_str()).collect();
+    assert_eq!(names, ["fetch", "install", "test tests"]);
+    assert!(report.phases[2].log_from > report.phases[1].log_from);
+    assert!(log.contains("12 passed") && log.contains("outcome: passed"), "{log}");
+}
+
+#[tokio::test]
+async fn modes_are_of_their_suite_alone() {
+    let more =
+        "[[suite]]\nname = \"dev\"\nrun = \"x\"\nmodes = [\"-X dev\", \"-W error\", \"-W ignore::UserWarning\"]\n";
+    let spec = run_spec(&format!("when = \">=3.7\"{RECIPE}{more}"));
+    let engine = engine(&spec)
+        .with_file("/witness-tests", VERSION)
+        .with_file("/witness-dev", VERSION);
+    for phase in ["fetch", "install", "test tests", "test dev"] {
+        engine.expect("attrs", phase);
+    }
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+    assert_eq!(report.outcome, Outcome::Passed);
+    let python = |phase: &str| -> Vec<String> {
+        let env = engine.made(phase).unwrap().env;
+        let ours = env
+            .iter()
+            .filter(|(name, _)| name.starts_with("PYTHON") && *name != "PYTHON_CPU_COUNT");
+        ours.map(|(name, value)| format!("{name}={value}")).collect()
+    };
+    for phase in ["fetch", "install", "test tests"] {
+        assert_eq!(python(phase), Vec::<String>::new(), "{phase}");
+    }
+    let set = ["PYTHONDEVMODE=1", "PYTHONWARNINGS=error,ignore::UserWarning"];
+    assert_eq!(python("test dev"), set);
+    let line = "-X dev -W error -W ignore::UserWarning";
+    assert_eq!(report.modes, [("test dev".to_owned(), line.to_owned())].into());
+    let said = format!("suite dev runs with {line}: {}", set.join(" "));
+    assert!(
+        log.contains(&said) && log.contains("attrs on 0123456789 (trunk)"),
+        "{log}"
+    );
+    // a report of a host that knows no modes can still be read
+    let text = serde_json::to_string(&Report::of(Outcome::Passed)).unwrap();
+    assert!(!text.contains("modes") && serde_json::from_str::<Report>(&text).is_ok());
+}
+
+#[tokio::test]
+async fn each_way_to_fail_has_its_outcome() {
+    type Arrange = fn(&FakeRuntime);
+    let good = |engine: &FakeRuntime, phases: &[&str]| {
+        for phase in phases {
+            engine.expect("attrs", phase);
+        }
+    };
+    let table: [(Arrange, &[&str], Outcome); 10] = [
+        (
+            |e| {
+                e.expect("attrs", "test tests").exits(1);
+            },
+            &["fetch", "install"],
+            Outcome::Failed { exit_code: 1 },
+        ),
+        (
+            |e| {
+                e.expect("attrs", "test tests").exits(139);
+            },
+            &["fetch", "install"],
+            Outcome::Crashed { signal: 11 },
+        ),
+        (
+            |e| {
+                e.expect("attrs", "test tests").oom();
+            },
+            &["fetch", "install"],
+            Outcome::OutOfMemory,
+        ),
+        (
+            |e| {
+                e.expect("attrs", "install").exits(1);
+            },
+            &["fetch"],
+            Outcome::SetupFailed {
+                reason: "install ended with exit code 1".into(),
+                exit_code: Some(1),
+            },
+        ),
+        (
+            |e| {
+                e.expect("attrs", "fetch")
+                    .exits(10)
+                    .prints(b"x\nno release 9.9 of attrs\n");
+            },
+            &[],
+            Outcome::RecipeError {
+                reason: "no release 9.9 of attrs".into(),
+            },
+        ),
+        (
+            |e| {
+                e.expect("attrs", "fetch").exits(11).prints(b"the index is down\n");
+            },
+            &[],
+            Outcome::Infra {
+                reason: "fetch ended with exit code 11: the index is down".into(),
+            },
+        ),
+        (
+            |e| {
+                e.expect("attrs", "test tests").loses_engine();
+            },
+            &["fetch", "install"],
+            Outcome::Infra {
+                reason: "the container engine refused: the output of a container ended early: connection reset".into(),
+            },
+        ),
+        // it ends well, but never started the Python under test
+        (
+            |e| {
+                e.expect("attrs", "test tests");
+            },
+            &["fetch", "install"],
+            Outcome::RecipeError {
+                reason: "suite `tests` never started the Python under test; run it by `python`, without -S".into(),
+            },
+        ),
+        (
+            |e| {
+                let _ = e.clone().with_file("/witness-tests", "3.11.2 of the system");
+                e.expect("attrs", "test tests");
+            },
+            &["fetch", "install"],
+            Outcome::RecipeError {
+                reason: format!("suite `tests` ran on another Python, 3.11.2 of the system, instead of {VERSION}"),
+            },
+        ),
+        // a suite that fails on another Python says nothing about the one under test
+        (
+            |e| {
+                let _ = e.clone().with_file("/witness-tests", "3.11.2 of the system");
+                e.expect("attrs", "test tests").exits(1);
+            },
+            &["fetch", "install"],
+            Outcome::RecipeError {
+                reason: format!("suite `tests` ran on another Python, 3.11.2 of the system, instead of {VERSION}"),
+            },
+        ),
+    ];
+    for (arrange, phases, outcome) in table {
+        let spec = run_spec(RECIPE);
+        let engine = engine(&spec);
+        good(&engine, phases);
+        arrange(&engine);
+        assert_eq!(run(&engine, spec).await.outcome, outcome);
+    }
+}
+
+#[tokio::test]
+async fn silence_and_total_time_are_two_clocks() {
+    for (timeout, silence, which) in [(60, 1, Timeout::Silence), (1, 60, Timeout::Total)] {
+        let mut spec = run_spec(RECIPE);
+        spec.limits.timeout = Seconds(timeout);
+        spec.limits.silence = Seconds(silence);
+        let engine = engine(&spec);
+        engine.expect("attrs", "fetch");
+        engine.expect("attrs", "install");
+        engine.expect("attrs", "test tests").hangs();
+        assert_eq!(run(&engine, spec).await.outcome, Outcome::TimedOut { which });
+        let [stacks] = engine.executed().try_into().unwrap();
+        assert!(stacks.contains("kill -45"), "{stacks}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_suite_that_fails_decides() {
+    let two = format!("{RECIPE}[[suite]]\nname = \"more\"\nrun = \"python -m more\"\n");
+    let spec = run_spec(&two);
+    let engine = engine(&spec).with_file("/witness-tests", VERSION);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install");
+    engine.expect("attrs", "test tests");
+    engine.expect("attrs", "test more").exits(3);
+    assert_eq!(run(&engine, spec).await.outcome, Outcome::Failed { exit_code: 3 });
+}
+
+#[tokio::test]
+async fn an_exit_code_of_0_counts_only_with_the_end_of_the_report() {
+    let begin = format!("{{\"begin\": \"pytest\", \"python\": \"{VERSION}\"}}\n");
+    let other = "{\"begin\": \"pytest\", \"python\": \"3.1\"}\n{\"end\": 0}\n".to_owned();
+    let test = "{\"run\": \"t.a\"}\n{\"test\": \"t.a\", \"result\": \"passed\"}\n";
+    let end = "{\"end\": 0}\n";
+    let on_another = Outcome::RecipeError {
+        reason: format!("suite `tests` ran on another Python, 3.1, instead of {VERSION}"),
+    };
+    for (recorded, expected) in [
+        (format!("{begin}{test}{end}"), Outcome::Passed),
+        (format!("{begin}{test}"), Outcome::NO_COMPLETE_REPORT),
+        (other, on_another),
+    ] {
+        let spec = run_spec(RECIPE);
+        let engine = engine(&spec)
+            .with_file("/witness-tests", VERSION)
+            .with_file("/work/.pybots/results-tests", &recorded);
+        for phase in ["fetch", "install", "test tests"] {
+            engine.expect("attrs", phase);
+        }
+        let report = run(&engine, spec).await;
+        assert_eq!(report.outcome, expected);
+        let env = engine.made("test tests").unwrap().env;
+        assert_eq!(env["PYBOTS_RESULTS"], "/work/.pybots/results-tests");
+    }
+}
+
+#[tokio::test]
+async fn after_a_suite_that_failed_the_next_tells_of_its_tests() {
+    let two = format!("{RECIPE}[[suite]]\nname = \"more\"\nrun = \"python -m more\"\n");
+    for (code, expected) in [
+        (0, Outcome::Failed { exit_code: 1 }),
+        (3, Outcome::Failed { exit_code: 1 }),
+        // what breaks off tells more than what failed
+        (139, Outcome::Crashed { signal: 11 }),
+    ] {
+        let spec = run_spec(&two);
+        let case = |inner: &str| format!("<testsuite><testcase classname='T' name='t'>{inner}</testcase></testsuite>");
+        let engine = engine(&spec)
+            .with_file("/witness-tests", VERSION)
+            .with_file("/witness-more", VERSION)
+            .with_file("/work/.pybots/junit-tests.xml", &case("<failure message='boom'/>"))
+            .with_file("/work/.pybots/junit-more.xml", &case(""));
+        for phase in ["fetch", "install"] {
+            engine.expect("attrs", phase);
+        }
+        engine.expect("attrs", "test tests").exits(1);
+        engine.expect("attrs", "test more").exits(code);
+        let report = run(&engine, spec).await;
+        assert_eq!(report.outcome, expected);
+        let tests = report.tests.unwrap();
+        assert_eq!(tests.passed, ["more: T.t"]);
+        assert_eq!((tests.failed[0].test.as_str(), tests.failed.len()), ("tests: T.t", 1));
+        let env = engine.made("test tests").unwrap().env;
+        assert_eq!(env["PYTEST_ADDOPTS"], "--junitxml=/work/.pybots/junit-tests.xml");
+    }
+}
+
+const STEPS: &[u8] = b"== step configure\n== step make\n== step install\n== step layer\n";
+const LAYER: &str = r#"{"on": null, "digest": "00", "gone": 0, "bytes": 7, "all_bytes": 7}"#;
+
+#[tokio::test]
+async fn an_image_that_does_not_pass_its_probe_gets_no_name() {
+    let spec = build_spec();
+    let answer = |revision: &str| {
+        format!("pybots-probe\tsys_version\t{VERSION}\npybots-probe\trevision\t{revision}\npybots-probe\tend\t\n")
+    };
+    for (revision, good) in [("0123456789", true), ("ffffffffff", false)] {
+        let engine = FakeRuntime::default()
+            .with_image(&spec.distribution.toolchain_reference())
+            .with_image(&spec.distribution.runtime_reference())
+            .with_file("/out/layer.json", LAYER)
+            .with_file("/out/layer.tar", "a layer");
+        engine.expect("", "build").prints(STEPS);
+        engine.expect("", "probe").prints(answer(revision).as_bytes());
+        let (report, _) = perform(&engine, JobSpec::Image(Box::new(spec.clone()))).await;
+        assert_eq!(report.image.is_some(), good);
+        assert_eq!(report.outcome == Outcome::Passed, good, "{}", report.outcome);
+        use pybots::runtime::Runtime;
+        assert_eq!(engine.image(&spec.reference()).await.unwrap().is_some(), good);
+        let candidate = format!("{}-attempt", spec.reference());
+        assert_eq!(engine.image(&candidate).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_fails_says_in_which_step() {
+    let spec = build_spec();
+    let engine = FakeRuntime::default()
+        .with_image(&spec.distribution.toolchain_reference())
+        .with_image(&spec.distribution.runtime_reference());
+    engine
+        .expect("", "build")
+        .exits(2)
+        .prints(b"== step configure\n== step make\nbroken.c:1: error\n");
+    let (report, log) = perform(&engine, JobSpec::Image(Box::new(spec))).await;
+    let outcome = Outcome::SetupFailed {
+        reason: "make ended with exit code 2".into(),
+        exit_code: Some(2),
+    };
+    assert_eq!(report.outcome, outcome);
+    assert!(log.contains("broken.c:1: error"), "{log}");
+}
+
+#[tokio::test]
+async fn wheels_are_kept_for_install_alone() {
+    let sdist = format!(
+        r#"{{"packages": [{{"name": "a", "version": "1.0", "file": "a-1.0.tar.gz", "sha256": "{}", "role": "run"}}]}}"#,
+        "a".repeat(64)
+    );
+    for (abi, lock, kept) in [
+        (Some("0123456789abcdef"), sdist.as_str(), true),
+        (None, &sdist, false),
+        (Some("0123456789abcdef"), "{\"packages\": []}", false),
+    ] {
+        let mut spec = run_spec(RECIPE);
+        spec.image.facts.abi_key = abi.map(str::to_owned);
+        let engine = engine(&spec)
+            .with_file("/work/.pybots/lock.json", lock)
+            .with_file("/witness-tests", VERSION);
+        for phase in ["fetch", "install", "test tests"] {
+            engine.expect("attrs", phase);
+        }
+        assert_eq!(run(&engine, spec).await.outcome, Outcome::Passed);
+        let volumes = engine.volumes();
+        let wheels: Vec<&String> = volumes
+            .keys()
+            .filter(|name| name.starts_with("pybots-wheels-attrs-"))
+            .collect();
+        assert_eq!(wheels.len(), usize::from(kept), "{volumes:?}");
+        let mounted = |phase: &str| {
+            let container = engine.made(phase).unwrap();
+            container.volumes.iter().any(|(name, _)| wheels.contains(&name))
+        };
+        let phases = ["fetch", "install", "test tests"].map(mounted);
+        assert_eq!(phases, [false, kept, false]);
+        let install = engine.made("install").unwrap().command.join(" ");
+        assert_eq!(install.contains("wheels.sh"), kept, "{install}");
+    }
+}
+
+#[tokio::test]
+async fn the_fake_complains_about_a_bad_caller() {
+    use pybots::runtime::Runtime;
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec);
+    engine.expect("attrs", "test never");
+    assert!(
+        engine
+            .put("nobody", "/", pybots::runtime::tar::stream(Vec::new()))
+            .await
+            .is_err()
+    );
+    let complaints = engine.complaints();
+    assert_eq!(complaints.len(), 2, "{complaints:?}");
+}
+
+#[tokio::test]
+async fn what_the_owner_does_not_give_is_not_taken() {
+    let recipe = RECIPE.replace("source =", "needs = [\"gpu\"]\nsource =");
+    for (recipe, say, reason) in [
+        (RECIPE, "projects = [\"idna\"]", "excludes the project attrs"),
+        (RECIPE, "branches = [\"2.5\"]", "excludes the branch trunk"),
+        (
+            RECIPE,
+            "memory = \"1GiB\"",
+            "gives a run 1GiB of memory, and this one may use 2GiB",
+        ),
+        (&recipe, "labels = [\"big\"]", "lacks the labels gpu"),
+    ] {
+        let spec = run_spec(recipe);
+        let engine = engine(&spec);
+        let say = toml::from_str(say).unwrap();
+        let (report, log) = perform_under(&engine, JobSpec::Run(Box::new(spec)), say).await;
+        let Outcome::Infra { reason: why } = &report.outcome else {
+            panic!("{}", report.outcome);
+        };
+        assert!(why.contains(reason) && log.contains(reason), "{why}\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn fewer_processors_than_a_run_may_use_are_said() {
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec).with_file("/witness-tests", VERSION);
+    for phase in ["fetch", "install", "test tests"] {
+        engine.expect("attrs", phase);
+    }
+    let say = toml::from_str("cpus = 0.5\nprojects = [\"attrs\"]\nlabels = [\"gpu\"]").unwrap();
+    let (report, log) = perform_under(&engine, JobSpec::Run(Box::new(spec)), say).await;
+    assert_eq!(report.outcome, Outcome::Passed);
+    assert!(log.contains("gives a run 0.5 processors instead of 2"), "{log}");
+    assert_eq!(engine.made("test tests").unwrap().cpus, 0.5);
+}
+
+#[tokio::test]
+async fn what_an_engine_did_not_let_go_goes_when_it_is_back() {
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec);
+    engine.expect("attrs", "fetch").loses_engine();
+    let host = Host::new(
+        "host".into(),
+        Arc::new(engine.clone()),
+        Arc::new(NoSupply),
+        &Settings::default(),
+    );
+    let (log, _delivered) = Log::start(Arc::new(Memory::default()));
+    engine.away(true);
+    let report = host.perform("attempt", &JobSpec::Run(Box::new(spec)), &log).await;
+    assert!(matches!(report.outcome, Outcome::Infra { .. }));
+    host.clear_left().await;
+    assert_ne!(engine.complaints(), Vec::<String>::new());
+    engine.away(false);
+    host.clear_left().await;
+    assert_eq!(engine.complaints(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_log_knows_who_wrote_what() {
+    #[derive(Default)]
+    struct Chunks(Mutex<Vec<Chunk>>);
+    #[async_trait]
+    impl Sink for Chunks {
+        async fn write(&self, chunk: Chunk) -> anyhow::Result<()> {
+            self.0.lock().unwrap().push(chunk);
+            Ok(())
+        }
+    }
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec).with_file("/witness-tests", VERSION);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install");
+    engine
+        .expect("attrs", "test tests")
+        .prints(b"out\n")
+        .complains(b"err\n");
+    let host = Host::new(
+        "host".into(),
+        Arc::new(engine.clone()),
+        Arc::new(NoSupply),
+        &Settings::default(),
+    );
+    let chunks = Arc::new(Chunks::default());
+    let (log, delivered) = Log::start(chunks.clone());
+    let report = host.perform("attempt", &JobSpec::Run(Box::new(spec)), &log).await;
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    let chunks = chunks.0.lock().unwrap();
+    let of = |stream| -> Vec<u8> { chunks.iter().flat_map(|chunk| chunk.only(stream)).collect() };
+    assert_eq!(of(Stream::Stdout), b"out\n");
+    assert_eq!(of(Stream::Stderr), b"err\n");
+    let said = String::from_utf8(of(Stream::Control)).unwrap();
+    assert!(said.contains("[pybots] phase test tests"), "{said}");
+    // a phase's place in the log is where its output begins
+    let all: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.text.to_vec()).collect();
+    assert!(all[report.phases[2].log_from as usize..].starts_with(b"out\nerr\n"));
+}

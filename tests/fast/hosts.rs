@@ -1,0 +1,232 @@
+//! Enrolment and the host protocol, on a real coordinator process; no engine.
+
+use crate::support::up::{HostProcess, Up, pybots, settings, toy_repository};
+use pybots::protocol::{PROTOCOL, PROTOCOL_HEADER};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Output;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}
+
+fn good(output: Output) -> String {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// A coordinator of its own. Its repository goes away with the folder.
+fn coordinator() -> (tempfile::TempDir, Up) {
+    let folder = tempfile::tempdir().unwrap();
+    let _repository = toy_repository(folder.path());
+    settings(folder.path(), folder.path(), &[("trunk", "main", 1)], "");
+    let up = Up::start_as(folder.path(), "serve");
+    (folder, up)
+}
+
+/// Registers a host; the line to hand over, and the token in it.
+fn add(folder: &Path, url: &str, name: &str, more: &[&str]) -> (String, String) {
+    let mut arguments = vec!["host", "add", name, "--owner", "owner@example.org", "--url", url];
+    arguments.extend(more);
+    let line = good(pybots(folder, &arguments));
+    let token = line.split_whitespace().last().unwrap().to_owned();
+    (line, token)
+}
+
+/// The protocol that this program speaks, as its header has it.
+const OURS: &str = "2";
+
+/// A call of a host: status, and what was answered.
+async fn call(url: &str, token: Option<&str>, protocol: Option<&str>, path: &str, body: Value) -> (u16, String) {
+    let mut request = reqwest::Client::new()
+        .post(format!("{url}/api/host/{path}"))
+        .json(&body);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    if let Some(protocol) = protocol {
+        request = request.header("pybots-protocol", protocol);
+    }
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+fn capabilities() -> Value {
+    json!({ "version": "0.1.0", "platform": "linux/amd64", "slots": 1 })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_registered_host_of_the_right_protocol_is_let_in() {
+    let (folder, up) = coordinator();
+    let (line, token) = add(folder.path(), &up.url, "one", &["--builds"]);
+    assert_eq!(line, format!("pybots host --server {} --token {token}", up.url));
+
+    let (status, answer) = call(&up.url, Some(&token), Some(OURS), "hello", capabilities()).await;
+    assert_eq!(status, 200, "{answer}");
+    let welcome: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((&welcome["name"], &welcome["builds"]), (&json!("one"), &json!(true)));
+
+    for (token, protocol, status, says) in [
+        (None, Some(OURS), 401, "token is unknown"),
+        (Some("pybots_0000"), Some(OURS), 401, "pybots host rotate NAME"),
+        (Some(token.as_str()), None, 426, "this host speaks protocol none"),
+        (
+            Some(token.as_str()),
+            Some("0"),
+            426,
+            "this host speaks protocol 0, and the coordinator speaks 2",
+        ),
+        (Some(token.as_str()), Some("x"), 426, "install the coordinator's Pybots"),
+        (Some(token.as_str()), Some("99"), 426, "update the coordinator"),
+    ] {
+        let (got, answer) = call(&up.url, token, protocol, "hello", capabilities()).await;
+        assert_eq!(got, status, "{token:?} {protocol:?}: {answer}");
+        assert!(answer.contains(says), "{answer}");
+    }
+
+    // of the secret the store has nothing but a digest
+    let secret = token.strip_prefix("pybots_").unwrap();
+    assert_eq!(secret.len(), 64);
+    for entry in std::fs::read_dir(folder.path().join("data")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{} has the token", path.display());
+        }
+    }
+
+    let hosts: Value = serde_json::from_str(&good(pybots(folder.path(), &["host", "list", "--json"]))).unwrap();
+    assert_eq!(hosts[0]["capabilities"], capabilities());
+    assert!(hosts[0]["seen_at"].is_i64(), "{hosts}");
+    let table = good(pybots(folder.path(), &["host", "list"]));
+    assert!(table.contains("owner@example.org  active  yes"), "{table}");
+}
+
+/// Every path that a host of protocol 1 called, with bodies of its own: none is looked at before the version.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_of_the_version_before_is_told_what_to_install_on_every_path() {
+    let (folder, up) = coordinator();
+    let (_, token) = add(folder.path(), &up.url, "old", &["--builds"]);
+    assert_eq!(OURS, PROTOCOL.to_string());
+    for path in [
+        "hello",
+        "offer",
+        "claim",
+        "attempts/0/renew",
+        "attempts/0/finish",
+        "attempts/0/log?fence=0",
+        "trees/0123456789",
+        "trees/0123456789/changes/1234567890",
+        "images",
+        "images/k/pushed",
+        "folders/0123",
+        "a/call/of/long/ago",
+    ] {
+        for body in [json!({}), json!(["no", "such", "body"])] {
+            let (status, answer) = call(&up.url, Some(&token), Some("1"), path, body).await;
+            assert_eq!(status, 426, "{path}: {answer}");
+            let says = "this host speaks protocol 1, and the coordinator speaks 2; install the coordinator's Pybots";
+            assert!(answer.starts_with(says), "{path}: {answer}");
+        }
+    }
+    for path in ["hello", "folders/0123"] {
+        let request = reqwest::Client::new().get(format!("{}/api/host/{path}", up.url));
+        let request = request.bearer_auth(&token).header(PROTOCOL_HEADER, "1");
+        assert_eq!(request.send().await.unwrap().status(), 426, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_may_only_touch_what_it_has_leased() {
+    let (folder, up) = coordinator();
+    let (_, one) = add(folder.path(), &up.url, "one", &["--builds"]);
+    let (_, two) = add(folder.path(), &up.url, "two", &["--builds"]);
+    let (status, claim) = call(&up.url, Some(&one), Some(OURS), "claim", capabilities()).await;
+    assert_eq!(status, 200, "{claim}");
+    let claim: Value = serde_json::from_str(&claim).unwrap();
+    let attempt = claim["attempt"].as_str().unwrap();
+    let fence = json!({ "fence": claim["fence"] });
+
+    let renew = format!("attempts/{attempt}/renew");
+    let finish = format!("attempts/{attempt}/finish");
+    let report = json!({ "outcome": { "kind": "passed" }, "phases": [] });
+    let log = format!(
+        "attempts/{attempt}/log?offset=0&fence={}",
+        claim["fence"].as_str().unwrap()
+    );
+    // even with the fence, somebody else's token is of no use
+    for (path, body) in [
+        (&renew, fence.clone()),
+        (&log, json!("x")),
+        (&finish, json!({ "fence": claim["fence"], "report": report })),
+    ] {
+        let (status, answer) = call(&up.url, Some(&two), Some(OURS), path, body).await;
+        assert!(matches!(status, 400 | 404), "{path}: {status} {answer}");
+    }
+    let (status, answer) = call(&up.url, Some(&two), Some(OURS), &renew, fence.clone()).await;
+    assert_eq!((status, answer.as_str()), (404, "this host has leased no such attempt"));
+    assert_eq!(
+        call(&up.url, Some(&one), Some(OURS), &renew, fence.clone()).await.0,
+        200
+    );
+    let stale = json!({ "fence": "0" });
+    assert_eq!(call(&up.url, Some(&one), Some(OURS), &renew, stale).await.0, 409);
+
+    // another token: the one before holds no longer, the lease does
+    let line = good(pybots(folder.path(), &["host", "rotate", "one"]));
+    let new = line.split_whitespace().last().unwrap();
+    assert_eq!(
+        call(&up.url, Some(&one), Some(OURS), &renew, fence.clone()).await.0,
+        401
+    );
+    assert_eq!(call(&up.url, Some(new), Some(OURS), &renew, fence.clone()).await.0, 200);
+    good(pybots(folder.path(), &["host", "revoke", "one"]));
+    assert_eq!(call(&up.url, Some(new), Some(OURS), &renew, fence).await.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_build_or_is_drained_gets_no_build() {
+    let (folder, up) = coordinator();
+    let (_, two) = add(folder.path(), &up.url, "two", &[]);
+    // the toy's image waits to be built; a claim that is answered at once is one that got it
+    let within = std::time::Duration::from_secs(3);
+    let claim = || async {
+        let call = call(&up.url, Some(&two), Some(OURS), "claim", capabilities());
+        tokio::time::timeout(within, call).await.ok().map(|(status, _)| status)
+    };
+    assert_eq!(claim().await, None, "an untrusted host got a build");
+    good(pybots(folder.path(), &["host", "trust", "two"]));
+    good(pybots(folder.path(), &["host", "drain", "two"]));
+    assert_eq!(claim().await, None, "a drained host got a job");
+    good(pybots(folder.path(), &["host", "resume", "two"]));
+    assert_eq!(claim().await, Some(200));
+}
+
+#[test]
+fn mistakes_with_hosts_are_explained() {
+    let (folder, up) = coordinator();
+    add(folder.path(), &up.url, "one", &[]);
+    for (arguments, says) in [
+        (
+            &["host", "add", "one", "--owner", "a@b.org"][..],
+            "pybots host rotate one",
+        ),
+        (&["host", "add", "a b", "--owner", "a@b.org"], "a host can't be called"),
+        (&["host", "add", "three", "--owner", "me"], "not a mail address"),
+        (&["host", "drain", "nobody"], "there is no host \"nobody\""),
+    ] {
+        let output = pybots(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(says), "{}", text(&output.stderr));
+    }
+    good(pybots(folder.path(), &["host", "remove", "one"]));
+    let output = pybots(folder.path(), &["host", "resume", "one"]);
+    assert!(text(&output.stderr).contains("was removed"), "{}", text(&output.stderr));
+
+    // a daemon that nobody knows ends, and says why
+    let bare = folder.path().join("bare");
+    let mut unknown = HostProcess::start(&bare, None);
+    assert!(!unknown.ended().success());
+    assert!(unknown.log().contains("was not enrolled yet"), "{}", unknown.log());
+}

@@ -1,0 +1,440 @@
+//! The coordinator from revisions to incidents, with hosts that do no more than say what a tree means: a real
+//! repository, a real database, no engine.
+
+use crate::support::sim::Sim;
+use crate::support::sim::story::a_fix_and_a_recurrence;
+
+/// What the tests look like; `Lib/faults` in a tree says which of them fail there.
+const GOOD: &str = "";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_breaks_of_one_project_are_two_incidents() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    sim.commit("start", GOOD);
+    sim.run().await;
+    sim.decided(1).await;
+    sim.stop();
+    sim.commits(4, GOOD);
+    let first = sim.commit("first", "fail a");
+    sim.commits(4, "fail a");
+    let second = sim.commit("second", "fail a\nfail b");
+    sim.commits(3, "fail a\nfail b");
+    sim.run().await;
+    let found = sim.settled().await;
+    assert_eq!(
+        crate::support::sim::culprits(&found),
+        [("a", first.as_str()), ("b", second.as_str())]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forty_projects_broken_by_one_revision_are_one_incident() {
+    let names: Vec<String> = (0..40).map(|number| format!("p{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut sim = Sim::new(&names, 3).await;
+    sim.commit("start", GOOD);
+    sim.commits(3, GOOD);
+    let culprit = sim.commit("breaks all", "fail a");
+    sim.commits(3, "fail a");
+    sim.run().await;
+    let found = sim.settled().await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].projects.len(), names.len());
+    assert_eq!(found[0].culprits[0].revision, culprit);
+    // the first is searched for; the others are asked of that revision and the one before it
+    let (alone, together) = (60, sim.probes().await);
+    assert!(together < alone + 6 * names.len() as i64, "{together} runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_merge_brought_is_searched_and_a_stretch_that_can_not_be_built_is_a_range() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    let start = sim.commit("start", GOOD);
+    sim.commits(2, GOOD);
+    sim.branch_off("side", &start);
+    sim.commits(3, GOOD);
+    let inside = sim.commit("inside", "fail a");
+    sim.commits(2, "fail a");
+    sim.merge("side", "fail a");
+    sim.commits(2, "fail a");
+    let good = sim.commit("the last that builds", "fail a");
+    sim.commits(3, "fail a\nfail b\nnobuild");
+    let bad = sim.commit("builds again", "fail a\nfail b");
+    sim.commits(1, "fail a\nfail b");
+    sim.run().await;
+    let mut found = sim.settled().await;
+    let place = found.iter().position(|told| told.projects == ["cpython"]).unwrap();
+    let builds = found.remove(place);
+    assert_eq!(
+        (builds.state, builds.regressions[0].good.revision.as_str()),
+        ("closed", good.as_str())
+    );
+    assert_eq!(builds.regressions[0].fixed_by.as_ref().unwrap().revision, bad);
+    let script = sim.page(&format!("/incident/{}/reproduce.sh", builds.number)).await;
+    let culprit = &builds.regressions[0].bad.revision;
+    for told in ["./configure", "docker build", culprit] {
+        assert!(script.contains(told), "no {told:?} in {script}");
+    }
+    assert!(!script.contains("docker run"), "{script}");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    let of = |test: &str| {
+        let parts = found.iter().flat_map(|told| &told.regressions);
+        parts
+            .clone()
+            .find(|part| part.tests == [format!("suite: {test}")])
+            .unwrap()
+    };
+    let (a, b) = (of("a"), of("b"));
+    assert_eq!(
+        (a.exact, a.bad.revision.as_str(), a.branch.as_str()),
+        (true, inside.as_str(), "trunk")
+    );
+    assert_eq!(
+        (b.exact, b.good.revision.as_str(), b.bad.revision.as_str()),
+        (false, good.as_str(), bad.as_str())
+    );
+    assert_eq!(b.reason.as_deref(), Some("CPython does not build there"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_of_a_merge_is_searched_before_the_merge_is_the_culprit() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    let start = sim.commit("start", GOOD);
+    sim.commits(1, GOOD);
+    sim.branch_off("quiet", &start);
+    sim.commits(2, GOOD);
+    sim.branch_off("breaks", &start);
+    sim.commits(1, GOOD);
+    let inside = sim.commit("inside", "fail a");
+    sim.commits(1, "fail a");
+    sim.merge_all(&["quiet", "breaks"], "fail a");
+    let newest = sim.commit("after", "fail a");
+    for name in ["one", "other"] {
+        sim.branch_off(name, &newest);
+        sim.commits(2, "fail a");
+    }
+    let merge = sim.merge_all(&["one", "other"], "fail a\nfail b");
+    sim.commits(1, "fail a\nfail b");
+    sim.run().await;
+    let found = sim.settled().await;
+    assert_eq!(found.len(), 2, "{found:#?}");
+    let of = |test: &str| {
+        let mut parts = found.iter().flat_map(|incident| &incident.regressions);
+        parts.find(|part| part.tests == [format!("suite: {test}")]).unwrap()
+    };
+    let (a, b) = (of("a"), of("b"));
+    assert_eq!(
+        (a.exact, a.bad.revision.as_str(), a.reason.as_deref()),
+        (true, inside.as_str(), None)
+    );
+    let alone = Some("no revision that it merged shows the change by itself");
+    assert_eq!(
+        (b.exact, b.bad.revision.as_str(), b.reason.as_deref()),
+        (true, merge.as_str(), alone)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suite_that_runs_half_its_tests_and_passes_is_a_regression() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    sim.commit("start", GOOD);
+    sim.commits(3, GOOD);
+    let culprit = sim.commit("hides tests", "leaves 1");
+    sim.commits(3, "leaves 1");
+    sim.run().await;
+    let found = sim.settled().await;
+    assert_eq!((found.len(), found[0].state), (1, "culprit_found"), "{found:#?}");
+    assert_eq!(found[0].culprits[0].revision, culprit);
+    assert_eq!(found[0].regressions[0].tests, ["the number of tests (at least 2)"]);
+    let fix = sim.commit("shows them again", GOOD);
+    sim.commits(1, GOOD);
+    sim.all_decided().await;
+    let found = sim.settled().await;
+    assert_eq!((found.len(), found[0].state), (1, "closed"), "{found:#?}");
+    assert_eq!(found[0].regressions[0].fixed_by.as_ref().unwrap().revision, fix);
+}
+
+/// A leak that the collector finds in another test from revision to revision. `at_once`: all revisions are there from the start.
+async fn an_error_wanders(at_once: bool) {
+    let mut sim = Sim::new(&["p"], 2).await;
+    sim.commit("start", GOOD);
+    sim.commits(2, GOOD);
+    let culprit = sim.commit("leaks", "leak a");
+    if !at_once {
+        sim.run().await;
+        sim.settled().await;
+    }
+    for faults in ["leak b", "leak b", "leak c", "leak a", "leak b"] {
+        sim.commits(1, faults);
+        if !at_once {
+            sim.all_decided().await;
+            sim.settled().await;
+        }
+    }
+    if at_once {
+        sim.run().await;
+    }
+    let found = sim.settled().await;
+    assert_eq!((found.len(), found[0].state), (1, "culprit_found"), "{found:#?}");
+    assert_eq!(
+        (found[0].culprits.len(), found[0].regressions.len()),
+        (1, 1),
+        "{found:#?}"
+    );
+    assert_eq!(found[0].culprits[0].revision, culprit);
+    let error = "the error \"ResourceWarning: unclosed file <_io.FileIO at <address>>\", in one test or another";
+    assert_eq!(found[0].regressions[0].tests, [error]);
+    let asked = sim.answers().await.len();
+    assert!(asked <= 8, "{asked} investigations");
+    let fix = sim.commit("closes the file", GOOD);
+    sim.commits(1, GOOD);
+    sim.all_decided().await;
+    let found = sim.settled().await;
+    assert_eq!((found.len(), found[0].state), (1, "closed"), "{found:#?}");
+    assert_eq!(found[0].regressions[0].fixed_by.as_ref().unwrap().revision, fix);
+    // in a test of its own, another error is another regression
+    let other = sim.commit("breaks", "fail b");
+    sim.commits(1, "fail b");
+    sim.all_decided().await;
+    let found = sim.settled().await;
+    assert_eq!(
+        (found.len(), found[0].culprits[0].revision.as_str()),
+        (2, other.as_str()),
+        "{found:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_wandered_before_the_history_began_blames_nobody() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    sim.commit("start", "leak a");
+    sim.run().await;
+    sim.settled().await;
+    for faults in ["leak b", "leak a", "leak c", "leak b"] {
+        sim.commit(faults, faults);
+        sim.all_decided().await;
+        let found = sim.settled().await;
+        assert_eq!(found.len(), 0, "{found:#?}");
+    }
+    let asked = sim.answers().await.len();
+    assert!(asked <= 8, "{asked} investigations");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_wanders_is_one_regression() {
+    an_error_wanders(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_wanders_through_results_that_come_at_once_is_one_regression() {
+    an_error_wanders(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_blamed_for_hosts_dependencies_or_the_date() {
+    for (faults, answer) in [
+        ("onhost 0 a", "only"),
+        // at half of the runs, twelve passes in a row are no chance that a test suite ever sees
+        ("rate 50 a", "flaky"),
+        ("dependency 2 a", "newer versions of its dependencies"),
+        ("date a", "on the revision before the change"),
+    ] {
+        // what is wrong is in every tree; it is seen when the world outside changes
+        let mut sim = Sim::new(&["p"], 2).await;
+        sim.commit("start", faults);
+        sim.run().await;
+        sim.decided(1).await;
+        sim.later().await;
+        // a flaky test may pass for a while, and so may one whose host gets no run
+        let (mut count, mut answers) = (0, Vec::new());
+        while count < 6 || answers.is_empty() {
+            assert!(count < 100, "{faults}: no failure was investigated");
+            sim.commits(1, faults);
+            sim.all_decided().await;
+            sim.done().await;
+            answers = sim.answers().await;
+            count += 1;
+        }
+        let found = sim.settled().await;
+        assert_eq!(found.len(), 0, "{faults}: {found:#?}");
+        let answers = sim.answers().await;
+        assert!(
+            answers.iter().any(|told| told.contains(answer)),
+            "{faults}: {answers:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fix_closes_and_a_recurrence_is_linked() {
+    a_fix_and_a_recurrence(Sim::new(&["p", "q"], 2).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_fail_and_a_coordinator_that_is_killed_change_no_answer() {
+    let mut sim = Sim::new(&["p"], 3).await;
+    sim.infra(10);
+    sim.commit("start", GOOD);
+    sim.commits(5, GOOD);
+    let culprit = sim.commit("breaks", "crash");
+    sim.commits(5, "crash");
+    for _ in 0..8 {
+        sim.run().await;
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        sim.stop();
+    }
+    sim.is_well().await;
+    sim.run().await;
+    let found = sim.settled().await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].culprits[0].revision, culprit);
+    assert_eq!(found[0].regressions[0].tests, ["the suite"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_read_an_incident_and_say_what_they_think_of_it() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    let good = sim.commit("start", GOOD);
+    sim.commits(2, GOOD);
+    let culprit = sim.commit("breaks <p>", "fail a");
+    let bad = sim.commit("after", "fail a");
+    sim.run().await;
+    sim.settled().await;
+
+    let page = sim.page("/incidents").await;
+    assert!(
+        page.contains("breaks &lt;p&gt;") && page.contains("culprit found"),
+        "{page}"
+    );
+    let page = sim.page("/project/p").await;
+    assert!(page.contains("href=\"/incident/1\""), "{page}");
+    let page = sim.page("/incident/1").await;
+    for told in [
+        &culprit,
+        "suite: a",
+        "E   AssertionError: a",
+        "docker run --rm --pull never --user 1000",
+        "broke it",
+    ] {
+        assert!(page.contains(told), "no {told:?} in {page}");
+    }
+    let script = sim.page("/incident/1/reproduce.sh").await;
+    for told in ["git clone", "./configure", &culprit, "uv venv", "docker build"] {
+        assert!(script.contains(told), "no {told:?} in {script}");
+    }
+    // the run that shows it says so, and so does a comparison
+    let page = sim.page(&format!("/revision/{culprit}")).await;
+    let run = page.split("href=\"/run/").nth(1).unwrap().split('"').next().unwrap();
+    let page = sim.page(&format!("/run/{run}")).await;
+    let before = sim.place(&culprit) - 1;
+    for told in ["confirmed", "test suite: a", "href=\"/incident/1\"", "/compare/"] {
+        assert!(page.contains(told), "no {told:?} in {page}");
+    }
+    let compare = page
+        .split("href=\"/compare/")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let (base, now) = compare.split_once('/').unwrap();
+    assert_eq!((sim.place(base), now), (before, culprit.as_str()));
+    let page = sim.page(&format!("/compare/{good}/{bad}")).await;
+    for told in ["Newly failing", "suite: a"] {
+        assert!(page.contains(told), "no {told:?} in {page}");
+    }
+    assert!(sim.page("/compare").await.contains("trunk"));
+    let json: serde_json::Value = serde_json::from_str(&sim.page("/api/incidents/1").await).unwrap();
+    assert_eq!(json["regressions"][0]["bad"]["revision"], culprit.as_str());
+
+    // the same question by hand, with no incident of its own
+    let asked = sim
+        .pybots(&["bisect", "p", "--good", &good, "--bad", &bad, "--on-hosts", "--json"])
+        .await;
+    let asked: serde_json::Value = serde_json::from_str(&asked).unwrap();
+    assert_eq!(
+        (&asked["culprit"], &asked["answer"]),
+        (&culprit.clone().into(), &"culprit".into()),
+        "{asked}"
+    );
+    assert_eq!(sim.settled().await.len(), 1);
+
+    let state = async |sim: &Sim| sim.settled().await[0].state;
+    let me = ["--by", "me", "--why", "it is"];
+    assert!(sim.pybots(&["incidents"]).await.contains("p broken by"));
+    sim.pybots(&[&["incidents", "intended", "1"], &me[..]].concat()).await;
+    assert_eq!(sim.settled().await[0].assigned_to, Some("projects"));
+    sim.pybots(&[
+        "incidents",
+        "reported",
+        "1",
+        "--by",
+        "me",
+        "--at",
+        "https://example.org/1",
+    ])
+    .await;
+    assert_eq!(state(&sim).await, "reported");
+    sim.pybots(&[&["incidents", "waive", "1", "--until", "2999-01-01"], &me[..]].concat())
+        .await;
+    assert_eq!(state(&sim).await, "waived");
+    sim.pybots(&[&["incidents", "close", "1"], &me[..]].concat()).await;
+    assert_eq!((state(&sim).await, sim.pins().await), ("closed", 0));
+    let shown = sim.pybots(&["incidents", "show", "1"]).await;
+    for told in [
+        "culprit",
+        "AssertionError: a",
+        "me: waived until 2999-01-01: it is",
+        "closed",
+    ] {
+        assert!(shown.contains(told), "no {told:?} in {shown}");
+    }
+    let page = sim.page("/project/p").await;
+    assert!(page.contains("runs were repeated on the same image"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_recipe_runs_outside_of_the_container() {
+    let sim_folder = tempfile::tempdir().unwrap();
+    let mark = sim_folder.path().join("escaped");
+    let escape = format!(
+        "true\nRUN\nGET\nBUILD\nEOF\ntouch {}\n: <<'RUN'\n'; touch {0}; '",
+        mark.display()
+    );
+    let mut sim = Sim::new(&["p"], 1).await;
+    sim.recipe(
+        "p",
+        &format!(
+            "install = [\"\"\"{escape}\"\"\"]\nenv = {{ A = \"\"\"{escape}\"\"\" }}\n[[suite]]\nname = \"suite\"\nrun = \"\"\"{escape}\"\"\"\n"
+        ),
+    );
+    sim.commit("start", GOOD);
+    sim.commit("breaks", "fail a");
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 1);
+    let script = sim.page("/incident/1/reproduce.sh").await;
+    assert!(script.contains(&mark.display().to_string()), "{script}");
+    // a `docker` that takes what it is given and does nothing with it
+    let docker = sim_folder.path().join("docker");
+    let given = sim_folder.path().join("given");
+    std::fs::write(
+        &docker,
+        format!("#!/bin/sh\n[ \"$1\" != run ] || cat >{}\n", given.display()),
+    )
+    .unwrap();
+    std::fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let file = sim_folder.path().join("reproduce.sh");
+    std::fs::write(&file, &script).unwrap();
+    for shell in ["sh", "bash"] {
+        let path = format!("{}:{}", sim_folder.path().display(), std::env::var("PATH").unwrap());
+        let status = std::process::Command::new(shell)
+            .arg(&file)
+            .env("PATH", path)
+            .status()
+            .unwrap();
+        assert!(status.success(), "{shell}");
+        assert!(!mark.exists(), "{shell}: {script}");
+        let given = std::fs::read_to_string(&given).unwrap();
+        assert!(given.contains(&escape), "{given}");
+    }
+}

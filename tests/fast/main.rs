@@ -1,0 +1,22 @@
+//! Tests that need no container engine, no PostgreSQL and no CPython: the inner loop.
+
+mod base_images;
+mod cli;
+mod docs;
+mod doctor;
+mod engine;
+mod fixes;
+mod histories;
+mod host;
+mod hosts;
+mod incidents;
+mod janitor;
+mod layout;
+mod logins;
+mod logs;
+mod travel;
+mod verdicts;
+mod wheels;
+
+#[path = "../support/mod.rs"]
+mod support;

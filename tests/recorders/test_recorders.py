@@ -1,0 +1,153 @@
+"""Tests of the recorders of test results; no network. Run: python3 -m unittest discover tests/recorders"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+PROGRAMS = Path(__file__).resolve().parents[2] / "src" / "host" / "run"
+
+SUITE = """
+import os, sys, unittest
+
+class Tests(unittest.TestCase):
+    def test_1_well(self):
+        pass
+
+    def test_2_bad(self):
+        self.assertEqual(1, 2, "no\\nmore")
+
+    def test_3_parts(self):
+        for part in range(3):
+            with self.subTest(part=part):
+                self.assertNotEqual(part, 1)
+
+    @unittest.skip("not today")
+    def test_4_skipped(self):
+        pass
+
+    @unittest.expectedFailure
+    def test_5_expected(self):
+        self.fail()
+
+    def test_6_inner(self):
+        class Inner(unittest.TestCase):
+            def test_inner(self):
+                self.fail()
+        Inner("test_inner").run(unittest.TestResult())
+        unittest.TextTestRunner(stream=open(os.devnull, "w")).run(Inner("test_inner"))
+
+    def test_7_forks(self):
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        os.waitpid(child, 0)
+
+    def test_8_leaves(self):
+        if "LEAVES" in os.environ:
+            os._exit(0)
+"""
+
+
+class Recorders(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        for program in PROGRAMS.glob("pybots_*.py"):
+            shutil.copy(program, self.folder)
+        # the environment under test has it in its site folder
+        shutil.copy(PROGRAMS / "witness.py", self.folder / "sitecustomize.py")
+        (self.folder / "suite.py").write_text(SUITE)
+
+    def run_suite(self, *arguments, records=True, **variables):
+        environment = dict(os.environ, PYTHONPATH=str(self.folder), **variables)
+        if records:
+            environment["PYBOTS_RESULTS"] = str(self.folder / "results")
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments], cwd=self.folder, env=environment, capture_output=True, text=True
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def recorded(self):
+        """The lines of each file, as they were written."""
+        files = sorted((self.folder / "results").glob("*.jsonl"))
+        return [[json.loads(line) for line in file.read_text("ascii").splitlines()] for file in files]
+
+    def results(self):
+        (lines,) = self.recorded()
+        return {line["test"]: line["result"] for line in lines if "test" in line}
+
+    def test_plain_unittest_is_recorded(self):
+        code, _, _ = self.run_suite("unittest", "suite")
+        self.assertEqual(code, 1)
+        (lines,) = self.recorded()
+        self.assertEqual(lines[0], {"begin": "unittest", "python": " ".join(sys.version.split())})
+        self.assertEqual(lines[-1], {"end": 1})
+        expected = {
+            "suite.Tests.test_1_well": "passed",
+            "suite.Tests.test_2_bad": "failed",
+            "suite.Tests.test_3_parts": "failed",
+            "suite.Tests.test_3_parts (part=1)": "failed",
+            "suite.Tests.test_4_skipped": "skipped",
+            "suite.Tests.test_5_expected": "skipped",
+            "suite.Tests.test_6_inner": "passed",
+            "suite.Tests.test_7_forks": "passed",
+            "suite.Tests.test_8_leaves": "passed",
+        }
+        self.assertEqual(self.results(), expected)
+        messages = {line["test"]: line.get("message") for line in lines if "test" in line}
+        self.assertEqual(messages["suite.Tests.test_2_bad"], "AssertionError: 1 != 2 : no")
+        self.assertEqual(messages["suite.Tests.test_4_skipped"], "not today")
+
+    def test_a_suite_that_leaves_early_has_no_end(self):
+        code, _, _ = self.run_suite("unittest", "suite", LEAVES="1")
+        self.assertEqual(code, 0)
+        (lines,) = self.recorded()
+        self.assertEqual(lines[-1], {"run": "suite.Tests.test_8_leaves"})
+        self.assertEqual(len(self.results()), 8)
+
+    def test_the_runner_for_recipes_records_the_same(self):
+        self.run_suite("pybots_unittest", "suite")
+        one = self.results()
+        shutil.rmtree(self.folder / "results")
+        self.run_suite("unittest", "suite")
+        self.assertEqual(self.results(), one)
+
+    def test_two_runs_are_two_files(self):
+        self.run_suite("unittest", "suite.Tests.test_1_well")
+        self.run_suite("unittest", "suite.Tests.test_2_bad")
+        ends = [lines[-1]["end"] for lines in self.recorded()]
+        self.assertEqual(sorted(ends), [0, 1])
+
+    def test_the_suite_writes_what_it_writes_without(self):
+        def plain(written):
+            return [line for line in written.splitlines() if not line.startswith("Ran ")]
+
+        code, out, error = self.run_suite("unittest", "-v", "suite")
+        bare = self.run_suite("unittest", "-v", "suite", records=False)
+        self.assertEqual((code, out, plain(error)), (bare[0], bare[1], plain(bare[2])))
+
+    def test_names_are_text_whatever_they_hold(self):
+        program = (
+            "import pybots_results as r\n"
+            "session = r.begin('x')\n"
+            "for name in ['a\\n\\t\\x00\"\\\\', '\\U0001f600', '\\ud800']:\n"
+            "    session.test(name, 'passed')\n"
+            "session.end(0)\n"
+        )
+        (self.folder / "program.py").write_text(program)
+        self.assertEqual(self.run_suite("program"), (0, "", ""))
+        self.assertEqual(list(self.results()), ['a\n\t\x00"\\', "\U0001f600", "\\ud800"])
+
+    def test_a_folder_that_can_not_be_written_stops_nothing(self):
+        code, _, error = self.run_suite("unittest", "suite.Tests.test_1_well", PYBOTS_RESULTS="/proc/none", records=False)
+        self.assertEqual(code, 0, error)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,126 @@
+//! A package index on this machine's loopback, for what no public one has: an extension module of which
+//! there is a wheel for another Python, and an sdist.
+
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+/// Path -> type and body.
+type Pages = BTreeMap<String, (&'static str, Vec<u8>)>;
+
+const METADATA: &str = "Metadata-Version: 2.1\nName: toyext\nVersion: 1.0\n";
+
+const PYPROJECT: &str = "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+
+/// Answers what the headers say that it was compiled with.
+const EXTENSION: &str = r#"#include <Python.h>
+
+static PyObject *layout(PyObject *self, PyObject *none) { return PyLong_FromLong(TOY_LAYOUT); }
+static PyMethodDef methods[] = { { "layout", layout, METH_NOARGS, NULL }, { NULL, NULL, 0, NULL } };
+static PyModuleDef module = { PyModuleDef_HEAD_INIT, "toyext", NULL, -1, methods, NULL, NULL, NULL, NULL };
+PyMODINIT_FUNC PyInit_toyext(void) { return PyModule_Create(&module); }
+"#;
+
+/// Needs nothing to build with, and leaves a mark of its own in each wheel.
+const BACKEND: &str = r##"import os, subprocess, sysconfig, uuid, zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    library = "toyext" + sysconfig.get_config_var("EXT_SUFFIX")
+    subprocess.check_call([os.environ["CC"], "-shared", "-fPIC", "-I", sysconfig.get_path("include"),
+                           "toyext.c", "-o", library])
+    tag = "cp311-cp311-" + sysconfig.get_platform().replace("-", "_")
+    name = "toyext-1.0-%s.whl" % tag
+    info = "toyext-1.0.dist-info/"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        wheel.write(library)
+        wheel.writestr("toyext_built.py", "MARK = %r\n" % uuid.uuid4().hex)
+        wheel.write("PKG-INFO", info + "METADATA")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: %s\n" % tag)
+        wheel.writestr(info + "RECORD", "".join("%s,,\n" % n for n in wheel.namelist() + [info + "RECORD"]))
+    return name
+"##;
+
+pub struct Index {
+    pub url: String,
+}
+
+impl Index {
+    /// Serves until the process ends. `folder` is for making the sdist.
+    pub fn start(folder: &Path) -> Self {
+        let pages = Arc::new(pages(folder));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/simple/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let pages = pages.clone();
+                std::thread::spawn(move || answer(stream, &pages));
+            }
+        });
+        Self { url }
+    }
+}
+
+fn pages(folder: &Path) -> Pages {
+    let sdist = sdist(folder);
+    let hash = hex::encode(Sha256::digest(&sdist));
+    let metadata = hex::encode(Sha256::digest(METADATA));
+    // of the wheel nobody reads more than its metadata: it is for 3.10
+    let page = format!(
+        "<!DOCTYPE html><a href=\"/files/toyext-1.0.tar.gz#sha256={hash}\">toyext-1.0.tar.gz</a>\n\
+         <a href=\"/files/toyext-1.0-cp310-none-any.whl#sha256={none}\" data-core-metadata=\"sha256={metadata}\" \
+         data-dist-info-metadata=\"sha256={metadata}\">toyext-1.0-cp310-none-any.whl</a>\n",
+        none = "0".repeat(64),
+    );
+    BTreeMap::from([
+        ("/simple/toyext/".to_owned(), ("text/html", page.into_bytes())),
+        ("/files/toyext-1.0.tar.gz".to_owned(), ("application/gzip", sdist)),
+        (
+            "/files/toyext-1.0-cp310-none-any.whl.metadata".to_owned(),
+            ("text/plain", METADATA.into()),
+        ),
+    ])
+}
+
+fn sdist(folder: &Path) -> Vec<u8> {
+    let top = folder.join("toyext-1.0");
+    std::fs::create_dir_all(&top).unwrap();
+    for (name, text) in [
+        ("PKG-INFO", METADATA),
+        ("pyproject.toml", PYPROJECT),
+        ("toyext.c", EXTENSION),
+        ("backend.py", BACKEND),
+    ] {
+        std::fs::write(top.join(name), text).unwrap();
+    }
+    let packed = Command::new("tar")
+        .current_dir(folder)
+        .args(["--create", "--gzip", "--file", "toyext-1.0.tar.gz", "toyext-1.0"])
+        .status();
+    assert!(packed.unwrap().success());
+    std::fs::read(folder.join("toyext-1.0.tar.gz")).unwrap()
+}
+
+/// One request, one answer, and the connection is closed.
+fn answer(stream: TcpStream, pages: &Pages) {
+    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+    let Some(request) = lines.next() else { return };
+    // the headers have to be read, or closing would look like a reset
+    lines.find(String::is_empty);
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let nothing = ("text/plain", Vec::new());
+    let (status, (kind, body)) = match pages.get(path) {
+        Some(page) => ("200 OK", page),
+        None => ("404 Not Found", &nothing),
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut stream = &stream;
+    let sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    drop(sent);
+}

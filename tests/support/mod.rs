@@ -1,0 +1,188 @@
+//! What several test programs need. Each uses a part of it.
+#![allow(dead_code)]
+
+pub mod cpython;
+pub mod engine;
+pub mod factory;
+pub mod histories;
+pub mod index;
+pub mod registry;
+pub mod sim;
+pub mod svn;
+pub mod toy;
+pub mod up;
+pub mod web_sample;
+pub mod work;
+pub mod world;
+
+use pybots::config::{BranchSettings, Settings, SourceSettings};
+use pybots::store::Store;
+use pybots::store::branches::Watched;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Settings for tests on the engine: the defaults, with this machine's way to the network.
+pub fn settings() -> Settings {
+    let environment = std::env::vars().collect();
+    Settings {
+        network: Settings::load(None, &environment).unwrap().settings.network,
+        ..Settings::default()
+    }
+}
+
+/// A store to test on, and what keeps it alive.
+pub struct TestStore {
+    pub name: &'static str,
+    pub store: Store,
+    _folder: tempfile::TempDir,
+}
+
+/// Every database that is there: SQLite always, PostgreSQL when its URL is given. Each call gets
+/// empty ones.
+pub async fn stores() -> Vec<TestStore> {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("db.sqlite").display());
+    let mut stores = vec![TestStore {
+        name: "sqlite",
+        store: Store::open(&url).await.unwrap(),
+        _folder: folder,
+    }];
+    match std::env::var("PYBOTS_TEST_POSTGRES") {
+        Ok(server) => stores.push(TestStore {
+            name: "postgres",
+            store: Store::open(&new_database(&server).await).await.unwrap(),
+            _folder: tempfile::tempdir().unwrap(),
+        }),
+        Err(_) => {
+            println!("SKIPPED: PostgreSQL, for PYBOTS_TEST_POSTGRES names no server (scripts/with-postgres starts one)")
+        }
+    }
+    stores
+}
+
+/// Makes a database of its own on the server and returns its URL.
+pub async fn new_database(server: &str) -> String {
+    use sqlx::{Connection, Executor};
+    sqlx::any::install_default_drivers();
+    let name = format!("t{}", pybots::store::new_id().replace('-', ""));
+    let mut connection = sqlx::AnyConnection::connect(server).await.unwrap();
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    connection.execute(sqlx::query(create)).await.unwrap();
+    let (base, query) = server
+        .split_once('?')
+        .map_or((server, String::new()), |(a, b)| (a, format!("?{b}")));
+    let (base, _) = base.rsplit_once('/').unwrap();
+    format!("{base}/{name}{query}")
+}
+
+pub fn branch(name: &str, reference: &str, first: u32) -> BranchSettings {
+    BranchSettings {
+        first,
+        ..BranchSettings::new(name, reference)
+    }
+}
+
+/// Branches as the coordinator gives them to the store.
+pub fn watched(settings: &[BranchSettings], source: &SourceSettings) -> Vec<Watched> {
+    let one = |branch: &BranchSettings| Watched {
+        name: branch.name.clone(),
+        reference: branch.reference.clone(),
+        source: source.of(branch).clone(),
+    };
+    settings.iter().map(one).collect()
+}
+
+/// A git repository in a folder, with commits whose dates follow each other.
+pub struct Repository {
+    pub path: PathBuf,
+    clock: std::cell::Cell<i64>,
+}
+
+impl Repository {
+    pub fn new(path: &Path) -> Self {
+        std::fs::create_dir_all(path).unwrap();
+        let repository = Self {
+            path: path.to_owned(),
+            clock: 1_700_000_000.into(),
+        };
+        repository.git(&["init", "--quiet", "-b", "main"]);
+        repository
+    }
+
+    pub fn git(&self, arguments: &[&str]) -> String {
+        let date = format!("{} +0000", self.clock.get());
+        let output = Command::new("git")
+            .current_dir(&self.path)
+            .args([
+                "-c",
+                "user.name=Test",
+                "-c",
+                "user.email=test@example.org",
+                "-c",
+                "gc.auto=0",
+            ])
+            .args(arguments)
+            .env("GIT_AUTHOR_DATE", &date)
+            .env("GIT_COMMITTER_DATE", &date)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Commits whatever was written, and returns the id.
+    pub fn commit(&self, subject: &str) -> String {
+        self.clock.set(self.clock.get() + 60);
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "-m", subject]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+}
+
+/// Takes the images that were built from its revisions off the engine: they serve nobody else.
+impl Drop for Repository {
+    fn drop(&mut self) {
+        if std::env::var_os("PYBOTS_TEST_ENGINE").is_none() {
+            return;
+        }
+        // an image goes after those that lie on it: the ends of all chains first, then the next
+        let script = "for turn in $(seq 70); do
+            ids=$(for sha in $(git rev-list --all); do
+                docker image ls --quiet --filter label=org.pybots.revision=$sha; done | sort -u)
+            if [ -z \"$ids\" ]; then exit 0; fi
+            docker image rm --force $ids >/dev/null 2>&1 || true
+        done; exit 1";
+        let removed = Command::new("sh").current_dir(&self.path).args(["-c", script]).output();
+        if !removed.is_ok_and(|output| output.status.success()) {
+            eprintln!("failed to remove the images of {}", self.path.display());
+        }
+    }
+}
+
+/// Copies a folder with its modes.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+pub fn here() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
