@@ -4,7 +4,6 @@ mod image;
 mod rerun;
 mod sources;
 
-use crate::config::NetworkSettings;
 use crate::domain::address::Address;
 use crate::domain::job::{BuildSpec, JobSpec, RunSpec};
 use crate::domain::text::is_odd;
@@ -13,7 +12,7 @@ use crate::store::Store;
 use crate::store::attempts::Attempt;
 use crate::store::logs::Objects;
 use anyhow::{Context, Result};
-use image::{CA, rebuild};
+use image::rebuild;
 use rerun::Rerun;
 use std::collections::BTreeMap;
 
@@ -27,11 +26,24 @@ pub struct Reproduction {
     build: BuildSpec,
     /// The run that fails. `None` if the build fails.
     rerun: Option<Box<Rerun>>,
-    /// The environment variables for the network of the machine.
-    network: BTreeMap<String, String>,
-    /// The path of the CA bundle on the machine.
-    ca: Option<String>,
 }
+
+/// The path of the CA bundle inside a container.
+const CA: &str = "/ca.crt";
+
+/// A shell command that sets `$ca` to the CA bundle of whoever runs it. It is empty where no bundle is needed.
+const FIND_CA: &str = "ca=${SSL_CERT_FILE:-${PIP_CERT:-}}";
+
+/// The variables of whoever runs a reproduction that containers get. Docker leaves out those that are not set.
+const NETWORK: [&str; 7] = [
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "PIP_INDEX_URL",
+];
 
 /// Reads what reproduces the first regression of an incident. The inner error says why it can't be reproduced.
 pub async fn of(store: &Store, objects: &Objects, number: i64) -> Result<Result<Reproduction, String>> {
@@ -66,8 +78,6 @@ pub async fn of(store: &Store, objects: &Objects, number: i64) -> Result<Result<
         git: Address::new(regression.source.as_str()).without_login(),
         build,
         rerun,
-        network: BTreeMap::new(),
-        ca: None,
     };
     // quoting does not help against these: shells drop them, and terminals interpret them
     let odd = |c: char| is_odd(c) && c != '\n' && c != '\t';
@@ -101,18 +111,6 @@ async fn rerun_of(store: &Store, objects: &Objects, run: RunSpec, attempt: &Atte
 }
 
 impl Reproduction {
-    /// Adds the network settings of this machine, which may need a proxy or a CA bundle.
-    pub fn with_network(mut self, network: &NetworkSettings) -> Result<Self> {
-        let ca = &network.ca;
-        if !ca.as_os_str().is_empty() {
-            let ca =
-                std::fs::canonicalize(ca).with_context(|| format!("failed to find the CA bundle {}", ca.display()))?;
-            self.ca = Some(ca.display().to_string());
-        }
-        self.network = network.environment(self.ca.as_ref().map(|_| CA));
-        Ok(self)
-    }
-
     /// Whether the build fails, rather than a run.
     pub fn is_build(&self) -> bool {
         self.rerun.is_none()
@@ -121,17 +119,17 @@ impl Reproduction {
     /// A shell command for a machine that has the image or can pull it. Returns `None` if only the script can reproduce the
     /// incident.
     pub fn line(&self) -> Option<String> {
-        self.rerun.as_ref()?.line(&self.options())
+        self.rerun.as_ref()?.line()
     }
 
     /// A shell script that reproduces the incident. It builds the image first if the machine does not have it.
     pub fn script(&self) -> String {
         let mut text = format!(
-            "#!/bin/sh\n# Incident {} of Pybots: {}.\n# Needs Docker and git. Writes to a temporary folder and adds images to Docker.\nset -eu\nfolder='' sources=''\ntrap 'rm -rf \"$folder\" \"$sources\"' EXIT\n",
+            "#!/bin/sh\n# Incident {} of Pybots: {}.\n# Needs Docker and git. Writes to a temporary folder and adds images to Docker.\nset -eu\nfolder='' sources=''\ntrap 'rm -rf \"$folder\" \"$sources\"' EXIT\n{FIND_CA}\n",
             self.number,
             self.title.replace('\n', " ")
         );
-        let rebuild = rebuild(&self.build, &self.git, &self.network, self.ca.as_deref());
+        let rebuild = rebuild(&self.build, &self.git);
         let Some(rerun) = &self.rerun else {
             return text + &rebuild;
         };
@@ -142,19 +140,6 @@ impl Reproduction {
             ""
         };
         text += &format!("if ! docker image inspect \"$image\" >/dev/null 2>&1{pull}; then\n{rebuild}fi\n");
-        text + &rerun.script(&self.options())
-    }
-
-    /// Options of `docker run`.
-    fn options(&self) -> String {
-        let mut options: String = self
-            .network
-            .iter()
-            .map(|(name, value)| format!(" -e {}", quote(&format!("{name}={value}"))))
-            .collect();
-        if let Some(ca) = &self.ca {
-            options += &format!(" -v {}", quote(&format!("{ca}:{CA}:ro")));
-        }
-        options
+        text + &rerun.script()
     }
 }

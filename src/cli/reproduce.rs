@@ -1,6 +1,6 @@
 //! `pybots reproduce INCIDENT`: reproduces a failure on a machine that has Docker.
 
-use crate::config::Settings;
+use crate::config::{NetworkSettings, Settings};
 use crate::reproduce::{self, Reproduction};
 use crate::store::logs::Objects;
 use anyhow::{Context, Result, bail};
@@ -30,7 +30,7 @@ impl Reproduce {
             Err(reason) => bail!(reason),
         };
         if self.run {
-            return run_script(&found.with_network(&settings.network)?).await;
+            return run_script(&found, &settings.network).await;
         }
         match found.line().filter(|_| !self.script) {
             Some(line) => outln!("{line}"),
@@ -40,11 +40,22 @@ impl Reproduce {
     }
 }
 
-async fn run_script(reproduction: &Reproduction) -> Result<ExitCode> {
+/// The script takes CA bundle, index and proxies from its environment.
+async fn run_script(reproduction: &Reproduction, network: &NetworkSettings) -> Result<ExitCode> {
+    let ca = match network.ca.as_os_str().is_empty() {
+        true => None,
+        false => Some(
+            std::fs::canonicalize(&network.ca)
+                .with_context(|| format!("failed to find the CA bundle {}", network.ca.display()))?
+                .display()
+                .to_string(),
+        ),
+    };
     // a file, since the script may be too long for an argument
     let script = tempfile::NamedTempFile::new().context("failed to make a file for the script")?;
     std::fs::write(script.path(), reproduction.script()).context("failed to write the script")?;
     let mut shell = Command::new("sh");
+    shell.envs(network.environment(ca.as_deref()));
     shell.arg(script.path()).stdin(std::process::Stdio::null());
     let status = shell.status().await.context("failed to start a shell")?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());

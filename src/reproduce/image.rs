@@ -1,31 +1,15 @@
 //! Builds the image of a revision again, without build trees and layers.
 
+use super::{CA, NETWORK};
 use crate::domain::job::BuildSpec;
 use crate::host::{from_scratch, quote};
-use std::collections::BTreeMap;
-
-/// The path of the CA bundle inside a container.
-pub(super) const CA: &str = "/ca.crt";
 
 /// The folder of a build inside its container.
 const BUILD: &str = "/build";
 
-/// The network variables that the build gets as arguments.
-const NETWORK: [&str; 8] = [
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "PIP_INDEX_URL",
-    "PIP_CERT",
-];
-
 /// Lines of a script that build the image of a revision with the flags of its profile, import its modules as a check, and
-/// leave its name in `$image`. `network` has the environment variables for the network of the machine, and `ca` the path of
-/// its CA bundle.
-pub(super) fn rebuild(build: &BuildSpec, git: &str, network: &BTreeMap<String, String>, ca: Option<&str>) -> String {
+/// leave its name in `$image`. They need `$ca`.
+pub(super) fn rebuild(build: &BuildSpec, git: &str) -> String {
     let distribution = &build.distribution;
     let mut packages: Vec<&str> = distribution
         .toolchain
@@ -35,18 +19,7 @@ pub(super) fn rebuild(build: &BuildSpec, git: &str, network: &BTreeMap<String, S
         .collect();
     packages.sort_unstable();
     packages.dedup();
-    let ca_file = format!("{BUILD}{CA}");
-    let arguments: String = NETWORK
-        .iter()
-        .filter_map(|name| Some((name, network.get(*name)?)))
-        .map(|(name, value)| {
-            format!(
-                " --build-arg {}",
-                quote(&format!("{name}={value}").replace(CA, &ca_file))
-            )
-        })
-        .collect();
-    let ca = ca.map_or_else(String::new, |ca| format!("cp {} \"$folder{CA}\"\n", quote(ca)));
+    let arguments: String = NETWORK.iter().map(|name| format!(" --build-arg {name}")).collect();
     // images that Pybots made are preferred if the machine has them: the packages are installed there already
     let bases = [distribution.toolchain_reference(), distribution.bootstrapped.clone()]
         .iter()
@@ -75,11 +48,12 @@ pub(super) fn rebuild(build: &BuildSpec, git: &str, network: &BTreeMap<String, S
          RUN for module in {modules}; do {python} -c \"import $module\" || exit 1; done\n\
          RUN mkdir -p /opt/pybots/bin && /usr/bin/pip install --break-system-packages --target /opt/pybots/uv uv=={uv} && cp /opt/pybots/uv/bin/uv /opt/pybots/bin/ && rm -rf {BUILD}\n\
          DOCKERFILE\n\
-         {ca}\
+         if [ -n \"$ca\" ]; then cp \"$ca\" \"$folder{CA}\"; fi\n\
          base={base}\n\
          {bases}\
          image=pybots-reproduce:{key}\n\
-         docker build --build-arg BASE=\"${{BASE:-$base}}\"{arguments} -t \"$image\" \"$folder\"\n",
+         docker build --build-arg BASE=\"${{BASE:-$base}}\"{arguments} \
+         ${{ca:+--build-arg=PIP_CERT={BUILD}{CA}}} -t \"$image\" \"$folder\"\n",
         git = quote(git),
         revision = quote(&build.revision),
         steps = from_scratch(build, 4),

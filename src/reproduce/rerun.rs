@@ -1,5 +1,6 @@
 //! Does a run again: installs its dependencies, fetches its sources and runs its suites, in a container of its image.
 
+use super::{CA, FIND_CA, NETWORK};
 use crate::domain::job::RunSpec;
 use crate::domain::suite::Suite;
 use crate::host::quote;
@@ -46,15 +47,15 @@ pub(super) struct LockedPackage {
 impl Rerun {
     /// A shell command for a machine that has the image or can pull it. Returns `None` if sources have to be fetched outside
     /// the container, which only the script can do, or if the command would be too long.
-    pub(super) fn line(&self, network: &str) -> Option<String> {
+    pub(super) fn line(&self) -> Option<String> {
         let inside = self.inside();
         let is_whole = self.host_sources().is_empty() && inside.len() <= COMMAND_BYTES;
-        let start = self.docker_run(network);
-        is_whole.then(|| format!("{start} {} sh -ec {}", quote(&self.image), quote(&inside)))
+        let start = self.docker_run();
+        is_whole.then(|| format!("{FIND_CA}; {start} {} sh -ec {}", quote(&self.image), quote(&inside)))
     }
 
-    /// Lines of a script that has the name of the image in `$image`.
-    pub(super) fn script(&self, network: &str) -> String {
+    /// Lines of a script that has the name of the image in `$image`, and the CA bundle in `$ca`.
+    pub(super) fn script(&self) -> String {
         let sources = self.host_sources();
         let (mut text, mount) = if sources.is_empty() {
             (String::new(), "")
@@ -70,19 +71,21 @@ impl Rerun {
         text += &format!(
             "printf '%s\\n' {} | {}{mount} -i \"$image\" sh -c 'cat >{WORK}/run; exec sh -e {WORK}/run </dev/null'\n",
             quote(&self.inside()),
-            self.docker_run(network),
+            self.docker_run(),
         );
         text
     }
 
     /// The start of a `docker run` for untrusted code. It has the rights of a run on a host, and the network in addition, from
-    /// which it installs.
-    fn docker_run(&self, network: &str) -> String {
+    /// which it installs: by the CA bundle, the index and the proxies of whoever runs the command.
+    fn docker_run(&self) -> String {
         let limits = &self.run.limits;
+        let network: String = NETWORK.iter().map(|name| format!(" --env {name}")).collect();
         let pull = if self.pulls { "" } else { "--pull never " };
         format!(
             "docker run --rm {pull}--user 1000 --cap-drop ALL --security-opt no-new-privileges --pids-limit {} --memory {} \
-             --tmpfs {WORK}:exec,mode=1777{network}",
+             --tmpfs {WORK}:exec,mode=1777{network} \
+             ${{ca:+--volume=\"$ca:{CA}:ro\"}}",
             limits.pids, limits.memory.0
         )
     }
@@ -94,6 +97,10 @@ impl Rerun {
             format!("export HOME={WORK}/home VIRTUAL_ENV={WORK}/venv UV_CACHE_DIR={WORK}/cache UV_LINK_MODE=copy"),
             format!("export PATH={WORK}/venv/bin:/opt/pybots/bin:/usr/local/bin:/usr/bin:/bin"),
             format!("mkdir -p {WORK}/home {WORK}/src"),
+            "[ -z \"${PIP_INDEX_URL:-}\" ] || export UV_DEFAULT_INDEX=\"$PIP_INDEX_URL\"".to_owned(),
+            format!(
+                "[ ! -e {CA} ] || export SSL_CERT_FILE={CA} PIP_CERT={CA} REQUESTS_CA_BUNDLE={CA} CURL_CA_BUNDLE={CA} GIT_SSL_CAINFO={CA}"
+            ),
         ];
         let wanted: Vec<String> = self
             .lock

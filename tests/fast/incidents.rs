@@ -313,7 +313,7 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
         &culprit,
         "suite: a",
         "E   AssertionError: a",
-        "docker run --rm --pull never --user 1000",
+        "ca&#x3D;${SSL_CERT_FILE:-${PIP_CERT:-}}; docker run --rm --pull never --user 1000",
         "broke it",
     ] {
         assert!(page.contains(told), "no {told:?} in {page}");
@@ -417,9 +417,14 @@ async fn nothing_of_a_recipe_runs_outside_of_the_container() {
     // a `docker` that takes what it is given and does nothing with it
     let docker = sim_folder.path().join("docker");
     let given = sim_folder.path().join("given");
+    let arguments = sim_folder.path().join("arguments");
     std::fs::write(
         &docker,
-        format!("#!/bin/sh\n[ \"$1\" != run ] || cat >{}\n", given.display()),
+        format!(
+            "#!/bin/sh\nprintf '%s\\n' \"$@\" >{}\n[ \"$1\" != run ] || cat >{}\n",
+            arguments.display(),
+            given.display()
+        ),
     )
     .unwrap();
     std::fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -430,11 +435,20 @@ async fn nothing_of_a_recipe_runs_outside_of_the_container() {
         let status = std::process::Command::new(shell)
             .arg(&file)
             .env("PATH", path)
+            .env("SSL_CERT_FILE", "/etc/a ca.pem")
             .status()
             .unwrap();
         assert!(status.success(), "{shell}");
         assert!(!mark.exists(), "{shell}: {script}");
         let given = std::fs::read_to_string(&given).unwrap();
         assert!(given.contains(&escape), "{given}");
+        // the network of whoever runs it, whatever the network of the coordinator is
+        let arguments = std::fs::read_to_string(&arguments).unwrap();
+        for argument in ["--volume=/etc/a ca.pem:/ca.crt:ro", "PIP_INDEX_URL", "HTTPS_PROXY"] {
+            assert!(
+                arguments.lines().any(|line| line == argument),
+                "no {argument} in {arguments}"
+            );
+        }
     }
 }
