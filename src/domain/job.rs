@@ -146,6 +146,10 @@ pub struct RunSpec {
     pub env: BTreeMap<String, String>,
     pub suites: Vec<Suite>,
     pub limits: Limits,
+    /// Whether install builds every wheel, although the cache may have some. A run that proves a change must not
+    /// depend on what an earlier revision compiled.
+    #[serde(default)]
+    pub wheels_anew: bool,
     /// The labels that a host must have to do the run.
     #[serde(default)]
     pub labels: Labels,

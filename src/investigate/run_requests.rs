@@ -105,7 +105,9 @@ impl Requests<'_> {
                     Readiness::Stuck => return Ok(NextStep::Stuck),
                     Readiness::NoImage => RunEnd::NoImage,
                     Readiness::Ready { build, facts, image } => match self.plan(wanted, &build, &facts).await? {
-                        Planned::Run(spec) => {
+                        Planned::Run(mut spec) => {
+                            // what an earlier revision compiled must not be what the two ends differ in
+                            spec.wheels_anew = question.is_end(&wanted.revision);
                             requests.push(RunRequest {
                                 wanted: wanted.clone(),
                                 spec,

@@ -83,6 +83,7 @@ pub fn run<'a>(
             system: chosen.system,
             install: chosen.install,
             install_network: chosen.install_network,
+            wheels_anew: false,
             env: chosen.env,
             suites: chosen.suites,
             limits: chosen.limits,

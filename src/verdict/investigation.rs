@@ -131,6 +131,14 @@ impl Investigation {
         progress
     }
 
+    /// Whether a revision is one of the two between which the change lies. Runs on them prove the change.
+    pub fn is_end(&self, revision: &str) -> bool {
+        [self.revisions.first(), self.revisions.last()]
+            .into_iter()
+            .flatten()
+            .any(|end| end == revision)
+    }
+
     fn case(&self, subjects: &[Subject], indexes: &BTreeMap<&str, usize>) -> Case {
         Case {
             last: self.revisions.len() - 1,

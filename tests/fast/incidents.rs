@@ -25,6 +25,15 @@ async fn two_breaks_of_one_project_are_two_incidents() {
         crate::support::sim::culprits(&found),
         [("a", first.as_str()), ("b", second.as_str())]
     );
+    // what an earlier revision compiled proves nothing: the runs on both ends build their wheels anew, and no other does
+    let specs = async |of: &str| {
+        let sql = format!("SELECT spec FROM job WHERE kind = 'run' AND investigation_id IS {of} NULL");
+        let query = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql));
+        query.fetch_all(sim.coordinator().store.pool()).await.unwrap()
+    };
+    let anew = "\"wheels_anew\":true";
+    assert!(specs("NOT").await.iter().any(|spec| spec.contains(anew)));
+    assert!(!specs("").await.iter().any(|spec| spec.contains(anew)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

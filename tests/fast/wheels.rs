@@ -118,6 +118,26 @@ fn a_wheel_is_built_once_and_reused() {
 }
 
 #[test]
+fn a_run_that_proves_a_change_builds_anew_and_mends_the_cache() {
+    let place = Place::new();
+    place.run(KEY);
+    // a whole entry, which an earlier revision compiled otherwise
+    let entry = place.cache().join(KEY);
+    let name = "toy-1.0-cp311-cp311-linux_x86_64.whl";
+    std::fs::write(entry.join(name), "stale").unwrap();
+    let hash = hex::encode(Sha256::digest("stale"));
+    std::fs::write(entry.join("sha256"), format!("{hash}  {name}\n")).unwrap();
+    assert!(place.run(KEY).contains("reused"));
+    assert_eq!(place.wheel("work"), b"stale");
+    let mut proof = place.start("proof", "run", KEY, "sdist");
+    let said = said(&proof.arg("anew").output().unwrap());
+    assert!(said.contains("built and kept"), "{said}");
+    assert_ne!(place.wheel("proof"), b"stale");
+    assert!(place.run(KEY).contains("reused"));
+    assert_eq!(place.wheel("work"), place.wheel("proof"));
+}
+
+#[test]
 fn what_was_cut_off_or_changed_is_built_again() {
     type Damage = fn(&Path);
     let wheel = "toy-1.0-cp311-cp311-linux_x86_64.whl";

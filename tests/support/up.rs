@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longest that anything on the toy CPython takes here, images below it included.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// Returns whether tests may use the container engine, and prints why not. Makes the images below CPython first.
 pub fn engine_wanted() -> bool {

@@ -137,6 +137,7 @@ impl World {
             system: Vec::new(),
             install: None,
             install_network: false,
+            wheels_anew: false,
             env: BTreeMap::new(),
             suites: Vec::new(),
             limits: Limits::default(),

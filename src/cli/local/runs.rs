@@ -91,11 +91,11 @@ impl<'a> Runs<'a> {
 
     /// Makes one run, to find out what to search for. It does not count as evidence: it was chosen for its result.
     pub async fn one(&self, revision: &str) -> Result<RunEnd> {
-        self.run(revision).await
+        self.run(revision, false).await
     }
 
     /// Makes all runs that the search wants, as many at a time as there are slots.
-    async fn round(&mut self, progress: &Progress) -> Result<()> {
+    async fn round(&mut self, investigation: &Investigation, progress: &Progress) -> Result<()> {
         let what = if progress.searches {
             self.rounds += 1;
             format!("round {}", self.rounds)
@@ -109,7 +109,7 @@ impl<'a> Runs<'a> {
         let this = &*self;
         let finished: Vec<ProbeResult> = futures_util::stream::iter(revisions)
             .map(|revision| async move {
-                let end = this.run(&revision).await?;
+                let end = this.run(&revision, investigation.is_end(&revision)).await?;
                 eprintln!("  {} {}", short(&revision), summary(&end));
                 Ok::<_, anyhow::Error>(ran(&revision, end))
             })
@@ -143,11 +143,12 @@ impl<'a> Runs<'a> {
             if progress.wanted.is_empty() {
                 return Ok(progress.findings);
             }
-            self.round(&progress).await?;
+            self.round(&investigation, &progress).await?;
         }
     }
 
-    async fn run(&self, sha: &str) -> Result<RunEnd> {
+    /// `wheels_anew`: see [`RunSpec::wheels_anew`](crate::domain::job::RunSpec::wheels_anew).
+    async fn run(&self, sha: &str, wheels_anew: bool) -> Result<RunEnd> {
         let cell = self.images.lock().await.entry(sha.to_owned()).or_default().clone();
         let image = cell.get_or_try_init(|| self.image(sha)).await?;
         let ImageResult::Built(built) = image else {
@@ -159,6 +160,7 @@ impl<'a> Runs<'a> {
             Ok(spec) => spec,
             Err(reason) => return Ok(RunEnd::Run(Outcome::Skipped { reason }, None)),
         };
+        spec.wheels_anew = wheels_anew;
         for _ in 0..INFRA_FAILURES {
             let python = spec.fetch.python.clone();
             spec.fetch.lock = self.locks.lock().await.get(&python).cloned();

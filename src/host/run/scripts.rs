@@ -77,8 +77,9 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
         if let Some(Wheels { abi, .. }) = wheels {
             let most = wheels::MOST_KIB;
             lines.push(format!(
-                "sh {OURS}/wheels.sh {OURS}/wheels.txt {CACHE_AT} {} {most}",
-                quote(abi)
+                "sh {OURS}/wheels.sh {OURS}/wheels.txt {CACHE_AT} {} {most}{}",
+                quote(abi),
+                if spec.wheels_anew { " anew" } else { "" }
             ));
         }
         lines.push(format!(

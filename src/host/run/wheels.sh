@@ -1,23 +1,24 @@
 # Before the dependencies are installed: puts a wheel beside each sdist among them, from the cache, or built
 # now and kept for the next revision. Runs in the work folder, with its environment made.
 #
-#   wheels.sh LIST CACHE ABI MOST
+#   wheels.sh LIST CACHE ABI MOST [anew]
 #
 # LIST   a line for each sdist: role, key of its entry, sha256 of the sdist, file, name, version
 # CACHE  for each entry a folder KEY with the wheel and its hash, as sha256sum writes it
 # ABI    what the log calls the image's ABI
 # MOST   KiB that the cache may hold
+# anew   builds every wheel, whatever the cache has, and keeps it in place of the one that is there
 #
 # The Python under test only builds: it may be broken, so it must not do the checks. A cache that can't be read or
 # written is no reason to fail.
 set -euf
-list=$1 cache=$2 abi=$3 most=$4
+list=$1 cache=$2 abi=$3 most=$4 anew=${5:-}
 new=.wheel # the wheel at hand, with its hash
 
 # Checks a copy of the entry's wheel, since another run may remove the entry meanwhile.
 reuse() {
     rm -rf "$new"
-    [ -f "$cache/$1/sha256" ] && cp -R "$cache/$1" "$new" 2>/dev/null && one_wheel &&
+    [ -z "$anew" ] && [ -f "$cache/$1/sha256" ] && cp -R "$cache/$1" "$new" 2>/dev/null && one_wheel &&
         (cd "$new" && sha256sum --check --strict --status sha256 2>/dev/null) &&
         # the hash has to be of this wheel only
         [ "$(cut -c 67- "$new/sha256")" = "$wheel" ]

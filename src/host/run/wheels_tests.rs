@@ -128,6 +128,16 @@ fn whatever_a_wheel_depends_on_is_in_a_name() {
 }
 
 #[test]
+fn a_run_that_proves_a_change_asks_for_new_wheels() {
+    let mut run = spec(RECIPE, "3.14.0");
+    let wheels = plan("h", &run, &facts("k"), &one());
+    let asks = |run: &RunSpec| super::super::scripts::install(run, wheels.as_ref()).contains(" anew\n");
+    assert!(!asks(&run));
+    run.wheels_anew = true;
+    assert!(asks(&run));
+}
+
+#[test]
 fn where_it_would_not_be_safe_nothing_is_kept() {
     let modern = spec(RECIPE, "3.14.0");
     let key = facts("k");
