@@ -1,6 +1,7 @@
 //! Reproduces an incident on a machine that has Docker and no part of Pybots.
 
 mod image;
+mod network;
 mod rerun;
 mod sources;
 
@@ -13,6 +14,7 @@ use crate::store::attempts::Attempt;
 use crate::store::logs::Objects;
 use anyhow::{Context, Result};
 use image::rebuild;
+use network::FIND_CA;
 use rerun::Rerun;
 use std::collections::BTreeMap;
 
@@ -27,23 +29,6 @@ pub struct Reproduction {
     /// The run that fails. `None` if the build fails.
     rerun: Option<Box<Rerun>>,
 }
-
-/// The path of the CA bundle inside a container.
-const CA: &str = "/ca.crt";
-
-/// A shell command that sets `$ca` to the CA bundle of whoever runs it. It is empty where no bundle is needed.
-const FIND_CA: &str = "ca=${SSL_CERT_FILE:-${PIP_CERT:-}}";
-
-/// The variables of whoever runs a reproduction that containers get. Docker leaves out those that are not set.
-const NETWORK: [&str; 7] = [
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "PIP_INDEX_URL",
-];
 
 /// Reads what reproduces the first regression of an incident. The inner error says why it can't be reproduced.
 pub async fn of(store: &Store, objects: &Objects, number: i64) -> Result<Result<Reproduction, String>> {

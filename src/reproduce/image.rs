@@ -1,6 +1,6 @@
 //! Builds the image of a revision again, without build trees and layers.
 
-use super::{CA, NETWORK};
+use super::network::{CA, NETWORK};
 use crate::domain::job::BuildSpec;
 use crate::host::{from_scratch, quote};
 

@@ -1,6 +1,6 @@
 //! Does a run again: installs its dependencies, fetches its sources and runs its suites, in a container of its image.
 
-use super::{CA, FIND_CA, NETWORK};
+use super::network::{CA, FIND_CA, NETWORK};
 use crate::domain::job::RunSpec;
 use crate::domain::suite::Suite;
 use crate::host::quote;
