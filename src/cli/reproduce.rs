@@ -5,6 +5,7 @@ use crate::reproduce::{self, Reproduction};
 use crate::store::logs::Objects;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::process::Command;
 
@@ -42,15 +43,12 @@ impl Reproduce {
 
 /// The script takes CA bundle, index and proxies from its environment.
 async fn run_script(reproduction: &Reproduction, network: &NetworkSettings) -> Result<ExitCode> {
-    let ca = match network.ca.as_os_str().is_empty() {
-        true => None,
-        false => Some(
-            std::fs::canonicalize(&network.ca)
-                .with_context(|| format!("failed to find the CA bundle {}", network.ca.display()))?
-                .display()
-                .to_string(),
-        ),
+    let ca = Some(&network.ca).filter(|ca| !ca.as_os_str().is_empty());
+    let find = |ca: &PathBuf| {
+        let found = std::fs::canonicalize(ca);
+        found.with_context(|| format!("failed to find the CA bundle {}", ca.display()))
     };
+    let ca = ca.map(find).transpose()?.map(|ca| ca.display().to_string());
     // a file, since the script may be too long for an argument
     let script = tempfile::NamedTempFile::new().context("failed to make a file for the script")?;
     std::fs::write(script.path(), reproduction.script()).context("failed to write the script")?;

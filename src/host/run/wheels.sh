@@ -38,7 +38,7 @@ keep() {
     part=$(mktemp -d "$cache/part.XXXXXX" 2>/dev/null) || return
     kept=1
     if cp "$new/$wheel" "$new/sha256" "$part" 2>/dev/null && sync "$part/$wheel" "$part/sha256" "$part" 2>/dev/null; then
-        # only a bad entry can be in the way
+        # a bad entry can be in the way, or with `anew` one that is replaced
         mv -T "$cache/$1" "$part.old" 2>/dev/null || true
         mv -T "$part" "$cache/$1" 2>/dev/null || true
         sync "$cache" && [ -d "$cache/$1" ] && kept=0
