@@ -195,7 +195,16 @@ pub struct Facts {
     #[serde(default)]
     pub debug: bool,
     pub executable: String,
+    /// Modules of the profile that can't be imported: `NAME: WHY`. An image that lacks one is degraded.
     pub missing_modules: Vec<String>,
+}
+
+impl Facts {
+    /// Returns the missing modules: the name of each, and why it can't be imported.
+    pub fn missing(&self) -> impl Iterator<Item = (&str, &str)> {
+        let missing = self.missing_modules.iter();
+        missing.map(|module| module.split_once(": ").unwrap_or((module, "")))
+    }
 }
 
 /// One phase of an attempt that has ended.

@@ -1,16 +1,17 @@
-//! Finds revisions that broke or fixed the build of CPython. Each is one incident, whatever follows for the projects.
+//! Finds revisions that broke or fixed the build of CPython, or the import of one of its modules. Each is one incident, whatever follows for the projects.
 
 use super::context::Context;
 use super::incidents::{record_fix, record_fix_by, record_regression};
 use super::model::{Affected, Evidence, Fix, Found};
 use crate::domain::id::{AttemptId, ImageId};
-use crate::domain::job::{BuildSpec, JobSpec, Report};
+use crate::domain::job::{BuildSpec, Facts, JobSpec, Report};
 use crate::domain::series::Series;
 use crate::store::builds::BuildEvents;
 use crate::store::regressions::{FixedBy, Regression};
 use crate::store::results::{Candidate, CandidateImage};
 use crate::verdict::{BuildChange, BuildState, Change, LogDifference, Subject, build_changes};
 use anyhow::{Context as _, Result};
+use std::collections::BTreeSet;
 
 /// Revisions with build events that are evaluated in one pass.
 const AT_ONCE: i64 = 500;
@@ -56,13 +57,29 @@ pub async fn tick(context: &Context<'_>) -> Result<()> {
 }
 
 async fn evaluate(context: &Context<'_>, affected: &Affected, around: (i64, i64)) -> Result<()> {
+    let candidates = context.store.candidates(&affected.series, around).await?;
+    let missing = candidates.iter().flat_map(missing);
+    let imports = missing.map(|(module, _)| Subject::Import(module.to_owned()));
+    let subjects: BTreeSet<Subject> = imports.chain([Subject::Build]).collect();
+    for subject in &subjects {
+        evaluate_subject(context, affected, &candidates, subject).await?;
+    }
+    Ok(())
+}
+
+async fn evaluate_subject(
+    context: &Context<'_>,
+    affected: &Affected,
+    candidates: &[Candidate],
+    subject: &Subject,
+) -> Result<()> {
     let Context { store, queue, now, .. } = *context;
     let series = &affected.series;
-    let candidates = store.candidates(series, around).await?;
-    let builds: Vec<BuildState> = candidates.iter().map(built).collect();
-    fix_built_later(context, affected, (&candidates, &builds)).await?;
+    let states: Vec<BuildState> = candidates.iter().map(|candidate| state(candidate, subject)).collect();
+    fix_built_later(context, affected, (candidates, &states), subject).await?;
+    let is_about = |regression: &Regression| regression.subjects.contains(subject);
     let mut recorded = store.regressions_on(series).await?;
-    for BuildChange { change, good, bad } in build_changes(&builds) {
+    for BuildChange { change, good, bad } in build_changes(&states) {
         let is_next = good + 1 == bad;
         let (Some(good), Some(bad)) = (candidates.get(good), candidates.get(bad)) else {
             continue;
@@ -72,28 +89,32 @@ async fn evaluate(context: &Context<'_>, affected: &Affected, around: (i64, i64)
         }
         match change {
             Change::Broke => {
-                if recorded.iter().any(|regression| regression.bad_id == bad.revision_id) {
+                let is_recorded =
+                    |regression: &Regression| is_about(regression) && regression.bad_id == bad.revision_id;
+                if recorded.iter().any(is_recorded) {
                     continue;
                 }
-                if bad.failures < FAILURES {
+                // a degraded image was proved by its host
+                if *subject == Subject::Build && bad.failures < FAILURES {
                     if let (Some(image), true) = (bad.image_id(), bad.builds < BUILDS_MOST) {
                         queue.rerun(image.as_str(), now).await?;
                     }
                     continue;
                 }
-                let found = found(context, good, bad, is_next).await?;
-                let evidence = evidence(context, good, bad).await?;
+                let found = found(context, subject, good, bad, is_next).await?;
+                let evidence = evidence(context, subject, good, bad).await?;
                 let mut tx = store.begin().await?;
                 record_regression(store, &mut tx, affected, &found, &evidence, now).await?;
                 tx.commit().await?;
             }
             Change::Fixed => {
-                let is_unfixed =
-                    |regression: &Regression| regression.fixed_at.is_none() && regression.bad_seq < bad.seq;
+                let is_unfixed = |regression: &Regression| {
+                    is_about(regression) && regression.fixed_at.is_none() && regression.bad_seq < bad.seq
+                };
                 if !recorded.iter().any(is_unfixed) {
                     continue;
                 }
-                let found = found(context, good, bad, is_next).await?;
+                let found = found(context, subject, good, bad, is_next).await?;
                 let mut tx = store.begin().await?;
                 record_fix_by(store, &mut tx, affected, &found, now).await?;
                 tx.commit().await?;
@@ -124,13 +145,19 @@ async fn is_comparable(context: &Context<'_>, good: &Candidate, bad: &Candidate)
     Ok(good.distribution.is_same(&bad.distribution) && (!is_same_era || good.profile == bad.profile))
 }
 
-async fn found(context: &Context<'_>, good: &Candidate, bad: &Candidate, is_next: bool) -> Result<Found> {
+async fn found(
+    context: &Context<'_>,
+    subject: &Subject,
+    good: &Candidate,
+    bad: &Candidate,
+    is_next: bool,
+) -> Result<Found> {
     let revision = async |candidate: &Candidate| {
         let revision = context.store.revision(&candidate.revision_id).await?;
         revision.context("no such revision")
     };
     Ok(Found {
-        subjects: vec![Subject::Build],
+        subjects: vec![subject.clone()],
         good_seq: good.seq,
         bad_seq: bad.seq,
         good: revision(good).await?,
@@ -141,22 +168,24 @@ async fn found(context: &Context<'_>, good: &Candidate, bad: &Candidate, is_next
     })
 }
 
-/// Records as fixed what failed to build and was built when it was tried again.
+/// Records as fixed what failed and succeeded when it was built again.
 async fn fix_built_later(
     context: &Context<'_>,
     affected: &Affected,
-    (candidates, builds): (&[Candidate], &[BuildState]),
+    (candidates, states): (&[Candidate], &[BuildState]),
+    subject: &Subject,
 ) -> Result<()> {
     let Context { store, now, .. } = *context;
     let is_built = |regression: &&Regression| {
-        let mut all = candidates.iter().zip(builds);
-        all.any(|(candidate, built)| candidate.revision_id == regression.bad_id && *built == BuildState::Built)
+        let mut all = candidates.iter().zip(states);
+        regression.subjects.contains(subject)
+            && all.any(|(candidate, state)| candidate.revision_id == regression.bad_id && *state == BuildState::Built)
     };
     let unfixed = store.unfixed_regressions(store.pool(), &affected.series).await?;
     for regression in unfixed.iter().filter(is_built) {
         let how = "it was built when it was tried again";
         let fix = Fix {
-            subjects: &[Subject::Build],
+            subjects: std::slice::from_ref(subject),
             before: regression.bad_seq + 1,
             by: FixedBy::Otherwise(how),
             note: how,
@@ -166,6 +195,25 @@ async fn fix_built_later(
         tx.commit().await?;
     }
     Ok(())
+}
+
+/// The state of a candidate's build, or of the import of a module by the Python that was built.
+fn state(candidate: &Candidate, subject: &Subject) -> BuildState {
+    let built = built(candidate);
+    match subject {
+        Subject::Import(module) => match built {
+            BuildState::Built if missing(candidate).any(|(missing, _)| missing == module) => BuildState::Failed,
+            // only an image shows which modules there are
+            BuildState::Failed => BuildState::Skipped,
+            state => state,
+        },
+        _ => built,
+    }
+}
+
+/// Returns the modules that the Python of a candidate can't import, and why.
+fn missing(candidate: &Candidate) -> impl Iterator<Item = (&str, &str)> {
+    candidate.facts.iter().flat_map(Facts::missing)
 }
 
 fn built(candidate: &Candidate) -> BuildState {
@@ -183,17 +231,25 @@ fn built(candidate: &Candidate) -> BuildState {
 
 /// The last attempts at both builds. Their logs are not compared: a build that continues in a build tree prints too much
 /// that a full build does not.
-async fn evidence(context: &Context<'_>, good: &Candidate, bad: &Candidate) -> Result<Evidence> {
+async fn evidence(context: &Context<'_>, subject: &Subject, good: &Candidate, bad: &Candidate) -> Result<Evidence> {
     let last = async |image: Option<&ImageId>| -> Result<Option<(AttemptId, Option<Report>)>> {
         let Some(image) = image else { return Ok(None) };
         let attempts = context.store.attempts_of(image.as_str()).await?;
         let last = attempts.last();
         Ok(last.map(|attempt| (attempt.id.clone(), attempt.report().cloned())))
     };
+    let lacked = match subject {
+        Subject::Import(module) => missing(bad).find(|(missing, _)| missing == module),
+        _ => None,
+    };
     let (good, bad) = (last(good.image_id()).await?, last(bad.image_id()).await?);
     let report = bad.as_ref().and_then(|(_, report)| report.as_ref());
+    let error = match lacked {
+        Some((module, why)) => Some(format!("can't import {module}: {why}")),
+        None => report.map(|report| report.outcome.to_string()),
+    };
     Ok(Evidence {
-        error: report.map(|report| report.outcome.to_string()),
+        error,
         good: good.map(|(id, _)| id),
         bad: bad.map(|(id, _)| id),
         difference: LogDifference::default(),

@@ -1,6 +1,6 @@
 //! Watched branches.
 
-use super::revisions::{COLUMNS as REVISION, NewRevision, Revision};
+use super::revisions::{BranchMove, COLUMNS as REVISION, NewRevision, Revision};
 use super::rows::from_row;
 use super::{Store, Tx, new_id};
 use crate::domain::address::Address;
@@ -84,7 +84,8 @@ impl Store {
             .fetch_one(self.pool())
             .await?;
         // returns false if an earlier call stored the branch already
-        self.advance_branch(&id, None, &last.sha, revisions, &[], now).await?;
+        let line = BranchMove::onto(&last.sha, revisions);
+        self.advance_branch(&id, None, &line, now).await?;
         let sql = format!(
             "SELECT {REVISION} FROM revision JOIN branch ON branch.id = revision.branch_id
              WHERE revision.branch_id = $1 AND revision.left_at IS NULL ORDER BY revision.seq"

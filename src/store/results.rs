@@ -4,7 +4,7 @@ use super::decode::RowOf;
 use super::rows::BadRow;
 use super::{Store, Tx};
 use crate::domain::id::{AttemptId, BranchId, ImageId, RevisionId, RunId};
-use crate::domain::job::Report;
+use crate::domain::job::{Facts, Report};
 use crate::domain::series::Series;
 use crate::domain::time::Timestamp;
 use anyhow::Result;
@@ -47,6 +47,8 @@ pub struct Candidate {
     pub builds: i64,
     /// Builds that failed and that code caused.
     pub failures: i64,
+    /// What the interpreter of its image reported, once the image is ready.
+    pub facts: Option<Facts>,
 }
 
 /// The image of a candidate, as one variant on one platform.
@@ -129,6 +131,7 @@ struct StoredCandidate {
     builds: i64,
     failures: i64,
     pushed: i64,
+    facts: Option<Facts>,
 }
 
 impl StoredCandidate {
@@ -155,6 +158,7 @@ impl StoredCandidate {
             image,
             builds: self.builds,
             failures: self.failures,
+            facts: self.facts,
         })
     }
 }
@@ -328,7 +332,8 @@ impl Store {
                               WHERE job.image_id = image.id) AS builds,
                           (SELECT COUNT(*) FROM job JOIN attempt ON attempt.job_id = job.id WHERE job.image_id = image.id
                               AND attempt.outcome NOT IN ('passed', 'infra', 'cancelled', 'recipe_error', 'skipped')) AS failures,
-                          CASE WHEN image.remote IS NULL THEN 0 ELSE 1 END AS pushed
+                          CASE WHEN image.remote IS NULL THEN 0 ELSE 1 END AS pushed,
+                          image.facts
                    FROM revision
                    LEFT JOIN revision_image AS planned ON planned.revision_id = revision.id
                         AND planned.variant = $2 AND planned.platform = $3

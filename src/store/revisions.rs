@@ -109,19 +109,50 @@ pub(super) const COLUMNS: &str = "revision.id, revision.branch_id, branch.name A
      revision.tree, revision.author, revision.subject, revision.committed_at, revision.version, revision.left_at, \
      revision.label";
 
+/// How a branch moves to a new head.
+#[derive(Clone, Debug)]
+pub struct BranchMove {
+    /// The id in git of the newest revision after the move.
+    pub head: String,
+    /// The revisions that come, oldest first.
+    pub new: Vec<NewRevision>,
+    pub place: Place,
+    /// The ids in git of revisions that are no longer on the branch.
+    pub left: Vec<String>,
+}
+
+impl BranchMove {
+    /// The branch goes on with these revisions, oldest first, up to `head`.
+    pub fn onto(head: &str, new: &[NewRevision]) -> Self {
+        Self {
+            head: head.to_owned(),
+            new: new.to_vec(),
+            place: Place::Newest,
+            left: Vec::new(),
+        }
+    }
+}
+
+/// Where new revisions come in the order of their branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// After all stored revisions.
+    Newest,
+    /// Before all stored revisions: the branch was set back to an ancestor of them.
+    Oldest,
+}
+
 impl Store {
-    /// Moves a branch to a new head in one transaction: adds `new` revisions, oldest first, and marks those in `left` as
-    /// off the branch. A revision that a force-push brought back is marked as on it again. Returns false, and changes
-    /// nothing, if the head is no longer `seen_head`.
+    /// Moves a branch in one transaction. A revision that a force-push brought back keeps its place, and is marked as on
+    /// the branch again. Returns false, and changes nothing, if the head is no longer `seen_head`.
     pub async fn advance_branch(
         &self,
         branch_id: &BranchId,
         seen_head: Option<&str>,
-        head: &str,
-        new: &[NewRevision],
-        left: &[String],
+        branch_move: &BranchMove,
         now: Timestamp,
     ) -> Result<bool> {
+        let BranchMove { head, new, place, left } = branch_move;
         let mut tx = self.begin().await?;
         let moved =
             sqlx::query("UPDATE branch SET head = $1 WHERE id = $2 AND (head = $3 OR (head IS NULL AND $3 IS NULL))")
@@ -141,12 +172,16 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        let (last, listed_at): (Option<i64>, Option<i64>) =
-            sqlx::query_as("SELECT MAX(seq), MAX(listed_at) FROM revision WHERE branch_id = $1")
+        let (least, greatest, listed_at): (Option<i64>, Option<i64>, Option<i64>) =
+            sqlx::query_as("SELECT MIN(seq), MAX(seq), MAX(listed_at) FROM revision WHERE branch_id = $1")
                 .bind(branch_id)
                 .fetch_one(&mut *tx)
                 .await?;
-        let (mut seq, mut listed_at) = (last.unwrap_or(0), listed_at.unwrap_or(0));
+        let mut seq = match place {
+            Place::Newest => greatest.unwrap_or(0),
+            Place::Oldest => least.unwrap_or(0) - new.len() as i64 - 1,
+        };
+        let mut listed_at = listed_at.unwrap_or(0);
         for revision in new {
             seq += 1;
             // lists follow history, whatever date a commit has

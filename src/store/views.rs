@@ -315,7 +315,7 @@ impl Store {
              SELECT revision.id, branch.name AS branch, revision.sha, revision.subject, revision.author,
                     revision.committed_at, revision.version, revision.left_at, revision.planned_at, revision.label,
                     planned.variant, planned.platform, planned.reason,
-                    image.id AS image_id, image.state AS image_state, built.sha AS built_sha,
+                    image.id AS image_id, image.state AS image_state, image.facts, built.sha AS built_sha,
                     built.label AS built_label, building.state AS job_state
              FROM picked
              JOIN revision ON revision.id = picked.id

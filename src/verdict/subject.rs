@@ -15,6 +15,8 @@ use std::fmt;
 pub enum Subject {
     /// CPython builds.
     Build,
+    /// CPython imports this module of its own.
+    Import(String),
     /// The project and its dependencies install.
     Setup,
     /// Each suite runs to its end and reports which tests failed. A suite that crashes or hangs does not, and neither does
@@ -63,6 +65,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Subject::Build => f.write_str("the build of CPython"),
+            Subject::Import(module) => write!(f, "the import of {module}"),
             Subject::Setup => f.write_str("the installation"),
             Subject::Suite => f.write_str("the suite"),
             Subject::Test(test) => write!(f, "test {test}"),
@@ -116,7 +119,7 @@ pub fn observe(subject: &Subject, outcome: &Outcome, tests: Option<&Tests>) -> O
     let breaks_off = tests.is_some_and(|tests| tests.incomplete);
     let names_failures = tests.is_some_and(|tests| !tests.failed.is_empty());
     Some(match subject {
-        Subject::Build => Observation::Pass,
+        Subject::Build | Subject::Import(_) => Observation::Pass,
         Subject::Setup if setup_failed => Observation::Fail,
         Subject::Setup => Observation::Pass,
         _ if setup_failed => Observation::Untestable(Untestable::NotInstalled),

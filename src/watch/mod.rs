@@ -11,15 +11,19 @@ use crate::config::{BranchSettings, SourceKind};
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::store::branches::Branch;
-use crate::store::revisions::NewRevision;
+use crate::store::revisions::{BranchMove, NewRevision, Place};
 use anyhow::Result;
 use git::{GitError, Mirror};
 use sources::{Sources, Tip};
+use std::collections::BTreeSet;
 use svn::SvnError;
 
 /// Subversion revisions that are imported before they are stored. Each one is imported separately, and a restart loses
 /// those that are not stored yet.
 const BATCH: u32 = 50;
+
+/// More revisions than a branch of CPython has along first parents.
+const ALL: u32 = 1_000_000;
 
 /// Asks the repositories once. Everything is reread from the store, so a tick that was missed, interrupted or repeated
 /// does no harm. Returns the number of new revisions.
@@ -67,18 +71,6 @@ pub async fn tick(store: &Store, sources: &Sources, settings: &[BranchSettings],
     Ok(found)
 }
 
-/// How a branch moves towards its tip.
-struct BranchMove {
-    /// The id of the newest revision after the move.
-    head: String,
-    /// The new revisions, oldest first.
-    new: Vec<NewRevision>,
-    /// The ids of revisions that are no longer on the branch.
-    left: Vec<String>,
-    /// Whether the tip may need another move.
-    more: bool,
-}
-
 /// Moves one branch to its tip and returns the number of new revisions. Errors are [`GitError`], [`SvnError`] or the
 /// store's.
 async fn advance(
@@ -92,44 +84,36 @@ async fn advance(
     let mut branch = branch.clone();
     let mut found = 0;
     loop {
-        let branch_move = match tip {
+        let next = match tip {
             Tip::Git(tip) => next_git_move(store, &sources.mirror, &branch, tip, first).await?,
             Tip::Svn(tip) => next_svn_move(store, sources, &branch, tip, first).await?,
         };
-        let Some(branch_move) = branch_move else {
+        let Some((branch_move, more)) = next else {
             return Ok(found);
         };
-        let moved = store
-            .advance_branch(
-                &branch.id,
-                branch.head.as_deref(),
-                &branch_move.head,
-                &branch_move.new,
-                &branch_move.left,
-                now,
-            )
-            .await?;
+        let seen = branch.head.as_deref();
+        let moved = store.advance_branch(&branch.id, seen, &branch_move, now).await?;
         if !moved {
             return Ok(found);
         }
         let (new, left) = (branch_move.new.len(), branch_move.left.len());
         tracing::info!(branch = branch.name, new, left, head = branch_move.head, "branch moved");
         found += new;
-        if !branch_move.more {
+        if !more {
             return Ok(found);
         }
         branch.head = Some(branch_move.head);
     }
 }
 
-/// The move to a tip of git. Returns `None` if the branch is there already.
+/// The move to a tip of git, and whether more moves follow, which they never do. Returns `None` if the branch is there already.
 async fn next_git_move(
     store: &Store,
     mirror: &Mirror,
     branch: &Branch,
     tip: &git::Tip,
     first: u32,
-) -> Result<Option<BranchMove>> {
+) -> Result<Option<(BranchMove, bool)>> {
     if branch.head.as_deref() == Some(tip.sha.as_str()) {
         return Ok(None);
     }
@@ -137,41 +121,56 @@ async fn next_git_move(
         tracing::info!(branch = branch.name, "copying the branch for the first time");
     }
     let head = mirror.fetch(&branch.name, tip).await?;
-    let on_branch = store.shas_on_branch(&branch.id).await?;
-    let old = match branch.head.as_deref() {
-        Some(old) if mirror.related(&head, old).await => Some(old),
-        _ => None,
-    };
-    let (new, left) = match old {
-        Some(old) => {
-            let lost = mirror.lost(&head, old).await?;
-            let left = lost.into_iter().filter(|sha| on_branch.contains(sha)).collect();
-            (mirror.since(&head, old).await?, left)
-        }
-        None if on_branch.is_empty() => (mirror.newest(&head, first).await?, Vec::new()),
-        // The branch has an unrelated history, or the mirror was lost: continue after the newest stored revision if there is
-        // one, otherwise begin again.
-        None => {
-            let history = mirror.newest(&head, 100_000).await?;
-            let stored = history.iter().rposition(|sha| on_branch.contains(sha));
-            let from = stored.map_or(history.len().saturating_sub(first as usize), |index| index + 1);
-            let left = on_branch.iter().filter(|sha| !history.contains(sha)).cloned().collect();
-            (history[from..].to_vec(), left)
-        }
+    let (new, left, place) = match branch.head.as_deref() {
+        Some(old) if let Some(new) = mirror.continued(&head, old).await => (new, Vec::new(), Place::Newest),
+        old => other_history(store, mirror, branch, &head, old, first).await?,
     };
     let mut revisions = Vec::with_capacity(new.len());
     for sha in &new {
         revisions.push(mirror.revision(sha).await?);
     }
-    Ok(Some(BranchMove {
+    let branch_move = BranchMove {
         head,
         new: revisions,
+        place,
         left,
-        more: false,
-    }))
+    };
+    Ok(Some((branch_move, false)))
 }
 
-/// The next batch of revisions of a Subversion folder. Returns `None` if there are none. The store alone decides which
+/// What a branch gains and loses when its history does not go on after its old head: it was set back, it got another
+/// history, the mirror was lost, or this is the first sight. Continues after the newest stored revision of the new
+/// history if there is one, and otherwise begins with the newest `first`, so the head always is a revision.
+async fn other_history(
+    store: &Store,
+    mirror: &Mirror,
+    branch: &Branch,
+    head: &str,
+    old: Option<&str>,
+    first: u32,
+) -> Result<(Vec<String>, Vec<String>, Place)> {
+    let on_branch = store.shas_on_branch(&branch.id).await?;
+    if on_branch.is_empty() {
+        return Ok((mirror.newest(head, first).await?, Vec::new(), Place::Newest));
+    }
+    let history = mirror.newest(head, ALL).await?;
+    let (from, place) = match history.iter().rposition(|sha| on_branch.contains(sha)) {
+        Some(index) => (index + 1, Place::Newest),
+        None => {
+            let set_back = match old {
+                Some(old) => mirror.is_before(head, old).await,
+                None => false,
+            };
+            let place = if set_back { Place::Oldest } else { Place::Newest };
+            (history.len().saturating_sub(first as usize), place)
+        }
+    };
+    let stays: BTreeSet<&String> = history.iter().collect();
+    let left = on_branch.iter().filter(|sha| !stays.contains(sha)).cloned().collect();
+    Ok((history[from..].to_vec(), left, place))
+}
+
+/// The next batch of revisions of a Subversion folder, and whether more may follow. Returns `None` if there are none. The store alone decides which
 /// revisions are new: their numbers only grow, and a repository that was replaced has another UUID.
 async fn next_svn_move(
     store: &Store,
@@ -179,7 +178,7 @@ async fn next_svn_move(
     branch: &Branch,
     tip: &svn::Tip,
     first: u32,
-) -> Result<Option<BranchMove>> {
+) -> Result<Option<(BranchMove, bool)>> {
     let stored = store.in_svn_folder(&branch.id, &tip.folder).await?;
     let entries = match stored.last() {
         Some((seen, _)) => {
@@ -210,10 +209,12 @@ async fn next_svn_move(
         return Ok(None);
     }
     sources.mark_imported(tip, &head).await?;
-    Ok(Some(BranchMove {
+    let more = entries.len() == BATCH as usize;
+    let branch_move = BranchMove {
         head,
-        more: entries.len() == BATCH as usize,
         new,
+        place: Place::Newest,
         left: left.into_iter().collect(),
-    }))
+    };
+    Ok(Some((branch_move, more)))
 }

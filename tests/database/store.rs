@@ -18,7 +18,7 @@ use pybots::queue::{LEASE_MS, Queue};
 use pybots::store::claims::Taker;
 use pybots::store::images::{NewImage, RevisionImage};
 use pybots::store::jobs::NewJob;
-use pybots::store::revisions::{NewRevision, Revision};
+use pybots::store::revisions::{BranchMove, NewRevision, Revision};
 use pybots::store::rows::BadRow;
 use pybots::store::runs::NewRun;
 use pybots::store::views::Scope;
@@ -85,9 +85,7 @@ async fn queued(store: &Store, queue: &Queue, sha: &str) -> (Revision, String) {
             .advance_branch(
                 &branch.id,
                 branch.head.as_deref(),
-                sha,
-                &[revision(sha)],
-                &[],
+                &BranchMove::onto(sha, &[revision(sha)]),
                 Timestamp::from_millis(1)
             )
             .await
@@ -146,7 +144,12 @@ async fn a_branch_moves_only_from_the_head_that_was_seen() {
         let new = [revision("aaaaaaaa"), revision("bbbbbbbb")];
         assert!(
             store
-                .advance_branch(&branch.id, None, "bbbbbbbb", &new, &[], Timestamp::from_millis(1))
+                .advance_branch(
+                    &branch.id,
+                    None,
+                    &BranchMove::onto("bbbbbbbb", &new),
+                    Timestamp::from_millis(1)
+                )
                 .await
                 .unwrap(),
             "{}",
@@ -158,9 +161,7 @@ async fn a_branch_moves_only_from_the_head_that_was_seen() {
                 .advance_branch(
                     &branch.id,
                     None,
-                    "cccccccc",
-                    &[revision("cccccccc")],
-                    &[],
+                    &BranchMove::onto("cccccccc", &[revision("cccccccc")]),
                     Timestamp::from_millis(1)
                 )
                 .await
@@ -192,13 +193,18 @@ async fn lists_follow_history_whatever_date_a_commit_has() {
         ];
         let discovered = Timestamp::from_millis(10_000);
         store
-            .advance_branch(&branch.id, None, "cccccccc", &new, &[], discovered)
+            .advance_branch(&branch.id, None, &BranchMove::onto("cccccccc", &new), discovered)
             .await
             .unwrap();
         let later = [dated("dddddddd", 20_000)];
         let discovered = Timestamp::from_millis(30_000);
         store
-            .advance_branch(&branch.id, Some("cccccccc"), "dddddddd", &later, &[], discovered)
+            .advance_branch(
+                &branch.id,
+                Some("cccccccc"),
+                &BranchMove::onto("dddddddd", &later),
+                discovered,
+            )
             .await
             .unwrap();
         let matrix = store.matrix(&Scope::All, 10, None).await.unwrap();
@@ -646,8 +652,12 @@ async fn a_revision_of_subversion_is_found_by_its_label() {
         );
         let line = a.svn.clone().unwrap().folder;
         let advance = async |head: Option<&str>, to: &str, new: &[NewRevision], left: &[String]| {
+            let branch_move = BranchMove {
+                left: left.to_vec(),
+                ..BranchMove::onto(to, new)
+            };
             store
-                .advance_branch(&branch.id, head, to, new, left, Timestamp::from_millis(1))
+                .advance_branch(&branch.id, head, &branch_move, Timestamp::from_millis(1))
                 .await
         };
         assert!(advance(None, "bbbbbbbb", &[a, b], &[]).await.unwrap(), "{name}");

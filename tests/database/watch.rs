@@ -131,6 +131,45 @@ async fn a_force_push_loses_nothing_and_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn the_head_is_a_revision_wherever_a_branch_is_set() {
+    let watch = Watch::new(vec![branch("trunk", "main", 2)]).await;
+    let shas: Vec<String> = ["a", "b", "c", "d"]
+        .iter()
+        .map(|name| watch.repository.commit(name))
+        .collect();
+    let [a, b, c, d] = shas.as_slice() else { unreachable!() };
+    let off = |sha: &String| (sha.clone(), false);
+    let kept = |sha: &String| (sha.clone(), true);
+    assert_eq!(watch.tick().await, 2);
+    // back to revisions from before the first sight: they come before all others
+    watch.repository.git(&["reset", "--quiet", "--hard", b]);
+    assert_eq!(watch.tick().await, 2);
+    assert_eq!(watch.rows("trunk").await, vec![kept(a), kept(b), off(c), off(d)]);
+    assert_eq!(watch.tick().await, 0);
+    // forward again: the order is that of history
+    watch.repository.git(&["reset", "--quiet", "--hard", d]);
+    watch.tick().await;
+    assert_eq!(watch.rows("trunk").await, on(&[a, b, c, d]));
+    // a line that was merged, then the branch set to its end, then to the merge again
+    watch.repository.git(&["checkout", "--quiet", "-b", "side", c]);
+    let s = watch.repository.commit("s");
+    watch.repository.git(&["checkout", "--quiet", "main"]);
+    watch
+        .repository
+        .git(&["merge", "--quiet", "--no-ff", "--no-edit", "side"]);
+    let merge = watch.repository.git(&["rev-parse", "HEAD"]);
+    assert_eq!(watch.tick().await, 1);
+    watch.repository.git(&["reset", "--quiet", "--hard", &s]);
+    assert_eq!(watch.tick().await, 1);
+    let rows = vec![kept(a), kept(b), kept(c), off(d), off(&merge), kept(&s)];
+    assert_eq!(watch.rows("trunk").await, rows);
+    watch.repository.git(&["reset", "--quiet", "--hard", &merge]);
+    watch.tick().await;
+    let rows = vec![kept(a), kept(b), kept(c), kept(d), kept(&merge), off(&s)];
+    assert_eq!(watch.rows("trunk").await, rows);
+}
+
+#[tokio::test]
 async fn a_repository_that_is_away_is_told_and_caught_up_with() {
     let watch = Watch::new(vec![branch("trunk", "main", 1)]).await;
     watch.repository.commit("a");

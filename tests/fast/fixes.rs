@@ -226,6 +226,37 @@ async fn a_build_that_succeeds_when_it_is_tried_again_ends_its_incident() {
     assert!(found[0].regressions[0].fixed_as.is_some(), "{found:#?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_cannot_be_imported_is_one_incident_with_what_it_breaks() {
+    let mut sim = Sim::new(&["p"], 1).await;
+    sim.commit("start", "lacks readline");
+    sim.commits(1, "lacks readline");
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 0, "what was never there is no news");
+    let culprit = sim.commit("the Makefile forgets a folder", "lacks readline\nlacks bz2\nfail a");
+    sim.commits(1, "lacks readline\nlacks bz2\nfail a");
+    let found = sim.settled().await;
+    assert_eq!((found.len(), found[0].state), (1, "culprit_found"), "{found:#?}");
+    assert_eq!(found[0].culprits[0].revision, culprit);
+    let mut subjects: Vec<(&str, String)> = found[0]
+        .regressions
+        .iter()
+        .map(|regression| (regression.project.as_str(), regression.tests.join(", ")))
+        .collect();
+    subjects.sort();
+    assert_eq!(
+        subjects,
+        [("cpython", "the import of bz2".to_owned()), ("p", "suite: a".to_owned())],
+        "{found:#?}"
+    );
+    let page = sim.page(&format!("/revision/{culprit}")).await;
+    assert!(page.contains("degraded: readline, bz2"), "{page}");
+    sim.commit("the folder is back", "lacks readline");
+    sim.commits(1, "lacks readline");
+    let found = sim.settled().await;
+    assert_eq!((found.len(), found[0].state), (1, "closed"), "{found:#?}");
+}
+
 /// Returns the outcomes on a revision, once there are so many.
 async fn ended(sim: &Sim, revision: &str, many: usize) -> Vec<String> {
     let start = std::time::Instant::now();

@@ -37,7 +37,7 @@ impl Supply for NoSupply {
     }
 
     async fn changes(&self, _: &str, _: &str, _: &[String]) -> anyhow::Result<Option<Vec<Change>>> {
-        Ok(None)
+        Ok(Some(Vec::new()))
     }
     async fn folder(&self, _: &str) -> anyhow::Result<Vec<u8>> {
         anyhow::bail!("no folder is expected")
@@ -406,6 +406,41 @@ async fn an_image_that_does_not_pass_its_probe_gets_no_name() {
         assert_eq!(engine.image(&spec.reference()).await.unwrap().is_some(), good);
         let candidate = format!("{}-attempt", spec.reference());
         assert_eq!(engine.image(&candidate).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_module_that_a_continued_build_lacks_is_proved_by_a_clean_one() {
+    use pybots::runtime::Runtime;
+    let spec = build_spec();
+    let answer = |more: &str| {
+        let known = format!("pybots-probe\tsys_version\t{VERSION}\npybots-probe\trevision\t0123456789\n");
+        format!("{known}{more}pybots-probe\tend\t\n")
+    };
+    let lacking = answer("pybots-probe\tmissing\tbz2: No module named '_bz2'\n");
+    // what each build gives, whether a tree can be continued, and what the image lacks in the end
+    for (kept, answers, missing) in [
+        (true, vec![&lacking, &answer("")], vec![]),
+        (true, vec![&lacking, &lacking], vec!["bz2: No module named '_bz2'"]),
+        (false, vec![&lacking], vec!["bz2: No module named '_bz2'"]),
+    ] {
+        let mut engine = FakeRuntime::default()
+            .with_image(&spec.distribution.toolchain_reference())
+            .with_image(&spec.distribution.runtime_reference())
+            .with_file("/out/layer.json", LAYER)
+            .with_file("/out/layer.tar", "a layer");
+        if kept {
+            engine = engine.with_file("/build/tree.json", r#"{"revision": "fedcba9876543210"}"#);
+        }
+        for answer in &answers {
+            engine.expect("", "build").prints(STEPS);
+            engine.expect("", "probe").prints(answer.as_bytes());
+        }
+        let (report, log) = perform(&engine, JobSpec::Image(Box::new(spec.clone()))).await;
+        assert_eq!(report.outcome, Outcome::Passed, "{log}");
+        assert_eq!(report.image.unwrap().facts.missing_modules, missing);
+        assert!(log.contains("modules can't be imported: bz2"), "{log}");
+        assert!(engine.image(&spec.reference()).await.unwrap().is_some());
     }
 }
 

@@ -13,7 +13,7 @@ use pybots::store::Store;
 use pybots::store::branches::Watched;
 use pybots::store::images::NewImage;
 use pybots::store::jobs::NewJob;
-use pybots::store::revisions::NewRevision;
+use pybots::store::revisions::{BranchMove, NewRevision};
 use pybots::store::runs::NewRun;
 use std::collections::BTreeMap;
 
@@ -76,7 +76,12 @@ impl World {
         let head = branch.head.as_deref();
         assert!(
             self.store
-                .advance_branch(&branch.id, head, sha, &[revision], &[], Timestamp::from_millis(1))
+                .advance_branch(
+                    &branch.id,
+                    head,
+                    &BranchMove::onto(sha, &[revision]),
+                    Timestamp::from_millis(1)
+                )
                 .await
                 .unwrap()
         );

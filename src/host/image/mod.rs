@@ -12,7 +12,7 @@ pub mod travel;
 use super::log::Log;
 use super::phase::{self, PhaseEnd, PhaseLimits, StepMark};
 use super::{Host, Stop};
-use crate::domain::job::{BuildSpec, BuiltImage, Phase, Report};
+use crate::domain::job::{BuildSpec, BuiltImage, Facts, Phase, Report};
 use crate::domain::outcome::Timeout;
 use crate::domain::tree::{Update, Wanted};
 use crate::runtime::tar::{self, FileOwner};
@@ -85,27 +85,57 @@ pub async fn ensure(
     })
 }
 
-/// Builds in the build tree, packs the image, probes it, and only then names it.
+/// Where a build begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// In the tree of the last build, if that can be continued.
+    Kept,
+    CleanTree,
+}
+
+/// Builds the image. A degraded image is proved by a build in a clean tree, for what an earlier build left behind may
+/// be why a module is missing.
 async fn make(
     probe: &Probe<'_>,
     reference: &str,
     runtime: &Image,
     report: &mut Report,
-) -> Result<(Image, crate::domain::job::Facts), Stop> {
+) -> Result<(Image, Facts), Stop> {
+    let build_tree_name = build_tree::name(probe.host, probe.spec);
+    let _build_tree = probe.host.images.hold(&build_tree_name).await;
+    let mut start = Start::Kept;
+    loop {
+        if let Some(made) = make_from(start, probe, reference, runtime, report).await? {
+            return Ok(made);
+        }
+        start = Start::CleanTree;
+    }
+}
+
+/// Builds in the build tree, packs the image, probes it, and only then names it. Returns `None` if the image is degraded
+/// and the build continued in the tree of another one.
+async fn make_from(
+    start: Start,
+    probe: &Probe<'_>,
+    reference: &str,
+    runtime: &Image,
+    report: &mut Report,
+) -> Result<Option<(Image, Facts)>, Stop> {
     let Probe {
         host,
         attempt,
         spec,
         log,
     } = *probe;
-    let build_tree_name = build_tree::name(host, spec);
-    let _build_tree = host.images.hold(&build_tree_name).await;
-    let container = open(host, attempt, spec, &build_tree_name).await?;
+    let container = open(host, attempt, spec, &build_tree::name(host, spec)).await?;
     let build_tree = BuildTree {
         host,
         container: &container,
     };
-    let update = build_tree.update(spec, log).await?;
+    let update = match start {
+        Start::Kept => build_tree.update(spec, log).await?,
+        Start::CleanTree => None,
+    };
     // an image lies on the runtime that its build key names, so a layer never lies on an image with another one
     let last = build_tree
         .last()
@@ -117,12 +147,24 @@ async fn make(
     let candidate = format!("{reference}-{attempt}");
     let image = pack::pack(&build_tree, spec, (runtime, last.as_ref()), &candidate, log).await?;
     let asked = probe.ask(&candidate, &spec.revision, report).await;
-    if asked.is_ok() {
+    let is_degraded = asked.as_ref().is_ok_and(|facts| !facts.missing_modules.is_empty());
+    let is_proved = update.is_none() || !is_degraded;
+    if asked.is_ok() && is_proved {
         host.runtime.tag(&candidate, reference).await?;
         build_tree.made(reference, &image).await?;
     }
     host.runtime.remove_image(&candidate).await?;
-    Ok((image, asked?))
+    let facts = asked?;
+    if is_degraded {
+        let modules = facts.missing_modules.join("; ");
+        let then = if is_proved {
+            ""
+        } else {
+            "; building it once more in a clean tree"
+        };
+        log.say(&format!("modules can't be imported: {modules}{then}")).await;
+    }
+    Ok(is_proved.then_some((image, facts)))
 }
 
 /// Creates the build container without starting it.

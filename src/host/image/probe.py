@@ -53,9 +53,20 @@ try:
     say("abi_key", abi_key())
 except Exception:
     pass # a build that can't compute its key has none, and wheels are not cached for it
-for name in sys.argv[1:]:
+def imported(name):
+    # returns why it can't be imported, in one short line
     try:
         __import__(name)
     except Exception:
-        say("missing", "%s: %s" % (name, str(sys.exc_info()[1]).split("\n")[0]))
+        return str(sys.exc_info()[1]).split("\n")[0].replace("\t", " ")[:200]
+
+# what installers import; Pythons without virtual environments are installed into without any
+for name in ("json", "os", "platform", "struct", "subprocess", "sysconfig"):
+    why = sys.version_info >= (3, 3) and imported(name)
+    if why:
+        say("unusable", "%s: %s" % (name, why))
+for name in sys.argv[1:]:
+    why = imported(name)
+    if why is not None:
+        say("missing", "%s: %s" % (name, why))
 say("end", "")

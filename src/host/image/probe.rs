@@ -79,6 +79,7 @@ impl Probe<'_> {
 
 fn read(output: &str) -> Result<Facts, String> {
     let mut facts = Facts::default();
+    let mut unusable = None;
     let mut whole = false;
     for line in output.lines().filter_map(|line| line.strip_prefix("pybots-probe\t")) {
         let (key, value) = line.split_once('\t').unwrap_or((line, ""));
@@ -91,15 +92,18 @@ fn read(output: &str) -> Result<Facts, String> {
             "abi_key" => facts.abi_key = Some(value.to_owned()),
             "free_threaded" => facts.free_threaded = value == "1",
             "debug" => facts.debug = value == "1",
+            "unusable" => unusable = Some(value),
             "missing" => facts.missing_modules.push(value.to_owned()),
             "end" => whole = true,
             _ => {}
         }
     }
-    if whole {
-        Ok(facts)
-    } else {
-        Err("the interpreter that was built did not complete the probe".to_owned())
+    match unusable {
+        _ if !whole => Err("the interpreter that was built did not complete the probe".to_owned()),
+        Some(problem) => Err(format!(
+            "nothing can be installed, for the interpreter that was built can't import {problem}"
+        )),
+        None => Ok(facts),
     }
 }
 
@@ -125,12 +129,6 @@ fn judge(facts: &Facts, spec: &BuildSpec, revision: &str) -> Result<(), String> 
                 "configured with{not} {flag}, but the interpreter was built {found} it"
             ));
         }
-    }
-    if !facts.missing_modules.is_empty() {
-        return Err(format!(
-            "required modules are missing: {}",
-            facts.missing_modules.join("; ")
-        ));
     }
     Ok(())
 }
@@ -167,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_module_degrades_an_image_unless_nothing_can_be_installed_without_it() {
+        let lacking = |line: &str| read(&GOOD.replace("pybots-probe\tend", &format!("{line}\npybots-probe\tend")));
+        let degraded = lacking("pybots-probe\tmissing\tssl: no module").unwrap();
+        judge(&degraded, &spec(), &spec().revision).unwrap();
+        assert_eq!(degraded.missing().collect::<Vec<_>>(), [("ssl", "no module")]);
+        let reason = lacking("pybots-probe\tunusable\tjson: no module").unwrap_err();
+        assert!(reason.ends_with("can't import json: no module"), "{reason}");
+    }
+
+    #[test]
     fn what_is_not_as_asked_is_refused() {
         assert!(read(&GOOD.replace("pybots-probe\tend\t\n", "")).is_err());
         for (from, to, says) in [
@@ -177,11 +185,6 @@ mod tests {
                 "configured without --with-pydebug, but the interpreter was built with it",
             ),
             ("revision\t0123456789", "revision\tffff", "instead of 0123456789"),
-            (
-                "pybots-probe\tend",
-                "pybots-probe\tmissing\tssl: no module\npybots-probe\tend",
-                "missing: ssl",
-            ),
         ] {
             let reason = judge(&read(&GOOD.replace(from, to)).unwrap(), &spec(), &spec().revision).unwrap_err();
             assert!(reason.contains(says), "{reason}");

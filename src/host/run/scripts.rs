@@ -71,6 +71,9 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
         ));
         lines.push("chmod 755 /work/venv/bin/python".to_owned());
         lines.push(format!("cp {OURS}/witness.py {packages}/sitecustomize.py"));
+        // `python -E` reads no variable, but it reads the user's own folder, from Python 2.6 on
+        let own = format!("/work/home/.local/lib/python{}/site-packages", spec.fetch.python);
+        lines.push(format!("mkdir -p {own}\necho {packages} > {own}/pybots.pth"));
     } else {
         packages = format!("/work/venv/lib/python{}/site-packages", threaded(spec));
         lines.push(format!("uv venv --quiet --python {} /work/venv", quote(python)));
@@ -110,12 +113,16 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     lines.join("\n")
 }
 
-/// A `python` for Pythons without virtual environments: the interpreter, with the folder of the environment at the end of its path.
+/// A `python` for Pythons without virtual environments: the interpreter, with the folder of the environment at the end of its
+/// path. It leaves the witness's file itself, for `-S` keeps a Python from importing the witness.
 fn legacy_python(python: &str, packages: &str) -> String {
     let python = quote(python);
     format!(
         "#!/bin/sh\ncase \":${{PYTHONPATH-}}:\" in\n*:{packages}:*) ;;\n*) export \
-         PYTHONPATH=\"${{PYTHONPATH:+$PYTHONPATH:}}{packages}\" ;;\nesac\nexec {python} \"$@\"\n"
+         PYTHONPATH=\"${{PYTHONPATH:+$PYTHONPATH:}}{packages}\" ;;\nesac\n\
+         if [ -n \"${{PYBOTS_WITNESS-}}\" ] && [ ! -e \"$PYBOTS_WITNESS\" ]; then\n\
+         {python} -E -S -c 'import sys; sys.stdout.write(\" \".join(sys.version.split()))' > \"$PYBOTS_WITNESS\" || rm -f \"$PYBOTS_WITNESS\"\n\
+         fi\nexec {python} \"$@\"\n"
     )
 }
 
@@ -160,6 +167,23 @@ mod tests {
             };
             let output = command.output().unwrap();
             assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{expected} a b\n"));
+        }
+    }
+
+    #[test]
+    fn the_witness_is_left_whatever_options_python_2_gets() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        std::fs::write(&python, legacy_python("/usr/bin/python3", "/work/venv/lib/python")).unwrap();
+        std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+        for options in [&["-S"][..], &["-E"], &["-S", "-E"], &[]] {
+            let witness = folder.path().join("witness");
+            let mut command = Command::new(&python);
+            command.args(options).args(["-c", "pass"]);
+            assert!(command.env("PYBOTS_WITNESS", &witness).status().unwrap().success());
+            let version = std::fs::read_to_string(&witness).unwrap();
+            assert!(version.starts_with("3."), "{options:?}: {version}");
+            std::fs::remove_file(&witness).unwrap();
         }
     }
 }

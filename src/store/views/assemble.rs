@@ -4,6 +4,7 @@ use super::Run;
 use super::matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell};
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::{AttemptId, ImageId, RevisionId, RunId};
+use crate::domain::job::Facts;
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::state::{AttemptState, ImageState, JobState};
 use crate::domain::time::Timestamp;
@@ -31,6 +32,7 @@ pub(super) struct RevisionRow {
     reason: Option<String>,
     image_id: Option<ImageId>,
     image_state: Option<ImageState>,
+    facts: Option<Facts>,
     built_sha: Option<String>,
     built_label: Option<String>,
     /// The state of the build that is not finished.
@@ -40,7 +42,7 @@ pub(super) struct RevisionRow {
 from_row!(
     RevisionRow, "revision" by "id":
     id, branch, sha, label, subject, author, committed_at, version, left_at, planned_at, variant, platform, reason, image_id,
-    image_state, built_sha, built_label, job_state,
+    image_state, facts, built_sha, built_label, job_state,
 );
 
 /// A run, one of its jobs and one attempt at that.
@@ -96,10 +98,16 @@ fn planned_rows(revisions: Vec<RevisionRow>) -> Vec<(Row, bool)> {
 }
 
 fn row(revision: RevisionRow) -> (Row, bool) {
+    let missing: Vec<String> = revision
+        .facts
+        .iter()
+        .flat_map(|facts| facts.missing().map(|(name, _)| name.to_owned()))
+        .collect();
     let image = match (revision.reason, revision.image_state, revision.job_state) {
         (Some(reason), ..) => ImageProgress::Impossible(reason),
         (None, None, _) => ImageProgress::Unplanned,
-        (None, Some(ImageState::Ready), _) => ImageProgress::Ready,
+        (None, Some(ImageState::Ready), _) if missing.is_empty() => ImageProgress::Ready,
+        (None, Some(ImageState::Ready), _) => ImageProgress::Degraded(missing),
         (None, Some(ImageState::Failed), _) => ImageProgress::Failed,
         (None, Some(ImageState::Wanted), Some(JobState::Queued)) => ImageProgress::Queued,
         (None, Some(ImageState::Wanted), Some(JobState::Leased | JobState::Finished)) => ImageProgress::Building,
@@ -208,9 +216,11 @@ fn without_run(image: &ImageProgress, planned: bool) -> Option<RunCell> {
         ImageProgress::Failed | ImageProgress::Impossible(_) => Cell::NoImage,
         ImageProgress::GaveUp => Cell::Unknown,
         _ if planned => return None,
-        ImageProgress::Unplanned | ImageProgress::Queued | ImageProgress::Building | ImageProgress::Ready => {
-            Cell::Pending
-        }
+        ImageProgress::Unplanned
+        | ImageProgress::Queued
+        | ImageProgress::Building
+        | ImageProgress::Ready
+        | ImageProgress::Degraded(_) => Cell::Pending,
     };
     Some(RunCell {
         state,

@@ -111,9 +111,18 @@ pub enum ImageProgress {
     /// The infrastructure failed every attempt at its build.
     GaveUp,
     Ready,
+    /// It is ready, but these modules can't be imported.
+    Degraded(Vec<String>),
     Failed,
     /// No image can be built of the revision, and why.
     Impossible(String),
+}
+
+impl ImageProgress {
+    /// Whether projects run on it.
+    pub fn is_usable(&self) -> bool {
+        matches!(self, ImageProgress::Ready | ImageProgress::Degraded(_))
+    }
 }
 
 /// A cell, with the attempt that explains it.

@@ -3,11 +3,6 @@
 use super::{Mirror, Result};
 
 impl Mirror {
-    /// Whether two revisions have a common ancestor. Returns false if one of them is not in the mirror.
-    pub async fn related(&self, one: &str, other: &str) -> bool {
-        self.git(&["merge-base", one, other]).await.is_ok()
-    }
-
     /// The newest revisions that lead to `head` by first parents, oldest first. A merge is one revision.
     pub async fn newest(&self, head: &str, most: u32) -> Result<Vec<String>> {
         let most = format!("--max-count={most}");
@@ -24,6 +19,17 @@ impl Mirror {
             .git(&["rev-list", "--first-parent", "--reverse", head, &not])
             .await?;
         Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// The revisions after `old` up to `head`, oldest first, if first parents lead from `head` to `old`. Returns `None`
+    /// if they do not, or if the mirror lacks one of the two.
+    pub async fn continued(&self, head: &str, old: &str) -> Option<Vec<String>> {
+        let new = self.since(head, old).await.ok()?;
+        let parent = self
+            .git(&["rev-parse", "--verify", &format!("{}^", new.first()?)])
+            .await
+            .ok()?;
+        (parent.trim() == old).then_some(new)
     }
 
     /// Whether `old` is `new` or an ancestor of it.

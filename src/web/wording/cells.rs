@@ -141,9 +141,9 @@ pub fn sentence(cell: &RunCell, image: &ImageProgress) -> String {
     let ended = cell.outcome.as_ref().map(Outcome::to_string);
     match (cell.state, ended) {
         (Cell::Pending, _) if cell.running => "running".to_owned(),
-        (Cell::Pending, _) if matches!(image, ImageProgress::Ready) => "waiting for a host".to_owned(),
+        (Cell::Pending, _) if image.is_usable() => "waiting for a host".to_owned(),
         (Cell::Pending, _) => "waiting for the image".to_owned(),
-        (Cell::NoImage | Cell::Unknown, None) if !matches!(image, ImageProgress::Ready) => {
+        (Cell::NoImage | Cell::Unknown, None) if !image.is_usable() => {
             format!("no image to run on: {}", image_sentence(image))
         }
         (Cell::Flaky, Some(ended)) => format!(
@@ -163,6 +163,7 @@ pub fn image_sentence(image: &ImageProgress) -> String {
         ImageProgress::Building => "being built".to_owned(),
         ImageProgress::GaveUp => "the infrastructure failed at each attempt".to_owned(),
         ImageProgress::Ready => "ready".to_owned(),
+        ImageProgress::Degraded(modules) => format!("degraded: {} can't be imported", modules.join(", ")),
         ImageProgress::Failed => "the build failed".to_owned(),
         ImageProgress::Impossible(reason) => reason.clone(),
     }
@@ -176,6 +177,7 @@ pub fn image_badge(image: &ImageProgress) -> Badge {
         ImageProgress::Building => badge("running", "▸", "building"),
         ImageProgress::GaveUp => badge("unknown", "?", "gave up"),
         ImageProgress::Ready => badge("pass", "✓", "ready"),
+        ImageProgress::Degraded(_) => badge("flaky", "!", "degraded"),
         ImageProgress::Failed => badge("fail", "✗", "failed"),
         ImageProgress::Impossible(_) => badge("no_image", "–", "none"),
     }

@@ -3,6 +3,7 @@
 //! | line | what it means |
 //! |---|---|
 //! | `nobuild` | CPython does not build |
+//! | `lacks MODULE` | its Python can't import that module |
 //! | `setup` | projects can't be installed |
 //! | `crash` | the suite crashes |
 //! | `fail TEST` | it fails |
@@ -636,12 +637,21 @@ impl World {
                 exit_code: Some(2),
             });
         }
+        let faults = self
+            .play
+            .get()
+            .map_or_else(|| self.faults(&build.revision), |_| String::new());
+        let lacked = faults.lines().filter_map(|line| line.strip_prefix("lacks "));
+        let facts = Facts {
+            missing_modules: lacked.map(|module| format!("{module}: No module named '_x'")).collect(),
+            ..Facts::default()
+        };
         Report {
             image: Some(BuiltImage {
                 reference: build.reference(),
                 digest: format!("sha256:{}", build.build_key),
                 size: 1,
-                facts: Facts::default(),
+                facts,
                 layer: Default::default(),
                 remote: None,
             }),

@@ -13,7 +13,7 @@ use pybots::store::branches::Watched;
 use pybots::store::images::NewImage;
 use pybots::store::logs::Objects;
 use pybots::store::projects::Project;
-use pybots::store::revisions::NewRevision;
+use pybots::store::revisions::{BranchMove, NewRevision};
 use pybots::store::runs::NewRun;
 use pybots::store::{Store, new_id};
 
@@ -127,7 +127,12 @@ impl Sample {
         let head = new.last().unwrap().sha.clone();
         assert!(
             self.store
-                .advance_branch(&branch.id, branch.head.as_deref(), &head, &new, &[], self.now)
+                .advance_branch(
+                    &branch.id,
+                    branch.head.as_deref(),
+                    &BranchMove::onto(&head, &new),
+                    self.now
+                )
                 .await
                 .unwrap()
         );
