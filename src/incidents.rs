@@ -10,7 +10,7 @@ use crate::store::incidents::{Incident, Note};
 use crate::store::investigations::InvestigationRow;
 use crate::store::regressions::Regression;
 use crate::store::revisions::Revision;
-use crate::verdict::{Answer, Subject};
+use crate::verdict::{Answer, NotCpython, Subject, version_changes};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -278,10 +278,35 @@ pub fn answers(row: &InvestigationRow) -> Vec<String> {
         Answer::Range { good, bad, why, .. } => {
             format!("one of {} revisions: {}", bad - good, why.describe(row.change))
         }
-        Answer::NotCpython(what) => format!("not CPython: {}", what.describe(row.change)),
+        Answer::NotCpython(what) => format!("not CPython: {}{}", what.describe(row.change), versions(what, row)),
         Answer::Inconclusive(reason) => format!("no answer: {reason}"),
     };
     row.findings.iter().map(|finding| sentence(&finding.answer)).collect()
+}
+
+/// Versions that an answer names.
+const VERSIONS: usize = 5;
+
+/// Returns which versions differ between the ends of an investigation, if its answer is about them.
+fn versions(answer: &NotCpython, row: &InvestigationRow) -> String {
+    let is_about_versions = matches!(answer, NotCpython::DependencyChanged | NotCpython::ProjectChanged);
+    let (Some(base), Some(now), true) = (&row.base_lock, &row.now_lock, is_about_versions) else {
+        return String::new();
+    };
+    let changes = version_changes(base, now);
+    let shown = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
+    let mut named: Vec<String> = changes
+        .iter()
+        .take(VERSIONS)
+        .map(|change| format!("{} {} -> {}", change.name, shown(&change.from), shown(&change.to)))
+        .collect();
+    if changes.len() > VERSIONS {
+        named.push(format!("and {} more", changes.len() - VERSIONS));
+    }
+    match named.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", plain(&named.join(", "))),
+    }
 }
 
 /// Tests that a view names. A module that can't be imported may have thousands.

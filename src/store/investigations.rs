@@ -256,6 +256,23 @@ impl Store {
         decoded(query.fetch_all(self.pool()).await?)
     }
 
+    /// Returns the answered investigations about a project on the watched branches, the newest revisions first, at most `most`.
+    /// Those that a person asked for are left out.
+    pub async fn newest_answers(&self, project: &str, most: i64) -> Result<Vec<InvestigationRow>> {
+        let sql = select(
+            "WHERE investigation.branch_id IN (SELECT id FROM branch WHERE watched = 1) AND investigation.project = $1
+                   AND investigation.state = 'answered' AND investigation.manual = 0
+             ORDER BY investigation.ended_at DESC, investigation.id DESC LIMIT $2",
+        );
+        decoded(
+            sqlx::query_as(sql)
+                .bind(project)
+                .bind(most)
+                .fetch_all(self.pool())
+                .await?,
+        )
+    }
+
     /// Returns the investigations that have an open child, which searches inside a merge.
     pub async fn searched_within(&self) -> Result<BTreeSet<InvestigationId>> {
         let sql = "SELECT parent_id FROM investigation WHERE state = 'open' AND parent_id IS NOT NULL";

@@ -6,14 +6,17 @@ use super::grid::{self, Grid, VariantsView};
 use super::incidents::{self, IncidentLine};
 use super::route::{Query, Web};
 use super::template::Template;
-use super::wording;
+use super::wording::{self, Time, time};
 use crate::clock::now;
+use crate::incidents::answers as answers_of;
 use crate::store::projects::Project;
 use crate::verdict::Flakiness;
 use serde::Serialize;
 
 /// The newest runs of a project from which its flakiness is computed.
 const FLAKINESS: i64 = 500;
+/// Results of investigations on the page.
+const ANSWERS: i64 = 10;
 /// Flaky tests on the page.
 const FLAKY: usize = 20;
 
@@ -22,6 +25,8 @@ pub struct ProjectPage {
     pub project: ProjectView,
     pub registered: bool,
     pub incidents: Vec<IncidentLine>,
+    /// What investigations found out, the newest first.
+    pub answers: Vec<AnswerLine>,
     /// `None` if no run was repeated.
     pub flakiness: Option<FlakinessView>,
     pub variants: VariantsView,
@@ -32,6 +37,21 @@ pub struct ProjectPage {
 
 impl Template for ProjectPage {
     const NAME: &'static str = "project";
+}
+
+/// The result of an investigation.
+#[derive(Default, Serialize)]
+pub struct AnswerLine {
+    pub branch: String,
+    /// The revision that opened it.
+    pub sha: String,
+    pub name: String,
+    /// What it was about.
+    pub subject: String,
+    /// Subjects that are not named.
+    pub more: usize,
+    pub sentences: Vec<String>,
+    pub ended: Option<Time>,
 }
 
 #[derive(Default, Serialize)]
@@ -82,6 +102,7 @@ pub async fn page(name: String, web: Web, query: Query) -> Outcome {
         project: project_view(&found.project),
         registered: found.registered,
         incidents: incidents::open_of(&web, &name).await?,
+        answers: answers(&web, &found.project.name).await?,
         flakiness: flakiness_view(&flakiness),
         variants,
         grid: grid::grid(&found.matrix, true, now()),
@@ -89,6 +110,25 @@ pub async fn page(name: String, web: Web, query: Query) -> Outcome {
         recipe_digest: wording::short_digest(&found.project.recipe),
     };
     frame::respond(&web, found.project.name, page).await
+}
+
+async fn answers(web: &Web, project: &str) -> anyhow::Result<Vec<AnswerLine>> {
+    let mut lines = Vec::new();
+    for row in web.store.newest_answers(project, ANSWERS).await? {
+        let Some(revision) = web.store.revision(&row.now.revision).await? else {
+            continue;
+        };
+        lines.push(AnswerLine {
+            name: wording::short(revision.name()).to_owned(),
+            subject: row.subjects.first().map(ToString::to_string).unwrap_or_default(),
+            more: row.subjects.len().saturating_sub(1),
+            sentences: answers_of(&row),
+            ended: row.ended_at.map(|at| time(at, now())),
+            branch: row.branch,
+            sha: revision.sha,
+        });
+    }
+    Ok(lines)
 }
 
 /// All registered projects, and the recipes that were refused.

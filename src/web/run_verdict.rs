@@ -12,6 +12,7 @@ use crate::verdict::{Cell, HistoryEntry, Observation, Subject, Verdict, needs_ol
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// Entries of the history that are read at first, the run's own included.
 const BACK: i64 = 2;
@@ -40,8 +41,15 @@ pub struct RunVerdict {
     pub bisect: Option<String>,
     /// Numbers of incidents.
     pub incidents: Vec<i64>,
-    /// The answers of the investigations that this run opened.
-    pub answers: Vec<String>,
+    pub answers: Vec<AnswerView>,
+}
+
+/// The answer of an investigation into what fails here.
+#[derive(Debug, Default, Serialize)]
+pub struct AnswerView {
+    pub sentence: String,
+    /// The revision that opened the investigation, if it is an earlier one.
+    pub at: Option<Link>,
 }
 
 /// The regressions that a run shows.
@@ -101,7 +109,17 @@ pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<RunVerdict>> 
     let failing = history.last().map(|entry| entry.end.failing()).unwrap_or_default();
     let regressions = regressions(web, &series, &revision, &failing).await?;
     let subjects = subjects(&found);
-    let answers = answers(web, &series, &revision, subjects).await?;
+    let answers = match &found {
+        Verdict::StillFailing { since, or_before } => {
+            let first = history
+                .get(*since)
+                .filter(|_| !or_before)
+                .map_or(i64::MIN, |entry| entry.seq);
+            answers(web, &series, first..=revision.seq, &failing).await?
+        }
+        Verdict::Flaky => answers(web, &series, i64::MIN..=revision.seq, &failing).await?,
+        _ => answers(web, &series, revision.seq..=revision.seq, subjects).await?,
+    };
     let proof = match (&found, subjects.iter().all(|subject| regressions.explain(subject))) {
         (Verdict::Suspect { .. }, true) => Proof::Incident,
         _ if answers.is_empty() => Proof::None,
@@ -180,10 +198,14 @@ fn passes_any(verdict: &Verdict, entry: &HistoryEntry) -> bool {
 async fn link(web: &Web, entry: Option<&HistoryEntry>) -> Result<Option<Link>> {
     let Some(entry) = entry else { return Ok(None) };
     let revision = web.store.revision(&entry.revision.as_str().into()).await?;
-    Ok(revision.map(|revision| Link {
+    Ok(revision.as_ref().map(to_link))
+}
+
+fn to_link(revision: &Revision) -> Link {
+    Link {
         name: wording::short(revision.name()).to_owned(),
-        sha: revision.sha,
-    }))
+        sha: revision.sha.clone(),
+    }
 }
 
 /// Returns the regressions that make `failing` fail here, and the incidents that this revision belongs to: those of the
@@ -227,16 +249,38 @@ async fn regressions(web: &Web, series: &Series, here: &Revision, failing: &[Sub
     Ok(found)
 }
 
-/// Returns the answers of the investigations about `subjects` that this revision opened.
-async fn answers(web: &Web, series: &Series, here: &Revision, subjects: &[Subject]) -> Result<Vec<String>> {
+/// Returns the answers of the newest investigation about each of `subjects` that one of these revisions opened.
+async fn answers(
+    web: &Web,
+    series: &Series,
+    opened_by: RangeInclusive<i64>,
+    subjects: &[Subject],
+) -> Result<Vec<AnswerView>> {
     let mut answers = Vec::new();
-    if subjects.is_empty() {
+    let mut unanswered: BTreeSet<&Subject> = subjects.iter().collect();
+    if unanswered.is_empty() {
         return Ok(answers);
     }
-    for investigation in web.store.investigations_about(series).await? {
-        let is_its = investigation.now.revision == here.id && !investigation.manual;
-        if is_its && investigation.subjects.iter().any(|subject| subjects.contains(subject)) {
-            answers.extend(incidents::answers(&investigation));
+    for investigation in web.store.investigations_about(series).await?.iter().rev() {
+        let is_about = opened_by.contains(&investigation.now.seq) && !investigation.manual;
+        if !is_about
+            || !investigation
+                .subjects
+                .iter()
+                .any(|subject| unanswered.contains(subject))
+        {
+            continue;
+        }
+        unanswered.retain(|subject| !investigation.subjects.contains(subject));
+        let at = match investigation.now.seq == *opened_by.end() {
+            true => None,
+            false => web.store.revision(&investigation.now.revision).await?,
+        };
+        for sentence in incidents::answers(investigation) {
+            answers.push(AnswerView {
+                sentence,
+                at: at.as_ref().map(to_link),
+            });
         }
     }
     Ok(answers)

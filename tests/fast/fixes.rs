@@ -246,7 +246,10 @@ async fn a_module_that_cannot_be_imported_is_one_incident_with_what_it_breaks() 
     subjects.sort();
     assert_eq!(
         subjects,
-        [("cpython", "the import of bz2".to_owned()), ("p", "suite: a".to_owned())],
+        [
+            ("cpython", "the import of bz2".to_owned()),
+            ("p", "suite: a".to_owned())
+        ],
         "{found:#?}"
     );
     let page = sim.page(&format!("/revision/{culprit}")).await;
@@ -315,9 +318,19 @@ async fn newer_dependencies_come_in_by_themselves() {
     assert!(
         answers
             .iter()
-            .any(|told| told.contains("newer versions of its dependencies")),
+            .any(|told| told.contains("newer versions of its dependencies (dependency 1 -> 2)")),
         "{answers:?}"
     );
+    // whoever looks at a later run, or at the project, reads it there
+    let later = sim.commit("still the same", "dependency 2 a");
+    assert_eq!(sim.settled().await.len(), 0);
+    let results = sim.coordinator().store.results(None, 10).await.unwrap();
+    let cell = results.into_iter().find(|cell| cell.revision == later).unwrap();
+    let run = sim.page(&format!("/run/{}", cell.run.unwrap())).await;
+    let at = format!("Result of the investigation at <a href=\"/revision/{third}\">");
+    assert!(run.contains(&at) && run.contains("(dependency 1 -&gt; 2)"), "{run}");
+    let project = sim.page("/project/p").await;
+    assert!(project.contains("(dependency 1 -&gt; 2)"), "{project}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,10 +14,12 @@ use crate::web::hosts::{HostPage, HostView, HostsPage};
 use crate::web::image::{FactsView, ImagePage, SourceView};
 use crate::web::incidents::{IncidentPage, IncidentsPage, InvestigationLine, NoteView, ScriptView, WaiverView};
 use crate::web::matrix::MatrixPage;
-use crate::web::projects::{FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipe};
+use crate::web::projects::{
+    AnswerLine, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipe,
+};
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
 use crate::web::run::RunPage;
-use crate::web::run_verdict::{Link, RunVerdict};
+use crate::web::run_verdict::{AnswerView, Link, RunVerdict};
 use crate::web::wording::Time;
 
 /// Renders a page as it is inside a frame with everything, and without anything in it or around it.
@@ -75,6 +77,12 @@ fn pages_of_revisions_have_what_their_templates_name() {
         project: project(),
         registered: false,
         incidents: incidents(),
+        answers: vec![AnswerLine {
+            more: 1,
+            sentences: vec![mark()],
+            ended: Some(Time::default()),
+            ..AnswerLine::default()
+        }],
         flakiness: Some(FlakinessView {
             tests: vec![FlakyTest::default()],
             ..FlakinessView::default()
@@ -119,7 +127,10 @@ fn pages_of_jobs_have_what_their_templates_name() {
                 more: 1,
                 bisect: some(),
                 incidents: vec![1],
-                answers: vec![mark()],
+                answers: vec![AnswerView {
+                    sentence: mark(),
+                    at: Some(Link::default()),
+                }],
                 ..RunVerdict::default()
             }),
             attempts,
