@@ -4,7 +4,7 @@ mod answers;
 mod ends;
 mod hosts;
 
-use super::local::{self, LocalRunner, RunOptions, Runs, short};
+use super::local::{self, AsOf, LocalRunner, RunOptions, Runs, short};
 use crate::config::Settings;
 use crate::runtime::platform;
 use crate::verdict::{Answer, Change, Finding, NoDifference, RunEnd};
@@ -58,6 +58,11 @@ impl Bisect {
     /// the search could not be made, becomes 2.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         if self.on_hosts {
+            if let AsOf::Day(day) = self.options.as_of {
+                bail!(
+                    "hosts take the dependencies that `as_of` in the recipe names; set it to {day} there, or leave out `--on-hosts`"
+                );
+            }
             let question = Question {
                 project: &self.project,
                 good: &self.good,
@@ -116,14 +121,8 @@ impl Bisect {
         revisions.insert(0, old.sha.clone());
         eprintln!("searching {} revisions", revisions.len() - 1);
 
-        let mut runs = Runs::new(
-            runner,
-            runner.project(),
-            &new.branch,
-            &self.options.variant,
-            self.options.verbose,
-        );
-        let range = self.usable_range(&runs, change, revisions).await?;
+        let mut runs = Runs::new(runner, runner.project(), &new.branch, &self.options);
+        let range = self.usable_range(&mut runs, change, revisions).await?;
         let subjects = subjects(&self.test, change, &range.old, &range.new);
         let mut answers = Answers::new(change, range.ends(change, &old.sha, &new.sha));
         let revisions = range.revisions;
@@ -142,12 +141,9 @@ impl Bisect {
     }
 
     /// Runs both ends once. If one of them can't show the change, the nearest revision that can takes its place.
-    async fn usable_range(&self, runs: &Runs<'_>, change: Change, revisions: Vec<String>) -> Result<Range> {
-        let mut range = Range {
-            old: runs.one(&revisions[0]).await?,
-            new: runs.one(&revisions[revisions.len() - 1]).await?,
-            revisions,
-        };
+    async fn usable_range(&self, runs: &mut Runs<'_>, change: Change, revisions: Vec<String>) -> Result<Range> {
+        let (old, new) = runs.both(&revisions[0], &revisions[revisions.len() - 1]).await?;
+        let mut range = Range { revisions, old, new };
         let (old_end, new_end) = roles(change);
         let has_tests = !self.test.is_empty();
         // setup that fails everywhere is no matter of the revision

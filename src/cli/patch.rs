@@ -60,14 +60,8 @@ impl TryPatch {
         for project in &runner.projects {
             let name = project.recipe.name.get_ref();
             eprintln!("{name}:");
-            let mut runs = Runs::new(
-                runner,
-                project,
-                &base.branch,
-                &self.options.variant,
-                self.options.verbose,
-            );
-            let (before, after) = (runs.one(&base.sha).await?, runs.one(&patched.sha).await?);
+            let mut runs = Runs::new(runner, project, &base.branch, &self.options);
+            let (before, after) = runs.both(&base.sha, &patched.sha).await?;
             if let (RunEnd::Run(..), RunEnd::NoImage) = (&before, &after) {
                 bail!("CPython can't be built with this change; `--verbose` shows why");
             }

@@ -1,6 +1,7 @@
 //! What a run does with a project: its sources, what is fetched, and its test commands. A recipe names these, and a
 //! job carries them.
 
+use super::day::Day;
 use super::modes::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,4 +62,7 @@ pub struct Fetch {
     /// The lock of an earlier run, as JSON. The fetch takes its versions and files, if the lock has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<String>,
+    /// What the index got after this day is not seen: dependencies are those of that day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Day>,
 }

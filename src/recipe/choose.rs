@@ -80,6 +80,7 @@ pub fn choose(
             free_threaded: variant == "free-threaded",
             folders,
             lock: None,
+            as_of: steps.as_of,
         },
         system: steps
             .system

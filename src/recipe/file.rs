@@ -1,6 +1,7 @@
 //! A recipe file, as its owner wrote it.
 
 use crate::clock::end_of_day;
+use crate::domain::day::Day;
 use crate::domain::limits::{Seconds, Size};
 use crate::domain::specifiers::Specifiers;
 use crate::domain::suite::{Source, Suite};
@@ -22,6 +23,7 @@ macro_rules! with_steps {
             extra_sources: Option<Vec<Spanned<Source>>>,
             system: Option<Vec<Spanned<String>>>,
             requires: Option<Vec<String>>,
+            as_of: Option<AsOf>,
             install: Option<Vec<String>>,
             install_network: Option<bool>,
             env: Option<BTreeMap<String, String>>,
@@ -36,6 +38,7 @@ macro_rules! with_steps {
                     extra_sources: self.extra_sources.as_deref(),
                     system: self.system.as_deref(),
                     requires: self.requires.as_deref(),
+                    as_of: self.as_of.map(|AsOf(day)| day),
                     install: self.install.as_deref(),
                     install_network: self.install_network,
                     env: self.env.as_ref(),
@@ -95,6 +98,8 @@ pub struct Steps<'a> {
     pub extra_sources: Option<&'a [Spanned<Source>]>,
     pub system: Option<&'a [Spanned<String>]>,
     pub requires: Option<&'a [String]>,
+    /// The day of whose index dependencies are taken.
+    pub as_of: Option<Day>,
     pub install: Option<&'a [String]>,
     pub install_network: Option<bool>,
     pub env: Option<&'a BTreeMap<String, String>>,
@@ -110,12 +115,26 @@ impl<'a> Steps<'a> {
             extra_sources: self.extra_sources.or(other.extra_sources),
             system: self.system.or(other.system),
             requires: self.requires.or(other.requires),
+            as_of: self.as_of.or(other.as_of),
             install: self.install.or(other.install),
             install_network: self.install_network.or(other.install_network),
             env: self.env.or(other.env),
             limits: self.limits.or(other.limits),
             suite: self.suite.or(other.suite),
         }
+    }
+}
+
+/// A day, as TOML writes dates.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "toml::value::Datetime")]
+struct AsOf(Day);
+
+impl TryFrom<toml::value::Datetime> for AsOf {
+    type Error = String;
+
+    fn try_from(date: toml::value::Datetime) -> Result<Self, String> {
+        Day::try_from(date).map(Self)
     }
 }
 

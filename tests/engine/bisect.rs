@@ -1,5 +1,6 @@
 //! `pybots bisect` on a real engine, with the toy CPython: revisions whose effect is known.
 
+use crate::support::index::Index;
 use crate::support::up::{engine_wanted, pybots, settings, toy_repository};
 use serde_json::Value;
 use std::path::Path;
@@ -69,6 +70,48 @@ impl Project {
         println!("{told}");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{told}"))
     }
+}
+
+/// A project that can't be installed with today's dependencies, with an index of its own.
+#[test]
+fn dependencies_of_the_day_install_what_those_of_today_do_not() {
+    if !engine_wanted() {
+        return;
+    }
+    let project = Project::new();
+    let folder = project.folder.path();
+    let index = Index::start(folder);
+    let recipe = "name = \"watched\"\nsource = { path = \"src\" }\nrequires = [\"toydep\"]\n\
+                  install = [\"python -c 'import toydep'\"]\n\
+                  [[suite]]\nname = \"suite\"\nrun = \"python suite.py\"\nreport = \"report.xml\"\n";
+    std::fs::write(folder.join("projects/watched/watched.toml"), recipe).unwrap();
+    let pyproject = folder.join("projects/watched/src/pyproject.toml");
+    std::fs::write(pyproject, "[build-system]\nrequires = []\n").unwrap();
+    let more = format!(
+        "[engine]\nnetwork = \"host\"\n[network]\nindex = {:?}\nhttp_proxy = \"\"\nhttps_proxy = \"\"\n",
+        index.url
+    );
+    settings(folder, &folder.join("projects"), &[("trunk", "main", 1)], &more);
+    let good = project.head();
+    project.quiet("one");
+    let broken = project.toy("the answer", &project.toy.replace("42", "43"));
+    let ends = ["--good", &good, "--bad", "trunk"];
+    // all revisions are of 2023-11-14, when there was only the first release
+    let found = project.bisect(&ends);
+    assert_eq!(found["culprit"], broken.as_str(), "{found}");
+    assert_eq!(found["as_of"], "2023-11-14", "{found}");
+    // a day that is asked for is taken, whether the project installs then or not
+    let found = project.bisect(&[&ends[..], &["--as-of", "2024-06-01"]].concat());
+    assert_eq!(found["answer"], "inconclusive", "{found}");
+    assert_eq!(found["ends"][0]["outcome"], "setup_failed", "{found}");
+    // before the first release nothing can be resolved
+    let early = [&["bisect", "watched"], &ends[..], &["--as-of", "2023-10-31"]].concat();
+    let output = pybots(folder, &early);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("the recipe can't be used"), "{told}");
+    let tried = pybots(folder, &["try", "projects/watched/watched.toml", "--as-of", "auto"]);
+    let told = String::from_utf8_lossy(&tried.stderr).into_owned();
+    assert!(told.contains("trying the dependencies of 2023-11-14"), "{told}");
 }
 
 impl Drop for Project {

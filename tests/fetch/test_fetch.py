@@ -95,6 +95,21 @@ class IndexPages(unittest.TestCase):
         self.assertEqual(one[0].url, "https://index.example/simple/f/a-1.tar.gz")
         self.assertEqual(one[0].sha256, "ab")
 
+    def test_as_of_a_day_later_files_are_not_there(self):
+        def index(*times, as_of="2025-12-03"):
+            found = fetch_net.Index(as_of=as_of)
+            found.pages["a"] = [fetch_net.File(f"a-{i}.tar.gz", "", "00", "", False, time) for i, time in enumerate(times, 1)]
+            return found
+        day = ("2025-12-02T08:00:00Z", "2025-12-03T23:59:59.999999Z", "2025-12-04T00:00:00.000000Z", "")
+        self.assertEqual([f.name for f in index(*day).files("a")], ["a-1.tar.gz", "a-2.tar.gz"])
+        self.assertEqual(len(index(*day, as_of=None).files("a")), 4)
+        # the project itself is of the day as well, unless the recipe names its version
+        self.assertEqual(str(index(*day).sdist("a", None, "", "3.15")[0]), "2")
+        self.assertEqual(str(index(*day).sdist("a", "3", "", "3.15")[0]), "3")
+        with self.assertRaisesRegex(fetch.RecipeError, "does not say when"):
+            index("", "").files("a")
+        self.assertEqual(index().files("a"), [])
+
     def test_old_and_new_sdist_names(self):
         for file, name in (("Twisted-12.0.0.tar.bz2", "twisted"), ("zope.interface-3.8.0.tar.gz", "zope-interface"),
                            ("more_itertools-1.0.zip", "more-itertools")):

@@ -1,5 +1,5 @@
 //! A package index on this machine's loopback, for what no public one has: an extension module of which
-//! there is a wheel for another Python, and an sdist.
+//! there is a wheel for another Python, and an sdist; a module whose newer release can't be imported.
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -75,14 +75,62 @@ fn pages(folder: &Path) -> Pages {
          data-dist-info-metadata=\"sha256={metadata}\">toyext-1.0-cp310-none-any.whl</a>\n",
         none = "0".repeat(64),
     );
-    BTreeMap::from([
+    let mut pages = BTreeMap::from([
         ("/simple/toyext/".to_owned(), ("text/html", page.into_bytes())),
         ("/files/toyext-1.0.tar.gz".to_owned(), ("application/gzip", sdist)),
         (
             "/files/toyext-1.0-cp310-none-any.whl.metadata".to_owned(),
             ("text/plain", METADATA.into()),
         ),
-    ])
+    ]);
+    pages.extend(dated(folder));
+    pages
+}
+
+/// `toydep`, of which 1.0 is of 2023-11-01, and 2.0, of half a year later, can't be imported.
+fn dated(folder: &Path) -> Pages {
+    let mut pages = Pages::new();
+    let mut files = Vec::new();
+    for (version, day, module) in [
+        ("1.0", "2023-11-01", ""),
+        ("2.0", "2024-05-01", "import what_nobody_has\n"),
+    ] {
+        let name = format!("toydep-{version}-py3-none-any.whl");
+        let metadata = format!("Metadata-Version: 2.1\nName: toydep\nVersion: {version}\n");
+        let wheel = wheel(folder, &name, version, module, &metadata);
+        files.push(serde_json::json!({
+            "filename": name,
+            "url": format!("/files/{name}"),
+            "hashes": { "sha256": hex::encode(Sha256::digest(&wheel)) },
+            "core-metadata": { "sha256": hex::encode(Sha256::digest(&metadata)) },
+            "upload-time": format!("{day}T12:00:00.000000Z"),
+        }));
+        pages.insert(format!("/files/{name}"), ("application/zip", wheel));
+        pages.insert(format!("/files/{name}.metadata"), ("text/plain", metadata.into()));
+    }
+    let page = serde_json::json!({ "meta": { "api-version": "1.1" }, "name": "toydep", "files": files });
+    let kind = "application/vnd.pypi.simple.v1+json";
+    pages.insert("/simple/toydep/".to_owned(), (kind, page.to_string().into_bytes()));
+    pages
+}
+
+fn wheel(folder: &Path, name: &str, version: &str, module: &str, metadata: &str) -> Vec<u8> {
+    let script = "import sys, zipfile\n\
+        path, version, module, metadata = sys.argv[1:]\n\
+        info = 'toydep-%s.dist-info/' % version\n\
+        with zipfile.ZipFile(path, 'w') as wheel:\n\
+        \twheel.writestr('toydep.py', module)\n\
+        \twheel.writestr(info + 'METADATA', metadata)\n\
+        \twheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
+        \twheel.writestr(info + 'RECORD', ''.join('%s,,\\n' % n for n in wheel.namelist() + [info + 'RECORD']))\n";
+    let path = folder.join(name);
+    let made = Command::new("python3")
+        .args(["-c", script])
+        .arg(&path)
+        .args([version, module, metadata])
+        .status();
+    assert!(made.unwrap().success());
+    std::fs::read(path).unwrap()
 }
 
 fn sdist(folder: &Path) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 use super::ends::Ends;
 use crate::cli::local::{LocalRunner, Runs, short};
+use crate::domain::day::Day;
 use crate::domain::text::plain;
 use crate::store::Store;
 use crate::store::investigations::InvestigationRow;
@@ -17,6 +18,8 @@ pub struct Answers {
     pub change: Change,
     ends: Ends,
     answers: Vec<AnswerView>,
+    /// The day whose dependencies the runs took. `None` means that of the run.
+    as_of: Option<Day>,
     rounds: usize,
     builds: usize,
 }
@@ -47,6 +50,7 @@ impl Answers {
             change,
             ends,
             answers: Vec::new(),
+            as_of: None,
             rounds: 0,
             builds: 0,
         }
@@ -112,8 +116,9 @@ impl Answers {
         Ok(())
     }
 
-    /// Notes how many rounds and builds a search on this machine took.
+    /// Notes how many rounds and builds a search on this machine took, and which dependencies.
     pub fn count(&mut self, runs: &Runs<'_>) {
+        self.as_of = runs.as_of();
         (self.rounds, self.builds) = (runs.rounds, runs.builds());
     }
 
@@ -142,6 +147,7 @@ impl Answers {
         let mut answers = self.answers.iter().map(|answer| serde_json::json!(answer));
         let mut first = answers.next().unwrap_or_default();
         first["ends"] = self.ends.json();
+        first["as_of"] = serde_json::json!(self.as_of);
         first["rounds"] = self.rounds.into();
         first["builds"] = self.builds.into();
         first["others"] = answers.collect();
@@ -154,6 +160,9 @@ impl Answers {
             text += &answer.text(self.change);
         }
         text += &self.ends.text(!self.names_revisions());
+        if let Some(day) = self.as_of {
+            text += &format!("with the dependencies of {day}\n");
+        }
         text + &format!("{} rounds, {} builds\n", self.rounds, self.builds)
     }
 }

@@ -1,6 +1,8 @@
 //! The builds and runs of one project on many revisions, on this machine's engine.
 
+use super::options::{AsOf, RunOptions, is_not_installed};
 use super::runner::LocalRunner;
+use crate::domain::day::Day;
 use crate::domain::job::{BuiltImage, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::plan;
@@ -27,8 +29,9 @@ pub struct Runs<'a> {
     pub runner: &'a LocalRunner,
     project: &'a Registered,
     branch: &'a str,
-    variant: &'a str,
-    shows_logs: bool,
+    options: &'a RunOptions,
+    /// The day whose dependencies all runs take. `None` means today.
+    as_of: Option<Day>,
     /// By revision.
     images: Mutex<BTreeMap<String, Arc<OnceCell<ImageResult>>>>,
     /// By Python version: the lock of the first run, which all later runs install too.
@@ -48,19 +51,13 @@ enum ImageResult {
 }
 
 impl<'a> Runs<'a> {
-    pub fn new(
-        runner: &'a LocalRunner,
-        project: &'a Registered,
-        branch: &'a str,
-        variant: &'a str,
-        shows_logs: bool,
-    ) -> Self {
+    pub fn new(runner: &'a LocalRunner, project: &'a Registered, branch: &'a str, options: &'a RunOptions) -> Self {
         Self {
             runner,
             project,
             branch,
-            variant,
-            shows_logs,
+            options,
+            as_of: options.as_of.first(),
             images: Mutex::default(),
             locks: Mutex::default(),
             logs: Mutex::default(),
@@ -89,9 +86,31 @@ impl<'a> Runs<'a> {
         }
     }
 
+    /// The day whose dependencies all runs take. `None` means today.
+    pub fn as_of(&self) -> Option<Day> {
+        self.as_of
+    }
+
     /// Makes one run, to find out what to search for. It does not count as evidence: it was chosen for its result.
     pub async fn one(&self, revision: &str) -> Result<RunEnd> {
-        self.run(revision, false).await
+        usable(self.run(revision, false).await?)
+    }
+
+    /// Makes one run on each of two revisions, as [`Self::one`] does. If the project installs on neither, and no day was
+    /// asked for, all runs take the dependencies of the newer revision's day from then on.
+    pub async fn both(&mut self, old: &str, new: &str) -> Result<(RunEnd, RunEnd)> {
+        let mut ends = (self.run(old, false).await?, self.run(new, false).await?);
+        let is_not_installed = |end: &RunEnd| matches!(end, RunEnd::Run(outcome, _) if is_not_installed(outcome));
+        if self.options.as_of == AsOf::Auto && is_not_installed(&ends.0) && is_not_installed(&ends.1) {
+            let revision = self.runner.revision_on(self.branch, new).await?;
+            if let Some(day) = Day::of(revision.committed_at) {
+                eprintln!("the project installs at neither end; trying the dependencies of {day}, the newer end's day");
+                self.as_of = Some(day);
+                self.locks.get_mut().clear();
+                ends = (self.run(old, false).await?, self.run(new, false).await?);
+            }
+        }
+        Ok((usable(ends.0)?, usable(ends.1)?))
     }
 
     /// Makes all runs that the search wants, as many at a time as there are slots.
@@ -161,11 +180,12 @@ impl<'a> Runs<'a> {
             Err(reason) => return Ok(RunEnd::Run(Outcome::Skipped { reason }, None)),
         };
         spec.wheels_anew = wheels_anew;
+        spec.fetch.as_of = self.as_of.or(spec.fetch.as_of);
         for _ in 0..INFRA_FAILURES {
             let python = spec.fetch.python.clone();
             spec.fetch.lock = self.locks.lock().await.get(&python).cloned();
             let job = JobSpec::Run(Box::new(spec.clone()));
-            let (report, log) = self.runner.perform(&job, self.shows_logs).await?;
+            let (report, log) = self.runner.perform(&job, self.options.verbose).await?;
             let Report {
                 outcome, tests, lock, ..
             } = report;
@@ -175,7 +195,6 @@ impl<'a> Runs<'a> {
             }
             match outcome.blame() {
                 Blame::Operator => eprintln!("  {} {outcome}; trying again", short(sha)),
-                Blame::RecipeOwner if self.all.is_empty() => bail!("the recipe can't be used: {outcome}"),
                 _ => return Ok(RunEnd::Run(outcome, tests)),
             }
         }
@@ -185,11 +204,11 @@ impl<'a> Runs<'a> {
     /// Builds the image of a revision. A build has to fail twice before the revision counts as unbuildable.
     async fn image(&self, sha: &str) -> Result<ImageResult> {
         let revision = self.runner.revision_on(self.branch, sha).await?;
-        let build = self.runner.build(&revision, self.variant).await?;
+        let build = self.runner.build(&revision, &self.options.variant).await?;
         let job = JobSpec::Image(Box::new(build.clone()));
         let mut failed = 0;
         for _ in 0..INFRA_FAILURES {
-            let (report, _) = self.runner.perform(&job, self.shows_logs).await?;
+            let (report, _) = self.runner.perform(&job, self.options.verbose).await?;
             if report.phases.iter().any(|phase| phase.name == "make") {
                 self.builds.fetch_add(1, Ordering::Relaxed);
             }
@@ -201,6 +220,16 @@ impl<'a> Runs<'a> {
             }
         }
         bail!("this machine failed {INFRA_FAILURES} times to build {}", short(sha))
+    }
+}
+
+/// Refuses a run that shows that the recipe can't be used.
+fn usable(end: RunEnd) -> Result<RunEnd> {
+    match end {
+        RunEnd::Run(outcome, _) if outcome.blame() == Blame::RecipeOwner => {
+            bail!("the recipe can't be used: {outcome}")
+        }
+        end => Ok(end),
     }
 }
 

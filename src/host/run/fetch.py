@@ -209,6 +209,8 @@ def uv_compile(requirements, python, index, what):
         env["UV_CACHE_DIR"] = os.path.join(cache, "uv") if cache and os.access(cache, os.W_OK) else os.path.join(folder, "cache")
         command = [UV, "pip", "compile", "--quiet", "--no-build", "--no-header", "--no-annotate",
                    "--constraint", "held.txt", "--python-version", python, "requirements.in"]
+        if index.before:
+            command += ["--exclude-newer", index.before + "Z"]
         try:
             done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, errors="replace")
         except OSError as e:
@@ -294,7 +296,9 @@ def fetch(work):
     python, sources = order["python"], order["sources"]
     modern = tuple(int(n) for n in python.split(".")) >= (3, 8)
     versions, hashes, pinned = held(order.get("lock"))
-    index, lock = Index(versions, hashes), []
+    index, lock = Index(versions, hashes, order.get("as_of")), []
+    if index.before:
+        say(f"dependencies as of {order['as_of']}: what the package index got later is not seen")
     for src in sources:
         if "pypi" in src and src["name"] in pinned:
             src = {**src, "version": pinned[src["name"]]["version"], "sha256": pinned[src["name"]]["sha256"]}

@@ -3,6 +3,7 @@
 import base64, hashlib, html.parser, http.client, json, os, shutil, ssl, tempfile, time
 import urllib.error, urllib.parse, urllib.request
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -129,6 +130,7 @@ class File:
     sha256: str
     requires_python: str
     yanked: bool
+    uploaded: str = ""  # "" if the index doesn't say
 
 
 class Links(html.parser.HTMLParser):
@@ -149,7 +151,8 @@ class Links(html.parser.HTMLParser):
 def read_page(body, content_type, address):
     """The files on one Simple API page, JSON (PEP 691) or HTML (PEP 503), addresses joined."""
     if content_type.split(";")[0].strip() == "application/vnd.pypi.simple.v1+json":
-        rows = [(f["filename"], f["url"], f["hashes"].get("sha256", ""), f.get("requires-python"), f.get("yanked"))
+        rows = [(f["filename"], f["url"], f["hashes"].get("sha256", ""), f.get("requires-python"), f.get("yanked"),
+                 f.get("upload-time"))
                 for f in json.loads(body)["files"]]
     else:
         page, rows = Links(), []
@@ -159,10 +162,10 @@ def read_page(body, content_type, address):
             url, _, fragment = a["href"].partition("#")
             name = urllib.parse.unquote(url.split("?")[0].rsplit("/", 1)[-1])
             sha256 = urllib.parse.parse_qs(fragment).get("sha256", [""])[0]
-            rows.append((name, url, sha256, a.get("data-requires-python"), "data-yanked" in a))
+            rows.append((name, url, sha256, a.get("data-requires-python"), "data-yanked" in a, None))
     # A file name becomes a path under WORK, so one with a separator is not a file name.
-    return [File(n, urllib.parse.urljoin(address, u), s.lower(), r or "", bool(y))
-            for n, u, s, r, y in rows if "/" not in n and not n.startswith(".")]
+    return [File(n, urllib.parse.urljoin(address, u), s.lower(), r or "", bool(y), t or "")
+            for n, u, s, r, y, t in rows if "/" not in n and not n.startswith(".")]
 
 
 def public_index():
@@ -173,13 +176,15 @@ def public_index():
 
 
 class Index:
-    def __init__(self, held=None, hashes=None):
-        """held: versions by name, which a resolver must keep; hashes: SHA-256 of files that are taken before others."""
+    def __init__(self, held=None, hashes=None, as_of=None):
+        """held: versions by name, which a resolver must keep; hashes: SHA-256 of files that are taken before others;
+        as_of: the last day, in UTC, whose uploads are seen."""
         self.held, self.hashes = held or {}, hashes or {}
+        self.before = (date.fromisoformat(as_of) + timedelta(days=1)).isoformat() + "T00:00:00" if as_of else None
         self.url = (os.environ.get("PIP_INDEX_URL") or os.environ.get("UV_INDEX_URL") or public_index()).rstrip("/") + "/"
         self.pages = {}
 
-    def files(self, name):
+    def every_file(self, name):
         name = canonicalize_name(name)
         if name not in self.pages:
             response = open_url(urllib.parse.urljoin(self.url, name + "/"), {"Accept": ACCEPT})
@@ -187,18 +192,30 @@ class Index:
                 raise RecipeError(f"the package index has no project called {name}; check the spelling")
             try:
                 with response:
-                    self.pages[name] = read_page(response.read(), response.headers.get("Content-Type", ""), response.url)
+                    page = read_page(response.read(), response.headers.get("Content-Type", ""), response.url)
+                self.pages[name] = page
             except (ValueError, KeyError, http.client.HTTPException) as e:
                 raise InfraError(f"the package index's page about {name} makes no sense: {e!r}") from e
         return self.pages[name]
 
-    def sdists(self, name):
-        found = [(sdist_version(f.name, name), f) for f in self.files(name)]
+    def files(self, name):
+        """The files that were there on the day that the recipe or the command names."""
+        page = self.every_file(name)
+        if self.before is None:
+            return page
+        if page and not any(f.uploaded for f in page):
+            raise RecipeError(f"the package index does not say when the files of {name} were uploaded (PEP 700), "
+                              "so dependencies as of a day can't be taken from it")
+        # times of the index and this one are of one form, in UTC: text sorts as time does
+        return [f for f in page if f.uploaded and f.uploaded < self.before]
+
+    def sdists(self, name, whenever=False):
+        found = [(sdist_version(f.name, name), f) for f in (self.every_file(name) if whenever else self.files(name))]
         return [(v, f) for v, f in found if v is not None and f.sha256]
 
     def sdist(self, name, version, sha256, python):
         """The sdist of that version, or of the newest final release that takes this Python."""
-        every = self.sdists(name)
+        every = self.sdists(name, whenever=version is not None)
         if version is None:
             final = [(v, f) for v, f in every if not v.is_prerelease and not f.yanked and takes(f, python)]
             if not final:
