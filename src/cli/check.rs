@@ -1,6 +1,6 @@
 //! `pybots check FILE..`: checks recipe files.
 
-use crate::recipe::check;
+use crate::recipe::folder::{Beside, check_beside};
 use anyhow::Result;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
         let shown = file.display().to_string();
         let problems = match std::fs::read(file) {
             Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => check(&shown, &text)
+                Ok(text) => check_beside(&shown, &text, Beside::of(file).as_ref())
                     .problems
                     .iter()
                     .map(|problem| problem.draw(colour))

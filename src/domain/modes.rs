@@ -131,8 +131,22 @@ impl Serialize for Mode {
 
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        // by a visitor, so that an error knows which element of a list it is about
+        deserializer.deserialize_str(ModeText)
+    }
+}
+
+struct ModeText;
+
+impl serde::de::Visitor<'_> for ModeText {
+    type Value = Mode;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Mode, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

@@ -30,6 +30,12 @@ pub struct Source {
     /// A folder beside the recipe; its files travel with the recipe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The folder of the project within the source, if it is not at the top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subfolder: Option<String>,
+    /// Whether a git source brings its submodules. The default is that it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submodules: Option<bool>,
 }
 
 /// One test command.
@@ -54,6 +60,9 @@ pub struct Fetch {
     /// The project's own source first. Each has a `name`.
     pub sources: Vec<Source>,
     pub requires: Vec<String>,
+    /// Dependency groups of the project (PEP 735).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     pub python: String,
     pub free_threaded: bool,
     /// For `path` sources: the source's name, and the digest of its folder's tar.

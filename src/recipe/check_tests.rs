@@ -130,7 +130,7 @@ fn a_mode_has_its_place_and_wants_pythons_that_have_it() {
         format!("{text}modes = [{modes}]\n")
     };
     let shown = problems(&with("\"-W error\", \"-X importtime\"", ""));
-    assert!(shown.contains("projects/demo.toml:7:9"), "{shown}");
+    assert!(shown.contains("projects/demo.toml:7:22"), "{shown}");
     assert!(shown.contains("`-X importtime` is not a mode of a suite"), "{shown}");
 
     let shown = problems(&with("\"-X dev\"", "when = \">=2.7\"")).replace("\n  │", "");
@@ -148,4 +148,134 @@ fn a_mode_has_its_place_and_wants_pythons_that_have_it() {
     assert_eq!(problems(&(with("\"-X dev\"", "") + section)), "");
     let other = section.replace("<3.7", "<3.5");
     assert!(problems(&(with("\"-X dev\"", "") + &other)).contains("on 3.6 too"));
+}
+
+/// The problems of a recipe, each as `line: message (help)`.
+fn lines(text: &str) -> Vec<String> {
+    let problems = check("projects/demo.toml", text).problems;
+    let line = |problem: &Problem| text[..problem.span().start].matches('\n').count() + 1;
+    let shown = problems.iter().map(|problem| {
+        let help = problem.help.as_deref().unwrap_or_default();
+        format!("{}: {problem} ({help})", line(problem))
+    });
+    shown.collect()
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_at_once() {
+    let text = r#"name = "Demo"
+summary = 3
+tier = "high"
+wen = ">=3.9"
+source = { pypi = "demo", verison = "1.0", rev = "-x" }
+requires = ["pytest =>8", "ok", 7, "foo @ https://example.org/foo.whl"]
+groups = ["a b"]
+limits = { memory = "2GB", silence = "soon" }
+[[suite]]
+name = "tests"
+rum = "python -m pytest"
+modes = ["-X importtime", "-W error", "-b"]
+[[suite]]
+name = "more"
+[[section]]
+requires = ["pytest=8"]
+colour = "red"
+"#;
+    let found = lines(text);
+    let expected = [
+        "1: `Demo` can't be a project's name",
+        "1: the name `Demo` differs from the file's",
+        "2: invalid type: integer `3`, expected a string (write a text in quotes",
+        "3: invalid type: string \"high\"",
+        "4: unknown key `wen` (did you mean `when`?)",
+        "5: `version` and `sha256` go together",
+        "5: `rev` is not a revision",
+        "5: unknown key `verison` (did you mean `version`?)",
+        "6: `pytest =>8`: `=>8` is not a set of versions (did you mean `pytest>=8`?)",
+        "6: invalid type: integer `7`",
+        "6: `foo @ https://example.org/foo.whl` is required from an address",
+        "7: `a b` is not the name of a dependency group",
+        "8: `2GB` is not a size",
+        "8: `soon` is not a duration",
+        "11: unknown key `rum` (did you mean `run`?)",
+        "12: `-X importtime` is not a mode of a suite",
+        "12: `-b` is not a mode of a suite",
+        "13: `run` is missing here (add `run = ..`",
+        "15: `when` is missing here",
+        "16: `pytest=8`: `=8` is not a set of versions (did you mean `pytest==8`?)",
+        "17: unknown key `colour` (the keys here are",
+    ];
+    let all = found.join("\n");
+    for text in expected {
+        assert!(found.iter().any(|line| line.starts_with(text)), "{text}\n{all}");
+    }
+    assert_eq!(found.len(), expected.len(), "{all}");
+}
+
+#[test]
+fn what_follows_from_a_mistake_is_not_told() {
+    let only = |from: &str, to: &str, says: &str| {
+        let text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD, "{from}");
+        let found = lines(&text);
+        assert_eq!(found.len(), 1, "{to}: {found:?}");
+        assert!(found[0].contains(says), "{to}: {found:?}");
+    };
+    only("name = \"tests\"", "name = 3", "expected a string");
+    only("name = \"demo\"", "name = 3", "expected a string");
+    only("name = \"demo\"\n", "", "`name` is missing");
+    only("pypi = \"demo\"", "pypi = 3", "expected a string");
+    only("[[suite]]", "[[suit]]", "did you mean `suite`?");
+    only("source =", "sorce =", "did you mean `source`?");
+    let source = GOOD.lines().nth(1).unwrap();
+    only(source, "source = \"demo\"", "write a table");
+    only("run = \"python -m pytest\"", "run = [\"a\"]", "expected a string");
+}
+
+#[test]
+fn errors_of_syntax_hide_no_other_line() {
+    let text = GOOD.replace("name = \"tests\"", "name = tests") + "modes = [\"-b\"]\nrun = \"again\"\n";
+    let found = lines(&text);
+    assert!(found.iter().any(|line| line.starts_with("4: ")), "{found:?}");
+    assert!(
+        found.iter().any(|line| line.starts_with("6: `-b` is not a mode")),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().any(|line| line.starts_with("7: duplicate key")),
+        "{found:?}"
+    );
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
+fn the_project_itself_is_no_requirement() {
+    for (entry, help) in [("demo[test]>=1", "write `\".[test]\"`"), ("Demo", "remove it")] {
+        let text = GOOD.replace("[[suite]]", &format!("requires = [\"{entry}\"]\n[[suite]]"));
+        let found = lines(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains("is the project itself") && found[0].contains(help),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn keys_of_sources_are_checked() {
+    let with = |from: &str, to: &str| lines(&GOOD.replace(from, to)).join("\n");
+    let git = "source = { git = \"https://example.org/p\", rev = \"v1\"";
+    let source = GOOD.lines().nth(1).unwrap();
+    assert_eq!(
+        with(
+            source,
+            &format!("{git}, submodules = false, subfolder = \"python/core\" }}")
+        ),
+        ""
+    );
+    assert!(with("pypi = \"demo\"", "pypi = \"demo\", submodules = true").contains("for git sources"));
+    for folder in ["../x", "/etc", ".git", "", "a//b"] {
+        let shown = with(source, &format!("{git}, subfolder = \"{folder}\" }}"));
+        assert!(shown.contains("within the source"), "{folder}: {shown}");
+    }
 }

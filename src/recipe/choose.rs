@@ -5,6 +5,7 @@ use crate::domain::limits::Limits;
 use crate::domain::suite::{Fetch, Source, Suite};
 use crate::domain::version::PythonVersion;
 use std::collections::{BTreeMap, BTreeSet};
+use toml::Spanned;
 
 /// What a recipe does on one CPython.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,19 +76,15 @@ pub fn choose(
         fetch: Fetch {
             project: project.clone(),
             sources,
-            requires: steps.requires.unwrap_or_default().to_vec(),
+            requires: plain(steps.requires),
+            groups: plain(steps.groups),
             python: version.line(),
             free_threaded: variant == "free-threaded",
             folders,
             lock: None,
             as_of: steps.as_of,
         },
-        system: steps
-            .system
-            .unwrap_or_default()
-            .iter()
-            .map(|package| package.get_ref().clone())
-            .collect(),
+        system: plain(steps.system),
         install: steps.install.map(<[String]>::to_vec),
         install_network: steps.install_network.unwrap_or(false),
         env: steps.env.cloned().unwrap_or_default(),
@@ -97,6 +94,11 @@ pub fn choose(
             .map_or_else(|| cap.clone(), |limits| limits.get_ref().within(cap)),
         needs: recipe.needs.iter().map(|label| label.get_ref().clone()).collect(),
     }))
+}
+
+fn plain(texts: Option<&[Spanned<String>]>) -> Vec<String> {
+    let texts = texts.unwrap_or_default().iter();
+    texts.map(|text| text.get_ref().clone()).collect()
 }
 
 impl Recipe {

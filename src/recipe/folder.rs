@@ -1,8 +1,9 @@
 //! Reads the registered recipes: those of a folder, or the built-in ones.
 
 use super::check::is_plain_path;
-use super::{Registered, check};
+use super::{Checked, Registered, check_with};
 use crate::domain::digest::digest;
+use crate::domain::suite::Source;
 use anyhow::{Context, Result, bail};
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
@@ -42,9 +43,44 @@ pub struct Beside {
     pub is_own: bool,
 }
 
+impl Beside {
+    /// Returns the place of one recipe file.
+    pub fn of(file: &Path) -> Option<Self> {
+        let whole = file.canonicalize().ok()?;
+        let folder = whole.parent()?;
+        Some(Self {
+            is_own: folder.file_name() == whole.file_stem(),
+            folder: folder.to_owned(),
+        })
+    }
+}
+
+/// Checks one recipe file, and what it says about the folders that it names.
+pub fn check_beside(file: &str, text: &str, beside: Option<&Beside>) -> Checked {
+    check_with(file, text, |recipe| {
+        let project = recipe.name.get_ref().clone();
+        Box::new(move |source| pyproject(beside, &project, source))
+    })
+}
+
+/// Returns the text of the `pyproject.toml` of a source that is a folder.
+fn pyproject(beside: Option<&Beside>, project: &str, source: &Source) -> Result<Option<String>, String> {
+    // a path that is wrong by itself was reported
+    let path = source.path.as_deref().filter(|path| is_plain_path(path));
+    let (Some(beside), Some(path)) = (beside, path) else {
+        return Ok(None);
+    };
+    let subfolder = source.subfolder.as_deref().filter(|path| is_plain_path(path));
+    let path = subfolder.map_or_else(|| path.to_owned(), |subfolder| format!("{path}/{subfolder}"));
+    let folder = source_folder(beside, project, &path).map_err(|error| format!("{error:#}"))?;
+    let file = folder.join("pyproject.toml");
+    let is_plain = std::fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
+    Ok(is_plain.then(|| std::fs::read_to_string(file).ok()).flatten())
+}
+
 /// Checks one recipe file and packs the folders that it names.
 pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Registered, String> {
-    let checked = check(file, &text);
+    let checked = check_beside(file, &text, beside);
     let Some(recipe) = checked.recipe else {
         return Err(checked.plain());
     };
@@ -263,6 +299,49 @@ mod tests {
             let error = named(folder, project, path, false).unwrap_err().to_string();
             assert!(error.contains("is a link or a file"), "{path}: {error}");
         }
+    }
+
+    #[test]
+    fn extras_and_groups_of_a_folder_are_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let pyproject = "[project]\nname = \"x\"\n[project.optional-dependencies]\nDocs_Extra = []\n[dependency-groups]\ntest = []\n";
+        write(folder.path(), "src/pyproject.toml", pyproject);
+        write(
+            folder.path(),
+            "src/core/pyproject.toml",
+            "[project]\ndynamic = [\"optional-dependencies\"]\n",
+        );
+        let beside = Beside {
+            folder: folder.path().to_owned(),
+            is_own: true,
+        };
+        let says = |source: &str, keys: &str| {
+            let text = format!(
+                "name = \"own\"\nsource = {{ path = \"src\"{source} }}\n{keys}\n[[suite]]\nname = \"t\"\nrun = \"true\"\n"
+            );
+            let found = check_beside("own.toml", &text, Some(&beside)).problems;
+            let shown = found
+                .iter()
+                .map(|problem| format!("{problem} ({})", problem.help.clone().unwrap_or_default()));
+            shown.collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(says("", "requires = [\".[docs-extra]\"]\ngroups = [\"Test\"]"), "");
+        let misspelt = says("", "requires = [\".[tets]\", \".[dcos]\"]\ngroups = [\"tset\"]");
+        assert_eq!(
+            misspelt,
+            "the project has no extra `tets` (name one of its extras: it has Docs_Extra)\n\
+             the project has no extra `dcos` (name one of its extras: it has Docs_Extra)\n\
+             the project has no dependency group `tset` (name one of its groups: it has test)"
+        );
+        assert!(says("", "requires = [\".[test]\"]").contains("is a dependency group: write `groups = [\"test\"]`"));
+        assert!(says("", "groups = [\"docs-extra\"]").contains("is an extra: write `requires = [\".[docs-extra]\"]`"));
+        // what code computes is known only later
+        assert_eq!(says(", subfolder = \"core\"", "requires = [\".[any]\"]"), "");
+        let gone = says(", subfolder = \"gone\"", "requires = [\"pytest=8\"]");
+        assert!(
+            gone.contains("src/gone") && gone.contains("did you mean `pytest==8`?"),
+            "{gone}"
+        );
     }
 
     #[test]

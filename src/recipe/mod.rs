@@ -6,8 +6,9 @@ mod choose;
 mod file;
 pub mod folder;
 mod registered;
+mod requirement;
 
-pub use check::{Checked, Problem, check, toml_problem};
+pub use check::{Checked, Problem, check, check_with, toml_problem};
 pub use choose::{Choice, choose};
 pub use file::{KnownFailure, Recipe, RequestedLimits, Section, Steps};
 pub use registered::Registered;

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -16,8 +17,12 @@ try:
 except ImportError as e:
     raise unittest.SkipTest("needs the packaging library") from e
 
+from packaging.version import Version
+
 import fetch
 import fetch_net
+import fetch_project
+import fetch_resolve
 import fetch_unpack
 
 
@@ -131,9 +136,9 @@ class Metadata(unittest.TestCase):
         address = "foo @ https://index.example/foo-1-py3-none-any.whl"
         for line in (smuggled, address, "foo\r--index-url=x", 'foo; os_name == "a\nb"', "--requirement=x", "-r x", "foo --hash=x", "./x", 7):
             with self.assertRaises(fetch.RecipeError, msg=line) as refused:
-                fetch.written([line], "p")
+                fetch_project.written([line], "p")
             self.assertNotIn("\n", str(refused.exception))
-        self.assertEqual(fetch.written(["Foo [x] >=1 ; python_version>'3'"], "p"), 'Foo[x]>=1; python_version > "3"\n')
+        self.assertEqual(fetch_project.written(["Foo [x] >=1 ; python_version>'3'"], "p"), 'Foo[x]>=1; python_version > "3"\n')
         # what a project declares for others does not concern a run
         env = fetch.target_environment("3.16")
         self.assertEqual(fetch.select(["a", f"{address} ; extra == 'dev'"], set(), env, "p"), ["a"])
@@ -144,15 +149,15 @@ class Metadata(unittest.TestCase):
 
     def test_every_way_to_the_resolver_is_parsed(self):
         work = Path(tempfile.mkdtemp())
-        self.addCleanup(fetch.shutil.rmtree, work)
+        self.addCleanup(shutil.rmtree, work)
         line = "foo\n--requirement=/proc/self/environ"
         index = fetch_net.Index({"foo": "1\n--requirement=/proc/self/environ"}, {})
         with self.assertRaisesRegex(fetch.RecipeError, "the lock"):
-            fetch.uv_compile(["a"], "3.13", index, "p")
+            fetch_resolve.uv_compile(["a"], "3.13", index, "p")
         with self.assertRaisesRegex(fetch.RecipeError, "to build p"):
-            fetch.uv_compile([line], "3.13", fetch_net.Index(), "to build p")
+            fetch_resolve.uv_compile([line], "3.13", fetch_net.Index(), "to build p")
         (work / "PKG-INFO").write_text("Metadata-Version: 2.1\nRequires-Dist: foo>=1\n  ; python_version > '3'\n")
-        self.assertEqual(fetch.static_dependencies(work), ["foo>=1 ; python_version > '3'"])
+        self.assertEqual(fetch_project.declared(work, "p").lines, ["foo>=1 ; python_version > '3'"])
 
     def test_a_lock_holds_versions_and_files(self):
         package = {"name": "A_b", "version": "1.0", "file": "a_b-1.0-py3-none-any.whl", "sha256": "11", "role": "run"}
@@ -165,14 +170,14 @@ class Metadata(unittest.TestCase):
         self.assertEqual(sorted(sources), ["more", "p"])
         self.assertEqual(fetch.held(None), ({}, {}, {}))
         index = fetch_net.Index(versions, hashes)
-        ranks = fetch.wheel_ranks("3.13", False)
+        ranks = fetch_resolve.wheel_ranks("3.13", False)
         one = fetch_net.File("a_b-1.0-py3-none-any.whl", "u", "11", "", False)
         newer = fetch_net.File("a_b-1.0-cp313-cp313-manylinux_2_17_x86_64.whl", "u", "33", "", False)
         index.pages["a-b"] = [newer, one]
-        self.assertEqual(index.best("a-b", fetch.Version("1.0"), ranks), one)
+        self.assertEqual(index.best("a-b", Version("1.0"), ranks), one)
         index.pages["a-b"] = [fetch_net.File(one.name, "u", "44", "", False)]
         with self.assertRaises(fetch.RecipeError):
-            index.best("a-b", fetch.Version("1.0"), ranks)
+            index.best("a-b", Version("1.0"), ranks)
 
     def test_build_requirements(self):
         self.assertEqual(fetch.build_requires(None, "p"), ("setuptools>=40.8.0", "wheel"))
@@ -182,9 +187,9 @@ class Metadata(unittest.TestCase):
             fetch.build_requires("[", "p")
 
     def test_wheel_tags(self):
-        plain, free = fetch.wheel_ranks("3.16", False), fetch.wheel_ranks("3.16", True)
-        plat = next(iter(fetch.tags.platform_tags()))
-        tag = fetch.tags.Tag
+        plain, free = fetch_resolve.wheel_ranks("3.16", False), fetch_resolve.wheel_ranks("3.16", True)
+        plat = next(iter(fetch_resolve.tags.platform_tags()))
+        tag = fetch_resolve.tags.Tag
         order = [plain[t] for t in (tag("cp316", "cp316", plat), tag("cp315", "abi3", plat), tag("py3", "none", "any"))]
         self.assertEqual(order, sorted(order))
         self.assertNotIn(tag("cp315", "cp315", plat), plain)

@@ -31,12 +31,5 @@ pub fn project(settings: &Settings, name: &str) -> Result<Registered> {
 pub fn recipe(file: &Path) -> Result<Registered> {
     let shown = file.display().to_string();
     let text = std::fs::read_to_string(file).with_context(|| format!("failed to read the recipe {shown}"))?;
-    let whole = file
-        .canonicalize()
-        .with_context(|| format!("failed to read the recipe {shown}"))?;
-    let beside = whole.parent().map(|folder| Beside {
-        folder: folder.to_owned(),
-        is_own: folder.file_name() == file.file_stem(),
-    });
-    register(&shown, text, beside.as_ref()).map_err(|message| anyhow!("the recipe can't be used\n{message}"))
+    register(&shown, text, Beside::of(file).as_ref()).map_err(|message| anyhow!("the recipe can't be used\n{message}"))
 }

@@ -25,8 +25,14 @@ pub fn report_file(spec: &RunSpec, suite: &Suite) -> String {
     }
 }
 
+/// Returns the folder of the project, in which install and the suites begin.
 pub fn source_folder(spec: &RunSpec) -> String {
-    format!("/work/src/{}", spec.fetch.project)
+    let whole = format!("/work/src/{}", spec.fetch.project);
+    let source = spec.fetch.sources.first();
+    match source.and_then(|source| source.subfolder.as_deref()) {
+        Some(subfolder) => format!("{whole}/{subfolder}"),
+        None => whole,
+    }
 }
 
 /// Variables of install and test.
@@ -92,6 +98,7 @@ pub fn base_environment(path: &str) -> BTreeMap<String, String> {
 /// Returns whether anything has to be fetched from the network.
 pub fn needs_fetch(spec: &RunSpec) -> bool {
     !spec.fetch.requires.is_empty()
+        || !spec.fetch.groups.is_empty()
         || spec.fetch.sources.iter().any(|source| source.path.is_none())
         // the default install builds the project, and its build back end must be fetched
         || spec.install.is_none()

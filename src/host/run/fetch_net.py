@@ -2,7 +2,7 @@
 
 import base64, hashlib, html.parser, http.client, json, os, shutil, ssl, tempfile, time
 import urllib.error, urllib.parse, urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import InvalidVersion, Version
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+# Newer releases that a note names.
+NAMED = 5
 SDIST_ENDINGS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 
@@ -211,7 +213,27 @@ class Index:
 
     def sdists(self, name, whenever=False):
         found = [(sdist_version(f.name, name), f) for f in (self.every_file(name) if whenever else self.files(name))]
-        return [(v, f) for v, f in found if v is not None and f.sha256]
+        return [(v, f) for v, f in found if v is not None]
+
+    def releases(self, name):
+        """The files of each version: (version, file, tags of a wheel or None)."""
+        for f in self.files(name):
+            version, wheel_tags = sdist_version(f.name, name), None
+            if version is None:
+                try:
+                    _, version, _, wheel_tags = parse_wheel_filename(f.name)
+                except (InvalidWheelFilename, InvalidVersion):
+                    continue
+            yield version, f, wheel_tags
+
+    def newer(self, name, version, why):
+        """The newest final releases after a version for which `why`, of (file, tags) of each of its files, has a reason."""
+        files = {}
+        for v, f, wheel_tags in self.releases(name):
+            if v > version and not v.is_prerelease:
+                files.setdefault(v, []).append((f, wheel_tags))
+        reasons = [(v, why(files[v])) for v in sorted(files)]
+        return ", ".join(f"{v} ({reason})" for v, reason in reversed(reasons[-NAMED:]) if reason)
 
     def sdist(self, name, version, sha256, python):
         """The sdist of that version, or of the newest final release that takes this Python."""
@@ -222,6 +244,13 @@ class Index:
                 raise RecipeError(f"{name} has no final release with an sdist for Python {python}; "
                                   "name a version, or narrow the recipe's `when`")
             wanted = max(v for v, _ in final)
+
+            def why(files):
+                sdists = [f for f, wheel_tags in files if wheel_tags is None]
+                return unfit([f for f, _ in files], python) or ("" if sdists else "no sdist")
+
+            if newer := self.newer(name, wanted, why):
+                say(f"  note: {name} {wanted} is taken; passed over: {newer}")
         else:
             wanted = Version(version)
         fits = sorted((f for v, f in every if v == wanted),
@@ -229,12 +258,27 @@ class Index:
         if not fits:
             newest = ", ".join(str(v) for v in sorted({v for v, _ in every})[-5:]) or "none"
             raise RecipeError(f"{name} {wanted} has no sdist on the package index (its newest: {newest})")
-        if sha256 and fits[0].sha256 != sha256:
+        if sha256 and fits[0].sha256 and fits[0].sha256 != sha256:
             raise RecipeError(f"{fits[0].name}: the package index says sha256 {fits[0].sha256}, the recipe says {sha256}. "
                               "Check it with the project before updating the recipe")
         if fits[0].yanked:
             say(f"  note: {fits[0].name} was withdrawn (yanked) by its project")
-        return wanted, fits[0]
+        # the recipe's digest is as good as the index's
+        return wanted, checkable(replace(fits[0], sha256=fits[0].sha256 or sha256))
+
+    def passed_over(self, name, version, ranks, python):
+        """Newer releases that the resolver could not take, with the reason. It keeps to the versions of a lock."""
+        if self.held.get(name) == str(version):
+            return ""
+
+        def why(files):
+            wheels = [f for f, wheel_tags in files if wheel_tags]
+            usable = [f for f, wheel_tags in files if wheel_tags and any(tag in ranks for tag in wheel_tags)]
+            if reason := unfit(usable or wheels or [f for f, _ in files], python):
+                return reason
+            return "" if usable else f"no wheel for Python {python} here" if wheels else "an sdist only, whose requirements nobody can read"
+
+        return self.newer(name, version, why)
 
     def best(self, name, version, ranks):
         """The file to install: the most specific wheel these tags allow, else the sdist."""
@@ -245,12 +289,12 @@ class Index:
             except (InvalidWheelFilename, InvalidVersion):
                 continue
             rank = min((ranks[t] for t in wheel_tags if t in ranks), default=None)
-            if v == version and rank is not None and f.sha256:
-                wheels.append((f.name not in self.hashes, rank, [-b if isinstance(b, int) else b for b in build], f.name, f))
+            if v == version and rank is not None:
+                wheels.append((not f.sha256, f.name not in self.hashes, rank, [-b if isinstance(b, int) else b for b in build], f.name, f))
         if wheels:
-            return self.same_as_before(min(wheels, key=lambda w: w[:4])[4])
+            return self.same_as_before(min(wheels, key=lambda w: w[:5])[5])
         sdists = sorted((f for v, f in self.sdists(name) if v == version),
-                        key=lambda f: (f.name not in self.hashes, not f.name.endswith(".tar.gz"), f.name))
+                        key=lambda f: (not f.sha256, f.name not in self.hashes, not f.name.endswith(".tar.gz"), f.name))
         if not sdists:
             raise RecipeError(f"{name} {version} has neither a wheel for this Python nor an sdist")
         return self.same_as_before(sdists[0])
@@ -259,7 +303,24 @@ class Index:
         if self.hashes.get(file.name, file.sha256) != file.sha256:
             raise RecipeError(f"{file.name} is not what it was: the package index says sha256 {file.sha256}, "
                               f"an earlier run had {self.hashes[file.name]}")
-        return file
+        return checkable(file)
+
+
+def checkable(file):
+    """Refuse a file without a digest. That is a matter of the index, whatever the file is."""
+    if not file.sha256:
+        raise InfraError(f"the package index gives no SHA-256 of {file.name} (`#sha256=` at its link), and nothing is installed "
+                         "unchecked; set up the index so that it does, or take another one")
+    return file
+
+
+def unfit(files, python):
+    """Why a release can't be taken, or an empty text."""
+    if all(f.yanked for f in files):
+        return "withdrawn"
+    if not any(takes(f, python) for f in files):
+        return f"it requires Python {files[0].requires_python}"
+    return ""
 
 
 def sdist_version(file, name):

@@ -7,10 +7,14 @@ use crate::domain::suite::Suite;
 use crate::host::quote;
 
 /// The program of the fetch phase, which the toolchain image's own Python runs.
-pub const FETCH: [(&str, &str); 3] = [
+pub const FETCH: [(&str, &str); 7] = [
     (".pybots/fetch.py", include_str!("fetch.py")),
     (".pybots/fetch_net.py", include_str!("fetch_net.py")),
+    (".pybots/fetch_project.py", include_str!("fetch_project.py")),
+    (".pybots/fetch_resolve.py", include_str!("fetch_resolve.py")),
+    (".pybots/fetch_sources.py", include_str!("fetch_sources.py")),
     (".pybots/fetch_unpack.py", include_str!("fetch_unpack.py")),
+    (".pybots/fetch_version.py", include_str!("fetch_version.py")),
 ];
 
 /// Records the version of each interpreter that a suite starts. It is placed where every start imports it.
@@ -88,6 +92,8 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
         lines.push(format!(
             "if [ -s {OURS}/requirements.txt ]; then uv pip install --no-deps -r {OURS}/requirements.txt; fi"
         ));
+        // after the dependencies, which have versions of their own
+        lines.push(format!("[ ! -s {OURS}/versions.sh ] || . {OURS}/versions.sh"));
     }
     let default = vec!["uv pip install .".to_owned()];
     for command in spec.install.as_ref().unwrap_or(&default) {

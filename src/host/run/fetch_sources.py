@@ -1,0 +1,175 @@
+"""For the fetch phase: brings the sources of a recipe into the work folder."""
+
+import os, re, shutil, subprocess, urllib.parse
+from pathlib import Path
+
+from fetch_net import InfraError, RecipeError, download, say
+from fetch_unpack import unpack
+
+# Submodules of one source, and how deep they may nest: a repository names others without end.
+MODULES_MOST = 50
+MODULES_DEPTH = 4
+# Files that are named in a note; the rest is counted.
+NAMED = 5
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
+
+
+def home(src, work):
+    """The folder of a source in which its project is."""
+    return work / "src" / src["name"] / src.get("subfolder", "")
+
+
+def fetch_source(src, index, work, python):
+    """Bring one source to WORK/src/NAME; returns its line for the lock."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", src["name"]):
+        raise RecipeError(f"{src['name']!r} cannot be the name of a folder: use letters, digits, dot, dash, underscore")
+    into = work / "src" / src["name"]
+    line = {"name": src["name"], "version": None, "sha256": src.get("sha256"), "source": "path"}
+    if "pypi" in src:
+        version, file = index.sdist(src["pypi"], src.get("version"), (src.get("sha256") or "").lower(), python)
+        archive(file.url, file.sha256, file.name, into, work)
+        line.update(version=str(version), sha256=file.sha256, source=f"pypi:{src['pypi']}")
+    elif "url" in src:
+        name = urllib.parse.urlsplit(src["url"]).path.rsplit("/", 1)[-1].lstrip(".") or "archive"
+        archive(src["url"], src["sha256"].lower(), name, into, work)
+        line.update(source=src["url"])
+    elif "git" in src:
+        line.update(source=src["git"], version=git(src["git"], src["rev"], into, src.get("submodules", True)))
+    elif "svn" in src:
+        shutil.rmtree(into, ignore_errors=True)
+        into.parent.mkdir(parents=True, exist_ok=True)
+        run_tool(["svn", "export", "--quiet", "--non-interactive", "-r", str(src["rev"]), "--", src["svn"], str(into)])
+        line.update(source=src["svn"], version=str(src["rev"]))
+    elif not into.is_dir():
+        raise InfraError(f"the source {src['name']} should already be in place, but is not")
+    find_project(src, into)
+    say(f"source {src['name']} {line['version'] or ''}".rstrip())
+    return line
+
+
+def archive(url, sha256, name, into, work):
+    kept = work / ".pybots" / "sources" / name
+    download(url, sha256, kept, name)
+    unpack(kept, into)
+    kept.unlink()
+
+
+def find_project(src, into):
+    """Make sure that the source has its project where the recipe says."""
+    wanted = src.get("subfolder", "")
+    found = sorted(str(p.parent.relative_to(into)) for name in PROJECT_FILES[:2] for deep in ("*", "*/*") for p in into.glob(f"{deep}/{name}"))
+    found = ", ".join(list(dict.fromkeys(found))[:NAMED])
+    if wanted:
+        folder = into / wanted
+        if not folder.is_dir() or not folder.resolve().is_relative_to(into.resolve()):
+            there = f"; these folders hold a project: {found}" if found else ""
+            raise RecipeError(f"source {src['name']} has no folder {wanted!r}, which `subfolder` names{there}")
+    elif found and not any((into / name).is_file() for name in PROJECT_FILES):
+        say(f"  note: source {src['name']} has no pyproject.toml and no setup.py at its top. If the project is below, name its "
+            f"folder by `subfolder`: {found}")
+
+
+# -- git ----------------------------------------------------------------------------------------
+
+def in_git(folder, *arguments, error=InfraError):
+    base = ["git", "-c", "core.hooksPath=/dev/null", "-C", str(folder)]
+    return run_tool(base + list(arguments), error)
+
+
+def git(url, rev, into, with_submodules=True):
+    """Check out one revision: a commit, a tag or a branch. Returns the id of its commit."""
+    if rev.startswith("-"):
+        raise RecipeError(f"{rev!r} is not a git revision")
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    in_git(into, "init", "--quiet")
+    try:
+        in_git(into, "fetch", "--quiet", "--depth=1", "--", url, rev)
+        commit = "FETCH_HEAD"
+    except InfraError:  # many servers refuse to hand out a single commit by its hash, some can't cut history at all
+        in_git(into, "fetch", "--quiet", "--tags", "--", url, "+refs/heads/*:refs/remotes/origin/*")
+        commit = named(into, rev)
+    in_git(into, "checkout", "--quiet", "--detach", commit, error=RecipeError)
+    if with_submodules:
+        submodules(into, [MODULES_MOST], MODULES_DEPTH)
+    remark_on_pointers(into)
+    return in_git(into, "rev-parse", "HEAD").strip()
+
+
+def named(into, rev):
+    """The commit that a name means, in the order in which a server would look for it."""
+    for name in (f"refs/tags/{rev}", f"refs/remotes/origin/{rev}", rev):
+        try:
+            return in_git(into, "rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}").split()[-1]
+        except InfraError:
+            continue
+    raise RecipeError(f"the repository has no commit, tag or branch {rev!r}")
+
+
+def submodules(into, left, depth):
+    """Fetch the submodules of a checkout, and theirs. `left` holds how many there may still be."""
+    entries = (e.split("\t", 1) for e in in_git(into, "ls-files", "--stage", "-z").split("\0") if e.startswith("160000 "))
+    paths = [path for _, path in entries]
+    if not paths:
+        return
+    left[0] -= len(paths)
+    if left[0] < 0 or not depth:
+        raise RecipeError(f"the source has more than {MODULES_MOST} submodules, or nests them deeper than {MODULES_DEPTH}: set "
+                          "`submodules = false`, and make those that are needed extra sources")
+    listed = declared_paths(into)
+    for path in paths:
+        if path not in listed:
+            say(f"  note: the submodule {path} has no address in .gitmodules, so its folder stays empty")
+            continue
+        update = ("submodule", "--quiet", "update", "--init")
+        try:
+            try:
+                in_git(into, *update, "--depth=1", "--", path)
+            except InfraError:  # as with the repository itself: the server can't cut history
+                in_git(into, "submodule", "--quiet", "deinit", "--force", "--", path)
+                kept = in_git(into, "rev-parse", "--git-path", f"modules/{listed[path]}").strip()
+                shutil.rmtree(into / kept, ignore_errors=True)
+                in_git(into, *update, "--", path)
+        except InfraError as e:
+            kind = RecipeError if "not allowed" in str(e) or "No url found" in str(e) else InfraError
+            raise kind(f"the submodule {path} can't be fetched; if the tests do not need it, set `submodules = false`: {e}") from e
+        say(f"  submodule {path}")
+        submodules(into / path, left, depth - 1)
+
+
+def declared_paths(into):
+    """The submodules that have an address: name by path."""
+    if not (into / ".gitmodules").is_file() or (into / ".gitmodules").is_symlink():
+        return {}
+    lines = in_git(into, "config", "--file", ".gitmodules", "--null", "--get-regexp", r"^submodule\..*\.path$", error=RecipeError)
+    entries = (entry.split("\n", 1) for entry in lines.split("\0") if "\n" in entry)
+    return {path: key[len("submodule."):-len(".path")] for key, path in entries if ".." not in key}
+
+
+def remark_on_pointers(into):
+    """Git LFS leaves a small text in place of each of its files. The contents are elsewhere, and are not fetched."""
+    pointers = []
+    for folder, folders, files in os.walk(into):
+        folders[:] = [name for name in folders if name != ".git"]
+        for name in files:
+            file = Path(folder, name)
+            if not file.is_symlink() and file.stat().st_size < 1024 and file.read_bytes().startswith(LFS_POINTER):
+                pointers.append(str(file.relative_to(into)))
+    if pointers:
+        more = f" and {len(pointers) - NAMED} more" if len(pointers) > NAMED else ""
+        say(f"  note: Git LFS holds the contents of {', '.join(sorted(pointers)[:NAMED])}{more}. They are not fetched: leave out the "
+            "tests that read them, or take a `url` or `pypi` source that has them")
+
+
+def run_tool(command, error=InfraError):
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ALLOW_PROTOCOL": "https:http:git"}
+    if "SSL_CERT_FILE" in env:
+        env.setdefault("GIT_SSL_CAINFO", env["SSL_CERT_FILE"])
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=env, stdin=subprocess.DEVNULL)
+    except FileNotFoundError as e:
+        raise InfraError(f"the toolchain image has no {command[0]}") from e
+    if done.returncode:
+        raise error(f"{command[0]} failed: {done.stderr.strip()[-600:]}")
+    return done.stdout

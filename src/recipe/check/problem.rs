@@ -1,0 +1,120 @@
+//! One mistake in a TOML text, with its place and its fix.
+
+use crate::domain::nearest::nearest;
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// One mistake: where it is, and what to write instead.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    pub message: String,
+    pub help: Option<String>,
+    source: Arc<NamedSource<String>>,
+    span: SourceSpan,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl Diagnostic for Problem {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&*self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
+        let here = miette::LabeledSpan::new_with_span(Some("here".to_owned()), self.span);
+        Some(Box::new(std::iter::once(here)))
+    }
+}
+
+impl Problem {
+    /// Returns a problem at a byte range of any TOML text.
+    pub fn at(file: &str, text: &str, span: Range<usize>, message: String, help: Option<String>) -> Self {
+        let start = span.start.min(text.len());
+        Self {
+            message,
+            help,
+            source: Arc::new(NamedSource::new(file, text.to_owned())),
+            span: (start, span.end.min(text.len()).saturating_sub(start).max(1)).into(),
+        }
+    }
+
+    /// Returns the bytes of the text that are wrong.
+    pub fn span(&self) -> Range<usize> {
+        let start = self.span.offset();
+        start..start + self.span.len()
+    }
+
+    /// Draws the problem for a person. Set `colour` for a terminal.
+    pub fn draw(&self, colour: bool) -> String {
+        let theme = if colour {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let mut text = String::new();
+        match GraphicalReportHandler::new_themed(theme).render_report(&mut text, self) {
+            Ok(()) => text,
+            Err(_) => self.message.clone(),
+        }
+    }
+}
+
+/// Explains an error of the TOML parser. For a misspelt key it suggests the nearest one.
+pub fn toml_problem(file: &str, text: &str, span: Range<usize>, message: &str) -> Problem {
+    let (message, help) = match (unknown_key(message), missing_key(message)) {
+        (Some((key, keys)), _) => {
+            let help = match nearest(key, &keys) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the keys here are: {}", keys.join(", ")),
+            };
+            (format!("unknown key `{key}`"), Some(help))
+        }
+        (_, Some(key)) => (
+            format!("`{key}` is missing here"),
+            Some(format!("add `{key} = ..`; docs/recipes.md says what it means")),
+        ),
+        _ => (message.to_owned(), type_help(message)),
+    };
+    Problem::at(file, text, span, message, help)
+}
+
+/// Returns the key that a message calls unknown, and the keys that could be there.
+pub(super) fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
+    let (key, rest) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    Some((key, rest.split('`').skip(1).step_by(2).collect()))
+}
+
+/// Returns the key that a message calls missing.
+pub(super) fn missing_key(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
+}
+
+/// What to write where a value of another type is expected.
+fn type_help(message: &str) -> Option<String> {
+    let expected = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "))?
+        .rsplit_once("expected ")?
+        .1;
+    let help = match expected {
+        "a string" => "write a text in quotes: `\"..\"`",
+        "a sequence" => "write a list: `[\"..\", \"..\"]`",
+        "a boolean" => "write `true` or `false`, without quotes",
+        "a map" => "write a table: `{ NAME = \"..\" }`",
+        _ if expected.starts_with("struct ") => "write a table: `{ KEY = .. }`",
+        _ => "write a number, without quotes",
+    };
+    Some(help.to_owned())
+}
