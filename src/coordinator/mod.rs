@@ -4,6 +4,7 @@
 pub mod keep;
 mod leases;
 mod plan;
+mod recipes;
 pub mod remote;
 mod silent;
 
@@ -14,14 +15,13 @@ use crate::investigate::{self, WantedImage};
 use crate::profile::Profiles;
 use crate::queue::Queue;
 use crate::recipe::Registered;
-use crate::recipe::folder::load_folder;
 use crate::store::Store;
 use crate::store::branches::Watched;
 use crate::store::logs::Objects;
-use crate::store::projects::Project;
 use crate::watch::{self, git::Mirror, sources::Sources};
 use anyhow::{Context, Result};
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -44,6 +44,8 @@ pub struct Coordinator {
     /// Notified when there may be something to plan.
     changed: Arc<Notify>,
     inputs: Arc<Mutex<Inputs>>,
+    /// Whether jobs by recipes that are not in force any more may be queued.
+    has_past_recipes: Arc<AtomicBool>,
 }
 
 /// A cache of the digests of build inputs, by revision and ignored paths.
@@ -76,6 +78,8 @@ impl Coordinator {
             platform: platform.to_owned(),
             changed: Arc::new(Notify::new()),
             inputs: Arc::default(),
+            // an earlier process may have been killed after it read the recipes
+            has_past_recipes: Arc::new(AtomicBool::new(true)),
             settings: Arc::new(settings),
             store,
         })
@@ -141,9 +145,10 @@ impl Coordinator {
     }
 
     async fn tick(&self) -> Result<()> {
-        let projects = self.register().await?;
+        let projects = recipes::register(self, now()).await?;
+        let replaced = recipes::replace(self, &projects, now()).await?;
         let planned = plan::tick(self, &projects, now()).await?;
-        if planned > 0 {
+        if planned + replaced > 0 {
             self.queue.announce();
         }
         self.investigate(&projects, now()).await
@@ -191,41 +196,5 @@ impl Coordinator {
         let added = plan::image_of(self, revision, variant, now).await?;
         self.store.hasten_build(&revision.id, variant, platform, now).await?;
         Ok(added)
-    }
-
-    /// Rereads the recipes, so that files that were added or corrected are used from now on.
-    async fn register(&self) -> Result<Vec<Registered>> {
-        let folder = self.settings.projects_folder().map(std::path::Path::to_owned);
-        let (good, refused) = tokio::task::spawn_blocking(move || load_folder(folder.as_deref())).await??;
-        let refused_before: Vec<(String, String)> = self.store.refused_recipes().await?;
-        let refused: Vec<(String, String)> = refused.into_iter().map(|bad| (bad.file, bad.message)).collect();
-        for (file, message) in refused.iter().filter(|bad| !refused_before.contains(bad)) {
-            tracing::warn!(file, "a recipe is refused\n{message}");
-        }
-        let in_force = self.store.projects().await?;
-        let same = refused == refused_before
-            && in_force.len() == good.len()
-            && in_force
-                .iter()
-                .zip(&good)
-                .all(|(a, b)| a.recipe == b.digest && a.name == *b.recipe.name.get_ref());
-        if !same {
-            let mut rows = Vec::new();
-            for project in &good {
-                for (digest, tar) in &project.tars {
-                    self.objects.put_folder(digest, tar).await?;
-                }
-                let row = Project {
-                    name: project.recipe.name.get_ref().clone(),
-                    summary: project.recipe.summary.clone(),
-                    homepage: project.recipe.homepage.clone(),
-                    recipe: project.digest.clone(),
-                };
-                rows.push((row, project.text.clone()));
-            }
-            self.store.set_projects(&rows, &refused, now()).await?;
-            tracing::info!(registered = rows.len(), refused = refused.len(), "recipes were read");
-        }
-        Ok(good)
     }
 }

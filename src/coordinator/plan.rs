@@ -6,6 +6,7 @@ use crate::domain::state::ImageState;
 use crate::domain::time::Timestamp;
 use crate::plan;
 use crate::recipe::Registered;
+use crate::store::Tx;
 use crate::store::images::{Image, NewImage, RevisionImage};
 use crate::store::jobs::NewJob;
 use crate::store::locks::LockKey;
@@ -201,14 +202,19 @@ async fn add_runs(
 }
 
 /// The lock that a run is to install, so that only CPython differs between runs. Returns `None` if no lock is pinned yet.
-async fn pinned_lock(coordinator: &Coordinator, project: &Registered, run: &RunSpec) -> Result<Option<String>> {
+async fn pinned_lock(
+    coordinator: &Coordinator,
+    tx: &mut Tx,
+    project: &Registered,
+    run: &RunSpec,
+) -> Result<Option<String>> {
     let key = LockKey {
         recipe: &project.digest,
         python: &run.fetch.python,
         variant: &run.image.build.variant,
         platform: &coordinator.platform,
     };
-    coordinator.store.pinned_lock(&key).await
+    coordinator.store.pinned_lock(tx, &key).await
 }
 
 /// Plans the runs of a revision that are missing.
@@ -231,10 +237,7 @@ async fn add_runs_of(
     let facts = image.facts.as_ref().context("a ready image has no facts")?;
     let mut added = 0;
     for project in projects.iter().filter(|project| !done.contains(&project.digest)) {
-        let mut planned = plan::run(project, revision, build, facts, &settings.limits);
-        if let Ok(run) = &mut planned {
-            run.fetch.lock = pinned_lock(coordinator, project, run).await?;
-        }
+        let planned = plan::run(project, revision, build, facts, &settings.limits);
         let new = NewRun {
             revision_id: &revision.id,
             project: project.recipe.name.get_ref(),
@@ -245,21 +248,35 @@ async fn add_runs_of(
             skip_reason: planned.as_ref().err().map(String::as_str),
         };
         let mut tx = store.begin().await?;
-        let run_id = store.adopt_run(&mut tx, &new, now).await?;
-        if let (Some(run_id), Ok(run)) = (run_id, planned) {
-            let spec = JobSpec::Run(Box::new(run));
-            let new = NewJob {
-                image: &image.id,
-                run: Some(&run_id),
-                platform,
-                priority: plan::priority(revision, now),
-                spec: &spec,
-                probe: None,
-            };
-            coordinator.queue.add(&mut tx, &new, now).await?;
-            added += 1;
-        }
+        added += usize::from(new_run_job(coordinator, &mut tx, (revision, project), (&new, &planned), now).await?);
         tx.commit().await?;
     }
     Ok((added, true))
+}
+
+/// Adds a run, and its job unless the recipe skips it, if the revision has no such run. Returns whether it added a job.
+pub async fn new_run_job(
+    coordinator: &Coordinator,
+    tx: &mut Tx,
+    (revision, project): (&Revision, &Registered),
+    (new, planned): (&NewRun<'_>, &Result<RunSpec, String>),
+    now: Timestamp,
+) -> Result<bool> {
+    let run_id = coordinator.store.adopt_run(tx, new, now).await?;
+    let (Some(run_id), Ok(run), Some(image)) = (run_id, planned, new.image_id) else {
+        return Ok(false);
+    };
+    let mut run = run.clone();
+    run.fetch.lock = pinned_lock(coordinator, tx, project, &run).await?;
+    let spec = JobSpec::Run(Box::new(run));
+    let job = NewJob {
+        image,
+        run: Some(&run_id),
+        platform: new.platform,
+        priority: plan::priority(revision, now),
+        spec: &spec,
+        probe: None,
+    };
+    coordinator.queue.add(tx, &job, now).await?;
+    Ok(true)
 }

@@ -20,6 +20,7 @@ pub mod retention;
 pub mod series;
 pub mod specifiers;
 pub mod state;
+pub mod streak;
 pub mod suite;
 pub mod svn;
 pub mod text;

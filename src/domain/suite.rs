@@ -38,6 +38,28 @@ pub struct Source {
     pub submodules: Option<bool>,
 }
 
+impl Source {
+    /// Returns the address that a recipe names. `None` if the source is a package of the index or a folder of the recipe.
+    pub fn address(&self) -> Option<&str> {
+        [&self.git, &self.svn, &self.url].into_iter().find_map(Option::as_deref)
+    }
+
+    /// A revision in a git repository.
+    pub fn of_git(address: &str, rev: &str) -> Self {
+        Self {
+            name: None,
+            pypi: None,
+            version: None,
+            sha256: None,
+            git: Some(address.to_owned()),
+            svn: None,
+            rev: Some(rev.to_owned()),
+            url: None,
+            path: None,
+        }
+    }
+}
+
 /// One test command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

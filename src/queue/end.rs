@@ -5,6 +5,7 @@ use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, HostState, backoff_ms, is_b
 use crate::domain::id::{AttemptId, HostId};
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
+use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
 use crate::protocol::Receipt;
 use crate::store::attempts::Attempt;
@@ -182,39 +183,35 @@ impl Queue {
             store.reevaluate_run(tx, run).await?;
         }
         if let EndedBy::Host(Some(host)) = by {
-            self.count_failures(tx, host, attempt, report, now).await?;
+            self.count_failures(tx, host, (&job, attempt), report, now).await?;
         }
         Ok(true)
     }
 
-    /// Counts the consecutive jobs that a host's machinery failed, and backs the host off or quarantines it.
+    /// Counts the consecutive jobs that a host's machinery failed, and backs the host off or quarantines it. Failures of
+    /// related projects alone do neither.
     async fn count_failures(
         &self,
         tx: &mut Tx,
         host: &HostRow,
-        attempt: &Attempt,
+        (job, attempt): (&Job, &Attempt),
         report: &Report,
         now: Timestamp,
     ) -> Result<()> {
         let store = &self.store;
         match &report.outcome {
             Outcome::Infra { reason } if !report.handed_back => {
+                let (streak, longer) = (host.streak(), host.streak().with(job.spec.as_ref().ok()));
+                let counts = longer.strikes() > streak.strikes();
                 // a job that failed before, here or elsewhere, may be the cause
-                if store.failed_before(tx, attempt).await? {
-                    if let Some(backoff) = backoff_ms(host.consecutive_failures) {
-                        store
-                            .set_consecutive_failures(tx, &host.id, host.consecutive_failures, Some(now + backoff))
-                            .await?;
-                    }
-                    return Ok(());
-                }
-                let consecutive_failures = host.consecutive_failures + 1;
-                let backoff = backoff_ms(consecutive_failures);
-                let until = backoff.map(|backoff| now + backoff);
-                store
-                    .set_consecutive_failures(tx, &host.id, consecutive_failures, until)
-                    .await?;
-                if let Some(backoff) = backoff {
+                let streak = match store.failed_before(tx, attempt).await? {
+                    true => streak,
+                    false => longer,
+                };
+                store.set_streak(tx, &host.id, &streak).await?;
+                let consecutive_failures = streak.strikes();
+                if let Some(backoff) = backoff_ms(consecutive_failures).filter(|_| counts) {
+                    store.set_backoff(tx, &host.id, Some(now + backoff)).await?;
                     tracing::warn!(
                         host = host.name,
                         consecutive_failures,
@@ -223,7 +220,11 @@ impl Queue {
                         "a host is backed off"
                     );
                 }
-                if is_beyond_backoff(consecutive_failures) && store.others_do_well(tx, &host.id, now - HOUR_MS).await? {
+                let is_worse = consecutive_failures > host.consecutive_failures;
+                if is_worse
+                    && is_beyond_backoff(consecutive_failures)
+                    && store.others_do_well(tx, &host.id, now - HOUR_MS).await?
+                {
                     store
                         .move_host_in(tx, &host.id, HostState::Active, HostState::Quarantined)
                         .await?;
@@ -234,7 +235,10 @@ impl Queue {
                 }
             }
             Outcome::Infra { .. } | Outcome::Cancelled => {}
-            _ if host.consecutive_failures > 0 => store.set_consecutive_failures(tx, &host.id, 0, None).await?,
+            _ if host.streak() != FailureStreak::default() => {
+                store.set_streak(tx, &host.id, &FailureStreak::default()).await?;
+                store.set_backoff(tx, &host.id, None).await?;
+            }
             _ => {}
         }
         Ok(())

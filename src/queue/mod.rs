@@ -137,9 +137,7 @@ impl Queue {
         for host in hosts {
             let longest = backoff_until(host.consecutive_failures, now);
             if host.backoff_until > longest {
-                self.store
-                    .set_consecutive_failures(&mut tx, &host.id, host.consecutive_failures, longest)
-                    .await?;
+                self.store.set_backoff(&mut tx, &host.id, longest).await?;
             }
         }
         tx.commit().await?;
@@ -163,10 +161,10 @@ impl Queue {
         Ok(ended)
     }
 
-    /// Queues the jobs again whose last attempt ended as `infra`: a host that starts may have been fixed. Returns how many
-    /// there were.
-    pub async fn revive(&self, now: Timestamp) -> Result<u64> {
-        let revived = self.store.revive_jobs(now).await?;
+    /// Queues the jobs again whose last attempt ended as `infra` on a host that starts: it may have been fixed. What other
+    /// hosts failed says nothing about this one. Returns how many jobs there were.
+    pub async fn revive(&self, host: &HostId, now: Timestamp) -> Result<u64> {
+        let revived = self.store.revive_jobs(host, now).await?;
         self.announce();
         Ok(revived)
     }

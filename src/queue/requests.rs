@@ -1,10 +1,11 @@
 //! Requests of maintainers: cancel a job, or rerun it.
 
 use super::Queue;
-use crate::domain::id::{AttemptId, HostId, JobId};
+use crate::domain::id::{AttemptId, HostId, JobId, RunId};
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
+use crate::store::Tx;
 use crate::store::jobs::Request;
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -45,17 +46,37 @@ impl Queue {
     /// Cancels a queued job. Returns false if the job is not queued.
     pub async fn cancel_queued(&self, job_id: &JobId, now: Timestamp) -> Result<bool> {
         let mut tx = self.store.begin().await?;
-        if !self.store.take_queued(&mut tx, job_id).await? {
+        let cancelled = self.cancel_queued_in(&mut tx, job_id, now).await?;
+        match cancelled {
+            true => tx.commit().await?,
+            false => tx.rollback().await?,
+        }
+        Ok(cancelled)
+    }
+
+    /// Cancels a queued job whose recipe is not in force any more. The same transaction marks its run as withdrawn, so that the
+    /// cell is never forgotten. Returns false if the job is not queued.
+    pub async fn withdraw(&self, job_id: &JobId, run_id: &RunId, now: Timestamp) -> Result<bool> {
+        let mut tx = self.store.begin().await?;
+        let cancelled = self.cancel_queued_in(&mut tx, job_id, now).await?;
+        if cancelled {
+            self.store.withdraw_run(&mut tx, run_id).await?;
+            tx.commit().await?;
+        } else {
             tx.rollback().await?;
+        }
+        Ok(cancelled)
+    }
+
+    async fn cancel_queued_in(&self, tx: &mut Tx, job_id: &JobId, now: Timestamp) -> Result<bool> {
+        if !self.store.take_queued(tx, job_id).await? {
             return Ok(false);
         }
         // an attempt without a host records when and how the job ended
         let nobody = HostId::default();
-        let attempt = self.store.insert_attempt(&mut tx, job_id, &nobody, now, now).await?;
-        self.give_up_in(&mut tx, &attempt, &Report::of(Outcome::Cancelled), false, now)
-            .await?;
-        tx.commit().await?;
-        Ok(true)
+        let attempt = self.store.insert_attempt(tx, job_id, &nobody, now, now).await?;
+        self.give_up_in(tx, &attempt, &Report::of(Outcome::Cancelled), false, now)
+            .await
     }
 
     /// Reruns the job of a run or an image, given by its id. A leased job is ended first. Returns `None` if there is no

@@ -5,6 +5,7 @@ use super::types::Flag;
 use super::{Store, Tx};
 use crate::domain::host::{Capabilities, HostState};
 use crate::domain::id::HostId;
+use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 
@@ -25,8 +26,10 @@ pub struct HostRow {
     pub seen_at: Option<Timestamp>,
     /// `None` until the host has reported them.
     pub capabilities: Option<Capabilities>,
-    /// How many jobs in a row its machinery failed.
+    /// How many strikes it has: jobs in a row that its machinery failed, if they count against it.
     pub consecutive_failures: i64,
+    /// These jobs. `None` if there are none, or if a version before wrote the row; see [`HostRow::streak`].
+    pub failure_streak: Option<FailureStreak>,
     /// Until when it gets no jobs for that.
     pub backoff_until: Option<Timestamp>,
     /// When its owner was written to because it fell silent.
@@ -35,12 +38,20 @@ pub struct HostRow {
 
 from_row!(
     HostRow, "host" by "id":
-    id, name, owner, token, token_at, builds, state, added_at, seen_at, capabilities, consecutive_failures, backoff_until,
-    silence_reported_at,
+    id, name, owner, token, token_at, builds, state, added_at, seen_at, capabilities, consecutive_failures, failure_streak,
+    backoff_until, silence_reported_at,
 );
 
+impl HostRow {
+    /// The jobs in a row that the host's machinery failed.
+    pub fn streak(&self) -> FailureStreak {
+        let stored = self.failure_streak.clone();
+        stored.unwrap_or_else(|| FailureStreak::of(self.consecutive_failures))
+    }
+}
+
 const COLUMNS: &str = "id, name, owner, token, token_at, builds, state, added_at, seen_at, capabilities, consecutive_failures, \
-                       backoff_until, silence_reported_at";
+                       failure_streak, backoff_until, silence_reported_at";
 
 impl Store {
     /// Adds a host without a token. Returns false if a host has that name or that id.
@@ -119,7 +130,7 @@ impl Store {
         let more = match to {
             HostState::Removed => ", token = NULL, token_at = NULL",
             // earlier failures do not count against a host that a person resumed
-            HostState::Active => ", consecutive_failures = 0, backoff_until = NULL",
+            HostState::Active => ", consecutive_failures = 0, failure_streak = NULL, backoff_until = NULL",
             _ => "",
         };
         let sql = format!("UPDATE host SET state = $1{more} WHERE id = $2 AND state = $3");
@@ -154,17 +165,21 @@ impl Store {
         Ok(())
     }
 
-    /// Sets how many jobs in a row a host failed, and until when it gets none for that.
-    pub async fn set_consecutive_failures(
-        &self,
-        tx: &mut Tx,
-        id: &HostId,
-        consecutive_failures: i64,
-        backoff_until: Option<Timestamp>,
-    ) -> Result<()> {
-        sqlx::query("UPDATE host SET consecutive_failures = $1, backoff_until = $2 WHERE id = $3")
-            .bind(consecutive_failures)
-            .bind(backoff_until)
+    /// Sets which jobs in a row a host failed.
+    pub async fn set_streak(&self, tx: &mut Tx, id: &HostId, streak: &FailureStreak) -> Result<()> {
+        sqlx::query("UPDATE host SET consecutive_failures = $1, failure_streak = $2 WHERE id = $3")
+            .bind(streak.strikes())
+            .bind((*streak != FailureStreak::default()).then_some(streak))
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Sets until when a host gets no jobs.
+    pub async fn set_backoff(&self, tx: &mut Tx, id: &HostId, until: Option<Timestamp>) -> Result<()> {
+        sqlx::query("UPDATE host SET backoff_until = $1 WHERE id = $2")
+            .bind(until)
             .bind(id)
             .execute(&mut **tx)
             .await?;

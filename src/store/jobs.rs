@@ -255,15 +255,16 @@ impl Store {
         Ok(())
     }
 
-    /// Queues the jobs again whose last attempt ended as `infra`. Returns how many there were.
-    pub async fn revive_jobs(&self, now: Timestamp) -> Result<u64> {
+    /// Queues the jobs again whose last attempt ended as `infra` on a host. Returns how many there were.
+    pub async fn revive_jobs(&self, host: &HostId, now: Timestamp) -> Result<u64> {
         let moved = sqlx::query(
             "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, avoid_host = NULL
              WHERE state = 'finished' AND investigation_id IS NULL AND id IN (
-                 SELECT job_id FROM attempt AS last WHERE outcome = 'infra' AND number = (
+                 SELECT job_id FROM attempt AS last WHERE outcome = 'infra' AND host = $2 AND number = (
                      SELECT MAX(number) FROM attempt WHERE job_id = last.job_id))",
         )
         .bind(now)
+        .bind(host)
         .execute(self.pool())
         .await?;
         Ok(moved.rows_affected())
@@ -313,7 +314,9 @@ impl Store {
                     (SELECT COUNT(*) FROM revision JOIN branch ON branch.id = revision.branch_id
                      WHERE branch.watched = 1 AND revision.left_at IS NULL AND revision.planned_at IS NULL
                        AND NOT EXISTS (SELECT 1 FROM revision_image JOIN image ON image.id = revision_image.image_id
-                                       WHERE revision_image.revision_id = revision.id AND image.state = 'wanted')) AS unplanned,
+                                       WHERE revision_image.revision_id = revision.id AND image.state = 'wanted'))
+                        + (SELECT COUNT(*) FROM run WHERE run.withdrawn = 'unplanned' AND EXISTS (
+                               SELECT 1 FROM project WHERE project.name = run.project AND project.registered = 1)) AS unplanned,
                     (SELECT COUNT(*) FROM investigation WHERE state = 'open')
                         + (SELECT COUNT(*) FROM run WHERE evaluated_at IS NULL AND NOT EXISTS (
                                SELECT 1 FROM job WHERE job.run_id = run.id AND job.state <> 'finished')) AS doubtful,
@@ -329,7 +332,8 @@ impl Store {
 #[derive(Clone, Copy, Debug, FromRow, PartialEq, Eq)]
 pub struct Ahead {
     pub unseen_branches: i64,
-    /// Revisions whose runs are not planned. One whose image is being built counts as a job instead.
+    /// Revisions whose runs are not planned, and withdrawn runs that nothing has replaced. A revision whose image is being built
+    /// counts as a job instead.
     pub unplanned: i64,
     /// Runs that are not evaluated, and investigations without an answer.
     pub doubtful: i64,

@@ -58,7 +58,7 @@ pub enum JobEnd {
 
 impl Store {
     /// Returns the pinned lock, as JSON that a run reported. Returns `None` if none is pinned yet.
-    pub async fn pinned_lock(&self, key: &LockKey<'_>) -> Result<Option<String>> {
+    pub async fn pinned_lock(&self, tx: &mut Tx, key: &LockKey<'_>) -> Result<Option<String>> {
         let sql = "SELECT text FROM pinned_lock
                    WHERE recipe = $1 AND python = $2 AND variant = $3 AND platform = $4";
         Ok(sqlx::query_scalar(sql)
@@ -66,7 +66,7 @@ impl Store {
             .bind(key.python)
             .bind(key.variant)
             .bind(key.platform)
-            .fetch_optional(self.pool())
+            .fetch_optional(&mut **tx)
             .await?)
     }
 

@@ -25,6 +25,7 @@ pub mod rows;
 pub mod runs;
 pub mod types;
 pub mod views;
+pub mod withdrawn;
 
 use anyhow::{Context, Result};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};

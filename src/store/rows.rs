@@ -5,6 +5,7 @@ use crate::domain::host::{Capabilities, HostState, Labels};
 use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Report};
 use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Request};
+use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Row, ValueRef};
@@ -84,7 +85,7 @@ columns!(
 );
 columns!(InvestigationId, RegressionId, IncidentId, NoteId);
 columns!(AttemptState, HostState, ImageState, JobKind, JobState, Request);
-columns!(Capabilities, Ending, Facts, JobSpec, Labels, Report);
+columns!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Labels, Report);
 
 impl Column for bool {
     fn read(cells: &Cells<'_>, column: &str) -> Result<Self, BadRow> {

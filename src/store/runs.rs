@@ -59,15 +59,17 @@ impl Store {
     }
 
     /// Returns a run that needs a job of its own, which is any job but a probe. Adds the run if there is none. If an
-    /// investigation has added it for its probes, marks it to be evaluated. Returns `None` if the run has its own job.
+    /// investigation has added it for its probes, or if it was withdrawn, marks it to be evaluated. Returns `None` if the run
+    /// has its own job.
     pub async fn adopt_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<Option<RunId>> {
         if let Some(id) = self.insert_run(tx, new, now).await? {
             return Ok(Some(id));
         }
         Ok(sqlx::query_scalar(
-            "UPDATE run SET evaluated_at = NULL WHERE revision_id = $1 AND project = $2 AND variant = $3 AND platform = $4
+            "UPDATE run SET evaluated_at = NULL, withdrawn = NULL WHERE revision_id = $1 AND project = $2 AND variant = $3 AND platform = $4
                  AND recipe = $5 AND skip_reason IS NULL
-                 AND NOT EXISTS (SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL)
+                 AND NOT EXISTS (SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL
+                     AND (run.withdrawn IS NULL OR job.state <> 'finished'))
              RETURNING id",
         )
         .bind(new.revision_id)
@@ -139,7 +141,7 @@ impl Store {
         .await?)
     }
 
-    /// Digests of the recipes that a revision has runs of. Runs that only have probes do not count.
+    /// Digests of the recipes that a revision has runs of. Runs that only have probes do not count, nor do withdrawn runs.
     pub async fn recipes_run(
         &self,
         revision_id: &RevisionId,
@@ -148,7 +150,7 @@ impl Store {
     ) -> Result<BTreeSet<String>> {
         let digests: Vec<String> = sqlx::query_scalar(
             "SELECT recipe FROM run WHERE revision_id = $1 AND variant = $2 AND platform = $3
-                 AND (skip_reason IS NOT NULL OR EXISTS (
+                 AND (skip_reason IS NOT NULL OR withdrawn IS NULL AND EXISTS (
                      SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL))",
         )
         .bind(revision_id)

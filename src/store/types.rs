@@ -6,6 +6,7 @@ use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Phase, Report};
 use crate::domain::outcome::Outcome;
 use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Request};
+use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::encode::IsNull;
@@ -73,7 +74,7 @@ ids!(
 );
 ids!(InvestigationId, RegressionId, IncidentId, NoteId);
 text!(AttemptState, HostState, ImageState, JobKind, JobState, Labels, Request);
-json!(Capabilities, Ending, Facts, JobSpec, Report);
+json!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Report);
 
 /// The part of a report that a cell needs. The rest of the report's text is skipped, which is faster.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -335,7 +335,8 @@ impl Store {
         Ok(query.bind(*limit).fetch_all(self.pool()).await?)
     }
 
-    /// Runs with their attempts, a row for each attempt, oldest first.
+    /// Runs with their attempts, a row for each attempt, oldest first. Runs whose place another one is to take come before all
+    /// others.
     async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
         let sql = format!(
             "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.skip_reason,
@@ -345,7 +346,7 @@ impl Store {
              LEFT JOIN job ON job.run_id = run.id AND job.crossed = 0
              LEFT JOIN attempt ON attempt.job_id = job.id
              WHERE {condition}
-             ORDER BY run.id, job.created_at, job.id, attempt.number"
+             ORDER BY CASE WHEN run.withdrawn IS NULL THEN 1 ELSE 0 END, run.id, job.created_at, job.id, attempt.number"
         );
         let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
         for text in texts {

@@ -99,7 +99,13 @@ async fn snapshot(store: &Store) -> Value {
         .filter(|row| row.suppressed_until.is_some_and(|until| until > now()));
     let mut locks = Vec::new();
     for lock in store.stale_locks(Timestamp::from_millis(i64::MAX)).await.unwrap() {
-        locks.push(of_lock(&lock, store.pinned_lock(&lock.key()).await.unwrap()));
+        locks.push(of_lock(
+            &lock,
+            store
+                .pinned_lock(&mut store.begin().await.unwrap(), &lock.key())
+                .await
+                .unwrap(),
+        ));
     }
     let pins = store.pins().await.unwrap();
     json!({

@@ -356,6 +356,40 @@ async fn a_host_whose_machinery_fails_rests_and_is_tried_with_one_job() {
 }
 
 #[tokio::test]
+async fn a_bad_project_puts_no_host_to_rest() {
+    for (world, _kept) in worlds().await {
+        let (host, _) = enrolment::add(&world.store, "one", "o@example.org", true, Timestamp::from_millis(1))
+            .await
+            .unwrap();
+        let mut now = NOW;
+        for number in 0..8 {
+            let revision = world.revision("trunk", &format!("a{number}"), 1).await;
+            world.run("bad", &revision, 1).await;
+            let claim = world.take(host.id.as_str(), now).await.unwrap();
+            world.end(&claim, infra(), now).await;
+            now = now + 1_000;
+        }
+        let row = world.store.host("one").await.unwrap().unwrap();
+        assert_eq!(row.backoff_until, None, "{}", world.name);
+        // its jobs end, although no host ever rests for them
+        for _ in 0..16 {
+            now = now + 120_000;
+            while let Some(claim) = world.take(host.id.as_str(), now).await {
+                world.end(&claim, infra(), now).await;
+            }
+        }
+        assert_eq!(world.store.open_jobs().await.unwrap(), (0, 0), "{}", world.name);
+        // an unrelated project that fails too is a reason to rest
+        let revision = world.revision("trunk", "bb", 1).await;
+        world.run("other", &revision, 1).await;
+        let claim = world.take(host.id.as_str(), now).await.unwrap();
+        world.end(&claim, infra(), now).await;
+        let row = world.store.host("one").await.unwrap().unwrap();
+        assert_eq!(row.backoff_until, Some(now + 10_000), "{}", world.name);
+    }
+}
+
+#[tokio::test]
 async fn a_report_that_meets_the_end_of_its_lease_is_not_lost() {
     for (world, _kept) in worlds().await {
         let revision = world.revision("trunk", "aa", 1).await;

@@ -296,7 +296,16 @@ async fn infra_is_tried_three_times_and_then_after_a_restart() {
             .unwrap()
             .unwrap();
         assert!(matches!(standing, RevisionImage::Image(image) if image.state == ImageState::Wanted));
-        assert_eq!(queue.revive(Timestamp::from_millis(now)).await.unwrap(), 1);
+        // another host that starts has nothing to do with it
+        let other = HostId::from("other");
+        assert_eq!(queue.revive(&other, Timestamp::from_millis(now)).await.unwrap(), 0);
+        assert_eq!(
+            queue
+                .revive(&HostId::from("h"), Timestamp::from_millis(now))
+                .await
+                .unwrap(),
+            1
+        );
         assert_eq!(
             take(&queue, &trusted(&HostId::from("h")), Timestamp::from_millis(now))
                 .await

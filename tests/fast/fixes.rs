@@ -42,6 +42,41 @@ async fn a_repair_that_lands_while_the_break_is_searched_and_a_new_break_after_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_changed_recipe_takes_the_place_of_what_is_queued_and_no_cell_is_lost() {
+    let mut sim = Sim::new(&["p", "q"], 0).await;
+    let mut revisions = vec![sim.commit("start", GOOD)];
+    for _ in 0..4 {
+        revisions.push(sim.commit("next", GOOD));
+    }
+    // images are there, and no run has begun
+    sim.run().await;
+    sim.build_images(&revisions).await;
+    sim.queued(10).await;
+    sim.recipe_changes("p");
+    sim.queued_by("true --all", 5).await;
+    assert_eq!(sim.queued_runs().await, 10, "the old recipe's jobs are gone");
+    // killed in between, and back to the recipe of before
+    sim.stop();
+    sim.recipe_changes_back("p");
+    sim.run().await;
+    sim.queued_by("true --all", 0).await;
+    // one that is removed for a while
+    sim.remove_recipe("p");
+    sim.queued(5).await;
+    sim.recipe("p", "[[suite]]\nname = \"suite\"\nrun = \"true\"\n");
+    sim.queued(10).await;
+    sim.stop();
+    sim.hosts(2);
+    sim.run().await;
+    sim.done().await;
+    for sha in &revisions {
+        for project in ["p", "q"] {
+            assert_eq!(sim.cell(sha, project).await, "pass", "{project} on {sha}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_failed_under_another_name_is_mended() {
     let mut sim = Sim::new(&["p"], 2).await;
     broken(&mut sim, "import").await;

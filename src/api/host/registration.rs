@@ -14,10 +14,10 @@ pub async fn hello(caller: Caller, capabilities: Capabilities) -> Outcome {
     let Caller { coordinator, host } = caller;
     coordinator.store.save_capabilities(&host, &capabilities).await?;
     coordinator.queue.abandon(&host.id, now()).await?;
-    // what made the infrastructure fail may be corrected on a host that starts
-    let revived = coordinator.queue.revive(now()).await?;
+    // what made its machinery fail may be corrected
+    let revived = coordinator.queue.revive(&host.id, now()).await?;
     if revived > 0 {
-        tracing::info!(revived, "jobs that the infrastructure had failed are queued again");
+        tracing::info!(revived, "jobs that this host had failed are queued again");
     }
     Ok(welcome(host))
 }

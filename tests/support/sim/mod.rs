@@ -279,6 +279,100 @@ impl Sim {
         std::fs::write(file, text.replace("\"true\"", "\"true --all\"")).unwrap();
     }
 
+    /// Back to the recipe before the change.
+    pub fn recipe_changes_back(&self, name: &str) {
+        let file = self.settings.projects.join(format!("{name}.toml"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, text.replace("\"true --all\"", "\"true\"")).unwrap();
+    }
+
+    pub fn remove_recipe(&self, name: &str) {
+        std::fs::remove_file(self.settings.projects.join(format!("{name}.toml"))).unwrap();
+    }
+
+    /// How many hosts work from the next start on.
+    pub fn hosts(&mut self, hosts: usize) {
+        self.hosts = hosts;
+    }
+
+    /// Builds images that are planned, as a host does that does nothing else.
+    pub async fn build_images(&self, revisions: &[String]) {
+        let Coordinator { store, queue, .. } = self.coordinator();
+        let (host, _) = enrolment::add(store, "builder", "o@example.org", true, now())
+            .await
+            .unwrap();
+        let capabilities = Capabilities {
+            platform: PLATFORM.into(),
+            slots: 1,
+            projects: Some(BTreeSet::new()),
+            ..Capabilities::default()
+        };
+        let taker = Taker {
+            host: &host.id,
+            builds: true,
+            pulls: false,
+            most: None,
+            capabilities: &capabilities,
+        };
+        let (start, mut built) = (Instant::now(), 0);
+        while built < revisions.len() {
+            assert!(start.elapsed() < PATIENCE);
+            let Some(claim) = queue.claim(&taker, now()).await.unwrap() else {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            let (report, ..) = self.world.perform(&claim.spec, 0);
+            let finished = queue.finish(&claim.attempt, &claim.fence, &report, now());
+            finished.await.unwrap().unwrap();
+            self.coordinator().nudge();
+            built += 1;
+        }
+    }
+
+    async fn count(&self, sql: &str) -> i64 {
+        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()));
+        query.fetch_one(self.coordinator().store.pool()).await.unwrap()
+    }
+
+    async fn until_count(&self, sql: &str, count: i64) {
+        let start = Instant::now();
+        while self.count(sql).await != count {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{} instead of {count}: {sql}",
+                self.count(sql).await
+            );
+            self.coordinator().nudge();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub async fn queued_runs(&self) -> i64 {
+        self.count("SELECT COUNT(*) FROM job WHERE state = 'queued' AND kind = 'run'")
+            .await
+    }
+
+    /// Until so many runs are queued.
+    pub async fn queued(&self, runs: i64) {
+        let sql = "SELECT COUNT(*) FROM job WHERE state = 'queued' AND kind = 'run'";
+        self.until_count(sql, runs).await;
+    }
+
+    /// Until so many runs are queued whose job has a text.
+    pub async fn queued_by(&self, text: &str, runs: i64) {
+        let sql = format!("SELECT COUNT(*) FROM job WHERE state = 'queued' AND kind = 'run' AND spec LIKE '%{text}%'");
+        self.until_count(&sql, runs).await;
+    }
+
+    /// The state of a cell.
+    pub async fn cell(&self, sha: &str, project: &str) -> &'static str {
+        let cells = self.coordinator().store.results(None, 100).await.unwrap();
+        let cell = cells
+            .iter()
+            .find(|cell| cell.revision == sha && cell.project == project);
+        cell.unwrap().state
+    }
+
     /// Until an investigation has asked for runs.
     pub async fn inquires(&self) {
         let start = Instant::now();

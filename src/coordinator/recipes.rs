@@ -1,0 +1,123 @@
+//! Registers recipes. What waits for a recipe that was changed or removed is cancelled, and planned by the recipe in force.
+
+use super::Coordinator;
+use super::plan::new_run_job;
+use crate::domain::job::JobSpec;
+use crate::domain::time::Timestamp;
+use crate::plan;
+use crate::recipe::Registered;
+use crate::recipe::folder::load_folder;
+use crate::store::projects::Project;
+use crate::store::runs::{NewRun, Run};
+use anyhow::Result;
+use std::sync::atomic::Ordering;
+
+/// Jobs that are cancelled, and runs that are replaced, in one pass.
+const AT_ONCE: i64 = 500;
+
+/// Rereads the recipes, so that files that were added or corrected are used from now on.
+pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Vec<Registered>> {
+    let Coordinator { store, objects, .. } = coordinator;
+    let folder = coordinator.settings.projects_folder().map(std::path::Path::to_owned);
+    let (good, refused) = tokio::task::spawn_blocking(move || load_folder(folder.as_deref())).await??;
+    let refused_before: Vec<(String, String)> = store.refused_recipes().await?;
+    let refused: Vec<(String, String)> = refused.into_iter().map(|bad| (bad.file, bad.message)).collect();
+    for (file, message) in refused.iter().filter(|bad| !refused_before.contains(bad)) {
+        tracing::warn!(file, "a recipe is refused\n{message}");
+    }
+    let in_force = store.projects().await?;
+    let same = refused == refused_before
+        && in_force.len() == good.len()
+        && in_force
+            .iter()
+            .zip(&good)
+            .all(|(a, b)| a.recipe == b.digest && a.name == *b.recipe.name.get_ref());
+    if !same {
+        let mut rows = Vec::new();
+        for project in &good {
+            for (digest, tar) in &project.tars {
+                objects.put_folder(digest, tar).await?;
+            }
+            let row = Project {
+                name: project.recipe.name.get_ref().clone(),
+                summary: project.recipe.summary.clone(),
+                homepage: project.recipe.homepage.clone(),
+                recipe: project.digest.clone(),
+            };
+            rows.push((row, project.text.clone()));
+        }
+        store.set_projects(&rows, &refused, now).await?;
+        coordinator.has_past_recipes.store(true, Ordering::SeqCst);
+        tracing::info!(registered = rows.len(), refused = refused.len(), "recipes were read");
+    }
+    Ok(good)
+}
+
+/// Cancels what is queued for recipes that are not in force any more, and plans the cells again. Returns how many jobs it
+/// added.
+pub async fn replace(coordinator: &Coordinator, projects: &[Registered], now: Timestamp) -> Result<usize> {
+    let Coordinator { store, queue, .. } = coordinator;
+    if coordinator.has_past_recipes.load(Ordering::SeqCst) {
+        let jobs = store.jobs_of_past_recipes(AT_ONCE).await?;
+        for (job, run) in &jobs {
+            queue.withdraw(job, run, now).await?;
+        }
+        let leased = store.cancel_jobs_of_removed_projects().await?;
+        if !jobs.is_empty() || leased > 0 {
+            tracing::info!(
+                queued = jobs.len(),
+                leased,
+                "cancelled jobs of recipes that were changed or removed"
+            );
+        }
+        coordinator.has_past_recipes.store(!jobs.is_empty(), Ordering::SeqCst);
+    }
+    let mut added = 0;
+    for run in store.withdrawn_runs(AT_ONCE).await? {
+        if let Some(project) = projects
+            .iter()
+            .find(|project| *project.recipe.name.get_ref() == run.project)
+        {
+            added += usize::from(replace_run(coordinator, &run, project, now).await?);
+        }
+    }
+    Ok(added)
+}
+
+/// Plans a withdrawn run by the recipe in force, on the same image. Returns whether it added a job.
+async fn replace_run(coordinator: &Coordinator, run: &Run, project: &Registered, now: Timestamp) -> Result<bool> {
+    let store = &coordinator.store;
+    let revision = store.revision(&run.revision_id).await?;
+    let spec = store.spec_on(&run.revision_id, &run.project, &run.variant, &run.recipe);
+    // another version of Pybots may have planned the job: then the whole revision is planned again
+    let (spec, is_readable) = spec.await.map_or((None, false), |spec| (spec, true));
+    let mut planned = None;
+    if let (Some(revision), Some(JobSpec::Run(spec)), Some(image)) = (&revision, &spec, &run.image_id)
+        && revision.left_at.is_none()
+    {
+        let built = &spec.image;
+        let limits = &coordinator.settings.limits;
+        let next = plan::run(project, revision, &built.build, &built.facts, limits);
+        planned = Some((revision, image, next));
+    }
+    let mut tx = store.begin().await?;
+    let mut added = false;
+    if let Some((revision, image, next)) = planned {
+        let new = NewRun {
+            revision_id: &run.revision_id,
+            project: &run.project,
+            variant: &run.variant,
+            platform: &run.platform,
+            recipe: &project.digest,
+            image_id: Some(image),
+            skip_reason: next.as_ref().err().map(String::as_str),
+        };
+        added = new_run_job(coordinator, &mut tx, (revision, project), (&new, &next), now).await?;
+    }
+    if !is_readable {
+        store.plan_revision_again(&mut tx, &run.revision_id).await?;
+    }
+    store.replaced_run(&mut tx, &run.id, &project.digest).await?;
+    tx.commit().await?;
+    Ok(added)
+}
