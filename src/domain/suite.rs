@@ -56,6 +56,8 @@ impl Source {
             rev: Some(rev.to_owned()),
             url: None,
             path: None,
+            subfolder: None,
+            submodules: None,
         }
     }
 }
