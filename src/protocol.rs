@@ -1,6 +1,10 @@
 //! What a host and the coordinator send each other over HTTP, apart from the types of [`crate::domain`].
 //! docs/protocol.md lists the calls in the order in which a host makes them.
 
+mod nul;
+
+pub use nul::{has_nul, without_nul};
+
 use crate::domain::id::AttemptId;
 use crate::domain::job::{JobSpec, Report};
 use serde::{Deserialize, Serialize};

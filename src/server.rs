@@ -1,4 +1,16 @@
-//! Everything that the coordinator serves over HTTP, composed of its areas.
+//! Everything that the coordinator serves over HTTP, composed of its areas, and the server in front of it.
+
+mod accept;
+mod answer;
+mod body;
+mod house;
+mod open_files;
+mod patience;
+mod places;
+mod target;
+
+pub use accept::Server;
+pub use patience::Patience;
 
 use crate::coordinator::Coordinator;
 use crate::web::Web;

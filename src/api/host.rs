@@ -11,7 +11,9 @@ mod trees;
 use crate::coordinator::Coordinator;
 use crate::domain::host::Capabilities;
 use crate::logfile::frame::FRAME_MOST;
+use crate::protocol::has_nul;
 use crate::web::{Error, Outcome};
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use warp::filters::BoxedFilter;
 use warp::reject::{LengthRequired, PayloadTooLarge};
@@ -62,7 +64,17 @@ fn calls(coordinator: Coordinator) -> BoxedFilter<(Outcome,)> {
 
 /// The body of a call, read only if it is at most `most` bytes long.
 fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
-    warp::body::content_length_limit(most).and(warp::body::json())
+    warp::body::content_length_limit(most)
+        .and(warp::body::bytes())
+        .and_then(|body: Bytes| async move {
+            let refuse = |reason: String| warp::reject::custom(Error::BadRequest(reason.into()));
+            if has_nul(&body) {
+                return Err(refuse(
+                    "the body has a NUL character (\\u0000); no text may have one".to_owned(),
+                ));
+            }
+            serde_json::from_slice(&body).map_err(|error| refuse(format!("the body can't be read: {error}")))
+        })
 }
 
 /// The capabilities of a host, if Pybots can work with them.
@@ -85,8 +97,6 @@ fn respond(error: &Error) -> Response {
 async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
     if let Some(error) = rejection.find::<Error>() {
         Ok(respond(error))
-    } else if let Some(error) = rejection.find::<warp::body::BodyDeserializeError>() {
-        Ok(respond(&Error::BadRequest(error.to_string().into())))
     } else if rejection.find::<PayloadTooLarge>().is_some() {
         Ok(respond(&Error::TooLarge("the body is too large".into())))
     } else if rejection.find::<LengthRequired>().is_some() {

@@ -5,7 +5,7 @@ mod logs;
 use crate::clock::now;
 use crate::compare;
 use crate::incidents::Reader;
-use crate::web::{Error, Outcome, Query, Route, Web, json, query, read_only, secure, with};
+use crate::web::{Error, Outcome, Query, Route, Web, json, peer, query, read_only, secure, with};
 use serde::Serialize;
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -54,7 +54,7 @@ fn routes(web: &Web) -> Vec<Route> {
         path!("incidents").and(web()).then(incidents).boxed(),
         path!("incidents" / i64).and(web()).then(incident).boxed(),
         path!("compare" / String / String).and(web()).then(comparison).boxed(),
-        path!("logs" / String).and(web()).and(query()).then(logs::pieces).boxed(),
+        path!("logs" / String).and(web()).and(query()).and(peer()).then(logs::pieces).boxed(),
     ]
 }
 

@@ -4,7 +4,7 @@ use super::data_lock::{self, CoordinatorLock};
 use crate::config::Settings;
 use crate::coordinator::Coordinator;
 use crate::runtime::platform;
-use crate::server;
+use crate::server::{self, Server};
 use crate::signal::stop_signal;
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
@@ -30,8 +30,13 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
         )
     })?;
     let address = listener.local_addr()?;
-    let routes = server::routes(coordinator.clone());
-    let server = tokio::spawn(warp::serve(routes).incoming(listener).run());
+    let server = Server::new(server::routes(coordinator.clone()), &settings.http);
+    let server = tokio::spawn(server.watching(coordinator.store.presence()).run(listener));
+    if !address.ip().is_loopback() && settings.http.names.is_empty() {
+        tracing::info!(
+            "only requests to an address are answered; set `http.names` to the names under which browsers and hosts call this coordinator"
+        );
+    }
     Ok(Serving {
         coordinator,
         address,

@@ -4,6 +4,7 @@ use super::branch::{self, BranchSettings};
 use super::engine::{BuildLimits, EngineSettings, RetentionSettings};
 use super::error::SettingsError;
 use super::host::HostSettings;
+use super::http::HttpSettings;
 use super::network::NetworkSettings;
 use super::owners::OwnersSettings;
 use super::registry::RegistrySettings;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub slots: usize,
     /// How often the repositories are asked for new revisions.
     pub poll: Seconds,
+    /// Who is answered over HTTP, and how many connections are held.
+    pub http: HttpSettings,
     pub source: SourceSettings,
     pub branch: Vec<BranchSettings>,
     pub engine: EngineSettings,
@@ -65,6 +68,7 @@ impl Default for Settings {
             images: PathBuf::new(),
             slots: std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)),
             poll: Seconds(60),
+            http: HttpSettings::default(),
             source: SourceSettings::default(),
             branch: vec![
                 branch("trunk", "main"),
@@ -104,6 +108,7 @@ impl Settings {
         if self.slots == 0 {
             return Err(SettingsError::Nonsense("`slots` must be at least 1".to_owned()));
         }
+        self.http.sane().map_err(SettingsError::Nonsense)?;
         self.engine.sane().map_err(SettingsError::Nonsense)?;
         self.host.sane().map_err(SettingsError::Nonsense)?;
         self.source.sane().map_err(SettingsError::Nonsense)

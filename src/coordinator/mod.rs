@@ -70,7 +70,7 @@ impl Coordinator {
         store.set_branches(&watched.collect::<Vec<_>>()).await?;
         let sources = Sources::open(&settings.data, &settings.source).await?;
         Ok(Self {
-            objects: Objects::open(&settings.data)?,
+            objects: Objects::open(&settings.data)?.with_readers_of_one(settings.http.log_readers_per_address),
             queue: Queue::new(store.clone()),
             mirror: sources.mirror.clone(),
             sources,

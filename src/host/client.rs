@@ -7,13 +7,16 @@ use crate::domain::tree::{Change, Wanted};
 use crate::logfile::file;
 use crate::protocol::{
     Claim, FinishRequest, LogGap, PROTOCOL, PROTOCOL_HEADER, PushedRequest, Receipt, RenewRequest, Renewed, Welcome,
+    without_nul,
 };
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
-use reqwest::{Response, StatusCode};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::Serialize;
 use std::time::Duration;
 
 /// Returns the waiting times between tries to reach the coordinator: 250 ms, doubled up to 7.5 s. Up to as much again
@@ -82,6 +85,8 @@ impl Client {
                     .into_iter()
                     .collect(),
             )
+            // before the coordinator closes an idle connection (`http.idle`), so that no call meets its end
+            .pool_idle_timeout(Duration::from_secs(20))
             .no_proxy()
             .build()?;
         Ok(Self {
@@ -96,7 +101,7 @@ impl Client {
     pub async fn hello(&self, capabilities: &Capabilities) -> Result<Welcome> {
         let url = self.url("hello");
         insist(|| async {
-            let request = self.http.post(&url).bearer_auth(&self.token).json(capabilities);
+            let request = self.post(&url, capabilities)?;
             Ok(good(request.timeout(Duration::from_secs(10)).send().await?)
                 .await?
                 .json()
@@ -119,11 +124,7 @@ impl Client {
 
     /// Reports this host's capabilities without claiming a job.
     pub async fn capabilities(&self, capabilities: &Capabilities) -> Result<()> {
-        let request = self
-            .http
-            .post(self.url("capabilities"))
-            .bearer_auth(&self.token)
-            .json(capabilities);
+        let request = self.post(&self.url("capabilities"), capabilities)?;
         good(request.timeout(Duration::from_secs(10)).send().await?)
             .await
             .map(drop)
@@ -131,11 +132,7 @@ impl Client {
 
     /// Waits for a job, up to 25 seconds at the coordinator. Returns `None` if there was none.
     pub async fn claim(&self, capabilities: &Capabilities) -> Result<Option<Claim>> {
-        let request = self
-            .http
-            .post(self.url("claim"))
-            .bearer_auth(&self.token)
-            .json(capabilities);
+        let request = self.post(&self.url("claim"), capabilities)?;
         let answer = request.timeout(Duration::from_secs(60)).send().await?;
         match answer.status() {
             StatusCode::NO_CONTENT => Ok(None),
@@ -146,10 +143,7 @@ impl Client {
     /// Reports which images and volumes this host holds, and returns which of them to remove.
     pub async fn images(&self, inventory: &Inventory) -> Result<Decisions> {
         let request = self
-            .http
-            .post(self.url("images"))
-            .bearer_auth(&self.token)
-            .json(inventory)
+            .post(&self.url("images"), inventory)?
             .timeout(Duration::from_secs(60));
         Ok(good(request.send().await?).await?.json().await?)
     }
@@ -189,12 +183,7 @@ impl Client {
     pub async fn finish(&self, attempt: &str, body: &FinishRequest) -> Result<Receipt> {
         let url = self.url(&format!("attempts/{attempt}/finish"));
         insist(|| async {
-            let request = self
-                .http
-                .post(&url)
-                .bearer_auth(&self.token)
-                .json(body)
-                .timeout(Duration::from_secs(30));
+            let request = self.post(&url, body)?.timeout(Duration::from_secs(30));
             Ok(good(request.send().await?).await?.json().await?)
         })
         .await
@@ -218,6 +207,13 @@ impl Client {
             Ok(gap) => Ok(Appended::Gap(gap.ends_at)),
             Err(_) => Err(CallRefused { status, text }.into()),
         }
+    }
+
+    /// A call with a body that may have text of suites, in which the coordinator accepts no NUL.
+    fn post(&self, url: &str, body: &impl Serialize) -> Result<RequestBuilder> {
+        let json = without_nul(serde_json::to_vec(body)?);
+        let request = self.http.post(url).bearer_auth(&self.token);
+        Ok(request.header(CONTENT_TYPE, "application/json").body(json))
     }
 
     fn url(&self, path: &str) -> String {

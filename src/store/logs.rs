@@ -1,8 +1,10 @@
 //! Objects: logs, test results and the tars of recipes' folders, each a file in the folder `objects`.
 
 mod live;
+mod readers;
 
 pub use live::{Following, Turn};
+pub use readers::TooMany;
 
 use crate::domain::id::{AttemptId, HostId};
 use crate::domain::results::Tests;
@@ -11,12 +13,14 @@ use crate::logfile::{Chunk, ChunkBuilder, Stream, frame};
 use anyhow::{Context, Result, bail};
 use live::Live;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The folder of objects; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Objects {
+    data: PathBuf,
     folder: PathBuf,
     live: Arc<Live>,
 }
@@ -40,9 +44,15 @@ impl Objects {
                 .with_context(|| format!("failed to make {}; check the setting `data`", path.display()))?;
         }
         Ok(Self {
+            data: data.to_owned(),
             folder,
             live: Arc::default(),
         })
+    }
+
+    /// The folder for everything that the coordinator keeps.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// The path of an object. Names come from URLs: only letters, digits and `-` are accepted.
@@ -70,9 +80,17 @@ impl Objects {
         Ok(turn.append(frame).await??.length)
     }
 
-    /// Watches the length of a log as it grows. Returns `None` if too many readers follow logs already.
-    pub fn follow(&self, attempt: &AttemptId) -> Result<Option<Following>> {
-        Ok(self.live.follow(attempt, self.log(attempt)?))
+    /// Lets one client follow so many logs at the same time.
+    pub fn with_readers_of_one(self, most: usize) -> Self {
+        Self {
+            live: Arc::new(Live::with_readers_of_one(most)),
+            ..self
+        }
+    }
+
+    /// Watches the length of a log as it grows, for a client at an address.
+    pub fn follow(&self, attempt: &AttemptId, reader: IpAddr) -> Result<Result<Following, TooMany>> {
+        Ok(self.live.follow(attempt, self.log(attempt)?, reader))
     }
 
     /// Up to `most` bytes from the offset `from`. The log of an attempt that has none is empty.
@@ -212,6 +230,8 @@ fn adopt(plain: &Path, path: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
+    const READER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn out(offset: u64, text: &[u8]) -> Chunk {
         Chunk::of(offset, Stream::Stdout, 1_700_000_000_000, text.to_vec().into())
     }
@@ -259,7 +279,7 @@ mod tests {
     async fn followers_see_the_length_change() {
         let data = tempfile::tempdir().unwrap();
         let objects = Objects::open(data.path()).unwrap();
-        let mut following = objects.follow(&"a".into()).unwrap().unwrap();
+        let mut following = objects.follow(&"a".into(), READER).unwrap().unwrap();
         let length = &mut following.length;
         assert_eq!(*length.borrow_and_update(), 0);
         objects.append_log(&"a".into(), &out(0, b"hello ")).await.unwrap();

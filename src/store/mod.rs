@@ -14,6 +14,7 @@ pub mod investigations;
 pub mod jobs;
 pub mod locks;
 pub mod logs;
+pub mod presence;
 pub mod probes;
 pub mod projects;
 pub mod regressions;

@@ -60,14 +60,21 @@ impl Mirror {
             folder: folder.to_owned(),
             url: url.clone(),
         };
-        if !folder.join("HEAD").exists() {
-            let folder = folder.display().to_string();
-            run(Command::new("git").args(["init", "--quiet", "--bare", &folder]), ASK).await?;
-        }
-        // commits that a force-push removed stay here, so that their revisions keep their sources
-        mirror.git(&["config", "gc.auto", "0"]).await?;
-        mirror.git(&["config", "gc.pruneExpire", "never"]).await?;
+        mirror.make_if_missing().await?;
         Ok(mirror)
+    }
+
+    /// Makes the repository if it is missing. Returns whether it was.
+    pub async fn make_if_missing(&self) -> Result<bool> {
+        if is_repository(&self.folder) {
+            return Ok(false);
+        }
+        let folder = self.folder.display().to_string();
+        run(Command::new("git").args(["init", "--quiet", "--bare", &folder]), ASK).await?;
+        // commits that a force-push removed stay here, so that their revisions keep their sources
+        self.git(&["config", "gc.auto", "0"]).await?;
+        self.git(&["config", "gc.pruneExpire", "never"]).await?;
+        Ok(true)
     }
 
     pub fn url(&self) -> &Address {
@@ -279,6 +286,11 @@ impl Mirror {
             other => other,
         }
     }
+}
+
+/// Whether git takes a folder for a bare repository.
+pub fn is_repository(folder: &Path) -> bool {
+    folder.join("HEAD").is_file() && ["objects", "refs"].iter().all(|name| folder.join(name).is_dir())
 }
 
 fn svn_ref(folder_key: &str) -> String {

@@ -28,6 +28,12 @@ const ALL: u32 = 1_000_000;
 /// Asks the repositories once. Everything is reread from the store, so a tick that was missed, interrupted or repeated
 /// does no harm. Returns the number of new revisions.
 pub async fn tick(store: &Store, sources: &Sources, settings: &[BranchSettings], now: Timestamp) -> Result<usize> {
+    match sources.mirror.make_if_missing().await {
+        Ok(false) => {}
+        Ok(true) => tracing::error!("the mirror was missing; copying the repositories again"),
+        // the branches say the reason
+        Err(error) => tracing::error!(%error, "failed to make the mirror anew"),
+    }
     let branches = store.watched_branches().await?;
     let set = |branch: &Branch| settings.iter().find(|s| s.name == branch.name);
     let kinds: Vec<(SourceKind, &str)> = branches
@@ -115,6 +121,9 @@ async fn next_git_move(
     first: u32,
 ) -> Result<Option<(BranchMove, bool)>> {
     if branch.head.as_deref() == Some(tip.sha.as_str()) {
+        if !mirror.holds(&tip.sha).await {
+            mirror.fetch(&branch.name, tip).await?;
+        }
         return Ok(None);
     }
     if branch.head.is_none() {

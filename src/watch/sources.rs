@@ -6,7 +6,7 @@ use super::svn::{self, Svn, SvnError};
 use crate::config::{BranchSettings, SourceKind, SourceSettings};
 use crate::domain::address::Address;
 use crate::domain::svn::SvnRevision;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The mirror, the Subversion repository, and the settings that say which branch is where. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -14,6 +14,11 @@ pub struct Sources {
     pub mirror: Mirror,
     pub svn: Svn,
     settings: SourceSettings,
+}
+
+/// The folder of the mirror in a data folder.
+pub fn mirror_folder(data: &Path) -> PathBuf {
+    data.join("mirror.git")
 }
 
 /// The newest state of a branch in its repository.
@@ -27,7 +32,7 @@ impl Sources {
     /// Opens the mirror and the folder of working copies in the data folder. Contacts no repository.
     pub async fn open(data: &Path, settings: &SourceSettings) -> Result<Self, GitError> {
         Ok(Self {
-            mirror: Mirror::open(&data.join("mirror.git"), &settings.git).await?,
+            mirror: Mirror::open(&mirror_folder(data), &settings.git).await?,
             svn: Svn::new(&settings.svn, &data.join("svn")),
             settings: settings.clone(),
         })

@@ -1,5 +1,6 @@
 //! Why a request fails. Pages show it as HTML, `/api` as JSON, and hosts get it as text.
 
+use crate::store::presence;
 use std::borrow::Cow;
 use std::fmt;
 use warp::Reply;
@@ -20,9 +21,11 @@ pub enum Error {
     Forbidden(Message),
     NotFound(Message),
     MethodNotAllowed,
+    Timeout(Message),
     Conflict(Message),
     LengthRequired,
     TooLarge(Message),
+    Misdirected(Message),
     UpgradeRequired(Message),
     Unavailable(Message),
     /// The cause is for the log, not for the caller.
@@ -35,6 +38,10 @@ impl Error {
         Error::NotFound("not found".into())
     }
 
+    pub fn database_away() -> Self {
+        Error::Unavailable("the database does not answer; try again in a minute".into())
+    }
+
     pub fn status(&self) -> StatusCode {
         match self {
             Error::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -42,9 +49,11 @@ impl Error {
             Error::Forbidden(_) => StatusCode::FORBIDDEN,
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Error::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
             Error::UpgradeRequired(_) => StatusCode::UPGRADE_REQUIRED,
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -61,11 +70,12 @@ impl Error {
     /// Gives a body the status, and the headers that belong to it.
     pub fn respond(&self, body: impl Reply) -> Response {
         let mut response = warp::reply::with_status(body, self.status()).into_response();
-        if matches!(self, Error::MethodNotAllowed) {
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        }
+        let (name, value) = match self {
+            Error::MethodNotAllowed => (header::ALLOW, "GET, HEAD"),
+            Error::Unavailable(_) => (header::RETRY_AFTER, "10"),
+            _ => return response,
+        };
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
         response
     }
 }
@@ -78,8 +88,10 @@ impl fmt::Display for Error {
             | Error::Unauthorized(message)
             | Error::Forbidden(message)
             | Error::NotFound(message)
+            | Error::Timeout(message)
             | Error::Conflict(message)
             | Error::TooLarge(message)
+            | Error::Misdirected(message)
             | Error::UpgradeRequired(message)
             | Error::Unavailable(message) => message,
             Error::MethodNotAllowed => "method not allowed",
@@ -91,7 +103,10 @@ impl fmt::Display for Error {
 
 impl From<anyhow::Error> for Error {
     fn from(cause: anyhow::Error) -> Self {
-        Error::Internal(cause)
+        match presence::is_away(&cause) {
+            true => Error::database_away(),
+            false => Error::Internal(cause),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reads a log while it is written.
 
 use super::error::Error;
+use super::peer::Peer;
 use super::route::Web;
 use super::window;
 use crate::domain::id::AttemptId;
@@ -39,13 +40,14 @@ pub enum News {
 impl Follower {
     /// Follows a log from an offset. With `waits`, the follower ends when the attempt has ended, else at the end of what
     /// was written. Fails if too many followers wait already.
-    pub fn new(web: &Web, attempt: &AttemptId, offset: u64, waits: bool) -> Result<Self, Error> {
-        let growth = if waits { web.objects.follow(attempt)? } else { None };
-        if waits && growth.is_none() {
-            return Err(Error::Unavailable(
-                "too many logs are being followed; the raw log has everything".into(),
-            ));
-        }
+    pub fn new(web: &Web, attempt: &AttemptId, offset: u64, waits: bool, peer: &Peer) -> Result<Self, Error> {
+        let growth = match waits {
+            true => Some(web.objects.follow(attempt, peer.network.address())?),
+            false => None,
+        };
+        let growth = growth
+            .transpose()
+            .map_err(|too_many| Error::Unavailable(format!("{too_many}; the raw log has everything").into()))?;
         Ok(Self {
             web: web.clone(),
             attempt: attempt.clone(),

@@ -10,6 +10,7 @@ use crate::store::branches::Branch;
 use crate::store::views::Status;
 use anyhow::Result;
 use serde::Serialize;
+use serde_json::json;
 use warp::reply::Response;
 
 #[derive(Serialize)]
@@ -142,7 +143,7 @@ fn status_view(status: &Status, here: Here<'_>) -> StatusView {
 pub struct ErrorPage {
     pub code: u16,
     pub path: String,
-    pub advice: &'static str,
+    pub advice: String,
 }
 
 impl Template for ErrorPage {
@@ -151,15 +152,38 @@ impl Template for ErrorPage {
 
 /// Responds with an error page. Works without the store, which may be what failed.
 pub async fn failed(web: &Web, path: &str, error: &Error) -> Response {
+    let status = match error {
+        // the store may be away: to ask it would take long
+        Error::Unavailable(_) => None,
+        _ => web.store.status().await.ok(),
+    };
+    page_of_failure(status.as_ref(), path, error)
+}
+
+/// Responds with an error in the form that those who ask for a path expect. Does not ask the store.
+pub fn plain_failure(path: &str, error: &Error) -> Response {
+    let is_below = |folder: &str| path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    let response = if is_below("/api/host") {
+        error.log(path);
+        error.respond(error.to_string())
+    } else if is_below("/api") {
+        error.log(path);
+        error.respond(response::json(&json!({ "error": error.to_string() })))
+    } else {
+        page_of_failure(None, path, error)
+    };
+    response::secure(response)
+}
+
+fn page_of_failure(status: Option<&Status>, path: &str, error: &Error) -> Response {
     error.log(path);
-    let status = web.store.status().await.ok();
     let (title, advice) = wording::failure(error);
     let page = ErrorPage {
         code: error.status().as_u16(),
         path: path.to_owned(),
         advice,
     };
-    match Frame::new(status.as_ref(), title, Here::None, page).html() {
+    match Frame::new(status, title, Here::None, page).html() {
         Ok(html) => error.respond(warp::reply::html(html)),
         Err(failure) => {
             Error::Internal(failure).log(path);

@@ -3,6 +3,8 @@
 use super::ansi::Screen;
 use super::error::{Error, Outcome};
 use super::follow::{Follower, News};
+use super::peer::Peer;
+use super::response::Resumable;
 use super::route::{Query, Web};
 use super::wording::size;
 use crate::domain::id::AttemptId;
@@ -32,12 +34,12 @@ struct Lines {
 
 /// `/attempt/ID/events`. The id of each event is the offset at which the unfinished line begins. A browser that was cut
 /// off sends it back, and goes on there.
-pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap) -> Outcome {
+pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap, peer: Peer) -> Outcome {
     let attempt = web.store.attempt(&id).await?.ok_or_else(Error::not_found)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let from = last.or(query.get("from").map(String::as_str));
     let offset = from.and_then(|from| from.parse().ok()).unwrap_or(0);
-    let follower = Follower::new(&web, &attempt.id, offset, true)?.skipping();
+    let follower = Follower::new(&web, &attempt.id, offset, true, &peer)?.skipping();
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let gone = sender.clone();
@@ -57,6 +59,7 @@ pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap) -
     response
         .headers_mut()
         .insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response.extensions_mut().insert(Resumable);
     Ok(response)
 }
 

@@ -8,12 +8,14 @@ mod error;
 mod follow;
 mod frame;
 mod grid;
+mod health;
 mod hosts;
 mod image;
 mod incidents;
 mod live;
 mod log;
 mod matrix;
+mod peer;
 mod projects;
 mod response;
 mod revision;
@@ -26,15 +28,22 @@ mod wording;
 
 pub use error::{Error, Outcome};
 pub use follow::{Follower, News};
+pub use frame::plain_failure;
 pub use log::chosen_attempt;
-pub use response::{json, secure};
-pub use route::{Query, Route, Web, query, read_only, with};
+pub use peer::{Network, Peer};
+pub use response::{Resumable, json, secure};
+pub use route::{Query, Route, Web, peer, query, read_only, with};
 
 use crate::domain::id::{AttemptId, ImageId, RunId};
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
+
+/// Whether the answer to a path does not need the store, or reports by itself that the store is away.
+pub fn needs_no_store(path: &str) -> bool {
+    ["/healthz", "/live.js", "/style.css"].contains(&path)
+}
 
 /// All pages. Answers every request, with an error page if need be, so other areas belong before it.
 pub fn routes(web: Web) -> BoxedFilter<(Response,)> {
@@ -67,7 +76,7 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("image" / ImageId).and(web()).and(query()).then(image::page).boxed(),
         path!("image" / String / "log").and(web()).and(query()).then(log::newest).boxed(),
         path!("attempt" / AttemptId / "log").and(web()).then(log::whole).boxed(),
-        path!("attempt" / AttemptId / "events").and(web()).and(query()).and(headers_cloned()).then(live::events).boxed(),
+        path!("attempt" / AttemptId / "events").and(web()).and(query()).and(headers_cloned()).and(peer()).then(live::events).boxed(),
         path!("project" / String).and(web()).and(query()).then(projects::page).boxed(),
         path!("recipes").and(web()).then(projects::all).boxed(),
         path!("hosts").and(web()).then(hosts::all).boxed(),
@@ -79,6 +88,6 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("compare" / String / String).and(web()).then(compare::page).boxed(),
         path!("live.js").and(headers_cloned()).then(response::script).boxed(),
         path!("style.css").and(headers_cloned()).then(response::style).boxed(),
-        path!("healthz").and(web()).then(response::healthz).boxed(),
+        path!("healthz").and(web()).then(health::healthz).boxed(),
     ]
 }

@@ -1,7 +1,6 @@
 //! Responses and their headers.
 
 use super::error::{Error, Outcome};
-use super::route::Web;
 use crate::logfile::file::Reader;
 use anyhow::Context;
 use futures_util::stream;
@@ -40,6 +39,11 @@ const SECURITY: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// Marks a response, among its extensions, after whose end the client asks again and misses nothing. The server may end
+/// it early.
+#[derive(Clone, Copy)]
+pub struct Resumable;
+
 /// Adds the headers that every response has.
 pub fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
@@ -65,12 +69,6 @@ pub fn html(html: String, live: bool) -> Response {
 
 pub fn json(values: &impl Serialize) -> Response {
     warp::reply::json(values).into_response()
-}
-
-/// Answers "ok" if the store can be read.
-pub async fn healthz(web: Web) -> Outcome {
-    web.store.open_jobs().await?;
-    Ok("ok\n".into_response())
 }
 
 /// The style sheet; "not modified" if the browser's copy is current.

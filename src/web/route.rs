@@ -1,6 +1,7 @@
 //! What the routes of pages and of the public API have in common.
 
 use super::error::{Error, Outcome};
+use super::peer::Peer;
 use crate::store::Store;
 use crate::store::logs::Objects;
 use std::collections::BTreeMap;
@@ -23,6 +24,11 @@ pub type Query = BTreeMap<String, String>;
 
 pub fn query() -> impl Filter<Extract = (Query,), Error = Infallible> + Clone {
     warp::query::<Query>().or_else(|_| async { Ok::<_, Infallible>((Query::new(),)) })
+}
+
+/// Who makes the request.
+pub fn peer() -> impl Filter<Extract = (Peer,), Error = Infallible> + Copy {
+    warp::ext::optional::<Peer>().map(Option::unwrap_or_default)
 }
 
 /// Passes `web` to a handler.

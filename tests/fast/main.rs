@@ -9,6 +9,8 @@ mod fixes;
 mod histories;
 mod host;
 mod hosts;
+mod http;
+mod http_patience;
 mod incidents;
 mod janitor;
 mod layout;

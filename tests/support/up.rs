@@ -137,13 +137,23 @@ impl Up {
 
     /// `up` or `serve`.
     pub fn start_as(folder: &Path, command: &str) -> Self {
+        Self::start_after(folder, command, "")
+    }
+
+    /// The same after a line of shell, such as `ulimit -n 150`.
+    pub fn start_after(folder: &Path, command: &str, shell: &str) -> Self {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(folder.join("up.log"))
             .unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pybots"))
+        let mut child = Command::new("sh")
             .current_dir(folder)
+            .args([
+                "-c",
+                &format!("{shell}\nexec \"$0\" \"$@\""),
+                env!("CARGO_BIN_EXE_pybots"),
+            ])
             .args(["--config", "pybots.toml", command])
             .env("NO_COLOR", "1")
             .stdout(Stdio::piped())

@@ -6,7 +6,7 @@ use crate::enrolment::Token;
 use crate::protocol::{PROTOCOL, PROTOCOL_HEADER};
 use crate::store::attempts::Attempt;
 use crate::store::hosts::HostRow;
-use crate::web::Error;
+use crate::web::{Error, Peer, peer};
 use warp::filters::BoxedFilter;
 use warp::{Filter, Rejection};
 
@@ -21,13 +21,19 @@ pub struct Caller {
 pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
     warp::header::optional::<String>("authorization")
         .and(warp::header::optional::<String>(PROTOCOL_HEADER))
-        .and_then(move |authorization: Option<String>, protocol: Option<String>| {
-            let coordinator = coordinator.clone();
-            async move {
-                let caller = authenticate(coordinator, authorization, protocol).await;
-                caller.map_err(|error| -> Rejection { warp::reject::custom(error) })
-            }
-        })
+        .and(peer())
+        .and_then(
+            move |authorization: Option<String>, protocol: Option<String>, peer: Peer| {
+                let coordinator = coordinator.clone();
+                async move {
+                    let caller = authenticate(coordinator, authorization, protocol).await;
+                    if caller.is_ok() {
+                        peer.note_host();
+                    }
+                    caller.map_err(|error| -> Rejection { warp::reject::custom(error) })
+                }
+            },
+        )
         .boxed()
 }
 

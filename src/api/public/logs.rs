@@ -1,7 +1,7 @@
 //! Pieces of a log as lines of JSON.
 
 use crate::logfile::{Chunk, Stream};
-use crate::web::{Error, Follower, News, Outcome, Query, Web, chosen_attempt};
+use crate::web::{Error, Follower, News, Outcome, Peer, Query, Resumable, Web, chosen_attempt};
 use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ struct Piece<'a> {
 
 /// `/api/logs/ID`: the log of an attempt, or of the newest attempt at a run or an image. `?from=OFFSET`, `?stream=NAME`,
 /// `?attempt=N`, and `?follow=true` to wait for more until the attempt has ended.
-pub async fn pieces(id: String, web: Web, query: Query) -> Outcome {
+pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {
     let attempt = match web.store.attempt(&id.as_str().into()).await? {
         Some(attempt) => Some(attempt),
         None => chosen_attempt(&web, &id, &query).await?,
@@ -29,7 +29,7 @@ pub async fn pieces(id: String, web: Web, query: Query) -> Outcome {
     let offset = query.get("from").and_then(|from| from.parse().ok()).unwrap_or(0);
     let stream: Option<Stream> = query.get("stream").and_then(|name| name.parse().ok());
     let waits = query.get("follow").is_some_and(|value| value == "true");
-    let mut follower = Follower::new(&web, &attempt.id, offset, waits)?;
+    let mut follower = Follower::new(&web, &attempt.id, offset, waits, &peer)?;
     let (sender, receiver) = mpsc::channel::<std::io::Result<String>>(1);
     tokio::spawn(async move {
         let gone = sender.clone();
@@ -62,6 +62,9 @@ pub async fn pieces(id: String, web: Web, query: Query) -> Outcome {
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/x-ndjson; charset=utf-8"),
     );
+    if waits {
+        response.extensions_mut().insert(Resumable);
+    }
     Ok(response)
 }
 

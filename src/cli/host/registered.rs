@@ -121,6 +121,14 @@ fn print_start_command(settings: &Settings, host: &HostRow, token: &Token, url: 
     );
     let url = url.unwrap_or_else(|| format!("http://{}", settings.listen));
     outln!("pybots host --server {url} --token {}", token.secret());
+    let name = url::Url::parse(&url)
+        .ok()
+        .and_then(|url| Some(url.host_str()?.to_owned()));
+    if let Some(name) = name.filter(|name| !settings.http.answers_to(name)) {
+        eprintln!(
+            "The coordinator does not answer to that name yet: add {name:?} to `http.names` in its settings, and restart it"
+        );
+    }
 }
 
 async fn list(store: &Store, json: bool) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::print::Printer;
 use crate::domain::address::Address;
+use crate::domain::text::plain;
 use crate::logfile::Stream;
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
@@ -59,14 +60,23 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
                 tokio::time::sleep(RETRY).await;
                 continue;
             }
-            reqwest::StatusCode::SERVICE_UNAVAILABLE => bail!("{shown} has too many readers of logs; try again later"),
-            status => bail!("{shown} answered {status}"),
+            status => bail!("{shown} answered {status}: {}", reason(response).await),
         }
         if read(response, &mut from, printer).await? || printer.is_closed() || !request.follow {
             return Ok(());
         }
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// What the coordinator says about a refusal.
+async fn reason(response: reqwest::Response) -> String {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    let text = response.text().await.unwrap_or_default();
+    plain(&serde_json::from_str(&text).map_or(text, |refusal: Refusal| refusal.error))
 }
 
 /// Prints a response. Returns false if the connection broke before its end.

@@ -4,11 +4,13 @@
 //! The file is synced a second later or after 2 MiB, whichever comes first. The host keeps the text until then: after a
 //! loss of power the log ends earlier, the answer to the next chunk says so, and the host sends the rest again.
 
+use super::readers::{Place, Readers, TooMany};
 use crate::domain::id::{AttemptId, HostId};
 use crate::logfile::file::{Appender, Extent, Refusal};
 use anyhow::Result;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -26,8 +28,8 @@ const ROOM_OF_HOST: usize = ROOM / 4;
 /// How many chunks are unpacked and written at the same time.
 const AT_ONCE: usize = 8;
 
-/// How many readers may follow logs. Each holds a connection and a window of text.
-const FOLLOWERS: usize = 500;
+/// Logs that one client can follow, unless the settings say otherwise.
+const READERS_OF_ONE: usize = 20;
 
 /// The time from a write to the sync.
 const SYNC: Duration = Duration::from_secs(1);
@@ -41,7 +43,7 @@ pub struct Live {
     room: Arc<Semaphore>,
     rooms: Mutex<HashMap<HostId, Weak<Semaphore>>>,
     work: Arc<Semaphore>,
-    followers: Arc<Semaphore>,
+    readers: Arc<Readers>,
 }
 
 impl Default for Live {
@@ -51,7 +53,7 @@ impl Default for Live {
             room: Arc::new(Semaphore::new(ROOM)),
             rooms: Mutex::default(),
             work: Arc::new(Semaphore::new(AT_ONCE)),
-            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+            readers: Arc::new(Readers::new(READERS_OF_ONE)),
         }
     }
 }
@@ -76,7 +78,7 @@ impl Log {
 /// The length of a log, as it grows.
 pub struct Following {
     pub length: watch::Receiver<u64>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// The right to append one chunk.
@@ -119,10 +121,17 @@ impl Live {
         log
     }
 
-    /// Returns `None` if too many readers follow logs already.
-    pub fn follow(&self, attempt: &AttemptId, path: PathBuf) -> Option<Following> {
-        let place = self.followers.clone().try_acquire_owned().ok()?;
-        Some(Following {
+    /// Live logs of which one client can follow so many.
+    pub fn with_readers_of_one(most: usize) -> Self {
+        Self {
+            readers: Arc::new(Readers::new(most)),
+            ..Self::default()
+        }
+    }
+
+    pub fn follow(&self, attempt: &AttemptId, path: PathBuf, reader: IpAddr) -> Result<Following, TooMany> {
+        let place = self.readers.enter(reader)?;
+        Ok(Following {
             length: self.log(attempt, path).length.subscribe(),
             _place: place,
         })

@@ -221,7 +221,7 @@ fn pages_of_verdicts_have_what_their_templates_name() {
     check(ErrorPage {
         code: 404,
         path: mark(),
-        advice: "advice",
+        advice: "advice".to_owned(),
     });
 }
 

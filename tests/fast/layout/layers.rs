@@ -179,8 +179,9 @@ pub const LAYERS: &[Layer] = &[
             "reproduce",
             "store",
             "verdict",
+            "watch",
         ],
-        "pages for people; a run's page reads its results as an investigation does",
+        "pages for people; a run's page reads its results as an investigation does, and health looks at the mirror",
     ),
     layer(
         "api",
@@ -200,8 +201,8 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "server",
-        &["api", "coordinator", "web"],
-        "composes everything that is served over HTTP",
+        &["api", "config", "coordinator", "store", "web"],
+        "composes everything that is served over HTTP, and serves it as the settings say while the store is there",
     ),
     layer(
         "cli",

@@ -1,0 +1,135 @@
+//! `[http]`: under which names the coordinator answers, and how many connections it holds.
+
+use crate::domain::limits::Seconds;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSettings {
+    /// Names under which browsers and hosts call the coordinator, besides `localhost` and addresses.
+    pub names: Vec<String>,
+    /// Addresses of reverse proxies, whose header `X-Forwarded-For` names the client.
+    pub proxies: Vec<IpAddr>,
+    /// Connections at the same time. The limit of open files may allow fewer.
+    pub connections: usize,
+    /// Connections of one address that belongs to no host, to no proxy and not to this machine.
+    pub connections_per_address: usize,
+    /// Logs that one address can follow at the same time, as long as they grow.
+    pub log_readers_per_address: usize,
+    /// After this long without a whole request, a connection is closed.
+    pub idle: Seconds,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            proxies: Vec::new(),
+            connections: 4096,
+            connections_per_address: 64,
+            log_readers_per_address: 20,
+            idle: Seconds(30),
+        }
+    }
+}
+
+impl HttpSettings {
+    /// Checks the values. The error says what to write instead.
+    pub(super) fn sane(&self) -> Result<(), String> {
+        if let Some(bad) = self.names.iter().find(|name| !is_name(name)) {
+            return Err(format!(
+                "`http.names` can't have {bad:?}; write names without scheme, port and path: `pybots.example.org`"
+            ));
+        }
+        for (key, value) in [
+            ("connections", self.connections),
+            ("connections_per_address", self.connections_per_address),
+            ("log_readers_per_address", self.log_readers_per_address),
+        ] {
+            if value == 0 {
+                return Err(format!("`http.{key}` must be at least 1"));
+            }
+        }
+        match self.idle.0 {
+            0 => Err("`http.idle` must be at least 1s".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the coordinator answers to the host in a URL or in the header `Host`, without its port. A page of another
+    /// site can get a name of its own to point here (DNS rebinding), but its browser then sends that name. It never
+    /// sends an address, so addresses are safe.
+    pub fn answers_to(&self, host: &str) -> bool {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if bare.unwrap_or(host).parse::<IpAddr>().is_ok() {
+            return true;
+        }
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let is_local = host == "localhost" || host.ends_with(".localhost");
+        is_local
+            || self
+                .names
+                .iter()
+                .any(|name| name.trim_end_matches('.').eq_ignore_ascii_case(&host))
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && name.len() <= 253 && name.chars().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_names_and_all_addresses_are_answered() {
+        let settings = HttpSettings {
+            names: vec!["pybots.example.org".into()],
+            ..HttpSettings::default()
+        };
+        for own in [
+            "localhost",
+            "LocalHost.",
+            "x.localhost",
+            "127.0.0.1",
+            "10.1.2.3",
+            "[::1]",
+            "pybots.example.org",
+            "PYBOTS.example.org.",
+        ] {
+            assert!(settings.answers_to(own), "{own}");
+        }
+        for foreign in [
+            "",
+            "evil.example.org",
+            "pybots.example.org.evil.example",
+            "127.0.0.1.evil.example",
+            "notlocalhost",
+            "example.org",
+            "[evil]",
+            "0x7f000001.evil.example",
+        ] {
+            assert!(!settings.answers_to(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_url() {
+        for bad in ["", "https://x.example", "x.example:80", "x.example/", "a b", "*"] {
+            let settings = HttpSettings {
+                names: vec![bad.into()],
+                ..HttpSettings::default()
+            };
+            assert!(settings.sane().unwrap_err().contains("http.names"), "{bad}");
+        }
+        let none = HttpSettings {
+            connections: 0,
+            ..HttpSettings::default()
+        };
+        assert!(none.sane().unwrap_err().contains("http.connections"));
+        HttpSettings::default().sane().unwrap();
+    }
+}

@@ -1,0 +1,222 @@
+//! The connections that are open, and what each does.
+
+use super::places::{Decision, Held, Refusal, Shares, Work, choose};
+use crate::web::{Network, Peer};
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// An address counts as that of a host for so long after the last call of one.
+const HOST_FOR: Duration = Duration::from_secs(3600);
+
+/// All open connections.
+#[derive(Debug)]
+pub struct House {
+    shares: Shares,
+    proxies: HashSet<IpAddr>,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    next: u64,
+    held: HashMap<u64, (Held, CancellationToken)>,
+    /// When a host last called from there.
+    hosts: HashMap<Network, Instant>,
+}
+
+/// A connection's right to stay. Dropping it frees the place.
+pub struct Place {
+    house: Arc<House>,
+    id: u64,
+    address: IpAddr,
+    /// Somebody else needs the place.
+    pub leaves: CancellationToken,
+}
+
+/// A request in work.
+pub struct Working(Arc<Place>);
+
+impl House {
+    pub fn new(shares: Shares, proxies: &[IpAddr]) -> Arc<Self> {
+        Arc::new(Self {
+            shares,
+            proxies: proxies.iter().map(IpAddr::to_canonical).collect(),
+            inside: Mutex::default(),
+        })
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a newcomer a place, if need be that of an idle connection.
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
+        let now = Instant::now();
+        let network = Network::from(address);
+        let mut inside = self.inside();
+        inside.hosts.retain(|_, called| now.duration_since(*called) < HOST_FOR);
+        let is_stranger = self.is_stranger(&inside, address, network);
+        let held: Vec<Held> = inside.held.values().map(|(held, _)| *held).collect();
+        match choose(&held, network, is_stranger, self.shares, now) {
+            Decision::Enter => {}
+            Decision::Replace(id) => inside.end(id),
+            Decision::Refuse(refusal) => return Err(refusal),
+        }
+        let id = inside.next;
+        inside.next += 1;
+        let held = Held {
+            id,
+            network,
+            is_stranger,
+            is_host: false,
+            work: Work::Idle,
+            since: now,
+        };
+        let leaves = CancellationToken::new();
+        inside.held.insert(id, (held, leaves.clone()));
+        Ok(Place {
+            house: self.clone(),
+            id,
+            address,
+            leaves,
+        })
+    }
+
+    /// Ends the connection that is idle for longest, since the process can't open another file.
+    pub fn make_room(&self) {
+        let mut inside = self.inside();
+        let idle = inside.held.values().filter(|(held, _)| held.work == Work::Idle);
+        if let Some(id) = idle.min_by_key(|(held, _)| held.since).map(|(held, _)| held.id) {
+            inside.end(id);
+        }
+    }
+
+    fn is_stranger(&self, inside: &Inside, address: IpAddr, network: Network) -> bool {
+        !(network.is_loopback() || self.is_proxy(address) || inside.hosts.contains_key(&network))
+    }
+
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        self.proxies.contains(&address.to_canonical())
+    }
+
+    /// A host called from there: none of its connections is a stranger's.
+    fn note_host(&self, id: u64, network: Network) {
+        let mut inside = self.inside();
+        if inside.hosts.insert(network, Instant::now()).is_none() {
+            let same = inside.held.values_mut().filter(|(held, _)| held.network == network);
+            same.for_each(|(held, _)| held.is_stranger = false);
+        }
+        if let Some((held, _)) = inside.held.get_mut(&id) {
+            held.is_host = true;
+        }
+    }
+
+    fn set(&self, id: u64, work: Work) {
+        if let Some((held, _)) = self.inside().held.get_mut(&id) {
+            held.work = work;
+            held.since = Instant::now();
+        }
+    }
+}
+
+impl Inside {
+    fn end(&mut self, id: u64) {
+        if let Some((_, leaves)) = self.held.remove(&id) {
+            leaves.cancel();
+        }
+    }
+}
+
+impl Place {
+    /// The client of a request. `forwarded` is the header in which a proxy says for whom it calls.
+    pub fn peer(&self, forwarded: Option<&str>) -> Peer {
+        let (house, id, network) = (self.house.clone(), self.id, Network::from(self.address));
+        let vouch = Arc::new(move || house.note_host(id, network));
+        // earlier elements are what the client itself claims
+        let last = forwarded.and_then(|forwarded| forwarded.rsplit(',').next()?.trim().parse().ok());
+        let address = match self.house.is_proxy(self.address) {
+            true => last.unwrap_or(self.address),
+            false => self.address,
+        };
+        Peer::new(address, vouch)
+    }
+
+    /// A request has arrived.
+    pub fn work(self: &Arc<Self>) -> Working {
+        self.house.set(self.id, Work::Busy);
+        Working(self.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.house.inside().held.remove(&self.id);
+    }
+}
+
+impl Working {
+    /// The client would miss nothing if the response ended early.
+    pub fn note_resumable(&self) {
+        self.0.house.set(self.0.id, Work::Resumable);
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.house.set(self.0.id, Work::Idle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn house(proxies: &[&str]) -> Arc<House> {
+        let proxies: Vec<IpAddr> = proxies.iter().map(|proxy| proxy.parse().unwrap()).collect();
+        House::new(Shares { all: 8, of_one: 2 }, &proxies)
+    }
+
+    fn enter(house: &Arc<House>, address: &str) -> Result<Arc<Place>, Refusal> {
+        house.enter(address.parse().unwrap()).map(Arc::new)
+    }
+
+    #[test]
+    fn an_address_from_which_a_host_calls_is_no_stranger() {
+        let house = house(&[]);
+        let first = enter(&house, "192.0.2.1").unwrap();
+        let _second = enter(&house, "192.0.2.1").unwrap();
+        assert_eq!(enter(&house, "192.0.2.1").err(), Some(Refusal::OfOne));
+        first.peer(None).note_host();
+        let _third = enter(&house, "192.0.2.1").unwrap();
+        assert!(house.inside().held.values().all(|(held, _)| !held.is_stranger));
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let house = house(&[]);
+        let first = enter(&house, "192.0.2.1").unwrap();
+        let working = first.work();
+        drop(first);
+        // the request ends later than the connection
+        assert_eq!(house.inside().held.len(), 1);
+        drop(working);
+        assert!(house.inside().held.is_empty());
+        let idle = enter(&house, "192.0.2.1").unwrap();
+        house.make_room();
+        assert!(idle.leaves.is_cancelled() && house.inside().held.is_empty());
+    }
+
+    #[test]
+    fn only_a_proxy_of_ours_says_who_the_client_is() {
+        let house = house(&["192.0.2.9"]);
+        let of = |address: &str, forwarded| enter(&house, address).unwrap().peer(forwarded).network.address();
+        let is = |address: &str| address.parse::<IpAddr>().unwrap();
+        assert_eq!(of("192.0.2.9", Some("10.0.0.1, 198.51.100.7")), is("198.51.100.7"));
+        assert_eq!(of("192.0.2.9", Some("nonsense")), is("192.0.2.9"));
+        assert_eq!(of("192.0.2.9", None), is("192.0.2.9"));
+        assert_eq!(of("192.0.2.8", Some("198.51.100.7")), is("192.0.2.8"));
+    }
+}

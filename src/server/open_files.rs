@@ -1,0 +1,50 @@
+//! How many connections the process can hold beside its own files.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files of the coordinator itself: the database, git, the runtime; with `pybots up` also those of the host.
+const OWN: u64 = 64;
+/// Files of a connection: its socket, and the log that it reads or writes.
+const OF_ONE: u64 = 2;
+
+/// How many of the wanted connections fit. Raises the soft limit of open files for that, as far as the hard limit allows.
+pub fn connections(wanted: usize) -> usize {
+    let needed = OWN + OF_ONE * wanted as u64;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let current = match current {
+        Some(current) if current < needed => {
+            let raised = maximum.map_or(needed, |maximum| maximum.min(needed)).max(current);
+            let limit = Rlimit {
+                current: Some(raised),
+                maximum,
+            };
+            setrlimit(Resource::Nofile, limit).map_or(current, |()| raised)
+        }
+        _ => needed,
+    };
+    let fit = fit(current).min(wanted);
+    if fit < wanted {
+        tracing::warn!(
+            connections = fit,
+            "at most {current} files can be open, so fewer connections than `http.connections` are held; raise the limit (`ulimit -n`, `LimitNOFILE`)"
+        );
+    }
+    fit
+}
+
+/// How many connections fit into a limit of open files.
+fn fit(files: u64) -> usize {
+    usize::try_from((files.saturating_sub(OWN) / OF_ONE).max(1)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coordinator_keeps_files_for_itself() {
+        assert_eq!(fit(150), 43);
+        assert_eq!(fit(1024), 480);
+        assert_eq!(fit(10), 1);
+    }
+}

@@ -1,0 +1,170 @@
+//! Who may hold a connection. This machine and registered hosts keep a share that strangers can't take, and a newcomer gets
+//! the place of a connection that is idle, so sockets that do nothing keep nobody out.
+
+use crate::web::Network;
+use std::time::{Duration, Instant};
+
+/// The right to hold some connections of all.
+#[derive(Clone, Copy, Debug)]
+pub struct Shares {
+    /// All connections together.
+    pub all: usize,
+    /// Those of one stranger.
+    pub of_one: usize,
+}
+
+impl Shares {
+    /// Those of all strangers together.
+    fn of_strangers(&self) -> usize {
+        (self.all * 3 / 4).max(1)
+    }
+}
+
+/// A connection that was not used for less than this keeps its place: its request may be on the way.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What a connection does. An earlier variant gives up its place before a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// No whole request has arrived since it was opened, or since the last response ended.
+    Idle,
+    /// The client gets a response after whose end it asks again and misses nothing.
+    Resumable,
+    Busy,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub id: u64,
+    pub network: Network,
+    /// Not this machine, no proxy of ours, and no address of a registered host.
+    pub is_stranger: bool,
+    /// A registered host made a call on this very connection.
+    pub is_host: bool,
+    pub work: Work,
+    /// Since when it does this.
+    pub since: Instant,
+}
+
+/// What becomes of a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Enter,
+    /// It gets the place of this connection.
+    Replace(u64),
+    Refuse(Refusal),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its address holds too many connections.
+    OfOne,
+    /// All clients together do.
+    All,
+}
+
+/// Decides about a newcomer.
+pub fn choose(held: &[Held], network: Network, is_stranger: bool, shares: Shares, now: Instant) -> Decision {
+    let rested = |held: &&Held| held.work == Work::Idle && now.duration_since(held.since) >= GRACE;
+    if is_stranger {
+        let own = || held.iter().filter(|other| other.network == network);
+        if own().count() >= shares.of_one {
+            return replace(own().filter(rested)).unwrap_or(Decision::Refuse(Refusal::OfOne));
+        }
+        let strangers = || held.iter().filter(|other| other.is_stranger);
+        if strangers().count() >= shares.of_strangers() {
+            return replace(strangers().filter(rested)).unwrap_or(Decision::Refuse(Refusal::All));
+        }
+    }
+    if held.len() < shares.all {
+        return Decision::Enter;
+    }
+    let leaves = |other: &&Held| match other.work {
+        Work::Busy => false,
+        // those who miss nothing, or only an attempt at a connection, make room for a host and this machine
+        Work::Resumable => !is_stranger,
+        Work::Idle => rested(other) || (!is_stranger && other.is_stranger),
+    };
+    replace(held.iter().filter(leaves)).unwrap_or(Decision::Refuse(Refusal::All))
+}
+
+/// The one whose place is missed least: idle before resumable, strangers before others, the longest idle one first.
+fn replace<'a>(candidates: impl Iterator<Item = &'a Held>) -> Option<Decision> {
+    let least = candidates.min_by_key(|held| (held.work, held.is_host, !held.is_stranger, held.since));
+    least.map(|held| Decision::Replace(held.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const SHARES: Shares = Shares { all: 8, of_one: 3 };
+
+    fn network(last: u32) -> Network {
+        IpAddr::from(Ipv4Addr::from_bits(0xc000_0200 + last)).into()
+    }
+
+    fn local() -> Network {
+        IpAddr::from(Ipv4Addr::LOCALHOST).into()
+    }
+
+    /// Connections of strangers, each older than the next.
+    fn held(now: Instant, all: &[(u32, Work)]) -> Vec<Held> {
+        let one = |(index, (last, work)): (usize, &(u32, Work))| Held {
+            id: index as u64,
+            network: network(*last),
+            is_stranger: true,
+            is_host: false,
+            work: *work,
+            since: now - Duration::from_secs(100 - index as u64),
+        };
+        all.iter().enumerate().map(one).collect()
+    }
+
+    fn of_stranger(held: &[Held], last: u32, now: Instant) -> Decision {
+        choose(held, network(last), true, SHARES, now)
+    }
+
+    #[test]
+    fn one_stranger_holds_few_and_replaces_its_own() {
+        let now = Instant::now();
+        let mut all = held(now, &[(1, Work::Busy), (1, Work::Busy), (1, Work::Busy)]);
+        assert_eq!(of_stranger(&all, 1, now), Decision::Refuse(Refusal::OfOne));
+        assert_eq!(of_stranger(&all, 2, now), Decision::Enter);
+        all[1].work = Work::Idle;
+        assert_eq!(of_stranger(&all, 1, now), Decision::Replace(1));
+        // its request may be on the way
+        all[1].since = now;
+        assert_eq!(of_stranger(&all, 1, now), Decision::Refuse(Refusal::OfOne));
+    }
+
+    #[test]
+    fn strangers_leave_a_share_to_hosts_and_this_machine() {
+        let now = Instant::now();
+        let mut all = held(now, &[1, 1, 2, 2, 3, 3].map(|last| (last, Work::Busy)));
+        assert_eq!(of_stranger(&all, 4, now), Decision::Refuse(Refusal::All));
+        assert_eq!(choose(&all, local(), false, SHARES, now), Decision::Enter);
+        all[4].work = Work::Idle;
+        assert_eq!(of_stranger(&all, 4, now), Decision::Replace(4));
+    }
+
+    #[test]
+    fn a_full_house_makes_room_where_it_is_missed_least() {
+        let now = Instant::now();
+        let mut all = held(now, &[(1, Work::Busy); 8]);
+        let newcomer = |all: &[Held]| choose(all, local(), false, SHARES, now);
+        assert_eq!(newcomer(&all), Decision::Refuse(Refusal::All));
+        all[0].work = Work::Resumable;
+        assert_eq!(newcomer(&all), Decision::Replace(0));
+        (all[1].work, all[1].is_stranger, all[1].is_host) = (Work::Idle, false, true);
+        assert_eq!(newcomer(&all), Decision::Replace(1));
+        (all[2].work, all[2].is_stranger) = (Work::Idle, false);
+        assert_eq!(newcomer(&all), Decision::Replace(2));
+        (all[3].work, all[3].since) = (Work::Idle, now);
+        assert_eq!(newcomer(&all), Decision::Replace(3));
+        // the longest idle first
+        all[4].work = Work::Idle;
+        assert_eq!(newcomer(&all), Decision::Replace(4));
+    }
+}

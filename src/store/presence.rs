@@ -1,0 +1,99 @@
+//! Whether the database answers. A server asks for this instead of waiting with each request.
+
+use super::Store;
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions, Connection};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The time between two questions to the database.
+const PACE: Duration = Duration::from_millis(400);
+/// A database that takes longer to answer is away.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether the database answers, as it changes.
+#[derive(Clone, Debug, Default)]
+pub struct Presence(Option<watch::Receiver<bool>>);
+
+impl Presence {
+    /// Waits until the database does not answer.
+    pub async fn away(&self) {
+        if let Some(mut is_there) = self.0.clone()
+            && is_there.wait_for(|is_there| !is_there).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
+    pub fn is_away(&self) -> bool {
+        self.0.as_ref().is_some_and(|is_there| !*is_there.borrow())
+    }
+}
+
+impl Store {
+    /// Watches whether the database answers, as long as anybody wants to know. SQLite, a file, is always there.
+    pub fn presence(&self) -> Presence {
+        if self.writer.is_some() {
+            return Presence::default();
+        }
+        let (sender, receiver) = watch::channel(true);
+        let options = self.pool.connect_options();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = sender.closed() => {}
+                () = look(&options, &sender) => {}
+            }
+        });
+        Presence(Some(receiver))
+    }
+}
+
+/// Asks again and again, over a connection of its own: those of the pool may all be busy.
+async fn look(options: &AnyConnectOptions, sender: &watch::Sender<bool>) {
+    let mut connection = None;
+    loop {
+        let asked = tokio::time::timeout(PATIENCE, ask(options, &mut connection)).await;
+        let answers = matches!(asked, Ok(Ok(())));
+        if !answers {
+            connection = None;
+        }
+        if sender.send_if_modified(|old| std::mem::replace(old, answers) != answers) {
+            match answers {
+                true => tracing::info!("the database answers again"),
+                false => {
+                    tracing::error!("the database does not answer; check that it runs, and the setting `database`")
+                }
+            }
+        }
+        tokio::time::sleep(PACE).await;
+    }
+}
+
+/// Asks over the connection that there is, or over a new one.
+async fn ask(options: &AnyConnectOptions, connection: &mut Option<AnyConnection>) -> sqlx::Result<()> {
+    // taken out, so that nothing remains of one that is broken or half used
+    if let Some(mut old) = connection.take()
+        && old.ping().await.is_ok()
+    {
+        *connection = Some(old);
+        return Ok(());
+    }
+    let mut new = options.connect().await?;
+    new.ping().await?;
+    *connection = Some(new);
+    Ok(())
+}
+
+/// Whether an error came of a database that is away, and not of what it was asked.
+pub fn is_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| match cause.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
+        // 57P: the server is shut down or starts; 08: the connection broke; 53: it has too few resources
+        Some(sqlx::Error::Database(error)) => {
+            let code = error.code().unwrap_or_default();
+            ["57P", "08", "53"].iter().any(|class| code.starts_with(class)) && code.len() == 5
+        }
+        _ => false,
+    })
+}

@@ -1,0 +1,78 @@
+//! Who is at the other end of a connection.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// The client of a request. The server puts it into the request's extensions.
+#[derive(Clone)]
+pub struct Peer {
+    /// Where the client is: behind a proxy that the settings name, what the proxy says.
+    pub network: Network,
+    vouch: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Peer {
+    /// `vouch` is called when the client proves to be a registered host.
+    pub fn new(address: IpAddr, vouch: Arc<dyn Fn() + Send + Sync>) -> Self {
+        Self {
+            network: address.into(),
+            vouch,
+        }
+    }
+
+    /// Notes that the client is a registered host.
+    pub fn note_host(&self) {
+        (self.vouch)();
+    }
+}
+
+/// A client whose server does not say who it is.
+impl Default for Peer {
+    fn default() -> Self {
+        Self::new(Ipv4Addr::UNSPECIFIED.into(), Arc::new(|| {}))
+    }
+}
+
+/// What counts as one client: an address, or the /64 that one client has in IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network(IpAddr);
+
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+            address => address,
+        })
+    }
+}
+
+impl Network {
+    /// The address, or the first one of the /64.
+    pub fn address(&self) -> IpAddr {
+        self.0
+    }
+
+    pub fn is_loopback(&self) -> bool {
+        self.0.is_loopback()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(address: &str) -> Network {
+        address.parse::<IpAddr>().unwrap().into()
+    }
+
+    #[test]
+    fn a_client_has_one_address_or_a_net_of_ipv6() {
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        // the same client over a socket that takes both
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert!(network("::1").is_loopback() && network("::ffff:127.0.0.1").is_loopback());
+        assert!(!network("::2").is_loopback());
+    }
+}
