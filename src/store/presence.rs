@@ -88,7 +88,7 @@ async fn ask(options: &AnyConnectOptions, connection: &mut Option<AnyConnection>
 /// Whether an error came of a database that is away, and not of what it was asked.
 pub fn is_away(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref::<sqlx::Error>() {
-        Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
+        Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => true,
         // 57P: the server is shut down or starts; 08: the connection broke; 53: it has too few resources
         Some(sqlx::Error::Database(error)) => {
             let code = error.code().unwrap_or_default();

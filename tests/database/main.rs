@@ -2,6 +2,7 @@
 //! Subversion repositories.
 
 mod fixture_store;
+mod http;
 mod incidents;
 mod queue;
 mod store;

@@ -86,7 +86,16 @@ async fn an_empty_store_says_what_will_come() {
         .collect();
     assert!(tabs.is_sorted(), "{tabs:?}");
     assert!(site.page("/recipes").await.contains("No project is registered"));
-    assert_eq!(site.page("/healthz").await, "ok\n");
+    // nobody has made a mirror here
+    let health = site.get("/healthz").await;
+    assert_eq!(health.status(), 503);
+    let health: serde_json::Value = health.json().await.unwrap();
+    let ok = |check: &str| health["checks"][check]["ok"].as_bool().unwrap();
+    assert_eq!(
+        (ok("database"), ok("disk"), ok("mirror")),
+        (true, true, false),
+        "{health}"
+    );
     assert_eq!(site.get("/api/results").await.text().await.unwrap(), "[]");
 }
 

@@ -2,11 +2,12 @@
 
 use crate::support::web_sample::Sample;
 use futures_util::StreamExt;
+use pybots::config::HttpSettings;
 use pybots::domain::id::AttemptId;
 use pybots::domain::job::Report;
 use pybots::domain::outcome::Outcome;
 use pybots::logfile::Stream;
-use pybots::server::site as routes;
+use pybots::server::{Server, site as routes};
 use pybots::web::Web;
 use std::time::{Duration, Instant};
 
@@ -217,6 +218,64 @@ async fn programs_get_pieces_with_stream_and_time() {
     follow.rest().await;
     let none = reqwest::get(format!("{}/api/logs/none", site.base)).await.unwrap();
     assert_eq!(none.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_follows_few_logs() {
+    let site = site(b"a line\n").await;
+    let settings = HttpSettings {
+        proxies: vec!["127.0.0.1".parse().unwrap()],
+        log_readers_per_address: 2,
+        ..HttpSettings::default()
+    };
+    let web = Web {
+        store: site.sample.store.clone(),
+        objects: site
+            .sample
+            .objects
+            .clone()
+            .with_readers_of_one(settings.log_readers_per_address),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(Server::new(routes(web), &settings).run(listener));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let events = format!("/attempt/{}/events", site.attempt);
+    let pieces = format!("/api/logs/{}?follow=true", site.attempt);
+    let read = |path: &str, client: &str| {
+        // what a client claims of itself stands before what the proxy says
+        let forwarded = format!("192.0.2.{}, {client}", fastrand::u8(..));
+        http.get(format!("{base}{path}"))
+            .header("x-forwarded-for", forwarded)
+            .send()
+    };
+    // readers of both kinds count together
+    let first = read(&events, "198.51.100.1").await.unwrap();
+    let second = read(&pieces, "198.51.100.1").await.unwrap();
+    assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
+    for path in [&events, &pieces] {
+        let third = read(path, "198.51.100.1").await.unwrap();
+        assert_eq!(third.status(), 503, "{path}");
+        let text = third.text().await.unwrap();
+        assert!(text.contains("http.log_readers_per_address"), "{text}");
+    }
+    let whole = read(&format!("/api/logs/{}", site.attempt), "198.51.100.1")
+        .await
+        .unwrap();
+    assert_eq!(
+        whole.text().await.unwrap().lines().count(),
+        1,
+        "what is there can be read"
+    );
+    let other = read(&events, "198.51.100.2").await.unwrap();
+    assert_eq!(other.status(), 200);
+    drop(first);
+    let start = Instant::now();
+    while read(&pieces, "198.51.100.1").await.unwrap().status() != 200 {
+        assert!(start.elapsed() < PATIENCE, "the place was not given back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
