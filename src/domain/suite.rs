@@ -99,3 +99,14 @@ pub struct Fetch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Day>,
 }
+
+impl Fetch {
+    /// The folder of the project below that of all sources. Install and the suites begin there.
+    pub fn project_folder(&self) -> String {
+        let source = self.sources.first();
+        match source.and_then(|source| source.subfolder.as_deref()) {
+            Some(subfolder) => format!("{}/{subfolder}", self.project),
+            None => self.project.clone(),
+        }
+    }
+}

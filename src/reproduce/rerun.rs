@@ -33,6 +33,9 @@ pub(super) struct InstalledLock {
     pub(super) project: Option<LockedPackage>,
     #[serde(default)]
     pub(super) packages: Vec<LockedPackage>,
+    /// Environment variables by which builds learn their version.
+    #[serde(default)]
+    pub(super) variables: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -125,9 +128,12 @@ impl Rerun {
         for source in &self.run.fetch.sources {
             lines.extend(self.source(source, python));
         }
-        let folder = format!("{WORK}/src/{}", self.run.fetch.project);
+        let folder = format!("{WORK}/src/{}", self.run.fetch.project_folder());
         let variables = self.run.env.iter();
         lines.extend(variables.map(|(name, value)| format!("export {name}={}", quote(value))));
+        // versions that the fetch took from tags, which the sources here lack
+        let versions = self.lock.variables.iter().filter(|(name, _)| is_variable(name));
+        lines.extend(versions.map(|(name, value)| format!("export {name}=\"${{{name}:-\"{}\"}}\"", quote(value))));
         let default = vec!["uv pip install -q .".to_owned()];
         for command in self.run.install.as_ref().unwrap_or(&default) {
             lines.push(format!("(cd {} && {command})", quote(&folder)));
@@ -142,6 +148,12 @@ impl LockedPackage {
     fn exact(&self) -> Option<String> {
         Some(quote(&format!("{}=={}", self.name, self.version.as_deref()?)))
     }
+}
+
+/// Whether a name that a host reported can be that of a variable.
+fn is_variable(name: &str) -> bool {
+    name.bytes()
+        .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// The command of one suite, with its modes.

@@ -69,11 +69,15 @@ impl Rerun {
                 if let Some(git) = &source.git {
                     // a branch may have moved since then; the lock has the commit that the run took
                     let rev = self.taken(name).or(source.rev.as_deref()).unwrap_or("HEAD");
-                    format!(
+                    let mut commands = format!(
                         "git clone --quiet --no-checkout -- {} {into}\ngit -C {into} checkout --quiet --detach {}",
                         quote(git),
                         quote(rev)
-                    )
+                    );
+                    if source.submodules != Some(false) {
+                        commands += &format!("\nGIT_ALLOW_PROTOCOL=https:http:git git -C {into} submodule --quiet update --init --recursive");
+                    }
+                    commands
                 } else if let Some(url) = &source.url {
                     let sum = source.sha256.as_deref().unwrap_or_default();
                     format!(

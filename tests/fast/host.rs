@@ -186,6 +186,42 @@ async fn modes_are_of_their_suite_alone() {
 }
 
 #[tokio::test]
+async fn a_project_in_a_subfolder_is_installed_and_tested_there() {
+    let recipe = r#"
+        name = "attrs"
+        source = { git = "https://example.org/attrs", rev = "v1", subfolder = "python/core" }
+        groups = ["test"]
+        [[suite]]
+        name = "tests"
+        run = "python -m pytest"
+    "#;
+    let spec = run_spec(recipe);
+    let fetch = serde_json::to_value(&spec.fetch).unwrap();
+    assert_eq!(fetch["groups"], serde_json::json!(["test"]));
+    assert_eq!(fetch["sources"][0]["subfolder"], "python/core");
+    let engine = engine(&spec)
+        .with_file("/witness-tests", VERSION)
+        .with_file("/witness-tests-sources", "attrs 2\n");
+    for phase in ["fetch", "install", "test tests"] {
+        engine.expect("attrs", phase);
+    }
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+    assert_eq!(report.outcome, Outcome::Passed);
+    for phase in ["install", "test tests"] {
+        let command = engine.made(phase).unwrap().command.join(" ");
+        assert!(command.contains("/work/src/attrs/python/core"), "{command}");
+    }
+    let install = engine.made("install").unwrap().command.join(" ");
+    let at = |text: &str| install.find(text).unwrap_or_else(|| panic!("no {text} in {install}"));
+    assert!(
+        at("requirements.txt; fi") < at(". /work/.pybots/versions.sh"),
+        "{install}"
+    );
+    assert!(at(". /work/.pybots/versions.sh") < at("uv pip install ."), "{install}");
+    assert!(log.contains("imported `attrs` from the source folder"), "{log}");
+}
+
+#[tokio::test]
 async fn each_way_to_fail_has_its_outcome() {
     type Arrange = fn(&FakeRuntime);
     let good = |engine: &FakeRuntime, phases: &[&str]| {
@@ -193,7 +229,7 @@ async fn each_way_to_fail_has_its_outcome() {
             engine.expect("attrs", phase);
         }
     };
-    let table: [(Arrange, &[&str], Outcome); 10] = [
+    let table: [(Arrange, &[&str], Outcome); 11] = [
         (
             |e| {
                 e.expect("attrs", "test tests").exits(1);
@@ -223,6 +259,19 @@ async fn each_way_to_fail_has_its_outcome() {
             Outcome::SetupFailed {
                 reason: "install ended with exit code 1".into(),
                 exit_code: Some(1),
+            },
+        ),
+        // what nobody fetched is missing on every CPython
+        (
+            |e| {
+                let uv = "  × No solution found when resolving dependencies:\n  ╰─▶ Because ninja was not found in the cache\n";
+                e.expect("attrs", "install").exits(1).prints(uv.as_bytes());
+            },
+            &["fetch"],
+            Outcome::RecipeError {
+                reason: "`ninja` was not fetched, and install is offline: add `requires = [\"ninja\"]`, or set \
+                         `install_network = true`"
+                    .into(),
             },
         ),
         (

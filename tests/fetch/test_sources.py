@@ -141,7 +141,8 @@ class Git(unittest.TestCase):
         src = {"name": "p", "git": f"{self.git_url}/{repository}", "rev": rev}
         commit = fetch_sources.git(src["git"], rev, work / "src" / "p")
         (work / "src" / "p" / "pyproject.toml").write_text(pyproject)
-        return said(fetch_version.variables, [src], [{"version": commit}], work)
+        text, found = said(fetch_version.variables, [src], [{"version": commit}], work)
+        return text, fetch_version.shell(found)
 
     def test_builds_that_read_tags_get_their_version(self):
         self.make("tagged", {"a": "1"}, tag="v1.4.2")
@@ -154,6 +155,9 @@ class Git(unittest.TestCase):
         self.assertIn("PBR_VERSION:=1.4.3.dev2", self.version("tagged", "main", '[build-system]\nrequires = ["pbr"]\n')[1])
         # a build that does not ask
         self.assertEqual(self.version("tagged", "main", '[build-system]\nrequires = ["flit_core"]\n'), ("", ""))
+        # a branch is no release, whatever its name is
+        subprocess.run(["git", "branch", "9.0"], cwd=self.root / "tagged", check=True)
+        self.assertIn(":=1.4.3.dev2}", self.version("tagged", "9.0")[1])
         self.make("untagged", {"a": "1"})
         text, lines = self.version("untagged", "main")
         self.assertIn("set SETUPTOOLS_SCM_PRETEND_VERSION in `env`", text)

@@ -144,6 +144,37 @@ class Recorders(unittest.TestCase):
         self.assertEqual(self.run_suite("program"), (0, "", ""))
         self.assertEqual(list(self.results()), ['a\n\t\x00"\\', "\U0001f600", "\\ud800"])
 
+    def imports(self, place, program="import demo, tests"):
+        """What the witness notes if a program runs in a folder of the work folder."""
+        work = self.folder / "work"
+        note = work / ".pybots" / "witness-tests-sources"
+        path = os.pathsep.join([str(self.folder), str(work / "venv" / "lib")])
+        environment = dict(os.environ, PYTHONPATH=path, PYBOTS_WITNESS=str(work / ".pybots" / "witness-tests"))
+        subprocess.run([sys.executable, "-c", program], cwd=work / place, env=environment, check=True)
+        text = note.read_text() if note.exists() else ""
+        note.unlink(missing_ok=True)
+        return text
+
+    def test_a_package_from_the_source_folder_is_noted(self):
+        for file in (".pybots/x", "src/demo/demo/__init__.py", "src/demo/tests/__init__.py", "src/demo/other.py",
+                     "venv/lib/demo/__init__.py", "venv/lib/demo/sub/_fast.so", "venv/lib/demo/_slow.so", "venv/lib/tests/__init__.py"):
+            (self.folder / "work" / file).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / "work" / file).write_text("")
+        self.assertEqual(self.imports("src/demo"), "demo 2\n")
+        # a child that leaves without imports says nothing, and its parent does
+        fork = "import os, demo; os.fork() or os._exit(0); os.wait()"
+        self.assertEqual(self.imports("src/demo", fork), "demo 2\n")
+        # built in place
+        for file in ("sub/_fast.so", "_slow.so"):
+            (self.folder / "work/src/demo/demo" / file).parent.mkdir(exist_ok=True)
+            (self.folder / "work/src/demo/demo" / file).write_text("")
+        self.assertEqual(self.imports("src/demo"), "demo 0\n")
+        self.assertEqual(self.imports("."), "")
+        # what is nowhere else is meant, and an installation in place is
+        self.assertEqual(self.imports("src/demo", "import other"), "")
+        shutil.rmtree(self.folder / "work/venv/lib/demo")
+        self.assertEqual(self.imports("src/demo"), "")
+
     def test_a_folder_that_can_not_be_written_stops_nothing(self):
         code, _, error = self.run_suite("unittest", "suite.Tests.test_1_well", PYBOTS_RESULTS="/proc/none", records=False)
         self.assertEqual(code, 0, error)

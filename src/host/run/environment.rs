@@ -12,6 +12,11 @@ pub fn witness_file(suite: &Suite) -> String {
     format!("witness-{}", suite.name)
 }
 
+/// Returns the file in which the witness says which packages a suite imported from the source folder.
+pub fn imports_file(suite: &Suite) -> String {
+    format!("{}-sources", witness_file(suite))
+}
+
 /// Returns the folder in which our recorders write the results of a suite's tests.
 pub fn results_folder(suite: &Suite) -> String {
     format!("{OURS}/results-{}", suite.name)
@@ -27,12 +32,7 @@ pub fn report_file(spec: &RunSpec, suite: &Suite) -> String {
 
 /// Returns the folder of the project, in which install and the suites begin.
 pub fn source_folder(spec: &RunSpec) -> String {
-    let whole = format!("/work/src/{}", spec.fetch.project);
-    let source = spec.fetch.sources.first();
-    match source.and_then(|source| source.subfolder.as_deref()) {
-        Some(subfolder) => format!("{whole}/{subfolder}"),
-        None => whole,
-    }
+    format!("/work/src/{}", spec.fetch.project_folder())
 }
 
 /// Variables of install and test.

@@ -24,7 +24,7 @@ from fetch_project import (build_requires, declared, from_index, group_lines, kn
                            target_environment)
 from fetch_resolve import Wheelhouse, held, resolve
 from fetch_sources import fetch_source, home
-from fetch_version import variables
+from fetch_version import shell, variables
 
 
 def asked_for(order, sources, work):
@@ -79,7 +79,7 @@ def fetch(work):
         elif "git" in src and src["name"] in pinned:  # `rev` may be a branch
             src = {**src, "rev": pinned[src["name"]]["version"]}
         lock.append(fetch_source(src, index, work, python))
-    pins, chosen, house = {}, {}, None
+    pins, chosen, house, versions = {}, {}, None, {}
     if modern:
         house = Wheelhouse(index, work, python, bool(order.get("free_threaded")))
         # The project under test, and what is unpacked beside it, come from their sources only, and are never pinned.
@@ -93,7 +93,8 @@ def fetch(work):
             say(f"  note: another package requires {name}: its source is what gets installed, not {name} {pins.pop(name)}")
         for src in sources:
             house.add_build(src["name"], build_requires(read(home(src, work) / "pyproject.toml"), src["name"]))
-        (work / ".pybots" / "versions.sh").write_text(variables(sources, lock, work))
+        versions = variables(sources, lock, work)
+        (work / ".pybots" / "versions.sh").write_text(shell(versions))
     elif order["requires"] or order.get("groups"):
         raise RecipeError(f"Python {python} has no resolver: `requires` and `groups` must be empty, use `extra_sources`")
     (work / "wheels").mkdir(exist_ok=True)
@@ -104,7 +105,8 @@ def fetch(work):
     packages += [{"name": s["name"], "version": s["version"], "file": None, "sha256": s["sha256"], "role": "source"}
                  for s in lock[1:]]
     packages.sort(key=lambda p: (p["name"], p["version"] or "", p["file"] or ""))
-    record = json.dumps({"project": lock[0], "packages": packages}, indent=1, sort_keys=True)
+    record = {"project": lock[0], "packages": packages, **({"variables": versions} if versions else {})}
+    record = json.dumps(record, indent=1, sort_keys=True)
     (work / ".pybots" / "lock.json").write_text(record + "\n")
     say(f"fetched {len(sources)} source(s), {len(pins)} package(s) to install, {len(packages)} file(s) in all")
 

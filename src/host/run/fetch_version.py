@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from fetch_net import InfraError, sdist_version, say
 from fetch_project import build_requires, read, tables
-from fetch_sources import home, in_git
+from fetch_sources import home, in_git, run_tool
 
 # What a build requires -> the variable that replaces the version from tags.
 VARIABLES = {"setuptools-scm": "SETUPTOOLS_SCM_PRETEND_VERSION", "vcs-versioning": "SETUPTOOLS_SCM_PRETEND_VERSION",
@@ -84,6 +84,14 @@ def of_git(src, folder, commit):
         shutil.rmtree(history, ignore_errors=True)
 
 
+def is_tag(src):
+    """Whether `rev` names a tag, and no branch."""
+    try:
+        return bool(run_tool(["git", "ls-remote", "--tags", "--", src["git"], f"refs/tags/{src['rev']}"]).strip())
+    except InfraError:
+        return False
+
+
 def version_of(src, folder, line):
     """The version of a source, as its place names it, or None."""
     if "pypi" in src:
@@ -92,13 +100,18 @@ def version_of(src, folder, line):
         name = src["url"].split("?")[0].rsplit("/", 1)[-1]
         return sdist_version(name, name.rpartition("-")[0])
     if "git" in src:
-        return of_tag(src["rev"]) if re.match(r"[\w-]*?v?\d+\.\d", src["rev"]) else of_git(src, folder, line["version"])
+        return of_tag(src["rev"]) if of_tag(src["rev"]) and is_tag(src) else of_git(src, folder, line["version"])
     return None
 
 
+def shell(variables):
+    """The lines of a shell that set variables which the recipe does not set."""
+    return "".join(f": \"${{{name}:={value}}}\"\nexport {name}\n" for name, value in sorted(variables.items()))
+
+
 def variables(sources, lock, work):
-    """The lines of a shell that name the versions which builds can't find out."""
-    lines = []
+    """Variables, by name, for the versions which builds can't find out."""
+    found_versions = {}
     for src, line in zip(sources, lock):
         folder = home(src, work)
         found = tool(folder, src["name"])
@@ -117,5 +130,5 @@ def variables(sources, lock, work):
             if not re.fullmatch(r"[A-Z0-9_]+", variable):
                 continue
         say(f"  {found} takes the version from tags: {variable}={version}")
-        lines.append(f": \"${{{variable}:={version}}}\"\nexport {variable}\n")
-    return "".join(lines)
+        found_versions[variable] = str(version)
+    return found_versions

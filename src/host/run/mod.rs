@@ -1,6 +1,8 @@
 //! A run: one project's suites on one image, in the phases fetch, install and test.
 
 mod environment;
+mod imports;
+mod missing;
 mod results;
 mod scripts;
 mod suite;
@@ -64,6 +66,11 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
         let mut results = suite::read(&work, suite).await?;
         let outcome = suite::judge(tested(&ran), &mut results);
         remark(&results, log).await;
+        if let Some(text) = work.read(&environment::imports_file(suite)).await? {
+            for remark in imports::remarks(&text, spec.fetch.project.as_str()) {
+                log.say(&remark).await;
+            }
+        }
         if let Some(tests) = results.tests {
             report.tests.get_or_insert_default().extend(tests);
         }
@@ -213,7 +220,13 @@ fn installed(ran: &PhaseResult, spec: &RunSpec) -> Result<(), Stop> {
             format!("install needs more memory than {}", spec.limits.memory),
             Some(exit.code),
         ),
-        PhaseEnd::Exited(exit) => (format!("install ended with exit code {}", exit.code), Some(exit.code)),
+        PhaseEnd::Exited(exit) => {
+            // what nobody fetched is missing on every revision, so it says nothing about CPython
+            if let Some(reason) = missing::reason(exit.code, &String::from_utf8_lossy(&ran.output)) {
+                return Err(Stop::Ended(Outcome::RecipeError { reason }));
+            }
+            (format!("install ended with exit code {}", exit.code), Some(exit.code))
+        }
         PhaseEnd::TimedOut(_) => ("install did not end in time".to_owned(), None),
     };
     Err(Stop::Ended(Outcome::SetupFailed { reason, exit_code }))

@@ -36,6 +36,76 @@ except Exception:
     pass
 
 
+# folders of a source that are often installed beside it, by mistake or for tests
+_NOT_THE_PROJECT = ("tests", "test", "testing", "conftest", "setup", "docs", "examples", "benchmarks", "__main__")
+
+
+def _installed_twin(name, work):
+    """Where the environment under test has a package of this name. Returns None if it has none."""
+    for folder in sys.path:
+        if not isinstance(folder, str) or not folder.startswith(os.path.join(work, "venv") + os.sep) or not os.path.isdir(folder):
+            continue
+        for entry in os.listdir(folder):
+            if entry == name or entry.startswith(name + ".") and entry.rpartition(".")[2] in ("py", "so"):
+                return os.path.join(folder, entry)
+    return None
+
+
+def _compiled(place):
+    """The compiled modules of a package, relative to it."""
+    found = set()
+    for folder, folders, files in os.walk(place):
+        found.update([os.path.join(folder, file)[len(place):] for file in files if file.endswith(".so")])
+    return found
+
+
+def _note_sources(note, work):
+    """Leaves a line for each package that came from a source folder although the environment has it too: its name, and how many
+    compiled modules the source folder lacks."""
+    lines = []
+    for name, module in list(sys.modules.items()):
+        place = getattr(module, "__file__", None)
+        if not isinstance(name, str) or not isinstance(place, str) or "." in name or name in _NOT_THE_PROJECT:
+            continue
+        place = os.path.dirname(os.path.abspath(place))
+        if not place.startswith(os.path.join(work, "src") + os.sep):
+            continue
+        twin = _installed_twin(name, work)
+        if twin is None:
+            continue
+        lacks = len(_compiled(twin) - _compiled(place))
+        lines.append("%s %d\n" % (name, lacks))
+    if lines and not os.path.exists(note):
+        file = open(note, "w")
+        file.write("".join(sorted(lines)[:20]))
+        file.close()
+
+
+def _note_sources_at_exit():
+    import atexit
+
+    path = os.environ["PYBOTS_WITNESS"]
+    work = os.path.dirname(os.path.dirname(path))
+    process = os.getpid()
+
+    def note():
+        # a fork that ends has imported no more than its parent
+        if os.getpid() == process:
+            try:
+                _note_sources(path + "-sources", work)
+            except Exception:
+                pass
+
+    atexit.register(note)
+
+
+try:
+    if os.environ.get("PYBOTS_WITNESS"):
+        _note_sources_at_exit()
+except Exception:
+    pass
+
+
 def _watch():
     try:
         import pybots_results

@@ -36,8 +36,7 @@ pub(super) fn draft(file: &str, text: &str) -> Draft {
         is_toml: errors.is_empty(),
     };
     for error in errors.iter().take(MOST) {
-        draft.report(file, text, error);
-        draft.spans.extend(error.span());
+        draft.syntax(file, text, error);
     }
     let mut root = Spanned::new(root.span(), DeValue::Table(root.into_inner()));
     for _ in 0..MOST {
@@ -63,6 +62,18 @@ impl Draft {
         self.problems.push(problem);
     }
 
+    fn syntax(&mut self, file: &str, text: &str, error: &Error) {
+        let span = error.span().unwrap_or(0..0);
+        let mut problem = toml_problem(file, text, span.clone(), error.message());
+        let help = match error.message() {
+            "duplicate key" => "write each key once",
+            _ => "a text is in quotes, a list in `[..]`, a table in `{..}`; https://toml.io shows the rest",
+        };
+        problem.help.get_or_insert_with(|| help.to_owned());
+        self.problems.push(problem);
+        self.spans.push(span);
+    }
+
     /// Reports an error and makes the next reading come further. Returns `false` if nothing is known to repair.
     fn repair(&mut self, file: &str, text: &str, error: &Error, root: &mut Spanned<DeValue<'_>>) -> bool {
         let span = error.span().unwrap_or(0..0);
@@ -74,7 +85,11 @@ impl Draft {
             self.lost.push(key.to_owned());
             return value.is_some_and(|value| insert(root, &span, key, value));
         }
-        self.report(file, text, error);
+        let line = |at: usize| text.get(..at).unwrap_or_default().matches('\n').count();
+        // a value that is no TOML has no right type either
+        if self.is_toml || !self.spans.iter().any(|other| line(other.start) == line(span.start)) {
+            self.report(file, text, error);
+        }
         let meant = unknown_key(error.message()).and_then(|(key, keys)| nearest(key, &keys));
         let lost = match meant {
             Some(meant) => rename(root, &span, meant),

