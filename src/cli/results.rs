@@ -4,6 +4,7 @@ use super::progress::Progress;
 use super::table;
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
+use crate::domain::limits::Seconds;
 use crate::store::Store;
 use crate::store::views::ResultCell;
 use anyhow::{Result, bail};
@@ -11,7 +12,7 @@ use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Args)]
 pub struct Results {
@@ -27,9 +28,9 @@ pub struct Results {
     /// How many of the newest revisions of each branch to print.
     #[arg(long, default_value_t = 20, value_name = "N")]
     revisions: i64,
-    /// Wait first until every revision is planned and every job has ended.
-    #[arg(long)]
-    wait: bool,
+    /// Wait first until every revision is planned and every job has ended, but no longer than this.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "24h")]
+    wait: Option<Seconds>,
 }
 
 impl Results {
@@ -46,8 +47,8 @@ impl Results {
                 bail!("branch {branch:?} is not watched; there are: {}", names.join(", "));
             }
         }
-        if self.wait {
-            wait(&store).await?;
+        if let Some(limit) = self.wait {
+            wait(&store, limit).await?;
         }
         let mut cells = store.results(self.branch.as_deref(), self.revisions).await?;
         if let Some(variant) = &self.variant {
@@ -75,14 +76,31 @@ impl Results {
     }
 }
 
-/// Waits until every branch was looked at, every revision is planned and every job has ended.
-async fn wait(store: &Store) -> Result<()> {
+/// Counts jobs that ended. Jobs that are added meanwhile do not take any back.
+#[derive(Default)]
+struct Ended {
+    ended: u64,
+    open: u64,
+}
+
+impl Ended {
+    /// Takes the number of open jobs. Returns how many have ended, of how many.
+    fn of(&mut self, open: u64) -> (u64, u64) {
+        self.ended += self.open.saturating_sub(open);
+        self.open = open;
+        (self.ended, self.ended + open)
+    }
+}
+
+/// Waits until every branch was looked at, every revision is planned and every job has ended. Fails when the limit is over.
+async fn wait(store: &Store, limit: Seconds) -> Result<()> {
     let mut progress = Progress::new();
-    let mut most = 0;
+    let mut ended = Ended::default();
+    let start = Instant::now();
     loop {
         let ahead = store.ahead().await?;
         let open = (ahead.queued + ahead.leased) as u64;
-        most = most.max(open);
+        let (done, all) = ended.of(open);
         if ahead.nothing() {
             progress.end();
             return Ok(());
@@ -92,7 +110,11 @@ async fn wait(store: &Store) -> Result<()> {
             (0, _) => format!("{} jobs in progress, {} queued", ahead.leased, ahead.queued),
             (branches, _) => format!("reading {branches} branches for the first time"),
         };
-        progress.at(most - open, most, &text);
+        if start.elapsed().as_secs() >= limit.0 {
+            progress.end();
+            bail!("waited {limit}, and there is still work: {text}; `pybots host list` shows which hosts are online");
+        }
+        progress.at(done, all, &text);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -194,6 +216,14 @@ mod tests {
             seconds: None,
             run: None,
         }
+    }
+
+    #[test]
+    fn progress_never_goes_back() {
+        let mut ended = Ended::default();
+        let open = [2, 17, 10, 2, 7, 7, 0];
+        let shown = open.map(|open| ended.of(open));
+        assert_eq!(shown, [(0, 2), (0, 17), (7, 17), (15, 17), (15, 22), (15, 22), (22, 22)]);
     }
 
     #[test]
