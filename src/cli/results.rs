@@ -223,7 +223,10 @@ mod tests {
         let mut ended = Ended::default();
         let open = [2, 17, 10, 2, 7, 7, 0];
         let shown = open.map(|open| ended.of(open));
-        assert_eq!(shown, [(0, 2), (0, 17), (7, 17), (15, 17), (15, 22), (15, 22), (22, 22)]);
+        assert_eq!(
+            shown,
+            [(0, 2), (0, 17), (7, 17), (15, 17), (15, 22), (15, 22), (22, 22)]
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod ancestry;
 mod patch;
 
 use crate::domain::address::Address;
+use crate::domain::text::plain;
 use crate::domain::time::Timestamp;
 use crate::domain::tree::{Change, ChangeKind, Wanted, is_ignored};
 use crate::domain::version::PythonVersion;
@@ -159,8 +160,11 @@ impl Mirror {
                 .filter(|parent| !parent.is_empty())
                 .map(str::to_owned),
             // authors of Subversion revisions have no addresses
-            author: author.trim_end_matches(" <>").to_owned(),
-            subject,
+            author: plain(author.trim_end_matches(" <>")),
+            subject: match subject.trim() {
+                "" => "(no subject)".to_owned(),
+                subject => plain(subject),
+            },
             svn: super::trailer::svn_revision(&message),
             committed_at: Timestamp::from_millis(seconds.parse::<i64>().unwrap_or(0).saturating_mul(1000)),
         })

@@ -10,8 +10,12 @@ use super::template::Template;
 use super::wording::{self, Badge, Time};
 use crate::clock::now;
 use crate::domain::id::RunId;
+use crate::domain::time::Timestamp;
+use crate::recipe::Recipe;
+use crate::store::attempts::Attempt;
 use crate::verdict::Cell;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 #[derive(Default, Serialize)]
 pub struct RunPage {
@@ -23,10 +27,22 @@ pub struct RunPage {
     pub badge: Badge,
     pub sentence: String,
     pub run_verdict: Option<RunVerdict>,
+    /// Tests that fail here and that the recipe declares as known failures.
+    pub known_failures: Vec<KnownFailureView>,
     pub attempts: AttemptsView,
     /// The recipe by which the run was made.
     pub recipe: Option<String>,
     pub recipe_digest: String,
+}
+
+#[derive(Default, Serialize)]
+pub struct KnownFailureView {
+    pub test: String,
+    pub reason: String,
+    /// The last day on which it is no news.
+    pub expires: String,
+    /// Whether that day is over.
+    pub expired: bool,
 }
 
 impl Template for RunPage {
@@ -48,6 +64,7 @@ pub async fn page(id: RunId, web: Web, query: Query) -> Outcome {
         badge: wording::cell_badge(&found.cell),
         sentence: wording::sentence(&found.cell, &found.row.image),
         run_verdict: run_verdict::of(&web, &found.run, found.cell.state).await?,
+        known_failures: known_failures(found.recipe.as_deref(), &found.attempts, now),
         attempts,
         recipe: found.recipe,
         recipe_digest: wording::short_digest(&found.run.recipe),
@@ -58,4 +75,25 @@ pub async fn page(id: RunId, web: Web, query: Query) -> Outcome {
         .refreshed(refresh)
         .live(live)
         .respond()
+}
+
+/// Returns the known failures of a recipe that these attempts show.
+fn known_failures(recipe: Option<&str>, attempts: &[Attempt], now: Timestamp) -> Vec<KnownFailureView> {
+    let recipe: Option<Recipe> = recipe.and_then(|text| toml::from_str(text).ok());
+    let summaries = attempts.iter().filter_map(|attempt| attempt.report()?.summary.as_ref());
+    let failed: BTreeSet<&str> = summaries
+        .flat_map(|summary| &summary.failures)
+        .map(|failure| failure.test.as_str())
+        .collect();
+    let declared = recipe.iter().flat_map(|recipe| &recipe.known_failure);
+    declared
+        .map(|declared| declared.get_ref())
+        .filter(|declared| failed.contains(declared.test.as_str()))
+        .map(|declared| KnownFailureView {
+            test: declared.test.clone(),
+            reason: declared.reason.clone(),
+            expires: declared.expires.to_string(),
+            expired: !declared.holds(now),
+        })
+        .collect()
 }

@@ -170,6 +170,30 @@ async fn the_head_is_a_revision_wherever_a_branch_is_set() {
 }
 
 #[tokio::test]
+async fn what_a_commit_says_is_a_line_of_bounded_length() {
+    let watch = Watch::new(vec![branch("trunk", "main", 9)]).await;
+    // as a file, for it is longer than a command may be
+    let path = watch.folder.path().join("message");
+    let long = format!("\u{1b}[2J{}", "long ".repeat(400_000));
+    std::fs::write(&path, long).unwrap();
+    let message = path.display().to_string();
+    watch
+        .repository
+        .git(&["commit", "--quiet", "--allow-empty", "--file", &message]);
+    watch
+        .repository
+        .git(&["commit", "--quiet", "--allow-empty", "--allow-empty-message", "-m", ""]);
+    assert_eq!(watch.tick().await, 2);
+    let sql = "SELECT subject FROM revision ORDER BY seq";
+    let subjects: Vec<String> = sqlx::query_scalar(sql).fetch_all(watch.store.pool()).await.unwrap();
+    assert!(subjects[0].starts_with("?[2Jlong long"), "{}", &subjects[0][..40]);
+    assert_eq!(
+        (subjects[0].chars().count(), subjects[1].as_str()),
+        (500, "(no subject)")
+    );
+}
+
+#[tokio::test]
 async fn a_repository_that_is_away_is_told_and_caught_up_with() {
     let watch = Watch::new(vec![branch("trunk", "main", 1)]).await;
     watch.repository.commit("a");

@@ -160,6 +160,13 @@ async fn a_known_failure_whose_time_is_over_is_assigned_to_its_revision() {
     sim.commits(35, "fail a");
     sim.run().await;
     assert_eq!(sim.settled().await.len(), 0, "{:?}", sim.answers().await);
+    let results = sim.coordinator().store.results(None, 100).await.unwrap();
+    let cell = results.into_iter().find(|cell| cell.revision == culprit).unwrap();
+    let page = sim.page(&format!("/run/{}", cell.run.unwrap())).await;
+    assert!(
+        page.contains("<code>suite: a</code>: is known") && page.contains("until 2999-01-01"),
+        "{page}"
+    );
     let lately = pybots::clock::show(pybots::clock::now() - 3 * 24 * 3_600_000);
     sim.recipe("p", &recipe(&lately[..10]));
     sim.commits(1, "fail a");

@@ -18,7 +18,7 @@ use crate::web::projects::{
     AnswerLine, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipe,
 };
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
-use crate::web::run::RunPage;
+use crate::web::run::{KnownFailureView, RunPage};
 use crate::web::run_verdict::{AnswerView, Link, RunVerdict};
 use crate::web::wording::Time;
 
@@ -133,6 +133,11 @@ fn pages_of_jobs_have_what_their_templates_name() {
                 }],
                 ..RunVerdict::default()
             }),
+            known_failures: vec![KnownFailureView {
+                test: mark(),
+                expired: true,
+                ..KnownFailureView::default()
+            }],
             attempts,
             recipe: some(),
             ..RunPage::default()
