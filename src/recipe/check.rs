@@ -8,7 +8,6 @@ mod requires;
 mod source;
 
 pub use problem::{Problem, toml_problem};
-pub use requires::ReadProject;
 
 use super::{Recipe, Steps};
 use crate::domain::host;
@@ -32,6 +31,10 @@ impl Checked {
     }
 }
 
+/// Returns the text of the `pyproject.toml` of a source, or `None` if only a fetch could read it. The error says that the source
+/// is not where the recipe says.
+pub type ReadProject<'a> = dyn Fn(&Source) -> Result<Option<String>, String> + 'a;
+
 /// Checks the text of one recipe file, without a look at its sources.
 pub fn check(file: &str, text: &str) -> Checked {
     check_with(file, text, |_| Box::new(|_| Ok(None)))
@@ -39,11 +42,7 @@ pub fn check(file: &str, text: &str) -> Checked {
 
 /// Checks the text of one recipe file, and what it says about sources that can be read. `reader` makes the reader of sources for
 /// the recipe.
-pub fn check_with<'r>(
-    file: &str,
-    text: &str,
-    reader: impl Fn(&Recipe) -> Box<dyn Fn(&Source) -> Result<Option<String>, String> + 'r>,
-) -> Checked {
+pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<ReadProject<'r>>) -> Checked {
     let Draft {
         recipe,
         problems,

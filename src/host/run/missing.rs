@@ -15,8 +15,7 @@ const RUST: &str = "the build needs a Rust tool chain, which the image does not 
                     true`: the build back end maturin then brings both, by the package puccinialin. Debian's own cargo is too old \
                     for lock files of version 4";
 /// What to write for the build back end that does not bring one.
-const RUST_OF_SETUPTOOLS: &str = ". For setuptools-rust also add `requires = [\"puccinialin\"]` and install by \
-                                  `install = [\"export $(python -m puccinialin) && uv pip install .\"]`";
+const RUST_OF_SETUPTOOLS: &str = ". A build by setuptools-rust needs the lines for it in docs/recipes.md, \"Install\"";
 
 macro_rules! pattern {
     ($name:ident, $pattern:literal) => {

@@ -1,15 +1,11 @@
 //! Rejects requirements that no resolver would take, and extras and groups that the project does not have.
 
-use super::Checker;
+use super::{Checker, ReadProject};
 use crate::domain::suite::Source;
 use crate::recipe::requirement::{self, Entry, normalized};
 use crate::recipe::{Recipe, Steps};
 use std::collections::BTreeSet;
 use toml::Spanned;
-
-/// Returns the text of the `pyproject.toml` of a source, or `None` if only a fetch could read it. The error says that the source
-/// is not where the recipe says.
-pub type ReadProject<'a> = &'a dyn Fn(&Source) -> Result<Option<String>, String>;
 
 /// What the `pyproject.toml` of a source declares.
 struct Declared {
@@ -53,7 +49,7 @@ fn listing(names: &BTreeSet<String>) -> String {
 
 impl Checker<'_> {
     /// Each entry is reported once, on however many Pythons it is wrong.
-    pub(super) fn requires(&mut self, recipe: &Recipe, read: ReadProject<'_>) {
+    pub(super) fn requires(&mut self, recipe: &Recipe, read: &ReadProject<'_>) {
         let common = recipe.steps();
         let sections = recipe.section.iter().map(|section| section.steps().or(common));
         let mut reported = BTreeSet::new();
@@ -88,7 +84,7 @@ impl Checker<'_> {
     fn project(
         &mut self,
         steps: &Steps<'_>,
-        read: ReadProject<'_>,
+        read: &ReadProject<'_>,
         reported: &mut BTreeSet<usize>,
     ) -> Option<Declared> {
         let source = steps.source?;
@@ -101,7 +97,7 @@ impl Checker<'_> {
     fn place(
         &mut self,
         source: &Spanned<Source>,
-        read: ReadProject<'_>,
+        read: &ReadProject<'_>,
         reported: &mut BTreeSet<usize>,
     ) -> Option<String> {
         match read(source.get_ref()) {
