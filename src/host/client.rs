@@ -102,10 +102,12 @@ impl Client {
         let url = self.url("hello");
         insist(|| async {
             let request = self.post(&url, capabilities)?;
-            Ok(good(request.timeout(Duration::from_secs(10)).send().await?)
-                .await?
-                .json()
-                .await?)
+            let answer = request.timeout(Duration::from_secs(10)).send().await?;
+            // somebody starts this host and waits for the reason; a host at work waits for the coordinator's settings
+            if answer.status() == StatusCode::MISDIRECTED_REQUEST {
+                return Err(refused(answer).await.into());
+            }
+            Ok(good(answer).await?.json().await?)
         })
         .await
     }
@@ -284,9 +286,18 @@ async fn good(answer: Response) -> Result<Response> {
     if status.is_success() {
         return Ok(answer);
     }
-    let text = answer.text().await.unwrap_or_default();
-    if status.is_client_error() {
-        return Err(CallRefused { status, text }.into());
+    // too slow a network, or a name that the coordinator's settings lack: neither is the fault of the call
+    let passes = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::MISDIRECTED_REQUEST);
+    if status.is_client_error() && !passes {
+        return Err(refused(answer).await.into());
     }
+    let text = answer.text().await.unwrap_or_default();
     bail!("the coordinator answered {status}: {text}")
+}
+
+async fn refused(answer: Response) -> CallRefused {
+    CallRefused {
+        status: answer.status(),
+        text: answer.text().await.unwrap_or_default(),
+    }
 }

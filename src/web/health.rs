@@ -35,7 +35,13 @@ struct Check {
 /// Answers with each check, and with "unavailable" if one fails.
 pub async fn healthz(web: Web) -> Outcome {
     let (disk, mirror) = (web.objects.data().to_owned(), mirror_folder(web.objects.data()));
-    let database = async { web.store.open_jobs().await.map(drop) };
+    let database = async {
+        web.store
+            .open_jobs()
+            .await
+            .map(drop)
+            .context("the database does not answer")
+    };
     let (database, disk, mirror) = tokio::join!(
         check("the database does not answer", database),
         check(
@@ -56,12 +62,13 @@ pub async fn healthz(web: Web) -> Outcome {
     Ok(response)
 }
 
-/// The result of a check. Errors go to the log: anybody can ask for health, and an error may name folders.
+/// The result of a check. Anybody can ask for health, so an error shows no cause, which may name folders, and does not fill the
+/// log.
 async fn check(late: &str, check: impl Future<Output = Result<()>>) -> Check {
     let problem = match tokio::time::timeout(PATIENCE, check).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => {
-            tracing::warn!(error = format!("{error:#}"), "a check of health failed");
+            tracing::debug!(error = format!("{error:#}"), "a check of health failed");
             Some(error.to_string())
         }
         Err(_) => Some(late.to_owned()),
@@ -76,7 +83,7 @@ async fn blocking(check: impl FnOnce() -> Result<()> + Send + 'static) -> Result
     tokio::task::spawn_blocking(check).await?
 }
 
-/// Checks that a file can be written into a folder, as far as the file system says so.
+/// Checks that a file can be written into a folder, if the file system is right.
 fn has_room(folder: &Path) -> Result<()> {
     let disk = statvfs(folder).context("the data folder can't be read")?;
     ensure!(

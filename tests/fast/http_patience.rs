@@ -2,6 +2,11 @@
 
 use futures_util::stream;
 use pybots::config::HttpSettings;
+use pybots::domain::host::Capabilities;
+use pybots::domain::job::Report;
+use pybots::domain::outcome::Outcome;
+use pybots::host::client::Client;
+use pybots::protocol::{FinishRequest, Receipt};
 use pybots::server::{Patience, Server};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -326,4 +331,47 @@ async fn a_full_table_of_open_files_ends_nothing() {
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_goes_on_after_answers_that_pass() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let bodies = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = bodies.clone();
+    tokio::spawn(async move {
+        let mut statuses = ["408 Slow", "421 Misdirected", "503 Away", "200 OK", "421 Misdirected"].iter();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 64 << 10];
+            let mut read = 0;
+            while !String::from_utf8_lossy(&request[..read]).contains("}") {
+                read += stream.read(&mut request[read..]).await.unwrap();
+            }
+            seen.lock()
+                .unwrap()
+                .push(String::from_utf8_lossy(&request[..read]).into_owned());
+            let status = statuses.next().unwrap();
+            let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 9\r\n\r\n\"counted\"");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let client = Client::new(&url, "token").unwrap();
+    let report = Report::of(Outcome::Infra {
+        reason: "a\0b".to_owned(),
+    });
+    let finish = FinishRequest {
+        fence: "f".to_owned(),
+        report,
+    };
+    // the report arrives in the end, and without the character that no database stores
+    assert_eq!(client.finish("x", &finish).await.unwrap(), Receipt::Counted);
+    {
+        let bodies = bodies.lock().unwrap();
+        assert_eq!(bodies.len(), 4);
+        assert!(bodies.iter().all(|body| body.contains("a\\ufffdb")), "{bodies:?}");
+    }
+    // whoever starts a host learns why it is not let in
+    let error = client.hello(&Capabilities::default()).await.unwrap_err();
+    assert!(error.to_string().contains("refused (421"), "{error:#}");
 }

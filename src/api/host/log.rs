@@ -9,14 +9,8 @@ use crate::web::{Error, Outcome};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::{Stream, StreamExt};
 use serde::Deserialize;
-use std::time::Duration;
 use warp::Reply;
 use warp::http::StatusCode;
-
-/// A chunk of which nothing arrives for this long gives its place in memory to another one.
-const SILENCE: Duration = Duration::from_secs(20);
-/// So does a chunk that takes longer than this in all: no connection that works is so slow.
-const WITHIN: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Deserialize)]
 pub struct Lease {
@@ -37,12 +31,10 @@ where
         .objects
         .turn(&attempt.host, &attempt.id, length as usize)
         .await?;
-    let frame = match tokio::time::timeout(WITHIN, read(body)).await {
-        Ok(Some(frame)) => frame,
+    // the server ends a body that comes too slowly, so that its place in memory goes to another one
+    let Some(frame) = read(body).await else {
         // the host sends it again
-        Ok(None) | Err(_) => {
-            return Err(Error::Unavailable("the chunk arrived incomplete or too slowly".into()));
-        }
+        return Err(Error::Unavailable("the chunk arrived incomplete".into()));
     };
     match turn.append(frame).await? {
         Ok(taken) => Ok(warp::reply::json(&taken).into_response()),
@@ -59,7 +51,7 @@ fn may_append(attempt: &Attempt, fence: &str) -> bool {
     attempt.fence == fence && attempt.is_open()
 }
 
-/// Reads the body. Returns `None` if it breaks off, falls silent, or is longer than announced.
+/// Reads the body. Returns `None` if it breaks off, or is longer than announced.
 async fn read<S, B>(body: S) -> Option<Bytes>
 where
     S: Stream<Item = Result<B, warp::Error>>,
@@ -67,7 +59,7 @@ where
 {
     let mut body = std::pin::pin!(body);
     let mut frame = BytesMut::new();
-    while let Some(part) = tokio::time::timeout(SILENCE, body.next()).await.ok()? {
+    while let Some(part) = body.next().await {
         let mut part = part.ok()?;
         if frame.len() + part.remaining() > FRAME_MOST {
             return None;

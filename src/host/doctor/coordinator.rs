@@ -63,7 +63,13 @@ fn let_in(server: &Address, enrolment: &Enrolment, answer: &RawResponse) -> Find
             format!("{server} does not know this host's token"),
             "ask a maintainer for another one (`pybots host rotate NAME`)",
         ),
+        421 => Finding::fail(
+            "coordinator",
+            text,
+            "ask a maintainer to add the name, or use another `--server`",
+        ),
         426 => Finding::fail("coordinator", text, "install the version that it names"),
+        503 => Finding::fail("coordinator", text, "ask again in a minute"),
         status => Finding::fail(
             "coordinator",
             format!("{server} answered {status}, which no Pybots coordinator does"),
