@@ -141,7 +141,7 @@ async fn values_with_nul_are_refused_with_a_sentence() {
             assert_eq!(status, 400, "{which} {path}: {text}");
             assert!(text.contains("NUL"), "{which} {path}: {text}");
         }
-        let log = format!("attempts/x/log?fence=%00");
+        let log = "attempts/x/log?fence=%00".to_owned();
         assert_eq!(site.call(&log, &json!(0)).await.0, 400, "{which}");
         assert_eq!(site.get("/").await.0, 200, "{which}");
     }

@@ -69,7 +69,7 @@ fn odd_requests_are_refused_and_end_nothing() {
     let headers: String = (0..200).map(|n| format!("X-{n}: x\r\n")).collect();
     let of_path = [
         (
-            format!("CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n"),
+            "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n".to_owned(),
             405,
         ),
         (format!("CONNECT localhost:80 HTTP/1.1\r\n{host}"), 405),
