@@ -112,7 +112,7 @@ class Asked(InFolder):
     def test_dependencies_that_only_code_knows_are_told(self):
         self.write(setup_py="setup()")
         self.assertIn("computed by setup.py, which is not run here: list them in `requires`", self.asked([])[0])
-        self.assertIn("known only to setup.py; list what it holds in `requires`", self.asked([".[test]"])[0])
+        self.assertIn("decided by setup.py, which is not run here; list what it holds in `requires`", self.asked([".[test]"])[0])
         self.write(pyproject_toml='[project]\nname = "demo"\ndynamic = ["dependencies"]\n')
         (self.folder / "setup.py").unlink()
         self.assertIn("known only to a build back end", self.asked([])[0])
