@@ -15,6 +15,7 @@ mod live;
 mod log;
 mod matrix;
 mod projects;
+mod render;
 mod response;
 mod revision;
 mod route;
