@@ -80,6 +80,9 @@ pub mod domain;
 /// The format of logs, in files and between host and coordinator.
 pub mod logfile;
 
+/// What a terminal would show of a log, for pages and terminals: text and colours, and nothing that controls anything. Pure.
+pub mod screen;
+
 /// The database: all SQL and its migrations. Logs and other large objects, as files.
 pub mod store;
 

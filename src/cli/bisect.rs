@@ -71,7 +71,7 @@ impl Bisect {
                 variant: &self.options.variant,
                 platform: platform(),
             };
-            return Ok(self.print(&question.ask(settings).await?));
+            return self.print(&question.ask(settings).await?);
         }
         let runner = LocalRunner::open(
             settings,
@@ -81,18 +81,18 @@ impl Bisect {
         .await?;
         let answers = self.search(&runner).await;
         runner.close().await?;
-        Ok(self.print(&answers?))
+        self.print(&answers?)
     }
 
-    fn print(&self, answers: &Answers) -> ExitCode {
+    fn print(&self, answers: &Answers) -> Result<ExitCode> {
         if self.options.json {
-            outln!("{}", answers.json());
+            super::output::json(&answers.json())?;
         } else {
             out!("{}", answers.text());
         }
         match answers.names_revisions() {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
+            true => Ok(ExitCode::SUCCESS),
+            false => Ok(ExitCode::FAILURE),
         }
     }
 
@@ -111,7 +111,7 @@ impl Bisect {
                 bail!("{} and {} have no common ancestor", self.good, self.bad);
             };
             let (good, which) = (&self.good, short(&base));
-            eprintln!(
+            errln!(
                 "{good} and {} diverged at {which}, which is taken as the good revision",
                 self.bad
             );
@@ -119,7 +119,7 @@ impl Bisect {
         };
         let mut revisions = mirror.since(&new.sha, &old.sha).await?;
         revisions.insert(0, old.sha.clone());
-        eprintln!("searching {} revisions", revisions.len() - 1);
+        errln!("searching {} revisions", revisions.len() - 1);
 
         let mut runs = Runs::new(runner, runner.project(), &new.branch, &self.options);
         let range = self.usable_range(&mut runs, change, revisions).await?;
@@ -179,7 +179,7 @@ impl Bisect {
     }
 
     async fn instead_of(&self, runs: &Runs<'_>, asked: &str, revision: &str) -> Result<RunEnd> {
-        eprintln!("{} can't show the change; trying {}", short(asked), short(revision));
+        errln!("{} can't show the change; trying {}", short(asked), short(revision));
         runs.one(revision).await
     }
 
@@ -208,7 +208,7 @@ impl Bisect {
             if left.is_empty() {
                 break;
             }
-            eprintln!("the culprit is a merge of {} revisions; searching them", line.len() - 1);
+            errln!("the culprit is a merge of {} revisions; searching them", line.len() - 1);
             let mut unexplained = Vec::new();
             for inner in runs.search(answers.change, line.clone(), left).await? {
                 let inner = self.checked_against_parent(runs, answers.change, inner, &line).await?;

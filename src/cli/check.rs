@@ -2,13 +2,12 @@
 
 use crate::recipe::folder::{Beside, check_beside};
 use anyhow::Result;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Checks each file and prints its problems. The exit code is 1 if a file has one.
 pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = super::output::has_colours(&std::io::stderr());
     let mut wrong = 0;
     for file in files {
         let shown = file.display().to_string();
@@ -28,12 +27,12 @@ pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
         } else {
             wrong += 1;
             for problem in problems {
-                eprintln!("{problem}");
+                errln!("{problem}");
             }
         }
     }
     if wrong > 0 {
-        eprintln!("{wrong} of {} recipes can't be registered", files.len());
+        errln!("{wrong} of {} recipes can't be registered", files.len());
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

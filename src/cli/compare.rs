@@ -30,7 +30,7 @@ impl Compare {
             Err(reason) => bail!(reason),
         };
         if self.json {
-            outln!("{}", serde_json::to_string_pretty(&compared)?);
+            crate::cli::output::json(&compared)?;
         } else {
             out!("{}", compared.markdown());
         }

@@ -118,7 +118,7 @@ async fn survey(settings: &Settings, store: &Store) -> Result<(DockerRuntime, In
 async fn list(settings: &Settings, store: &Store, json: bool, volumes: bool) -> Result<()> {
     let (runtime, mut inventory, decisions) = survey(settings, store).await?;
     let usage = runtime.disk_usage().await.unwrap_or_else(|error| {
-        eprintln!("the engine reports neither shared sizes nor sizes of volumes: {error}");
+        errln!("the engine reports neither shared sizes nor sizes of volumes: {error}");
         Default::default()
     });
     for volume in &mut inventory.volumes {
@@ -126,7 +126,7 @@ async fn list(settings: &Settings, store: &Store, json: bool, volumes: bool) -> 
     }
     let rows = Rows::gather(store, &inventory, &decisions, &usage.shared).await?;
     if json {
-        outln!("{}", serde_json::to_string_pretty(&rows)?);
+        crate::cli::output::json(&rows)?;
         return Ok(());
     }
     out!(

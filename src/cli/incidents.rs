@@ -98,7 +98,7 @@ impl Incidents {
             None => {
                 let all = reader.all(CLOSED, now()).await?;
                 if self.json {
-                    outln!("{}", serde_json::to_string_pretty(&all)?);
+                    crate::cli::output::json(&all)?;
                 } else {
                     out!("{}", list(&all));
                 }
@@ -106,7 +106,7 @@ impl Incidents {
             Some(Action::Show { number }) => {
                 let incident = reader.one(number, now()).await?.with_context(|| unknown(number))?;
                 if self.json {
-                    outln!("{}", serde_json::to_string_pretty(&incident)?);
+                    crate::cli::output::json(&incident)?;
                 } else {
                     out!("{}", text(&incident));
                 }

@@ -6,6 +6,7 @@ mod remote;
 use crate::config::Settings;
 use crate::domain::id::AttemptId;
 use crate::logfile::Stream;
+use crate::logfile::file::Part;
 use crate::store::Store;
 use crate::store::attempts::newest;
 use crate::store::logs::Objects;
@@ -33,9 +34,12 @@ pub struct Logs {
     /// Print one stream only: `stdout`, `stderr` or `control` (the lines that Pybots itself writes).
     #[arg(long, value_name = "NAME")]
     stream: Option<Stream>,
-    /// Begin each line with the time at which it was written, and with its stream.
-    #[arg(long)]
+    /// Begin each line with the time at which it was begun, and with its stream.
+    #[arg(long, conflicts_with = "raw")]
     timestamps: bool,
+    /// Print the bytes of the log as they are. Not for a terminal: a log can control it.
+    #[arg(long)]
+    raw: bool,
     /// Read the log from a coordinator on another machine instead of the data folder.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
@@ -43,7 +47,7 @@ pub struct Logs {
 
 impl Logs {
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let mut printer = Printer::new(self.stream, self.timestamps);
+        let mut printer = Printer::new(self.stream, self.timestamps, self.raw);
         match &self.server {
             Some(server) => remote::print(server, &self.request(), &mut printer).await?,
             None => self.print(settings, &mut printer).await?,
@@ -58,6 +62,7 @@ impl Logs {
             attempt: self.attempt,
             stream: self.stream,
             follow: self.follow,
+            raw: self.raw,
         }
     }
 
@@ -73,17 +78,35 @@ impl Logs {
                 reader = objects.open_log(&attempt).await?;
             }
             while let Some(open) = reader.take() {
-                let (open, chunk) = open.step().await?;
+                let (open, part) = open.step().await?;
+                match part {
+                    Some(Part::Text(chunk)) => {
+                        for (piece, text) in chunk.parts() {
+                            printer.print(piece.stream, piece.at, &text).await?;
+                        }
+                    }
+                    Some(Part::Lost(lost)) => printer.lost(&lost.to_string()).await?,
+                    None => {
+                        reader = Some(open);
+                        break;
+                    }
+                }
                 reader = Some(open);
-                let Some(chunk) = chunk else { break };
-                for (piece, text) in chunk.parts() {
-                    printer.print(piece.stream, piece.at, &text).await?;
+            }
+            if ended && has_ended(&store, &attempt).await? {
+                match &reader {
+                    Some(reader) => {
+                        if let Some(lost) = reader.lost_at_end()? {
+                            printer.lost(&lost.to_string()).await?;
+                        }
+                    }
+                    None => errln!("attempt {attempt} has no log in {}", settings.data.display()),
                 }
             }
-            printer.flush().await?;
             if ended || printer.is_closed() {
                 return Ok(());
             }
+            printer.flush().await?;
             tokio::time::sleep(READ_EVERY).await;
         }
     }

@@ -12,6 +12,7 @@ mod host;
 mod images;
 mod incidents;
 mod local;
+mod log_lines;
 mod logs;
 mod open;
 mod patch;
@@ -38,6 +39,9 @@ pub struct Arguments {
     /// Settings file (TOML); without it, the defaults apply.
     #[arg(long, global = true, env = "PYBOTS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// When output has colours: on a terminal unless NO_COLOR is set, always, or never.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
+    color: output::Colours,
     #[command(subcommand)]
     command: Command,
 }
@@ -85,6 +89,7 @@ enum Command {
 
 /// Runs one command and returns the exit code of the process: 2 if the command failed with an error.
 pub async fn run(arguments: Arguments) -> ExitCode {
+    output::choose(arguments.color);
     let daemon = match &arguments.command {
         Command::Up | Command::Serve => true,
         Command::Host(host) => host.is_daemon(),
@@ -94,13 +99,14 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let filter = EnvFilter::try_from_env("PYBOTS_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_ansi(output::has_colours(&std::io::stderr()))
+        .with_writer(|| output::CleanStderr)
         .with_target(false)
         .init();
     match dispatch(arguments).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            errln!("error: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -38,7 +38,7 @@ impl TryPatch {
         runner.close().await?;
         let compared = compared?;
         if self.options.json {
-            outln!("{}", serde_json::to_string_pretty(&compared)?);
+            crate::cli::output::json(&compared)?;
         } else {
             out!("{}", compared.markdown());
         }
@@ -55,11 +55,11 @@ impl TryPatch {
 
     async fn compare(&self, runner: &LocalRunner) -> Result<Comparison> {
         let (base, patched) = self.sides(runner).await?;
-        eprintln!("{} against {}", short(&patched.sha), short(&base.sha));
+        errln!("{} against {}", short(&patched.sha), short(&base.sha));
         let mut projects = Vec::new();
         for project in &runner.projects {
             let name = project.recipe.name.get_ref();
-            eprintln!("{name}:");
+            errln!("{name}:");
             let mut runs = Runs::new(runner, project, &base.branch, &self.options);
             let (before, after) = runs.both(&base.sha, &patched.sha).await?;
             if let (RunEnd::Run(..), RunEnd::NoImage) = (&before, &after) {

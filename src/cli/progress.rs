@@ -1,5 +1,7 @@
 //! Progress on stderr: a bar on a terminal, plain lines elsewhere.
 
+use super::output;
+use crate::domain::text::plain;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -15,7 +17,11 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             // a test checks the template, so this can't fail
-            if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            let template = match output::has_colours(&std::io::stderr()) {
+                true => TEMPLATE.to_owned(),
+                false => TEMPLATE.replace(COLOURS, ""),
+            };
+            if let Ok(style) = ProgressStyle::with_template(&template) {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -33,7 +39,7 @@ impl Progress {
             Some(bar) => {
                 bar.set_length(all.max(done));
                 bar.set_position(done);
-                bar.set_message(text.to_owned());
+                bar.set_message(plain(text));
             }
             None => {
                 let line = if all == 0 {
@@ -42,7 +48,7 @@ impl Progress {
                     format!("{done}/{all} {text}")
                 };
                 if line != self.last_line {
-                    eprintln!("{line}");
+                    errln!("{line}");
                     self.last_line = line;
                 }
             }
@@ -71,11 +77,14 @@ impl Progress {
 }
 
 const TEMPLATE: &str = "{spinner} [{elapsed_precise}] {bar:30.cyan/blue} {pos}/{len} {wide_msg}";
+const COLOURS: &str = ".cyan/blue";
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_template_is_valid() {
-        assert!(indicatif::ProgressStyle::with_template(super::TEMPLATE).is_ok());
+        for template in [super::TEMPLATE, &super::TEMPLATE.replace(super::COLOURS, "")] {
+            assert!(indicatif::ProgressStyle::with_template(template).is_ok());
+        }
     }
 }

@@ -34,8 +34,8 @@ impl Reproduce {
             return run_script(&found, &settings.network).await;
         }
         match found.line().filter(|_| !self.script) {
-            Some(line) => outln!("{line}"),
-            None => out!("{}", found.script()),
+            Some(line) => super::output::script(&format!("{line}\n")),
+            None => super::output::script(&found.script()),
         }
         Ok(ExitCode::SUCCESS)
     }

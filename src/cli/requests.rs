@@ -50,7 +50,7 @@ impl Jobs {
 fn report(id: &str, requested: Option<Requested>, describe: impl Fn(Requested) -> &'static str) -> bool {
     match requested {
         Some(requested) => outln!("{id} {}", describe(requested)),
-        None => eprintln!("error: there is no job {id:?}; `pybots results --json` lists the runs"),
+        None => errln!("error: there is no job {id:?}; `pybots results --json` lists the runs"),
     }
     requested.is_some()
 }

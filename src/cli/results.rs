@@ -10,7 +10,6 @@ use crate::store::views::ResultCell;
 use anyhow::{Result, bail};
 use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -63,9 +62,9 @@ impl Results {
             cells.retain(|cell| cell.variant == *variant);
         }
         if self.json {
-            outln!("{}", serde_json::to_string_pretty(&cells)?);
+            crate::cli::output::json(&cells)?;
         } else {
-            out!("{}", matrix(&cells, std::io::stdout().is_terminal()));
+            out!("{}", matrix(&cells, super::output::has_colours(&std::io::stdout())));
             for branch in store.watched_branches().await? {
                 if let Some(problem) = branch.problem {
                     outln!("branch {}: {problem}", branch.name);

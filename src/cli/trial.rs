@@ -38,7 +38,7 @@ impl Trial {
         };
         let runner = LocalRunner::open(&one_at_a_time, vec![local::recipe(&self.recipe)?], &self.variant).await?;
         let revision = runner.revision(&self.on).await?;
-        eprintln!(
+        errln!(
             "{} {} ({})",
             revision.branch,
             revision.name(),
@@ -67,7 +67,7 @@ impl Trial {
             is_not_installed(&report.outcome),
             Day::of(revision.committed_at),
         ) {
-            eprintln!(
+            errln!(
                 "{}; trying the dependencies of {day}, the day of the revision",
                 report.outcome
             );
@@ -78,10 +78,10 @@ impl Trial {
             let code = phase
                 .exit_code
                 .map_or("killed".to_owned(), |code| format!("exit code {code}"));
-            eprintln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
+            errln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
         }
         for failure in report.tests.iter().flat_map(|tests| &tests.failed) {
-            eprintln!("failed: {} ({})", failure.test, failure.message);
+            errln!("failed: {} ({})", failure.test, failure.message);
         }
         outln!("{}: {}", runner.project().recipe.name.get_ref(), report.outcome);
         Ok(match (&report.outcome, report.outcome.blame()) {

@@ -1,7 +1,9 @@
 //! A file of frames. The head of each frame gives its length, so that an offset is found by reading heads alone: 100
-//! MB of text have about 400. A torn end, from a writer that was killed, is ignored.
+//! MB of text have about 400. A torn end, from a writer that was killed, is ignored. Where a disk damaged the file, the
+//! reader goes on at the next frame that can be read, and says which bytes are lost.
 
 use super::Chunk;
+use super::damage::{self, Lost};
 use super::frame::{self, HEAD, Head};
 use bytes::Bytes;
 use std::fs::{File, OpenOptions};
@@ -25,6 +27,19 @@ pub struct Reader {
     place: FilePosition,
     /// Text before this offset is skipped.
     from: u64,
+    /// What was lost before the place.
+    lost: Option<Lost>,
+    /// Up to here in the file, no frame follows a damaged one.
+    searched: u64,
+    /// The last frame that was passed by its head alone, which may be wrong about its length.
+    unread: Option<FilePosition>,
+}
+
+/// What a reader finds next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Text(Chunk),
+    Lost(Lost),
 }
 
 impl Reader {
@@ -35,6 +50,9 @@ impl Reader {
                 file: BufReader::new(file),
                 place: FilePosition::default(),
                 from: 0,
+                lost: None,
+                searched: 0,
+                unread: None,
             })),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -44,7 +62,7 @@ impl Reader {
     /// Goes on to an offset in the text.
     pub fn skip_to(&mut self, offset: u64) -> Result<()> {
         self.from = self.from.max(offset);
-        while let Some(head) = self.head()? {
+        while let Some(head) = self.whole_head()? {
             if head.end() > offset {
                 break;
             }
@@ -53,20 +71,46 @@ impl Reader {
         Ok(())
     }
 
-    /// Returns the next chunk of text, or `None` if there is no more at present.
-    pub fn next_chunk(&mut self) -> Result<Option<Chunk>> {
-        while let Some(head) = self.head()? {
+    /// Goes back to the beginning.
+    pub fn rewind(&mut self) -> Result<()> {
+        (self.place, self.from, self.lost, self.searched) = (FilePosition::default(), 0, None, 0);
+        self.unread = None;
+        self.back().map(drop)
+    }
+
+    /// Returns the next text, or what is missing of it. Returns `None` if there is no more at present.
+    pub fn next_part(&mut self) -> Result<Option<Part>> {
+        while let Some(head) = self.whole_head()? {
+            if let Some(lost) = self.lost.take().and_then(|lost| lost.after(self.from)) {
+                return Ok(Some(Part::Lost(lost)));
+            }
             let mut bytes = vec![0; head.length()];
             self.file.read_exact(&mut bytes)?;
             self.file.seek_relative(-(bytes.len() as i64))?;
-            let chunk = frame::decode(&bytes).map_err(|why| std::io::Error::new(ErrorKind::InvalidData, why))?;
+            let Ok(chunk) = frame::decode(&bytes) else {
+                if self.behind_damage(&head)? {
+                    continue;
+                }
+                break;
+            };
             self.pass(&head)?;
+            self.unread = None;
             let chunk = chunk.after(self.from);
             if !chunk.text.is_empty() {
-                return Ok(Some(chunk));
+                return Ok(Some(Part::Text(chunk)));
             }
         }
-        Ok(None)
+        let lost = self.lost.take().and_then(|lost| lost.after(self.from));
+        Ok(lost.map(Part::Lost))
+    }
+
+    /// Returns what is lost at the end of the file, for a log that nobody writes any more.
+    pub fn lost_at_end(&self) -> Result<Option<Lost>> {
+        let torn = self.file.get_ref().metadata()?.len() > self.place.at;
+        Ok(torn.then_some(Lost {
+            from: self.place.offset.max(self.from),
+            until: None,
+        }))
     }
 
     /// [`Reader::skip_to`] on a thread that may wait for the disk.
@@ -75,11 +119,11 @@ impl Reader {
         skip.await.map_err(std::io::Error::other)?
     }
 
-    /// [`Reader::next_chunk`] on a thread that may wait for the disk.
-    pub async fn step(mut self) -> Result<(Self, Option<Chunk>)> {
+    /// [`Reader::next_part`] on a thread that may wait for the disk.
+    pub async fn step(mut self) -> Result<(Self, Option<Part>)> {
         let step = tokio::task::spawn_blocking(move || {
-            let chunk = self.next_chunk()?;
-            Ok((self, chunk))
+            let part = self.next_part()?;
+            Ok((self, part))
         });
         step.await.map_err(std::io::Error::other)?
     }
@@ -94,10 +138,63 @@ impl Reader {
 
     /// Reads to the present end, and returns its offset in the text.
     pub fn length(&mut self) -> Result<u64> {
-        while let Some(head) = self.head()? {
+        while let Some(head) = self.whole_head()? {
             self.pass(&head)?;
         }
         Ok(self.place.offset)
+    }
+
+    /// Reads the head of the next frame. If there is none, but a frame further on, what lies between is lost.
+    fn whole_head(&mut self) -> Result<Option<Head>> {
+        let head = self.head()?;
+        if head.is_some() || !self.resume()? {
+            return Ok(head);
+        }
+        self.head()
+    }
+
+    /// Goes on behind a frame whose text can't be read. Returns `false` if nothing follows that can be read.
+    fn behind_damage(&mut self, head: &Head) -> Result<bool> {
+        // if only its text is damaged, the next frame begins where its head says
+        let next = self.place.at + head.length() as u64;
+        if damage::head_at(self.file.get_ref(), next)?.is_some_and(|next| next.offset == head.end()) {
+            self.lose(self.place.offset, head.end(), next)?;
+            return Ok(true);
+        }
+        self.resume()
+    }
+
+    /// Goes on at the next frame that can be read. Returns `false` if there is none, as at the end of a log.
+    fn resume(&mut self) -> Result<bool> {
+        let file = self.file.get_ref();
+        if self.place.at >= file.metadata()?.len() {
+            return Ok(false);
+        }
+        // the head that led here may be what is damaged
+        let mut since = self.place;
+        if let Some(unread) = self.unread
+            && !damage::can_be_read(file, unread.at, self.place.at)?
+        {
+            since = unread;
+        }
+        let from = self.searched.max(since.at + u64::from(since != self.place));
+        let (found, searched) = damage::next_frame(file, from, since.offset)?;
+        self.searched = searched;
+        match found {
+            Some((at, offset)) => self.lose(since.offset, offset, at).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Goes on at a place, since what lies before it can't be read.
+    fn lose(&mut self, since: u64, offset: u64, at: u64) -> Result<()> {
+        self.lost = Some(Lost {
+            from: self.lost.take().map_or(since, |lost| lost.from),
+            until: Some(offset),
+        });
+        self.place = FilePosition { offset, at };
+        self.unread = None;
+        self.back().map(drop)
     }
 
     /// Reads the head of the next frame. Returns `None` if no whole frame is there, or one that does not continue the
@@ -126,6 +223,7 @@ impl Reader {
     }
 
     fn pass(&mut self, head: &Head) -> Result<()> {
+        self.unread = Some(self.place);
         self.file.seek_relative(head.length() as i64)?;
         self.place = FilePosition {
             offset: head.end(),
@@ -170,8 +268,10 @@ impl Appender {
         let mut end = FilePosition::default();
         if let Some(mut reader) = Reader::open(path)? {
             // after a power failure a frame may have a head and no text
-            while let Ok(Some(_)) = reader.next_chunk() {
-                end = reader.place;
+            while let Some(part) = reader.next_part()? {
+                if matches!(part, Part::Text(_)) {
+                    end = reader.place;
+                }
             }
         }
         if file.metadata()?.len() > end.at {

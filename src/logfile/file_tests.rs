@@ -34,7 +34,10 @@ fn text(path: &Path, from: u64) -> Vec<u8> {
     let mut all = Vec::new();
     if let Some(mut reader) = Reader::open(path).unwrap() {
         reader.skip_to(from).unwrap();
-        while let Some(chunk) = reader.next_chunk().unwrap() {
+        while let Some(part) = reader.next_part().unwrap() {
+            let Part::Text(chunk) = part else {
+                panic!("{part:?}");
+            };
             assert_eq!(chunk.offset, from + all.len() as u64);
             all.extend_from_slice(&chunk.text);
         }
@@ -117,33 +120,127 @@ fn a_reader_follows_a_file_that_grows_and_never_sees_a_part_of_a_frame() {
     let path = folder.path().join("log");
     std::fs::write(&path, b"").unwrap();
     let mut reader = Reader::open(&path).unwrap().unwrap();
-    assert_eq!(reader.next_chunk().unwrap(), None);
+    let text = |reader: &mut Reader| match reader.next_part().unwrap() {
+        Some(Part::Text(chunk)) => Some(chunk.text),
+        None => None,
+        lost => panic!("{lost:?}"),
+    };
+    assert_eq!(text(&mut reader), None);
     let first = frame(0, b"first\n");
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     for (at, byte) in first.iter().enumerate() {
-        assert_eq!(reader.next_chunk().unwrap(), None, "after {at} bytes");
+        assert_eq!(text(&mut reader), None, "after {at} bytes");
         file.write_all_at(&[*byte], at as u64).unwrap();
     }
-    assert_eq!(reader.next_chunk().unwrap().unwrap().text, "first\n");
+    assert_eq!(text(&mut reader).unwrap(), "first\n");
     let mut log = Appender::open(&path).unwrap();
     for n in 0..5 {
         let line = format!("line {n}\n");
         log.append(&frame(log.extent().length, line.as_bytes()))
             .unwrap()
             .unwrap();
-        assert_eq!(reader.next_chunk().unwrap().unwrap().text, line);
-        assert_eq!(reader.next_chunk().unwrap(), None);
+        assert_eq!(text(&mut reader).unwrap(), line);
+        assert_eq!(text(&mut reader), None);
+    }
+}
+
+/// What a reader finds: text, and what it says about lost text.
+fn found(path: &Path, from: u64) -> Vec<String> {
+    let mut reader = Reader::open(path).unwrap().unwrap();
+    reader.skip_to(from).unwrap();
+    let mut found = Vec::new();
+    while let Some(part) = reader.next_part().unwrap() {
+        found.push(match part {
+            Part::Text(chunk) => format!("{}: {}", chunk.offset, String::from_utf8_lossy(&chunk.text)),
+            Part::Lost(lost) => lost.to_string(),
+        });
+    }
+    found.extend(reader.lost_at_end().unwrap().map(|lost| lost.to_string()));
+    found
+}
+
+/// Three frames, and their places in the file.
+fn three(path: &Path) -> [u64; 4] {
+    let frames = [frame(0, b"one\n"), frame(4, b"two two\n"), frame(12, b"three\n")];
+    std::fs::write(path, frames.concat()).unwrap();
+    let mut at = 0;
+    let ends = frames.map(|frame| {
+        at += frame.len() as u64;
+        at
+    });
+    [0, ends[0], ends[1], ends[2]]
+}
+
+const ALL: [&str; 3] = ["0: one\n", "4: two two\n", "12: three\n"];
+const SECOND_LOST: &str = "bytes 4 to 12 of this log are lost, because its file is damaged";
+
+#[test]
+fn whatever_is_damaged_in_a_frame_the_others_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let places = three(&path);
+    assert_eq!(found(&path, 0), ALL);
+    for at in places[1]..places[2] {
+        for value in [0x00, 0x41, 0xff] {
+            three(&path);
+            let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+            let mut old = [0];
+            file.read_exact_at(&mut old, at).unwrap();
+            if old[0] == value {
+                continue;
+            }
+            file.write_all_at(&[value], at).unwrap();
+            let found_now = found(&path, 0);
+            // times and streams are under no checksum
+            let unharmed = found_now == ALL;
+            assert!(
+                unharmed || found_now == [ALL[0], SECOND_LOST, ALL[2]],
+                "byte {at} is {value}: {found_now:?}"
+            );
+            assert_eq!(Reader::open(&path).unwrap().unwrap().length().unwrap(), 18);
+            assert_eq!(found(&path, 12), [ALL[2]]);
+            // whoever appends keeps what can be read
+            let log = Appender::open(&path).unwrap();
+            assert_eq!((log.extent().length, found(&path, 0)), (18, found_now));
+        }
     }
 }
 
 #[test]
-fn damage_inside_is_an_error() {
+fn the_beginning_and_the_end_can_be_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
-    let frames = [frame(0, b"one\n"), frame(4, b"two\n")].concat();
-    std::fs::write(&path, &frames).unwrap();
+    let places = three(&path);
     let file = OpenOptions::new().write(true).open(&path).unwrap();
-    file.write_all_at(b"\x00", HEAD as u64 + 20).unwrap();
-    let mut reader = Reader::open(&path).unwrap().unwrap();
-    assert!(reader.next_chunk().is_err());
+    // no head, and one that claims more than there is
+    for (bytes, at) in [(&[0; 40][..], 0), (&[0xff; 4], 20)] {
+        three(&path);
+        file.write_all_at(bytes, at).unwrap();
+        let begin = "bytes 0 to 4 of this log are lost, because its file is damaged";
+        assert_eq!(found(&path, 0), [begin, ALL[1], ALL[2]]);
+        assert_eq!(found(&path, 5)[0], "5: wo two\n");
+    }
+    for torn in places[2] + 1..places[3] {
+        three(&path);
+        file.set_len(torn).unwrap();
+        let end = "this log is lost from byte 12 on, because its file is damaged";
+        assert_eq!(found(&path, 0), [ALL[0], ALL[1], end], "{torn}");
+    }
+    three(&path);
+    file.write_all_at(&[0; 99], places[1]).unwrap();
+    let end = "this log is lost from byte 4 on, because its file is damaged";
+    assert_eq!(found(&path, 0), [ALL[0], end]);
+}
+
+#[test]
+fn what_stands_for_lost_text_has_its_length() {
+    let lost = |from, until| Lost {
+        from,
+        until: Some(until),
+    };
+    assert_eq!(lost(4, 7).filler(99), b"\n[p");
+    let long = lost(0, 5000).filler(9000);
+    assert_eq!((long.len(), lost(0, u64::MAX).filler(10).len()), (5000, 10));
+    assert!(long.starts_with(b"\n[pybots] bytes 0 to 5000 of this log are lost"));
+    assert_eq!(lost(4, 7).after(7), None);
 }

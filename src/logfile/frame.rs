@@ -15,7 +15,8 @@ use super::{Chunk, PIECES_MOST, Piece, Stream, TEXT_MOST};
 use bytes::Bytes;
 use std::io::Read;
 
-const MAGIC: u32 = 0x184D_2A5B;
+/// The number that begins each frame.
+pub const MAGIC: u32 = 0x184D_2A5B;
 
 /// Bytes of a head without its pieces.
 pub const HEAD: usize = 32;

@@ -2,6 +2,7 @@
 //! piece has its stream and its time. Text goes from host to browser in chunks. A chunk as bytes is a *frame*
 //! ([`frame`]), which is the same in a request, in a host's spool and in the coordinator's file ([`file`]).
 
+pub mod damage;
 pub mod file;
 pub mod frame;
 

@@ -8,7 +8,7 @@ pub use readers::TooMany;
 
 use crate::domain::id::{AttemptId, HostId};
 use crate::domain::results::Tests;
-use crate::logfile::file::{Appender, Reader};
+use crate::logfile::file::{Appender, Part, Reader};
 use crate::logfile::{Chunk, ChunkBuilder, Stream, frame};
 use anyhow::{Context, Result, bail};
 use live::Live;
@@ -109,9 +109,8 @@ impl Objects {
         Ok(self.read_log(attempt, length.saturating_sub(most), most).await?.bytes)
     }
 
-    /// Up to `most` bytes from the offset `from`, with the stream and the time of each piece, and the length of the whole
-    /// log.
-    pub async fn read_chunk(&self, attempt: &AttemptId, from: u64, most: u64) -> Result<(Chunk, u64)> {
+    /// [`Objects::read_log`], with the stream and the time of each piece.
+    async fn read_chunk(&self, attempt: &AttemptId, from: u64, most: u64) -> Result<(Chunk, u64)> {
         let Some(mut reader) = self.open_log(attempt).await? else {
             return Ok((Chunk::default(), 0));
         };
@@ -120,14 +119,20 @@ impl Objects {
             let mut read = ChunkBuilder::default();
             let mut first = true;
             while (read.len() as u64) < most
-                && let Some(chunk) = reader.next_chunk()?
+                && let Some(part) = reader.next_part()?
             {
+                let room = |read: &ChunkBuilder| usize::try_from(most - read.len() as u64).unwrap_or(usize::MAX);
+                let chunk = match part {
+                    Part::Text(chunk) => chunk,
+                    // offsets stay as they are
+                    Part::Lost(lost) => Chunk::of(lost.from, Stream::Control, 0, lost.filler(room(&read)).into()),
+                };
                 if std::mem::take(&mut first) {
                     read.offset = chunk.offset;
                 }
                 for (piece, text) in chunk.parts() {
-                    let room = usize::try_from(most - read.len() as u64).unwrap_or(usize::MAX);
-                    read.push(piece.stream, piece.at, &text[..text.len().min(room)]);
+                    let length = text.len().min(room(&read));
+                    read.push(piece.stream, piece.at, &text[..length]);
                 }
             }
             let total = reader.length()?;

@@ -1,14 +1,15 @@
 //! The attempts at a run or an image: a list of all, and the phases, tests and log of one.
 
+use super::render::drawn;
 use super::route::{Query, Web};
+use super::window::{self, Place};
 use super::wording::{Badge, Time, duration, outcome_badge, size, time};
-use super::{ansi, window};
 use crate::domain::job::Phase;
 use crate::domain::results::Summary;
 use crate::domain::time::Timestamp;
 use crate::logfile::Stream;
 use crate::store::attempts::{Attempt, newest};
-use crate::store::logs::{Objects, Window};
+use crate::store::logs::Objects;
 use anyhow::Result;
 use serde::Serialize;
 
@@ -107,7 +108,7 @@ impl AttemptsView {
     /// Returns the seconds until the page loads itself again. Returns `None` if nothing new can come, or if the reader
     /// has chosen an attempt or a part of the log.
     pub fn refresh(&self, waits: bool, query: &Query) -> Option<u32> {
-        let reading = query.contains_key("from") || query.contains_key("attempt");
+        let reading = ["from", "until", "attempt"].iter().any(|key| query.contains_key(*key));
         ((self.running || waits) && !reading).then_some(REFRESH)
     }
 }
@@ -209,56 +210,44 @@ fn phase_view(phase: &Phase, attempt: usize, modes: Option<&String>) -> PhaseVie
 }
 
 async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query) -> Result<LogView> {
-    let from: Option<u64> = query.get("from").and_then(|text| text.parse().ok());
+    let offset = |name| query.get(name).and_then(|text| text.parse().ok());
+    let place = match (offset("from"), offset("until")) {
+        (Some(from), _) => Place::From(from),
+        (None, Some(until)) => Place::Until(until),
+        (None, None) => Place::End,
+    };
     let stream: Option<Stream> = query.get("stream").and_then(|name| name.parse().ok());
-    // this reads no text, only the current length
-    let total = objects.read_log(&attempt.id, u64::MAX, 0).await?.total;
-    let begin = window::begin(from, total);
-    let (at, most) = window::to_read(begin);
-    let (chunk, total) = objects.read_chunk(&attempt.id, at, most).await?;
-    let read = Window {
-        from: chunk.offset,
-        bytes: chunk.text.to_vec(),
-        total,
+    let ended = attempt.finished_at.is_some();
+    let shown = match objects.open_log(&attempt.id).await? {
+        Some(mut reader) => drawn(move || window::draw(&mut reader, place, stream, ended)).await??,
+        None => window::Drawn::default(),
     };
-    let shown = window::cut(&read, begin);
     let length = shown.until - shown.from;
-    let text = match stream {
-        Some(stream) => chunk.after(shown.from).before(shown.until).only(stream),
-        None => shown.bytes.to_vec(),
-    };
-    let whole_lines = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let grows = attempt.finished_at.is_none() && from.is_none() && stream.is_none();
-    let mut screen = ansi::Screen::default();
-    screen.feed(&text[..whole_lines]);
-    let html = screen.take();
-    screen.feed(&text[whole_lines..]);
+    let grows = !ended && place == Place::End && stream.is_none();
     Ok(LogView {
-        html: html + &screen.take(),
-        line: screen.line(),
-        events: grows.then(|| {
-            format!(
-                "/attempt/{}/events?from={}",
-                attempt.id,
-                shown.from + whole_lines as u64
-            )
-        }),
-        streams: streams(number, from, stream),
+        events: grows.then(|| format!("/attempt/{}/events?from={}", attempt.id, shown.until)),
+        streams: streams(number, place, stream),
         stream: stream.map(Stream::name),
         attempt: number,
         raw: format!("/attempt/{}/log", attempt.id),
-        tail: from.is_none(),
-        empty: shown.total == 0,
+        tail: place == Place::End,
+        empty: shown.html.is_empty() && shown.line.is_empty() && shown.total == 0,
         part: (length < shown.total).then(|| format!("{} of {}", size(length), size(shown.total))),
         size: size(shown.total),
         earlier: shown.earlier(),
-        later: shown.later().filter(|_| from.is_some()),
+        later: shown.later(),
+        html: shown.html,
+        line: shown.line,
     })
 }
 
 /// Links to all streams together, and to each alone.
-fn streams(attempt: usize, from: Option<u64>, here: Option<Stream>) -> Vec<StreamLink> {
-    let offset = from.map(|from| format!("&from={from}")).unwrap_or_default();
+fn streams(attempt: usize, place: Place, here: Option<Stream>) -> Vec<StreamLink> {
+    let offset = match place {
+        Place::From(from) => format!("&from={from}"),
+        Place::Until(until) => format!("&until={until}"),
+        Place::End => String::new(),
+    };
     let all = Stream::ALL.map(Some);
     let link = |stream: Option<Stream>| StreamLink {
         name: stream.map_or("all", Stream::name),

@@ -6,7 +6,8 @@ use super::route::Web;
 use super::window;
 use crate::domain::id::AttemptId;
 use crate::logfile::Chunk;
-use crate::logfile::file::Reader;
+use crate::logfile::damage::Lost;
+use crate::logfile::file::{Part, Reader};
 use crate::store::logs::Following;
 use anyhow::Result;
 use std::time::Duration;
@@ -28,13 +29,18 @@ pub struct Follower {
     offset: u64,
     /// Whether it leaves out text if the reader is too slow.
     skips: bool,
+    /// Whether it has returned what is lost at the end.
+    is_over: bool,
 }
 
 /// What a follower returns.
 pub enum News {
     Text(Chunk),
-    /// This many bytes were left out.
-    Skipped(u64),
+    Lost(Lost),
+    /// The reader is brought to this offset. Some text before it follows, for what goes on behind it.
+    Skipped {
+        to: u64,
+    },
 }
 
 impl Follower {
@@ -55,17 +61,13 @@ impl Follower {
             reader: None,
             offset,
             skips: false,
+            is_over: false,
         })
     }
 
     /// Makes the follower leave out text if the reader is too slow.
     pub fn skipping(self) -> Self {
         Self { skips: true, ..self }
-    }
-
-    /// Where the follower goes on, in bytes.
-    pub fn offset(&self) -> u64 {
-        self.offset
     }
 
     /// Waits for more of the log. Returns `None` at the end.
@@ -77,16 +79,21 @@ impl Follower {
                 None => 0,
             };
             if self.skips && length.saturating_sub(self.offset) > BEHIND {
-                return self.skip(length).await.map(Some);
+                return self.skip(length - window::PAGE as u64).await.map(Some);
             }
             // the end is looked at before the text, so that nothing that is written in between is missed
             let ended = look && (self.growth.is_none() || self.has_ended().await?);
-            if let Some(chunk) = self.read().await? {
-                self.offset = chunk.end();
-                return Ok(Some(News::Text(chunk)));
-            }
-            if ended {
-                return Ok(None);
+            match self.read().await? {
+                Some(Part::Text(chunk)) => {
+                    self.offset = chunk.end();
+                    return Ok(Some(News::Text(chunk)));
+                }
+                Some(Part::Lost(lost)) => {
+                    self.offset = lost.until.unwrap_or(lost.from);
+                    return Ok(Some(News::Lost(lost)));
+                }
+                None if ended => return self.end().await,
+                None => {}
             }
             if let Some(growth) = &mut self.growth {
                 look = tokio::time::timeout(LOOK, growth.length.changed()).await.is_err();
@@ -99,7 +106,17 @@ impl Follower {
         Ok(attempt.is_none_or(|attempt| attempt.finished_at.is_some()))
     }
 
-    async fn read(&mut self) -> Result<Option<Chunk>> {
+    /// Returns what is lost at the end of a log that has ended, once.
+    async fn end(&mut self) -> Result<Option<News>> {
+        let lost = match &self.reader {
+            Some(reader) if !self.is_over && self.has_ended().await? => reader.lost_at_end()?,
+            _ => None,
+        };
+        self.is_over = true;
+        Ok(lost.map(News::Lost))
+    }
+
+    async fn read(&mut self) -> Result<Option<Part>> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => match self.web.objects.open_log(&self.attempt).await? {
@@ -107,22 +124,17 @@ impl Follower {
                 None => return Ok(None),
             },
         };
-        let (reader, chunk) = reader.step().await?;
+        let (reader, part) = reader.step().await?;
         self.reader = Some(reader);
-        Ok(chunk)
+        Ok(part)
     }
 
-    /// Goes on at a line near the end of a log of `length` bytes.
-    async fn skip(&mut self, length: u64) -> Result<News> {
-        let near = length - window::PAGE;
-        let read = self.web.objects.read_log(&self.attempt, near, window::PAGE).await?;
-        let line = read.bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let to = near + line as u64;
-        let skipped = to - self.offset;
-        self.offset = to;
+    /// Brings the reader to an offset.
+    async fn skip(&mut self, to: u64) -> Result<News> {
+        self.offset = self.offset.max(to.saturating_sub(window::WARM));
         if let Some(reader) = self.reader.take() {
-            self.reader = Some(reader.skipped_to(to).await?);
+            self.reader = Some(reader.skipped_to(self.offset).await?);
         }
-        Ok(News::Skipped(skipped))
+        Ok(News::Skipped { to })
     }
 }

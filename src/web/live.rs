@@ -1,17 +1,23 @@
 //! Shows a log in a browser while it is written, as server-sent events with HTML.
 
-use super::ansi::Screen;
+use super::ansi::Html;
 use super::error::{Error, Outcome};
 use super::follow::{Follower, News};
 use super::peer::Peer;
+use super::render::drawn;
 use super::response::Resumable;
 use super::route::{Query, Web};
+use super::window::WARM;
 use super::wording::size;
 use crate::domain::id::AttemptId;
+use crate::logfile::damage::Lost;
+use crate::logfile::{Chunk, Stream};
+use crate::screen::{Screens, Shown};
 use anyhow::Result;
 use futures_util::stream;
 use serde::Serialize;
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use warp::Reply;
@@ -22,30 +28,31 @@ use warp::sse::Event;
 const PACE: Duration = Duration::from_millis(100);
 
 /// What `static/live.js` reads.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Lines {
     /// A sentence if text was left out, else empty.
     skipped: String,
     /// The HTML of the lines that ended since the last event.
     lines: String,
-    /// The HTML of the line that has not ended yet.
+    /// The HTML of the lines that have not ended yet.
     line: String,
 }
 
-/// `/attempt/ID/events`. The id of each event is the offset at which the unfinished line begins. A browser that was cut
-/// off sends it back, and goes on there.
+/// `/attempt/ID/events`. The id of each event is the offset up to which the log was shown. A browser that was cut off sends
+/// it back, and goes on there. The log is read from before that offset, so that a sequence, a character or a line that
+/// began there goes on.
 pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap, peer: Peer) -> Outcome {
     let attempt = web.store.attempt(&id).await?.ok_or_else(Error::not_found)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let from = last.or(query.get("from").map(String::as_str));
-    let offset = from.and_then(|from| from.parse().ok()).unwrap_or(0);
-    let follower = Follower::new(&web, &attempt.id, offset, true, &peer)?.skipping();
+    let offset: u64 = from.and_then(|from| from.parse().ok()).unwrap_or(0);
+    let follower = Follower::new(&web, &attempt.id, offset.saturating_sub(WARM), true, &peer)?.skipping();
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let gone = sender.clone();
         tokio::select! {
             () = gone.closed() => {}
-            sent = send(follower, sender) => if let Err(error) = sent {
+            sent = send(follower, offset, sender) => if let Err(error) = sent {
                 tracing::error!(attempt = %attempt.id, error = format!("{error:#}"), "failed to show a log");
             }
         }
@@ -63,37 +70,112 @@ pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap, p
     Ok(response)
 }
 
-async fn send(mut follower: Follower, sender: mpsc::Sender<Event>) -> Result<()> {
-    let mut screen = Screen::default();
-    let mut line_begins = follower.offset();
+/// What one reader sees of a log.
+struct View {
+    screens: Screens,
+    writer: Html,
+    /// Up to this offset, everything was shown. What comes before only sets colours and begins lines.
+    shown: u64,
+    /// How far the log was read.
+    read: u64,
+}
+
+impl View {
+    fn take(mut self, chunk: &Chunk) -> (Self, Lines) {
+        if chunk.offset != self.read {
+            self.screens = Screens::default();
+        }
+        let mut at = chunk.offset;
+        let mut lines = String::new();
+        for (piece, text) in chunk.parts() {
+            let before = usize::try_from(self.shown.saturating_sub(at))
+                .unwrap_or(usize::MAX)
+                .min(text.len());
+            let ignore = &mut |_: Shown<'_>| ControlFlow::Continue(());
+            self.screens.feed(piece.stream, piece.at, &text[..before], ignore);
+            at += before as u64;
+            if before > 0 && at == self.shown {
+                self.screens.drop_parted();
+            }
+            self.feed(piece.stream, piece.at, &text[before..], &mut lines);
+            at += (text.len() - before) as u64;
+        }
+        self.read = chunk.end();
+        self.shown = self.shown.max(self.read);
+        let line = self.writer.unfinished(&self.screens, |_| true);
+        (
+            self,
+            Lines {
+                lines,
+                line,
+                ..Lines::default()
+            },
+        )
+    }
+
+    fn feed(&mut self, stream: Stream, at: i64, text: &[u8], lines: &mut String) {
+        let writer = &mut self.writer;
+        self.screens.feed(stream, at, text, &mut |shown| {
+            writer.write(lines, &shown);
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// Says which bytes are lost.
+    fn lose(&mut self, lost: &Lost) -> Lines {
+        let mut lines = String::new();
+        self.feed(Stream::Control, 0, format!("[pybots] {lost}\n").as_bytes(), &mut lines);
+        self.read = lost.until.unwrap_or(lost.from);
+        self.shown = self.shown.max(self.read);
+        Lines {
+            lines,
+            ..Lines::default()
+        }
+    }
+}
+
+async fn send(mut follower: Follower, from: u64, sender: mpsc::Sender<Event>) -> Result<()> {
+    let mut view = View {
+        screens: Screens::default(),
+        writer: Html::default(),
+        shown: from,
+        read: from.saturating_sub(WARM),
+    };
     while let Some(news) = follower.next().await? {
-        let skipped = match news {
-            News::Skipped(bytes) => {
-                screen = Screen::default();
-                line_begins = follower.offset();
-                format!(
-                    "… {} left out because they came too fast; the raw log has them …\n",
-                    size(bytes)
-                )
-            }
-            News::Text(chunk) => {
-                screen.feed(&chunk.text);
-                if let Some(at) = chunk.text.iter().rposition(|byte| *byte == b'\n') {
-                    line_begins = chunk.offset + at as u64 + 1;
+        let shown = view.shown;
+        let data = match news {
+            News::Skipped { to } => {
+                let skipped = to.saturating_sub(shown);
+                view.shown = shown.max(to);
+                Lines {
+                    skipped: format!(
+                        "\n… {} left out because they came too fast; the raw log has them …\n",
+                        size(skipped)
+                    ),
+                    ..Lines::default()
                 }
-                String::new()
+            }
+            News::Lost(lost) => match lost.after(shown) {
+                Some(lost) => view.lose(&lost),
+                None => continue,
+            },
+            News::Text(chunk) => {
+                let new = chunk.end() > shown;
+                let (next, lines) = drawn(move || view.take(&chunk)).await?;
+                view = next;
+                if !new {
+                    continue;
+                }
+                lines
             }
         };
-        let data = Lines {
-            skipped,
-            lines: screen.take(),
-            line: screen.line(),
-        };
-        let event = Event::default().id(line_begins.to_string()).json_data(data)?;
+        let length = data.lines.len() + data.line.len();
+        let event = Event::default().id(view.shown.to_string()).json_data(data)?;
         if sender.send(event).await.is_err() {
             return Ok(());
         }
-        tokio::time::sleep(PACE).await;
+        // a long line that has not ended is sent again each time, so it is sent less often
+        tokio::time::sleep(PACE.max(Duration::from_micros(length as u64))).await;
     }
     // browsers ignore an event without data
     let _ = sender.send(Event::default().event("end").data("end")).await;

@@ -17,6 +17,7 @@ mod log;
 mod matrix;
 mod peer;
 mod projects;
+mod render;
 mod response;
 mod revision;
 mod route;

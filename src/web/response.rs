@@ -1,7 +1,8 @@
 //! Responses and their headers.
 
 use super::error::{Error, Outcome};
-use crate::logfile::file::Reader;
+use crate::logfile::damage::Lost;
+use crate::logfile::file::{Part, Reader};
 use anyhow::Context;
 use futures_util::stream;
 use serde::Serialize;
@@ -101,14 +102,33 @@ fn fixed(content: &'static str, kind: &'static str, tag: &str, request: &HeaderM
     response
 }
 
+/// Bytes of lost text that are filled at a time.
+const FILL: usize = 256 << 10;
+
 /// Streams the first `length` bytes of a log as they are, under a file name. Of a log that grows, the rest is left out.
+/// Text that is lost is replaced by a line that says so, and zeros.
 pub fn download(reader: Reader, length: u64, name: &str) -> Outcome {
-    let text = stream::try_unfold((reader, length), |(reader, length)| async move {
-        let (reader, chunk) = reader.step().await?;
-        let text = chunk
-            .map(|chunk| chunk.before(length).text)
-            .filter(|text| !text.is_empty());
-        Ok::<_, std::io::Error>(text.map(|text| (text, (reader, length))))
+    let text = stream::try_unfold((reader, None::<Lost>, 0), move |(reader, filling, at)| async move {
+        if at >= length {
+            return Ok(None);
+        }
+        let (reader, part) = match filling {
+            Some(lost) => (reader, Some(Part::Lost(lost))),
+            None => reader.step().await?,
+        };
+        // a damaged end has no end of its own
+        let until = Some(length);
+        let (text, filling) = match part.unwrap_or(Part::Lost(Lost { from: at, until })) {
+            Part::Text(chunk) => (chunk.before(length).text, None),
+            Part::Lost(lost) => {
+                let room = usize::try_from(length - at).unwrap_or(FILL).min(FILL);
+                let filler = lost.filler(room);
+                let rest = lost.after(lost.from + filler.len() as u64);
+                (filler.into(), rest)
+            }
+        };
+        let at = at + text.len() as u64;
+        Ok::<_, std::io::Error>(Some((text, (reader, filling, at))))
     });
     let body = warp::reply::stream(text).into_response().into_body();
     // no charset: a log is bytes

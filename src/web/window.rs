@@ -1,179 +1,241 @@
-//! Which part of a long log a page shows. The part begins and ends between lines, so that no line, colour sequence or
-//! character is torn. In a line that is too long for that, it begins and ends between characters.
+//! Which part of a long log a page shows. It is measured by what is seen: a progress bar of megabytes is one line. A page
+//! begins and ends between lines. Drawing begins before the page, so that the page has the colours, and the beginnings of
+//! lines, that come from there.
 
-use crate::store::logs::Window;
+use super::ansi::Html;
+use crate::logfile::Stream;
+use crate::logfile::damage::Lost;
+use crate::logfile::file::{Part, Reader};
+use crate::screen::{Screens, Shown};
+use std::collections::VecDeque;
+use std::io::Result;
+use std::ops::ControlFlow;
 
-/// Bytes of a log that a page shows, approximately.
-pub const PAGE: u64 = 256 * 1024;
+/// Characters of a log that a page shows, approximately.
+pub const PAGE: usize = 256 << 10;
 
-/// Bytes by which an edge may move to meet the end of a line.
-const SLACK: u64 = 4096;
+/// Bytes of a log that are read for a page at most.
+const WORK: u64 = 8 << 20;
 
-/// Returns the offset at which a page begins: the one that is asked for, else near the end of a log of `total` bytes.
-pub fn begin(from: Option<u64>, total: u64) -> u64 {
-    from.unwrap_or(total.saturating_sub(PAGE)).min(total)
+/// Bytes before a page from which its first colours and lines come.
+pub const WARM: u64 = 256 << 10;
+
+/// Bytes that are read for a page that ends at a place: the first number that is enough counts.
+const BACK: [u64; 3] = [512 << 10, 2 << 20, WORK];
+
+/// Where a page begins or ends: an offset in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    From(u64),
+    Until(u64),
+    End,
 }
 
-/// Returns what to read for a page that begins at `begin`: the offset, and the bytes at most.
-pub fn to_read(begin: u64) -> (u64, u64) {
-    let from = begin.saturating_sub(SLACK);
-    (from, begin - from + PAGE)
-}
-
-/// The part of a log that is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown<'a> {
-    pub bytes: &'a [u8],
+/// The part of a log that a page shows.
+#[derive(Debug, Default)]
+pub struct Drawn {
+    pub html: String,
+    /// The HTML of the lines that have not ended yet.
+    pub line: String,
     /// Offsets in the whole log.
     pub from: u64,
     pub until: u64,
     pub total: u64,
 }
 
-/// Cuts the part that was read to the page, which begins with the line that holds `begin`.
-pub fn cut(read: &Window, begin: u64) -> Shown<'_> {
-    let before = usize::try_from(begin.saturating_sub(read.from))
-        .unwrap_or(0)
-        .min(read.bytes.len());
-    let (slack, rest) = read.bytes.split_at(before);
-    let start = match slack.iter().rposition(|b| *b == b'\n') {
-        Some(newline) => newline + 1,
-        None if read.from == 0 => 0,
-        None => escape_at(slack).unwrap_or(before + rest.iter().take(3).take_while(|b| is_continuation(**b)).count()),
-    };
-    let body = &read.bytes[start.min(read.bytes.len())..];
-    let at_end = read.from + read.bytes.len() as u64 >= read.total;
-    let end = match body.iter().rposition(|b| *b == b'\n') {
-        _ if at_end => body.len(),
-        Some(newline) => newline + 1,
-        None => escape_at(body).filter(|at| *at > 0).unwrap_or(whole_characters(body)),
-    };
-    let from = read.from + start as u64;
-    Shown {
-        bytes: &body[..end],
-        from,
-        until: from + end as u64,
-        total: read.total,
-    }
-}
-
-/// Returns where the last escape sequence begins, if it is so near the end that it may be torn.
-fn escape_at(bytes: &[u8]) -> Option<usize> {
-    let near = bytes.len().saturating_sub(32);
-    bytes[near..].iter().rposition(|b| *b == 0x1b).map(|at| near + at)
-}
-
-fn is_continuation(byte: u8) -> bool {
-    byte & 0xc0 == 0x80
-}
-
-/// Returns the length of the bytes without an unfinished character at their end.
-fn whole_characters(bytes: &[u8]) -> usize {
-    let lead = bytes
-        .iter()
-        .rev()
-        .take(4)
-        .position(|b| !is_continuation(*b))
-        .map(|back| bytes.len() - 1 - back);
-    match lead {
-        Some(at) if at > 0 && bytes[at] >= 0xc0 => match std::str::from_utf8(&bytes[at..]) {
-            Ok(_) => bytes.len(),
-            Err(_) => at,
-        },
-        _ => bytes.len(),
-    }
-}
-
-impl Shown<'_> {
-    /// Returns the offset of the page before this one.
+impl Drawn {
+    /// Returns the offset at which the page before this one ends.
     pub fn earlier(&self) -> Option<u64> {
-        (self.from > 0).then(|| self.from.saturating_sub(PAGE))
+        (self.from > 0).then_some(self.from)
     }
 
-    /// Returns the offset of the page after this one.
+    /// Returns the offset at which the page after this one begins.
     pub fn later(&self) -> Option<u64> {
         (self.until < self.total).then_some(self.until)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn window(log: &[u8], from: Option<u64>) -> (u64, u64, Option<u64>, Option<u64>) {
-        let begin = begin(from, log.len() as u64);
-        let (at, most) = to_read(begin);
-        let end = (at + most).min(log.len() as u64);
-        let read = Window {
-            from: at,
-            bytes: log[at as usize..end as usize].to_vec(),
-            total: log.len() as u64,
-        };
-        let shown = cut(&read, begin);
-        assert_eq!(shown.bytes, &log[shown.from as usize..shown.until as usize]);
-        (shown.from, shown.until, shown.earlier(), shown.later())
-    }
-
-    #[test]
-    fn a_short_log_is_shown_whole() {
-        assert_eq!(window(b"", None), (0, 0, None, None));
-        assert_eq!(window(b"a\nb", None), (0, 3, None, None));
-        assert_eq!(window(b"a\nb", Some(99)), (2, 3, Some(0), None));
-    }
-
-    #[test]
-    fn pages_of_lines_follow_each_other_without_a_gap() {
-        let log: Vec<u8> = (0..60_000)
-            .flat_map(|n| format!("line {n} \u{e9}\n").into_bytes())
-            .collect();
-        let (mut from, mut shown) = (Some(0), 0);
-        while let Some(at) = from {
-            let (begin, until, _, later) = window(&log, Some(at));
-            assert_eq!(begin, shown);
-            assert!(log[..until as usize].ends_with(b"\n"));
-            (shown, from) = (until, later);
+/// Draws a part of a log, of one stream or of all. `ended` says that nobody writes the log any more.
+pub fn draw(reader: &mut Reader, place: Place, only: Option<Stream>, ended: bool) -> Result<Drawn> {
+    let total = reader.length()?;
+    let pass = |begin, end| Pass {
+        begin,
+        end,
+        only,
+        ended,
+        screens: Screens::default(),
+        writer: Html::default(),
+        lines: VecDeque::new(),
+        seen: 0,
+        from: begin,
+        offset: begin,
+        stop: matches!(place, Place::From(_)),
+        is_full: false,
+    };
+    let end = match place {
+        Place::From(from) => {
+            let mut page = pass(from.min(total), u64::MAX);
+            page.run(reader)?;
+            return Ok(page.drawn(total));
         }
-        assert_eq!(shown, log.len() as u64);
-        let (mut from, mut shown) = (None, log.len() as u64);
-        loop {
-            let (begin, until, earlier, _) = window(&log, from);
-            assert!(until >= shown && begin < shown, "{begin} {until} {shown}");
-            shown = begin;
-            match earlier {
-                Some(at) => from = Some(at),
+        Place::Until(until) if until < total => until,
+        // a log that grows meanwhile is read to its end
+        Place::Until(_) | Place::End => u64::MAX,
+    };
+    let mut page = pass(0, end);
+    for back in BACK {
+        page = pass(end.min(total).saturating_sub(back), end);
+        page.run(reader)?;
+        if page.is_full || page.begin == 0 {
+            break;
+        }
+    }
+    Ok(page.drawn(total))
+}
+
+/// A line on the page.
+struct Line {
+    html: String,
+    seen: usize,
+    /// Offset in the log at which it had ended.
+    end: u64,
+}
+
+/// One pass over a part of a log.
+struct Pass {
+    begin: u64,
+    end: u64,
+    only: Option<Stream>,
+    ended: bool,
+    screens: Screens,
+    writer: Html,
+    lines: VecDeque<Line>,
+    /// How much is seen of the lines.
+    seen: usize,
+    /// Where the page begins.
+    from: u64,
+    /// How far the log was read.
+    offset: u64,
+    /// Whether it stops when the page is full. Else the first lines make room for the last ones.
+    stop: bool,
+    is_full: bool,
+}
+
+impl Pass {
+    fn run(&mut self, reader: &mut Reader) -> Result<()> {
+        reader.rewind()?;
+        let warm = self.begin.saturating_sub(WARM);
+        reader.skip_to(warm)?;
+        while self.offset < self.end && self.offset - self.begin < WORK && !(self.stop && self.is_full) {
+            let chunk = match reader.next_part()? {
+                Some(Part::Text(chunk)) => chunk.before(self.end),
+                Some(Part::Lost(lost)) => {
+                    self.lose(&lost);
+                    continue;
+                }
+                None if self.ended => {
+                    if let Some(lost) = reader.lost_at_end()? {
+                        self.lose(&lost);
+                    }
+                    break;
+                }
                 None => break,
+            };
+            let mut at = chunk.offset;
+            for (piece, text) in chunk.parts() {
+                let before = usize::try_from(self.begin.saturating_sub(at))
+                    .unwrap_or(usize::MAX)
+                    .min(text.len());
+                if before > 0 {
+                    let ignore = &mut |_: Shown<'_>| ControlFlow::Continue(());
+                    self.screens.feed(piece.stream, piece.at, &text[..before], ignore);
+                    at += before as u64;
+                    if at == self.begin {
+                        self.screens.drop_parted();
+                    }
+                }
+                self.take(piece.stream, piece.at, at, &text[before..]);
+                at += (text.len() - before) as u64;
+                if self.stop && self.is_full {
+                    break;
+                }
             }
         }
-        assert_eq!(shown, 0);
+        Ok(())
     }
 
-    #[test]
-    fn the_line_that_holds_the_place_is_shown_whole() {
-        let log: Vec<u8> = [b"x".repeat(9000), b"\n\x1b[31mred line\nmore\n".to_vec()].concat();
-        assert_eq!(window(&log, Some(9008)).0, 9001);
-    }
-
-    #[test]
-    fn endless_lines_are_not_torn_inside_characters() {
-        let log = "\u{20ac}".repeat(400_000).into_bytes();
-        let mut from = Some(100_000);
-        while let Some(at) = from {
-            let (at_read, most) = to_read(at);
-            let end = ((at_read + most) as usize).min(log.len());
-            let read = Window {
-                from: at_read,
-                bytes: log[at_read as usize..end].to_vec(),
-                total: log.len() as u64,
-            };
-            let shown = cut(&read, at);
-            assert!(std::str::from_utf8(shown.bytes).is_ok());
-            assert!(shown.until > at);
-            from = shown.later();
+    /// Takes text of the page, which begins at an offset.
+    fn take(&mut self, stream: Stream, time: i64, offset: u64, text: &[u8]) {
+        let mut taken = 0;
+        while taken < text.len() && !(self.stop && self.is_full) {
+            let (new, lines) = self.feed(stream, time, &text[taken..]);
+            taken += new;
+            self.offset = offset + taken as u64;
+            for (html, seen) in lines {
+                self.push(html, seen, self.offset);
+            }
         }
-        let binary = vec![0x80; 600_000];
-        assert!(window(&binary, Some(300_000)).1 > 300_000);
-        let escapes = b"\x1b[31m".repeat(200_000);
-        let (begin, until, ..) = window(&escapes, Some(400_003));
-        assert_eq!((begin % 5, until % 5), (0, 0));
+    }
+
+    /// Takes text up to its first newline. Returns how many bytes it took, and the lines that end, with what is seen of
+    /// each.
+    fn feed(&mut self, stream: Stream, time: i64, text: &[u8]) -> (usize, Vec<(String, usize)>) {
+        let mut lines = Vec::new();
+        let (only, writer) = (self.only, &mut self.writer);
+        let taken = self.screens.feed(stream, time, text, &mut |shown| {
+            if only.is_none_or(|only| only == shown.stream) {
+                let mut html = String::new();
+                writer.write(&mut html, &shown);
+                // colours of each character would make a page much larger than what is seen
+                let seen = (shown.cells.len() + 1).max(html.len() / 4);
+                lines.push((html, seen));
+            }
+            ControlFlow::Break(())
+        });
+        (taken, lines)
+    }
+
+    fn push(&mut self, html: String, seen: usize, end: u64) {
+        self.seen += seen;
+        self.lines.push_back(Line { html, seen, end });
+        self.is_full |= self.seen >= PAGE;
+        while !self.stop
+            && let Some(first) = self.lines.front()
+            && self.seen - first.seen >= PAGE
+        {
+            (self.from, self.seen) = (first.end, self.seen - first.seen);
+            self.lines.pop_front();
+        }
+    }
+
+    fn lose(&mut self, lost: &Lost) {
+        if let Some(lost) = lost.after(self.begin).filter(|lost| lost.from < self.end) {
+            self.offset = lost.until.unwrap_or(lost.from);
+            let (_, lines) = self.feed(Stream::Control, 0, format!("[pybots] {lost}\n").as_bytes());
+            for (html, seen) in lines {
+                self.push(html, seen, self.offset);
+            }
+        }
+    }
+
+    fn drawn(self, total: u64) -> Drawn {
+        // what ends on the next page is shown there
+        let to_end = self.end == u64::MAX && !(self.stop && self.is_full);
+        let all = to_end || self.lines.is_empty();
+        let only = self.only;
+        // of a line that is shown in parts, this page has the part up to its end
+        let is_shown = |shown: &Shown<'_>| (all || !shown.begins) && only.is_none_or(|only| only == shown.stream);
+        let line = self.writer.unfinished(&self.screens, is_shown);
+        Drawn {
+            html: self.lines.into_iter().map(|line| line.html).collect(),
+            line,
+            from: self.from,
+            until: self.offset,
+            total: total.max(self.offset),
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;

@@ -19,7 +19,7 @@ struct Site {
     attempt: String,
     run: String,
     server: tokio::task::JoinHandle<()>,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Drop for Site {
@@ -53,7 +53,7 @@ async fn site(log: &[u8]) -> Site {
         attempt,
         run,
         server,
-        _data: data,
+        data,
     }
 }
 
@@ -127,28 +127,27 @@ async fn a_page_goes_on_where_it_ends_and_shows_what_is_written() {
     assert!(page.contains("<span>first\n</span><span>begun</span>"), "{page}");
     let events = page.split("data-events=\"").nth(1).unwrap().split('"').next().unwrap();
     let events = events.replace("&#x3D;", "=").replace("&amp;", "&");
-    assert_eq!(events, format!("/attempt/{}/events?from=6", site.attempt));
+    assert_eq!(events, format!("/attempt/{}/events?from=11", site.attempt));
 
     let mut live = site.open(&events, None).await;
-    assert!(live.until("\n\n").await.contains("\"line\":\"begun\""));
     let start = Instant::now();
     site.sample
-        .write(&site.attempt, Stream::Stderr, b" <ended>\n\x1b[31mred")
+        .write(&site.attempt, Stream::Stdout, b" <ended>\n\x1b[31mred")
         .await;
     let event = live.until("\n\n").await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert!(event.contains("\"lines\":\"begun &lt;ended&gt;\\n\""), "{event}");
     assert!(event.contains("<span class=\\\"f1\\\">red</span>"), "{event}");
-    // the line that is being written begins here
-    assert!(event.contains("id:20\n"), "{event}");
+    // up to here it was shown
+    assert!(event.contains("id:28\n"), "{event}");
 
-    // cut off, and back again: from that line on
+    // cut off, and back again: what was shown is not shown again, but the line and its colour go on
     drop(live);
     site.sample.write(&site.attempt, Stream::Stdout, b" more").await;
-    let mut again = site.open(&events, Some("20")).await;
+    let mut again = site.open(&events, Some("28")).await;
     let event = again.until("\n\n").await;
     assert!(!event.contains("begun"), "{event}");
-    again.until("more").await;
+    assert!(event.contains("<span class=\\\"f1\\\">red more</span>"), "{event}");
 
     // to the end
     site.sample
@@ -156,7 +155,162 @@ async fn a_page_goes_on_where_it_ends_and_shows_what_is_written() {
         .await;
     site.end().await;
     let rest = again.rest().await;
-    assert!(rest.contains("the last\\n") && rest.contains("event:end"), "{rest}");
+    assert!(
+        rest.contains("the last</span>\\n") && rest.contains("event:end"),
+        "{rest}"
+    );
+}
+
+/// A link of 100 KB and a character are torn between events, and while the browser is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_torn_between_two_events_is_never_shown_as_text() {
+    let site = site(b"first\n").await;
+    let events = format!("/attempt/{}/events?from=0", site.attempt);
+    let mut live = site.open(&events, None).await;
+    live.until("first").await;
+    let link = "x".repeat(100_000);
+    let text = format!("a \x1b]8;;http://{link}\x1b\\link\u{20ac}\x1b]8;;\x1b\\ b\nlast\n");
+    let cuts = [
+        0,
+        4,
+        70,
+        50_000,
+        100_010,
+        text.find('\u{20ac}').unwrap() + 1,
+        text.len(),
+    ];
+    let mut shown = String::new();
+    for cut in cuts.windows(2) {
+        let part = &text.as_bytes()[cut[0]..cut[1]];
+        site.sample.write(&site.attempt, Stream::Stdout, part).await;
+        // another stream in between
+        site.sample.write(&site.attempt, Stream::Stderr, b"err\n").await;
+        shown += &live.until("err\\n").await;
+        shown += &live.until("\n\n").await;
+        let last = shown
+            .rsplit_once("id:")
+            .unwrap()
+            .1
+            .split('\n')
+            .next()
+            .unwrap()
+            .to_owned();
+        live = site.open(&events, Some(&last)).await;
+    }
+    site.end().await;
+    shown += &live.rest().await;
+    assert!(!shown.contains("xx") && !shown.contains('\u{fffd}'), "{:.2000}", shown);
+    assert!(shown.contains("a link\u{20ac} b\\n"), "{shown}");
+    assert_eq!(shown.matches("err\\n").count(), cuts.len() - 1, "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn characters_that_are_torn_between_pieces_are_whole_in_json() {
+    let site = site(b"").await;
+    for part in [&b"\xe2\x82"[..], b"\xac \xf0\x9f", b"\x90\x8d \xff end \xe2"] {
+        site.sample.write(&site.attempt, Stream::Stdout, part).await;
+        site.sample.write(&site.attempt, Stream::Stderr, b"err ").await;
+    }
+    site.end().await;
+    let text = |path: String, stream: &'static str| {
+        let site = &site;
+        async move {
+            let all = site.open(&path, None).await.rest().await;
+            let lines = all
+                .lines()
+                .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            let lines = lines.filter(|line| line["stream"] == stream);
+            lines
+                .map(|line| line["text"].as_str().unwrap().to_owned())
+                .collect::<String>()
+        }
+    };
+    let path = format!("/api/logs/{}", site.attempt);
+    assert_eq!(
+        text(path.clone(), "stdout").await,
+        "\u{20ac} \u{1f40d} \u{fffd} end \u{fffd}"
+    );
+    assert_eq!(text(path.clone(), "stderr").await, "err err err ");
+    // whoever goes on inside of a character gets it whole
+    assert_eq!(
+        text(format!("{path}?from=6&follow=true"), "stdout").await,
+        "\u{20ac} \u{1f40d} \u{fffd} end \u{fffd}"
+    );
+}
+
+/// Wrong text, a head that is none, one that claims too much, and a torn end: the rest is shown wherever logs are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_log_is_readable_but_for_what_is_lost() {
+    let site = site(b"first\n").await;
+    let file = site.data.path().join(format!("objects/logs/{}.zst", site.attempt));
+    let mut frames = vec![0];
+    for part in ["second\n", "third\n", "fourth\n"] {
+        frames.push(std::fs::metadata(&file).unwrap().len());
+        site.sample.write(&site.attempt, Stream::Stdout, part.as_bytes()).await;
+    }
+    site.end().await;
+    let whole = std::fs::read(&file).unwrap();
+    let second = (frames[1], "bytes 6 to 13 of this log are lost", "second");
+    let last = (frames[3], "this log is lost from byte 19 on", "fourth");
+    for (at, bytes, (frame, said, lost)) in [
+        (50, &[0x55; 4][..], second),
+        (0, &[0; 8], second),
+        (20, &[0xff; 4], second),
+        (50, &[0x55; 4], last),
+        (0, &[], last),
+    ] {
+        let mut damaged = whole.clone();
+        match bytes {
+            [] => damaged.truncate(damaged.len() - 3),
+            bytes => damaged[frame as usize + at..][..bytes.len()].copy_from_slice(bytes),
+        }
+        std::fs::write(&file, damaged).unwrap();
+        for path in [
+            format!("/run/{}", site.run),
+            format!("/run/{}?from=0", site.run),
+            format!("/api/logs/{}", site.run),
+            format!("/api/logs/{}?follow=true", site.run),
+            format!("/attempt/{}/events", site.attempt),
+            format!("/run/{}/log", site.run),
+        ] {
+            let text = site.open(&path, None).await.rest().await;
+            let raw = path.ends_with("/log");
+            for part in ["first", "second", "third", "fourth"] {
+                assert_eq!(text.contains(part), part != lost, "{part} {path}: {text}");
+            }
+            // of so few bytes the raw log has no place to say it
+            assert!(raw || text.contains(said), "{path}: {text}");
+        }
+    }
+    std::fs::remove_file(&file).unwrap();
+    let page = site.open(&format!("/run/{}", site.run), None).await.rest().await;
+    assert!(page.contains("This attempt left no log"), "{page}");
+    let none = site
+        .open(&format!("/api/logs/{}?follow=true", site.run), None)
+        .await
+        .rest()
+        .await;
+    assert_eq!(none, "");
+}
+
+/// Pages that take long to draw hold nobody up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_jumps_is_bounded_and_holds_no_other_page_up() {
+    let site = site(b"").await;
+    let jumps = b"\x1b[2000Cx\r".repeat((8 << 20) / 9);
+    site.sample.write(&site.attempt, Stream::Stdout, &jumps).await;
+    site.end().await;
+    let path = format!("/run/{}", site.run);
+    let pages = (0..3).map(|_| async { site.open(&path, None).await.rest().await.len() });
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let clock = Instant::now();
+        site.open("/healthz", None).await.rest().await;
+        clock.elapsed()
+    };
+    let (lengths, waited) = tokio::join!(futures_util::future::join_all(pages), other);
+    assert!(lengths.iter().all(|length| *length < 4 << 20), "{lengths:?}");
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

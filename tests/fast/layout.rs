@@ -132,6 +132,24 @@ fn sql_is_in_the_store_only() {
     );
 }
 
+/// Strangers wrote much of what commands print, and a terminal obeys what it reads.
+#[test]
+fn commands_print_through_one_module() {
+    let may = ["cli/output.rs", "cli/logs/print.rs", "cli/local/terminal.rs"];
+    let words = [
+        "print!(",
+        "println!(",
+        "stdout().write",
+        "stderr().write",
+        "io::stdout()\n",
+    ];
+    assert_eq!(
+        breaches(&words, |path| !path.starts_with("cli")
+            || may.iter().any(|may| path.ends_with(may))),
+        Vec::<String>::new()
+    );
+}
+
 #[test]
 fn bollard_is_behind_the_contract_only() {
     assert_eq!(

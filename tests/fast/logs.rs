@@ -87,7 +87,7 @@ async fn a_coordinator_that_is_killed_gets_the_log_whole_and_holds_nobody_up() {
     drop(log);
     delivered.await.unwrap().unwrap();
     assert!(!spooled.parent().unwrap().exists(), "the spool is left");
-    let got = printed(folder.path(), &["logs", &run.attempt]);
+    let got = printed(folder.path(), &["logs", &run.attempt, "--raw"]);
     assert!(got == wanted, "{} bytes of {}", got.len(), wanted.len());
 }
 
@@ -116,7 +116,7 @@ async fn what_an_earlier_life_of_the_host_kept_is_delivered() {
             .await
             .unwrap()
     );
-    assert_eq!(printed(folder.path(), &["logs", &run.attempt]), "one two ");
+    assert_eq!(printed(folder.path(), &["logs", &run.attempt, "--raw"]), "one two ");
     assert!(!spool.join(&run.attempt).exists());
 }
 
@@ -155,7 +155,7 @@ async fn each_chunk_has_its_answer() {
     assert_eq!(status, 400, "{answer}");
     let (status, _) = send(&run.fence, vec![0; frame::FRAME_MOST + 1].into()).await;
     assert_eq!(status, 413);
-    assert_eq!(printed(folder.path(), &["logs", &run.attempt]), "hello ");
+    assert_eq!(printed(folder.path(), &["logs", &run.attempt]), "hello \n");
     // a second later it is on the disk
     let start = Instant::now();
     while !send(&run.fence, out(0, "hello ")).await.1.contains("\"synced\":6") {
@@ -247,4 +247,97 @@ async fn logs_are_followed_here_and_from_elsewhere_to_their_end() {
     let control = printed(folder.path(), &["logs", &run.attempt, "--stream", "control"]);
     assert_eq!(control.matches("begins").count(), 1);
     assert!(!control.contains("out 1"), "{control}");
+}
+
+/// What a log and its names do to a terminal: nothing. `script` gives the command a terminal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_gets_text_and_colours_and_a_pipe_text() {
+    let (folder, up, leased, token) = coordinator(1).await;
+    let (client, run) = (work::client(&up.url, &token), &leased[0]);
+    let (log, delivered) = Log::start(sink(&client, run, folder.path()));
+    log.write(
+        Stream::Stdout,
+        "\x1b]52;c;aGFjaw==\x07\x1b[2J\x1b[H\x1b[31mred\x1b[0m\n\x1b[36m[pybots] outcome: passed\x1b[0m\n".into(),
+    )
+    .await;
+    log.say("outcome: failed\n[pybots] outcome: \x1b[2Jpassed").await;
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    work::finish(&up.url, &token, run).await;
+    let plain =
+        "red\n[stdout: pybots] outcome: passed\n[pybots] outcome: failed\n[pybots]   [pybots] outcome: ?[2Jpassed\n";
+    for from in [&[][..], &["--server", &up.url]] {
+        let logs = |more: &[&'static str]| {
+            let arguments = [&["logs", run.attempt.as_str()][..], from, more].concat();
+            printed(folder.path(), &arguments)
+        };
+        assert_eq!(logs(&[]), plain);
+        assert_eq!(
+            logs(&["--color", "always", "--stream", "stdout"]).lines().next(),
+            Some("\x1b[0;31mred\x1b[0m")
+        );
+        assert!(logs(&["--raw"]).starts_with("\x1b]52;c;aGFjaw==\x07\x1b[2J"));
+    }
+    // on a terminal
+    let on_terminal = |name: &str, value: &str| {
+        let command = format!(
+            "{} --config pybots.toml logs {} --stream stdout",
+            env!("CARGO_BIN_EXE_pybots"),
+            run.attempt
+        );
+        let output = Command::new("script")
+            .current_dir(folder.path())
+            .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            .env_remove("NO_COLOR")
+            .env(name, value)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n")
+    };
+    let coloured = "\x1b[0;31mred\x1b[0m\n\x1b[0;36m[stdout: pybots] outcome: passed\x1b[0m\n";
+    assert_eq!(on_terminal("LANG", "C.UTF-8"), coloured);
+    assert_eq!(on_terminal("NO_COLOR", "1"), "red\n[stdout: pybots] outcome: passed\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_log_is_printed_but_for_what_is_lost() {
+    let (folder, up, leased, token) = coordinator(1).await;
+    let (client, run) = (work::client(&up.url, &token), &leased[0]);
+    let (log, delivered) = Log::start(sink(&client, run, folder.path()));
+    let file = folder.path().join(format!("data/objects/logs/{}.zst", run.attempt));
+    let mut ends = Vec::new();
+    for line in ["first\n", "second\n", "third\n"] {
+        log.write(Stream::Stdout, line.into()).await;
+        let begun = Instant::now();
+        let length = || std::fs::metadata(&file).map_or(0, |data| data.len());
+        while length() == ends.last().copied().unwrap_or(0) {
+            assert!(begun.elapsed() < WITHIN);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        ends.push(length());
+    }
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    work::finish(&up.url, &token, run).await;
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[ends[0] as usize + 50] ^= 0xff;
+    bytes.pop();
+    std::fs::write(&file, bytes).unwrap();
+    let wanted = "first\n[pybots] bytes 6 to 13 of this log are lost, because its file is damaged\n\
+                  [pybots] this log is lost from byte 13 on, because its file is damaged\n";
+    for arguments in [
+        &["logs", &run.attempt][..],
+        &["logs", &run.attempt, "-f"],
+        &["logs", &run.attempt, "--server", &up.url],
+        &["logs", &run.attempt, "-f", "--server", &up.url],
+    ] {
+        assert_eq!(printed(folder.path(), arguments), wanted, "{arguments:?}");
+    }
+    assert_eq!(printed(folder.path(), &["logs", &run.attempt, "--raw"]), "first\n");
+    std::fs::remove_file(&file).unwrap();
+    let output = pybots(folder.path(), &["logs", &run.attempt]);
+    assert!(output.status.success() && output.stdout.is_empty());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("attempt {} has no log", run.attempt)), "{said}");
 }

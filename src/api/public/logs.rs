@@ -1,9 +1,12 @@
 //! Pieces of a log as lines of JSON.
 
+use crate::logfile::damage::Lost;
 use crate::logfile::{Chunk, Stream};
+use crate::screen::whole_characters;
 use crate::web::{Error, Follower, News, Outcome, Peer, Query, Resumable, Web, chosen_attempt};
 use futures_util::stream;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use warp::Reply;
 use warp::http::header::{self, HeaderValue};
@@ -16,34 +19,56 @@ struct Piece<'a> {
     stream: &'static str,
     at: i64,
     text: &'a str,
+    /// Which bytes are lost, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<String>,
+    /// The bytes as they are, in base64, if they were asked for and are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
 }
 
+/// Bytes before the first piece that are read for the beginning of a character that goes on in it.
+const BEFORE: u64 = 4096;
+
 /// `/api/logs/ID`: the log of an attempt, or of the newest attempt at a run or an image. `?from=OFFSET`, `?stream=NAME`,
-/// `?attempt=N`, and `?follow=true` to wait for more until the attempt has ended.
+/// `?attempt=N`, `?follow=true` to wait for more until the attempt has ended, `?raw=true` for bytes that are no UTF-8.
 pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {
     let attempt = match web.store.attempt(&id.as_str().into()).await? {
         Some(attempt) => Some(attempt),
         None => chosen_attempt(&web, &id, &query).await?,
     };
     let attempt = attempt.ok_or_else(Error::not_found)?;
-    let offset = query.get("from").and_then(|from| from.parse().ok()).unwrap_or(0);
-    let stream: Option<Stream> = query.get("stream").and_then(|name| name.parse().ok());
-    let waits = query.get("follow").is_some_and(|value| value == "true");
-    let mut follower = Follower::new(&web, &attempt.id, offset, waits, &peer)?;
+    let is_set = |name| query.get(name).is_some_and(|value| value == "true");
+    let waits = is_set("follow");
+    let from = query.get("from").and_then(|from| from.parse().ok()).unwrap_or(0);
+    let mut pieces = Pieces {
+        from,
+        only: query.get("stream").and_then(|name| name.parse().ok()),
+        raw: is_set("raw"),
+        torn: BTreeMap::new(),
+        end: from,
+    };
+    let mut follower = Follower::new(&web, &attempt.id, from.saturating_sub(BEFORE), waits, &peer)?;
     let (sender, receiver) = mpsc::channel::<std::io::Result<String>>(1);
     tokio::spawn(async move {
         let gone = sender.clone();
         let send = async {
-            while let Some(news) = follower.next().await.transpose() {
-                let lines = match news {
-                    Ok(News::Text(chunk)) => Ok(lines(&chunk, stream)),
-                    Ok(News::Skipped(_)) => continue,
+            loop {
+                let lines = match follower.next().await {
+                    Ok(Some(News::Text(chunk))) => Ok(pieces.lines(&chunk)),
+                    Ok(Some(News::Lost(lost))) => Ok(pieces.lost(&lost)),
+                    Ok(Some(News::Skipped { .. })) => continue,
+                    Ok(None) => {
+                        let _ = sender.send(Ok(pieces.rest())).await;
+                        break;
+                    }
                     Err(error) => {
                         tracing::error!(attempt = %attempt.id, error = format!("{error:#}"), "failed to send a log");
                         Err(std::io::Error::other("failed to read the log"))
                     }
                 };
-                if sender.send(lines).await.is_err() {
+                let failed = lines.is_err();
+                if sender.send(lines).await.is_err() || failed {
                     break;
                 }
             }
@@ -68,33 +93,101 @@ pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {
     Ok(response)
 }
 
-fn lines(chunk: &Chunk, only: Option<Stream>) -> String {
-    let mut offset = chunk.offset;
-    let mut lines = String::new();
-    for (part, text) in chunk.parts() {
-        let from = offset;
-        offset += text.len() as u64;
-        let wanted = only.is_none_or(|stream| stream == part.stream);
-        // the last part of a chunk is sent in any case, without its text: it says up to where the log was read
-        if !wanted && offset != chunk.end() {
-            continue;
+/// Turns chunks into lines. A character that is torn goes into the piece that has its end.
+struct Pieces {
+    /// Text before this offset is not sent.
+    from: u64,
+    only: Option<Stream>,
+    raw: bool,
+    /// The beginnings of characters, by stream, with their time.
+    torn: BTreeMap<&'static str, (i64, Vec<u8>)>,
+    /// How far the log was read.
+    end: u64,
+}
+
+impl Pieces {
+    fn lines(&mut self, chunk: &Chunk) -> String {
+        let mut offset = chunk.offset;
+        let mut lines = String::new();
+        for (part, text) in chunk.parts() {
+            let begin = offset;
+            offset += text.len() as u64;
+            let before = usize::try_from(self.from.saturating_sub(begin))
+                .unwrap_or(usize::MAX)
+                .min(text.len());
+            let (before, text) = text.split_at(before);
+            let torn = self.torn.entry(part.stream.name()).or_default();
+            torn.1.extend_from_slice(before);
+            torn.1.drain(..whole_characters(&torn.1));
+            if text.is_empty() {
+                continue;
+            }
+            let wanted = self.only.is_none_or(|stream| stream == part.stream);
+            // the last part of a chunk is sent in any case, without its text: it says up to where the log was read
+            if !wanted && offset != chunk.end() {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            if wanted && self.raw {
+                bytes.extend_from_slice(text);
+            } else if wanted {
+                bytes = std::mem::take(&mut torn.1);
+                bytes.extend_from_slice(text);
+                let rest = bytes.split_off(whole_characters(&bytes));
+                *torn = (part.at, rest);
+            }
+            let head = (begin + before.len() as u64, offset, part.stream, part.at);
+            lines.push_str(&self.line(head, &bytes));
         }
-        let text = if wanted {
-            String::from_utf8_lossy(&text)
-        } else {
-            "".into()
-        };
-        let piece = Piece {
-            offset: from,
-            until: offset,
-            stream: part.stream.name(),
-            at: part.at,
-            text: &text,
-        };
-        if let Ok(line) = serde_json::to_string(&piece) {
-            lines.push_str(&line);
-            lines.push('\n');
-        }
+        self.end = offset;
+        lines
     }
-    lines
+
+    fn line(&self, (offset, until, stream, at): (u64, u64, Stream, i64), bytes: &[u8]) -> String {
+        use base64::Engine;
+        let raw = self.raw && std::str::from_utf8(bytes).is_err();
+        line(&Piece {
+            offset,
+            until,
+            stream: stream.name(),
+            at,
+            text: &String::from_utf8_lossy(bytes),
+            lost: None,
+            bytes: raw.then(|| base64::engine::general_purpose::STANDARD.encode(bytes)),
+        })
+    }
+
+    /// Says which bytes are lost.
+    fn lost(&mut self, lost: &Lost) -> String {
+        let Some(lost) = lost.after(self.from) else {
+            return String::new();
+        };
+        let rest = self.rest();
+        self.end = lost.until.unwrap_or(lost.from);
+        rest + &line(&Piece {
+            offset: lost.from,
+            until: self.end,
+            stream: Stream::Control.name(),
+            at: 0,
+            text: "",
+            lost: Some(lost.to_string()),
+            bytes: None,
+        })
+    }
+
+    /// Returns the characters whose ends never came.
+    fn rest(&mut self) -> String {
+        let torn = std::mem::take(&mut self.torn).into_iter();
+        let torn = torn.filter(|(_, (_, bytes))| !bytes.is_empty());
+        let lines = torn.filter_map(|(name, (at, bytes))| {
+            let stream: Stream = name.parse().ok()?;
+            let wanted = self.only.is_none_or(|only| only == stream);
+            wanted.then(|| self.line((self.end, self.end, stream, at), &bytes))
+        });
+        lines.collect()
+    }
+}
+
+fn line(piece: &Piece<'_>) -> String {
+    serde_json::to_string(piece).map_or_else(|_| String::new(), |line| line + "\n")
 }

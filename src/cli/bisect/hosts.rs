@@ -141,7 +141,7 @@ impl Question<'_> {
         let mut tx = store.begin().await?;
         let id = store.insert_investigation(&mut tx, &investigation, now()).await?;
         tx.commit().await?;
-        eprintln!("opened investigation {id}; a running `pybots up` or `pybots serve` schedules its runs");
+        errln!("opened investigation {id}; a running `pybots up` or `pybots serve` schedules its runs");
         for investigation in answered(&store, &id).await? {
             answers.add_investigation(&store, &investigation).await?;
         }

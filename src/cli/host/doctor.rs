@@ -40,7 +40,7 @@ fn settings_found(loaded: &Loaded) -> Finding {
 /// Prints a line for each finding, and its remedy below it. The exit code is 1 if a check failed.
 fn show(findings: &[Finding], json: bool) -> Result<ExitCode> {
     if json {
-        outln!("{}", serde_json::to_string_pretty(findings)?);
+        crate::cli::output::json(findings)?;
     } else {
         for finding in findings {
             outln!("{:<4}  {:<11}  {}", finding.state, finding.check, finding.says.trim());

@@ -115,9 +115,10 @@ impl Action {
 
 /// Prints the command for the owner. It is the only time that the token is shown.
 fn print_start_command(settings: &Settings, host: &HostRow, token: &Token, url: Option<String>) {
-    eprintln!(
+    errln!(
         "Give this command to {}. It contains the token of {}, which is not shown again:",
-        host.owner, host.name
+        host.owner,
+        host.name
     );
     let url = url.unwrap_or_else(|| format!("http://{}", settings.listen));
     outln!("pybots host --server {url} --token {}", token.secret());
@@ -135,11 +136,11 @@ async fn list(store: &Store, json: bool) -> Result<()> {
     let hosts = store.hosts().await?;
     if json {
         let rows: Vec<_> = hosts.iter().map(as_json).collect();
-        outln!("{}", serde_json::to_string_pretty(&rows)?);
+        crate::cli::output::json(&rows)?;
         return Ok(());
     }
     if hosts.is_empty() {
-        eprintln!("no host is registered; `pybots host add NAME --owner MAIL` registers one");
+        errln!("no host is registered; `pybots host add NAME --owner MAIL` registers one");
         return Ok(());
     }
     let rows: Vec<Vec<String>> = hosts.iter().map(as_row).collect();

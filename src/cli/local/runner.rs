@@ -196,7 +196,7 @@ async fn trial_id(data: &Path, runtime: &dyn Runtime) -> Result<(String, Option<
     let id = format!("try-{}", host_id(data)?);
     let reaped = runtime.reap(HOST_LABEL, &id).await?;
     if reaped > 0 {
-        eprintln!("removed {reaped} containers and volumes that an earlier command left");
+        errln!("removed {reaped} containers and volumes that an earlier command left");
     }
     Ok((id, Some(file)))
 }

@@ -104,7 +104,7 @@ impl<'a> Runs<'a> {
         if self.options.as_of == AsOf::Auto && is_not_installed(&ends.0) && is_not_installed(&ends.1) {
             let revision = self.runner.revision_on(self.branch, new).await?;
             if let Some(day) = Day::of(revision.committed_at) {
-                eprintln!("the project installs at neither end; trying the dependencies of {day}, the newer end's day");
+                errln!("the project installs at neither end; trying the dependencies of {day}, the newer end's day");
                 self.as_of = Some(day);
                 self.locks.get_mut().clear();
                 ends = (self.run(old, false).await?, self.run(new, false).await?);
@@ -123,13 +123,13 @@ impl<'a> Runs<'a> {
         };
         let names: BTreeSet<&str> = progress.wanted.iter().map(|wanted| short(&wanted.revision)).collect();
         let names: Vec<&str> = names.into_iter().collect();
-        eprintln!("{what}: {} runs on {}", progress.wanted.len(), names.join(", "));
+        errln!("{what}: {} runs on {}", progress.wanted.len(), names.join(", "));
         let revisions: Vec<String> = progress.wanted.iter().map(|wanted| wanted.revision.clone()).collect();
         let this = &*self;
         let finished: Vec<ProbeResult> = futures_util::stream::iter(revisions)
             .map(|revision| async move {
                 let end = this.run(&revision, investigation.is_end(&revision)).await?;
-                eprintln!("  {} {}", short(&revision), summary(&end));
+                errln!("  {} {}", short(&revision), summary(&end));
                 Ok::<_, anyhow::Error>(ran(&revision, end))
             })
             .buffer_unordered(this.runner.settings.slots.max(1))
@@ -194,7 +194,7 @@ impl<'a> Runs<'a> {
                 self.locks.lock().await.entry(python).or_insert(lock);
             }
             match outcome.blame() {
-                Blame::Operator => eprintln!("  {} {outcome}; trying again", short(sha)),
+                Blame::Operator => errln!("  {} {outcome}; trying again", short(sha)),
                 _ => return Ok(RunEnd::Run(outcome, tests)),
             }
         }
@@ -216,7 +216,7 @@ impl<'a> Runs<'a> {
                 (Some(built), _) => return Ok(ImageResult::Built(Box::new((revision, build, built)))),
                 (None, Blame::Code) if failed == 1 => return Ok(ImageResult::Unbuildable),
                 (None, Blame::Code) => failed += 1,
-                (None, _) => eprintln!("  {} no image: {}; trying again", short(sha), report.outcome),
+                (None, _) => errln!("  {} no image: {}; trying again", short(sha), report.outcome),
             }
         }
         bail!("this machine failed {INFRA_FAILURES} times to build {}", short(sha))

@@ -1,8 +1,10 @@
 //! Shows the log of a job on the terminal, and keeps its tail.
 
+use crate::cli::log_lines::LogLines;
+use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::host::log::{MARK, Sink};
-use crate::logfile::Chunk;
+use crate::logfile::{Chunk, Stream};
 use anyhow::Result;
 use async_trait::async_trait;
 use std::io::Write;
@@ -12,8 +14,14 @@ use std::sync::{Mutex, PoisonError};
 pub struct Terminal {
     title: String,
     phases: u64,
-    /// The bar, and the number of phases that have ended.
-    shown: Mutex<(Progress, u64)>,
+    shown: Mutex<View>,
+}
+
+struct View {
+    bar: Progress,
+    lines: LogLines,
+    /// The number of phases that have ended.
+    done: u64,
 }
 
 impl Terminal {
@@ -21,38 +29,52 @@ impl Terminal {
         Self {
             title,
             phases,
-            shown: Mutex::new((Progress::new(), 0)),
+            shown: Mutex::new(View {
+                bar: Progress::new(),
+                lines: LogLines::new(None, false, output::has_colours(&std::io::stderr())),
+                done: 0,
+            }),
         }
     }
 
-    /// Moves the bar whenever a line from Pybots says that a phase has begun or ended.
-    fn follow(&self, text: &str, progress: &mut Progress, done: &mut u64) {
-        for line in text.split(MARK).skip(1).filter_map(|line| line.strip_prefix("phase ")) {
+    /// Moves the bar whenever Pybots says that a phase has begun or ended.
+    fn follow(&self, lines: &str, view: &mut View) {
+        for line in lines.split(MARK).skip(1).filter_map(|line| line.strip_prefix("phase ")) {
             let line = line.split('\u{1b}').next().unwrap_or(line);
-            *done += u64::from(line.contains(" ended after "));
-            progress.at(*done, self.phases, &format!("{}: {line}", self.title));
+            view.done += u64::from(line.contains(" ended after "));
+            view.bar.at(view.done, self.phases, &format!("{}: {line}", self.title));
         }
+    }
+}
+
+impl View {
+    /// Writes to stderr. The job goes on if the terminal has gone.
+    fn write(&self, lines: &[u8]) {
+        self.bar.aside(|| drop(std::io::stderr().write_all(lines)));
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).0.end();
+        let mut view = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = view.lines.end();
+        view.write(&rest);
+        view.bar.end();
     }
 }
 
 #[async_trait]
 impl Sink for Terminal {
     async fn write(&self, chunk: Chunk) -> Result<()> {
-        let bytes = chunk.text;
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let (progress, done) = &mut *shown;
-        progress.aside(|| {
-            // the job goes on if the terminal has gone
-            let _ = std::io::stderr().write_all(&bytes);
-        });
-        if progress.has_bar() {
-            self.follow(&String::from_utf8_lossy(&bytes), progress, done);
+        let mut view = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for (piece, text) in chunk.parts() {
+            let lines = view.lines.take(piece.stream, piece.at, &text);
+            if !lines.is_empty() {
+                view.write(&lines);
+            }
+            if piece.stream == Stream::Control && view.bar.has_bar() {
+                self.follow(&String::from_utf8_lossy(&text), &mut view);
+            }
         }
         Ok(())
     }

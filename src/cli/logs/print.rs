@@ -1,32 +1,31 @@
 //! Writes a log to stdout.
 
-use crate::domain::time::Timestamp;
+use crate::cli::log_lines::LogLines;
+use crate::cli::output;
 use crate::logfile::Stream;
 use anyhow::Result;
-use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use tokio::io::{AsyncWriteExt, Stdout};
 
-/// The bytes of an unfinished line that are held back until it ends.
-const LINE_BYTES: usize = 64 << 10;
-
-/// Writes a log as it is, or line by line with times.
+/// Writes a log line by line, or its bytes as they are.
 pub struct Printer {
     out: Stdout,
-    /// If set, only this stream is printed.
+    /// `None` if bytes are written as they are.
+    lines: Option<LogLines>,
     only: Option<Stream>,
-    timestamps: bool,
-    /// The unfinished line of each stream, with the time at which it began. Streams may alternate within a line.
-    begun: BTreeMap<&'static str, (i64, Vec<u8>)>,
+    /// Whether somebody watches, who wants to see lines before they end.
+    watched: bool,
     closed: bool,
 }
 
 impl Printer {
-    pub fn new(only: Option<Stream>, timestamps: bool) -> Self {
+    pub fn new(only: Option<Stream>, timestamps: bool, raw: bool) -> Self {
+        let stdout = std::io::stdout();
         Self {
             out: tokio::io::stdout(),
+            lines: (!raw).then(|| LogLines::new(only, timestamps, output::has_colours(&stdout))),
             only,
-            timestamps,
-            begun: BTreeMap::new(),
+            watched: stdout.is_terminal(),
             closed: false,
         }
     }
@@ -37,35 +36,50 @@ impl Printer {
     }
 
     pub async fn print(&mut self, stream: Stream, at: i64, text: &[u8]) -> Result<()> {
-        if self.only.is_some_and(|only| only != stream) {
-            return Ok(());
-        }
-        if !self.timestamps {
-            return self.write(text).await;
-        }
-        let mut lines = Vec::new();
-        for part in text.split_inclusive(|byte| *byte == b'\n') {
-            let (begun, line) = self.begun.entry(stream.name()).or_insert((at, Vec::new()));
-            line.extend_from_slice(part);
-            if line.ends_with(b"\n") || line.len() > LINE_BYTES {
-                lines.extend(dated(stream.name(), *begun, line));
-                self.begun.remove(stream.name());
+        match &mut self.lines {
+            Some(lines) => {
+                let lines = lines.take(stream, at, text);
+                self.write(&lines).await
             }
+            None if self.only.is_some_and(|only| only != stream) => Ok(()),
+            None => self.write(text).await,
         }
-        self.write(&lines).await
     }
 
+    /// Says which bytes are lost: in place, or on stderr if stdout gets the bytes of the log alone.
+    pub async fn lost(&mut self, lost: &str) -> Result<()> {
+        match &mut self.lines {
+            Some(lines) => {
+                let lines = lines.lost(lost);
+                self.write(&lines).await
+            }
+            None => {
+                errln!("{lost}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes what is there so far.
     pub async fn flush(&mut self) -> Result<()> {
+        if self.watched
+            && let Some(lines) = &mut self.lines
+        {
+            let begun = lines.preview();
+            self.write(&begun).await?;
+        }
         let flushed = self.out.flush().await;
         self.unless_closed(flushed)
     }
 
     /// Prints the lines that are still unfinished.
     pub async fn end(&mut self) -> Result<()> {
-        for (name, (at, line)) in std::mem::take(&mut self.begun) {
-            self.write(&dated(name, at, &line)).await?;
+        if let Some(lines) = &mut self.lines {
+            let rest = lines.end();
+            self.write(&rest).await?;
         }
-        self.flush().await
+        let flushed = self.out.flush().await;
+        self.unless_closed(flushed)
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -81,32 +95,5 @@ impl Printer {
             }
             other => Ok(other?),
         }
-    }
-}
-
-fn dated(stream: &str, at: i64, line: &[u8]) -> Vec<u8> {
-    let mut dated = format!(
-        "{} {stream:<7} ",
-        crate::clock::show_exactly(Timestamp::from_millis(at))
-    )
-    .into_bytes();
-    dated.extend_from_slice(line);
-    if !line.ends_with(b"\n") {
-        dated.push(b'\n');
-    }
-    dated
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_has_its_time_and_its_stream() {
-        let line = dated("stderr", 1_700_000_000_123, b"no end");
-        assert_eq!(
-            String::from_utf8_lossy(&line),
-            "2023-11-14T22:13:20.123Z stderr  no end\n"
-        );
     }
 }

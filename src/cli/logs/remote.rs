@@ -5,12 +5,15 @@ use crate::domain::address::Address;
 use crate::domain::text::plain;
 use crate::logfile::Stream;
 use anyhow::{Context, Result, bail};
+use base64::Engine;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use std::time::Duration;
 
 /// Time to wait before a retry when the connection breaks.
 const RETRY: Duration = Duration::from_secs(1);
+
+const UNREADABLE: &str = "the coordinator sent a line that can't be read";
 
 /// Which log to print, and how.
 pub struct LogRequest<'a> {
@@ -20,6 +23,8 @@ pub struct LogRequest<'a> {
     pub stream: Option<Stream>,
     /// Whether to go on until the attempt has ended.
     pub follow: bool,
+    /// Whether bytes that are no text are wanted as they are.
+    pub raw: bool,
 }
 
 /// One line of the response.
@@ -29,6 +34,10 @@ struct Line {
     stream: String,
     at: i64,
     text: String,
+    /// Which bytes are lost.
+    lost: Option<String>,
+    /// Bytes that are no text, in base64.
+    bytes: Option<String>,
 }
 
 /// Prints a log. Once the first part has come, it reconnects when the connection breaks.
@@ -42,6 +51,7 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
     let mut began = false;
     loop {
         let mut query = vec![("from", from.to_string()), ("follow", request.follow.to_string())];
+        query.extend(request.raw.then(|| ("raw", true.to_string())));
         query.extend(request.attempt.map(|n| ("attempt", n.to_string())));
         query.extend(request.stream.map(|stream| ("stream", stream.name().to_owned())));
         let response = match http.get(&url).query(&query).send().await {
@@ -94,9 +104,16 @@ async fn read(response: reqwest::Response, from: &mut u64, printer: &mut Printer
             if line.is_empty() {
                 continue;
             }
-            let line: Line = serde_json::from_slice(line).context("the coordinator sent a line that can't be read")?;
+            let line: Line = serde_json::from_slice(line).context(UNREADABLE)?;
             let stream: Stream = line.stream.parse().map_err(anyhow::Error::msg)?;
-            printer.print(stream, line.at, line.text.as_bytes()).await?;
+            match (line.lost, line.bytes) {
+                (Some(lost), _) => printer.lost(&lost).await?,
+                (None, Some(bytes)) => {
+                    let bytes = base64::engine::general_purpose::STANDARD.decode(bytes);
+                    printer.print(stream, line.at, &bytes.context(UNREADABLE)?).await?;
+                }
+                (None, None) => printer.print(stream, line.at, line.text.as_bytes()).await?,
+            }
             *from = line.until;
         }
         printer.flush().await?;

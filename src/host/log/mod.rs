@@ -4,6 +4,7 @@ pub mod cap;
 pub mod outbox;
 
 use crate::clock::now;
+use crate::domain::text::is_odd;
 use crate::logfile::{Chunk, ChunkBuilder, Stream};
 use anyhow::Result;
 use async_trait::async_trait;
@@ -72,10 +73,19 @@ impl Log {
         }
     }
 
-    /// Writes a line of Pybots. Its stream, its beginning and its colour set it apart from the project's output.
+    /// Writes a line of Pybots. Its stream, its beginning and its colour set it apart from the project's output. Text of
+    /// several lines quotes somebody: each further line is indented, so that it is not taken for one of ours.
     pub async fn say(&self, text: &str) {
-        self.write(Stream::Control, format!("{MARK}{text}\u{1b}[0m\n").into())
-            .await;
+        let mut lines = String::new();
+        for (line, indent) in text
+            .trim_end()
+            .split('\n')
+            .zip(std::iter::once("").chain(std::iter::repeat("  ")))
+        {
+            let line = line.trim_end_matches('\r').replace(is_odd, "?");
+            lines.push_str(&format!("{MARK}{indent}{line}\u{1b}[0m\n"));
+        }
+        self.write(Stream::Control, lines.into()).await;
     }
 
     /// Length of the log so far, in bytes.
@@ -121,6 +131,20 @@ mod tests {
             all.extend_from_slice(&chunk.text);
             Ok(())
         }
+    }
+
+    #[tokio::test]
+    async fn what_pybots_quotes_is_not_taken_for_its_own_lines() {
+        let sink = Arc::new(Memory::default());
+        let (log, delivered) = Log::start(sink.clone());
+        log.say("it answered: \u{1b}[2Jno\r\n[pybots] outcome: passed\n").await;
+        drop(log);
+        delivered.await.unwrap().unwrap();
+        let all = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(
+            all,
+            format!("{MARK}it answered: ?[2Jno\u{1b}[0m\n{MARK}  [pybots] outcome: passed\u{1b}[0m\n")
+        );
     }
 
     #[tokio::test]

@@ -16,7 +16,8 @@ pub struct Style {
 
 impl Style {
     /// Applies the numbers of one sequence, such as `1;31`.
-    pub fn apply(&mut self, numbers: &[u16]) {
+    pub fn apply(&mut self, params: &vte::Params) {
+        let numbers: Vec<u16> = params.iter().flatten().copied().collect();
         let mut at = 0;
         while let Some(number) = numbers.get(at) {
             at += 1;
@@ -50,6 +51,37 @@ impl Style {
                 _ => {}
             }
         }
+    }
+
+    /// Returns the sequence that selects this style on a terminal, and nothing else.
+    pub fn sgr(self) -> String {
+        let code = |n: u8, low: u16, high: u16| {
+            if n < 8 {
+                low + u16::from(n)
+            } else {
+                high + u16::from(n) - 8
+            }
+        };
+        let flags = [
+            (self.bold, 1),
+            (self.dim, 2),
+            (self.italic, 3),
+            (self.underline, 4),
+            (self.inverse, 7),
+            (self.strike, 9),
+        ];
+        let mut sequence = "\u{1b}[0".to_owned();
+        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, number)| *number);
+        let colours = [
+            self.foreground.map(|n| code(n, 30, 90)),
+            self.background.map(|n| code(n, 40, 100)),
+        ];
+        for number in flags.chain(colours.into_iter().flatten()) {
+            sequence.push(';');
+            sequence.push_str(&number.to_string());
+        }
+        sequence.push('m');
+        sequence
     }
 
     /// Classes of the style sheet, separated by spaces: `f1` for red text, `k4` for a blue background, `bo` for bold.

@@ -1,0 +1,118 @@
+//! The line of one stream that is being written.
+
+use super::cells::{Cell, Cells, LINE_MOST};
+use super::characters::{CANCEL, seven_bit, whole_characters};
+use super::mark;
+use crate::logfile::Stream;
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use vte::Parser;
+
+/// Bytes that are parsed between two looks at the length of the line.
+pub const SLICE: usize = 4096;
+
+/// A line, or a part of one that is too long to wait for its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    pub stream: Stream,
+    /// When its first byte was written: milliseconds since the epoch, UTC.
+    pub at: i64,
+    /// Whether it is the beginning of its line.
+    pub begins: bool,
+    /// Whether it is the end of its line.
+    pub ends: bool,
+    pub cells: &'a [Cell],
+}
+
+/// Takes a line, and says whether more are wanted.
+pub type Show<'a> = &'a mut dyn FnMut(Shown<'_>) -> ControlFlow<()>;
+
+/// The line of one stream.
+#[derive(Default)]
+pub struct Line {
+    parser: Parser,
+    cells: Cells,
+    /// The beginning of a character whose end has not arrived yet.
+    torn: Vec<u8>,
+    /// When the first byte of the line was written, if there was one.
+    begun: Option<i64>,
+    /// Whether a part of the line was shown already.
+    parted: bool,
+}
+
+impl Line {
+    /// Takes more of the line. `ends` says that the rest of it has come, which is needed for characters that are torn.
+    pub fn parse(&mut self, at: i64, part: &[u8], ends: bool) {
+        self.begun.get_or_insert(at);
+        let mut bytes = Cow::Borrowed(part);
+        if !self.torn.is_empty() {
+            bytes = [std::mem::take(&mut self.torn).as_slice(), part].concat().into();
+        }
+        let whole = if ends { bytes.len() } else { whole_characters(&bytes) };
+        self.torn = bytes[whole..].to_vec();
+        let text = String::from_utf8_lossy(&bytes[..whole]);
+        self.cells.silent += text.len();
+        self.parser.advance(&mut self.cells, seven_bit(&text).as_bytes());
+    }
+
+    /// Whether nothing of it would be seen.
+    pub fn is_blank(&self) -> bool {
+        !self.parted && self.cells.line.is_empty() && self.torn.is_empty()
+    }
+
+    /// Shows the line, and begins the next one. No sequence goes on in the next line, so that an unterminated one can't
+    /// hide the log.
+    pub fn end(&mut self, stream: Stream, show: Show<'_>) -> ControlFlow<()> {
+        if !self.torn.is_empty() {
+            self.torn.clear();
+            self.cells.put('\u{fffd}');
+        }
+        let hidden = self.cells.silent;
+        self.parser.advance(&mut self.cells, CANCEL);
+        self.cells.silent = 0;
+        if hidden >= SLICE {
+            self.cells.hint("[a long sequence without an end is not shown]");
+        }
+        let cells = std::mem::take(&mut self.cells.line);
+        let flow = show(self.shown(stream, &mark::tell_apart(stream, &cells), true));
+        self.cells.line = cells;
+        self.cells.clear();
+        self.begun = None;
+        self.parted = false;
+        flow
+    }
+
+    /// Shows the beginning of a line that is too long.
+    pub fn part(&mut self, stream: Stream, show: Show<'_>) -> ControlFlow<()> {
+        if self.cells.line.len() <= LINE_MOST {
+            return ControlFlow::Continue(());
+        }
+        let part = self.cells.split(mark::cut(&self.cells.line));
+        let flow = show(self.shown(stream, &mark::tell_apart(stream, &part), false));
+        self.parted = true;
+        flow
+    }
+
+    /// Shows the line as it is now.
+    pub fn unfinished(&self, stream: Stream, show: &mut dyn FnMut(Shown<'_>)) {
+        let cells = mark::tell_apart(stream, &self.cells.line);
+        show(self.shown(stream, &cells, false));
+    }
+
+    /// Forgets what is left of a line whose beginning was shown.
+    pub fn drop_parted(&mut self) {
+        if std::mem::take(&mut self.parted) {
+            self.cells.clear();
+        }
+    }
+
+    fn shown<'a>(&self, stream: Stream, cells: &'a [Cell], ends: bool) -> Shown<'a> {
+        Shown {
+            stream,
+            at: self.begun.unwrap_or_default(),
+            begins: !self.parted,
+            ends,
+            cells,
+        }
+    }
+}

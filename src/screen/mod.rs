@@ -1,0 +1,92 @@
+//! What a terminal would show of a log. Each stream has its own line, cursor and colours, so that two streams that come
+//! mixed don't tear each other's lines. Only text and colours come out of it: whatever else a program sends (links,
+//! titles, the clipboard, jumps of the cursor, a cleared screen) reaches no page and no terminal.
+//!
+//! What comes out is bounded by what goes in: see [`Cells`].
+
+mod cells;
+mod characters;
+mod clean;
+mod line;
+mod mark;
+mod style;
+
+pub use cells::Cell;
+pub use characters::whole_characters;
+pub use clean::clean;
+pub use line::{Show, Shown};
+pub use style::Style;
+
+use crate::logfile::Stream;
+use line::{Line, SLICE};
+
+/// The lines of a log's streams that are being written.
+#[derive(Default)]
+pub struct Screens {
+    lines: [Line; 3],
+}
+
+impl Screens {
+    /// Takes more of a stream, which may begin and end anywhere, also inside a character or a sequence. Calls `show` for
+    /// each line that ends, and returns after the line at which `show` breaks. Returns how many bytes it took.
+    pub fn feed(&mut self, stream: Stream, at: i64, text: &[u8], show: Show<'_>) -> usize {
+        if stream == Stream::Control && !text.is_empty() {
+            self.interrupt(show);
+        }
+        let line = &mut self.lines[index(stream)];
+        let mut taken = 0;
+        while taken < text.len() {
+            let rest = &text[taken..text.len().min(taken + SLICE)];
+            let newline = rest.iter().position(|byte| *byte == b'\n');
+            let part = &rest[..newline.unwrap_or(rest.len())];
+            line.parse(at, part, newline.is_some());
+            taken += part.len() + usize::from(newline.is_some());
+            let flow = match newline {
+                Some(_) => line.end(stream, show),
+                None => line.part(stream, show),
+            };
+            if flow.is_break() {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// Ends the lines of the suites, because Pybots says something: the processes that wrote them have ended, or a part
+    /// of what they wrote is missing. Neither a line nor a colour goes on behind that.
+    fn interrupt(&mut self, show: Show<'_>) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let mut line = std::mem::take(&mut self.lines[index(stream)]);
+            if !line.is_blank() {
+                // whoever wants no more is told at the next line
+                let _ = line.end(stream, show);
+            }
+        }
+    }
+
+    /// Passes the lines that have not ended yet to `show`.
+    pub fn unfinished(&self, show: &mut dyn FnMut(Shown<'_>)) {
+        for stream in Stream::ALL {
+            let line = &self.lines[index(stream)];
+            if !line.is_blank() {
+                line.unfinished(stream, show);
+            }
+        }
+    }
+
+    /// Forgets what is left of lines whose beginning was shown, for a reader that begins here.
+    pub fn drop_parted(&mut self) {
+        self.lines.iter_mut().for_each(Line::drop_parted);
+    }
+}
+
+fn index(stream: Stream) -> usize {
+    match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => 1,
+        Stream::Control => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests;
