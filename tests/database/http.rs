@@ -236,8 +236,12 @@ async fn while_the_database_is_away_everything_fails_at_once() {
             let (mut answers, call) = tokio::join!(gets, call);
             answers.push(call);
             for (path, (status, text), took) in answers {
-                assert_eq!(status, 503, "{how:?} {round} {path}: {text}");
                 assert!(took < MOST, "{how:?} {round} {path}: {took:?}");
+                // a page that does not exist needs no database, if its loss is noticed in time
+                if path == "/no/such/page" && status == 404 {
+                    continue;
+                }
+                assert_eq!(status, 503, "{how:?} {round} {path}: {text}");
                 assert!(
                     text.to_lowercase().contains("the database does not answer"),
                     "{path}: {text}"
