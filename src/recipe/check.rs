@@ -1,9 +1,9 @@
 //! Checks a recipe, and reports each mistake with file, line, column and the fix.
 
 mod characters;
+mod draft;
 mod modes;
 mod problem;
-mod repair;
 mod requires;
 mod source;
 
@@ -12,7 +12,7 @@ pub use problem::{Problem, toml_problem};
 use super::{Recipe, Steps};
 use crate::domain::host;
 use crate::domain::suite::Source;
-use repair::Draft;
+use draft::Draft;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use toml::Spanned;
@@ -49,7 +49,7 @@ pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<Re
         spans,
         lost,
         is_toml,
-    } = repair::draft(file, text);
+    } = draft::draft(file, text);
     let mut checker = Checker {
         file,
         text,
@@ -125,10 +125,10 @@ impl Checker<'_> {
         let whole = |steps: &Steps<'_>| steps.source.is_some() && steps.suite.is_some_and(|s| !s.is_empty());
         let complete = whole(&common)
             || (!recipe.section.is_empty() && recipe.section.iter().all(|section| whole(&section.steps().or(common))));
-        let is_known = !["source", "suite", "section"]
+        let is_whole = !["source", "suite", "section"]
             .iter()
             .any(|key| self.lost.iter().any(|lost| lost == key));
-        if !complete && is_known {
+        if !complete && is_whole {
             self.say(
                 recipe.name.span(),
                 "the recipe has no `source`, or no suite to run",
