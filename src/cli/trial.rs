@@ -3,12 +3,15 @@
 use super::local::{self, LocalRunner};
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
-use crate::domain::job::{BuildSpec, Facts, JobSpec};
+use crate::domain::job::{BuildSpec, Facts, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
+use crate::host::{Course, Since};
 use crate::plan;
+use crate::runtime::Container;
+use crate::runtime::docker::shell;
 use crate::store::revisions::Revision;
-use anyhow::{Result, anyhow, bail};
-use clap::Args;
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +25,22 @@ pub struct Trial {
     /// The variant of CPython to build.
     #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
     variant: String,
+    /// Keep the work folder, in memory, for `--since` of the next trial of this project.
+    #[arg(long)]
+    keep: bool,
+    /// Begin with this phase, in the work folder that an earlier trial kept. It stays again.
+    #[arg(long, value_name = "PHASE")]
+    since: Option<First>,
+    /// Open a shell at the end, in a container like that of the first suite.
+    #[arg(long)]
+    shell: bool,
+}
+
+/// The phase with which a trial begins.
+#[derive(Clone, Copy, ValueEnum)]
+enum First {
+    Install,
+    Test,
 }
 
 impl Trial {
@@ -42,25 +61,73 @@ impl Trial {
         let build = runner.build(&revision, &self.variant).await?;
         // this finds out before the build whether the recipe skips the revision: no fact of the image matters for that
         plan::run(runner.project(), &revision, &build, &Facts::default(), &settings.limits).map_err(skipped)?;
-        let tried = try_on(&runner, &revision, build).await;
+        let tried = self.try_on(&runner, &revision, build).await;
         runner.close().await?;
         tried
     }
+
+    fn course(&self) -> Course {
+        Course {
+            since: match self.since {
+                None => Since::Fetch,
+                Some(First::Install) => Since::Install,
+                Some(First::Test) => Since::Test,
+            },
+            keeps: self.keep || self.since.is_some() || self.shell,
+        }
+    }
+
+    /// Builds the image and runs the project on it.
+    async fn try_on(&self, runner: &LocalRunner, revision: &Revision, build: BuildSpec) -> Result<ExitCode> {
+        let (image, _) = runner.perform(&JobSpec::Image(Box::new(build.clone())), true).await?;
+        let Some(built) = image.image else {
+            bail!("the image could not be built: {}", image.outcome);
+        };
+        let limits = &runner.settings.limits;
+        let run = plan::run(runner.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
+        let course = self.course();
+        if !course.keeps {
+            runner.forget(&run.project).await?;
+            let (report, _) = runner.perform(&JobSpec::Run(Box::new(run)), true).await?;
+            return Ok(show(runner, &report));
+        }
+        let (report, entered) = runner.perform_part(&run, course, self.shell).await?;
+        let code = show(runner, &report);
+        if let Some(container) = entered {
+            enter(&runner.settings, &container).await?;
+        }
+        if self.keep || self.since.is_some() {
+            eprintln!(
+                "the work folder stays in memory: go on in it by `--since install` or `--since test`; a trial without both removes it"
+            );
+        } else {
+            runner.forget(&run.project).await?;
+        }
+        Ok(code)
+    }
+}
+
+/// Runs a container on this terminal by the engine's own program.
+async fn enter(settings: &Settings, container: &Container) -> Result<()> {
+    let socket = settings.engine.socket().display().to_string();
+    let host = if socket.contains("://") {
+        socket
+    } else {
+        format!("unix://{socket}")
+    };
+    let mut docker = tokio::process::Command::new("docker");
+    docker.arg("--host").arg(host).args(shell::arguments(container));
+    let ended = docker.status().await;
+    ended.context("failed to start `docker`, which `--shell` needs")?;
+    Ok(())
 }
 
 fn skipped(reason: String) -> anyhow::Error {
     anyhow!("skipped: {reason}")
 }
 
-/// Builds the image and runs the project on it.
-async fn try_on(runner: &LocalRunner, revision: &Revision, build: BuildSpec) -> Result<ExitCode> {
-    let (image, _) = runner.perform(&JobSpec::Image(Box::new(build.clone())), true).await?;
-    let Some(built) = image.image else {
-        bail!("the image could not be built: {}", image.outcome);
-    };
-    let limits = &runner.settings.limits;
-    let run = plan::run(runner.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
-    let (report, _) = runner.perform(&JobSpec::Run(Box::new(run)), true).await?;
+/// Shows how a run ended. Returns the exit code for it.
+fn show(runner: &LocalRunner, report: &Report) -> ExitCode {
     for phase in &report.phases {
         let code = phase
             .exit_code
@@ -71,9 +138,9 @@ async fn try_on(runner: &LocalRunner, revision: &Revision, build: BuildSpec) -> 
         eprintln!("failed: {} ({})", failure.test, failure.message);
     }
     outln!("{}: {}", runner.project().recipe.name.get_ref(), report.outcome);
-    Ok(match (&report.outcome, report.outcome.blame()) {
+    match (&report.outcome, report.outcome.blame()) {
         (Outcome::Passed, _) => ExitCode::SUCCESS,
         (_, Blame::Code) => ExitCode::FAILURE,
         _ => ExitCode::from(2),
-    })
+    }
 }
