@@ -3,13 +3,15 @@
 use super::local::{self, AsOf, LocalRunner, is_not_installed};
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
-use crate::domain::day::Day;
-use crate::domain::job::{BuildSpec, Facts, JobSpec};
+use crate::domain::job::{BuildSpec, Facts, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
+use crate::host::{Course, Since};
 use crate::plan;
+use crate::runtime::Container;
+use crate::runtime::docker::shell;
 use crate::store::revisions::Revision;
-use anyhow::{Result, anyhow, bail};
-use clap::Args;
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,10 +25,22 @@ pub struct Trial {
     /// The variant of CPython to build.
     #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
     variant: String,
-    /// Take dependencies from the package index as it was on a day. `auto` takes today's, and if the project does not
-    /// install with them, those of the revision's day.
-    #[arg(long, value_name = "YYYY-MM-DD|auto")]
-    as_of: Option<AsOf>,
+    /// Keep the work folder, in memory, for `--since` of the next trial of this project.
+    #[arg(long)]
+    keep: bool,
+    /// Begin with this phase, in the work folder that an earlier trial kept. It stays again.
+    #[arg(long, value_name = "PHASE")]
+    since: Option<First>,
+    /// Open a shell at the end, in a container like that of the first suite.
+    #[arg(long)]
+    shell: bool,
+}
+
+/// The phase with which a trial begins.
+#[derive(Clone, Copy, ValueEnum)]
+enum First {
+    Install,
+    Test,
 }
 
 impl Trial {
@@ -52,6 +66,17 @@ impl Trial {
         tried
     }
 
+    fn course(&self) -> Course {
+        Course {
+            since: match self.since {
+                None => Since::Fetch,
+                Some(First::Install) => Since::Install,
+                Some(First::Test) => Since::Test,
+            },
+            keeps: self.keep || self.since.is_some() || self.shell,
+        }
+    }
+
     /// Builds the image and runs the project on it.
     async fn try_on(&self, runner: &LocalRunner, revision: &Revision, build: BuildSpec) -> Result<ExitCode> {
         let (image, _) = runner.perform(&JobSpec::Image(Box::new(build.clone())), true).await?;
@@ -59,39 +84,63 @@ impl Trial {
             bail!("the image could not be built: {}", image.outcome);
         };
         let limits = &runner.settings.limits;
-        let mut run = plan::run(runner.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
-        run.fetch.as_of = self.as_of.and_then(AsOf::first).or(run.fetch.as_of);
-        let (mut report, _) = runner.perform(&JobSpec::Run(Box::new(run.clone())), true).await?;
-        if let (Some(AsOf::Auto), true, Some(day)) = (
-            self.as_of,
-            is_not_installed(&report.outcome),
-            Day::of(revision.committed_at),
-        ) {
-            errln!(
-                "{}; trying the dependencies of {day}, the day of the revision",
-                report.outcome
+        let run = plan::run(runner.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
+        let course = self.course();
+        if !course.keeps {
+            runner.forget(&run.project).await?;
+            let (report, _) = runner.perform(&JobSpec::Run(Box::new(run)), true).await?;
+            return Ok(show(runner, &report));
+        }
+        let (report, entered) = runner.perform_part(&run, course, self.shell).await?;
+        let code = show(runner, &report);
+        if let Some(container) = entered {
+            enter(&runner.settings, &container).await?;
+        }
+        if self.keep || self.since.is_some() {
+            eprintln!(
+                "the work folder stays in memory: go on in it by `--since install` or `--since test`; a trial without both removes it"
             );
-            run.fetch.as_of = Some(day);
-            (report, _) = runner.perform(&JobSpec::Run(Box::new(run)), true).await?;
+        } else {
+            runner.forget(&run.project).await?;
         }
-        for phase in &report.phases {
-            let code = phase
-                .exit_code
-                .map_or("killed".to_owned(), |code| format!("exit code {code}"));
-            errln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
-        }
-        for failure in report.tests.iter().flat_map(|tests| &tests.failed) {
-            errln!("failed: {} ({})", failure.test, failure.message);
-        }
-        outln!("{}: {}", runner.project().recipe.name.get_ref(), report.outcome);
-        Ok(match (&report.outcome, report.outcome.blame()) {
-            (Outcome::Passed, _) => ExitCode::SUCCESS,
-            (_, Blame::Code) => ExitCode::FAILURE,
-            _ => ExitCode::from(2),
-        })
+        Ok(code)
     }
+}
+
+/// Runs a container on this terminal by the engine's own program.
+async fn enter(settings: &Settings, container: &Container) -> Result<()> {
+    let socket = settings.engine.socket().display().to_string();
+    let host = if socket.contains("://") {
+        socket
+    } else {
+        format!("unix://{socket}")
+    };
+    let mut docker = tokio::process::Command::new("docker");
+    docker.arg("--host").arg(host).args(shell::arguments(container));
+    let ended = docker.status().await;
+    ended.context("failed to start `docker`, which `--shell` needs")?;
+    Ok(())
 }
 
 fn skipped(reason: String) -> anyhow::Error {
     anyhow!("skipped: {reason}")
+}
+
+/// Shows how a run ended. Returns the exit code for it.
+fn show(runner: &LocalRunner, report: &Report) -> ExitCode {
+    for phase in &report.phases {
+        let code = phase
+            .exit_code
+            .map_or("killed".to_owned(), |code| format!("exit code {code}"));
+        eprintln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
+    }
+    for failure in report.tests.iter().flat_map(|tests| &tests.failed) {
+        eprintln!("failed: {} ({})", failure.test, failure.message);
+    }
+    outln!("{}: {}", runner.project().recipe.name.get_ref(), report.outcome);
+    match (&report.outcome, report.outcome.blame()) {
+        (Outcome::Passed, _) => ExitCode::SUCCESS,
+        (_, Blame::Code) => ExitCode::FAILURE,
+        _ => ExitCode::from(2),
+    }
 }

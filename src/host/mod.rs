@@ -29,5 +29,6 @@ pub use image::{from_scratch, scratch};
 pub use machine::Host;
 pub use policy::HostPolicy;
 pub use quote::quote;
+pub use run::course::{Course, Since};
 use stop::Stop;
 pub use supply::Supply;

@@ -2,13 +2,19 @@
 
 use super::Host;
 use super::log::Log;
-use super::{image, run};
+use super::{Course, image, run};
 use crate::domain::job::{JobSpec, Report, RunSpec};
 use crate::domain::outcome::Outcome;
+use crate::runtime::Container;
 
 impl Host {
     /// Does one job and returns its report. Whatever happens, nothing of the job is left on the engine.
     pub async fn perform(&self, attempt: &str, spec: &JobSpec, log: &Log) -> Report {
+        self.perform_part(attempt, spec, log, Course::default()).await
+    }
+
+    /// Does a part of a job. The work folder of a run stays if `course` says so; then the caller removes it.
+    pub async fn perform_part(&self, attempt: &str, spec: &JobSpec, log: &Log, course: Course) -> Report {
         let say = self.policy.current();
         if let Some(reason) = say.refuses(spec) {
             log.say(&reason).await;
@@ -37,15 +43,23 @@ impl Host {
                     limits: here,
                     ..(**run).clone()
                 };
-                run::run(self, attempt, &run, log, &mut report).await
+                run::run(self, attempt, &run, log, course, &mut report).await
             }
         };
         if let Err(stop) = done {
             report.outcome = stop.outcome();
         }
-        self.clear(attempt).await;
+        if !course.keeps {
+            self.clear(attempt).await;
+        }
         at_work.end();
         log.say(&format!("outcome: {}", report.outcome)).await;
         report
+    }
+
+    /// Returns a container with a shell that sees what the first suite of a run sees, in the work folder that the attempt kept.
+    pub async fn shell(&self, attempt: &str, run: &RunSpec, log: &Log) -> anyhow::Result<Container> {
+        let shell = run::shell(self, attempt, run, log).await;
+        shell.map_err(|stop| anyhow::anyhow!("there is no shell: {}", stop.outcome()))
     }
 }

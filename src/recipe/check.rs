@@ -125,10 +125,10 @@ impl Checker<'_> {
         let whole = |steps: &Steps<'_>| steps.source.is_some() && steps.suite.is_some_and(|s| !s.is_empty());
         let complete = whole(&common)
             || (!recipe.section.is_empty() && recipe.section.iter().all(|section| whole(&section.steps().or(common))));
-        let is_listed = !["source", "suite", "section"]
+        let is_whole = !["source", "suite", "section"]
             .iter()
             .any(|key| self.lost.iter().any(|lost| lost == key));
-        if !complete && is_listed {
+        if !complete && is_whole {
             self.say(
                 recipe.name.span(),
                 "the recipe has no `source`, or no suite to run",

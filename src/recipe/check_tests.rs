@@ -162,7 +162,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_mistake_of_a_file_is_listed_at_once() {
+fn every_mistake_of_a_file_is_reported_at_once() {
     let text = r#"name = "Demo"
 summary = 3
 tier = "high"
@@ -213,7 +213,7 @@ colour = "red"
 }
 
 #[test]
-fn what_follows_from_a_mistake_is_not_listed() {
+fn what_follows_from_a_mistake_is_not_reported() {
     let only = |from: &str, to: &str, says: &str| {
         let text = GOOD.replace(from, to);
         assert_ne!(text, GOOD, "{from}");

@@ -335,7 +335,7 @@ mod tests {
         );
         assert!(says("", "requires = [\".[test]\"]").contains("is a dependency group: write `groups = [\"test\"]`"));
         assert!(says("", "groups = [\"docs-extra\"]").contains("is an extra: write `requires = [\".[docs-extra]\"]`"));
-        // what code computes shows only later
+        // only a fetch can see what code computes
         assert_eq!(says(", subfolder = \"core\"", "requires = [\".[any]\"]"), "");
         let gone = says(", subfolder = \"gone\"", "requires = [\"pytest=8\"]");
         assert!(

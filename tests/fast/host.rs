@@ -10,11 +10,12 @@ use pybots::domain::outcome::{Outcome, Timeout};
 use pybots::domain::time::Timestamp;
 use pybots::domain::tree::{Change, Wanted};
 use pybots::host::log::{Log, Sink};
-use pybots::host::{Host, Supply};
+use pybots::host::{Course, Host, Since, Supply};
 use pybots::logfile::{Chunk, Stream};
 use pybots::profile::Profiles;
 use pybots::recipe::folder::register;
 use pybots::runtime::fake::FakeRuntime;
+use pybots::runtime::{ATTEMPT_LABEL, Runtime};
 use pybots::store::revisions::Revision;
 use std::sync::{Arc, Mutex};
 
@@ -219,6 +220,64 @@ async fn a_project_in_a_subfolder_is_installed_and_tested_there() {
     );
     assert!(at(". /work/.pybots/versions.sh") < at("uv pip install ."), "{install}");
     assert!(log.contains("imported `attrs` from the source folder"), "{log}");
+}
+
+#[tokio::test]
+async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
+    async fn part(engine: &FakeRuntime, since: Since, keeps: bool) -> Report {
+        let host = Host::new(
+            "host".into(),
+            Arc::new(engine.clone()),
+            Arc::new(NoSupply),
+            &Settings::default(),
+        );
+        let (log, delivered) = Log::start(Arc::new(Memory::default()));
+        let spec = JobSpec::Run(Box::new(run_spec(RECIPE)));
+        let report = host.perform_part("attempt", &spec, &log, Course { since, keeps }).await;
+        drop(log);
+        delivered.await.unwrap().unwrap();
+        assert_eq!(engine.complaints(), Vec::<String>::new());
+        report
+    }
+    let phases = |report: &Report| -> Vec<String> { report.phases.iter().map(|phase| phase.name.clone()).collect() };
+    let engine = engine(&run_spec(RECIPE)).with_file("/witness-tests", VERSION);
+
+    // nothing was kept
+    let report = part(&engine, Since::Test, true).await;
+    assert!(
+        report.outcome.to_string().contains("`pybots try --keep` leaves one"),
+        "{}",
+        report.outcome
+    );
+    assert_eq!(phases(&report), Vec::<String>::new());
+
+    for phase in ["fetch", "install", "test tests"] {
+        engine.expect("attrs", phase);
+    }
+    let report = part(&engine, Since::Fetch, true).await;
+    assert_eq!((phases(&report).len(), report.outcome), (3, Outcome::Passed));
+    assert_eq!(engine.volumes(ATTEMPT_LABEL).await.unwrap().len(), 1);
+
+    let engine = engine
+        .with_file("/work/.pybots/fetched", "")
+        .with_file("/work/.pybots/installed", "");
+    engine.expect("attrs", "install");
+    engine.expect("attrs", "test tests");
+    let report = part(&engine, Since::Install, true).await;
+    assert_eq!(phases(&report), ["install", "test tests"]);
+    assert_eq!(report.lock.as_deref(), Some("{\"packages\": []}"));
+    let install = engine.made("install").unwrap().command.join(" ");
+    assert!(
+        install.contains("rm -rf /work/venv") && install.contains("/work/.pybots/src"),
+        "{install}"
+    );
+
+    engine.expect("attrs", "test tests");
+    let report = part(&engine, Since::Test, false).await;
+    assert_eq!(phases(&report), ["test tests"]);
+    let test = engine.made("test tests").unwrap().command.join(" ");
+    assert!(test.contains("/work/.pybots/witness-tests"), "{test}");
+    assert!(engine.volumes(ATTEMPT_LABEL).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ class Asked(InFolder):
         self.assertEqual(self.asked([".[fast-io]"])[1], ["core", "speedups"])
         self.assertEqual(self.asked(["pytest"], ["Test"])[1], ["core", "coverage", "pytest", "pytest>=8", "sphinx"])
 
-    def test_a_wrong_extra_or_group_is_told_with_those_that_exist(self):
+    def test_a_wrong_extra_or_group_is_reported_with_those_that_exist(self):
         self.write(pyproject_toml=PYPROJECT)
         for requires, groups, message in (
                 ([".[tets]"], [], "has no extra `tets`; its extras are: Fast_IO, docs"),
@@ -109,18 +109,18 @@ class Asked(InFolder):
                    '[tool.setuptools.dynamic]\ndependencies = { file = ["requirements.txt"] }\n')
         self.assertEqual(self.asked([]), ("", ["a>=1"]))
 
-    def test_dependencies_that_only_code_knows_are_told(self):
+    def test_dependencies_that_only_code_knows_are_reported(self):
         self.write(setup_py="setup()")
         self.assertIn("computed by setup.py, which is not run here: list them in `requires`", self.asked([])[0])
         self.assertIn("decided by setup.py, which is not run here; list what it holds in `requires`", self.asked([".[test]"])[0])
         self.write(pyproject_toml='[project]\nname = "demo"\ndynamic = ["dependencies"]\n')
         (self.folder / "setup.py").unlink()
-        self.assertIn("known only to a build back end", self.asked([])[0])
+        self.assertIn("computed by its build back end", self.asked([])[0])
         # from 2.2 on, an sdist says so itself
         self.write(**{"PKG-INFO": "Metadata-Version: 2.2\nName: demo\nVersion: 1\n"})
         self.assertEqual(self.asked([])[0], "")
 
-    def test_a_release_that_calls_itself_otherwise_is_told(self):
+    def test_a_release_that_calls_itself_otherwise_is_reported(self):
         self.write(**{"PKG-INFO": "Metadata-Version: 2.2\nName: demo\nVersion: 0.21\n"})
         self.assertIn("demo 0.21.post1 calls itself 0.21", self.asked([], pypi="demo", version="0.21.post1")[0])
         self.assertEqual(self.asked([], pypi="demo", version="0.21")[0], "")
@@ -196,7 +196,7 @@ class Conclusions(unittest.TestCase):
                                       "requirements are unsatisfiable"), last)
         self.assertIn("asked for: pytest==99.1", text)
 
-    def test_only_sdists_are_told_so(self):
+    def test_only_sdists_keep_the_hint(self):
         _, last = self.fails("× No solution found when resolving dependencies:\n  ╰─▶ Because all versions of uwsgi have no usable wheels and\n"
                              "      you require uwsgi, we can conclude that your requirements are unsatisfiable.\n\n      hint: Wheels are required")
         self.assertTrue(last.endswith("make it an extra source"), last)

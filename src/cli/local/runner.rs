@@ -5,15 +5,15 @@ use super::terminal::{LogTail, Terminal};
 use crate::cli::host::host_id;
 use crate::cli::progress::Progress;
 use crate::config::{Settings, SourceKind};
-use crate::domain::job::{BuildSpec, JobSpec, Report};
+use crate::domain::job::{BuildSpec, JobSpec, Report, RunSpec};
 use crate::domain::svn::number;
-use crate::host::Host;
 use crate::host::log::Log;
+use crate::host::{Course, Host, Since};
 use crate::plan;
 use crate::profile::Profiles;
 use crate::recipe::Registered;
 use crate::runtime::docker::DockerRuntime;
-use crate::runtime::{BUILD_TREE_LABEL, HOST_LABEL, Runtime, platform};
+use crate::runtime::{ATTEMPT_LABEL, BUILD_TREE_LABEL, Container, HOST_LABEL, Runtime, platform};
 use crate::store::new_id;
 use crate::store::revisions::Revision;
 use crate::watch::sources::Sources;
@@ -149,6 +149,56 @@ impl LocalRunner {
     /// Reads a revision from the mirror, as one of a branch.
     pub async fn revision_on(&self, branch: &str, sha: &str) -> Result<Revision> {
         Ok(Revision::of(branch, self.sources.mirror.revision(sha).await?))
+    }
+
+    /// Does a part of a run in a work folder that may stay for the next command. Returns its report and, if `enters` is set, the
+    /// container for a shell in it.
+    pub async fn perform_part(
+        &self,
+        run: &RunSpec,
+        course: Course,
+        enters: bool,
+    ) -> Result<(Report, Option<Container>)> {
+        if self.lock.is_none() {
+            bail!("another command builds or runs in this data folder; try again when it has ended");
+        }
+        // an id of its own, so that the next command does not take it for a leftover
+        let mut host = self.host.clone();
+        host.id = format!("{}-kept", host.id);
+        let attempt = format!("{}-{}", host.id, run.project);
+        if course.since == Since::Fetch {
+            host.runtime.reap(ATTEMPT_LABEL, &attempt).await?;
+        }
+        let spec = JobSpec::Run(Box::new(run.clone()));
+        let tail = Arc::new(LogTail::new(Some(Terminal::new(
+            spec.title(),
+            2 + run.suites.len() as u64,
+        ))));
+        let (log, delivered) = Log::start(tail.clone());
+        // a folder that stays can be entered, and is removed with the next trial of the project
+        let report = tokio::select! {
+            report = host.perform_part(&attempt, &spec, &log, course) => report,
+            signal = crate::signal::stop_signal() => {
+                host.runtime.reap(ATTEMPT_LABEL, &attempt).await?;
+                bail!("stopped by {signal}");
+            }
+        };
+        let entered = match enters {
+            true => Some(host.shell(&attempt, run, &log).await),
+            false => None,
+        };
+        drop(log);
+        delivered.await??;
+        // the report counts, whether there is a folder to enter or not
+        let entered = entered.and_then(|shell| shell.inspect_err(|error| eprintln!("{error:#}")).ok());
+        Ok((report, entered))
+    }
+
+    /// Removes the work folder that an earlier trial of a project kept.
+    pub async fn forget(&self, project: &str) -> Result<()> {
+        let attempt = format!("{}-kept-{project}", self.host.id);
+        self.host.runtime.reap(ATTEMPT_LABEL, &attempt).await?;
+        Ok(())
     }
 
     /// Does one job. Returns its report and the tail of its log, which is also written to stderr if `shows_log`. A signal

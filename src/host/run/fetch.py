@@ -8,8 +8,8 @@ Writes WORK/src/NAME              every source, unpacked
        WORK/.pybots/lock.json     what was fetched, for the record
 
 Metadata is only ever read, never computed: no setup.py, no build back end. What a back end
-would ask for at build time (PEP 517 get_requires_for_build_wheel) is therefore unknown here, but
-for the tools of some common ones; a recipe lists other such needs in `requires`.
+would ask for at build time (PEP 517 get_requires_for_build_wheel) stays hidden here, but for
+the tools of some common ones; a recipe lists other such needs in `requires`.
 
 Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this machine failed.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from fetch_net import Index, InfraError, RecipeError, say
-from fetch_project import (build_requires, declared, from_index, group_lines, existing_extras, parse, read, select,
+from fetch_project import (build_requires, declared, from_index, group_lines, check_extras, parse, read, select,
                            target_environment)
 from fetch_resolve import Wheelhouse, held, resolve
 from fetch_sources import fetch_source, home
@@ -46,7 +46,7 @@ def asked_for(order, sources, work):
         else:
             asked.add(from_index(requirement, "requires"))
     for i, (src, project) in enumerate(zip(sources, projects)):
-        existing_extras(extras[i], project, src["name"])
+        check_extras(extras[i], project, src["name"])
         lines = list(project.lines)
         for group in order.get("groups", []) if i == 0 else []:
             lines += group_lines(group, project, src["name"])

@@ -82,13 +82,13 @@ def declared(folder, what):
         project.add(deps, extra)
     if table and "dependencies" not in dynamic and "optional-dependencies" not in dynamic:
         return project
-    static = of_setuptools(project, pyproject, folder, what) | of_setup_cfg(project, folder) | of_egg_info(project, folder)
+    found = of_setuptools(project, pyproject, folder, what) | of_setup_cfg(project, folder) | of_egg_info(project, folder)
     # metadata 2.2 and later says what its sdist leaves open; before, nobody knows
-    if not static and not re.match(r"2\.[2-9]|[3-9]", info.get("Metadata-Version", "")):
-        where = "setup.py" if (folder / "setup.py").is_file() else "a build back end"
+    if not found and not re.match(r"2\.[2-9]|[3-9]", info.get("Metadata-Version", "")):
+        where = "setup.py" if (folder / "setup.py").is_file() else "its build back end"
         if tables(pyproject, what, "tool", "poetry"):
-            where = "the table tool.poetry"
-        if where != "a build back end" or dynamic:
+            where = "poetry"
+        if where != "its build back end" or dynamic:
             project.computed = where
     return project
 
@@ -162,7 +162,7 @@ def listing(names):
     return ", ".join(sorted(names)) or "none"
 
 
-def existing_extras(wanted, project, what):
+def check_extras(wanted, project, what):
     """Refuse an extra that the project does not have."""
     have = {canonicalize_name(extra) for extra in project.extras}
     groups = {canonicalize_name(group) for group in project.groups}

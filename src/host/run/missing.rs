@@ -152,7 +152,7 @@ mod tests {
     fn what_does_not_build_is_no_fault_of_the_recipe() {
         let compiler = "  × Failed to build `be @ file:///work/src/be`\n  ├─▶ The build backend returned an error\n  ╰─▶ Call to \
                         `be.build_wheel` failed (exit status: 1)\n";
-        // lines before it, and lines of programs of the project, decide nothing
+        // neither an earlier line nor a program of the project decides
         let earlier = format!("{BACK_END}{compiler}");
         let other_version = BACK_END.replace("ninja was not found in the cache", "only ninja<2 is available");
         for (code, output) in [

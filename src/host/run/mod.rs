@@ -1,5 +1,6 @@
 //! A run: one project's suites on one image, in the phases fetch, install and test.
 
+pub mod course;
 mod environment;
 mod imports;
 mod missing;
@@ -16,7 +17,8 @@ use super::{Host, Stop};
 use crate::domain::job::{Facts, Report, RunSpec};
 use crate::domain::modes;
 use crate::domain::outcome::{Outcome, of_test_exit};
-use crate::runtime::image_label;
+use crate::runtime::{Container, image_label};
+use course::{Course, Since};
 use std::collections::{BTreeMap, BTreeSet};
 use work::Work;
 
@@ -27,23 +29,36 @@ const NAMED: usize = 10;
 
 /// Runs all phases and fills the report. The first phase that does not succeed decides the outcome; after a suite
 /// that failed, the other suites still run.
-pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
+pub async fn run(
+    host: &Host,
+    attempt: &str,
+    spec: &RunSpec,
+    log: &Log,
+    course: Course,
+    report: &mut Report,
+) -> Result<(), Stop> {
     let facts = prepare(host, attempt, spec, log).await?;
     let image = layers::ensure_project(host, spec, log).await?;
     report.images = images(host, spec, &image).await?;
-    let work = Work::open(host, attempt, spec, &image).await?;
+    let work = Work::open(host, attempt, spec, &image, course).await?;
 
     let mut wheels = None;
     if environment::needs_fetch(spec) {
-        let ran = execute(host, log, report, work.fetch().await?, spec, "fetch").await?;
-        fetched(&ran, spec)?;
+        if course.since == Since::Fetch {
+            let ran = execute(host, log, report, work.fetch().await?, spec, "fetch").await?;
+            fetched(&ran, spec)?;
+        }
         report.lock = work.read("lock.json").await?;
         let lock = report.lock.as_deref().unwrap_or_default();
         wheels = wheels::plan(&host.id, spec, &facts, lock);
     }
-    let install = work.install(wheels.as_ref()).await?;
-    let ran = execute(host, log, report, install, spec, scripts::INSTALL).await?;
-    installed(&ran, spec)?;
+    work.mark(Since::Install).await?;
+    if course.since <= Since::Install {
+        let install = work.install(wheels.as_ref()).await?;
+        let ran = execute(host, log, report, install, spec, scripts::INSTALL).await?;
+        installed(&ran, spec)?;
+    }
+    work.mark(Since::Test).await?;
     let mut failed = None;
     for suite in &spec.suites {
         let name = scripts::test_phase(suite);
@@ -89,6 +104,25 @@ pub async fn run(host: &Host, attempt: &str, spec: &RunSpec, log: &Log, report: 
         }
     }
     failed.map_or(Ok(()), |outcome| Err(Stop::Ended(outcome)))
+}
+
+/// Returns a container with a shell that sees what the first suite sees.
+pub async fn shell(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<Container, Stop> {
+    let image = layers::ensure_project(host, spec, log).await?;
+    let suite = spec
+        .suites
+        .first()
+        .ok_or_else(|| anyhow::anyhow!("the recipe has no suite"))?;
+    let course = Course {
+        since: Since::Install,
+        keeps: true,
+    };
+    let mut container = Work::open(host, attempt, spec, &image, course).await?.test(suite);
+    container.command = ["/bin/sh", "-c", "exec bash 2>/dev/null || exec sh"]
+        .map(str::to_owned)
+        .into();
+    container.workdir = environment::source_folder(spec);
+    Ok(container)
 }
 
 /// Returns the content ids of the images that a run uses. `project` is the one that its containers start from.
@@ -159,7 +193,7 @@ async fn execute(
     host: &Host,
     log: &Log,
     report: &mut Report,
-    container: crate::runtime::Container,
+    container: Container,
     spec: &RunSpec,
     name: &str,
 ) -> Result<PhaseResult, Stop> {

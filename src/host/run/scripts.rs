@@ -1,6 +1,7 @@
 //! The scripts and programs that run in the containers of a run.
 
-use super::environment::{OURS, source_folder};
+use super::course::{Course, Since};
+use super::environment::{OURS, imports_file, results_folder, source_folder, witness_file};
 use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
 use crate::domain::suite::Suite;
@@ -58,6 +59,45 @@ pub const SCRIPT_KILLED: i64 = 161;
 pub fn guarded(script: &str) -> String {
     let script = quote(script);
     format!("set +e\n/bin/sh -euc {script}\ncode=$?\n[ $code -ne {KILLED} ] || code={SCRIPT_KILLED}\nexit $code")
+}
+
+/// Fetches. If the work folder stays, it holds the sources a second time, for an install that changes them.
+pub fn fetch(course: Course) -> String {
+    let fetch = format!("python3 {OURS}/fetch.py");
+    match course.keeps {
+        true => format!("{fetch}\nrm -rf {OURS}/src\ncp -a /work/src {OURS}/src"),
+        false => format!("exec {fetch}"),
+    }
+}
+
+/// Makes the work folder what it was before install, if this is not its first one.
+pub fn again(spec: &RunSpec, course: Course) -> String {
+    if course.since != Since::Install {
+        return String::new();
+    }
+    let mut lines = vec![format!("rm -rf /work/venv {OURS}/installed")];
+    let fetched = spec.fetch.sources.iter().filter(|source| source.path.is_none());
+    for name in fetched.filter_map(|source| source.name.as_deref()) {
+        let name = quote(name);
+        lines.push(format!(
+            "rm -rf /work/src/{name}\ncp -a {OURS}/src/{name} /work/src/{name}"
+        ));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Removes what an earlier run of a suite left for the host to read.
+pub fn test_again(course: Course, suite: &Suite) -> String {
+    if course.since == Since::Fetch {
+        return String::new();
+    }
+    let files = [
+        results_folder(suite),
+        format!("{OURS}/{}", witness_file(suite)),
+        format!("{OURS}/{}", imports_file(suite)),
+        format!("{OURS}/junit-{}.xml", suite.name),
+    ];
+    format!("rm -rf {}\n", files.map(|file| quote(&file)).join(" "))
 }
 
 /// Creates the environment under test and installs into it.

@@ -1,5 +1,6 @@
 //! The work folder of a run: a volume of limited size that its phases share.
 
+use super::course::{Course, Since};
 use super::environment::{self, OURS};
 use super::results;
 use super::scripts::{self, CACHE_AT};
@@ -41,11 +42,19 @@ pub struct Work<'a> {
     /// A container that keeps the volume mounted: it is in memory, and is emptied when no container uses it.
     holder: String,
     ca: Option<Vec<u8>>,
+    course: Course,
 }
 
 impl<'a> Work<'a> {
-    /// Creates the volume, keeps it mounted, and puts the files of the phases into it.
-    pub async fn open(host: &'a Host, attempt: &str, spec: &'a RunSpec, image: &str) -> Result<Self, Stop> {
+    /// Creates the volume, keeps it mounted, and puts the files of the phases into it. Fails if an earlier attempt should have
+    /// made a phase and did not.
+    pub async fn open(
+        host: &'a Host,
+        attempt: &str,
+        spec: &'a RunSpec,
+        image: &str,
+        course: Course,
+    ) -> Result<Self, Stop> {
         let volume = format!("pybots-{attempt}-work");
         let labels = host.labels(attempt);
         let runtime = &host.runtime;
@@ -64,11 +73,20 @@ impl<'a> Work<'a> {
             volume,
             holder: String::new(),
             ca: host.ca().await?,
+            course,
         };
         let holder = work.container(image, format!("exec sleep {}", longest(spec)), BTreeMap::new(), None);
         work.holder = runtime.create(&holder).await?;
         // it writes nothing, so the stream is dropped
         drop(runtime.start(&work.holder).await?);
+        if let Some(mark) = course.since.mark()
+            && work.read(mark).await?.is_none()
+        {
+            return Err(anyhow::anyhow!(
+                "no work folder of an earlier trial is there in which this phase could begin; `pybots try --keep` leaves one"
+            )
+            .into());
+        }
         work.fill().await?;
         Ok(work)
     }
@@ -120,9 +138,19 @@ impl<'a> Work<'a> {
         env.insert("PYBOTS_FETCH_CACHE".to_owned(), CACHE_AT.to_owned());
         let image = self.spec.distribution.toolchain_reference();
         let network = Some(self.host.engine.network.clone());
-        let mut container = self.container(&image, format!("exec python3 {OURS}/fetch.py"), env, network);
+        let mut container = self.container(&image, scripts::fetch(self.course), env, network);
         container.volumes.push((DOWNLOADS.to_owned(), CACHE_AT.to_owned()));
         Ok(container)
+    }
+
+    /// Notes that the phase before another one was made, for a later attempt that begins there.
+    pub async fn mark(&self, next: Since) -> Result<(), Stop> {
+        let Some(mark) = next.mark().filter(|_| self.course.keeps) else {
+            return Ok(());
+        };
+        let file = format!(".pybots/{mark}");
+        let bytes = tar::files(FileOwner::Runner, &[(file.as_str(), b"", false)]);
+        Ok(self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?)
     }
 
     /// Install: on the image under test, without network unless the recipe asks for it. The only phase that mounts
@@ -134,7 +162,7 @@ impl<'a> Work<'a> {
         if network.is_some() {
             env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
         }
-        let script = scripts::install(self.spec, wheels);
+        let script = scripts::again(self.spec, self.course) + &scripts::install(self.spec, wheels);
         let mut container = self.container(&self.image, script, env, network);
         if let Some(Wheels { volume, list, .. }) = wheels {
             self.host.runtime.create_volume(volume).await?;
@@ -152,7 +180,7 @@ impl<'a> Work<'a> {
     /// Test: on the image under test, with loopback only.
     pub fn test(&self, suite: &Suite) -> Container {
         let env = environment::test_environment(self.spec, suite);
-        let script = scripts::test(self.spec, suite);
+        let script = scripts::test_again(self.course, suite) + &scripts::test(self.spec, suite);
         self.container(&self.image, script, env, None)
     }
 

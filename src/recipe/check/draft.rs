@@ -1,4 +1,4 @@
-//! Reads a recipe of which some values are wrong. Each is reported and replaced, so that it hides no other mistake.
+//! Reads a recipe of which some values are wrong. Each is reported and left out, so that it hides no other mistake.
 
 use super::super::Recipe;
 use super::problem::{Problem, missing_key, toml_problem, unknown_key};
@@ -12,7 +12,7 @@ use toml::de::{DeArray, DeTable, DeValue, Deserializer, Error};
 /// Mistakes that are reported of one file.
 const MOST: usize = 50;
 
-/// The part of a recipe that can be read.
+/// A recipe without the values that can't be read.
 pub(super) struct Draft {
     /// `None` if it can't be read even without the values that are wrong.
     pub recipe: Option<Recipe>,
@@ -48,7 +48,7 @@ pub(super) fn draft(file: &str, text: &str) -> Draft {
             }
             Err(error) => error,
         };
-        if !draft.step_over(file, text, &error, &mut root) {
+        if !draft.correct(file, text, &error, &mut root) {
             break;
         }
     }
@@ -74,8 +74,8 @@ impl Draft {
         self.spans.push(span);
     }
 
-    /// Reports an error and makes the next reading come further. Returns `false` if nothing can be replaced.
-    fn step_over(&mut self, file: &str, text: &str, error: &Error, root: &mut Spanned<DeValue<'_>>) -> bool {
+    /// Reports an error and makes the next reading come further. Returns `false` if it can't.
+    fn correct(&mut self, file: &str, text: &str, error: &Error, root: &mut Spanned<DeValue<'_>>) -> bool {
         let span = error.span().unwrap_or(0..0);
         if let Some(key) = missing_key(error.message()) {
             if self.is_toml && !self.lost.iter().any(|lost| lost == key) {

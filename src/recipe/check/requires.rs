@@ -129,12 +129,12 @@ impl Checker<'_> {
             Ok(Entry::Package { .. }) => {}
             Ok(Entry::Own { extras }) => {
                 let Some(project) = project else { return };
-                let Some(existing) = &project.extras else { return };
-                for extra in extras.iter().filter(|extra| !holds(existing, extra)) {
+                let Some(declared) = &project.extras else { return };
+                for extra in extras.iter().filter(|extra| !holds(declared, extra)) {
                     let help = if holds(&project.groups, extra) {
                         format!("`{extra}` is a dependency group: write `groups = [\"{extra}\"]`")
                     } else {
-                        format!("name one of its extras: {}", listing(existing))
+                        format!("name one of its extras: {}", listing(declared))
                     };
                     self.say(entry.span(), format!("the project has no extra `{extra}`"), help);
                 }

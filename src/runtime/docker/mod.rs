@@ -3,6 +3,7 @@
 mod image;
 mod inventory;
 mod sandbox;
+pub mod shell;
 mod transfer;
 mod translate;
 
