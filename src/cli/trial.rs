@@ -3,7 +3,8 @@
 use super::local::{self, AsOf, LocalRunner, is_not_installed};
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
-use crate::domain::job::{BuildSpec, Facts, JobSpec, Report};
+use crate::domain::day::Day;
+use crate::domain::job::{BuildSpec, Facts, JobSpec, Report, RunSpec};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::host::{Course, Since};
 use crate::plan;
@@ -25,6 +26,10 @@ pub struct Trial {
     /// The variant of CPython to build.
     #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
     variant: String,
+    /// Take dependencies from the package index as it was on a day. `auto` takes today's, and if the project does not
+    /// install with them, those of the revision's day.
+    #[arg(long, value_name = "YYYY-MM-DD|auto")]
+    as_of: Option<AsOf>,
     /// Keep the work folder, in memory, for `--since` of the next trial of this project.
     #[arg(long)]
     keep: bool,
@@ -84,26 +89,47 @@ impl Trial {
             bail!("the image could not be built: {}", image.outcome);
         };
         let limits = &runner.settings.limits;
-        let run = plan::run(runner.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
-        let course = self.course();
-        if !course.keeps {
-            runner.forget(&run.project).await?;
-            let (report, _) = runner.perform(&JobSpec::Run(Box::new(run)), true).await?;
+        let mut run = plan::run(runner.project(), revision, &build, &built.facts, limits).map_err(skipped)?;
+        run.fetch.as_of = self.as_of.and_then(AsOf::first).or(run.fetch.as_of);
+        let (mut report, mut entered) = self.perform(runner, &run).await?;
+        if let (Some(AsOf::Auto), true, Some(day)) = (
+            self.as_of,
+            is_not_installed(&report.outcome),
+            Day::of(revision.committed_at),
+        ) {
+            errln!(
+                "{}; trying the dependencies of {day}, the day of the revision",
+                report.outcome
+            );
+            run.fetch.as_of = Some(day);
+            (report, entered) = self.perform(runner, &run).await?;
+        }
+        if !self.course().keeps {
             return Ok(show(runner, &report));
         }
-        let (report, entered) = runner.perform_part(&run, course, self.shell).await?;
         let code = show(runner, &report);
         if let Some(container) = entered {
             enter(&runner.settings, &container).await?;
         }
         if self.keep || self.since.is_some() {
-            eprintln!(
+            errln!(
                 "the work folder stays in memory: go on in it by `--since install` or `--since test`; a trial without both removes it"
             );
         } else {
             runner.forget(&run.project).await?;
         }
         Ok(code)
+    }
+
+    /// Makes a run, or the part of it that is asked for. Returns the container for the shell, if one is wanted.
+    async fn perform(&self, runner: &LocalRunner, run: &RunSpec) -> Result<(Report, Option<Container>)> {
+        let course = self.course();
+        if course.keeps {
+            return runner.perform_part(run, course, self.shell).await;
+        }
+        runner.forget(&run.project).await?;
+        let (report, _) = runner.perform(&JobSpec::Run(Box::new(run.clone())), true).await?;
+        Ok((report, None))
     }
 }
 
@@ -132,10 +158,10 @@ fn show(runner: &LocalRunner, report: &Report) -> ExitCode {
         let code = phase
             .exit_code
             .map_or("killed".to_owned(), |code| format!("exit code {code}"));
-        eprintln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
+        errln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
     }
     for failure in report.tests.iter().flat_map(|tests| &tests.failed) {
-        eprintln!("failed: {} ({})", failure.test, failure.message);
+        errln!("failed: {} ({})", failure.test, failure.message);
     }
     outln!("{}: {}", runner.project().recipe.name.get_ref(), report.outcome);
     match (&report.outcome, report.outcome.blame()) {

@@ -256,7 +256,7 @@ async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
     }
     let report = part(&engine, Since::Fetch, true).await;
     assert_eq!((phases(&report).len(), report.outcome), (3, Outcome::Passed));
-    assert_eq!(engine.volumes(ATTEMPT_LABEL).await.unwrap().len(), 1);
+    assert_eq!(Runtime::volumes(&engine, ATTEMPT_LABEL).await.unwrap().len(), 1);
 
     let engine = engine
         .with_file("/work/.pybots/fetched", "")
@@ -277,7 +277,7 @@ async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
     assert_eq!(phases(&report), ["test tests"]);
     let test = engine.made("test tests").unwrap().command.join(" ");
     assert!(test.contains("/work/.pybots/witness-tests"), "{test}");
-    assert!(engine.volumes(ATTEMPT_LABEL).await.unwrap().is_empty());
+    assert!(Runtime::volumes(&engine, ATTEMPT_LABEL).await.unwrap().is_empty());
 }
 
 #[tokio::test]
