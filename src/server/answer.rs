@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tower_service::Service;
 use warp::filters::BoxedFilter;
 use warp::http::header::{self, HeaderValue};
-use warp::http::{Method, Request, Response};
+use warp::http::{Method, Request, Response, StatusCode};
 
 /// What all connections share.
 pub struct Shared {
@@ -79,6 +79,12 @@ impl Shared {
                     .headers_mut()
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
                 response
+            }
+            // a query that was under way may fail with any error, before the reason is clear
+            Ok(Ok(response))
+                if response.status() == StatusCode::INTERNAL_SERVER_ERROR && self.presence.is_away_soon().await =>
+            {
+                web::plain_failure(path, &Error::database_away())
             }
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},

@@ -7,7 +7,7 @@ const OWN: u64 = 64;
 /// Files of a connection: its socket, and the log that it reads or writes.
 const OF_ONE: u64 = 2;
 
-/// How many of the wanted connections fit. Raises the soft limit of open files for that, if the hard limit allows it.
+/// How many of the wanted connections fit. Raises the soft limit of open files for that, up to the hard limit.
 pub fn connections(wanted: usize) -> usize {
     let needed = OWN + OF_ONE * wanted as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);

@@ -26,8 +26,9 @@ impl Presence {
         std::future::pending().await
     }
 
-    pub fn is_away(&self) -> bool {
-        self.0.as_ref().is_some_and(|is_there| !*is_there.borrow())
+    /// Whether the database does not answer now, or when it is asked next.
+    pub async fn is_away_soon(&self) -> bool {
+        self.0.is_some() && tokio::time::timeout(PACE + PATIENCE, self.away()).await.is_ok()
     }
 }
 
@@ -88,7 +89,7 @@ async fn ask(options: &AnyConnectOptions, connection: &mut Option<AnyConnection>
 /// Whether an error came of a database that is away, and not of what it was asked.
 pub fn is_away(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref::<sqlx::Error>() {
-        Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => true,
+        Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut) => true,
         // 57P: the server is shut down or starts; 08: the connection broke; 53: it has too few resources
         Some(sqlx::Error::Database(error)) => {
             let code = error.code().unwrap_or_default();
