@@ -1,12 +1,17 @@
 //! `pybots reproduce INCIDENT`: reproduces a failure on a machine that has Docker.
 
+use super::log_lines::LogLines;
+use super::output::has_colours;
 use crate::config::{NetworkSettings, Settings};
+use crate::logfile::Stream;
 use crate::reproduce::{self, Reproduction};
 use crate::store::logs::Objects;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 #[derive(Args)]
@@ -41,6 +46,23 @@ impl Reproduce {
     }
 }
 
+/// Shows the output of a suite on a terminal, with or without colours.
+async fn show(from: Option<impl AsyncRead + Unpin>, stream: Stream, to: (impl Write, bool)) -> Result<()> {
+    let Some(mut from) = from else { return Ok(()) };
+    let (mut to, colours) = to;
+    let mut lines = LogLines::new(None, false, colours);
+    let mut bytes = vec![0; 64 << 10];
+    loop {
+        let length = from.read(&mut bytes).await?;
+        to.write_all(&lines.take(stream, 0, &bytes[..length]))?;
+        to.write_all(&if length == 0 { lines.end() } else { lines.preview() })?;
+        to.flush()?;
+        if length == 0 {
+            return Ok(());
+        }
+    }
+}
+
 /// The script takes CA bundle, index and proxies from its environment.
 async fn run_script(reproduction: &Reproduction, network: &NetworkSettings) -> Result<ExitCode> {
     let ca = Some(&network.ca).filter(|ca| !ca.as_os_str().is_empty());
@@ -54,8 +76,34 @@ async fn run_script(reproduction: &Reproduction, network: &NetworkSettings) -> R
     std::fs::write(script.path(), reproduction.script()).context("failed to write the script")?;
     let mut shell = Command::new("sh");
     shell.envs(network.environment(ca.as_deref()));
-    shell.arg(script.path()).stdin(std::process::Stdio::null());
-    let status = shell.status().await.context("failed to start a shell")?;
+    shell.arg(script.path()).stdin(Stdio::null());
+    let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+    // a terminal gets no more of a suite than of a log; a file gets each byte
+    let pipe = |is_terminal| if is_terminal { Stdio::piped() } else { Stdio::inherit() };
+    shell
+        .stdout(pipe(stdout.is_terminal()))
+        .stderr(pipe(stderr.is_terminal()));
+    let mut child = shell.spawn().context("failed to start a shell")?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let colours = (has_colours(&stdout), has_colours(&stderr));
+    tokio::try_join!(
+        show(out, Stream::Stdout, (stdout, colours.0)),
+        show(err, Stream::Stderr, (stderr, colours.1))
+    )?;
+    let status = child.wait().await.context("failed to wait for a shell")?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(u8::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_suite_that_is_run_again_does_not_control_the_terminal() {
+        let output = &b"\x1b]52;c;x\x07\x1b[2Jone\r\n[pybots] two"[..];
+        let mut shown = Vec::new();
+        show(Some(output), Stream::Stdout, (&mut shown, false)).await.unwrap();
+        assert_eq!(String::from_utf8(shown).unwrap(), "one\n[stdout: pybots] two\n");
+    }
 }

@@ -74,7 +74,7 @@ impl Line {
             self.cells.hint("[a long sequence without an end is not shown]");
         }
         let cells = std::mem::take(&mut self.cells.line);
-        let flow = show(self.shown(stream, &mark::distinguish(stream, &cells), true));
+        let flow = show(self.shown(stream, &mark::renamed(stream, &cells), true));
         self.cells.line = cells;
         self.cells.clear();
         self.begun = None;
@@ -88,14 +88,14 @@ impl Line {
             return ControlFlow::Continue(());
         }
         let part = self.cells.split(mark::cut(&self.cells.line));
-        let flow = show(self.shown(stream, &mark::distinguish(stream, &part), false));
+        let flow = show(self.shown(stream, &mark::renamed(stream, &part), false));
         self.parted = true;
         flow
     }
 
     /// Shows the line as it is now.
     pub fn unfinished(&self, stream: Stream, show: &mut dyn FnMut(Shown<'_>)) {
-        let cells = mark::distinguish(stream, &self.cells.line);
+        let cells = mark::renamed(stream, &self.cells.line);
         show(self.shown(stream, &cells, false));
     }
 

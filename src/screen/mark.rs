@@ -10,7 +10,7 @@ use std::borrow::Cow;
 const MARK: [char; 7] = ['[', 'p', 'y', 'b', 'o', 't', 's'];
 
 /// Returns the cells of a line as they are shown.
-pub fn distinguish(stream: Stream, cells: &[Cell]) -> Cow<'_, [Cell]> {
+pub fn renamed(stream: Stream, cells: &[Cell]) -> Cow<'_, [Cell]> {
     if stream == Stream::Control || !cells.windows(MARK.len()).any(|cells| begins(cells, MARK.len())) {
         return cells.into();
     }

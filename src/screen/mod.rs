@@ -58,7 +58,7 @@ impl Screens {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let mut line = std::mem::take(&mut self.lines[index(stream)]);
             if !line.is_blank() {
-                // whoever wants no more ends at the next line
+                // whoever wants no more is asked again at the next line
                 let _ = line.end(stream, show);
             }
         }

@@ -155,10 +155,10 @@ fn colours_and_links_go_on_where_a_page_begins() {
 
 #[test]
 fn one_stream_alone_fills_its_page() {
-    let chatter = b"chatter\n".repeat(200_000);
+    let other = b"other\n".repeat(200_000);
     let mut parts: Vec<(Stream, &[u8])> = Vec::new();
     for _ in 0..3 {
-        parts.extend([(Stream::Stdout, &chatter[..]), (Stream::Stderr, b"rare\n")]);
+        parts.extend([(Stream::Stdout, &other[..]), (Stream::Stderr, b"rare\n")]);
     }
     let log = Log::of(&parts);
     let page = draw(&mut log.reader(), Place::End, Some(Stream::Stderr), true).unwrap();
@@ -174,17 +174,17 @@ fn a_damaged_log_is_shown_but_for_what_is_lost() {
         .open(log.folder.path().join("log"))
         .unwrap();
     file.write_all_at(&[0xff; 4], log.frames[1] + 60).unwrap();
-    let shown = "[pybots] bytes 200000 to 400000 of this log are lost, because its file is damaged";
+    let report = "[pybots] bytes 200000 to 400000 of this log are lost, because its file is damaged";
     for pages in [log.forward(), log.backward()] {
         let shown = whole(&pages);
-        assert_eq!((shown.lines().count(), shown.matches(shown).count()), (40_001, 1));
-        assert!(shown.contains(&format!("<span class=\"own\">{shown}</span>\n")));
+        assert_eq!((shown.lines().count(), shown.matches(report).count()), (40_001, 1));
+        assert!(shown.contains(&format!("<span class=\"own\">{report}</span>\n")));
     }
     // torn, and nobody writes it any more
     let length = std::fs::metadata(log.folder.path().join("log")).unwrap().len();
     file.set_len(length - 7).unwrap();
-    let shown = "this log is lost from byte 400000 on";
-    assert!(whole(&log.backward()).contains(shown));
+    let report = "this log is lost from byte 400000 on";
+    assert!(whole(&log.backward()).contains(report));
     let live = draw(&mut log.reader(), Place::End, None, false).unwrap();
-    assert!(!live.html.contains(shown), "somebody may still be writing this");
+    assert!(!live.html.contains(report), "somebody may still be writing this");
 }

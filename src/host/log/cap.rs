@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 /// memory as the text.
 const PIECES: usize = 1024;
 
+/// Bytes within which the first line of a tail is looked for.
+const LINE: usize = 4096;
+
 /// Keeps the head and the tail of an output, and counts what it cut between them.
 pub struct HeadAndTail {
     head_left: usize,
@@ -64,8 +67,13 @@ impl HeadAndTail {
         }
     }
 
-    /// Returns a mark, if something was cut, and the tail.
-    pub fn finish(self) -> (Option<String>, Chunk) {
+    /// Returns a mark, if something was cut, and the tail. The tail begins with a line, because the rest of a torn
+    /// character or escape sequence would be shown as text.
+    pub fn finish(mut self) -> (Option<String>, Chunk) {
+        let newline = self.tail.iter().take(LINE).position(|byte| *byte == b'\n');
+        if let Some(newline) = newline.filter(|at| self.cut > 0 && at + 1 < self.tail.len()) {
+            self.drop_front(newline + 1);
+        }
         let mark = (self.cut > 0).then(|| format!("{} bytes of the log were cut here", self.cut));
         let tail = Chunk {
             offset: 0,
@@ -100,8 +108,10 @@ mod tests {
             }
             let (mark, tail) = cap.finish();
             assert_eq!(kept, &text[..500]);
-            assert_eq!(tail.text, &text[99_500..]);
-            assert_eq!(mark.as_deref(), Some("99000 bytes of the log were cut here"));
+            // from the first whole line on
+            assert_eq!(text[99_657], b'\n');
+            assert_eq!(tail.text, &text[99_658..]);
+            assert_eq!(mark.as_deref(), Some("99158 bytes of the log were cut here"));
         }
     }
 
