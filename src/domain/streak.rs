@@ -18,7 +18,7 @@ pub struct FailureStreak {
 const PROJECTS_MOST: usize = 64;
 
 impl FailureStreak {
-    /// The streak of a host of which only the number of strikes is known.
+    /// The streak of a host of which only the number of strikes is stored.
     pub fn of(strikes: i64) -> Self {
         Self {
             others: strikes,

@@ -1,5 +1,6 @@
 //! Checks a recipe, and reports each mistake with file, line, column and the fix.
 
+mod bounds;
 mod characters;
 mod modes;
 
@@ -89,6 +90,12 @@ impl Checked {
 
 /// Checks the text of one recipe file.
 pub fn check(file: &str, text: &str) -> Checked {
+    if let Some(problem) = too_large(file, text) {
+        return Checked {
+            recipe: None,
+            problems: vec![problem],
+        };
+    }
     let recipe: Recipe = match toml::from_str(text) {
         Ok(recipe) => recipe,
         Err(error) => {
@@ -111,6 +118,20 @@ pub fn check(file: &str, text: &str) -> Checked {
         recipe: checker.problems.is_empty().then_some(recipe),
         problems: checker.problems,
     }
+}
+
+/// Bytes of a recipe file.
+pub const FILE_MOST: usize = 128 << 10;
+
+/// Refuses a text that is too long to be parsed at each pass. The problem shows only its beginning, for pages repeat it.
+fn too_large(file: &str, text: &str) -> Option<Problem> {
+    let (length, most) = (text.len(), FILE_MOST >> 10);
+    (length > FILE_MOST).then(|| {
+        let message = format!("the file has {length} bytes, and a recipe has {most} KiB at most");
+        let help = "move long commands into a script of the project".to_owned();
+        let beginning: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
+        Problem::at(file, &beginning, 0..0, message, Some(help))
+    })
 }
 
 /// Explains an error of the TOML parser. For a misspelt key it suggests the nearest one.
@@ -175,6 +196,7 @@ impl Checker<'_> {
             self.steps(&section.steps());
         }
         self.modes(recipe);
+        self.counts(recipe);
         let whole = |steps: &Steps<'_>| steps.source.is_some() && steps.suite.is_some_and(|s| !s.is_empty());
         let complete = whole(&common)
             || (!recipe.section.is_empty() && recipe.section.iter().all(|section| whole(&section.steps().or(common))));
@@ -260,19 +282,7 @@ impl Checker<'_> {
                 );
             }
         }
-        if let Some(limits) = steps.limits
-            && limits
-                .get_ref()
-                .cpus
-                .is_some_and(|cpus| !(cpus > 0.0 && cpus.is_finite()))
-        {
-            self.say(limits.span(), "`cpus` must be above zero", "e.g. `cpus = 1.5`");
-        }
-        if let Some(limits) = steps.limits
-            && limits.get_ref().pids == Some(0)
-        {
-            self.say(limits.span(), "`pids` must be above zero", "e.g. `pids = 64`");
-        }
+        self.bounds(steps);
     }
 
     fn source(&mut self, source: &Spanned<Source>) {

@@ -21,6 +21,7 @@ pub enum Error {
     NotFound(Message),
     MethodNotAllowed,
     Conflict(Message),
+    Gone(Message),
     LengthRequired,
     TooLarge(Message),
     UpgradeRequired(Message),
@@ -43,6 +44,7 @@ impl Error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Error::Conflict(_) => StatusCode::CONFLICT,
+            Error::Gone(_) => StatusCode::GONE,
             Error::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::UpgradeRequired(_) => StatusCode::UPGRADE_REQUIRED,
@@ -79,6 +81,7 @@ impl fmt::Display for Error {
             | Error::Forbidden(message)
             | Error::NotFound(message)
             | Error::Conflict(message)
+            | Error::Gone(message)
             | Error::TooLarge(message)
             | Error::UpgradeRequired(message)
             | Error::Unavailable(message) => message,

@@ -10,10 +10,11 @@ Metadata is only ever read, never computed: no setup.py, no build back end. What
 would ask for at build time (PEP 517 get_requires_for_build_wheel) is therefore unknown here; a
 recipe lists such rare needs in `requires`.
 
-Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this machine failed.
+Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this machine failed, 12 the source named in
+WORK/.pybots/fetching does not answer.
 """
 
-import email.parser, errno, json, os, platform, re, shutil, subprocess, sys, tempfile, tomllib, unicodedata, urllib.parse
+import email.parser, errno, json, os, platform, re, shutil, signal, subprocess, sys, tempfile, tomllib, unicodedata, urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from fetch_net import Index, InfraError, RecipeError, download, say
-from fetch_unpack import peek, unpack
+from fetch_net import RATE_LEAST, RATE_OVER, Index, InfraError, RecipeError, Unreachable, download, say
+from fetch_unpack import peek, read_inside, unpack
 
 STEPS_DOWN = 4
 UV = shutil.which("uv") or "/opt/pybots/bin/uv"
@@ -32,7 +33,22 @@ UV = shutil.which("uv") or "/opt/pybots/bin/uv"
 # -- sources ------------------------------------------------------------------------------------
 
 def fetch_source(src, index, work, python):
-    """Bring one source to WORK/src/NAME; returns its line for the lock."""
+    """Bring one source to WORK/src/NAME; returns its line for the lock. Says in WORK/.pybots/fetching whose answer it waits for."""
+    address = src.get("git") or src.get("svn") or src.get("url")
+    if not address:
+        return bring(src, index, work, python)
+    note = work / ".pybots" / "fetching"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(address)
+    try:
+        line = bring(src, index, work, python)
+    except InfraError as e:
+        raise Unreachable(f"{src['name']}: {e}") from e
+    note.unlink()
+    return line
+
+
+def bring(src, index, work, python):
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", src["name"]):
         raise RecipeError(f"{src['name']!r} cannot be the name of a folder: use letters, digits, dot, dash, underscore")
     into = work / "src" / src["name"]
@@ -43,7 +59,7 @@ def fetch_source(src, index, work, python):
         line.update(version=str(version), sha256=file.sha256, source=f"pypi:{src['pypi']}")
     elif "url" in src:
         name = urllib.parse.urlsplit(src["url"]).path.rsplit("/", 1)[-1].lstrip(".") or "archive"
-        archive(src["url"], src["sha256"].lower(), name, into, work)
+        archive(src["url"], src["sha256"].lower(), name, into, work, RecipeError)
         line.update(source=src["url"])
     elif "git" in src:
         line.update(source=src["git"], version=git(src["git"], src["rev"], into))
@@ -58,9 +74,9 @@ def fetch_source(src, index, work, python):
     return line
 
 
-def archive(url, sha256, name, into, work):
-    kept = work / ".pybots" / "sources" / name
-    download(url, sha256, kept, name)
+def archive(url, sha256, name, into, work, slow=InfraError):
+    kept = work / ".pybots" / "sources" / name[-100:]
+    download(url, sha256, kept, name, slow)
     unpack(kept, into)
     kept.unlink()
 
@@ -70,28 +86,43 @@ def git(url, rev, into):
         raise RecipeError(f"{rev!r} is not a git revision")
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
-    base = ["git", "-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null", "-C", str(into)]
+    base = ["git", "-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null", "-c", f"http.lowSpeedLimit={RATE_LEAST}",
+            "-c", f"http.lowSpeedTime={RATE_OVER}", "-C", str(into)]
     run_tool(base + ["init", "--quiet"])
     try:
         run_tool(base + ["fetch", "--quiet", "--depth=1", "--", url, rev])
-        run_tool(base + ["checkout", "--quiet", "--detach", "FETCH_HEAD"])
+        run_tool(base + ["checkout", "--quiet", "--detach", "FETCH_HEAD"], RecipeError)
     except InfraError:  # many servers refuse to hand out a single commit by its hash
         run_tool(base + ["fetch", "--quiet", "--tags", "--", url, "+refs/heads/*:refs/remotes/origin/*"])
         run_tool(base + ["checkout", "--quiet", "--detach", rev], RecipeError)
     return run_tool(base + ["rev-parse", "HEAD"]).strip()
 
 
-def run_tool(command, error=InfraError):
+# What git and svn say when a server answers, and will answer the same tomorrow, or when it trickles.
+FINAL = re.compile(r"(?i)not found|does ?n.t exist|does not exist|find remote ref|too slow|file name too long")
+TOOL_WITHIN = 900  # seconds
+
+
+def run_tool(command, error=InfraError, within=None):
+    within = within or TOOL_WITHIN
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1"}
     if "SSL_CERT_FILE" in env:
         env.setdefault("GIT_SSL_CAINFO", env["SSL_CERT_FILE"])
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=env, stdin=subprocess.DEVNULL)
+        tool = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=env,
+                                stdin=subprocess.DEVNULL, start_new_session=True)
     except FileNotFoundError as e:
         raise InfraError(f"the toolchain image has no {command[0]}") from e
-    if done.returncode:
-        raise error(f"{command[0]} failed: {done.stderr.strip()[-600:]}")
-    return done.stdout
+    try:
+        out, err = tool.communicate(timeout=within)
+    except subprocess.TimeoutExpired as e:
+        os.killpg(tool.pid, signal.SIGKILL)  # its helpers, too
+        tool.communicate()
+        raise RecipeError(f"{command[0]} took longer than {within} s: the server of the source is too slow, or the source too large; "
+                          "name an archive by `url`") from e
+    if tool.returncode:
+        raise (RecipeError if FINAL.search(err) else error)(f"{command[0]} failed: {err.strip()[-600:]}")
+    return out
 
 
 # -- what a project declares -----------------------------------------------------------------------
@@ -111,12 +142,11 @@ def build_requires(pyproject, what):
 
 def static_dependencies(folder):
     """Requirement lines of a source tree, extras as markers, without running anything."""
-    pkg_info, pyproject = folder / "PKG-INFO", folder / "pyproject.toml"
-    if pkg_info.is_file():
-        lines = email.parser.HeaderParser().parsestr(pkg_info.read_text("utf-8", "replace")).get_all("Requires-Dist")
+    if pkg_info := read_inside(folder, "PKG-INFO"):
+        lines = email.parser.HeaderParser().parsestr(pkg_info).get_all("Requires-Dist")
         if lines:
             return [" ".join(line.split()) for line in lines]  # a header may be folded
-    table = toml(pyproject.read_text("utf-8"), folder.name).get("project", {}) if pyproject.is_file() else {}
+    table = toml(read_inside(folder, "pyproject.toml") or "", folder.name).get("project", {})
     lines = list(table.get("dependencies", []))
     for extra, deps in table.get("optional-dependencies", {}).items():
         for dep in deps:
@@ -323,8 +353,7 @@ def fetch(work):
                 house.add_build(label, requires)
         pins = {n: v for n, v in pins.items() if n not in own}
         for src in sources:
-            pyproject = work / "src" / src["name"] / "pyproject.toml"
-            text = pyproject.read_text("utf-8") if pyproject.is_file() else None
+            text = read_inside(work / "src" / src["name"], "pyproject.toml")
             house.add_build(src["name"], build_requires(text, src["name"]))
     elif order["requires"]:
         raise RecipeError(f"Python {python} has no resolver: `requires` must be empty, use `extra_sources`")
@@ -347,6 +376,9 @@ def main():
     except RecipeError as e:
         say(f"error in the recipe: {e}")
         return 10
+    except Unreachable as e:
+        say(f"source unreachable: {e}")
+        return 12
     except InfraError as e:
         say(f"cannot fetch now, not the recipe's fault: {e}")
         return 11
