@@ -22,6 +22,9 @@ pub const PROTOCOL: u32 = 2;
 /// The header in which a host sends the version that it speaks.
 pub const PROTOCOL_HEADER: &str = "pybots-protocol";
 
+/// The header in which a host names the instance of its daemon. Calls of an instance that another has replaced get 410.
+pub const INSTANCE_HEADER: &str = "pybots-instance";
+
 /// The answer to `hello`: how the coordinator registered the host that calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {

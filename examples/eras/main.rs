@@ -227,7 +227,7 @@ impl Bench {
             memory: limits.memory,
             pids: limits.pids,
             cpus: limits.cpus,
-            labels: labels(&self.host.id, attempt),
+            labels: labels(&self.host.id, self.host.instances.own(), attempt),
         };
         let plan = phase::PhaseLimits {
             name: "ask",

@@ -41,13 +41,14 @@ pub fn host(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
 fn calls(coordinator: Coordinator) -> BoxedFilter<(Outcome,)> {
     use warp::{body, get, header, path, post, query};
     let caller = caller::caller(coordinator);
-    let caller = || caller.clone();
+    let newest = caller::newest(caller.clone());
+    let (caller, newest) = (|| caller.clone(), || newest.clone());
     let calls = [
         path!("hello").and(post()).and(caller()).and(capabilities()).then(registration::hello).boxed(),
         path!("hello").and(get()).and(caller()).then(registration::who).boxed(),
-        path!("capabilities").and(post()).and(caller()).and(capabilities()).then(registration::capabilities).boxed(),
-        path!("claim").and(post()).and(caller()).and(capabilities()).then(claim::claim).boxed(),
-        path!("attempts" / String / "renew").and(post()).and(caller()).and(json(REPORT_MOST)).then(attempts::renew).boxed(),
+        path!("capabilities").and(post()).and(newest()).and(capabilities()).then(registration::capabilities).boxed(),
+        path!("claim").and(post()).and(newest()).and(capabilities()).then(claim::claim).boxed(),
+        path!("attempts" / String / "renew").and(post()).and(newest()).and(json(REPORT_MOST)).then(attempts::renew).boxed(),
         path!("attempts" / String / "finish").and(post()).and(caller()).and(json(REPORT_MOST)).then(attempts::finish).boxed(),
         path!("attempts" / String / "log").and(post()).and(caller()).and(query())
             .and(body::content_length_limit(FRAME_MOST as u64)).and(header("content-length")).and(body::stream())

@@ -4,7 +4,7 @@ use super::local::{self, LocalRunner, RunOptions, Runs, short};
 use crate::compare::{ComparedRevision, Comparison};
 use crate::config::Settings;
 use crate::recipe::Registered;
-use crate::recipe::folder::load_folder;
+use crate::recipe::reader::load_folder;
 use crate::store::revisions::Revision;
 use crate::verdict::{Answer, Cell, Change, HistoryEntry, ProjectResult, RunEnd, Subject, cell, compare, suspicions};
 use anyhow::{Context, Result, bail};

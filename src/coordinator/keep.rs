@@ -50,7 +50,7 @@ impl<'a> Keeper<'a> {
             .iter()
             .filter(|image| image.kind == "cpython" && image.is_named());
         let host = HostId::from(inventory.host.as_str());
-        self.store.set_held(&host, &keys(named), now).await?;
+        self.store.set_held(&host, &keys(named), builds, now).await?;
         let mut decisions = self.decide(inventory, now).await?;
         if builds {
             decisions.push = self.to_push(inventory, &decisions).await?;

@@ -15,6 +15,7 @@ use crate::investigate::{self, WantedImage};
 use crate::profile::Profiles;
 use crate::queue::Queue;
 use crate::recipe::Registered;
+use crate::recipe::reader::Reader;
 use crate::store::Store;
 use crate::store::branches::Watched;
 use crate::store::logs::Objects;
@@ -44,6 +45,7 @@ pub struct Coordinator {
     /// Notified when there may be something to plan.
     changed: Arc<Notify>,
     inputs: Arc<Mutex<Inputs>>,
+    recipes: Arc<Mutex<Reader>>,
     /// Whether jobs by recipes that are not in force any more may be queued.
     has_past_recipes: Arc<AtomicBool>,
 }
@@ -78,6 +80,7 @@ impl Coordinator {
             platform: platform.to_owned(),
             changed: Arc::new(Notify::new()),
             inputs: Arc::default(),
+            recipes: Arc::default(),
             // an earlier process may have been killed after it read the recipes
             has_past_recipes: Arc::new(AtomicBool::new(true)),
             settings: Arc::new(settings),

@@ -6,10 +6,10 @@ use crate::domain::job::JobSpec;
 use crate::domain::time::Timestamp;
 use crate::plan;
 use crate::recipe::Registered;
-use crate::recipe::folder::load_folder;
 use crate::store::projects::Project;
 use crate::store::runs::{NewRun, Run};
 use anyhow::Result;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 /// Jobs that are cancelled, and runs that are replaced, in one pass.
@@ -19,7 +19,14 @@ const AT_ONCE: i64 = 500;
 pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Vec<Registered>> {
     let Coordinator { store, objects, .. } = coordinator;
     let folder = coordinator.settings.projects_folder().map(std::path::Path::to_owned);
-    let (good, refused) = tokio::task::spawn_blocking(move || load_folder(folder.as_deref())).await??;
+    let reader = coordinator.recipes.clone();
+    let read = move || {
+        reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(folder.as_deref())
+    };
+    let (good, refused) = tokio::task::spawn_blocking(read).await??;
     let refused_before: Vec<(String, String)> = store.refused_recipes().await?;
     let refused: Vec<(String, String)> = refused.into_iter().map(|bad| (bad.file, bad.message)).collect();
     for (file, message) in refused.iter().filter(|bad| !refused_before.contains(bad)) {
@@ -50,6 +57,11 @@ pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Vec<R
         coordinator.has_past_recipes.store(true, Ordering::SeqCst);
         tracing::info!(registered = rows.len(), refused = refused.len(), "recipes were read");
     }
+    coordinator
+        .recipes
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .drop_tars();
     Ok(good)
 }
 

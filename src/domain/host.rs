@@ -2,6 +2,7 @@
 
 use super::id::HostId;
 use super::names::names;
+use super::text::is_odd;
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -50,6 +51,10 @@ const NAME_MOST: usize = 100;
 /// The most bytes of a text for people.
 const TEXT_MOST: usize = 2_000;
 const SLOTS_MOST: u32 = 1_000;
+const CPUS_LEAST: f64 = 0.01;
+const CPUS_MOST: f64 = 100_000.0;
+/// The most mebibytes of memory, and gibibytes of disk.
+const AMOUNT_MOST: u64 = 1 << 30;
 
 impl Capabilities {
     /// Checks capabilities that another machine sent. The error says what is wrong.
@@ -70,6 +75,24 @@ impl Capabilities {
         }
         if self.slots > SLOTS_MOST {
             return Err(format!("capabilities have {SLOTS_MOST} slots at most"));
+        }
+        if self.cpus.is_some_and(|cpus| !(CPUS_LEAST..=CPUS_MOST).contains(&cpus)) {
+            return Err(format!(
+                "capabilities have between {CPUS_LEAST} and {CPUS_MOST} processors"
+            ));
+        }
+        let amounts = [self.memory_mib, self.disk_gib].into_iter().flatten();
+        if let Some(amount) = amounts.into_iter().find(|amount| *amount > AMOUNT_MOST) {
+            return Err(format!("no host has {amount} MiB of memory, or GiB of disk"));
+        }
+        if let Some(text) = [&self.hours, &self.pause]
+            .into_iter()
+            .flatten()
+            .find(|text| text.contains(is_odd))
+        {
+            return Err(format!(
+                "hours and pause are a line of visible characters, not {text:?}"
+            ));
         }
         let texts = [&self.hours, &self.pause].into_iter().flatten();
         if let Some(long) = texts.into_iter().find(|text| text.len() > TEXT_MOST) {
@@ -162,7 +185,7 @@ pub fn only(host: &HostId) -> String {
 
 /// Whether a name is short and has no character that separates names in a list.
 fn is_plain(name: &str) -> bool {
-    (1..=NAME_MOST).contains(&name.len()) && !name.contains(|c: char| c.is_control() || c == '|')
+    (1..=NAME_MOST).contains(&name.len()) && !name.contains(|c: char| is_odd(c) || c == '|')
 }
 
 /// Mebibytes as the number that a row holds.
@@ -269,6 +292,23 @@ mod tests {
                 slots: u32::MAX,
                 ..capabilities(&[], "x")
             },
+            Capabilities {
+                cpus: Some(-1e308),
+                ..capabilities(&[], "x")
+            },
+            Capabilities {
+                cpus: Some(f64::NAN),
+                ..capabilities(&[], "x")
+            },
+            Capabilities {
+                memory_mib: Some(u64::MAX),
+                ..capabilities(&[], "x")
+            },
+            Capabilities {
+                hours: Some("always\u{1b}]52;c;x".into()),
+                ..capabilities(&[], "x")
+            },
+            capabilities(&["a\u{202e}b".into()], "x"),
         ] {
             assert!(bad.sane().is_err(), "{bad:?}");
         }

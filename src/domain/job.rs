@@ -244,6 +244,9 @@ pub struct Report {
     pub tests: Option<Tests>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// The address of a source that did not answer, if the run could not be made for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable: Option<String>,
     /// The host was stopped before the job could end. Nothing failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_back: bool,
@@ -262,6 +265,7 @@ impl Report {
             modes: BTreeMap::new(),
             tests: None,
             summary: None,
+            unreachable: None,
             handed_back: false,
         }
     }

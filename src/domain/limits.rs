@@ -30,7 +30,20 @@ pub struct Limits {
     pub pids: u64,
     /// How many processors a container may use.
     pub cpus: f64,
+    /// How long all phases together may take.
+    pub run_timeout: Seconds,
+    /// How much log of all phases together is kept.
+    pub run_log: Size,
 }
+
+/// Container engines refuse less memory.
+const MEMORY_LEAST: Size = Size(6 << 20);
+/// Engines refuse a smaller share of a processor.
+const CPUS_LEAST: f64 = 0.01;
+/// The shells and the Python of a phase.
+const PIDS_LEAST: u64 = 8;
+/// The files that Pybots puts into a work folder.
+const WORK_LEAST: Size = Size(4 << 20);
 
 impl Default for Limits {
     fn default() -> Self {
@@ -42,6 +55,8 @@ impl Default for Limits {
             log: Size(16 << 20),
             pids: 512,
             cpus: 2.0,
+            run_timeout: Seconds(4 * 3600),
+            run_log: Size(64 << 20),
         }
     }
 }
@@ -57,6 +72,36 @@ impl Limits {
             log: self.log.min(cap.log),
             pids: self.pids.min(cap.pids),
             cpus: self.cpus.min(cap.cpus),
+            run_timeout: self.run_timeout.min(cap.run_timeout),
+            run_log: self.run_log.min(cap.run_log),
+        }
+    }
+
+    /// The limits of an operator who sets none.
+    pub fn unbounded() -> Self {
+        Self {
+            timeout: Seconds(u64::MAX),
+            silence: Seconds(u64::MAX),
+            memory: Size(u64::MAX),
+            work: Size(u64::MAX),
+            log: Size(u64::MAX),
+            pids: u64::MAX,
+            cpus: f64::MAX,
+            run_timeout: Seconds(u64::MAX),
+            run_log: Size(u64::MAX),
+        }
+    }
+
+    /// Returns why no container can have these limits, or `None` if one can.
+    pub fn impossible(&self) -> Option<String> {
+        let least = |name: &str, least: &dyn fmt::Display| Some(format!("`{name}` must be at least {least}"));
+        match self {
+            _ if self.memory < MEMORY_LEAST => least("memory", &MEMORY_LEAST),
+            _ if self.work < WORK_LEAST => least("work", &WORK_LEAST),
+            _ if self.pids < PIDS_LEAST => least("pids", &PIDS_LEAST),
+            // not a number is no number of processors either
+            _ if !(self.cpus >= CPUS_LEAST && self.cpus.is_finite()) => least("cpus", &CPUS_LEAST),
+            _ => None,
         }
     }
 }
@@ -165,6 +210,29 @@ mod tests {
         }
         assert!("2GB".parse::<Size>().unwrap_err().contains("GiB"));
         assert!("99999999999GiB".parse::<Size>().is_err());
+    }
+
+    #[test]
+    fn limits_that_no_engine_accepts_are_impossible() {
+        assert_eq!(Limits::default().impossible(), None);
+        let with = |change: fn(&mut Limits)| {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            limits.impossible().unwrap_or_default()
+        };
+        assert_eq!(
+            with(|l| l.memory = Size((6 << 20) - 1)),
+            "`memory` must be at least 6MiB"
+        );
+        assert_eq!(with(|l| l.work = Size(1)), "`work` must be at least 4MiB");
+        assert_eq!(with(|l| l.pids = 7), "`pids` must be at least 8");
+        for cpus in [0.001, -1e308, f64::NAN, f64::INFINITY] {
+            let limits = Limits {
+                cpus,
+                ..Limits::default()
+            };
+            assert_eq!(limits.impossible().unwrap(), "`cpus` must be at least 0.01", "{cpus}");
+        }
     }
 
     #[test]

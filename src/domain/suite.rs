@@ -1,6 +1,7 @@
 //! What a run does with a project: its sources, what is fetched, and its test commands. A recipe names these, and a
 //! job carries them.
 
+use super::address::Address;
 use super::day::Day;
 use super::modes::Mode;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,27 @@ pub struct Suite {
     /// Options with which every Python of the suite runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modes: Vec<Mode>,
+}
+
+impl Fetch {
+    /// Whether an address is that of a source.
+    pub fn is_source(&self, address: &str) -> bool {
+        self.sources.iter().any(|source| source.address() == Some(address))
+    }
+
+    /// The addresses of the sources, without logins.
+    pub fn source_keys(&self) -> Vec<String> {
+        self.sources
+            .iter()
+            .filter_map(Source::address)
+            .map(source_key)
+            .collect()
+    }
+}
+
+/// Returns an address of a source without its login.
+pub fn source_key(address: &str) -> String {
+    Address::from(address).without_login()
 }
 
 /// The input of the fetch phase, as `fetch.json`.

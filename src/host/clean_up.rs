@@ -27,10 +27,16 @@ impl Host {
         let mut owned = self.runtime.users().await?.attempts;
         let volumes = self.runtime.volumes(ATTEMPT_LABEL).await?;
         owned.extend(volumes.iter().filter_map(|volume| Owned::read(&volume.labels)));
-        for Owned { host, attempt } in owned {
+        for Owned {
+            host,
+            instance,
+            attempt,
+        } in owned
+        {
             // checked after the engine was listed: an attempt that started since then is not taken for one that has
             // ended
-            if host == self.id && !self.leftovers.is_at_work(&attempt) {
+            let is_ours = host == self.id && self.instances.may_remove(instance.as_deref());
+            if is_ours && !self.leftovers.is_at_work(&attempt) {
                 let count = self.runtime.reap(ATTEMPT_LABEL, &attempt).await?;
                 tracing::info!(attempt, count, "cleaned up after an attempt");
             }

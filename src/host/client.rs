@@ -6,8 +6,8 @@ use crate::domain::retention::{Decisions, Inventory};
 use crate::domain::tree::{Change, Wanted};
 use crate::logfile::file;
 use crate::protocol::{
-    Claim, FinishRequest, LogGap, PROTOCOL, PROTOCOL_HEADER, PushedRequest, Receipt, RenewRequest, Renewed, Welcome,
-    without_nul,
+    Claim, FinishRequest, INSTANCE_HEADER, LogGap, PROTOCOL, PROTOCOL_HEADER, PushedRequest, Receipt, RenewRequest,
+    Renewed, Welcome, without_nul,
 };
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
@@ -39,6 +39,8 @@ pub struct Client {
     http: reqwest::Client,
     server: String,
     token: String,
+    /// The instance of the daemon that calls.
+    instance: Option<String>,
 }
 
 /// The coordinator refused a call, for example because another host holds the lease now.
@@ -50,6 +52,11 @@ pub struct CallRefused {
 }
 
 impl CallRefused {
+    /// Returns whether another daemon has taken the place of this one.
+    pub fn is_replaced(&self) -> bool {
+        self.status == StatusCode::GONE
+    }
+
     /// Returns whether the request itself is at fault, so that the same request with another token or from another
     /// version would be refused as well.
     pub fn is_final(&self) -> bool {
@@ -93,15 +100,32 @@ impl Client {
             http,
             server: server.trim_end_matches('/').to_owned(),
             token: token.to_owned(),
+            instance: None,
+        })
+    }
+
+    /// The same connection, for an instance of the daemon. The coordinator refuses calls of one that another has replaced.
+    pub fn as_instance(&self, instance: &str) -> Self {
+        Self {
+            instance: Some(instance.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// Begins a call that only the newest instance may make.
+    fn post_as_instance<T: Serialize>(&self, path: &str, body: &T) -> Result<RequestBuilder> {
+        let request = self.post(&self.url(path), body)?;
+        Ok(match &self.instance {
+            Some(instance) => request.header(INSTANCE_HEADER, instance),
+            None => request,
         })
     }
 
     /// Reports that this host starts afresh, which ends all attempts that it had leased, and returns how it is
     /// registered.
     pub async fn hello(&self, capabilities: &Capabilities) -> Result<Welcome> {
-        let url = self.url("hello");
         insist(|| async {
-            let request = self.post(&url, capabilities)?;
+            let request = self.post_as_instance("hello", capabilities)?;
             let answer = request.timeout(Duration::from_secs(10)).send().await?;
             // somebody starts this host and waits for the reason; a host at work waits for the coordinator's settings
             if answer.status() == StatusCode::MISDIRECTED_REQUEST {
@@ -126,7 +150,7 @@ impl Client {
 
     /// Reports this host's capabilities without claiming a job.
     pub async fn capabilities(&self, capabilities: &Capabilities) -> Result<()> {
-        let request = self.post(&self.url("capabilities"), capabilities)?;
+        let request = self.post_as_instance("capabilities", capabilities)?;
         good(request.timeout(Duration::from_secs(10)).send().await?)
             .await
             .map(drop)
@@ -134,7 +158,7 @@ impl Client {
 
     /// Waits for a job, up to 25 seconds at the coordinator. Returns `None` if there was none.
     pub async fn claim(&self, capabilities: &Capabilities) -> Result<Option<Claim>> {
-        let request = self.post(&self.url("claim"), capabilities)?;
+        let request = self.post_as_instance("claim", capabilities)?;
         let answer = request.timeout(Duration::from_secs(60)).send().await?;
         match answer.status() {
             StatusCode::NO_CONTENT => Ok(None),
@@ -171,12 +195,8 @@ impl Client {
             fence: claim.fence.clone(),
             hold_s: hold.as_secs(),
         };
-        let url = self.url(&format!("attempts/{}/renew", claim.attempt));
         let request = self
-            .http
-            .post(url)
-            .bearer_auth(&self.token)
-            .json(&body)
+            .post_as_instance(&format!("attempts/{}/renew", claim.attempt), &body)?
             .timeout(hold + Duration::from_secs(10));
         Ok(good(request.send().await?).await?.json().await?)
     }

@@ -1,6 +1,7 @@
 //! The claim loop: it works on as many jobs at a time as the host has slots.
 
 use super::Host;
+use super::Instances;
 use super::client::{CallRefused, Client};
 use super::deliver::LogSink;
 use super::log::Log;
@@ -9,10 +10,10 @@ use super::spool::Spool;
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::protocol::{Claim, FinishRequest, Renewed};
-use crate::runtime::{HOST_LABEL, Runtime};
+use crate::runtime::{INSTANCE_LABEL, Runtime};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch::Receiver;
+use tokio::sync::watch::{self, Receiver};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// How long the coordinator may hold its answer to a renewal, so that it can report a cancellation at once. Five
@@ -40,17 +41,21 @@ struct Daemon {
     client: Client,
     readiness: Arc<ReadinessLog>,
     spool: Spool,
+    /// Set once the coordinator reports that another daemon has taken the place of this one.
+    replaced: Arc<watch::Sender<bool>>,
 }
 
-/// Works until `ending` asks it to stop, and leaves nothing on the engine. Call [`Client::hello`] first.
-pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Ending>) {
-    reap(host.runtime.as_ref(), &host.id).await;
+/// Works until `ending` asks it to stop, or until another daemon takes its place, and leaves nothing on the engine. Returns false if
+/// it was replaced. Call [`Client::hello`] first.
+pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Ending>) -> bool {
+    let replaced = Arc::new(watch::Sender::new(false));
     let mut workers = JoinSet::new();
     let daemon = Daemon {
         host: host.clone(),
         client: client.clone(),
         readiness: Arc::default(),
         spool,
+        replaced: replaced.clone(),
     };
     for _ in 0..host.slots {
         workers.spawn(work(daemon.clone(), ending.clone()));
@@ -68,17 +73,47 @@ pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Endi
         () = all => {}
         () = super::janitor::run(&host, &client) => {}
         () = host.report_pauses(&client) => {}
+        () = until_replaced(&replaced) => {
+            // an attempt that is broken off leaves its containers, which are removed below
+            tracing::error!(
+                "another daemon with the token of this host has taken its place, so this one stops; run one daemon for each token"
+            );
+        }
     }
-    reap(host.runtime.as_ref(), &host.id).await;
+    let was_replaced = *replaced.borrow();
+    drop(workers);
+    reap(host.runtime.as_ref(), host.instances.own()).await;
+    !was_replaced
 }
 
-/// Removes everything that a host has left on the engine.
-pub async fn reap(runtime: &dyn Runtime, id: &str) {
-    match runtime.reap(HOST_LABEL, id).await {
+/// Removes everything that earlier instances of this host have left on the engine.
+pub async fn reap_gone(runtime: &dyn Runtime, instances: &Instances) {
+    let mut is_clean = true;
+    for instance in instances.gone() {
+        is_clean &= reap(runtime, instance).await;
+    }
+    if let Some(error) = is_clean.then(|| instances.forget_gone()).and_then(Result::err) {
+        tracing::warn!(error = format!("{error:#}"), "failed to note which daemons worked here");
+    }
+}
+
+/// Removes everything that an instance has left on the engine. Returns whether that worked.
+async fn reap(runtime: &dyn Runtime, instance: &str) -> bool {
+    match runtime.reap(INSTANCE_LABEL, instance).await {
         Ok(0) => {}
         Ok(count) => tracing::info!(count, "cleaned up the engine"),
-        Err(error) => tracing::warn!(%error, "failed to clean up the engine"),
+        Err(error) => {
+            tracing::warn!(%error, "failed to clean up the engine");
+            return false;
+        }
     }
+    true
+}
+
+/// Resolves when another daemon has taken the place of this one.
+async fn until_replaced(replaced: &watch::Sender<bool>) {
+    // the sender lives as long as this
+    let _ = replaced.subscribe().wait_for(|replaced| *replaced).await;
 }
 
 /// One slot.
@@ -99,6 +134,7 @@ async fn work(daemon: Daemon, mut ending: Receiver<Ending>) {
             Ok(Some(claim)) => daemon.attempt(&claim, &mut ending).await,
             Ok(None) => {}
             Err(error) => {
+                daemon.note_replaced(error.downcast_ref());
                 tracing::warn!(error = format!("{error:#}"), "failed to claim a job; trying again");
                 pause(Duration::from_secs(2), &mut ending).await;
             }
@@ -130,6 +166,13 @@ enum BrokenOff {
 }
 
 impl Daemon {
+    /// Notes if a call was refused because another daemon has taken the place of this one.
+    fn note_replaced(&self, refused: Option<&CallRefused>) {
+        if refused.is_some_and(CallRefused::is_replaced) {
+            self.replaced.send_replace(true);
+        }
+    }
+
     /// Does one attempt, from its claim to its delivered report.
     async fn attempt(&self, claim: &Claim, ending: &mut Receiver<Ending>) {
         tracing::info!(
@@ -160,6 +203,7 @@ impl Daemon {
                 host.clear(claim.attempt.as_str()).await;
                 match broken {
                     BrokenOff::LeaseLost(lost) => {
+                        self.note_replaced(Some(&lost));
                         tracing::warn!(attempt = %claim.attempt, %lost, "the lease is gone; this attempt ends here");
                         return;
                     }

@@ -1,6 +1,7 @@
 //! A host: its engine, its settings, and the locks that its jobs share.
 
 use super::image_locks::ImageLocks;
+use super::instances::Instances;
 use super::leftovers::Leftovers;
 use super::name_locks::NameLocks;
 use super::policy::HostPolicy;
@@ -43,6 +44,8 @@ pub struct Host {
     /// Build keys of the images that jobs work with.
     pub(super) image_locks: ImageLocks,
     pub(super) leftovers: Leftovers,
+    /// This start of the daemon, and earlier ones.
+    pub instances: Arc<Instances>,
 }
 
 impl Host {
@@ -69,6 +72,7 @@ impl Host {
             images: NameLocks::default(),
             image_locks: ImageLocks::default(),
             leftovers: Leftovers::default(),
+            instances: Arc::default(),
         }
     }
 
@@ -104,7 +108,7 @@ impl Host {
     }
 
     pub(super) fn labels(&self, attempt: &str) -> BTreeMap<String, String> {
-        crate::runtime::labels(&self.id, attempt)
+        crate::runtime::labels(&self.id, self.instances.own(), attempt)
     }
 
     /// Variables for a container that may use the network. `ca` is the path of the CA bundle in it.

@@ -8,6 +8,7 @@ pub mod deliver;
 pub mod doctor;
 mod image;
 mod image_locks;
+mod instances;
 pub mod janitor;
 mod leftovers;
 pub mod log;
@@ -24,8 +25,9 @@ mod stop;
 mod supply;
 mod unique;
 
-pub use daemon::{Ending, reap, run as daemon};
+pub use daemon::{Ending, reap_gone, run as daemon};
 pub use image::{from_scratch, scratch};
+pub use instances::Instances;
 pub use machine::Host;
 pub use policy::HostPolicy;
 pub use quote::quote;

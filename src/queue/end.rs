@@ -1,5 +1,6 @@
 //! The end of an attempt, and what follows for its job and its host.
 
+use super::sources::UNANSWERED_ATTEMPTS_MOST;
 use super::{Queue, conflict};
 use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, HostState, backoff_ms, is_beyond_backoff};
 use crate::domain::id::{AttemptId, HostId};
@@ -157,7 +158,11 @@ impl Queue {
             matches!(by, EndedBy::Host(Some(host)) if host.consecutive_failures >= CONSECUTIVE_FAILURES_MOST);
         // a failure on a host that keeps failing does not count against the job, unless the job failed before
         let spared = on_trial && !store.failed_before(tx, attempt).await?;
-        let to = release(&job, report, spared, avoid_host, now);
+        let unanswered = self.note_sources(tx, &job, report, now).await?;
+        let to = match unanswered {
+            Some(until) if job.request.is_none() => wait_for_source(&job, avoid_host, until),
+            _ => release(&job, report, spared, avoid_host, now),
+        };
         let is_over = matches!(to, Release::Finished);
         if !store.release_job(tx, &job.id, to).await? {
             bail!("job {} cannot move from {} to finished", job.id, job.state);
@@ -182,7 +187,7 @@ impl Queue {
         if let (Some(run), None) = (&job.run_id, &job.investigation_id) {
             store.reevaluate_run(tx, run).await?;
         }
-        if let EndedBy::Host(Some(host)) = by {
+        if let (EndedBy::Host(Some(host)), None) = (by, unanswered) {
             self.count_failures(tx, host, (&job, attempt), report, now).await?;
         }
         Ok(true)
@@ -242,6 +247,19 @@ impl Queue {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Where a job goes whose source did not answer.
+fn wait_for_source<'a>(job: &Job, avoid_host: Option<&'a HostId>, until: Timestamp) -> Release<'a> {
+    let infra_attempts = job.infra_attempts + 1;
+    match infra_attempts < UNANSWERED_ATTEMPTS_MOST {
+        true => Release::Queued {
+            from: until,
+            avoid_host,
+            infra_attempts,
+        },
+        false => Release::Finished,
     }
 }
 

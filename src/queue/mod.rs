@@ -5,6 +5,7 @@ mod choose;
 mod claim;
 mod end;
 mod requests;
+mod sources;
 
 pub use choose::fits;
 pub use requests::Requested;

@@ -1,5 +1,6 @@
 //! Checks a recipe, and reports each mistake with file, line, column and the fix.
 
+mod bounds;
 mod characters;
 mod draft;
 mod modes;
@@ -43,6 +44,12 @@ pub fn check(file: &str, text: &str) -> Checked {
 /// Checks the text of one recipe file, and what it says about sources that can be read. `reader` makes the reader of sources for
 /// the recipe.
 pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<ReadProject<'r>>) -> Checked {
+    if let Some(problem) = too_large(file, text) {
+        return Checked {
+            recipe: None,
+            problems: vec![problem],
+        };
+    }
     let Draft {
         recipe,
         problems,
@@ -75,6 +82,20 @@ pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<Re
         recipe: recipe.filter(|_| found.is_empty()),
         problems: found,
     }
+}
+
+/// Bytes of a recipe file.
+pub const FILE_MOST: usize = 128 << 10;
+
+/// Refuses a text that is too long to be parsed at each pass. The problem shows only its beginning, for pages repeat it.
+fn too_large(file: &str, text: &str) -> Option<Problem> {
+    let (length, most) = (text.len(), FILE_MOST >> 10);
+    (length > FILE_MOST).then(|| {
+        let message = format!("the file has {length} bytes, and a recipe has {most} KiB at most");
+        let help = "move long commands into a script of the project".to_owned();
+        let beginning: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
+        Problem::at(file, &beginning, 0..0, message, Some(help))
+    })
 }
 
 struct Checker<'a> {
@@ -122,6 +143,7 @@ impl Checker<'_> {
             self.steps(&section.steps());
         }
         self.modes(recipe);
+        self.counts(recipe);
         let whole = |steps: &Steps<'_>| steps.source.is_some() && steps.suite.is_some_and(|s| !s.is_empty());
         let complete = whole(&common)
             || (!recipe.section.is_empty() && recipe.section.iter().all(|section| whole(&section.steps().or(common))));
@@ -213,19 +235,7 @@ impl Checker<'_> {
                 );
             }
         }
-        if let Some(limits) = steps.limits
-            && limits
-                .get_ref()
-                .cpus
-                .is_some_and(|cpus| !(cpus > 0.0 && cpus.is_finite()))
-        {
-            self.say(limits.span(), "`cpus` must be above zero", "e.g. `cpus = 1.5`");
-        }
-        if let Some(limits) = steps.limits
-            && limits.get_ref().pids == Some(0)
-        {
-            self.say(limits.span(), "`pids` must be above zero", "e.g. `pids = 64`");
-        }
+        self.bounds(steps);
     }
 }
 

@@ -64,7 +64,7 @@ fn each_mistake_has_its_place_and_its_fix() {
             "not a set of Python versions",
         ),
         ("[[suite]]", "[limits]\nmemory = \"2GB\"\n[[suite]]", "not a size"),
-        ("[[suite]]", "[limits]\ncpus = -1.0\n[[suite]]", "above zero"),
+        ("[[suite]]", "[limits]\ncpus = -1.0\n[[suite]]", "at least 0.01"),
         (
             "[[suite]]",
             "system = [\"-oDebug=1\"]\n[[suite]]",

@@ -123,6 +123,8 @@ impl RequestedLimits {
             log: self.log.unwrap_or(cap.log),
             pids: self.pids.unwrap_or(cap.pids),
             cpus: self.cpus.unwrap_or(cap.cpus),
+            run_timeout: self.run_timeout.unwrap_or(cap.run_timeout),
+            run_log: self.run_log.unwrap_or(cap.run_log),
         };
         asked.capped_by(cap)
     }

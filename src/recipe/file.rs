@@ -7,7 +7,7 @@ use crate::domain::specifiers::Specifiers;
 use crate::domain::suite::{Source, Suite};
 use crate::domain::time::Timestamp;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
 /// Defines a table of a recipe with its own keys and those of [`Steps`]. Serde's `flatten` would do the same, but
@@ -189,11 +189,13 @@ pub struct RequestedLimits {
     pub log: Option<Size>,
     pub pids: Option<u64>,
     pub cpus: Option<f64>,
+    pub run_timeout: Option<Seconds>,
+    pub run_log: Option<Size>,
 }
 
 impl Recipe {
     /// Returns every `path` that a source of any section names.
-    pub fn paths(&self) -> Vec<String> {
+    pub fn paths(&self) -> BTreeSet<String> {
         let steps = std::iter::once(self.steps()).chain(self.section.iter().map(Section::steps));
         steps
             .flat_map(|steps| steps.source.into_iter().chain(steps.extra_sources.unwrap_or_default()))

@@ -1,38 +1,17 @@
-//! Reads the registered recipes: those of a folder, or the built-in ones.
+//! Recipe files: where they are, and what one of them registers.
 
-use super::check::is_plain_path;
+use super::check::{FILE_MOST, is_plain_path};
+use super::pack::pack;
 use super::{Checked, Registered, check_with};
 use crate::domain::digest::digest;
 use crate::domain::suite::Source;
 use anyhow::{Context, Result, bail};
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/projects");
-
-/// A file that can't be registered, with a message for its owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedRecipe {
-    pub file: String,
-    pub message: String,
-}
-
-/// Reads every recipe of a folder: files `NAME.toml`, and `NAME/NAME.toml` for recipes with sources of their own
-/// beside them. Without a folder, reads the built-in ones.
-pub fn load_folder(folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
-    let mut good = Vec::new();
-    let mut refused = Vec::new();
-    for (file, text, beside) in files(folder)? {
-        match text.and_then(|text| register(&file, text, beside.as_ref())) {
-            Ok(recipe) => good.push(recipe),
-            Err(message) => refused.push(RefusedRecipe { file, message }),
-        }
-    }
-    good.sort_by(|a, b| a.recipe.name.get_ref().cmp(b.recipe.name.get_ref()));
-    Ok((good, refused))
-}
 
 /// Where the sources of a recipe's `path` are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +75,7 @@ pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Reg
             .map_err(|error| format!("{file}: {error:#}"))?;
         let tar_digest = digest(&[&tar]);
         folders.insert(path, tar_digest.clone());
-        tars.insert(tar_digest, tar);
+        tars.insert(tar_digest, Arc::new(tar));
     }
     let joined = folders.values().cloned().collect::<String>();
     Ok(Registered {
@@ -108,19 +87,24 @@ pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Reg
     })
 }
 
-/// The file's name, its text or why that can't be read, and where its sources are.
-type RecipeFile = (String, Result<String, String>, Option<Beside>);
+/// A file that may be a recipe.
+pub struct RecipeFile {
+    pub path: PathBuf,
+    pub beside: Option<Beside>,
+}
 
-fn files(folder: Option<&Path>) -> Result<Vec<RecipeFile>> {
-    let Some(folder) = folder else {
-        let built_in = BUILT_IN.files().filter(|file| is_toml(file.path()));
-        return Ok(built_in
-            .filter_map(|file| {
-                let name = format!("projects/{}", file.path().display());
-                Some((name, Ok(file.contents_utf8()?.to_owned()), None))
-            })
-            .collect());
-    };
+/// The built-in recipes: name and text.
+pub fn built_in() -> Vec<(String, String)> {
+    let files = BUILT_IN.files().filter(|file| is_toml(file.path()));
+    let texts = files.filter_map(|file| {
+        let name = format!("projects/{}", file.path().display());
+        Some((name, file.contents_utf8()?.to_owned()))
+    });
+    texts.collect()
+}
+
+/// The recipe files of a folder by path: `NAME.toml`, and `NAME/NAME.toml` for recipes with sources of their own beside them.
+pub fn files(folder: &Path) -> Result<Vec<RecipeFile>> {
     let context = || format!("failed to read the recipes in {}", folder.display());
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(context)? {
@@ -133,33 +117,40 @@ fn files(folder: Option<&Path>) -> Result<Vec<RecipeFile>> {
         // a link could expose any file of this machine
         let plain = std::fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
         if is_toml(&file) && plain {
-            let shown = file.display().to_string();
-            let text = match std::fs::read(&file) {
-                Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}")),
-                Err(error) => Err(format!("{shown} can't be read: {error}")),
-            };
             let beside = file.parent().map(|folder| Beside {
                 folder: folder.to_owned(),
                 is_own,
             });
-            found.push((shown, text, beside));
+            found.push(RecipeFile { path: file, beside });
         }
     }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
+}
+
+/// The text of a recipe file, or why it can't be read. A file that is too long is not read.
+pub fn text(file: &Path) -> Result<String, String> {
+    let shown = file.display();
+    let read = std::fs::metadata(file).and_then(|found| {
+        let length = found.len();
+        if length > FILE_MOST as u64 {
+            return Ok(Err(format!(
+                "{shown} has {length} bytes, and a recipe has {} KiB at most; move long commands into a script of the project",
+                FILE_MOST >> 10
+            )));
+        }
+        std::fs::read(file).map(Ok)
+    });
+    let bytes = read.map_err(|error| format!("{shown} can't be read: {error}"))??;
+    Ok(String::from_utf8_lossy(&bytes).replace('\0', "\u{fffd}"))
 }
 
 fn is_toml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml")
 }
 
-/// Most bytes of a source folder.
-const FOLDER_MOST: usize = 64 << 20;
-
-/// Folders of version control: they can hold logins, and history that nobody meant to hand out.
-const HISTORIES: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
-
 /// Returns the source folder that a recipe names, which has to be below the folder `NAME/` of its project.
-fn source_folder(beside: &Beside, project: &str, path: &str) -> Result<PathBuf> {
+pub fn source_folder(beside: &Beside, project: &str, path: &str) -> Result<PathBuf> {
     let Beside { folder, is_own } = beside;
     let is_below = *is_own || path.strip_prefix(project).is_some_and(|rest| rest.starts_with('/'));
     if !is_plain_path(path) || !is_below {
@@ -178,66 +169,6 @@ fn source_folder(beside: &Beside, project: &str, path: &str) -> Result<PathBuf> 
         }
     }
     Ok(folder)
-}
-
-/// Packs a folder as a tar that depends only on names, contents and executable bits. Links, and the folders of version
-/// control, are left out. Everything belongs to the user of the runs.
-fn pack(folder: &Path) -> Result<Vec<u8>> {
-    let shown = folder.display();
-    let mut tar = tar::Builder::new(Vec::new());
-    let mut left = vec![PathBuf::new()];
-    let (mut folders, mut files) = (Vec::new(), Vec::new());
-    while let Some(relative) = left.pop() {
-        let here = folder.join(&relative);
-        let entries =
-            std::fs::read_dir(&here).with_context(|| format!("failed to read the source folder {}", here.display()))?;
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let relative = relative.join(&name);
-            match entry.file_type()? {
-                kind if kind.is_dir() && !HISTORIES.iter().any(|history| name == *history) => {
-                    folders.push(relative.clone());
-                    left.push(relative);
-                }
-                kind if kind.is_file() => files.push(relative),
-                _ => {}
-            }
-        }
-    }
-    folders.sort();
-    files.sort();
-    let header = |mode| {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(mode);
-        header.set_uid(1000);
-        header.set_gid(1000);
-        header.set_mtime(1_000_000_000);
-        header
-    };
-    for relative in folders {
-        let mut header = header(0o755);
-        header.set_entry_type(tar::EntryType::Directory);
-        header.set_size(0);
-        tar.append_data(&mut header, &relative, std::io::empty())?;
-    }
-    let mut size = 0;
-    for relative in files {
-        let file = folder.join(&relative);
-        let is_executable = std::fs::symlink_metadata(&file)?.permissions().mode() & 0o111 != 0;
-        let content = std::fs::read(file)?;
-        size += content.len();
-        if size > FOLDER_MOST {
-            bail!(
-                "the source folder {shown} has more than {} MiB; name an archive by `url`",
-                FOLDER_MOST >> 20
-            );
-        }
-        let mut header = header(if is_executable { 0o755 } else { 0o644 });
-        header.set_size(content.len() as u64);
-        tar.append_data(&mut header, &relative, content.as_slice())?;
-    }
-    Ok(tar.into_inner()?)
 }
 
 #[cfg(test)]
@@ -342,31 +273,5 @@ mod tests {
             gone.contains("src/gone") && gone.contains("did you mean `pytest==8`?"),
             "{gone}"
         );
-    }
-
-    #[test]
-    fn a_packed_folder_has_modes_and_no_history() {
-        let folder = tempfile::tempdir().unwrap();
-        for path in ["a/plain.py", "a/run.sh", ".coveragerc", "a/.git/config", ".svn/entries"] {
-            write(folder.path(), path, path);
-        }
-        let run = folder.path().join("a/run.sh");
-        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let tar = pack(folder.path()).unwrap();
-        let mut archive = tar::Archive::new(tar.as_slice());
-        let entries = archive.entries().unwrap().map(|entry| {
-            let entry = entry.unwrap();
-            let header = entry.header();
-            assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (1000, 1000));
-            (entry.path().unwrap().display().to_string(), header.mode().unwrap())
-        });
-        let found: Vec<(String, u32)> = entries.collect();
-        let expected = [
-            ("a", 0o755),
-            (".coveragerc", 0o644),
-            ("a/plain.py", 0o644),
-            ("a/run.sh", 0o755),
-        ];
-        assert_eq!(found, expected.map(|(path, mode)| (path.to_owned(), mode)));
     }
 }

@@ -5,6 +5,8 @@ pub mod check;
 mod choose;
 mod file;
 pub mod folder;
+mod pack;
+pub mod reader;
 mod registered;
 mod requirement;
 

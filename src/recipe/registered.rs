@@ -2,6 +2,7 @@
 
 use super::Recipe;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A recipe that passed its check.
 #[derive(Clone, Debug)]
@@ -13,6 +14,6 @@ pub struct Registered {
     pub digest: String,
     /// The digest of each folder that the recipe names as a `path` source, by that path.
     pub folders: BTreeMap<String, String>,
-    /// The content of these folders as tars, by digest.
-    pub tars: BTreeMap<String, Vec<u8>>,
+    /// The content of these folders as tars, by digest. Empty once it is stored.
+    pub tars: BTreeMap<String, Arc<Vec<u8>>>,
 }

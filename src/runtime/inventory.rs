@@ -1,6 +1,6 @@
 //! What an engine lists: images, volumes, and who uses them.
 
-use super::labels::{ATTEMPT_LABEL, HOST_LABEL};
+use super::labels::{ATTEMPT_LABEL, HOST_LABEL, INSTANCE_LABEL};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An image with its layers.
@@ -41,6 +41,8 @@ pub struct Users {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owned {
     pub host: String,
+    /// The start of the host's daemon. `None` for an object of a version that had no such label.
+    pub instance: Option<String>,
     pub attempt: String,
 }
 
@@ -49,6 +51,7 @@ impl Owned {
     pub fn read(labels: &BTreeMap<String, String>) -> Option<Self> {
         Some(Self {
             host: labels.get(HOST_LABEL)?.clone(),
+            instance: labels.get(INSTANCE_LABEL).cloned(),
             attempt: labels.get(ATTEMPT_LABEL)?.clone(),
         })
     }

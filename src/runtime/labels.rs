@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// On everything that a host creates for an attempt: the host's id. After a restart, objects with it are leftovers.
 pub const HOST_LABEL: &str = "org.pybots.host";
 
+/// On the same objects: the start of the host's daemon that created them. Two daemons may run under one id, by mistake.
+pub const INSTANCE_LABEL: &str = "org.pybots.instance";
+
 /// On everything that belongs to one attempt: the attempt's id.
 pub const ATTEMPT_LABEL: &str = "org.pybots.attempt";
 
@@ -50,9 +53,10 @@ pub mod image_label {
 }
 
 /// Returns the labels of what a host creates for an attempt.
-pub fn labels(host: &str, attempt: &str) -> BTreeMap<String, String> {
+pub fn labels(host: &str, instance: &str, attempt: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (HOST_LABEL.to_owned(), host.to_owned()),
+        (INSTANCE_LABEL.to_owned(), instance.to_owned()),
         (ATTEMPT_LABEL.to_owned(), attempt.to_owned()),
     ])
 }

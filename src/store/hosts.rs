@@ -34,12 +34,14 @@ pub struct HostRow {
     pub backoff_until: Option<Timestamp>,
     /// When its owner was written to because it fell silent.
     pub silence_reported_at: Option<Timestamp>,
+    /// The newest start of its daemon.
+    pub instance: Option<String>,
 }
 
 from_row!(
     HostRow, "host" by "id":
     id, name, owner, token, token_at, builds, state, added_at, seen_at, capabilities, consecutive_failures, failure_streak,
-    backoff_until, silence_reported_at,
+    backoff_until, silence_reported_at, instance,
 );
 
 impl HostRow {
@@ -51,7 +53,7 @@ impl HostRow {
 }
 
 const COLUMNS: &str = "id, name, owner, token, token_at, builds, state, added_at, seen_at, capabilities, consecutive_failures, \
-                       failure_streak, backoff_until, silence_reported_at";
+                       failure_streak, backoff_until, silence_reported_at, instance";
 
 impl Store {
     /// Adds a host without a token. Returns false if a host has that name or that id.
@@ -162,6 +164,16 @@ impl Store {
                 .execute(self.pool())
                 .await?;
         }
+        Ok(())
+    }
+
+    /// Records the newest start of a host's daemon. Others are replaced by it.
+    pub async fn set_instance(&self, id: &HostId, instance: Option<&str>) -> Result<()> {
+        sqlx::query("UPDATE host SET instance = $1 WHERE id = $2")
+            .bind(instance)
+            .bind(id)
+            .execute(self.pool())
+            .await?;
         Ok(())
     }
 

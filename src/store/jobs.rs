@@ -124,11 +124,19 @@ impl Store {
         .execute(&mut **tx)
         .await?;
         self.join_round(tx, &group).await?;
+        let sources = match new.spec {
+            JobSpec::Image(_) => Vec::new(),
+            JobSpec::Run(run) => run.fetch.source_keys(),
+        };
+        let not_before = self
+            .sources_until(tx, &sources)
+            .await?
+            .map_or(now, |until| until.max(now));
         let id = JobId::from(new_id());
         sqlx::query(
             "INSERT INTO job (id, kind, image_id, run_id, state, priority, not_before, created_at, spec, group_id, target_image_id,
                  investigation_id, lock_of, crossed)
-             VALUES ($1, $2, $3, $4, 'queued', $5, $6, $6, $7, $8, $9, $10, $11, $12)",
+             VALUES ($1, $2, $3, $4, 'queued', $5, $13, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(&id)
         .bind(kind)
@@ -142,6 +150,7 @@ impl Store {
         .bind(new.probe.and_then(|probe| probe.investigation))
         .bind(new.probe.map(|probe| probe.lock_of))
         .bind(Flag(new.probe.is_some_and(|probe| probe.crossed)))
+        .bind(not_before)
         .execute(&mut **tx)
         .await?;
         Ok(id)

@@ -25,6 +25,7 @@ pub mod revisions;
 pub mod rows;
 pub mod runs;
 pub mod types;
+pub mod unreachable;
 pub mod views;
 pub mod withdrawn;
 

@@ -2,6 +2,7 @@
 
 use super::claims::{PARAMETERS_MOST, parameters};
 use super::rows::{BadRow, from_row};
+use super::types::Flag;
 use super::{Store, Tx};
 use crate::domain::id::{HostId, ImageId, IncidentId, JobId, RevisionId};
 use crate::domain::job::{Facts, JobSpec};
@@ -213,17 +214,21 @@ impl Store {
         .await?)
     }
 
-    /// Replaces the images that a host holds.
-    pub async fn set_held(&self, host: &HostId, keys: &[String], now: Timestamp) -> Result<()> {
+    /// Replaces the images that a host holds. Everybody can read the keys of images, so that a host that is not trusted
+    /// confirms only what a build or a run of its own has shown, and what it could pull from the registry.
+    pub async fn set_held(&self, host: &HostId, keys: &[String], trusted: bool, now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
         for key in keys {
             sqlx::query(
                 "INSERT INTO image_on_host (host, image_id, seen_at) SELECT $1, id, $2 FROM image WHERE build_key = $3
+                     AND ($4 = 1 OR remote IS NOT NULL OR EXISTS (
+                         SELECT 1 FROM image_on_host AS shown WHERE shown.host = $1 AND shown.image_id = image.id))
                  ON CONFLICT (host, image_id) DO UPDATE SET seen_at = excluded.seen_at",
             )
             .bind(host)
             .bind(now)
             .bind(key)
+            .bind(Flag(trusted))
             .execute(&mut *tx)
             .await?;
         }

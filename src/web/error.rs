@@ -23,6 +23,7 @@ pub enum Error {
     MethodNotAllowed,
     Timeout(Message),
     Conflict(Message),
+    Gone(Message),
     LengthRequired,
     TooLarge(Message),
     Misdirected(Message),
@@ -51,6 +52,7 @@ impl Error {
             Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Error::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             Error::Conflict(_) => StatusCode::CONFLICT,
+            Error::Gone(_) => StatusCode::GONE,
             Error::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
@@ -90,6 +92,7 @@ impl fmt::Display for Error {
             | Error::NotFound(message)
             | Error::Timeout(message)
             | Error::Conflict(message)
+            | Error::Gone(message)
             | Error::TooLarge(message)
             | Error::Misdirected(message)
             | Error::UpgradeRequired(message)

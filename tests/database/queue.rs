@@ -390,6 +390,83 @@ async fn a_bad_project_puts_no_host_to_rest() {
 }
 
 #[tokio::test]
+async fn a_source_that_does_not_answer_is_tried_later_and_is_no_strike() {
+    for (mut world, _kept) in worlds().await {
+        let (host, _) = enrolment::add(&world.store, "one", "o@example.org", true, Timestamp::from_millis(1))
+            .await
+            .unwrap();
+        let host = host.id.as_str();
+        let address = "https://user:secret@example.org/p.git";
+        let unreachable = |address: &str| Report {
+            unreachable: Some(address.into()),
+            ..Report::of(infra())
+        };
+        world.source = Some(address.into());
+        // several projects, whose server is away
+        let mut now = NOW;
+        for (project, sha) in [("a", "a1"), ("b", "b1"), ("c", "c1"), ("d", "d1")] {
+            let revision = world.revision("trunk", sha, 1).await;
+            world.run(project, &revision, 1).await;
+        }
+        for _ in 0..4 {
+            let claim = world.take(host, now).await.unwrap();
+            let report = unreachable(address);
+            let finished = world.queue.finish(&claim.attempt, &claim.fence, &report, now);
+            assert_eq!(finished.await.unwrap(), Ok(Receipt::Counted), "{}", world.name);
+        }
+        let row = async || world.store.host("one").await.unwrap().unwrap();
+        assert_eq!((row().await.consecutive_failures, row().await.backoff_until), (0, None));
+        let stored: Vec<(String, i64)> = sqlx::query_as("SELECT address, failures FROM unreachable_source")
+            .fetch_all(world.store.pool())
+            .await
+            .unwrap();
+        assert_eq!(stored, [("https://example.org/p.git".to_owned(), 1)], "{}", world.name);
+        // what is planned meanwhile waits, too
+        let revision = world.revision("trunk", "e", 1).await;
+        world.run("e", &revision, 1).await;
+        assert!(world.take(host, now + 59_000).await.is_none(), "{}", world.name);
+        // another project is not held up
+        world.source = None;
+        let revision = world.revision("trunk", "f", 1).await;
+        world.run("good", &revision, 1).await;
+        let claim = world.take(host, now + 1_000).await.unwrap();
+        world.end(&claim, Outcome::Passed, now + 1_000).await;
+        // a host may not put off what its job does not need
+        let revision = world.revision("trunk", "ff", 1).await;
+        world.run("liar", &revision, 1).await;
+        let claim = world.take(host, now + 1_000).await.unwrap();
+        let report = unreachable("https://example.org/other.git");
+        let finished = world.queue.finish(&claim.attempt, &claim.fence, &report, now + 1_000);
+        finished.await.unwrap().unwrap();
+        assert_eq!(row().await.consecutive_failures, 1, "{}", world.name);
+        // an answer ends the wait
+        now = now + 61_000;
+        while let Some(claim) = world.take(host, now).await {
+            world.end(&claim, Outcome::Passed, now).await;
+        }
+        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM unreachable_source")
+            .fetch_one(world.store.pool())
+            .await
+            .unwrap();
+        assert_eq!(left, 0, "{}", world.name);
+        assert_eq!(world.store.open_jobs().await.unwrap(), (0, 0), "{}", world.name);
+        // and a server that never comes back keeps no job for ever
+        world.source = Some(address.into());
+        let revision = world.revision("trunk", "aa", 1).await;
+        world.run("a", &revision, 1).await;
+        for _ in 0..20 {
+            now = now + 3_700_000;
+            while let Some(claim) = world.take(host, now).await {
+                let report = unreachable(address);
+                let finished = world.queue.finish(&claim.attempt, &claim.fence, &report, now);
+                finished.await.unwrap().unwrap();
+            }
+        }
+        assert_eq!(world.store.open_jobs().await.unwrap(), (0, 0), "{}", world.name);
+    }
+}
+
+#[tokio::test]
 async fn a_report_that_meets_the_end_of_its_lease_is_not_lost() {
     for (world, _kept) in worlds().await {
         let revision = world.revision("trunk", "aa", 1).await;

@@ -852,7 +852,7 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
         };
         assert_eq!(store.hosts_with(&image.id).await.unwrap(), ["h"], "{name}");
         store
-            .set_held(&HostId::from("h"), &keys[1..], Timestamp::from_millis(now + 1))
+            .set_held(&HostId::from("h"), &keys[1..], true, Timestamp::from_millis(now + 1))
             .await
             .unwrap();
         assert_eq!(
@@ -860,6 +860,22 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
             Vec::<HostId>::new(),
             "{name}"
         );
+
+        // who may not build does not hold an image by saying its key, which everybody can read
+        let held = async |host: &str, trusted: bool, at: i64| {
+            let keys = &keys[..1];
+            let at = Timestamp::from_millis(now + at);
+            store.set_held(&HostId::from(host), keys, trusted, at).await.unwrap();
+            store.hosts_with(&image.id).await.unwrap()
+        };
+        assert_eq!(held("liar", false, 2).await, Vec::<HostId>::new(), "{name}");
+        // what a build or a run of its own has shown is confirmed
+        assert_eq!(held("built", true, 2).await, ["built"], "{name}");
+        assert_eq!(held("built", false, 3).await, ["built"], "{name}");
+        // and anybody can pull what a registry has
+        let reference = format!("registry.example.org/cpython@sha256:{}", "a".repeat(64));
+        assert!(store.set_remote(&keys[0], Some(&reference)).await.unwrap(), "{name}");
+        assert_eq!(held("liar", false, 4).await, ["built", "liar"], "{name}");
     }
 }
 

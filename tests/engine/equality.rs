@@ -97,7 +97,7 @@ async fn files(factory: &Factory, image: &str) -> Files {
         memory: limits.memory,
         pids: limits.pids,
         cpus: limits.cpus,
-        labels: pybots::runtime::labels(&factory.host.id, "compare"),
+        labels: pybots::runtime::labels(&factory.host.id, factory.host.instances.own(), "compare"),
     };
     let id = factory.runtime.create(&container).await.unwrap();
     let mut stream = factory.runtime.get(&id, "/usr/local").await.unwrap();

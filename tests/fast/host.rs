@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use pybots::config::{HostSettings, Settings};
 use pybots::domain::job::{BuildSpec, Facts, JobSpec, Report, RunSpec};
-use pybots::domain::limits::{Limits, Seconds};
+use pybots::domain::limits::{Limits, Seconds, Size};
 use pybots::domain::outcome::{Outcome, Timeout};
 use pybots::domain::time::Timestamp;
 use pybots::domain::tree::{Change, Wanted};
@@ -401,6 +401,90 @@ async fn each_way_to_fail_has_its_outcome() {
         arrange(&engine);
         assert_eq!(run(&engine, spec).await.outcome, outcome);
     }
+}
+
+#[tokio::test]
+async fn a_source_that_does_not_answer_is_named() {
+    const ADDRESS: &str = "https://user:secret@example.org/attrs.git";
+    let recipe = RECIPE.replace("pypi = \"attrs\"", &format!("git = \"{ADDRESS}\", rev = \"main\""));
+    type Arrange = fn(&FakeRuntime);
+    let table: [(Arrange, &str, Option<&str>); 3] = [
+        (
+            |e| {
+                let said = b"source unreachable: attrs: example.org could not be read\n";
+                e.expect("attrs", "fetch").exits(12).prints(said);
+            },
+            "source unreachable: attrs: example.org could not be read",
+            Some(ADDRESS),
+        ),
+        (
+            |e| {
+                e.expect("attrs", "fetch").hangs();
+            },
+            "source unreachable: https://example.org/attrs.git did not answer in time",
+            Some(ADDRESS),
+        ),
+        // the index does not answer, which is no source
+        (
+            |e| {
+                let _ = e.clone().with_file("/fetching", "https://example.org/simple");
+                e.expect("attrs", "fetch").hangs();
+            },
+            "fetch did not end in time; is the package index slow or out of reach?",
+            None,
+        ),
+    ];
+    for (arrange, reason, address) in table {
+        let mut spec = run_spec(&recipe);
+        spec.limits.timeout = Seconds(1);
+        let engine = engine(&spec).with_file("/fetching", ADDRESS);
+        arrange(&engine);
+        let report = run(&engine, spec).await;
+        assert_eq!(report.outcome, Outcome::Infra { reason: reason.into() });
+        assert_eq!(report.unreachable.as_deref(), address);
+    }
+}
+
+#[tokio::test]
+async fn limits_that_no_container_can_have_are_the_recipes_fault() {
+    let mut spec = run_spec(RECIPE);
+    spec.limits.memory = Size(1 << 20);
+    let report = run(&FakeRuntime::default(), spec).await;
+    let reason = "no container can have these limits: `memory` must be at least 6MiB".into();
+    assert_eq!(report.outcome, Outcome::RecipeError { reason });
+}
+
+#[tokio::test]
+async fn many_suites_have_one_time_and_one_log() {
+    let mut recipe = RECIPE.to_owned();
+    for number in 0..8 {
+        recipe += &format!("[[suite]]\nname = \"s{number}\"\nrun = \"true\"\n");
+    }
+    let mut spec = run_spec(&recipe);
+    spec.limits.run_log = Size(256 << 10);
+    let engine = engine(&spec);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install");
+    let names = std::iter::once("tests".to_owned()).chain((0..8).map(|number| format!("s{number}")));
+    let flood = vec![b'x'; 200 << 10];
+    for name in names {
+        let engine = engine.clone().with_file(&format!("/witness-{name}"), VERSION);
+        engine.expect("attrs", &format!("test {name}")).prints(&flood);
+    }
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec.clone()))).await;
+    assert_eq!(report.outcome, Outcome::Passed);
+    assert!((256 << 10..900 << 10).contains(&log.len()), "{}", log.len());
+
+    let engine = self::engine(&spec);
+    spec.limits.run_timeout = Seconds(1);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install").hangs();
+    let started = std::time::Instant::now();
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+    let reason = "install did not end in time".to_owned();
+    let exit_code = None;
+    assert_eq!(report.outcome, Outcome::SetupFailed { reason, exit_code }, "{log}");
+    assert!(started.elapsed().as_secs() < 20);
 }
 
 #[tokio::test]

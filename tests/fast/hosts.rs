@@ -1,7 +1,17 @@
 //! Enrolment and the host protocol, on a real coordinator process; no engine.
 
 use crate::support::up::{HostProcess, Up, pybots, settings, toy_repository};
-use pybots::protocol::{PROTOCOL, PROTOCOL_HEADER};
+use crate::support::work::{self, Leased};
+use pybots::config::Settings;
+use pybots::domain::job::Facts;
+use pybots::host::client::Client;
+use pybots::host::spool::Spool;
+use pybots::host::{Ending, Host, Instances};
+use pybots::logfile::{Chunk, Stream, frame};
+use pybots::protocol::{INSTANCE_HEADER, PROTOCOL, PROTOCOL_HEADER};
+use pybots::runtime::fake::FakeRuntime;
+use pybots::runtime::{Runtime, Volume};
+use pybots::store::Store;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
@@ -229,4 +239,143 @@ fn mistakes_with_hosts_are_explained() {
     let mut unknown = HostProcess::start(&bare, None);
     assert!(!unknown.ended().success());
     assert!(unknown.log().contains("was not enrolled yet"), "{}", unknown.log());
+}
+
+/// A call of one start of a host's daemon.
+async fn call_as(url: &str, token: &str, instance: &str, path: &str, body: Value) -> (u16, String) {
+    let request = reqwest::Client::new().post(format!("{url}/api/host/{path}"));
+    let request = request.bearer_auth(token).header(PROTOCOL_HEADER, PROTOCOL);
+    let answer = request
+        .header(INSTANCE_HEADER, instance)
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_daemons_with_one_token_the_older_is_told_and_stops() {
+    let (folder, up) = coordinator();
+    let (_, token) = add(folder.path(), &up.url, "one", &["--builds"]);
+    let engine = FakeRuntime::default();
+    let daemon = async |data: &Path| {
+        std::fs::create_dir_all(data).unwrap();
+        let instances = Instances::begin(data).unwrap();
+        let client = Client::new(&up.url, &token).unwrap().as_instance(instances.own());
+        let settings = Settings::default();
+        let supply = std::sync::Arc::new(client.clone());
+        let mut host = Host::new(String::new(), std::sync::Arc::new(engine.clone()), supply, &settings);
+        host.instances = std::sync::Arc::new(instances);
+        let welcome = client.hello(&host.capabilities).await.unwrap();
+        host.id = welcome.id;
+        let (ending, receiver) = tokio::sync::watch::channel(Ending::No);
+        let label = host.instances.own().to_owned();
+        let mut labels = pybots::runtime::labels(&host.id, &label, "attempt");
+        // no attempt's, so that the daemon does not sweep it away while it works
+        labels.remove(pybots::runtime::ATTEMPT_LABEL);
+        let left = Volume {
+            name: format!("left-{label}"),
+            size: None,
+            labels,
+        };
+        engine.create_volume(&left).await.unwrap();
+        let spool = Spool::open(data).unwrap();
+        let running = tokio::spawn(pybots::host::daemon(host, client, spool, receiver));
+        (running, ending, label)
+    };
+    let (older, _keep, older_label) = daemon(&folder.path().join("older")).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(!older.is_finished());
+    let (newer, ending, newer_label) = daemon(&folder.path().join("newer")).await;
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(20), older).await;
+    assert!(!stopped.unwrap().unwrap(), "it says that it was replaced");
+    // it removed its own leftovers, and none of the newer one's
+    let names: Vec<String> = engine.volumes().into_keys().collect();
+    assert_eq!(names, [format!("left-{newer_label}")]);
+    // calls of the older one are refused with the reason; those about attempts carry a fence instead
+    for path in ["claim", "capabilities", "attempts/0/renew"] {
+        let body = match path {
+            "attempts/0/renew" => json!({ "fence": "0" }),
+            _ => capabilities(),
+        };
+        let (status, answer) = call_as(&up.url, &token, &older_label, path, body).await;
+        assert_eq!(status, 410, "{path}: {answer}");
+        assert!(
+            answer.contains("took the place of this one; run one daemon for each token"),
+            "{answer}"
+        );
+    }
+    let (status, _) = call_as(&up.url, &token, &older_label, "attempts/0/finish", json!({})).await;
+    assert_ne!(status, 410);
+    assert!(!newer.is_finished());
+    ending.send(Ending::Soon).unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(40), newer).await;
+    assert!(ended.unwrap().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_believed_only_what_its_job_allows() {
+    let (folder, up) = coordinator();
+    let (leased, token) = work::lease(&folder.path().join("data"), 2).await;
+    let finish = async |leased: &Leased, report: Value| {
+        let body = json!({ "fence": leased.fence, "report": report });
+        let path = format!("attempts/{}/finish", leased.attempt);
+        call(&up.url, Some(&token), Some(OURS), &path, body).await
+    };
+    // a log far beyond any limit
+    let chunk = Chunk::of(1 << 40, Stream::Stdout, 7, vec![b'x'; 1000].into());
+    let path = format!("attempts/{}/log?fence={}", leased[0].attempt, leased[0].fence);
+    let request = reqwest::Client::new().post(format!("{}/api/host/{path}", up.url));
+    let request = request.bearer_auth(&token).header(PROTOCOL_HEADER, PROTOCOL);
+    let answer = request.body(frame::encode(&chunk).unwrap()).send().await.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert!(
+        answer
+            .text()
+            .await
+            .unwrap()
+            .contains("longer than the limits of its job allow")
+    );
+    // outcomes that nobody asked for
+    let report = |outcome: Value| {
+        let mut report = json!({ "phases": [], "image": null, "lock": null, "interpreter": null });
+        report["outcome"] = outcome;
+        report
+    };
+    for outcome in [
+        json!({ "outcome": "skipped", "reason": "x" }),
+        json!({ "outcome": "cancelled" }),
+    ] {
+        let (status, answer) = finish(&leased[0], report(outcome)).await;
+        assert_eq!(status, 400, "{answer}");
+    }
+    // far too much of everything, from a host that may not build
+    let phase = json!({ "name": "\u{1b}[2Jx", "started_at": 1, "seconds": -1e308, "exit_code": 0, "log_from": 0 });
+    let mut wild = report(json!({ "outcome": "failed", "exit_code": -9_000_000_000_i64 }));
+    wild["phases"] = vec![phase; 20_003].into();
+    wild["lock"] = json!("{\"packages\": [{\"name\": \"a\\n--index-url=x\", \"role\": \"run\"}]}");
+    wild["image"] = json!({ "reference": "r", "digest": "sha256:0", "size": 1, "facts": Facts::default() });
+    let (status, answer) = finish(&leased[0], wild.clone()).await;
+    assert_eq!((status, answer.as_str()), (200, "\"counted\""));
+    // the same report again changes nothing
+    let (status, answer) = finish(&leased[0], wild).await;
+    assert_eq!((status, answer.as_str()), (200, "\"counted\""));
+    let url = format!("sqlite://{}", folder.path().join("data/pybots.sqlite").display());
+    let store = Store::open(&url).await.unwrap();
+    let stored = store
+        .attempt(&leased[0].attempt.as_str().into())
+        .await
+        .unwrap()
+        .unwrap();
+    let report = stored.report().unwrap();
+    assert!(report.phases.len() < 100, "{}", report.phases.len());
+    assert_eq!(
+        (report.phases[0].name.as_str(), report.phases[0].seconds),
+        (" [2Jx", 0.0)
+    );
+    assert_eq!(
+        (&report.lock, &report.image, stored.exit_code),
+        (&None, &None, Some(-255))
+    );
 }

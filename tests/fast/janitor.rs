@@ -40,7 +40,7 @@ fn container(image: &str, volume: &str) -> Container {
         memory: Size(1),
         pids: 1,
         cpus: 1.0,
-        labels: labels("h", "attempt"),
+        labels: labels("h", "instance", "attempt"),
     }
 }
 

@@ -1,13 +1,19 @@
 """Pure tests of the fetch phase; no network. Run: python3 -m unittest discover tests/fetch"""
 
+import contextlib
+import http.server
 import io
 import json
 import os
 import shutil
+import socket
 import sys
 import tarfile
 import tempfile
+import threading
+import time
 import unittest
+import unittest.mock
 import zipfile
 from pathlib import Path
 
@@ -23,6 +29,7 @@ import fetch
 import fetch_net
 import fetch_project
 import fetch_resolve
+import fetch_sources
 import fetch_unpack
 
 
@@ -87,6 +94,117 @@ class Unpack(unittest.TestCase):
         whole.write_bytes(whole.read_bytes()[:20000])
         with self.assertRaises(fetch.RecipeError):
             fetch_unpack.unpack(whole, self.into)
+
+    def test_names_that_no_file_system_takes_are_the_recipes_fault(self):
+        for entries in (
+            [("p/a", tarfile.DIRTYPE, ""), ("p/a/x", tarfile.REGTYPE, b"x"), ("p/a", tarfile.SYMTYPE, "b")],
+            [("p/a", tarfile.SYMTYPE, "b"), ("p/b/x", tarfile.REGTYPE, b"x"), ("p/a", tarfile.DIRTYPE, "")],
+            [("p/a", tarfile.DIRTYPE, ""), ("p/a", tarfile.REGTYPE, b"x")],
+            [("p/a", tarfile.REGTYPE, b"x"), ("p/a/b", tarfile.REGTYPE, b"x")],
+            [("p/" + "n" * 300, tarfile.REGTYPE, b"x")],
+            [("p/" + "/".join(["n" * 200] * 30), tarfile.REGTYPE, b"x")],
+        ):
+            if entries[0][1] == tarfile.SYMTYPE:
+                fetch_unpack.unpack(tar(self.here / "a.tar.gz", *entries), self.into)  # a link to a folder may be told twice
+                continue
+            self.refused(*entries)
+
+    def test_data_that_is_no_archive_is_the_recipes_fault(self):
+        for start in (b"BZh9", b"\x1f\x8b\x08", b"\xfd7zXZ\x00", b"PK\x03\x04"):
+            (self.here / "a.tar.gz").write_bytes(start + b"x" * 1000)
+            with self.assertRaises(fetch.RecipeError, msg=start):
+                fetch_unpack.unpack(self.here / "a.tar.gz", self.into)
+            with self.assertRaises(fetch.RecipeError, msg=start):
+                fetch_unpack.peek(self.here / "a.tar.gz", "pyproject.toml")
+
+    def test_files_of_a_source_are_read_inside_its_tree_only(self):
+        self.into.mkdir()
+        (self.here / "secret").write_text("Requires-Dist: secret\n")
+        for name in ("PKG-INFO", "pyproject.toml"):
+            (self.into / name).symlink_to("../secret")
+            with self.assertRaisesRegex(fetch.RecipeError, "a link out of the source"):
+                fetch_project.declared(self.into, "p").lines
+            (self.into / name).unlink()
+        (self.into / "real.toml").write_text('[project]\ndependencies = ["a"]\n')
+        (self.into / "pyproject.toml").symlink_to("real.toml")
+        self.assertEqual(fetch_project.declared(self.into, "p").lines, ["a"])
+        os.mkfifo(self.into / "PKG-INFO")
+        self.assertEqual(fetch_project.declared(self.into, "p").lines, ["a"])
+
+
+class Trickle(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b"x")
+                self.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+    def log_message(self, *_):
+        pass
+
+
+class Sources(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.work = Path(folder.name).resolve()
+        (self.work / ".pybots").mkdir()
+
+    def serve(self, handler):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return server.server_port
+
+    def main(self, source):
+        order = {"project": "p", "sources": [{"name": "p", **source}], "requires": [], "python": "2.7"}
+        (self.work / ".pybots" / "fetch.json").write_text(json.dumps(order))
+        said = io.StringIO()
+        with unittest.mock.patch.object(sys, "argv", ["fetch.py", str(self.work)]), contextlib.redirect_stdout(said):
+            return fetch.main(), said.getvalue()
+
+    def test_a_source_that_trickles_is_the_recipes_fault(self):
+        self.enterContext(unittest.mock.patch.object(fetch_net, "RATE_OVER", 0.3))
+        url = f"http://127.0.0.1:{self.serve(Trickle)}/p.tar.gz"
+        code, said = self.main({"url": url, "sha256": "0" * 64})
+        self.assertEqual(code, 10, said)
+        self.assertIn("is no download", said)
+
+    def test_a_tool_that_does_not_end_is_the_recipes_fault(self):
+        with self.assertRaisesRegex(fetch.RecipeError, "took longer than"):
+            fetch_sources.run_tool(["sh", "-c", "sleep 60 & sleep 60"], within=0.2)
+
+    @unittest.skipUnless(shutil.which("git"), "needs git")
+    def test_a_server_that_does_not_answer_is_unreachable(self):
+        self.enterContext(unittest.mock.patch.object(fetch_net.time, "sleep"))
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = closed.getsockname()[1]
+        for source in ({"git": f"http://127.0.0.1:{port}/p.git", "rev": "main"}, {"url": f"http://127.0.0.1:{port}/p.zip", "sha256": "0" * 64}):
+            code, said = self.main(source)
+            self.assertEqual(code, 12, said)
+            self.assertIn("source unreachable: p: ", said)
+            self.assertEqual((self.work / ".pybots" / "fetching").read_text(), source.get("git") or source["url"])
+
+    @unittest.skipUnless(shutil.which("git"), "needs git")
+    def test_an_address_of_this_machine_is_the_recipes_fault(self):
+        code, said = self.main({"git": str(self.work / "there"), "rev": "main"})
+        self.assertEqual(code, 10, said)
+
+    def test_nobody_is_awaited_once_a_source_is_there(self):
+        with unittest.mock.patch.object(fetch_sources, "git", lambda *_: "0" * 40):
+            (self.work / "src" / "p").mkdir(parents=True)
+            code, said = self.main({"git": "https://example.org/p.git", "rev": "main"})
+        self.assertEqual(code, 0, said)
+        self.assertFalse((self.work / ".pybots" / "fetching").exists())
 
 
 class IndexPages(unittest.TestCase):

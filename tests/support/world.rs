@@ -5,7 +5,7 @@ use pybots::domain::id::ImageId;
 use pybots::domain::id::RevisionId;
 use pybots::domain::job::{BuildSpec, Facts, ImageUnderTest, JobSpec, RunSpec};
 use pybots::domain::limits::Limits;
-use pybots::domain::suite::Fetch;
+use pybots::domain::suite::{Fetch, Source};
 use pybots::domain::time::Timestamp;
 use pybots::profile::Profiles;
 use pybots::queue::Queue;
@@ -25,6 +25,8 @@ pub struct World {
     pub queue: Queue,
     /// What its hosts capabilities.
     pub capabilities: Capabilities,
+    /// The address of the repository from which new runs come; from the index if this is `None`.
+    pub source: Option<String>,
 }
 
 /// A revision with its image.
@@ -55,6 +57,7 @@ impl World {
                 platform: PLATFORM.into(),
                 ..Capabilities::default()
             },
+            source: None,
         }
     }
 
@@ -138,7 +141,7 @@ impl World {
                 facts: Facts::default(),
             },
             distribution: build.distribution.clone(),
-            fetch: fetch(project),
+            fetch: self.fetch(project),
             system: Vec::new(),
             install: None,
             install_network: false,
@@ -159,6 +162,16 @@ impl World {
         self.queue.add(&mut tx, &new, Timestamp::from_millis(1)).await.unwrap();
         tx.commit().await.unwrap();
         run.into_string()
+    }
+}
+
+impl World {
+    fn fetch(&self, project: &str) -> Fetch {
+        let mut fetch = fetch(project);
+        if let Some(address) = &self.source {
+            fetch.sources = vec![Source::of_git(address, "main")];
+        }
+        fetch
     }
 }
 

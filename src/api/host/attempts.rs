@@ -2,16 +2,17 @@
 
 use super::caller::Caller;
 use crate::clock::now;
+use crate::domain::job::Report;
+use crate::domain::received::Expected;
 use crate::domain::results::Tests;
 use crate::protocol::{FinishRequest, RenewRequest, Renewed};
+use crate::store::attempts::Attempt;
 use crate::web::{Error, Outcome};
 use std::time::Duration;
 use warp::Reply;
 
 /// A response to a renewal waits at most this long, which is well below the time of a lease.
 const HOLD_MOST: Duration = Duration::from_secs(20);
-/// Characters of `sys.version` that are kept.
-const INTERPRETER_MOST: usize = 300;
 
 /// Renews a lease. The response waits as long as the host allows, unless a maintainer cancels the job.
 pub async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> Outcome {
@@ -27,18 +28,33 @@ pub async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> Ou
     Ok(warp::reply::json(&Renewed { wanted }).into_response())
 }
 
+/// Takes from a report what its job's limits rule out. A report that no honest host sends is refused.
+async fn receive(caller: &Caller, attempt: &Attempt, report: Report) -> Result<Report, Error> {
+    let store = &caller.coordinator.store;
+    let mut tx = store.begin().await?;
+    let job = store.job(&mut tx, &attempt.job_id).await?;
+    tx.rollback().await?;
+    let expected = Expected {
+        job: job.as_ref().and_then(|job| job.spec.as_ref().ok()),
+        builds: caller.host.builds,
+        // a report that is sent twice comes when the request is gone
+        cancelled: !attempt.is_open() || job.as_ref().is_some_and(|job| job.request.is_some()),
+        started_at: attempt.started_at,
+    };
+    expected
+        .receive(report)
+        .map_err(|reason| Error::BadRequest(reason.into()))
+}
+
 pub async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Outcome {
     let attempt = caller.own(&attempt).await?;
     let coordinator = &caller.coordinator;
-    let mut report = request.report;
+    let mut report = receive(&caller, &attempt, request.report).await?;
     if let Some(image) = &mut report.image {
         image.remote.take_if(|reference| !coordinator.is_ours(reference));
     }
     let tests = report.tests.take().map(Tests::plain).map(Tests::sorted);
     report.summary = tests.as_ref().map(Tests::summary);
-    report.interpreter = report
-        .interpreter
-        .map(|text| text.chars().take(INTERPRETER_MOST).collect());
     let finished = coordinator
         .queue
         .finish(&attempt.id, &request.fence, &report, now())

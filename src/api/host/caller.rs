@@ -3,7 +3,7 @@
 use crate::clock::now;
 use crate::coordinator::Coordinator;
 use crate::enrolment::Token;
-use crate::protocol::{PROTOCOL, PROTOCOL_HEADER};
+use crate::protocol::{INSTANCE_HEADER, PROTOCOL, PROTOCOL_HEADER};
 use crate::store::attempts::Attempt;
 use crate::store::hosts::HostRow;
 use crate::web::{Error, Peer, peer};
@@ -15,18 +15,21 @@ use warp::{Filter, Rejection};
 pub struct Caller {
     pub coordinator: Coordinator,
     pub host: HostRow,
+    /// The instance of its daemon that calls.
+    pub instance: Option<String>,
 }
 
 /// Lets a call through if it bears the token of a registered host. Belongs before the filter that reads the body.
 pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
     warp::header::optional::<String>("authorization")
         .and(warp::header::optional::<String>(PROTOCOL_HEADER))
+        .and(warp::header::optional::<String>(INSTANCE_HEADER))
         .and(peer())
         .and_then(
-            move |authorization: Option<String>, protocol: Option<String>, peer: Peer| {
+            move |authorization: Option<String>, protocol: Option<String>, instance: Option<String>, peer: Peer| {
                 let coordinator = coordinator.clone();
                 async move {
-                    let caller = authenticate(coordinator, authorization, protocol).await;
+                    let caller = authenticate(coordinator, authorization, protocol, instance).await;
                     if caller.is_ok() {
                         peer.note_host();
                     }
@@ -37,10 +40,31 @@ pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
         .boxed()
 }
 
+/// Lets a call through if it comes from the newest instance, by its hello. Calls about attempts need no such check, for they carry a
+/// fence.
+pub fn newest(caller: BoxedFilter<(Caller,)>) -> BoxedFilter<(Caller,)> {
+    caller
+        .and_then(|caller: Caller| async move {
+            match caller.is_replaced_in(&caller.host) {
+                false => Ok(caller),
+                true => Err(warp::reject::custom(replaced())),
+            }
+        })
+        .boxed()
+}
+
+/// Informs an instance that another one has taken its place.
+pub fn replaced() -> Error {
+    let message = "another daemon with this token has started since, and took the place of this one; run one daemon for each \
+                   token, and add a host for each machine";
+    Error::Gone(message.into())
+}
+
 async fn authenticate(
     coordinator: Coordinator,
     authorization: Option<String>,
     protocol: Option<String>,
+    instance: Option<String>,
 ) -> Result<Caller, Error> {
     let token = authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
     let digest = Token::digest(token.ok_or_else(unauthorized)?);
@@ -51,7 +75,12 @@ async fn authenticate(
         return Err(upgrade_required(protocol));
     }
     coordinator.store.saw_host(&host, now()).await?;
-    Ok(Caller { coordinator, host })
+    let is_plain = |text: &String| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    Ok(Caller {
+        coordinator,
+        host,
+        instance: instance.filter(is_plain),
+    })
 }
 
 fn unauthorized() -> Error {
@@ -72,6 +101,12 @@ fn upgrade_required(theirs: Option<u32>) -> Error {
 }
 
 impl Caller {
+    /// Whether another instance made its hello after this one, by the present row of the host. A caller that names no instance is none of
+    /// several.
+    pub fn is_replaced_in(&self, host: &HostRow) -> bool {
+        self.instance.is_some() && host.instance.is_some() && self.instance != host.instance
+    }
+
     /// Returns an attempt that this host made or makes. Of other hosts' attempts it learns nothing.
     pub async fn own(&self, attempt: &str) -> Result<Attempt, Error> {
         let found = self.coordinator.store.attempt(&attempt.into()).await?;

@@ -1,12 +1,12 @@
 //! A host asks for a job, and waits for one.
 
-use super::caller::Caller;
+use super::caller::{Caller, replaced};
 use crate::clock::now;
 use crate::coordinator::Coordinator;
 use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState};
 use crate::protocol::Claim;
 use crate::store::claims::Taker;
-use crate::web::Outcome;
+use crate::web::{Error, Outcome};
 use std::time::Duration;
 use warp::Reply;
 use warp::http::StatusCode;
@@ -22,8 +22,8 @@ pub async fn claim(caller: Caller, capabilities: Capabilities) -> Outcome {
     })
 }
 
-async fn long_poll(caller: &Caller, capabilities: &Capabilities) -> anyhow::Result<Option<Claim>> {
-    let Caller { coordinator, host } = caller;
+async fn long_poll(caller: &Caller, capabilities: &Capabilities) -> Result<Option<Claim>, Error> {
+    let Caller { coordinator, host, .. } = caller;
     let Coordinator { store, queue, .. } = coordinator;
     store.save_capabilities(host, capabilities).await?;
     let end = tokio::time::Instant::now() + LONG_POLL;
@@ -43,12 +43,16 @@ async fn long_poll(caller: &Caller, capabilities: &Capabilities) -> anyhow::Resu
     }
 }
 
-async fn claim_now(caller: &Caller, capabilities: &Capabilities) -> anyhow::Result<Option<Claim>> {
+async fn claim_now(caller: &Caller, capabilities: &Capabilities) -> Result<Option<Claim>, Error> {
     let Coordinator { store, queue, .. } = &caller.coordinator;
     // read again each time, so that what a maintainer changes takes effect at once
     let Some(host) = store.host(caller.host.id.as_str()).await? else {
         return Ok(None);
     };
+    // another instance may have started while this one waited
+    if caller.is_replaced_in(&host) {
+        return Err(replaced());
+    }
     let now = now();
     let backs_off = host.backoff_until.is_some_and(|until| now < until);
     if host.state != HostState::Active || host.token != caller.host.token || backs_off {

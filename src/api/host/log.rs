@@ -1,8 +1,9 @@
 //! A host appends to the log of an attempt that it has leased.
 
 use super::caller::Caller;
+use crate::domain::received;
 use crate::logfile::file::Refusal;
-use crate::logfile::frame::FRAME_MOST;
+use crate::logfile::frame::{FRAME_MOST, Head};
 use crate::protocol::LogGap;
 use crate::store::attempts::Attempt;
 use crate::web::{Error, Outcome};
@@ -11,6 +12,9 @@ use futures_util::stream::{Stream, StreamExt};
 use serde::Deserialize;
 use warp::Reply;
 use warp::http::StatusCode;
+
+/// Logs of any job may be as long as this, so that most chunks need no look at their job.
+const ANY_LOG: u64 = 1 << 20;
 
 #[derive(Debug, Deserialize)]
 pub struct Lease {
@@ -36,6 +40,10 @@ where
         // the host sends it again
         return Err(Error::Unavailable("the chunk arrived incomplete".into()));
     };
+    if end_of(&frame) > ANY_LOG && end_of(&frame) > log_most(&caller, &attempt).await? {
+        let message = "the log is longer than the limits of its job allow";
+        return Err(Error::TooLarge(message.into()));
+    }
     match turn.append(frame).await? {
         Ok(taken) => Ok(warp::reply::json(&taken).into_response()),
         Err(Refusal::Hole(ends_at)) => {
@@ -44,6 +52,24 @@ where
         }
         Err(refused @ Refusal::Malformed(_)) => Err(Error::BadRequest(refused.to_string().into())),
     }
+}
+
+/// The offset at which the text of a frame ends. A frame without a head is refused later.
+fn end_of(frame: &[u8]) -> u64 {
+    let head = frame.first_chunk().and_then(|head| Head::read(head).ok());
+    head.map_or(0, |head| head.end())
+}
+
+/// How long the log of an attempt may become.
+async fn log_most(caller: &Caller, attempt: &Attempt) -> Result<u64, Error> {
+    // the job of another version of Pybots can't be read
+    let job = caller
+        .coordinator
+        .store
+        .spec_of(&attempt.job_id)
+        .await
+        .unwrap_or_default();
+    Ok(received::log_most(job.as_ref(), caller.host.builds))
 }
 
 /// Whether the holder of this fence may write to the log of the attempt now.

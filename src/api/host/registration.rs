@@ -11,8 +11,13 @@ use warp::reply::Response;
 
 /// A host starts: what it had leased before is given up.
 pub async fn hello(caller: Caller, capabilities: Capabilities) -> Outcome {
-    let Caller { coordinator, host } = caller;
+    let Caller {
+        coordinator,
+        host,
+        instance,
+    } = caller;
     coordinator.store.save_capabilities(&host, &capabilities).await?;
+    coordinator.store.set_instance(&host.id, instance.as_deref()).await?;
     coordinator.queue.abandon(&host.id, now()).await?;
     // what made its machinery fail may be corrected
     let revived = coordinator.queue.revive(&host.id, now()).await?;
@@ -29,7 +34,7 @@ pub async fn who(caller: Caller) -> Outcome {
 
 /// A host reports its capabilities without asking for work: it pauses, or takes jobs again.
 pub async fn capabilities(caller: Caller, capabilities: Capabilities) -> Outcome {
-    let Caller { coordinator, host } = caller;
+    let Caller { coordinator, host, .. } = caller;
     coordinator.store.save_capabilities(&host, &capabilities).await?;
     Ok(warp::reply::json(&true).into_response())
 }

@@ -6,7 +6,7 @@ use crate::cli::data_lock;
 use crate::config::{Loaded, Settings};
 use crate::host::client::Client;
 use crate::host::spool::Spool;
-use crate::host::{self, Ending, Host, HostPolicy};
+use crate::host::{self, Ending, Host, HostPolicy, Instances};
 use crate::runtime::Runtime;
 use crate::runtime::docker::DockerRuntime;
 use crate::signal::stop_signal;
@@ -64,12 +64,22 @@ pub async fn serve_jobs(settings: Settings, policy: HostPolicy, client: Client, 
         runtime = engine(&settings) => runtime,
         () = ending_requested(ending.clone()) => return true,
     };
+    let instances = match Instances::begin(&settings.data) {
+        Ok(instances) => instances,
+        Err(error) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the data folder can't be used; set `data`"
+            );
+            return false;
+        }
+    };
     // containers of an earlier process are removed even while the coordinator is away
-    if let Ok(id) = std::fs::read_to_string(settings.data.join(ID_FILE)) {
-        host::reap(runtime.as_ref(), id.trim()).await;
-    }
+    host::reap_gone(runtime.as_ref(), &instances).await;
+    let client = client.as_instance(instances.own());
     let supply = Arc::new(client.clone());
     let mut host = Host::new(String::new(), runtime, supply, &settings);
+    host.instances = Arc::new(instances);
     host.policy = Arc::new(policy);
     let capabilities = host.capabilities_now();
     let spool = match Spool::open(&settings.data) {
@@ -107,8 +117,7 @@ pub async fn serve_jobs(settings: Settings, policy: HostPolicy, client: Client, 
     }
     host.id = welcome.id;
     host.builds = welcome.builds;
-    host::daemon(host, client, spool, ending).await;
-    true
+    host::daemon(host, client, spool, ending).await
 }
 
 /// Connects to the engine, and waits if it does not answer.

@@ -2,7 +2,8 @@
 
 use crate::config::Settings;
 use crate::recipe::Registered;
-use crate::recipe::folder::{Beside, load_folder, register};
+use crate::recipe::folder::{Beside, register};
+use crate::recipe::reader::load_folder;
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::Path;
 

@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Hands out the sources of CPython and the folders of recipes.
 pub struct LocalSupply {
     pub mirror: Mirror,
     /// The folders that recipes name as sources, as tars by their digest.
-    pub folders: BTreeMap<String, Vec<u8>>,
+    pub folders: BTreeMap<String, Arc<Vec<u8>>>,
 }
 
 #[async_trait]
@@ -32,7 +33,7 @@ impl Supply for LocalSupply {
     async fn folder(&self, digest: &str) -> Result<Vec<u8>> {
         self.folders
             .get(digest)
-            .cloned()
+            .map(|tar| tar.to_vec())
             .context("the recipe names no such folder")
     }
 }

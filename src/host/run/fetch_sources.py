@@ -1,9 +1,9 @@
 """For the fetch phase: brings the sources of a recipe into the work folder."""
 
-import os, re, shutil, subprocess, urllib.parse
+import os, re, shutil, signal, subprocess, urllib.parse
 from pathlib import Path
 
-from fetch_net import InfraError, RecipeError, download, say
+from fetch_net import RATE_LEAST, RATE_OVER, InfraError, RecipeError, Unreachable, download, say
 from fetch_unpack import unpack
 
 # Submodules of one source, and how deep they may nest: a repository names others without end.
@@ -12,6 +12,9 @@ MODULES_DEPTH = 4
 # Files that are named in a note; the rest is counted.
 NAMED = 5
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+# What git and svn write when a server answers, and will answer the same tomorrow, or when it trickles.
+FINAL = re.compile(r"(?i)not found|does ?n.t exist|does not exist|find remote ref|too slow|file name too long|transport .* not allowed")
+TOOL_WITHIN = 900  # seconds
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -21,7 +24,22 @@ def home(src, work):
 
 
 def fetch_source(src, index, work, python):
-    """Bring one source to WORK/src/NAME; returns its line for the lock."""
+    """Bring one source to WORK/src/NAME; returns its line for the lock. Notes in WORK/.pybots/fetching whose answer it waits for."""
+    address = src.get("git") or src.get("svn") or src.get("url")
+    if not address:
+        return bring(src, index, work, python)
+    note = work / ".pybots" / "fetching"
+    note.parent.mkdir(exist_ok=True)
+    note.write_text(address)
+    try:
+        line = bring(src, index, work, python)
+    except InfraError as e:
+        raise Unreachable(f"{src['name']}: {e}") from e
+    note.unlink()
+    return line
+
+
+def bring(src, index, work, python):
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", src["name"]):
         raise RecipeError(f"{src['name']!r} cannot be the name of a folder: use letters, digits, dot, dash, underscore")
     into = work / "src" / src["name"]
@@ -32,7 +50,7 @@ def fetch_source(src, index, work, python):
         line.update(version=str(version), sha256=file.sha256, source=f"pypi:{src['pypi']}")
     elif "url" in src:
         name = urllib.parse.urlsplit(src["url"]).path.rsplit("/", 1)[-1].lstrip(".") or "archive"
-        archive(src["url"], src["sha256"].lower(), name, into, work)
+        archive(src["url"], src["sha256"].lower(), name, into, work, RecipeError)
         line.update(source=src["url"])
     elif "git" in src:
         line.update(source=src["git"], version=git(src["git"], src["rev"], into, src.get("submodules", True)))
@@ -48,9 +66,9 @@ def fetch_source(src, index, work, python):
     return line
 
 
-def archive(url, sha256, name, into, work):
-    kept = work / ".pybots" / "sources" / name
-    download(url, sha256, kept, name)
+def archive(url, sha256, name, into, work, slow=InfraError):
+    kept = work / ".pybots" / "sources" / name[-100:]
+    download(url, sha256, kept, name, slow)
     unpack(kept, into)
     kept.unlink()
 
@@ -73,7 +91,8 @@ def find_project(src, into):
 # -- git ----------------------------------------------------------------------------------------
 
 def in_git(folder, *arguments, error=InfraError):
-    base = ["git", "-c", "core.hooksPath=/dev/null", "-C", str(folder)]
+    base = ["git", "-c", "core.hooksPath=/dev/null", "-c", f"http.lowSpeedLimit={RATE_LEAST}", "-c", f"http.lowSpeedTime={RATE_OVER}",
+            "-C", str(folder)]
     return run_tool(base + list(arguments), error)
 
 
@@ -87,7 +106,10 @@ def git(url, rev, into, with_submodules=True):
     try:
         in_git(into, "fetch", "--quiet", "--depth=1", "--", url, rev)
         commit = "FETCH_HEAD"
-    except InfraError:  # many servers refuse to hand out a single commit by its hash, some can't cut history at all
+    except (InfraError, RecipeError) as e:
+        # many servers refuse to hand out a single commit by its hash, or know no short one; some can't cut history at all
+        if isinstance(e, RecipeError) and "remote ref" not in str(e):
+            raise
         in_git(into, "fetch", "--quiet", "--tags", "--", url, "+refs/heads/*:refs/remotes/origin/*")
         commit = named(into, rev)
     in_git(into, "checkout", "--quiet", "--detach", commit, error=RecipeError)
@@ -131,8 +153,8 @@ def submodules(into, left, depth):
                 kept = in_git(into, "rev-parse", "--git-path", f"modules/{listed[path]}").strip()
                 shutil.rmtree(into / kept, ignore_errors=True)
                 in_git(into, *update, "--", path)
-        except InfraError as e:
-            kind = RecipeError if "not allowed" in str(e) or "No url found" in str(e) else InfraError
+        except (InfraError, RecipeError) as e:
+            kind = RecipeError if isinstance(e, RecipeError) or "not allowed" in str(e) or "No url found" in str(e) else InfraError
             raise kind(f"the submodule {path} can't be fetched; if the tests do not need it, set `submodules = false`: {e}") from e
         say(f"  submodule {path}")
         submodules(into / path, left, depth - 1)
@@ -162,14 +184,23 @@ def remark_on_pointers(into):
             "tests that read them, or take a `url` or `pypi` source that has them")
 
 
-def run_tool(command, error=InfraError):
+def run_tool(command, error=InfraError, within=None):
+    within = within or TOOL_WITHIN
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ALLOW_PROTOCOL": "https:http:git"}
     if "SSL_CERT_FILE" in env:
         env.setdefault("GIT_SSL_CAINFO", env["SSL_CERT_FILE"])
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=env, stdin=subprocess.DEVNULL)
+        tool = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=env,
+                                stdin=subprocess.DEVNULL, start_new_session=True)
     except FileNotFoundError as e:
         raise InfraError(f"the toolchain image has no {command[0]}") from e
-    if done.returncode:
-        raise error(f"{command[0]} failed: {done.stderr.strip()[-600:]}")
-    return done.stdout
+    try:
+        out, err = tool.communicate(timeout=within)
+    except subprocess.TimeoutExpired as e:
+        os.killpg(tool.pid, signal.SIGKILL)  # its helpers, too
+        tool.communicate()
+        raise RecipeError(f"{command[0]} took longer than {within} s: the server of the source is too slow, or the source too large; "
+                          "name an archive by `url`") from e
+    if tool.returncode:
+        raise (RecipeError if FINAL.search(err) else error)(f"{command[0]} failed: {err.strip()[-600:]}")
+    return out

@@ -1,6 +1,6 @@
 """For the fetch phase: archives, read and unpacked without trust."""
 
-import os, shutil, stat, tarfile, zipfile
+import errno, lzma, os, shutil, stat, tarfile, zipfile, zlib
 from pathlib import Path, PurePosixPath
 
 from fetch_net import RecipeError
@@ -19,6 +19,42 @@ def members(archive):
             for i in t:
                 kind = "dir" if i.isdir() else "link" if i.issym() else "hard" if i.islnk() else "file" if i.isreg() else "other"
                 yield i.name, kind, i.mode, i.linkname, lambda i=i: t.extractfile(i)
+
+
+# Errors of a file system about names, which an archive chooses.
+ABOUT_NAMES = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.ENOTEMPTY, errno.EILSEQ}
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, UnicodeError, NotImplementedError)
+
+
+def refused(e, what):
+    """The error of the recipe that an OSError while an archive is read stands for; None if this machine failed."""
+    if e.errno is None:  # bz2 says so of data that is none of its own
+        return RecipeError(f"{what} is not a whole archive: {e}")
+    if e.errno == errno.ENAMETOOLONG:
+        return RecipeError(f"{what} holds a name that is too long for a file: {name_of(e)}")
+    if e.errno in ABOUT_NAMES:
+        return RecipeError(f"{what} holds the name {name_of(e)} twice, as a folder and as something else ({e.strerror})")
+    return None
+
+
+def name_of(e):
+    name = str(e.filename or "")
+    return repr(name if len(name) <= 100 else name[:50] + ".." + name[-50:])
+
+
+def read_inside(folder, name, most=1 << 20):
+    """Text of a file of a source, or None. A link that leads out of the source's tree is refused: it would read files of ours."""
+    path = folder / name
+    if not path.exists() and not path.is_symlink():
+        return None
+    real = path.resolve()
+    if not real.is_relative_to(folder.resolve()):
+        raise RecipeError(f"{folder.name}: {name} is a link out of the source; refused")
+    if not real.is_file():  # nor a pipe, which would never end
+        return None
+    if real.stat().st_size > most:
+        raise RecipeError(f"{folder.name}: {name} is larger than {most >> 10} KiB")
+    return real.read_text("utf-8", "replace")
 
 
 def inside(path, what):
@@ -68,13 +104,20 @@ def unpack(archive, into):
                 with opener() as src, open(place, "wb") as out:
                     shutil.copyfileobj(src, out)
                 place.chmod(0o755 if mode & 0o111 else 0o644)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, UnicodeError) as e:
+    except BROKEN as e:
         raise RecipeError(f"{what} is not a whole archive: {e}") from e
+    except OSError as e:
+        raise refused(e, what) or e from e
 
 
 def peek(archive, wanted):
     """Text of TOP/wanted inside an sdist, or None."""
-    for path, kind, _, _, opener in members(archive):
-        if kind == "file" and PurePosixPath(path).parts[1:] == (wanted,):
-            return opener().read().decode("utf-8", "replace")
+    try:
+        for path, kind, _, _, opener in members(archive):
+            if kind == "file" and PurePosixPath(path).parts[1:] == (wanted,):
+                return opener().read(1 << 20).decode("utf-8", "replace")
+    except BROKEN as e:
+        raise RecipeError(f"{archive.name} is not a whole archive: {e}") from e
+    except OSError as e:
+        raise refused(e, archive.name) or e from e
     return None

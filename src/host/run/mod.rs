@@ -1,5 +1,6 @@
 //! A run: one project's suites on one image, in the phases fetch, install and test.
 
+mod budget;
 pub mod course;
 mod environment;
 mod imports;
@@ -16,14 +17,18 @@ use super::phase::{self, PhaseEnd, PhaseLimits, PhaseResult};
 use super::{Host, Stop};
 use crate::domain::job::{Facts, Report, RunSpec};
 use crate::domain::modes;
-use crate::domain::outcome::{Outcome, of_test_exit};
+use crate::domain::outcome::{Outcome, Timeout, of_test_exit};
+use crate::domain::suite::source_key;
 use crate::runtime::{Container, image_label};
+use budget::Budget;
 use course::{Course, Since};
 use std::collections::{BTreeMap, BTreeSet};
 use work::Work;
 
 /// The exit code of `fetch.py` for an error of the recipe.
 const FETCH_RECIPE: i64 = 10;
+/// The exit code of `fetch.py` for a source that does not answer.
+const FETCH_UNANSWERED: i64 = 12;
 /// Tests under way that the log names.
 const NAMED: usize = 10;
 
@@ -37,7 +42,12 @@ pub async fn run(
     course: Course,
     report: &mut Report,
 ) -> Result<(), Stop> {
+    if let Some(reason) = spec.limits.impossible() {
+        let reason = format!("no container can have these limits: {reason}");
+        return Err(Stop::Ended(Outcome::RecipeError { reason }));
+    }
     let facts = prepare(host, attempt, spec, log).await?;
+    let budget = Budget::of(&spec.limits, log);
     let image = layers::ensure_project(host, spec, log).await?;
     report.images = images(host, spec, &image).await?;
     let work = Work::open(host, attempt, spec, &image, course).await?;
@@ -45,8 +55,11 @@ pub async fn run(
     let mut wheels = None;
     if environment::needs_fetch(spec) {
         if course.since == Since::Fetch {
-            let ran = execute(host, log, report, work.fetch().await?, spec, "fetch").await?;
-            fetched(&ran, spec)?;
+            let ran = execute(host, log, report, work.fetch().await?, (spec, &budget), "fetch").await?;
+            if is_unanswered(&ran) {
+                report.unreachable = work.awaited_source().await?;
+            }
+            fetched(&ran, spec, report.unreachable.as_deref())?;
         }
         report.lock = work.read("lock.json").await?;
         let lock = report.lock.as_deref().unwrap_or_default();
@@ -55,7 +68,7 @@ pub async fn run(
     work.mark(Since::Install).await?;
     if course.since <= Since::Install {
         let install = work.install(wheels.as_ref()).await?;
-        let ran = execute(host, log, report, install, spec, scripts::INSTALL).await?;
+        let ran = execute(host, log, report, install, (spec, &budget), scripts::INSTALL).await?;
         installed(&ran, spec)?;
     }
     work.mark(Since::Test).await?;
@@ -72,7 +85,17 @@ pub async fn run(
             .await;
             report.modes.insert(name.clone(), line);
         }
-        let ran = execute(host, log, report, work.test(suite), spec, &name).await?;
+        if budget.is_over() {
+            let most = spec.limits.run_timeout;
+            log.say(&format!(
+                "suite {} is not run: the run has taken its {most}",
+                suite.name
+            ))
+            .await;
+            let which = Timeout::Total;
+            return Err(Stop::Ended(Outcome::TimedOut { which }));
+        }
+        let ran = execute(host, log, report, work.test(suite), (spec, &budget), &name).await?;
         let seen = work
             .read(&environment::witness_file(suite))
             .await?
@@ -194,14 +217,14 @@ async fn execute(
     log: &Log,
     report: &mut Report,
     container: Container,
-    spec: &RunSpec,
+    (spec, budget): (&RunSpec, &Budget),
     name: &str,
 ) -> Result<PhaseResult, Stop> {
     let plan = PhaseLimits {
         name,
-        timeout: spec.limits.timeout,
+        timeout: budget.time(spec.limits.timeout),
         silence: spec.limits.silence,
-        log: spec.limits.log,
+        log: budget.log(spec.limits.log, log),
         before_kill: Some(scripts::DUMP_STACKS),
     };
     let mut ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
@@ -228,10 +251,15 @@ async fn execute(
 
 /// Returns the outcome of a fetch. It runs no project code, so a failure is the recipe's or the machinery's, never
 /// CPython's.
-fn fetched(ran: &PhaseResult, spec: &RunSpec) -> Result<(), Stop> {
+fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>) -> Result<(), Stop> {
     let last = || last_line(&ran.output);
     match ran.end {
         end if end.succeeded() => Ok(()),
+        PhaseEnd::TimedOut(_) if unanswered.is_some() => {
+            let source = unanswered.map(source_key).unwrap_or_default();
+            Err(anyhow::anyhow!("source unreachable: {source} did not answer in time").into())
+        }
+        PhaseEnd::Exited(exit) if exit.code == FETCH_UNANSWERED => Err(anyhow::anyhow!("{}", last()).into()),
         PhaseEnd::Exited(exit) if exit.code == FETCH_RECIPE => {
             Err(Stop::Ended(Outcome::RecipeError { reason: last() }))
         }
@@ -242,6 +270,14 @@ fn fetched(ran: &PhaseResult, spec: &RunSpec) -> Result<(), Stop> {
         PhaseEnd::TimedOut(_) => {
             Err(anyhow::anyhow!("fetch did not end in time; is the package index slow or out of reach?").into())
         }
+    }
+}
+
+/// Whether a fetch ended because a source did not answer, or while it waited for one.
+fn is_unanswered(ran: &PhaseResult) -> bool {
+    match ran.end {
+        PhaseEnd::Exited(exit) => exit.code == FETCH_UNANSWERED,
+        PhaseEnd::TimedOut(_) => true,
     }
 }
 

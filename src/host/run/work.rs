@@ -23,7 +23,8 @@ const DOWNLOADS: &str = "pybots-downloads";
 /// Seconds after which a run is certainly over: the holder of a host that died ends after this time.
 fn longest(spec: &RunSpec) -> u64 {
     let phases = 2 + spec.suites.len() as u64;
-    spec.limits.timeout.0.saturating_mul(phases).saturating_add(3600)
+    let of_phases = spec.limits.timeout.0.saturating_mul(phases);
+    of_phases.min(spec.limits.run_timeout.0).saturating_add(3600)
 }
 
 /// A file that the phases may have left.
@@ -191,6 +192,12 @@ impl<'a> Work<'a> {
             LeftFile::Read(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             LeftFile::Missing | LeftFile::TooLarge => None,
         })
+    }
+
+    /// The address of the source for which the fetch waited when it ended.
+    pub async fn awaited_source(&self) -> Result<Option<String>, Stop> {
+        let address = self.read("fetching").await?;
+        Ok(address.filter(|address| self.spec.fetch.is_source(address)))
     }
 
     /// Reads a suite's report.

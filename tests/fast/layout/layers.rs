@@ -64,9 +64,19 @@ pub const LAYERS: &[Layer] = &[
         "recipes and their check; `clock` gives the end of a day, not the time",
     ),
     layer(
+        "recipe::pack",
+        &["domain"],
+        "packs the source folders of recipes, and notices when they change",
+    ),
+    layer(
         "recipe::folder",
-        &["domain", "recipe"],
+        &["domain", "recipe", "recipe::pack"],
         "reads recipes and their folders from disk",
+    ),
+    layer(
+        "recipe::reader",
+        &["recipe", "recipe::folder", "recipe::pack"],
+        "reads a folder of recipes again and again, and only what changed",
     ),
     pure("profile", &["domain"], "the set of build profiles"),
     layer(
@@ -147,7 +157,7 @@ pub const LAYERS: &[Layer] = &[
             "profile",
             "queue",
             "recipe",
-            "recipe::folder",
+            "recipe::reader",
             "store",
             "watch",
         ],
@@ -231,6 +241,7 @@ pub const LAYERS: &[Layer] = &[
             "queue",
             "recipe",
             "recipe::folder",
+            "recipe::reader",
             "reproduce",
             "runtime",
             "runtime::docker",

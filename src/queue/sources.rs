@@ -1,0 +1,68 @@
+//! Sources of projects that do not answer. A run that waits for one is tried again, later each time, and is no strike of its host.
+
+use super::Queue;
+use crate::domain::job::{JobSpec, Report};
+use crate::domain::outcome::Outcome;
+use crate::domain::time::Timestamp;
+use crate::store::Tx;
+use crate::store::jobs::Job;
+use anyhow::Result;
+
+/// After this many attempts that failed in the infrastructure or met no answer, a job is finished.
+pub const UNANSWERED_ATTEMPTS_MOST: i64 = 7;
+
+/// How long jobs wait for a source that did not answer so many times in a row: a minute, doubled each time, an hour at most.
+fn wait_ms(failures: i64) -> i64 {
+    let doublings = u32::try_from(failures - 1).unwrap_or(0);
+    60_000_i64.saturating_mul(1 << doublings.min(20)).min(3_600_000)
+}
+
+/// The address that did not answer. Returns `None` if something else happened, or if it is none of the job's sources: a host may
+/// say anything.
+fn unanswered(job: &Job, report: &Report) -> Option<String> {
+    let address = report.unreachable.as_deref()?;
+    let (Outcome::Infra { .. }, Ok(JobSpec::Run(run))) = (&report.outcome, &job.spec) else {
+        return None;
+    };
+    run.fetch
+        .is_source(address)
+        .then(|| crate::domain::suite::source_key(address))
+}
+
+impl Queue {
+    /// Notes whether the sources of a job answered. Returns until when its next attempt has to wait.
+    pub(super) async fn note_sources(
+        &self,
+        tx: &mut Tx,
+        job: &Job,
+        report: &Report,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>> {
+        let Ok(JobSpec::Run(run)) = &job.spec else {
+            return Ok(None);
+        };
+        if let Some(address) = unanswered(job, report) {
+            let until = self.store.source_failed(tx, &address, wait_ms, now).await?;
+            self.store.put_off_project(tx, &run.project, until).await?;
+            return Ok(Some(until));
+        }
+        let answered = !matches!(report.outcome, Outcome::Infra { .. } | Outcome::Cancelled);
+        if answered && self.store.sources_answered(tx, &run.fetch.source_keys()).await? {
+            self.store.hasten_project(tx, &run.project, now).await?;
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_doubles_the_wait() {
+        assert_eq!(
+            [1, 2, 3, 7, 100].map(wait_ms),
+            [60_000, 120_000, 240_000, 3_600_000, 3_600_000]
+        );
+    }
+}

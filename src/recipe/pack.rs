@@ -1,0 +1,170 @@
+//! Packs the source folder of a recipe, and notices when it has changed.
+
+use crate::domain::digest::digest;
+use anyhow::{Context, Result, bail};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Most bytes of a source folder.
+const FOLDER_MOST: usize = 64 << 20;
+
+/// Folders of version control: they can hold logins, and history that nobody meant to hand out.
+const HISTORIES: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
+
+/// Most files and folders of a source folder.
+const ENTRIES_MOST: usize = 20_000;
+
+/// The folders and files of a source folder, relative to it, without links and the folders of version control.
+fn walk(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut folders, mut files) = (Vec::new(), Vec::new());
+    let mut left = vec![PathBuf::new()];
+    while let Some(relative) = left.pop() {
+        let here = folder.join(&relative);
+        let entries =
+            std::fs::read_dir(&here).with_context(|| format!("failed to read the source folder {}", here.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let relative = relative.join(&name);
+            match entry.file_type()? {
+                kind if kind.is_dir() && !HISTORIES.iter().any(|history| name == *history) => {
+                    folders.push(relative.clone());
+                    left.push(relative);
+                }
+                kind if kind.is_file() => files.push(relative),
+                _ => {}
+            }
+            if folders.len() + files.len() > ENTRIES_MOST {
+                bail!(
+                    "the source folder {} has more than {ENTRIES_MOST} files; name an archive by `url`",
+                    folder.display()
+                );
+            }
+        }
+    }
+    Ok((folders, files))
+}
+
+/// What changes whenever a file does: its inode, size, mode and times. Changes within the time that a clock of a file system takes
+/// to advance can't be seen, so a file that has just changed has no stamp.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp(String);
+
+/// A file that changed within this time may change again without a trace.
+const SETTLED: Duration = Duration::from_secs(2);
+
+impl Stamp {
+    /// The stamp of a file. Returns `None` if there is none, or if the file has just changed.
+    pub fn of_file(file: &Path) -> Option<Self> {
+        Self::of(file, &[PathBuf::new()])
+    }
+
+    /// The stamp of a source folder with everything in it, as [`Stamp::of_file`].
+    pub fn of_folder(folder: &Path) -> Option<Self> {
+        let (mut all, files) = walk(folder).ok()?;
+        all.extend(files);
+        all.sort();
+        Self::of(folder, &all)
+    }
+
+    fn of(base: &Path, paths: &[PathBuf]) -> Option<Self> {
+        let settled = SystemTime::now().checked_sub(SETTLED)?;
+        let settled = settled.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+        let mut texts = Vec::new();
+        for path in paths {
+            let place = if path.as_os_str().is_empty() {
+                base.to_owned()
+            } else {
+                base.join(path)
+            };
+            let found = std::fs::symlink_metadata(place).ok()?;
+            if found.ctime() >= i64::try_from(settled).ok()? {
+                return None;
+            }
+            let numbers = [found.ino(), found.dev(), found.size(), u64::from(found.mode())];
+            let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+            texts.push(format!("{path:?} {numbers:?} {times:?}"));
+        }
+        let parts: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        Some(Self(digest(&parts)))
+    }
+}
+
+/// Packs a folder as a tar that depends only on names, contents and executable bits. Links, and the folders of version
+/// control, are left out. Everything belongs to the user of the runs.
+pub fn pack(folder: &Path) -> Result<Vec<u8>> {
+    let shown = folder.display();
+    let mut tar = tar::Builder::new(Vec::new());
+    let (mut folders, mut files) = walk(folder)?;
+    folders.sort();
+    files.sort();
+    let header = |mode| {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(mode);
+        header.set_uid(1000);
+        header.set_gid(1000);
+        header.set_mtime(1_000_000_000);
+        header
+    };
+    for relative in folders {
+        let mut header = header(0o755);
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_size(0);
+        tar.append_data(&mut header, &relative, std::io::empty())?;
+    }
+    let mut size = 0;
+    for relative in files {
+        let file = folder.join(&relative);
+        let is_executable = std::fs::symlink_metadata(&file)?.permissions().mode() & 0o111 != 0;
+        let content = std::fs::read(file)?;
+        size += content.len();
+        if size > FOLDER_MOST {
+            bail!(
+                "the source folder {shown} has more than {} MiB; name an archive by `url`",
+                FOLDER_MOST >> 20
+            );
+        }
+        let mut header = header(if is_executable { 0o755 } else { 0o644 });
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, &relative, content.as_slice())?;
+    }
+    Ok(tar.into_inner()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, path: &str, text: &str) {
+        let file = folder.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+
+    #[test]
+    fn a_packed_folder_has_modes_and_no_history() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["a/plain.py", "a/run.sh", ".coveragerc", "a/.git/config", ".svn/entries"] {
+            write(folder.path(), path, path);
+        }
+        let run = folder.path().join("a/run.sh");
+        std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let tar = pack(folder.path()).unwrap();
+        let mut archive = tar::Archive::new(tar.as_slice());
+        let entries = archive.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let header = entry.header();
+            assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (1000, 1000));
+            (entry.path().unwrap().display().to_string(), header.mode().unwrap())
+        });
+        let found: Vec<(String, u32)> = entries.collect();
+        let expected = [
+            ("a", 0o755),
+            (".coveragerc", 0o644),
+            ("a/plain.py", 0o644),
+            ("a/run.sh", 0o755),
+        ];
+        assert_eq!(found, expected.map(|(path, mode)| (path.to_owned(), mode)));
+    }
+}

@@ -1,0 +1,191 @@
+//! Reads the registered recipes again and again: those of a folder, or the built-in ones. Files that did not change are not read
+//! again, nor are their source folders packed again.
+
+use super::Registered;
+use super::folder::{RecipeFile, built_in, files, register, source_folder, text};
+use super::pack::Stamp;
+use anyhow::Result;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+/// A file that can't be registered, with a message for its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecipe {
+    pub file: String,
+    pub message: String,
+}
+
+/// Recipes of one folder. All files after these are refused.
+const RECIPES_MOST: usize = 5_000;
+
+/// Reads recipes, and remembers those of files that stay as they are.
+#[derive(Default)]
+pub struct Reader {
+    cache: HashMap<PathBuf, Cached>,
+    /// Files that were read, and not taken from the cache.
+    pub reads: usize,
+}
+
+struct Cached {
+    stamp: Stamp,
+    /// The stamps of the source folders. `None` for one that can't be read.
+    folders: BTreeMap<String, Option<Stamp>>,
+    recipe: Result<Registered, String>,
+}
+
+/// Reads every recipe of a folder once, or the built-in ones.
+pub fn load_folder(folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
+    Reader::default().read(folder)
+}
+
+impl Reader {
+    /// Reads every recipe of a folder that changed since the last time. Without a folder, reads the built-in ones.
+    pub fn read(&mut self, folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
+        let (mut good, mut refused) = (Vec::new(), Vec::new());
+        let mut sort = |file: String, recipe: Result<Registered, String>| match recipe {
+            Ok(recipe) => good.push(recipe),
+            Err(message) => refused.push(RefusedRecipe { file, message }),
+        };
+        match folder {
+            None => {
+                for (file, text) in built_in() {
+                    let recipe = register(&file, text, None);
+                    sort(file, recipe);
+                }
+            }
+            Some(folder) => {
+                let files = files(folder)?;
+                let mut cache = HashMap::new();
+                for (number, file) in files.iter().enumerate() {
+                    let shown = file.path.display().to_string();
+                    if number >= RECIPES_MOST {
+                        let message = format!("{shown}: a folder has {RECIPES_MOST} recipes at most");
+                        sort(shown, Err(message));
+                        break;
+                    }
+                    let (recipe, cached) = self.read_file(&shown, file);
+                    sort(shown, recipe);
+                    cache.extend(cached.map(|cached| (file.path.clone(), cached)));
+                }
+                self.cache = cache;
+            }
+        }
+        good.sort_by(|a, b| a.recipe.name.get_ref().cmp(b.recipe.name.get_ref()));
+        Ok((good, refused))
+    }
+
+    /// Frees the packed folders, once they are stored.
+    pub fn drop_tars(&mut self) {
+        for cached in self.cache.values_mut() {
+            if let Ok(recipe) = &mut cached.recipe {
+                recipe.tars.clear();
+            }
+        }
+    }
+
+    fn read_file(&mut self, shown: &str, file: &RecipeFile) -> (Result<Registered, String>, Option<Cached>) {
+        // before the text: what changes in between has another stamp next time
+        let stamp = Stamp::of_file(&file.path);
+        if let (Some(cached), Some(stamp)) = (self.cache.remove(&file.path), &stamp)
+            && cached.stamp == *stamp
+            && cached.folders.iter().all(|(path, before)| {
+                let now = folder_stamp(file, path);
+                now.is_some() && now == *before
+            })
+        {
+            return (cached.recipe.clone(), Some(cached));
+        }
+        self.reads += 1;
+        let text = match text(&file.path) {
+            Ok(text) => text,
+            Err(message) => {
+                let refused = Err(message);
+                let cached = stamp.map(|stamp| Cached {
+                    stamp,
+                    folders: BTreeMap::new(),
+                    recipe: refused.clone(),
+                });
+                return (refused, cached);
+            }
+        };
+        let paths = super::check(shown, &text)
+            .recipe
+            .map(|recipe| recipe.paths())
+            .unwrap_or_default();
+        let folders = paths.into_iter().map(|path| (path.clone(), folder_stamp(file, &path)));
+        let folders = folders.collect();
+        let recipe = register(shown, text, file.beside.as_ref());
+        let cached = stamp.map(|stamp| Cached {
+            stamp,
+            folders,
+            recipe: recipe.clone(),
+        });
+        (recipe, cached)
+    }
+}
+
+fn folder_stamp(file: &RecipeFile, path: &str) -> Option<Stamp> {
+    let project = file.path.file_stem()?.to_str()?;
+    let folder = source_folder(file.beside.as_ref()?, project, path).ok()?;
+    Stamp::of_folder(&folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn recipe(folder: &Path, name: &str, more: &str) {
+        let text = format!("name = \"{name}\"\n{more}\n[[suite]]\nname = \"s\"\nrun = \"true\"\n");
+        std::fs::write(folder.join(format!("{name}.toml")), text).unwrap();
+    }
+
+    #[test]
+    fn only_what_changed_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        recipe(at, "a", "source = { pypi = \"a\" }");
+        std::fs::create_dir_all(at.join("b/src")).unwrap();
+        std::fs::write(at.join("b/src/x.py"), "1").unwrap();
+        // the same folder, many times
+        let sections = "[[section]]\nwhen = \">=3\"\nsource = { path = \"b/src\" }\n".repeat(30);
+        recipe(at, "b", &format!("source = {{ path = \"b/src\" }}\n{}", ""));
+        std::fs::write(
+            at.join("b.toml"),
+            std::fs::read_to_string(at.join("b.toml")).unwrap() + &sections,
+        )
+        .unwrap();
+        let mut reader = Reader::default();
+        let digests = |reader: &mut Reader| -> Vec<String> {
+            let (good, refused) = reader.read(Some(at)).unwrap();
+            assert_eq!(refused, []);
+            good.into_iter().map(|recipe| recipe.digest).collect()
+        };
+        // what has just changed is read each time
+        let first = digests(&mut reader);
+        assert_eq!((digests(&mut reader), reader.reads), (first.clone(), 4));
+        std::thread::sleep(Duration::from_secs(4));
+        digests(&mut reader);
+        let settled = reader.reads;
+        for _ in 0..3 {
+            assert_eq!(digests(&mut reader), first);
+        }
+        assert_eq!(reader.reads, settled);
+        // a file of the same size in the folder
+        std::fs::write(at.join("b/src/x.py"), "2").unwrap();
+        let second = digests(&mut reader);
+        assert_eq!((&second[0], reader.reads), (&first[0], settled + 1));
+        assert_ne!(second[1], first[1]);
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_not_read_and_names_no_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(folder.path().join("a.toml")).unwrap();
+        file.set_len(30 << 20).unwrap();
+        let (good, refused) = load_folder(Some(folder.path())).unwrap();
+        assert_eq!((good.len(), refused.len()), (0, 1));
+        let message = &refused[0].message;
+        assert!(message.contains("128 KiB at most") && message.len() < 500, "{message}");
+    }
+}

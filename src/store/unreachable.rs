@@ -1,0 +1,81 @@
+//! Sources that do not answer, and until when jobs wait for them.
+
+use super::claims::parameters;
+use super::{Store, Tx};
+use crate::domain::time::Timestamp;
+use anyhow::Result;
+
+impl Store {
+    /// Records that a source did not answer. `wait_ms` says how long jobs wait after so many failures. Returns until when they
+    /// do. Attempts that fail during a wait began before it, and do not prolong it.
+    pub async fn source_failed(
+        &self,
+        tx: &mut Tx,
+        address: &str,
+        wait_ms: fn(i64) -> i64,
+        now: Timestamp,
+    ) -> Result<Timestamp> {
+        let sql = "SELECT failures, until FROM unreachable_source WHERE address = $1";
+        let before: Option<(i64, i64)> = sqlx::query_as(sql).bind(address).fetch_optional(&mut **tx).await?;
+        let failures = match before {
+            Some((_, until)) if now.as_millis() < until => return Ok(Timestamp::from_millis(until)),
+            Some((failures, _)) => failures + 1,
+            None => 1,
+        };
+        let until = now + wait_ms(failures);
+        sqlx::query(
+            "INSERT INTO unreachable_source (address, failures, until) VALUES ($1, $2, $3)
+             ON CONFLICT (address) DO UPDATE SET failures = excluded.failures, until = excluded.until",
+        )
+        .bind(address)
+        .bind(failures)
+        .bind(until)
+        .execute(&mut **tx)
+        .await?;
+        Ok(until)
+    }
+
+    /// Records that sources answered. Returns whether one of them had not answered before.
+    pub async fn sources_answered(&self, tx: &mut Tx, addresses: &[String]) -> Result<bool> {
+        if addresses.is_empty() {
+            return Ok(false);
+        }
+        let among = parameters(1, addresses.len());
+        let sql = format!("DELETE FROM unreachable_source WHERE address IN ({among})");
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+        for address in addresses {
+            query = query.bind(address);
+        }
+        Ok(query.execute(&mut **tx).await?.rows_affected() > 0)
+    }
+
+    /// Until when a job waits for its sources. Returns `None` if it need not wait.
+    pub async fn sources_until(&self, tx: &mut Tx, addresses: &[String]) -> Result<Option<Timestamp>> {
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        let among = parameters(1, addresses.len());
+        let sql = format!("SELECT MAX(until) FROM unreachable_source WHERE address IN ({among})");
+        let mut query = sqlx::query_scalar::<_, Option<i64>>(sqlx::AssertSqlSafe(sql));
+        for address in addresses {
+            query = query.bind(address);
+        }
+        Ok(query.fetch_one(&mut **tx).await?.map(Timestamp::from_millis))
+    }
+
+    /// Lets the queued jobs of a project wait until a time, unless they wait longer.
+    pub async fn put_off_project(&self, tx: &mut Tx, project: &str, until: Timestamp) -> Result<()> {
+        let sql = "UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before < $1
+                   AND group_id IN (SELECT id FROM job_group WHERE project = $2)";
+        sqlx::query(sql).bind(until).bind(project).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    /// Ends the wait of a project's queued jobs that no attempt has failed.
+    pub async fn hasten_project(&self, tx: &mut Tx, project: &str, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1 AND infra_attempts = 0
+                   AND avoid_host IS NULL AND group_id IN (SELECT id FROM job_group WHERE project = $2)";
+        sqlx::query(sql).bind(now).bind(project).execute(&mut **tx).await?;
+        Ok(())
+    }
+}
