@@ -15,7 +15,6 @@ use pybots::logfile::{Chunk, Stream};
 use pybots::profile::Profiles;
 use pybots::recipe::folder::register;
 use pybots::runtime::fake::FakeRuntime;
-use pybots::runtime::{ATTEMPT_LABEL, Runtime};
 use pybots::store::revisions::Revision;
 use std::sync::{Arc, Mutex};
 
@@ -236,7 +235,9 @@ async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
         let report = host.perform_part("attempt", &spec, &log, Course { since, keeps }).await;
         drop(log);
         delivered.await.unwrap().unwrap();
-        assert_eq!(engine.complaints(), Vec::<String>::new());
+        let mut complaints = engine.complaints();
+        complaints.retain(|complaint| !(keeps && complaint.ends_with("was left")));
+        assert_eq!(complaints, Vec::<String>::new());
         report
     }
     let phases = |report: &Report| -> Vec<String> { report.phases.iter().map(|phase| phase.name.clone()).collect() };
@@ -256,7 +257,7 @@ async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
     }
     let report = part(&engine, Since::Fetch, true).await;
     assert_eq!((phases(&report).len(), report.outcome), (3, Outcome::Passed));
-    assert_eq!(engine.volumes(ATTEMPT_LABEL).await.unwrap().len(), 1);
+    assert!(engine.volumes().contains_key("pybots-attempt-work"));
 
     let engine = engine
         .with_file("/work/.pybots/fetched", "")
@@ -277,7 +278,7 @@ async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
     assert_eq!(phases(&report), ["test tests"]);
     let test = engine.made("test tests").unwrap().command.join(" ");
     assert!(test.contains("/work/.pybots/witness-tests"), "{test}");
-    assert!(engine.volumes(ATTEMPT_LABEL).await.unwrap().is_empty());
+    assert!(!engine.volumes().contains_key("pybots-attempt-work"));
 }
 
 #[tokio::test]
