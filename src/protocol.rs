@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// |---|---|
 /// | 2 | a host posts its capabilities to `capabilities`; an image names what it adds by the terms of the glossary |
 /// | 1 | the first one |
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The header in which a host sends the version that it speaks.
 pub const PROTOCOL_HEADER: &str = "pybots-protocol";

@@ -1,6 +1,6 @@
 //! `[network]`: how containers reach the network.
 
-use crate::domain::address::Address;
+use crate::domain::address::{Address, Secrets};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,6 +25,11 @@ impl NetworkSettings {
         addresses
             .iter()
             .fold(text.to_owned(), |text, address| address.mask_in(&text))
+    }
+
+    /// The logins of proxies and index.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::of([&self.http_proxy, &self.https_proxy, &self.index])
     }
 
     /// The environment variables of a container that may use the network. `ca` is the path of the bundle inside it.

@@ -82,7 +82,9 @@ pub async fn replace(coordinator: &Coordinator, projects: &[Registered], now: Ti
                 "cancelled jobs of recipes that were changed or removed"
             );
         }
-        coordinator.has_past_recipes.store(!jobs.is_empty(), Ordering::SeqCst);
+        // what is leased by a past recipe may be queued again
+        let has_past = !jobs.is_empty() || store.is_past_recipe_leased().await?;
+        coordinator.has_past_recipes.store(has_past, Ordering::SeqCst);
     }
     let mut added = 0;
     for run in store.withdrawn_runs(AT_ONCE).await? {
@@ -114,6 +116,8 @@ async fn replace_run(coordinator: &Coordinator, run: &Run, project: &Registered,
     }
     let mut tx = store.begin().await?;
     let mut added = false;
+    // a revision that has left its branch, or that is planned again as a whole, gets no run in the place of this one
+    let by = if planned.is_some() { project.digest.as_str() } else { "" };
     if let Some((revision, image, next)) = planned {
         let new = NewRun {
             revision_id: &run.revision_id,
@@ -129,7 +133,7 @@ async fn replace_run(coordinator: &Coordinator, run: &Run, project: &Registered,
     if !is_readable {
         store.plan_revision_again(&mut tx, &run.revision_id).await?;
     }
-    store.replaced_run(&mut tx, &run.id, &project.digest).await?;
+    store.replaced_run(&mut tx, &run.id, by).await?;
     tx.commit().await?;
     Ok(added)
 }

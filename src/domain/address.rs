@@ -1,6 +1,9 @@
 //! Addresses of repositories, package indexes, proxies and databases. They may hold a login, which nobody must see.
 
 mod login;
+mod mask;
+
+pub use mask::{Secrets, StreamMask};
 
 use login::MASK;
 use serde::{Deserialize, Serialize, Serializer};

@@ -2,9 +2,11 @@
 //! written out again, before it is stored: nothing in it reaches a resolver or a shell that is not of this shape.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The most packages of a lock.
 const PACKAGES_MOST: usize = 5_000;
+const VARIABLES_MOST: usize = 100;
 const NAME_MOST: usize = 200;
 /// Bytes of an address, or of a revision.
 const ADDRESS_MOST: usize = 2_000;
@@ -14,6 +16,9 @@ pub struct Lock {
     pub packages: Vec<Package>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<Origin>,
+    /// Variables by which builds learn their version, where tags of the source state it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
 }
 
 /// One file, or an extra source.
@@ -47,7 +52,9 @@ impl Lock {
         let lock: Self = serde_json::from_str(text).ok()?;
         let fine = lock.packages.len() <= PACKAGES_MOST
             && lock.packages.iter().all(Package::is_sane)
-            && lock.project.as_ref().is_none_or(Origin::is_sane);
+            && lock.project.as_ref().is_none_or(Origin::is_sane)
+            && lock.variables.len() <= VARIABLES_MOST
+            && lock.variables.iter().all(|(name, value)| is_variable(name) && is_revision(value));
         fine.then_some(lock)
     }
 
@@ -81,6 +88,11 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_MOST).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(fine)
 }
 
+fn is_variable(text: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    (1..=NAME_MOST).contains(&text.len()) && !text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(fine)
+}
+
 /// Whether a text is a version or a revision: it is no option, and one word.
 fn is_revision(text: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"._-+!/".contains(&b);
@@ -102,11 +114,13 @@ mod tests {
 
     const GOOD: &str = r#"{"project": {"name": "p", "version": "1.0+x", "sha256": "aa", "source": "git:https://example.org/p"},
         "packages": [{"name": "a_b", "version": "1!2.0", "file": "a_b-1!2.0-py3-none-any.whl", "sha256": "bb", "role": "run"},
-                     {"name": "q", "version": null, "file": null, "sha256": null, "role": "source"}]}"#;
+                     {"name": "q", "version": null, "file": null, "sha256": null, "role": "source"}],
+        "variables": {"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_P": "1.0+x"}}"#;
 
     #[test]
     fn a_lock_is_written_as_it_was_read() {
         let lock = Lock::parse(GOOD).unwrap();
+        assert_eq!(lock.variables["SETUPTOOLS_SCM_PRETEND_VERSION_FOR_P"], "1.0+x");
         assert_eq!(Lock::parse(&lock.to_text()), Some(lock));
         assert!(Lock::parse(r#"{"packages": []}"#).is_some());
     }
@@ -124,6 +138,8 @@ mod tests {
             ("\"run\"", "\"run $(x)\""),
             ("git:https://example.org/p", "a\\u001b]52"),
             ("\"aa\"", "7"),
+            ("VERSION_FOR_P\"", "VERSION; reboot\""),
+            ("_P\": \"1.0+x", "_P\": \"$(reboot)"),
         ] {
             let text = GOOD.replacen(from, to, 1);
             assert_ne!(text, GOOD, "{from}");

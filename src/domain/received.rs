@@ -26,8 +26,8 @@ const AHEAD_MS: i64 = 31 * 24 * 3_600_000;
 const LOG_MARGIN: u64 = 4 << 20;
 /// Bytes of each phase's log that are kept whatever the run's limit says.
 const LOG_OF_PHASE: u64 = 64 << 10;
-/// Bytes of log of a build of an image.
-const LOG_OF_BUILD: u64 = 256 << 20;
+/// Bytes of log of a build of an image. Its limit is a setting of the host, and only trusted hosts build.
+const LOG_OF_BUILD: u64 = 1 << 30;
 /// Bytes of log of a build that adds packages of the distribution.
 const LOG_OF_PACKAGES: u64 = 32 << 20;
 

@@ -8,6 +8,7 @@ use super::policy::HostPolicy;
 use super::stop::Stop;
 use super::supply::Supply;
 use crate::config::{BuildLimits, EngineSettings, NetworkSettings, RegistrySettings, RetentionSettings, Settings};
+use crate::domain::address::Secrets;
 use crate::domain::host::Capabilities;
 use crate::runtime::{Runtime, platform};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub struct Host {
     pub engine: EngineSettings,
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
+    /// What no log shows: the logins of the network's settings.
+    pub(super) secrets: Secrets,
     /// The host's login at the registry.
     pub registry: RegistrySettings,
     /// Limits of image builds.
@@ -57,6 +60,7 @@ impl Host {
             engine: settings.engine.clone(),
             retention: settings.retention.clone(),
             network: settings.network.clone(),
+            secrets: settings.network.secrets(),
             registry: settings.registry.clone(),
             build: settings.build.clone(),
             capabilities: Capabilities {

@@ -3,6 +3,7 @@
 use super::log::Log;
 use super::log::cap::HeadAndTail;
 use crate::clock::now;
+use crate::domain::address::{Secrets, StreamMask};
 use crate::domain::job::Phase;
 use crate::domain::limits::{Seconds, Size};
 use crate::domain::outcome::Timeout;
@@ -10,6 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::logfile::Stream;
 use crate::runtime::{Container, Exit, Output, PHASE_LABEL, Result, Runtime, RuntimeError, Usage};
 use futures_util::stream::{BoxStream, StreamExt};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,8 @@ pub struct PhaseLimits<'a> {
     pub log: Size,
     /// The script that makes the processes show what they are doing, before they are killed because a time limit is over.
     pub before_kill: Option<&'a str>,
+    /// What no log shows.
+    pub secrets: &'a Secrets,
 }
 
 /// How a phase ended.
@@ -58,6 +62,8 @@ pub struct StepMark {
     /// Offset in the attempt's log.
     pub position: u64,
 }
+
+type OutputStream = BoxStream<'static, std::io::Result<Output>>;
 
 /// Bytes of output that are kept in memory for [`PhaseResult::output`], half from the head and half from the tail.
 const ANSWER: u64 = 64 << 10;
@@ -133,6 +139,7 @@ async fn watch(
     let mut answer = HeadAndTail::new(ANSWER);
     let mut answered = Vec::new();
     let mut marks = StepFinder::default();
+    let output = masked(output, plan.secrets);
     let timed_out = {
         let pump = pump(output, log, &heard, &mut cap, &mut answer, &mut answered, &mut marks);
         tokio::pin!(pump);
@@ -190,9 +197,37 @@ impl Heard {
     }
 }
 
+/// Masks secrets in the output of a container.
+fn masked(output: OutputStream, secrets: &Secrets) -> OutputStream {
+    if secrets.is_empty() {
+        return output;
+    }
+    let mut masks = BTreeMap::new();
+    let secrets = secrets.clone();
+    // `None` at the end brings what was held
+    let output = output.map(Some).chain(futures_util::stream::once(async { None }));
+    let parts = output.flat_map(move |part| {
+        let parts: Vec<std::io::Result<Output>> = match part {
+            Some(Ok(Output { stream, bytes })) => {
+                let mask = masks.entry(stream).or_insert_with(|| StreamMask::new(&secrets));
+                let bytes = mask.take(&bytes).into();
+                vec![Ok(Output { stream, bytes })]
+            }
+            Some(Err(error)) => vec![Err(error)],
+            None => {
+                let held = masks.iter_mut().map(|(stream, mask)| (*stream, mask.finish()));
+                let held = held.filter(|(_, bytes)| !bytes.is_empty());
+                held.map(|(stream, bytes)| Ok(Output { stream, bytes: bytes.into() })).collect()
+            }
+        };
+        futures_util::stream::iter(parts)
+    });
+    Box::pin(parts)
+}
+
 /// Passes output on until the container ends.
 async fn pump(
-    mut output: BoxStream<'static, std::io::Result<Output>>,
+    mut output: OutputStream,
     log: &Log,
     heard: &Heard,
     cap: &mut HeadAndTail,

@@ -15,7 +15,7 @@ pub const TEXT_MOST: usize = 1 << 20;
 pub const PIECES_MOST: usize = 16 << 10;
 
 /// Which stream a piece of a log belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stream {
     Stdout,
     Stderr,

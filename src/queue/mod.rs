@@ -133,6 +133,7 @@ impl Queue {
     pub async fn grant_grace(&self, now: Timestamp) -> Result<u64> {
         let longest = end::RETRY_MS.into_iter().max().unwrap_or(0);
         self.store.hasten_jobs(now + longest).await?;
+        self.store.shorten_source_waits(now + sources::WAIT_MOST_MS).await?;
         let hosts = self.store.hosts().await?;
         let mut tx = self.store.begin().await?;
         for host in hosts {

@@ -11,10 +11,13 @@ use anyhow::Result;
 /// After this many attempts that failed in the infrastructure or met no answer, a job is finished.
 pub const UNANSWERED_ATTEMPTS_MOST: i64 = 7;
 
+/// The longest wait for a source, in milliseconds.
+pub const WAIT_MOST_MS: i64 = 3_600_000;
+
 /// How long jobs wait for a source that did not answer so many times in a row: a minute, doubled each time, an hour at most.
 fn wait_ms(failures: i64) -> i64 {
     let doublings = u32::try_from(failures - 1).unwrap_or(0);
-    60_000_i64.saturating_mul(1 << doublings.min(20)).min(3_600_000)
+    60_000_i64.saturating_mul(1 << doublings.min(20)).min(WAIT_MOST_MS)
 }
 
 /// The address that did not answer. Returns `None` if something else happened, or if it is none of the job's sources: a host may

@@ -268,7 +268,11 @@ impl Store {
     pub async fn revive_jobs(&self, host: &HostId, now: Timestamp) -> Result<u64> {
         let moved = sqlx::query(
             "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, avoid_host = NULL
-             WHERE state = 'finished' AND investigation_id IS NULL AND id IN (
+             WHERE state = 'finished' AND investigation_id IS NULL
+               AND (run_id IS NULL OR EXISTS (
+                   SELECT 1 FROM run JOIN project ON project.name = run.project
+                   WHERE run.id = job.run_id AND project.registered = 1 AND project.recipe = run.recipe))
+               AND id IN (
                  SELECT job_id FROM attempt AS last WHERE outcome = 'infra' AND host = $2 AND number = (
                      SELECT MAX(number) FROM attempt WHERE job_id = last.job_id))",
         )

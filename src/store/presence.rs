@@ -80,7 +80,11 @@ async fn ask(options: &AnyConnectOptions, connection: &mut Option<AnyConnection>
         *connection = Some(old);
         return Ok(());
     }
-    let mut new = options.connect().await?;
+    let mut new = match options.connect().await {
+        // the pool may have all connections that the server grants: then it answers
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("53300") => return Ok(()),
+        connected => connected?,
+    };
     new.ping().await?;
     *connection = Some(new);
     Ok(())

@@ -35,6 +35,15 @@ impl Store {
         Ok(until)
     }
 
+    /// Shortens waits for sources that go beyond a time: a clock that was ahead has set them.
+    pub async fn shorten_source_waits(&self, most: Timestamp) -> Result<()> {
+        sqlx::query("UPDATE unreachable_source SET until = $1 WHERE until > $1")
+            .bind(most)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
     /// Records that sources answered. Returns whether one of them had not answered before.
     pub async fn sources_answered(&self, tx: &mut Tx, addresses: &[String]) -> Result<bool> {
         if addresses.is_empty() {

@@ -27,6 +27,16 @@ impl Store {
         Ok(rows.into_iter().map(|(job, run)| (job.into(), run.into())).collect())
     }
 
+    /// Whether a job of a recipe that is not in force any more is leased.
+    pub async fn is_past_recipe_leased(&self) -> Result<bool> {
+        let sql = format!(
+            "SELECT COUNT(*) FROM job JOIN run ON run.id = job.run_id
+             WHERE job.state = 'leased' AND job.investigation_id IS NULL AND NOT EXISTS ({IN_FORCE})"
+        );
+        let leased: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(self.pool()).await?;
+        Ok(leased > 0)
+    }
+
     /// Requests that leased jobs of removed projects end. Returns how many there are.
     pub async fn cancel_jobs_of_removed_projects(&self) -> Result<u64> {
         let mut tx = self.begin().await?;
@@ -69,7 +79,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Records that a run by the recipe `by` has taken the place of a run.
+    /// Records that a run by the recipe `by` has taken the place of a run. If `by` is empty, nothing takes its place.
     pub async fn replaced_run(&self, tx: &mut Tx, id: &RunId, by: &str) -> Result<()> {
         let sql = "UPDATE run SET withdrawn = 'planned' WHERE id = $1 AND recipe <> $2 AND withdrawn IS NOT NULL";
         sqlx::query(sql).bind(id).bind(by).execute(&mut **tx).await?;

@@ -117,7 +117,9 @@ pub async fn serve_jobs(settings: Settings, policy: HostPolicy, client: Client, 
     }
     host.id = welcome.id;
     host.builds = welcome.builds;
-    host::daemon(host, client, spool, ending).await
+    // being replaced is no failure: a service manager would start this daemon again, and the two would replace each other for ever
+    host::daemon(host, client, spool, ending).await;
+    true
 }
 
 /// Connects to the engine, and waits if it does not answer.

@@ -1,5 +1,8 @@
 //! Finds the login in an address, and masks it in other texts.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 /// What stands in the place of a secret.
 pub(super) const MASK: &str = "***";
 
@@ -89,6 +92,9 @@ impl<'a> Parts<'a> {
             .filter(|secret| secret.len() >= SHORTEST)
             .collect();
         secrets.extend(login.map(|login| [decoded(login), b"@".to_vec()].concat()));
+        // as a header has it
+        let basic = login.filter(|login| login.contains(':')).map(decoded);
+        secrets.extend(basic.map(|login| BASE64_STANDARD.encode(login).into_bytes()));
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets
     }
@@ -130,7 +136,7 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 /// The bytes of a text, each with how it is written: as itself, or as `%XX`.
-fn pieces(text: &[u8]) -> Vec<(u8, &[u8])> {
+pub(super) fn pieces(text: &[u8]) -> Vec<(u8, &[u8])> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.first() {

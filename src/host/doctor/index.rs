@@ -106,6 +106,7 @@ async fn ask(host: &Host, attempt: &str, image: &str) -> Result<Option<String>, 
         silence: crate::domain::limits::Seconds(60),
         log: limits.log,
         before_kill: None,
+        secrets: &host.secrets,
     };
     let ran = phase::run_in(host.runtime.as_ref(), &log, &plan, &id).await?;
     let output = String::from_utf8_lossy(&ran.output);

@@ -265,6 +265,7 @@ async fn run(build_tree: &BuildTree<'_>, log: &Log, report: &mut Report) -> Resu
         silence: host.build.silence,
         log: host.build.log,
         before_kill: None,
+        secrets: &host.secrets,
     };
     let ran = phase::run_in(host.runtime.as_ref(), log, &plan, build_tree.container).await?;
     let step = ran.marks.last().map_or(PHASE, |mark| mark.name.as_str()).to_owned();

@@ -58,6 +58,7 @@ impl Probe<'_> {
             silence: Seconds(60),
             log: limits.log,
             before_kill: None,
+            secrets: &host.secrets,
         };
         let ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
         report.phases.push(ran.phase);

@@ -93,7 +93,7 @@ pub async fn run(
             ))
             .await;
             let which = Timeout::Total;
-            return Err(Stop::Ended(Outcome::TimedOut { which }));
+            return Err(Stop::Ended(failed.unwrap_or(Outcome::TimedOut { which })));
         }
         let ran = execute(host, log, report, work.test(suite), (spec, &budget), &name).await?;
         let seen = work
@@ -226,6 +226,7 @@ async fn execute(
         silence: spec.limits.silence,
         log: budget.log(spec.limits.log, log),
         before_kill: Some(scripts::DUMP_STACKS),
+        secrets: &host.secrets,
     };
     let mut ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
     let mut was_killed = false;
