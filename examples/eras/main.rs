@@ -235,6 +235,7 @@ impl Bench {
             silence: Seconds(120),
             log: limits.log,
             before_kill: None,
+            secrets: &Default::default(),
         };
         let (log, _delivered) = Log::start(Arc::new(Shown::new(self.verbose)));
         let ran = phase::run(self.host.runtime.as_ref(), &log, &plan, container).await?;

@@ -22,7 +22,7 @@ macro_rules! outln {
     ($($text:tt)*) => { $crate::cli::output::print(&(format!($($text)*) + "\n")) };
 }
 
-/// Does what `errln!` does, and goes on if the reader of stderr has gone.
+/// Does what `eprintln!` does, and goes on if the reader of stderr has gone.
 macro_rules! errln {
     ($($text:tt)*) => { $crate::cli::output::report(&(format!($($text)*) + "\n")) };
 }

@@ -28,7 +28,7 @@ pub struct Trial {
     variant: String,
     /// Take dependencies from the package index as it was on a day. `auto` takes today's, and if the project does not
     /// install with them, those of the revision's day.
-    #[arg(long, value_name = "YYYY-MM-DD|auto")]
+    #[arg(long, value_name = "YYYY-MM-DD|auto", conflicts_with = "since")]
     as_of: Option<AsOf>,
     /// Keep the work folder, in memory, for `--since` of the next trial of this project.
     #[arg(long)]
@@ -108,9 +108,10 @@ impl Trial {
             return Ok(show(runner, &report));
         }
         let code = show(runner, &report);
-        if let Some(container) = entered {
-            enter(&runner.settings, &container).await?;
-        }
+        let shell = match entered {
+            Some(container) => enter(&runner.settings, &container).await,
+            None => Ok(()),
+        };
         if self.keep || self.since.is_some() {
             errln!(
                 "the work folder stays in memory: go on in it by `--since install` or `--since test`; a trial without both removes it"
@@ -118,6 +119,7 @@ impl Trial {
         } else {
             runner.forget(&run.project).await?;
         }
+        shell?;
         Ok(code)
     }
 

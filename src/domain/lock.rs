@@ -54,7 +54,10 @@ impl Lock {
             && lock.packages.iter().all(Package::is_sane)
             && lock.project.as_ref().is_none_or(Origin::is_sane)
             && lock.variables.len() <= VARIABLES_MOST
-            && lock.variables.iter().all(|(name, value)| is_variable(name) && is_revision(value));
+            && lock
+                .variables
+                .iter()
+                .all(|(name, value)| is_variable(name) && is_revision(value));
         fine.then_some(lock)
     }
 

@@ -217,7 +217,13 @@ fn masked(output: OutputStream, secrets: &Secrets) -> OutputStream {
             None => {
                 let held = masks.iter_mut().map(|(stream, mask)| (*stream, mask.finish()));
                 let held = held.filter(|(_, bytes)| !bytes.is_empty());
-                held.map(|(stream, bytes)| Ok(Output { stream, bytes: bytes.into() })).collect()
+                held.map(|(stream, bytes)| {
+                    Ok(Output {
+                        stream,
+                        bytes: bytes.into(),
+                    })
+                })
+                .collect()
             }
         };
         futures_util::stream::iter(parts)

@@ -84,7 +84,7 @@ async fn evaluate_subject(
         let (Some(good), Some(bad)) = (candidates.get(good), candidates.get(bad)) else {
             continue;
         };
-        if !is_comparable(context, good, bad).await? {
+        if !is_comparable(context, subject, good, bad).await? {
             continue;
         }
         match change {
@@ -126,8 +126,8 @@ async fn evaluate_subject(
 }
 
 /// Whether CPython alone differs between two builds: both were made on the same distribution, and by the same profile or
-/// by those of two eras.
-async fn is_comparable(context: &Context<'_>, good: &Candidate, bad: &Candidate) -> Result<bool> {
+/// by those of two eras. A module is compared only where both profiles name it: others are not probed.
+async fn is_comparable(context: &Context<'_>, subject: &Subject, good: &Candidate, bad: &Candidate) -> Result<bool> {
     let build = async |candidate: &Candidate| -> Result<Option<Box<BuildSpec>>> {
         let Some(image) = candidate.image_id() else {
             return Ok(None);
@@ -142,6 +142,11 @@ async fn is_comparable(context: &Context<'_>, good: &Candidate, bad: &Candidate)
         return Ok(false);
     };
     let is_same_era = good.profile.name == bad.profile.name;
+    if let Subject::Import(module) = subject
+        && ![&good, &bad].iter().all(|build| build.profile.modules.contains(module))
+    {
+        return Ok(false);
+    }
     Ok(good.distribution.is_same(&bad.distribution) && (!is_same_era || good.profile == bad.profile))
 }
 

@@ -133,7 +133,9 @@ impl Rerun {
         lines.extend(variables.map(|(name, value)| format!("export {name}={}", quote(value))));
         // versions that the fetch took from tags, which the sources here lack
         let versions = self.lock.variables.iter().filter(|(name, _)| is_variable(name));
-        lines.extend(versions.map(|(name, value)| format!("export {name}=\"${{{name}:-\"{}\"}}\"", quote(value))));
+        lines.extend(
+            versions.map(|(name, value)| format!("[ -n \"${{{name}:-}}\" ] || export {name}={}", quote(value))),
+        );
         let default = vec!["uv pip install -q .".to_owned()];
         for command in self.run.install.as_ref().unwrap_or(&default) {
             lines.push(format!("(cd {} && {command})", quote(&folder)));

@@ -1,7 +1,7 @@
 //! Revisions.
 
 use super::rows::{BadRow, from_row};
-use super::{Store, new_id};
+use super::{Store, Tx, new_id};
 use crate::domain::id::{BranchId, RevisionId};
 use crate::domain::svn::{SvnFolder, SvnRevision, number};
 use crate::domain::time::Timestamp;
@@ -133,13 +133,41 @@ impl BranchMove {
     }
 }
 
+/// Returns the place of each revision that comes right before a stored one: a branch that was set back beyond the first
+/// stored revision goes forward again. The others have none.
+async fn room_before_stored(tx: &mut Tx, branch_id: &BranchId, new: &[NewRevision]) -> Result<Vec<Option<i64>>> {
+    let mut places = vec![None; new.len()];
+    let mut next: Option<i64> = None;
+    for (index, revision) in new.iter().enumerate().rev() {
+        let stored: Option<i64> = sqlx::query_scalar("SELECT seq FROM revision WHERE branch_id = $1 AND sha = $2")
+            .bind(branch_id)
+            .bind(&revision.sha)
+            .fetch_optional(&mut **tx)
+            .await?;
+        next = match (stored, next) {
+            (Some(seq), _) => Some(seq),
+            (None, Some(next)) => {
+                let taken: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM revision WHERE branch_id = $1 AND seq = $2")
+                    .bind(branch_id)
+                    .bind(next - 1)
+                    .fetch_one(&mut **tx)
+                    .await?;
+                (taken == 0).then_some(next - 1)
+            }
+            (None, None) => None,
+        };
+        places[index] = next;
+    }
+    Ok(places)
+}
+
 /// Where new revisions come in the order of their branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// After all stored revisions.
     Newest,
-    /// Before all stored revisions: the branch was set back to an ancestor of them.
-    Oldest,
+    /// Before all stored revisions, with room for so many between them: the branch was set back to an ancestor of them.
+    Oldest { between: usize },
 }
 
 impl Store {
@@ -179,11 +207,15 @@ impl Store {
                 .await?;
         let mut seq = match place {
             Place::Newest => greatest.unwrap_or(0),
-            Place::Oldest => least.unwrap_or(0) - new.len() as i64 - 1,
+            Place::Oldest { between } => least.unwrap_or(0) - (between + new.len()) as i64 - 1,
         };
+        let room = room_before_stored(&mut tx, branch_id, new).await?;
         let mut listed_at = listed_at.unwrap_or(0);
-        for revision in new {
-            seq += 1;
+        for (revision, room) in new.iter().zip(room) {
+            let seq = room.unwrap_or_else(|| {
+                seq += 1;
+                seq
+            });
             // lists follow history, whatever date a commit has
             listed_at = listed_at.max(revision.committed_at.min(now).as_millis());
             sqlx::query(

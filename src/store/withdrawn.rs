@@ -33,7 +33,9 @@ impl Store {
             "SELECT COUNT(*) FROM job JOIN run ON run.id = job.run_id
              WHERE job.state = 'leased' AND job.investigation_id IS NULL AND NOT EXISTS ({IN_FORCE})"
         );
-        let leased: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(self.pool()).await?;
+        let leased: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_one(self.pool())
+            .await?;
         Ok(leased > 0)
     }
 

@@ -166,11 +166,15 @@ async fn other_history(
     let (from, place) = match history.iter().rposition(|sha| on_branch.contains(sha)) {
         Some(index) => (index + 1, Place::Newest),
         None => {
-            let set_back = match old {
-                Some(old) => mirror.is_before(head, old).await,
-                None => false,
+            let place = match old {
+                Some(old) if mirror.is_before(head, old).await => {
+                    // those between are taken when the branch goes forward again
+                    let after = mirror.since(old, head).await?;
+                    let between = after.iter().position(|sha| on_branch.contains(sha)).unwrap_or(0);
+                    Place::Oldest { between }
+                }
+                _ => Place::Newest,
             };
-            let place = if set_back { Place::Oldest } else { Place::Newest };
             (history.len().saturating_sub(first as usize), place)
         }
     };

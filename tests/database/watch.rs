@@ -170,6 +170,23 @@ async fn the_head_is_a_revision_wherever_a_branch_is_set() {
 }
 
 #[tokio::test]
+async fn a_branch_that_goes_forward_again_has_its_revisions_in_order() {
+    let watch = Watch::new(vec![branch("trunk", "main", 1)]).await;
+    let shas: Vec<String> = ["a", "b", "c", "d"]
+        .iter()
+        .map(|name| watch.repository.commit(name))
+        .collect();
+    let [a, b, c, d] = shas.as_slice() else { unreachable!() };
+    assert_eq!(watch.tick().await, 1);
+    watch.repository.git(&["reset", "--quiet", "--hard", a]);
+    assert_eq!(watch.tick().await, 1);
+    watch.repository.git(&["reset", "--quiet", "--hard", d]);
+    let e = watch.repository.commit("e");
+    watch.tick().await;
+    assert_eq!(watch.rows("trunk").await, on(&[a, b, c, d, &e]));
+}
+
+#[tokio::test]
 async fn what_a_commit_says_is_a_line_of_bounded_length() {
     let watch = Watch::new(vec![branch("trunk", "main", 9)]).await;
     // as a file, for it is longer than a command may be

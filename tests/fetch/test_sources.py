@@ -104,7 +104,7 @@ class Git(unittest.TestCase):
 
     def test_submodules_come_with_their_own(self):
         inner = self.make("inner", {"i": "inner"})
-        self.make("middle", {"m": "middle"}, submodules=[("inner", f"{self.git_url}/inner")])
+        self.make("middle", {"m": "middle"}, submodules=[("inner", "../inner")])
         # a relative address, and two of them: one that can't be fetched must not take the other one with it
         self.make("outer", {"o": "outer"}, submodules=[("deep/middle", f"{self.git_url}/middle"), ("inner", f"{self.http_url}/inner/.git")])
         self.assertTrue(inner)

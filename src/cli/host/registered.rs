@@ -126,7 +126,7 @@ fn print_start_command(settings: &Settings, host: &HostRow, token: &Token, url: 
         .ok()
         .and_then(|url| Some(url.host_str()?.to_owned()));
     if let Some(name) = name.filter(|name| !settings.http.answers_to(name)) {
-        eprintln!(
+        errln!(
             "The coordinator does not answer to that name yet: add {name:?} to `http.names` in its settings, and restart it"
         );
     }

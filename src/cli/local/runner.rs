@@ -190,7 +190,7 @@ impl LocalRunner {
         drop(log);
         delivered.await??;
         // the report counts, whether there is a folder to enter or not
-        let entered = entered.and_then(|shell| shell.inspect_err(|error| eprintln!("{error:#}")).ok());
+        let entered = entered.and_then(|shell| shell.inspect_err(|error| errln!("{error:#}")).ok());
         Ok((report, entered))
     }
 

@@ -106,8 +106,17 @@ impl<'a> Runs<'a> {
             if let Some(day) = Day::of(revision.committed_at) {
                 errln!("the project installs at neither end; trying the dependencies of {day}, the newer end's day");
                 self.as_of = Some(day);
-                self.locks.get_mut().clear();
-                ends = (self.run(old, false).await?, self.run(new, false).await?);
+                let locks = std::mem::take(self.locks.get_mut());
+                let then = (self.run(old, false).await?, self.run(new, false).await?);
+                match (usable(then.0), usable(then.1)) {
+                    (Ok(old), Ok(new)) => ends = (old, new),
+                    // the index may not state when its files came, or that day has no set of versions that fits
+                    (Err(error), _) | (_, Err(error)) => {
+                        errln!("{error:#}; going on with today's");
+                        self.as_of = None;
+                        *self.locks.get_mut() = locks;
+                    }
+                }
             }
         }
         Ok((usable(ends.0)?, usable(ends.1)?))

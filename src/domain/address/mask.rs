@@ -67,7 +67,13 @@ impl StreamMask {
         let (mut at, mut raw_at) = (0, 0);
         while let Some((_, raw)) = pieces.get(at) {
             let rest = &plain[at..];
-            if more && self.secrets.0.iter().any(|secret| secret.len() > rest.len() && secret.starts_with(rest)) {
+            if more
+                && self
+                    .secrets
+                    .0
+                    .iter()
+                    .any(|secret| secret.len() > rest.len() && secret.starts_with(rest))
+            {
                 return (masked, raw_at);
             }
             let length = match self.secrets.0.iter().find(|secret| rest.starts_with(secret)) {
@@ -102,7 +108,10 @@ mod tests {
     use super::*;
 
     fn secrets() -> Secrets {
-        let addresses = ["https://reader:p@ss/word1@index.example/simple", "http://abcab:abcabd@proxy.example"];
+        let addresses = [
+            "https://reader:p@ss/word1@index.example/simple",
+            "http://abcab:abcabd@proxy.example",
+        ];
         Secrets::of(&addresses.map(Address::from))
     }
 
@@ -119,10 +128,22 @@ mod tests {
     #[test]
     fn secrets_are_masked_wherever_output_is_torn() {
         for (text, masked) in [
-            ("GET https://reader:p%40ss%2Fword1@index.example/simple/", "GET https://***@index.example/simple/"),
-            ("PIP_INDEX_URL=https://reader:p@ss/word1@index.example", "PIP_INDEX_URL=https://***@index.example"),
-            ("password p%40ss/word1, again P@ss/word1", "password ***, again P@ss/word1"),
-            ("Authorization: Basic cmVhZGVyOnBAc3Mvd29yZDE=", "Authorization: Basic ***"),
+            (
+                "GET https://reader:p%40ss%2Fword1@index.example/simple/",
+                "GET https://***@index.example/simple/",
+            ),
+            (
+                "PIP_INDEX_URL=https://reader:p@ss/word1@index.example",
+                "PIP_INDEX_URL=https://***@index.example",
+            ),
+            (
+                "password p%40ss/word1, again P@ss/word1",
+                "password ***, again P@ss/word1",
+            ),
+            (
+                "Authorization: Basic cmVhZGVyOnBAc3Mvd29yZDE=",
+                "Authorization: Basic ***",
+            ),
             // one secret is the beginning of another, and of itself
             ("abcab abcabd abcabcabd abca", "*** *** abc*** abca"),
             ("100 % of 4% %zz \u{e4} ends in %", "100 % of 4% %zz \u{e4} ends in %"),

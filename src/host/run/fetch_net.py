@@ -24,6 +24,10 @@ class InfraError(Exception):
     """Nobody's recipe is at fault; trying again may help."""
 
 
+class MachineError(InfraError):
+    """This machine lacks something."""
+
+
 class Unreachable(InfraError):
     """A source does not answer. Its server may be back later; neither the recipe nor this machine is at fault."""
 

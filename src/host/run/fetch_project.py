@@ -235,7 +235,7 @@ def written(requirements, what):
 
 def select(lines, extras, env, own_name, sources=frozenset()):
     """The lines that apply with these extras, as plain strings. `name[extra]` of itself is followed. What is one of the
-    sources may name an address: it is not fetched from there."""
+    sources is left out: it is not fetched from the index, nor from an address."""
     wanted, todo, chosen = set(), [""] + sorted(extras), []
     while todo:
         extra = todo.pop(0)
@@ -248,7 +248,7 @@ def select(lines, extras, env, own_name, sources=frozenset()):
                 todo += sorted(req.extras - wanted - set(todo))
                 continue
             req.marker = None
-            if canonicalize_name(req.name) in sources:
-                req.url = None
+            if canonicalize_name(req.name) in sources:  # it comes from there, and what it requires is read there
+                continue
             chosen.append(from_index(req, own_name))
     return sorted(set(chosen))

@@ -3,7 +3,7 @@
 import os, re, shutil, signal, subprocess, urllib.parse
 from pathlib import Path
 
-from fetch_net import RATE_LEAST, RATE_OVER, InfraError, RecipeError, Unreachable, download, say
+from fetch_net import RATE_LEAST, RATE_OVER, InfraError, MachineError, RecipeError, Unreachable, download, say
 from fetch_unpack import unpack
 
 # Submodules of one source, and how deep they may nest: a repository names others without end.
@@ -33,6 +33,8 @@ def fetch_source(src, index, work, python):
     note.write_text(address)
     try:
         line = bring(src, index, work, python)
+    except MachineError:
+        raise
     except InfraError as e:
         raise Unreachable(f"{src['name']}: {e}") from e
     note.unlink()
@@ -114,6 +116,9 @@ def git(url, rev, into, with_submodules=True):
         commit = named(into, rev)
     in_git(into, "checkout", "--quiet", "--detach", commit, error=RecipeError)
     if with_submodules:
+        # an address like ../other.git is one beside this; no login may stay where the project can read it
+        parts = urllib.parse.urlsplit(url)
+        in_git(into, "config", "remote.origin.url", parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
         submodules(into, [MODULES_MOST], MODULES_DEPTH)
     remark_on_pointers(into)
     return in_git(into, "rev-parse", "HEAD").strip()
@@ -193,7 +198,7 @@ def run_tool(command, error=InfraError, within=None):
         tool = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", env=env,
                                 stdin=subprocess.DEVNULL, start_new_session=True)
     except FileNotFoundError as e:
-        raise InfraError(f"the toolchain image has no {command[0]}") from e
+        raise MachineError(f"the toolchain image has no {command[0]}") from e
     try:
         out, err = tool.communicate(timeout=within)
     except subprocess.TimeoutExpired as e:
@@ -201,6 +206,9 @@ def run_tool(command, error=InfraError, within=None):
         tool.communicate()
         raise RecipeError(f"{command[0]} took longer than {within} s: the server of the source is too slow, or the source too large; "
                           "name an archive by `url`") from e
+    err = " ".join(err.split())
+    if tool.returncode and re.search("No space left|Disk quota exceeded", err):
+        raise RecipeError("the source does not fit into the work folder; raise `work`, or name an archive by `url`")
     if tool.returncode:
         raise (RecipeError if FINAL.search(err) else error)(f"{command[0]} failed: {err.strip()[-600:]}")
     return out

@@ -44,7 +44,10 @@ fn first<'a>(pattern: &LazyLock<Option<Regex>>, text: &'a str) -> Option<&'a str
 /// another reason.
 pub fn reason(exit_code: i64, output: &str) -> Option<String> {
     // the last report of uv, without the progress before it
-    if let Some((_, report)) = output.rsplit_once("  × ") {
+    if let Some((_, report)) = output.rsplit_once("  × ")
+        // after a report of a step that the script went on from, something else failed
+        && report.lines().skip(1).all(|line| line.is_empty() || line.starts_with("  "))
+    {
         let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some(name) = first(&ABSENT, &report) {
             return Some(of_package(name, &report));
@@ -52,7 +55,7 @@ pub fn reason(exit_code: i64, output: &str) -> Option<String> {
     }
     let last = output.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
     if exit_code == NO_PROGRAM
-        && let Some(program) = first(&PROGRAM, last).filter(|program| !program.starts_with("python"))
+        && let Some(program) = first(&PROGRAM, last).filter(|program| !is_of_cpython(program))
     {
         return Some(match program {
             "cargo" | "rustc" => format!("{RUST}{RUST_OF_SETUPTOOLS}"),
@@ -70,6 +73,21 @@ pub fn reason(exit_code: i64, output: &str) -> Option<String> {
         return Some(format!("{RUST}{RUST_OF_SETUPTOOLS}"));
     }
     None
+}
+
+/// Whether CPython installs a program, so that its absence is a matter of CPython.
+fn is_of_cpython(program: &str) -> bool {
+    let own = [
+        "python",
+        "2to3",
+        "pydoc",
+        "idle",
+        "pyvenv",
+        "pip",
+        "easy_install",
+        "smtpd",
+    ];
+    own.iter().any(|own| program.starts_with(own))
 }
 
 fn of_package(name: &str, report: &str) -> String {
@@ -163,6 +181,11 @@ mod tests {
             (1, "/bin/sh: 5: cmake: not found\n"),
             (127, "/bin/sh: 5: /work/venv/bin/x: not found\n"),
             (127, "/bin/sh: 5: python: not found\n"),
+            (127, "/bin/sh: 5: 2to3-3.12: not found\n"),
+            (
+                1,
+                &format!("{BACK_END}running build_ext\nx.c:1: error: unknown type name\n"),
+            ),
             (1, ""),
         ] {
             assert_eq!(reason(code, output), None, "{output}");
