@@ -83,7 +83,7 @@ pub async fn replace(coordinator: &Coordinator, projects: &[Registered], now: Ti
             );
         }
         // what is leased by a past recipe may be queued again
-        let has_past = !jobs.is_empty() || store.is_past_recipe_leased().await?;
+        let has_past = !jobs.is_empty() || store.is_changed_recipe_leased().await?;
         coordinator.has_past_recipes.store(has_past, Ordering::SeqCst);
     }
     let mut added = 0;

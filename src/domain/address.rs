@@ -52,6 +52,14 @@ impl Address {
     }
 }
 
+impl Secrets {
+    /// The logins of addresses.
+    pub fn of<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Self {
+        let of_one = |address: &'a Address| login::Parts::of(&address.0).secrets();
+        Self::new(addresses.into_iter().flat_map(of_one).collect())
+    }
+}
+
 impl From<&str> for Address {
     fn from(text: &str) -> Self {
         Self::new(text)

@@ -27,11 +27,12 @@ impl Store {
         Ok(rows.into_iter().map(|(job, run)| (job.into(), run.into())).collect())
     }
 
-    /// Whether a job of a recipe that is not in force any more is leased.
-    pub async fn is_past_recipe_leased(&self) -> Result<bool> {
+    /// Whether a job is leased whose recipe was changed. It may be queued again; that of a removed project is cancelled.
+    pub async fn is_changed_recipe_leased(&self) -> Result<bool> {
         let sql = format!(
             "SELECT COUNT(*) FROM job JOIN run ON run.id = job.run_id
-             WHERE job.state = 'leased' AND job.investigation_id IS NULL AND NOT EXISTS ({IN_FORCE})"
+             WHERE job.state = 'leased' AND job.investigation_id IS NULL AND NOT EXISTS ({IN_FORCE})
+               AND EXISTS ({REGISTERED})"
         );
         let leased: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .fetch_one(self.pool())

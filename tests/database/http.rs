@@ -61,7 +61,7 @@ impl Site {
         let request = self.http.post(format!("{}/api/host/{path}", self.base));
         let request = request
             .bearer_auth(&self.token)
-            .header("pybots-protocol", "2")
+            .header("pybots-protocol", "3")
             .json(body);
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())

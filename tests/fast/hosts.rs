@@ -44,7 +44,7 @@ fn add(folder: &Path, url: &str, name: &str, more: &[&str]) -> (String, String) 
 }
 
 /// The protocol that this program speaks, as its header has it.
-const OURS: &str = "2";
+const OURS: &str = "3";
 
 /// A call of a host: status, and what was answered.
 async fn call(url: &str, token: Option<&str>, protocol: Option<&str>, path: &str, body: Value) -> (u16, String) {
@@ -84,7 +84,7 @@ async fn only_a_registered_host_of_the_right_protocol_is_let_in() {
             Some(token.as_str()),
             Some("0"),
             426,
-            "this host speaks protocol 0, and the coordinator speaks 2",
+            "this host speaks protocol 0, and the coordinator speaks 3",
         ),
         (Some(token.as_str()), Some("x"), 426, "install the coordinator's Pybots"),
         (Some(token.as_str()), Some("99"), 426, "update the coordinator"),
@@ -136,7 +136,7 @@ async fn a_host_of_the_version_before_is_told_what_to_install_on_every_path() {
         for body in [json!({}), json!(["no", "such", "body"])] {
             let (status, answer) = call(&up.url, Some(&token), Some("1"), path, body).await;
             assert_eq!(status, 426, "{path}: {answer}");
-            let says = "this host speaks protocol 1, and the coordinator speaks 2; install the coordinator's Pybots";
+            let says = "this host speaks protocol 1, and the coordinator speaks 3; install the coordinator's Pybots";
             assert!(answer.starts_with(says), "{path}: {answer}");
         }
     }
@@ -317,6 +317,12 @@ async fn of_two_daemons_with_one_token_the_older_is_told_and_stops() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_is_believed_only_what_its_job_allows() {
     let (folder, up) = coordinator();
+    // attempts at projects that are not registered would be cancelled
+    for name in ["project-0", "project-1"] {
+        let recipe =
+            format!("name = \"{name}\"\nsource = {{ pypi = \"x\" }}\n[[suite]]\nname = \"s\"\nrun = \"true\"\n");
+        std::fs::write(folder.path().join(name).with_extension("toml"), recipe).unwrap();
+    }
     let (leased, token) = work::lease(&folder.path().join("data"), 2).await;
     let finish = async |leased: &Leased, report: Value| {
         let body = json!({ "fence": leased.fence, "report": report });

@@ -242,7 +242,7 @@ fn idle_sockets_stop_neither_planning_nor_hosts() {
     let sha = repository.commit("while strangers wait");
     // a host's call on a connection of its own, as `pybots host` makes it
     let call = format!(
-        "GET /api/host/hello HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\npybots-protocol: 2\r\nConnection: close\r\n\r\n"
+        "GET /api/host/hello HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\npybots-protocol: 3\r\nConnection: close\r\n\r\n"
     );
     let start = Instant::now();
     let mut answered = 0;

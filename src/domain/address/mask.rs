@@ -1,7 +1,6 @@
 //! Masks secrets in the output of a program, which comes in parts.
 
-use super::Address;
-use super::login::{MASK, Parts, pieces};
+use super::login::{MASK, pieces};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,9 +9,7 @@ use std::sync::Arc;
 pub struct Secrets(Arc<[Vec<u8>]>);
 
 impl Secrets {
-    pub fn of<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Self {
-        let of_one = |address: &'a Address| Parts::of(&address.0).secrets();
-        let mut secrets: Vec<Vec<u8>> = addresses.into_iter().flat_map(of_one).collect();
+    pub(super) fn new(mut secrets: Vec<Vec<u8>>) -> Self {
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.dedup();
         Self(secrets.into())
@@ -106,10 +103,11 @@ fn torn_escape(text: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::address::Address;
 
     fn secrets() -> Secrets {
         let addresses = [
-            "https://reader:p@ss/word1@index.example/simple",
+            "https://reader:p%40ssw0rd@index.example/simple",
             "http://abcab:abcabd@proxy.example",
         ];
         Secrets::of(&addresses.map(Address::from))
@@ -129,23 +127,20 @@ mod tests {
     fn secrets_are_masked_wherever_output_is_torn() {
         for (text, masked) in [
             (
-                "GET https://reader:p%40ss%2Fword1@index.example/simple/",
+                "GET https://reader:p%40ssw0rd@index.example/simple/",
                 "GET https://***@index.example/simple/",
             ),
             (
-                "PIP_INDEX_URL=https://reader:p@ss/word1@index.example",
+                "PIP_INDEX_URL=https://reader:p@ssw0rd@index.example",
                 "PIP_INDEX_URL=https://***@index.example",
             ),
             (
-                "password p%40ss/word1, again P@ss/word1",
-                "password ***, again P@ss/word1",
+                "password p%40ssw0rd, p@ssw0rd, again P@ssw0rd",
+                "password ***, ***, again P@ssw0rd",
             ),
-            (
-                "Authorization: Basic cmVhZGVyOnBAc3Mvd29yZDE=",
-                "Authorization: Basic ***",
-            ),
+            ("Authorization: Basic cmVhZGVyOnBAc3N3MHJk", "Authorization: Basic ***"),
             // one secret is the beginning of another, and of itself
-            ("abcab abcabd abcabcabd abca", "*** *** abc*** abca"),
+            ("abcab abcabd abcabcabd abca", "*** *** ***cabd abca"),
             ("100 % of 4% %zz \u{e4} ends in %", "100 % of 4% %zz \u{e4} ends in %"),
         ] {
             for part in [1, 2, 3, 5, 7, 1000] {
@@ -158,7 +153,7 @@ mod tests {
     fn what_may_be_a_secret_is_held_and_nothing_else() {
         let mut mask = StreamMask::new(&secrets());
         assert_eq!(mask.take(b"plain text\nre"), b"plain text\n");
-        assert_eq!(mask.take(b"ad more"), b"read more");
+        assert_eq!(mask.take(b"ad on"), b"read on");
         assert_eq!(mask.finish(), b"");
         let mut nothing = StreamMask::new(&Secrets::default());
         assert_eq!(nothing.take(b"reader:p@ss"), b"reader:p@ss");
