@@ -16,8 +16,8 @@ fn two_hosts_share_the_work() {
     copy_folder(&here().join("tests/fixtures/projects/passes"), &projects.join("passes"));
     settings(folder.path(), &projects, &[("trunk", "main", 1)], "");
     let up = Up::start_as(folder.path(), "serve");
-    // the one that may build does all
-    let (one, two) = (up.enrol("one", &["--builds"]), up.enrol("two", &[]));
+    // the one that is there does all
+    let (one, two) = (up.enrol("one", &["--builds"]), up.enrol("two", &["--builds"]));
     let mut builder = HostProcess::start(&folder.path().join("one"), Some(&one));
     let first = repository.git(&["rev-parse", "HEAD"]);
     assert_eq!(up.decided(&first, "passes")["state"], "pass", "{}", builder.log());
@@ -28,7 +28,7 @@ fn two_hosts_share_the_work() {
         builder.log().matches("this host is registered").nth(1).map(drop)
     });
 
-    // the other may run what is there already
+    // the other runs what is there already: without a registry, only a host that may build is believed to hold an image
     let drained = pybots(folder.path(), &["host", "drain", "one"]);
     assert!(drained.status.success());
     let mut runner = HostProcess::start(&folder.path().join("two"), Some(&two));

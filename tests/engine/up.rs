@@ -89,7 +89,7 @@ fn every_way_to_end_is_told_apart() {
         let expected: Value = serde_json::from_slice(&expected).unwrap();
         let cell = up.decided(&revision, &name);
         let run = cell["run"].as_str().unwrap();
-        let log = pybots(folder.path(), &["logs", run]).stdout;
+        let log = pybots(folder.path(), &["logs", run, "--raw"]).stdout;
         let text = String::from_utf8_lossy(&log).into_owned();
         let mut expect = |good: bool, what: String| {
             if !good {
@@ -272,7 +272,7 @@ fn has_begun(up: &Up, folder: &Path) -> String {
     up.until("the run's first line", || {
         let cell = up.cells().into_iter().find(|cell| cell["run"].is_string())?;
         let run = cell["run"].as_str()?.to_owned();
-        let log = pybots(folder, &["logs", &run]).stdout;
+        let log = pybots(folder, &["logs", &run, "--raw"]).stdout;
         String::from_utf8_lossy(&log).contains("begun").then_some(run)
     })
 }
