@@ -305,7 +305,7 @@ async fn a_log_of_jumps_is_bounded_and_holds_no_other_page_up() {
     let other = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let clock = Instant::now();
-        site.open("/healthz", None).await.rest().await;
+        site.open("/hosts", None).await.rest().await;
         clock.elapsed()
     };
     let (lengths, waited) = tokio::join!(futures_util::future::join_all(pages), other);

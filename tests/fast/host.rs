@@ -235,7 +235,9 @@ async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
         let report = host.perform_part("attempt", &spec, &log, Course { since, keeps }).await;
         drop(log);
         delivered.await.unwrap().unwrap();
-        assert_eq!(engine.complaints(), Vec::<String>::new());
+        let mut complaints = engine.complaints();
+        complaints.retain(|complaint| !(keeps && complaint.ends_with("was left")));
+        assert_eq!(complaints, Vec::<String>::new());
         report
     }
     let phases = |report: &Report| -> Vec<String> { report.phases.iter().map(|phase| phase.name.clone()).collect() };
