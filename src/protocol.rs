@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// | version | change |
 /// |---|---|
+/// | 3 | limits of a whole run; a host names the instance of its daemon; sources have `subfolder` and `submodules` |
 /// | 2 | a host posts its capabilities to `capabilities`; an image names what it adds by the terms of the glossary |
 /// | 1 | the first one |
 pub const PROTOCOL: u32 = 3;

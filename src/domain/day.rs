@@ -51,15 +51,6 @@ impl From<Day> for String {
     }
 }
 
-/// A date of TOML. It has neither time nor zone.
-impl TryFrom<toml::value::Datetime> for Day {
-    type Error = String;
-
-    fn try_from(date: toml::value::Datetime) -> Result<Self, String> {
-        date.to_string().parse()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

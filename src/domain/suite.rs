@@ -78,22 +78,6 @@ pub struct Suite {
     pub modes: Vec<Mode>,
 }
 
-impl Fetch {
-    /// Whether an address is that of a source.
-    pub fn is_source(&self, address: &str) -> bool {
-        self.sources.iter().any(|source| source.address() == Some(address))
-    }
-
-    /// The addresses of the sources, without logins.
-    pub fn source_keys(&self) -> Vec<String> {
-        self.sources
-            .iter()
-            .filter_map(Source::address)
-            .map(source_key)
-            .collect()
-    }
-}
-
 /// Returns an address of a source without its login.
 pub fn source_key(address: &str) -> String {
     Address::from(address).without_login()
@@ -123,6 +107,20 @@ pub struct Fetch {
 }
 
 impl Fetch {
+    /// Whether an address is that of a source.
+    pub fn is_source(&self, address: &str) -> bool {
+        self.sources.iter().any(|source| source.address() == Some(address))
+    }
+
+    /// The addresses of the sources, without logins.
+    pub fn source_keys(&self) -> Vec<String> {
+        self.sources
+            .iter()
+            .filter_map(Source::address)
+            .map(source_key)
+            .collect()
+    }
+
     /// The folder of the project below that of all sources. Install and the suites begin there.
     pub fn project_folder(&self) -> String {
         let source = self.sources.first();

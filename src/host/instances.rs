@@ -18,7 +18,7 @@ pub struct Instances {
 }
 
 impl Default for Instances {
-    /// An instance of which no file says.
+    /// An instance that no file records.
     fn default() -> Self {
         Self {
             own: uuid::Uuid::new_v4().to_string(),

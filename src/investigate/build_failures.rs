@@ -1,4 +1,5 @@
-//! Finds revisions that broke or fixed the build of CPython, or the import of one of its modules. Each is one incident, whatever follows for the projects.
+//! Finds revisions that broke or fixed the build of CPython, or the import of one of its modules. Each is one incident,
+//! whatever follows for the projects.
 
 use super::context::Context;
 use super::incidents::{record_fix, record_fix_by, record_regression};
@@ -188,7 +189,7 @@ async fn fix_built_later(
     };
     let unfixed = store.unfixed_regressions(store.pool(), &affected.series).await?;
     for regression in unfixed.iter().filter(is_built) {
-        let how = "it was built when it was tried again";
+        let how = "it succeeded when it was built again";
         let fix = Fix {
             subjects: std::slice::from_ref(subject),
             before: regression.bad_seq + 1,

@@ -138,7 +138,8 @@ impl TryFrom<toml::value::Datetime> for AsOf {
     type Error = String;
 
     fn try_from(date: toml::value::Datetime) -> Result<Self, String> {
-        Day::try_from(date).map(Self)
+        // one with a time or a zone is no day
+        date.to_string().parse().map(Self)
     }
 }
 

@@ -256,7 +256,7 @@ impl Store {
         decoded(query.fetch_all(self.pool()).await?)
     }
 
-    /// Returns the answered investigations about a project on the watched branches, the newest revisions first, at most `most`.
+    /// Returns the answered investigations about a project on the watched branches, at most `most`, the one that ended last first.
     /// Those that a person asked for are left out.
     pub async fn newest_answers(&self, project: &str, most: i64) -> Result<Vec<InvestigationRow>> {
         let sql = select(

@@ -116,7 +116,7 @@ pub struct BranchMove {
     pub head: String,
     /// The revisions that come, oldest first.
     pub new: Vec<NewRevision>,
-    pub place: Place,
+    pub insert: Insert,
     /// The ids in git of revisions that are no longer on the branch.
     pub left: Vec<String>,
 }
@@ -127,16 +127,16 @@ impl BranchMove {
         Self {
             head: head.to_owned(),
             new: new.to_vec(),
-            place: Place::Newest,
+            insert: Insert::AfterAll,
             left: Vec::new(),
         }
     }
 }
 
-/// Returns the place of each revision that comes right before a stored one: a branch that was set back beyond the first
-/// stored revision goes forward again. The others have none.
-async fn room_before_stored(tx: &mut Tx, branch_id: &BranchId, new: &[NewRevision]) -> Result<Vec<Option<i64>>> {
-    let mut places = vec![None; new.len()];
+/// Returns the `seq` of each revision that is stored, or that comes right before a stored one: a branch that was set back
+/// beyond its first stored revision goes forward again. The others have none yet.
+async fn seqs_before_stored(tx: &mut Tx, branch_id: &BranchId, new: &[NewRevision]) -> Result<Vec<Option<i64>>> {
+    let mut seqs = vec![None; new.len()];
     let mut next: Option<i64> = None;
     for (index, revision) in new.iter().enumerate().rev() {
         let stored: Option<i64> = sqlx::query_scalar("SELECT seq FROM revision WHERE branch_id = $1 AND sha = $2")
@@ -156,18 +156,19 @@ async fn room_before_stored(tx: &mut Tx, branch_id: &BranchId, new: &[NewRevisio
             }
             (None, None) => None,
         };
-        places[index] = next;
+        seqs[index] = next;
     }
-    Ok(places)
+    Ok(seqs)
 }
 
 /// Where new revisions come in the order of their branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// After all stored revisions.
-    Newest,
+pub enum Insert {
+    AfterAll,
     /// Before all stored revisions, with room for so many between them: the branch was set back to an ancestor of them.
-    Oldest { between: usize },
+    BeforeAll {
+        between: usize,
+    },
 }
 
 impl Store {
@@ -180,7 +181,12 @@ impl Store {
         branch_move: &BranchMove,
         now: Timestamp,
     ) -> Result<bool> {
-        let BranchMove { head, new, place, left } = branch_move;
+        let BranchMove {
+            head,
+            new,
+            insert,
+            left,
+        } = branch_move;
         let mut tx = self.begin().await?;
         let moved =
             sqlx::query("UPDATE branch SET head = $1 WHERE id = $2 AND (head = $3 OR (head IS NULL AND $3 IS NULL))")
@@ -205,14 +211,14 @@ impl Store {
                 .bind(branch_id)
                 .fetch_one(&mut *tx)
                 .await?;
-        let mut seq = match place {
-            Place::Newest => greatest.unwrap_or(0),
-            Place::Oldest { between } => least.unwrap_or(0) - (between + new.len()) as i64 - 1,
+        let mut seq = match insert {
+            Insert::AfterAll => greatest.unwrap_or(0),
+            Insert::BeforeAll { between } => least.unwrap_or(0) - (between + new.len()) as i64 - 1,
         };
-        let room = room_before_stored(&mut tx, branch_id, new).await?;
+        let seqs = seqs_before_stored(&mut tx, branch_id, new).await?;
         let mut listed_at = listed_at.unwrap_or(0);
-        for (revision, room) in new.iter().zip(room) {
-            let seq = room.unwrap_or_else(|| {
+        for (revision, stored) in new.iter().zip(seqs) {
+            let seq = stored.unwrap_or_else(|| {
                 seq += 1;
                 seq
             });

@@ -11,7 +11,7 @@ use crate::config::{BranchSettings, SourceKind};
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::store::branches::Branch;
-use crate::store::revisions::{BranchMove, NewRevision, Place};
+use crate::store::revisions::{BranchMove, Insert, NewRevision};
 use anyhow::Result;
 use git::{GitError, Mirror};
 use sources::{Sources, Tip};
@@ -91,7 +91,10 @@ async fn advance(
     let mut found = 0;
     loop {
         let next = match tip {
-            Tip::Git(tip) => next_git_move(store, &sources.mirror, &branch, tip, first).await?,
+            // git moves to its tip at once
+            Tip::Git(tip) => next_git_move(store, &sources.mirror, &branch, tip, first)
+                .await?
+                .map(|branch_move| (branch_move, false)),
             Tip::Svn(tip) => next_svn_move(store, sources, &branch, tip, first).await?,
         };
         let Some((branch_move, more)) = next else {
@@ -112,14 +115,14 @@ async fn advance(
     }
 }
 
-/// The move to a tip of git, and whether more moves follow, which they never do. Returns `None` if the branch is there already.
+/// The move to a tip of git. Returns `None` if the branch is there already.
 async fn next_git_move(
     store: &Store,
     mirror: &Mirror,
     branch: &Branch,
     tip: &git::Tip,
     first: u32,
-) -> Result<Option<(BranchMove, bool)>> {
+) -> Result<Option<BranchMove>> {
     if branch.head.as_deref() == Some(tip.sha.as_str()) {
         if !mirror.holds(&tip.sha).await {
             mirror.fetch(&branch.name, tip).await?;
@@ -130,21 +133,20 @@ async fn next_git_move(
         tracing::info!(branch = branch.name, "copying the branch for the first time");
     }
     let head = mirror.fetch(&branch.name, tip).await?;
-    let (new, left, place) = match branch.head.as_deref() {
-        Some(old) if let Some(new) = mirror.continued(&head, old).await => (new, Vec::new(), Place::Newest),
+    let (new, left, insert) = match branch.head.as_deref() {
+        Some(old) if let Some(new) = mirror.continued(&head, old).await => (new, Vec::new(), Insert::AfterAll),
         old => other_history(store, mirror, branch, &head, old, first).await?,
     };
     let mut revisions = Vec::with_capacity(new.len());
     for sha in &new {
         revisions.push(mirror.revision(sha).await?);
     }
-    let branch_move = BranchMove {
+    Ok(Some(BranchMove {
         head,
         new: revisions,
-        place,
+        insert,
         left,
-    };
-    Ok(Some((branch_move, false)))
+    }))
 }
 
 /// What a branch gains and loses when its history does not go on after its old head: it was set back, it got another
@@ -157,34 +159,34 @@ async fn other_history(
     head: &str,
     old: Option<&str>,
     first: u32,
-) -> Result<(Vec<String>, Vec<String>, Place)> {
+) -> Result<(Vec<String>, Vec<String>, Insert)> {
     let on_branch = store.shas_on_branch(&branch.id).await?;
     if on_branch.is_empty() {
-        return Ok((mirror.newest(head, first).await?, Vec::new(), Place::Newest));
+        return Ok((mirror.newest(head, first).await?, Vec::new(), Insert::AfterAll));
     }
     let history = mirror.newest(head, ALL).await?;
-    let (from, place) = match history.iter().rposition(|sha| on_branch.contains(sha)) {
-        Some(index) => (index + 1, Place::Newest),
+    let (from, insert) = match history.iter().rposition(|sha| on_branch.contains(sha)) {
+        Some(index) => (index + 1, Insert::AfterAll),
         None => {
-            let place = match old {
+            let insert = match old {
                 Some(old) if mirror.is_before(head, old).await => {
                     // those between are taken when the branch goes forward again
                     let after = mirror.since(old, head).await?;
                     let between = after.iter().position(|sha| on_branch.contains(sha)).unwrap_or(0);
-                    Place::Oldest { between }
+                    Insert::BeforeAll { between }
                 }
-                _ => Place::Newest,
+                _ => Insert::AfterAll,
             };
-            (history.len().saturating_sub(first as usize), place)
+            (history.len().saturating_sub(first as usize), insert)
         }
     };
     let stays: BTreeSet<&String> = history.iter().collect();
     let left = on_branch.iter().filter(|sha| !stays.contains(sha)).cloned().collect();
-    Ok((history[from..].to_vec(), left, place))
+    Ok((history[from..].to_vec(), left, insert))
 }
 
-/// The next batch of revisions of a Subversion folder, and whether more may follow. Returns `None` if there are none. The store alone decides which
-/// revisions are new: their numbers only grow, and a repository that was replaced has another UUID.
+/// The next batch of revisions of a Subversion folder, and whether more may follow. Returns `None` if there are none. The
+/// store alone decides which revisions are new: their numbers only grow, and a repository that was replaced has another UUID.
 async fn next_svn_move(
     store: &Store,
     sources: &Sources,
@@ -226,7 +228,7 @@ async fn next_svn_move(
     let branch_move = BranchMove {
         head,
         new,
-        place: Place::Newest,
+        insert: Insert::AfterAll,
         left: left.into_iter().collect(),
     };
     Ok(Some((branch_move, more)))

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use pybots::config::{HostSettings, Settings};
+use pybots::config::{HostSettings, NetworkSettings, Settings};
 use pybots::domain::job::{BuildSpec, Facts, JobSpec, Report, RunSpec};
 use pybots::domain::limits::{Limits, Seconds, Size};
 use pybots::domain::outcome::{Outcome, Timeout};
@@ -279,6 +279,36 @@ async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
     let test = engine.made("test tests").unwrap().command.join(" ");
     assert!(test.contains("/work/.pybots/witness-tests"), "{test}");
     assert!(!engine.volumes().contains_key("pybots-attempt-work"));
+}
+
+#[tokio::test]
+async fn logins_of_the_network_are_in_no_log_and_no_reason() {
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec);
+    let says = b"error: 401 for https://reader:s3cret-w0rd@index.example/simple, by s3cret-w0rd\n";
+    engine.expect("attrs", "fetch").exits(10).prints(says);
+    let settings = Settings {
+        network: NetworkSettings {
+            index: "https://reader:s3cret-w0rd@index.example/simple".into(),
+            ..NetworkSettings::default()
+        },
+        ..Settings::default()
+    };
+    let host = Host::new("host".into(), Arc::new(engine.clone()), Arc::new(NoSupply), &settings);
+    let memory = Arc::new(Memory::default());
+    let (log, delivered) = Log::start(memory.clone());
+    let report = host.perform("attempt", &JobSpec::Run(Box::new(spec)), &log).await;
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&memory.0.lock().unwrap()).into_owned();
+    let reason = report.outcome.to_string();
+    for shown in [&text, &reason] {
+        assert!(
+            shown.contains("401 for https://***@index.example/simple, by ***"),
+            "{shown}"
+        );
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ pub struct Answers {
     pub change: Change,
     ends: Ends,
     answers: Vec<AnswerView>,
-    /// The day whose dependencies the runs took. `None` means that of the run.
+    /// The day whose dependencies the runs took. `None` means that of the recipe, or else the day of the search.
     as_of: Option<Day>,
     rounds: usize,
     builds: usize,

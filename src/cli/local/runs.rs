@@ -30,7 +30,7 @@ pub struct Runs<'a> {
     project: &'a Registered,
     branch: &'a str,
     options: &'a RunOptions,
-    /// The day whose dependencies all runs take. `None` means today.
+    /// The day whose dependencies all runs take. `None` means that of the recipe, or else today.
     as_of: Option<Day>,
     /// By revision.
     images: Mutex<BTreeMap<String, Arc<OnceCell<ImageResult>>>>,
@@ -86,7 +86,7 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// The day whose dependencies all runs take. `None` means today.
+    /// The day whose dependencies all runs take. `None` means that of the recipe, or else today.
     pub fn as_of(&self) -> Option<Day> {
         self.as_of
     }

@@ -1,5 +1,6 @@
 //! The images below CPython (base, toolchain, runtime), and the one above it with a project's packages.
 
+use crate::domain::address::StreamMask;
 use crate::domain::digest::digest;
 use crate::domain::job::RunSpec;
 use crate::domain::outcome::Outcome;
@@ -163,14 +164,17 @@ const TAIL: usize = 64 << 10;
 /// Builds an image, with the output in the attempt's log and its end in `tail`.
 async fn build_logged(host: &Host, build: Build, log: &Log, tail: &mut Vec<u8>) -> Result<Image, Stop> {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(64);
+    let mut mask = StreamMask::new(&host.secrets);
     let forward = async {
         while let Some(bytes) = receiver.recv().await {
+            let bytes = Bytes::from(mask.take(&bytes));
             tail.extend_from_slice(&bytes);
             if tail.len() > TAIL {
                 tail.drain(..tail.len() - TAIL / 2);
             }
             log.write(Stream::Stdout, bytes).await;
         }
+        log.write(Stream::Stdout, mask.finish().into()).await;
     };
     let both = async { tokio::join!(host.runtime.build(build, sender), forward).0 };
     let most = Duration::from_secs(host.build.timeout.0);

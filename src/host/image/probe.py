@@ -62,8 +62,10 @@ def imported(name):
 
 # what installers import; Pythons without virtual environments are installed into without any
 for name in ("json", "os", "platform", "struct", "subprocess", "sysconfig"):
-    why = sys.version_info >= (3, 3) and imported(name)
-    if why:
+    why = None
+    if sys.version_info >= (3, 3):
+        why = imported(name)
+    if why is not None:
         say("unusable", "%s: %s" % (name, why))
 for name in sys.argv[1:]:
     why = imported(name)
