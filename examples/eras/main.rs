@@ -222,7 +222,7 @@ impl Bench {
             user: "1000:1000".into(),
             workdir: "/tmp".into(),
             env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
-            network: None,
+            network: pybots::runtime::Network::Loopback,
             volumes: Vec::new(),
             memory: limits.memory,
             pids: limits.pids,

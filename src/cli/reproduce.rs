@@ -75,7 +75,7 @@ async fn run_script(reproduction: &Reproduction, network: &NetworkSettings) -> R
     let script = tempfile::NamedTempFile::new().context("failed to make a file for the script")?;
     std::fs::write(script.path(), reproduction.script()).context("failed to write the script")?;
     let mut shell = Command::new("sh");
-    shell.envs(network.environment(ca.as_deref()));
+    shell.envs(network.with_logins(ca.as_deref()));
     shell.arg(script.path()).stdin(Stdio::null());
     let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
     // a terminal gets no more of a suite than of a log; a file gets each byte

@@ -107,6 +107,8 @@ pub struct RetentionSettings {
     pub key_frame_days: u32,
     /// Free disk space of the engine's data root, in GiB, below which the least recently used images go too.
     pub min_free_gib: u64,
+    /// How large the cache of downloads may be, which all hosts on an engine share. A fetch may exceed it while it runs.
+    pub downloads: Size,
     /// How often a host checks which images and volumes to remove.
     pub every: Seconds,
 }
@@ -118,6 +120,7 @@ impl Default for RetentionSettings {
             key_frames: true,
             key_frame_days: 365,
             min_free_gib: 10,
+            downloads: Size(4 << 30),
             every: Seconds(5 * 60),
         }
     }

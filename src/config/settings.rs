@@ -110,6 +110,7 @@ impl Settings {
         }
         self.http.sane().map_err(SettingsError::Nonsense)?;
         self.engine.sane().map_err(SettingsError::Nonsense)?;
+        self.network.sane().map_err(SettingsError::Nonsense)?;
         self.host.sane().map_err(SettingsError::Nonsense)?;
         self.source.sane().map_err(SettingsError::Nonsense)
     }

@@ -308,6 +308,8 @@ pub fn volumes(inventory: &Inventory, needs: &Needs, policy: &Policy, now: Times
         };
         let young = volume.created_at.unwrap_or_default() + i64::from(days) * DAY_MS > now;
         let reason = match volume.users {
+            // each fetch keeps it within its bound
+            _ if volume.kind == "downloads" => Reason::Base,
             _ if !ours => Reason::Foreign,
             0 if needed || young => Reason::Recent { days },
             0 => Reason::Unused { days },

@@ -343,6 +343,7 @@ fn volumes_go_when_nobody_needs_them() {
         (volume("wheels", "old", ""), Reason::Foreign),
         (volume("cache", "c", ""), unused),
         (volume("cache", "theirs", ""), Reason::Foreign),
+        (volume("downloads", "d", ""), Reason::Base),
         (volume("new", "n", "me"), Reason::Foreign),
     ];
     for (volume, reason) in cases {

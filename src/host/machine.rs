@@ -115,11 +115,6 @@ impl Host {
         crate::runtime::labels(&self.id, self.instances.own(), attempt)
     }
 
-    /// Variables for a container that may use the network. `ca` is the path of the CA bundle in it.
-    pub(super) fn network_env(&self, ca: Option<&str>) -> BTreeMap<String, String> {
-        self.network.environment(ca)
-    }
-
     /// Reads the CA bundle for containers. Returns `None` if the settings name none.
     pub(super) async fn ca(&self) -> Result<Option<Vec<u8>>, Stop> {
         if self.network.ca.as_os_str().is_empty() {

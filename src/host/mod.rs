@@ -6,6 +6,7 @@ pub mod client;
 mod daemon;
 pub mod deliver;
 pub mod doctor;
+mod gateway;
 mod image;
 mod image_locks;
 mod instances;

@@ -54,6 +54,8 @@ struct FakeState {
     containers: BTreeMap<String, CreatedContainer>,
     /// The last container of each phase, also after its removal.
     phases: BTreeMap<String, Container>,
+    /// Containers that are no phase, in the order in which they were created.
+    served: Vec<Container>,
     expected: Vec<Expectation>,
     /// Content of files, by the end of their paths, for [`Runtime::get`].
     files: BTreeMap<String, String>,
@@ -240,8 +242,9 @@ impl Runtime for FakeRuntime {
             killed: Arc::default(),
         };
         state.containers.insert(id.clone(), made);
-        if let Some(phase) = container.labels.get(PHASE_LABEL) {
-            state.phases.insert(phase.clone(), container.clone());
+        match container.labels.get(PHASE_LABEL) {
+            Some(phase) => drop(state.phases.insert(phase.clone(), container.clone())),
+            None => state.served.push(container.clone()),
         }
         Ok(id)
     }
@@ -287,9 +290,9 @@ impl Runtime for FakeRuntime {
         }
         let label = |name: &str| made.spec.labels.get(name).cloned().unwrap_or_default();
         let (project, phase) = (label(PROJECT_LABEL), label(PHASE_LABEL));
-        // a container that is no phase only keeps a volume mounted
+        // a container that is no phase serves one, and says when it can
         let (behaviour, prints, complains) = if phase.is_empty() {
-            (Behaviour::Exits(0), Vec::new(), Vec::new())
+            (Behaviour::Exits(0), b"ready\n".to_vec(), Vec::new())
         } else {
             match state
                 .expected

@@ -111,6 +111,17 @@ pub struct Volume {
     pub labels: BTreeMap<String, String>,
 }
 
+/// What a container reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Its own loopback addresses.
+    Loopback,
+    /// The loopback addresses of a running container, which it shares. The id of that container.
+    SharedLoopback(String),
+    /// A network of the engine, by name: the outside, other containers, services of the machine.
+    Open(String),
+}
+
 /// A container to create. Everything that has no field here is the safe choice: all capabilities dropped, no new
 /// privileges, default seccomp, read-only image, no engine socket, no path of the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,8 +132,7 @@ pub struct Container {
     pub user: String,
     pub workdir: String,
     pub env: BTreeMap<String, String>,
-    /// `None` for loopback only.
-    pub network: Option<String>,
+    pub network: Network,
     /// Names of volumes, with the paths where they are mounted.
     pub volumes: Vec<(String, String)>,
     pub memory: Size,

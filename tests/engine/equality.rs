@@ -8,7 +8,7 @@ use crate::support::up::engine_wanted;
 use crate::support::{copy_folder, here};
 use futures_util::StreamExt;
 use pybots::config::Settings;
-use pybots::runtime::{Container, Runtime};
+use pybots::runtime::{Container, Network, Runtime};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -92,7 +92,7 @@ async fn files(factory: &Factory, image: &str) -> Files {
         user: "1000:1000".into(),
         workdir: "/".into(),
         env: BTreeMap::new(),
-        network: None,
+        network: Network::Loopback,
         volumes: Vec::new(),
         memory: limits.memory,
         pids: limits.pids,

@@ -18,6 +18,11 @@ fn the_fetch_phase_passes_its_own_tests() {
 }
 
 #[test]
+fn the_gateway_passes_its_own_tests() {
+    passes("tests/gateway");
+}
+
+#[test]
 fn the_recorders_pass_their_own_tests() {
     passes("tests/recorders");
 }
@@ -36,7 +41,7 @@ fn passes(folder: &str) {
     let container = docker(&create).trim().to_owned();
     // copied, for an engine may not see the files of this machine
     let copy = format!(
-        "set -e; tar -c {folder} src/host/run | docker cp - {container}:/pybots
+        "set -e; tar -c {folder} src/host/run src/host/gateway | docker cp - {container}:/pybots
         docker start --attach {container}; docker rm {container}"
     );
     let output = Command::new("sh")

@@ -15,6 +15,7 @@ use pybots::logfile::{Chunk, Stream};
 use pybots::profile::Profiles;
 use pybots::recipe::folder::register;
 use pybots::runtime::fake::FakeRuntime;
+use pybots::runtime::{Container, Network};
 use pybots::store::revisions::Revision;
 use std::sync::{Arc, Mutex};
 
@@ -687,17 +688,20 @@ async fn a_build_that_fails_says_in_which_step() {
 }
 
 #[tokio::test]
-async fn wheels_are_kept_for_install_alone() {
+async fn no_phase_sees_the_cache_of_wheels() {
     let sdist = format!(
         r#"{{"packages": [{{"name": "a", "version": "1.0", "file": "a-1.0.tar.gz", "sha256": "{}", "role": "run"}}]}}"#,
         "a".repeat(64)
     );
-    for (abi, lock, kept) in [
-        (Some("0123456789abcdef"), sdist.as_str(), true),
-        (None, &sdist, false),
-        (Some("0123456789abcdef"), "{\"packages\": []}", false),
+    for (abi, lock, kept, anew) in [
+        (Some("0123456789abcdef"), sdist.as_str(), true, false),
+        (Some("0123456789abcdef"), &sdist, true, true),
+        (None, &sdist, false, false),
+        (Some("0123456789abcdef"), "{\"packages\": []}", false, false),
     ] {
         let mut spec = run_spec(RECIPE);
+        spec.wheels_anew = anew;
+        let toolchain = spec.distribution.toolchain_reference();
         spec.image.facts.abi_key = abi.map(str::to_owned);
         let engine = engine(&spec)
             .with_file("/work/.pybots/lock.json", lock)
@@ -712,12 +716,29 @@ async fn wheels_are_kept_for_install_alone() {
             .filter(|name| name.starts_with("pybots-wheels-attrs-"))
             .collect();
         assert_eq!(wheels.len(), usize::from(kept), "{volumes:?}");
-        let mounted = |phase: &str| {
-            let container = engine.made(phase).unwrap();
-            container.volumes.iter().any(|(name, _)| wheels.contains(&name))
+        let mounted = |container: &Container| container.volumes.iter().any(|(name, _)| wheels.contains(&name));
+        for phase in ["fetch", "install", "test tests"] {
+            assert!(!mounted(&engine.made(phase).unwrap()), "{phase}");
+        }
+        // what serves install is on the toolchain image
+        let serving = engine.served();
+        let commands: Vec<&str> = serving
+            .iter()
+            .filter(|c| mounted(c))
+            .map(|c| c.command[4].as_str())
+            .collect();
+        let expected: &[&str] = match (kept, anew) {
+            (false, _) => &[],
+            (true, false) => &["take", "keep"],
+            (true, true) => &["keep"],
         };
-        let phases = ["fetch", "install", "test tests"].map(mounted);
-        assert_eq!(phases, [false, kept, false]);
+        assert_eq!(commands, expected);
+        assert!(
+            serving
+                .iter()
+                .filter(|c| mounted(c))
+                .all(|c| c.image == toolchain && c.network == Network::Loopback)
+        );
         let install = engine.made("install").unwrap().command.join(" ");
         assert_eq!(install.contains("wheels.sh"), kept, "{install}");
     }

@@ -4,7 +4,7 @@ use pybots::domain::limits::Size;
 use pybots::domain::retention::{Decision, Decisions, Reason};
 use pybots::host::janitor::{survey, sweep};
 use pybots::runtime::fake::FakeRuntime;
-use pybots::runtime::{Container, Runtime, Volume, labels};
+use pybots::runtime::{Container, Network, Runtime, Volume, labels};
 use std::collections::BTreeMap;
 
 /// A key frame, two images on it, and a stranger's image.
@@ -35,7 +35,7 @@ fn container(image: &str, volume: &str) -> Container {
         user: "0:0".into(),
         workdir: "/".into(),
         env: BTreeMap::new(),
-        network: None,
+        network: Network::Loopback,
         volumes: vec![(volume.into(), "/build".into())],
         memory: Size(1),
         pids: 1,

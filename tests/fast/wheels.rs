@@ -22,6 +22,8 @@ const KEY: &str = "4b5b";
 struct Place {
     folder: tempfile::TempDir,
     most: u64,
+    /// A command before `build`.
+    between: &'static str,
 }
 
 impl Place {
@@ -32,7 +34,11 @@ impl Place {
         let uv = folder.path().join("bin/uv");
         std::fs::write(&uv, UV).unwrap();
         std::fs::set_permissions(&uv, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Self { folder, most: 1 << 20 }
+        Self {
+            folder,
+            most: 1 << 20,
+            between: ":",
+        }
     }
 
     fn cache(&self) -> PathBuf {
@@ -60,12 +66,13 @@ impl Place {
         let pins = format!("other==2 --hash=sha256:00\ntoy==1.0 --hash=sha256:{hash}\n");
         std::fs::write(work.join(".pybots/requirements.txt"), pins).unwrap();
         let list = format!("{role} {key} {hash} toy-1.0.tar.gz toy 1.0\n");
-        std::fs::write(work.join(".pybots/wheels.txt"), list).unwrap();
+        let script = here().join("src/host/run/wheels.sh").display().to_string();
         let path = std::env::var("PATH").unwrap();
         let mut command = Command::new("sh");
+        // as a run does, but for the containers
+        let all = "sh \"$1\" take \"$2\" ../cache\neval \"$4\"\nsh \"$1\" build \"$2\" 0123456789ab\nsh \"$1\" keep \"$2\" ../cache $3";
         command
-            .arg(here().join("src/host/run/wheels.sh"))
-            .args([".pybots/wheels.txt", "../cache", "0123456789ab", &self.most.to_string()])
+            .args(["-ec", all, "-", &script, &list, &self.most.to_string(), self.between])
             .current_dir(work)
             .env("PATH", format!("{}:{path}", self.folder.path().join("bin").display()))
             .stdin(Stdio::null())
@@ -103,7 +110,7 @@ fn a_wheel_is_built_once_and_reused() {
     let hash = hex::encode(Sha256::digest(&wheel));
     let end = format!("(ABI 0123456789ab, sha256 {hash})");
     assert!(
-        first.contains(&format!("wheel of toy 1.0: built and kept {end}")),
+        first.contains(&format!("wheel of toy 1.0: built {end}\nkept the wheel of toy 1.0\n")),
         "{first}"
     );
     let second = place.run(KEY);
@@ -114,7 +121,7 @@ fn a_wheel_is_built_once_and_reused() {
     let expected = format!("other==2 --hash=sha256:00\ntoy==1.0 --hash=sha256:{sdist} --hash=sha256:{hash}\n");
     assert_eq!(pins(&place), expected);
     assert_eq!(place.entries(), [KEY]);
-    assert!(place.run("0ther").contains("built and kept"));
+    assert!(place.run("0ther").contains("kept the wheel"));
 }
 
 #[test]
@@ -129,9 +136,17 @@ fn a_run_that_proves_a_change_builds_anew_and_mends_the_cache() {
     std::fs::write(entry.join("sha256"), format!("{hash}  {name}\n")).unwrap();
     assert!(place.run(KEY).contains("reused"));
     assert_eq!(place.wheel("work"), b"stale");
-    let mut proof = place.start("proof", "run", KEY, "sdist");
-    let said = said(&proof.arg("anew").output().unwrap());
-    assert!(said.contains("built and kept"), "{said}");
+    // such a run does not take
+    let proving = Place {
+        between: "rm -r .pybots/wheels",
+        ..place
+    };
+    let proof = said(&proving.start("proof", "run", KEY, "sdist").output().unwrap());
+    let place = Place {
+        between: ":",
+        ..proving
+    };
+    assert!(proof.contains("kept the wheel"), "{proof}");
     assert_ne!(place.wheel("proof"), b"stale");
     assert!(place.run(KEY).contains("reused"));
     assert_eq!(place.wheel("work"), place.wheel("proof"));
@@ -168,7 +183,7 @@ fn what_was_cut_off_or_changed_is_built_again() {
         place.run(KEY);
         damage(&place.cache().join(KEY));
         let text = place.run(KEY);
-        assert!(text.contains("built and kept"), "{what}: {text}");
+        assert!(text.contains("kept the wheel"), "{what}: {text}");
         assert!(place.run(KEY).contains("reused"), "{what}");
         let names = std::fs::read_dir(place.folder.path().join("work/wheels")).unwrap();
         assert_eq!(names.count(), 2, "{what}: only the sdist and {wheel}");
@@ -192,7 +207,7 @@ fn a_cache_that_can_not_be_written_stops_nobody() {
     let place = Place::new();
     std::fs::remove_dir(place.cache()).unwrap();
     let text = place.run(KEY);
-    assert!(text.contains("built, but the cache could not be written"), "{text}");
+    assert!(text.contains("the cache of wheels cannot be written"), "{text}");
     assert!(!place.wheel("work").is_empty());
 }
 
@@ -203,7 +218,7 @@ fn the_cache_is_bounded_and_drops_what_was_not_used_for_longest() {
         ..Place::new()
     };
     for (key, age) in [("a", "4 hours ago"), ("b", "3 hours ago"), ("c", "2 hours ago")] {
-        assert!(place.run(key).contains("built and kept"));
+        assert!(place.run(key).contains("kept the wheel"));
         let touched = Command::new("touch")
             .args(["-d", age])
             .arg(place.cache().join(key))

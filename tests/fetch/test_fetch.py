@@ -207,6 +207,25 @@ class Sources(unittest.TestCase):
         self.assertFalse((self.work / ".pybots" / "fetching").exists())
 
 
+class Cache(unittest.TestCase):
+    def test_it_keeps_within_its_bound_what_was_used_last(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for age, name in enumerate(("new", "used", "older", "oldest")):
+                path = Path(folder, "sha256", name)
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(b"x" * 40_000)
+                os.utime(path, (1_000_000 - age, 1_000_000 - age))
+            left = lambda: sorted(p.name for p in Path(folder, "sha256").iterdir())
+            with unittest.mock.patch.dict(os.environ, PYBOTS_FETCH_CACHE=folder, PYBOTS_FETCH_CACHE_MOST="170000"):
+                fetch_net.tidy()
+                self.assertEqual(len(left()), 4)
+                os.environ["PYBOTS_FETCH_CACHE_MOST"] = "90000"
+                fetch_net.tidy()
+                self.assertEqual(left(), ["new", "used"])
+                os.environ["PYBOTS_FETCH_CACHE"] = folder + "/none"
+                fetch_net.tidy()
+
+
 class IndexPages(unittest.TestCase):
     def test_json_and_html_say_the_same(self):
         rows = {"files": [{"filename": "a-1.tar.gz", "url": "../f/a-1.tar.gz", "hashes": {"sha256": "AB"}, "requires-python": ">=3"}]}

@@ -51,13 +51,24 @@ pub struct Index {
 impl Index {
     /// Serves until the process ends. `folder` is for making the sdist.
     pub fn start(folder: &Path) -> Self {
+        Self::serve(folder, None)
+    }
+
+    /// As [`Index::start`], for those only who have a login, `me:p4ssw0rd`.
+    pub fn start_with_login(folder: &Path) -> Self {
+        let open = Self::serve(folder, Some("Authorization: Basic bWU6cDRzc3cwcmQ="));
+        let url = open.url.replace("http://", "http://me:p4ssw0rd@");
+        Self { url }
+    }
+
+    fn serve(folder: &Path, wanted: Option<&'static str>) -> Self {
         let pages = Arc::new(pages(folder));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/simple/", listener.local_addr().unwrap());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let pages = pages.clone();
-                std::thread::spawn(move || answer(stream, &pages));
+                std::thread::spawn(move || answer(stream, &pages, wanted));
             }
         });
         Self { url }
@@ -153,14 +164,16 @@ fn sdist(folder: &Path) -> Vec<u8> {
 }
 
 /// One request, one answer, and the connection is closed.
-fn answer(stream: TcpStream, pages: &Pages) {
+fn answer(stream: TcpStream, pages: &Pages, wanted: Option<&str>) {
     let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
     let Some(request) = lines.next() else { return };
     // the headers have to be read, or closing would look like a reset
-    lines.find(String::is_empty);
+    let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let may = wanted.is_none_or(|wanted| headers.iter().any(|header| header == wanted));
     let path = request.split(' ').nth(1).unwrap_or_default();
     let nothing = ("text/plain", Vec::new());
     let (status, (kind, body)) = match pages.get(path) {
+        _ if !may => ("401 Unauthorized", &nothing),
         Some(page) => ("200 OK", page),
         None => ("404 Not Found", &nothing),
     };

@@ -10,7 +10,7 @@ pub enum Reason {
     // it stays even if the disk is full
     /// Another installation made it.
     Foreign,
-    /// A toolchain or runtime image, which other installations may share.
+    /// A toolchain or runtime image, or the cache of downloads, which other installations may share.
     Base,
     InUse {
         containers: u32,

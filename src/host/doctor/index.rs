@@ -1,8 +1,10 @@
-//! Checks the way from a container to the package index, with the network settings.
+//! Checks the way from a container to the package index, through the gateway, with the network settings.
 
 use super::Finding;
 use super::engine::AnsweringEngine;
 use crate::config::Settings;
+use crate::domain::limits::Seconds;
+use crate::host::gateway::Gateway;
 use crate::host::log::{Log, Sink};
 use crate::host::phase::{self, PhaseEnd, PhaseLimits};
 use crate::host::unique::unique_name;
@@ -30,6 +32,9 @@ except Exception as error:
     print(f'{type(error).__name__}: {error}')
     raise SystemExit(1)
 ";
+
+/// How long the answer may take, in seconds.
+const WITHIN_S: u64 = 60;
 
 /// Path of the CA bundle in the container.
 const FOLDER: &str = "/var/cache/pybots";
@@ -81,13 +86,15 @@ async fn ask(host: &Host, attempt: &str, image: &str) -> Result<Option<String>, 
     host.runtime.create_volume(&made).await?;
     let at = format!("{FOLDER}/ca.crt");
     let limits = &crate::domain::limits::Limits::default();
+    let (log, _written) = Log::start(Arc::new(Nothing));
+    let gateway = Gateway::open(host, attempt, image, Seconds(WITHIN_S), &log).await?;
     let container = Container {
         image: image.to_owned(),
         command: vec!["python3".into(), "-c".into(), SCRIPT.into()],
         user: "1000:1000".into(),
         workdir: "/".into(),
-        env: host.network_env(ca.as_ref().map(|_| at.as_str())),
-        network: Some(host.engine.network.clone()),
+        env: gateway.environment(ca.as_ref().map(|_| at.as_str())),
+        network: gateway.network(),
         volumes: vec![(volume, FOLDER.to_owned())],
         memory: limits.memory,
         pids: limits.pids,
@@ -99,11 +106,10 @@ async fn ask(host: &Host, attempt: &str, image: &str) -> Result<Option<String>, 
         let file = tar::files(FileOwner::Runner, &[("ca.crt", &ca, false)]);
         host.runtime.put(&id, FOLDER, tar::stream(file)).await?;
     }
-    let (log, _written) = Log::start(Arc::new(Nothing));
     let plan = PhaseLimits {
         name: "doctor",
-        timeout: crate::domain::limits::Seconds(60),
-        silence: crate::domain::limits::Seconds(60),
+        timeout: Seconds(WITHIN_S),
+        silence: Seconds(WITHIN_S),
         log: limits.log,
         before_kill: None,
         secrets: &host.secrets,

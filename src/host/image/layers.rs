@@ -132,7 +132,7 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
     let build = Build {
         tag: tag.to_owned(),
         context: tar::stream(tar::files(FileOwner::Root, &files)),
-        args: host.network_env(None),
+        args: host.network.with_logins(None),
         network: host.engine.network.clone(),
     };
     let mut tail = Vec::new();

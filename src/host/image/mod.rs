@@ -16,7 +16,7 @@ use crate::domain::job::{BuildSpec, BuiltImage, Facts, Phase, Report};
 use crate::domain::outcome::Timeout;
 use crate::domain::tree::{Update, Wanted};
 use crate::runtime::tar::{self, FileOwner};
-use crate::runtime::{Container, Image, PHASE_LABEL, RuntimeError, image_label};
+use crate::runtime::{Container, Image, Network, PHASE_LABEL, RuntimeError, image_label};
 use build_tree::{BuildTree, LastImage, TreeState};
 use probe::Probe;
 
@@ -183,7 +183,7 @@ async fn open(host: &Host, attempt: &str, spec: &BuildSpec, build_tree: &str) ->
         user: "0:0".into(),
         workdir: steps::BUILD.into(),
         env: steps::environment(spec),
-        network: None,
+        network: Network::Loopback,
         volumes: vec![
             (build_tree.to_owned(), steps::BUILD.into()),
             (cache.name, "/cache".into()),

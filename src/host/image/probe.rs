@@ -5,7 +5,7 @@ use crate::domain::limits::{Limits, Seconds};
 use crate::host::log::Log;
 use crate::host::phase::{self, PhaseEnd, PhaseLimits};
 use crate::host::{Host, Stop};
-use crate::runtime::Container;
+use crate::runtime::{Container, Network};
 use std::collections::BTreeMap;
 
 const SCRIPT: &str = include_str!("probe.py");
@@ -45,7 +45,7 @@ impl Probe<'_> {
             user: "1000:1000".into(),
             workdir: "/".into(),
             env: BTreeMap::from([("HOME".to_owned(), "/tmp".to_owned())]),
-            network: None,
+            network: Network::Loopback,
             volumes: Vec::new(),
             memory: limits.memory,
             pids: limits.pids,

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// Our own files in the work folder.
 pub const OURS: &str = "/work/.pybots";
 
+/// Where a container mounts a cache. The images have this folder, owned by the user of the runs.
+pub const CACHE_AT: &str = "/var/cache/pybots";
+
 pub fn witness_file(suite: &Suite) -> String {
     format!("witness-{}", suite.name)
 }

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from fetch_net import Index, InfraError, RecipeError, Unreachable, say
+from fetch_net import Index, InfraError, RecipeError, Unreachable, say, tidy
 from fetch_project import (build_requires, declared, from_index, group_lines, check_extras, parse, read, select,
                            target_environment)
 from fetch_resolve import Wheelhouse, held, resolve
@@ -114,7 +114,9 @@ def fetch(work):
 
 def main():
     try:
+        tidy()  # before, too: the fetch before this one may have been killed
         fetch(Path(sys.argv[1] if len(sys.argv) > 1 else "/work"))
+        tidy()
     except RecipeError as e:
         say(f"error in the recipe: {e}")
         return 10

@@ -1,6 +1,6 @@
 """For the fetch phase: downloads, their cache, and the package index."""
 
-import base64, hashlib, html.parser, http.client, json, os, shutil, ssl, tempfile, time
+import base64, contextlib, hashlib, html.parser, http.client, json, os, re, shutil, ssl, tempfile, time
 import urllib.error, urllib.parse, urllib.request
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -18,6 +18,10 @@ SDIST_ENDINGS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 class RecipeError(Exception):
     """The owner of the recipe can fix it."""
+
+
+class Refused(RecipeError):
+    """The rules of this machine forbid the destination."""
 
 
 class InfraError(Exception):
@@ -54,9 +58,13 @@ def open_url(url, headers=None, tries=4):
         except urllib.error.HTTPError as e:
             if e.code in (404, 410):
                 return None
+            if "destination_ip_prohibited" in e.headers.get("Proxy-Status", ""):
+                raise Refused(e.reason) from e
             why, again = f"the server answered {e.code} {e.reason}", e.code >= 500 or e.code in (408, 429)
         except (urllib.error.URLError, OSError, http.client.HTTPException) as e:
             why, again = str(getattr(e, "reason", e)), True
+            if refusal := TUNNEL_REFUSED.search(why):
+                raise Refused(refusal[1]) from e
             if isinstance(getattr(e, "reason", e), ssl.SSLCertVerificationError):
                 why, again = f"{why} (is SSL_CERT_FILE set to the right bundle?)", False
         if not (again and left):
@@ -65,24 +73,32 @@ def open_url(url, headers=None, tries=4):
     raise InfraError(f"{parts.hostname} could not be read: {why}")
 
 
+# How urllib says that a proxy's rules forbid a destination.
+TUNNEL_REFUSED = re.compile("Tunnel connection failed: 403 (.*)")
+
 # What arrives slower than this is no download: it would hold a host for as long as it likes.
 RATE_LEAST, RATE_OVER = 4096, 60  # bytes a second, seconds
 
 
-def download(url, sha256, into, what, slow=InfraError):
-    """Put the file with this sha256 at `into`, from the cache when it is there and still right. `slow` is the error for a server
-    that trickles."""
+def download(url, sha256, into, what, blame=InfraError):
+    """Put the file with this sha256 at `into`, from the cache when it is there and still right. `blame` is the error for a server
+    that trickles, or that nobody may reach: the index is the operator's, an address of a recipe is not."""
     cache = os.environ.get("PYBOTS_FETCH_CACHE")
     kept = Path(cache, "sha256", sha256[:2], sha256) if cache else None
     into.parent.mkdir(parents=True, exist_ok=True)
     if kept and kept.is_file():
-        if digest(kept) == sha256:
-            shutil.copyfile(kept, into)
-            return say(f"  {what} (cached)")
+        with contextlib.suppress(FileNotFoundError):  # another fetch tidies the cache
+            if digest(kept) == sha256:
+                shutil.copyfile(kept, into)
+                os.utime(kept)
+                return say(f"  {what} (cached)")
         kept.unlink(missing_ok=True)
     part = into.with_name(into.name + ".part")
     for left in (2, 1, 0):
-        response = open_url(url)
+        try:
+            response = open_url(url)
+        except Refused as e:
+            raise blame(f"{what}: {e}") from e
         if response is None:
             raise RecipeError(f"{what}: the server says there is no such file; check its address")
         seen, broken = hashlib.sha256(), None
@@ -95,8 +111,8 @@ def download(url, sha256, into, what, slow=InfraError):
                     arrived += len(chunk)
                     if (took := time.monotonic() - since) > RATE_OVER:
                         if arrived / took < RATE_LEAST:
-                            raise slow(f"{what}: its server sends {arrived / took:.0f} bytes a second, and less than "
-                                       f"{RATE_LEAST} is no download; name another address")
+                            raise blame(f"{what}: its server sends {arrived / took:.0f} bytes a second, and less than "
+                                        f"{RATE_LEAST} is no download; name another address")
                         since, arrived = time.monotonic(), 0
                 if getattr(response, "length", None):
                     raise ConnectionError(f"{response.length} bytes are missing")
@@ -121,6 +137,26 @@ def read_chunk(response):
         return response.read1(1 << 18)  # `read` would wait for all of them
     except (http.client.HTTPException, TimeoutError, ssl.SSLError) as e:
         raise ConnectionError(str(e) or type(e).__name__) from e
+
+
+def tidy():
+    """Remove from the cache what was unused for longest, until it is as small as the host wants it."""
+    cache, most = os.environ.get("PYBOTS_FETCH_CACHE"), os.environ.get("PYBOTS_FETCH_CACHE_MOST")
+    if not cache or not most:
+        return
+    held = []
+    for folder, _, names in os.walk(cache):
+        for name in names:
+            with contextlib.suppress(OSError):  # another fetch may be tidying, too
+                status = os.lstat(os.path.join(folder, name))
+                held.append((max(status.st_mtime, status.st_atime), status.st_blocks * 512, os.path.join(folder, name)))
+    over = sum(size for _, size, _ in held) - int(most)
+    for _, size, path in sorted(held):
+        if over <= 0:
+            break
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+            over -= size
 
 
 def keep(file, kept):
@@ -211,7 +247,10 @@ class Index:
     def every_file(self, name):
         name = canonicalize_name(name)
         if name not in self.pages:
-            response = open_url(urllib.parse.urljoin(self.url, name + "/"), {"Accept": ACCEPT})
+            try:
+                response = open_url(urllib.parse.urljoin(self.url, name + "/"), {"Accept": ACCEPT})
+            except Refused as e:
+                raise InfraError(f"the package index: {e}") from e
             if response is None:
                 raise RecipeError(f"the package index has no project called {name}; check the spelling")
             try:

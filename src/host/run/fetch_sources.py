@@ -13,8 +13,10 @@ MODULES_DEPTH = 4
 NAMED = 5
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # What git and svn write when a server answers, and will answer the same tomorrow, or when it trickles.
-FINAL = re.compile(r"(?i)not found|does ?n.t exist|does not exist|find remote ref|too slow|file name too long|transport .* not allowed")
+FINAL = re.compile(r"(?i)not found|does ?n.t exist|does not exist|find remote ref|too slow|file name too long|transport .* not allowed|is not public|"
+                   r"response 403|code 403 from proxy")
 TOOL_WITHIN = 900  # seconds
+TUNNEL = Path(__file__).with_name("fetch_tunnel.py")
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -59,7 +61,8 @@ def bring(src, index, work, python):
     elif "svn" in src:
         shutil.rmtree(into, ignore_errors=True)
         into.parent.mkdir(parents=True, exist_ok=True)
-        run_tool(["svn", "export", "--quiet", "--non-interactive", "-r", str(src["rev"]), "--", src["svn"], str(into)])
+        options, address = svn_way(src["svn"])
+        run_tool(["svn", "export", "--quiet", "--non-interactive", *options, "-r", str(src["rev"]), "--", address, str(into)])
         line.update(source=src["svn"], version=str(src["rev"]))
     elif not into.is_dir():
         raise InfraError(f"the source {src['name']} should already be in place, but is not")
@@ -68,9 +71,22 @@ def bring(src, index, work, python):
     return line
 
 
-def archive(url, sha256, name, into, work, slow=InfraError):
+def svn_way(address):
+    """The options that make svn use the proxy and the CA bundle of the environment, of which it knows neither, and the address to name."""
+    options, proxy = [], urllib.parse.urlsplit(os.environ.get("http_proxy", ""))
+    if ca := os.environ.get("SSL_CERT_FILE"):
+        options += ["--config-option", f"servers:global:ssl-authority-files={ca}"]
+    if not proxy.hostname:
+        return options, address
+    options += ["--config-option", f"servers:global:http-proxy-host={proxy.hostname}",
+                "--config-option", f"servers:global:http-proxy-port={proxy.port or 80}",
+                "--config-option", f"config:tunnels:pybots={TUNNEL}"]
+    return options, re.sub(r"^svn://", "svn+pybots://", address)
+
+
+def archive(url, sha256, name, into, work, blame=InfraError):
     kept = work / ".pybots" / "sources" / name[-100:]
-    download(url, sha256, kept, name, slow)
+    download(url, sha256, kept, name, blame)
     unpack(kept, into)
     kept.unlink()
 
@@ -192,6 +208,8 @@ def remark_on_pointers(into):
 def run_tool(command, error=InfraError, within=None):
     within = within or TOOL_WITHIN
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ALLOW_PROTOCOL": "https:http:git"}
+    if env.get("http_proxy"):
+        env["GIT_PROXY_COMMAND"] = str(TUNNEL)  # for git://, which knows no proxy
     if "SSL_CERT_FILE" in env:
         env.setdefault("GIT_SSL_CAINFO", env["SSL_CERT_FILE"])
     try:

@@ -55,7 +55,10 @@ pub async fn run(
     let mut wheels = None;
     if environment::needs_fetch(spec) {
         if course.since == Since::Fetch {
-            let ran = execute(host, log, report, work.fetch().await?, (spec, &budget), "fetch").await?;
+            let gateway = work.gateway(log).await?;
+            let fetch = work.fetch(&gateway).await?;
+            let ran = execute(host, log, report, fetch, (spec, &budget), "fetch").await?;
+            gateway.close().await?;
             if is_unanswered(&ran) {
                 report.unreachable = work.awaited_source().await?;
             }
@@ -67,8 +70,21 @@ pub async fn run(
     }
     work.mark(Since::Install).await?;
     if course.since <= Since::Install {
-        let install = work.install(wheels.as_ref()).await?;
+        let gateway = match spec.install_network {
+            true => Some(work.gateway(log).await?),
+            false => None,
+        };
+        if let Some(wheels) = &wheels {
+            work.take_wheels(wheels).await?;
+        }
+        let install = work.install(wheels.as_ref(), gateway.as_ref()).await?;
         let ran = execute(host, log, report, install, (spec, &budget), scripts::INSTALL).await?;
+        if let Some(gateway) = gateway {
+            gateway.close().await?;
+        }
+        if let Some(wheels) = &wheels {
+            work.keep_wheels(wheels, log).await?;
+        }
         installed(&ran, spec)?;
     }
     work.mark(Since::Test).await?;

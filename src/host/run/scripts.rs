@@ -2,18 +2,22 @@
 
 use super::course::{Course, Since};
 use super::environment::{OURS, imports_file, results_folder, source_folder, witness_file};
-use super::wheels::{self, Wheels};
+use super::wheels::Wheels;
 use crate::domain::job::RunSpec;
 use crate::domain::suite::Suite;
 use crate::host::quote;
 
+/// Connects git and svn to the network. They start it themselves.
+pub const TUNNEL: &str = ".pybots/fetch_tunnel.py";
+
 /// The program of the fetch phase, which the toolchain image's own Python runs.
-pub const FETCH: [(&str, &str); 7] = [
+pub const FETCH: [(&str, &str); 8] = [
     (".pybots/fetch.py", include_str!("fetch.py")),
     (".pybots/fetch_net.py", include_str!("fetch_net.py")),
     (".pybots/fetch_project.py", include_str!("fetch_project.py")),
     (".pybots/fetch_resolve.py", include_str!("fetch_resolve.py")),
     (".pybots/fetch_sources.py", include_str!("fetch_sources.py")),
+    (TUNNEL, include_str!("fetch_tunnel.py")),
     (".pybots/fetch_unpack.py", include_str!("fetch_unpack.py")),
     (".pybots/fetch_version.py", include_str!("fetch_version.py")),
 ];
@@ -29,9 +33,6 @@ pub const RECORDERS: [(&str, &str); 4] = [
     (".pybots/pybots_unittest.py", include_str!("pybots_unittest.py")),
     (".pybots/pybots_trial.py", include_str!("pybots_trial.py")),
 ];
-
-/// Where a container mounts the cache of its phase. The images have this folder, owned by the user of the runs.
-pub const CACHE_AT: &str = "/var/cache/pybots";
 
 /// The phase that installs a project.
 pub const INSTALL: &str = "install";
@@ -121,14 +122,7 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     } else {
         packages = format!("/work/venv/lib/python{}/site-packages", threaded(spec));
         lines.push(format!("uv venv --quiet --python {} /work/venv", quote(python)));
-        if let Some(Wheels { abi, .. }) = wheels {
-            let most = wheels::MOST_KIB;
-            lines.push(format!(
-                "sh {OURS}/wheels.sh {OURS}/wheels.txt {CACHE_AT} {} {most}{}",
-                quote(abi),
-                if spec.wheels_anew { " anew" } else { "" }
-            ));
-        }
+        lines.extend(wheels.map(Wheels::build));
         lines.push(format!(
             "if [ -s {OURS}/requirements.txt ]; then uv pip install --no-deps -r {OURS}/requirements.txt; fi"
         ));

@@ -1,22 +1,26 @@
 //! Wheels that install builds from sdists, cached for later revisions with the same ABI.
 //!
 //! Only dependencies are cached. The project under test and its extra sources are built each time, because a run
-//! tests that they build on the new CPython. Install runs project code with access to the cache, so each project has
-//! a cache of its own.
+//! tests that they build on the new CPython. Code of strangers builds the wheels, so each project has a cache of its own,
+//! and only containers without such code mount it: one before install and one after it.
 
-use super::environment;
+use super::environment::{self, CACHE_AT, OURS};
 use crate::domain::digest::digest;
 use crate::domain::job::{Facts, RunSpec};
+use crate::host::quote;
 use crate::runtime::{ABI_LABEL, KIND_LABEL, OWNER_LABEL, PROJECT_LABEL, Volume};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// Uses the cache inside the install container.
+/// What copies wheels between the cache and the work folder, and builds those that the cache lacks.
 pub const SCRIPT: &str = include_str!("wheels.sh");
 
 /// Most KiB of one volume: enough for one project's dependencies on one ABI, and little for a host with hundreds of
 /// projects.
 pub const MOST_KIB: u64 = 1 << 20;
+
+/// Bytes of a list that is used: it is an argument of a program. Longer ones belong to nobody's project.
+const LIST_MOST: usize = 100_000;
 
 /// The cache of one project on one ABI, and the entries to look for.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +30,29 @@ pub struct Wheels {
     pub abi: String,
     /// A line for each sdist, in the format of `wheels.sh`.
     pub list: String,
+}
+
+impl Wheels {
+    /// The command that copies what the cache has to the work folder.
+    pub fn take(&self) -> Vec<String> {
+        self.command(&["take", &self.list, CACHE_AT])
+    }
+
+    /// The command that copies what was built to the cache.
+    pub fn keep(&self) -> Vec<String> {
+        self.command(&["keep", &self.list, CACHE_AT, &MOST_KIB.to_string()])
+    }
+
+    /// The lines of install that put a wheel beside each sdist.
+    pub fn build(&self) -> String {
+        let list = quote(&self.list);
+        format!("sh {OURS}/wheels.sh build {list} {}", quote(&self.abi))
+    }
+
+    fn command(&self, words: &[&str]) -> Vec<String> {
+        let shell = ["/bin/sh", "-c", SCRIPT, "wheels.sh"];
+        shell.iter().chain(words).map(|word| (*word).to_owned()).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,15 +87,13 @@ pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Whe
         .filter(|package| !own.contains(&canonical(&package.name)))
         .filter_map(|package| line(package, &inputs))
         .collect();
-    if lines.is_empty() {
-        return None;
-    }
     // build back ends first, so that the others are built with their cached wheels
     lines.sort();
-    Some(Wheels {
+    let list: String = lines.into_iter().map(|(_, line)| line).collect();
+    (!list.is_empty() && list.len() <= LIST_MOST).then(|| Wheels {
         volume: volume(host, spec, abi),
         abi: abi.chars().take(12).collect(),
-        list: lines.into_iter().map(|(_, line)| line).collect(),
+        list,
     })
 }
 

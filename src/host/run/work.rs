@@ -1,24 +1,31 @@
 //! The work folder of a run: a volume of limited size that its phases share.
 
 use super::course::{Course, Since};
-use super::environment::{self, OURS};
+use super::environment::{self, CACHE_AT, OURS};
 use super::results;
-use super::scripts::{self, CACHE_AT};
+use super::scripts;
 use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
+use crate::domain::limits::Seconds;
 use crate::domain::suite::Suite;
+use crate::host::gateway::Gateway;
+use crate::host::log::Log;
 use crate::host::{Host, Stop};
 use crate::runtime::tar::{self, FileOwner};
-use crate::runtime::{Container, PROJECT_LABEL, RuntimeError, Volume};
+use crate::runtime::{Container, KIND_LABEL, Network, PROJECT_LABEL, RuntimeError, Volume};
 use anyhow::Context;
+use futures_util::stream::StreamExt;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Largest file of our own that is read back: a lock.
 const READ_MOST: usize = 1 << 20;
+/// How long copies between the work folder and a cache may take.
+const SERVE_WITHIN: Duration = Duration::from_secs(600);
 /// Path of the CA bundle in a container that may use the network.
 const CA: &str = "/work/.pybots/ca.crt";
 /// The volume of downloads, by hash. Only the fetch phase mounts it, and that runs no project code.
-const DOWNLOADS: &str = "pybots-downloads";
+const DOWNLOADS: &str = "pybots-cache-downloads";
 
 /// Seconds after which a run is certainly over: the holder of a host that died ends after this time.
 fn longest(spec: &RunSpec) -> u64 {
@@ -76,7 +83,12 @@ impl<'a> Work<'a> {
             ca: host.ca().await?,
             course,
         };
-        let holder = work.container(image, format!("exec sleep {}", longest(spec)), BTreeMap::new(), None);
+        let holder = work.container(
+            image,
+            format!("exec sleep {}", longest(spec)),
+            BTreeMap::new(),
+            Network::Loopback,
+        );
         work.holder = runtime.create(&holder).await?;
         // it writes nothing, so the stream is dropped
         drop(runtime.start(&work.holder).await?);
@@ -102,7 +114,7 @@ impl<'a> Work<'a> {
             scripts::RECORDERS
                 .iter()
                 .chain(&scripts::FETCH)
-                .map(|(name, text)| (*name, text.as_bytes(), false)),
+                .map(|(name, text)| (*name, text.as_bytes(), *name == scripts::TUNNEL)),
         );
         if let Some(ca) = &self.ca {
             files.push((".pybots/ca.crt", ca, false));
@@ -124,22 +136,29 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Fetch: on the toolchain image, with network, without project code.
-    pub async fn fetch(&self) -> Result<Container, Stop> {
+    /// Opens the way to the network for a phase.
+    pub async fn gateway(&self, log: &Log) -> Result<Gateway<'a>, Stop> {
+        let image = self.spec.distribution.toolchain_reference();
+        Gateway::open(self.host, &self.attempt, &image, Seconds(longest(self.spec)), log).await
+    }
+
+    /// Fetch: on the toolchain image, with the gateway, without project code.
+    pub async fn fetch(&self, gateway: &Gateway<'_>) -> Result<Container, Stop> {
         let cache = Volume {
             name: DOWNLOADS.to_owned(),
             size: None,
-            labels: BTreeMap::new(),
+            labels: BTreeMap::from([(KIND_LABEL.to_owned(), "downloads".to_owned())]),
         };
         self.host.runtime.create_volume(&cache).await?;
         let path = "/opt/pybots/bin:/usr/local/bin:/usr/bin:/bin";
         let mut env = environment::base_environment(path);
-        env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
+        env.extend(gateway.environment(self.ca.as_ref().map(|_| CA)));
         env.insert("UV_CACHE_DIR".to_owned(), "/work/.uv-cache".to_owned());
         env.insert("PYBOTS_FETCH_CACHE".to_owned(), CACHE_AT.to_owned());
+        let most = self.host.retention.downloads.0.to_string();
+        env.insert("PYBOTS_FETCH_CACHE_MOST".to_owned(), most);
         let image = self.spec.distribution.toolchain_reference();
-        let network = Some(self.host.engine.network.clone());
-        let mut container = self.container(&image, scripts::fetch(self.course), env, network);
+        let mut container = self.container(&image, scripts::fetch(self.course), env, gateway.network());
         container.volumes.push((DOWNLOADS.to_owned(), CACHE_AT.to_owned()));
         Ok(container)
     }
@@ -154,26 +173,70 @@ impl<'a> Work<'a> {
         Ok(self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?)
     }
 
-    /// Install: on the image under test, without network unless the recipe asks for it. The only phase that mounts
-    /// the cache of wheels.
-    pub async fn install(&self, wheels: Option<&Wheels>) -> Result<Container, Stop> {
+    /// Copies the wheels that the cache has into the work folder, unless the run is to build each of them.
+    pub async fn take_wheels(&self, wheels: &Wheels) -> Result<(), Stop> {
+        self.host.runtime.create_volume(&wheels.volume).await?;
+        if !self.spec.wheels_anew {
+            self.serve(wheels, wheels.take()).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies the wheels that install built into the cache.
+    pub async fn keep_wheels(&self, wheels: &Wheels, log: &Log) -> Result<(), Stop> {
+        let output = self.serve(wheels, wheels.keep()).await?;
+        for line in output.lines() {
+            log.say(line).await;
+        }
+        Ok(())
+    }
+
+    /// Runs a command that serves a phase, with the cache of wheels and without code of strangers. Returns the beginning of its
+    /// output. What it leaves undone is done again at the next run.
+    async fn serve(&self, wheels: &Wheels, command: Vec<String>) -> Result<String, Stop> {
+        let image = self.spec.distribution.toolchain_reference();
+        let env = environment::base_environment("/usr/local/bin:/usr/bin:/bin");
+        let mut container = self.container(&image, String::new(), env, Network::Loopback);
+        container.command = command;
+        container
+            .volumes
+            .push((wheels.volume.name.clone(), CACHE_AT.to_owned()));
+        let runtime = &self.host.runtime;
+        let id = runtime.create(&container).await?;
+        let output = async {
+            let mut text = Vec::new();
+            let mut output = runtime.start(&id).await?;
+            while let Some(part) = output.next().await {
+                let part = part.map_err(|error| RuntimeError::Refused(error.to_string()))?;
+                text.extend_from_slice(&part.bytes[..part.bytes.len().min(READ_MOST - text.len())]);
+            }
+            Ok::<_, Stop>(String::from_utf8_lossy(&text).into_owned())
+        };
+        let output = tokio::time::timeout(SERVE_WITHIN, output).await;
+        runtime.remove(&id).await?;
+        output.unwrap_or_else(|_| {
+            Ok(format!(
+                "the cache of wheels took longer than {} s",
+                SERVE_WITHIN.as_secs()
+            ))
+        })
+    }
+
+    /// Install: on the image under test, with a gateway if the recipe asks for the network.
+    pub async fn install(&self, wheels: Option<&Wheels>, gateway: Option<&Gateway<'_>>) -> Result<Container, Stop> {
         let mut env = environment::environment(self.spec);
         env.extend(environment::install_environment(self.spec));
-        let network = self.spec.install_network.then(|| self.host.engine.network.clone());
-        if network.is_some() {
-            env.extend(self.host.network_env(self.ca.as_ref().map(|_| CA)));
+        let mut network = Network::Loopback;
+        if let Some(gateway) = gateway {
+            env.extend(gateway.environment(self.ca.as_ref().map(|_| CA)));
+            network = gateway.network();
         }
         let script = scripts::again(self.spec, self.course) + &scripts::install(self.spec, wheels);
-        let mut container = self.container(&self.image, script, env, network);
-        if let Some(Wheels { volume, list, .. }) = wheels {
-            self.host.runtime.create_volume(volume).await?;
-            let files = [
-                (".pybots/wheels.sh", wheels::SCRIPT.as_bytes(), false),
-                (".pybots/wheels.txt", list.as_bytes(), false),
-            ];
+        let container = self.container(&self.image, script, env, network);
+        if wheels.is_some() {
+            let files = [(".pybots/wheels.sh", wheels::SCRIPT.as_bytes(), false)];
             let bytes = tar::files(FileOwner::Runner, &files);
             self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
-            container.volumes.push((volume.name.clone(), CACHE_AT.to_owned()));
         }
         Ok(container)
     }
@@ -182,7 +245,7 @@ impl<'a> Work<'a> {
     pub fn test(&self, suite: &Suite) -> Container {
         let env = environment::test_environment(self.spec, suite);
         let script = scripts::test_again(self.course, suite) + &scripts::test(self.spec, suite);
-        self.container(&self.image, script, env, None)
+        self.container(&self.image, script, env, Network::Loopback)
     }
 
     /// Reads a file of our own. Returns `None` if the phases did not leave it.
@@ -235,13 +298,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn container(
-        &self,
-        image: &str,
-        script: String,
-        env: BTreeMap<String, String>,
-        network: Option<String>,
-    ) -> Container {
+    fn container(&self, image: &str, script: String, env: BTreeMap<String, String>, network: Network) -> Container {
         let limits = &self.spec.limits;
         let mut labels = self.host.labels(&self.attempt);
         labels.insert(PROJECT_LABEL.to_owned(), self.spec.project.clone());

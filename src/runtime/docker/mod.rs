@@ -8,7 +8,7 @@ mod transfer;
 mod translate;
 
 use super::{
-    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Output, Result, Runtime, RuntimeError,
+    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Network, Output, Result, Runtime, RuntimeError,
     StoredImage, StoredVolume, Transfer, Usage, Users, Volume,
 };
 use async_trait::async_trait;
@@ -212,7 +212,7 @@ impl Runtime for DockerRuntime {
             cmd: Some(container.command.clone()),
             user: Some(container.user.clone()),
             working_dir: Some(container.workdir.clone()),
-            hostname: container.network.is_none().then(|| sandbox::HOST_NAME.to_owned()),
+            hostname: (container.network == Network::Loopback).then(|| sandbox::HOST_NAME.to_owned()),
             env: Some(
                 container
                     .env

@@ -1,6 +1,6 @@
 //! The sandbox of every container, as Docker's API has it.
 
-use crate::runtime::Container;
+use crate::runtime::{Container, Network};
 use bollard::models::{HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
 use std::collections::HashMap;
 
@@ -23,9 +23,19 @@ fn kernel_has_ipv6() -> bool {
     std::path::Path::new("/proc/sys/net/ipv6").exists()
 }
 
+fn network_mode(network: &Network) -> String {
+    match network {
+        Network::Loopback => "none".to_owned(),
+        Network::SharedLoopback(id) => format!("container:{id}"),
+        Network::Open(name) => name.clone(),
+    }
+}
+
 /// Returns the sandbox of a container.
 pub fn host_config(container: &Container) -> HostConfig {
     let memory = i64::try_from(container.memory.0).unwrap_or(i64::MAX);
+    // a container that shares the network of another one has its settings and names, too
+    let has_loopback = container.network == Network::Loopback;
     HostConfig {
         memory: Some(memory),
         memory_swap: Some(memory), // memory and swap together: no swap
@@ -35,15 +45,9 @@ pub fn host_config(container: &Container) -> HostConfig {
         security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
         privileged: Some(false),
         readonly_rootfs: Some(true),
-        network_mode: Some(container.network.clone().unwrap_or_else(|| "none".to_owned())),
-        sysctls: container
-            .network
-            .is_none()
-            .then(|| loopback_settings(kernel_has_ipv6())),
-        extra_hosts: container
-            .network
-            .is_none()
-            .then(|| vec![format!("{HOST_NAME}:127.0.0.1")]),
+        network_mode: Some(network_mode(&container.network)),
+        sysctls: has_loopback.then(|| loopback_settings(kernel_has_ipv6())),
+        extra_hosts: has_loopback.then(|| vec![format!("{HOST_NAME}:127.0.0.1")]),
         tmpfs: Some(HashMap::from([(
             "/tmp".to_owned(),
             format!("rw,exec,nosuid,nodev,mode=1777,size={TMP_BYTES}"),

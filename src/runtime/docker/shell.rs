@@ -1,7 +1,7 @@
 //! The command line by which a person enters a container that has the sandbox of a phase.
 
 use super::sandbox::{HOST_NAME, host_config};
-use crate::runtime::Container;
+use crate::runtime::{Container, Network};
 
 /// Returns the arguments of `docker` that run a container on a terminal.
 pub fn arguments(container: &Container) -> Vec<String> {
@@ -32,7 +32,7 @@ pub fn arguments(container: &Container) -> Vec<String> {
     for option in config.security_opt.unwrap_or_default() {
         add("security-opt", option);
     }
-    if container.network.is_none() {
+    if container.network == Network::Loopback {
         add("hostname", HOST_NAME.to_owned());
     }
     for (name, value) in config.sysctls.unwrap_or_default() {
@@ -72,7 +72,7 @@ mod tests {
             user: "1000:1000".to_owned(),
             workdir: "/work/src/p".to_owned(),
             env: BTreeMap::from([("A".to_owned(), "b c".to_owned())]),
-            network: None,
+            network: Network::Loopback,
             volumes: vec![("v".to_owned(), "/work".to_owned())],
             memory: Size(1 << 20),
             pids: 7,

@@ -25,6 +25,11 @@ impl FakeRuntime {
         self.state().phases.get(phase).cloned()
     }
 
+    /// Returns the containers that were created to serve phases, in order.
+    pub fn served(&self) -> Vec<Container> {
+        self.state().served.clone()
+    }
+
     /// Returns the commands that were started beside those of containers.
     pub fn executed(&self) -> Vec<String> {
         self.state().executed.clone()

@@ -1,6 +1,6 @@
 //! Requests that the strict stand-in refuses, because no caller may make them of a real engine.
 
-use crate::runtime::{ATTEMPT_LABEL, Container, HOST_LABEL, KIND_LABEL, PHASE_LABEL, PROJECT_LABEL, Volume};
+use crate::runtime::{ATTEMPT_LABEL, Container, HOST_LABEL, KIND_LABEL, Network, PHASE_LABEL, PROJECT_LABEL, Volume};
 use std::collections::BTreeMap;
 
 /// Returns whether the object must be gone when the attempt is over.
@@ -20,13 +20,15 @@ pub fn unsafe_about(container: &Container, volumes: &BTreeMap<String, Volume>) -
     match container {
         _ if !labelled => Some("bears no labels of its host and attempt"),
         c if of_project && c.user != "1000:1000" => Some("runs a project as another user"),
-        c if phase.starts_with("test") && c.network.is_some() => Some("tests with a network"),
+        c if of_project && matches!(c.network, Network::Open(_)) => Some("of a project reaches the network itself"),
+        c if phase.starts_with("test") && c.network != Network::Loopback => Some("tests with a network"),
         c if c.memory.0 == 0 || c.pids == 0 || c.cpus <= 0.0 => Some("has no limits"),
         c => wrong_cache(c, volumes),
     }
 }
 
-/// Checks that only install mounts wheels, and only those of its own project, whose code may have written them.
+/// Checks that no phase mounts wheels, for strangers' code runs there, and that what serves a phase mounts only those of its own
+/// project, whose code has built them.
 fn wrong_cache(container: &Container, volumes: &BTreeMap<String, Volume>) -> Option<&'static str> {
     let label = |labels: &BTreeMap<String, String>, name: &str| labels.get(name).cloned().unwrap_or_default();
     let mut wheels = container.volumes.iter().filter_map(|(name, _)| {
@@ -35,6 +37,6 @@ fn wrong_cache(container: &Container, volumes: &BTreeMap<String, Volume>) -> Opt
     });
     let phase = label(&container.labels, PHASE_LABEL);
     let project = label(&container.labels, PROJECT_LABEL);
-    let wrong = |labels| phase != "install" || project.is_empty() || label(labels, PROJECT_LABEL) != project;
+    let wrong = |labels| !phase.is_empty() || project.is_empty() || label(labels, PROJECT_LABEL) != project;
     wheels.any(wrong).then_some("has wheels that are not for it")
 }

@@ -77,7 +77,7 @@ impl Engine {
     /// Containers, volumes and networks that no host should have left; images and caches stay.
     pub fn left(&self) -> Vec<String> {
         let stays = |name: &str| {
-            ["pybots-lane-", "pybots-cache-", "pybots-wheels-", "pybots-downloads"]
+            ["pybots-lane-", "pybots-cache-", "pybots-wheels-"]
                 .iter()
                 .any(|kept| name.starts_with(kept))
         };
