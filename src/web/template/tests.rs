@@ -19,7 +19,7 @@ use crate::web::projects::{
 };
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
 use crate::web::run::{KnownFailureView, RunPage};
-use crate::web::run_verdict::{AnswerView, Link, RunVerdict};
+use crate::web::run_verdict::{AnswerView, IncidentLink, Link, RunVerdict};
 use crate::web::wording::Time;
 
 /// Renders a page as it is inside a frame with everything, and without anything in it or around it.
@@ -126,7 +126,12 @@ fn pages_of_jobs_have_what_their_templates_name() {
                 subjects: vec![mark()],
                 more: 1,
                 bisect: some(),
-                incidents: vec![1],
+                incidents: [true, false]
+                    .map(|is_unconfirmed| IncidentLink {
+                        number: 1,
+                        is_unconfirmed,
+                    })
+                    .into(),
                 answers: vec![AnswerView {
                     sentence: mark(),
                     at: Some(Link::default()),
@@ -193,7 +198,10 @@ fn pages_of_verdicts_have_what_their_templates_name() {
             reported_link,
             waiver: Some(WaiverView::default()),
             recurrence_of: Some(1),
-            script: Some(ScriptView { is_build }),
+            script: Some(ScriptView {
+                is_build,
+                warning: some(),
+            }),
             reproduce: some(),
             history: vec![NoteView::default()],
         });
