@@ -20,6 +20,7 @@ pub mod probes;
 pub mod projects;
 pub mod regressions;
 pub mod remote;
+pub mod repetitions;
 pub mod results;
 pub mod retention;
 pub mod revisions;

@@ -10,7 +10,7 @@ use crate::web::attempts::{AttemptsView, LogView};
 use crate::web::compare::{Choice, ChoiceLink, ChoosePage, ComparePage, Group, ProjectLine, TestsLine};
 use crate::web::frame::{ErrorPage, Frame, Here};
 use crate::web::grid::VariantsView;
-use crate::web::hosts::{HostPage, HostView, HostsPage};
+use crate::web::hosts::{FirstResultsView, HostPage, HostView, HostsPage, RunLink};
 use crate::web::image::{FactsView, ImagePage, SourceView};
 use crate::web::incidents::{IncidentPage, IncidentsPage, InvestigationLine, NoteView, ScriptView, WaiverView};
 use crate::web::matrix::MatrixPage;
@@ -170,6 +170,12 @@ fn pages_of_jobs_have_what_their_templates_name() {
     check(HostPage {
         host: host(),
         added: Time::default(),
+        first_results: Some(FirstResultsView {
+            counts_alone: true,
+            unrepeated: 1,
+            disagreed: vec![RunLink::default()],
+            ..FirstResultsView::default()
+        }),
         running: attempt_lines(),
         finished: attempt_lines(),
     });

@@ -19,13 +19,14 @@
 //! | `nobuild-with NAME` | CPython does not build where the image below has that package |
 //! | `date TEST` | it fails once the day has come |
 
+pub mod by_hand;
 pub mod story;
 
 use crate::support::{Repository, branch, copy_folder, here};
 use pybots::clock::now;
 use pybots::config::{Settings, SourceSettings, TrustSettings};
 use pybots::coordinator::Coordinator;
-use pybots::domain::host::Capabilities;
+use pybots::domain::host::{Capabilities, PROVEN};
 use pybots::domain::id::RevisionId;
 use pybots::domain::job::{BuildSpec, BuiltImage, Facts, JobSpec, Report, RunSpec};
 use pybots::domain::outcome::Outcome;
@@ -669,14 +670,16 @@ pub fn culprits(found: &[IncidentView]) -> Vec<(&str, &str)> {
 }
 
 async fn work(coordinator: Coordinator, world: Arc<World>, host: HostRow, number: usize) {
-    let capabilities = Capabilities {
+    let reported = Capabilities {
         version: "1".into(),
         platform: PLATFORM.into(),
         slots: 1,
         ..Capabilities::default()
     };
+    let mut capabilities = reported.clone();
+    capabilities.labels.insert(PROVEN.to_owned());
     loop {
-        coordinator.store.save_capabilities(&host, &capabilities).await.unwrap();
+        coordinator.store.save_capabilities(&host, &reported).await.unwrap();
         coordinator.store.saw_host(&host, now()).await.unwrap();
         let taker = Taker {
             host: &host.id,
