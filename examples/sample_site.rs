@@ -4,8 +4,10 @@
 #[allow(dead_code)]
 mod web_sample;
 
+use pybots::domain::trust::Trust;
 use pybots::server::site;
 use pybots::web::Web;
+use std::sync::Arc;
 use web_sample::Sample;
 
 #[tokio::main]
@@ -17,6 +19,7 @@ async fn main() {
     let web = Web {
         store: sample.store.clone(),
         objects: sample.objects.clone(),
+        trust: Arc::new(Trust::all()),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());

@@ -13,6 +13,7 @@ mod registry;
 mod settings;
 mod source;
 mod table;
+mod trust;
 mod verdicts;
 
 pub use branch::{BranchSettings, SourceKind};
@@ -26,6 +27,7 @@ pub use owners::OwnersSettings;
 pub use registry::RegistrySettings;
 pub use settings::Settings;
 pub use source::SourceSettings;
+pub use trust::{OwnerSettings, TrustSettings};
 pub use verdicts::VerdictSettings;
 
 #[cfg(test)]

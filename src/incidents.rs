@@ -1,10 +1,15 @@
 //! Incidents as pages, JSON and the command line show them.
 
+mod claims;
+
+pub use claims::Claims;
+
 use crate::domain::address::Address;
-use crate::domain::id::RevisionId;
+use crate::domain::id::{IncidentId, RevisionId};
 use crate::domain::incident::{Assignee, State};
 use crate::domain::text::plain;
 use crate::domain::time::Timestamp;
+use crate::domain::trust::Trust;
 use crate::store::Store;
 use crate::store::incidents::{Incident, Note};
 use crate::store::investigations::InvestigationRow;
@@ -25,6 +30,8 @@ pub struct IncidentView {
     pub fixed_on: Vec<String>,
     /// One line: which projects broke, and by which revision.
     pub title: String,
+    /// Whether only projects in probation say what it says: no maintainer agrees, and no second project does.
+    pub unconfirmed_by_others: bool,
     pub opened_at: Timestamp,
     pub closed_at: Option<Timestamp>,
     /// The culprit on each branch. Empty as long as it is only narrowed down to a range.
@@ -56,6 +63,8 @@ pub struct RegressionView {
     pub bad: RevisionView,
     /// Whether `bad` is the culprit.
     pub exact: bool,
+    /// Whether only projects in probation say that `bad` broke something. Then no revision of this regression has an author.
+    pub unconfirmed_by_others: bool,
     /// Why it is a range.
     pub reason: Option<String>,
     /// The part of runs that fail, if not all do.
@@ -84,7 +93,8 @@ pub struct RevisionView {
     pub revision: String,
     /// The name that people use: `r45321` for Subversion, else the hash.
     pub name: String,
-    pub author: String,
+    /// `None` if only projects in probation say what the incident says.
+    pub author: Option<String>,
     pub subject: String,
     pub committed_at: Timestamp,
     /// The address of its page in the repository's web interface.
@@ -128,6 +138,7 @@ pub struct InvestigationView {
 /// Reads incidents and investigations.
 pub struct Reader<'a> {
     pub store: &'a Store,
+    pub trust: &'a Trust,
 }
 
 impl Reader<'_> {
@@ -151,6 +162,7 @@ impl Reader<'_> {
 
     async fn incident(&self, incident: Incident, now: Timestamp) -> Result<IncidentView> {
         let rows = self.store.regressions_of(&incident.id).await?;
+        let claims = Claims::read(self.store, self.trust, &incident.id, &rows).await?;
         let state = incident.state(&rows, now);
         let fixed_on = match &state {
             State::FixedOn { branches } => branches.iter().cloned().collect(),
@@ -158,7 +170,7 @@ impl Reader<'_> {
         };
         let mut regressions = Vec::new();
         for regression in &rows {
-            regressions.push(self.regression(regression).await?);
+            regressions.push(self.regression(regression, claims.is_unconfirmed(regression)).await?);
         }
         let mut culprits: Vec<RevisionView> = Vec::new();
         for regression in regressions.iter().filter(|regression| regression.exact) {
@@ -177,6 +189,7 @@ impl Reader<'_> {
             state: state.name(),
             fixed_on,
             title: title(&regressions),
+            unconfirmed_by_others: claims.are_unconfirmed(),
             opened_at: incident.opened_at,
             closed_at: incident.closed_at,
             culprits,
@@ -201,9 +214,21 @@ impl Reader<'_> {
         })
     }
 
-    async fn regression(&self, regression: &Regression) -> Result<RegressionView> {
+    /// Whether only projects in probation say what an incident says.
+    pub async fn is_unconfirmed(&self, id: &IncidentId) -> Result<bool> {
+        let rows = self.store.regressions_of(id).await?;
+        let claims = Claims::read(self.store, self.trust, id, &rows).await?;
+        Ok(claims.are_unconfirmed())
+    }
+
+    async fn regression(&self, regression: &Regression, is_unconfirmed: bool) -> Result<RegressionView> {
+        let revision = async |id| {
+            let view = self.revision(id, regression).await?;
+            let author = view.author.filter(|_| !is_unconfirmed);
+            anyhow::Ok(RevisionView { author, ..view })
+        };
         let fixed_by = match &regression.fixed_id {
-            Some(id) => Some(self.revision(id, regression).await?),
+            Some(id) => Some(revision(id).await?),
             None => None,
         };
         let investigation = match &regression.investigation_id {
@@ -215,9 +240,10 @@ impl Reader<'_> {
             project: regression.series.project.clone(),
             variant: regression.series.variant.clone(),
             tests: names(&regression.subjects),
-            good: self.revision(&regression.good_id, regression).await?,
-            bad: self.revision(&regression.bad_id, regression).await?,
+            good: revision(&regression.good_id).await?,
+            bad: revision(&regression.bad_id).await?,
             exact: regression.exact,
+            unconfirmed_by_others: is_unconfirmed,
             reason: regression.reason.clone(),
             rate: regression.rate,
             error: regression.error.as_deref().map(plain),
@@ -240,7 +266,7 @@ impl Reader<'_> {
             name: revision.name().to_owned(),
             link: link(&regression.source, &revision),
             revision: revision.sha,
-            author: plain(&revision.author),
+            author: Some(plain(&revision.author)),
             subject: plain(&revision.subject),
             committed_at: revision.committed_at,
         })

@@ -8,7 +8,9 @@ mod sources;
 use crate::domain::address::Address;
 use crate::domain::job::{BuildSpec, JobSpec, RunSpec};
 use crate::domain::text::is_odd;
+use crate::domain::trust::Trust;
 use crate::host::quote;
+use crate::incidents::Claims;
 use crate::store::Store;
 use crate::store::attempts::Attempt;
 use crate::store::logs::Objects;
@@ -23,6 +25,8 @@ use std::collections::BTreeMap;
 pub struct Reproduction {
     number: i64,
     title: String,
+    /// The sentence for an incident that only projects in probation report.
+    warning: Option<String>,
     /// The address of the repository that holds the revision.
     git: String,
     build: BuildSpec,
@@ -31,7 +35,7 @@ pub struct Reproduction {
 }
 
 /// Reads what reproduces the first regression of an incident. The inner error says why it can't be reproduced.
-pub async fn of(store: &Store, objects: &Objects, number: i64) -> Result<Result<Reproduction, String>> {
+pub async fn of(store: &Store, objects: &Objects, trust: &Trust, number: i64) -> Result<Result<Reproduction, String>> {
     let Some(incident) = store.incident(number).await? else {
         return Ok(Err(format!(
             "there is no incident {number}; `pybots incidents` lists them"
@@ -44,6 +48,10 @@ pub async fn of(store: &Store, objects: &Objects, number: i64) -> Result<Result<
     else {
         return Ok(Err("no run shows this incident".to_owned()));
     };
+    let claims = Claims::read(store, trust, &incident.id, &regressions).await?;
+    let warning = claims
+        .is_unconfirmed(regression)
+        .then(|| warning(&regression.series.project));
     let bad = store
         .revision(&regression.bad_id)
         .await?
@@ -60,6 +68,7 @@ pub async fn of(store: &Store, objects: &Objects, number: i64) -> Result<Result<
     let found = Reproduction {
         number,
         title: format!("{} on {} {}", regression.series.project, bad.branch, bad.name()),
+        warning,
         git: Address::new(regression.source.as_str()).without_login(),
         build,
         rerun,
@@ -72,6 +81,14 @@ pub async fn of(store: &Store, objects: &Objects, number: i64) -> Result<Result<
         ));
     }
     Ok(Ok(found))
+}
+
+/// Asks people to read before they run what a project in probation wrote.
+fn warning(project: &str) -> String {
+    format!(
+        "Unconfirmed by others: only the project {project} says that this revision broke something, so read its recipe and its code \
+         before you run them."
+    )
 }
 
 async fn rerun_of(store: &Store, objects: &Objects, run: RunSpec, attempt: &Attempt) -> Result<Rerun> {
@@ -104,15 +121,31 @@ impl Reproduction {
     /// A shell command for a machine that has the image or can pull it. Returns `None` if only the script can reproduce the
     /// incident.
     pub fn line(&self) -> Option<String> {
-        self.rerun.as_ref()?.line()
+        let line = self.rerun.as_ref()?.line()?;
+        Some(self.warn() + &line)
+    }
+
+    /// The warning, if the incident needs one.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// A shell command that prints the warning, and ends before the next one begins.
+    fn warn(&self) -> String {
+        let echo = |warning: &String| format!("echo {} >&2; ", quote(warning));
+        self.warning.as_ref().map(echo).unwrap_or_default()
     }
 
     /// A shell script that reproduces the incident. It builds the image first if the machine does not have it.
     pub fn script(&self) -> String {
+        let warning = self.warning.as_ref().map(|warning| format!("# {warning}\n"));
+        let warn = self.warning.as_ref().map(|_| format!("{}\n", self.warn()));
         let mut text = format!(
-            "#!/bin/sh\n# Incident {} of Pybots: {}.\n# Needs Docker and git. Writes to a temporary folder and adds images to Docker.\nset -eu\nfolder='' sources=''\ntrap 'rm -rf \"$folder\" \"$sources\"' EXIT\n{FIND_CA}\n",
+            "#!/bin/sh\n# Incident {} of Pybots: {}.\n{}# Needs Docker and git. Writes to a temporary folder and adds images to Docker.\n{}set -eu\nfolder='' sources=''\ntrap 'rm -rf \"$folder\" \"$sources\"' EXIT\n{FIND_CA}\n",
             self.number,
-            self.title.replace('\n', " ")
+            self.title.replace('\n', " "),
+            warning.unwrap_or_default(),
+            warn.unwrap_or_default(),
         );
         let rebuild = rebuild(&self.build, &self.git);
         let Some(rerun) = &self.rerun else {

@@ -15,6 +15,7 @@ pub use patience::Patience;
 use crate::coordinator::Coordinator;
 use crate::web::Web;
 use crate::{api, web};
+use std::sync::Arc;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -24,6 +25,7 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
     let web = Web {
         store: coordinator.store.clone(),
         objects: coordinator.objects.clone(),
+        trust: Arc::new(coordinator.settings.trust()),
     };
     api::host(coordinator).or(site(web)).unify().boxed()
 }

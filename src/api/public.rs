@@ -4,7 +4,6 @@ mod logs;
 
 use crate::clock::now;
 use crate::compare;
-use crate::incidents::Reader;
 use crate::web::{Error, Outcome, Query, Route, Web, json, peer, query, read_only, secure, with};
 use serde::Serialize;
 use warp::Filter;
@@ -76,12 +75,12 @@ async fn results(web: Web, query: Query) -> Outcome {
 }
 
 async fn incidents(web: Web) -> Outcome {
-    let all = Reader { store: &web.store }.all(CLOSED, now()).await?;
+    let all = web.incidents().all(CLOSED, now()).await?;
     Ok(json(&all))
 }
 
 async fn incident(number: i64, web: Web) -> Outcome {
-    let found = Reader { store: &web.store }.one(number, now()).await?;
+    let found = web.incidents().one(number, now()).await?;
     Ok(json(&found.ok_or_else(Error::not_found)?))
 }
 

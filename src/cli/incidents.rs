@@ -66,6 +66,20 @@ enum Action {
         #[arg(long)]
         why: String,
     },
+    /// Agree with what an incident says: its revisions broke its projects. Pages then name the author.
+    Agree {
+        /// Number of the incident.
+        number: i64,
+        /// Your name.
+        #[arg(long)]
+        by: String,
+        /// What you looked at.
+        #[arg(long)]
+        why: String,
+        /// Revoke all agreements with it instead.
+        #[arg(long)]
+        revoke: bool,
+    },
     /// Record where an incident was reported.
     Reported {
         /// Number of the incident.
@@ -93,7 +107,10 @@ enum Action {
 impl Incidents {
     pub async fn run(self, settings: &Settings) -> Result<ExitCode> {
         let store = super::open::store(settings).await?;
-        let reader = Reader { store: &store };
+        let reader = Reader {
+            store: &store,
+            trust: &settings.trust(),
+        };
         match self.action {
             None => {
                 let all = reader.all(CLOSED, now()).await?;
@@ -129,6 +146,7 @@ impl Action {
             | Action::Waive { number, .. }
             | Action::Intended { number, .. }
             | Action::Ours { number, .. }
+            | Action::Agree { number, .. }
             | Action::Reported { number, .. }
             | Action::Close { number, .. } => *number,
         };
@@ -153,11 +171,24 @@ impl Action {
             }
             Action::Intended { by, why, .. } => {
                 let done = store.assign_incident(&mut tx, id, Assignee::Projects).await?;
+                store.agree(&mut tx, id, &by, now).await?;
                 (done, by, format!("intended, the projects adapt: {why}"))
             }
             Action::Ours { by, why, .. } => {
                 let done = store.assign_incident(&mut tx, id, Assignee::Cpython).await?;
+                store.agree(&mut tx, id, &by, now).await?;
                 (done, by, format!("CPython fixes it: {why}"))
+            }
+            Action::Agree { by, why, revoke, .. } => {
+                let (is_new, what) = match revoke {
+                    false => (store.agree(&mut tx, id, &by, now).await?, "agreed"),
+                    true => (store.revoke_agreement(&mut tx, id).await?, "no longer agreed"),
+                };
+                if !is_new {
+                    outln!("incident {number}: {what} already");
+                    return Ok(());
+                }
+                (true, by, format!("{what}: {why}"))
             }
             Action::Reported { by, at, .. } => {
                 if !(at.starts_with("https://") || at.starts_with("http://")) {
@@ -190,7 +221,7 @@ fn list(all: &[IncidentView]) -> String {
         let number = incident.number.to_string();
         [
             number,
-            incident.state.to_owned(),
+            state(incident),
             show(incident.opened_at),
             incident.title.clone(),
         ]
@@ -202,8 +233,16 @@ fn list(all: &[IncidentView]) -> String {
     )
 }
 
+/// The state of an incident, and whether it is unconfirmed by others.
+fn state(incident: &IncidentView) -> String {
+    match incident.unconfirmed_by_others {
+        true => format!("{}, unconfirmed by others", incident.state),
+        false => incident.state.to_owned(),
+    }
+}
+
 fn text(incident: &IncidentView) -> String {
-    let mut text = format!("incident {}: {}\n{}", incident.number, incident.title, incident.state);
+    let mut text = format!("incident {}: {}\n{}", incident.number, incident.title, state(incident));
     if !incident.fixed_on.is_empty() {
         text += &format!(" {}", incident.fixed_on.join(", "));
     }
@@ -227,10 +266,7 @@ fn part_text(part: &RegressionView) -> String {
         .rate
         .map_or(String::new(), |rate| format!(", in {:.0} % of runs", rate * 100.0));
     text += &match part.exact {
-        true => format!(
-            "  culprit  {} {}\n           {}\n",
-            part.bad.name, part.bad.subject, part.bad.author
-        ),
+        true => format!("  culprit  {} {}\n", part.bad.name, part.bad.subject),
         false => format!(
             "  one of   the revisions after {}, up to {}: {}\n",
             part.good.name,
@@ -238,6 +274,12 @@ fn part_text(part: &RegressionView) -> String {
             part.reason.as_deref().unwrap_or_default()
         ),
     };
+    if let Some(author) = part.bad.author.as_ref().filter(|_| part.exact) {
+        text += &format!("           {author}\n");
+    }
+    if part.unconfirmed_by_others {
+        text += "           unconfirmed by others: no maintainer and no second project agrees\n";
+    }
     if let Some(reason) = part.reason.as_ref().filter(|_| part.exact) {
         text += &format!("           {reason}\n");
     }

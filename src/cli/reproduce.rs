@@ -31,7 +31,7 @@ impl Reproduce {
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let store = super::open::store(settings).await?;
         let objects = Objects::open(&settings.data)?;
-        let found = match reproduce::of(&store, &objects, self.incident).await? {
+        let found = match reproduce::of(&store, &objects, &settings.trust(), self.incident).await? {
             Ok(found) => found,
             Err(reason) => bail!(reason),
         };

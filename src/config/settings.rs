@@ -9,10 +9,12 @@ use super::network::NetworkSettings;
 use super::owners::OwnersSettings;
 use super::registry::RegistrySettings;
 use super::source::SourceSettings;
+use super::trust::TrustSettings;
 use super::verdicts::VerdictSettings;
 use crate::domain::address::Address;
 use crate::domain::limits::{Limits, Seconds};
 use crate::domain::retention::Policy;
+use crate::domain::trust::Trust;
 use crate::profile::Profiles;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub build: BuildLimits,
     /// How changes in results are investigated.
     pub verdicts: VerdictSettings,
+    /// Whose word is enough to name the author of a revision.
+    pub trust: TrustSettings,
     /// The host policy: what this machine does, and for which projects and branches.
     pub host: HostSettings,
 }
@@ -87,6 +91,7 @@ impl Default for Settings {
             limits: Limits::default(),
             build: BuildLimits::default(),
             verdicts: VerdictSettings::default(),
+            trust: TrustSettings::default(),
             host: HostSettings::default(),
         }
     }
@@ -108,6 +113,7 @@ impl Settings {
         if self.slots == 0 {
             return Err(SettingsError::Nonsense("`slots` must be at least 1".to_owned()));
         }
+        self.trust.sane().map_err(SettingsError::Nonsense)?;
         self.http.sane().map_err(SettingsError::Nonsense)?;
         self.engine.sane().map_err(SettingsError::Nonsense)?;
         self.network.sane().map_err(SettingsError::Nonsense)?;
@@ -164,6 +170,11 @@ impl Settings {
                 BranchSettings::new("2.5", "branches/release25-maint"),
             ];
         }
+    }
+
+    /// What these settings say about projects. The built-in recipes are maintained.
+    pub fn trust(&self) -> Trust {
+        self.trust.trust(self.projects_folder().is_none())
     }
 
     /// The retention policy that these settings describe.

@@ -10,6 +10,9 @@ pub struct VerdictSettings {
     pub locks: Seconds,
     /// One run in this many is made twice on the same image with the same lock, to measure flakiness. If 0, none is.
     pub repeat: u64,
+    /// The results of a new host that another host has to repeat with the same outcome before its results count by themselves. If 0,
+    /// none are repeated.
+    pub first_results: u32,
     /// The number of investigations that may be open at the same time.
     pub at_once: usize,
 }
@@ -19,6 +22,7 @@ impl Default for VerdictSettings {
         Self {
             locks: Seconds(7 * 24 * 3600),
             repeat: 20,
+            first_results: 5,
             at_once: 8,
         }
     }

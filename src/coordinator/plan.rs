@@ -152,6 +152,7 @@ async fn add_image(
             platform,
             priority: plan::priority(revision, now),
             spec: &spec,
+            proven: false,
             probe: None,
         };
         coordinator.queue.add(&mut tx, &new, now).await?;
@@ -275,6 +276,7 @@ pub async fn new_run_job(
         platform: new.platform,
         priority: plan::priority(revision, now),
         spec: &spec,
+        proven: false,
         probe: None,
     };
     coordinator.queue.add(tx, &job, now).await?;

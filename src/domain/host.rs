@@ -121,7 +121,7 @@ impl Labels {
 
     /// Whether only one host may do a job with these labels; see [`only`].
     pub fn name_one_host(&self) -> bool {
-        self.0.iter().any(|label| label.starts_with(ONLY))
+        self.0.iter().any(|label| label.starts_with(ONLY) && label != PROVEN)
     }
 }
 
@@ -177,6 +177,9 @@ impl FromStr for Labels {
 
 /// A job that only one host may take requires a label with this prefix. No host can report such a label.
 const ONLY: &str = "only:";
+
+/// The label of jobs that no new host may take. The coordinator gives it to all other hosts.
+pub const PROVEN: &str = "only:proven";
 
 /// The label of jobs that only the host with this id may take.
 pub fn only(host: &HostId) -> String {

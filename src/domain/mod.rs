@@ -28,6 +28,7 @@ pub mod svn;
 pub mod text;
 pub mod time;
 pub mod tree;
+pub mod trust;
 pub mod version;
 
 /// How CPython is built unless the settings ask for more.

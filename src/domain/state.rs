@@ -33,6 +33,30 @@ pub enum AttemptState {
 
 names!(AttemptState, "state of an attempt": Leased = "leased", Finished = "finished");
 
+/// What became of the repetition of a new host's result on another host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repetition {
+    /// The result does not count yet.
+    Awaited,
+    /// The other host had the same result.
+    Agreed,
+    /// The other host had another result, which counts instead.
+    Disagreed,
+    /// No other host can do the run, so the result counts.
+    NoHost,
+    /// The repetition failed, or the host had too many. The result does not count.
+    Unrepeated,
+}
+
+names!(
+    Repetition,
+    "state of a repetition": Awaited = "awaited",
+    Agreed = "agreed",
+    Disagreed = "disagreed",
+    NoHost = "no_host",
+    Unrepeated = "unrepeated",
+);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageState {
     /// Not built yet. A build may be queued or leased, or the infrastructure failed every attempt at it.

@@ -161,6 +161,7 @@ async fn refresh(context: &Context<'_>, stale: &StaleLock) -> Result<Refresh> {
         platform: &stale.platform,
         priority: now.as_millis(),
         spec: &JobSpec::Run(spec),
+        proven: false,
         probe: Some(Probe {
             investigation: None,
             lock_of: lock_name(LockSide::Now),

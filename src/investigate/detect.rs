@@ -3,6 +3,7 @@
 use super::context::{Context, recipe_in_force};
 use super::dependency_locks::{expire_lock, pin_lock};
 use super::evidence::failure_message;
+use super::first_results;
 use super::flakiness::repeat;
 use super::history::{Delivered, Results};
 use super::known_regressions::{CHANCE_OF_FIX, FailingSubjects, KnownRegressions};
@@ -56,6 +57,9 @@ async fn evaluate<'a>(
         store: context.store,
         objects: context.objects,
     };
+    if let Delivered::Awaited = first_results::check(context, run).await? {
+        return Ok(Delivered::Awaited);
+    }
     let Some(reported) = results.report(&run.series, run.seq).await? else {
         // none of its attempts is valid
         expire_lock(context, run).await?;

@@ -1,5 +1,6 @@
 //! Finds the hosts that can make the runs of an investigation.
 
+use super::context::Context;
 use super::run_requests::Requests;
 use crate::domain::host::{HostState, stored_mib};
 use crate::domain::id::HostId;
@@ -7,6 +8,7 @@ use crate::domain::job::{JobSpec, RunSpec};
 use crate::domain::state::JobKind;
 use crate::queue::fits;
 use crate::store::claims::{Group, Taker};
+use crate::store::hosts::HostRow;
 use crate::store::results::{Candidate, CandidateImage};
 use anyhow::Result;
 
@@ -15,41 +17,103 @@ pub const ONLINE_MS: i64 = 120_000;
 /// Slots that an investigation uses at most at a time.
 const SLOTS_MOST: usize = 16;
 
-/// Returns the hosts that may make the runs and called within `seen_within_ms`. A host is listed once per slot: first each
-/// host once, then the second slots.
+/// A host that called within this many milliseconds may come back.
+pub const NO_HOST_MS: i64 = 24 * 3_600_000;
+
+/// The hosts that can make the runs of an investigation.
+pub struct EligibleHosts {
+    /// Listed once per slot: first each host once, then the second slots.
+    pub slots: Vec<HostId>,
+    /// Whether new hosts are left out, since others can make the runs.
+    pub are_proven: bool,
+}
+
+/// Returns the hosts that may make the runs and called within `seen_within_ms`. New hosts are among them only if no other host can
+/// make the runs: until others have repeated its results, a host proves nothing by itself.
 pub async fn eligible_hosts(
     requests: &Requests<'_>,
     candidates: &[Candidate],
     seen_within_ms: i64,
-) -> Result<Vec<HostId>> {
+) -> Result<EligibleHosts> {
     let context = requests.context;
     // a host that may not build can work only with images of a registry
     let is_pullable =
         |candidate: &Candidate| !matches!(candidate.image, CandidateImage::Ready { is_pushed: false, .. });
     let pulls = context.has_registry && candidates.iter().all(is_pullable);
     let Some(typical) = typical_run(requests).await? else {
-        return Ok(Vec::new());
+        return Ok(EligibleHosts {
+            slots: Vec::new(),
+            are_proven: false,
+        });
     };
-    let series = &requests.investigated.row.series;
-    let group = Group {
-        kind: JobKind::Run,
-        platform: series.platform.clone(),
-        project: series.project.clone(),
-        branch: requests.investigated.watched().branch.clone(),
-        labels: typical.labels.clone(),
-        memory_mib: stored_mib(typical.limits.memory.0.div_ceil(1 << 20)),
-        ..Group::default()
-    };
-    let mut slots = Vec::new();
-    for host in &context.store.hosts().await? {
-        let is_online = host.seen_at.is_some_and(|seen| context.now - seen < seen_within_ms);
+    let branch = &requests.investigated.watched().branch;
+    let group = group_of(&typical, branch, &requests.investigated.row.series.platform);
+    let mut hosts = fitting_hosts(context, &group, pulls).await?;
+    let are_proven = context.settings.first_results > 0 && hosts.iter().any(|host| is_proven_lately(context, host));
+    if are_proven {
+        hosts.retain(|host| !host.is_new());
+    }
+    let is_ready = |host: &&HostRow| {
         let backs_off = host.backoff_until.is_some_and(|until| context.now < until);
-        let Some(capabilities) = host
+        let pauses = host
             .capabilities
             .as_ref()
-            .filter(|capabilities| capabilities.pause.is_none())
-        else {
-            continue;
+            .is_some_and(|capabilities| capabilities.pause.is_some());
+        was_seen(context, host, seen_within_ms) && !backs_off && !pauses
+    };
+    let slots_of = |host: &HostRow| {
+        host.capabilities
+            .as_ref()
+            .map_or(1, |capabilities| capabilities.slots.max(1))
+    };
+    let ready: Vec<(&HostRow, u32)> = hosts
+        .iter()
+        .filter(is_ready)
+        .map(|host| (host, slots_of(host)))
+        .collect();
+    let mut slots = Vec::new();
+    for slot in 0..ready.iter().map(|(_, slots)| *slots).max().unwrap_or(0) {
+        let with_slot = ready.iter().filter(|(_, slots)| slot < *slots);
+        slots.extend(with_slot.map(|(host, _)| host.id.clone()));
+    }
+    slots.truncate(SLOTS_MOST);
+    Ok(EligibleHosts { slots, are_proven })
+}
+
+/// Whether a host that is not new can make a run, now or when it is back.
+pub async fn has_proven_host(context: &Context<'_>, run: &RunSpec, platform: &str) -> Result<bool> {
+    let group = group_of(run, &run.image.build.branch, platform);
+    let hosts = fitting_hosts(context, &group, context.has_registry).await?;
+    Ok(hosts.iter().any(|host| is_proven_lately(context, host)))
+}
+
+fn is_proven_lately(context: &Context<'_>, host: &HostRow) -> bool {
+    !host.is_new() && was_seen(context, host, NO_HOST_MS)
+}
+
+fn was_seen(context: &Context<'_>, host: &HostRow, within_ms: i64) -> bool {
+    host.seen_at.is_some_and(|seen| context.now - seen < within_ms)
+}
+
+/// The group of the jobs that make a run.
+fn group_of(run: &RunSpec, branch: &str, platform: &str) -> Group {
+    Group {
+        kind: JobKind::Run,
+        platform: platform.to_owned(),
+        project: run.project.clone(),
+        branch: branch.to_owned(),
+        labels: run.labels.clone(),
+        memory_mib: stored_mib(run.limits.memory.0.div_ceil(1 << 20)),
+        ..Group::default()
+    }
+}
+
+/// Returns the active hosts that accept the jobs of a group and can have their images. `pulls` says whether images can be pulled.
+async fn fitting_hosts(context: &Context<'_>, group: &Group, pulls: bool) -> Result<Vec<HostRow>> {
+    let mut hosts = context.store.hosts().await?;
+    hosts.retain(|host| {
+        let Some(capabilities) = &host.capabilities else {
+            return false;
         };
         let taker = Taker {
             host: &host.id,
@@ -58,17 +122,8 @@ pub async fn eligible_hosts(
             most: None,
             capabilities,
         };
-        let has_images = taker.builds || pulls;
-        if is_online && !backs_off && host.state == HostState::Active && has_images && fits(&group, &taker) {
-            slots.push((host.id.clone(), capabilities.slots.max(1)));
-        }
-    }
-    let mut hosts = Vec::new();
-    for slot in 0..slots.iter().map(|(_, slots)| *slots).max().unwrap_or(0) {
-        let with_slot = slots.iter().filter(|(_, slots)| slot < *slots);
-        hosts.extend(with_slot.map(|(host, _)| host.clone()));
-    }
-    hosts.truncate(SLOTS_MOST);
+        host.state == HostState::Active && (host.builds || pulls) && fits(group, &taker)
+    });
     Ok(hosts)
 }
 

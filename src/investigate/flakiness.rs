@@ -26,6 +26,7 @@ pub async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, report: &Report
         platform: &run.series.platform,
         priority: 0, // everything else goes first
         spec: &JobSpec::Run(spec),
+        proven: false,
         probe: None,
     };
     let mut tx = store.begin().await?;

@@ -197,11 +197,6 @@ fn typical(results: &[ResultRow]) -> Option<(&ResultRow, &Report)> {
                 .collect::<Vec<_>>()
         })
         .find(|run| !run.is_empty())?;
-    let kind = |report: &Report| {
-        let failures = report.summary.iter().flat_map(|summary| &summary.failures);
-        let tests: Vec<String> = failures.map(|failure| failure.test.clone()).collect();
-        (report.outcome.name(), tests)
-    };
     let mut alike: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (result, report) in newest {
         alike.entry(kind(report)).or_default().push((result, report));
@@ -210,4 +205,16 @@ fn typical(results: &[ResultRow]) -> Option<(&ResultRow, &Report)> {
         .into_iter()
         .max_by_key(|((outcome, _), same)| (same.len(), *outcome != Outcome::Passed.name()))?;
     most.1.into_iter().next()
+}
+
+/// The kind of outcome, and the tests that failed.
+fn kind(report: &Report) -> (&'static str, Vec<String>) {
+    let failures = report.summary.iter().flat_map(|summary| &summary.failures);
+    let tests = failures.map(|failure| failure.test.clone()).collect();
+    (report.outcome.name(), tests)
+}
+
+/// Whether two attempts ended alike: with the same kind of outcome, and with the same tests that failed.
+pub fn is_same(one: &Report, other: &Report) -> bool {
+    kind(one) == kind(other)
 }

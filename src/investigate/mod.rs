@@ -8,6 +8,7 @@
 //! ```text
 //! a run has ended
 //!   -> detect          compares it with its history; a suspicion opens an investigation
+//!        first_results: those of a new host are repeated on another one before they count
 //!        known_regressions, suppression: what is explained already, or was answered recently, opens none
 //!   -> schedule        gives each open investigation its turn
 //!        run_requests, eligible_hosts: which runs it wants next, and which hosts can make them
@@ -27,6 +28,7 @@ mod dependency_locks;
 mod detect;
 mod eligible_hosts;
 mod evidence;
+mod first_results;
 mod flakiness;
 mod follow_up;
 pub mod history;
@@ -49,6 +51,7 @@ pub async fn tick(context: &Context<'_>, projects: &[Registered]) -> Result<Pass
     let mut pass = Pass::default();
     incidents::end_those_that_left(context.store, context.now).await?;
     recheck::tick(context, projects).await?;
+    first_results::tick(context).await?;
     detect::tick(context, projects).await?;
     build_failures::tick(context).await?;
     pass.jobs += dependency_locks::tick(context).await?;

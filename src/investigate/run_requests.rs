@@ -260,8 +260,9 @@ impl Requests<'_> {
         })
     }
 
-    /// Queues the requested runs, as further jobs of the runs that their revisions have. Returns how many there are.
-    pub async fn queue(&self, requests: Vec<RunRequest>, progress: &Progress) -> Result<usize> {
+    /// Queues the requested runs, as further jobs of the runs that their revisions have. `are_proven` says that no new host makes
+    /// them. Returns how many there are.
+    pub async fn queue(&self, requests: Vec<RunRequest>, progress: &Progress, are_proven: bool) -> Result<usize> {
         let Context { store, queue, now, .. } = *self.context;
         let row = &self.investigated.row;
         let mut tx = store.begin().await?;
@@ -286,6 +287,7 @@ impl Requests<'_> {
                 platform: &row.series.platform,
                 priority: now.as_millis(),
                 spec: &JobSpec::Run(spec),
+                proven: are_proven && host.is_none(),
                 probe: Some(Probe {
                     investigation: Some(&row.id),
                     lock_of: lock_name(wanted.lock),

@@ -2,12 +2,12 @@
 
 use super::conclude::{Concluded, conclude, give_up, replace};
 use super::context::{Context, recipe_in_force};
-use super::eligible_hosts::{ONLINE_MS, eligible_hosts};
+use super::eligible_hosts::{NO_HOST_MS, ONLINE_MS, eligible_hosts};
 use super::history::{Delivered, Results};
 use super::known_regressions::KnownRegressions;
 use super::model::{Investigated, Pass, WantedImage};
 use super::run_requests::{NextStep, Requests};
-use crate::domain::host::only;
+use crate::domain::host::{PROVEN, only};
 use crate::domain::id::{HostId, RevisionId};
 use crate::domain::job::JobSpec;
 use crate::domain::outcome::{Blame, Outcome};
@@ -24,8 +24,6 @@ use anyhow::Result;
 const PATIENCE_MS: i64 = 300_000;
 /// An investigation is given up after this many runs that the machinery failed or a person cancelled.
 const VOID_MOST: usize = 20;
-/// An investigation is given up if no host could work on it for this many milliseconds.
-const NO_HOST_MS: i64 = 24 * 3_600_000;
 /// Milliseconds after which an investigation that the machinery kept from an answer is rechecked.
 const RECHECK_MS: i64 = 24 * 3_600_000;
 
@@ -167,9 +165,14 @@ async fn turn(context: &Context<'_>, projects: &[Registered], row: &Investigatio
             .into());
     }
     let hosts = eligible_hosts(&requests, &candidates, ONLINE_MS).await?;
-    if hosts.is_empty() {
+    if hosts.slots.is_empty() {
         let is_old = now - row.opened_at > NO_HOST_MS;
-        if is_old && eligible_hosts(&requests, &candidates, NO_HOST_MS).await?.is_empty() {
+        if is_old
+            && eligible_hosts(&requests, &candidates, NO_HOST_MS)
+                .await?
+                .slots
+                .is_empty()
+        {
             let reason = "there was no host that can run it";
             return Ok(give_up(context, &investigated, reason, now + RECHECK_MS).await?.into());
         }
@@ -183,13 +186,13 @@ async fn turn(context: &Context<'_>, projects: &[Registered], row: &Investigatio
             .collect(),
         subjects: row.subjects.clone(),
         lock_difference: lock_difference(row.base_lock.as_deref(), row.now_lock.as_deref()),
-        hosts: hosts.iter().map(HostId::to_string).collect(),
+        hosts: hosts.slots.iter().map(HostId::to_string).collect(),
         rate: rate(context, row).await?,
         flaky: flaky(context, row).await?,
         hint: hint(context, row, &candidates).await?,
     };
     Ok(match requests.next(&question, &candidates, ran).await? {
-        NextStep::Run(wanted, progress) => Turn::Scheduled(requests.queue(wanted, &progress).await?),
+        NextStep::Run(wanted, progress) => Turn::Scheduled(requests.queue(wanted, &progress, hosts.are_proven).await?),
         NextStep::Build(images) => Turn::Building(images),
         NextStep::Stuck => give_up(context, &investigated, too_often, now + RECHECK_MS)
             .await?
@@ -235,13 +238,13 @@ async fn free_stranded(requests: &Requests<'_>, candidates: &[Candidate], late: 
     let Context { queue, now, .. } = *requests.context;
     let hosts = eligible_hosts(requests, candidates, ONLINE_MS).await?;
     let has_host = |probe: &ProbeRow| {
-        (!probe.labels.name_one_host() && !hosts.is_empty())
-            || hosts.iter().any(|host| probe.labels.contains(&only(host)))
+        let is_for_any = !probe.labels.name_one_host() && (hosts.are_proven || !probe.labels.contains(PROVEN));
+        (is_for_any && !hosts.slots.is_empty()) || hosts.slots.iter().any(|host| probe.labels.contains(&only(host)))
     };
     for probe in late.iter().filter(|probe| !has_host(probe)) {
         queue.cancel_queued(&probe.job_id, now).await?;
     }
-    Ok(match hosts.is_empty() {
+    Ok(match hosts.slots.is_empty() {
         true => Turn::Waiting,
         false => Turn::Running,
     })

@@ -6,6 +6,7 @@ use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, HostState, backoff_ms, is_b
 use crate::domain::id::{AttemptId, HostId};
 use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
+use crate::domain::state::Repetition;
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
 use crate::protocol::Receipt;
@@ -183,6 +184,13 @@ impl Queue {
         }
         if let Some(image) = &job.image_id {
             store.add_build_event(tx, image).await?;
+        }
+        // before anybody evaluates it
+        if let (EndedBy::Host(Some(host)), Some(_), None) = (by, &job.run_id, &job.investigation_id)
+            && host.is_new()
+            && report.outcome.is_valid()
+        {
+            store.set_repetition(tx, &attempt.id, Some(Repetition::Awaited)).await?;
         }
         if let (Some(run), None) = (&job.run_id, &job.investigation_id) {
             store.reevaluate_run(tx, run).await?;

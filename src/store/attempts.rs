@@ -5,7 +5,7 @@ use super::types::Flag;
 use super::{Store, Tx, new_id};
 use crate::domain::id::*;
 use crate::domain::job::Report;
-use crate::domain::state::AttemptState;
+use crate::domain::state::{AttemptState, Repetition};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 
@@ -33,12 +33,16 @@ pub struct Attempt {
     pub late_at: Option<Timestamp>,
     /// That report, which does not count; see [`Attempt::late_report`].
     pub late_report: Option<Result<Report, BadRow>>,
+    /// What became of the result, if a new host had it.
+    pub repetition: Option<Repetition>,
+    /// The job that repeats it on another host.
+    pub repeat_job_id: Option<JobId>,
     /// The attempt is a probe's.
     pub is_probe: bool,
 }
 
 const COLUMNS: &str = "id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, \
-                       lost, late_at, late_report";
+                       lost, late_at, late_report, repetition, repeat_job_id";
 
 /// The column `is_probe` of queries that have no job at hand and do not need it.
 const NO_PROBE: &str = "0 AS is_probe";
@@ -46,7 +50,7 @@ const NO_PROBE: &str = "0 AS is_probe";
 from_row!(
     Attempt, "attempt" by "id":
     id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, lost, late_at,
-    late_report, is_probe,
+    late_report, repetition, repeat_job_id, is_probe,
 );
 
 /// The index of the newest attempt that is not a probe's; if all are, of the newest.

@@ -2,6 +2,7 @@
 
 use super::Store;
 use super::decode::RowOf;
+use super::repetitions::COUNTS;
 use crate::verdict::{AttemptResult, Flakiness, flakiness};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -9,12 +10,14 @@ use std::collections::BTreeMap;
 impl Store {
     /// Returns how often attempts at the same run disagreed, among the `newest` runs of a project.
     pub async fn flakiness_of(&self, project: &str, newest: i64) -> Result<Flakiness> {
-        let sql = "SELECT run.id, attempt.id, attempt.report
+        let sql = format!(
+            "SELECT run.id, attempt.id, attempt.report
                    FROM (SELECT id FROM run WHERE project = $1 ORDER BY id DESC LIMIT $2) AS run
                    JOIN job ON job.run_id = run.id AND job.crossed = 0
-                   JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'finished'
-                   WHERE 1 < (SELECT COUNT(*) FROM job AS all_jobs WHERE all_jobs.run_id = run.id)";
-        let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(sql)
+                   JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'finished' AND {COUNTS}
+                   WHERE 1 < (SELECT COUNT(*) FROM job AS all_jobs WHERE all_jobs.run_id = run.id)"
+        );
+        let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(project)
             .bind(newest)
             .fetch_all(self.pool())

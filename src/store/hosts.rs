@@ -34,6 +34,10 @@ pub struct HostRow {
     pub backoff_until: Option<Timestamp>,
     /// When its owner was written to because it fell silent.
     pub silence_reported_at: Option<Timestamp>,
+    /// Since when its results count without being repeated. `None` if it is new, or was trusted with builds before.
+    pub proven_at: Option<Timestamp>,
+    /// How many repetitions of its results a person has forgiven it.
+    pub repeats_forgiven: i64,
     /// The newest start of its daemon.
     pub instance: Option<String>,
 }
@@ -41,10 +45,16 @@ pub struct HostRow {
 from_row!(
     HostRow, "host" by "id":
     id, name, owner, token, token_at, builds, state, added_at, seen_at, capabilities, consecutive_failures, failure_streak,
-    backoff_until, silence_reported_at, instance,
+    backoff_until, silence_reported_at, proven_at, repeats_forgiven, instance,
 );
 
 impl HostRow {
+    /// Whether its results do not count before another host has repeated them: nobody trusts it with builds, and too few of its
+    /// results had the same outcome elsewhere.
+    pub fn is_new(&self) -> bool {
+        !self.builds && self.proven_at.is_none()
+    }
+
     /// The jobs in a row that the host's machinery failed.
     pub fn streak(&self) -> FailureStreak {
         let stored = self.failure_streak.clone();
@@ -53,7 +63,7 @@ impl HostRow {
 }
 
 const COLUMNS: &str = "id, name, owner, token, token_at, builds, state, added_at, seen_at, capabilities, consecutive_failures, \
-                       failure_streak, backoff_until, silence_reported_at, instance";
+                       failure_streak, backoff_until, silence_reported_at, proven_at, repeats_forgiven, instance";
 
 impl Store {
     /// Adds a host without a token. Returns false if a host has that name or that id.
@@ -132,7 +142,11 @@ impl Store {
         let more = match to {
             HostState::Removed => ", token = NULL, token_at = NULL",
             // earlier failures do not count against a host that a person resumed
-            HostState::Active => ", consecutive_failures = 0, failure_streak = NULL, backoff_until = NULL",
+            HostState::Active => {
+                ", consecutive_failures = 0, failure_streak = NULL, backoff_until = NULL,
+                   repeats_forgiven = (SELECT COUNT(repeat_job_id) FROM attempt
+                       WHERE attempt.host = host.id AND attempt.repetition <> 'no_host')"
+            }
             _ => "",
         };
         let sql = format!("UPDATE host SET state = $1{more} WHERE id = $2 AND state = $3");

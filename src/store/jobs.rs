@@ -6,7 +6,7 @@ pub use crate::domain::state::Request;
 use super::rows::{BadRow, from_row};
 use super::types::Flag;
 use super::{Store, Tx, new_id};
-use crate::domain::host::{only, stored_mib};
+use crate::domain::host::{PROVEN, only, stored_mib};
 use crate::domain::id::*;
 use crate::domain::job::JobSpec;
 use crate::domain::state::{JobKind, JobState};
@@ -54,6 +54,8 @@ pub struct NewJob<'a> {
     /// Of the jobs of a group, the one with the highest priority is next.
     pub priority: i64,
     pub spec: &'a JobSpec,
+    /// Whether no new host may do it.
+    pub proven: bool,
     /// Set if the job reruns its run for a comparison.
     pub probe: Option<Probe<'a>>,
 }
@@ -93,6 +95,7 @@ impl Store {
         };
         let (build, mut labels) = (new.spec.build(), new.spec.labels());
         labels.extend(new.probe.and_then(|probe| probe.host).map(only));
+        labels.extend(new.proven.then(|| PROVEN.to_owned()));
         let group = JobGroupId::from(
             [
                 kind.name(),

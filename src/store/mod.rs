@@ -1,6 +1,7 @@
 //! All SQL, a file for each table. SQLite and PostgreSQL run the same statements; comments here name the few places in
 //! which the two behave differently. Rows are decoded by [`rows`] and [`types`]: nobody else parses stored text.
 
+pub mod agreements;
 pub mod attempts;
 pub mod branches;
 pub mod builds;
@@ -19,6 +20,7 @@ pub mod probes;
 pub mod projects;
 pub mod regressions;
 pub mod remote;
+pub mod repetitions;
 pub mod results;
 pub mod retention;
 pub mod revisions;

@@ -1,6 +1,7 @@
 //! The results of one project along a branch, which verdicts compare.
 
 use super::decode::RowOf;
+use super::repetitions::COUNTS;
 use super::rows::BadRow;
 use super::{Store, Tx};
 use crate::domain::id::{AttemptId, BranchId, ImageId, RevisionId, RunId};
@@ -255,13 +256,14 @@ impl Store {
     }
 
     /// Returns the finished attempts at the newest `most` revisions up to `seq` that have a valid result, oldest first.
-    /// Crossed reruns are left out.
+    /// Crossed reruns are left out, and so are results of new hosts that no other host has confirmed.
     pub async fn results_up_to(&self, series: &Series, seq: i64, most: i64) -> Result<Vec<ResultRow>> {
-        let sql = "WITH picked AS (
+        let sql = format!(
+            "WITH picked AS (
                        SELECT id, seq FROM revision WHERE branch_id = $1 AND seq <= $2 AND left_at IS NULL
                          AND EXISTS (SELECT 1 FROM run JOIN job ON job.run_id = run.id AND job.crossed = 0
                              JOIN attempt ON attempt.job_id = job.id
-                                 AND attempt.outcome NOT IN ('infra', 'cancelled', 'skipped', 'recipe_error')
+                                 AND attempt.outcome NOT IN ('infra', 'cancelled', 'skipped', 'recipe_error') AND {COUNTS}
                              WHERE run.revision_id = revision.id AND run.project = $4 AND run.variant = $5
                                AND run.platform = $6)
                        ORDER BY seq DESC LIMIT $3)
@@ -271,9 +273,10 @@ impl Store {
                    JOIN run ON run.revision_id = picked.id AND run.project = $4 AND run.variant = $5
                         AND run.platform = $6
                    JOIN job ON job.run_id = run.id AND job.crossed = 0
-                   JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'finished'
-                   ORDER BY picked.seq, run.id, job.id, attempt.number";
-        let rows: Vec<StoredResult> = sqlx::query_as(sql)
+                   JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'finished' AND {COUNTS}
+                   ORDER BY picked.seq, run.id, job.id, attempt.number"
+        );
+        let rows: Vec<StoredResult> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(series.branch_id.as_str())
             .bind(seq)
             .bind(most)
@@ -307,14 +310,16 @@ impl Store {
 
     /// Returns the `seq` of the next revision after one that has a valid and evaluated result.
     pub async fn next_result(&self, series: &Series, seq: i64) -> Result<Option<i64>> {
-        let sql = "SELECT MIN(revision.seq) FROM revision
+        let sql = format!(
+            "SELECT MIN(revision.seq) FROM revision
                    JOIN run ON run.revision_id = revision.id AND run.project = $3 AND run.variant = $4
                         AND run.platform = $5 AND run.evaluated_at IS NOT NULL
                    JOIN job ON job.run_id = run.id AND job.crossed = 0
                    JOIN attempt ON attempt.job_id = job.id
-                        AND attempt.outcome NOT IN ('infra', 'cancelled', 'skipped', 'recipe_error')
-                   WHERE revision.branch_id = $1 AND revision.seq > $2 AND revision.left_at IS NULL";
-        Ok(sqlx::query_scalar(sql)
+                        AND attempt.outcome NOT IN ('infra', 'cancelled', 'skipped', 'recipe_error') AND {COUNTS}
+                   WHERE revision.branch_id = $1 AND revision.seq > $2 AND revision.left_at IS NULL"
+        );
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .bind(series.branch_id.as_str())
             .bind(seq)
             .bind(&series.project)

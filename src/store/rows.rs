@@ -4,7 +4,7 @@ use super::types::{Ending, Flag};
 use crate::domain::host::{Capabilities, HostState, Labels};
 use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Report};
-use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Request};
+use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Repetition, Request};
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
 use sqlx::any::AnyRow;
@@ -84,7 +84,15 @@ columns!(
     BranchId, RevisionId, ImageId, RunId, JobId, JobGroupId, AttemptId, HostId
 );
 columns!(InvestigationId, RegressionId, IncidentId, NoteId);
-columns!(AttemptState, HostState, ImageState, JobKind, JobState, Request);
+columns!(
+    AttemptState,
+    HostState,
+    ImageState,
+    JobKind,
+    JobState,
+    Repetition,
+    Request
+);
 columns!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Labels, Report);
 
 impl Column for bool {

@@ -5,7 +5,7 @@ use crate::domain::host::{Capabilities, HostState, Labels};
 use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Phase, Report};
 use crate::domain::outcome::Outcome;
-use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Request};
+use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Repetition, Request};
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,16 @@ ids!(
     BranchId, RevisionId, ImageId, RunId, JobId, JobGroupId, AttemptId, HostId
 );
 ids!(InvestigationId, RegressionId, IncidentId, NoteId);
-text!(AttemptState, HostState, ImageState, JobKind, JobState, Labels, Request);
+text!(
+    AttemptState,
+    HostState,
+    ImageState,
+    JobKind,
+    JobState,
+    Labels,
+    Repetition,
+    Request
+);
 json!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Report);
 
 /// The part of a report that a cell needs. The rest of the report's text is skipped, which is faster.

@@ -70,6 +70,9 @@ mod compare;
 /// The lines that one log has and another does not.
 mod logs;
 
+/// When the results of a new host count.
+mod first_results;
+
 /// How often a suite disagrees with itself.
 mod flakiness;
 
@@ -85,6 +88,7 @@ pub use change::Change;
 pub use compare::{Difference, ProjectComparison, ProjectResult, compare};
 pub use conditions::{RunConditions, VersionChange, differing_conditions, version_changes};
 pub use ends::{End, NoDifference};
+pub use first_results::{FirstResult, FirstResultStep};
 pub use flakiness::{AttemptResult, Flakiness, TestFlakiness, flakiness};
 pub use history::{HistoryEntry, RunEnd};
 pub use investigation::{Finding, Investigation, ProbeRequest, ProbeResult, Progress};

@@ -319,6 +319,8 @@ mod tests {
             lost: false,
             late_at: None,
             late_report: None,
+            repetition: None,
+            repeat_job_id: None,
             is_probe: false,
         };
         let probe = Attempt {

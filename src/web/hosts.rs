@@ -7,13 +7,17 @@ use super::template::Template;
 use super::wording::{self, Badge, Time};
 use crate::clock::now;
 use crate::domain::id::ImageId;
+use crate::domain::state::Repetition;
 use crate::domain::time::Timestamp;
 use crate::store::hosts::HostRow;
+use crate::store::repetitions::FirstResult;
 use crate::store::views::HostAttempt;
 use serde::Serialize;
 
 /// Attempts on the page of a host.
 const HISTORY: i64 = 100;
+/// First results that the page of a host counts.
+const FIRST_RESULTS: i64 = 1_000;
 
 #[derive(Default, Serialize)]
 pub struct HostsPage {
@@ -28,6 +32,8 @@ impl Template for HostsPage {
 pub struct HostPage {
     pub host: HostView,
     pub added: Time,
+    /// `None` if no result was to be repeated.
+    pub first_results: Option<FirstResultsView>,
     pub running: Vec<AttemptLine>,
     pub finished: Vec<AttemptLine>,
 }
@@ -59,6 +65,26 @@ pub struct HostView {
     pub silence_reported: Option<Time>,
 }
 
+/// What became of the first results of a host on other hosts.
+#[derive(Default, Serialize)]
+pub struct FirstResultsView {
+    pub is_new: bool,
+    pub agreed: usize,
+    pub awaited: usize,
+    /// Whether results count although no other host could repeat them.
+    pub counts_alone: bool,
+    /// Results that do not count, since their repetition failed or was one too many.
+    pub unrepeated: usize,
+    /// The runs of which another host had another result.
+    pub disagreed: Vec<RunLink>,
+}
+
+#[derive(Default, Serialize)]
+pub struct RunLink {
+    pub run: String,
+    pub project: String,
+}
+
 #[derive(Default, Serialize)]
 pub struct AttemptLine {
     pub what: String,
@@ -88,10 +114,15 @@ pub async fn page(name: String, web: Web) -> Outcome {
     let history = web.store.host_history(&host.id, HISTORY).await?;
     let (finished, running): (Vec<&HostAttempt>, Vec<&HostAttempt>) =
         history.iter().partition(|attempt| attempt.finished_at.is_some());
+    let first_results = web
+        .store
+        .first_results(web.store.pool(), &host.id, FIRST_RESULTS)
+        .await?;
     let lines = |attempts: &[&HostAttempt]| attempts.iter().map(|attempt| line(attempt, now)).collect();
     let page = HostPage {
         host: host_view(&host, running.len() as i64, now),
         added: wording::time(host.added_at, now),
+        first_results: first_results_view(&host, &first_results, web.store.counts_alone(&host.id).await?),
         running: lines(&running),
         finished: lines(&finished),
     };
@@ -118,6 +149,22 @@ fn host_view(host: &HostRow, running: i64, now: Timestamp) -> HostView {
         backoff_until: host.backoff_until.filter(|until| now < *until).map(time),
         silence_reported: host.silence_reported_at.map(time),
     }
+}
+
+fn first_results_view(host: &HostRow, results: &[FirstResult], counts_alone: bool) -> Option<FirstResultsView> {
+    let with = |wanted| results.iter().filter(move |result| result.repetition == wanted);
+    let link = |result: &FirstResult| RunLink {
+        run: result.run_id.to_string(),
+        project: result.project.clone(),
+    };
+    (counts_alone || !results.is_empty()).then(|| FirstResultsView {
+        is_new: host.is_new(),
+        agreed: with(Repetition::Agreed).count(),
+        awaited: with(Repetition::Awaited).count(),
+        counts_alone,
+        unrepeated: with(Repetition::Unrepeated).count(),
+        disagreed: with(Repetition::Disagreed).map(link).collect(),
+    })
 }
 
 fn line(attempt: &HostAttempt, now: Timestamp) -> AttemptLine {

@@ -7,7 +7,7 @@ use super::template::Template;
 use super::wording::{self, Badge, Time};
 use crate::clock::now;
 use crate::domain::time::Timestamp;
-use crate::incidents::{self as read, IncidentView, InvestigationView, Reader};
+use crate::incidents::{self as read, IncidentView, InvestigationView};
 use crate::reproduce;
 use anyhow::Result;
 use serde::Serialize;
@@ -58,6 +58,8 @@ pub struct IncidentLine {
     pub number: i64,
     pub title: String,
     pub badge: Badge,
+    /// Present if only projects in probation say what the incident says.
+    pub unconfirmed: Option<Badge>,
     pub culprit: Option<RevisionLink>,
     pub projects: String,
     pub branches: String,
@@ -70,8 +72,8 @@ pub struct RevisionLink {
     pub name: String,
     pub href: String,
     pub subject: String,
-    /// Without the address.
-    pub author: String,
+    /// Without the address. `None` if only projects in probation say what the incident says.
+    pub author: Option<String>,
     /// Where its repository shows it.
     pub link: Option<String>,
 }
@@ -90,6 +92,8 @@ pub struct RegressionView {
     pub when: Time,
     /// Whether `bad` is the culprit; else it is the end of a range.
     pub exact: bool,
+    /// Present if only projects in probation say that of `bad`.
+    pub unconfirmed: Option<Badge>,
     /// Why it is a range.
     pub reason: Option<String>,
     pub rate: Option<String>,
@@ -117,6 +121,8 @@ pub struct WaiverView {
 pub struct ScriptView {
     /// Whether it is the build of CPython that fails.
     pub is_build: bool,
+    /// The sentence for what only a project in probation reports.
+    pub warning: Option<String>,
 }
 
 #[derive(Default, Serialize)]
@@ -139,7 +145,7 @@ pub struct InvestigationLine {
 
 pub async fn all(web: Web) -> Outcome {
     let now = now();
-    let reader = Reader { store: &web.store };
+    let reader = web.incidents();
     let (open, closed): (Vec<IncidentView>, Vec<IncidentView>) = reader
         .all(CLOSED, now)
         .await?
@@ -164,7 +170,7 @@ pub async fn all(web: Web) -> Outcome {
 /// Returns the open incidents of a project.
 pub async fn open_of(web: &Web, project: &str) -> Result<Vec<IncidentLine>> {
     let now = now();
-    let open = Reader { store: &web.store }.all(0, now).await?;
+    let open = web.incidents().all(0, now).await?;
     let its = open
         .iter()
         .filter(|incident| incident.projects.iter().any(|name| name == project));
@@ -173,9 +179,9 @@ pub async fn open_of(web: &Web, project: &str) -> Result<Vec<IncidentLine>> {
 
 pub async fn page(number: i64, web: Web) -> Outcome {
     let now = now();
-    let found = Reader { store: &web.store }.one(number, now).await?;
+    let found = web.incidents().one(number, now).await?;
     let incident = found.ok_or_else(Error::not_found)?;
-    let reproduction = reproduce::of(&web.store, &web.objects, number).await?.ok();
+    let reproduction = reproduce::of(&web.store, &web.objects, &web.trust, number).await?.ok();
     let is_web_address = |at: &str| at.starts_with("https://") || at.starts_with("http://");
     let page = IncidentPage {
         incident: line(&incident, now),
@@ -188,6 +194,7 @@ pub async fn page(number: i64, web: Web) -> Outcome {
         }),
         script: reproduction.as_ref().map(|reproduction| ScriptView {
             is_build: reproduction.is_build(),
+            warning: reproduction.warning().map(str::to_owned),
         }),
         reproduce: reproduction.and_then(|reproduction| reproduction.line()),
         history: incident.history.into_iter().map(|noted| note(noted, now)).collect(),
@@ -204,7 +211,7 @@ pub async fn page(number: i64, web: Web) -> Outcome {
 
 /// `/incident/NUMBER/reproduce.sh`
 pub async fn script(number: i64, web: Web) -> Outcome {
-    match reproduce::of(&web.store, &web.objects, number).await? {
+    match reproduce::of(&web.store, &web.objects, &web.trust, number).await? {
         Ok(reproduction) => Ok(reproduction.script().into_response()),
         Err(_) => Err(Error::not_found()),
     }
@@ -218,6 +225,7 @@ fn line(incident: &IncidentView, now: Timestamp) -> IncidentLine {
         number: incident.number,
         title: incident.title.clone(),
         badge: wording::incident_badge(incident.state, &incident.fixed_on),
+        unconfirmed: incident.unconfirmed_by_others.then(wording::unconfirmed_badge),
         culprit: incident.culprits.first().map(revision),
         projects: incident.projects.join(", "),
         branches: branches.join(", "),
@@ -231,9 +239,14 @@ fn revision(revision: &read::RevisionView) -> RevisionLink {
         name: wording::short(&revision.name).to_owned(),
         href: format!("/revision/{}", revision.revision),
         subject: revision.subject.clone(),
-        author: revision.author.split(" <").next().unwrap_or_default().to_owned(),
+        author: revision.author.as_deref().map(name_of),
         link: revision.link.clone(),
     }
+}
+
+/// The name of a person without the address.
+fn name_of(person: &str) -> String {
+    person.split(" <").next().unwrap_or_default().to_owned()
 }
 
 fn regression(part: read::RegressionView, now: Timestamp) -> RegressionView {
@@ -255,6 +268,7 @@ fn regression(part: read::RegressionView, now: Timestamp) -> RegressionView {
         project: part.project,
         branch: part.branch,
         exact: part.exact,
+        unconfirmed: part.unconfirmed_by_others.then(wording::unconfirmed_badge),
         reason: part.reason,
         error: part.error,
         rounds: part.rounds,

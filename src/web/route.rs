@@ -2,10 +2,13 @@
 
 use super::error::{Error, Outcome};
 use super::peer::Peer;
+use crate::domain::trust::Trust;
+use crate::incidents::Reader;
 use crate::store::Store;
 use crate::store::logs::Objects;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
@@ -14,6 +17,17 @@ use warp::filters::BoxedFilter;
 pub struct Web {
     pub store: Store,
     pub objects: Objects,
+    /// Whose word is enough to name an author.
+    pub trust: Arc<Trust>,
+}
+
+impl Web {
+    pub fn incidents(&self) -> Reader<'_> {
+        Reader {
+            store: &self.store,
+            trust: &self.trust,
+        }
+    }
 }
 
 /// One address and its handler. Boxed, so that the types of many routes together stay shallow.

@@ -39,9 +39,15 @@ pub struct RunVerdict {
     pub more: usize,
     /// The command that finds the culprit, if another branch passes.
     pub bisect: Option<String>,
-    /// Numbers of incidents.
-    pub incidents: Vec<i64>,
+    pub incidents: Vec<IncidentLink>,
     pub answers: Vec<AnswerView>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct IncidentLink {
+    pub number: i64,
+    /// Whether only projects in probation say what it says.
+    pub is_unconfirmed: bool,
 }
 
 /// The answer of an investigation into what fails here.
@@ -56,8 +62,7 @@ pub struct AnswerView {
 #[derive(Default)]
 struct Regressions {
     subjects: BTreeSet<Subject>,
-    /// Numbers of their incidents.
-    incidents: Vec<i64>,
+    incidents: Vec<IncidentLink>,
 }
 
 impl Regressions {
@@ -242,10 +247,15 @@ async fn regressions(web: &Web, series: &Series, here: &Revision, failing: &[Sub
         }
     }
     for id in ids {
-        let incident = web.store.incident_by_id(&id).await?;
-        found.incidents.extend(incident.map(|incident| incident.number));
+        let Some(incident) = web.store.incident_by_id(&id).await? else {
+            continue;
+        };
+        found.incidents.push(IncidentLink {
+            number: incident.number,
+            is_unconfirmed: web.incidents().is_unconfirmed(&id).await?,
+        });
     }
-    found.incidents.sort_unstable();
+    found.incidents.sort_unstable_by_key(|incident| incident.number);
     Ok(found)
 }
 

@@ -7,6 +7,7 @@
 
 use crate::support;
 use pybots::domain::time::Timestamp;
+use pybots::domain::trust::Trust;
 
 use pybots::clock::now;
 use pybots::domain::job::JobSpec;
@@ -92,7 +93,13 @@ async fn snapshot(store: &Store) -> Value {
         let matrix = store.matrix(&scope, ALL, None).await.unwrap();
         branches.insert(branch.name.clone(), of_matrix(&matrix));
     }
-    let incidents = Reader { store }.all(ALL, now()).await.unwrap();
+    let incidents = Reader {
+        store,
+        trust: &Trust::all(),
+    }
+    .all(ALL, now())
+    .await
+    .unwrap();
     let investigations = store.newest_investigations(ALL).await.unwrap();
     let suppressed = investigations
         .iter()

@@ -1,7 +1,8 @@
 //! The coordinator from revisions to incidents on PostgreSQL. `tests/fast/incidents.rs` has more, on SQLite.
 
 use crate::support::sim::Sim;
-use crate::support::sim::story::a_fix_and_a_recurrence;
+use crate::support::sim::by_hand::first_results_are_repeated;
+use crate::support::sim::story::{a_fix_and_a_recurrence, one_project_names_no_author};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_comes_to_the_same() {
@@ -9,6 +10,22 @@ async fn postgres_comes_to_the_same() {
         println!("SKIPPED: PostgreSQL, for PYBOTS_TEST_POSTGRES names no server (scripts/with-postgres starts one)");
         return;
     };
-    let database = crate::support::new_database(&server).await;
-    a_fix_and_a_recurrence(Sim::with(&["p", "q"], 2, |settings| settings.database = database.into()).await).await;
+    let sim = async || {
+        let database = crate::support::new_database(&server).await;
+        Sim::with(&["p", "q"], 2, |settings| settings.database = database.into()).await
+    };
+    let by_hand = async || {
+        let database = crate::support::new_database(&server).await;
+        Sim::with(&["p"], 0, |settings| {
+            settings.database = database.into();
+            settings.verdicts.first_results = 3;
+            settings.verdicts.repeat = 0;
+            // a host that may not build can work on what the registry has
+            settings.registry.repository = "127.0.0.1:9/pybots".into();
+        })
+        .await
+    };
+    a_fix_and_a_recurrence(sim().await).await;
+    one_project_names_no_author(&mut sim().await).await;
+    first_results_are_repeated(by_hand().await).await;
 }

@@ -122,6 +122,7 @@ async fn queued(store: &Store, queue: &Queue, sha: &str) -> (Revision, String) {
         platform: "linux/amd64",
         priority: 1,
         spec: &JobSpec::Image(Box::new(build)),
+        proven: false,
         probe: None,
     };
     queue.add(&mut tx, &new, Timestamp::from_millis(1)).await.unwrap();
@@ -939,6 +940,7 @@ async fn a_run_counts_as_a_use_of_its_image() {
             platform: "linux/amd64",
             priority: 1,
             spec: &spec,
+            proven: false,
             probe: None,
         };
         queue.add(&mut tx, &new, Timestamp::from_millis(3)).await.unwrap();

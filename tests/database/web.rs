@@ -2,10 +2,12 @@
 
 use crate::support::web_sample::{PLATFORM, Sample, failed, sha};
 use pybots::domain::outcome::Outcome;
+use pybots::domain::trust::Trust;
 use pybots::server::site as routes;
 use pybots::store::views::Scope;
 use pybots::web::Web;
 use reqwest::{Client, Response};
+use std::sync::Arc;
 
 struct Site {
     sample: Sample,
@@ -28,6 +30,7 @@ async fn site() -> Site {
     let web = Web {
         store: sample.store.clone(),
         objects: sample.objects.clone(),
+        trust: Arc::new(Trust::all()),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

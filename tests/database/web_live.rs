@@ -6,9 +6,11 @@ use pybots::config::HttpSettings;
 use pybots::domain::id::AttemptId;
 use pybots::domain::job::Report;
 use pybots::domain::outcome::Outcome;
+use pybots::domain::trust::Trust;
 use pybots::logfile::Stream;
 use pybots::server::{Server, site as routes};
 use pybots::web::Web;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,6 +45,7 @@ async fn site(log: &[u8]) -> Site {
     let web = Web {
         store: sample.store.clone(),
         objects: sample.objects.clone(),
+        trust: Arc::new(Trust::all()),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -389,6 +392,7 @@ async fn one_client_follows_few_logs() {
             .objects
             .clone()
             .with_readers_of_one(settings.log_readers_per_address),
+        trust: Arc::new(Trust::all()),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

@@ -1,5 +1,7 @@
 //! Enrolment and the host protocol, on a real coordinator process; no engine.
 
+use crate::support::sim::Sim;
+use crate::support::sim::by_hand::{a_new_host_that_differs_is_looked_at, first_results_are_repeated};
 use crate::support::up::{HostProcess, Up, pybots, settings, toy_repository};
 use crate::support::work::{self, Leased};
 use pybots::config::Settings;
@@ -384,4 +386,19 @@ async fn a_host_is_believed_only_what_its_job_allows() {
         (&report.lock, &report.image, stored.exit_code),
         (&None, &None, Some(-255))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_results_of_a_new_host_are_repeated_on_another_one() {
+    let sim = async |needed| {
+        Sim::with(&["p"], 0, |settings| {
+            settings.verdicts.first_results = needed;
+            settings.verdicts.repeat = 0;
+            // a host that may not build can work on what the registry has
+            settings.registry.repository = "127.0.0.1:9/pybots".into();
+        })
+        .await
+    };
+    first_results_are_repeated(sim(3).await).await;
+    a_new_host_that_differs_is_looked_at(sim(1).await).await;
 }

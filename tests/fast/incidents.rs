@@ -2,7 +2,7 @@
 //! repository, a real database, no engine.
 
 use crate::support::sim::Sim;
-use crate::support::sim::story::a_fix_and_a_recurrence;
+use crate::support::sim::story::{a_fix_and_a_recurrence, one_project_names_no_author};
 
 /// What the tests look like; `Lib/faults` in a tree says which of them fail there.
 const GOOD: &str = "";
@@ -400,6 +400,75 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
     }
     let page = sim.page("/project/p").await;
     assert!(page.contains("runs were repeated on the same image"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_unknown_project_says_is_unconfirmed_and_names_no_author() {
+    const AUTHOR: [&str; 2] = ["test@example.org", "Test"];
+    let mut sim = Sim::new(&["p", "q"], 2).await;
+    let innocent = sim.commit("before the story", GOOD);
+    let culprit = one_project_names_no_author(&mut sim).await;
+    let page = sim.page(&format!("/revision/{culprit}")).await;
+    let runs = page.split("href=\"/run/").skip(1);
+    let runs = runs.map(|rest| format!("/run/{}", rest.split('"').next().unwrap()));
+    let mut texts = Vec::new();
+    for path in [
+        "/incidents",
+        "/incident/1",
+        "/project/p",
+        "/api/incidents",
+        "/api/incidents/1",
+    ] {
+        texts.push((path.to_owned(), sim.page(path).await));
+    }
+    for path in runs {
+        let page = sim.page(&path).await;
+        if page.contains("/incident/1") {
+            texts.push((path, page));
+        }
+    }
+    assert_eq!(texts.len(), 6, "the run of the liar is among them");
+    for arguments in [
+        &["incidents"][..],
+        &["incidents", "show", "1"],
+        &["incidents", "--json"],
+    ] {
+        texts.push((arguments.join(" "), sim.pybots(arguments).await));
+    }
+    let question = ["bisect", "p", "--good", &innocent, "--bad", &culprit, "--on-hosts"];
+    texts.push((question.join(" "), sim.pybots(&question).await));
+    for (place, text) in &texts {
+        let json = "\"unconfirmed_by_others\":true";
+        let text = text.replace("\": ", "\":");
+        assert!(
+            text.contains("unconfirmed by others") || text.contains(json),
+            "{place}: {text}"
+        );
+        // a list of revisions has the author of each, whatever failed there
+        let text = text.split("<h2>Incidents</h2>").last().unwrap();
+        assert!(!AUTHOR.iter().any(|author| text.contains(author)), "{place}: {text}");
+    }
+    let warning = "Unconfirmed by others: only the project p says that this revision broke something, so read its recipe and its code \
+                   before you run them.";
+    let line = sim.pybots(&["reproduce", "1"]).await;
+    assert!(line.starts_with(&format!("echo '{warning}' >&2; ")), "{line}");
+    for script in [
+        sim.page("/incident/1/reproduce.sh").await,
+        sim.pybots(&["reproduce", "1", "--script"]).await,
+    ] {
+        assert!(script.contains(&format!("\n# {warning}\n")), "{script}");
+        assert!(script.contains(&format!("\necho '{warning}' >&2; \n")), "{script}");
+    }
+    assert!(sim.page("/incident/1").await.contains(warning));
+
+    sim.pybots(&["incidents", "ours", "1", "--by", "me", "--why", "I saw it"])
+        .await;
+    let page = sim.page("/incident/1").await;
+    assert!(
+        page.contains("<dt>Author</dt><dd>Test</dd>") && !page.contains("nconfirmed by others"),
+        "{page}"
+    );
+    assert!(!sim.pybots(&["reproduce", "1"]).await.contains("nconfirmed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

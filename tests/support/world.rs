@@ -157,6 +157,7 @@ impl World {
             platform: PLATFORM,
             priority: at,
             spec: &spec,
+            proven: false,
             probe: None,
         };
         self.queue.add(&mut tx, &new, Timestamp::from_millis(1)).await.unwrap();

@@ -3,7 +3,7 @@
 use super::caller::{Caller, replaced};
 use crate::clock::now;
 use crate::coordinator::Coordinator;
-use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState};
+use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState, PROVEN};
 use crate::protocol::Claim;
 use crate::store::claims::Taker;
 use crate::web::{Error, Outcome};
@@ -64,12 +64,16 @@ async fn claim_now(caller: &Caller, capabilities: &Capabilities) -> Result<Optio
     } else {
         capabilities.slots.max(1)
     };
+    let mut capabilities = capabilities.clone();
+    if !host.is_new() {
+        capabilities.labels.insert(PROVEN.to_owned());
+    }
     let taker = Taker {
         host: &host.id,
         builds: host.builds,
         pulls: caller.coordinator.settings.registry.repository().is_some(),
         most: Some(i64::from(most)),
-        capabilities,
+        capabilities: &capabilities,
     };
     let mut claim = queue.claim(&taker, now).await?;
     if let Some(claim) = &mut claim {

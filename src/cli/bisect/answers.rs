@@ -116,6 +116,14 @@ impl Answers {
         Ok(())
     }
 
+    /// Leaves out the authors of culprits, and says why: only a project in probation names them.
+    pub fn leave_out_authors(&mut self) {
+        for answer in self.answers.iter_mut().filter(|answer| answer.culprit.is_some()) {
+            answer.author = None;
+            answer.reason = Some("unconfirmed by others: the project is in probation".to_owned());
+        }
+    }
+
     /// Notes how many rounds and builds a search on this machine took, and which dependencies.
     pub fn count(&mut self, runs: &Runs<'_>) {
         self.as_of = runs.as_of();
@@ -240,15 +248,19 @@ impl AnswerView {
         match (&self.culprit, self.range.as_slice()) {
             (Some(culprit), _) => {
                 format!(
-                    "{} {did} {what}{rate}\n  {}\n  {}\n",
+                    "{} {did} {what}{rate}\n  {}\n",
                     short(culprit),
                     plain(self.subject.as_deref().unwrap_or_default()),
-                    plain(self.author.as_deref().unwrap_or_default())
                 ) + &self
-                    .reason
+                    .author
                     .iter()
-                    .map(|reason| format!("  {reason}\n"))
+                    .map(|author| format!("  {}\n", plain(author)))
                     .collect::<String>()
+                    + &self
+                        .reason
+                        .iter()
+                        .map(|reason| format!("  {reason}\n"))
+                        .collect::<String>()
                     + &self.log_text()
             }
             (None, [first, .., last]) => format!(

@@ -145,6 +145,10 @@ impl Question<'_> {
         for investigation in answered(&store, &id).await? {
             answers.add_investigation(&store, &investigation).await?;
         }
+        let agreed = store.agreed_of_project(&project.name).await?;
+        if settings.trust().is_in_probation(&project.name, agreed) {
+            answers.leave_out_authors();
+        }
         Ok(answers)
     }
 

@@ -135,6 +135,7 @@ pub fn attempts(log: LogView) -> AttemptsView {
 pub fn link() -> RevisionLink {
     RevisionLink {
         subject: mark(),
+        author: some(),
         link: some(),
         ..RevisionLink::default()
     }
@@ -144,6 +145,7 @@ pub fn link() -> RevisionLink {
 pub fn incidents() -> Vec<IncidentLine> {
     let open = IncidentLine {
         title: mark(),
+        unconfirmed: Some(badge()),
         culprit: Some(link()),
         ..IncidentLine::default()
     };
@@ -158,6 +160,7 @@ pub fn incidents() -> Vec<IncidentLine> {
 pub fn regressions() -> Vec<RegressionView> {
     let regression = |exact| RegressionView {
         exact,
+        unconfirmed: Some(badge()),
         variant: some(),
         tests: vec![mark()],
         more: 1,

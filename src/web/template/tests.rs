@@ -10,7 +10,7 @@ use crate::web::attempts::{AttemptsView, LogView};
 use crate::web::compare::{Choice, ChoiceLink, ChoosePage, ComparePage, Group, ProjectLine, TestsLine};
 use crate::web::frame::{ErrorPage, Frame, Here};
 use crate::web::grid::VariantsView;
-use crate::web::hosts::{HostPage, HostView, HostsPage};
+use crate::web::hosts::{FirstResultsView, HostPage, HostView, HostsPage, RunLink};
 use crate::web::image::{FactsView, ImagePage, SourceView};
 use crate::web::incidents::{IncidentPage, IncidentsPage, InvestigationLine, NoteView, ScriptView, WaiverView};
 use crate::web::matrix::MatrixPage;
@@ -19,7 +19,7 @@ use crate::web::projects::{
 };
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
 use crate::web::run::{KnownFailureView, RunPage};
-use crate::web::run_verdict::{AnswerView, Link, RunVerdict};
+use crate::web::run_verdict::{AnswerView, IncidentLink, Link, RunVerdict};
 use crate::web::wording::Time;
 
 /// Renders a page as it is inside a frame with everything, and without anything in it or around it.
@@ -126,7 +126,12 @@ fn pages_of_jobs_have_what_their_templates_name() {
                 subjects: vec![mark()],
                 more: 1,
                 bisect: some(),
-                incidents: vec![1],
+                incidents: [true, false]
+                    .map(|is_unconfirmed| IncidentLink {
+                        number: 1,
+                        is_unconfirmed,
+                    })
+                    .into(),
                 answers: vec![AnswerView {
                     sentence: mark(),
                     at: Some(Link::default()),
@@ -165,6 +170,12 @@ fn pages_of_jobs_have_what_their_templates_name() {
     check(HostPage {
         host: host(),
         added: Time::default(),
+        first_results: Some(FirstResultsView {
+            counts_alone: true,
+            unrepeated: 1,
+            disagreed: vec![RunLink::default()],
+            ..FirstResultsView::default()
+        }),
         running: attempt_lines(),
         finished: attempt_lines(),
     });
@@ -193,7 +204,10 @@ fn pages_of_verdicts_have_what_their_templates_name() {
             reported_link,
             waiver: Some(WaiverView::default()),
             recurrence_of: Some(1),
-            script: Some(ScriptView { is_build }),
+            script: Some(ScriptView {
+                is_build,
+                warning: some(),
+            }),
             reproduce: some(),
             history: vec![NoteView::default()],
         });

@@ -15,6 +15,11 @@ pub fn incident_badge(state: &str, fixed_on: &[String]) -> Badge {
     }
 }
 
+/// Stands beside what only projects in probation say.
+pub fn unconfirmed_badge() -> Badge {
+    badge("flaky", "?", "unconfirmed by others")
+}
+
 /// Who acts on an incident, by the name of the assignee.
 pub fn assignee(name: &str) -> &'static str {
     match name {

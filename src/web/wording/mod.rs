@@ -15,7 +15,7 @@ pub use cells::{
 };
 pub use failures::failure;
 pub use hosts::{host_badge, policy};
-pub use incidents::{assignee, incident_badge, question};
+pub use incidents::{assignee, incident_badge, question, unconfirmed_badge};
 pub use units::{Time, duration, short, short_digest, size, time};
 pub use verdicts::{Proof, run_verdict};
 

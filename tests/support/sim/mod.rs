@@ -10,6 +10,7 @@
 //! | `rate N TEST` | it fails in N % of runs |
 //! | `import` | no test can be imported: what fails has another name |
 //! | `onhost N TEST` | it fails on that host |
+//! | `project NAME TEST` | it fails for that project |
 //! | `variant NAME TEST` | it fails on that variant |
 //! | `dependency N TEST` | it fails with that release of a dependency, and later ones |
 //! | `until N TEST` | it fails with releases of a dependency before that one |
@@ -18,13 +19,14 @@
 //! | `nobuild-with NAME` | CPython does not build where the image below has that package |
 //! | `date TEST` | it fails once the day has come |
 
+pub mod by_hand;
 pub mod story;
 
 use crate::support::{Repository, branch, copy_folder, here};
 use pybots::clock::now;
-use pybots::config::{Settings, SourceSettings};
+use pybots::config::{Settings, SourceSettings, TrustSettings};
 use pybots::coordinator::Coordinator;
-use pybots::domain::host::Capabilities;
+use pybots::domain::host::{Capabilities, PROVEN};
 use pybots::domain::id::RevisionId;
 use pybots::domain::job::{BuildSpec, BuiltImage, Facts, JobSpec, Report, RunSpec};
 use pybots::domain::outcome::Outcome;
@@ -111,6 +113,10 @@ impl Sim {
             },
             branch: vec![branch("trunk", "main", 100)],
             poll: "1s".parse().unwrap(),
+            trust: TrustSettings {
+                maintained: vec!["*".to_owned()],
+                ..TrustSettings::default()
+            },
             ..Settings::default()
         };
         change(&mut settings);
@@ -134,6 +140,11 @@ impl Sim {
             patience: PATIENCE,
             folder,
         }
+    }
+
+    /// Changes whose word counts, for all that is read from now on.
+    pub fn trust(&mut self, trust: TrustSettings) {
+        self.settings.trust = trust;
     }
 
     /// Where the repository is.
@@ -567,13 +578,15 @@ impl Sim {
         self.all_decided().await;
         self.done().await;
         let store = &self.coordinator().store;
-        Reader { store }.all(100, now()).await.unwrap()
+        let trust = &self.settings.trust();
+        Reader { store, trust }.all(100, now()).await.unwrap()
     }
 
     /// What came of the investigations.
     pub async fn answers(&self) -> Vec<String> {
         let store = &self.coordinator().store;
-        let all = Reader { store }.investigations(100).await.unwrap();
+        let trust = &self.settings.trust();
+        let all = Reader { store, trust }.investigations(100).await.unwrap();
         all.into_iter().flat_map(|views| views.answers).collect()
     }
 
@@ -591,6 +604,7 @@ impl Sim {
         let web = Web {
             store: self.coordinator().store.clone(),
             objects: self.coordinator().objects.clone(),
+            trust: Arc::new(self.settings.trust()),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}{path}", listener.local_addr().unwrap());
@@ -614,9 +628,13 @@ impl Sim {
     pub async fn output(&self, arguments: &[&str]) -> std::process::Output {
         let file = self.folder.path().join("pybots.toml");
         let git = self.settings.source.git.with_login();
+        let trust = toml::Table::try_from(&self.settings.trust).unwrap();
+        let trust = toml::Table::from_iter([("trust".to_owned(), trust.into())]);
         let text = format!(
-            "data = {:?}\nprojects = {:?}\n[source]\ngit = {git:?}\n[[branch]]\nname = \"trunk\"\nref = \"main\"\n",
-            self.settings.data, self.settings.projects
+            "data = {:?}\nprojects = {:?}\ndatabase = {:?}\n[source]\ngit = {git:?}\n[[branch]]\nname = \"trunk\"\nref = \"main\"\n{trust}",
+            self.settings.data,
+            self.settings.projects,
+            self.settings.database.with_login(),
         );
         std::fs::write(&file, text).unwrap();
         let mut program = tokio::process::Command::new(env!("CARGO_BIN_EXE_pybots"));
@@ -652,14 +670,16 @@ pub fn culprits(found: &[IncidentView]) -> Vec<(&str, &str)> {
 }
 
 async fn work(coordinator: Coordinator, world: Arc<World>, host: HostRow, number: usize) {
-    let capabilities = Capabilities {
+    let reported = Capabilities {
         version: "1".into(),
         platform: PLATFORM.into(),
         slots: 1,
         ..Capabilities::default()
     };
+    let mut capabilities = reported.clone();
+    capabilities.labels.insert(PROVEN.to_owned());
     loop {
-        coordinator.store.save_capabilities(&host, &capabilities).await.unwrap();
+        coordinator.store.save_capabilities(&host, &reported).await.unwrap();
         coordinator.store.saw_host(&host, now()).await.unwrap();
         let taker = Taker {
             host: &host.id,
@@ -809,6 +829,7 @@ impl World {
                 }
                 ["until", until, _] => release < until.parse().unwrap(),
                 ["onhost", name, _] => host == name.parse::<usize>().unwrap(),
+                ["project", name, _] => run.project == *name,
                 ["variant", name, _] => run.image.build.variant == *name,
                 ["dependency", from, _] => release >= from.parse().unwrap(),
                 ["package", name, _] => run.distribution.runtime.iter().any(|package| package == name),

@@ -1,0 +1,151 @@
+//! The first results of a new host, which another host repeats before they count. Otherwise a machine that nobody has seen at work
+//! could raise an incident, or support one.
+
+use super::context::Context;
+use super::eligible_hosts::has_proven_host;
+use super::history::{Delivered, is_same};
+use crate::domain::host::HostState;
+use crate::domain::job::{JobSpec, Report};
+use crate::domain::state::Repetition;
+use crate::store::attempts::Attempt;
+use crate::store::hosts::HostRow;
+use crate::store::jobs::NewJob;
+use crate::store::repetitions;
+use crate::store::results::UnevaluatedRun;
+use crate::verdict::{FirstResult, FirstResultStep};
+use anyhow::{Context as _, Result};
+
+/// Results of a new host that are read. They are few: the host is either proven or in quarantine soon.
+const READ_MOST: i64 = 1_000;
+
+/// Decides about those results of a run that new hosts have. Awaits the repetitions that it asks for.
+pub async fn check(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Delivered<()>> {
+    let attempts = context.store.attempts_of(run.id.as_str()).await?;
+    for attempt in &attempts {
+        if attempt.repetition == Some(Repetition::Awaited)
+            && let Some(host) = context.store.host(attempt.host.as_str()).await?
+            && let Delivered::Awaited = decide(context, run, &host, attempt, &attempts).await?
+        {
+            return Ok(Delivered::Awaited);
+        }
+    }
+    Ok(Delivered::Complete(()))
+}
+
+/// Cancels repetitions that no host can make any more, so that the results are decided about again.
+pub async fn tick(context: &Context<'_>) -> Result<()> {
+    let Context { store, queue, now, .. } = *context;
+    for (attempt, job, platform) in store.queued_repetitions().await? {
+        let Some(JobSpec::Run(run)) = store.spec_of(&job).await? else {
+            continue;
+        };
+        if !has_proven_host(context, &run, &platform).await? {
+            let mut tx = store.begin().await?;
+            store.set_repeat_job(&mut tx, &attempt, None).await?;
+            tx.commit().await?;
+            queue.cancel_queued(&job, now).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn decide(
+    context: &Context<'_>,
+    run: &UnevaluatedRun,
+    host: &HostRow,
+    attempt: &Attempt,
+    attempts: &[Attempt],
+) -> Result<Delivered<()>> {
+    let store = context.store;
+    let earlier = store.first_results(store.pool(), &host.id, READ_MOST).await?;
+    let needed = context.settings.first_results as usize;
+    let elsewhere: Vec<bool> = attempts
+        .iter()
+        .filter(|other| other.host != host.id && counts(other))
+        .filter_map(|other| Some(is_same(attempt.report()?, other.report()?)))
+        .collect();
+    let repeated = earlier.iter().filter(|result| result.repeat_job_id.is_some()).count();
+    let result = FirstResult {
+        is_new: host.is_new() && !attempt.is_probe,
+        elsewhere: &elsewhere,
+        was_repeated: attempt.repeat_job_id.is_some(),
+        repeats: repeated.saturating_sub(usize::try_from(host.repeats_forgiven).unwrap_or_default()),
+        needed,
+    };
+    let had = |wanted| earlier.iter().filter(|result| result.repetition == wanted).count();
+    let repetition = match result.next_step() {
+        FirstResultStep::Count => None,
+        FirstResultStep::Record(repetition) => Some(repetition),
+        FirstResultStep::Repeat if repeat(context, run, attempt).await? => return Ok(Delivered::Awaited),
+        FirstResultStep::Repeat => {
+            if !store.counts_alone(&host.id).await? {
+                tracing::warn!(
+                    host = host.name,
+                    project = run.series.project,
+                    "no other host can repeat the first results of a new host; they count as they are"
+                );
+            }
+            Some(Repetition::NoHost)
+        }
+        FirstResultStep::GiveUp => {
+            if store
+                .move_host(&host.id, HostState::Active, HostState::Quarantined)
+                .await?
+            {
+                tracing::error!(
+                    host = host.name,
+                    "a new host is in quarantine: too few of its results had the same outcome on another host; look at its page, then \
+                     `pybots host resume`"
+                );
+            }
+            Some(Repetition::Unrepeated)
+        }
+    };
+    let mut tx = store.begin().await?;
+    store.set_repetition(&mut tx, &attempt.id, repetition).await?;
+    if repetition == Some(Repetition::Agreed) && had(Repetition::Agreed) + 1 >= needed {
+        store.prove_host(&mut tx, &host.id, context.now).await?;
+        tracing::info!(
+            host = host.name,
+            "a new host is proven: other hosts had the same results"
+        );
+    }
+    tx.commit().await?;
+    Ok(Delivered::Complete(()))
+}
+
+/// Whether an attempt is a result with which that of a new host can be compared.
+fn counts(attempt: &Attempt) -> bool {
+    let is_valid = |report: &Report| report.outcome.is_valid();
+    !attempt.is_probe && attempt.report().is_some_and(is_valid) && attempt.repetition.is_none_or(repetitions::counts)
+}
+
+/// Has a run made again, with the same lock, by a host that is not new. Returns whether there is one.
+async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, attempt: &Attempt) -> Result<bool> {
+    let store = context.store;
+    let job = store.job_of(run.id.as_str()).await?.context("a run without its job")?;
+    let JobSpec::Run(mut spec) = job.spec? else {
+        return Ok(false);
+    };
+    let image = job.target_image_id.as_ref().context("a run's job without its image")?;
+    if !has_proven_host(context, &spec, &run.series.platform).await? {
+        return Ok(false);
+    }
+    spec.fetch.lock = attempt.report().and_then(|report| report.lock.clone());
+    let new = NewJob {
+        image,
+        run: Some(&run.id),
+        platform: &run.series.platform,
+        // somebody waits for the result
+        priority: context.now.as_millis(),
+        spec: &JobSpec::Run(spec),
+        proven: true,
+        probe: None,
+    };
+    let mut tx = store.begin().await?;
+    let repeat = context.queue.add(&mut tx, &new, context.now).await?;
+    store.set_repeat_job(&mut tx, &attempt.id, Some(&repeat)).await?;
+    tx.commit().await?;
+    context.queue.announce();
+    Ok(true)
+}

@@ -1,0 +1,91 @@
+//! The first results of new hosts, and what became of their repetition on another host.
+
+use super::rows::from_row;
+use super::{Store, Tx};
+use crate::domain::id::{AttemptId, HostId, JobId, RunId};
+use crate::domain::state::Repetition;
+use crate::domain::time::Timestamp;
+use anyhow::Result;
+use sqlx::{Any, Executor};
+
+/// Attempts that count as evidence: all but those of new hosts that no other host has repeated with the same result.
+pub(super) const COUNTS: &str = "(attempt.repetition IS NULL OR attempt.repetition IN ('agreed', 'no_host'))";
+
+/// Whether a result counts as evidence whose repetition has this state. [`COUNTS`] says the same to the database.
+pub fn counts(repetition: Repetition) -> bool {
+    matches!(repetition, Repetition::Agreed | Repetition::NoHost)
+}
+
+/// A result of a new host that was to be repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstResult {
+    pub id: AttemptId,
+    pub run_id: RunId,
+    pub project: String,
+    pub repetition: Repetition,
+    /// The job that repeats it.
+    pub repeat_job_id: Option<JobId>,
+}
+
+from_row!(FirstResult, "attempt" by "id": id, run_id, project, repetition, repeat_job_id);
+
+impl Store {
+    /// Returns the results of a host that were to be repeated and could be, oldest first, at most `most`.
+    pub async fn first_results<'e>(
+        &self,
+        on: impl Executor<'e, Database = Any>,
+        host: &HostId,
+        most: i64,
+    ) -> Result<Vec<FirstResult>> {
+        let sql = "SELECT attempt.id, job.run_id, run.project, attempt.repetition, attempt.repeat_job_id
+                   FROM attempt JOIN job ON job.id = attempt.job_id JOIN run ON run.id = job.run_id
+                   WHERE attempt.host = $1 AND attempt.repetition <> 'no_host'
+                   ORDER BY attempt.started_at, attempt.id LIMIT $2";
+        Ok(sqlx::query_as(sql).bind(host).bind(most).fetch_all(on).await?)
+    }
+
+    /// Whether a result of a host counts that no other host could repeat.
+    pub async fn counts_alone(&self, host: &HostId) -> Result<bool> {
+        let sql = "SELECT id FROM attempt WHERE host = $1 AND repetition = 'no_host' LIMIT 1";
+        let found: Option<String> = sqlx::query_scalar(sql).bind(host).fetch_optional(self.pool()).await?;
+        Ok(found.is_some())
+    }
+
+    /// Returns the awaited results whose repetition is queued, with its job and its platform.
+    pub async fn queued_repetitions(&self) -> Result<Vec<(AttemptId, JobId, String)>> {
+        let sql = "SELECT attempt.id, job.id, job_group.platform
+                   FROM attempt JOIN job ON job.id = attempt.repeat_job_id JOIN job_group ON job_group.id = job.group_id
+                   WHERE attempt.repetition = 'awaited' AND job.state = 'queued'";
+        Ok(sqlx::query_as(sql).fetch_all(self.pool()).await?)
+    }
+
+    /// Records what became of a result of a new host. With `None`, it counts as any other.
+    pub async fn set_repetition(&self, tx: &mut Tx, id: &AttemptId, repetition: Option<Repetition>) -> Result<()> {
+        sqlx::query("UPDATE attempt SET repetition = $1 WHERE id = $2")
+            .bind(repetition)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Records which job repeats a result of a new host.
+    pub async fn set_repeat_job(&self, tx: &mut Tx, id: &AttemptId, job: Option<&JobId>) -> Result<()> {
+        sqlx::query("UPDATE attempt SET repeat_job_id = $1 WHERE id = $2")
+            .bind(job)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Records that the results of a host count from now on without being repeated.
+    pub async fn prove_host(&self, tx: &mut Tx, id: &HostId, now: Timestamp) -> Result<()> {
+        sqlx::query("UPDATE host SET proven_at = $1 WHERE id = $2 AND proven_at IS NULL")
+            .bind(now)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}
