@@ -20,6 +20,7 @@ pub mod received;
 pub mod results;
 pub mod retention;
 pub mod series;
+pub mod skew;
 pub mod specifiers;
 pub mod state;
 pub mod streak;
@@ -29,6 +30,7 @@ pub mod text;
 pub mod time;
 pub mod tree;
 pub mod version;
+pub mod waiting;
 
 /// How CPython is built unless the settings ask for more.
 pub const DEFAULT_VARIANT: &str = "default";

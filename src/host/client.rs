@@ -1,13 +1,14 @@
 //! The host's side of the protocol: HTTP calls to the coordinator, each with a time limit.
 
 use super::Supply;
+use crate::clock::now;
 use crate::domain::host::Capabilities;
 use crate::domain::retention::{Decisions, Inventory};
 use crate::domain::tree::{Change, Wanted};
 use crate::logfile::file;
 use crate::protocol::{
-    Claim, FinishRequest, INSTANCE_HEADER, LogGap, PROTOCOL, PROTOCOL_HEADER, PushedRequest, Receipt, RenewRequest,
-    Renewed, Welcome, without_nul,
+    CLOCK_HEADER, Claim, FinishRequest, INSTANCE_HEADER, LogGap, PROTOCOL, PROTOCOL_HEADER, PushedRequest, Receipt,
+    RenewRequest, Renewed, Welcome, without_nul,
 };
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
@@ -114,7 +115,9 @@ impl Client {
 
     /// Begins a call that only the newest instance may make.
     fn post_as_instance<T: Serialize>(&self, path: &str, body: &T) -> Result<RequestBuilder> {
-        let request = self.post(&self.url(path), body)?;
+        let request = self
+            .post(&self.url(path), body)?
+            .header(CLOCK_HEADER, now().as_millis());
         Ok(match &self.instance {
             Some(instance) => request.header(INSTANCE_HEADER, instance),
             None => request,

@@ -8,6 +8,7 @@ use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
+use crate::domain::waiting::ONLINE_MS;
 use crate::protocol::Receipt;
 use crate::store::attempts::Attempt;
 use crate::store::hosts::HostRow;
@@ -25,9 +26,6 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// How often [`Queue::finish`] tries again when the attempt changes while it is being ended.
 const FINISH_TRIES: usize = 3;
-
-/// A host counts as present if it made a call within this time.
-const PRESENT_MS: i64 = 120_000;
 
 /// Who ends an attempt.
 #[derive(Clone, Copy, PartialEq)]
@@ -152,7 +150,7 @@ impl Queue {
             return Ok(false);
         }
         // the job only waits for another host if there is one
-        let alone = !store.others_are_there(tx, &attempt.host, now - PRESENT_MS).await?;
+        let alone = !store.others_are_there(tx, &attempt.host, now - ONLINE_MS).await?;
         let avoid_host = (!alone).then_some(&attempt.host);
         let on_trial =
             matches!(by, EndedBy::Host(Some(host)) if host.consecutive_failures >= CONSECUTIVE_FAILURES_MOST);

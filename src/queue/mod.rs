@@ -108,13 +108,14 @@ impl Queue {
     pub async fn expire(&self, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
         for attempt in self.store.expired_attempts(now).await? {
-            let reason = format!("host {} fell silent; its lease ran out", attempt.host);
+            let host = self.store.host_name(&attempt.host).await?;
+            let reason = format!("host {host} fell silent; its lease ran out");
             let report = Report::of(Outcome::Infra { reason });
             match self.give_up(&attempt, &report, true, now).await {
                 Ok(true) => {
                     tracing::warn!(
                         attempt = %attempt.id,
-                        host = %attempt.host,
+                        host,
                         "lease ran out; the job is queued again"
                     );
                     ended += 1;
@@ -149,8 +150,9 @@ impl Queue {
     /// Ends the attempts that a host leased before it was started again. Returns how many there were.
     pub async fn abandon(&self, host: &HostId, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
+        let name = self.store.host_name(host).await?;
         for attempt in self.store.leased_by(host).await? {
-            let reason = format!("host {host} was started again");
+            let reason = format!("host {name} was started again");
             match self
                 .give_up(&attempt, &Report::of(Outcome::Infra { reason }), false, now)
                 .await
