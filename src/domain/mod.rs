@@ -1,6 +1,7 @@
 //! Nouns and rules of the field: no I/O, no clock, no randomness.
 
 pub mod address;
+pub mod causes;
 pub mod day;
 pub mod digest;
 pub mod host;

@@ -62,6 +62,7 @@ impl Expected<'_> {
         }
         let is_line = |text: &str| text.len() <= REASON_MOST && !text.contains(is_odd);
         report.unreachable.take_if(|address| !is_line(address));
+        report.limit.take_if(|limit| !is_line(limit));
         let modes = std::mem::take(&mut report.modes);
         let modes = modes.into_iter().take(self.phases_most());
         report.modes = modes

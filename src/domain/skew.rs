@@ -30,14 +30,14 @@ mod tests {
     #[test]
     fn clocks_may_differ_a_little() {
         assert_eq!([0, 5_000, -5_000].map(skew), [None, None, None]);
-        for (ms, said) in [
+        for (ms, shown) in [
             (5_001, "5 s ahead of the coordinator's"),
             (-61_000, "61 s behind the coordinator's"),
             (150_000, "2 min 30 s ahead of the coordinator's"),
             (3 * 3_600_000, "3 h 0 min ahead of the coordinator's"),
             (-40 * 86_400_000, "40 days behind the coordinator's"),
         ] {
-            assert_eq!(skew(ms).as_deref(), Some(said));
+            assert_eq!(skew(ms).as_deref(), Some(shown));
         }
         assert!(skew(i64::MIN).is_some());
     }

@@ -85,7 +85,7 @@ impl Need<'_> {
     }
 }
 
-/// A registered host, as far as it matters for the jobs that wait.
+/// What matters of a registered host for the jobs that wait.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WaitingHost {
     pub id: HostId,

@@ -31,7 +31,7 @@ fn with(name: &str, change: impl FnOnce(&mut Capabilities)) -> WaitingHost {
 /// Why a run waits that needs a label, if there is one.
 fn reason(label: &str, hosts: &[WaitingHost]) -> String {
     let labels = label.parse().unwrap();
-    told(needs(JobKind::Run, &labels), hosts, |_| {}).to_string()
+    reason_of(needs(JobKind::Run, &labels), hosts, |_| {}).to_string()
 }
 
 fn needs(kind: JobKind, labels: &Labels) -> Needs<'_> {
@@ -45,7 +45,7 @@ fn needs(kind: JobKind, labels: &Labels) -> Needs<'_> {
     }
 }
 
-fn told(needs: Needs<'_>, hosts: &[WaitingHost], change: impl FnOnce(&mut WaitingJob<'_>)) -> WaitReason {
+fn reason_of(needs: Needs<'_>, hosts: &[WaitingHost], change: impl FnOnce(&mut WaitingJob<'_>)) -> WaitReason {
     let nobody = BTreeSet::new();
     let mut job = WaitingJob {
         needs,
@@ -120,7 +120,7 @@ fn a_need_that_no_host_meets_is_named() {
         ..host("lab")
     };
     let none = Labels::default();
-    let image = told(needs(JobKind::Image, &none), &[untrusted], |_| {});
+    let image = reason_of(needs(JobKind::Image, &none), &[untrusted], |_| {});
     assert_eq!(
         image.to_string(),
         "no host that is online has leave to build images, which `pybots host trust NAME` gives"
@@ -206,10 +206,10 @@ fn a_host_that_may_not_build_needs_the_image() {
     let hosts = [lab];
     let needs = needs(JobKind::Run, &none);
     assert_eq!(
-        told(needs, &hosts, |_| {}).to_string(),
+        reason_of(needs, &hosts, |_| {}).to_string(),
         "lab fits, but is without its image, may not build it, and can't pull it from a registry"
     );
-    assert_eq!(told(needs, &hosts, |job| job.is_pushed = true), WaitReason::Soon);
+    assert_eq!(reason_of(needs, &hosts, |job| job.is_pushed = true), WaitReason::Soon);
     let nobody = WaitingJob {
         needs,
         from: NOW,
@@ -225,14 +225,14 @@ fn a_host_that_may_not_build_needs_the_image() {
 fn a_job_that_is_put_off_says_until_when() {
     let none = Labels::default();
     let needs = needs(JobKind::Run, &none);
-    let source = told(needs, &[], |job| {
+    let source = reason_of(needs, &[], |job| {
         (job.from, job.source) = (NOW + 60_000, Some("https://example.org/x"))
     });
     assert_eq!(
         source.to_string(),
         "its source https://example.org/x did not answer; the next try is at 1970-01-01 02:47 UTC"
     );
-    let retry = told(needs, &[], |job| job.from = NOW + 60_000);
+    let retry = reason_of(needs, &[], |job| job.from = NOW + 60_000);
     assert_eq!(
         retry.to_string(),
         "the infrastructure failed it; the next try is at 1970-01-01 02:47 UTC"

@@ -477,6 +477,29 @@ async fn a_source_that_does_not_answer_is_named() {
 }
 
 #[tokio::test]
+async fn a_full_folder_is_named_with_its_limit() {
+    let work = "the work folder is full: its limit is 2GiB (`limits.work`)";
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec);
+    engine.expect("attrs", "fetch");
+    let written = b"error: failed to write\n== full /work 2097152\n";
+    engine.expect("attrs", "install").exits(1).prints(written);
+    let report = run(&engine, spec.clone()).await;
+    let reason = format!("install ended with exit code 1: {work}");
+    let exit_code = Some(1);
+    assert_eq!(report.outcome, Outcome::SetupFailed { reason, exit_code });
+
+    let engine = self::engine(&spec);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install");
+    engine.expect("attrs", "test tests").exits(1).prints(written);
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+    assert_eq!(report.outcome, Outcome::Failed { exit_code: 1 });
+    assert_eq!(report.limit.as_deref(), Some(work));
+    assert!(log.contains(&format!("[pybots] {work}")) || log.contains(work), "{log}");
+}
+
+#[tokio::test]
 async fn limits_that_no_container_can_have_are_the_recipes_fault() {
     let mut spec = run_spec(RECIPE);
     spec.limits.memory = Size(1 << 20);

@@ -28,8 +28,8 @@ pub async fn examine(enrolment: &Enrolment) -> Vec<Finding> {
         }
         Err(error) => vec![Finding::fail(
             "coordinator",
-            format!("{shown} can't be reached: {error:#}"),
-            "check the address, and whether this machine may connect to it",
+            format!("{error:#}"),
+            "check whether this machine may connect to it",
         )],
     }
 }

@@ -2,6 +2,7 @@
 
 use super::course::{Course, Since};
 use super::environment::{OURS, imports_file, results_folder, source_folder, witness_file};
+use super::full::CHECK;
 use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
 use crate::domain::suite::Suite;
@@ -55,10 +56,12 @@ pub const SCRIPT_KILLED: i64 = 161;
 
 /// Wraps the script of a phase, so that an end of the script differs from an end of its container. The first process of a
 /// container can be killed only from outside of it, and this one never ends with [`KILLED`] by itself. So that code means
-/// that somebody outside killed the container, whatever the script does.
+/// that somebody outside killed the container, whatever the script does. After a failure it reports which folder is full.
 pub fn guarded(script: &str) -> String {
     let script = quote(script);
-    format!("set +e\n/bin/sh -euc {script}\ncode=$?\n[ $code -ne {KILLED} ] || code={SCRIPT_KILLED}\nexit $code")
+    format!(
+        "set +e\n/bin/sh -euc {script}\ncode=$?\n[ $code -ne {KILLED} ] || code={SCRIPT_KILLED}\n{CHECK}\nexit $code"
+    )
 }
 
 /// Fetches. If the work folder stays, it holds the sources a second time, for an install that changes them.

@@ -243,6 +243,7 @@ fn without_run(image: &ImageProgress, planned: bool) -> Option<RunCell> {
         seconds: None,
         failed_in: None,
         attempts: 0,
+        limit: None,
         waits: None,
     })
 }
@@ -285,6 +286,7 @@ fn of_attempts(attempts: &[RunRow], image: &ImageProgress) -> RunCell {
             .and_then(|row| row.attempt_id.clone()),
         seconds: explaining.and_then(|(row, _)| Some((row.finished_at? - row.started_at?) as f64 / 1000.0)),
         failed_in: explaining.and_then(|(_, ending)| failed_phase(ending)),
+        limit: explaining.and_then(|(_, ending)| ending.limit.clone()),
         attempts: endings.len(),
         outcome: explaining.map(|(_, ending)| ending.outcome.clone()).or(skipped),
     }
@@ -303,6 +305,7 @@ fn ending(row: &RunRow) -> Option<Ending> {
     let unreadable = |reason: String| Ending {
         outcome: Outcome::Infra { reason },
         phases: Vec::new(),
+        limit: None,
     };
     Some(match &row.report {
         Some(Ok(ending)) => ending.clone(),

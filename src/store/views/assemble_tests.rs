@@ -23,6 +23,7 @@ fn attempt(number: i64, outcome: Option<&Outcome>) -> RunRow {
             Ok(Ending {
                 outcome: outcome.clone(),
                 phases: vec![phase("fetch", Some(0)), phase("test: unit", outcome.exit_code())],
+                limit: None,
             })
         }),
         ..RunRow::default()

@@ -24,7 +24,7 @@ pub struct ResultCell {
     pub state: &'static str,
     /// [`Outcome::name`].
     pub outcome: Option<&'static str>,
-    /// Why it is skipped, why there is no image, or why it waits.
+    /// Why it is skipped, why there is no image, why it waits, or which limit of space it hit.
     pub reason: Option<String>,
     pub exit_code: Option<i64>,
     /// How long the attempt took that explains the state.

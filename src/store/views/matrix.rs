@@ -144,6 +144,8 @@ pub struct RunCell {
     pub seconds: Option<f64>,
     /// The phase in which that attempt failed.
     pub failed_in: Option<String>,
+    /// The limit of space that the attempt hit.
+    pub limit: Option<String>,
     /// How many attempts have ended.
     pub attempts: usize,
     /// The job of the cell, if it is queued.
@@ -151,10 +153,12 @@ pub struct RunCell {
 }
 
 impl RunCell {
-    /// Why the project does not run: the reason in its recipe, why there is no image, or why its job or its image waits.
+    /// Why the project does not run: the reason in its recipe, why there is no image, why its job or its
+    /// image waits, or which limit of space it hit.
     pub fn reason(&self, row: &Row, now: Timestamp) -> Option<String> {
         match (self.state, &self.outcome, &row.image) {
             (Cell::Pending, ..) if !self.running => self.wait_reason(row, now),
+            (Cell::Fail | Cell::Flaky, ..) => self.limit.clone(),
             (Cell::Skipped, Some(Outcome::Skipped { reason }), _) => Some(reason.clone()),
             (Cell::NoImage, _, ImageProgress::Impossible(reason)) => Some(reason.clone()),
             (Cell::NoImage, _, ImageProgress::Failed) => Some("its build failed".to_owned()),

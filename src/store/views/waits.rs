@@ -39,7 +39,7 @@ pub struct Waiting {
     queue: Arc<QueueState>,
 }
 
-/// Hosts, groups, images and sources, as far as they concern the jobs that were asked for.
+/// Hosts, and the groups, images and sources that concern the jobs on a page.
 #[derive(Debug, Default, PartialEq)]
 struct QueueState {
     hosts: Vec<WaitingHost>,
@@ -52,7 +52,7 @@ struct QueueState {
 }
 
 impl Waiting {
-    /// A job whose reason is not known yet: [`Store::explain`] reads what it takes.
+    /// A job without what the rule needs, which [`Store::explain`] reads.
     pub(super) fn new(job: QueuedJob) -> Self {
         Self {
             job,

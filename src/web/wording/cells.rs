@@ -140,6 +140,10 @@ pub fn sentence(cell: &RunCell, row: &Row, now: Timestamp) -> String {
         .as_ref()
         .map(|phase| format!(" in {phase}"))
         .unwrap_or_default();
+    // the reason of a failed setup names it already
+    let is_named = matches!(&cell.outcome, Some(Outcome::SetupFailed { .. }));
+    let limit = cell.limit.as_ref().filter(|_| !is_named);
+    let limit = limit.map(|limit| format!("; {limit}")).unwrap_or_default();
     let ended = cell.outcome.as_ref().map(Outcome::to_string);
     match (cell.state, ended) {
         (Cell::Pending, _) if cell.running => "running".to_owned(),
@@ -157,7 +161,7 @@ pub fn sentence(cell: &RunCell, row: &Row, now: Timestamp) -> String {
             format!("no image to run on: {}", image_sentence(row, now))
         }
         (Cell::Flaky, Some(ended)) => format!(
-            "flaky: {} attempts disagree; the last failure: {ended}{phase}",
+            "flaky: {} attempts disagree; the last failure: {ended}{phase}{limit}",
             cell.attempts
         ),
         (Cell::Unknown, Some(_)) if let Some(Outcome::Infra { reason }) = &cell.outcome => match cell.attempts {
@@ -166,7 +170,7 @@ pub fn sentence(cell: &RunCell, row: &Row, now: Timestamp) -> String {
                 "no result after {attempts} attempts, of which the infrastructure failed the last{phase}: {reason}"
             ),
         },
-        (_, Some(ended)) => format!("{ended}{phase}{time}"),
+        (_, Some(ended)) => format!("{ended}{phase}{time}{limit}"),
         (state, None) => state.name().replace('_', " "),
     }
 }
@@ -226,6 +230,7 @@ mod tests {
             seconds: Some(34.0),
             failed_in: Some("test: trial".to_owned()),
             attempts: 1,
+            limit: None,
             waits: None,
         };
         assert_eq!(
@@ -248,6 +253,7 @@ mod tests {
             seconds: Some(34.0),
             failed_in: None,
             attempts,
+            limit: None,
             waits: None,
         };
         let shown = |cell: RunCell| {
@@ -283,6 +289,7 @@ mod tests {
             seconds: None,
             failed_in: None,
             attempts: 0,
+            limit: None,
             waits: None,
         };
         let shown = |image| {
