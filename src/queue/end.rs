@@ -250,12 +250,13 @@ impl Queue {
 
 /// Where a job goes whose source did not answer.
 fn wait_for_source<'a>(job: &Job, avoid_host: Option<&'a HostId>, until: Timestamp) -> Release<'a> {
-    let infra_attempts = job.infra_attempts + 1;
-    match infra_attempts < UNANSWERED_ATTEMPTS_MOST {
+    let unanswered_attempts = job.unanswered_attempts + 1;
+    match unanswered_attempts < UNANSWERED_ATTEMPTS_MOST {
         true => Release::Queued {
             from: until,
             avoid_host,
-            infra_attempts,
+            infra_attempts: job.infra_attempts,
+            unanswered_attempts,
         },
         false => Release::Finished,
     }
@@ -273,6 +274,10 @@ fn release<'a>(
         from,
         avoid_host,
         infra_attempts,
+        unanswered_attempts: match job.request {
+            Some(Request::Rerun) => 0,
+            _ => job.unanswered_attempts,
+        },
     };
     let wait = |earlier: i64| {
         usize::try_from(earlier)

@@ -133,8 +133,9 @@ impl Queue {
     /// leases there are.
     pub async fn grant_grace(&self, now: Timestamp) -> Result<u64> {
         let longest = end::RETRY_MS.into_iter().max().unwrap_or(0);
-        self.store.hasten_jobs(now + longest).await?;
+        // first the waits that no source can ask for, so that the jobs which have them count as put off by a wrong clock
         self.store.shorten_source_waits(now + sources::WAIT_MOST_MS).await?;
+        self.store.hasten_jobs(now + longest).await?;
         let hosts = self.store.hosts().await?;
         let mut tx = self.store.begin().await?;
         for host in hosts {

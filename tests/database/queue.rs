@@ -553,3 +553,53 @@ async fn reasons_name_hosts_by_their_names() {
         );
     }
 }
+
+#[tokio::test]
+async fn waits_for_a_source_cost_no_try_and_no_start_shortens_them() {
+    for (mut world, _kept) in worlds().await {
+        let address = "https://example.org/p.git";
+        world.source = Some(address.into());
+        let revision = world.revision("trunk", "aa", 1).await;
+        world.run("p", &revision, 1).await;
+        let mut now = NOW;
+        for _ in 0..6 {
+            let claim = world.take("h", now).await.unwrap();
+            let report = Report {
+                unreachable: Some(address.into()),
+                ..Report::of(infra())
+            };
+            let finished = world.queue.finish(&claim.attempt, &claim.fence, &report, now).await;
+            assert_eq!(finished.unwrap(), Ok(Receipt::Counted));
+            // the coordinator starts, and the job goes on waiting
+            world.queue.grant_grace(now).await.unwrap();
+            let (waiting, _) = world.store.waiting_jobs().await.unwrap().remove(0);
+            assert!(
+                waiting.reason(now).to_string().contains("did not answer"),
+                "{}",
+                world.name
+            );
+            let until: i64 = sqlx::query_scalar("SELECT not_before FROM job WHERE state = 'queued'")
+                .fetch_one(world.store.pool())
+                .await
+                .unwrap();
+            assert!(
+                world.take("h", Timestamp::from_millis(until - 1)).await.is_none(),
+                "{}",
+                world.name
+            );
+            now = Timestamp::from_millis(until + 1_000);
+        }
+        // now the infrastructure fails it, three times as any job
+        for tries in 1..=3 {
+            let claim = world.take("h", now).await.unwrap();
+            world.end(&claim, infra(), now).await;
+            assert_eq!(
+                world.store.open_jobs().await.unwrap().0,
+                i64::from(tries < 3),
+                "{}",
+                world.name
+            );
+            now = now + 200_000;
+        }
+    }
+}

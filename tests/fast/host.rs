@@ -30,6 +30,9 @@ run = "python -m pytest"
 
 struct NoSupply;
 
+/// The digest of the only folder of a recipe that there is. It is empty.
+const FOLDER: &str = "0f01de4";
+
 #[async_trait]
 impl Supply for NoSupply {
     async fn tree(&self, _: &str, _: &Wanted) -> anyhow::Result<BoxStream<'static, std::io::Result<Bytes>>> {
@@ -39,8 +42,9 @@ impl Supply for NoSupply {
     async fn changes(&self, _: &str, _: &str, _: &[String]) -> anyhow::Result<Option<Vec<Change>>> {
         Ok(Some(Vec::new()))
     }
-    async fn folder(&self, _: &str) -> anyhow::Result<Vec<u8>> {
-        anyhow::bail!("no folder is expected")
+    async fn folder(&self, digest: &str) -> anyhow::Result<Vec<u8>> {
+        anyhow::ensure!(digest == FOLDER, "no folder is expected");
+        Ok(vec![0; 1024])
     }
 }
 
@@ -282,6 +286,44 @@ async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
 }
 
 #[tokio::test]
+async fn in_a_kept_work_folder_the_recipes_own_folder_is_replaced() {
+    let mut spec = run_spec(RECIPE);
+    spec.fetch.folders = [("attrs".to_owned(), FOLDER.to_owned())].into();
+    let engine = engine(&spec)
+        .with_file("/work/.pybots/fetched", "")
+        .with_file("/witness-tests", VERSION);
+    engine.expect("attrs", "install");
+    engine.expect("attrs", "test tests");
+    let host = Host::new(
+        "host".into(),
+        Arc::new(engine.clone()),
+        Arc::new(NoSupply),
+        &Settings::default(),
+    );
+    let (log, delivered) = Log::start(Arc::new(Memory::default()));
+    let course = Course {
+        since: Since::Install,
+        keeps: true,
+    };
+    let report = host
+        .perform_part("attempt", &JobSpec::Run(Box::new(spec)), &log, course)
+        .await;
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    assert_eq!(report.outcome, Outcome::Passed);
+    let install = engine.made("install").unwrap().command.join(" ");
+    // what was deleted from the recipe's folder is not in the one that takes its place
+    let replaced = ["rm -rf /work/src/", "mv ", ".pybots/folders/0f01de4", " /work/src/"];
+    let mut rest = install.as_str();
+    for part in replaced {
+        rest = rest
+            .split_once(part)
+            .unwrap_or_else(|| panic!("{part} is not in {install}"))
+            .1;
+    }
+}
+
+#[tokio::test]
 async fn logins_of_the_network_are_in_no_log_and_no_reason() {
     let spec = run_spec(RECIPE);
     let engine = engine(&spec);
@@ -437,7 +479,8 @@ async fn each_way_to_fail_has_its_outcome() {
 #[tokio::test]
 async fn a_source_that_does_not_answer_is_named() {
     const ADDRESS: &str = "https://user:secret@example.org/attrs.git";
-    let recipe = RECIPE.replace("pypi = \"attrs\"", &format!("git = \"{ADDRESS}\", rev = \"main\""));
+    const SHOWN: &str = "https://example.org/attrs.git";
+    let recipe = RECIPE.replace("pypi = \"attrs\"", &format!("git = \"{SHOWN}\", rev = \"main\""));
     type Arrange = fn(&FakeRuntime);
     let table: [(Arrange, &str, Option<&str>); 3] = [
         (
@@ -446,14 +489,14 @@ async fn a_source_that_does_not_answer_is_named() {
                 e.expect("attrs", "fetch").exits(12).prints(said);
             },
             "source unreachable: attrs: example.org could not be read",
-            Some(ADDRESS),
+            Some(SHOWN),
         ),
         (
             |e| {
                 e.expect("attrs", "fetch").hangs();
             },
             "source unreachable: https://example.org/attrs.git did not answer in time",
-            Some(ADDRESS),
+            Some(SHOWN),
         ),
         // the index does not answer, which is no source
         (
@@ -468,6 +511,8 @@ async fn a_source_that_does_not_answer_is_named() {
     for (arrange, reason, address) in table {
         let mut spec = run_spec(&recipe);
         spec.limits.timeout = Seconds(1);
+        // as a version before planned it, which accepted such recipes
+        spec.fetch.sources[0].git = Some(ADDRESS.into());
         let engine = engine(&spec).with_file("/fetching", ADDRESS);
         arrange(&engine);
         let report = run(&engine, spec).await;

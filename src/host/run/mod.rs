@@ -58,7 +58,7 @@ pub async fn run(
         if course.since == Since::Fetch {
             let ran = execute(host, log, report, work.fetch().await?, (spec, &budget), "fetch").await?;
             if is_unanswered(&ran) {
-                report.unreachable = work.awaited_source().await?;
+                report.unreachable = work.awaited_source().await?.as_deref().map(source_key);
             }
             fetched(&ran, spec, report.unreachable.as_deref())?;
         }

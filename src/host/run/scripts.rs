@@ -73,6 +73,15 @@ pub fn fetch(course: Course) -> String {
     }
 }
 
+/// Where a folder of the recipe is put, below `/work`. In a work folder that was kept, install replaces the one that is there, so that
+/// files which were deleted since do not survive.
+pub fn folder_place(course: Course, name: &str, digest: &str) -> String {
+    match course.since {
+        Since::Install => format!(".pybots/folders/{digest}"),
+        Since::Fetch | Since::Test => format!("src/{name}"),
+    }
+}
+
 /// Makes the work folder what it was before install, if this is not its first one.
 pub fn again(spec: &RunSpec, course: Course) -> String {
     if course.since != Since::Install {
@@ -85,6 +94,13 @@ pub fn again(spec: &RunSpec, course: Course) -> String {
         lines.push(format!(
             "rm -rf /work/src/{name}\ncp -a {OURS}/src/{name} /work/src/{name}"
         ));
+    }
+    for (name, digest) in &spec.fetch.folders {
+        let (name, from) = (
+            quote(name),
+            quote(&format!("/work/{}", folder_place(course, name, digest))),
+        );
+        lines.push(format!("rm -rf /work/src/{name}\nmv {from} /work/src/{name}"));
     }
     lines.join("\n") + "\n"
 }
