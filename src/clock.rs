@@ -1,5 +1,7 @@
 //! The time of day.
 
+pub use crate::domain::time::{show, show_exactly};
+
 use crate::domain::time::Timestamp;
 use std::time::Instant;
 
@@ -11,23 +13,6 @@ pub fn now() -> Timestamp {
 pub fn end_of_day(day: jiff::civil::Date) -> Result<Timestamp, jiff::Error> {
     let end = day.tomorrow()?.to_zoned(jiff::tz::TimeZone::UTC)?;
     Ok(Timestamp::from_millis(end.timestamp().as_millisecond()))
-}
-
-/// `2026-08-21 17:02` in UTC; empty if no calendar has the time.
-pub fn show(time: Timestamp) -> String {
-    format(time, "%Y-%m-%d %H:%M")
-}
-
-/// `2026-08-21T17:02:03.004Z`; empty if no calendar has the time.
-pub fn show_exactly(time: Timestamp) -> String {
-    format(time, "%Y-%m-%dT%H:%M:%S%.3fZ")
-}
-
-fn format(time: Timestamp, format: &str) -> String {
-    match jiff::Timestamp::from_millisecond(time.as_millis()) {
-        Ok(time) => time.strftime(format).to_string(),
-        Err(_) => String::new(),
-    }
 }
 
 /// Finds out whether the process was stopped, or the clock of the machine set, since it last looked.

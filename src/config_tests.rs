@@ -58,9 +58,32 @@ fn an_unknown_key_is_refused_with_its_place() {
     let message = load("data = \"d\"\n\n[source]\n  gti = \"x\"\n", &[])
         .unwrap_err()
         .to_string();
-    assert!(message.contains(":4:3]"), "{message}");
+    assert!(message.contains(":4:3: "), "{message}");
     assert!(
         message.contains("unknown key `gti`") && message.contains("did you mean `git`?"),
+        "{message}"
+    );
+}
+
+#[test]
+fn no_error_quotes_a_value() {
+    for text in [
+        "database = \"postgres://u:s3cret@h/d",
+        "database = postgres://u:s3cret@h/d",
+        "database = [\"postgres://u:s3cret@h/d\"]",
+        "slots = \"postgres://u:s3cret@h/d\"",
+        "poll = \"s3cret\"",
+        "[source]\ngit = \"https://u:s3cret@h\" x",
+    ] {
+        let message = load(text, &[]).unwrap_err().to_string();
+        assert!(
+            !message.contains("s3cret") && message.contains(":1:") | message.contains(":2:"),
+            "{message}"
+        );
+    }
+    let message = load("", &[("PYBOTS_SLOTS", "s3cret")]).unwrap_err().to_string();
+    assert!(
+        message.contains("PYBOTS_SLOTS") && !message.contains("s3cret"),
         "{message}"
     );
 }

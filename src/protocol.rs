@@ -26,6 +26,10 @@ pub const PROTOCOL_HEADER: &str = "pybots-protocol";
 /// The header in which a host names the instance of its daemon. Calls of an instance that another has replaced get 410.
 pub const INSTANCE_HEADER: &str = "pybots-instance";
 
+/// The header in which a host sends its time: milliseconds since 1970-01-01 00:00 UTC. A coordinator that does not get it knows
+/// nothing about the host's clock.
+pub const CLOCK_HEADER: &str = "pybots-clock";
+
 /// The answer to `hello`: how the coordinator registered the host that calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {

@@ -67,7 +67,7 @@ async fn results(web: Web, query: Query) -> Outcome {
     }
     let asked = query.get("revisions").and_then(|text| text.parse().ok());
     let revisions = asked.unwrap_or(REVISIONS).clamp(1, REVISIONS_MOST);
-    let mut cells = web.store.results(branch, revisions).await?;
+    let mut cells = web.store.results(branch, revisions, now()).await?;
     if let Some(variant) = query.get("variant") {
         cells.retain(|cell| cell.variant == *variant);
     }

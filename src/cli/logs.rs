@@ -5,10 +5,11 @@ mod remote;
 
 use crate::config::Settings;
 use crate::domain::id::AttemptId;
+use crate::domain::skew::corrected;
 use crate::logfile::Stream;
 use crate::logfile::file::Part;
 use crate::store::Store;
-use crate::store::attempts::newest;
+use crate::store::attempts::{Attempt, newest};
 use crate::store::logs::Objects;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -34,7 +35,8 @@ pub struct Logs {
     /// Print one stream only: `stdout`, `stderr` or `control` (the lines that Pybots itself writes).
     #[arg(long, value_name = "NAME")]
     stream: Option<Stream>,
-    /// Begin each line with the time at which it was begun, and with its stream.
+    /// Begin each line with the time at which it was begun, and with its stream. The time is in UTC; if the host's clock was off by
+    /// more than 5 s, it is corrected.
     #[arg(long, conflicts_with = "raw")]
     timestamps: bool,
     /// Print the bytes of the log as they are. Not for a terminal: a log can control it.
@@ -73,16 +75,17 @@ impl Logs {
         let mut reader = None;
         loop {
             // the end is checked before the text is read, so that nothing written in between is missed
-            let ended = !self.follow || has_ended(&store, &attempt).await?;
+            let ended = !self.follow || has_ended(&store, &attempt.id).await?;
             if reader.is_none() {
-                reader = objects.open_log(&attempt).await?;
+                reader = objects.open_log(&attempt.id).await?;
             }
             while let Some(open) = reader.take() {
                 let (open, part) = open.step().await?;
                 match part {
                     Some(Part::Text(chunk)) => {
                         for (piece, text) in chunk.parts() {
-                            printer.print(piece.stream, piece.at, &text).await?;
+                            let at = corrected(piece.at, attempt.clock_offset_ms);
+                            printer.print(piece.stream, at, &text).await?;
                         }
                     }
                     Some(Part::Lost(lost)) => printer.lost(&lost.to_string()).await?,
@@ -93,14 +96,14 @@ impl Logs {
                 }
                 reader = Some(open);
             }
-            if ended && has_ended(&store, &attempt).await? {
+            if ended && has_ended(&store, &attempt.id).await? {
                 match &reader {
                     Some(reader) => {
                         if let Some(lost) = reader.lost_at_end()? {
                             printer.lost(&lost.to_string()).await?;
                         }
                     }
-                    None => errln!("attempt {attempt} has no log in {}", settings.data.display()),
+                    None => errln!("attempt {} has no log in {}", attempt.id, settings.data.display()),
                 }
             }
             if ended || printer.is_closed() {
@@ -111,10 +114,10 @@ impl Logs {
         }
     }
 
-    /// The id of the attempt whose log is printed.
-    async fn find(&self, store: &Store, settings: &Settings) -> Result<AttemptId> {
+    /// The attempt whose log is printed.
+    async fn find(&self, store: &Store, settings: &Settings) -> Result<Attempt> {
         if let Some(attempt) = store.attempt(&self.id.as_str().into()).await? {
-            return Ok(attempt.id);
+            return Ok(attempt);
         }
         let attempts = store.attempts_of(&self.id).await?;
         let index = match self.attempt {
@@ -122,7 +125,7 @@ impl Logs {
             Some(number) => number.checked_sub(1),
         };
         match index.and_then(|index| attempts.get(index)) {
-            Some(attempt) => Ok(attempt.id.clone()),
+            Some(attempt) => Ok(attempt.clone()),
             None => bail!(
                 "there is no log of {:?} in {}; `pybots results --json` lists the runs",
                 self.id,

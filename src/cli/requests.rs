@@ -32,7 +32,8 @@ impl Jobs {
 
     /// Queues each job again. The exit code is 1 if one of the ids names no job.
     pub async fn rerun(&self, settings: &Settings) -> Result<ExitCode> {
-        let queue = Queue::new(super::open::store(settings).await?);
+        let store = super::open::store(settings).await?;
+        let queue = Queue::new(store.clone());
         let mut all_found = true;
         for id in &self.ids {
             let requested = queue.rerun(id, now()).await?;
@@ -41,6 +42,9 @@ impl Jobs {
                 Requested::Pending => "is in progress; its host ends it within seconds, then it is queued again",
                 Requested::Needless => "is queued already",
             });
+            if let Some(waiting) = store.waiting_of(id).await? {
+                outln!("  it waits: {}", waiting.reason(now()));
+            }
         }
         Ok(exit_code(all_found))
     }

@@ -2,11 +2,14 @@
 
 use super::progress::Progress;
 use super::table;
+use crate::clock::now;
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::limits::Seconds;
+use crate::domain::time::Timestamp;
+use crate::domain::waiting::by_reason;
 use crate::store::Store;
-use crate::store::views::ResultCell;
+use crate::store::views::{ResultCell, Waiting};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +52,7 @@ impl Results {
         if let Some(limit) = self.wait {
             wait(&store, limit).await?;
         }
-        let mut cells = store.results(self.branch.as_deref(), self.revisions).await?;
+        let mut cells = store.results(self.branch.as_deref(), self.revisions, now()).await?;
         if let Some(variant) = &self.variant {
             let variants: BTreeSet<String> = cells.iter().map(|cell| cell.variant.clone()).collect();
             if !variants.is_empty() && !variants.contains(variant) {
@@ -104,17 +107,30 @@ async fn wait(store: &Store, limit: Seconds) -> Result<()> {
             progress.end();
             return Ok(());
         }
-        let text = match (ahead.unseen_branches, open) {
+        let mut text = match (ahead.unseen_branches, open) {
             (0, 0) => format!("planning {} revisions", ahead.unplanned),
             (0, _) => format!("{} jobs in progress, {} queued", ahead.leased, ahead.queued),
             (branches, _) => format!("reading {branches} branches for the first time"),
         };
+        if ahead.queued > 0 {
+            text += &standstill(&store.waiting_jobs().await?, now());
+        }
         if start.elapsed().as_secs() >= limit.0 {
             progress.end();
             bail!("waited {limit}, and there is still work: {text}; `pybots host list` shows which hosts are online");
         }
         progress.at(done, all, &text);
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The reason that keeps most of the jobs waiting on which somebody has to act: `; 3 wait: no host is online`. Empty if all
+/// jobs go on by themselves.
+fn standstill(waiting: &[(Waiting, i64)], now: Timestamp) -> String {
+    let reasons = waiting.iter().map(|(waiting, jobs)| (waiting.reason(now), *jobs));
+    match by_reason(reasons).first() {
+        Some((reason, jobs)) if !reason.passes() => format!("; {jobs} wait: {reason}"),
+        _ => String::new(),
     }
 }
 
@@ -160,7 +176,7 @@ fn matrix(cells: &[ResultCell], colour: bool) -> String {
     table::plain(&heads, &lines) + &reasons(&rows)
 }
 
-/// The reasons why rows have no image, one a line, without duplicates.
+/// The reasons why rows have no image, and why cells wait, one a line, without duplicates.
 fn reasons(rows: &[&[ResultCell]]) -> String {
     let mut lines = BTreeSet::new();
     for cell in rows.iter().filter_map(|row| row.first()) {
@@ -168,7 +184,18 @@ fn reasons(rows: &[&[ResultCell]]) -> String {
             lines.insert(format!("no image on {}, {}: {reason}\n", cell.branch, cell.variant));
         }
     }
-    lines.into_iter().collect()
+    let waiting = rows
+        .iter()
+        .flat_map(|row| row.iter())
+        .filter(|cell| cell.state == "pending");
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in waiting.filter_map(|cell| cell.reason.as_deref()) {
+        *counts.entry(reason).or_default() += 1;
+    }
+    let waits = counts
+        .into_iter()
+        .map(|(reason, cells)| format!("{cells} pending: {reason}\n"));
+    lines.into_iter().chain(waits).collect()
 }
 
 /// The label of a revision, or the first 10 characters of its id.

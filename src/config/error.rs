@@ -1,14 +1,13 @@
 //! Why settings can't be used.
 
-use crate::recipe::Problem;
-
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error("failed to read the settings file {path}: {error}")]
     Unreadable { path: String, error: std::io::Error },
-    /// The file has a syntax error, an unknown key or a value of the wrong type.
-    #[error("{}", .0.draw(false))]
-    Wrong(Box<Problem>),
+    /// The file has a syntax error, an unknown key or a value of the wrong type. The message has the place and no value, for a
+    /// value may hold a login.
+    #[error("{0}")]
+    Wrong(String),
     #[error("the environment variable {variable} is wrong: {reason}")]
     Environment { variable: String, reason: String },
     /// The types are right, but the values make no sense.

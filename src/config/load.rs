@@ -4,7 +4,7 @@ use super::error::SettingsError;
 use super::settings::Settings;
 use super::table::{leaves, lookup, parse_like, set};
 use crate::domain::address::Address;
-use crate::recipe::toml_problem;
+use crate::recipe::{toml_place, without_value};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ impl Settings {
                 .try_into::<Settings>()
                 .map_err(|error| SettingsError::Environment {
                     variable: variable.clone(),
-                    reason: error.message().to_owned(),
+                    reason: without_value(error.message(), text),
                 })?;
             origins.insert(key, variable);
         }
@@ -124,7 +124,7 @@ fn shown(value: Value) -> String {
 fn read_file(shown: &str, text: &str) -> Result<Table, SettingsError> {
     let wrong = |error: toml::de::Error| {
         let span = error.span().unwrap_or(0..0);
-        SettingsError::Wrong(Box::new(toml_problem(shown, text, span, error.message())))
+        SettingsError::Wrong(toml_place(shown, text, span, error.message()))
     };
     // the typed parser goes first, since its errors have the place in the file
     toml::from_str::<Settings>(text).map_err(wrong)?;

@@ -5,6 +5,7 @@ mod mask;
 
 pub use mask::{Secrets, StreamMask};
 
+use super::login::Login;
 use login::MASK;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
@@ -50,6 +51,60 @@ impl Address {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Returns the address without a secret login, and that login, decoded, for a program that gets them apart. Unlike
+    /// [`Address::without_login`], the query stays.
+    pub fn apart(&self) -> (String, Option<Login>) {
+        let Some(login) = login::Parts::of(&self.0).secret_login() else {
+            return (self.0.clone(), None);
+        };
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let decoded = |text: &str| String::from_utf8_lossy(&login::decoded(text)).into_owned();
+        let both = Login {
+            user: decoded(user),
+            password: decoded(password),
+        };
+        (self.0.replacen(&format!("{login}@"), "", 1), Some(both))
+    }
+
+    /// Whether the address holds a login that is a secret.
+    pub fn has_login(&self) -> bool {
+        login::Parts::of(&self.0).secret_login().is_some()
+    }
+}
+
+/// Replaces the logins of all URLs in a text, each byte by an asterisk, so that places in the text stay what they are. For texts
+/// of which nobody knows the secrets.
+pub fn starred(text: &str) -> String {
+    let mut starred = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://").map(|at| at + 3) {
+        starred.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let end = rest
+            .find(|c: char| c.is_whitespace() || "\"'`<>".contains(c))
+            .unwrap_or(rest.len());
+        // a `/` in a password should be encoded, but it must not reveal the password
+        if let Some(login) = rest[..end].rfind('@').filter(|at| is_login(&rest[..*at])) {
+            starred.push_str(&"*".repeat(login));
+            rest = &rest[login..];
+        }
+    }
+    starred + rest
+}
+
+/// Whether the text between `://` and `@` is a login, and no path in which an `@` stands.
+fn is_login(text: &str) -> bool {
+    !text.contains('/')
+        || text
+            .split('/')
+            .next()
+            .is_some_and(|host| host.contains(':') && !has_port(host))
+}
+
+fn has_port(host: &str) -> bool {
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Secrets {

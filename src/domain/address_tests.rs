@@ -135,3 +135,24 @@ fn secrets_are_masked_in_the_texts_of_other_programs() {
         assert_eq!(Address::new(address).mask_in(text), masked, "{address}");
     }
 }
+
+#[test]
+fn logins_in_any_text_are_starred_in_their_places() {
+    for (text, expected) in [
+        ("git = \"https://user:pw@h.org/x\"", "git = \"https://*******@h.org/x\""),
+        (
+            "see https://h.org/a@b and http://t0ken@h/",
+            "see https://h.org/a@b and http://*****@h/",
+        ),
+        ("https://h.org:80/a@b", "https://h.org:80/a@b"),
+        ("https://u:p/w@h.org/", "https://*****@h.org/"),
+        ("no address: a@b", "no address: a@b"),
+        ("https://ü:é@h", "https://*****@h"),
+    ] {
+        let shown = starred(text);
+        assert_eq!(shown, expected);
+        assert_eq!(shown.len(), text.len());
+    }
+    assert!(Address::from("https://u:p@h").has_login() && Address::from("https://token@h").has_login());
+    assert!(!Address::from("https://h/a@b").has_login() && !Address::from("ssh://git@h/x").has_login());
+}

@@ -197,7 +197,7 @@ pub fn stored_mib(mib: u64) -> i64 {
 }
 
 /// Whether a host gets jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
     Active,

@@ -247,6 +247,9 @@ pub struct Report {
     /// The address of a source that did not answer, if the run could not be made for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<String>,
+    /// The limit of space that a phase hit which failed, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// The host was stopped before the job could end. Nothing failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_back: bool,
@@ -266,6 +269,7 @@ impl Report {
             tests: None,
             summary: None,
             unreachable: None,
+            limit: None,
             handed_back: false,
         }
     }

@@ -1,4 +1,4 @@
-//! The login at a container registry.
+//! A login: at a container registry, or at the server of a repository.
 
 use std::fmt;
 

@@ -1,6 +1,7 @@
 //! Nouns and rules of the field: no I/O, no clock, no randomness.
 
 pub mod address;
+pub mod causes;
 pub mod day;
 pub mod digest;
 pub mod host;
@@ -20,6 +21,7 @@ pub mod received;
 pub mod results;
 pub mod retention;
 pub mod series;
+pub mod skew;
 pub mod specifiers;
 pub mod state;
 pub mod streak;
@@ -30,6 +32,7 @@ pub mod time;
 pub mod tree;
 pub mod trust;
 pub mod version;
+pub mod waiting;
 
 /// How CPython is built unless the settings ask for more.
 pub const DEFAULT_VARIANT: &str = "default";

@@ -1,9 +1,11 @@
 //! What a host may say in a report. The coordinator believes nothing that the job's own limits rule out: a host is a stranger's
 //! machine, and its texts stand on pages and in shells.
 
+use super::address::starred;
 use super::job::{JobSpec, Phase, Report, RunSpec};
 use super::lock::Lock;
 use super::outcome::Outcome;
+use super::suite::source_key;
 use super::text::is_odd;
 use super::time::Timestamp;
 
@@ -62,6 +64,8 @@ impl Expected<'_> {
         }
         let is_line = |text: &str| text.len() <= REASON_MOST && !text.contains(is_odd);
         report.unreachable.take_if(|address| !is_line(address));
+        report.unreachable = report.unreachable.map(|address| source_key(&address));
+        report.limit.take_if(|limit| !is_line(limit));
         let modes = std::mem::take(&mut report.modes);
         let modes = modes.into_iter().take(self.phases_most());
         report.modes = modes
@@ -136,7 +140,7 @@ fn of_run(run: &RunSpec) -> u64 {
 }
 
 fn sane_outcome(outcome: Outcome) -> Outcome {
-    let short = |reason: String| line(&reason, REASON_MOST);
+    let short = |reason: String| line(&starred(&reason), REASON_MOST);
     match outcome {
         Outcome::Failed { exit_code } => Outcome::Failed {
             exit_code: sane_code(exit_code),

@@ -193,3 +193,23 @@ fn a_log_is_as_long_as_the_limits_of_its_job_allow() {
     spec.limits.run_log = Size(u64::MAX);
     assert_eq!(most(&spec, true), u64::MAX);
 }
+
+#[test]
+fn no_login_comes_with_a_report() {
+    let reason = "git failed: unable to access 'https://hal9000:s3cret@h.org/x/'".to_owned();
+    let report = Report {
+        unreachable: Some("https://hal9000:s3cret@h.org/x".into()),
+        ..Report::of(Outcome::Infra { reason })
+    };
+    let job = run(1);
+    let expected = Expected {
+        job: Some(&job),
+        builds: false,
+        cancelled: false,
+        started_at: Timestamp::default(),
+    };
+    let report = expected.receive(report).unwrap();
+    assert_eq!(report.unreachable.as_deref(), Some("https://h.org/x"));
+    let shown = report.outcome.to_string();
+    assert!(!shown.contains("s3cret") && shown.contains("@h.org/x/"), "{shown}");
+}

@@ -107,9 +107,9 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// Whether an address is that of a source.
+    /// Whether an address is that of a source, with or without its login.
     pub fn is_source(&self, address: &str) -> bool {
-        self.sources.iter().any(|source| source.address() == Some(address))
+        self.source_keys().contains(&source_key(address))
     }
 
     /// The addresses of the sources, without logins.

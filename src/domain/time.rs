@@ -22,7 +22,7 @@ impl Timestamp {
     }
 }
 
-/// Writes the number of milliseconds. To write a date, use [`crate::clock`].
+/// Writes the number of milliseconds. To write a date, use [`show`].
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -71,6 +71,23 @@ impl Sub<Duration> for Timestamp {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// `2026-08-21 17:02` in UTC; empty if no calendar has the time.
+pub fn show(time: Timestamp) -> String {
+    format(time, "%Y-%m-%d %H:%M")
+}
+
+/// `2026-08-21T17:02:03.004Z`; empty if no calendar has the time.
+pub fn show_exactly(time: Timestamp) -> String {
+    format(time, "%Y-%m-%dT%H:%M:%S%.3fZ")
+}
+
+fn format(time: Timestamp, format: &str) -> String {
+    match jiff::Timestamp::from_millisecond(time.as_millis()) {
+        Ok(time) => time.strftime(format).to_string(),
+        Err(_) => String::new(),
+    }
 }
 
 #[cfg(test)]

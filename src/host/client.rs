@@ -1,15 +1,18 @@
 //! The host's side of the protocol: HTTP calls to the coordinator, each with a time limit.
 
 use super::Supply;
+use crate::clock::now;
+use crate::domain::address::Address;
+use crate::domain::causes::causes;
 use crate::domain::host::Capabilities;
 use crate::domain::retention::{Decisions, Inventory};
 use crate::domain::tree::{Change, Wanted};
 use crate::logfile::file;
 use crate::protocol::{
-    Claim, FinishRequest, INSTANCE_HEADER, LogGap, PROTOCOL, PROTOCOL_HEADER, PushedRequest, Receipt, RenewRequest,
-    Renewed, Welcome, without_nul,
+    CLOCK_HEADER, Claim, FinishRequest, INSTANCE_HEADER, LogGap, PROTOCOL, PROTOCOL_HEADER, PushedRequest, Receipt,
+    RenewRequest, Renewed, Welcome, without_nul,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
@@ -114,7 +117,9 @@ impl Client {
 
     /// Begins a call that only the newest instance may make.
     fn post_as_instance<T: Serialize>(&self, path: &str, body: &T) -> Result<RequestBuilder> {
-        let request = self.post(&self.url(path), body)?;
+        let request = self
+            .post(&self.url(path), body)?
+            .header(CLOCK_HEADER, now().as_millis());
         Ok(match &self.instance {
             Some(instance) => request.header(INSTANCE_HEADER, instance),
             None => request,
@@ -126,7 +131,7 @@ impl Client {
     pub async fn hello(&self, capabilities: &Capabilities) -> Result<Welcome> {
         insist(|| async {
             let request = self.post_as_instance("hello", capabilities)?;
-            let answer = request.timeout(Duration::from_secs(10)).send().await?;
+            let answer = self.send(request.timeout(Duration::from_secs(10))).await?;
             // somebody starts this host and waits for the reason; a host at work waits for the coordinator's settings
             if answer.status() == StatusCode::MISDIRECTED_REQUEST {
                 return Err(refused(answer).await.into());
@@ -139,7 +144,7 @@ impl Client {
     /// Asks how this host is registered, and whether it is let in. Changes nothing.
     pub async fn ask(&self) -> Result<RawResponse> {
         let request = self.http.get(self.url("hello")).bearer_auth(&self.token);
-        let answer = request.timeout(Duration::from_secs(10)).send().await?;
+        let answer = self.send(request.timeout(Duration::from_secs(10))).await?;
         let date = answer.headers().get(reqwest::header::DATE);
         Ok(RawResponse {
             status: answer.status().as_u16(),
@@ -151,7 +156,7 @@ impl Client {
     /// Reports this host's capabilities without claiming a job.
     pub async fn capabilities(&self, capabilities: &Capabilities) -> Result<()> {
         let request = self.post_as_instance("capabilities", capabilities)?;
-        good(request.timeout(Duration::from_secs(10)).send().await?)
+        good(self.send(request.timeout(Duration::from_secs(10))).await?)
             .await
             .map(drop)
     }
@@ -159,7 +164,7 @@ impl Client {
     /// Waits for a job, up to 25 seconds at the coordinator. Returns `None` if there was none.
     pub async fn claim(&self, capabilities: &Capabilities) -> Result<Option<Claim>> {
         let request = self.post_as_instance("claim", capabilities)?;
-        let answer = request.timeout(Duration::from_secs(60)).send().await?;
+        let answer = self.send(request.timeout(Duration::from_secs(60))).await?;
         match answer.status() {
             StatusCode::NO_CONTENT => Ok(None),
             _ => Ok(Some(good(answer).await?.json().await?)),
@@ -171,7 +176,7 @@ impl Client {
         let request = self
             .post(&self.url("images"), inventory)?
             .timeout(Duration::from_secs(60));
-        Ok(good(request.send().await?).await?.json().await?)
+        Ok(good(self.send(request).await?).await?.json().await?)
     }
 
     /// Reports where an image is in the registry.
@@ -185,7 +190,7 @@ impl Client {
             .bearer_auth(&self.token)
             .json(&body)
             .timeout(Duration::from_secs(10));
-        good(request.send().await?).await.map(drop)
+        good(self.send(request).await?).await.map(drop)
     }
 
     /// Prolongs the lease, and lets the coordinator hold its answer for `hold` unless the attempt is cancelled. Fails
@@ -198,7 +203,7 @@ impl Client {
         let request = self
             .post_as_instance(&format!("attempts/{}/renew", claim.attempt), &body)?
             .timeout(hold + Duration::from_secs(10));
-        Ok(good(request.send().await?).await?.json().await?)
+        Ok(good(self.send(request).await?).await?.json().await?)
     }
 
     /// Ends the attempt. Repeats the call until the coordinator has accepted or refused the report.
@@ -206,7 +211,7 @@ impl Client {
         let url = self.url(&format!("attempts/{attempt}/finish"));
         insist(|| async {
             let request = self.post(&url, body)?.timeout(Duration::from_secs(30));
-            Ok(good(request.send().await?).await?.json().await?)
+            Ok(good(self.send(request).await?).await?.json().await?)
         })
         .await
     }
@@ -220,7 +225,7 @@ impl Client {
             .query(&[("fence", fence)])
             .body(frame)
             .timeout(Duration::from_secs(30));
-        let answer = request.send().await?;
+        let answer = self.send(request).await?;
         if answer.status() != StatusCode::CONFLICT {
             return Ok(Appended::Stored(good(answer).await?.json().await?));
         }
@@ -229,6 +234,14 @@ impl Client {
             Ok(gap) => Ok(Appended::Gap(gap.ends_at)),
             Err(_) => Err(CallRefused { status, text }.into()),
         }
+    }
+
+    /// Makes a call. The error says where the coordinator was looked for, without a login.
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        request.send().await.map_err(|error| {
+            let (server, causes) = (Address::new(self.server.as_str()), causes(&error.without_url()));
+            anyhow!("the coordinator does not answer at {server}: {causes}; check that it runs, and the address")
+        })
     }
 
     /// A call with a body that may have text of suites, in which the coordinator accepts no NUL.
@@ -251,7 +264,9 @@ impl Supply for Client {
             .post(self.url(&format!("trees/{revision}")))
             .bearer_auth(&self.token)
             .json(wanted);
-        let answer = good(request.send().await?).await.context("failed to get the sources")?;
+        let answer = good(self.send(request).await?)
+            .await
+            .context("failed to get the sources")?;
         Ok(answer.bytes_stream().map_err(std::io::Error::other).boxed())
     }
 
@@ -266,7 +281,7 @@ impl Supply for Client {
             .bearer_auth(&self.token)
             .json(&wanted)
             .timeout(Duration::from_secs(60));
-        let answer = good(request.send().await?)
+        let answer = good(self.send(request).await?)
             .await
             .context("failed to get the changes of the sources")?;
         Ok(answer.json().await?)
@@ -277,7 +292,7 @@ impl Supply for Client {
             .http
             .get(self.url(&format!("folders/{digest}")))
             .bearer_auth(&self.token);
-        let answer = good(request.send().await?)
+        let answer = good(self.send(request).await?)
             .await
             .context("failed to get a source folder")?;
         Ok(answer.bytes().await?.to_vec())

@@ -8,6 +8,7 @@ use super::history::Delivered;
 use super::incidents::{record_fix, record_fix_by, record_regression};
 use super::model::{Evidence, Fix, Found, Investigated};
 use super::suppression::suppression_ms;
+use crate::domain::id::HostId;
 use crate::domain::time::Timestamp;
 use crate::store::investigations::{InvestigationRow, NewInvestigation};
 use crate::store::probes::ProbeRow;
@@ -40,15 +41,28 @@ struct Conclusion {
     suppressed_until: Option<Timestamp>,
 }
 
+/// Puts the names of hosts in the place of their ids, for people read answers.
+async fn name_hosts(context: &Context<'_>, findings: &mut [Finding]) -> Result<()> {
+    for finding in findings {
+        if let Answer::NotCpython(NotCpython::HostSpecific(hosts)) = &mut finding.answer {
+            for host in hosts {
+                *host = context.store.host_name(&HostId::from(host.as_str())).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Ends an investigation with its findings.
 pub async fn conclude(
     context: &Context<'_>,
     investigated: &Investigated,
     probes: &[ProbeRow],
     candidates: &[Candidate],
-    findings: Vec<Finding>,
+    mut findings: Vec<Finding>,
 ) -> Result<Concluded> {
     let row = &investigated.row;
+    name_hosts(context, &mut findings).await?;
     let mut end = Conclusion::default();
     let mut changes = Vec::new();
     for finding in &findings {

@@ -12,8 +12,6 @@ use crate::store::hosts::HostRow;
 use crate::store::results::{Candidate, CandidateImage};
 use anyhow::Result;
 
-/// A host is online if its last call was within this many milliseconds.
-pub const ONLINE_MS: i64 = 120_000;
 /// Slots that an investigation uses at most at a time.
 const SLOTS_MOST: usize = 16;
 

@@ -2,7 +2,7 @@
 
 use super::conclude::{Concluded, conclude, give_up, replace};
 use super::context::{Context, recipe_in_force};
-use super::eligible_hosts::{NO_HOST_MS, ONLINE_MS, eligible_hosts};
+use super::eligible_hosts::{NO_HOST_MS, eligible_hosts};
 use super::history::{Delivered, Results};
 use super::known_regressions::KnownRegressions;
 use super::model::{Investigated, Pass, WantedImage};
@@ -13,6 +13,7 @@ use crate::domain::job::JobSpec;
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::series::Series;
 use crate::domain::state::JobState;
+use crate::domain::waiting::ONLINE_MS;
 use crate::recipe::Registered;
 use crate::store::investigations::InvestigationRow;
 use crate::store::probes::ProbeRow;

@@ -1,7 +1,6 @@
 //! Chooses the next job for a host. Jobs that the same hosts can take are a group, and only the first job of each group
 //! competes: the cost of a choice depends on the number of groups, not on the length of the queue.
 
-use crate::domain::host::{only, stored_mib};
 use crate::domain::id::{HostId, ImageId, JobId};
 use crate::domain::state::JobKind;
 use crate::domain::time::Timestamp;
@@ -140,18 +139,7 @@ fn rank(group: &Group, head: &Head, elsewhere: bool, job: JobId) -> Rank {
 
 /// Whether a host accepts the jobs of a group, and has what they require.
 pub fn fits(group: &Group, taker: &Taker<'_>) -> bool {
-    let capabilities = taker.capabilities;
-    let image = group.kind == JobKind::Image;
-    let among = |names: &Option<BTreeSet<String>>, name: &str| names.as_ref().is_none_or(|names| names.contains(name));
-    (taker.builds || !image)
-        && group.platform == capabilities.platform
-        && (image || among(&capabilities.projects, &group.project))
-        && among(&capabilities.branches, &group.branch)
-        && group.memory_mib <= capabilities.memory_mib.map_or(i64::MAX, stored_mib)
-        && group
-            .labels
-            .iter()
-            .all(|label| capabilities.labels.contains(label) || *label == only(taker.host))
+    group.needs().are_met(taker.host, taker.builds, taker.capabilities)
 }
 
 #[cfg(test)]

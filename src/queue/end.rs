@@ -9,6 +9,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::state::Repetition;
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
+use crate::domain::waiting::ONLINE_MS;
 use crate::protocol::Receipt;
 use crate::store::attempts::Attempt;
 use crate::store::hosts::HostRow;
@@ -26,9 +27,6 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// How often [`Queue::finish`] tries again when the attempt changes while it is being ended.
 const FINISH_TRIES: usize = 3;
-
-/// A host counts as present if it made a call within this time.
-const PRESENT_MS: i64 = 120_000;
 
 /// Who ends an attempt.
 #[derive(Clone, Copy, PartialEq)]
@@ -153,7 +151,7 @@ impl Queue {
             return Ok(false);
         }
         // the job only waits for another host if there is one
-        let alone = !store.others_are_there(tx, &attempt.host, now - PRESENT_MS).await?;
+        let alone = !store.others_are_there(tx, &attempt.host, now - ONLINE_MS).await?;
         let avoid_host = (!alone).then_some(&attempt.host);
         let on_trial =
             matches!(by, EndedBy::Host(Some(host)) if host.consecutive_failures >= CONSECUTIVE_FAILURES_MOST);
@@ -260,12 +258,13 @@ impl Queue {
 
 /// Where a job goes whose source did not answer.
 fn wait_for_source<'a>(job: &Job, avoid_host: Option<&'a HostId>, until: Timestamp) -> Release<'a> {
-    let infra_attempts = job.infra_attempts + 1;
-    match infra_attempts < UNANSWERED_ATTEMPTS_MOST {
+    let unanswered_attempts = job.unanswered_attempts + 1;
+    match unanswered_attempts < UNANSWERED_ATTEMPTS_MOST {
         true => Release::Queued {
             from: until,
             avoid_host,
-            infra_attempts,
+            infra_attempts: job.infra_attempts,
+            unanswered_attempts,
         },
         false => Release::Finished,
     }
@@ -283,6 +282,10 @@ fn release<'a>(
         from,
         avoid_host,
         infra_attempts,
+        unanswered_attempts: match job.request {
+            Some(Request::Rerun) => 0,
+            _ => job.unanswered_attempts,
+        },
     };
     let wait = |earlier: i64| {
         usize::try_from(earlier)

@@ -108,13 +108,14 @@ impl Queue {
     pub async fn expire(&self, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
         for attempt in self.store.expired_attempts(now).await? {
-            let reason = format!("host {} fell silent; its lease ran out", attempt.host);
+            let host = self.store.host_name(&attempt.host).await?;
+            let reason = format!("host {host} fell silent; its lease ran out");
             let report = Report::of(Outcome::Infra { reason });
             match self.give_up(&attempt, &report, true, now).await {
                 Ok(true) => {
                     tracing::warn!(
                         attempt = %attempt.id,
-                        host = %attempt.host,
+                        host,
                         "lease ran out; the job is queued again"
                     );
                     ended += 1;
@@ -132,8 +133,9 @@ impl Queue {
     /// leases there are.
     pub async fn grant_grace(&self, now: Timestamp) -> Result<u64> {
         let longest = end::RETRY_MS.into_iter().max().unwrap_or(0);
-        self.store.hasten_jobs(now + longest).await?;
+        // first the waits that no source can ask for, so that the jobs which have them count as put off by a wrong clock
         self.store.shorten_source_waits(now + sources::WAIT_MOST_MS).await?;
+        self.store.hasten_jobs(now + longest).await?;
         let hosts = self.store.hosts().await?;
         let mut tx = self.store.begin().await?;
         for host in hosts {
@@ -149,8 +151,9 @@ impl Queue {
     /// Ends the attempts that a host leased before it was started again. Returns how many there were.
     pub async fn abandon(&self, host: &HostId, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
+        let name = self.store.host_name(host).await?;
         for attempt in self.store.leased_by(host).await? {
-            let reason = format!("host {host} was started again");
+            let reason = format!("host {name} was started again");
             match self
                 .give_up(&attempt, &Report::of(Outcome::Infra { reason }), false, now)
                 .await

@@ -8,7 +8,7 @@ use crate::store::Tx;
 use crate::store::jobs::Job;
 use anyhow::Result;
 
-/// After this many attempts that failed in the infrastructure or met no answer, a job is finished.
+/// After this many attempts that met no answer, a job is finished. They do not count as failures of the infrastructure.
 pub const UNANSWERED_ATTEMPTS_MOST: i64 = 7;
 
 /// The longest wait for a source, in milliseconds.

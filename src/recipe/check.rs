@@ -8,7 +8,7 @@ mod problem;
 mod requires;
 mod source;
 
-pub use problem::{Problem, toml_problem};
+pub use problem::{Problem, toml_place, without_value};
 
 use super::{Recipe, Steps};
 use crate::domain::host;

@@ -279,3 +279,23 @@ fn keys_of_sources_are_checked() {
         assert!(shown.contains("within the source"), "{folder}: {shown}");
     }
 }
+
+#[test]
+fn a_login_in_a_recipe_is_refused_and_not_repeated() {
+    for source in [
+        "git = \"https://hal9000:s3cret@h.org/x\", rev = \"main\"",
+        "svn = \"https://hal9000:s3cret@h.org/x\", rev = \"1\"",
+        "url = \"https://hal9000:s3cret@h.org/x.tgz\", sha256 = \"x\"",
+        "git = \"https://hal9000:s3cret@h.org/x\", rev = main",
+        "git = [\"https://hal9000:s3cret@h.org/x\"]",
+    ] {
+        let text = format!("name = \"p\"\nsource = {{ {source} }}\n[[suite]]\nname = \"t\"\nrun = \"true\"\n");
+        let report = check("p.toml", &text).plain();
+        assert!(!report.contains("s3cret") && !report.contains("hal9000"), "{report}");
+        let is_wrong_type = source.contains("[") || source.ends_with("main");
+        assert!(
+            is_wrong_type || report.contains("holds a login, and everybody can read a recipe"),
+            "{report}"
+        );
+    }
+}

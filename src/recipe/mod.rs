@@ -10,7 +10,7 @@ pub mod reader;
 mod registered;
 mod requirement;
 
-pub use check::{Checked, Problem, check, check_with, toml_problem};
+pub use check::{Checked, Problem, check, check_with, toml_place, without_value};
 pub use choose::{Choice, choose};
 pub use file::{KnownFailure, Recipe, RequestedLimits, Section, Steps};
 pub use registered::Registered;

@@ -39,10 +39,12 @@ pub struct Attempt {
     pub repeat_job_id: Option<JobId>,
     /// The attempt is a probe's.
     pub is_probe: bool,
+    /// How far the host's clock was ahead of the coordinator's when the attempt began, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
 }
 
 const COLUMNS: &str = "id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, \
-                       lost, late_at, late_report, repetition, repeat_job_id";
+                       lost, late_at, late_report, repetition, repeat_job_id, clock_offset_ms";
 
 /// The column `is_probe` of queries that have no job at hand and do not need it.
 const NO_PROBE: &str = "0 AS is_probe";
@@ -50,7 +52,7 @@ const NO_PROBE: &str = "0 AS is_probe";
 from_row!(
     Attempt, "attempt" by "id":
     id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, lost, late_at,
-    late_report, repetition, repeat_job_id, is_probe,
+    late_report, repetition, repeat_job_id, is_probe, clock_offset_ms,
 );
 
 /// The index of the newest attempt that is not a probe's; if all are, of the newest.
@@ -98,8 +100,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<Attempt> {
         let sql = format!(
-            "INSERT INTO attempt (id, job_id, number, host, state, fence, lease_until, started_at)
-             SELECT $1, $2, COALESCE(MAX(number), 0) + 1, $3, 'leased', $4, $5, $6 FROM attempt WHERE job_id = $2
+            "INSERT INTO attempt (id, job_id, number, host, state, fence, lease_until, started_at, clock_offset_ms)
+             SELECT $1, $2, COALESCE(MAX(number), 0) + 1, $3, 'leased', $4, $5, $6,
+                    (SELECT host.clock_offset_ms FROM host WHERE host.id = $3) FROM attempt WHERE job_id = $2
              RETURNING {COLUMNS}, {NO_PROBE}"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))

@@ -8,6 +8,7 @@ use crate::domain::host::{Capabilities, Labels};
 use crate::domain::id::*;
 use crate::domain::state::JobKind;
 use crate::domain::time::Timestamp;
+use crate::domain::waiting::Needs;
 use anyhow::Result;
 use sqlx::FromRow;
 use std::collections::BTreeSet;
@@ -65,6 +66,20 @@ from_row!(
     Group, "job_group" by "id":
     id, kind, platform, project, branch, labels, memory_mib, newest, round, expected_ms, first, ripe, pullable,
 );
+
+impl Group {
+    /// What its jobs need of a host.
+    pub fn needs(&self) -> Needs<'_> {
+        Needs {
+            kind: self.kind,
+            platform: &self.platform,
+            project: &self.project,
+            branch: &self.branch,
+            labels: &self.labels,
+            memory_mib: self.memory_mib,
+        }
+    }
+}
 
 /// The columns of a queued job that decide whether it is next.
 #[derive(Clone, Debug, PartialEq, Eq)]

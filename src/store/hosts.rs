@@ -40,12 +40,14 @@ pub struct HostRow {
     pub repeats_forgiven: i64,
     /// The newest start of its daemon.
     pub instance: Option<String>,
+    /// How far its clock is ahead of the coordinator's, in milliseconds, as of its last call.
+    pub clock_offset_ms: Option<i64>,
 }
 
 from_row!(
     HostRow, "host" by "id":
     id, name, owner, token, token_at, builds, state, added_at, seen_at, capabilities, consecutive_failures, failure_streak,
-    backoff_until, silence_reported_at, proven_at, repeats_forgiven, instance,
+    backoff_until, silence_reported_at, proven_at, repeats_forgiven, instance, clock_offset_ms,
 );
 
 impl HostRow {
@@ -63,7 +65,7 @@ impl HostRow {
 }
 
 const COLUMNS: &str = "id, name, owner, token, token_at, builds, state, added_at, seen_at, capabilities, consecutive_failures, \
-                       failure_streak, backoff_until, silence_reported_at, proven_at, repeats_forgiven, instance";
+                       failure_streak, backoff_until, silence_reported_at, proven_at, repeats_forgiven, instance, clock_offset_ms";
 
 impl Store {
     /// Adds a host without a token. Returns false if a host has that name or that id.
@@ -243,16 +245,24 @@ impl Store {
         Ok(())
     }
 
-    /// Records that a host made a call, every few seconds at most.
-    pub async fn saw_host(&self, host: &HostRow, now: Timestamp) -> Result<()> {
+    /// Records that a host made a call, every few seconds at most, and how far its clock is ahead, if the call says so.
+    pub async fn saw_host(&self, host: &HostRow, clock_offset_ms: Option<i64>, now: Timestamp) -> Result<()> {
         const EVERY_MS: i64 = 5_000;
-        if host.seen_at.is_some_and(|seen| (0..EVERY_MS).contains(&(now - seen))) {
+        let is_new = |offset: i64| {
+            host.clock_offset_ms
+                .is_none_or(|stored| stored.abs_diff(offset) > 1_000)
+        };
+        let is_recent = host.seen_at.is_some_and(|seen| (0..EVERY_MS).contains(&(now - seen)));
+        if is_recent && !clock_offset_ms.is_some_and(is_new) {
             return Ok(());
         }
         let _writer = self.writer().await;
-        sqlx::query("UPDATE host SET seen_at = $1, silence_reported_at = NULL WHERE id = $2")
+        let sql = "UPDATE host SET seen_at = $1, silence_reported_at = NULL,
+                          clock_offset_ms = COALESCE($3, clock_offset_ms) WHERE id = $2";
+        sqlx::query(sql)
             .bind(now)
             .bind(&host.id)
+            .bind(clock_offset_ms)
             .execute(self.pool())
             .await?;
         Ok(())

@@ -27,6 +27,8 @@ pub struct Job {
     pub state: JobState,
     /// Attempts that ended as `infra` since a person last asked for the job.
     pub infra_attempts: i64,
+    /// Attempts that ended since a source did not answer, likewise.
+    pub unanswered_attempts: i64,
     /// What a maintainer requests while the job is leased.
     pub request: Option<Request>,
     /// Another version of Pybots may have planned the job. Whoever needs its spec handles the error.
@@ -35,12 +37,12 @@ pub struct Job {
     pub investigation_id: Option<InvestigationId>,
 }
 
-pub(super) const COLUMNS: &str =
-    "id, group_id, image_id, run_id, target_image_id, state, infra_attempts, request, spec, investigation_id";
+pub(super) const COLUMNS: &str = "id, group_id, image_id, run_id, target_image_id, state, infra_attempts, unanswered_attempts, request, spec, investigation_id";
 
 from_row!(
     Job, "job" by "id":
-    id, group_id, image_id, run_id, target_image_id, state, infra_attempts, request, spec, investigation_id,
+    id, group_id, image_id, run_id, target_image_id, state, infra_attempts, unanswered_attempts, request, spec,
+    investigation_id,
 );
 
 /// A job to insert.
@@ -82,6 +84,7 @@ pub enum Release<'a> {
         from: Timestamp,
         avoid_host: Option<&'a HostId>,
         infra_attempts: i64,
+        unanswered_attempts: i64,
     },
 }
 
@@ -210,7 +213,8 @@ impl Store {
     /// Queues a finished job again. Returns false if the job is not finished.
     pub async fn requeue(&self, id: &JobId, now: Timestamp) -> Result<bool> {
         let moved = sqlx::query(
-            "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, avoid_host = NULL, request = NULL
+            "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, unanswered_attempts = 0, avoid_host = NULL,
+                            request = NULL
              WHERE id = $2 AND state = 'finished'",
         )
         .bind(now)
@@ -232,16 +236,18 @@ impl Store {
 
     /// Ends a leased job, or queues it again. Returns false if the job is not leased.
     pub async fn release_job(&self, tx: &mut Tx, id: &JobId, to: Release<'_>) -> Result<bool> {
-        let (state, from, avoid_host, infra_attempts) = match to {
-            Release::Finished => (JobState::Finished, Timestamp::default(), None, 0),
+        let (state, from, avoid_host, infra_attempts, unanswered_attempts) = match to {
+            Release::Finished => (JobState::Finished, Timestamp::default(), None, 0, 0),
             Release::Queued {
                 from,
                 avoid_host,
                 infra_attempts,
-            } => (JobState::Queued, from, avoid_host, infra_attempts),
+                unanswered_attempts,
+            } => (JobState::Queued, from, avoid_host, infra_attempts, unanswered_attempts),
         };
         let moved = sqlx::query(
-            "UPDATE job SET state = $1, not_before = $2, avoid_host = $3, infra_attempts = $4, request = NULL
+            "UPDATE job SET state = $1, not_before = $2, avoid_host = $3, infra_attempts = $4, unanswered_attempts = $6,
+                            request = NULL
              WHERE id = $5 AND state = 'leased'",
         )
         .bind(state)
@@ -249,6 +255,7 @@ impl Store {
         .bind(avoid_host)
         .bind(infra_attempts)
         .bind(id)
+        .bind(unanswered_attempts)
         .execute(&mut **tx)
         .await?;
         Ok(moved.rows_affected() == 1)
@@ -270,7 +277,7 @@ impl Store {
     /// Queues the jobs again whose last attempt ended as `infra` on a host. Returns how many there were.
     pub async fn revive_jobs(&self, host: &HostId, now: Timestamp) -> Result<u64> {
         let moved = sqlx::query(
-            "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, avoid_host = NULL
+            "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, unanswered_attempts = 0, avoid_host = NULL
              WHERE state = 'finished' AND investigation_id IS NULL
                AND (run_id IS NULL OR EXISTS (
                    SELECT 1 FROM run JOIN project ON project.name = run.project
@@ -308,12 +315,11 @@ impl Store {
         Ok(())
     }
 
-    /// Shortens the wait of queued jobs to `until`. Returns how many had a longer one.
+    /// Shortens the wait of queued jobs to `until`, unless they wait for a source. Returns how many had a longer one.
     pub async fn hasten_jobs(&self, until: Timestamp) -> Result<u64> {
-        let moved = sqlx::query("UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1")
-            .bind(until)
-            .execute(self.pool())
-            .await?;
+        let sql = "UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1
+                   AND NOT EXISTS (SELECT 1 FROM unreachable_source WHERE unreachable_source.until = job.not_before)";
+        let moved = sqlx::query(sql).bind(until).execute(self.pool()).await?;
         Ok(moved.rows_affected())
     }
 

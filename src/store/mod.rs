@@ -31,14 +31,19 @@ pub mod unreachable;
 pub mod views;
 pub mod withdrawn;
 
-use anyhow::{Context, Result};
+use crate::domain::address::Address;
+use crate::domain::causes::causes;
+use anyhow::{Context, Result, anyhow};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Transaction};
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// How long a database has to say why it can't be opened.
+const DIRECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// The database.
 #[derive(Clone, Debug)]
@@ -96,8 +101,10 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self> {
         sqlx::any::install_default_drivers();
         let sqlite = url.starts_with("sqlite:");
-        let options = AnyConnectOptions::from_str(url).context("the database URL can't be read")?;
-        let pool = AnyPoolOptions::new()
+        let address = Address::new(url);
+        let options =
+            AnyConnectOptions::from_str(url).map_err(|error| masked(&address, "its address can't be read", &error))?;
+        let opened = AnyPoolOptions::new()
             .max_connections(8)
             .acquire_timeout(Duration::from_secs(30))
             .after_connect(move |connection, _| {
@@ -113,9 +120,17 @@ impl Store {
             })
             // after a full disk, a connection may still be in a transaction
             .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-            .connect_with(options)
-            .await
-            .context("failed to open the database; check the setting `database`, or that `data` can be written")?;
+            .connect_with(options.clone())
+            .await;
+        let pool = match opened {
+            Ok(pool) => pool,
+            Err(error) => {
+                // a pool says only that it waited in vain
+                let direct = tokio::time::timeout(DIRECT_WITHIN, options.connect()).await;
+                let error = direct.ok().and_then(Result::err).unwrap_or(error);
+                return Err(masked(&address, "it can't be opened", &error));
+            }
+        };
         sqlx::migrate!("src/store/migrations")
             .run(&pool)
             .await
@@ -147,6 +162,16 @@ impl Store {
     pub fn pool(&self) -> &AnyPool {
         &self.pool
     }
+}
+
+/// An error of a database: which one it is and what was tried, without its login.
+fn masked(address: &Address, tried: &str, error: &sqlx::Error) -> anyhow::Error {
+    let remedy = match address.with_login().starts_with("sqlite:") {
+        true => "check that `data` can be written",
+        false => "check that it runs, and the setting `database`",
+    };
+    let causes = address.mask_in(&causes(error));
+    anyhow!("the database {address}: {tried}: {causes}; {remedy}")
 }
 
 /// A new id. Ids sort by the time at which they were made.

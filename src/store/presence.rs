@@ -8,8 +8,10 @@ use tokio::sync::watch;
 
 /// The time between two questions to the database.
 const PACE: Duration = Duration::from_millis(400);
-/// A database that takes longer to answer is away.
+/// How long a database has to answer a question.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// So many questions in a row without an answer mean that the database is away: a single slow second does not.
+const UNANSWERED_MOST: u32 = 2;
 
 /// Whether the database answers, as it changes.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +30,10 @@ impl Presence {
 
     /// Whether the database does not answer now, or when it is asked next.
     pub async fn is_away_soon(&self) -> bool {
-        self.0.is_some() && tokio::time::timeout(PACE + PATIENCE, self.away()).await.is_ok()
+        self.0.is_some()
+            && tokio::time::timeout((PACE + PATIENCE) * UNANSWERED_MOST, self.away())
+                .await
+                .is_ok()
     }
 }
 
@@ -53,12 +58,16 @@ impl Store {
 /// Asks again and again, over a connection of its own: those of the pool may all be busy.
 async fn look(options: &AnyConnectOptions, sender: &watch::Sender<bool>) {
     let mut connection = None;
+    let mut unanswered = 0;
     loop {
         let asked = tokio::time::timeout(PATIENCE, ask(options, &mut connection)).await;
-        let answers = matches!(asked, Ok(Ok(())));
-        if !answers {
+        if !matches!(asked, Ok(Ok(()))) {
             connection = None;
         }
+        let asked = asked.ok().map(|asked| asked.is_ok());
+        let Some(answers) = answers(asked, &mut unanswered) else {
+            continue;
+        };
         if sender.send_if_modified(|old| std::mem::replace(old, answers) != answers) {
             match answers {
                 true => tracing::info!("the database answers again"),
@@ -68,6 +77,16 @@ async fn look(options: &AnyConnectOptions, sender: &watch::Sender<bool>) {
             }
         }
         tokio::time::sleep(PACE).await;
+    }
+}
+
+/// Whether the database is there, from its answer: an error means that it is away, and no answer in time only after several
+/// questions. Returns `None` if that is not decided yet. `unanswered` counts the questions in a row without an answer.
+fn answers(asked: Option<bool>, unanswered: &mut u32) -> Option<bool> {
+    *unanswered = if asked.is_none() { *unanswered + 1 } else { 0 };
+    match asked {
+        None if *unanswered < UNANSWERED_MOST => None,
+        asked => Some(asked.unwrap_or(false)),
     }
 }
 
@@ -101,4 +120,24 @@ pub fn is_away(error: &anyhow::Error) -> bool {
         }
         _ => false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slow_second_is_no_absence() {
+        let mut unanswered = 0;
+        let mut seen = |asked| answers(asked, &mut unanswered);
+        assert_eq!(seen(Some(true)), Some(true));
+        // slow once
+        assert_eq!(seen(None), None);
+        assert_eq!(seen(Some(true)), Some(true));
+        // slow again and again
+        assert_eq!([seen(None), seen(None), seen(None)], [None, Some(false), Some(false)]);
+        assert_eq!(seen(Some(true)), Some(true));
+        // refused
+        assert_eq!(seen(Some(false)), Some(false));
+    }
 }

@@ -90,6 +90,8 @@ json!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Report);
 pub(super) struct Ending {
     pub outcome: Outcome,
     pub phases: Vec<Phase>,
+    #[serde(default)]
+    pub limit: Option<String>,
 }
 
 stored!(Timestamp as i64, |time| Ok(time.as_millis()), |ms| Ok(

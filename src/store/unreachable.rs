@@ -80,10 +80,10 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the wait of a project's queued jobs that no attempt has failed.
+    /// Ends the wait of a project's queued jobs that the infrastructure did not fail.
     pub async fn hasten_project(&self, tx: &mut Tx, project: &str, now: Timestamp) -> Result<()> {
         let sql = "UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1 AND infra_attempts = 0
-                   AND avoid_host IS NULL AND group_id IN (SELECT id FROM job_group WHERE project = $2)";
+                   AND (avoid_host IS NULL OR unanswered_attempts > 0) AND group_id IN (SELECT id FROM job_group WHERE project = $2)";
         sqlx::query(sql).bind(now).bind(project).execute(&mut **tx).await?;
         Ok(())
     }

@@ -5,10 +5,12 @@ mod assemble;
 mod flat;
 mod host;
 mod matrix;
+mod waits;
 
 pub use flat::ResultCell;
 pub use host::HostAttempt;
 pub use matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell};
+pub use waits::Waiting;
 
 use super::Store;
 use super::attempts::Attempt;
@@ -21,6 +23,7 @@ use super::runs::Run;
 use super::types::Flag;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::{ImageId, RevisionId, RunId};
+use crate::domain::time::Timestamp;
 use anyhow::Result;
 use assemble::{RevisionRow, RunRow};
 
@@ -172,7 +175,10 @@ impl Store {
         let runs = self.runs_where("run.id = $1", &[run.id.to_string()]).await?;
         let attempts = self.attempts_of(id.as_str()).await?;
         let recipe = self.recipe_text(&run.recipe).await?;
-        let found = assemble::of_run(rows, &runs, &run);
+        let mut found = assemble::of_run(rows, &runs, &run);
+        if let Some((row, cell)) = &mut found {
+            self.explain(row.waiting().chain(cell.waiting()).collect()).await?;
+        }
         Ok(found.map(|(row, cell)| RunPage {
             run,
             row,
@@ -193,6 +199,7 @@ impl Store {
         // a revision that shares the image has rows of other variants too
         let mut rows = assemble::rows(revisions);
         rows.retain(|row| row.image_id.as_ref() == Some(id));
+        self.explain(rows.iter_mut().flat_map(Row::waiting).collect()).await?;
         Ok(Some(ImagePage {
             built_from: self.revision(&image.revision_id).await?,
             rows,
@@ -231,10 +238,10 @@ impl Store {
         }))
     }
 
-    /// The cells of the newest revisions of one branch, or of all watched branches, as a flat list.
-    pub async fn results(&self, branch: Option<&str>, limit_revisions: i64) -> Result<Vec<ResultCell>> {
+    /// The cells of the newest revisions of one branch, or of all watched branches, as a flat list, as seen at `now`.
+    pub async fn results(&self, branch: Option<&str>, limit_revisions: i64, now: Timestamp) -> Result<Vec<ResultCell>> {
         let scope = branch.map_or(Scope::All, |name| Scope::Branch(name.to_owned()));
-        Ok(self.matrix(&scope, limit_revisions, None).await?.results())
+        Ok(self.matrix(&scope, limit_revisions, None).await?.results(now))
     }
 
     /// What the head of every page shows.
@@ -293,7 +300,9 @@ impl Store {
             ids.push(project.to_owned());
         }
         let runs = self.runs_where(&condition, &ids).await?;
-        Ok(assemble::matrix(revisions, &runs, self.columns(project).await?))
+        let mut matrix = assemble::matrix(revisions, &runs, self.columns(project).await?);
+        self.explain(matrix.waiting().collect()).await?;
+        Ok(matrix)
     }
 
     async fn columns(&self, project: Option<&str>) -> Result<Vec<String>> {
@@ -316,7 +325,8 @@ impl Store {
                     revision.committed_at, revision.version, revision.left_at, revision.planned_at, revision.label,
                     planned.variant, planned.platform, planned.reason,
                     image.id AS image_id, image.state AS image_state, image.facts, built.sha AS built_sha,
-                    built.label AS built_label, building.state AS job_state
+                    built.label AS built_label, building.state AS job_state,
+                    building.group_id, building.not_before
              FROM picked
              JOIN revision ON revision.id = picked.id
              JOIN branch ON branch.id = revision.branch_id
@@ -340,7 +350,7 @@ impl Store {
     async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
         let sql = format!(
             "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.skip_reason,
-                    job.state AS job_state, attempt.id AS attempt_id, attempt.state AS attempt_state,
+                    job.state AS job_state, job.group_id, job.not_before, job.target_image_id, attempt.id AS attempt_id, attempt.state AS attempt_state,
                     attempt.started_at, attempt.finished_at, attempt.report
              FROM run
              LEFT JOIN job ON job.run_id = run.id AND job.crossed = 0

@@ -1,6 +1,7 @@
 //! The mirror: a bare repository with all watched branches, used through the `git` command.
 
 mod ancestry;
+pub(super) mod login;
 mod patch;
 
 use crate::domain::address::Address;
@@ -86,7 +87,8 @@ impl Mirror {
     /// once.
     pub async fn tips(&self, references: &[String]) -> Result<Vec<Option<Tip>>> {
         let mut command = self.command();
-        command.args(["ls-remote", "--quiet", "--", self.url.with_login()]);
+        let url = login::apart(&mut command, &self.url);
+        command.args(["ls-remote", "--quiet", "--", &url]);
         for reference in references {
             command.args([
                 format!("refs/heads/{reference}"),
@@ -111,6 +113,7 @@ impl Mirror {
         let ours = format!("refs/pybots/{branch}");
         let refspec = format!("+{}:{ours}", tip.name);
         let mut command = self.command();
+        let url = login::apart(&mut command, &self.url);
         command.args([
             "fetch",
             "--quiet",
@@ -118,7 +121,7 @@ impl Mirror {
             "--no-auto-gc",
             "--no-write-fetch-head",
             "--",
-            self.url.with_login(),
+            &url,
             &refspec,
         ]);
         run(&mut command, COPY).await.map_err(|error| self.unreachable(error))?;

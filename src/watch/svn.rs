@@ -3,11 +3,12 @@
 use super::git::GitError;
 use super::xml::Element;
 use crate::domain::address::Address;
+use crate::domain::login::Login;
 use crate::domain::svn::SvnFolder;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 /// Timeout for questions to the repository, or about a working copy.
@@ -47,8 +48,9 @@ pub type Result<T> = std::result::Result<T, SvnError>;
 pub struct Svn {
     /// The address as the settings write it.
     address: Address,
-    /// The address as a URL without a slash at its end.
+    /// The address as a URL without a slash at its end, and without the login that svn gets apart.
     root: Address,
+    login: Option<Login>,
     /// Holds working copies, svn's configuration, and the git repository that reads the working copies.
     pub(super) folder: PathBuf,
 }
@@ -77,12 +79,17 @@ impl Svn {
     /// `address` is a URL or a path. `folder` may be missing; the first import makes it.
     pub fn new(address: &Address, folder: &Path) -> Self {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let text = address.with_login();
+        // with SSH, the user is part of the address
+        let (text, login) = match address.apart() {
+            (text, login) if text.starts_with("http") || text.starts_with("svn://") => (text, login),
+            _ => (address.with_login().to_owned(), None),
+        };
         let root = match text.contains("://") {
-            true => text.to_owned(),
-            false => format!("file://{}", encode(&absolute(Path::new(text)).to_string_lossy())),
+            true => text,
+            false => format!("file://{}", encode(&absolute(Path::new(&text)).to_string_lossy())),
         };
         Self {
+            login,
             address: address.clone(),
             root: root.trim_end_matches('/').into(),
             folder: absolute(folder),
@@ -195,6 +202,11 @@ impl Svn {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        // everybody on a machine sees the arguments of a process
+        if let Some(login) = &self.login {
+            svn.args(["--no-auth-cache", "--username", &login.user, "--password-from-stdin"])
+                .stdin(Stdio::piped());
+        }
         if std::env::var_os("SVN_SSH").is_none() {
             svn.env("SVN_SSH", "ssh -q -o BatchMode=yes");
         }
@@ -204,6 +216,10 @@ impl Svn {
         };
         let work = async {
             let mut child = svn.spawn()?;
+            if let (Some(mut stdin), Some(login)) = (child.stdin.take(), &self.login) {
+                // one that ends before it needs a password reads none
+                let _ = stdin.write_all(format!("{}\n", login.password).as_bytes()).await;
+            }
             let (out, err) = tokio::join!(read(child.stdout.take(), OUTPUT), read(child.stderr.take(), 1 << 20));
             Ok((out?, err?, child.wait().await?))
         };

@@ -14,6 +14,8 @@ fn an_address_is_a_url_or_a_path() {
     assert_eq!(root("svn://127.0.0.1:1/python/"), "svn://127.0.0.1:1/python");
     assert_eq!(root("/srv/s v@n"), "file:///srv/s%20v%40n");
     assert!(root("here").starts_with("file:///"));
+    assert_eq!(root("https://u:p@h.org/x/"), "https://h.org/x");
+    assert_eq!(root("svn+ssh://u:p@h.org/x"), "svn+ssh://u:p@h.org/x");
 }
 
 #[test]
@@ -40,4 +42,17 @@ fn missing_fields_of_the_log_are_left_out() {
     );
     assert!(parse("log", "<log>", read).is_err());
     assert!(parse("log", "<!DOCTYPE x [<!ENTITY a \"b\">]><log>&a;</log>", read).is_err());
+}
+
+#[tokio::test]
+async fn svn_gets_the_password_and_its_arguments_have_none() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://mary:h1dden-w0rd@{}/x", listener.local_addr().unwrap());
+    let server = tokio::task::spawn_blocking(move || crate::watch::git::login::tests::serve(&listener, "h1dden-w0rd"));
+    let folder = tempfile::tempdir().unwrap();
+    let svn = Svn::new(&url.as_str().into(), folder.path());
+    let error = svn.tip("trunk").await.unwrap_err().to_string();
+    assert!(!error.contains("h1dden"), "{error}");
+    // `mary:h1dden-w0rd`
+    assert!(server.await.unwrap().contains("Basic bWFyeTpoMWRkZW4tdzByZA=="));
 }

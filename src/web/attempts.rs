@@ -6,6 +6,7 @@ use super::window::{self, Place};
 use super::wording::{Badge, Time, duration, outcome_badge, size, time};
 use crate::domain::job::Phase;
 use crate::domain::results::Summary;
+use crate::domain::skew::skew;
 use crate::domain::time::Timestamp;
 use crate::logfile::Stream;
 use crate::store::attempts::{Attempt, newest};
@@ -92,6 +93,8 @@ pub struct LogView {
     /// Whether the page shows the end of the log and opens at its last line.
     pub tail: bool,
     pub empty: bool,
+    /// How far the clock was off by which the host wrote its times.
+    pub clock: Option<String>,
     /// `256 KiB of 12 MiB`, or `None` if the page shows the whole log.
     pub part: Option<String>,
     pub size: String,
@@ -233,6 +236,7 @@ async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query)
         tail: place == Place::End,
         empty: shown.html.is_empty() && shown.line.is_empty() && shown.total == 0,
         part: (length < shown.total).then(|| format!("{} of {}", size(length), size(shown.total))),
+        clock: attempt.clock_offset_ms.and_then(skew),
         size: size(shown.total),
         earlier: shown.earlier(),
         later: shown.later(),
@@ -322,6 +326,7 @@ mod tests {
             repetition: None,
             repeat_job_id: None,
             is_probe: false,
+            clock_offset_ms: None,
         };
         let probe = Attempt {
             is_probe: true,

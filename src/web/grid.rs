@@ -123,12 +123,12 @@ pub fn grid(matrix: &Matrix, mixed: bool, now: Timestamp) -> Grid {
             meaning: meaning_badge(matrix.meaning(index)),
             again: above.is_some_and(|above| above.revision_id == row.revision_id),
             revision: revision(row, now),
-            image: image(row),
+            image: image(row, now),
             cells: matrix
                 .columns
                 .iter()
                 .zip(&row.cells)
-                .map(|(column, cell)| cell_view(&column.name, row, cell.as_ref()))
+                .map(|(column, cell)| cell_view(&column.name, row, cell.as_ref(), now))
                 .collect(),
         });
     Grid {
@@ -152,13 +152,13 @@ pub fn revision(row: &Row, now: Timestamp) -> RevisionView {
     }
 }
 
-pub fn image(row: &Row) -> ImageView {
+pub fn image(row: &Row, now: Timestamp) -> ImageView {
     let badge = image_badge(&row.image);
     let shared = row.built_from.as_ref().map(|built| SharedView {
         name: short(built.name()).to_owned(),
         href: format!("/revision/{}", built.sha),
     });
-    let state = image_sentence(&row.image);
+    let state = image_sentence(row, now);
     let label = match &shared {
         Some(SharedView { name, .. }) => {
             format!("image of {name}, because nothing that is built differs between the two revisions: {state}")
@@ -174,7 +174,7 @@ pub fn image(row: &Row) -> ImageView {
     }
 }
 
-fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>) -> CellView {
+fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>, now: Timestamp) -> CellView {
     let place = place(project, row);
     let Some(cell) = cell else {
         let label = format!("{place}: not run; the project was registered later");
@@ -191,7 +191,7 @@ fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>) -> CellView {
     };
     CellView {
         badge: cell_badge(cell),
-        label: format!("{place}: {}", sentence(cell, &row.image)),
+        label: format!("{place}: {}", sentence(cell, row, now)),
         href,
     }
 }

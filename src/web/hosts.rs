@@ -7,6 +7,7 @@ use super::template::Template;
 use super::wording::{self, Badge, Time};
 use crate::clock::now;
 use crate::domain::id::ImageId;
+use crate::domain::skew::skew;
 use crate::domain::state::Repetition;
 use crate::domain::time::Timestamp;
 use crate::store::hosts::HostRow;
@@ -57,6 +58,8 @@ pub struct HostView {
     pub policy: Option<String>,
     /// Why it takes no jobs at the moment.
     pub pause: Option<String>,
+    /// How far its clock is off: `3 h 0 min ahead of the coordinator's`.
+    pub clock: Option<String>,
     pub seen: Option<Time>,
     /// `None` if its last job did not fail in the infrastructure.
     pub consecutive_failures: Option<i64>,
@@ -142,6 +145,7 @@ fn host_view(host: &HostRow, running: i64, now: Timestamp) -> HostView {
         pause: capabilities
             .as_ref()
             .and_then(|capabilities| capabilities.pause.clone()),
+        clock: host.clock_offset_ms.and_then(skew),
         platform: capabilities.as_ref().map(|capabilities| capabilities.platform.clone()),
         version: capabilities.map(|capabilities| capabilities.version),
         seen: host.seen_at.map(time),

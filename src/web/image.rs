@@ -19,6 +19,8 @@ use serde::Serialize;
 pub struct ImagePage {
     /// `None` if no revision uses the image any more.
     pub badge: Option<Badge>,
+    /// Why it is not built yet, while its build is queued.
+    pub waits: Option<String>,
     pub build_key: String,
     pub variant: String,
     pub source: Option<SourceView>,
@@ -66,6 +68,10 @@ pub async fn page(id: ImageId, web: Web, query: Query) -> Outcome {
     };
     let page = ImagePage {
         badge: found.rows.first().map(|row| wording::image_badge(&row.image)),
+        waits: found
+            .rows
+            .first()
+            .and_then(|row| Some(format!("waiting: {}", row.build.as_ref()?.reason(now)))),
         source: found.built_from.as_ref().map(source),
         size: found.image.size.map(|bytes| wording::size(bytes.unsigned_abs())),
         facts: found.image.facts.map(facts),

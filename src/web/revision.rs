@@ -60,13 +60,13 @@ fn row_view(row: &Row, columns: &[Column], now: Timestamp) -> RowView {
         Some(ProjectCell {
             project: column.name.clone(),
             badge: wording::cell_badge(cell),
-            sentence: wording::sentence(cell, &row.image),
+            sentence: wording::sentence(cell, row, now),
             href: cell.run.as_ref().map(|run| format!("/run/{run}")),
         })
     });
     RowView {
         revision: grid::revision(row, now),
-        image: grid::image(row),
+        image: grid::image(row, now),
         platform: row.platform.clone(),
         cells: cells.collect(),
     }

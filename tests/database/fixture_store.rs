@@ -140,7 +140,7 @@ fn of_matrix(matrix: &Matrix) -> Value {
                 "running": cell.running,
                 "attempts": cell.attempts,
                 // only a stored reason: the text for a failed build is made when it is shown
-                "reason": cell.reason(&row.image).filter(|_| row.image != ImageProgress::Failed),
+                "reason": cell.reason(row, pybots::clock::now()).filter(|_| row.image != ImageProgress::Failed && cell.state != pybots::verdict::Cell::Pending),
             });
             Some((project.name.clone(), value))
         });

@@ -204,7 +204,7 @@ async fn what_a_host_failed_goes_to_another_first() {
             .unwrap();
         let digest = enrolment::Token::digest(token.secret());
         let good = world.store.host_of_token(&digest).await.unwrap().unwrap();
-        world.store.saw_host(&good, due).await.unwrap();
+        world.store.saw_host(&good, None, due).await.unwrap();
         world.end(&claim, infra(), due).await;
         let due = due + 61_000;
         assert!(world.take("bad", due).await.is_none(), "{}", world.name);
@@ -421,6 +421,15 @@ async fn a_source_that_does_not_answer_is_tried_later_and_is_no_strike() {
             .await
             .unwrap();
         assert_eq!(stored, [("https://example.org/p.git".to_owned(), 1)], "{}", world.name);
+        // pages and commands say what the jobs wait for
+        let waiting = world.store.waiting_jobs().await.unwrap();
+        assert_eq!(waiting.len(), 4, "{}", world.name);
+        for (waiting, _) in waiting {
+            assert_eq!(
+                waiting.reason(now).to_string(),
+                "its source https://example.org/p.git did not answer; the next try is at 1970-01-01 02:47 UTC"
+            );
+        }
         // what is planned meanwhile waits, too
         let revision = world.revision("trunk", "e", 1).await;
         world.run("e", &revision, 1).await;
@@ -511,5 +520,86 @@ async fn three_cuts_in_one_long_run_cost_nothing() {
             "{}",
             world.name
         );
+    }
+}
+
+#[tokio::test]
+async fn reasons_name_hosts_by_their_names() {
+    for (world, _kept) in worlds().await {
+        let (one, _) = enrolment::add(&world.store, "one", "o@example.org", true, Timestamp::from_millis(1))
+            .await
+            .unwrap();
+        let revision = world.revision("trunk", "aa", 1).await;
+        world.run("p", &revision, 1).await;
+        let reason = async |claim: &Claim| {
+            let attempt = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
+            attempt.report().unwrap().outcome.to_string()
+        };
+        let claim = world.take(one.id.as_str(), NOW).await.unwrap();
+        assert_eq!(world.queue.expire(NOW + LEASE_MS).await.unwrap(), 1);
+        assert_eq!(
+            reason(&claim).await,
+            "infrastructure: host one fell silent; its lease ran out",
+            "{}",
+            world.name
+        );
+        let claim = world.take(one.id.as_str(), NOW + 2 * LEASE_MS).await.unwrap();
+        assert_eq!(world.queue.abandon(&one.id, NOW + 2 * LEASE_MS).await.unwrap(), 1);
+        assert_eq!(
+            reason(&claim).await,
+            "infrastructure: host one was started again",
+            "{}",
+            world.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn waits_for_a_source_cost_no_try_and_no_start_shortens_them() {
+    for (mut world, _kept) in worlds().await {
+        let address = "https://example.org/p.git";
+        world.source = Some(address.into());
+        let revision = world.revision("trunk", "aa", 1).await;
+        world.run("p", &revision, 1).await;
+        let mut now = NOW;
+        for _ in 0..6 {
+            let claim = world.take("h", now).await.unwrap();
+            let report = Report {
+                unreachable: Some(address.into()),
+                ..Report::of(infra())
+            };
+            let finished = world.queue.finish(&claim.attempt, &claim.fence, &report, now).await;
+            assert_eq!(finished.unwrap(), Ok(Receipt::Counted));
+            // the coordinator starts, and the job goes on waiting
+            world.queue.grant_grace(now).await.unwrap();
+            let (waiting, _) = world.store.waiting_jobs().await.unwrap().remove(0);
+            assert!(
+                waiting.reason(now).to_string().contains("did not answer"),
+                "{}",
+                world.name
+            );
+            let until: i64 = sqlx::query_scalar("SELECT not_before FROM job WHERE state = 'queued'")
+                .fetch_one(world.store.pool())
+                .await
+                .unwrap();
+            assert!(
+                world.take("h", Timestamp::from_millis(until - 1)).await.is_none(),
+                "{}",
+                world.name
+            );
+            now = Timestamp::from_millis(until + 1_000);
+        }
+        // now the infrastructure fails it, three times as any job
+        for tries in 1..=3 {
+            let claim = world.take("h", now).await.unwrap();
+            world.end(&claim, infra(), now).await;
+            assert_eq!(
+                world.store.open_jobs().await.unwrap().0,
+                i64::from(tries < 3),
+                "{}",
+                world.name
+            );
+            now = now + 200_000;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The pages over HTTP, on a store in a temporary folder.
 
 use crate::support::web_sample::{PLATFORM, Sample, failed, sha};
+use crate::support::world::World;
 use pybots::domain::outcome::Outcome;
 use pybots::domain::trust::Trust;
 use pybots::server::site as routes;
@@ -409,7 +410,7 @@ async fn hosts_are_shown_with_what_they_did() {
     let store = &site.sample.store;
     // the sample's attempts name their hosts; now those are registered
     let run = store
-        .results(None, 100)
+        .results(None, 100, pybots::clock::now())
         .await
         .unwrap()
         .into_iter()
@@ -428,9 +429,9 @@ async fn hosts_are_shown_with_what_they_did() {
     store.set_host_token(&attempt.host, Some("d"), now).await.unwrap();
     assert!(site.page("/hosts").await.contains("never seen"));
     let row = async || store.host("lab").await.unwrap().unwrap();
-    store.saw_host(&row().await, now - 10 * 60_000).await.unwrap();
+    store.saw_host(&row().await, None, now - 10 * 60_000).await.unwrap();
     assert!(site.page("/hosts").await.contains("silent"));
-    store.saw_host(&row().await, now).await.unwrap();
+    store.saw_host(&row().await, None, now).await.unwrap();
     assert!(site.page("/hosts").await.contains("active"));
 
     let page = site.page("/host/lab").await;
@@ -506,7 +507,7 @@ async fn postgres_answers_as_sqlite_does() {
     let mut answers = Vec::new();
     for sample in [&postgres, &sqlite.sample] {
         sample.everything().await;
-        let mut results = sample.store.results(None, 50).await.unwrap();
+        let mut results = sample.store.results(None, 50, pybots::clock::now()).await.unwrap();
         results.iter_mut().for_each(|cell| cell.run = None);
         let page = sample
             .store
@@ -559,4 +560,95 @@ async fn a_project_that_is_gone_keeps_its_results() {
     assert!(site.page("/").await.contains("zope.interface is no longer registered"));
     let page = site.page("/project/zope.interface").await;
     assert!(page.contains("no longer registered") && page.contains("✓"));
+}
+
+#[tokio::test]
+async fn every_page_says_why_jobs_wait() {
+    let site = site().await;
+    let (store, now) = (&site.sample.store, pybots::clock::now());
+    let world = World::on("sqlite", store).await;
+    site.sample.projects(&["p"]).await;
+    let built = world.revision("trunk", "aa", 1).await;
+    let run = world.run("p", &built, 1).await;
+    let wanted = world.revision("trunk", "bb", 2).await;
+    world.build(&wanted).await;
+    let says = async |reason: &str| {
+        let image = format!("/image/{}", wanted.image);
+        for path in [
+            "/",
+            "/branch/trunk",
+            "/project/p",
+            "/revision/aa000000",
+            "/revision/bb000000",
+            &format!("/run/{run}"),
+            &image,
+            "/api/results",
+        ] {
+            let text = site.get(path).await.text().await.unwrap().replace("&#x60;", "`");
+            assert!(text.contains(reason), "{path}: {text}");
+        }
+        let waiting = store.waiting_of(&run).await.unwrap().unwrap();
+        assert!(waiting.reason(now).to_string().contains(reason));
+        for (waiting, jobs) in store.waiting_jobs().await.unwrap() {
+            assert!(waiting.reason(now).to_string().contains(reason));
+            assert_eq!(jobs, 1);
+        }
+    };
+    says("no host is registered; `pybots host add` registers one").await;
+    let (lab, _) = pybots::enrolment::add(store, "lab", "o@example.org", true, now)
+        .await
+        .unwrap();
+    says("no host has called yet").await;
+    store.saw_host(&lab, Some(3 * 3_600_000), now).await.unwrap();
+    let mut capabilities = world.capabilities.clone();
+    capabilities.branches = Some(["3.14".to_owned()].into());
+    store.save_capabilities(&lab, &capabilities).await.unwrap();
+    says("no host that is online has trunk among the branches that it accepts").await;
+    capabilities.branches = None;
+    capabilities.pause = Some("the engine's disk has 3 GiB free".into());
+    store.save_capabilities(&lab, &capabilities).await.unwrap();
+    says("lab fits, but takes no jobs: the engine").await;
+    // an hour is not enough for a clock that is three hours off
+    for page in ["/hosts", "/host/lab"] {
+        let text = site.page(page).await.replace("&#x27;", "'");
+        assert!(
+            text.contains("clock") && text.contains("3 h 0 min ahead of the coordinator's"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn times_of_a_clock_that_was_off_are_corrected() {
+    let site = site().await;
+    let (store, now) = (&site.sample.store, site.sample.now);
+    let world = World::on("sqlite", store).await;
+    let built = world.revision("trunk", "aa", 1).await;
+    world.run("p", &built, 1).await;
+    let (lab, _) = pybots::enrolment::add(store, "lab", "o@example.org", true, now)
+        .await
+        .unwrap();
+    let ahead = 3 * 3_600_000;
+    store.saw_host(&lab, Some(ahead), now).await.unwrap();
+    let taker = pybots::store::claims::Taker {
+        host: &lab.id,
+        builds: true,
+        pulls: false,
+        most: None,
+        capabilities: &world.capabilities,
+    };
+    let claim = world.queue.claim(&taker, now).await.unwrap().unwrap();
+    site.sample
+        .write(claim.attempt.as_str(), pybots::logfile::Stream::Stdout, b"line\n")
+        .await;
+    let text = site
+        .get(&format!("/api/logs/{}", claim.attempt))
+        .await
+        .text()
+        .await
+        .unwrap();
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["at"], now.as_millis() - ahead);
+    let run = store.attempt(&claim.attempt).await.unwrap().unwrap();
+    assert_eq!(run.clock_offset_ms, Some(ahead));
 }

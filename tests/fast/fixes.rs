@@ -160,7 +160,12 @@ async fn a_known_failure_whose_time_is_over_is_assigned_to_its_revision() {
     sim.commits(35, "fail a");
     sim.run().await;
     assert_eq!(sim.settled().await.len(), 0, "{:?}", sim.answers().await);
-    let results = sim.coordinator().store.results(None, 100).await.unwrap();
+    let results = sim
+        .coordinator()
+        .store
+        .results(None, 100, pybots::clock::now())
+        .await
+        .unwrap();
     let cell = results.into_iter().find(|cell| cell.revision == culprit).unwrap();
     let page = sim.page(&format!("/run/{}", cell.run.unwrap())).await;
     assert!(
@@ -353,7 +358,12 @@ async fn newer_dependencies_come_in_by_themselves() {
     // tried where CPython is the same, and the revision's own result stays what it was
     assert_eq!(sim.releases_on(&second).await, (strings(&["1"]), strings(&["2"])));
     assert_eq!(sim.releases_on(&third).await.0, ["2"]);
-    let known = sim.coordinator().store.results(None, 10).await.unwrap();
+    let known = sim
+        .coordinator()
+        .store
+        .results(None, 10, pybots::clock::now())
+        .await
+        .unwrap();
     let state = |sha: &str| known.iter().find(|cell| cell.revision == sha).map(|cell| cell.state);
     assert_eq!((state(&second), state(&third)), (Some("pass"), Some("fail")));
     let answers = sim.answers().await;
@@ -366,7 +376,12 @@ async fn newer_dependencies_come_in_by_themselves() {
     // whoever looks at a later run, or at the project, reads it there
     let later = sim.commit("still the same", "dependency 2 a");
     assert_eq!(sim.settled().await.len(), 0);
-    let results = sim.coordinator().store.results(None, 10).await.unwrap();
+    let results = sim
+        .coordinator()
+        .store
+        .results(None, 10, pybots::clock::now())
+        .await
+        .unwrap();
     let cell = results.into_iter().find(|cell| cell.revision == later).unwrap();
     let run = sim.page(&format!("/run/{}", cell.run.unwrap())).await;
     let at = format!("Result of the investigation at <a href=\"/revision/{third}\">");

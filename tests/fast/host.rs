@@ -31,6 +31,9 @@ run = "python -m pytest"
 
 struct NoSupply;
 
+/// The digest of the only folder of a recipe that there is. It is empty.
+const FOLDER: &str = "0f01de4";
+
 #[async_trait]
 impl Supply for NoSupply {
     async fn tree(&self, _: &str, _: &Wanted) -> anyhow::Result<BoxStream<'static, std::io::Result<Bytes>>> {
@@ -40,8 +43,9 @@ impl Supply for NoSupply {
     async fn changes(&self, _: &str, _: &str, _: &[String]) -> anyhow::Result<Option<Vec<Change>>> {
         Ok(Some(Vec::new()))
     }
-    async fn folder(&self, _: &str) -> anyhow::Result<Vec<u8>> {
-        anyhow::bail!("no folder is expected")
+    async fn folder(&self, digest: &str) -> anyhow::Result<Vec<u8>> {
+        anyhow::ensure!(digest == FOLDER, "no folder is expected");
+        Ok(vec![0; 1024])
     }
 }
 
@@ -283,6 +287,44 @@ async fn a_trial_goes_on_in_the_work_folder_that_an_earlier_one_kept() {
 }
 
 #[tokio::test]
+async fn in_a_kept_work_folder_the_recipes_own_folder_is_replaced() {
+    let mut spec = run_spec(RECIPE);
+    spec.fetch.folders = [("attrs".to_owned(), FOLDER.to_owned())].into();
+    let engine = engine(&spec)
+        .with_file("/work/.pybots/fetched", "")
+        .with_file("/witness-tests", VERSION);
+    engine.expect("attrs", "install");
+    engine.expect("attrs", "test tests");
+    let host = Host::new(
+        "host".into(),
+        Arc::new(engine.clone()),
+        Arc::new(NoSupply),
+        &Settings::default(),
+    );
+    let (log, delivered) = Log::start(Arc::new(Memory::default()));
+    let course = Course {
+        since: Since::Install,
+        keeps: true,
+    };
+    let report = host
+        .perform_part("attempt", &JobSpec::Run(Box::new(spec)), &log, course)
+        .await;
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    assert_eq!(report.outcome, Outcome::Passed);
+    let install = engine.made("install").unwrap().command.join(" ");
+    // what was deleted from the recipe's folder is not in the one that takes its place
+    let replaced = ["rm -rf /work/src/", "mv ", ".pybots/folders/0f01de4", " /work/src/"];
+    let mut rest = install.as_str();
+    for part in replaced {
+        rest = rest
+            .split_once(part)
+            .unwrap_or_else(|| panic!("{part} is not in {install}"))
+            .1;
+    }
+}
+
+#[tokio::test]
 async fn logins_of_the_network_are_in_no_log_and_no_reason() {
     let spec = run_spec(RECIPE);
     let engine = engine(&spec);
@@ -438,7 +480,8 @@ async fn each_way_to_fail_has_its_outcome() {
 #[tokio::test]
 async fn a_source_that_does_not_answer_is_named() {
     const ADDRESS: &str = "https://user:secret@example.org/attrs.git";
-    let recipe = RECIPE.replace("pypi = \"attrs\"", &format!("git = \"{ADDRESS}\", rev = \"main\""));
+    const SHOWN: &str = "https://example.org/attrs.git";
+    let recipe = RECIPE.replace("pypi = \"attrs\"", &format!("git = \"{SHOWN}\", rev = \"main\""));
     type Arrange = fn(&FakeRuntime);
     let table: [(Arrange, &str, Option<&str>); 3] = [
         (
@@ -447,14 +490,14 @@ async fn a_source_that_does_not_answer_is_named() {
                 e.expect("attrs", "fetch").exits(12).prints(said);
             },
             "source unreachable: attrs: example.org could not be read",
-            Some(ADDRESS),
+            Some(SHOWN),
         ),
         (
             |e| {
                 e.expect("attrs", "fetch").hangs();
             },
             "source unreachable: https://example.org/attrs.git did not answer in time",
-            Some(ADDRESS),
+            Some(SHOWN),
         ),
         // the index does not answer, which is no source
         (
@@ -469,12 +512,37 @@ async fn a_source_that_does_not_answer_is_named() {
     for (arrange, reason, address) in table {
         let mut spec = run_spec(&recipe);
         spec.limits.timeout = Seconds(1);
+        // as a version before planned it, which accepted such recipes
+        spec.fetch.sources[0].git = Some(ADDRESS.into());
         let engine = engine(&spec).with_file("/fetching", ADDRESS);
         arrange(&engine);
         let report = run(&engine, spec).await;
         assert_eq!(report.outcome, Outcome::Infra { reason: reason.into() });
         assert_eq!(report.unreachable.as_deref(), address);
     }
+}
+
+#[tokio::test]
+async fn a_full_folder_is_named_with_its_limit() {
+    let work = "the work folder is full: its limit is 2GiB (`limits.work`)";
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec);
+    engine.expect("attrs", "fetch");
+    let written = b"error: failed to write\n== full /work 2097152\n";
+    engine.expect("attrs", "install").exits(1).prints(written);
+    let report = run(&engine, spec.clone()).await;
+    let reason = format!("install ended with exit code 1: {work}");
+    let exit_code = Some(1);
+    assert_eq!(report.outcome, Outcome::SetupFailed { reason, exit_code });
+
+    let engine = self::engine(&spec);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install");
+    engine.expect("attrs", "test tests").exits(1).prints(written);
+    let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+    assert_eq!(report.outcome, Outcome::Failed { exit_code: 1 });
+    assert_eq!(report.limit.as_deref(), Some(work));
+    assert!(log.contains(&format!("[pybots] {work}")) || log.contains(work), "{log}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use pybots::host::client::Client;
 use pybots::host::spool::Spool;
 use pybots::host::{Ending, Host, Instances};
 use pybots::logfile::{Chunk, Stream, frame};
-use pybots::protocol::{INSTANCE_HEADER, PROTOCOL, PROTOCOL_HEADER};
+use pybots::protocol::{CLOCK_HEADER, INSTANCE_HEADER, PROTOCOL, PROTOCOL_HEADER};
 use pybots::runtime::fake::FakeRuntime;
 use pybots::runtime::{Runtime, Volume};
 use pybots::store::Store;
@@ -111,8 +111,24 @@ async fn only_a_registered_host_of_the_right_protocol_is_let_in() {
     let hosts: Value = serde_json::from_str(&good(pybots(folder.path(), &["host", "list", "--json"]))).unwrap();
     assert_eq!(hosts[0]["capabilities"], capabilities());
     assert!(hosts[0]["seen_at"].is_i64(), "{hosts}");
+    assert_eq!(hosts[0]["clock_offset_ms"], Value::Null);
     let table = good(pybots(folder.path(), &["host", "list"]));
     assert!(table.contains("owner@example.org  active  yes"), "{table}");
+
+    // a call that carries the host's time
+    let clock = pybots::clock::now() + 3 * 3_600_000 + 30_000;
+    let request = reqwest::Client::new()
+        .post(format!("{}/api/host/capabilities", up.url))
+        .json(&capabilities())
+        .bearer_auth(&token)
+        .header(PROTOCOL_HEADER, OURS)
+        .header(CLOCK_HEADER, clock.as_millis());
+    assert!(request.send().await.unwrap().status().is_success());
+    let table = good(pybots(folder.path(), &["host", "list"]));
+    assert!(
+        table.contains("the clock of one is 3 h 0 min ahead of the coordinator's"),
+        "{table}"
+    );
 }
 
 /// Every path that a host of protocol 1 called, with bodies of its own: none is looked at before the version.

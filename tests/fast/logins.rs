@@ -87,3 +87,38 @@ async fn another_login_is_no_other_source_and_stored_logins_go() {
     store.set_branches(&watched("https://me:secret@host/y")).await.unwrap();
     assert_eq!(row().await, ("https://host/y".to_owned(), None, None));
 }
+
+#[tokio::test]
+async fn what_was_tried_is_named_without_a_login() {
+    let closed = "127.0.0.1:9";
+    let shown = |error: anyhow::Error| format!("{error:#}");
+    let server = format!("http://hal9000:s3cret@{closed}");
+    let client = pybots::host::client::Client::new(&server, "token").unwrap();
+    let coordinator = shown(client.ask().await.err().unwrap());
+    assert!(
+        coordinator.starts_with("the coordinator does not answer at http://***@127.0.0.1:9: Connection refused"),
+        "{coordinator}"
+    );
+    let text = Store::open("sqlite:///no/such/folder/x.sqlite")
+        .await
+        .err()
+        .map(shown)
+        .unwrap();
+    assert!(
+        text.starts_with("the database sqlite:///no/such/folder/x.sqlite: it can't be opened"),
+        "{text}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pybots.toml"), "").unwrap();
+    let log = pybots(folder.path(), &["logs", "x", "--server", &server]);
+    let log = String::from_utf8(log.stderr).unwrap();
+    assert!(
+        log.contains("does not answer at http://***@127.0.0.1:9: Connection refused"),
+        "{log}"
+    );
+    for text in [coordinator, text, log] {
+        for bad in ["hal9000", "s3cret", "client error", "hyper"] {
+            assert!(!text.contains(bad), "{bad} is in {text}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src" / "host" / "run"))
@@ -22,7 +23,7 @@ except ImportError as e:
 
 import fetch_sources
 import fetch_version
-from fetch_net import InfraError, RecipeError
+from fetch_net import InfraError, RecipeError, Unreachable
 
 
 def said(function, *arguments):
@@ -164,6 +165,23 @@ class Git(unittest.TestCase):
         text, lines = self.version("untagged", "main")
         self.assertIn("set SETUPTOOLS_SCM_PRETEND_VERSION in `env`", text)
         self.assertEqual(lines, "")
+
+    def test_a_history_that_cannot_be_read_is_a_matter_of_the_source(self):
+        self.make("fading", {"a": "1"}, tag="v1.0")
+        last = self.make("fading", {"a": "2"})
+        work = Path(tempfile.mkdtemp(dir=self.root))
+        src = {"name": "p", "git": f"{self.git_url}/fading", "rev": last}
+        fetch_sources.git(src["git"], last, work / "src" / "p")
+        (work / "src" / "p" / "pyproject.toml").write_text('[build-system]\nrequires = ["pbr"]\n')
+        (work / "src" / "p" / ".git" / "shallow").touch()
+        made, make = [], tempfile.mkdtemp
+        with unittest.mock.patch("tempfile.mkdtemp", lambda **kind: made.append(make(**kind)) or made[-1]), \
+                unittest.mock.patch("fetch_version.in_git", side_effect=InfraError("git failed: timed out")):
+            with self.assertRaisesRegex(Unreachable, "p: git failed: timed out"):
+                fetch_version.variables([src], [{"version": last}], work)
+        self.assertEqual([Path(folder).parent for folder in made], [work])
+        self.assertFalse(Path(made[0]).exists())
+        self.assertEqual((work / ".pybots" / "fetching").read_text(), src["git"])
 
     def test_versions_after_a_tag(self):
         for tag, distance, version in (("v1.2.3", 0, "1.2.3"), ("1.2.3", 5, "1.2.4.dev5"), ("name-22.1", 1, "22.2.dev1"),

@@ -114,6 +114,23 @@ impl World {
         }
     }
 
+    /// Queues the build of a revision's image.
+    pub async fn build(&self, built: &Built) {
+        let spec = JobSpec::Image(Box::new(built.build.clone()));
+        let new = NewJob {
+            image: &ImageId::from(built.image.as_str()),
+            run: None,
+            platform: PLATFORM,
+            priority: 1,
+            spec: &spec,
+            probe: None,
+            proven: false,
+        };
+        let mut tx = self.store.begin().await.unwrap();
+        self.queue.add(&mut tx, &new, Timestamp::from_millis(1)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// Queues a run of a project on a revision; returns its id.
     pub async fn run(&self, project: &str, built: &Built, at: i64) -> String {
         let Built { revision, image, build } = built;

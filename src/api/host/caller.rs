@@ -2,8 +2,9 @@
 
 use crate::clock::now;
 use crate::coordinator::Coordinator;
+use crate::domain::time::Timestamp;
 use crate::enrolment::Token;
-use crate::protocol::{INSTANCE_HEADER, PROTOCOL, PROTOCOL_HEADER};
+use crate::protocol::{CLOCK_HEADER, INSTANCE_HEADER, PROTOCOL, PROTOCOL_HEADER};
 use crate::store::attempts::Attempt;
 use crate::store::hosts::HostRow;
 use crate::web::{Error, Peer, peer};
@@ -24,12 +25,17 @@ pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
     warp::header::optional::<String>("authorization")
         .and(warp::header::optional::<String>(PROTOCOL_HEADER))
         .and(warp::header::optional::<String>(INSTANCE_HEADER))
+        .and(warp::header::optional::<String>(CLOCK_HEADER))
         .and(peer())
         .and_then(
-            move |authorization: Option<String>, protocol: Option<String>, instance: Option<String>, peer: Peer| {
+            move |authorization: Option<String>,
+                  protocol: Option<String>,
+                  instance: Option<String>,
+                  clock: Option<String>,
+                  peer: Peer| {
                 let coordinator = coordinator.clone();
                 async move {
-                    let caller = authenticate(coordinator, authorization, protocol, instance).await;
+                    let caller = authenticate(coordinator, authorization, protocol, instance, clock).await;
                     if caller.is_ok() {
                         peer.note_host();
                     }
@@ -65,6 +71,7 @@ async fn authenticate(
     authorization: Option<String>,
     protocol: Option<String>,
     instance: Option<String>,
+    clock: Option<String>,
 ) -> Result<Caller, Error> {
     let token = authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
     let digest = Token::digest(token.ok_or_else(unauthorized)?);
@@ -74,7 +81,10 @@ async fn authenticate(
     if protocol != Some(PROTOCOL) {
         return Err(upgrade_required(protocol));
     }
-    coordinator.store.saw_host(&host, now()).await?;
+    let now = now();
+    let theirs = clock.and_then(|clock| clock.parse().ok()).map(Timestamp::from_millis);
+    let clock_offset_ms = theirs.map(|theirs| theirs - now);
+    coordinator.store.saw_host(&host, clock_offset_ms, now).await?;
     let is_plain = |text: &String| text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     Ok(Caller {
         coordinator,

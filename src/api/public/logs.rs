@@ -1,5 +1,6 @@
 //! Pieces of a log as lines of JSON.
 
+use crate::domain::skew::corrected;
 use crate::logfile::damage::Lost;
 use crate::logfile::{Chunk, Stream};
 use crate::screen::whole_characters;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 use warp::Reply;
 use warp::http::header::{self, HeaderValue};
 
-/// One line. Offsets are in bytes of the whole log, `at` in milliseconds UTC.
+/// One line. Offsets are in bytes of the whole log. `at` is in milliseconds UTC; if the host's clock was off, it is corrected.
 #[derive(Serialize)]
 struct Piece<'a> {
     offset: u64,
@@ -47,6 +48,7 @@ pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {
         raw: is_set("raw"),
         torn: BTreeMap::new(),
         end: from,
+        clock_offset_ms: attempt.clock_offset_ms,
     };
     let mut follower = Follower::new(&web, &attempt.id, from.saturating_sub(BEFORE), waits, &peer)?;
     let (sender, receiver) = mpsc::channel::<std::io::Result<String>>(1);
@@ -103,6 +105,8 @@ struct Pieces {
     torn: BTreeMap<&'static str, (i64, Vec<u8>)>,
     /// How far the log was read.
     end: u64,
+    /// How far the clock was ahead by which the log has its times.
+    clock_offset_ms: Option<i64>,
 }
 
 impl Pieces {
@@ -150,7 +154,7 @@ impl Pieces {
             offset,
             until,
             stream: stream.name(),
-            at,
+            at: corrected(at, self.clock_offset_ms),
             text: &String::from_utf8_lossy(bytes),
             lost: None,
             bytes: raw.then(|| base64::engine::general_purpose::STANDARD.encode(bytes)),

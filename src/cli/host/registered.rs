@@ -4,6 +4,7 @@ use crate::cli::table;
 use crate::clock::{now, show};
 use crate::config::Settings;
 use crate::domain::host::HostState;
+use crate::domain::skew::skew;
 use crate::enrolment::{self, Token};
 use crate::store::Store;
 use crate::store::hosts::HostRow;
@@ -155,6 +156,11 @@ async fn list(store: &Store, json: bool) -> Result<()> {
         "last seen",
     ];
     out!("{}", table::plain(&heads, &rows));
+    for host in &hosts {
+        if let Some(skew) = host.clock_offset_ms.and_then(skew) {
+            outln!("the clock of {} is {skew}", host.name);
+        }
+    }
     Ok(())
 }
 
@@ -186,6 +192,7 @@ fn as_json(host: &HostRow) -> serde_json::Value {
         "builds": host.builds,
         "added_at": host.added_at,
         "seen_at": host.seen_at,
+        "clock_offset_ms": host.clock_offset_ms,
         "capabilities": host.capabilities.clone(),
     })
 }

@@ -2,6 +2,7 @@
 
 use super::print::Printer;
 use crate::domain::address::Address;
+use crate::domain::causes::causes;
 use crate::domain::text::plain;
 use crate::logfile::Stream;
 use anyhow::{Context, Result, bail};
@@ -61,7 +62,10 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
                 tokio::time::sleep(RETRY).await;
                 continue;
             }
-            Err(error) => return Err(error).with_context(|| format!("failed to reach {shown}")),
+            Err(error) => {
+                let causes = causes(&error.without_url());
+                bail!("the coordinator does not answer at {shown}: {causes}; check that it runs, and `--server`")
+            }
         };
         match response.status() {
             status if status.is_success() => began = true,

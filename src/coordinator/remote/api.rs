@@ -2,8 +2,10 @@
 //! find out whether an image is there, and to delete one. Only engines push and pull.
 
 use crate::config::{NetworkSettings, RegistrySettings};
+use crate::domain::address::Address;
+use crate::domain::causes::causes;
 use crate::domain::login::Login;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use reqwest::header::{ACCEPT, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
 use std::collections::BTreeMap;
@@ -72,7 +74,7 @@ impl Api {
     async fn ask(&self, method: Method, digest: &str) -> Result<Response> {
         let url = format!("{}/{digest}", self.base);
         let request = || self.http.request(method.clone(), &url).header(ACCEPT, MANIFESTS);
-        let plain = request().send().await.context("the registry does not answer")?;
+        let plain = request().send().await.map_err(|error| self.silent(error))?;
         if plain.status() != StatusCode::UNAUTHORIZED {
             return Ok(plain);
         }
@@ -83,11 +85,17 @@ impl Api {
             (None, Some(login)) => request().basic_auth(&login.user, Some(&login.password)),
             (None, None) => bail!("the registry asks for a login; set `registry.user` and `registry.password_file`"),
         };
-        let answer = request.send().await.context("the registry does not answer")?;
+        let answer = request.send().await.map_err(|error| self.silent(error))?;
         if matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             bail!("the registry does not accept the login of `registry.user`");
         }
         Ok(answer)
+    }
+
+    /// A registry that does not answer: the error says where it was looked for.
+    fn silent(&self, error: reqwest::Error) -> anyhow::Error {
+        let (base, causes) = (Address::new(self.base.as_str()), causes(&error.without_url()));
+        anyhow!("the registry does not answer at {base}: {causes}; check that it runs, and `registry.repository`")
     }
 
     /// Gets a token from the server that the registry trusts.
@@ -109,10 +117,10 @@ impl Api {
         if let Some(login) = login {
             request = request.basic_auth(&login.user, Some(&login.password));
         }
-        let answer = request
-            .send()
-            .await
-            .context("the registry's token server does not answer")?;
+        let answer = request.send().await.map_err(|error| {
+            let (server, causes) = (Address::new(realm.as_str()), causes(&error.without_url()));
+            anyhow!("the registry's token server does not answer at {server}: {causes}")
+        })?;
         let status = answer.status();
         if !status.is_success() {
             bail!("the registry's token server answered {status}");

@@ -131,7 +131,7 @@ pub(super) fn mask(text: &str, secrets: &[Vec<u8>]) -> String {
     String::from_utf8_lossy(&masked).into_owned()
 }
 
-fn decoded(text: &str) -> Vec<u8> {
+pub(super) fn decoded(text: &str) -> Vec<u8> {
     pieces(text.as_bytes()).into_iter().map(|(byte, _)| byte).collect()
 }
 

@@ -1,6 +1,6 @@
 """For the fetch phase: brings the sources of a recipe into the work folder."""
 
-import os, re, shutil, signal, subprocess, urllib.parse
+import contextlib, os, re, shutil, signal, subprocess, urllib.parse
 from pathlib import Path
 
 from fetch_net import RATE_LEAST, RATE_OVER, InfraError, MachineError, RecipeError, Unreachable, download, say
@@ -26,21 +26,28 @@ def home(src, work):
 
 
 def fetch_source(src, index, work, python):
-    """Bring one source to WORK/src/NAME; returns its line for the lock. Notes in WORK/.pybots/fetching whose answer it waits for."""
+    """Bring one source to WORK/src/NAME; returns its line for the lock."""
+    with awaiting(src, work):
+        return bring(src, index, work, python)
+
+
+@contextlib.contextmanager
+def awaiting(src, work):
+    """What fails in here is a matter of the source, if it has an address. Notes in WORK/.pybots/fetching whose answer it waits for."""
     address = src.get("git") or src.get("svn") or src.get("url")
     if not address:
-        return bring(src, index, work, python)
+        yield
+        return
     note = work / ".pybots" / "fetching"
     note.parent.mkdir(exist_ok=True)
     note.write_text(address)
     try:
-        line = bring(src, index, work, python)
+        yield
     except MachineError:
         raise
     except InfraError as e:
         raise Unreachable(f"{src['name']}: {e}") from e
     note.unlink()
-    return line
 
 
 def bring(src, index, work, python):

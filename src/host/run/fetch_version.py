@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from fetch_net import InfraError, sdist_version, say
 from fetch_project import build_requires, read, tables
-from fetch_sources import home, in_git, run_tool
+from fetch_sources import awaiting, home, in_git, run_tool
 
 # What a build requires -> the variable that replaces the version from tags.
 VARIABLES = {"setuptools-scm": "SETUPTOOLS_SCM_PRETEND_VERSION", "vcs-versioning": "SETUPTOOLS_SCM_PRETEND_VERSION",
@@ -66,11 +66,12 @@ def described(repository):
     return after(version, int(distance)) if version else None
 
 
-def of_git(src, folder, commit):
-    """The version of a git source. Its checkout is one commit: the history, without files, comes into a folder of its own."""
+def of_git(src, folder, commit, work):
+    """The version of a git source. Its checkout is one commit: the history, without files, comes into a folder of its own in the
+    work folder, whose limit is the recipe's."""
     if not (folder / ".git" / "shallow").exists():
         return described(folder)
-    history = Path(tempfile.mkdtemp())
+    history = Path(tempfile.mkdtemp(dir=work))
     try:
         in_git(history, "init", "--quiet", "--bare")
         remote = ("-c", f"remote.origin.url={src['git']}", "fetch", "--quiet", "--filter=tree:0", "--tags", "origin")
@@ -92,7 +93,7 @@ def is_tag(src):
         return False
 
 
-def version_of(src, folder, line):
+def version_of(src, folder, line, work):
     """The version of a source, as its place names it, or None."""
     if "pypi" in src:
         return Version(line["version"])
@@ -100,7 +101,7 @@ def version_of(src, folder, line):
         name = src["url"].split("?")[0].rsplit("/", 1)[-1]
         return sdist_version(name, name.rpartition("-")[0])
     if "git" in src:
-        return of_tag(src["rev"]) if of_tag(src["rev"]) and is_tag(src) else of_git(src, folder, line["version"])
+        return of_tag(src["rev"]) if of_tag(src["rev"]) and is_tag(src) else of_git(src, folder, line["version"], work)
     return None
 
 
@@ -117,7 +118,9 @@ def variables(sources, lock, work):
         found = tool(folder, src["name"])
         if not found or (folder / "PKG-INFO").is_file():  # an sdist has its version in it
             continue
-        version, variable = version_of(src, work / "src" / src["name"], line), VARIABLES[found]
+        with awaiting(src, work):
+            version = version_of(src, work / "src" / src["name"], line, work)
+        variable = VARIABLES[found]
         if version is None or variable is None:
             hint = f"set {variable} in `env`" if variable else "take a release from `pypi`, which has its version in it"
             say(f"  note: {found} takes the version of {src['name']} from tags of git, which a build does not have; {hint}")

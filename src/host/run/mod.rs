@@ -3,6 +3,7 @@
 mod budget;
 pub mod course;
 mod environment;
+mod full;
 mod imports;
 mod missing;
 mod results;
@@ -60,7 +61,7 @@ pub async fn run(
             let ran = execute(host, log, report, fetch, (spec, &budget), "fetch").await?;
             gateway.close().await?;
             if is_unanswered(&ran) {
-                report.unreachable = work.awaited_source().await?;
+                report.unreachable = work.awaited_source().await?.as_deref().map(source_key);
             }
             fetched(&ran, spec, report.unreachable.as_deref())?;
         }
@@ -85,7 +86,8 @@ pub async fn run(
         if let Some(wheels) = &wheels {
             work.keep_wheels(wheels, log).await?;
         }
-        installed(&ran, spec)?;
+        note_limit(&ran, spec, log, report).await;
+        installed(&ran, spec, report.limit.as_deref())?;
     }
     work.mark(Since::Test).await?;
     let mut failed = None;
@@ -112,6 +114,7 @@ pub async fn run(
             return Err(Stop::Ended(failed.unwrap_or(Outcome::TimedOut { which })));
         }
         let ran = execute(host, log, report, work.test(suite), (spec, &budget), &name).await?;
+        note_limit(&ran, spec, log, report).await;
         let seen = work
             .read(&environment::witness_file(suite))
             .await?
@@ -226,6 +229,17 @@ async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Resul
     }
 }
 
+/// Notes which limit of space a phase hit that failed. The first one of a run stays.
+async fn note_limit(ran: &PhaseResult, spec: &RunSpec, log: &Log, report: &mut Report) {
+    if !matches!(ran.end, PhaseEnd::Exited(exit) if exit.code != 0 && !exit.out_of_memory) {
+        return;
+    }
+    if let Some(limit) = full::limit_hit(&ran.output, &spec.limits) {
+        log.say(&limit).await;
+        report.limit.get_or_insert(limit);
+    }
+}
+
 /// Runs a phase, whose script is [`scripts::guarded`]. Fails if its container was killed from outside: by a person, an engine
 /// that stops, or another process that runs under this host's id. That says nothing about the project.
 async fn execute(
@@ -300,7 +314,7 @@ fn is_unanswered(ran: &PhaseResult) -> bool {
 
 /// Returns the outcome of an install. If something does not build or install on a new CPython, that is a signal about
 /// CPython.
-fn installed(ran: &PhaseResult, spec: &RunSpec) -> Result<(), Stop> {
+fn installed(ran: &PhaseResult, spec: &RunSpec, limit: Option<&str>) -> Result<(), Stop> {
     let (reason, exit_code) = match ran.end {
         end if end.succeeded() => return Ok(()),
         PhaseEnd::Exited(exit) if exit.out_of_memory => (
@@ -312,7 +326,11 @@ fn installed(ran: &PhaseResult, spec: &RunSpec) -> Result<(), Stop> {
             if let Some(reason) = missing::reason(exit.code, &String::from_utf8_lossy(&ran.output)) {
                 return Err(Stop::Ended(Outcome::RecipeError { reason }));
             }
-            (format!("install ended with exit code {}", exit.code), Some(exit.code))
+            let limit = limit.map(|limit| format!(": {limit}")).unwrap_or_default();
+            (
+                format!("install ended with exit code {}{limit}", exit.code),
+                Some(exit.code),
+            )
         }
         PhaseEnd::TimedOut(_) => ("install did not end in time".to_owned(), None),
     };

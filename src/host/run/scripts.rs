@@ -2,6 +2,7 @@
 
 use super::course::{Course, Since};
 use super::environment::{OURS, imports_file, results_folder, source_folder, witness_file};
+use super::full::CHECK;
 use super::wheels::Wheels;
 use crate::domain::job::RunSpec;
 use crate::domain::suite::Suite;
@@ -56,10 +57,12 @@ pub const SCRIPT_KILLED: i64 = 161;
 
 /// Wraps the script of a phase, so that an end of the script differs from an end of its container. The first process of a
 /// container can be killed only from outside of it, and this one never ends with [`KILLED`] by itself. So that code means
-/// that somebody outside killed the container, whatever the script does.
+/// that somebody outside killed the container, whatever the script does. After a failure it reports which folder is full.
 pub fn guarded(script: &str) -> String {
     let script = quote(script);
-    format!("set +e\n/bin/sh -euc {script}\ncode=$?\n[ $code -ne {KILLED} ] || code={SCRIPT_KILLED}\nexit $code")
+    format!(
+        "set +e\n/bin/sh -euc {script}\ncode=$?\n[ $code -ne {KILLED} ] || code={SCRIPT_KILLED}\n{CHECK}\nexit $code"
+    )
 }
 
 /// Fetches. If the work folder stays, it holds the sources a second time, for an install that changes them.
@@ -68,6 +71,15 @@ pub fn fetch(course: Course) -> String {
     match course.keeps {
         true => format!("{fetch}\nrm -rf {OURS}/src\ncp -a /work/src {OURS}/src"),
         false => format!("exec {fetch}"),
+    }
+}
+
+/// Where a folder of the recipe is put, below `/work`. In a work folder that was kept, install replaces the one that is there, so that
+/// files which were deleted since do not survive.
+pub fn folder_place(course: Course, name: &str, digest: &str) -> String {
+    match course.since {
+        Since::Install => format!(".pybots/folders/{digest}"),
+        Since::Fetch | Since::Test => format!("src/{name}"),
     }
 }
 
@@ -83,6 +95,13 @@ pub fn again(spec: &RunSpec, course: Course) -> String {
         lines.push(format!(
             "rm -rf /work/src/{name}\ncp -a {OURS}/src/{name} /work/src/{name}"
         ));
+    }
+    for (name, digest) in &spec.fetch.folders {
+        let (name, from) = (
+            quote(name),
+            quote(&format!("/work/{}", folder_place(course, name, digest))),
+        );
+        lines.push(format!("rm -rf /work/src/{name}\nmv {from} /work/src/{name}"));
     }
     lines.join("\n") + "\n"
 }

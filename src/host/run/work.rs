@@ -124,8 +124,8 @@ impl<'a> Work<'a> {
         self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
         for (name, digest) in &self.spec.fetch.folders {
             let folder = self.host.supply.folder(digest).await?;
-            let place = format!("src/{name}");
-            let mut bytes = tar::folders(FileOwner::Runner, &[&place]);
+            let place = scripts::folder_place(self.course, name, digest);
+            let mut bytes = tar::folders(FileOwner::Runner, &[".pybots/folders", &place]);
             bytes.extend(tar::end());
             self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
             self.host

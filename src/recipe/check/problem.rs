@@ -1,5 +1,6 @@
 //! One mistake in a TOML text, with its place and its fix.
 
+use crate::domain::address::starred;
 use crate::domain::nearest::nearest;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
 use std::fmt;
@@ -43,9 +44,10 @@ impl Problem {
     pub fn at(file: &str, text: &str, span: Range<usize>, message: String, help: Option<String>) -> Self {
         let start = span.start.min(text.len());
         Self {
-            message,
+            message: starred(&message),
             help,
-            source: Arc::new(NamedSource::new(file, text.to_owned())),
+            // the message and the line are shown to everybody
+            source: Arc::new(NamedSource::new(file, starred(text))),
             span: (start, span.end.min(text.len()).saturating_sub(start).max(1)).into(),
         }
     }
@@ -73,7 +75,46 @@ impl Problem {
 
 /// Explains an error of the TOML parser. For a misspelt key it suggests the nearest one.
 pub fn toml_problem(file: &str, text: &str, span: Range<usize>, message: &str) -> Problem {
-    let (message, help) = match (unknown_key(message), missing_key(message)) {
+    let (message, help) = explained(message);
+    Problem::at(file, text, span, message, help)
+}
+
+/// Explains an error of the TOML parser in a text that nobody may see: the place and the fix, without any value.
+pub fn toml_place(file: &str, text: &str, span: Range<usize>, message: &str) -> String {
+    let start = span.start.min(text.len());
+    let before = text.get(..start).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let value = text.get(span).unwrap_or_default();
+    let (message, help) = explained(&without_value(message, value));
+    let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+    format!("{file}:{line}:{column}: {message}{help}")
+}
+
+/// A message without the value that it is about.
+pub fn without_value(message: &str, value: &str) -> String {
+    for kind in ["invalid type: ", "invalid value: "] {
+        if let Some((given, expected)) = message
+            .strip_prefix(kind)
+            .and_then(|rest| rest.rsplit_once(", expected "))
+        {
+            let given = given.split([' ', '`', '"']).next().unwrap_or_default();
+            return format!("{kind}{given}, expected {expected}");
+        }
+    }
+    let value = value.trim_matches(['"', '\'', ' ', '\n']);
+    let is_key = message.starts_with("unknown field") || message.starts_with("missing field");
+    match value.is_empty() || is_key {
+        true => message.to_owned(),
+        false => message
+            .replace(value, "..")
+            .replace(&value.escape_debug().to_string(), ".."),
+    }
+}
+
+/// The message and the fix of an error of the TOML parser.
+fn explained(message: &str) -> (String, Option<String>) {
+    match (unknown_key(message), missing_key(message)) {
         (Some((key, keys)), _) => {
             let help = match nearest(key, &keys) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -86,8 +127,7 @@ pub fn toml_problem(file: &str, text: &str, span: Range<usize>, message: &str) -
             Some(format!("add `{key} = ..`; docs/recipes.md says what it means")),
         ),
         _ => (message.to_owned(), type_help(message)),
-    };
-    Problem::at(file, text, span, message, help)
+    }
 }
 
 /// Returns the key that a message calls unknown, and the keys that could be there.

@@ -1,6 +1,7 @@
 //! Rejects a source that can't be fetched as it is written.
 
 use super::{Checker, is_plain_path};
+use crate::domain::address::Address;
 use crate::domain::suite::Source;
 use toml::Spanned;
 
@@ -65,12 +66,20 @@ impl Checker<'_> {
         if rev.as_deref().is_some_and(|rev| rev.starts_with('-')) {
             self.say(span.clone(), "`rev` is not a revision", "a commit, a tag or a branch");
         }
-        for address in [git, svn, url].into_iter().flatten() {
+        for (key, address) in [("git", git), ("svn", svn), ("url", url)] {
+            let Some(address) = address.as_deref() else { continue };
+            if Address::from(address).has_login() {
+                self.say(
+                    span.clone(),
+                    format!("`{key}` holds a login, and everybody can read a recipe"),
+                    "remove the login; files that need one can be a `path` source, which brings them with the recipe",
+                );
+            }
             let schemes = ["https://", "http://", "git://", "svn://"];
             if !schemes.iter().any(|scheme| address.starts_with(scheme)) {
                 self.say(
                     span.clone(),
-                    format!("`{address}` is not an address to fetch from"),
+                    format!("`{}` is not an address to fetch from", Address::from(address)),
                     "https://, http://, git:// or svn://",
                 );
             }

@@ -11,6 +11,7 @@ use super::{
     Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Network, Output, Result, Runtime, RuntimeError,
     StoredImage, StoredVolume, Transfer, Usage, Users, Volume,
 };
+use crate::domain::causes::causes;
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::errors::Error;
@@ -44,7 +45,7 @@ impl DockerRuntime {
         let socket = socket.display().to_string();
         let unreachable = |error: Error| RuntimeError::Unreachable {
             socket: socket.clone(),
-            reason: error.to_string(),
+            reason: causes(&error),
         };
         let docker =
             Docker::connect_with_unix(&socket, PATIENCE_S, bollard::API_DEFAULT_VERSION).map_err(unreachable)?;
@@ -81,7 +82,7 @@ impl DockerRuntime {
             Error::DockerContainerWaitError { error, .. } => refused(error),
             error => RuntimeError::Unreachable {
                 socket: self.socket.clone(),
-                reason: error.to_string(),
+                reason: causes(&error),
             },
         }
     }

@@ -2,8 +2,9 @@
 
 use super::Run;
 use super::matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell};
+use super::waits::{QueuedJob, Waiting};
 use crate::domain::DEFAULT_VARIANT;
-use crate::domain::id::{AttemptId, ImageId, RevisionId, RunId};
+use crate::domain::id::{AttemptId, ImageId, JobGroupId, RevisionId, RunId};
 use crate::domain::job::Facts;
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::state::{AttemptState, ImageState, JobState};
@@ -35,14 +36,16 @@ pub(super) struct RevisionRow {
     facts: Option<Facts>,
     built_sha: Option<String>,
     built_label: Option<String>,
-    /// The state of the build that is not finished.
+    /// The state of the build that is not finished, and what says why it waits.
     job_state: Option<JobState>,
+    group_id: Option<JobGroupId>,
+    not_before: Option<Timestamp>,
 }
 
 from_row!(
     RevisionRow, "revision" by "id":
     id, branch, sha, label, subject, author, committed_at, version, left_at, planned_at, variant, platform, reason, image_id,
-    image_state, facts, built_sha, built_label, job_state,
+    image_state, facts, built_sha, built_label, job_state, group_id, not_before,
 );
 
 /// A run, one of its jobs and one attempt at that.
@@ -55,6 +58,9 @@ pub(super) struct RunRow {
     platform: String,
     skip_reason: Option<String>,
     job_state: Option<JobState>,
+    group_id: Option<JobGroupId>,
+    not_before: Option<Timestamp>,
+    target_image_id: Option<ImageId>,
     attempt_id: Option<AttemptId>,
     attempt_state: Option<AttemptState>,
     started_at: Option<Timestamp>,
@@ -65,7 +71,7 @@ pub(super) struct RunRow {
 
 from_row!(
     RunRow, "run" by "id":
-    id, revision_id, project, variant, platform, skip_reason, job_state, attempt_id, attempt_state, started_at, finished_at,
+    id, revision_id, project, variant, platform, skip_reason, job_state, group_id, not_before, target_image_id, attempt_id, attempt_state, started_at, finished_at,
     report,
 );
 
@@ -113,7 +119,13 @@ fn row(revision: RevisionRow) -> (Row, bool) {
         (None, Some(ImageState::Wanted), Some(JobState::Leased | JobState::Finished)) => ImageProgress::Building,
         (None, Some(ImageState::Wanted), None) => ImageProgress::GaveUp,
     };
+    let build = QueuedJob {
+        group_id: revision.group_id,
+        not_before: revision.not_before.unwrap_or_default(),
+        target_image_id: revision.image_id.clone(),
+    };
     let row = Row {
+        build: (image == ImageProgress::Queued).then(|| Waiting::new(build)),
         built_from: revision
             .built_sha
             .filter(|sha| *sha != revision.sha)
@@ -231,6 +243,8 @@ fn without_run(image: &ImageProgress, planned: bool) -> Option<RunCell> {
         seconds: None,
         failed_in: None,
         attempts: 0,
+        limit: None,
+        waits: None,
     })
 }
 
@@ -255,7 +269,14 @@ fn of_attempts(attempts: &[RunRow], image: &ImageProgress) -> RunCell {
         .iter()
         .rfind(|(_, ending)| explains(&ending.outcome, state))
         .or(endings.last());
+    let queued = attempts.iter().find(|row| row.job_state == Some(JobState::Queued));
+    let waits = queued.map(|row| QueuedJob {
+        group_id: row.group_id.clone(),
+        not_before: row.not_before.unwrap_or_default(),
+        target_image_id: row.target_image_id.clone(),
+    });
     RunCell {
+        waits: waits.map(Waiting::new),
         state,
         running: leased.is_some(),
         run: attempts.first().map(|row| row.id.clone()),
@@ -265,6 +286,7 @@ fn of_attempts(attempts: &[RunRow], image: &ImageProgress) -> RunCell {
             .and_then(|row| row.attempt_id.clone()),
         seconds: explaining.and_then(|(row, _)| Some((row.finished_at? - row.started_at?) as f64 / 1000.0)),
         failed_in: explaining.and_then(|(_, ending)| failed_phase(ending)),
+        limit: explaining.and_then(|(_, ending)| ending.limit.clone()),
         attempts: endings.len(),
         outcome: explaining.map(|(_, ending)| ending.outcome.clone()).or(skipped),
     }
@@ -283,6 +305,7 @@ fn ending(row: &RunRow) -> Option<Ending> {
     let unreadable = |reason: String| Ending {
         outcome: Outcome::Infra { reason },
         phases: Vec::new(),
+        limit: None,
     };
     Some(match &row.report {
         Some(Ok(ending)) => ending.clone(),

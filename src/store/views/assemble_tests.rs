@@ -23,6 +23,7 @@ fn attempt(number: i64, outcome: Option<&Outcome>) -> RunRow {
             Ok(Ending {
                 outcome: outcome.clone(),
                 phases: vec![phase("fetch", Some(0)), phase("test: unit", outcome.exit_code())],
+                limit: None,
             })
         }),
         ..RunRow::default()
@@ -126,7 +127,7 @@ fn the_newest_run_of_a_cell_wins_and_past_projects_keep_their_column() {
         .map(|cell| cell.as_ref().map(|cell| cell.state))
         .collect();
     assert_eq!(states, [Some(Cell::Pass), None, Some(Cell::Fail)]);
-    let results = matrix.results();
+    let results = matrix.results(Timestamp::default());
     assert_eq!(results.len(), 2);
     assert_eq!(
         (results[0].run.as_ref().map(RunId::as_str), results[0].exit_code),
@@ -181,7 +182,7 @@ fn variants_of_a_revision_do_not_mix() {
     assert_eq!(state(&matrix.rows[1], 1), Some(Cell::Skipped));
     let shown: Vec<_> = matrix.rows.iter().map(Row::shown_variant).collect();
     assert_eq!(shown, [Some("default"), Some("debug")]);
-    let results = matrix.results();
+    let results = matrix.results(Timestamp::default());
     let built: Vec<_> = results.iter().map(|cell| cell.image_of.as_deref()).collect();
     assert_eq!(built, [None, Some("earlier"), Some("earlier")]);
     assert_eq!(results[2].reason.as_deref(), Some("too slow"));
@@ -202,7 +203,7 @@ fn a_variant_is_shown_unless_it_is_the_default() {
     assert_eq!(shown, [None, Some("debug")]);
     let cell = without_run(&rows[1].image, false).unwrap();
     assert_eq!(
-        cell.reason(&rows[1].image).as_deref(),
+        cell.reason(&rows[1], Timestamp::default()).as_deref(),
         Some("the variant is for Python >=3.13")
     );
 }

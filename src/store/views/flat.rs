@@ -3,6 +3,7 @@
 use super::{Matrix, Row};
 use crate::domain::id::RunId;
 use crate::domain::outcome::Outcome;
+use crate::domain::time::Timestamp;
 use serde::Serialize;
 
 /// A cell of the flat list that scripts read.
@@ -23,7 +24,7 @@ pub struct ResultCell {
     pub state: &'static str,
     /// [`Outcome::name`].
     pub outcome: Option<&'static str>,
-    /// Why it is skipped, or why there is no image.
+    /// Why it is skipped, why there is no image, why it waits, or which limit of space it hit.
     pub reason: Option<String>,
     pub exit_code: Option<i64>,
     /// How long the attempt took that explains the state.
@@ -32,8 +33,8 @@ pub struct ResultCell {
 }
 
 impl Matrix {
-    /// The cells that are not empty, row by row.
-    pub fn results(&self) -> Vec<ResultCell> {
+    /// The cells that are not empty, row by row, as seen at `now`.
+    pub fn results(&self, now: Timestamp) -> Vec<ResultCell> {
         let of_row = |row: &Row| -> Vec<ResultCell> {
             let filled = self
                 .columns
@@ -52,7 +53,7 @@ impl Matrix {
                     image_of_label: row.built_from.as_ref().and_then(|built| built.label.clone()),
                     state: cell.state.name(),
                     outcome: cell.outcome.as_ref().map(Outcome::name),
-                    reason: cell.reason(&row.image),
+                    reason: cell.reason(row, now),
                     exit_code: cell.outcome.as_ref().and_then(Outcome::exit_code),
                     seconds: cell.seconds,
                     run: cell.run.clone(),

@@ -1,5 +1,6 @@
 //! The matrix of revisions and projects that pages and commands show.
 
+use super::waits::Waiting;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::{AttemptId, ImageId, RevisionId, RunId};
 use crate::domain::outcome::Outcome;
@@ -26,7 +27,7 @@ pub struct Column {
 }
 
 /// One revision on one branch, as one variant on one platform.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     pub revision_id: RevisionId,
     pub branch: String,
@@ -44,6 +45,8 @@ pub struct Row {
     pub platform: String,
     pub image_id: Option<ImageId>,
     pub image: ImageProgress,
+    /// The build of the image, if it is queued.
+    pub build: Option<Waiting>,
     /// The revision that its image was built from, if it is another one.
     pub built_from: Option<BuiltFrom>,
     /// Whether the revision has rows of other variants as well.
@@ -103,8 +106,9 @@ impl Row {
 }
 
 /// How far the image of a revision is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ImageProgress {
+    #[default]
     Unplanned,
     Queued,
     Building,
@@ -140,18 +144,62 @@ pub struct RunCell {
     pub seconds: Option<f64>,
     /// The phase in which that attempt failed.
     pub failed_in: Option<String>,
+    /// The limit of space that the attempt hit.
+    pub limit: Option<String>,
     /// How many attempts have ended.
     pub attempts: usize,
+    /// The job of the cell, if it is queued.
+    pub waits: Option<Waiting>,
 }
 
 impl RunCell {
-    /// Why the project does not run: the reason in its recipe, or why there is no image.
-    pub fn reason(&self, image: &ImageProgress) -> Option<String> {
-        match (self.state, &self.outcome, image) {
+    /// Why the project does not run: the reason in its recipe, why there is no image, why its job or its
+    /// image waits, or which limit of space it hit.
+    pub fn reason(&self, row: &Row, now: Timestamp) -> Option<String> {
+        match (self.state, &self.outcome, &row.image) {
+            (Cell::Pending, ..) if !self.running => self.wait_reason(row, now),
+            (Cell::Fail | Cell::Flaky, ..) => self.limit.clone(),
             (Cell::Skipped, Some(Outcome::Skipped { reason }), _) => Some(reason.clone()),
             (Cell::NoImage, _, ImageProgress::Impossible(reason)) => Some(reason.clone()),
             (Cell::NoImage, _, ImageProgress::Failed) => Some("its build failed".to_owned()),
             _ => None,
         }
+    }
+
+    /// Why the job of a cell that is pending waits at `now`, or its image. Returns `None` if nothing holds it up.
+    fn wait_reason(&self, row: &Row, now: Timestamp) -> Option<String> {
+        if let Some(waits) = &self.waits {
+            return Some(waits.reason(now).to_string());
+        }
+        match (&row.image, &row.build) {
+            (ImageProgress::Unplanned, _) => Some("its image is not planned yet".to_owned()),
+            (ImageProgress::Queued, Some(build)) => Some(format!("its image is not built yet: {}", build.reason(now))),
+            (ImageProgress::Queued, None) => Some("its image is not built yet".to_owned()),
+            (ImageProgress::Building, _) => Some("its image is being built".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl Matrix {
+    /// The jobs that wait: those of cells, and the builds of images.
+    pub(super) fn waiting(&mut self) -> impl Iterator<Item = &mut Waiting> {
+        self.rows.iter_mut().flat_map(Row::waiting)
+    }
+}
+
+impl Row {
+    pub(super) fn waiting(&mut self) -> impl Iterator<Item = &mut Waiting> {
+        let cells = self.cells.iter_mut().flatten();
+        self.build
+            .as_mut()
+            .into_iter()
+            .chain(cells.filter_map(RunCell::waiting))
+    }
+}
+
+impl RunCell {
+    pub(super) fn waiting(&mut self) -> Option<&mut Waiting> {
+        self.waits.as_mut()
     }
 }

@@ -95,6 +95,7 @@ pub fn log() -> LogView {
         stream: Some("stdout"),
         tail: true,
         part: some(),
+        clock: some(),
         earlier: Some(1),
         later: Some(2),
         ..LogView::default()
@@ -196,6 +197,7 @@ pub fn host() -> HostView {
         version: some(),
         policy: some(),
         pause: some(),
+        clock: some(),
         seen: Some(Time::default()),
         consecutive_failures: Some(2),
         backoff_until: Some(Time::default()),

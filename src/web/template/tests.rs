@@ -150,6 +150,7 @@ fn pages_of_jobs_have_what_their_templates_name() {
     }
     check(ImagePage {
         badge: Some(badge()),
+        waits: some(),
         source: Some(SourceView::default()),
         reference: some(),
         digest: some(),

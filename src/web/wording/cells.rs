@@ -3,6 +3,7 @@
 use super::badge::{Badge, badge};
 use super::units::{brief_duration, duration, short};
 use crate::domain::outcome::{Outcome, Timeout, signal_name};
+use crate::domain::time::Timestamp;
 use crate::store::views::{ImageProgress, Row, RunCell};
 use crate::verdict::{Cell, RowHealth};
 
@@ -128,7 +129,8 @@ pub fn named_badge(outcome: Option<&str>) -> Badge {
 }
 
 /// The state of a cell as a sentence.
-pub fn sentence(cell: &RunCell, image: &ImageProgress) -> String {
+pub fn sentence(cell: &RunCell, row: &Row, now: Timestamp) -> String {
+    let image = &row.image;
     let time = cell
         .seconds
         .map(|seconds| format!(", {}", duration(seconds)))
@@ -138,28 +140,49 @@ pub fn sentence(cell: &RunCell, image: &ImageProgress) -> String {
         .as_ref()
         .map(|phase| format!(" in {phase}"))
         .unwrap_or_default();
+    // the reason of a failed setup names it already
+    let is_named = matches!(&cell.outcome, Some(Outcome::SetupFailed { .. }));
+    let limit = cell.limit.as_ref().filter(|_| !is_named);
+    let limit = limit.map(|limit| format!("; {limit}")).unwrap_or_default();
     let ended = cell.outcome.as_ref().map(Outcome::to_string);
     match (cell.state, ended) {
         (Cell::Pending, _) if cell.running => "running".to_owned(),
-        (Cell::Pending, _) if image.is_usable() => "waiting for a host".to_owned(),
-        (Cell::Pending, _) => "waiting for the image".to_owned(),
+        (Cell::Pending, ended) => {
+            let why = cell
+                .reason(row, now)
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
+            let before = ended
+                .map(|ended| format!(". The attempt before: {ended}{phase}"))
+                .unwrap_or_default();
+            format!("waiting{why}{before}")
+        }
         (Cell::NoImage | Cell::Unknown, None) if !image.is_usable() => {
-            format!("no image to run on: {}", image_sentence(image))
+            format!("no image to run on: {}", image_sentence(row, now))
         }
         (Cell::Flaky, Some(ended)) => format!(
-            "flaky: {} attempts disagree; the last failure: {ended}{phase}",
+            "flaky: {} attempts disagree; the last failure: {ended}{phase}{limit}",
             cell.attempts
         ),
-        (_, Some(ended)) => format!("{ended}{phase}{time}"),
+        (Cell::Unknown, Some(_)) if let Some(Outcome::Infra { reason }) = &cell.outcome => match cell.attempts {
+            1 => format!("no result, since the infrastructure failed the attempt{phase}: {reason}"),
+            attempts => format!(
+                "no result after {attempts} attempts, of which the infrastructure failed the last{phase}: {reason}"
+            ),
+        },
+        (_, Some(ended)) => format!("{ended}{phase}{time}{limit}"),
         (state, None) => state.name().replace('_', " "),
     }
 }
 
 /// The state of an image as the end of a sentence that begins with "image:".
-pub fn image_sentence(image: &ImageProgress) -> String {
-    match image {
+pub fn image_sentence(row: &Row, now: Timestamp) -> String {
+    match &row.image {
         ImageProgress::Unplanned => "not planned yet".to_owned(),
-        ImageProgress::Queued => "waiting for a host".to_owned(),
+        ImageProgress::Queued => match &row.build {
+            Some(build) => format!("waiting: {}", build.reason(now)),
+            None => "waiting".to_owned(),
+        },
         ImageProgress::Building => "being built".to_owned(),
         ImageProgress::GaveUp => "the infrastructure failed at each attempt".to_owned(),
         ImageProgress::Ready => "ready".to_owned(),
@@ -207,11 +230,77 @@ mod tests {
             seconds: Some(34.0),
             failed_in: Some("test: trial".to_owned()),
             attempts: 1,
+            limit: None,
+            waits: None,
         };
         assert_eq!(
-            sentence(&cell, &ImageProgress::Ready),
+            sentence(&cell, &Row::default(), Timestamp::default()),
             "failed (exit code 1) in test: trial, 34 s"
         );
         assert_eq!(cell_badge(&cell).word, "exit 1");
+    }
+
+    #[test]
+    fn what_the_infrastructure_failed_comes_first() {
+        let cell = |attempts, state| RunCell {
+            state,
+            running: false,
+            run: None,
+            attempt: None,
+            outcome: Some(Outcome::Infra {
+                reason: "host lab fell silent".to_owned(),
+            }),
+            seconds: Some(34.0),
+            failed_in: None,
+            attempts,
+            limit: None,
+            waits: None,
+        };
+        let shown = |cell: RunCell| {
+            let image = ImageProgress::Ready;
+            let row = Row {
+                image,
+                ..Row::default()
+            };
+            sentence(&cell, &row, Timestamp::default())
+        };
+        assert_eq!(
+            shown(cell(1, Cell::Unknown)),
+            "no result, since the infrastructure failed the attempt: host lab fell silent"
+        );
+        assert_eq!(
+            shown(cell(3, Cell::Unknown)),
+            "no result after 3 attempts, of which the infrastructure failed the last: host lab fell silent"
+        );
+        assert_eq!(
+            shown(cell(1, Cell::Pending)),
+            "waiting. The attempt before: infrastructure: host lab fell silent"
+        );
+    }
+
+    #[test]
+    fn a_cell_without_an_image_says_what_the_image_waits_for() {
+        let cell = RunCell {
+            state: Cell::Pending,
+            running: false,
+            run: None,
+            attempt: None,
+            outcome: None,
+            seconds: None,
+            failed_in: None,
+            attempts: 0,
+            limit: None,
+            waits: None,
+        };
+        let shown = |image| {
+            let row = Row {
+                image,
+                ..Row::default()
+            };
+            sentence(&cell, &row, Timestamp::default())
+        };
+        assert_eq!(shown(ImageProgress::Unplanned), "waiting: its image is not planned yet");
+        assert_eq!(shown(ImageProgress::Building), "waiting: its image is being built");
+        assert_eq!(shown(ImageProgress::Ready), "waiting");
     }
 }

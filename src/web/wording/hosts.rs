@@ -3,11 +3,9 @@
 use super::badge::{Badge, badge};
 use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState};
 use crate::domain::time::Timestamp;
+use crate::domain::waiting::ONLINE_MS;
 use crate::store::hosts::HostRow;
 use std::collections::BTreeSet;
-
-/// A host that made no call for this long counts as silent. A daemon asks for work every 25 seconds.
-const SILENT_MS: i64 = 2 * 60_000;
 
 /// The state of a host at `now`, milliseconds UTC.
 pub fn host_badge(host: &HostRow, now: Timestamp) -> Badge {
@@ -16,7 +14,7 @@ pub fn host_badge(host: &HostRow, now: Timestamp) -> Badge {
         (HostState::Quarantined, ..) => badge("fail", "✗", "quarantined"),
         (_, None, _) => badge("unknown", "?", "no token"),
         (_, _, None) => badge("running", "▸", "never seen"),
-        (_, _, Some(at)) if now - at > SILENT_MS => badge("unknown", "?", "silent"),
+        (_, _, Some(at)) if now - at >= ONLINE_MS => badge("unknown", "?", "silent"),
         (HostState::Active, ..) if host.backoff_until.is_some_and(|until| now < until) => {
             badge("unknown", "?", "backing off")
         }

@@ -11,7 +11,7 @@ pub struct Time {
     pub machine: String,
     /// `2026-08-21 17:02 UTC`.
     pub at: String,
-    /// `5 min ago`.
+    /// `5 min ago`, `in 5 min`.
     pub ago: String,
 }
 
@@ -28,6 +28,9 @@ pub fn time(at: Timestamp, now: Timestamp) -> Time {
 fn ago(at: Timestamp, now: Timestamp) -> String {
     let plural = |n: i64, word: &str| format!("{n} {word}{} ago", if n == 1 { "" } else { "s" });
     match (now - at) / 1000 {
+        ahead @ ..-129_600 => format!("in {} days", (43_200 - ahead) / 86_400),
+        ahead @ -129_600..-5400 => format!("in {} h", (1800 - ahead) / 3600),
+        ahead @ -5400..-45 => format!("in {} min", (30 - ahead) / 60),
         ..45 => "just now".to_owned(),
         seconds @ 45..5400 => format!("{} min ago", (seconds + 30) / 60),
         seconds @ 5400..129_600 => format!("{} h ago", (seconds + 1800) / 3600),
@@ -123,6 +126,9 @@ mod tests {
         }
         let day = 86_400_000;
         for (past, shown) in [
+            (-3 * day, "in 3 days"),
+            (-7_200_000, "in 2 h"),
+            (-60_000, "in 1 min"),
             (-5, "just now"),
             (60_000, "1 min ago"),
             (7_200_000, "2 h ago"),

@@ -39,7 +39,7 @@ impl HostByHand<'_> {
             ..Capabilities::default()
         };
         store.save_capabilities(&host, &capabilities).await.unwrap();
-        store.saw_host(&host, now()).await.unwrap();
+        store.saw_host(&host, None, now()).await.unwrap();
         let images: Vec<String> = sqlx::query_scalar("SELECT id FROM image WHERE state = 'ready'")
             .fetch_all(store.pool())
             .await

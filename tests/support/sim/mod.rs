@@ -377,7 +377,12 @@ impl Sim {
 
     /// The state of a cell.
     pub async fn cell(&self, sha: &str, project: &str) -> &'static str {
-        let cells = self.coordinator().store.results(None, 100).await.unwrap();
+        let cells = self
+            .coordinator()
+            .store
+            .results(None, 100, pybots::clock::now())
+            .await
+            .unwrap();
         let cell = cells
             .iter()
             .find(|cell| cell.revision == sha && cell.project == project);
@@ -549,7 +554,12 @@ impl Sim {
     pub async fn decided(&self, cells: usize) {
         let start = Instant::now();
         loop {
-            let known = self.coordinator().store.results(None, 100).await.unwrap();
+            let known = self
+                .coordinator()
+                .store
+                .results(None, 100, pybots::clock::now())
+                .await
+                .unwrap();
             let open = known
                 .iter()
                 .filter(|cell| ["pending", "unknown"].contains(&cell.state))
@@ -680,7 +690,7 @@ async fn work(coordinator: Coordinator, world: Arc<World>, host: HostRow, number
     capabilities.labels.insert(PROVEN.to_owned());
     loop {
         coordinator.store.save_capabilities(&host, &reported).await.unwrap();
-        coordinator.store.saw_host(&host, now()).await.unwrap();
+        coordinator.store.saw_host(&host, None, now()).await.unwrap();
         let taker = Taker {
             host: &host.id,
             builds: true,

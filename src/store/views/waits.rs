@@ -1,0 +1,206 @@
+//! Why jobs wait: what the rule of [`crate::domain::waiting`] has to know. It is read for all jobs of a page together, by
+//! their groups.
+
+use crate::domain::id::{HostId, ImageId, JobGroupId};
+use crate::domain::time::Timestamp;
+use crate::domain::waiting::{WaitReason, WaitingHost, WaitingJob, wait_reason};
+use crate::store::Store;
+use crate::store::claims::{Group, PARAMETERS_MOST, parameters};
+use crate::store::rows::from_row;
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The columns of a queued job that decide why it waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueuedJob {
+    /// `None` for jobs that a version before added.
+    pub group_id: Option<JobGroupId>,
+    pub not_before: Timestamp,
+    pub target_image_id: Option<ImageId>,
+}
+
+from_row!(QueuedJob, "job" by "id": group_id, not_before, target_image_id);
+
+/// A group with queued jobs: the one that is next, and how many there are.
+struct GroupHead {
+    id: JobGroupId,
+    not_before: Timestamp,
+    target_image_id: Option<ImageId>,
+    queued: i64,
+}
+
+from_row!(GroupHead, "job_group" by "id": id, not_before, target_image_id, queued);
+
+/// A job that waits, with all that says why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    pub(super) job: QueuedJob,
+    queue: Arc<QueueState>,
+}
+
+/// Hosts, and the groups, images and sources that concern the jobs on a page.
+#[derive(Debug, Default, PartialEq)]
+struct QueueState {
+    hosts: Vec<WaitingHost>,
+    groups: BTreeMap<JobGroupId, Group>,
+    /// Until when jobs wait for which source. A job that waits for one has exactly this time.
+    sources: BTreeMap<Timestamp, String>,
+    holders: BTreeMap<ImageId, BTreeSet<HostId>>,
+    pushed: BTreeSet<ImageId>,
+    queued: i64,
+}
+
+impl Waiting {
+    /// A job without what the rule needs, which [`Store::explain`] reads.
+    pub(super) fn new(job: QueuedJob) -> Self {
+        Self {
+            job,
+            queue: Arc::default(),
+        }
+    }
+
+    /// Why the job waits at `now`.
+    pub fn reason(&self, now: Timestamp) -> WaitReason {
+        let (job, queue) = (&self.job, &self.queue);
+        let Some(group) = job.group_id.as_ref().and_then(|id| queue.groups.get(id)) else {
+            return WaitReason::Soon;
+        };
+        let nobody = BTreeSet::new();
+        let image = job.target_image_id.as_ref();
+        let waiting = WaitingJob {
+            needs: group.needs(),
+            from: job.not_before,
+            source: queue.sources.get(&job.not_before).map(String::as_str),
+            holders: image.and_then(|id| queue.holders.get(id)).unwrap_or(&nobody),
+            is_pushed: image.is_some_and(|id| queue.pushed.contains(id)),
+            queued: queue.queued,
+        };
+        wait_reason(&waiting, &queue.hosts, now)
+    }
+}
+
+impl Store {
+    /// Reads why jobs wait. Asks nothing if no job does.
+    pub(super) async fn explain(&self, jobs: Vec<&mut Waiting>) -> Result<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let state = Arc::new(self.queue_state(jobs.iter().map(|waiting| &waiting.job)).await?);
+        for waiting in jobs {
+            waiting.queue = state.clone();
+        }
+        Ok(())
+    }
+
+    /// Why the job of a run or an image waits, given by its id. Returns `None` if none is queued.
+    pub async fn waiting_of(&self, run_or_image: &str) -> Result<Option<Waiting>> {
+        let sql = "SELECT id, group_id, not_before, target_image_id FROM job
+                   WHERE (run_id = $1 OR image_id = $1) AND state = 'queued' AND crossed = 0 LIMIT 1";
+        let job: Option<QueuedJob> = sqlx::query_as(sql)
+            .bind(run_or_image)
+            .fetch_optional(self.pool())
+            .await?;
+        let mut waiting = job.map(Waiting::new);
+        self.explain(waiting.iter_mut().collect()).await?;
+        Ok(waiting)
+    }
+
+    /// Why the queued jobs wait: the next job of each group, and how many jobs the group has.
+    pub async fn waiting_jobs(&self) -> Result<Vec<(Waiting, i64)>> {
+        let heads: Vec<GroupHead> = sqlx::query_as(
+            "SELECT job_group.id, job.not_before, job.target_image_id,
+                    (SELECT COUNT(*) FROM job WHERE job.group_id = job_group.id AND job.state = 'queued') AS queued
+             FROM job_group JOIN job ON job.id = (
+                 SELECT next.id FROM job AS next WHERE next.group_id = job_group.id AND next.state = 'queued'
+                 ORDER BY next.priority DESC, next.created_at, next.id LIMIT 1)",
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let waiting = |head: GroupHead| {
+            let job = QueuedJob {
+                group_id: Some(head.id),
+                not_before: head.not_before,
+                target_image_id: head.target_image_id,
+            };
+            (Waiting::new(job), head.queued)
+        };
+        let mut jobs: Vec<(Waiting, i64)> = heads.into_iter().map(waiting).collect();
+        self.explain(jobs.iter_mut().map(|(waiting, _)| waiting).collect())
+            .await?;
+        Ok(jobs)
+    }
+
+    async fn queue_state(&self, jobs: impl Iterator<Item = &QueuedJob> + Clone) -> Result<QueueState> {
+        let groups: BTreeSet<&JobGroupId> = jobs.clone().filter_map(|job| job.group_id.as_ref()).collect();
+        let images: BTreeSet<&ImageId> = jobs.filter_map(|job| job.target_image_id.as_ref()).collect();
+        let mut state = QueueState {
+            hosts: self.waiting_hosts().await?,
+            queued: sqlx::query_scalar("SELECT COUNT(*) FROM job WHERE state = 'queued'")
+                .fetch_one(self.pool())
+                .await?,
+            ..QueueState::default()
+        };
+        let sources: Vec<(i64, String)> = sqlx::query_as("SELECT until, address FROM unreachable_source")
+            .fetch_all(self.pool())
+            .await?;
+        let shown = |address: &str| crate::domain::address::Address::new(address).to_string();
+        state.sources = sources
+            .into_iter()
+            .map(|(until, address)| (Timestamp::from_millis(until), shown(&address)))
+            .collect();
+        for ids in Vec::from_iter(groups).chunks(PARAMETERS_MOST) {
+            let sql = format!(
+                "SELECT id, kind, platform, project, branch, labels, memory_mib, newest, round, expected_ms,
+                        NULL AS first, NULL AS ripe, NULL AS pullable FROM job_group WHERE id IN ({})",
+                parameters(1, ids.len())
+            );
+            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+            for id in ids {
+                query = query.bind(*id);
+            }
+            let groups: Vec<Group> = query.fetch_all(self.pool()).await?;
+            state
+                .groups
+                .extend(groups.into_iter().map(|group| (group.id.clone(), group)));
+        }
+        for ids in Vec::from_iter(images).chunks(PARAMETERS_MOST) {
+            let among = parameters(1, ids.len());
+            let sql = format!("SELECT image_id, host FROM image_on_host WHERE image_id IN ({among})");
+            let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+            for id in ids {
+                query = query.bind(*id);
+            }
+            let held: Vec<(ImageId, HostId)> = query.fetch_all(self.pool()).await?;
+            for (image, host) in held {
+                state.holders.entry(image).or_default().insert(host);
+            }
+            let sql = format!("SELECT id FROM image WHERE id IN ({among}) AND remote IS NOT NULL");
+            let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+            for id in ids {
+                query = query.bind(*id);
+            }
+            let pushed: Vec<ImageId> = query.fetch_all(self.pool()).await?;
+            state.pushed.extend(pushed);
+        }
+        Ok(state)
+    }
+
+    /// The registered hosts, and the removed ones, for reasons may name them.
+    async fn waiting_hosts(&self) -> Result<Vec<WaitingHost>> {
+        let loads = self.host_loads().await?;
+        let hosts = self.hosts().await?.into_iter().map(|host| WaitingHost {
+            working: loads.get(&host.id).copied().unwrap_or(0),
+            has_token: host.token.is_some(),
+            id: host.id,
+            name: host.name,
+            state: host.state,
+            builds: host.builds,
+            seen_at: host.seen_at,
+            backoff_until: host.backoff_until,
+            consecutive_failures: host.consecutive_failures,
+            capabilities: host.capabilities,
+        });
+        Ok(hosts.collect())
+    }
+}
