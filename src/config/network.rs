@@ -56,10 +56,12 @@ impl NetworkSettings {
         env.0
     }
 
-    /// The settings of the proxy between strangers' code and the network. `ca` is the name of the bundle beside them.
-    pub fn of_gateway(&self, ca: Option<&str>) -> serde_json::Value {
+    /// The settings of the proxy between strangers' code and the network. `ca` is the name of the bundle beside them; `near`
+    /// are addresses and networks that are refused although they are public.
+    pub fn of_gateway(&self, ca: Option<&str>, near: &[String]) -> serde_json::Value {
         serde_json::json!({
             "allow": self.allow,
+            "near": near,
             "index": self.index.with_login(),
             "http_proxy": self.http_proxy.with_login(),
             "https_proxy": self.https_proxy.with_login(),
@@ -93,8 +95,31 @@ impl NetworkSettings {
         env.0
     }
 
-    /// Checks that `allow` has names, addresses and networks, and nothing else.
+    /// Checks that all programs agree about the addresses, that proxies are plain, and that `allow` has names, addresses and
+    /// networks, and nothing else. No message quotes an address: it may hold a login.
     pub(super) fn sane(&self) -> Result<(), String> {
+        let proxies = [("http_proxy", &self.http_proxy), ("https_proxy", &self.https_proxy)];
+        let parses =
+            |text: &str| url::Url::parse(text).is_ok_and(|url| url.has_host() && url.scheme().starts_with("http"));
+        for (key, proxy) in proxies {
+            let text = proxy.with_login();
+            let text = if text.contains("://") {
+                text.to_owned()
+            } else {
+                format!("http://{text}")
+            };
+            if !proxy.is_empty() && !(parses(&text) && text.starts_with("http://")) {
+                return Err(format!(
+                    "`network.{key}` is no address of a proxy such as \"http://proxy.example.org:3128\"; percent-encode special \
+                     characters of its login, and name a proxy without TLS"
+                ));
+            }
+        }
+        if !self.index.is_empty() && !parses(self.index.with_login()) {
+            return Err("`network.index` is no address such as \"https://index.example.org/simple/\"; percent-encode special characters \
+                        of its login"
+                .to_owned());
+        }
         let wrong = self.allow.iter().find(|entry| !is_destination(entry));
         match wrong {
             Some(entry) => Err(format!(
@@ -153,7 +178,7 @@ mod tests {
         assert_eq!(env["PIP_INDEX_URL"], "http://index.example.org/simple/");
         assert_eq!(env["PIP_TRUSTED_HOST"], "index.example.org");
         assert_eq!((&*env["https_proxy"], &*env["PIP_CERT"]), ("http://127.0.0.1:1", "/ca"));
-        assert!(settings.of_gateway(None).to_string().contains("me:secret@index"));
+        assert!(settings.of_gateway(None, &[]).to_string().contains("me:secret@index"));
 
         let open = NetworkSettings {
             index: "https://index.example.org/simple".into(),
@@ -162,6 +187,39 @@ mod tests {
         let env = open.behind_proxy("http://127.0.0.1:1", None);
         assert_eq!(env["PIP_INDEX_URL"], "https://index.example.org/simple");
         assert!(!env.contains_key("PIP_TRUSTED_HOST") && !env.contains_key("PIP_CERT"));
+    }
+
+    #[test]
+    fn an_address_that_programs_read_differently_is_refused_and_not_quoted() {
+        let sane = |index: &str, proxy: &str| {
+            let settings = NetworkSettings {
+                index: index.into(),
+                https_proxy: proxy.into(),
+                ..NetworkSettings::default()
+            };
+            settings.sane()
+        };
+        assert_eq!(
+            sane(
+                "https://me:p%2Fw@index.example.org/simple/",
+                "me:secret@proxy.example.org:1"
+            ),
+            Ok(())
+        );
+        for (index, proxy) in [
+            ("https://me:p/w@index.example.org/", ""),
+            ("https://index.example.org:84433/", ""),
+            ("index.example.org", ""),
+            ("file:///srv/index", ""),
+            ("", "https://me:p@proxy.example.org"),
+            ("", "http://me:p/w@proxy.example.org"),
+        ] {
+            let error = sane(index, proxy).unwrap_err();
+            assert!(
+                error.contains("network.") && !error.contains("me:") && !error.contains("p/w"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

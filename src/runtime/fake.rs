@@ -290,9 +290,8 @@ impl Runtime for FakeRuntime {
         }
         let label = |name: &str| made.spec.labels.get(name).cloned().unwrap_or_default();
         let (project, phase) = (label(PROJECT_LABEL), label(PHASE_LABEL));
-        // a container that is no phase serves one, and says when it can
         let (behaviour, prints, complains) = if phase.is_empty() {
-            (Behaviour::Exits(0), b"ready\n".to_vec(), Vec::new())
+            expect::serving(&made.spec)
         } else {
             match state
                 .expected
@@ -370,7 +369,9 @@ impl Runtime for FakeRuntime {
     }
 
     async fn remove(&self, id: &str) -> Result<()> {
-        self.state().containers.remove(id);
+        if let Some(made) = self.state().containers.remove(id) {
+            made.killed.notify_one();
+        }
         Ok(())
     }
 

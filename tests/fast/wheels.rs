@@ -24,6 +24,8 @@ struct Place {
     most: u64,
     /// A command before `build`.
     between: &'static str,
+    /// A command after it.
+    after: &'static str,
 }
 
 impl Place {
@@ -38,6 +40,7 @@ impl Place {
             folder,
             most: 1 << 20,
             between: ":",
+            after: ":",
         }
     }
 
@@ -70,9 +73,18 @@ impl Place {
         let path = std::env::var("PATH").unwrap();
         let mut command = Command::new("sh");
         // as a run does, but for the containers
-        let all = "sh \"$1\" take \"$2\" ../cache\neval \"$4\"\nsh \"$1\" build \"$2\" 0123456789ab\nsh \"$1\" keep \"$2\" ../cache $3";
+        let all = "sh \"$1\" take \"$2\" ../cache $3\neval \"$4\"\nsh \"$1\" build \"$2\" 0123456789ab\n(eval \"$5\")\nsh \"$1\" keep \"$2\" ../cache $3";
         command
-            .args(["-ec", all, "-", &script, &list, &self.most.to_string(), self.between])
+            .args([
+                "-ec",
+                all,
+                "-",
+                &script,
+                &list,
+                &self.most.to_string(),
+                self.between,
+                self.after,
+            ])
             .current_dir(work)
             .env("PATH", format!("{}:{path}", self.folder.path().join("bin").display()))
             .stdin(Stdio::null())
@@ -245,4 +257,41 @@ fn runs_at_the_same_time_do_no_harm() {
     assert!(works.iter().all(|work| !place.wheel(work).is_empty()));
     assert_eq!(place.entries(), [KEY], "nothing half-written is left");
     assert!(place.run(KEY).contains("reused"));
+}
+
+/// What install left in place of the wheel that it built, and whether it is kept.
+#[test]
+fn what_is_no_wheel_of_its_own_is_not_kept() {
+    for (what, command) in [
+        ("linked twice", "ln .pybots/built/*/*.whl .pybots/other"),
+        (
+            "a hole",
+            "truncate -s 1G .pybots/built/*/*.whl; cd .pybots/built/*; sha256sum *.whl >sha256",
+        ),
+        (
+            "a link",
+            "cd .pybots/built/*; mv *.whl ../w; ln -s ../w $(basename toy-1.0-cp311-cp311-linux_x86_64.whl)",
+        ),
+        (
+            "a hash that is a link",
+            "cd .pybots/built/*; mv sha256 ../s; ln -s ../s sha256",
+        ),
+        (
+            "another folder",
+            "mv .pybots/built .pybots/elsewhere; ln -s /etc .pybots/built",
+        ),
+        (
+            "a pipe",
+            "cd .pybots/built/*; rm *.whl; mkfifo toy-1.0-cp311-cp311-linux_x86_64.whl",
+        ),
+    ] {
+        let place = Place {
+            most: 100_000,
+            after: command,
+            ..Place::new()
+        };
+        let text = place.run(KEY);
+        assert!(!text.contains("kept"), "{what}: {text}");
+        assert_eq!(place.entries(), Vec::<String>::new(), "{what}");
+    }
 }

@@ -31,6 +31,13 @@ class Addresses(unittest.TestCase):
             with self.assertRaisesRegex(Refused, "not public.*network.allow"):
                 rules.addresses(host, port, ["10.9.9.9"])
 
+    def test_what_is_on_the_networks_of_this_machine_is_refused_though_public(self):
+        rules = Rules.read(["8.8.8.9"], (), ["8.8.8.0/24", "2606:4700::1/64"])
+        for address in ("8.8.8.8", "2606:4700::2"):
+            with self.assertRaises(Refused):
+                rules.addresses("a.org", 443, [address])
+        self.assertEqual(rules.addresses("a.org", 443, ["8.8.8.9"]), ["8.8.8.9"])
+
     def test_no_mail_leaves(self):
         with self.assertRaisesRegex(Refused, "mail"):
             Rules().addresses("mail.example.org", 25, ["8.8.8.8"])
@@ -52,7 +59,7 @@ class Site(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.seen.append((self.path, dict(self.headers)))
         place = "%s:%d" % self.server.server_address
-        if self.path == "/private" and self.headers.get("Authorization") != "Basic bWU6c2VjcmV0":
+        if self.path == "/simple/private/" and self.headers.get("Authorization") != "Basic bWU6c2VjcmV0":
             body, code = b"who are you?", 401
         elif self.path == "/chunks":
             self.send_response(200)
@@ -67,10 +74,19 @@ class Site(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"3\r\nabc\r\n")
             self.close_connection = True
             return
+        elif self.path == "/simple/cut/":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"<a href='1'>")
+            self.close_connection = True
+            return
         else:
             body, code = f'<a href="https://{place}/files/a">a</a> https:\\/\\/{place}\\/b'.encode(), 200
         self.send_response(code)
         self.send_header("Content-Type", "text/html")
+        self.send_header("Set-Cookie", "session=of-the-operator")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -135,10 +151,10 @@ class Running(unittest.TestCase):
         relay = self.context.enter_context(running(Relay(path)))
         self.proxy = f"127.0.0.1:{relay.server_address[1]}"
 
-    def get(self, path, host="127.0.0.1", method="GET", data=None):
+    def get(self, path, host="127.0.0.1", method="GET", data=None, headers={}):
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": f"http://{self.proxy}", "https": f"http://{self.proxy}"}))
         address = f"http://{host}:{self.site.server_address[1]}{path}"
-        return opener.open(urllib.request.Request(address, method=method, data=data), timeout=10)
+        return opener.open(urllib.request.Request(address, method=method, data=data, headers=headers), timeout=10)
 
     def connect(self, port):
         connection = http.client.HTTPConnection(self.proxy, timeout=10)
@@ -182,18 +198,45 @@ class ThroughTheGateway(Running):
 
     def test_the_login_of_the_index_is_added_for_reading_only(self):
         port = self.site.server_address[1]
-        self.start(index=f"http://me:secret@127.0.0.1:{port}/simple/")
-        with self.get("/private") as response:
+        self.start(index=f"http://me:secret@127.0.0.1:{port}/simple/of-pypi/")
+        with self.get("/simple/private/", headers={"X-HTTP-Method-Override": "DELETE", "Cookie": "a=b", "Accept": "text/html"}) as response:
             self.assertEqual(response.status, 200)
-        self.assertEqual(self.site.seen[-1][1]["Authorization"], "Basic bWU6c2VjcmV0")
+            self.assertNotIn("Set-Cookie", response.headers)  # it would stand for the login
+        asked = self.site.seen[-1][1]
+        self.assertEqual(asked["Authorization"], "Basic bWU6c2VjcmV0")
+        self.assertEqual(set(asked), {"Host", "User-Agent", "Accept", "Authorization", "Connection"})
+        seen = len(self.site.seen)
+        for path in ("/private.git", "/simple/../private.git", "/simple/%2e%2e/private.git", "/simple//x", "/simple/a%5cb", "/simple"):
+            with self.assertRaises(urllib.error.HTTPError, msg=path) as caught:
+                self.get(path)
+            self.assertEqual(caught.exception.code, 403)
+            caught.exception.close()
+        self.assertEqual(len(self.site.seen), seen)
         with self.assertRaises(urllib.error.HTTPError) as caught:
-            self.get("/private", method="POST", data=b"a new release")
+            self.get("/simple/private/", method="POST", data=b"a new release")
         self.assertEqual(caught.exception.code, 403)
         caught.exception.close()
         # the same machine by another name or port is not the index
         with self.assertRaises(urllib.error.HTTPError) as caught:
-            self.get("/private", host="localhost")
+            self.get("/simple/private/", host="localhost")
         caught.exception.close()
+
+    def test_a_page_of_the_index_that_breaks_off_is_no_page(self):
+        self.start(index=f"http://me:secret@127.0.0.1:{self.site.server_address[1]}/simple/")
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            self.get("/simple/cut/")
+        self.assertEqual(caught.exception.code, 502)
+        caught.exception.close()
+
+    def test_no_other_spelling_of_a_host_gets_to_a_further_proxy(self):
+        self.start(allow=["127.0.0.1"])
+        self.start(http_proxy=f"http://me:secret@{self.proxy}", https_proxy=f"http://me:secret@{self.proxy}")
+        host, port = self.proxy.split(":")
+        for spelling in ("127.0.0.1.", "localhost.", "2130706433.", "0x7f.1", "[::1%25lo]", "127%2e0.0.1", "127.0.0.1\\@a.org", "127.0.0.1\\.a.org"):
+            for request in (f"GET http://{spelling}/ HTTP/1.1\r\n\r\n", f"CONNECT {spelling}:443 HTTP/1.1\r\n\r\n"):
+                with socket.create_connection((host, int(port)), 10) as sock:
+                    sock.sendall(request.encode())
+                    self.assertRegex(sock.recv(100), rb"HTTP/1.1 40[03] ", request)
 
     def test_a_further_proxy_gets_its_login_and_the_client_sees_neither(self):
         self.start(allow=["127.0.0.1"])
@@ -208,7 +251,7 @@ class ThroughTheGateway(Running):
         gateway.Proxy.do_CONNECT = noting
         self.addCleanup(setattr, gateway.Proxy, "do_CONNECT", original)
         self.start(allow=["127.0.0.1"], http_proxy=f"http://me:secret@{far}", https_proxy=f"http://me:secret@{far}")
-        with self.get("/private/not") as response:
+        with self.get("/x") as response:
             self.assertEqual(response.status, 200)
         self.assertNotIn("Proxy-Authorization", self.site.seen[-1][1])
         sock = self.connect(self.echo.server_address[1])
@@ -293,6 +336,9 @@ class Pages(unittest.TestCase):
         text = b'"https://index.example.org/a" "https:\\/\\/index.example.org\\/b" "https://index.example.org:443/c" "https://other.org/d"'
         self.assertEqual(gateway.here(text, index), b'"http://index.example.org/a" "http:\\/\\/index.example.org\\/b" '
                          b'"http://index.example.org:443/c" "https://other.org/d"')
+        index = Upstream.read("https://me:secret@index.example.org/api/pypi/simple")
+        text = b'https://index.example.org/api/pypi/files/a https://index.example.org/api/npm/b'
+        self.assertEqual(gateway.here(text, index), b'http://index.example.org/api/pypi/files/a https://index.example.org/api/npm/b')
         self.assertEqual(Upstream.read("https://me:p%40ss@h:8443").spellings(), ["h:8443"])
         self.assertEqual(Upstream.read("https://me:p%40ss@h").login, "me:p@ss")
 

@@ -5,8 +5,8 @@ clients never see, and refuses addresses near this machine. `relay` runs in a co
 strangers' code shares. It passes connections on to that socket.
 """
 
-import base64, contextlib, http.client, http.server, ipaddress, json, os, selectors, socket, socketserver, ssl, sys, threading, time
-import urllib.parse, urllib.request
+import base64, contextlib, http.client, http.server, ipaddress, json, os, re, selectors, socket, socketserver, ssl, sys, threading
+import time, urllib.parse, urllib.request
 from dataclasses import dataclass
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -15,24 +15,29 @@ PORT = 3128
 CONNECTIONS = 64  # at the same time
 CONNECT_WITHIN, HEAD_WITHIN, IDLE_MOST = 30, 60, 900  # seconds
 BUFFER = 256 << 10  # bytes that wait in each direction
-PAGE_MOST = 64 << 20  # bytes of a page of the index
+PAGE_MOST = 32 << 20  # bytes of a page of the index
+PAGES = 2  # that are held in memory at the same time
 REFUSALS_MOST = 20
 MAIL = {25, 465, 587}
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
               "transfer-encoding", "upgrade"}
+# What a request with the login of the index may say: nothing that changes what it means, or who asks.
+ASKS = {"accept", "user-agent", "range", "if-none-match", "if-modified-since", "if-range", "cache-control"}
+# What an answer to such a request may not say: it could stand for the login.
+STANDS_FOR_LOGIN = {"set-cookie", "set-cookie2", "authentication-info", "www-authenticate"}
+# How a host is spelled. Whatever else some program takes for one, another program takes for another one.
+HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
+# A path that means the same to every server.
+PLAIN_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%(?!2[eEfF]|5[cC]|00)[0-9A-Fa-f]{2})+)*/?")
 # Address ranges near a machine or without an owner, from the IANA registries of special-purpose addresses.
 NEAR = [ipaddress.ip_network(n) for n in (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.88.99.0/24",
-    "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
+    "168.63.129.16/32", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
     "::/127", "64:ff9b:1::/48", "100::/64", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8")]
 # IPv6 addresses that hold one of IPv4, with the position of its last bit: mapped, compatible, NAT64, 6to4. Teredo hides it.
 HOLDS_IPV4 = [(ipaddress.ip_network(n), shift) for n, shift in (
     ("::ffff:0:0/96", 0), ("::/96", 0), ("::ffff:0:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80))]
 TEREDO = ipaddress.ip_network("2001::/32")
-
-
-# What a socket raises that would have to wait.
-NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Refused(Exception):
@@ -56,20 +61,22 @@ def is_near(address):
 
 @dataclass(frozen=True)
 class Rules:
-    """Which destinations are allowed beside public addresses: names, the names below them, networks, and one host with its port."""
+    """Which destinations are allowed beside public addresses: names, the names below them, networks, and one host with its port.
+    `near` are public addresses that are refused all the same: those of this machine and of its networks."""
     names: frozenset = frozenset()
     networks: tuple = ()
     index: tuple = ()
+    near: tuple = ()
 
     @classmethod
-    def read(cls, allow, index):
+    def read(cls, allow, index, near=()):
         names, networks = set(), []
         for entry in allow:
             try:
                 networks.append(ipaddress.ip_network(entry, strict=False))
             except ValueError:
                 names.add(entry.lower().rstrip("."))
-        return cls(frozenset(names), tuple(networks), index)
+        return cls(frozenset(names), tuple(networks), index, tuple(ipaddress.ip_network(n, strict=False) for n in near))
 
     def names_it(self, host, port):
         host = host.lower().rstrip(".")
@@ -77,7 +84,8 @@ class Rules:
         return (host, port) == self.index or host in self.names or any("." + ".".join(above[i:]) in self.names for i in range(1, len(above)))
 
     def takes(self, address):
-        return not is_near(address) or any(address in n for n in self.networks if n.version == address.version)
+        within = lambda networks: any(address in n for n in networks if n.version == address.version)
+        return within(self.networks) or not (is_near(address) or within(self.near))
 
     def addresses(self, host, port, found):
         """The addresses of a host that may be used, of those that were found."""
@@ -87,8 +95,8 @@ class Rules:
             return found
         taken = [a for a in found if self.takes(ipaddress.ip_address(a.partition("%")[0]))]
         if found and not taken:
-            what = host if host == found[0] else f"{host} has the address {found[0]}, which"
-            raise Refused(f"{what} is not public; the owner of this machine can allow it by `network.allow`")
+            # without the address: logs are public, and names of a network are its owner's
+            raise Refused(f"{host} is not public; the owner of this machine can allow it by `network.allow`")
         return taken
 
 
@@ -99,6 +107,7 @@ class Upstream:
     host: str
     port: int
     login: str = ""
+    path: str = "/"
 
     @classmethod
     def read(cls, url):
@@ -108,7 +117,9 @@ class Upstream:
         login = ""
         if parts.username is not None:
             login = ":".join(urllib.parse.unquote(p or "") for p in (parts.username, parts.password))
-        return cls(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), login)
+        # the files of an index are beside its pages
+        path = parts.path.rstrip("/").rpartition("/")[0] + "/"
+        return cls(parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), login, path)
 
     def authorization(self):
         return "Basic " + base64.b64encode(self.login.encode()).decode()
@@ -125,7 +136,8 @@ class Ways:
 
     def __init__(self, config):
         self.index = Upstream.read(config.get("index"))
-        self.rules = Rules.read(config.get("allow", []), (self.index.host, self.index.port) if self.index else ())
+        index = (self.index.host, self.index.port) if self.index else ()
+        self.rules = Rules.read(config.get("allow", []), index, config.get("near", []))
         self.proxies = {"http": Upstream.read(config.get("http_proxy")), "https": Upstream.read(config.get("https_proxy"))}
         self.no_proxy = config.get("no_proxy", "")
         self.ca = os.path.join(FOLDER, config["ca"]) if config.get("ca") else None
@@ -144,6 +156,8 @@ class Ways:
     def open(self, scheme, host, port):
         """A connection to a host, and the proxy to which its requests are to be addressed, if any. The address that is checked
         is the one that is used: a name may mean another one a moment later."""
+        if not HOST.fullmatch(host):
+            raise Refused(f"{host} is not the name of a host")
         proxy = self.proxy(scheme, host, port)
         try:
             found = list(dict.fromkeys(row[4][0] for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
@@ -153,8 +167,7 @@ class Ways:
             found = []
         allowed = self.rules.addresses(host, port, found)
         if proxy:
-            connection = connect([proxy.host], proxy.port, f"the proxy {proxy.host}")
-            return (self.tls(connection, proxy.host) if proxy.scheme == "https" else connection), proxy
+            return connect([proxy.host], proxy.port, f"the proxy {proxy.host}"), proxy
         return connect(allowed, port, host), None
 
     def tunnel(self, host, port):
@@ -166,6 +179,7 @@ class Ways:
             connection.sendall((head + "\r\n").encode())
             answer = read_head(connection).split(b"\r\n")[0].decode("latin-1").split(None, 2)
             if len(answer) < 2 or answer[1] != "200":
+                connection.close()
                 raise Unreachable(f"the proxy {proxy.host} does not connect to {where}: {' '.join(answer[1:])}")
         return connection
 
@@ -210,19 +224,17 @@ def splice(one, other):
                 return
             for side, peer in peers.items():
                 watch(selector, side, side not in ended and len(waiting[peer]) < BUFFER, bool(waiting[side]))
-            # TLS may have read what the selector can no longer see
-            held = any(isinstance(side, ssl.SSLSocket) and side not in ended and side.pending() for side in peers)
-            if not selector.select(0 if held else IDLE_MOST) and not held:
+            if not selector.select(IDLE_MOST):
                 return
             for side, peer in peers.items():
                 if side not in ended and len(waiting[peer]) < BUFFER:
-                    with contextlib.suppress(*NOT_YET):
+                    with contextlib.suppress(BlockingIOError):
                         data = side.recv(65536)
                         waiting[peer] += data
                         if not data:
                             ended.add(side)
                 if waiting[side]:
-                    with contextlib.suppress(*NOT_YET):
+                    with contextlib.suppress(BlockingIOError):
                         del waiting[side][:side.send(waiting[side])]
 
 
@@ -278,7 +290,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 
     def do_CONNECT(self):
         parts = urllib.parse.urlsplit("//" + self.path)
-        if not parts.hostname or not parts.port:
+        if not parts.hostname or not parts.port or "@" in self.path:
             return self.deny(400, "CONNECT needs a host and a port", "http_request_error")
         with self.server.ways.tunnel(parts.hostname, parts.port) as other:
             self.has_answered = True
@@ -288,15 +300,18 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 
     def forward(self):
         parts = urllib.parse.urlsplit(self.path)
-        if parts.scheme != "http" or not parts.hostname:
-            return self.deny(400, "this is a proxy: ask it for an address that begins with http://", "http_request_error")
-        ways, port = self.server.ways, parts.port or 80
-        index = ways.index if ways.index and parts.netloc.lower() in ways.index.spellings() else None
-        if index and index.login and self.command not in ("GET", "HEAD"):
-            raise Refused(f"the login of the package index is for reading only, not for {self.command}")
-        if self.headers.get("Transfer-Encoding"):
+        if parts.scheme != "http" or not parts.hostname or "@" in parts.netloc:
+            return self.deny(400, "this is a proxy: ask it for an address that begins with http://, and has no login", "http_request_error")
+        lengths = self.headers.get_all("Content-Length", ["0"])
+        if self.headers.get("Transfer-Encoding") or len(lengths) > 1 or not re.fullmatch("[0-9]{1,12}", lengths[0]):
             return self.deny(411, "a request with a body needs its length", "http_request_error")
-        host, port, scheme = (index.host, index.port, index.scheme) if index else (parts.hostname, port, "http")
+        ways, left = self.server.ways, int(lengths[0])
+        index = ways.index if ways.index and ways.index.login and parts.netloc.lower() in ways.index.spellings() else None
+        if index and (self.command not in ("GET", "HEAD") or left):
+            raise Refused("the login of the package index is for reading only")
+        if index and not (parts.path.startswith(index.path) and PLAIN_PATH.fullmatch(parts.path)):
+            raise Refused(f"the login of the package index is for paths below {index.path} only")
+        host, port, scheme = (index.host, index.port, index.scheme) if index else (parts.hostname, parts.port or 80, "http")
         connection = http.client.HTTPConnection(host, port, timeout=HEAD_WITHIN)
         proxy = None
         if scheme == "https":
@@ -304,64 +319,72 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         else:
             connection.sock, proxy = ways.open("http", host, port)
         with connection.sock:
+            # rebuilt: a proxy must not read another host in it than the one that was checked
+            place = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            place += f":{parts.port}" if parts.port else ""
             path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
-            connection.putrequest(self.command, urllib.parse.urlunsplit(parts) if proxy else path, skip_host=True, skip_accept_encoding=True)
-            connection.putheader("Host", parts.netloc)
-            rewrites = index is not None and scheme == "https"
+            connection.putrequest(self.command, f"http://{place}{path}" if proxy else path, skip_host=True, skip_accept_encoding=True)
+            connection.putheader("Host", place)
             for name, value in self.headers.items():
-                plain = name.lower() in HOP_BY_HOP | {"host"} | ({"accept-encoding"} if rewrites else set())
-                if not plain and not (index and index.login and name.lower() == "authorization"):
+                if name.lower() in ASKS if index else name.lower() not in HOP_BY_HOP | {"host", "content-length"}:
                     connection.putheader(name, value)
-            if index and index.login:
+            if left:
+                connection.putheader("Content-Length", str(left))
+            if index:
                 connection.putheader("Authorization", index.authorization())
             if proxy and proxy.login:
                 connection.putheader("Proxy-Authorization", proxy.authorization())
             connection.putheader("Connection", "close")
             connection.endheaders()
-            left = int(self.headers.get("Content-Length") or 0)
             while left > 0 and (data := self.rfile.read(min(left, 65536))):
                 connection.sock.sendall(data)
                 left -= len(data)
-            self.answer(connection.getresponse(), index if rewrites else None)
+            self.answer(connection.getresponse(), index)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_PROPFIND = do_REPORT = forward
 
     def answer(self, response, index):
         """Pass a response on. Links of the index to itself become such that come here again, for the login."""
-        page = None
         kind = response.headers.get_content_type()
         if index and self.command == "GET" and (kind in ("text/html", "application/json") or kind.startswith("application/vnd.pypi.")):
-            page = response.read(PAGE_MOST + 1)
-            if len(page) > PAGE_MOST:
-                raise Unreachable(f"a page of the package index has more than {PAGE_MOST >> 20} MiB")
-            page = here(page, index)
-        self.send_response_only(response.status, "".join(c if " " <= c <= "~" else "?" for c in response.reason))
-        for name, value in response.headers.items():
-            if name.lower() in HOP_BY_HOP or (page is not None and name.lower() in ("content-length", "etag")):
-                continue
-            self.send_header(name, here(value.encode("latin-1"), index).decode("latin-1") if index and name.lower() == "location" else value)
-        in_chunks = page is None and response.chunked
-        if page is not None:
-            self.send_header("Content-Length", str(len(page)))
-        if in_chunks:
-            self.send_header("Transfer-Encoding", "chunked")
-        self.send_header("Connection", "close")
-        self.has_answered = True
-        self.end_headers()
-        if page is not None:
-            self.wfile.write(page)
-        while page is None and (data := response.read1(65536)):
+            with self.server.pages:
+                page = response.read(PAGE_MOST + 1)
+                if len(page) > PAGE_MOST:
+                    raise Unreachable(f"a page of the package index has more than {PAGE_MOST >> 20} MiB")
+                if response.length:  # else a page that broke off would look whole
+                    raise http.client.IncompleteRead(b"", response.length)
+                page = here(page, index)
+                self.head(response, index, ("Content-Length", str(len(page))), {"content-length", "etag"})
+                self.wfile.write(page)
+            return
+        in_chunks = response.chunked
+        self.head(response, index, ("Transfer-Encoding", "chunked") if in_chunks else None)
+        while data := response.read1(65536):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data) if in_chunks else data)
         if in_chunks:
             self.wfile.write(b"0\r\n\r\n")
 
+    def head(self, response, index, own, without=frozenset()):
+        self.send_response_only(response.status, "".join(c if " " <= c <= "~" else "?" for c in response.reason))
+        without = HOP_BY_HOP | without | (STANDS_FOR_LOGIN if index else set())
+        for name, value in response.headers.items():
+            if name.lower() not in without:
+                is_link = index and name.lower() == "location"
+                self.send_header(name, here(value.encode("latin-1"), index).decode("latin-1") if is_link else value)
+        for name, value in filter(None, (own, ("Connection", "close"))):
+            self.send_header(name, value)
+        self.has_answered = True
+        self.end_headers()
+
 
 def here(text, index):
     """The text with links to the index that its clients can follow without its login."""
-    for place in index.spellings():
-        for slashes in ("//", "\\/\\/"):
-            for end in ("/", "\\/"):
-                text = text.replace(f"https:{slashes}{place}{end}".encode(), f"http:{slashes}{place}{end}".encode())
+    for place in index.spellings() if index.scheme == "https" else ():
+        for escaped in (False, True):  # JSON may escape slashes
+            far, near = (f"{scheme}://{place}{index.path}" for scheme in ("https", "http"))
+            if escaped:
+                far, near = far.replace("/", "\\/"), near.replace("/", "\\/")
+            text = text.replace(far.encode(), near.encode())
     return text
 
 
@@ -370,7 +393,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     request_queue_size = CONNECTIONS
 
     def __init__(self, path, ways):
-        self.ways, self.reported, self.places = ways, set(), threading.BoundedSemaphore(CONNECTIONS)
+        self.ways, self.reported = ways, set()
+        self.places, self.pages = threading.BoundedSemaphore(CONNECTIONS), threading.BoundedSemaphore(PAGES)
         super().__init__(path, Proxy)
 
     def get_request(self):

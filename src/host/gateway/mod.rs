@@ -3,6 +3,8 @@
 //! passes connections from its loopback address on to the proxy, through a socket in a volume that both mount. A phase
 //! shares the loopback address of the second one, so it reaches nothing but the proxy.
 
+mod neighbours;
+
 use super::log::Log;
 use super::{Host, Stop};
 use crate::domain::limits::{Limits, Seconds, Size};
@@ -92,14 +94,19 @@ impl<'a> Gateway<'a> {
         self.host.network.behind_proxy(PROXY, ca)
     }
 
-    /// Removes both containers. What they refused is in the log then.
+    /// Removes both containers. What they refused is in the log then. Fails if the proxy ended before: then whatever a phase
+    /// could not do says nothing about the project.
     pub async fn close(mut self) -> Result<(), Stop> {
+        let has_ended = self.refusals.try_join_next().is_some();
         for id in &self.containers {
             self.host.runtime.remove(id).await?;
         }
         // the lines are for people: an engine that is late with them must not fail the run
         let _ = tokio::time::timeout(LAST_LINES_WITHIN, self.refusals.join_next()).await;
-        Ok(())
+        match has_ended {
+            true => Err(anyhow!("the gateway to the network ended before the phase did").into()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -130,7 +137,9 @@ fn container(host: &Host, attempt: &str, image: &str, volume: &str, lasts: Secon
 /// The files of the volume, the mark that they are complete last.
 async fn files(host: &Host) -> Result<Vec<u8>, Stop> {
     let ca = host.ca().await?;
-    let config = host.network.of_gateway(ca.is_some().then_some("ca.crt"));
+    let config = host
+        .network
+        .of_gateway(ca.is_some().then_some("ca.crt"), &neighbours::neighbours().await);
     let config = serde_json::to_vec(&config).context("failed to write the gateway's settings")?;
     let mut files: Vec<(&str, &[u8], bool)> = vec![
         ("gateway.py", PROGRAM.as_bytes(), false),

@@ -25,6 +25,7 @@ from fetch_project import (build_requires, declared, from_index, group_lines, ch
                            target_environment)
 from fetch_resolve import Wheelhouse, held, resolve
 from fetch_sources import fetch_source, home
+from fetch_unpack import ABOUT_NAMES
 from fetch_version import shell, variables
 
 
@@ -127,6 +128,9 @@ def main():
         say(f"cannot fetch now, not the recipe's fault: {e}")
         return 11
     except OSError as e:
+        if e.errno in ABOUT_NAMES:
+            say(f"error in the recipe: what it names has a name that no file system takes: {e.strerror}")
+            return 10
         if e.errno in (errno.ENOSPC, errno.EDQUOT):
             say("error in the recipe: what it fetches does not fit into the work folder; raise `work`, or fetch less")
             return 10

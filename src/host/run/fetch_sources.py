@@ -14,7 +14,7 @@ NAMED = 5
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # What git and svn write when a server answers, and will answer the same tomorrow, or when it trickles.
 FINAL = re.compile(r"(?i)not found|does ?n.t exist|does not exist|find remote ref|too slow|file name too long|transport .* not allowed|is not public|"
-                   r"response 403|code 403 from proxy")
+                   r"response 403|code 403 from proxy|E205011")
 TOOL_WITHIN = 900  # seconds
 TUNNEL = Path(__file__).with_name("fetch_tunnel.py")
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")

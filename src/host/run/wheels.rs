@@ -35,7 +35,7 @@ pub struct Wheels {
 impl Wheels {
     /// The command that copies what the cache has to the work folder.
     pub fn take(&self) -> Vec<String> {
-        self.command(&["take", &self.list, CACHE_AT])
+        self.command(&["take", &self.list, CACHE_AT, &MOST_KIB.to_string()])
     }
 
     /// The command that copies what was built to the cache.

@@ -1,7 +1,7 @@
 # Wheels of the dependencies that are sdists: from the cache, or built now and kept for the next revision. Runs in the
 # work folder.
 #
-#   wheels.sh take LIST CACHE        copies what the cache has to the work folder
+#   wheels.sh take LIST CACHE MOST   copies what the cache has to the work folder
 #   wheels.sh build LIST ABI         puts a wheel beside each sdist: one that was taken, or built now
 #   wheels.sh keep LIST CACHE MOST   copies what was built to the cache
 #
@@ -19,10 +19,15 @@ taken=.pybots/wheels built=.pybots/built
 
 # Sets $wheel to the name of the only wheel in a folder.
 one_wheel() {
-    wheel=$(cd "$1" 2>/dev/null && find . -name '*.whl' -type f -printf '%f\n') || return 1
+    wheel=$(cd "$1" && find . -name '*.whl' -type f -links 1 -printf '%f\n') 2>/dev/null || return 1
     case $wheel in
         '' | *[!A-Za-z0-9._+!-]*) return 1 ;; # none, or more than one
     esac
+}
+
+# Whether a folder is so small: links and holes in files count as what they would be elsewhere.
+small() {
+    [ "$(du -sk --apparent-size "$1" 2>/dev/null | cut -f 1)" -le "$2" ] 2>/dev/null
 }
 
 # Whether a folder holds one wheel and its hash.
@@ -35,6 +40,7 @@ whole() {
 # Another run may remove the entry meanwhile, so the copy is what counts.
 take() {
     mkdir -p "$taken"
+    small "$1/$key" "$2" || return 0
     cp -R "$1/$key" "$taken/$key" 2>/dev/null && whole "$taken/$key" || { drop "$taken/$key" && return; }
     touch -c "$1/$key" 2>/dev/null || true
 }
@@ -69,8 +75,9 @@ build() {
 # Writes under another name and renames, so that an interrupted write is never an entry. If two runs store the same
 # wheel, one of them stays, and either is good.
 keep() {
-    [ -d "$built/$key" ] && [ ! -L "$built/$key" ] && [ ! -L "$built/$key/sha256" ] && whole "$built/$key" || return 0
-    [ "$(du -sk "$built/$key" | cut -f 1)" -le "$2" ] || return 0
+    [ -d "$built/$key" ] && [ ! -L "$built/$key" ] && [ ! -L "$built/$key/sha256" ] || return 0
+    small "$built/$key" "$2" && whole "$built/$key" || return 0
+    shrink "$1" "$(($2 - $(du -sk --apparent-size "$built/$key" | cut -f 1)))"
     part=$(mktemp -d "$1/part.XXXXXX" 2>/dev/null) || { echo "the cache of wheels cannot be written" && return; }
     if cp "$built/$key/$wheel" "$built/$key/sha256" "$part" 2>/dev/null && sync "$part/$wheel" "$part/sha256" "$part" 2>/dev/null; then
         # a bad entry can be in the way, or one that a proof replaces
@@ -94,12 +101,10 @@ shrink() {
 }
 
 shift 2
+[ "$command" != keep ] || shrink "$@" # an earlier one may have been killed
 while read -r role key sdist file name version; do
     [ -z "$role" ] || "$command" "$@"
 done <<END
 $list
 END
-case $command in
-    keep) shrink "$@" ;;
-    build) rm -rf "$taken" ;;
-esac
+[ "$command" != build ] || rm -rf "$taken"

@@ -2,7 +2,7 @@
 
 use super::{Behaviour, Expectation, FakeRuntime};
 use crate::logfile::Stream;
-use crate::runtime::{Container, Output};
+use crate::runtime::{Container, Network, Output};
 use futures_util::stream;
 
 /// What a container writes, stdout first.
@@ -17,6 +17,16 @@ pub(super) fn output(
             bytes: text.into(),
         })
     }))
+}
+
+/// What a container does that is no phase, and writes: it says that it is ready. The gateway serves until it is removed, and all
+/// others end by themselves.
+pub(super) fn serving(container: &Container) -> (Behaviour, Vec<u8>, Vec<u8>) {
+    let behaviour = match container.network {
+        Network::Open(_) => Behaviour::Hangs,
+        Network::Loopback | Network::SharedLoopback(_) => Behaviour::Exits(0),
+    };
+    (behaviour, b"ready\n".to_vec(), Vec::new())
 }
 
 impl FakeRuntime {
