@@ -369,9 +369,8 @@ impl Runtime for FakeRuntime {
     }
 
     async fn remove(&self, id: &str) -> Result<()> {
-        if let Some(made) = self.state().containers.remove(id) {
-            made.killed.notify_one();
-        }
+        let removed = self.state().containers.remove(id);
+        drop(removed.inspect(|made| made.killed.notify_one()));
         Ok(())
     }
 
