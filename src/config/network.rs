@@ -108,7 +108,8 @@ impl NetworkSettings {
             } else {
                 format!("http://{text}")
             };
-            if !proxy.is_empty() && !(parses(&text) && text.starts_with("http://")) {
+            let is_plain = parses(&text) && text.starts_with("http://");
+            if !proxy.is_empty() && !is_plain {
                 return Err(format!(
                     "`network.{key}` is no address of a proxy such as \"http://proxy.example.org:3128\"; percent-encode special \
                      characters of its login, and name a proxy without TLS"
