@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::limits::Seconds;
 use crate::domain::time::Timestamp;
-use crate::domain::waiting::by_reason;
+use crate::domain::waiting::{COUNTED_MOST, by_reason};
 use crate::store::Store;
 use crate::store::views::{ResultCell, Waiting};
 use anyhow::{Result, bail};
@@ -129,6 +129,9 @@ async fn wait(store: &Store, limit: Seconds) -> Result<()> {
 fn standstill(waiting: &[(Waiting, i64)], now: Timestamp) -> String {
     let reasons = waiting.iter().map(|(waiting, jobs)| (waiting.reason(now), *jobs));
     match by_reason(reasons).first() {
+        Some((reason, jobs)) if !reason.passes() && *jobs > COUNTED_MOST => {
+            format!("; more than {COUNTED_MOST} wait: {reason}")
+        }
         Some((reason, jobs)) if !reason.passes() => format!("; {jobs} wait: {reason}"),
         _ => String::new(),
     }

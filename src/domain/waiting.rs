@@ -10,6 +10,9 @@ use std::fmt;
 /// A host is online if its last call was within this many milliseconds. A daemon asks for work every 25 seconds.
 pub const ONLINE_MS: i64 = 120_000;
 
+/// Queued jobs are counted up to this number: there may be a million, and each page that waits counts them.
+pub const COUNTED_MOST: i64 = 1000;
+
 /// What the jobs of a group need of a host.
 #[derive(Clone, Copy, Debug)]
 pub struct Needs<'a> {
@@ -134,7 +137,7 @@ pub struct WaitingJob<'a> {
     pub holders: &'a BTreeSet<HostId>,
     /// Whether its image is in the registry.
     pub is_pushed: bool,
-    /// How many jobs are queued altogether.
+    /// How many jobs are queued altogether, counted up to one more than [`COUNTED_MOST`].
     pub queued: i64,
 }
 
@@ -374,6 +377,7 @@ fn fit(hosts: &[String]) -> String {
 fn jobs(queued: i64) -> String {
     match queued {
         1 => "1 job is queued".to_owned(),
+        _ if queued > COUNTED_MOST => format!("more than {COUNTED_MOST} jobs are queued"),
         _ => format!("{queued} jobs are queued"),
     }
 }

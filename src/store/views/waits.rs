@@ -3,7 +3,7 @@
 
 use crate::domain::id::{HostId, ImageId, JobGroupId};
 use crate::domain::time::Timestamp;
-use crate::domain::waiting::{WaitReason, WaitingHost, WaitingJob, wait_reason};
+use crate::domain::waiting::{COUNTED_MOST, WaitReason, WaitingHost, WaitingJob, wait_reason};
 use crate::store::Store;
 use crate::store::claims::{Group, PARAMETERS_MOST, parameters};
 use crate::store::rows::from_row;
@@ -106,15 +106,18 @@ impl Store {
         Ok(waiting)
     }
 
-    /// Why the queued jobs wait: the next job of each group, and how many jobs the group has.
+    /// Why the queued jobs wait: the next job of each group, and how many jobs the group has, counted up to one more than
+    /// [`COUNTED_MOST`].
     pub async fn waiting_jobs(&self) -> Result<Vec<(Waiting, i64)>> {
         let heads: Vec<GroupHead> = sqlx::query_as(
             "SELECT job_group.id, job.not_before, job.target_image_id,
-                    (SELECT COUNT(*) FROM job WHERE job.group_id = job_group.id AND job.state = 'queued') AS queued
+                    (SELECT COUNT(*) FROM (SELECT 1 AS one FROM job WHERE job.group_id = job_group.id AND job.state = 'queued'
+                                           LIMIT $1) AS counted) AS queued
              FROM job_group JOIN job ON job.id = (
                  SELECT next.id FROM job AS next WHERE next.group_id = job_group.id AND next.state = 'queued'
                  ORDER BY next.priority DESC, next.created_at, next.id LIMIT 1)",
         )
+        .bind(COUNTED_MOST + 1)
         .fetch_all(self.pool())
         .await?;
         let waiting = |head: GroupHead| {
@@ -136,9 +139,12 @@ impl Store {
         let images: BTreeSet<&ImageId> = jobs.filter_map(|job| job.target_image_id.as_ref()).collect();
         let mut state = QueueState {
             hosts: self.waiting_hosts().await?,
-            queued: sqlx::query_scalar("SELECT COUNT(*) FROM job WHERE state = 'queued'")
-                .fetch_one(self.pool())
-                .await?,
+            queued: sqlx::query_scalar(
+                "SELECT COUNT(*) FROM (SELECT 1 AS one FROM job WHERE state = 'queued' LIMIT $1) AS counted",
+            )
+            .bind(COUNTED_MOST + 1)
+            .fetch_one(self.pool())
+            .await?,
             ..QueueState::default()
         };
         let sources: Vec<(i64, String)> = sqlx::query_as("SELECT until, address FROM unreachable_source")

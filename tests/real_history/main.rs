@@ -1,0 +1,165 @@
+//! `pybots bisect` on real history: breaks of released projects, each by one commit of CPython between 2023 and 2026.
+//!
+//! `PYBOTS_CPYTHON_REPO` names a git repository of CPython with these commits on its branch `main`. They are named by the
+//! numbers of their pull requests, so a copy that rewrote the history will do. Without the variable, only a small seeded history is
+//! searched, and the tests of real ones print that they are skipped.
+//!
+//! ```text
+//! PYBOTS_TEST_ENGINE=1 PYBOTS_CPYTHON_REPO=/path/to/cpython.git cargo nextest run --test real_history
+//! ```
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+use support::up::{clear, engine_wanted, pybots, settings, toy_repository};
+use support::{copy_folder, cpython, here};
+
+/// A break, and the ends between which it is looked for. Revisions are named by texts of their subjects.
+struct Case {
+    /// The name of the project and of its recipe.
+    project: &'static str,
+    good: &'static str,
+    bad: &'static str,
+    culprit: &'static str,
+    arguments: &'static [&'static str],
+}
+
+impl Case {
+    /// Searches in a history of real CPython. Says that it is skipped if there is none.
+    fn prove(&self) {
+        if !engine_wanted() {
+            return;
+        }
+        let Ok(repository) = std::env::var("PYBOTS_CPYTHON_REPO") else {
+            println!(
+                "SKIPPED: {} in the real history, for PYBOTS_CPYTHON_REPO names no repository of CPython",
+                self.project
+            );
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path();
+        std::os::unix::fs::symlink(&repository, place.join("cpython")).unwrap();
+        settings(place, &place.join("projects"), &[("main", "main", 1)], "");
+        copy_folder(&here().join("images"), &place.join("images"));
+        std::fs::remove_file(place.join("images/toy.toml")).unwrap();
+        cpython::make_quick(&place.join("images"));
+        self.search(place);
+    }
+
+    /// Bisects in `folder/cpython`, and checks that the answer is the culprit and nothing else.
+    fn search(&self, folder: &Path) -> Value {
+        copy_folder(&here().join("tests/real_history/recipes"), &folder.join("projects"));
+        let sha = |subject: &str| commit(&folder.join("cpython"), subject);
+        let ends = [
+            "bisect",
+            self.project,
+            "--json",
+            "--good",
+            &sha(self.good),
+            "--bad",
+            &sha(self.bad),
+        ];
+        let output = pybots(folder, &[&ends[..], self.arguments].concat());
+        clear(folder);
+        let log = String::from_utf8_lossy(&output.stderr);
+        println!("{log}");
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no answer: {log}"));
+        assert_eq!(found["culprit"], sha(self.culprit).as_str(), "{found:#}");
+        found
+    }
+}
+
+/// The one commit of `main` whose subject has a text.
+fn commit(repository: &Path, subject: &str) -> String {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(repository)
+        .args(["log", "main", "--first-parent", "--format=%H %s"])
+        .output()
+        .unwrap();
+    let log = String::from_utf8(output.stdout).unwrap();
+    let found: Vec<&str> = log.lines().filter(|line| line.contains(subject)).collect();
+    let [one] = found[..] else {
+        panic!("{} commits have {subject:?} in their subject", found.len())
+    };
+    one.split(' ').next().unwrap().to_owned()
+}
+
+/// WebOb 1.8.7 imports cgi, which PEP 594 removed. Its tests are those of the release, with the tools of that day.
+#[test]
+fn webob_needs_a_module_that_was_removed() {
+    Case {
+        project: "webob",
+        good: "(#104838)",
+        bad: "(#104861)",
+        culprit: "PEP 594: Remove cgi and cgitb modules (#104775)",
+        arguments: &["--as-of", "2023-05-24"],
+    }
+    .prove();
+}
+
+/// typing_extensions 4.12.2 takes a name from typing as it is imported. All that depends on this release fails with it.
+#[test]
+fn typing_extensions_takes_a_name_that_was_removed() {
+    Case {
+        project: "typing-extensions",
+        good: "(#140216)",
+        bad: "(GH-139704)",
+        culprit: "(#133602)",
+        arguments: &[],
+    }
+    .prove();
+}
+
+/// backoff 2.2.1 asks asyncio whether a function is a coroutine, each time it decorates one.
+#[test]
+fn backoff_calls_a_function_that_was_removed() {
+    Case {
+        project: "backoff",
+        good: "(#149709)",
+        bad: "(#149731)",
+        culprit: "(#149601)",
+        arguments: &[],
+    }
+    .prove();
+}
+
+/// The same search in a history of eight seeded revisions: a suite that is red on both sides, with one new failure.
+#[test]
+fn a_seeded_history_is_searched_in_the_same_way() {
+    if !engine_wanted() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let repository = toy_repository(folder.path());
+    let toy = std::fs::read_to_string(repository.path.join("Lib/toy.py")).unwrap();
+    for number in 1..=8 {
+        let text = if number < 5 {
+            toy.clone()
+        } else {
+            toy.replace("42", "43")
+        };
+        repository.write("Lib/toy.py", &text);
+        repository.write("Lib/quiet.py", &format!("number = {number}\n"));
+        repository.commit(&format!("Seeded change {number} (#{number}00)"));
+    }
+    settings(
+        folder.path(),
+        &folder.path().join("projects"),
+        &[("main", "main", 1)],
+        "",
+    );
+    let case = Case {
+        project: "seeded",
+        good: "(#100)",
+        bad: "(#800)",
+        culprit: "(#500)",
+        arguments: &[],
+    };
+    let found = case.search(folder.path());
+    assert!(found["tests"].to_string().contains("test_answer"), "{found:#}");
+}
