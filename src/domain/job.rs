@@ -247,7 +247,7 @@ pub struct Report {
     /// The address of a source that did not answer, if the run could not be made for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<String>,
-    /// The limit of space that a phase hit which failed, as a sentence.
+    /// If a phase failed for lack of space: the limit that it reached, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
     /// The host was stopped before the job could end. Nothing failed.

@@ -155,7 +155,7 @@ pub enum WaitReason {
         hosts: Vec<String>,
         since: Option<Timestamp>,
     },
-    /// The hosts that fit get no jobs, by a person or since they are in quarantine.
+    /// All hosts that fit are draining or in quarantine.
     Held { host: String, state: HostState },
     /// The machinery of the hosts that fit failed too many jobs.
     BackingOff { hosts: Vec<String>, until: Timestamp },

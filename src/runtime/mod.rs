@@ -116,7 +116,7 @@ pub struct Volume {
 pub enum Network {
     /// Its own loopback addresses.
     Loopback,
-    /// The loopback addresses of a running container, which it shares. The id of that container.
+    /// The loopback addresses of another running container, given by its id.
     SharedLoopback(String),
     /// A network of the engine, by name: the outside, other containers, services of the machine.
     Open(String),

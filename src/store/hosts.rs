@@ -36,7 +36,7 @@ pub struct HostRow {
     pub silence_reported_at: Option<Timestamp>,
     /// Since when its results count without being repeated. `None` if it is new, or was trusted with builds before.
     pub proven_at: Option<Timestamp>,
-    /// How many repetitions of its results a person has forgiven it.
+    /// How many repetitions no longer count towards quarantine, since a person has resumed the host.
     pub repeats_forgiven: i64,
     /// The newest start of its daemon.
     pub instance: Option<String>,

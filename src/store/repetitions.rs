@@ -30,7 +30,7 @@ pub struct FirstResult {
 from_row!(FirstResult, "attempt" by "id": id, run_id, project, repetition, repeat_job_id);
 
 impl Store {
-    /// Returns the results of a host that were to be repeated and could be, oldest first, at most `most`.
+    /// Returns the results of a host that another host was to repeat, oldest first, at most `most`.
     pub async fn first_results<'e>(
         &self,
         on: impl Executor<'e, Database = Any>,

@@ -93,7 +93,7 @@ pub struct LogView {
     /// Whether the page shows the end of the log and opens at its last line.
     pub tail: bool,
     pub empty: bool,
-    /// How far the clock was off by which the host wrote its times.
+    /// How far the host's clock was off while it wrote the log.
     pub clock: Option<String>,
     /// `256 KiB of 12 MiB`, or `None` if the page shows the whole log.
     pub part: Option<String>,

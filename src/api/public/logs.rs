@@ -105,7 +105,7 @@ struct Pieces {
     torn: BTreeMap<&'static str, (i64, Vec<u8>)>,
     /// How far the log was read.
     end: u64,
-    /// How far the clock was ahead by which the log has its times.
+    /// How far the host's clock was ahead of the coordinator's while it wrote the log, in milliseconds.
     clock_offset_ms: Option<i64>,
 }
 

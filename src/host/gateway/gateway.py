@@ -21,13 +21,13 @@ REFUSALS_MOST = 20
 MAIL = {25, 465, 587}
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
               "transfer-encoding", "upgrade"}
-# What a request with the login of the index may say: nothing that changes what it means, or who asks.
-ASKS = {"accept", "user-agent", "range", "if-none-match", "if-modified-since", "if-range", "cache-control"}
-# What an answer to such a request may not say: it could stand for the login.
-STANDS_FOR_LOGIN = {"set-cookie", "set-cookie2", "authentication-info", "www-authenticate"}
-# How a host is spelled. Whatever else some program takes for one, another program takes for another one.
+# The headers that stay in a request with the login of the index. Others could change what the request means.
+REQUEST_HEADERS = {"accept", "user-agent", "range", "if-none-match", "if-modified-since", "if-range", "cache-control"}
+# The headers that are dropped from the response to such a request. A session cookie is as good as the login.
+SECRET_HEADERS = {"set-cookie", "set-cookie2", "authentication-info", "www-authenticate"}
+# The spellings of a host that are accepted. Programs disagree about others, such as `127.0.0.1\@example.org`.
 HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
-# A path that means the same to every server.
+# The paths that are requested with the login. Servers disagree about others, such as `/a/..%2fb`.
 PLAIN_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%(?!2[eEfF]|5[cC]|00)[0-9A-Fa-f]{2})+)*/?")
 # Address ranges near a machine or without an owner, from the IANA registries of special-purpose addresses.
 NEAR = [ipaddress.ip_network(n) for n in (
@@ -78,12 +78,12 @@ class Rules:
                 names.add(entry.lower().rstrip("."))
         return cls(frozenset(names), tuple(networks), index, tuple(ipaddress.ip_network(n, strict=False) for n in near))
 
-    def names_it(self, host, port):
+    def is_named(self, host, port):
         host = host.lower().rstrip(".")
         above = host.split(".")
         return (host, port) == self.index or host in self.names or any("." + ".".join(above[i:]) in self.names for i in range(1, len(above)))
 
-    def takes(self, address):
+    def is_allowed(self, address):
         within = lambda networks: any(address in n for n in networks if n.version == address.version)
         return within(self.networks) or not (is_near(address) or within(self.near))
 
@@ -91,9 +91,9 @@ class Rules:
         """The addresses of a host that may be used, of those that were found."""
         if port in MAIL:
             raise Refused(f"port {port} of {host} is for mail")
-        if self.names_it(host, port):
+        if self.is_named(host, port):
             return found
-        taken = [a for a in found if self.takes(ipaddress.ip_address(a.partition("%")[0]))]
+        taken = [a for a in found if self.is_allowed(ipaddress.ip_address(a.partition("%")[0]))]
         if found and not taken:
             # without the address: logs are public, and names of a network are its owner's
             raise Refused(f"{host} is not public; the owner of this machine can allow it by `network.allow`")
@@ -326,7 +326,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
             connection.putrequest(self.command, f"http://{place}{path}" if proxy else path, skip_host=True, skip_accept_encoding=True)
             connection.putheader("Host", place)
             for name, value in self.headers.items():
-                if name.lower() in ASKS if index else name.lower() not in HOP_BY_HOP | {"host", "content-length"}:
+                if name.lower() in REQUEST_HEADERS if index else name.lower() not in HOP_BY_HOP | {"host", "content-length"}:
                     connection.putheader(name, value)
             if left:
                 connection.putheader("Content-Length", str(left))
@@ -366,7 +366,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 
     def head(self, response, index, own, without=frozenset()):
         self.send_response_only(response.status, "".join(c if " " <= c <= "~" else "?" for c in response.reason))
-        without = HOP_BY_HOP | without | (STANDS_FOR_LOGIN if index else set())
+        without = HOP_BY_HOP | without | (SECRET_HEADERS if index else set())
         for name, value in response.headers.items():
             if name.lower() not in without:
                 is_link = index and name.lower() == "location"

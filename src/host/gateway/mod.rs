@@ -8,6 +8,7 @@ mod neighbours;
 use super::log::Log;
 use super::{Host, Stop};
 use crate::domain::limits::{Limits, Seconds, Size};
+use crate::logfile::Stream;
 use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{Container, Network, Output, Volume};
 use anyhow::{Context, anyhow};
@@ -22,7 +23,7 @@ const PROGRAM: &str = include_str!("gateway.py");
 const FOLDER: &str = "/gateway";
 /// The last file that is put into the volume.
 const COMPLETE: &str = "complete";
-/// The proxy, as a phase sees it.
+/// The relay, as a phase sees it. `gateway.py` has the port, too.
 const PROXY: &str = "http://127.0.0.1:3128";
 /// How long the program may take to start.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -152,10 +153,14 @@ async fn files(host: &Host) -> Result<Vec<u8>, Stop> {
     Ok(tar::files(FileOwner::Runner, &files))
 }
 
-/// Writes the lines of the proxy to the log, one for each destination that it refused. It says few.
+/// Writes the refusals of the proxy to the log. It prints at most 20 lines on stdout, one for each destination. What Python writes to
+/// stderr when it fails is no refusal, and may hold a login.
 async fn report(mut output: BoxStream<'static, std::io::Result<Output>>, log: Log) {
     let mut text = Vec::new();
     while let Some(Ok(part)) = output.next().await {
+        if part.stream != Stream::Stdout {
+            continue;
+        }
         text.extend_from_slice(&part.bytes);
         while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = text.drain(..=end).collect();

@@ -25,7 +25,7 @@ one_wheel() {
     esac
 }
 
-# Whether a folder is so small: links and holes in files count as what they would be elsewhere.
+# Whether a folder has at most so many KiB. A copy loses hard links and holes, so each counts with its full size.
 small() {
     [ "$(du -sk --apparent-size "$1" 2>/dev/null | cut -f 1)" -le "$2" ] 2>/dev/null
 }

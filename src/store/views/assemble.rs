@@ -234,18 +234,7 @@ fn without_run(image: &ImageProgress, planned: bool) -> Option<RunCell> {
         | ImageProgress::Ready
         | ImageProgress::Degraded(_) => Cell::Pending,
     };
-    Some(RunCell {
-        state,
-        running: false,
-        run: None,
-        attempt: None,
-        outcome: None,
-        seconds: None,
-        failed_in: None,
-        attempts: 0,
-        limit: None,
-        waits: None,
-    })
+    Some(RunCell::without_attempt(state))
 }
 
 fn of_attempts(attempts: &[RunRow], image: &ImageProgress) -> RunCell {

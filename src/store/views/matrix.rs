@@ -153,6 +153,26 @@ pub struct RunCell {
 }
 
 impl RunCell {
+    /// A cell on which nothing has run.
+    pub fn without_attempt(state: Cell) -> Self {
+        Self {
+            state,
+            running: false,
+            run: None,
+            attempt: None,
+            outcome: None,
+            seconds: None,
+            failed_in: None,
+            limit: None,
+            attempts: 0,
+            waits: None,
+        }
+    }
+
+    pub(super) fn waiting(&mut self) -> Option<&mut Waiting> {
+        self.waits.as_mut()
+    }
+
     /// Why the project does not run: the reason in its recipe, why there is no image, why its job or its
     /// image waits, or which limit of space it hit.
     pub fn reason(&self, row: &Row, now: Timestamp) -> Option<String> {
@@ -195,11 +215,5 @@ impl Row {
             .as_mut()
             .into_iter()
             .chain(cells.filter_map(RunCell::waiting))
-    }
-}
-
-impl RunCell {
-    pub(super) fn waiting(&mut self) -> Option<&mut Waiting> {
-        self.waits.as_mut()
     }
 }

@@ -280,18 +280,7 @@ mod tests {
 
     #[test]
     fn a_cell_without_an_image_says_what_the_image_waits_for() {
-        let cell = RunCell {
-            state: Cell::Pending,
-            running: false,
-            run: None,
-            attempt: None,
-            outcome: None,
-            seconds: None,
-            failed_in: None,
-            attempts: 0,
-            limit: None,
-            waits: None,
-        };
+        let cell = RunCell::without_attempt(Cell::Pending);
         let shown = |image| {
             let row = Row {
                 image,
