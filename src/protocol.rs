@@ -72,7 +72,7 @@ pub struct Renewed {
 }
 
 /// Ends an attempt.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FinishRequest {
     pub fence: String,

@@ -19,8 +19,8 @@ use warp::filters::BoxedFilter;
 use warp::reject::{LengthRequired, PayloadTooLarge};
 use warp::{Filter, Rejection, reply::Response};
 
-/// Bytes of the largest report: outcomes, phases, tests and a lock.
-const REPORT_MOST: u64 = 4 << 20;
+/// Bytes of the largest report: outcomes, phases, 4 MiB of tests, and a lock.
+const REPORT_MOST: u64 = 8 << 20;
 /// Bytes of the largest inventory: about 500 for each image.
 const INVENTORY_MOST: u64 = 16 << 20;
 

@@ -112,9 +112,12 @@ impl Trial {
             Some(container) => enter(&runner.settings, &container).await,
             None => Ok(()),
         };
-        if self.keep || self.since.is_some() {
+        // a trial that ended in its fetch left nothing to go on in
+        let can_go_on = report.phases.iter().any(|phase| phase.name != "fetch");
+        if can_go_on && (self.keep || self.since.is_some()) {
             errln!(
-                "the work folder stays in memory: go on in it by `--since install` or `--since test`; a trial without both removes it"
+                "the work folder stays in memory: go on in it by `--since install` or `--since test`; the next trial of this project \
+                 without both removes it"
             );
         } else {
             runner.forget(&run.project).await?;

@@ -1,5 +1,7 @@
 //! The result of each test of a suite.
 
+mod fit;
+
 use crate::domain::text::plain;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

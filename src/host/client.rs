@@ -65,8 +65,17 @@ impl CallRefused {
     pub fn is_final(&self) -> bool {
         matches!(
             self.status,
-            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE
+            StatusCode::BAD_REQUEST
+                | StatusCode::NOT_FOUND
+                | StatusCode::CONFLICT
+                | StatusCode::GONE
+                | StatusCode::PAYLOAD_TOO_LARGE
         )
+    }
+
+    /// Returns whether the request has more bytes than the coordinator accepts.
+    pub fn is_too_large(&self) -> bool {
+        self.status == StatusCode::PAYLOAD_TOO_LARGE
     }
 }
 

@@ -103,7 +103,7 @@ impl Spool {
 
 async fn hand_in(client: &Client, kept: &SpooledReport, path: &Path) {
     let attempt = &kept.attempt;
-    match client.finish(attempt, &kept.finish).await {
+    match finish(client, kept).await {
         Ok(Receipt::Counted) => {}
         Ok(Receipt::Late) => {
             tracing::warn!(
@@ -120,6 +120,29 @@ async fn hand_in(client: &Client, kept: &SpooledReport, path: &Path) {
         }
     }
     let _ = std::fs::remove_file(path);
+}
+
+/// Delivers a report. If it is too large for the coordinator, delivers it without the results of its tests: the outcome counts
+/// more than they do.
+async fn finish(client: &Client, kept: &SpooledReport) -> Result<Receipt> {
+    let whole = client.finish(&kept.attempt, &kept.finish).await;
+    let is_too_large = |error: &anyhow::Error| {
+        error
+            .downcast_ref::<CallRefused>()
+            .is_some_and(CallRefused::is_too_large)
+    };
+    match whole {
+        Err(error) if is_too_large(&error) && kept.finish.report.tests.is_some() => {
+            tracing::warn!(
+                attempt = kept.attempt,
+                "the report is too large; delivering it without its tests"
+            );
+            let mut short = kept.finish.clone();
+            short.report.tests = None;
+            client.finish(&kept.attempt, &short).await
+        }
+        whole => whole,
+    }
 }
 
 fn write(path: &Path, kept: &impl Serialize) -> Result<()> {

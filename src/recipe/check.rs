@@ -98,6 +98,9 @@ fn too_large(file: &str, text: &str) -> Option<Problem> {
     })
 }
 
+/// Most bytes of the path of a report. File systems take 255 of one name.
+const REPORT_PATH_MOST: usize = 200;
+
 struct Checker<'a> {
     file: &'a str,
     text: &'a str,
@@ -138,9 +141,9 @@ impl Checker<'_> {
             }
         }
         let common = recipe.steps();
-        self.steps(&common);
+        self.steps(&common, recipe.name.get_ref());
         for section in &recipe.section {
-            self.steps(&section.steps());
+            self.steps(&section.steps(), recipe.name.get_ref());
         }
         self.modes(recipe);
         self.counts(recipe);
@@ -183,15 +186,17 @@ impl Checker<'_> {
         }
     }
 
-    fn steps(&mut self, steps: &Steps<'_>) {
+    fn steps(&mut self, steps: &Steps<'_>, project: &str) {
         if let Some(source) = steps.source {
             self.source(source);
         }
         let mut names = BTreeSet::new();
         for extra in steps.extra_sources.unwrap_or_default() {
             self.source(extra);
+            // the project's own source lies in a folder with its name
+            let is_own = |name: &str| name.eq_ignore_ascii_case(project);
             match extra.get_ref().name.as_deref() {
-                Some(name) if is_name(&name.to_lowercase()) && names.insert(name.to_owned()) => {}
+                Some(name) if is_name(&name.to_lowercase()) && !is_own(name) && names.insert(name.to_lowercase()) => {}
                 _ => self.say(
                     extra.span(),
                     "an extra source needs a name of its own",
@@ -202,7 +207,10 @@ impl Checker<'_> {
         for package in steps.system.unwrap_or_default() {
             let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
             let text = package.get_ref();
-            if text.is_empty() || text.starts_with('-') || text.ends_with('-') || !text.chars().all(fine) {
+            // what is no plain name, apt reads as an option, a removal, a task or an expression
+            let is_plain =
+                text.starts_with(|c: char| c.is_ascii_alphanumeric()) && !text.ends_with('-') && !text.contains(".+");
+            if !is_plain || !text.chars().all(fine) {
                 self.say(
                     package.span(),
                     format!("`{text}` is not the name of a package"),
@@ -225,6 +233,17 @@ impl Checker<'_> {
                     suite.span(),
                     format!("`{}` can't be this suite's name", inner.name),
                     "give each suite a name of its own, in lower case",
+                );
+            }
+            if inner
+                .report
+                .as_deref()
+                .is_some_and(|report| report.len() > REPORT_PATH_MOST)
+            {
+                self.say(
+                    suite.span(),
+                    format!("the path of the report has more than {REPORT_PATH_MOST} bytes"),
+                    "write a shorter path",
                 );
             }
             if inner.report.as_deref().is_some_and(leaves_folder) {

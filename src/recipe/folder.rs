@@ -42,6 +42,13 @@ pub fn check_beside(file: &str, text: &str, beside: Option<&Beside>) -> Checked 
     })
 }
 
+/// Most bytes of all source folders of a recipe, packed. They are in memory at the same time.
+const FOLDERS_MOST: usize = 128 << 20;
+
+/// Most bytes of a `pyproject.toml` that is read for its extras. Each section reads it again. Large
+/// projects have 50 KiB.
+const PYPROJECT_MOST: u64 = 256 << 10;
+
 /// Returns the text of the `pyproject.toml` of a source that is a folder.
 fn pyproject(beside: Option<&Beside>, project: &str, source: &Source) -> Result<Option<String>, String> {
     // a path that is wrong by itself was reported
@@ -53,8 +60,16 @@ fn pyproject(beside: Option<&Beside>, project: &str, source: &Source) -> Result<
     let path = subfolder.map_or_else(|| path.to_owned(), |subfolder| format!("{path}/{subfolder}"));
     let folder = source_folder(beside, project, &path).map_err(|error| format!("{error:#}"))?;
     let file = folder.join("pyproject.toml");
-    let is_plain = std::fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
-    Ok(is_plain.then(|| std::fs::read_to_string(file).ok()).flatten())
+    let Some(found) = std::fs::symlink_metadata(&file).ok().filter(|found| found.is_file()) else {
+        return Ok(None);
+    };
+    if found.len() > PYPROJECT_MOST {
+        return Err(format!(
+            "the file {path}/pyproject.toml has more than {} KiB",
+            PYPROJECT_MOST >> 10
+        ));
+    }
+    Ok(std::fs::read_to_string(file).ok())
 }
 
 /// Checks one recipe file and packs the folders that it names.
@@ -65,6 +80,7 @@ pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Reg
     };
     let mut folders = BTreeMap::new();
     let mut tars = BTreeMap::new();
+    let mut size = 0;
     for path in recipe.paths() {
         let Some(beside) = beside else {
             return Err(format!("{file}: `path = \"{path}\"` has no folder to be relative to"));
@@ -73,6 +89,13 @@ pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Reg
         let tar = folder
             .and_then(|folder| pack(&folder))
             .map_err(|error| format!("{file}: {error:#}"))?;
+        size += tar.len();
+        if size > FOLDERS_MOST {
+            let most = FOLDERS_MOST >> 20;
+            return Err(format!(
+                "{file}: its source folders have more than {most} MiB together; name archives by `url`"
+            ));
+        }
         let tar_digest = digest(&[&tar]);
         folders.insert(path, tar_digest.clone());
         tars.insert(tar_digest, Arc::new(tar));

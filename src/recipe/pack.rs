@@ -2,6 +2,7 @@
 
 use crate::domain::digest::digest;
 use anyhow::{Context, Result, bail};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -117,7 +118,12 @@ pub fn pack(folder: &Path) -> Result<Vec<u8>> {
     for relative in files {
         let file = folder.join(&relative);
         let is_executable = std::fs::symlink_metadata(&file)?.permissions().mode() & 0o111 != 0;
-        let content = std::fs::read(file)?;
+        // a sparse file of terabytes takes no room on a disk, and all of it in memory
+        let mut content = Vec::new();
+        let left = FOLDER_MOST - size;
+        std::fs::File::open(file)?
+            .take(left as u64 + 1)
+            .read_to_end(&mut content)?;
         size += content.len();
         if size > FOLDER_MOST {
             bail!(
@@ -140,6 +146,16 @@ mod tests {
         let file = folder.join(path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, text).unwrap();
+    }
+
+    #[test]
+    fn of_a_file_that_is_too_large_little_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "small", "x");
+        let sparse = std::fs::File::create(folder.path().join("sparse")).unwrap();
+        sparse.set_len(1 << 42).unwrap();
+        let error = pack(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("more than 64 MiB"), "{error}");
     }
 
     #[test]

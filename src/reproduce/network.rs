@@ -6,6 +6,16 @@ pub(super) const CA: &str = "/ca.crt";
 /// A shell command that sets `$ca` to the CA bundle of whoever runs it. It is empty where no bundle is needed.
 pub(super) const FIND_CA: &str = "ca=${SSL_CERT_FILE:-${PIP_CERT:-}}";
 
+/// A shell command that sets `$@` to options of `docker run`: index and proxies of whoever runs it, without their logins, for the
+/// container runs strangers' code and has a network.
+pub(super) fn find_network() -> String {
+    let names = NETWORK.join(" ");
+    format!(
+        "set --; for name in {names}; do \
+         set -- \"$@\" --env \"$name=$(printenv \"$name\" | sed -E 's,^([A-Za-z]+://)?[^/]*@,\\1,')\"; done"
+    )
+}
+
 /// The variables of whoever runs a reproduction that containers get. Docker leaves out those that are not set.
 pub(super) const NETWORK: [&str; 7] = [
     "http_proxy",
@@ -16,3 +26,38 @@ pub(super) const NETWORK: [&str; 7] = [
     "NO_PROXY",
     "PIP_INDEX_URL",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn containers_get_addresses_without_logins() {
+        let script = format!("set -eu\n{}\nfor word do echo \"$word\"; done", find_network());
+        let output = Command::new("sh")
+            .args(["-c", &script])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("PIP_INDEX_URL", "https://reader:p@ss@index.example/simple/@x")
+            .env("http_proxy", "user:pass@proxy.example:3128")
+            .env("HTTPS_PROXY", "http://proxy.example:3128")
+            .env("no_proxy", "localhost,.example")
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let values: Vec<&str> = text.lines().filter(|line| *line != "--env").collect();
+        assert_eq!(
+            values,
+            [
+                "http_proxy=proxy.example:3128",
+                "https_proxy=",
+                "no_proxy=localhost,.example",
+                "HTTP_PROXY=",
+                "HTTPS_PROXY=http://proxy.example:3128",
+                "NO_PROXY=",
+                "PIP_INDEX_URL=https://index.example/simple/@x",
+            ]
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! Does a run again: installs its dependencies, fetches its sources and runs its suites, in a container of its image.
 
-use super::network::{CA, FIND_CA, NETWORK};
+use super::network::{CA, FIND_CA, find_network};
 use crate::domain::job::RunSpec;
 use crate::domain::suite::Suite;
 use crate::host::quote;
@@ -54,7 +54,11 @@ impl Rerun {
         let inside = self.inside();
         let is_whole = self.host_sources().is_empty() && inside.len() <= COMMAND_BYTES;
         let start = self.docker_run();
-        is_whole.then(|| format!("{FIND_CA}; {start} {} sh -ec {}", quote(&self.image), quote(&inside)))
+        // in a subshell: it changes the positional parameters
+        is_whole.then(|| {
+            let (network, image, inside) = (find_network(), quote(&self.image), quote(&inside));
+            format!("({FIND_CA}; {network}; {start} {image} sh -ec {inside})")
+        })
     }
 
     /// Lines of a script that has the name of the image in `$image`, and the CA bundle in `$ca`.
@@ -64,13 +68,14 @@ impl Rerun {
             (String::new(), "")
         } else {
             let text = format!(
-                "sources=$(mktemp -d)\nexport GIT_TERMINAL_PROMPT=0\n{}\nchmod -R a+rX \"$sources\"\n",
+                "sources=$(mktemp -d)\nexport GIT_TERMINAL_PROMPT=0 GIT_CONFIG_GLOBAL=/dev/null\n{}\nchmod -R a+rX \"$sources\"\n",
                 sources.join("\n")
             );
             (text, " -v \"$sources:/sources:ro\"")
         };
         // quoted as a whole, since a recipe may contain any end marker of a here-document; put into a file, since suites may
         // read their standard input
+        text += &format!("{}\n", find_network());
         text += &format!(
             "printf '%s\\n' {} | {}{mount} -i \"$image\" sh -c 'cat >{WORK}/run; exec sh -e {WORK}/run </dev/null'\n",
             quote(&self.inside()),
@@ -80,14 +85,13 @@ impl Rerun {
     }
 
     /// The start of a `docker run` for untrusted code. It has the rights of a run on a host, and the network in addition, from
-    /// which it installs: by the CA bundle, the index and the proxies of whoever runs the command.
+    /// which it installs: by the CA bundle in `$ca`, and the index and the proxies in `$@`.
     fn docker_run(&self) -> String {
         let limits = &self.run.limits;
-        let network: String = NETWORK.iter().map(|name| format!(" --env {name}")).collect();
         let pull = if self.pulls { "" } else { "--pull never " };
         format!(
             "docker run --rm {pull}--user 1000 --cap-drop ALL --security-opt no-new-privileges --pids-limit {} --memory {} \
-             --tmpfs {WORK}:exec,mode=1777{network} \
+             --tmpfs {WORK}:exec,mode=1777 \"$@\" \
              ${{ca:+--volume=\"$ca:{CA}:ro\"}}",
             limits.pids, limits.memory.0
         )

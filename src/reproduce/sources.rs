@@ -94,7 +94,7 @@ impl Rerun {
                     )
                 } else if let Some(svn) = &source.svn {
                     let rev = source.rev.as_deref().unwrap_or("HEAD");
-                    format!("svn export --quiet -r {} {} {into}", quote(rev), quote(svn))
+                    format!("svn export --quiet --non-interactive --ignore-externals -r {} -- {} {into}", quote(rev), quote(svn))
                 } else {
                     format!("echo 'the source {name} came with the recipe: put it into' {into} && exit 2")
                 }

@@ -499,13 +499,13 @@ async fn a_source_that_does_not_answer_is_named() {
             "source unreachable: https://example.org/attrs.git did not answer in time",
             Some(SHOWN),
         ),
-        // the index does not answer, which is no source
+        // the index does not answer, or the recipe gives it no time; neither is a source
         (
             |e| {
                 let _ = e.clone().with_file("/fetching", "https://example.org/simple");
                 e.expect("attrs", "fetch").hangs();
             },
-            "fetch did not end in time; is the package index slow or out of reach?",
+            "fetch did not end within the recipe's time limit of 1s",
             None,
         ),
     ];
@@ -517,7 +517,12 @@ async fn a_source_that_does_not_answer_is_named() {
         let engine = engine(&spec).with_file("/fetching", ADDRESS);
         arrange(&engine);
         let report = run(&engine, spec).await;
-        assert_eq!(report.outcome, Outcome::Infra { reason: reason.into() });
+        let reason = reason.to_owned();
+        let outcome = match address {
+            Some(_) => Outcome::Infra { reason },
+            None => Outcome::RecipeError { reason },
+        };
+        assert_eq!(report.outcome, outcome);
         assert_eq!(report.unreachable.as_deref(), address);
     }
 }

@@ -322,7 +322,8 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
         &culprit,
         "suite: a",
         "E   AssertionError: a",
-        "ca&#x3D;${SSL_CERT_FILE:-${PIP_CERT:-}}; docker run --rm --pull never --user 1000",
+        "(ca&#x3D;${SSL_CERT_FILE:-${PIP_CERT:-}}; set --; for name in ",
+        "; docker run --rm --pull never --user 1000",
         "broke it",
     ] {
         assert!(page.contains(told), "no {told:?} in {page}");

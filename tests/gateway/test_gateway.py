@@ -67,6 +67,12 @@ class Site(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"3\r\nabc\r\n0\r\n\r\n")
             return
+        elif self.path == "/heads":
+            self.send_response(200)
+            self.send_header("X-Long", "x" * 20_000)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         elif self.path == "/breaks":
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
@@ -195,6 +201,13 @@ class ThroughTheGateway(Running):
         self.start(allow=["127.0.0.1"])
         with self.get("/breaks") as response, self.assertRaises(http.client.IncompleteRead):
             response.read()
+
+    def test_a_header_that_would_fill_the_memory_is_no_answer(self):
+        self.start(allow=["127.0.0.1"])
+        with self.assertRaises(urllib.error.HTTPError) as failed:
+            self.get("/heads")
+        self.assertEqual(failed.exception.code, 502)
+        failed.exception.close()
 
     def test_the_login_of_the_index_is_added_for_reading_only(self):
         port = self.site.server_address[1]

@@ -128,6 +128,33 @@ fn backoff_calls_a_function_that_was_removed() {
     .prove();
 }
 
+/// The stubs in mypy 1.15.0 lack what decimal got while `make install` forgot a module of bz2: the images on both sides of the
+/// culprit are degraded.
+#[test]
+fn mypy_lacks_a_stub_across_a_degraded_stretch() {
+    Case {
+        project: "mypy",
+        good: "(GH-133050)",
+        bad: "(#128638)",
+        culprit: "(#122003)",
+        arguments: &[],
+    }
+    .prove();
+}
+
+/// cmd2 2.5.11 makes help formatters of its own. Before the culprit 4 of its 991 tests fail, after it its test modules fail as they are imported.
+#[test]
+fn cmd2_breaks_in_a_suite_that_is_red_on_both_sides() {
+    Case {
+        project: "cmd2",
+        good: "(GH-133292)",
+        bad: "(GH-132864)",
+        culprit: "(GH-132323)",
+        arguments: &[],
+    }
+    .prove();
+}
+
 /// The same search in a history of eight seeded revisions: a suite that is red on both sides, with one new failure.
 #[test]
 fn a_seeded_history_is_searched_in_the_same_way() {

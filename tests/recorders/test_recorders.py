@@ -118,6 +118,35 @@ class Recorders(unittest.TestCase):
         self.run_suite("unittest", "suite")
         self.assertEqual(self.results(), one)
 
+    def test_a_suite_sees_no_variable_of_the_recorder(self):
+        (self.folder / "aware.py").write_text(
+            "import os, unittest\n"
+            "before = dict(os.environ)\n"
+            "class Tests(unittest.TestCase):\n"
+            "    def test_variables(self):\n"
+            "        self.assertEqual(dict(os.environ), before)\n"
+            "    def test_child(self):\n"
+            "        import subprocess, sys\n"
+            "        child = [sys.executable, '-m', 'unittest', 'aware.Tests.test_variables']\n"
+            "        subprocess.run(child, env=dict(os.environ), check=True, stderr=subprocess.DEVNULL)\n"
+        )
+        code, _, error = self.run_suite("unittest", "aware")
+        self.assertEqual(code, 0, error)
+        # what a test starts is a part of it
+        self.assertEqual(self.results(), {"aware.Tests.test_child": "passed", "aware.Tests.test_variables": "passed"})
+        self.assertEqual([file.name for file in self.folder.glob("results*")], ["results"])
+
+    def test_pytest_records_although_it_is_to_load_no_plugins(self):
+        package = self.folder / "_pytest"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        # the part of pytest that counts here: the plugins that it loads in any case
+        (package / "config.py").write_text("default_plugins = ('mark', 'main')\n")
+        (self.folder / "show.py").write_text("import _pytest.config\nprint(_pytest.config.default_plugins)\n")
+        self.assertEqual(self.run_suite("show")[1], "('mark', 'main')\n")
+        _, out, _ = self.run_suite("show", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+        self.assertEqual(out, "('mark', 'main', 'pybots_pytest')\n")
+
     def test_two_runs_are_two_files(self):
         self.run_suite("unittest", "suite.Tests.test_1_well")
         self.run_suite("unittest", "suite.Tests.test_2_bad")
@@ -147,7 +176,7 @@ class Recorders(unittest.TestCase):
     def imports(self, place, program="import demo, tests"):
         """What the witness notes if a program runs in a folder of the work folder."""
         work = self.folder / "work"
-        note = work / ".pybots" / "witness-tests-sources"
+        note = work / ".pybots" / "witness-tests:sources"
         path = os.pathsep.join([str(self.folder), str(work / "venv" / "lib")])
         environment = dict(os.environ, PYTHONPATH=path, PYBOTS_WITNESS=str(work / ".pybots" / "witness-tests"))
         subprocess.run([sys.executable, "-c", program], cwd=work / place, env=environment, check=True)

@@ -26,7 +26,11 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// Masks secrets in one stream. A secret may be torn between two parts, so bytes that may begin one are held until more come.
+/// The longest part of a line that is held. Much longer than any secret, also if each of its characters is written `%XX`.
+const HELD_MOST: usize = 16 << 10;
+
+/// Masks secrets in one stream. A secret may be torn between two parts, so the last line is held until it ends. What is held
+/// depends on no secret: otherwise the time at which output appears would tell whoever wrote it how a secret begins.
 #[derive(Default)]
 pub struct StreamMask {
     secrets: Secrets,
@@ -44,8 +48,8 @@ impl StreamMask {
     /// Returns what can be written now.
     pub fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         let text = [&std::mem::take(&mut self.held), bytes].concat();
-        let torn = torn_escape(&text);
-        let (masked, rest) = self.masked(&text[..text.len() - torn], true);
+        let lines = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let (masked, rest) = self.masked(&text, lines.max(text.len().saturating_sub(HELD_MOST)));
         self.held = text[rest..].to_vec();
         masked
     }
@@ -53,26 +57,20 @@ impl StreamMask {
     /// Returns what was held. Nothing follows.
     pub fn finish(&mut self) -> Vec<u8> {
         let text = std::mem::take(&mut self.held);
-        self.masked(&text, false).0
+        self.masked(&text, text.len()).0
     }
 
-    /// Returns the masked text, and where the part begins that may be the beginning of a secret, if more follows.
-    fn masked(&self, text: &[u8], more: bool) -> (Vec<u8>, usize) {
+    /// Masks what begins before `until`. Returns it, and where the rest begins.
+    fn masked(&self, text: &[u8], until: usize) -> (Vec<u8>, usize) {
+        if until == 0 {
+            return (Vec::new(), 0);
+        }
         let pieces = pieces(text);
         let plain: Vec<u8> = pieces.iter().map(|(byte, _)| *byte).collect();
-        let mut masked = Vec::with_capacity(text.len());
+        let mut masked = Vec::with_capacity(until);
         let (mut at, mut raw_at) = (0, 0);
-        while let Some((_, raw)) = pieces.get(at) {
+        while let Some((_, raw)) = pieces.get(at).filter(|_| raw_at < until) {
             let rest = &plain[at..];
-            if more
-                && self
-                    .secrets
-                    .0
-                    .iter()
-                    .any(|secret| secret.len() > rest.len() && secret.starts_with(rest))
-            {
-                return (masked, raw_at);
-            }
             let length = match self.secrets.0.iter().find(|secret| rest.starts_with(secret)) {
                 Some(secret) => {
                     masked.extend(MASK.bytes());
@@ -88,15 +86,6 @@ impl StreamMask {
             at += length;
         }
         (masked, raw_at)
-    }
-}
-
-/// The length of the beginning of a `%XX` at the end of a text.
-fn torn_escape(text: &[u8]) -> usize {
-    match text {
-        [.., b'%'] => 1,
-        [.., b'%', code] if code.is_ascii_hexdigit() => 2,
-        _ => 0,
     }
 }
 
@@ -150,13 +139,29 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_secret_is_held_and_nothing_else() {
+    fn what_is_held_depends_on_no_secret() {
+        let lengths = |text: &[u8]| -> Vec<usize> {
+            let mut mask = StreamMask::new(&secrets());
+            text.chunks(1).map(|part| mask.take(part).len()).collect()
+        };
+        assert_eq!(lengths(b"p@ssw0r\nx"), lengths(b"q@ssw0r\nx"));
         let mut mask = StreamMask::new(&secrets());
         assert_eq!(mask.take(b"plain text\nre"), b"plain text\n");
-        assert_eq!(mask.take(b"ad on"), b"read on");
-        assert_eq!(mask.finish(), b"");
-        let mut nothing = StreamMask::new(&Secrets::default());
-        assert_eq!(nothing.take(b"reader:p@ss"), b"reader:p@ss");
+        assert_eq!(mask.take(b"ad"), b"");
+        assert_eq!(mask.take(b" on\n"), b"read on\n");
+        assert_eq!(mask.take(b"no end"), b"");
+        assert_eq!(mask.finish(), b"no end");
         assert_eq!(format!("{:?}", secrets()), format!("Secrets({})", secrets().0.len()));
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_written_in_parts() {
+        let line = format!("{}p%40ssw0rd{}", "x".repeat(HELD_MOST - 4), "y".repeat(HELD_MOST));
+        let masked = line.replace("p%40ssw0rd", "***");
+        for part in [1000, HELD_MOST, HELD_MOST + 3, 3 * HELD_MOST] {
+            assert_eq!(in_parts(line.as_bytes(), part), masked, "in parts of {part}");
+        }
+        let mut mask = StreamMask::new(&secrets());
+        assert_eq!(mask.take(line.as_bytes()).len(), HELD_MOST - 1);
     }
 }

@@ -15,6 +15,7 @@ PORT = 3128
 CONNECTIONS = 64  # at the same time
 CONNECT_WITHIN, HEAD_WITHIN, IDLE_MOST = 30, 60, 900  # seconds
 BUFFER = 256 << 10  # bytes that wait in each direction
+http.client._MAXLINE = 16 << 10  # bytes of a header, of which it takes 100: all connections at once must fit into memory
 PAGE_MOST = 32 << 20  # bytes of a page of the index
 PAGES = 2  # that are held in memory at the same time
 REFUSALS_MOST = 20
@@ -167,7 +168,7 @@ class Ways:
             found = []
         allowed = self.rules.addresses(host, port, found)
         if proxy:
-            return connect([proxy.host], proxy.port, f"the proxy {proxy.host}"), proxy
+            return connect([proxy.host], proxy.port, "the proxy of this machine"), proxy
         return connect(allowed, port, host), None
 
     def tunnel(self, host, port):
@@ -180,7 +181,7 @@ class Ways:
             answer = read_head(connection).split(b"\r\n")[0].decode("latin-1").split(None, 2)
             if len(answer) < 2 or answer[1] != "200":
                 connection.close()
-                raise Unreachable(f"the proxy {proxy.host} does not connect to {where}: {' '.join(answer[1:])}")
+                raise Unreachable(f"the proxy of this machine does not connect to {where}: {' '.join(answer[1:])}")
         return connection
 
 

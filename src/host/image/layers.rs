@@ -142,18 +142,25 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
     match (built, missing_package(&tail)) {
         // the packages of a project are its recipe's choice
         (Err(Stop::Runtime(RuntimeError::BuildFailed(_))), Some(line)) if template == "project" => {
-            let reason = format!("`system` names a package that the distribution does not have: {line}");
+            let reason = format!("`system` names packages that the distribution can't install: {line}");
             Err(Stop::Ended(Outcome::RecipeError { reason }))
         }
         (built, _) => built.map(drop),
     }
 }
 
-/// The line of a build's output that says that a package does not exist.
+/// What apt says of packages that do not exist, or that can't be installed together.
+const NOT_INSTALLABLE: [&str; 4] = [
+    "Unable to locate package",
+    "has no installation candidate",
+    "held broken packages",
+    "unmet dependencies",
+];
+
+/// The line of a build's output that says why its packages can't be installed.
 fn missing_package(output: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(output);
-    let says =
-        |line: &&str| line.contains("Unable to locate package") || line.contains("has no installation candidate");
+    let says = |line: &&str| NOT_INSTALLABLE.iter().any(|reason| line.contains(reason));
     let line = text.lines().find(says)?;
     Some(line.trim().chars().filter(|c| !c.is_control()).take(300).collect())
 }

@@ -15,9 +15,9 @@ pub fn witness_file(suite: &Suite) -> String {
     format!("witness-{}", suite.name)
 }
 
-/// Returns the file in which the witness says which packages a suite imported from the source folder.
+/// Returns the file in which the witness says which packages a suite imported from the source folder. No name of a suite has a colon.
 pub fn imports_file(suite: &Suite) -> String {
-    format!("{}-sources", witness_file(suite))
+    format!("{}:sources", witness_file(suite))
 }
 
 /// Returns the folder in which our recorders write the results of a suite's tests.

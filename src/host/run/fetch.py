@@ -15,9 +15,10 @@ Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this m
 WORK/.pybots/fetching does not answer.
 """
 
-import errno, json, sys
+import errno, json, re, sys
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from fetch_net import Index, InfraError, RecipeError, Unreachable, say, tidy
@@ -52,8 +53,12 @@ def asked_for(order, sources, work):
         lines = list(project.lines)
         for group in order.get("groups", []) if i == 0 else []:
             lines += group_lines(group, project, src["name"])
-        asked.update(select(lines, extras[i], env, names[i], set(names)))
+        own = select(lines, extras[i], env, names[i], set(names))
+        asked.update(own)
         remark(src, project, python)
+        for name in sorted({canonicalize_name(Requirement(line).name) for line in own} & set(project.elsewhere) - set(names)):
+            say(f"  note: pyproject.toml takes {name} from {project.elsewhere[name]}, and it is taken from the package index here. To "
+                "have that source, make it an extra source and install it, as docs/recipes.md says")
     return asked, set(names)
 
 
@@ -76,9 +81,10 @@ def fetch(work):
     if index.before:
         say(f"dependencies as of {order['as_of']}: what the package index got later is not seen")
     for src in sources:
-        if "pypi" in src and src["name"] in pinned:
+        # a lock says what is open in the recipe, and never overrides what the recipe fixes
+        if "pypi" in src and src["name"] in pinned and not src.get("version"):
             src = {**src, "version": pinned[src["name"]]["version"], "sha256": pinned[src["name"]]["sha256"]}
-        elif "git" in src and src["name"] in pinned:  # `rev` may be a branch
+        elif "git" in src and src["name"] in pinned and not re.fullmatch("[0-9a-f]{40}", src.get("rev") or ""):
             src = {**src, "rev": pinned[src["name"]]["version"]}
         lock.append(fetch_source(src, index, work, python))
     pins, chosen, house, versions = {}, {}, None, {}

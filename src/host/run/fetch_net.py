@@ -337,7 +337,7 @@ class Index:
             usable = [f for f, wheel_tags in files if wheel_tags and any(tag in ranks for tag in wheel_tags)]
             if reason := unfit(usable or wheels or [f for f, _ in files], python):
                 return reason
-            return "" if usable else f"no wheel for Python {python} here" if wheels else "an sdist only, whose requirements nobody can read"
+            return "" if usable else f"no wheel for Python {python} here" if wheels else "an sdist only: to have it, make it an extra source"
 
         return self.newer(name, version, why)
 

@@ -55,6 +55,7 @@ class Declared:
     extras: set = field(default_factory=set)
     groups: dict = field(default_factory=dict)
     computed: str = ""
+    elsewhere: dict = field(default_factory=dict)  # packages that uv takes from an address, by name
 
     def add(self, dependencies, extra=""):
         """Requirement lines, those of an extra with a marker that says so."""
@@ -71,6 +72,11 @@ def declared(folder, what):
     extras = tables(pyproject, what, "project", "optional-dependencies")
     project.name, project.groups = str(table.get("name", "")), tables(pyproject, what, "dependency-groups")
     project.extras.update(extras)
+    for name, entry in tables(pyproject, what, "tool", "uv", "sources").items():
+        address = isinstance(entry, dict) and (entry.get("git") or entry.get("url"))
+        if isinstance(address, str):
+            rev = next((str(entry[key]) for key in ("rev", "tag", "branch") if key in entry), "")
+            project.elsewhere[canonicalize_name(name)] = f"{address} {rev}".rstrip()[:200]
     info = email.parser.HeaderParser().parsestr(read(folder / "PKG-INFO") or "")
     project.name, project.version = info.get("Name") or project.name, info.get("Version") or str(table.get("version", ""))
     project.extras.update(info.get_all("Provides-Extra") or [])

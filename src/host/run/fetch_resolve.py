@@ -54,8 +54,11 @@ def uv_compile(requirements, python, index, what):
             raise InfraError(f"the resolver cannot be started: {e}") from e
     if done.returncode == 0:
         return [parse(line, "resolver") for line in done.stdout.splitlines() if line.strip()], None
-    if "No solution found" not in done.stderr and re.search(
-            r"(?i)error sending request|failed to fetch|timed out|dns|connect|certificate|no space left", done.stderr):
+    # uv says these words itself, outside of what it quotes; a requirement can have any name
+    unquoted = re.sub(r"`[^`]*`", "", done.stderr)
+    if "No solution found" not in unquoted and re.search(
+            r"(?i)error sending request|failed to fetch|operation timed out|dns error|client error \(connect\)|tcp connect error|"
+            r"invalid peer certificate|no space left on device", unquoted):
         raise InfraError(f"the resolver could not reach the package index:\n{done.stderr.strip()}")
     return None, done.stderr.strip()
 
@@ -86,11 +89,22 @@ def resolve(requirements, python, index, what):
         # Only missing wheels are worth another round; a real conflict stays one.
         if not re.search(NO_WHEEL, why):
             break
-    hint = ""
-    if re.search(NO_WHEEL, first):
-        hint = ". A package that only has sdists cannot be resolved without running its code: make it an extra source"
     say(f"{what}: asked for: {', '.join(requirements)}\n{first}")
-    raise RecipeError(f"{what}: the requirements cannot be met. {conclusion(first).rstrip('.')}{hint}")
+    text = conclusion(first).rstrip(".")
+    if re.search(NO_WHEEL, first):
+        # the cure first: reasons are cut
+        found = re.search(r"([A-Za-z0-9._-]+)(?:[<>=!~]\S+)? ha(?:s|ve) no (?:usable )?wheels|versions of ([A-Za-z0-9._-]+) have no", text)
+        name = found and (found[1] or found[2])
+        cure = f": {extra_source(name)}" if name else ""
+        raise RecipeError(f"{what}: a package that only has sdists cannot be resolved without running its code. Make it an extra "
+                          f"source{cure}. {text}")
+    raise RecipeError(f"{what}: the requirements cannot be met. {text}")
+
+
+def extra_source(name):
+    """The lines of a recipe that install a package from its sdist."""
+    return (f'extra_sources = [{{ name = "{name}", pypi = "{name}" }}] and install = ["uv pip install /work/src/{name}", '
+            '"uv pip install ."]')
 
 
 def remark_on_newer(pins, python, index):

@@ -69,7 +69,8 @@ def bring(src, index, work, python):
         shutil.rmtree(into, ignore_errors=True)
         into.parent.mkdir(parents=True, exist_ok=True)
         options, address = svn_way(src["svn"])
-        run_tool(["svn", "export", "--quiet", "--non-interactive", *options, "-r", str(src["rev"]), "--", address, str(into)])
+        # an external names no revision, so two runs of one revision could get different files
+        run_tool(["svn", "export", "--quiet", "--non-interactive", "--ignore-externals", *options, "-r", str(src["rev"]), "--", address, str(into)])
         line.update(source=src["svn"], version=str(src["rev"]))
     elif not into.is_dir():
         raise InfraError(f"the source {src['name']} should already be in place, but is not")

@@ -92,7 +92,7 @@ def unpack(archive, into):
             if kind == "link":
                 # ".." after a name could pass through another link, and lead elsewhere than it seems.
                 winding = "/.." in target.lstrip("./")
-                if target.startswith("/") or winding or not Path(os.path.normpath(place.parent / target)).is_relative_to(root):
+                if not target or target.startswith("/") or winding or not Path(os.path.normpath(place.parent / target)).is_relative_to(root):
                     raise RecipeError(f"{what} holds {path!r}, a link out of the archive; refused")
                 place.symlink_to(target)
             elif kind == "hard":

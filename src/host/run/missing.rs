@@ -30,6 +30,7 @@ pattern!(
 );
 pattern!(WANTED, r"No solution found when resolving: (`[^×]*?`) [╰├]─▶");
 pattern!(BUILT, r"Failed to build `([A-Za-z0-9._-]+)");
+pattern!(LIBRARY, r"cannot find -l([A-Za-z0-9._+-]+)");
 pattern!(
     PROGRAM,
     r"^(?:/bin/)?sh: (?:\d+: |line \d+: )?([A-Za-z0-9._+-]+): (?:command )?not found$"
@@ -65,11 +66,19 @@ pub fn reason(exit_code: i64, output: &str) -> Option<String> {
             ),
         });
     }
-    let tail = output.lines().rev().take(TAIL);
-    if tail
-        .into_iter()
-        .any(|line| line.trim() == "error: can't find Rust compiler")
-    {
+    let mut tail = output.lines().rev().take(TAIL);
+    // an error of the compiler after it has another reason; a build may look for a library, and go on without it
+    let of_compiler = |line: &&str| line.contains(": error:") && !line.contains("collect2: error:");
+    let library = tail
+        .clone()
+        .take_while(|line| !of_compiler(line))
+        .find_map(|line| first(&LIBRARY, line));
+    if let Some(library) = library.filter(|library| !is_of_cpython(library)) {
+        return Some(format!(
+            "the linker does not find the library `{library}`: name its Debian package in `system`, such as \"zlib1g-dev\" for `z`"
+        ));
+    }
+    if tail.any(|line| line.trim() == "error: can't find Rust compiler") {
         return Some(format!("{RUST}{RUST_OF_SETUPTOOLS}"));
     }
     None
@@ -164,6 +173,17 @@ mod tests {
                 .unwrap()
                 .contains("runs `cmake`")
         );
+    }
+
+    #[test]
+    fn a_library_is_named_unless_it_is_of_cpython() {
+        let ld = "/usr/bin/ld: cannot find -lz: No such file or directory\ncollect2: error: ld returned 1 exit status\nerror: command \
+                  '/usr/bin/x86_64-linux-gnu-gcc' failed with exit code 1\n";
+        assert!(reason(1, ld).unwrap().contains("library `z`"));
+        let compiler = format!("{ld}src/x.c:7:1: error: implicit declaration of function 'PyUnicode_READY'\n");
+        for output in [ld.replace("-lz", "-lpython3.15"), compiler] {
+            assert_eq!(reason(1, &output), None, "{output}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod environment;
 mod full;
 mod imports;
 mod missing;
+mod remarks;
 mod results;
 mod scripts;
 mod suite;
@@ -16,23 +17,29 @@ use super::image::{self, layers};
 use super::log::Log;
 use super::phase::{self, PhaseEnd, PhaseLimits, PhaseResult};
 use super::{Host, Stop};
+use crate::domain::address::Secrets;
 use crate::domain::job::{Facts, Report, RunSpec};
+use crate::domain::limits::Seconds;
 use crate::domain::modes;
 use crate::domain::outcome::{Outcome, Timeout, of_test_exit};
 use crate::domain::suite::source_key;
 use crate::runtime::{Container, image_label};
 use budget::Budget;
 use course::{Course, Since};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use work::Work;
 
+/// The phase that fetches sources and packages.
+const FETCH: &str = "fetch";
+/// A fetch that does not end within a shorter time limit says nothing about the package index.
+const FETCH_LEAST: Seconds = Seconds(300);
 /// The exit code of `fetch.py` for an error of the recipe.
 const FETCH_RECIPE: i64 = 10;
 /// The exit code of `fetch.py` for a source that does not answer.
 const FETCH_UNANSWERED: i64 = 12;
-/// Tests under way that the log names.
-const NAMED: usize = 10;
-
+/// Bytes of the results of all suites in a report. The coordinator accepts twice as much of a report.
+const TESTS_MOST: usize = 4 << 20;
 /// Runs all phases and fills the report. The first phase that does not succeed decides the outcome; after a suite
 /// that failed, the other suites still run.
 pub async fn run(
@@ -58,7 +65,7 @@ pub async fn run(
         if course.since == Since::Fetch {
             let gateway = work.gateway(log).await?;
             let fetch = work.fetch(&gateway).await?;
-            let ran = execute(host, log, report, fetch, (spec, &budget), "fetch").await?;
+            let ran = execute(host, log, report, fetch, (spec, &budget), FETCH).await?;
             gateway.close().await?;
             if is_unanswered(&ran) {
                 report.unreachable = work.awaited_source().await?.as_deref().map(source_key);
@@ -122,14 +129,16 @@ pub async fn run(
         report.interpreter = seen.clone();
         let mut results = suite::read(&work, suite).await?;
         let outcome = suite::judge(tested(&ran), &mut results);
-        remark(&results, log).await;
+        remarks::write(&results, log).await;
         if let Some(text) = work.read(&environment::imports_file(suite)).await? {
             for remark in imports::remarks(&text, spec.fetch.project.as_str()) {
                 log.say(&remark).await;
             }
         }
         if let Some(tests) = results.tests {
-            report.tests.get_or_insert_default().extend(tests);
+            let mut of_run = report.tests.take().unwrap_or_default();
+            of_run.extend(tests);
+            report.tests = Some(of_run.fit(TESTS_MOST));
         }
         // a suite that failed may have done so before it started Python
         if outcome.is_none() || seen.is_some() {
@@ -193,26 +202,6 @@ async fn images(host: &Host, spec: &RunSpec, project: &str) -> Result<BTreeMap<S
     Ok(ids)
 }
 
-/// Writes to the log what is wrong with the report of a suite.
-async fn remark(results: &suite::SuiteResults, log: &Log) {
-    let incomplete = results.incomplete.iter();
-    let remarks: BTreeSet<&String> = incomplete.chain(&results.unreadable).collect();
-    for remark in remarks {
-        log.say(remark).await;
-    }
-    if results.incomplete.is_some() && !results.under_way.is_empty() {
-        let names: Vec<&str> = results.under_way.iter().take(NAMED).map(String::as_str).collect();
-        let more = results.under_way.len() - names.len();
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        log.say(&format!("under way at the end: {}{more}", names.join(", ")))
-            .await;
-    }
-}
-
 /// Makes sure that the images of a run are there: a host pulls or builds what it lacks. Returns the facts of the
 /// CPython image. An image that was built again may name another revision if the trees are equal.
 async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<Facts, Stop> {
@@ -256,7 +245,7 @@ async fn execute(
         silence: spec.limits.silence,
         log: budget.log(spec.limits.log, log),
         before_kill: Some(scripts::DUMP_STACKS),
-        secrets: &host.secrets,
+        secrets: masked_in(host, name),
     };
     let mut ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
     let mut was_killed = false;
@@ -280,6 +269,16 @@ async fn execute(
     Ok(ran)
 }
 
+/// The secrets to mask in the output of a phase. None are masked in what a project's own code writes: it sees no secret, and a
+/// mask would answer its guesses.
+fn masked_in<'a>(host: &'a Host, phase: &str) -> &'a Secrets {
+    static NONE: LazyLock<Secrets> = LazyLock::new(Secrets::default);
+    match phase {
+        FETCH => &host.secrets,
+        _ => &NONE,
+    }
+}
+
 /// Returns the outcome of a fetch. It runs no project code, so a failure is the recipe's or the machinery's, never
 /// CPython's.
 fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>) -> Result<(), Stop> {
@@ -298,6 +297,13 @@ fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>) -> Resul
             reason: format!("fetching needs more memory than {}", spec.limits.memory),
         })),
         PhaseEnd::Exited(exit) => Err(anyhow::anyhow!("fetch ended with exit code {}: {}", exit.code, last()).into()),
+        PhaseEnd::TimedOut(_) if spec.limits.timeout < FETCH_LEAST => {
+            let reason = format!(
+                "fetch did not end within the recipe's time limit of {}",
+                spec.limits.timeout
+            );
+            Err(Stop::Ended(Outcome::RecipeError { reason }))
+        }
         PhaseEnd::TimedOut(_) => {
             Err(anyhow::anyhow!("fetch did not end in time; is the package index slow or out of reach?").into())
         }

@@ -92,7 +92,7 @@ def _note_sources_at_exit():
         # a fork that ends has imported no more than its parent
         if os.getpid() == process:
             try:
-                _note_sources(path + "-sources", work)
+                _note_sources(path + ":sources", work)
             except Exception:
                 pass
 
@@ -106,7 +106,7 @@ except Exception:
     pass
 
 
-def _watch():
+def _watch(module):
     try:
         import pybots_results
 
@@ -117,16 +117,23 @@ def _watch():
 
 
 class _Finder(object):
-    """Waits for the import of the runner, and leaves the import to those whose task it is."""
+    """Waits for the import of a module, and leaves the import to those whose task it is."""
 
-    def __init__(self, name):
+    def __init__(self, name, act=_watch):
         self.name = name
+        self.act = act
 
     def _leave(self):
         try:
             sys.meta_path.remove(self)
         except ValueError:
             pass
+
+
+def _add_plugin(module):
+    # the plugins that pytest loads in any case; it finds ours by itself unless PYTEST_DISABLE_PLUGIN_AUTOLOAD is set
+    if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        module.default_plugins = tuple(module.default_plugins) + ("pybots_pytest",)
 
 
 class _SpecFinder(_Finder):
@@ -138,16 +145,19 @@ class _SpecFinder(_Finder):
             find = getattr(finder, "find_spec", None)
             spec = find and find(name, path, target)
             if spec is not None:
-                _watch_load(spec.loader)
+                _watch_load(spec.loader, self.act)
                 return spec
         return None
 
 
-def _watch_load(loader):
+def _watch_load(loader, act):
     def load(module):
         del loader.exec_module
         loader.exec_module(module)
-        _watch()
+        try:
+            act(module)
+        except Exception:
+            pass
 
     try:
         # a loader that is a class serves other modules too
@@ -167,14 +177,15 @@ class _OldFinder(_Finder):
 
     def load_module(self, name):
         __import__(name)
-        _watch()
+        _watch(sys.modules[name])
         return sys.modules[name]
 
 
 try:
-    if os.environ.get("PYBOTS_RESULTS") and not os.environ.get("PYBOTS_RECORDING"):
+    if os.environ.get("PYBOTS_RESULTS"):
         if sys.version_info >= (3, 4):
             sys.meta_path.insert(0, _SpecFinder("unittest.runner"))
+            sys.meta_path.insert(0, _SpecFinder("_pytest.config", _add_plugin))
         elif sys.version_info < (2, 7) or (3, 0) <= sys.version_info < (3, 2):
             sys.meta_path.insert(0, _OldFinder("unittest"))
         else:

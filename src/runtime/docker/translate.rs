@@ -21,10 +21,27 @@ pub fn refused(message: String) -> RuntimeError {
     }
 }
 
-/// Returns whether an I/O error wraps the engine's answer that an object is missing.
+/// What the engine answers for a path that leads to no file: part of it is a file, a circle of links, or too long. A project can
+/// cause each of them.
+const NO_PATH: [&str; 5] = [
+    "not a directory",
+    "too many links",
+    "too many levels of symbolic links",
+    "file name too long",
+    "no such file or directory",
+];
+
+/// Returns whether an I/O error wraps the engine's answer that there is no file at a path.
 pub fn missing(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    inner.and_then(status) == Some(404)
+    match inner {
+        Some(Error::DockerResponseServerError { status_code: 404, .. }) => true,
+        Some(Error::DockerResponseServerError { message, .. }) => {
+            let message = message.to_lowercase();
+            NO_PATH.iter().any(|reason| message.contains(reason))
+        }
+        _ => false,
+    }
 }
 
 pub fn to_io(error: Error) -> std::io::Error {
@@ -90,5 +107,27 @@ pub fn output(output: LogOutput) -> Output {
     Output {
         stream,
         bytes: output.into_bytes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_leads_to_no_file_is_no_fault_of_the_engine() {
+        let answer = |status_code, message: &str| {
+            let message = message.to_owned();
+            missing(&to_io(Error::DockerResponseServerError { status_code, message }))
+        };
+        for (code, message) in [
+            (404, "Could not find the file /work/x in container 1"),
+            (500, "lstat /var/lib/docker/x/work/out/r.xml: not a directory"),
+            (500, "evalSymlinksInScope: too many links in /var/lib/docker/x"),
+            (500, "lstat /work/rrr: file name too long"),
+        ] {
+            assert!(answer(code, message), "{message}");
+        }
+        assert!(!answer(500, "the daemon is shutting down"));
     }
 }

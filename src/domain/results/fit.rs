@@ -1,0 +1,101 @@
+//! Bounds the results of a run, so that a report with them can be delivered.
+
+use super::{Failure, Tests};
+
+impl Tests {
+    /// Returns what fits into `most` bytes of JSON. Names of failures go first, with their messages while these take an eighth;
+    /// then names of passed tests, then of skipped ones. If something is left out, `cut` is set.
+    pub fn fit(mut self, most: usize) -> Self {
+        let all = self.total();
+        let (mut left, mut messages) = (most, most / 8);
+        let mut was_shortened = false;
+        let mut failed = std::mem::take(&mut self.failed);
+        failed.retain_mut(|Failure { test, message }| {
+            let of_message = length(message);
+            if of_message <= messages {
+                messages -= of_message;
+            } else {
+                was_shortened = true;
+                message.clear();
+            }
+            // the keys of a failure, too
+            takes(&mut left, length(test) + length(message) + 24)
+        });
+        self.failed = failed;
+        self.passed.retain(|test| takes(&mut left, length(test)));
+        self.skipped.retain(|test| takes(&mut left, length(test)));
+        self.cut |= was_shortened || self.total() < all;
+        self
+    }
+}
+
+/// Takes a part of what is left. Once something did not fit, nothing else does, so that what is kept depends on the order alone.
+fn takes(left: &mut usize, part: usize) -> bool {
+    let fits = part <= *left;
+    *left = if fits { *left - part } else { 0 };
+    fits
+}
+
+/// The bytes of a text as JSON, with its comma.
+fn length(text: &str) -> usize {
+    let escaped = text.chars().map(|c| match c {
+        '"' | '\\' => 2,
+        c if c.is_control() => 6,
+        c => c.len_utf8(),
+    });
+    escaped.sum::<usize>() + 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn many(failed: usize, passed: usize, message: &str) -> Tests {
+        let name = |number: usize| format!("suite: tests/test_\"mod\".py::test_{number:09}");
+        Tests {
+            failed: (0..failed).map(|number| Failure::of(&name(number), message)).collect(),
+            passed: (failed..failed + passed).map(name).collect(),
+            skipped: vec!["suite: zz".to_owned()],
+            ..Tests::default()
+        }
+    }
+
+    #[test]
+    fn what_fits_is_kept_as_it_is() {
+        let tests = many(3, 100, "AssertionError: \u{1b}[1m");
+        assert_eq!(tests.clone().fit(100_000), tests);
+        assert_eq!(Tests::default().fit(0), Tests::default());
+    }
+
+    #[test]
+    fn a_report_is_bounded_and_names_failures_first() {
+        let most = 200_000;
+        let long = "x\n\"".repeat(100);
+        for (failed, passed) in [
+            (14_500, 0),
+            (10, 60_000),
+            (1_000, 60_000),
+            (0, 60_000),
+            (60_000, 60_000),
+        ] {
+            let all = many(failed, passed, &long);
+            let kept = all.clone().fit(most);
+            assert!(
+                serde_json::to_vec(&kept).unwrap().len() < most + 200,
+                "{failed} {passed}"
+            );
+            assert!(kept.cut);
+            assert!(
+                kept.failed.len() >= failed.min(2_000),
+                "{} of {failed}",
+                kept.failed.len()
+            );
+            assert_eq!(kept.passed.is_empty(), failed > 5_000 || passed == 0);
+            assert_eq!(
+                kept.failed.first().map(|failure| &failure.message),
+                all.failed.first().map(|failure| &failure.message)
+            );
+            assert!(kept.skipped.is_empty());
+        }
+    }
+}

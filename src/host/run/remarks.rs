@@ -1,0 +1,38 @@
+//! What the log of a run says about the results of a suite.
+
+use super::suite::SuiteResults;
+use crate::host::log::Log;
+use std::collections::BTreeSet;
+
+/// Tests under way that the log names.
+const NAMED: usize = 10;
+
+/// Writes to the log how many tests a suite reported, and what is wrong with its report.
+pub async fn write(results: &SuiteResults, log: &Log) {
+    let count = match &results.tests {
+        Some(tests) => format!(
+            "tests: {} passed, {} failed, {} skipped",
+            tests.passed.len(),
+            tests.failed.len(),
+            tests.skipped.len()
+        ),
+        None => "no test was recorded".to_owned(),
+    };
+    log.say(&count).await;
+    let incomplete = results.incomplete.iter();
+    let remarks: BTreeSet<&String> = incomplete.chain(&results.unreadable).collect();
+    for remark in remarks {
+        log.say(remark).await;
+    }
+    if results.incomplete.is_some() && !results.under_way.is_empty() {
+        let names: Vec<&str> = results.under_way.iter().take(NAMED).map(String::as_str).collect();
+        let more = results.under_way.len() - names.len();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        log.say(&format!("under way at the end: {}{more}", names.join(", ")))
+            .await;
+    }
+}
