@@ -304,13 +304,13 @@ fn a_login_in_a_recipe_is_refused_and_not_repeated() {
 fn names_that_mean_something_else_are_refused() {
     let recipe = |extra: &str, system: &str, report: &str| {
         format!(
-            "name = \"p\"\nsource = {{ git = \"https://a.example/p\", rev = \"v1\" }}\nsystem = [\"{system}\"]\n\
+            "name = \"demo\"\nsource = {{ git = \"https://a.example/p\", rev = \"v1\" }}\nsystem = [\"{system}\"]\n\
              extra_sources = [{{ name = \"{extra}\", git = \"https://a.example/q\", rev = \"v1\" }}]\n\
              [[suite]]\nname = \"tests\"\nrun = \"true\"\nreport = \"{report}\"\n"
         )
     };
     assert_eq!(problems(&recipe("q", "libstdc++6", "out/r.xml")), "");
-    assert!(problems(&recipe("p", "git", "r.xml")).contains("needs a name of its own"));
+    assert!(problems(&recipe("Demo", "git", "r.xml")).contains("needs a name of its own"));
     for package in [".+", "libzstd.+dev", "+git", "git-", "-y", ""] {
         assert!(
             problems(&recipe("q", package, "r.xml")).contains("is not the name of a package"),

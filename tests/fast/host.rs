@@ -206,7 +206,7 @@ async fn a_project_in_a_subfolder_is_installed_and_tested_there() {
     assert_eq!(fetch["sources"][0]["subfolder"], "python/core");
     let engine = engine(&spec)
         .with_file("/witness-tests", VERSION)
-        .with_file("/witness-tests-sources", "attrs 2\n");
+        .with_file("/witness-tests:sources", "attrs 2\n");
     for phase in ["fetch", "install", "test tests"] {
         engine.expect("attrs", phase);
     }

@@ -30,7 +30,7 @@ impl fmt::Debug for Secrets {
 const HELD_MOST: usize = 16 << 10;
 
 /// Masks secrets in one stream. A secret may be torn between two parts, so the last line is held until it ends. What is held
-/// depends on no secret: otherwise the time at which output appears would tell whoever wrote it how a secret begins.
+/// depends on no secret: otherwise the time at which output appears would show its author how a secret begins.
 #[derive(Default)]
 pub struct StreamMask {
     secrets: Secrets,

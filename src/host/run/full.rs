@@ -4,11 +4,11 @@
 use crate::domain::limits::{Limits, Size};
 
 /// Shell lines that report folders without room, a line each: the folder, and its size in KiB. They write a byte, for only a folder
-/// that is full to the last page refuses it. The caller's exit code is in `code`, and stays what it is if no process can be started.
+/// that is full to the last page refuses it, and one whose mode a project changed. The caller's exit code is in `code`, and stays what it is if no process can be started.
 pub const CHECK: &str = "trap 'exit $code' EXIT
 [ $code -eq 0 ] || for folder in /work /tmp; do
 { echo . > $folder/.pybots-full; } 2>/dev/null || {
-[ -d $folder ] && set -- $(df -Pk $folder 2>/dev/null | tail -n 1) && echo \"== full $folder ${2-}\" >&2
+[ -d $folder ] && [ -w $folder ] && set -- $(df -Pk $folder 2>/dev/null | tail -n 1) && echo \"== full $folder ${2-}\" >&2
 }
 done";
 

@@ -244,7 +244,8 @@ async fn execute(
         timeout: budget.time(spec.limits.timeout),
         silence: spec.limits.silence,
         log: budget.log(spec.limits.log, log),
-        before_kill: Some(scripts::DUMP_STACKS),
+        // the signal would end Pythons without our witness, which only suites have
+        before_kill: (![FETCH, scripts::INSTALL].contains(&name)).then_some(scripts::DUMP_STACKS),
         secrets: masked_in(host, name),
     };
     let mut ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
