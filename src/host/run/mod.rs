@@ -3,6 +3,7 @@
 mod budget;
 pub mod course;
 mod environment;
+pub mod evidence;
 mod full;
 mod imports;
 mod missing;

@@ -23,6 +23,24 @@ pub const FETCH: [(&str, &str); 8] = [
     (".pybots/fetch_version.py", include_str!("fetch_version.py")),
 ];
 
+/// The program that reads what a source says about its tests, on the toolchain image's own Python. It needs those of [`FETCH`].
+pub const EVIDENCE: [(&str, &str); 4] = [
+    (".pybots/evidence.py", include_str!("evidence.py")),
+    (".pybots/evidence_files.py", include_str!("evidence_files.py")),
+    (".pybots/evidence_tests.py", include_str!("evidence_tests.py")),
+    (".pybots/evidence_tree.py", include_str!("evidence_tree.py")),
+];
+
+/// Brings the sources alone.
+pub fn fetch_sources() -> String {
+    format!("exec python3 {OURS}/fetch.py --only-sources")
+}
+
+/// Reads what the sources say about their tests.
+pub fn read_evidence() -> String {
+    format!("exec python3 {OURS}/evidence.py")
+}
+
 /// Records the version of each interpreter that a suite starts. It is placed where every start imports it.
 pub const WITNESS: &str = include_str!("witness.py");
 

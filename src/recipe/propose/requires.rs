@@ -1,0 +1,328 @@
+//! Chooses what the tests need.
+
+use super::evidence::{Environment, Evidence, is_of_tests};
+use super::{ENTRIES_MOST, Proposal, Reason, names, write};
+use crate::recipe::requirement::{self, Entry, normalized};
+use std::collections::BTreeSet;
+
+/// One of the places where a project says what its tests need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Candidate {
+    pub requires: Vec<String>,
+    pub groups: Vec<String>,
+    /// The distributions that it names, in their normalized form.
+    pub names: BTreeSet<String>,
+    /// Where the project says so.
+    pub why: String,
+}
+
+impl Candidate {
+    /// Returns the keys of the recipe that hold it.
+    pub fn keys(&self) -> impl Iterator<Item = String> {
+        let lists = [("requires", &self.requires), ("groups", &self.groups)];
+        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        lists.map(|(key, list)| format!("{key} = {}", write::list(list)))
+    }
+}
+
+/// Names of extras and groups for tests, the best first.
+const TESTS: [&str; 8] = [
+    "test",
+    "tests",
+    "testing",
+    "pytest",
+    "unit",
+    "test-all",
+    "tests-all",
+    "all-tests",
+];
+/// Names of those that hold other tools, too.
+const DEVELOPMENT: [&str; 4] = ["dev", "develop", "development", "devel"];
+
+/// Returns where the project says what its tests need, the best first. The last one is drawn from the imports of the tests.
+/// There is always one.
+pub fn candidates(evidence: &Evidence) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    for names in [&TESTS[..], &DEVELOPMENT[..]] {
+        for name in names {
+            found.extend(extra(evidence, name));
+            found.extend(group(evidence, name));
+        }
+        if names.len() == TESTS.len() {
+            found.extend(environments(evidence));
+            found.extend(files(evidence, "test"));
+        } else {
+            found.extend(files(evidence, "dev"));
+        }
+    }
+    // a list without the test runner is for something else
+    let runner = if uses_pytest(evidence) { Some("pytest") } else { None };
+    found.retain(|candidate: &Candidate| {
+        runner.is_none_or(|runner| candidate.names.contains(runner))
+            || candidate
+                .names
+                .iter()
+                .any(|name| name.starts_with("pytest-") || imported(evidence).contains(name))
+    });
+    found.push(of_imports(evidence, runner));
+    found
+}
+
+fn uses_pytest(evidence: &Evidence) -> bool {
+    super::suite::uses_pytest(evidence)
+}
+
+/// Returns the distributions that tests import.
+fn imported(evidence: &Evidence) -> BTreeSet<String> {
+    let modules = evidence
+        .imports
+        .iter()
+        .filter_map(|(module, _)| names::distribution(module));
+    modules.map(|name| normalized(&of_requirement(&name))).collect()
+}
+
+fn find<'a>(
+    table: &'a std::collections::BTreeMap<String, Vec<String>>,
+    wanted: &str,
+) -> Option<(&'a String, &'a Vec<String>)> {
+    let mut entries = table.iter();
+    entries.find(|(name, lines)| normalized(name) == wanted && !lines.is_empty())
+}
+
+fn extra(evidence: &Evidence, wanted: &str) -> Option<Candidate> {
+    let (name, lines) = find(&evidence.extras, wanted)?;
+    let entry = format!(".[{name}]");
+    requirement::parse(&entry).ok()?;
+    Some(Candidate {
+        why: format!("the project has the extra {}", write::text(name)),
+        requires: vec![entry],
+        groups: Vec::new(),
+        names: names_of(lines),
+    })
+}
+
+fn group(evidence: &Evidence, wanted: &str) -> Option<Candidate> {
+    let (name, lines) = find(&evidence.groups, wanted)?;
+    // a group that requires an address would be refused
+    lines
+        .iter()
+        .all(|line| requirement::parse(line).is_ok())
+        .then_some(())?;
+    Some(Candidate {
+        why: format!("pyproject.toml has the dependency group {}", write::text(name)),
+        requires: Vec::new(),
+        groups: vec![write::line(name)],
+        names: names_of(lines),
+    })
+}
+
+fn names_of(lines: &[String]) -> BTreeSet<String> {
+    lines.iter().map(|line| normalized(&of_requirement(line))).collect()
+}
+
+/// Returns the name in a requirement.
+pub fn of_requirement(line: &str) -> String {
+    match requirement::parse(line) {
+        Ok(Entry::Package { name, .. }) => name,
+        _ => String::new(),
+    }
+}
+
+/// Returns what the environments of tox, nox and hatch install.
+fn environments(evidence: &Evidence) -> Vec<Candidate> {
+    let tox = evidence.tox.iter().map(|tox| (tox.name.clone(), tox));
+    let nox = evidence.nox.iter().filter(|session| is_of_tests(&session.name));
+    let nox = nox.map(|session| (format!("the session {} of noxfile.py", session.name), session));
+    let hatch = evidence.hatch.iter();
+    let hatch = hatch.map(|environment| (format!("the environment {} of hatch", environment.name), environment));
+    tox.chain(nox)
+        .chain(hatch)
+        .filter_map(|(place, environment)| of_environment(evidence, &place, environment))
+        .collect()
+}
+
+fn of_environment(evidence: &Evidence, place: &str, environment: &Environment) -> Option<Candidate> {
+    let why = format!("{} installs that for the tests", write::line(place));
+    let extras = environment.extras.iter().chain(&environment.installs);
+    let extras = extras.filter_map(|entry| match entry.split_once('[') {
+        None => find(&evidence.extras, &normalized(entry)).filter(|_| environment.extras.contains(entry)),
+        Some((".", rest)) => find(&evidence.extras, &normalized(rest.trim_end_matches(']'))),
+        Some(_) => None,
+    });
+    let mut found = Candidate {
+        why,
+        ..Candidate::default()
+    };
+    for (name, lines) in extras {
+        found.requires.push(format!(".[{name}]"));
+        found.names.extend(names_of(lines));
+    }
+    for wanted in &environment.groups {
+        if let Some(group) = group(evidence, &normalized(wanted)) {
+            found.groups.extend(group.groups);
+            found.names.extend(group.names);
+        }
+    }
+    let mut lines = Vec::new();
+    for line in &environment.installs {
+        let file = line
+            .strip_prefix("-r")
+            .map(|file| file.trim().replace("{toxinidir}/", ""));
+        // nox passes the option and the file as two arguments
+        let file = file
+            .filter(|file| !file.is_empty())
+            .or_else(|| line.ends_with(".txt").then(|| line.clone()));
+        match file {
+            Some(file) => {
+                let named = evidence.requirement_files.iter().find(|other| other.path == file);
+                lines.extend(named.into_iter().flat_map(|file| file.lines.iter().cloned()));
+            }
+            None => lines.push(line.clone()),
+        }
+    }
+    let (requires, names) = usable(evidence, &lines);
+    found.requires.extend(requires);
+    found.names.extend(names);
+    found.requires.truncate(ENTRIES_MOST);
+    (!found.names.is_empty()).then_some(found)
+}
+
+/// Returns what the files of requirements with a word in their names list, and what poetry's groups of that name do.
+fn files(evidence: &Evidence, word: &str) -> Vec<Candidate> {
+    let files = evidence
+        .requirement_files
+        .iter()
+        .map(|file| (file.path.clone(), &file.lines));
+    let groups = evidence
+        .poetry
+        .iter()
+        .map(|(name, lines)| (format!("the group {name} of pyproject.toml"), lines));
+    let named = files
+        .chain(groups)
+        .filter(|(place, _)| place.to_lowercase().contains(word));
+    let found = named.filter_map(|(place, lines)| {
+        let (requires, names) = usable(evidence, lines);
+        (!requires.is_empty()).then(|| Candidate {
+            requires,
+            groups: Vec::new(),
+            names,
+            why: format!("{} lists that", write::line(&place)),
+        })
+    });
+    found.collect()
+}
+
+/// Returns the lines that a recipe can have: requirements of the index, without tools that no test needs.
+fn usable(evidence: &Evidence, lines: &[String]) -> (Vec<String>, BTreeSet<String>) {
+    let own = normalized(&evidence.name);
+    let imported = imported(evidence);
+    let mut names = BTreeSet::new();
+    let mut found = Vec::new();
+    for line in lines {
+        // `py39: dep` of tox is for some environments only
+        if line.contains(": ") || line.ends_with(".txt") {
+            continue;
+        }
+        let name = normalized(&of_requirement(line));
+        let is_tool = names::is_of_no_test(&name) && !imported.contains(&name);
+        if !name.is_empty() && name != own && !is_tool && found.len() < ENTRIES_MOST && names.insert(name) {
+            found.push(write::line(line));
+        }
+    }
+    (found, names)
+}
+
+/// Makes a list of the test runner and of what tests import.
+fn of_imports(evidence: &Evidence, runner: Option<&str>) -> Candidate {
+    let have: BTreeSet<String> = names_of(&evidence.dependencies);
+    let mut requires: Vec<String> = runner.map(str::to_owned).into_iter().collect();
+    let mut names: BTreeSet<String> = requires.iter().cloned().collect();
+    for (module, _) in &evidence.imports {
+        let Some(distribution) = names::distribution(module) else {
+            continue;
+        };
+        let name = normalized(&of_requirement(&distribution));
+        if !have.contains(&name)
+            && name != normalized(&evidence.name)
+            && names.insert(name)
+            && requires.len() < ENTRIES_MOST
+        {
+            requires.push(distribution);
+        }
+    }
+    let why = match requires.len() {
+        0 => "the tests import nothing but Python and the project".to_owned(),
+        _ => "no extra, group or file lists what the tests need; the tests import that".to_owned(),
+    };
+    Candidate {
+        requires,
+        groups: Vec::new(),
+        names,
+        why,
+    }
+}
+
+impl Proposal {
+    /// Returns whether the recipe requires a distribution.
+    pub(super) fn has(&self, distribution: &str) -> bool {
+        let name = normalized(&of_requirement(distribution));
+        self.base.names.contains(&name) || self.added.iter().any(|line| normalized(&of_requirement(line)) == name)
+    }
+
+    /// Requires a distribution. Returns whether that changes anything.
+    pub(super) fn require(&mut self, distribution: &str) -> bool {
+        let name = normalized(&of_requirement(distribution));
+        let is_own = name == normalized(&self.name);
+        if name.is_empty() || is_own || self.has(distribution) || self.given_up.contains(&name) {
+            return false;
+        }
+        self.added.push(distribution.to_owned());
+        true
+    }
+}
+
+/// Adds the test runner and the plugins to which tests and settings point.
+pub fn complete(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reason>) {
+    if !proposal.suite.as_ref().is_some_and(|suite| suite.is_pytest()) {
+        return;
+    }
+    let mut add = |distribution: &str, why: String| {
+        if proposal.require(distribution) {
+            reasons.push(Reason::new(format!("requires {}", write::text(distribution)), why));
+        }
+    };
+    add("pytest", "pytest runs the tests".to_owned());
+    let settings = evidence.pytest.iter();
+    for plugin in settings.clone().flat_map(|settings| &settings.required_plugins) {
+        if requirement::parse(plugin).is_ok() {
+            add(
+                &write::line(plugin),
+                "pytest's setting `required_plugins` names it".to_owned(),
+            );
+        }
+    }
+    for setting in settings.flat_map(|settings| &settings.keys) {
+        if let Some(plugin) = names::of_setting(setting) {
+            add(
+                plugin.distribution,
+                format!("pytest's setting `{}` is that of the plugin", write::line(setting)),
+            );
+        }
+    }
+    for fixture in &evidence.arguments {
+        if let Some(plugin) = names::of_fixture(fixture) {
+            add(
+                plugin.distribution,
+                format!("tests use its fixture `{}`", write::line(fixture)),
+            );
+        }
+    }
+    for mark in &evidence.marks {
+        if let Some(plugin) = names::of_mark(mark).filter(|plugin| !plugin.is_dispensable) {
+            add(
+                plugin.distribution,
+                format!("tests bear its mark `{}`", write::line(mark)),
+            );
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a trial of a proposal shows: its result, and what may help.
+
+use super::command::Command;
+use super::{Evidence, Proposal, Reason, faults};
+use crate::domain::outcome::Outcome;
+use crate::domain::results::Tests;
+use crate::domain::text::plain;
+
+/// Failures that a result names.
+const NAMED: usize = 5;
+
+/// What a trial showed.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    pub outcome: &'a Outcome,
+    /// The results of the tests, if the suite reported any.
+    pub tests: Option<&'a Tests>,
+    /// The name of the last phase that ran; empty if none did.
+    pub phase: &'a str,
+    /// The end of the log.
+    pub log: &'a str,
+}
+
+/// How a trial of a proposal ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrialResult {
+    /// All tests pass. `passed` is `None` if the suite reports no tests.
+    Green {
+        passed: Option<usize>,
+    },
+    /// The tests ran, and some fail.
+    Red {
+        failed: usize,
+        run: usize,
+        first: Vec<String>,
+    },
+    /// The source has no tests.
+    NoTests,
+    Failed(String),
+}
+
+impl TrialResult {
+    /// Returns whether the recipe does what a recipe should: its tests run.
+    pub fn is_usable(&self) -> bool {
+        matches!(self, TrialResult::Green { .. } | TrialResult::Red { .. })
+    }
+
+    /// Returns the result as a sentence.
+    pub fn sentence(&self) -> String {
+        match self {
+            TrialResult::Green { passed: Some(passed) } => format!("green: {passed} tests pass"),
+            TrialResult::Green { passed: None } => "green: the suite passes; it reports no single tests".to_owned(),
+            TrialResult::Red { failed, run, first } => {
+                let more = if *failed > first.len() { ", .." } else { "" };
+                format!("honest red: {failed} of {run} tests fail: {}{more}", first.join(", "))
+            }
+            TrialResult::NoTests => {
+                "no tests to be had from this source; the recipe only imports the project".to_owned()
+            }
+            TrialResult::Failed(reason) => format!("failed: {reason}"),
+        }
+    }
+}
+
+/// Returns a proposal that may do better than one that was tried, and the changes with their reasons. Returns `None` if there is
+/// nothing to change.
+pub fn corrected(proposal: &Proposal, evidence: &Evidence, observed: &Observed<'_>) -> Option<(Proposal, Vec<Reason>)> {
+    let mut other = proposal.clone();
+    let reasons = faults::correct(&mut other, evidence, observed);
+    (!reasons.is_empty()).then_some((other, reasons))
+}
+
+/// Returns what a trial means.
+pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult {
+    let reason = || match observed.outcome {
+        Outcome::Failed { .. } => {
+            let last = observed.tests.and_then(|tests| tests.failed.first());
+            let why = last.map(|failure| format!(": {}: {}", plain(&failure.test), plain(&failure.message)));
+            format!("no test passes ({}){}", observed.outcome, why.unwrap_or_default())
+        }
+        outcome => plain(&outcome.to_string()),
+    };
+    let imports = matches!(proposal.suite, Some(Command::Line { imports: true, .. }) | None);
+    match (observed.outcome, observed.tests) {
+        (Outcome::Passed, _) if imports => TrialResult::NoTests,
+        (Outcome::Passed, None) => TrialResult::Green { passed: None },
+        (Outcome::Passed, Some(tests)) if tests.count_run() > 0 => TrialResult::Green {
+            passed: Some(tests.count_run()),
+        },
+        (Outcome::Passed, Some(tests)) => {
+            TrialResult::Failed(format!("no test ran, and {} are skipped", tests.skipped.len()))
+        }
+        (Outcome::Failed { .. }, Some(tests)) if tests.count_run() > tests.failed.len() => TrialResult::Red {
+            failed: tests.failed.len(),
+            run: tests.count_run(),
+            first: tests
+                .failed
+                .iter()
+                .take(NAMED)
+                .map(|failure| plain(&failure.test))
+                .collect(),
+        },
+        _ => TrialResult::Failed(reason()),
+    }
+}
