@@ -11,7 +11,7 @@ use crate::domain::job::Facts;
 use crate::domain::outcome::Outcome;
 use crate::domain::text::plain;
 use crate::plan;
-use crate::recipe::propose::{Evidence, Reason, TrialResult, propose};
+use crate::recipe::propose::{Reason, Survey, TrialResult, propose};
 use anyhow::{Context, Result};
 use clap::Args;
 use place::Place;
@@ -84,31 +84,30 @@ impl Init {
         let limits = &runner.settings.limits;
         let spec = plan::run(runner.project(), &revision, &build, &Facts::default(), limits);
         let spec = spec.map_err(anyhow::Error::msg)?;
-        let source = match runner.read_evidence(&spec, self.verbose).await? {
+        let source = match runner.survey(&spec, self.verbose).await? {
             Ok(source) => source,
             Err(outcome) => return Ok(unread(&outcome)),
         };
-        let evidence: Evidence =
-            serde_json::from_str(&source.evidence).context("failed to read what the source says")?;
-        for note in &evidence.notes {
+        let survey: Survey = serde_json::from_str(&source.survey).context("failed to read what the source says")?;
+        for note in &survey.notes {
             errln!("note: {}", plain(note));
         }
         let pinned = target.pinned(&place, source.lock.as_deref())?;
-        let (proposal, reasons) = propose(&evidence, &place.name, pinned);
+        let (proposal, reasons) = propose(&survey, &place.name, pinned);
         say(&reasons);
         let mut rounds = Rounds {
             runner,
             revision: &revision,
             build,
             place: &place,
-            evidence: &evidence,
+            survey: &survey,
             shows_log: self.verbose,
         };
         if self.no_try {
             let remarks = ["It was not tried.".to_owned()];
             let file = place.write(&proposal.text(&remarks))?;
             outln!("wrote {}, not tried", file.display());
-            return Ok(code(match evidence.has_tests() {
+            return Ok(code(match survey.has_tests() {
                 true => None,
                 false => Some(&TrialResult::NoTests),
             }));

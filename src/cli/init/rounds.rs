@@ -5,7 +5,7 @@ use super::say;
 use crate::cli::local::LocalRunner;
 use crate::domain::job::{BuildSpec, Facts, JobSpec};
 use crate::plan;
-use crate::recipe::propose::{Evidence, Observed, Proposal, Reason, TrialResult, corrected, trial_result};
+use crate::recipe::propose::{Observed, Proposal, Reason, Survey, TrialResult, corrected, trial_result};
 use crate::store::revisions::Revision;
 use anyhow::{Result, bail};
 
@@ -18,7 +18,7 @@ pub struct Rounds<'a> {
     pub revision: &'a Revision,
     pub build: BuildSpec,
     pub place: &'a Place,
-    pub evidence: &'a Evidence,
+    pub survey: &'a Survey,
     pub shows_log: bool,
 }
 
@@ -89,7 +89,7 @@ impl Rounds<'_> {
                 .unwrap_or_default(),
             log: &log,
         };
-        let changed = corrected(proposal, self.evidence, &observed);
+        let changed = corrected(proposal, self.survey, &observed);
         Ok((trial_result(proposal, &observed), changed))
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::job::{BuildSpec, JobSpec, Report, RunSpec};
 use crate::domain::outcome::Outcome;
 use crate::domain::svn::number;
 use crate::host::log::Log;
-use crate::host::{Course, Host, Since, SourceEvidence};
+use crate::host::{Course, Host, Since, SourceSurvey};
 use crate::plan;
 use crate::profile::Profiles;
 use crate::recipe::Registered;
@@ -197,13 +197,13 @@ impl LocalRunner {
 
     /// Brings the source of a run and returns what it says about its tests, or how that failed. No code of the project runs. The log
     /// is also written to stderr if `shows_log` is set.
-    pub async fn read_evidence(&self, run: &RunSpec, shows_log: bool) -> Result<Result<SourceEvidence, Outcome>> {
+    pub async fn survey(&self, run: &RunSpec, shows_log: bool) -> Result<Result<SourceSurvey, Outcome>> {
         let attempt = new_id();
         let title = format!("source of {}", run.project);
         let tail = Arc::new(LogTail::new(shows_log.then(|| Terminal::new(title, 2))));
         let (log, delivered) = Log::start(tail);
         let read = tokio::select! {
-            read = self.host.read_evidence(&attempt, run, &log) => read,
+            read = self.host.survey(&attempt, run, &log) => read,
             signal = crate::signal::stop_signal() => {
                 self.host.runtime.reap(ATTEMPT_LABEL, &attempt).await?;
                 bail!("stopped by {signal}");

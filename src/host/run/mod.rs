@@ -3,13 +3,13 @@
 mod budget;
 pub mod course;
 mod environment;
-pub mod evidence;
 mod full;
 mod imports;
 mod missing;
 mod results;
 mod scripts;
 mod suite;
+pub mod survey;
 mod wheels;
 mod work;
 

@@ -24,11 +24,11 @@ pub const FETCH: [(&str, &str); 8] = [
 ];
 
 /// The program that reads what a source says about its tests, on the toolchain image's own Python. It needs those of [`FETCH`].
-pub const EVIDENCE: [(&str, &str); 4] = [
-    (".pybots/evidence.py", include_str!("evidence.py")),
-    (".pybots/evidence_files.py", include_str!("evidence_files.py")),
-    (".pybots/evidence_tests.py", include_str!("evidence_tests.py")),
-    (".pybots/evidence_tree.py", include_str!("evidence_tree.py")),
+pub const SURVEY: [(&str, &str); 4] = [
+    (".pybots/survey.py", include_str!("survey.py")),
+    (".pybots/survey_files.py", include_str!("survey_files.py")),
+    (".pybots/survey_tests.py", include_str!("survey_tests.py")),
+    (".pybots/survey_tree.py", include_str!("survey_tree.py")),
 ];
 
 /// Brings the sources alone.
@@ -37,8 +37,8 @@ pub fn fetch_sources() -> String {
 }
 
 /// Reads what the sources say about their tests.
-pub fn read_evidence() -> String {
-    format!("exec python3 {OURS}/evidence.py")
+pub fn survey() -> String {
+    format!("exec python3 {OURS}/survey.py")
 }
 
 /// Records the version of each interpreter that a suite starts. It is placed where every start imports it.

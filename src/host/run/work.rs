@@ -153,13 +153,13 @@ impl<'a> Work<'a> {
     }
 
     /// Reads what the sources say about their tests: on the toolchain image, without network and without project code.
-    pub async fn read_evidence(&self) -> Result<Container, Stop> {
-        let files = scripts::EVIDENCE.map(|(name, text)| (name, text.as_bytes(), false));
+    pub async fn survey(&self) -> Result<Container, Stop> {
+        let files = scripts::SURVEY.map(|(name, text)| (name, text.as_bytes(), false));
         let bytes = tar::files(FileOwner::Runner, &files);
         self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
         let image = self.spec.distribution.toolchain_reference();
         let env = environment::base_environment("/usr/local/bin:/usr/bin:/bin");
-        Ok(self.container(&image, scripts::read_evidence(), env, Network::Loopback))
+        Ok(self.container(&image, scripts::survey(), env, Network::Loopback))
     }
 
     async fn fetch_by(&self, script: String, gateway: &Gateway<'_>) -> Result<Container, Stop> {

@@ -3,7 +3,7 @@
 use super::command::Command;
 use super::suite::{remove, shadows};
 use super::trial::Observed;
-use super::{Evidence, Proposal, Reason, names, requires, write};
+use super::{Proposal, Reason, Survey, names, requires, write};
 use crate::domain::outcome::Outcome;
 use crate::domain::results::Failure;
 use crate::recipe::requirement::normalized;
@@ -51,9 +51,21 @@ pattern!(
     r"imported `(\w+)` from the source folder [^\n]* that folder lacks \d+ compiled"
 );
 pattern!(
-    NETWORK,
-    r"(?i)name resolution|name or service not known|nodename nor servname|getaddrinfo failed|network is unreachable|gaierror|NameResolutionError|Could not resolve host|Cannot connect to host|Max retries exceeded"
+    NO_NETWORK,
+    r"(?i)name resolution|name or service not known|nodename nor servname|getaddrinfo failed|network is unreachable|gaierror|NameResolutionError|could not resolve host"
 );
+pattern!(
+    NO_CONNECTION,
+    r"(?i)Cannot connect to host|Max retries exceeded|Connection refused|timed out"
+);
+pattern!(ON_LOOPBACK, r"(?i)localhost|127\.0\.0\.\d|\[?::1\]?|0\.0\.0\.0");
+pattern!(HAS_ADDRESS, r"(?i)https?://|host=|Cannot connect to host");
+
+/// Returns whether an error comes from the missing network, and not from a server on loopback, which every suite may have.
+fn is_of_network(message: &str) -> bool {
+    let is_remote = || is_match(&NO_CONNECTION, message) && is_match(&HAS_ADDRESS, message);
+    is_match(&NO_NETWORK, message) || (is_remote() && !is_match(&ON_LOOPBACK, message))
+}
 
 /// Returns the first group of all matches, without repetition.
 fn all(pattern: &LazyLock<Option<Regex>>, text: &str) -> Vec<String> {
@@ -72,10 +84,10 @@ fn is_match(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
 }
 
 /// Changes a proposal by what its trial showed. Returns the changes with their reasons; none if there is nothing to change.
-pub fn correct(proposal: &mut Proposal, evidence: &Evidence, observed: &Observed<'_>) -> Vec<Reason> {
+pub fn correct(proposal: &mut Proposal, survey: &Survey, observed: &Observed<'_>) -> Vec<Reason> {
     let mut faults = Faults {
         proposal,
-        evidence,
+        survey,
         observed,
         reasons: Vec::new(),
     };
@@ -94,7 +106,7 @@ pub fn correct(proposal: &mut Proposal, evidence: &Evidence, observed: &Observed
 
 struct Faults<'a> {
     proposal: &'a mut Proposal,
-    evidence: &'a Evidence,
+    survey: &'a Survey,
     observed: &'a Observed<'a>,
     reasons: Vec<Reason>,
 }
@@ -146,7 +158,7 @@ impl Faults<'_> {
                 why,
             );
             let mut reasons = Vec::new();
-            requires::complete(self.proposal, self.evidence, &mut reasons);
+            requires::complete(self.proposal, self.survey, &mut reasons);
             self.reasons.extend(reasons);
         }
     }
@@ -173,10 +185,10 @@ impl Faults<'_> {
     fn test(&mut self) {
         for package in all(&FROM_SOURCE, self.observed.log) {
             let own = self
-                .evidence
+                .survey
                 .packages
                 .iter()
-                .find(|own| own.name == package && shadows(self.evidence, own));
+                .find(|own| own.name == package && shadows(self.survey, own));
             if own.is_some() && remove(self.proposal, &package) {
                 self.say(
                     format!("install ends with `rm -r {package}`"),
@@ -208,7 +220,7 @@ impl Faults<'_> {
     /// pytest or unittest found no test where it looked.
     fn no_tests_found(&mut self) {
         let places: Vec<String> = self
-            .evidence
+            .survey
             .places
             .iter()
             .map(|place| place.path.clone())
@@ -236,10 +248,10 @@ impl Faults<'_> {
 
     /// Modules that tests can't import.
     fn modules(&mut self, text: &str) {
-        let paths = self.evidence.paths();
+        let paths = self.survey.paths();
         for module in all(&NO_MODULE, text) {
             let top = module.split('.').next().unwrap_or_default().to_owned();
-            if self.evidence.packages.iter().any(|package| package.name == top) {
+            if self.survey.packages.iter().any(|package| package.name == top) {
                 continue;
             }
             let file = format!("{top}.py");
@@ -325,7 +337,7 @@ impl Faults<'_> {
         if is_match(&NO_ASYNC, text) {
             let plugin = ["anyio", "trio"]
                 .iter()
-                .find(|mark| self.evidence.marks.iter().any(|other| other == *mark));
+                .find(|mark| self.survey.marks.iter().any(|other| other == *mark));
             let plugin = plugin
                 .and_then(|mark| names::of_mark(mark))
                 .map_or("pytest-asyncio", |plugin| plugin.distribution);
@@ -359,7 +371,7 @@ impl Faults<'_> {
     fn network(&mut self, failed: &[Failure]) {
         let failed: Vec<&Failure> = failed
             .iter()
-            .filter(|failure| is_match(&NETWORK, &failure.message))
+            .filter(|failure| is_of_network(&failure.message))
             .collect();
         let mut cases: BTreeMap<&str, usize> = BTreeMap::new();
         for failure in &failed {
@@ -372,7 +384,7 @@ impl Faults<'_> {
             let whole = failure.test.split('[').next().unwrap_or_default();
             let many = cases.get(whole).copied().unwrap_or_default() > CASES_MOST;
             let named = if many { whole } else { failure.test.as_str() };
-            let Some((file, address)) = address(&self.evidence.files, named) else {
+            let Some((file, address)) = address(&self.survey.files, named) else {
                 continue;
             };
             let Some(pytest) = self.proposal.suite.as_mut().and_then(Command::pytest) else {

@@ -1,22 +1,22 @@
 //! Proposes a recipe for a project, and corrects it by what a trial shows. Pure rules: [`propose()`] makes a [`Proposal`] of
-//! [`Evidence`], [`corrected()`] changes it by what a trial showed, and [`Proposal::text`] writes the file.
+//! [`Survey`], [`corrected()`] changes it by what a trial showed, and [`Proposal::text`] writes the file.
 
 mod command;
-mod evidence;
 mod faults;
 mod names;
 mod requires;
 mod suite;
+mod survey;
 mod trial;
 mod when;
 mod write;
 
-pub use evidence::Evidence;
+pub use survey::Survey;
 pub use trial::{Observed, TrialResult, corrected, trial_result};
 
 use crate::domain::suite::Source;
 use command::Command;
-use requires::Candidate;
+use requires::RequirementList;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A recipe that is not written yet.
@@ -28,9 +28,9 @@ pub struct Proposal {
     homepage: String,
     when: Option<String>,
     /// What the tests need, as the project says.
-    base: Candidate,
+    base: RequirementList,
     /// Where else the project may say so, the best first.
-    others: Vec<Candidate>,
+    others: Vec<RequirementList>,
     /// Requirements beside those.
     added: Vec<String>,
     /// Modules and distributions that did not help.
@@ -87,19 +87,19 @@ pub fn project_name(text: &str) -> Option<String> {
 }
 
 /// Proposes a recipe. Returns it with each choice and its reason.
-pub fn propose(evidence: &Evidence, name: &str, source: Source) -> (Proposal, Vec<Reason>) {
+pub fn propose(survey: &Survey, name: &str, source: Source) -> (Proposal, Vec<Reason>) {
     let mut reasons = vec![Reason::new(write::source(&source), source_reason(&source))];
-    let when = when::choose(&evidence.requires_python, &mut reasons);
-    let mut candidates = requires::candidates(evidence);
-    let base = candidates.remove(0);
+    let when = when::choose(&survey.requires_python, &mut reasons);
+    let mut lists = requires::lists(survey).into_iter();
+    let base = lists.next().unwrap_or_default();
     let mut proposal = Proposal {
         name: name.to_owned(),
         source,
-        summary: write::line(&evidence.summary),
-        homepage: homepage(evidence),
+        summary: write::line(&survey.summary),
+        homepage: homepage(survey),
         when,
         base,
-        others: candidates,
+        others: lists.collect(),
         added: Vec::new(),
         given_up: BTreeSet::new(),
         system: Vec::new(),
@@ -109,26 +109,26 @@ pub fn propose(evidence: &Evidence, name: &str, source: Source) -> (Proposal, Ve
         suite: None,
         comments: Vec::new(),
     };
-    suite::choose(&mut proposal, evidence, &mut reasons);
+    suite::choose(&mut proposal, survey, &mut reasons);
     let base = &proposal.base;
     reasons.extend(base.keys().map(|key| Reason::new(key, base.why.clone())));
-    requires::complete(&mut proposal, evidence, &mut reasons);
-    if !evidence.build.installs {
+    requires::complete(&mut proposal, survey, &mut reasons);
+    if !survey.build.installs {
         proposal.install = Some(Vec::new());
         reasons.push(Reason::new(
             "install = []",
             "the source has neither pyproject.toml nor setup.py",
         ));
     }
-    if !evidence.computed.is_empty() {
+    if !survey.computed.is_empty() {
         let note = format!(
             "{} computes the dependencies, which nobody can read without running it: list in `requires` what is missing",
-            write::line(&evidence.computed)
+            write::line(&survey.computed)
         );
         proposal.comments.push(note);
     }
     if proposal.suite.is_none() {
-        no_tests(&mut proposal, evidence, &mut reasons);
+        no_tests(&mut proposal, survey, &mut reasons);
     }
     (proposal, reasons)
 }
@@ -143,8 +143,8 @@ fn source_reason(source: &Source) -> &'static str {
     }
 }
 
-fn homepage(evidence: &Evidence) -> String {
-    let addresses = [&evidence.homepage, &evidence.repository];
+fn homepage(survey: &Survey) -> String {
+    let addresses = [&survey.homepage, &survey.repository];
     let found = addresses
         .into_iter()
         .find(|address| ["http://", "https://"].iter().any(|start| address.starts_with(start)));
@@ -152,15 +152,15 @@ fn homepage(evidence: &Evidence) -> String {
 }
 
 /// Makes a proposal for a source without tests: it only imports the project.
-fn no_tests(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reason>) {
-    let module = evidence.packages.first().map(|package| package.name.as_str());
+fn no_tests(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
+    let module = survey.packages.first().map(|package| package.name.as_str());
     let module = module.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
     let line = match module {
         Some(module) => format!("cd /tmp && python -c 'import {module}'"),
         None => "python -c pass".to_owned(),
     };
     proposal.suite = Some(Command::import(line.clone()));
-    proposal.base = Candidate::default();
+    proposal.base = RequirementList::default();
     proposal.others.clear();
     proposal.added.clear();
     reasons.retain(|reason| !reason.choice.starts_with("requires") && !reason.choice.starts_with("groups"));
@@ -171,7 +171,7 @@ fn no_tests(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reas
     proposal
         .comments
         .push("There are no tests to be had from this source. The suite only imports the project.".to_owned());
-    if let Some(address) = repository(evidence).filter(|_| proposal.source.git.is_none()) {
+    if let Some(address) = repository(survey).filter(|_| proposal.source.git.is_none()) {
         proposal
             .comments
             .push(format!("The repository may have them: `pybots init {address}`, or"));
@@ -183,8 +183,8 @@ fn no_tests(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reas
 }
 
 /// Returns the address of the repository, if the metadata names one.
-pub fn repository(evidence: &Evidence) -> Option<String> {
-    let address = write::line(&evidence.repository);
+pub fn repository(survey: &Survey) -> Option<String> {
+    let address = write::line(&survey.repository);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/:".contains(c);
     (address.starts_with("https://") && address.chars().all(is_plain)).then_some(address)
 }

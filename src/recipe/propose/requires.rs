@@ -1,13 +1,13 @@
 //! Chooses what the tests need.
 
-use super::evidence::{Environment, Evidence, is_of_tests};
+use super::survey::{Environment, Survey, is_of_tests};
 use super::{ENTRIES_MOST, Proposal, Reason, names, write};
 use crate::recipe::requirement::{self, Entry, normalized};
 use std::collections::BTreeSet;
 
 /// One of the places where a project says what its tests need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Candidate {
+pub struct RequirementList {
     pub requires: Vec<String>,
     pub groups: Vec<String>,
     /// The distributions that it names, in their normalized form.
@@ -16,7 +16,7 @@ pub struct Candidate {
     pub why: String,
 }
 
-impl Candidate {
+impl RequirementList {
     /// Returns the keys of the recipe that hold it.
     pub fn keys(&self) -> impl Iterator<Item = String> {
         let lists = [("requires", &self.requires), ("groups", &self.groups)];
@@ -41,40 +41,40 @@ const DEVELOPMENT: [&str; 4] = ["dev", "develop", "development", "devel"];
 
 /// Returns where the project says what its tests need, the best first. The last one is drawn from the imports of the tests.
 /// There is always one.
-pub fn candidates(evidence: &Evidence) -> Vec<Candidate> {
+pub fn lists(survey: &Survey) -> Vec<RequirementList> {
     let mut found = Vec::new();
     for names in [&TESTS[..], &DEVELOPMENT[..]] {
         for name in names {
-            found.extend(extra(evidence, name));
-            found.extend(group(evidence, name));
+            found.extend(extra(survey, name));
+            found.extend(group(survey, name));
         }
         if names.len() == TESTS.len() {
-            found.extend(environments(evidence));
-            found.extend(files(evidence, "test"));
+            found.extend(environments(survey));
+            found.extend(files(survey, "test"));
         } else {
-            found.extend(files(evidence, "dev"));
+            found.extend(files(survey, "dev"));
         }
     }
     // a list without the test runner is for something else
-    let runner = if uses_pytest(evidence) { Some("pytest") } else { None };
-    found.retain(|candidate: &Candidate| {
-        runner.is_none_or(|runner| candidate.names.contains(runner))
-            || candidate
+    let runner = if uses_pytest(survey) { Some("pytest") } else { None };
+    found.retain(|list: &RequirementList| {
+        runner.is_none_or(|runner| list.names.contains(runner))
+            || list
                 .names
                 .iter()
-                .any(|name| name.starts_with("pytest-") || imported(evidence).contains(name))
+                .any(|name| name.starts_with("pytest-") || imported(survey).contains(name))
     });
-    found.push(of_imports(evidence, runner));
+    found.push(of_imports(survey, runner));
     found
 }
 
-fn uses_pytest(evidence: &Evidence) -> bool {
-    super::suite::uses_pytest(evidence)
+fn uses_pytest(survey: &Survey) -> bool {
+    super::suite::uses_pytest(survey)
 }
 
 /// Returns the distributions that tests import.
-fn imported(evidence: &Evidence) -> BTreeSet<String> {
-    let modules = evidence
+fn imported(survey: &Survey) -> BTreeSet<String> {
+    let modules = survey
         .imports
         .iter()
         .filter_map(|(module, _)| names::distribution(module));
@@ -89,11 +89,11 @@ fn find<'a>(
     entries.find(|(name, lines)| normalized(name) == wanted && !lines.is_empty())
 }
 
-fn extra(evidence: &Evidence, wanted: &str) -> Option<Candidate> {
-    let (name, lines) = find(&evidence.extras, wanted)?;
+fn extra(survey: &Survey, wanted: &str) -> Option<RequirementList> {
+    let (name, lines) = find(&survey.extras, wanted)?;
     let entry = format!(".[{name}]");
     requirement::parse(&entry).ok()?;
-    Some(Candidate {
+    Some(RequirementList {
         why: format!("the project has the extra {}", write::text(name)),
         requires: vec![entry],
         groups: Vec::new(),
@@ -101,14 +101,14 @@ fn extra(evidence: &Evidence, wanted: &str) -> Option<Candidate> {
     })
 }
 
-fn group(evidence: &Evidence, wanted: &str) -> Option<Candidate> {
-    let (name, lines) = find(&evidence.groups, wanted)?;
+fn group(survey: &Survey, wanted: &str) -> Option<RequirementList> {
+    let (name, lines) = find(&survey.groups, wanted)?;
     // a group that requires an address would be refused
     lines
         .iter()
         .all(|line| requirement::parse(line).is_ok())
         .then_some(())?;
-    Some(Candidate {
+    Some(RequirementList {
         why: format!("pyproject.toml has the dependency group {}", write::text(name)),
         requires: Vec::new(),
         groups: vec![write::line(name)],
@@ -129,36 +129,36 @@ pub fn of_requirement(line: &str) -> String {
 }
 
 /// Returns what the environments of tox, nox and hatch install.
-fn environments(evidence: &Evidence) -> Vec<Candidate> {
-    let tox = evidence.tox.iter().map(|tox| (tox.name.clone(), tox));
-    let nox = evidence.nox.iter().filter(|session| is_of_tests(&session.name));
+fn environments(survey: &Survey) -> Vec<RequirementList> {
+    let tox = survey.tox.iter().map(|tox| (tox.name.clone(), tox));
+    let nox = survey.nox.iter().filter(|session| is_of_tests(&session.name));
     let nox = nox.map(|session| (format!("the session {} of noxfile.py", session.name), session));
-    let hatch = evidence.hatch.iter();
+    let hatch = survey.hatch.iter();
     let hatch = hatch.map(|environment| (format!("the environment {} of hatch", environment.name), environment));
     tox.chain(nox)
         .chain(hatch)
-        .filter_map(|(place, environment)| of_environment(evidence, &place, environment))
+        .filter_map(|(place, environment)| of_environment(survey, &place, environment))
         .collect()
 }
 
-fn of_environment(evidence: &Evidence, place: &str, environment: &Environment) -> Option<Candidate> {
+fn of_environment(survey: &Survey, place: &str, environment: &Environment) -> Option<RequirementList> {
     let why = format!("{} installs that for the tests", write::line(place));
     let extras = environment.extras.iter().chain(&environment.installs);
     let extras = extras.filter_map(|entry| match entry.split_once('[') {
-        None => find(&evidence.extras, &normalized(entry)).filter(|_| environment.extras.contains(entry)),
-        Some((".", rest)) => find(&evidence.extras, &normalized(rest.trim_end_matches(']'))),
+        None => find(&survey.extras, &normalized(entry)).filter(|_| environment.extras.contains(entry)),
+        Some((".", rest)) => find(&survey.extras, &normalized(rest.trim_end_matches(']'))),
         Some(_) => None,
     });
-    let mut found = Candidate {
+    let mut found = RequirementList {
         why,
-        ..Candidate::default()
+        ..RequirementList::default()
     };
     for (name, lines) in extras {
         found.requires.push(format!(".[{name}]"));
         found.names.extend(names_of(lines));
     }
     for wanted in &environment.groups {
-        if let Some(group) = group(evidence, &normalized(wanted)) {
+        if let Some(group) = group(survey, &normalized(wanted)) {
             found.groups.extend(group.groups);
             found.names.extend(group.names);
         }
@@ -174,13 +174,13 @@ fn of_environment(evidence: &Evidence, place: &str, environment: &Environment) -
             .or_else(|| line.ends_with(".txt").then(|| line.clone()));
         match file {
             Some(file) => {
-                let named = evidence.requirement_files.iter().find(|other| other.path == file);
+                let named = survey.requirement_files.iter().find(|other| other.path == file);
                 lines.extend(named.into_iter().flat_map(|file| file.lines.iter().cloned()));
             }
             None => lines.push(line.clone()),
         }
     }
-    let (requires, names) = usable(evidence, &lines);
+    let (requires, names) = usable(survey, &lines);
     found.requires.extend(requires);
     found.names.extend(names);
     found.requires.truncate(ENTRIES_MOST);
@@ -188,12 +188,12 @@ fn of_environment(evidence: &Evidence, place: &str, environment: &Environment) -
 }
 
 /// Returns what the files of requirements with a word in their names list, and what poetry's groups of that name do.
-fn files(evidence: &Evidence, word: &str) -> Vec<Candidate> {
-    let files = evidence
+fn files(survey: &Survey, word: &str) -> Vec<RequirementList> {
+    let files = survey
         .requirement_files
         .iter()
         .map(|file| (file.path.clone(), &file.lines));
-    let groups = evidence
+    let groups = survey
         .poetry
         .iter()
         .map(|(name, lines)| (format!("the group {name} of pyproject.toml"), lines));
@@ -201,8 +201,8 @@ fn files(evidence: &Evidence, word: &str) -> Vec<Candidate> {
         .chain(groups)
         .filter(|(place, _)| place.to_lowercase().contains(word));
     let found = named.filter_map(|(place, lines)| {
-        let (requires, names) = usable(evidence, lines);
-        (!requires.is_empty()).then(|| Candidate {
+        let (requires, names) = usable(survey, lines);
+        (!requires.is_empty()).then(|| RequirementList {
             requires,
             groups: Vec::new(),
             names,
@@ -213,9 +213,9 @@ fn files(evidence: &Evidence, word: &str) -> Vec<Candidate> {
 }
 
 /// Returns the lines that a recipe can have: requirements of the index, without tools that no test needs.
-fn usable(evidence: &Evidence, lines: &[String]) -> (Vec<String>, BTreeSet<String>) {
-    let own = normalized(&evidence.name);
-    let imported = imported(evidence);
+fn usable(survey: &Survey, lines: &[String]) -> (Vec<String>, BTreeSet<String>) {
+    let own = normalized(&survey.name);
+    let imported = imported(survey);
     let mut names = BTreeSet::new();
     let mut found = Vec::new();
     for line in lines {
@@ -233,17 +233,17 @@ fn usable(evidence: &Evidence, lines: &[String]) -> (Vec<String>, BTreeSet<Strin
 }
 
 /// Makes a list of the test runner and of what tests import.
-fn of_imports(evidence: &Evidence, runner: Option<&str>) -> Candidate {
-    let have: BTreeSet<String> = names_of(&evidence.dependencies);
+fn of_imports(survey: &Survey, runner: Option<&str>) -> RequirementList {
+    let have: BTreeSet<String> = names_of(&survey.dependencies);
     let mut requires: Vec<String> = runner.map(str::to_owned).into_iter().collect();
     let mut names: BTreeSet<String> = requires.iter().cloned().collect();
-    for (module, _) in &evidence.imports {
+    for (module, _) in &survey.imports {
         let Some(distribution) = names::distribution(module) else {
             continue;
         };
         let name = normalized(&of_requirement(&distribution));
         if !have.contains(&name)
-            && name != normalized(&evidence.name)
+            && name != normalized(&survey.name)
             && names.insert(name)
             && requires.len() < ENTRIES_MOST
         {
@@ -254,7 +254,7 @@ fn of_imports(evidence: &Evidence, runner: Option<&str>) -> Candidate {
         0 => "the tests import nothing but Python and the project".to_owned(),
         _ => "no extra, group or file lists what the tests need; the tests import that".to_owned(),
     };
-    Candidate {
+    RequirementList {
         requires,
         groups: Vec::new(),
         names,
@@ -282,7 +282,7 @@ impl Proposal {
 }
 
 /// Adds the test runner and the plugins to which tests and settings point.
-pub fn complete(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reason>) {
+pub fn complete(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
     if !proposal.suite.as_ref().is_some_and(|suite| suite.is_pytest()) {
         return;
     }
@@ -292,7 +292,7 @@ pub fn complete(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<
         }
     };
     add("pytest", "pytest runs the tests".to_owned());
-    let settings = evidence.pytest.iter();
+    let settings = survey.pytest.iter();
     for plugin in settings.clone().flat_map(|settings| &settings.required_plugins) {
         if requirement::parse(plugin).is_ok() {
             add(
@@ -309,7 +309,7 @@ pub fn complete(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<
             );
         }
     }
-    for fixture in &evidence.arguments {
+    for fixture in &survey.arguments {
         if let Some(plugin) = names::of_fixture(fixture) {
             add(
                 plugin.distribution,
@@ -317,7 +317,7 @@ pub fn complete(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<
             );
         }
     }
-    for mark in &evidence.marks {
+    for mark in &survey.marks {
         if let Some(plugin) = names::of_mark(mark).filter(|plugin| !plugin.is_dispensable) {
             add(
                 plugin.distribution,

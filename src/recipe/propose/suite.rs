@@ -1,7 +1,7 @@
 //! Chooses the command of the suite.
 
 use super::command::{Command, Pytest, quoted, words};
-use super::evidence::{Evidence, Package, Place};
+use super::survey::{Package, Place, Survey};
 use super::{Proposal, Reason, names, write};
 use regex::Regex;
 use std::sync::LazyLock;
@@ -13,13 +13,13 @@ static FACTOR: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[\w,{}!.
 static POSARGS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\{posargs[^}]*\}|\{tty[^}]*\}").ok());
 
 /// Returns whether the tests are for pytest.
-pub fn uses_pytest(evidence: &Evidence) -> bool {
-    let commands = evidence.commands();
+pub fn uses_pytest(survey: &Survey) -> bool {
+    let commands = survey.commands();
     if commands.iter().any(|(_, line)| calls(line, "pytest")) {
         return true;
     }
-    let has_own = commands.iter().any(|(_, line)| own_runner(evidence, line).is_some());
-    !has_own && (evidence.pytest.is_some() || evidence.hints("pytest") > 0)
+    let has_own = commands.iter().any(|(_, line)| own_runner(survey, line).is_some());
+    !has_own && (survey.pytest.is_some() || survey.hints("pytest") > 0)
 }
 
 /// Returns whether a line starts a program, by its name or as a module.
@@ -30,7 +30,7 @@ fn calls(line: &str, program: &str) -> bool {
 }
 
 /// Returns a line that runs tests by something else than pytest, as a recipe can have it.
-fn own_runner(evidence: &Evidence, line: &str) -> Option<String> {
+fn own_runner(survey: &Survey, line: &str) -> Option<String> {
     let line = match POSARGS.as_ref() {
         Some(pattern) => pattern.replace_all(line, "").into_owned(),
         None => line.to_owned(),
@@ -70,44 +70,44 @@ fn own_runner(evidence: &Evidence, line: &str) -> Option<String> {
         Some(module) => module.contains("test") && module != "pytest",
         None => {
             let script = words.iter().skip(1).find(|word| word.ends_with(".py"))?;
-            script != "setup.py" && (script.contains("test") || evidence.runners.contains(script))
+            script != "setup.py" && (script.contains("test") || survey.runners.contains(script))
         }
     };
     runs_tests.then(|| words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }
 
 /// Chooses the command, and what has to be installed for it. The proposal has no suite if there are no tests.
-pub fn choose(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reason>) {
-    let Some((command, why)) = command(proposal, evidence, reasons) else {
+pub fn choose(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
+    let Some((command, why)) = command(proposal, survey, reasons) else {
         return;
     };
     reasons.push(Reason::new(format!("run = {}", write::text(&command.shell())), why));
     proposal.suite = Some(command);
 }
 
-fn command(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reason>) -> Option<(Command, String)> {
-    if !evidence.has_tests() {
+fn command(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) -> Option<(Command, String)> {
+    if !survey.has_tests() {
         return None;
     }
-    if uses_pytest(evidence) {
+    if uses_pytest(survey) {
         let mut pytest = Pytest::default();
-        let mut why = vec![pytest_reason(evidence)];
-        addopts(&mut pytest, proposal, evidence, reasons);
-        targets(&mut pytest, proposal, evidence, reasons, &mut why);
+        let mut why = vec![pytest_reason(survey)];
+        addopts(&mut pytest, proposal, survey, reasons);
+        targets(&mut pytest, proposal, survey, reasons, &mut why);
         return Some((Command::Pytest(pytest), why.join("; ")));
     }
-    let own = evidence
+    let own = survey
         .commands()
         .into_iter()
-        .find_map(|(file, line)| Some((file, own_runner(evidence, line)?)));
+        .find_map(|(file, line)| Some((file, own_runner(survey, line)?)));
     if let Some((file, line)) = own {
         return Some((
             Command::line(line),
             format!("{} runs the tests by that", write::line(file)),
         ));
     }
-    if evidence.hints("unittest") > 0 {
-        let place = evidence.places.first()?;
+    if survey.hints("unittest") > 0 {
+        let place = survey.places.first()?;
         let line = match place.path.as_str() {
             "" => "python -m unittest discover".to_owned(),
             // with its top, so that a package of tests can import itself
@@ -119,7 +119,7 @@ fn command(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reaso
             "the tests are for unittest, and nothing points to pytest".to_owned(),
         ));
     }
-    let runner = evidence.runners.first()?;
+    let runner = survey.runners.first()?;
     let line = format!("python {}", quoted(runner));
     Some((
         Command::line(line),
@@ -127,9 +127,9 @@ fn command(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reaso
     ))
 }
 
-fn pytest_reason(evidence: &Evidence) -> String {
-    let calling = evidence.commands().into_iter().find(|(_, line)| calls(line, "pytest"));
-    match (calling, &evidence.pytest) {
+fn pytest_reason(survey: &Survey) -> String {
+    let calling = survey.commands().into_iter().find(|(_, line)| calls(line, "pytest"));
+    match (calling, &survey.pytest) {
         (Some((file, _)), _) => format!("{} runs pytest", write::line(file)),
         (None, Some(settings)) => format!("{} has settings for pytest", write::line(&settings.file)),
         (None, None) => "tests are written for pytest".to_owned(),
@@ -137,8 +137,8 @@ fn pytest_reason(evidence: &Evidence) -> String {
 }
 
 /// Replaces `addopts` that only measure or report, or that need a dispensable plugin.
-fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reason>) {
-    let Some(settings) = evidence.pytest.as_ref().filter(|settings| !settings.addopts.is_empty()) else {
+fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
+    let Some(settings) = survey.pytest.as_ref().filter(|settings| !settings.addopts.is_empty()) else {
         return;
     };
     let (mut kept, mut dropped) = (Vec::new(), Vec::new());
@@ -189,24 +189,24 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, evidence: &Evidence, re
 fn targets(
     pytest: &mut Pytest,
     proposal: &mut Proposal,
-    evidence: &Evidence,
+    survey: &Survey,
     reasons: &mut Vec<Reason>,
     why: &mut Vec<String>,
 ) {
-    let paths = evidence.paths();
-    let settings = evidence.pytest.as_ref();
+    let paths = survey.paths();
+    let settings = survey.pytest.as_ref();
     let testpaths = settings
         .map(|settings| settings.testpaths.as_slice())
         .unwrap_or_default();
-    let places: Vec<&Place> = evidence
+    let places: Vec<&Place> = survey
         .places
         .iter()
         .filter(|place| is_of_tests(place))
         .take(TARGETS_MOST)
         .collect();
     let in_package: Vec<&Place> = places.iter().copied().filter(|place| place.is_in_package).collect();
-    if evidence.build.compiles {
-        shadowed(proposal, evidence, reasons);
+    if survey.build.compiles {
+        shadowed(proposal, survey, reasons);
     }
     if proposal.install.is_some() && !in_package.is_empty() {
         pytest.targets.push("--pyargs".to_owned());
@@ -253,11 +253,11 @@ fn is_of_tests(place: &Place) -> bool {
 
 /// Removes packages from the root of the source after the installation: tests would import them instead of the installed ones, which
 /// have the compiled modules.
-fn shadowed(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reason>) {
-    let shadowing: Vec<&Package> = evidence
+fn shadowed(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
+    let shadowing: Vec<&Package> = survey
         .packages
         .iter()
-        .filter(|package| shadows(evidence, package))
+        .filter(|package| shadows(survey, package))
         .collect();
     for package in shadowing {
         if remove(proposal, &package.name) {
@@ -268,8 +268,8 @@ fn shadowed(proposal: &mut Proposal, evidence: &Evidence, reasons: &mut Vec<Reas
 }
 
 /// Returns whether a Python in the root of the source would import the package from there.
-pub fn shadows(evidence: &Evidence, package: &Package) -> bool {
-    let holds_tests = evidence.places.iter().any(|place| place.path == package.name);
+pub fn shadows(survey: &Survey, package: &Package) -> bool {
+    let holds_tests = survey.places.iter().any(|place| place.path == package.name);
     package.below.is_empty() && package.is_folder && is_identifier(&package.name) && !holds_tests
 }
 

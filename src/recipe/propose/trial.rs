@@ -1,7 +1,7 @@
 //! What a trial of a proposal shows: its result, and what may help.
 
 use super::command::Command;
-use super::{Evidence, Proposal, Reason, faults};
+use super::{Proposal, Reason, Survey, faults};
 use crate::domain::outcome::Outcome;
 use crate::domain::results::Tests;
 use crate::domain::text::plain;
@@ -52,7 +52,7 @@ impl TrialResult {
             TrialResult::Green { passed: None } => "green: the suite passes; it reports no single tests".to_owned(),
             TrialResult::Red { failed, run, first } => {
                 let more = if *failed > first.len() { ", .." } else { "" };
-                format!("honest red: {failed} of {run} tests fail: {}{more}", first.join(", "))
+                format!("red: {failed} of {run} tests fail: {}{more}", first.join(", "))
             }
             TrialResult::NoTests => {
                 "no tests to be had from this source; the recipe only imports the project".to_owned()
@@ -64,19 +64,19 @@ impl TrialResult {
 
 /// Returns a proposal that may do better than one that was tried, and the changes with their reasons. Returns `None` if there is
 /// nothing to change.
-pub fn corrected(proposal: &Proposal, evidence: &Evidence, observed: &Observed<'_>) -> Option<(Proposal, Vec<Reason>)> {
+pub fn corrected(proposal: &Proposal, survey: &Survey, observed: &Observed<'_>) -> Option<(Proposal, Vec<Reason>)> {
     let mut other = proposal.clone();
-    let reasons = faults::correct(&mut other, evidence, observed);
+    let reasons = faults::correct(&mut other, survey, observed);
     (!reasons.is_empty()).then_some((other, reasons))
 }
 
 /// Returns what a trial means.
 pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult {
     let reason = || match observed.outcome {
-        Outcome::Failed { .. } => {
-            let last = observed.tests.and_then(|tests| tests.failed.first());
-            let why = last.map(|failure| format!(": {}: {}", plain(&failure.test), plain(&failure.message)));
-            format!("no test passes ({}){}", observed.outcome, why.unwrap_or_default())
+        Outcome::Failed { exit_code } => {
+            let first = observed.tests.and_then(|tests| tests.failed.first());
+            let why = first.map(|failure| format!(": {}: {}", plain(&failure.test), plain(&failure.message)));
+            format!("no test passes, exit code {exit_code}{}", why.unwrap_or_default())
         }
         outcome => plain(&outcome.to_string()),
     };

@@ -1,4 +1,4 @@
-"""For the evidence of `pybots init`: a source tree, read within bounds and never outside of it."""
+"""For the survey of `pybots init`: a source tree, read within bounds and never outside of it."""
 
 import configparser, os, re, tomllib
 from pathlib import Path
@@ -12,10 +12,11 @@ FILE_MOST = 512 << 10  # bytes of a file that is read
 TEXT_MOST = 300  # characters of a text
 LINES_MOST = 100  # entries of a list
 
-SKIPPED = {".git", ".hg", ".svn", ".tox", ".nox", ".venv", "venv", "node_modules", "__pycache__", "build", "dist", ".eggs"}
+SKIPPED = {".git", ".hg", ".svn", ".tox", ".nox", ".venv", "venv", "node_modules", "__pycache__", ".eggs"}
+BUILT = {"build", "dist"}  # at the root
 # Folders that hold no package of the project.
 OTHER = re.compile(r"(?i)^(tests?|testing|docs?|examples?|benchmarks?|scripts?|tools?|ci|requirements|setup|bin|build|dist|conftest|noxfile|tasks|"
-                   r"doc|etc|data|misc|contrib|demo|demos|samples?|notebooks?|perf|integration|ext|vendor|packaging|changelog|news|t)$")
+                   r"doc|etc|data|misc|contrib|demos|samples?|notebooks?|perf|integration|ext|vendor|changelog|news|t)$")
 
 
 def text_of(value):
@@ -42,7 +43,8 @@ class Tree:
         for folder, folders, files in os.walk(self.root):
             here = Path(folder).relative_to(self.root)
             deep = len(here.parts) >= DEPTH_MOST
-            folders[:] = [] if deep else sorted(name for name in folders if name not in SKIPPED and not name.endswith(".egg-info"))
+            folders[:] = [] if deep else sorted(name for name in folders if name not in SKIPPED
+                                              and not name.endswith(".egg-info") and (here.parts or name not in BUILT))
             for name in sorted(files):
                 path = (here / name).as_posix()
                 if len(self.files) < FILES_MOST and not (self.root / path).is_symlink() and path.isprintable():
@@ -87,7 +89,7 @@ class Tree:
     def setup_cfg(self, section, option):
         return text_of(self.ini("setup.cfg").get(section, option, fallback="")) if "setup.cfg" in self.all else ""
 
-    def packages(self):
+    def packages(self, project=""):
         """What of the project can be imported: (name, folder below which it is, whether it is a folder)."""
         found = {}
         for below in ("src", "lib", "python", ""):
@@ -101,7 +103,8 @@ class Tree:
                 is_namespace = len(parts) > 2 and parts[-1] == "__init__.py" and bool(below)
                 is_module = len(parts) == 1 and not name.startswith("test")
                 own = is_package or is_namespace or is_module
-                if own and name.isidentifier() and not OTHER.match(name):
+                is_other = OTHER.match(name) and not below and name.lower() != project.lower().replace("-", "_")
+                if own and name.isidentifier() and not is_other:
                     found.setdefault(name, {"name": cut(name), "below": below, "is_folder": len(parts) > 1})
         return list(found.values())[:LINES_MOST]
 

@@ -1,4 +1,4 @@
-//! Evidence: what a source tree says about its project and its tests, as `evidence.py` reads it in a sandbox.
+//! Survey: what a source tree says about its project and its tests, as `survey.py` reads it in a sandbox.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a source tree says. All texts are a stranger's.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Evidence {
+pub struct Survey {
     /// The project's name in its metadata; empty if that names none.
     pub name: String,
     pub summary: String,
@@ -120,7 +120,7 @@ pub struct RequirementFile {
     pub lines: Vec<String>,
 }
 
-impl Evidence {
+impl Survey {
     /// Returns whether the tree has tests.
     pub fn has_tests(&self) -> bool {
         !self.places.is_empty() || !self.runners.is_empty()

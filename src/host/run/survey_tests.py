@@ -1,9 +1,9 @@
-"""For the evidence of `pybots init`: what the test files of a source say about how to run them, from their syntax trees."""
+"""For the survey of `pybots init`: what the test files of a source say about how to run them, from their syntax trees."""
 
 import ast, re, sys, warnings
 from collections import Counter
 
-from evidence_tree import LINES_MOST, cut
+from survey_tree import LINES_MOST, cut
 
 PARSED_MOST = 1500  # files
 LISTED_MOST = 3000  # names of files
@@ -97,7 +97,7 @@ def namespaces(modules, own):
             ("google", "zope", "ruamel", "azure", "backports", "jaraco") and module.split(".")[0] not in own}
 
 
-def test_evidence(tree):
+def test_survey(tree):
     paths = [path for path in tree.files if is_test_path(path)]
     # what tests import from beside them is theirs
     own = {part.removesuffix(".py") for path in paths for part in path.split("/")}

@@ -1,23 +1,22 @@
 """For `pybots init`: what a source tree says about its tests, as JSON. Text is only ever read: no code of the project runs.
 
 Reads  WORK/src/NAME          the source of the project, as fetch or the host left it
-Writes WORK/.pybots/evidence.json
+Writes WORK/.pybots/survey.json
 
 It runs without network. Every text, list and file that it reads has a bound, and no link leads it out of the tree.
 """
 
-import json, re, sys
+import email.parser, json, re, sys
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from evidence_files import (hatch_environments, nox_sessions, poetry_requirements, pytest_settings, requirement_files, table,
+from survey_files import (hatch_environments, nox_sessions, poetry_requirements, pytest_settings, requirement_files, table,
                             tox_environment)
-from evidence_tests import test_evidence
-from evidence_tree import LINES_MOST, Tree, cut, lines_of, text_of
+from survey_tests import test_survey
+from survey_tree import LINES_MOST, Tree, cut, lines_of, text_of
 from fetch_net import RecipeError
-from fetch_project import declared, group_lines
-import email.parser
+from fetch_project import Declared, declared, group_lines
 
 TEXT_MOST = 900 << 10  # bytes of the answer; the host reads 1 MiB at most
 FORGES = re.compile(r"https?://(?:www\.)?((?:github\.com|gitlab\.com|codeberg\.org|bitbucket\.org)/[\w.-]+/[\w.-]+)")
@@ -107,19 +106,18 @@ def build(tree):
             "installs": any(name in tree.all for name in ("pyproject.toml", "setup.py", "setup.cfg"))}
 
 
-def evidence(root):
+def survey(root):
     tree = Tree(root)
     try:
         project = declared(root, "project")
     except RecipeError as e:
         tree.notes.append(cut(str(e)))
-        from fetch_project import Declared
         project = Declared()
     return {
         "name": cut(project.name), "version": cut(project.version), **about(tree), "build": build(tree),
         "computed": cut(project.computed), "extras": flat_extras(project), "groups": flat_groups(project),
         "dependencies": lines_of(line for line in project.lines if isinstance(line, str) and not re.search(r"\bextra\s*==", line)),
-        "packages": tree.packages(), "top": tree.top(), **test_evidence(tree),
+        "packages": tree.packages(project.name), "top": tree.top(), **test_survey(tree),
         "pytest": pytest_settings(tree), "tox": tox_environment(tree), "nox": nox_sessions(tree),
         "hatch": hatch_environments(tree), "poetry": poetry_requirements(tree), "requirement_files": requirement_files(tree),
         "notes": tree.notes[:20],
@@ -131,12 +129,12 @@ def main():
     order = json.loads((work / ".pybots" / "fetch.json").read_text())
     source = order["sources"][0]
     root = work / "src" / source["name"] / source.get("subfolder", "")
-    found = evidence(root)
+    found = survey(root)
     text = json.dumps(found)
     if len(text) > TEXT_MOST:
         found.update(files=[], arguments=[], notes=found["notes"] + ["the tree is too large to list its test files"])
         text = json.dumps(found)
-    (work / ".pybots" / "evidence.json").write_text(text)
+    (work / ".pybots" / "survey.json").write_text(text)
     print(f"read {len(found['files'])} test file(s), {len(found['packages'])} package(s)", flush=True)
     return 0
 

@@ -1,8 +1,8 @@
-"""For the evidence of `pybots init`: the files in which projects say how their tests are run."""
+"""For the survey of `pybots init`: the files in which projects say how their tests are run."""
 
 import ast, re
 
-from evidence_tree import LINES_MOST, cut, lines_of, text_of
+from survey_tree import LINES_MOST, cut, lines_of, text_of
 
 REQUIREMENT_FILE = re.compile(r"(?i)^(?:[\w.-]*(?:test|dev)[\w.-]*requirements?[\w.-]*|requirements?[\w.-]*(?:test|dev)[\w.-]*)\.(?:txt|in)$")
 IN_FOLDER = re.compile(r"(?i)^(?:requirements?|reqs|deps|tests?|requirements?/[\w.-]+)/[\w.-]*(?:test|dev|requirements)[\w.-]*\.(?:txt|in)$")
@@ -131,8 +131,8 @@ def requirement_files(tree):
     """Files of requirements for tests, and those to which tox and nox point."""
     paths = [path for path in tree.files if REQUIREMENT_FILE.match(path) or IN_FOLDER.match(path)]
     for text in ("tox.ini", "noxfile.py"):
-        for path in re.findall(r"([\w./-]*requirements[\w./-]*\.txt)", tree.read(text) or ""):
-            paths.append(path.lstrip("./"))
+        found = re.findall(r"(?:-r\s*)?(?:\{toxinidir\}/)?([\w.][\w./-]*\.txt)", tree.read(text) or "")
+        paths += [path.removeprefix("./") for path in found]
     found = []
     for path in list(dict.fromkeys(paths))[:20]:
         if path in tree.all:

@@ -12,16 +12,16 @@ use anyhow::anyhow;
 
 /// What the source of a project says.
 #[derive(Clone, Debug)]
-pub struct SourceEvidence {
-    /// The answer of `evidence.py`, as JSON.
-    pub evidence: String,
+pub struct SourceSurvey {
+    /// The answer of `survey.py`, as JSON.
+    pub survey: String,
     /// The lock of the fetch, as JSON; `None` if there was nothing to fetch. Its project has the version and the digest.
     pub lock: Option<String>,
 }
 
 impl Host {
     /// Brings the source of a run and reads it. The run's image is not used, so it need not be there. Nothing stays on the engine.
-    pub async fn read_evidence(&self, attempt: &str, spec: &RunSpec, log: &Log) -> Result<SourceEvidence, Outcome> {
+    pub async fn survey(&self, attempt: &str, spec: &RunSpec, log: &Log) -> Result<SourceSurvey, Outcome> {
         let at_work = self.leftovers.at_work(attempt);
         let read = read(self, attempt, spec, log).await;
         self.clear(attempt).await;
@@ -30,7 +30,7 @@ impl Host {
     }
 }
 
-async fn read(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<SourceEvidence, Stop> {
+async fn read(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<SourceSurvey, Stop> {
     layers::ensure_toolchain(host, &spec.distribution, log).await?;
     let mut report = Report::of(Outcome::Passed);
     let budget = Budget::of(&spec.limits, log);
@@ -45,12 +45,12 @@ async fn read(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<S
         fetched(&ran, spec, None)?;
         lock = work.read("lock.json").await?;
     }
-    let container = work.read_evidence().await?;
-    let ran = execute(host, log, &mut report, container, (spec, &budget), "evidence").await?;
+    let container = work.survey().await?;
+    let ran = execute(host, log, &mut report, container, (spec, &budget), "survey").await?;
     if !ran.end.succeeded() {
         return Err(anyhow!("the source could not be read: the program that reads it ended early").into());
     }
-    let evidence = work.read("evidence.json").await?;
-    let evidence = evidence.ok_or_else(|| anyhow!("the source could not be read: there is no answer"))?;
-    Ok(SourceEvidence { evidence, lock })
+    let survey = work.read("survey.json").await?;
+    let survey = survey.ok_or_else(|| anyhow!("the source could not be read: there is no answer"))?;
+    Ok(SourceSurvey { survey, lock })
 }
