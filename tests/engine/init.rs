@@ -8,10 +8,25 @@ const TESTS: &str = "import unittest\n\n\nclass Layout(unittest.TestCase):\n    
                      \x20       self.assertEqual(toyext.layout(), 1)\n\n    def test_name(self):\n        import demo\n\
                      \x20       self.assertEqual(demo.NAME, 'demo')\n";
 
+/// Needs nothing to build with.
+const BACKEND: &str = "import zipfile\n\n\ndef build_wheel(folder, config_settings=None, metadata_directory=None):\n\
+    \x20   name, info = 'demo-1-py3-none-any.whl', 'demo-1.dist-info/'\n\
+    \x20   with zipfile.ZipFile(folder + '/' + name, 'w') as wheel:\n\
+    \x20       wheel.write('demo.py')\n\
+    \x20       wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: demo\\nVersion: 1\\n')\n\
+    \x20       wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
+    \x20       wheel.writestr(info + 'RECORD', ''.join('%s,,\\n' % n for n in wheel.namelist() + [info + 'RECORD']))\n\
+    \x20   return name\n";
+
+const PYPROJECT: &str = "[project]\nname = \"demo\"\nversion = \"1\"\ndescription = \"A demo\"\nrequires-python = \">=3.8.1\"\n\
+                         [build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+
 /// A folder with a project that does not say what its tests need.
 fn project(folder: &Path) {
     for (path, text) in [
         ("demo.py", "NAME = 'demo'\n"),
+        ("backend.py", BACKEND),
+        ("pyproject.toml", PYPROJECT),
         ("tests/test_layout.py", TESTS),
         // nobody runs it
         ("noxfile.py", "raise SystemExit('this is not read as text')\n"),
@@ -50,7 +65,7 @@ fn a_recipe_is_proposed_corrected_and_written() {
     assert_eq!(code, Some(0), "{shown}");
     for line in [
         "run = \"python -m unittest discover -s tests\"",
-        "install = []: the source has neither pyproject.toml nor setup.py",
+        "when = \">=3.8\": Requires-Python is \">=3.8.1\"",
         "trial 1: red: 1 of 2 tests fail: tests: test_layout.Layout.test_layout",
         "requires \"toyext\": the tests have no module `toyext`",
         "trial 2: green: 2 tests pass",
@@ -69,9 +84,10 @@ fn a_recipe_is_proposed_corrected_and_written() {
         lines[2..],
         [
             "name = \"demo\"",
+            "summary = \"A demo\"",
+            "when = \">=3.8\"",
             "source = { path = \"src\" }",
             "requires = [\"toyext\"]",
-            "install = []",
             "",
             "[[suite]]",
             "name = \"tests\"",

@@ -79,7 +79,7 @@ def tox_environment(tree):
 
 
 def nox_sessions(tree):
-    """What the sessions of a noxfile install and run, as far as that is written as plain texts."""
+    """What the sessions of a noxfile install and run, if that is written as plain texts."""
     try:
         module = ast.parse(tree.read("noxfile.py") or "")
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -13,6 +13,10 @@ use std::sync::LazyLock;
 
 /// The exit code of pytest and unittest when they found no tests.
 const NO_TESTS: i64 = 5;
+/// The exit code of pytest when something interrupted it, such as a file that it can't import.
+const INTERRUPTED: i64 = 2;
+/// Lets pytest run the other files.
+const GO_ON: &str = "--continue-on-collection-errors";
 /// Cases of one parametrized test beyond which the whole test is left out.
 const CASES_MOST: usize = 3;
 /// Matches of one pattern that are looked at.
@@ -42,7 +46,7 @@ pattern!(
 pattern!(NO_ZONE, r"No time zone found with key");
 pattern!(
     NO_PACKAGE,
-    r"(?:no project called|Because there are no versions of|Because|not find) ([A-Za-z0-9][\w.-]*)"
+    r"(?:no project called |Because (?:there are no versions of |only )?)([A-Za-z0-9][\w.-]*)"
 );
 pattern!(TO_REQUIRE, r#"add `requires = \["([A-Za-z0-9._-]+)"\]`"#);
 pattern!(TO_SET, r"set ([A-Z][A-Z0-9_]+) in `env`");
@@ -52,7 +56,7 @@ pattern!(
 );
 pattern!(
     NO_NETWORK,
-    r"(?i)name resolution|name or service not known|nodename nor servname|getaddrinfo failed|network is unreachable|gaierror|NameResolutionError|could not resolve host"
+    r"(?i)name resolution|name or service not|no address associated with hostname|nodename nor servname|getaddrinfo failed|network is unreachable|gaierror|NameResolutionError|could not resolve host"
 );
 pattern!(
     NO_CONNECTION,
@@ -139,11 +143,15 @@ impl Faults<'_> {
                 format!("fetch can't get it: {}", write::line(reason)),
             );
         }
-        let is_about_requires = reason.contains("requirements cannot be met")
-            || reason.contains("requires:")
-            || reason.contains("groups:")
-            || reason.contains("no project called")
-            || reason.contains("required from an address");
+        // what a build requires is in no list of the tests
+        let is_about_requires = [
+            "dependencies: the requirements cannot be met",
+            "requires: ",
+            "groups: ",
+            "required from an address",
+        ]
+        .iter()
+        .any(|text| reason.contains(text));
         if gone.is_empty() && is_about_requires && !self.proposal.others.is_empty() {
             let why = format!("fetch can't get what was required before: {}", write::line(reason));
             let next = self.proposal.others.remove(0);
@@ -215,6 +223,28 @@ impl Faults<'_> {
         self.plugins(&text);
         self.programs(&text);
         self.network(failed);
+        self.collection(failed);
+    }
+
+    /// pytest stops before the first test if it can't import one of the files.
+    fn collection(&mut self, failed: &[Failure]) {
+        let is_interrupted = matches!(self.observed.outcome, Outcome::Failed { exit_code: INTERRUPTED });
+        let Some(pytest) = self.proposal.suite.as_mut().and_then(Command::pytest) else {
+            return;
+        };
+        let goes_on = pytest.options.iter().any(|option| option == GO_ON);
+        if !is_interrupted || goes_on || failed.is_empty() || !self.reasons.is_empty() {
+            return;
+        }
+        pytest.options.push(GO_ON.to_owned());
+        let message = failed
+            .first()
+            .map(|failure| write::line(&failure.message))
+            .unwrap_or_default();
+        self.say(
+            GO_ON,
+            format!("a file of tests can't be imported, and hides all others: {message}"),
+        );
     }
 
     /// pytest or unittest found no test where it looked.

@@ -171,6 +171,11 @@ fn what_can_not_be_fetched_gives_way() {
     // the extra gives way to what the tests import
     let gone = unmet("Because gone was not found in the package registry");
     assert_eq!(change(&survey, &gone, None, "fetch", ""), ["requires = [\"pytest\"]"]);
+    // what a build requires is no matter of the tests
+    let of_build = Outcome::RecipeError {
+        reason: "to build demo: the requirements cannot be met. Because only gone<1 is available".into(),
+    };
+    assert_eq!(change(&survey, &of_build, None, "fetch", ""), Vec::<String>::new());
     // what was added goes first, and is not added again
     let tests = tests(1, &[("tests: tests.test_a.test_x", "No module named 'private'")]);
     let observed = Observed {
@@ -235,6 +240,21 @@ fn a_source_that_hides_the_installed_package_goes() {
     let other = log.replace("`demo`", "`tests`");
     assert_eq!(
         change(&survey, &Outcome::Passed, Some(&tests), "test tests", &other),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_file_that_can_not_be_imported_hides_no_others() {
+    let survey = survey();
+    let interrupted = Outcome::Failed { exit_code: 2 };
+    let tests = tests(0, &[("tests: tests.test_a", "SyntaxError: invalid syntax")]);
+    assert_eq!(
+        change(&survey, &interrupted, Some(&tests), "test tests", ""),
+        ["run = \"python -m pytest -q --continue-on-collection-errors tests\""]
+    );
+    assert_eq!(
+        change(&survey, &FAILED, Some(&tests), "test tests", ""),
         Vec::<String>::new()
     );
 }
@@ -322,7 +342,7 @@ fn a_trial_has_a_result() {
 #[test]
 fn an_error_of_the_network_differs_from_one_of_loopback() {
     for (message, is) in [
-        ("socket.gaierror: [Errno -2] Name or service not known", true),
+        ("OSError: [Errno -5] No address associated with hostname", true),
         ("OSError: [Errno 101] Network is unreachable", true),
         (
             "ConnectionError: HTTPConnectionPool(host='example.org', port=80): Max retries exceeded with url: /",

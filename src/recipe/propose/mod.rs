@@ -15,6 +15,7 @@ pub use survey::Survey;
 pub use trial::{Observed, TrialResult, corrected, trial_result};
 
 use crate::domain::suite::Source;
+use crate::recipe::requirement::normalized;
 use command::Command;
 use requires::RequirementList;
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,11 +154,16 @@ fn homepage(survey: &Survey) -> String {
 
 /// Makes a proposal for a source without tests: it only imports the project.
 fn no_tests(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
-    let module = survey.packages.first().map(|package| package.name.as_str());
-    let module = module.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
-    let line = match module {
+    let own = normalized(&survey.name);
+    let packages = survey.packages.iter().map(|package| package.name.as_str());
+    let mut modules = packages.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+    let line = match modules.find(|name| normalized(name) == own) {
+        // elsewhere, so that the installed one is imported
         Some(module) => format!("cd /tmp && python -c 'import {module}'"),
-        None => "python -c pass".to_owned(),
+        None => format!(
+            "python -c 'import importlib.metadata as m; m.version(\"{}\")'",
+            proposal.name
+        ),
     };
     proposal.suite = Some(Command::import(line.clone()));
     proposal.base = RequirementList::default();
@@ -168,9 +174,10 @@ fn no_tests(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>)
         format!("run = {}", write::text(&line)),
         "the source has no tests",
     ));
-    proposal
-        .comments
-        .push("There are no tests to be had from this source. The suite only imports the project.".to_owned());
+    proposal.comments.push(
+        "There are no tests to be had from this source. The suite only shows that the project can be installed."
+            .to_owned(),
+    );
     if let Some(address) = repository(survey).filter(|_| proposal.source.git.is_none()) {
         proposal
             .comments

@@ -65,6 +65,8 @@ pub fn lists(survey: &Survey) -> Vec<RequirementList> {
                 .any(|name| name.starts_with("pytest-") || imported(survey).contains(name))
     });
     found.push(of_imports(survey, runner));
+    let mut seen = BTreeSet::new();
+    found.retain(|list| seen.insert((list.requires.clone(), list.groups.clone())));
     found
 }
 

@@ -55,7 +55,8 @@ impl TrialResult {
                 format!("red: {failed} of {run} tests fail: {}{more}", first.join(", "))
             }
             TrialResult::NoTests => {
-                "no tests to be had from this source; the recipe only imports the project".to_owned()
+                "no tests to be had from this source; the recipe only shows that the project can be installed"
+                    .to_owned()
             }
             TrialResult::Failed(reason) => format!("failed: {reason}"),
         }
