@@ -94,7 +94,7 @@ def test_x(case, mocker, thing):
         self.write("docs/conf.py", "import sphinx\n")
         found = self.read()
         self.assertEqual(found["packages"], [{"name": "demo", "below": "", "is_folder": True}])
-        self.assertEqual(dict(found["imports"]), {"pytest": 2, "yaml": 1, "google": 1, "google.cloud": 1})
+        self.assertEqual(dict(found["imports"]), {"pytest": 2, "yaml": 1, "google.cloud": 1})
         [place] = found["places"]
         self.assertEqual((place["path"], place["is_in_package"]), ("tests", False))
         self.assertTrue(place["runners"]["pytest"] and place["runners"]["unittest"])

@@ -120,6 +120,11 @@ impl Init {
             result.sentence()
         )];
         let file = place.write(&proposal.text(&remarks))?;
+        if let TrialResult::Red { first, .. } = &result {
+            for failure in first {
+                outln!("failed: {} ({})", plain(&failure.test), plain(&failure.message));
+            }
+        }
         outln!("{}: {}", proposal.name, result.sentence());
         outln!("wrote {}", file.display());
         Ok(code(Some(&result)))

@@ -7,6 +7,7 @@ from survey_tree import LINES_MOST, cut
 
 PARSED_MOST = 1500  # files
 LISTED_MOST = 3000  # names of files
+NAMESPACES = {"google", "zope", "ruamel", "azure", "backports", "jaraco"}
 TEST_FOLDER = re.compile(r"(?i)^(tests?|testing|t)$")
 TEST_FILE = re.compile(r"(^test_.*|.*_tests?|^tests?|^conftest)\.py$")
 RUNNER = re.compile(r"^(runtests?|run_tests?|alltests|regrtest|testall|test_all|testsuite)\.py$")
@@ -87,14 +88,14 @@ def read(text):
 
 def third_party(modules, own):
     """The outermost names of modules that are neither Python's nor the project's."""
-    names = {module.split(".")[0] for module in modules}
+    names = {module.split(".")[0] for module in modules} - NAMESPACES
     return {name for name in names if name not in sys.stdlib_module_names and name not in own and name.isidentifier()}
 
 
 def namespaces(modules, own):
     """As third_party, with two parts: for namespace packages, whose distributions bear both."""
-    return {".".join(module.split(".")[:2]) for module in modules if module.count(".") and module.split(".")[0] in
-            ("google", "zope", "ruamel", "azure", "backports", "jaraco") and module.split(".")[0] not in own}
+    return {".".join(module.split(".")[:2]) for module in modules
+            if module.count(".") and module.split(".")[0] in NAMESPACES and module.split(".")[0] not in own}
 
 
 def test_survey(tree):

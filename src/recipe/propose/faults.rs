@@ -33,6 +33,10 @@ pattern!(NO_MODULE, r"No module named '?([A-Za-z_][\w.]*)");
 pattern!(UNRECOGNIZED, r"error: unrecognized arguments: (.+)");
 pattern!(NO_FIXTURE, r"fixture '([^']+)' not found");
 pattern!(NO_MARK, r"'([^']+)' not found in `markers` configuration option");
+pattern!(
+    TO_INSTALL,
+    r#"pip3? install ['"`]?([A-Za-z0-9][\w.-]*(?:\[[\w.,-]+\])?)"#
+);
 pattern!(NO_SETTING, r"Unknown config option: (\w+)");
 pattern!(NO_PLUGINS, r"Missing required plugins: ([^\n]+)");
 pattern!(
@@ -46,7 +50,7 @@ pattern!(
 pattern!(NO_ZONE, r"No time zone found with key");
 pattern!(
     NO_PACKAGE,
-    r"(?:no project called |Because (?:there are no versions of |only )?)([A-Za-z0-9][\w.-]*)"
+    r"(?:no project called |Because (?:there are no versions of |all versions of |only )?)([A-Za-z0-9][\w.-]*)"
 );
 pattern!(TO_REQUIRE, r#"add `requires = \["([A-Za-z0-9._-]+)"\]`"#);
 pattern!(TO_SET, r"set ([A-Z][A-Z0-9_]+) in `env`");
@@ -152,7 +156,18 @@ impl Faults<'_> {
         ]
         .iter()
         .any(|text| reason.contains(text));
-        if gone.is_empty() && is_about_requires && !self.proposal.others.is_empty() {
+        if !gone.is_empty() || !is_about_requires {
+            return;
+        }
+        if let Some(list) = self.proposal.base.without(self.survey, &named) {
+            self.proposal.base = list;
+            self.proposal.given_up.extend(named.iter().cloned());
+            let keys: Vec<String> = self.proposal.base.keys().collect();
+            self.say(
+                keys.join(", "),
+                format!("fetch can't get all of what was required: {}", write::line(reason)),
+            );
+        } else if !self.proposal.others.is_empty() {
             let why = format!("fetch can't get what was required before: {}", write::line(reason));
             let next = self.proposal.others.remove(0);
             let keys: Vec<String> = next.keys().collect();
@@ -220,6 +235,7 @@ impl Faults<'_> {
         }
         let text = messages.join("\n");
         self.modules(&text);
+        self.hints(&text);
         self.plugins(&text);
         self.programs(&text);
         self.network(failed);
@@ -298,6 +314,28 @@ impl Faults<'_> {
                             format!("the tests have no module `{}`", write::line(&module)),
                         );
                     }
+                }
+            }
+        }
+    }
+
+    /// Messages that say what to install: `pip install demo[http2]`.
+    fn hints(&mut self, text: &str) {
+        let own = [normalized(&self.proposal.name), normalized(&self.survey.name)];
+        for named in all(&TO_INSTALL, text) {
+            let (name, extras) = named.split_once('[').unwrap_or((&named, ""));
+            let why = format!("a test asks for `pip install {}`", write::line(&named));
+            if !own.contains(&normalized(name)) {
+                self.require(name, why);
+                continue;
+            }
+            for extra in extras
+                .trim_end_matches(']')
+                .split(',')
+                .filter(|extra| self.survey.extras.contains_key(*extra))
+            {
+                if self.proposal.require_extra(extra) {
+                    self.say(format!("requires {}", write::text(&format!(".[{extra}]"))), why.clone());
                 }
             }
         }
@@ -447,6 +485,13 @@ fn suite_log(log: &str) -> &str {
         other => other,
     };
     &log[start.unwrap_or(0)..]
+}
+
+/// Returns the last line of the suites' log that looks like an error.
+pub fn last_error(log: &str) -> Option<String> {
+    let mut lines = suite_log(log).lines().rev().map(str::trim);
+    let found = lines.find(|line| line.contains("Error") || line.starts_with("ERROR") || line.contains(" error: "));
+    found.map(write::line)
 }
 
 /// Returns the file of a test, and its address for pytest: `tests: tests.test_a.Class.test_x[1]` is

@@ -12,7 +12,7 @@ fn survey() -> Survey {
         "packages": [{ "name": "demo", "below": "", "is_folder": true }],
         "places": [{ "path": "tests", "files": 3, "runners": { "pytest": 3 } }],
         "files": ["tests/conftest.py", "tests/test_a.py", "tests/sub/test_a.py", "tests/lib/helper.py"],
-        "extras": { "test": ["pytest", "gone"] },
+        "extras": { "test": ["pytest", "gone"], "fast": ["speedups"] },
         "marks": ["parametrize"],
     }))
     .unwrap()
@@ -94,6 +94,11 @@ fn failures_of_tests_change_what_a_recipe_can_change() {
             "ModuleNotFoundError: No module named 'helper'",
             vec!["env = { PYTHONPATH = \"/work/src/demo/tests/lib\" }".to_owned()],
         ),
+        ("RuntimeError: try `pip install trustme`", requires("\"trustme\"")),
+        (
+            "ImportError: use `pip install demo[test,fast]`",
+            requires("\".[fast]\""),
+        ),
         // neither the project's own modules, nor what is no module of Linux, nor a plain failure
         ("ModuleNotFoundError: No module named 'demo.part'", vec![]),
         ("ModuleNotFoundError: No module named 'winreg'", vec![]),
@@ -168,8 +173,11 @@ fn what_can_not_be_fetched_gives_way() {
     let unmet = |text: &str| Outcome::RecipeError {
         reason: format!("dependencies: the requirements cannot be met. {text}"),
     };
-    // the extra gives way to what the tests import
-    let gone = unmet("Because gone was not found in the package registry");
+    // what it names goes from the list, and the rest stays
+    let gone = unmet("Because all versions of gone have no usable wheels and you require gone");
+    assert_eq!(change(&survey, &gone, None, "fetch", ""), ["requires = [\"pytest\"]"]);
+    // a list that can't be met for another reason gives way to what the tests import
+    let gone = unmet("Because other was not found in the package registry");
     assert_eq!(change(&survey, &gone, None, "fetch", ""), ["requires = [\"pytest\"]"]);
     // what a build requires is no matter of the tests
     let of_build = Outcome::RecipeError {
@@ -287,7 +295,7 @@ fn a_trial_has_a_result() {
             outcome,
             tests,
             phase: "test tests",
-            log: "",
+            log: "[pybots] phase test tests\nE   ImportError: x\nexit 1\n",
         };
         trial_result(&proposal, &observed)
     };
@@ -317,7 +325,12 @@ fn a_trial_has_a_result() {
             false,
             "failed: no test passes, exit code 1: tests: a: boom",
         ),
-        (FAILED, None, false, "failed: no test passes, exit code 1"),
+        (
+            FAILED,
+            None,
+            false,
+            "failed: no test passes, exit code 1: E ImportError: x",
+        ),
         (
             Outcome::OutOfMemory,
             Some(tests(3, &[])),

@@ -57,7 +57,39 @@ const MODULES: &[(&str, &str)] = &[
     ("zmq", "pyzmq"),
 ];
 
-/// Returns the distribution that holds a module. Returns `None` if no distribution for Linux does.
+/// Outermost names of modules that many distributions share. Theirs bear both parts of the name.
+const NAMESPACES: [&str; 6] = ["google", "zope", "ruamel", "azure", "backports", "jaraco"];
+
+/// Names that projects give to modules of their own tests. A distribution of that name would be somebody else's.
+const OF_PROJECTS: [&str; 24] = [
+    "app",
+    "base",
+    "common",
+    "config",
+    "conftest",
+    "constants",
+    "data",
+    "examples",
+    "fixtures",
+    "helper",
+    "helpers",
+    "main",
+    "mocks",
+    "models",
+    "settings",
+    "setup",
+    "src",
+    "support",
+    "testing",
+    "testlib",
+    "testutil",
+    "testutils",
+    "util",
+    "utils",
+];
+
+/// Returns the distribution that holds a module. Returns `None` if no distribution for Linux does, or if the name is one that
+/// projects give to modules of their tests.
 pub fn distribution(module: &str) -> Option<String> {
     let top = module.split('.').next().unwrap_or(module);
     let two: Vec<&str> = module.splitn(3, '.').take(2).collect();
@@ -65,9 +97,12 @@ pub fn distribution(module: &str) -> Option<String> {
     if let Some((_, distribution)) = find(&two.join(".")).or_else(|| find(top)) {
         return (!distribution.is_empty()).then(|| (*distribution).to_owned());
     }
-    // the distributions of these name spaces bear both parts of the name
-    if ["google", "zope", "ruamel", "azure", "backports", "jaraco"].contains(&top) && two.len() == 2 {
-        return Some(two.join("-").replace('_', "-").to_lowercase());
+    let is_own = top.starts_with("test_") || top.ends_with("_test") || top.starts_with("tests") || top == "test";
+    if is_own || OF_PROJECTS.contains(&top) {
+        return None;
+    }
+    if NAMESPACES.contains(&top) {
+        return (two.len() == 2).then(|| two.join("-").replace('_', "-").to_lowercase());
     }
     let is_name = !top.is_empty() && top.len() <= 64 && top.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     (is_name && !top.starts_with('_')).then(|| normalized(top))
@@ -298,6 +333,11 @@ mod tests {
             ("flask_login", Some("flask-login")),
             ("winreg", None),
             ("_hidden", None),
+            ("jaraco", None),
+            ("jaraco.functools", Some("jaraco-functools")),
+            ("test_load", None),
+            ("tests_common", None),
+            ("helpers", None),
             ("a b", None),
             ("", None),
         ] {

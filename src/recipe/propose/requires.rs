@@ -12,6 +12,8 @@ pub struct RequirementList {
     pub groups: Vec<String>,
     /// The distributions that it names, in their normalized form.
     pub names: BTreeSet<String>,
+    /// All of its requirements one by one.
+    pub lines: Vec<String>,
     /// Where the project says so.
     pub why: String,
 }
@@ -67,6 +69,7 @@ pub fn lists(survey: &Survey) -> Vec<RequirementList> {
     found.push(of_imports(survey, runner));
     let mut seen = BTreeSet::new();
     found.retain(|list| seen.insert((list.requires.clone(), list.groups.clone())));
+    most_complete_first(survey, &mut found);
     found
 }
 
@@ -100,6 +103,7 @@ fn extra(survey: &Survey, wanted: &str) -> Option<RequirementList> {
         requires: vec![entry],
         groups: Vec::new(),
         names: names_of(lines),
+        lines: lines.clone(),
     })
 }
 
@@ -115,6 +119,7 @@ fn group(survey: &Survey, wanted: &str) -> Option<RequirementList> {
         requires: Vec::new(),
         groups: vec![write::line(name)],
         names: names_of(lines),
+        lines: lines.clone(),
     })
 }
 
@@ -158,11 +163,13 @@ fn of_environment(survey: &Survey, place: &str, environment: &Environment) -> Op
     for (name, lines) in extras {
         found.requires.push(format!(".[{name}]"));
         found.names.extend(names_of(lines));
+        found.lines.extend(lines.iter().cloned());
     }
     for wanted in &environment.groups {
         if let Some(group) = group(survey, &normalized(wanted)) {
             found.groups.extend(group.groups);
             found.names.extend(group.names);
+            found.lines.extend(group.lines);
         }
     }
     let mut lines = Vec::new();
@@ -183,6 +190,7 @@ fn of_environment(survey: &Survey, place: &str, environment: &Environment) -> Op
         }
     }
     let (requires, names) = usable(survey, &lines);
+    found.lines.extend(requires.iter().cloned());
     found.requires.extend(requires);
     found.names.extend(names);
     found.requires.truncate(ENTRIES_MOST);
@@ -205,6 +213,7 @@ fn files(survey: &Survey, word: &str) -> Vec<RequirementList> {
     let found = named.filter_map(|(place, lines)| {
         let (requires, names) = usable(survey, lines);
         (!requires.is_empty()).then(|| RequirementList {
+            lines: requires.clone(),
             requires,
             groups: Vec::new(),
             names,
@@ -257,10 +266,50 @@ fn of_imports(survey: &Survey, runner: Option<&str>) -> RequirementList {
         _ => "no extra, group or file lists what the tests need; the tests import that".to_owned(),
     };
     RequirementList {
+        lines: requires.clone(),
         requires,
         groups: Vec::new(),
         names,
         why,
+    }
+}
+
+/// Moves the list to the front that covers most of what tests import. Of equal ones, the order stays.
+fn most_complete_first(survey: &Survey, found: &mut [RequirementList]) {
+    let mut needed = imported(survey);
+    let have = names_of(&survey.dependencies);
+    needed.retain(|name| !have.contains(name) && *name != normalized(&survey.name));
+    let missing = |list: &RequirementList| needed.difference(&list.names).count();
+    // the last one is drawn from the imports themselves, and is for want of another
+    let others = found.len().saturating_sub(1);
+    let best = found
+        .iter()
+        .take(others)
+        .enumerate()
+        .min_by_key(|(_, list)| missing(list));
+    if let Some((best, _)) = best
+        && let Some(list) = found.get_mut(..=best)
+    {
+        list.rotate_right(1);
+    }
+}
+
+impl RequirementList {
+    /// Lists one by one what there is but for some distributions. Returns `None` if none of them is in the list.
+    pub fn without(&self, survey: &Survey, left_out: &BTreeSet<String>) -> Option<Self> {
+        if self.names.is_disjoint(left_out) {
+            return None;
+        }
+        let (mut requires, mut names) = usable(survey, &self.lines);
+        requires.retain(|line| !left_out.contains(&normalized(&of_requirement(line))));
+        names.retain(|name| !left_out.contains(name));
+        Some(Self {
+            lines: requires.clone(),
+            requires,
+            groups: Vec::new(),
+            names,
+            why: self.why.clone(),
+        })
     }
 }
 
@@ -269,6 +318,17 @@ impl Proposal {
     pub(super) fn has(&self, distribution: &str) -> bool {
         let name = normalized(&of_requirement(distribution));
         self.base.names.contains(&name) || self.added.iter().any(|line| normalized(&of_requirement(line)) == name)
+    }
+
+    /// Requires an extra of the project itself. Returns whether that changes anything.
+    pub(super) fn require_extra(&mut self, extra: &str) -> bool {
+        let entry = format!(".[{extra}]");
+        let has = self.base.requires.contains(&entry) || self.added.contains(&entry);
+        if has || requirement::parse(&entry).is_err() {
+            return false;
+        }
+        self.added.push(entry);
+        true
     }
 
     /// Requires a distribution. Returns whether that changes anything.

@@ -89,11 +89,14 @@ fn command(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) 
     if !survey.has_tests() {
         return None;
     }
+    if survey.build.compiles {
+        shadowed(proposal, survey, reasons);
+    }
     if uses_pytest(survey) {
         let mut pytest = Pytest::default();
         let mut why = vec![pytest_reason(survey)];
         addopts(&mut pytest, proposal, survey, reasons);
-        targets(&mut pytest, proposal, survey, reasons, &mut why);
+        targets(&mut pytest, proposal, survey, &mut why);
         return Some((Command::Pytest(pytest), why.join("; ")));
     }
     let own = survey
@@ -186,13 +189,7 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reason
 }
 
 /// Chooses where pytest looks, and keeps it from importing a source tree that lacks compiled modules.
-fn targets(
-    pytest: &mut Pytest,
-    proposal: &mut Proposal,
-    survey: &Survey,
-    reasons: &mut Vec<Reason>,
-    why: &mut Vec<String>,
-) {
+fn targets(pytest: &mut Pytest, proposal: &Proposal, survey: &Survey, why: &mut Vec<String>) {
     let paths = survey.paths();
     let settings = survey.pytest.as_ref();
     let testpaths = settings
@@ -205,9 +202,6 @@ fn targets(
         .take(TARGETS_MOST)
         .collect();
     let in_package: Vec<&Place> = places.iter().copied().filter(|place| place.is_in_package).collect();
-    if survey.build.compiles {
-        shadowed(proposal, survey, reasons);
-    }
     if proposal.install.is_some() && !in_package.is_empty() {
         pytest.targets.push("--pyargs".to_owned());
         let modules = in_package.iter().map(|place| place.path.replace('/', "."));

@@ -87,6 +87,11 @@ fn what_tests_need_is_taken_from_where_the_project_says_it() {
             json!({ "imports": [["pytest", 3], ["yaml", 1], ["winreg", 1], ["numpy", 1]], "dependencies": ["numpy>=1"] }),
             "requires = [\"pytest\", \"pyyaml\"]",
         ),
+        // the group for development has what tests import and the other one lacks
+        (
+            json!({ "groups": { "test": ["pytest"], "dev": ["pytest", "trustme"] }, "imports": [["trustme", 2]] }),
+            "groups = [\"dev\"]",
+        ),
         // the extra lacks the test runner, and tests import what it has
         (
             json!({ "extras": { "test": ["hypothesis"] }, "imports": [["hypothesis", 2]] }),
@@ -213,6 +218,11 @@ fn a_compiled_project_is_tested_as_it_is_installed() {
         json!({ "places": [{ "path": "demo/tests", "files": 1, "runners": { "pytest": 1 }, "is_in_package": true }] });
     let lines = proposed(with(with(tests_for("pytest"), compiled), within));
     assert_eq!(lines[2], "run = \"python -m pytest -q --pyargs demo.tests\"");
+    let unittest = json!({
+        "build": { "installs": true, "compiles": true }, "packages": [{ "name": "demo", "below": "", "is_folder": true }],
+    });
+    let lines = proposed(with(tests_for("unittest"), unittest));
+    assert_eq!(lines[0], "install = [\"uv pip install .\", \"rm -r demo\"]");
     let bare = json!({ "build": { "installs": false }, "requires_python": ">=3.9.2" });
     let lines = proposed(with(tests_for("unittest"), bare));
     assert_eq!(lines[..2], ["when = \">=3.9\"", "install = []"]);

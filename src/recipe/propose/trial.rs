@@ -3,7 +3,7 @@
 use super::command::Command;
 use super::{Proposal, Reason, Survey, faults};
 use crate::domain::outcome::Outcome;
-use crate::domain::results::Tests;
+use crate::domain::results::{Failure, Tests};
 use crate::domain::text::plain;
 
 /// Failures that a result names.
@@ -32,7 +32,7 @@ pub enum TrialResult {
     Red {
         failed: usize,
         run: usize,
-        first: Vec<String>,
+        first: Vec<Failure>,
     },
     /// The source has no tests.
     NoTests,
@@ -51,8 +51,9 @@ impl TrialResult {
             TrialResult::Green { passed: Some(passed) } => format!("green: {passed} tests pass"),
             TrialResult::Green { passed: None } => "green: the suite passes; it reports no single tests".to_owned(),
             TrialResult::Red { failed, run, first } => {
+                let names: Vec<String> = first.iter().map(|failure| plain(&failure.test)).collect();
                 let more = if *failed > first.len() { ", .." } else { "" };
-                format!("red: {failed} of {run} tests fail: {}{more}", first.join(", "))
+                format!("red: {failed} of {run} tests fail: {}{more}", names.join(", "))
             }
             TrialResult::NoTests => {
                 "no tests to be had from this source; the recipe only shows that the project can be installed"
@@ -77,6 +78,7 @@ pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult
         Outcome::Failed { exit_code } => {
             let first = observed.tests.and_then(|tests| tests.failed.first());
             let why = first.map(|failure| format!(": {}: {}", plain(&failure.test), plain(&failure.message)));
+            let why = why.or_else(|| faults::last_error(observed.log).map(|line| format!(": {line}")));
             format!("no test passes, exit code {exit_code}{}", why.unwrap_or_default())
         }
         outcome => plain(&outcome.to_string()),
@@ -94,12 +96,7 @@ pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult
         (Outcome::Failed { .. }, Some(tests)) if tests.count_run() > tests.failed.len() => TrialResult::Red {
             failed: tests.failed.len(),
             run: tests.count_run(),
-            first: tests
-                .failed
-                .iter()
-                .take(NAMED)
-                .map(|failure| plain(&failure.test))
-                .collect(),
+            first: tests.failed.iter().take(NAMED).cloned().collect(),
         },
         _ => TrialResult::Failed(reason()),
     }
