@@ -95,11 +95,12 @@ impl Rounds<'_> {
 }
 
 /// Orders results: the recipe that is written has the best one, and of equal ones the last.
-fn rank(result: &TrialResult) -> usize {
+fn rank(result: &TrialResult) -> (usize, usize) {
     match result {
-        TrialResult::Failed(_) => 0,
-        TrialResult::NoTests => 1,
-        TrialResult::Red { .. } => 2,
-        TrialResult::Green { .. } => 3,
+        TrialResult::Failed(_) => (0, 0),
+        TrialResult::NoTests => (1, 0),
+        // more tests that pass are better than fewer that fail: what is not run can't fail
+        TrialResult::Red { failed, run, .. } => (2, run.saturating_sub(*failed)),
+        TrialResult::Green { .. } => (3, 0),
     }
 }

@@ -1,53 +1,24 @@
 //! Recognizes in a trial what a recipe can do something about, and changes the proposal.
 
-use super::command::Command;
+mod network;
+mod patterns;
+mod plugins;
+
 use super::suite::{remove, shadows};
 use super::trial::Observed;
 use super::{Proposal, Reason, Survey, names, requires, write};
 use crate::domain::outcome::Outcome;
-use crate::domain::results::Failure;
 use crate::recipe::requirement::normalized;
-use regex::Regex;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use patterns::{all, pattern};
+use std::collections::BTreeSet;
 
 /// The exit code of pytest and unittest when they found no tests.
 const NO_TESTS: i64 = 5;
-/// The exit code of pytest when something interrupted it, such as a file that it can't import.
-const INTERRUPTED: i64 = 2;
-/// Lets pytest run the other files.
-const GO_ON: &str = "--continue-on-collection-errors";
-/// Cases of one parametrized test beyond which the whole test is left out.
-const CASES_MOST: usize = 3;
-/// Matches of one pattern that are looked at.
-const MATCHES_MOST: usize = 100;
-
-/// Compiles a pattern of this file, all of which are valid.
-macro_rules! pattern {
-    ($name:ident, $pattern:literal) => {
-        static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($pattern).ok());
-    };
-}
-
 pattern!(NO_MODULE, r"No module named '?([A-Za-z_][\w.]*)");
-pattern!(UNRECOGNIZED, r"error: unrecognized arguments: (.+)");
-pattern!(NO_FIXTURE, r"fixture '([^']+)' not found");
-pattern!(NO_MARK, r"'([^']+)' not found in `markers` configuration option");
 pattern!(
     TO_INSTALL,
     r#"pip3? install ['"`]?([A-Za-z0-9][\w.-]*(?:\[[\w.,-]+\])?)"#
 );
-pattern!(NO_SETTING, r"Unknown config option: (\w+)");
-pattern!(NO_PLUGINS, r"Missing required plugins: ([^\n]+)");
-pattern!(
-    NO_ASYNC,
-    r"async def functions? (?:is|are) not natively supported|async def function and no async plugin"
-);
-pattern!(
-    NO_PROGRAM,
-    r"(?:No such file or directory: '|sh: (?:\d+: )?)([\w.-]+)(?:'|: (?:command )?not found)"
-);
-pattern!(NO_ZONE, r"No time zone found with key");
 pattern!(
     NO_PACKAGE,
     r"(?:no project called |Because (?:there are no versions of |all versions of |only )?)([A-Za-z0-9][\w.-]*)"
@@ -58,37 +29,16 @@ pattern!(
     FROM_SOURCE,
     r"imported `(\w+)` from the source folder [^\n]* that folder lacks \d+ compiled"
 );
-pattern!(
-    NO_NETWORK,
-    r"(?i)name resolution|name or service not|no address associated with hostname|nodename nor servname|getaddrinfo failed|network is unreachable|gaierror|NameResolutionError|could not resolve host"
-);
-pattern!(
-    NO_CONNECTION,
-    r"(?i)Cannot connect to host|Max retries exceeded|Connection refused|timed out"
-);
-pattern!(ON_LOOPBACK, r"(?i)localhost|127\.0\.0\.\d|\[?::1\]?|0\.0\.0\.0");
-pattern!(HAS_ADDRESS, r"(?i)https?://|host=|Cannot connect to host");
+/// Extras that are tried together.
+const EXTRAS_MOST: usize = 12;
 
-/// Returns whether an error comes from the missing network, and not from a server on loopback, which every suite may have.
-fn is_of_network(message: &str) -> bool {
-    let is_remote = || is_match(&NO_CONNECTION, message) && is_match(&HAS_ADDRESS, message);
-    is_match(&NO_NETWORK, message) || (is_remote() && !is_match(&ON_LOOPBACK, message))
-}
-
-/// Returns the first group of all matches, without repetition.
-fn all(pattern: &LazyLock<Option<Regex>>, text: &str) -> Vec<String> {
-    let Some(pattern) = pattern.as_ref() else {
-        return Vec::new();
-    };
-    let matches = pattern.captures_iter(text).take(MATCHES_MOST);
-    let found: BTreeSet<String> = matches
-        .filter_map(|found| Some(found.get(1)?.as_str().to_owned()))
-        .collect();
-    found.into_iter().collect()
-}
-
-fn is_match(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
-    pattern.as_ref().is_some_and(|pattern| pattern.is_match(text))
+/// Returns whether an extra is for a feature of the project, and not for those who work on it.
+fn is_of_features(extra: &str) -> bool {
+    let others = [
+        "doc", "dev", "lint", "typ", "check", "cover", "enabler", "release", "bench", "build", "ci", "all", "full",
+        "mypy",
+    ];
+    !others.iter().any(|other| extra.starts_with(other))
 }
 
 /// Changes a proposal by what its trial showed. Returns the changes with their reasons; none if there is nothing to change.
@@ -240,55 +190,26 @@ impl Faults<'_> {
         self.programs(&text);
         self.network(failed);
         self.collection(failed);
+        self.extras();
     }
 
-    /// pytest stops before the first test if it can't import one of the files.
-    fn collection(&mut self, failed: &[Failure]) {
-        let is_interrupted = matches!(self.observed.outcome, Outcome::Failed { exit_code: INTERRUPTED });
-        let Some(pytest) = self.proposal.suite.as_mut().and_then(Command::pytest) else {
-            return;
-        };
-        let goes_on = pytest.options.iter().any(|option| option == GO_ON);
-        if !is_interrupted || goes_on || failed.is_empty() || !self.reasons.is_empty() {
+    /// No list says what the tests need, and some fail: they may be those of optional features.
+    fn extras(&mut self) {
+        if !self.reasons.is_empty() || !self.proposal.base.is_of_imports {
             return;
         }
-        pytest.options.push(GO_ON.to_owned());
-        let message = failed
-            .first()
-            .map(|failure| write::line(&failure.message))
-            .unwrap_or_default();
-        self.say(
-            GO_ON,
-            format!("a file of tests can't be imported, and hides all others: {message}"),
-        );
-    }
-
-    /// pytest or unittest found no test where it looked.
-    fn no_tests_found(&mut self) {
-        let places: Vec<String> = self
+        let extras: Vec<String> = self
             .survey
-            .places
-            .iter()
-            .map(|place| place.path.clone())
-            .filter(|path| !path.is_empty())
+            .extras
+            .keys()
+            .filter(|extra| is_of_features(extra))
+            .cloned()
             .collect();
-        match self.proposal.suite.as_mut() {
-            Some(Command::Pytest(pytest)) if pytest.targets.is_empty() && !places.is_empty() => {
-                pytest.targets = places.into_iter().take(5).collect();
-                let targets = pytest.targets.join(" ");
-                self.say(
-                    format!("pytest looks in {}", write::line(&targets)),
-                    "it found no tests where its settings send it",
-                );
+        for extra in extras.iter().take(EXTRAS_MOST) {
+            if self.proposal.require_extra(extra) {
+                let why = "no list says what the tests need, and those that fail may be for optional features";
+                self.say(format!("requires {}", write::text(&format!(".[{extra}]"))), why);
             }
-            Some(Command::Line { line, imports: false }) if line.contains("-m unittest") => {
-                let mut pytest = super::command::Pytest::default();
-                pytest.targets = places.into_iter().take(5).collect();
-                self.proposal.suite = Some(Command::Pytest(pytest));
-                self.say("pytest runs the tests", "unittest found none");
-                self.require("pytest", "pytest runs the tests".to_owned());
-            }
-            _ => {}
         }
     }
 
@@ -355,118 +276,6 @@ impl Faults<'_> {
         );
         self.proposal.env.insert("PYTHONPATH".to_owned(), path);
     }
-
-    /// Plugins of pytest that are missing.
-    fn plugins(&mut self, text: &str) {
-        for words in all(&UNRECOGNIZED, text) {
-            for word in words.split_whitespace() {
-                if let Some(plugin) = names::of_option(word) {
-                    self.require(
-                        plugin.distribution,
-                        format!("pytest has no option {} without it", write::line(word)),
-                    );
-                }
-            }
-        }
-        for fixture in all(&NO_FIXTURE, text) {
-            if let Some(plugin) = names::of_fixture(&fixture) {
-                self.require(
-                    plugin.distribution,
-                    format!("tests use its fixture `{}`", write::line(&fixture)),
-                );
-            }
-        }
-        for mark in all(&NO_MARK, text) {
-            if let Some(plugin) = names::of_mark(&mark) {
-                self.require(
-                    plugin.distribution,
-                    format!("tests bear its mark `{}`", write::line(&mark)),
-                );
-            }
-        }
-        for setting in all(&NO_SETTING, text) {
-            if let Some(plugin) = names::of_setting(&setting) {
-                self.require(
-                    plugin.distribution,
-                    format!("pytest's setting `{}` is that of the plugin", write::line(&setting)),
-                );
-            }
-        }
-        for plugins in all(&NO_PLUGINS, text) {
-            for plugin in plugins.split(',').map(str::trim) {
-                if !requires::of_requirement(plugin).is_empty() {
-                    self.require(
-                        &write::line(plugin),
-                        "pytest's setting `required_plugins` names it".to_owned(),
-                    );
-                }
-            }
-        }
-        if is_match(&NO_ASYNC, text) {
-            let plugin = ["anyio", "trio"]
-                .iter()
-                .find(|mark| self.survey.marks.iter().any(|other| other == *mark));
-            let plugin = plugin
-                .and_then(|mark| names::of_mark(mark))
-                .map_or("pytest-asyncio", |plugin| plugin.distribution);
-            self.require(
-                plugin,
-                "tests are coroutines, which pytest runs by a plugin only".to_owned(),
-            );
-        }
-    }
-
-    /// Programs and data that tests need.
-    fn programs(&mut self, text: &str) {
-        for program in all(&NO_PROGRAM, text) {
-            let Some(package) = names::of_program(&program) else {
-                continue;
-            };
-            if !self.proposal.system.iter().any(|other| other == package) {
-                self.proposal.system.push(package.to_owned());
-                self.say(
-                    format!("system = [\"{package}\"]"),
-                    format!("the tests start `{}`", write::line(&program)),
-                );
-            }
-        }
-        if is_match(&NO_ZONE, text) {
-            self.require("tzdata", "the image has no time zones but UTC".to_owned());
-        }
-    }
-
-    /// Tests that need the network, which no suite has.
-    fn network(&mut self, failed: &[Failure]) {
-        let failed: Vec<&Failure> = failed
-            .iter()
-            .filter(|failure| is_of_network(&failure.message))
-            .collect();
-        let mut cases: BTreeMap<&str, usize> = BTreeMap::new();
-        for failure in &failed {
-            *cases
-                .entry(failure.test.split('[').next().unwrap_or_default())
-                .or_default() += 1;
-        }
-        let mut left_out = Vec::new();
-        for failure in &failed {
-            let whole = failure.test.split('[').next().unwrap_or_default();
-            let many = cases.get(whole).copied().unwrap_or_default() > CASES_MOST;
-            let named = if many { whole } else { failure.test.as_str() };
-            let Some((file, address)) = address(&self.survey.files, named) else {
-                continue;
-            };
-            let Some(pytest) = self.proposal.suite.as_mut().and_then(Command::pytest) else {
-                continue;
-            };
-            let reason = format!("it needs the network: {}", write::line(&failure.message));
-            if pytest.leave_out(&address, &file, &reason) {
-                left_out.push((address, reason));
-            }
-        }
-        for (address, reason) in left_out {
-            self.say(format!("without {}", write::line(&address)), reason);
-        }
-    }
 }
 
 /// Returns the part of a log that belongs to the suites.
@@ -492,29 +301,6 @@ pub fn last_error(log: &str) -> Option<String> {
     let mut lines = suite_log(log).lines().rev().map(str::trim);
     let found = lines.find(|line| line.contains("Error") || line.starts_with("ERROR") || line.contains(" error: "));
     found.map(write::line)
-}
-
-/// Returns the file of a test, and its address for pytest: `tests: tests.test_a.Class.test_x[1]` is
-/// `tests/test_a.py::Class::test_x[1]`. Returns `None` if no file of tests has that name.
-fn address(files: &[String], test: &str) -> Option<(String, String)> {
-    let test = test.split_once(": ").map_or(test, |(_, test)| test);
-    let (dotted, case) = match test.split_once('[') {
-        Some((dotted, case)) => (dotted, Some(case)),
-        None => (test, None),
-    };
-    let matching = files.iter().filter_map(|file| {
-        let module = file.strip_suffix(".py")?.replace('/', ".");
-        let rest = dotted.strip_prefix(&module)?;
-        (rest.is_empty() || rest.starts_with('.')).then(|| (file, rest.trim_start_matches('.').to_owned()))
-    });
-    let (file, rest) = matching.max_by_key(|(file, _)| file.len())?;
-    if rest.is_empty() {
-        return Some((file.clone(), file.clone()));
-    }
-    // an address that a shell or a terminal could not take names the whole test
-    let case = case.filter(|case| case.len() < 80 && case.chars().all(|c| c.is_ascii_graphic() && c != '\''));
-    let case = case.map(|case| format!("[{case}")).unwrap_or_default();
-    Some((file.clone(), format!("{file}::{}{case}", rest.replace('.', "::"))))
 }
 
 #[cfg(test)]

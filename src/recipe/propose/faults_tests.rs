@@ -1,5 +1,7 @@
 use super::super::{TrialResult, corrected, propose, trial_result};
+use super::network::is_of_network;
 use super::*;
+use crate::domain::results::Failure;
 use crate::domain::results::Tests;
 use crate::domain::suite::Source;
 use crate::recipe::check::check;
@@ -264,6 +266,22 @@ fn a_file_that_can_not_be_imported_hides_no_others() {
     assert_eq!(
         change(&survey, &FAILED, Some(&tests), "test tests", ""),
         Vec::<String>::new()
+    );
+}
+
+#[test]
+fn optional_features_are_tried_if_no_list_says_what_tests_need() {
+    let mut survey = survey();
+    let tests = tests(1, &[("tests: tests.test_a.test_x", "AssertionError")]);
+    assert_eq!(
+        change(&survey, &FAILED, Some(&tests), "test tests", ""),
+        Vec::<String>::new()
+    );
+    survey.extras.remove("test");
+    survey.extras.insert("docs".into(), vec!["sphinx".into()]);
+    assert_eq!(
+        change(&survey, &FAILED, Some(&tests), "test tests", ""),
+        ["requires = [\"pytest\", \".[fast]\"]"]
     );
 }
 

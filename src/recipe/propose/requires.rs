@@ -14,6 +14,8 @@ pub struct RequirementList {
     pub names: BTreeSet<String>,
     /// All of its requirements one by one.
     pub lines: Vec<String>,
+    /// Whether it is drawn from the imports of the tests, for want of a list.
+    pub is_of_imports: bool,
     /// Where the project says so.
     pub why: String,
 }
@@ -104,6 +106,7 @@ fn extra(survey: &Survey, wanted: &str) -> Option<RequirementList> {
         groups: Vec::new(),
         names: names_of(lines),
         lines: lines.clone(),
+        is_of_imports: false,
     })
 }
 
@@ -120,6 +123,7 @@ fn group(survey: &Survey, wanted: &str) -> Option<RequirementList> {
         groups: vec![write::line(name)],
         names: names_of(lines),
         lines: lines.clone(),
+        is_of_imports: false,
     })
 }
 
@@ -217,6 +221,7 @@ fn files(survey: &Survey, word: &str) -> Vec<RequirementList> {
             requires,
             groups: Vec::new(),
             names,
+            is_of_imports: false,
             why: format!("{} lists that", write::line(&place)),
         })
     });
@@ -266,6 +271,7 @@ fn of_imports(survey: &Survey, runner: Option<&str>) -> RequirementList {
         _ => "no extra, group or file lists what the tests need; the tests import that".to_owned(),
     };
     RequirementList {
+        is_of_imports: true,
         lines: requires.clone(),
         requires,
         groups: Vec::new(),
@@ -304,6 +310,7 @@ impl RequirementList {
         requires.retain(|line| !left_out.contains(&normalized(&of_requirement(line))));
         names.retain(|name| !left_out.contains(name));
         Some(Self {
+            is_of_imports: self.is_of_imports,
             lines: requires.clone(),
             requires,
             groups: Vec::new(),
