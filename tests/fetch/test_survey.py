@@ -68,6 +68,12 @@ loop = [{ include-group = "loop" }]
         self.assertEqual((found["requires_python"], found["repository"]), (">=3.10", "https://gitlab.com/b/demo"))
         self.assertEqual((found["extras"], found["dependencies"]), ({"test": ["pytest"]}, ["core"]))
 
+    def test_markers_of_extras_stay(self):
+        for line, expected in (("x; extra == 'test'", "x"), ("x>=1 ; (os_name == 'nt') and extra == 'test'", 'x>=1; os_name == "nt"'),
+                               ('x ; python_version < "3.9" and extra == "test"', 'x; python_version < "3.9"'),
+                               ("x; extra == 'test' and os_name == 'nt'", 'x; os_name == "nt"'), ("x[y]; extra == 't", "x[y]")):
+            self.assertEqual(survey.without_extra(line), expected)
+
     def test_tests_and_what_they_import(self):
         self.write("demo/__init__.py")
         self.write("setup.py", "raise SystemExit('this is run')")

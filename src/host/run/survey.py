@@ -9,6 +9,7 @@ It runs without network. Every text, list and file that it reads has a bound, an
 import email.parser, json, re, sys
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from survey_files import (hatch_environments, nox_sessions, poetry_requirements, pytest_settings, requirement_files, table,
@@ -24,14 +25,23 @@ COMPILERS = {"cython", "maturin", "setuptools-rust", "meson-python", "scikit-bui
              "mypy"}
 
 
+def without_extra(line):
+    """A requirement of an extra without the name of the extra in its marker."""
+    spec, _, marker = line.partition(";")
+    marker = re.sub(r"""(?:\s*\band\s+)?\(?extra\s*==\s*['"][\w.-]+['"]\)?(?:\s+and\b\s*)?""", "", marker, count=1).strip()
+    try:
+        return str(Requirement(f"{spec.strip()} ; {marker}" if marker else spec.strip()))
+    except InvalidRequirement:
+        return spec.strip()
+
+
 def flat_extras(project):
     """The requirement lines of each extra, with those of the extras of the project itself that it names."""
     own = canonicalize_name(project.name or "-")
     lines = {canonicalize_name(extra): [] for extra in project.extras}
     for line in project.lines:
         if isinstance(line, str) and (match := re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", line)):
-            spec = line.partition(";")[0].strip()
-            lines.setdefault(canonicalize_name(match[1]), []).append(spec)
+            lines.setdefault(canonicalize_name(match[1]), []).append(without_extra(line))
 
     def flat(extra, seen):
         found = []

@@ -4,6 +4,7 @@ mod network;
 mod patterns;
 mod plugins;
 
+use super::requires::RequirementList;
 use super::suite::{remove, shadows};
 use super::trial::Observed;
 use super::{Proposal, Reason, Survey, names, requires, write};
@@ -118,22 +119,27 @@ impl Faults<'_> {
                 format!("fetch can't get all of what was required: {}", write::line(reason)),
             );
         } else if !self.proposal.others.is_empty() {
-            let why = format!("fetch can't get what was required before: {}", write::line(reason));
             let next = self.proposal.others.remove(0);
-            let keys: Vec<String> = next.keys().collect();
-            self.proposal.base = next;
-            self.say(
-                if keys.is_empty() {
-                    "no `requires`".to_owned()
-                } else {
-                    keys.join(", ")
-                },
-                why,
+            self.take(
+                next,
+                format!("fetch can't get what was required before: {}", write::line(reason)),
             );
-            let mut reasons = Vec::new();
-            requires::complete(self.proposal, self.survey, &mut reasons);
-            self.reasons.extend(reasons);
         }
+    }
+
+    /// Takes another list, without what is gone.
+    fn take(&mut self, list: RequirementList, why: String) {
+        self.proposal.base = list.without(self.survey, &self.proposal.given_up).unwrap_or(list);
+        let keys: Vec<String> = self.proposal.base.keys().collect();
+        let choice = if keys.is_empty() {
+            "no `requires`".to_owned()
+        } else {
+            keys.join(", ")
+        };
+        self.say(choice, why);
+        let mut reasons = Vec::new();
+        requires::complete(self.proposal, self.survey, &mut reasons);
+        self.reasons.extend(reasons);
     }
 
     fn install(&mut self, reason: &str) {
@@ -152,6 +158,16 @@ impl Faults<'_> {
                     "the build takes its version from tags, which a build does not have",
                 );
             }
+        }
+        // what the tests need may not build, and the project may
+        let is_built = matches!(self.observed.outcome, Outcome::SetupFailed { .. });
+        if self.reasons.is_empty()
+            && is_built
+            && let Some(last) = self.proposal.others.pop()
+        {
+            self.proposal.others.clear();
+            let error = last_error(self.observed.log).unwrap_or_default();
+            self.take(last, format!("install fails with what was required before: {error}"));
         }
     }
 

@@ -50,7 +50,13 @@ const MODULES: &[(&str, &str)] = &[
     ("typing_extensions", "typing-extensions"),
     ("usb", "pyusb"),
     ("websocket", "websocket-client"),
+    ("pythoncom", ""),
+    ("pywintypes", ""),
     ("win32api", ""),
+    ("win32con", ""),
+    ("win32file", ""),
+    ("win32process", ""),
+    ("wmi", ""),
     ("winreg", ""),
     ("xdist", "pytest-xdist"),
     ("yaml", "pyyaml"),
@@ -208,6 +214,14 @@ pub fn of_option(option: &str) -> Option<&'static Plugin> {
             _ => name == *start || name.strip_prefix(start).is_some_and(|rest| rest.starts_with('-')),
         })
     })
+}
+
+/// Returns the plugin that `-p NAME` loads.
+pub fn of_plugin_module(name: &str) -> Option<&'static Plugin> {
+    let name = normalized(name);
+    PLUGINS
+        .iter()
+        .find(|plugin| plugin.distribution == name || plugin.distribution.strip_prefix("pytest-") == Some(&name))
 }
 
 /// Returns the plugin that has a fixture.

@@ -147,6 +147,14 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reason
     let (mut kept, mut dropped) = (Vec::new(), Vec::new());
     let mut words = words(&settings.addopts).into_iter().peekable();
     while let Some(word) = words.next() {
+        if word == "-p" {
+            let module = words.next().unwrap_or_default();
+            match names::of_plugin_module(&module).filter(|plugin| plugin.is_dispensable) {
+                Some(_) => dropped.push(format!("-p {module}")),
+                None => kept.extend([word, module]),
+            }
+            continue;
+        }
         let Some(plugin) = names::of_option(&word) else {
             kept.push(word);
             continue;

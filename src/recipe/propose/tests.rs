@@ -128,6 +128,12 @@ fn plugins_are_required_or_their_options_replaced() {
             "python -m pytest -q -o addopts= -ra -m 'not slow' tests",
         ),
         (
+            "-p xdist -p no:doctest -p mine",
+            json!({}),
+            "[\"pytest\"]",
+            "python -m pytest -q -o addopts= -p no:doctest -p mine tests",
+        ),
+        (
             "--timeout 60",
             json!({}),
             "[\"pytest\", \"pytest-timeout\"]",

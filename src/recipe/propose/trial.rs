@@ -81,6 +81,10 @@ pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult
             let why = why.or_else(|| faults::last_error(observed.log).map(|line| format!(": {line}")));
             format!("no test passes, exit code {exit_code}{}", why.unwrap_or_default())
         }
+        Outcome::SetupFailed { .. } => {
+            let why = faults::last_error(observed.log).map(|line| format!(": {line}"));
+            plain(&format!("{}{}", observed.outcome, why.unwrap_or_default()))
+        }
         outcome => plain(&outcome.to_string()),
     };
     let imports = matches!(proposal.suite, Some(Command::Line { imports: true, .. }) | None);
