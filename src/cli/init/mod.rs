@@ -11,11 +11,11 @@ use crate::domain::job::Facts;
 use crate::domain::outcome::Outcome;
 use crate::domain::text::plain;
 use crate::plan;
-use crate::recipe::propose::{Reason, Survey, TrialResult, propose};
+use crate::recipe::propose::{Survey, TrialResult, propose};
 use anyhow::{Context, Result};
 use clap::Args;
 use place::Place;
-use rounds::Rounds;
+use rounds::{Rounds, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use target::Target;
@@ -57,7 +57,7 @@ impl Init {
             slots: 1,
             ..settings.clone()
         };
-        let first = place.register(&target.minimal(&place))?;
+        let first = place.register(&target.minimal(&place.name, place.path.as_deref()))?;
         let runner = LocalRunner::open(&settings, vec![first], DEFAULT_VARIANT).await?;
         let done = self.on(&runner, &target, place).await;
         runner.close().await?;
@@ -92,7 +92,7 @@ impl Init {
         for note in &survey.notes {
             errln!("note: {}", plain(note));
         }
-        let pinned = target.pinned(&place, source.lock.as_deref())?;
+        let pinned = target.pinned(place.path.as_deref(), source.lock.as_deref())?;
         let (proposal, reasons) = propose(&survey, &place.name, pinned);
         say(&reasons);
         let mut rounds = Rounds {
@@ -128,13 +128,6 @@ impl Init {
         outln!("{}: {}", proposal.name, result.sentence());
         outln!("wrote {}", file.display());
         Ok(code(Some(&result)))
-    }
-}
-
-/// Prints choices with their reasons.
-fn say(reasons: &[Reason]) {
-    for Reason { choice, why } in reasons {
-        outln!("{choice}: {why}");
     }
 }
 

@@ -1,7 +1,6 @@
 //! The trials of a proposal: each shows what to change in the next one.
 
 use super::place::Place;
-use super::say;
 use crate::cli::local::LocalRunner;
 use crate::domain::job::{BuildSpec, Facts, JobSpec};
 use crate::plan;
@@ -102,5 +101,12 @@ fn rank(result: &TrialResult) -> (usize, usize) {
         // more tests that pass are better than fewer that fail: what is not run can't fail
         TrialResult::Red { failed, run, .. } => (2, run.saturating_sub(*failed)),
         TrialResult::Green { .. } => (3, 0),
+    }
+}
+
+/// Prints choices with their reasons.
+pub fn say(reasons: &[Reason]) {
+    for Reason { choice, why } in reasons {
+        outln!("{choice}: {why}");
     }
 }

@@ -1,6 +1,5 @@
 //! What `pybots init` is asked about.
 
-use super::place::Place;
 use crate::domain::suite::Source;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -76,31 +75,31 @@ impl Target {
         }
     }
 
-    fn source(&self, place: &Place) -> Source {
+    fn source(&self, path: Option<&str>) -> Source {
         let mut source = Source::of_git("", "HEAD");
         source.git = None;
         source.rev = None;
         match self {
             Target::Pypi(name) => source.pypi = Some(name.clone()),
-            Target::Path(_) => source.path = place.path.clone(),
+            Target::Path(_) => source.path = path.map(str::to_owned),
             Target::Git(address) => return Source::of_git(address, "HEAD"),
         }
         source
     }
 
-    /// Returns the text of a recipe that only names the source.
-    pub fn minimal(&self, place: &Place) -> String {
-        let source = self.source(place);
+    /// Returns the text of a recipe that only names the source. `path` is that of a folder.
+    pub fn minimal(&self, name: &str, path: Option<&str>) -> String {
+        let source = self.source(path);
         let value = toml::Value::try_from(&source)
             .map(|value| inline(&value))
             .unwrap_or_default();
-        let name = toml::Value::from(place.name.clone());
+        let name = toml::Value::from(name);
         format!("name = {name}\nsource = {value}\ninstall = []\n\n[[suite]]\nname = \"tests\"\nrun = \"true\"\n")
     }
 
     /// Returns the source for the recipe, pinned to what the fetch brought.
-    pub fn pinned(&self, place: &Place, lock: Option<&str>) -> Result<Source> {
-        let mut source = self.source(place);
+    pub fn pinned(&self, path: Option<&str>, lock: Option<&str>) -> Result<Source> {
+        let mut source = self.source(path);
         let Some(lock) = lock else { return Ok(source) };
         let lock: Lock = serde_json::from_str(lock).context("failed to read the lock of the fetch")?;
         match self {

@@ -30,6 +30,8 @@ pattern!(
     FROM_SOURCE,
     r"imported `(\w+)` from the source folder [^\n]* that folder lacks \d+ compiled"
 );
+/// Installs the project without what `tool.uv.sources` names.
+const NO_SOURCES: &str = "uv pip install --no-sources .";
 /// Extras that are tried together.
 const EXTRAS_MOST: usize = 12;
 
@@ -158,6 +160,14 @@ impl Faults<'_> {
                     "the build takes its version from tags, which a build does not have",
                 );
             }
+        }
+        let install = vec![NO_SOURCES.to_owned()];
+        if self.observed.log.contains("`tool.uv.sources`") && self.proposal.install.is_none() {
+            self.say(
+                format!("install = {}", write::list(&install)),
+                "the source names packages of its repository (`tool.uv.sources`), which are not in it",
+            );
+            self.proposal.install = Some(install);
         }
         // what the tests need may not build, and the project may
         let is_built = matches!(self.observed.outcome, Outcome::SetupFailed { .. });
@@ -314,6 +324,14 @@ fn suite_log(log: &str) -> &str {
 
 /// Returns the last line of the suites' log that looks like an error.
 pub fn last_error(log: &str) -> Option<String> {
+    if let Some((_, report)) = log.rsplit_once("  × ") {
+        // a report of uv, whose lines are those of a tree
+        let words = report.lines().take_while(|line| !line.contains("[pybots]"));
+        let words: Vec<&str> = words
+            .map(|line| line.trim_matches(['├', '╰', '─', '▶', '│', ' ']))
+            .collect();
+        return Some(write::line(&words.join(" ")));
+    }
     let mut lines = suite_log(log).lines().rev().map(str::trim);
     let found = lines.find(|line| line.contains("Error") || line.starts_with("ERROR") || line.contains(" error: "));
     found.map(write::line)

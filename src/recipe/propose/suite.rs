@@ -149,9 +149,11 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reason
     while let Some(word) = words.next() {
         if word == "-p" {
             let module = words.next().unwrap_or_default();
-            match names::of_plugin_module(&module).filter(|plugin| plugin.is_dispensable) {
-                Some(_) => dropped.push(format!("-p {module}")),
-                None => kept.extend([word, module]),
+            let is_dispensable = names::of_plugin_module(&module).is_some_and(|plugin| plugin.is_dispensable);
+            // Pybots asks pytest for JUnit XML, which it would refuse
+            match is_dispensable || module == "no:junitxml" {
+                true => dropped.push(format!("-p {module}")),
+                false => kept.extend([word, module]),
             }
             continue;
         }
@@ -189,7 +191,7 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reason
     reasons.push(Reason::new(
         "-o addopts=",
         format!(
-            "{} has {} in `addopts`: that needs a plugin and measures or reports, which says nothing about CPython",
+            "{} has {} in `addopts`: that needs a plugin, or is about reports, which say nothing about CPython",
             write::line(&settings.file),
             dropped.join(" ")
         ),

@@ -128,7 +128,7 @@ fn plugins_are_required_or_their_options_replaced() {
             "python -m pytest -q -o addopts= -ra -m 'not slow' tests",
         ),
         (
-            "-p xdist -p no:doctest -p mine",
+            "-p xdist -p no:doctest -p no:junitxml -p mine",
             json!({}),
             "[\"pytest\"]",
             "python -m pytest -q -o addopts= -p no:doctest -p mine tests",
