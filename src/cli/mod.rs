@@ -11,6 +11,7 @@ mod data_lock;
 mod host;
 mod images;
 mod incidents;
+mod init;
 mod local;
 mod log_lines;
 mod logs;
@@ -62,6 +63,8 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Propose a recipe for a project: read its sources, try the recipe, and correct it.
+    Init(init::Init),
     /// Run one project on this machine, without a coordinator.
     Try(trial::Trial),
     /// Find the revision that broke or fixed a project, on this machine or on the registered hosts.
@@ -127,6 +130,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Host(host) => host.run(loaded).await,
         Command::Config => config::run(&loaded),
         Command::Check { files } => check::run(&files),
+        Command::Init(init) => init.run(&loaded.settings).await,
         Command::Try(trial) => trial.run(&loaded.settings).await,
         Command::Bisect(bisect) => bisect.run(&loaded.settings).await,
         Command::TryPatch(patch) => patch.run(&loaded.settings).await,

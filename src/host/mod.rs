@@ -33,5 +33,6 @@ pub use machine::Host;
 pub use policy::HostPolicy;
 pub use quote::quote;
 pub use run::course::{Course, Since};
+pub use run::survey::SourceSurvey;
 use stop::Stop;
 pub use supply::Supply;

@@ -258,7 +258,7 @@ impl Checker<'_> {
     }
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
     let first = text.chars().next();
     first.is_some_and(|c| c.is_ascii_alphanumeric()) && text.len() <= 64 && text.chars().all(fine)

@@ -110,6 +110,16 @@ pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Reg
     })
 }
 
+/// Copies a source folder to a place that is not there yet, as it would travel with a recipe: without links and the folders of
+/// version control.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    let context = || format!("failed to copy {} to {}", from.display(), to.display());
+    std::fs::create_dir_all(to).with_context(context)?;
+    let mut archive = tar::Archive::new(std::io::Cursor::new(pack(from)?));
+    archive.set_preserve_mtime(false);
+    archive.unpack(to).with_context(context)
+}
+
 /// A file that may be a recipe.
 pub struct RecipeFile {
     pub path: PathBuf,

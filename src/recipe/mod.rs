@@ -6,6 +6,7 @@ mod choose;
 mod file;
 pub mod folder;
 mod pack;
+pub mod propose;
 pub mod reader;
 mod registered;
 mod requirement;

@@ -7,6 +7,7 @@ mod fetch;
 mod hosts;
 mod images;
 mod incidents;
+mod init;
 mod network;
 mod own_engine;
 mod real_cpython;

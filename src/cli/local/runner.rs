@@ -6,9 +6,10 @@ use crate::cli::host::host_id;
 use crate::cli::progress::Progress;
 use crate::config::{Settings, SourceKind};
 use crate::domain::job::{BuildSpec, JobSpec, Report, RunSpec};
+use crate::domain::outcome::Outcome;
 use crate::domain::svn::number;
 use crate::host::log::Log;
-use crate::host::{Course, Host, Since};
+use crate::host::{Course, Host, Since, SourceSurvey};
 use crate::plan;
 use crate::profile::Profiles;
 use crate::recipe::Registered;
@@ -192,6 +193,25 @@ impl LocalRunner {
         // the report counts, whether there is a folder to enter or not
         let entered = entered.and_then(|shell| shell.inspect_err(|error| errln!("{error:#}")).ok());
         Ok((report, entered))
+    }
+
+    /// Brings the source of a run and returns what it says about its tests, or how that failed. No code of the project runs. The log
+    /// is also written to stderr if `shows_log` is set.
+    pub async fn survey(&self, run: &RunSpec, shows_log: bool) -> Result<Result<SourceSurvey, Outcome>> {
+        let attempt = new_id();
+        let title = format!("source of {}", run.project);
+        let tail = Arc::new(LogTail::new(shows_log.then(|| Terminal::new(title, 2))));
+        let (log, delivered) = Log::start(tail);
+        let read = tokio::select! {
+            read = self.host.survey(&attempt, run, &log) => read,
+            signal = crate::signal::stop_signal() => {
+                self.host.runtime.reap(ATTEMPT_LABEL, &attempt).await?;
+                bail!("stopped by {signal}");
+            }
+        };
+        drop(log);
+        delivered.await??;
+        Ok(read)
     }
 
     /// Removes the work folder that an earlier trial of a project kept.

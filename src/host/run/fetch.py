@@ -11,6 +11,8 @@ Metadata is only ever read, never computed: no setup.py, no build back end. What
 would ask for at build time (PEP 517 get_requires_for_build_wheel) stays hidden here, but for
 the tools of some common ones; a recipe lists other such needs in `requires`.
 
+With --only-sources it brings the sources alone, and resolves nothing.
+
 Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this machine failed, 12 the source named in
 WORK/.pybots/fetching does not answer.
 """
@@ -28,6 +30,8 @@ from fetch_resolve import Wheelhouse, held, resolve
 from fetch_sources import fetch_source, home
 from fetch_unpack import ABOUT_NAMES
 from fetch_version import shell, variables
+
+ONLY_SOURCES = "--only-sources"
 
 
 def asked_for(order, sources, work):
@@ -72,10 +76,10 @@ def remark(src, project, python):
             "installed")
 
 
-def fetch(work):
+def fetch(work, only_sources=False):
     order = json.loads((work / ".pybots" / "fetch.json").read_text())
     python, sources = order["python"], order["sources"]
-    modern = tuple(int(n) for n in python.split(".")) >= (3, 8)
+    modern = tuple(int(n) for n in python.split(".")) >= (3, 8) and not only_sources
     versions, hashes, pinned = held(order.get("lock"))
     index, lock = Index(versions, hashes, order.get("as_of")), []
     if index.before:
@@ -103,7 +107,7 @@ def fetch(work):
             house.add_build(src["name"], build_requires(read(home(src, work) / "pyproject.toml"), src["name"]))
         versions = variables(sources, lock, work)
         (work / ".pybots" / "versions.sh").write_text(shell(versions))
-    elif order["requires"] or order.get("groups"):
+    elif not only_sources and (order["requires"] or order.get("groups")):
         raise RecipeError(f"Python {python} has no resolver: `requires` and `groups` must be empty, use `extra_sources`")
     (work / "wheels").mkdir(exist_ok=True)
     lines = [f"{n}=={v} --hash=sha256:{chosen[n].sha256}\n" for n, v in sorted(pins.items())]
@@ -122,7 +126,8 @@ def fetch(work):
 def main():
     try:
         tidy()  # before, too: the fetch before this one may have been killed
-        fetch(Path(sys.argv[1] if len(sys.argv) > 1 else "/work"))
+        arguments = [word for word in sys.argv[1:] if word != ONLY_SOURCES]
+        fetch(Path(arguments[0] if arguments else "/work"), ONLY_SOURCES in sys.argv)
         tidy()
     except RecipeError as e:
         say(f"error in the recipe: {e}")

@@ -10,6 +10,7 @@ mod remarks;
 mod results;
 mod scripts;
 mod suite;
+pub mod survey;
 mod wheels;
 mod work;
 

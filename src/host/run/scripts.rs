@@ -23,6 +23,24 @@ pub const FETCH: [(&str, &str); 8] = [
     (".pybots/fetch_version.py", include_str!("fetch_version.py")),
 ];
 
+/// The program that reads what a source says about its tests, on the toolchain image's own Python. It needs those of [`FETCH`].
+pub const SURVEY: [(&str, &str); 4] = [
+    (".pybots/survey.py", include_str!("survey.py")),
+    (".pybots/survey_files.py", include_str!("survey_files.py")),
+    (".pybots/survey_tests.py", include_str!("survey_tests.py")),
+    (".pybots/survey_tree.py", include_str!("survey_tree.py")),
+];
+
+/// Brings the sources alone.
+pub fn fetch_sources() -> String {
+    format!("exec python3 {OURS}/fetch.py --only-sources")
+}
+
+/// Reads what the sources say about their tests.
+pub fn survey() -> String {
+    format!("exec python3 {OURS}/survey.py")
+}
+
 /// Records the version of each interpreter that a suite starts. It is placed where every start imports it.
 pub const WITNESS: &str = include_str!("witness.py");
 

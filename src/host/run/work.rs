@@ -144,6 +144,25 @@ impl<'a> Work<'a> {
 
     /// Fetch: on the toolchain image, with the gateway, without project code.
     pub async fn fetch(&self, gateway: &Gateway<'_>) -> Result<Container, Stop> {
+        self.fetch_by(scripts::fetch(self.course), gateway).await
+    }
+
+    /// As [`Work::fetch`], for the sources alone.
+    pub async fn fetch_sources(&self, gateway: &Gateway<'_>) -> Result<Container, Stop> {
+        self.fetch_by(scripts::fetch_sources(), gateway).await
+    }
+
+    /// Reads what the sources say about their tests: on the toolchain image, without network and without project code.
+    pub async fn survey(&self) -> Result<Container, Stop> {
+        let files = scripts::SURVEY.map(|(name, text)| (name, text.as_bytes(), false));
+        let bytes = tar::files(FileOwner::Runner, &files);
+        self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
+        let image = self.spec.distribution.toolchain_reference();
+        let env = environment::base_environment("/usr/local/bin:/usr/bin:/bin");
+        Ok(self.container(&image, scripts::survey(), env, Network::Loopback))
+    }
+
+    async fn fetch_by(&self, script: String, gateway: &Gateway<'_>) -> Result<Container, Stop> {
         let cache = Volume {
             name: DOWNLOADS.to_owned(),
             size: None,
@@ -158,7 +177,7 @@ impl<'a> Work<'a> {
         let most = self.host.retention.downloads.0.to_string();
         env.insert("PYBOTS_FETCH_CACHE_MOST".to_owned(), most);
         let image = self.spec.distribution.toolchain_reference();
-        let mut container = self.container(&image, scripts::fetch(self.course), env, gateway.network());
+        let mut container = self.container(&image, script, env, gateway.network());
         container.volumes.push((DOWNLOADS.to_owned(), CACHE_AT.to_owned()));
         Ok(container)
     }

@@ -272,6 +272,10 @@ pub const CIRCLES: &[(&[&str], &str)] = &[
         "one type, with a file for each group of its methods; it holds the state of those that claim",
     ),
     (
+        &["recipe/propose/"],
+        "rules take and return the proposal in `mod.rs`, a file for each group of them; `faults.rs` is such a group again",
+    ),
+    (
         &["runtime/docker/"],
         "one type implements the contract: the trait's methods in `mod.rs` pass on to methods of the type in other files",
     ),

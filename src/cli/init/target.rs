@@ -1,0 +1,150 @@
+//! What `pybots init` is asked about.
+
+use crate::domain::suite::Source;
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// A project, by the place of its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A name on the package index.
+    Pypi(String),
+    /// A folder of this machine, as an absolute path.
+    Path(PathBuf),
+    /// A git repository.
+    Git(String),
+}
+
+/// The part of a lock that is read here.
+#[derive(Deserialize)]
+struct Lock {
+    project: LockedProject,
+}
+
+#[derive(Deserialize)]
+struct LockedProject {
+    version: Option<String>,
+    sha256: Option<String>,
+}
+
+impl Target {
+    /// Reads what a person wrote: an address has `://`, a path a slash or a dot at its beginning, and all else is a name.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.contains("://") {
+            if !["https://", "http://", "git://"]
+                .iter()
+                .any(|start| text.starts_with(start))
+            {
+                bail!("{text:?} is no address of a git repository: it begins with https://, http:// or git://");
+            }
+            return Ok(Target::Git(text.trim_end_matches('/').to_owned()));
+        }
+        if text.contains('/') || text.starts_with('.') {
+            let folder = Path::new(text)
+                .canonicalize()
+                .with_context(|| format!("failed to find the folder {text}"))?;
+            if !folder.is_dir() {
+                bail!("{text} is a file; name the folder of the project");
+            }
+            return Ok(Target::Path(folder));
+        }
+        let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if text.is_empty()
+            || text.len() > 64
+            || !text.chars().all(fine)
+            || !text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        {
+            bail!("{text:?} can't be a name on the package index; a folder is written as ./NAME");
+        }
+        if Path::new(text).is_dir() {
+            errln!("note: {text} is taken as a name on the package index; write ./{text} for the folder");
+        }
+        Ok(Target::Pypi(text.to_lowercase()))
+    }
+
+    /// Returns the text from which the name of the recipe is made.
+    pub fn title(&self) -> String {
+        match self {
+            Target::Pypi(name) => name.clone(),
+            Target::Path(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Target::Git(address) => {
+                let last = address.rsplit('/').next().unwrap_or_default();
+                last.strip_suffix(".git").unwrap_or(last).to_owned()
+            }
+        }
+    }
+
+    fn source(&self, path: Option<&str>) -> Source {
+        let mut source = Source::of_git("", "HEAD");
+        source.git = None;
+        source.rev = None;
+        match self {
+            Target::Pypi(name) => source.pypi = Some(name.clone()),
+            Target::Path(_) => source.path = path.map(str::to_owned),
+            Target::Git(address) => return Source::of_git(address, "HEAD"),
+        }
+        source
+    }
+
+    /// Returns the text of a recipe that only names the source. `path` is that of a folder.
+    pub fn minimal(&self, name: &str, path: Option<&str>) -> String {
+        let source = self.source(path);
+        let value = toml::Value::try_from(&source)
+            .map(|value| inline(&value))
+            .unwrap_or_default();
+        let name = toml::Value::from(name);
+        format!("name = {name}\nsource = {value}\ninstall = []\n\n[[suite]]\nname = \"tests\"\nrun = \"true\"\n")
+    }
+
+    /// Returns the source for the recipe, pinned to what the fetch brought.
+    pub fn pinned(&self, path: Option<&str>, lock: Option<&str>) -> Result<Source> {
+        let mut source = self.source(path);
+        let Some(lock) = lock else { return Ok(source) };
+        let lock: Lock = serde_json::from_str(lock).context("failed to read the lock of the fetch")?;
+        match self {
+            Target::Pypi(_) if lock.project.sha256.is_some() => {
+                source.version = lock.project.version;
+                source.sha256 = lock.project.sha256;
+            }
+            Target::Git(_) => source.rev = lock.project.version.or(source.rev),
+            _ => {}
+        }
+        Ok(source)
+    }
+}
+
+/// Writes a table of texts on one line.
+fn inline(value: &toml::Value) -> String {
+    let table = value.as_table().cloned().unwrap_or_default();
+    let keys: Vec<String> = table.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    format!("{{ {} }}", keys.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_is_a_name_a_folder_or_an_address() {
+        for (text, target, title) in [
+            (
+                "Zope.Interface",
+                Target::Pypi("zope.interface".into()),
+                "zope.interface",
+            ),
+            (
+                "https://example.org/a/Demo.git",
+                Target::Git("https://example.org/a/Demo.git".into()),
+                "Demo",
+            ),
+            ("/", Target::Path("/".into()), ""),
+        ] {
+            let found = Target::parse(text).unwrap();
+            assert_eq!((found.title().as_str(), found), (title, target), "{text}");
+        }
+        for text in ["", "a b", "-x", "ssh://example.org/a", "./no/such/folder", "x;y"] {
+            assert!(Target::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Brings the source of a project and reads what it says about its tests, for `pybots init`. No code of the project runs.
+
+use super::budget::Budget;
+use super::course::Course;
+use super::work::Work;
+use super::{execute, fetched, layers};
+use crate::domain::job::{Report, RunSpec};
+use crate::domain::outcome::Outcome;
+use crate::host::log::Log;
+use crate::host::{Host, Stop};
+use anyhow::anyhow;
+
+/// What the source of a project says.
+#[derive(Clone, Debug)]
+pub struct SourceSurvey {
+    /// The answer of `survey.py`, as JSON.
+    pub survey: String,
+    /// The lock of the fetch, as JSON; `None` if there was nothing to fetch. Its project has the version and the digest.
+    pub lock: Option<String>,
+}
+
+impl Host {
+    /// Brings the source of a run and reads it. The run's image is not used, so it need not be there. Nothing stays on the engine.
+    pub async fn survey(&self, attempt: &str, spec: &RunSpec, log: &Log) -> Result<SourceSurvey, Outcome> {
+        let at_work = self.leftovers.at_work(attempt);
+        let read = read(self, attempt, spec, log).await;
+        self.clear(attempt).await;
+        at_work.end();
+        read.map_err(Stop::outcome)
+    }
+}
+
+async fn read(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<SourceSurvey, Stop> {
+    layers::ensure_toolchain(host, &spec.distribution, log).await?;
+    let mut report = Report::of(Outcome::Passed);
+    let budget = Budget::of(&spec.limits, log);
+    let image = spec.distribution.toolchain_reference();
+    let work = Work::open(host, attempt, spec, &image, Course::default()).await?;
+    let mut lock = None;
+    if spec.fetch.sources.iter().any(|source| source.path.is_none()) {
+        let gateway = work.gateway(log).await?;
+        let fetch = work.fetch_sources(&gateway).await?;
+        let ran = execute(host, log, &mut report, fetch, (spec, &budget), "fetch").await?;
+        gateway.close().await?;
+        fetched(&ran, spec, None)?;
+        lock = work.read("lock.json").await?;
+    }
+    let container = work.survey().await?;
+    let ran = execute(host, log, &mut report, container, (spec, &budget), "survey").await?;
+    if !ran.end.succeeded() {
+        return Err(anyhow!("the source could not be read: the program that reads it ended early").into());
+    }
+    let survey = work.read("survey.json").await?;
+    let survey = survey.ok_or_else(|| anyhow!("the source could not be read: there is no answer"))?;
+    Ok(SourceSurvey { survey, lock })
+}

@@ -1,0 +1,156 @@
+//! The command of a proposed suite.
+
+use std::collections::BTreeMap;
+
+/// Tests that a recipe leaves out one by one. Where more are to go, their file goes.
+const DESELECTED_MOST: usize = 40;
+
+/// The command of a suite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Pytest(Pytest),
+    /// Any other command.
+    Line {
+        line: String,
+        /// Whether it only imports the project, since there are no tests.
+        imports: bool,
+    },
+}
+
+/// A run of pytest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pytest {
+    /// Options, each quoted for a shell.
+    pub options: Vec<String>,
+    /// Files and folders; empty where pytest finds them by its settings.
+    pub targets: Vec<String>,
+    /// Tests and files that are left out, by their addresses (`tests/test_a.py::test_x`), with the reasons.
+    pub left_out: BTreeMap<String, String>,
+}
+
+impl Command {
+    pub fn line(line: String) -> Self {
+        Self::Line { line, imports: false }
+    }
+
+    pub fn import(line: String) -> Self {
+        Self::Line { line, imports: true }
+    }
+
+    pub fn is_pytest(&self) -> bool {
+        matches!(self, Self::Pytest(_))
+    }
+
+    pub fn pytest(&mut self) -> Option<&mut Pytest> {
+        match self {
+            Self::Pytest(pytest) => Some(pytest),
+            Self::Line { .. } => None,
+        }
+    }
+
+    /// Returns the line for the shell.
+    pub fn shell(&self) -> String {
+        let pytest = match self {
+            Self::Line { line, .. } => return line.clone(),
+            Self::Pytest(pytest) => pytest,
+        };
+        let mut words = vec!["python -m pytest -q".to_owned()];
+        words.extend(pytest.options.iter().cloned());
+        let left_out = pytest.left_out.keys();
+        words.extend(left_out.map(|address| match address.contains("::") {
+            true => format!("--deselect {}", quoted(address)),
+            false => format!("--ignore {}", quoted(address)),
+        }));
+        words.extend(pytest.targets.iter().map(|target| quoted(target)));
+        words.join(" ")
+    }
+}
+
+impl Pytest {
+    /// Leaves a test or a file out. Returns whether that changes anything. `file` is that of the test.
+    pub fn leave_out(&mut self, address: &str, file: &str, reason: &str) -> bool {
+        if self.left_out.contains_key(address) || self.left_out.contains_key(file) {
+            return false;
+        }
+        let of_file = format!("{file}::");
+        let many = self.left_out.keys().filter(|other| other.starts_with(&of_file)).count() >= DESELECTED_MOST / 2;
+        let all = self.left_out.len() >= DESELECTED_MOST;
+        if many || all {
+            self.left_out.retain(|other, _| !other.starts_with(&of_file));
+            self.left_out.insert(file.to_owned(), reason.to_owned());
+        } else {
+            self.left_out.insert(address.to_owned(), reason.to_owned());
+        }
+        true
+    }
+}
+
+/// Quotes a word for a shell, if it needs that.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+/// Splits a line into words as a shell does, without expanding anything.
+pub fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '\\') | (Some('"'), '\\') => word.get_or_insert_default().extend(chars.next()),
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_split_and_quoted_as_a_shell_does() {
+        for (line, expected) in [
+            ("-n auto  --cov", vec!["-n", "auto", "--cov"]),
+            ("-m 'not slow' -k \"a b\"", vec!["-m", "not slow", "-k", "a b"]),
+            ("a\\ b ''", vec!["a b", ""]),
+            ("'open", vec!["open"]),
+            ("", vec![]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
+        assert_eq!(quoted("tests/test_a.py::T::test_x"), "tests/test_a.py::T::test_x");
+        assert_eq!(quoted("a[it's]"), "'a[it'\\''s]'");
+    }
+
+    #[test]
+    fn many_tests_of_a_file_are_left_out_with_the_file() {
+        let mut pytest = Pytest::default();
+        for index in 0..100 {
+            pytest.leave_out(
+                &format!("tests/test_net.py::test_{index}"),
+                "tests/test_net.py",
+                "network",
+            );
+        }
+        assert!(pytest.leave_out("tests/test_a.py::test_x", "tests/test_a.py", "network"));
+        assert!(!pytest.leave_out("tests/test_a.py::test_x", "tests/test_a.py", "network"));
+        pytest.targets.push("tests".into());
+        assert_eq!(
+            Command::Pytest(pytest).shell(),
+            "python -m pytest -q --deselect tests/test_a.py::test_x --ignore tests/test_net.py tests"
+        );
+    }
+}

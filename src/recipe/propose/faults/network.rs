@@ -1,0 +1,86 @@
+//! Tests that need the network.
+
+use super::Faults;
+use super::patterns::{is_match, pattern};
+use crate::domain::results::Failure;
+use crate::recipe::propose::command::Command;
+use crate::recipe::propose::write;
+use std::collections::BTreeMap;
+
+/// Cases of one parametrized test beyond which the whole test is left out.
+const CASES_MOST: usize = 3;
+
+pattern!(
+    NO_NETWORK,
+    r"(?i)name resolution|name or service not|no address associated with hostname|nodename nor servname|getaddrinfo failed|network is unreachable|gaierror|NameResolutionError|could not resolve host"
+);
+pattern!(
+    NO_CONNECTION,
+    r"(?i)Cannot connect to host|Max retries exceeded|Connection refused|timed out"
+);
+pattern!(ON_LOOPBACK, r"(?i)localhost|127\.0\.0\.\d|\[?::1\]?|0\.0\.0\.0");
+pattern!(HAS_ADDRESS, r"(?i)https?://|host=|Cannot connect to host");
+
+/// Returns whether an error comes from the missing network, and not from a server on loopback, which every suite may have.
+pub(super) fn is_of_network(message: &str) -> bool {
+    let is_remote = || is_match(&NO_CONNECTION, message) && is_match(&HAS_ADDRESS, message);
+    is_match(&NO_NETWORK, message) || (is_remote() && !is_match(&ON_LOOPBACK, message))
+}
+
+impl Faults<'_> {
+    /// Tests that need the network, which no suite has.
+    pub(super) fn network(&mut self, failed: &[Failure]) {
+        let failed: Vec<&Failure> = failed
+            .iter()
+            .filter(|failure| is_of_network(&failure.message))
+            .collect();
+        let mut cases: BTreeMap<&str, usize> = BTreeMap::new();
+        for failure in &failed {
+            *cases
+                .entry(failure.test.split('[').next().unwrap_or_default())
+                .or_default() += 1;
+        }
+        let mut left_out = Vec::new();
+        for failure in &failed {
+            let whole = failure.test.split('[').next().unwrap_or_default();
+            let many = cases.get(whole).copied().unwrap_or_default() > CASES_MOST;
+            let named = if many { whole } else { failure.test.as_str() };
+            let Some((file, address)) = address(&self.survey.files, named) else {
+                continue;
+            };
+            let Some(pytest) = self.proposal.suite.as_mut().and_then(Command::pytest) else {
+                continue;
+            };
+            let reason = format!("it needs the network: {}", write::line(&failure.message));
+            if pytest.leave_out(&address, &file, &reason) {
+                left_out.push((address, reason));
+            }
+        }
+        for (address, reason) in left_out {
+            self.say(format!("without {}", write::line(&address)), reason);
+        }
+    }
+}
+
+/// Returns the file of a test, and its address for pytest: `tests: tests.test_a.Class.test_x[1]` is
+/// `tests/test_a.py::Class::test_x[1]`. Returns `None` if no file of tests has that name.
+fn address(files: &[String], test: &str) -> Option<(String, String)> {
+    let test = test.split_once(": ").map_or(test, |(_, test)| test);
+    let (dotted, case) = match test.split_once('[') {
+        Some((dotted, case)) => (dotted, Some(case)),
+        None => (test, None),
+    };
+    let matching = files.iter().filter_map(|file| {
+        let module = file.strip_suffix(".py")?.replace('/', ".");
+        let rest = dotted.strip_prefix(&module)?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| (file, rest.trim_start_matches('.').to_owned()))
+    });
+    let (file, rest) = matching.max_by_key(|(file, _)| file.len())?;
+    if rest.is_empty() {
+        return Some((file.clone(), file.clone()));
+    }
+    // an address that a shell or a terminal could not take names the whole test
+    let case = case.filter(|case| case.len() < 80 && case.chars().all(|c| c.is_ascii_graphic() && c != '\''));
+    let case = case.map(|case| format!("[{case}")).unwrap_or_default();
+    Some((file.clone(), format!("{file}::{}{case}", rest.replace('.', "::"))))
+}

@@ -1,0 +1,166 @@
+//! Survey: what a source tree says about its project and its tests, as `survey.py` reads it in a sandbox.
+
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a source tree says. All texts are a stranger's.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Survey {
+    /// The project's name in its metadata; empty if that names none.
+    pub name: String,
+    pub summary: String,
+    pub requires_python: String,
+    pub homepage: String,
+    /// The address of its repository; empty if the metadata names none that is recognized.
+    pub repository: String,
+    pub build: Build,
+    /// What computes the dependencies; empty if they are written down.
+    pub computed: String,
+    /// The requirements of each extra.
+    pub extras: BTreeMap<String, Vec<String>>,
+    /// The requirements of each dependency group.
+    pub groups: BTreeMap<String, Vec<String>>,
+    pub dependencies: Vec<String>,
+    pub packages: Vec<Package>,
+    /// The folders that hold tests, the one with most files first.
+    pub places: Vec<Place>,
+    /// The files of tests, by their paths.
+    pub files: Vec<String>,
+    /// Modules that test files import, and how many files do. Modules of Python and of the project are left out.
+    pub imports: Vec<(String, usize)>,
+    /// Arguments of tests and fixtures that nothing in the tree defines.
+    pub arguments: Vec<String>,
+    /// Names of the marks of pytest that tests bear.
+    pub marks: Vec<String>,
+    /// Programs that look like test runners.
+    pub runners: Vec<String>,
+    pub pytest: Option<PytestSettings>,
+    pub tox: Option<Environment>,
+    pub nox: Vec<Environment>,
+    pub hatch: Vec<Environment>,
+    /// The groups of poetry, pdm and uv that are in none of the common tables.
+    pub poetry: BTreeMap<String, Vec<String>>,
+    pub requirement_files: Vec<RequirementFile>,
+    /// What could not be read, and why.
+    pub notes: Vec<String>,
+}
+
+/// How a project is built.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Build {
+    pub backend: String,
+    /// Whether it has sources to compile.
+    pub compiles: bool,
+    /// Whether there is anything that an installer would install.
+    pub installs: bool,
+}
+
+/// What of a project can be imported.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Package {
+    pub name: String,
+    /// The folder that holds it: `src`, or empty for the root of the tree.
+    pub below: String,
+    /// Whether it is a folder, and not a file.
+    pub is_folder: bool,
+}
+
+/// A folder with tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Place {
+    /// Empty for the root of the tree.
+    pub path: String,
+    pub files: usize,
+    /// Hints for each test runner, by its name.
+    pub runners: BTreeMap<String, usize>,
+    /// Whether it is a package within a package of the project.
+    pub is_in_package: bool,
+    /// Whether it is a package.
+    pub is_package: bool,
+}
+
+/// The settings of pytest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PytestSettings {
+    /// The file that has them.
+    pub file: String,
+    pub addopts: String,
+    pub testpaths: Vec<String>,
+    pub required_plugins: Vec<String>,
+    /// The names of all settings.
+    pub keys: Vec<String>,
+}
+
+/// What an environment of tox, nox or hatch installs and runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Environment {
+    /// The file or the name that it has.
+    #[serde(alias = "file")]
+    pub name: String,
+    #[serde(alias = "deps")]
+    pub installs: Vec<String>,
+    #[serde(alias = "features")]
+    pub extras: Vec<String>,
+    pub groups: Vec<String>,
+    #[serde(alias = "commands")]
+    pub runs: Vec<String>,
+}
+
+/// A file of requirements.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct RequirementFile {
+    pub path: String,
+    pub lines: Vec<String>,
+}
+
+impl Survey {
+    /// Returns whether the tree has tests.
+    pub fn has_tests(&self) -> bool {
+        !self.places.is_empty() || !self.runners.is_empty()
+    }
+
+    /// Returns how many hints there are for a runner.
+    pub fn hints(&self, runner: &str) -> usize {
+        let hints = self.places.iter().filter_map(|place| place.runners.get(runner));
+        hints.sum()
+    }
+
+    /// Returns the commands by which the project runs its tests: those of tox, then of nox, then of hatch.
+    pub fn commands(&self) -> Vec<(&str, &str)> {
+        let tox = self.tox.iter().map(|tox| (tox.name.as_str(), tox));
+        let nox = self.nox.iter().filter(|session| is_of_tests(&session.name));
+        let hatch = self.hatch.iter();
+        let all = tox
+            .chain(nox.map(|session| ("noxfile.py", session)))
+            .chain(hatch.map(|environment| ("pyproject.toml", environment)));
+        all.flat_map(|(file, environment)| environment.runs.iter().map(move |run| (file, run.as_str())))
+            .collect()
+    }
+
+    /// Returns the folders and files of tests, and the folders around them.
+    pub fn paths(&self) -> BTreeSet<&str> {
+        let mut paths = BTreeSet::new();
+        for file in &self.files {
+            let mut path = file.as_str();
+            paths.insert(path);
+            while let Some((folder, _)) = path.rsplit_once('/') {
+                paths.insert(folder);
+                path = folder;
+            }
+        }
+        paths
+    }
+}
+
+/// Returns whether an environment has a name of those that run tests.
+pub fn is_of_tests(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["test", "unit", "py"].iter().any(|word| name.contains(word)) || name == "default"
+}

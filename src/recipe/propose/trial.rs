@@ -1,0 +1,107 @@
+//! What a trial of a proposal shows: its result, and what may help.
+
+use super::command::Command;
+use super::{Proposal, Reason, Survey, faults};
+use crate::domain::outcome::Outcome;
+use crate::domain::results::{Failure, Tests};
+use crate::domain::text::plain;
+
+/// Failures that a result names.
+const NAMED: usize = 5;
+
+/// What a trial showed.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    pub outcome: &'a Outcome,
+    /// The results of the tests, if the suite reported any.
+    pub tests: Option<&'a Tests>,
+    /// The name of the last phase that ran; empty if none did.
+    pub phase: &'a str,
+    /// The end of the log.
+    pub log: &'a str,
+}
+
+/// How a trial of a proposal ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrialResult {
+    /// All tests pass. `passed` is `None` if the suite reports no tests.
+    Green {
+        passed: Option<usize>,
+    },
+    /// The tests ran, and some fail.
+    Red {
+        failed: usize,
+        run: usize,
+        first: Vec<Failure>,
+    },
+    /// The source has no tests.
+    NoTests,
+    Failed(String),
+}
+
+impl TrialResult {
+    /// Returns whether the recipe does what a recipe should: its tests run.
+    pub fn is_usable(&self) -> bool {
+        matches!(self, TrialResult::Green { .. } | TrialResult::Red { .. })
+    }
+
+    /// Returns the result as a sentence.
+    pub fn sentence(&self) -> String {
+        match self {
+            TrialResult::Green { passed: Some(passed) } => format!("green: {passed} tests pass"),
+            TrialResult::Green { passed: None } => "green: the suite passes; it reports no single tests".to_owned(),
+            TrialResult::Red { failed, run, first } => {
+                let names: Vec<String> = first.iter().map(|failure| plain(&failure.test)).collect();
+                let more = if *failed > first.len() { ", .." } else { "" };
+                format!("red: {failed} of {run} tests fail: {}{more}", names.join(", "))
+            }
+            TrialResult::NoTests => {
+                "no tests to be had from this source; the recipe only shows that the project can be installed"
+                    .to_owned()
+            }
+            TrialResult::Failed(reason) => format!("failed: {reason}"),
+        }
+    }
+}
+
+/// Returns a proposal that may do better than one that was tried, and the changes with their reasons. Returns `None` if there is
+/// nothing to change.
+pub fn corrected(proposal: &Proposal, survey: &Survey, observed: &Observed<'_>) -> Option<(Proposal, Vec<Reason>)> {
+    let mut other = proposal.clone();
+    let reasons = faults::correct(&mut other, survey, observed);
+    (!reasons.is_empty()).then_some((other, reasons))
+}
+
+/// Returns what a trial means.
+pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult {
+    let reason = || match observed.outcome {
+        Outcome::Failed { exit_code } => {
+            let first = observed.tests.and_then(|tests| tests.failed.first());
+            let why = first.map(|failure| format!(": {}: {}", plain(&failure.test), plain(&failure.message)));
+            let why = why.or_else(|| faults::last_error(observed.log).map(|line| format!(": {line}")));
+            format!("no test passes, exit code {exit_code}{}", why.unwrap_or_default())
+        }
+        Outcome::SetupFailed { .. } => {
+            let why = faults::last_error(observed.log).map(|line| format!(": {line}"));
+            plain(&format!("{}{}", observed.outcome, why.unwrap_or_default()))
+        }
+        outcome => plain(&outcome.to_string()),
+    };
+    let imports = matches!(proposal.suite, Some(Command::Line { imports: true, .. }) | None);
+    match (observed.outcome, observed.tests) {
+        (Outcome::Passed, _) if imports => TrialResult::NoTests,
+        (Outcome::Passed, None) => TrialResult::Green { passed: None },
+        (Outcome::Passed, Some(tests)) if tests.count_run() > 0 => TrialResult::Green {
+            passed: Some(tests.count_run()),
+        },
+        (Outcome::Passed, Some(tests)) => {
+            TrialResult::Failed(format!("no test ran, and {} are skipped", tests.skipped.len()))
+        }
+        (Outcome::Failed { .. }, Some(tests)) if tests.count_run() > tests.failed.len() => TrialResult::Red {
+            failed: tests.failed.len(),
+            run: tests.count_run(),
+            first: tests.failed.iter().take(NAMED).cloned().collect(),
+        },
+        _ => TrialResult::Failed(reason()),
+    }
+}
