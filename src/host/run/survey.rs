@@ -3,7 +3,7 @@
 use super::budget::Budget;
 use super::course::Course;
 use super::work::Work;
-use super::{execute, fetched, layers};
+use super::{FETCH, execute, fetched, layers};
 use crate::domain::job::{Report, RunSpec};
 use crate::domain::outcome::Outcome;
 use crate::host::log::Log;
@@ -40,7 +40,7 @@ async fn read(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<S
     if spec.fetch.sources.iter().any(|source| source.path.is_none()) {
         let gateway = work.gateway(log).await?;
         let fetch = work.fetch_sources(&gateway).await?;
-        let ran = execute(host, log, &mut report, fetch, (spec, &budget), "fetch").await?;
+        let ran = execute(host, log, &mut report, fetch, (spec, &budget), FETCH).await?;
         gateway.close().await?;
         fetched(&ran, spec, None)?;
         lock = work.read("lock.json").await?;
