@@ -158,12 +158,14 @@ impl Coordinator {
     }
 
     async fn investigate(&self, projects: &[Registered], now: Timestamp) -> Result<()> {
+        let trust = self.settings.trust();
         let context = investigate::Context {
             store: &self.store,
             objects: &self.objects,
             queue: &self.queue,
             mirror: &self.mirror,
             settings: &self.settings.verdicts,
+            trust: &trust,
             profiles: &self.profiles,
             limits: &self.settings.limits,
             has_registry: self.settings.registry.repository().is_some(),
@@ -189,7 +191,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Plans an image for which an investigation waits, and has it built before all others. Returns how many jobs it added.
+    /// Plans an image for which an investigation waits, and has it built before the backlog. Returns how many jobs it added.
     async fn build_soon(&self, image: &WantedImage, now: Timestamp) -> Result<usize> {
         let WantedImage {
             revision,

@@ -3,7 +3,7 @@
 use crate::support::world::{PLATFORM, World};
 use pybots::domain::host::HostState;
 use pybots::domain::id::HostId;
-use pybots::domain::id::ImageId;
+use pybots::domain::id::{ImageId, RevisionId};
 use pybots::domain::job::{JobSpec, Report};
 use pybots::domain::outcome::Outcome;
 use pybots::domain::time::Timestamp;
@@ -89,6 +89,38 @@ async fn the_newest_goes_first_and_older_ones_take_turns() {
         fresh.sort();
         assert_eq!(fresh, ["alpha 25aa", "alpha d2", "beta d1"], "{}", world.name);
         assert_eq!(rest, ["alpha d1"], "{}", world.name);
+    }
+}
+
+/// Reruns have high priorities, and an investigation may ask for any number of them.
+#[tokio::test]
+async fn the_image_of_a_new_revision_waits_for_no_rerun_of_an_investigation() {
+    for (world, _kept) in worlds().await {
+        let seen = world.revision("trunk", "aa", 1).await;
+        for project in ["one", "two", "three", "four", "five"] {
+            let run = world.run(project, &seen, 1).await;
+            let claim = world.take("h", NOW).await.unwrap();
+            world.end(&claim, Outcome::Failed { exit_code: 1 }, NOW).await;
+            world.rerun(&run, &seen).await;
+        }
+        // the builds of two older revisions, one of which an investigation asks for
+        let old = world.revision("trunk", "bb", 2).await;
+        let wanted = world.revision("trunk", "cc", 3).await;
+        let tip = world.revision("trunk", "dd", 4).await;
+        for (at, built) in [(4, &tip), (2, &old), (3, &wanted)] {
+            world.build_at(built, at).await;
+        }
+        for hastened in [&wanted, &tip] {
+            let revision = RevisionId::from(hastened.revision.as_str());
+            let done = world.store.hasten_build(&revision, "default", PLATFORM, NOW).await;
+            done.unwrap();
+        }
+        world.run("one", &tip, 4).await;
+        let order = world.order("h", NOW).await;
+        assert_eq!(order[..2], ["one dd", "image dd000000"], "{}: {order:?}", world.name);
+        assert_eq!(order[order.len() - 1], "image bb000000", "{}", world.name);
+        let at = order.iter().position(|title| title == "image cc000000");
+        assert!(at.is_some_and(|at| at < order.len() - 1), "it takes turns: {order:?}");
     }
 }
 
