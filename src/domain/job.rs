@@ -228,6 +228,10 @@ pub struct Report {
     pub image: Option<BuiltImage>,
     /// The lock that a run installed, as JSON text.
     pub lock: Option<String>,
+    /// The coordinator moves a lock here that other hosts must not install: a host that may not build reported it, and its job did not
+    /// name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed_lock: Option<String>,
     /// The `sys.version` on which the suites ran.
     pub interpreter: Option<String>,
     /// The content ids (`sha256:..`) of the images that a run used, by what they are: `toolchain`, `runtime`, `cpython`, and
@@ -263,6 +267,7 @@ impl Report {
             phases: Vec::new(),
             image: None,
             lock: None,
+            unconfirmed_lock: None,
             interpreter: None,
             images: BTreeMap::new(),
             modes: BTreeMap::new(),

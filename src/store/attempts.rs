@@ -264,6 +264,13 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
+    /// All attempts at a job, oldest first.
+    pub async fn attempts_at(&self, job: &JobId) -> Result<Vec<Attempt>> {
+        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE job_id = $1 ORDER BY number");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job);
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
     /// All attempts at a run or an image, given by its id, oldest first.
     pub async fn attempts_of(&self, run_or_image: &str) -> Result<Vec<Attempt>> {
         let columns = COLUMNS

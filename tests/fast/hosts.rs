@@ -1,7 +1,10 @@
 //! Enrolment and the host protocol, on a real coordinator process; no engine.
 
 use crate::support::sim::Sim;
-use crate::support::sim::by_hand::{a_new_host_that_differs_is_looked_at, first_results_are_repeated};
+use crate::support::sim::by_hand::{
+    a_new_host_chooses_no_code_of_others, a_new_host_that_differs_is_looked_at, first_results_are_repeated,
+    two_hosts_confirm_a_lock,
+};
 use crate::support::up::{HostProcess, Up, pybots, settings, toy_repository};
 use crate::support::work::{self, Leased};
 use pybots::config::Settings;
@@ -417,4 +420,19 @@ async fn first_results_of_a_new_host_are_repeated_on_another_one() {
     };
     first_results_are_repeated(sim(3).await).await;
     a_new_host_that_differs_is_looked_at(sim(1).await).await;
+}
+
+/// What a lock names is installed on all hosts.
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_come_from_trusted_hosts_or_from_two() {
+    let sim = async |needed| {
+        Sim::with(&["p"], 0, |settings| {
+            settings.verdicts.first_results = needed;
+            settings.verdicts.repeat = 1;
+            settings.registry.repository = "127.0.0.1:9/pybots".into();
+        })
+        .await
+    };
+    a_new_host_chooses_no_code_of_others(sim(1).await).await;
+    two_hosts_confirm_a_lock(sim(0).await).await;
 }
