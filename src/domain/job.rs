@@ -219,6 +219,24 @@ pub struct Phase {
     pub log_from: u64,
 }
 
+/// How long an attempt at a run may take beyond the limits of its run, in seconds: to build or pull the image, to add packages of the
+/// distribution, and to deliver log and report.
+const ATTEMPT_MARGIN: u64 = 2 * 3600;
+/// How long an attempt at a build may take, in seconds. Its limit is a setting of the host, an hour by default.
+const BUILD_MOST: u64 = 12 * 3600;
+
+/// How long an attempt at a job may take, in milliseconds. `None` stands for a job that can't be read.
+pub fn attempt_most_ms(job: Option<&JobSpec>) -> i64 {
+    let seconds = match job {
+        Some(JobSpec::Run(run)) => run.limits.run_timeout.0.saturating_add(ATTEMPT_MARGIN),
+        Some(JobSpec::Image(_)) | None => BUILD_MOST,
+    };
+    i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
+}
+
+/// No attempt that is younger than this is overdue, in milliseconds.
+pub const ATTEMPT_LEAST_MS: i64 = ATTEMPT_MARGIN as i64 * 1000;
+
 /// What a host sends at the end of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {

@@ -4,7 +4,7 @@ use super::rows::{BadRow, from_row};
 use super::types::Flag;
 use super::{Store, Tx, new_id};
 use crate::domain::id::*;
-use crate::domain::job::Report;
+use crate::domain::job::{JobSpec, Report};
 use crate::domain::state::{AttemptState, Repetition};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
@@ -247,6 +247,21 @@ impl Store {
         let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND lease_until < $1");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(now);
         Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// Leased attempts that began before a time, with their jobs.
+    pub async fn leased_since(&self, before: Timestamp) -> Result<Vec<(Attempt, Result<JobSpec, BadRow>)>> {
+        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND started_at < $1");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(before);
+        let attempts: Vec<Attempt> = query.fetch_all(self.pool()).await?;
+        let mut leased = Vec::new();
+        for attempt in attempts {
+            let mut tx = self.begin().await?;
+            let job = self.job(&mut tx, &attempt.job_id).await?;
+            tx.rollback().await?;
+            leased.extend(job.map(|job| (attempt, job.spec)));
+        }
+        Ok(leased)
     }
 
     pub async fn leased_by(&self, host: &HostId) -> Result<Vec<Attempt>> {

@@ -555,6 +555,58 @@ async fn three_cuts_in_one_long_run_cost_nothing() {
     }
 }
 
+/// A host that renews its leases for ever, whatever the limits of its jobs are.
+#[tokio::test]
+async fn an_attempt_ends_when_it_takes_longer_than_its_job_allows() {
+    const HOUR_MS: i64 = 3_600_000;
+    for (world, _kept) in worlds().await {
+        let (host, _) = enrolment::add(&world.store, "busy", "o@example.org", true, Timestamp::from_millis(1))
+            .await
+            .unwrap();
+        let revision = world.revision("trunk", "aa", 1).await;
+        world.run("p", &revision, 1).await;
+        let run = world.take(host.id.as_str(), NOW).await.unwrap();
+        let built = world.revision("trunk", "bb", 2).await;
+        world.build(&built).await;
+        let build = world.take(host.id.as_str(), NOW).await.unwrap();
+        let renewed = async |claim: &Claim, now: Timestamp| {
+            let attempt = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
+            world.queue.renew(&attempt, &claim.fence, now).await.unwrap().is_ok()
+        };
+        // the four hours of the run, and two for all else; twelve for a build
+        for (hours, run_goes_on, build_goes_on) in
+            [(6, true, true), (7, false, true), (12, false, true), (13, false, false)]
+        {
+            let now = NOW + hours * HOUR_MS;
+            world.queue.end_overdue(now).await.unwrap();
+            assert_eq!(renewed(&run, now).await, run_goes_on, "{}: {hours}", world.name);
+            assert_eq!(renewed(&build, now).await, build_goes_on, "{}: {hours}", world.name);
+        }
+        let strikes = world.store.host("busy").await.unwrap().unwrap().consecutive_failures;
+        assert_eq!(strikes, 2, "{}", world.name);
+        // its report comes too late
+        let report = Report::of(Outcome::Passed);
+        let now = NOW + 13 * HOUR_MS;
+        let finished = world.queue.finish(&run.attempt, &run.fence, &report, now).await;
+        assert!(finished.unwrap().is_err(), "{}", world.name);
+        let now = now + HOUR_MS;
+        assert!(world.take("other", now).await.is_some(), "{}", world.name);
+
+        // after a time in which no host could deliver anything, reports may come first
+        let claim = world.take("other", now).await.unwrap();
+        let later = now + 100 * HOUR_MS;
+        world.queue.grant_grace(later).await.unwrap();
+        assert_eq!(world.queue.end_overdue(later + 1).await.unwrap(), 0, "{}", world.name);
+        assert!(renewed(&claim, later + 1).await, "{}", world.name);
+        assert_eq!(
+            world.queue.end_overdue(later + HOUR_MS).await.unwrap(),
+            2,
+            "{}",
+            world.name
+        );
+    }
+}
+
 #[tokio::test]
 async fn reasons_name_hosts_by_their_names() {
     for (world, _kept) in worlds().await {

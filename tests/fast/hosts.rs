@@ -382,10 +382,12 @@ async fn a_host_is_believed_only_what_its_job_allows() {
     let mut wild = report(json!({ "outcome": "failed", "exit_code": -9_000_000_000_i64 }));
     wild["phases"] = vec![phase; 20_003].into();
     wild["lock"] = json!("{\"packages\": [{\"name\": \"a\\n--index-url=x\", \"role\": \"run\"}]}");
+    wild["tests"] = json!({ "passed": ["x: first"], "failed": [], "skipped": [] });
     wild["image"] = json!({ "reference": "r", "digest": "sha256:0", "size": 1, "facts": Facts::default() });
     let (status, answer) = finish(&leased[0], wild.clone()).await;
     assert_eq!((status, answer.as_str()), (200, "\"counted\""));
-    // the same report again changes nothing
+    // the same report again changes nothing, and neither do other tests of the same summary
+    wild["tests"]["passed"] = json!(["x: other"]);
     let (status, answer) = finish(&leased[0], wild).await;
     assert_eq!((status, answer.as_str()), (200, "\"counted\""));
     let url = format!("sqlite://{}", folder.path().join("data/pybots.sqlite").display());
@@ -395,6 +397,13 @@ async fn a_host_is_believed_only_what_its_job_allows() {
         .await
         .unwrap()
         .unwrap();
+    let objects = pybots::store::logs::Objects::open(&folder.path().join("data")).unwrap();
+    let tests = objects
+        .tests(&leased[0].attempt.as_str().into())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(tests.passed, ["x: first"]);
     let report = stored.report().unwrap();
     assert!(report.phases.len() < 100, "{}", report.phases.len());
     assert_eq!(
