@@ -243,7 +243,10 @@ impl Queue {
         let store = &self.store;
         match &report.outcome {
             Outcome::Infra { reason } if !report.handed_back => {
-                let (streak, longer) = (host.streak(), host.streak().with(job.spec.as_ref().ok()));
+                let (streak, longer) = (
+                    host.streak(),
+                    host.streak().with(job.spec.as_ref().ok(), &self.shared.trust),
+                );
                 let counts = longer.strikes() > streak.strikes();
                 // a job that failed before, here or elsewhere, may be the cause
                 let streak = match store.failed_before(tx, attempt).await? {

@@ -15,6 +15,7 @@ use crate::domain::id::{AttemptId, HostId, JobId};
 use crate::domain::job::{ATTEMPT_LEAST_MS, Report, attempt_most_ms};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
+use crate::domain::trust::Trust;
 use crate::store::attempts::Attempt;
 use crate::store::jobs::NewJob;
 use crate::store::{Conflict, Store, Tx};
@@ -47,6 +48,8 @@ struct Shared {
     /// The value of `announced` when nothing was left to claim.
     empty_at: AtomicU64,
     claims: claim::Claims,
+    /// Which projects may have one owner.
+    trust: Trust,
     /// The time before which no attempt is overdue, in milliseconds UTC.
     overdue_from: AtomicI64,
     /// Leased attempts that are to end.
@@ -54,12 +57,18 @@ struct Shared {
 }
 
 impl Queue {
+    /// A queue that takes all projects for maintained.
     pub fn new(store: Store) -> Self {
+        Self::with_trust(store, Trust::all())
+    }
+
+    pub fn with_trust(store: Store, trust: Trust) -> Self {
         let shared = Shared {
             work: Notify::new(),
             announced: AtomicU64::new(1),
             empty_at: AtomicU64::new(0),
             claims: claim::Claims::default(),
+            trust,
             overdue_from: AtomicI64::new(0),
             unwanted: watch::Sender::new(BTreeSet::new()),
         };

@@ -7,9 +7,10 @@ use pybots::domain::id::{ImageId, RevisionId};
 use pybots::domain::job::{JobSpec, Report};
 use pybots::domain::outcome::Outcome;
 use pybots::domain::time::Timestamp;
+use pybots::domain::trust::{Maintained, Trust};
 use pybots::enrolment;
 use pybots::protocol::{Claim, Receipt};
-use pybots::queue::{LEASE_MS, Requested};
+use pybots::queue::{LEASE_MS, Queue, Requested};
 use pybots::store::claims::Taker;
 
 async fn worlds() -> Vec<(World, crate::support::TestStore)> {
@@ -384,6 +385,32 @@ async fn a_host_whose_machinery_fails_rests_and_is_tried_with_one_job() {
             "{}",
             world.name
         );
+    }
+}
+
+/// A stranger can register any number of recipes, each with a source of its own.
+#[tokio::test]
+async fn recipes_of_one_stranger_put_no_host_to_rest() {
+    for (mut world, _kept) in worlds().await {
+        let trust = Trust {
+            maintained: Maintained::These(["ours".to_owned()].into()),
+            probation: 1,
+            owners: [("a".to_owned(), "alice".to_owned())].into(),
+        };
+        world.queue = Queue::with_trust(world.store.clone(), trust);
+        let (host, _) = enrolment::add(&world.store, "one", "o@example.org", true, Timestamp::from_millis(1))
+            .await
+            .unwrap();
+        let revision = world.revision("trunk", "aa", 1).await;
+        // of each project: how many strikes the host has after its failure
+        for (project, strikes) in [("x", 1), ("y", 1), ("z", 1), ("w", 1), ("a", 3), ("ours", 5)] {
+            world.run(project, &revision, 1).await;
+            let claim = world.take(host.id.as_str(), NOW).await.unwrap();
+            world.end(&claim, infra(), NOW).await;
+            let row = world.store.host("one").await.unwrap().unwrap();
+            assert_eq!(row.consecutive_failures, strikes, "{}: {project}", world.name);
+            assert_eq!(row.backoff_until.is_some(), strikes >= 3, "{}: {project}", world.name);
+        }
     }
 }
 
