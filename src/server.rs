@@ -23,7 +23,7 @@ use warp::reply::Response;
 /// All routes. Answers every request.
 pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
     let web = Web {
-        store: coordinator.store.clone(),
+        store: coordinator.store.for_pages(),
         objects: coordinator.objects.clone(),
         trust: Arc::new(coordinator.settings.trust()),
     };

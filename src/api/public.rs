@@ -4,16 +4,26 @@ mod logs;
 
 use crate::clock::now;
 use crate::compare;
+use crate::domain::id::RevisionId;
+use crate::store::views::Scope;
 use crate::web::{Error, Outcome, Query, Route, Web, json, peer, query, read_only, secure, with};
+use reqwest::Url;
 use serde::Serialize;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::http::HeaderValue;
+use warp::http::header::LINK;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-/// Revisions whose cells `/api/results` returns, unless `?revisions=N` asks for another number, and at most.
-const REVISIONS: i64 = 100;
-const REVISIONS_MOST: i64 = 1000;
+/// The most revisions whose cells one response of `/api/results` has, and as many as it has unless `?revisions=N` asks for fewer.
+const REVISIONS_MOST: i64 = 100;
+
+/// Requests that read a lot are answered two at a time: the others wait for their turn, and not for long.
+static HEAVY: Semaphore = Semaphore::const_new(2);
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Closed incidents that `/api/incidents` returns.
 const CLOSED: i64 = 30;
@@ -57,21 +67,55 @@ fn routes(web: &Web) -> Vec<Route> {
     ]
 }
 
-/// The cells of the newest revisions: `?branch=NAME`, `?variant=NAME`, `?revisions=N`.
+/// Waits for the turn of a request that reads a lot.
+async fn turn(turns: &Semaphore, within: Duration) -> Result<SemaphorePermit<'_>, Error> {
+    match tokio::time::timeout(within, turns.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(Error::Unavailable(
+            "too many clients read results; try again in a few seconds".into(),
+        )),
+    }
+}
+
+/// How many revisions a request asks for.
+fn revisions_asked(query: &Query) -> i64 {
+    let asked = query.get("revisions").and_then(|text| text.parse().ok());
+    asked.unwrap_or(REVISIONS_MOST).clamp(1, REVISIONS_MOST)
+}
+
+/// The header that names the next page of results.
+fn next_page(query: &Query, older: &RevisionId) -> Option<HeaderValue> {
+    let kept = query.iter().filter(|(name, _)| *name != "before");
+    let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
+    let url = Url::parse_with_params("http://localhost/api/results", kept.chain([("before", older.as_str())])).ok()?;
+    let link = format!("<{}?{}>; rel=\"next\"", url.path(), url.query().unwrap_or_default());
+    HeaderValue::from_str(&link).ok()
+}
+
+/// The cells of the newest revisions: `?branch=NAME`, `?variant=NAME`, `?revisions=N`, and `?before=ID` as the header `link` names it.
 async fn results(web: Web, query: Query) -> Outcome {
+    let _turn = turn(&HEAVY, TURN_WITHIN).await?;
     let branch = query.get("branch").map(String::as_str);
     if let Some(name) = branch
         && !web.store.has_branch(name).await?
     {
         return Err(Error::NotFound(format!("no branch is called {name:?}").into()));
     }
-    let asked = query.get("revisions").and_then(|text| text.parse().ok());
-    let revisions = asked.unwrap_or(REVISIONS).clamp(1, REVISIONS_MOST);
-    let mut cells = web.store.results(branch, revisions, now()).await?;
+    let scope = branch.map_or(Scope::All, |name| Scope::Branch(name.to_owned()));
+    let before = query.get("before").map(|id| RevisionId::from(id.as_str()));
+    let matrix = web
+        .store
+        .matrix(&scope, revisions_asked(&query), before.as_ref())
+        .await?;
+    let mut cells = matrix.results(now());
     if let Some(variant) = query.get("variant") {
         cells.retain(|cell| cell.variant == *variant);
     }
-    Ok(json(&cells))
+    let mut response = json(&cells);
+    if let Some(link) = matrix.older.as_ref().and_then(|older| next_page(&query, older)) {
+        response.headers_mut().insert(LINK, link);
+    }
+    Ok(response)
 }
 
 async fn incidents(web: Web) -> Outcome {
@@ -86,8 +130,33 @@ async fn incident(number: i64, web: Web) -> Outcome {
 
 /// `/api/compare/BASE[:VARIANT]/NOW[:VARIANT]`
 async fn comparison(base: String, now: String, web: Web) -> Outcome {
+    let _turn = turn(&HEAVY, TURN_WITHIN).await?;
     match compare::of(&web.store, &web.objects, &base, &now).await? {
         Ok(compared) => Ok(json(&compared)),
         Err(_) => Err(Error::not_found()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn two_requests_that_read_a_lot_are_answered_at_a_time() {
+        let turns = Semaphore::const_new(2);
+        let first = turn(&turns, Duration::ZERO).await;
+        let second = turn(&turns, Duration::ZERO).await;
+        assert!(first.is_ok() && second.is_ok());
+        let third = turn(&turns, Duration::ZERO).await.map(drop);
+        assert!(matches!(third, Err(Error::Unavailable(_))));
+        drop(first);
+        assert!(turn(&turns, Duration::ZERO).await.is_ok());
+    }
+
+    #[test]
+    fn a_response_has_a_hundred_revisions_at_most() {
+        let asked = |text: &str| revisions_asked(&Query::from([("revisions".to_owned(), text.to_owned())]));
+        assert_eq!(["7", "1000", "-1", "x"].map(asked), [7, 100, 1, 100]);
+        assert_eq!(revisions_asked(&Query::new()), 100);
     }
 }

@@ -15,6 +15,8 @@ pub struct VerdictSettings {
     pub first_results: u32,
     /// The number of investigations that may be open at the same time.
     pub at_once: usize,
+    /// How many of them may be about projects in probation.
+    pub in_probation: usize,
 }
 
 impl Default for VerdictSettings {
@@ -24,6 +26,7 @@ impl Default for VerdictSettings {
             repeat: 20,
             first_results: 5,
             at_once: 8,
+            in_probation: 2,
         }
     }
 }

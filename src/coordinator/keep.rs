@@ -6,7 +6,9 @@ use crate::domain::job::{self, JobSpec};
 use crate::domain::profile::Distribution;
 use crate::domain::retention::{self, BranchUse, DAY_MS, Decisions, HeldImage, ImageHistory, Inventory, Needs, Policy};
 use crate::domain::time::Timestamp;
+use crate::recipe::Registered;
 use crate::store::Store;
+use crate::store::logs::Objects;
 use crate::store::retention::PlannedBuild;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +87,20 @@ impl<'a> Keeper<'a> {
         }
         Ok(needs)
     }
+}
+
+/// Removes the source folders that no registered recipe and no open job has needed for `days`: recipes change, and each version of a
+/// folder is stored. Returns how many there were.
+pub async fn remove_folders(
+    store: &Store,
+    objects: &Objects,
+    projects: &[Registered],
+    days: u32,
+    now: Timestamp,
+) -> Result<usize> {
+    let mut needed = store.folders_of_open_jobs().await?;
+    needed.extend(projects.iter().flat_map(|project| project.folders.values().cloned()));
+    objects.remove_folders(needed, now - i64::from(days) * DAY_MS).await
 }
 
 /// The build of a planned job. Returns `None` if another version of Pybots planned it: this one has no volumes for it.

@@ -36,6 +36,7 @@ impl Coordinator {
     async fn look_at_leases(&self, passed: bool) -> Result<()> {
         if passed {
             self.queue.expire(now()).await?;
+            self.queue.end_overdue(now()).await?;
             return Ok(());
         }
         // leases may have run out while no host could renew them

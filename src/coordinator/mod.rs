@@ -22,12 +22,13 @@ use crate::store::logs::Objects;
 use crate::watch::{self, git::Mirror, sources::Sources};
 use anyhow::{Context, Result};
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The time between two passes over recipes and plans.
+const HOUR_MS: i64 = 3_600_000;
 const BEAT: Duration = Duration::from_secs(5);
 
 /// The parts of the coordinator; cheap to clone.
@@ -48,6 +49,8 @@ pub struct Coordinator {
     recipes: Arc<Mutex<Reader>>,
     /// Whether jobs by recipes that are not in force any more may be queued.
     has_past_recipes: Arc<AtomicBool>,
+    /// When source folders that nobody needs were removed, in milliseconds UTC.
+    folders_swept_at: Arc<AtomicI64>,
 }
 
 /// A cache of the digests of build inputs, by revision and ignored paths.
@@ -73,7 +76,7 @@ impl Coordinator {
         let sources = Sources::open(&settings.data, &settings.source).await?;
         Ok(Self {
             objects: Objects::open(&settings.data)?.with_readers_of_one(settings.http.log_readers_per_address),
-            queue: Queue::new(store.clone()),
+            queue: Queue::with_trust(store.clone(), settings.trust()),
             mirror: sources.mirror.clone(),
             sources,
             profiles: Arc::new(profiles),
@@ -83,6 +86,7 @@ impl Coordinator {
             recipes: Arc::default(),
             // an earlier process may have been killed after it read the recipes
             has_past_recipes: Arc::new(AtomicBool::new(true)),
+            folders_swept_at: Arc::default(),
             settings: Arc::new(settings),
             store,
         })
@@ -150,6 +154,7 @@ impl Coordinator {
     async fn tick(&self) -> Result<()> {
         let projects = recipes::register(self, now()).await?;
         let replaced = recipes::replace(self, &projects, now()).await?;
+        self.sweep_folders(&projects, now()).await;
         let planned = plan::tick(self, &projects, now()).await?;
         if planned + replaced > 0 {
             self.queue.announce();
@@ -157,13 +162,30 @@ impl Coordinator {
         self.investigate(&projects, now()).await
     }
 
+    /// Removes source folders that nobody needs, once an hour.
+    async fn sweep_folders(&self, projects: &[Registered], now: Timestamp) {
+        let last = self.folders_swept_at.load(Ordering::SeqCst);
+        if (0..HOUR_MS).contains(&(now.as_millis() - last)) {
+            return;
+        }
+        self.folders_swept_at.store(now.as_millis(), Ordering::SeqCst);
+        let days = self.settings.policy().longest();
+        match keep::remove_folders(&self.store, &self.objects, projects, days, now).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "removed source folders that nobody needs"),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "failed to remove source folders"),
+        }
+    }
+
     async fn investigate(&self, projects: &[Registered], now: Timestamp) -> Result<()> {
+        let trust = self.settings.trust();
         let context = investigate::Context {
             store: &self.store,
             objects: &self.objects,
             queue: &self.queue,
             mirror: &self.mirror,
             settings: &self.settings.verdicts,
+            trust: &trust,
             profiles: &self.profiles,
             limits: &self.settings.limits,
             has_registry: self.settings.registry.repository().is_some(),
@@ -189,7 +211,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Plans an image for which an investigation waits, and has it built before all others. Returns how many jobs it added.
+    /// Plans an image for which an investigation waits, and has it built before the backlog. Returns how many jobs it added.
     async fn build_soon(&self, image: &WantedImage, now: Timestamp) -> Result<usize> {
         let WantedImage {
             revision,

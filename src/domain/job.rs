@@ -219,6 +219,24 @@ pub struct Phase {
     pub log_from: u64,
 }
 
+/// How long an attempt at a run may take beyond the limits of its run, in seconds: to build or pull the image, to add packages of the
+/// distribution, and to deliver log and report.
+const ATTEMPT_MARGIN: u64 = 2 * 3600;
+/// How long an attempt at a build may take, in seconds. Its limit is a setting of the host, an hour by default.
+const BUILD_MOST: u64 = 12 * 3600;
+
+/// How long an attempt at a job may take, in milliseconds. `None` stands for a job that can't be read.
+pub fn attempt_most_ms(job: Option<&JobSpec>) -> i64 {
+    let seconds = match job {
+        Some(JobSpec::Run(run)) => run.limits.run_timeout.0.saturating_add(ATTEMPT_MARGIN),
+        Some(JobSpec::Image(_)) | None => BUILD_MOST,
+    };
+    i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
+}
+
+/// No attempt that is younger than this is overdue, in milliseconds.
+pub const ATTEMPT_LEAST_MS: i64 = ATTEMPT_MARGIN as i64 * 1000;
+
 /// What a host sends at the end of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -228,6 +246,10 @@ pub struct Report {
     pub image: Option<BuiltImage>,
     /// The lock that a run installed, as JSON text.
     pub lock: Option<String>,
+    /// The coordinator moves a lock here that other hosts must not install: a host that may not build reported it, and its job did not
+    /// name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed_lock: Option<String>,
     /// The `sys.version` on which the suites ran.
     pub interpreter: Option<String>,
     /// The content ids (`sha256:..`) of the images that a run used, by what they are: `toolchain`, `runtime`, `cpython`, and
@@ -263,6 +285,7 @@ impl Report {
             phases: Vec::new(),
             image: None,
             lock: None,
+            unconfirmed_lock: None,
             interpreter: None,
             images: BTreeMap::new(),
             modes: BTreeMap::new(),

@@ -1,6 +1,8 @@
 //! The lock of a run: what it fetched, version by version. A host reports it, and another host may install it. So it is parsed, and
-//! written out again, before it is stored: nothing in it reaches a resolver or a shell that is not of this shape.
+//! written out again, before it is stored: nothing in it reaches a resolver or a shell that is not of this shape. And it is compared
+//! with the recipe: a lock may say which commit a branch is, but not that the project comes from elsewhere.
 
+use super::suite::{Fetch, Source, source_key};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -10,6 +12,8 @@ const VARIABLES_MOST: usize = 100;
 const NAME_MOST: usize = 200;
 /// Bytes of an address, or of a revision.
 const ADDRESS_MOST: usize = 2_000;
+/// The role of packages that are extra sources of the recipe.
+const EXTRA_SOURCE: &str = "source";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
@@ -64,6 +68,77 @@ impl Lock {
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
+
+    /// Checks that the lock is one of what a job fetches. The error says what differs.
+    pub fn fits(&self, fetch: &Fetch) -> Result<(), String> {
+        let (Some(origin), Some((own, extra))) = (&self.project, fetch.sources.split_first()) else {
+            return Err("it names no project".to_owned());
+        };
+        if origin.name != fetch.project {
+            return Err(format!("its project is {}, not {}", origin.name, fetch.project));
+        }
+        let address = address_in_lock(own);
+        if let Some(source) = &origin.source
+            && source_key(source) != source_key(&address)
+        {
+            return Err(format!("its project comes from {source}, not from {address}"));
+        }
+        keeps(own, &origin.name, origin.version.as_deref(), origin.sha256.as_deref())?;
+        let sources = || self.packages.iter().filter(|package| package.role == EXTRA_SOURCE);
+        if sources().count() != extra.len() {
+            return Err("it has other extra sources".to_owned());
+        }
+        for source in extra {
+            let name = source.name.as_deref().unwrap_or_default();
+            let Some(package) = sources().find(|package| package.name == name) else {
+                return Err(format!("it lacks the source {name}"));
+            };
+            keeps(source, name, package.version.as_deref(), package.sha256.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a source comes from, as fetching writes it into a lock.
+fn address_in_lock(source: &Source) -> String {
+    match (&source.pypi, source.address()) {
+        (Some(name), _) => format!("pypi:{name}"),
+        (None, Some(address)) => address.to_owned(),
+        (None, None) => "path".to_owned(),
+    }
+}
+
+/// Whether a lock keeps what the recipe pins of a source: a version, a digest, a whole commit or a revision of Subversion.
+fn keeps(source: &Source, name: &str, version: Option<&str>, sha256: Option<&str>) -> Result<(), String> {
+    let differs = |what: &str| Err(format!("the {what} of {name} is not the one that the recipe pins"));
+    if let Some(pinned) = &source.sha256
+        && !sha256.is_some_and(|sha256| sha256.eq_ignore_ascii_case(pinned))
+    {
+        return differs("SHA-256");
+    }
+    if let Some(pinned) = &source.version
+        && !version.is_some_and(|version| is_same_version(version, pinned))
+    {
+        return differs("version");
+    }
+    let is_fixed = |rev: &&String| source.svn.is_some() || is_commit(rev);
+    if let Some(pinned) = source.rev.as_ref().filter(is_fixed)
+        && !version.is_some_and(|version| version.eq_ignore_ascii_case(pinned))
+    {
+        return differs("revision");
+    }
+    Ok(())
+}
+
+/// Whether two texts are one version: `1.0` and `1.0.0` are.
+fn is_same_version(one: &str, other: &str) -> bool {
+    let version = |text: &str| text.parse::<pep440_rs::Version>().ok();
+    one == other || (version(one).is_some() && version(one) == version(other))
+}
+
+/// Whether a git revision is a whole commit id, and no branch, tag or abbreviation.
+fn is_commit(rev: &str) -> bool {
+    matches!(rev.len(), 40 | 64) && rev.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 impl Package {
@@ -112,42 +187,5 @@ fn is_file(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"{"project": {"name": "p", "version": "1.0+x", "sha256": "aa", "source": "git:https://example.org/p"},
-        "packages": [{"name": "a_b", "version": "1!2.0", "file": "a_b-1!2.0-py3-none-any.whl", "sha256": "bb", "role": "run"},
-                     {"name": "q", "version": null, "file": null, "sha256": null, "role": "source"}],
-        "variables": {"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_P": "1.0+x"}}"#;
-
-    #[test]
-    fn a_lock_is_written_as_it_was_read() {
-        let lock = Lock::parse(GOOD).unwrap();
-        assert_eq!(lock.variables["SETUPTOOLS_SCM_PRETEND_VERSION_FOR_P"], "1.0+x");
-        assert_eq!(Lock::parse(&lock.to_text()), Some(lock));
-        assert!(Lock::parse(r#"{"packages": []}"#).is_some());
-    }
-
-    #[test]
-    fn what_fetching_never_writes_is_no_lock() {
-        for (from, to) in [
-            ("a_b\"", "a_b\\n--requirement=/proc/self/environ\""),
-            ("a_b\"", "--index-url\""),
-            ("1!2.0\",", "1; os.system('x')\","),
-            ("1!2.0\",", "1\\u0000\","),
-            ("1!2.0\",", "--upload-pack=x\","),
-            ("a_b-1!2.0-py3", "../../a"),
-            ("\"bb\"", "\"not hex\""),
-            ("\"run\"", "\"run $(x)\""),
-            ("git:https://example.org/p", "a\\u001b]52"),
-            ("\"aa\"", "7"),
-            ("VERSION_FOR_P\"", "VERSION; reboot\""),
-            ("_P\": \"1.0+x", "_P\": \"$(reboot)"),
-        ] {
-            let text = GOOD.replacen(from, to, 1);
-            assert_ne!(text, GOOD, "{from}");
-            assert_eq!(Lock::parse(&text), None, "{to}");
-        }
-        assert_eq!(Lock::parse("x"), None);
-    }
-}
+#[path = "lock_tests.rs"]
+mod tests;

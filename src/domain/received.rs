@@ -44,9 +44,17 @@ pub struct Expected<'a> {
     pub started_at: Timestamp,
 }
 
+/// A report without what no honest host says.
+#[derive(Debug)]
+pub struct Received {
+    pub report: Report,
+    /// Why the report's lock was dropped.
+    pub refused_lock: Option<String>,
+}
+
 impl Expected<'_> {
     /// The report without what no honest host says. The error says why the whole report is refused.
-    pub fn receive(&self, mut report: Report) -> Result<Report, String> {
+    pub fn receive(&self, mut report: Report) -> Result<Received, String> {
         match &report.outcome {
             Outcome::Skipped { .. } => return Err("only a recipe skips a run, no host".to_owned()),
             Outcome::Cancelled if !self.cancelled => return Err("nobody cancelled this attempt".to_owned()),
@@ -71,10 +79,7 @@ impl Expected<'_> {
         report.modes = modes
             .map(|(phase, modes)| (line(&phase, NAME_MOST), line(&modes, NAME_MOST)))
             .collect();
-        report.lock = report
-            .lock
-            .and_then(|text| Lock::parse(&text))
-            .map(|lock| lock.to_text());
+        let refused_lock = self.receive_lock(&mut report).err();
         if let Some(tests) = &mut report.tests {
             let mut left = TESTS_MOST;
             for count in [tests.failed.len(), tests.passed.len(), tests.skipped.len()] {
@@ -99,7 +104,27 @@ impl Expected<'_> {
         if matches!((self.job, &report.outcome), (Some(JobSpec::Image(_)), Outcome::Passed)) && report.image.is_none() {
             return Err("a build that passed needs its image".to_owned());
         }
-        Ok(report)
+        Ok(Received { report, refused_lock })
+    }
+
+    /// Decides what a reported lock is good for. What a lock names, other hosts install: so those that the coordinator trusts say
+    /// it, or the coordinator itself. The error says why a lock is none.
+    fn receive_lock(&self, report: &mut Report) -> Result<(), String> {
+        report.unconfirmed_lock = None;
+        let Some(text) = report.lock.take() else {
+            return Ok(());
+        };
+        let Some(JobSpec::Run(run)) = self.job else {
+            return Err("its job is no run that can be read".to_owned());
+        };
+        let lock = Lock::parse(&text).ok_or("it is not of the shape that fetching writes")?;
+        lock.fits(&run.fetch)?;
+        let is_ordered = run.fetch.lock.as_deref().and_then(Lock::parse).as_ref() == Some(&lock);
+        match self.builds || is_ordered {
+            true => report.lock = Some(lock.to_text()),
+            false => report.unconfirmed_lock = Some(lock.to_text()),
+        }
+        Ok(())
     }
 
     fn phases_most(&self) -> usize {

@@ -60,6 +60,10 @@ fn run(suites: usize) -> JobSpec {
 }
 
 fn receive(job: &JobSpec, builds: bool, report: Report) -> Result<Report, String> {
+    receive_all(job, builds, report).map(|received| received.report)
+}
+
+fn receive_all(job: &JobSpec, builds: bool, report: Report) -> Result<Received, String> {
     let started_at = Timestamp::from_millis(1_000_000);
     let cancelled = false;
     Expected {
@@ -85,7 +89,6 @@ fn phase(name: &str) -> Phase {
 fn an_honest_report_stays_as_it_is() {
     let report = Report {
         phases: ["fetch", "install", "test s0"].map(phase).to_vec(),
-        lock: Some("{\"packages\":[]}".into()),
         interpreter: Some("3.14.0 (trunk)".into()),
         images: BTreeMap::from([("runtime".into(), format!("sha256:{}", "a".repeat(64)))]),
         modes: BTreeMap::from([("test s0".into(), "-X dev".into())]),
@@ -208,8 +211,56 @@ fn no_login_comes_with_a_report() {
         cancelled: false,
         started_at: Timestamp::default(),
     };
-    let report = expected.receive(report).unwrap();
+    let report = expected.receive(report).unwrap().report;
     assert_eq!(report.unreachable.as_deref(), Some("https://h.org/x"));
     let shown = report.outcome.to_string();
     assert!(!shown.contains("s3cret") && shown.contains("@h.org/x/"), "{shown}");
+}
+
+#[test]
+fn only_a_trusted_host_or_the_job_itself_says_what_other_hosts_install() {
+    let lock = |version: &str| {
+        let package = format!(r#"{{"file":null,"name":"d","role":"run","sha256":null,"version":"{version}"}}"#);
+        format!(r#"{{"packages":[{package}],"project":{{"name":"p","sha256":null,"source":"pypi:p","version":"1"}}}}"#)
+    };
+    let job = |ordered: Option<String>| match run(1) {
+        JobSpec::Run(mut run) => {
+            run.fetch.sources = vec![serde_json::from_str(r#"{"name": "p", "pypi": "p"}"#).unwrap()];
+            run.fetch.lock = ordered;
+            JobSpec::Run(run)
+        }
+        image => image,
+    };
+    let locks = |job: &JobSpec, builds: bool| {
+        let report = Report {
+            lock: Some(lock("2")),
+            // no host says this
+            unconfirmed_lock: Some(lock("3")),
+            ..Report::of(Outcome::Passed)
+        };
+        let report = receive(job, builds, report).unwrap();
+        let is_there = |text: Option<String>| {
+            text.is_some_and(|text| {
+                assert_eq!(text, lock("2"));
+                true
+            })
+        };
+        (is_there(report.lock), is_there(report.unconfirmed_lock))
+    };
+    assert_eq!(locks(&job(None), true), (true, false), "a trusted host");
+    assert_eq!(locks(&job(None), false), (false, true), "another host");
+    assert_eq!(locks(&job(Some(lock("2"))), false), (true, false), "as its job says");
+    assert_eq!(
+        locks(&job(Some(lock("1"))), false),
+        (false, true),
+        "not as its job says"
+    );
+    // what is no lock of the job is none, whoever says it
+    let report = Report {
+        lock: Some(lock("2").replace("pypi:p", "pypi:q")),
+        ..Report::of(Outcome::Passed)
+    };
+    let received = receive_all(&job(None), true, report).unwrap();
+    assert_eq!((received.report.lock, received.report.unconfirmed_lock), (None, None));
+    assert!(received.refused_lock.is_some_and(|reason| reason.contains("pypi:q")));
 }

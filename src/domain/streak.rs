@@ -3,6 +3,7 @@
 
 use super::job::{JobSpec, RunSpec};
 use super::suite::Source;
+use super::trust::Trust;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,11 +28,11 @@ impl FailureStreak {
     }
 
     /// Adds the failure of a job. `None` stands for a job whose spec can't be read.
-    pub fn with(&self, job: Option<&JobSpec>) -> Self {
+    pub fn with(&self, job: Option<&JobSpec>, trust: &Trust) -> Self {
         let mut streak = self.clone();
         match job {
             Some(JobSpec::Run(run)) => {
-                let relation = relation(run);
+                let relation = relation(run, trust);
                 let is_full = streak.runs.len() >= PROJECTS_MOST && !streak.runs.contains_key(&relation);
                 match is_full {
                     true => streak.others += 1,
@@ -53,10 +54,18 @@ impl FailureStreak {
     }
 }
 
-/// What related projects have in common: the account from which their sources come, or else the project itself.
-fn relation(run: &RunSpec) -> String {
-    let source = run.fetch.sources.first();
-    source.and_then(account).unwrap_or_else(|| run.project.clone())
+/// What related projects have in common. Of maintained ones it is the account from which their sources come, or else the project
+/// itself. Of community projects it is their owner: those whose owner the settings do not name may all have the same one, whatever
+/// accounts they use.
+fn relation(run: &RunSpec, trust: &Trust) -> String {
+    match trust.owners.get(&run.project) {
+        _ if trust.is_maintained(&run.project) => {
+            let source = run.fetch.sources.first();
+            source.and_then(account).unwrap_or_else(|| run.project.clone())
+        }
+        Some(owner) => format!("owner {owner}"),
+        None => "no owner".to_owned(),
+    }
 }
 
 /// Server and first folder of a source's address, such as `example.org/owner`.

@@ -44,7 +44,7 @@ impl Trust {
         }
     }
 
-    fn is_maintained(&self, project: &str) -> bool {
+    pub fn is_maintained(&self, project: &str) -> bool {
         match &self.maintained {
             Maintained::All => true,
             Maintained::These(names) => names.contains(project),

@@ -3,6 +3,7 @@
 use crate::config::VerdictSettings;
 use crate::domain::limits::Limits;
 use crate::domain::time::Timestamp;
+use crate::domain::trust::Trust;
 use crate::profile::Profiles;
 use crate::queue::Queue;
 use crate::recipe::Registered;
@@ -18,6 +19,8 @@ pub struct Context<'a> {
     pub queue: &'a Queue,
     pub mirror: &'a Mirror,
     pub settings: &'a VerdictSettings,
+    /// Whose investigations go first.
+    pub trust: &'a Trust,
     /// How images are built. All images of an investigation are built by the profiles, and on the distribution, in force.
     pub profiles: &'a Profiles,
     /// The limits that bound those of every recipe.

@@ -1,12 +1,17 @@
 //! Pins the dependencies of a recipe, so that only CPython differs between its runs, and refreshes them after a while. A
 //! newer version never arrives together with a new revision: a run that has its result is done once more with the newer
 //! versions on the same image, so a difference is due to them.
+//!
+//! What a lock names runs on all hosts. So a host that may build reported it, or two hosts did: nobody else chooses the code that
+//! others install.
 
 use super::context::Context;
-use super::history::Reported;
-use crate::domain::id::{JobId, RunId};
+use super::eligible_hosts::trusted_host;
+use crate::domain::id::{HostId, JobId, RunId};
 use crate::domain::job::{JobSpec, Report, RunSpec};
 use crate::domain::outcome::Outcome;
+use crate::domain::time::Timestamp;
+use crate::store::attempts::Attempt;
 use crate::store::jobs::{Job, NewJob, Probe};
 use crate::store::locks::{JobEnd, LockKey, StaleLock};
 use crate::store::probes::lock_name;
@@ -16,19 +21,13 @@ use anyhow::{Context as _, Result};
 
 /// Milliseconds after which newer versions are tried again that could not be installed, or at which the machinery failed.
 const RETRY_MS: i64 = 24 * 3_600_000;
+/// The newest reports by a recipe, among which a second one with a lock is looked for.
+const REPORTS_MOST: i64 = 100;
 /// The newest runs of a recipe, among which one on the lock's version of Python is looked for.
 const NEWEST_RUNS: i64 = 50;
 
 /// Pins what a run has installed, if it is the first one of its recipe on its version of Python.
-pub async fn pin_lock(context: &Context<'_>, run: &UnevaluatedRun, reported: &Reported) -> Result<()> {
-    let Reported { report, finished_at } = reported;
-    let Some(lock) = &report.lock else {
-        return Ok(());
-    };
-    // versions that can't be installed are no base for comparisons
-    if matches!(report.outcome, Outcome::SetupFailed { .. }) {
-        return Ok(());
-    }
+pub async fn pin_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<()> {
     let Some((_, spec)) = newest_job(context, run).await? else {
         return Ok(());
     };
@@ -36,10 +35,53 @@ pub async fn pin_lock(context: &Context<'_>, run: &UnevaluatedRun, reported: &Re
         return Ok(());
     }
     let key = lock_key(run, &spec);
-    if context.store.pin_lock(&key, lock, *finished_at).await? {
+    let attempts = context.store.attempts_of(run.id.as_str()).await?;
+    let own: Vec<&Attempt> = attempts.iter().filter(|attempt| !attempt.is_probe).collect();
+    let Some((lock, finished_at)) = lock_to_pin(context, &key, &own).await? else {
+        return Ok(());
+    };
+    if context.store.pin_lock(&key, &lock, finished_at).await? {
         tracing::info!(project = run.series.project, python = key.python, "pinned dependencies");
     }
     Ok(())
+}
+
+/// Returns the first lock of these attempts that may be pinned, and when it was reported.
+async fn lock_to_pin(
+    context: &Context<'_>,
+    key: &LockKey<'_>,
+    attempts: &[&Attempt],
+) -> Result<Option<(String, Timestamp)>> {
+    let reports = || {
+        attempts
+            .iter()
+            .filter_map(|attempt| Some((*attempt, attempt.report()?)))
+    };
+    let confirmed = reports().find_map(|(attempt, report)| Some((attempt, installed(report, &report.lock)?)));
+    if let Some((attempt, lock)) = confirmed {
+        return Ok(Some((lock.to_owned(), attempt.finished_at.unwrap_or(context.now))));
+    }
+    for (attempt, report) in reports() {
+        if let Some(lock) = installed(report, &report.unconfirmed_lock)
+            && is_confirmed(context, key, &attempt.host, lock).await?
+        {
+            return Ok(Some((lock.to_owned(), attempt.finished_at.unwrap_or(context.now))));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a second host installed the same lock for the recipe. The first one may have been enrolled twice under one name.
+async fn is_confirmed(context: &Context<'_>, key: &LockKey<'_>, host: &HostId, lock: &str) -> Result<bool> {
+    let store = context.store;
+    let name = store.host_name(host).await?;
+    for (other, report) in store.reports_by(key, REPORTS_MOST).await? {
+        let is_same = installed(&report, &report.unconfirmed_lock) == Some(lock);
+        if is_same && store.host_name(&other).await? != name {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Has a lock resolved anew at once if a run can't be made with it: what it names may have vanished from the index, or from a
@@ -75,6 +117,14 @@ async fn newest_job(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Optio
         Ok(JobSpec::Run(spec)) => Some((job.id, spec)),
         _ => None,
     }))
+}
+
+/// Returns the lock that is pinned for a run.
+pub async fn pinned_lock(context: &Context<'_>, run: &UnevaluatedRun, spec: &RunSpec) -> Result<Option<String>> {
+    let mut tx = context.store.begin().await?;
+    let lock = context.store.pinned_lock(&mut tx, &lock_key(run, spec)).await?;
+    tx.rollback().await?;
+    Ok(lock)
 }
 
 fn lock_key<'a>(run: &'a UnevaluatedRun, spec: &'a RunSpec) -> LockKey<'a> {
@@ -126,20 +176,23 @@ async fn refresh(context: &Context<'_>, stale: &StaleLock) -> Result<Refresh> {
     let Context { store, queue, now, .. } = *context;
     let key = stale.key();
     if let Some(job) = &stale.refresh_job {
-        let end = store.end_of_job(job).await?;
-        let lock = match &end {
-            JobEnd::Pending => return Ok(Refresh::NotNow),
-            JobEnd::Reported(report) => installed_lock(report),
-            JobEnd::Unreported => None,
-        };
+        let scheduled_at = stale.refresh_at.unwrap_or(now);
+        if store.end_of_job(job).await? == JobEnd::Pending {
+            // the host that was to try them may be gone
+            if now - scheduled_at >= RETRY_MS {
+                queue.cancel_queued(job, now).await?;
+            }
+            return Ok(Refresh::NotNow);
+        }
+        let attempts = store.attempts_at(job).await?;
+        let lock = lock_to_pin(context, &key, &attempts.iter().collect::<Vec<_>>()).await?;
         let mut tx = store.begin().await?;
         match lock {
-            Some(lock) => {
-                store.refresh_lock(&mut tx, &key, lock, now).await?;
+            Some((lock, _)) => {
+                store.refresh_lock(&mut tx, &key, &lock, now).await?;
                 tracing::info!(project = stale.project, python = stale.python, "refreshed dependencies");
             }
             None => {
-                let scheduled_at = stale.refresh_at.unwrap_or(now);
                 store.note_refresh(&mut tx, &key, None, scheduled_at).await?;
             }
         }
@@ -153,6 +206,7 @@ async fn refresh(context: &Context<'_>, stale: &StaleLock) -> Result<Refresh> {
         return Ok(Refresh::NotNow); // its revisions have left their branches
     };
     spec.fetch.lock = None;
+    let host = trusted_host(context, &spec, &stale.platform).await?;
     // a run without a result gets it now; one that has a result keeps that
     let has_result = recipe_error(&store.end_of_job(&job.id).await?).is_none();
     let new = NewJob {
@@ -166,7 +220,7 @@ async fn refresh(context: &Context<'_>, stale: &StaleLock) -> Result<Refresh> {
             investigation: None,
             lock_of: lock_name(LockSide::Now),
             crossed: has_result,
-            host: None,
+            host: host.as_ref(),
         }),
     };
     let mut tx = store.begin().await?;
@@ -192,8 +246,8 @@ async fn newest_run(context: &Context<'_>, key: &LockKey<'_>) -> Result<Option<(
     Ok(None)
 }
 
-/// Returns what a run has installed, if the installation succeeded.
-fn installed_lock(report: &Report) -> Option<&str> {
+/// Returns a lock of a report, if the installation succeeded: versions that can't be installed are no base for comparisons.
+fn installed<'a>(report: &Report, lock: &'a Option<String>) -> Option<&'a str> {
     let is_installed = report.outcome.is_valid() && !matches!(report.outcome, Outcome::SetupFailed { .. });
-    report.lock.as_deref().filter(|_| is_installed)
+    lock.as_deref().filter(|_| is_installed)
 }

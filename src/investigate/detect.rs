@@ -60,12 +60,12 @@ async fn evaluate<'a>(
     if let Delivered::Awaited = first_results::check(context, run).await? {
         return Ok(Delivered::Awaited);
     }
-    let Some(reported) = results.report(&run.series, run.seq).await? else {
+    let Some(report) = results.report(&run.series, run.seq).await? else {
         // none of its attempts is valid
         expire_lock(context, run).await?;
         return Ok(Delivered::Complete(None));
     };
-    pin_lock(context, run, &reported).await?;
+    pin_lock(context, run).await?;
     // the run may be by an earlier recipe; investigations of what it shows use the one that is in force
     if let Some(project) = recipe_in_force(projects, &run.series.project) {
         if !detectors.contains_key(&run.series) {
@@ -78,7 +78,7 @@ async fn evaluate<'a>(
             return Ok(Delivered::Awaited);
         }
     }
-    Ok(Delivered::Complete(Some(reported.report)))
+    Ok(Delivered::Complete(Some(report)))
 }
 
 /// Looks for changes in one series. Reads its regressions and earlier investigations once.
@@ -128,8 +128,7 @@ impl<'a> Detector<'a> {
         let mut next = Some(seq);
         for _ in 0..LATER_MOST {
             let Some(here) = next else { break };
-            let reported = self.results().report(&self.series, here).await?;
-            let report = reported.map(|reported| reported.report);
+            let report = self.results().report(&self.series, here).await?;
             // a pass changes nothing, unless a regression is unfixed or there are fewer tests
             let may_change = match &report {
                 Some(report) if report.outcome == Outcome::Passed && failing.is_empty() => {

@@ -6,6 +6,7 @@ use crate::domain::host::{HostState, stored_mib};
 use crate::domain::id::HostId;
 use crate::domain::job::{JobSpec, RunSpec};
 use crate::domain::state::JobKind;
+use crate::domain::waiting::ONLINE_MS;
 use crate::queue::fits;
 use crate::store::claims::{Group, Taker};
 use crate::store::hosts::HostRow;
@@ -83,6 +84,17 @@ pub async fn has_proven_host(context: &Context<'_>, run: &RunSpec, platform: &st
     let group = group_of(run, &run.image.build.branch, platform);
     let hosts = fitting_hosts(context, &group, context.has_registry).await?;
     Ok(hosts.iter().any(|host| is_proven_lately(context, host)))
+}
+
+/// Returns a host that may build, is online and can make a run: the coordinator believes what it says that it installed.
+pub async fn trusted_host(context: &Context<'_>, run: &RunSpec, platform: &str) -> Result<Option<HostId>> {
+    let group = group_of(run, &run.image.build.branch, platform);
+    let mut hosts = fitting_hosts(context, &group, context.has_registry).await?;
+    hosts.retain(|host| {
+        let backs_off = host.backoff_until.is_some_and(|until| context.now < until);
+        host.builds && !backs_off && was_seen(context, host, ONLINE_MS)
+    });
+    Ok(hosts.pop().map(|host| host.id))
 }
 
 fn is_proven_lately(context: &Context<'_>, host: &HostRow) -> bool {

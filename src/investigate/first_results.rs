@@ -2,6 +2,7 @@
 //! could raise an incident, or support one.
 
 use super::context::Context;
+use super::dependency_locks::pinned_lock;
 use super::eligible_hosts::has_proven_host;
 use super::history::{Delivered, is_same};
 use crate::domain::host::HostState;
@@ -120,7 +121,7 @@ fn counts(attempt: &Attempt) -> bool {
     !attempt.is_probe && attempt.report().is_some_and(is_valid) && attempt.repetition.is_none_or(repetitions::counts)
 }
 
-/// Has a run made again, with the same lock, by a host that is not new. Returns whether there is one.
+/// Has a run made again, with the lock of its job or else the pinned one, by a host that is not new. Returns whether there is one.
 async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, attempt: &Attempt) -> Result<bool> {
     let store = context.store;
     let job = store.job_of(run.id.as_str()).await?.context("a run without its job")?;
@@ -131,7 +132,10 @@ async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, attempt: &Attempt) 
     if !has_proven_host(context, &spec, &run.series.platform).await? {
         return Ok(false);
     }
-    spec.fetch.lock = attempt.report().and_then(|report| report.lock.clone());
+    // not the lock that the new host reports: it would choose what another host installs
+    if spec.fetch.lock.is_none() {
+        spec.fetch.lock = pinned_lock(context, run, &spec).await?;
+    }
     let new = NewJob {
         image,
         run: Some(&run.id),

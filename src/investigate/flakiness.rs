@@ -19,6 +19,9 @@ pub async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, report: &Report
     let JobSpec::Run(mut spec) = job.spec? else {
         return Ok(());
     };
+    if report.unconfirmed_lock.is_some() {
+        return Ok(()); // another host must not install what this one names
+    }
     spec.fetch.lock.clone_from(&report.lock);
     let new = NewJob {
         image: job.target_image_id.as_ref().context("a run's job without its image")?,

@@ -46,22 +46,12 @@ pub struct Results<'a> {
     pub objects: &'a Objects,
 }
 
-/// The report of an attempt, and when the attempt ended.
-pub struct Reported {
-    pub report: Report,
-    /// Milliseconds UTC.
-    pub finished_at: Timestamp,
-}
-
 impl Results<'_> {
     /// Returns the report that counts for a project's run on the revision at `seq`, or `None` if no attempt is valid.
-    pub async fn report(&self, series: &Series, seq: i64) -> Result<Option<Reported>> {
+    pub async fn report(&self, series: &Series, seq: i64) -> Result<Option<Report>> {
         let results = self.store.results_up_to(series, seq, 1).await?;
         let counts = typical(&results).filter(|(result, _)| result.seq == seq);
-        Ok(counts.map(|(result, report)| Reported {
-            report: report.clone(),
-            finished_at: result.finished_at.unwrap_or_default(),
-        }))
+        Ok(counts.map(|(_, report)| report.clone()))
     }
 
     /// Returns whether a run that passed may have run fewer tests than the one before: it did, or that one did not pass.

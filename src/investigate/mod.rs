@@ -11,6 +11,7 @@
 //!        first_results: those of a new host are repeated on another one before they count
 //!        known_regressions, suppression: what is explained already, or was answered recently, opens none
 //!   -> schedule        gives each open investigation its turn
+//!        places: how many are worked on at the same time, and whose go first
 //!        run_requests, eligible_hosts: which runs it wants next, and which hosts can make them
 //!   -> conclude        stores the answer
 //!        evidence, incidents: opens an incident, joins one, or records a fix
@@ -35,6 +36,7 @@ pub mod history;
 mod incidents;
 mod known_regressions;
 mod model;
+mod places;
 mod recheck;
 mod run_requests;
 mod schedule;

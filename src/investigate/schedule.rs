@@ -6,6 +6,7 @@ use super::eligible_hosts::{NO_HOST_MS, eligible_hosts};
 use super::history::{Delivered, Results};
 use super::known_regressions::KnownRegressions;
 use super::model::{Investigated, Pass, WantedImage};
+use super::places::{Places, Precedence};
 use super::run_requests::{NextStep, Requests};
 use crate::domain::host::{PROVEN, only};
 use crate::domain::id::{HostId, RevisionId};
@@ -58,16 +59,29 @@ impl From<Concluded> for Turn {
     }
 }
 
-/// Gives the open investigations their turns, oldest first, up to the number that the setting `verdicts.at_once` allows.
+/// Gives the open investigations their turns, up to the numbers that the settings `verdicts.at_once` and `verdicts.in_probation`
+/// allow: first those that are trusted, and of equals the oldest.
 pub async fn tick(context: &Context<'_>, projects: &[Registered], pass: &mut Pass) -> Result<()> {
-    let mut places = context.settings.at_once;
-    let open = context.store.open_investigations().await?;
-    let ready = open
-        .iter()
-        .filter(|row| !open.iter().any(|elder| is_preferred(elder, row)));
-    for row in ready {
-        if places == 0 {
-            break;
+    let mut places = Places::new(context.settings);
+    let agreed = context.store.agreed_of_projects().await?;
+    let precedence = |row: &InvestigationRow| {
+        let agreed = agreed.get(&row.series.project).copied().unwrap_or_default();
+        match !row.manual && context.trust.is_in_probation(&row.series.project, agreed) {
+            true => Precedence::InProbation,
+            false => Precedence::Trusted,
+        }
+    };
+    let rows = context.store.open_investigations().await?;
+    let mut open: Vec<(Precedence, &InvestigationRow)> = rows.iter().map(|row| (precedence(row), row)).collect();
+    open.sort_by_key(|(precedence, _)| *precedence);
+    // nobody in probation keeps those waiting that are trusted
+    let waits = |(precedence, row): &(Precedence, &InvestigationRow)| {
+        let mut elders = open.iter().filter(|(elder, _)| elder <= precedence);
+        elders.any(|(_, elder)| is_preferred(elder, row))
+    };
+    for (precedence, row) in open.iter().copied().filter(|one| !waits(one)) {
+        if !places.has_one(precedence) {
+            continue;
         }
         let turn = match turn(context, projects, row).await {
             Ok(turn) => turn,
@@ -78,7 +92,9 @@ pub async fn tick(context: &Context<'_>, projects: &[Registered], pass: &mut Pas
                 continue;
             }
         };
-        places -= usize::from(turn.takes_place());
+        if turn.takes_place() {
+            places.take(precedence);
+        }
         match turn {
             Turn::Scheduled(jobs) => pass.jobs += jobs,
             Turn::Building(images) => pass.images.extend(images),

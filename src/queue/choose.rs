@@ -33,18 +33,28 @@ pub struct JobChoice {
     pub job: Option<JobId>,
 }
 
-/// The order of choices. The newest jobs of a branch come first, because somebody waits for their result; among them runs
-/// come before builds, which take longer. Older revisions fill the gaps. Groups that are equal so far take turns. Within a
-/// turn, jobs come first whose image the host holds, and then those that take longest.
+/// The order of choices: what kind of work it is, and then whose turn. Within a turn, jobs come first whose image the host holds,
+/// and then those that take longest.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    old: bool,
-    builds: bool,
+    work: Work,
     round: i64,
     elsewhere: bool,
     expected_ms: Reverse<i64>,
     /// Empty if the database has to be asked which job it is.
     job: JobId,
+}
+
+/// Kinds of work, the most urgent first. Somebody waits for the result of the newest revision of a branch, so what it needs goes
+/// before the reruns of investigations: any recipe can make investigations go on and on. Among the newest jobs, runs come before
+/// builds, which take longer. Older revisions fill the gaps.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    NewestRun,
+    NewestBuild,
+    Rerun,
+    OlderRun,
+    OlderBuild,
 }
 
 impl QueuedGroups {
@@ -128,12 +138,22 @@ impl QueuedGroups {
 
 fn rank(group: &Group, head: &Head, elsewhere: bool, job: JobId) -> Rank {
     Rank {
-        old: head.priority < group.newest,
-        builds: group.kind == JobKind::Image,
+        work: work(group, head),
         round: group.round,
         elsewhere,
         expected_ms: Reverse(group.expected_ms),
         job,
+    }
+}
+
+fn work(group: &Group, head: &Head) -> Work {
+    let is_newest = head.priority >= group.newest;
+    match (group.kind, is_newest) {
+        _ if group.reruns => Work::Rerun,
+        (JobKind::Run, true) => Work::NewestRun,
+        (JobKind::Image, true) => Work::NewestBuild,
+        (JobKind::Run, false) => Work::OlderRun,
+        (JobKind::Image, false) => Work::OlderBuild,
     }
 }
 

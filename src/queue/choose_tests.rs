@@ -61,7 +61,7 @@ fn queued(groups: Vec<Group>, heads: Vec<Head>, held: &[(&str, &str)]) -> Queued
 }
 
 #[test]
-fn the_newest_then_runs_then_turns_then_held_then_the_longest() {
+fn the_newest_then_reruns_then_the_rest_in_turns_then_held_then_the_longest() {
     let builds = Group {
         kind: JobKind::Image,
         project: String::new(),
@@ -76,6 +76,11 @@ fn the_newest_then_runs_then_turns_then_held_then_the_longest() {
         long(group("short", "s"), 5),
         long(group("long", "l"), 50),
         group("held", "h"),
+        Group {
+            newest: 0,
+            reruns: true,
+            ..group("investigated", "r")
+        },
     ];
     let heads = vec![
         head("o", "i", 9),
@@ -84,17 +89,18 @@ fn the_newest_then_runs_then_turns_then_held_then_the_longest() {
         head("s", "i", 10),
         head("l", "i", 10),
         head("h", "mine", 10),
+        head("r", "mine", 99),
     ];
     let mut queued = queued(groups, heads, &[("h", "mine")]);
     assert_eq!(
         order(&queued, "h", true, false, &capabilities()),
-        ["h", "l", "s", "t", "b", "o"]
+        ["h", "l", "s", "t", "b", "r", "o"]
     );
     // a group of which a job was taken waits for its next turn, and the database is asked for its next job
     queued.took(5);
     assert_eq!(
         order(&queued, "h", true, false, &capabilities()),
-        ["l", "s", "?held", "t", "b", "o"]
+        ["l", "s", "?held", "t", "b", "r", "o"]
     );
 }
 

@@ -35,6 +35,18 @@ enum EndedBy<'a> {
     Host(Option<&'a HostRow>),
     /// The coordinator. `lost` says that the host fell silent and may come back.
     Coordinator { lost: bool },
+    /// The coordinator, since the attempt takes longer than its job allows. That counts against the host.
+    Deadline(Option<&'a HostRow>),
+}
+
+impl<'a> EndedBy<'a> {
+    /// The host against which a failure counts.
+    fn accountable(self) -> Option<&'a HostRow> {
+        match self {
+            EndedBy::Host(host) | EndedBy::Deadline(host) => host,
+            EndedBy::Coordinator { .. } => None,
+        }
+    }
 }
 
 impl Queue {
@@ -112,6 +124,26 @@ impl Queue {
         Ok(ended)
     }
 
+    /// Ends an attempt that takes longer than its job allows. Returns false if it had ended before.
+    pub(super) async fn give_up_overdue(&self, attempt: &Attempt, now: Timestamp) -> Result<bool> {
+        let host = self.store.host(attempt.host.as_str()).await?;
+        let name = self.store.host_name(&attempt.host).await?;
+        let hours = (now - attempt.started_at) / HOUR_MS;
+        let reason = format!("host {name} did not end it within {hours} h, longer than its limits allow");
+        tracing::warn!(attempt = %attempt.id, host = name, hours, "an attempt is overdue; the job is queued again");
+        let report = Report::of(Outcome::Infra { reason });
+        let mut tx = self.store.begin().await?;
+        let ended = self
+            .end(&mut tx, attempt, &report, EndedBy::Deadline(host.as_ref()), now)
+            .await?;
+        match ended {
+            true => tx.commit().await?,
+            false => tx.rollback().await?,
+        }
+        self.announce();
+        Ok(ended)
+    }
+
     /// [`Queue::give_up`] inside the caller's transaction.
     pub(super) async fn give_up_in(
         &self,
@@ -153,8 +185,7 @@ impl Queue {
         // the job only waits for another host if there is one
         let alone = !store.others_are_there(tx, &attempt.host, now - ONLINE_MS).await?;
         let avoid_host = (!alone).then_some(&attempt.host);
-        let on_trial =
-            matches!(by, EndedBy::Host(Some(host)) if host.consecutive_failures >= CONSECUTIVE_FAILURES_MOST);
+        let on_trial = matches!(by.accountable(), Some(host) if host.consecutive_failures >= CONSECUTIVE_FAILURES_MOST);
         // a failure on a host that keeps failing does not count against the job, unless the job failed before
         let spared = on_trial && !store.failed_before(tx, attempt).await?;
         let unanswered = self.note_sources(tx, &job, report, now).await?;
@@ -193,7 +224,7 @@ impl Queue {
         if let (Some(run), None) = (&job.run_id, &job.investigation_id) {
             store.reevaluate_run(tx, run).await?;
         }
-        if let (EndedBy::Host(Some(host)), None) = (by, unanswered) {
+        if let (Some(host), None) = (by.accountable(), unanswered) {
             self.count_failures(tx, host, (&job, attempt), report, now).await?;
         }
         Ok(true)
@@ -212,7 +243,10 @@ impl Queue {
         let store = &self.store;
         match &report.outcome {
             Outcome::Infra { reason } if !report.handed_back => {
-                let (streak, longer) = (host.streak(), host.streak().with(job.spec.as_ref().ok()));
+                let (streak, longer) = (
+                    host.streak(),
+                    host.streak().with(job.spec.as_ref().ok(), &self.shared.trust),
+                );
                 let counts = longer.strikes() > streak.strikes();
                 // a job that failed before, here or elsewhere, may be the cause
                 let streak = match store.failed_before(tx, attempt).await? {

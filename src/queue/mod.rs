@@ -12,16 +12,17 @@ pub use requests::Requested;
 
 use crate::domain::host::backoff_until;
 use crate::domain::id::{AttemptId, HostId, JobId};
-use crate::domain::job::Report;
+use crate::domain::job::{ATTEMPT_LEAST_MS, Report, attempt_most_ms};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
+use crate::domain::trust::Trust;
 use crate::store::attempts::Attempt;
 use crate::store::jobs::NewJob;
 use crate::store::{Conflict, Store, Tx};
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::{Notify, futures::Notified, watch};
 
 /// How long a lease is valid after a renewal.
@@ -29,6 +30,9 @@ pub const LEASE_MS: i64 = 60_000;
 
 /// How long the first lease is valid. A host renews it within seconds; one that does not has not got its claim.
 const FIRST_LEASE_MS: i64 = 15_000;
+
+/// After a time in which hosts could deliver nothing, no attempt is overdue for so long.
+const DELIVERY_MS: i64 = 600_000;
 
 #[derive(Clone)]
 pub struct Queue {
@@ -44,17 +48,28 @@ struct Shared {
     /// The value of `announced` when nothing was left to claim.
     empty_at: AtomicU64,
     claims: claim::Claims,
+    /// Which projects may have one owner.
+    trust: Trust,
+    /// The time before which no attempt is overdue, in milliseconds UTC.
+    overdue_from: AtomicI64,
     /// Leased attempts that are to end.
     unwanted: watch::Sender<BTreeSet<AttemptId>>,
 }
 
 impl Queue {
+    /// A queue that takes all projects for maintained.
     pub fn new(store: Store) -> Self {
+        Self::with_trust(store, Trust::all())
+    }
+
+    pub fn with_trust(store: Store, trust: Trust) -> Self {
         let shared = Shared {
             work: Notify::new(),
             announced: AtomicU64::new(1),
             empty_at: AtomicU64::new(0),
             claims: claim::Claims::default(),
+            trust,
+            overdue_from: AtomicI64::new(0),
             unwanted: watch::Sender::new(BTreeSet::new()),
         };
         Self {
@@ -128,6 +143,26 @@ impl Queue {
         Ok(ended)
     }
 
+    /// Ends the attempts that take longer than the limits of their jobs allow, however often their hosts renew them. Returns how many
+    /// there were.
+    pub async fn end_overdue(&self, now: Timestamp) -> Result<usize> {
+        if now.as_millis() < self.shared.overdue_from.load(Ordering::SeqCst) {
+            return Ok(0);
+        }
+        let mut ended = 0;
+        for (attempt, spec) in self.store.leased_since(now - ATTEMPT_LEAST_MS).await? {
+            if now - attempt.started_at <= attempt_most_ms(spec.as_ref().ok()) {
+                continue;
+            }
+            match self.give_up_overdue(&attempt, now).await {
+                Ok(finished) => ended += usize::from(finished),
+                // one damaged row must not keep the other attempts leased
+                Err(error) => tracing::error!(attempt = %attempt.id, error = format!("{error:#}"), "failed to end"),
+            }
+        }
+        Ok(ended)
+    }
+
     /// Renews every lease: hosts could not renew them while the coordinator was away, and after a jump of the clock nobody
     /// knows when they last did. Also shortens waits and back-offs that a clock which was ahead has set. Returns how many
     /// leases there are.
@@ -145,6 +180,8 @@ impl Queue {
             }
         }
         tx.commit().await?;
+        let overdue_from = (now + DELIVERY_MS).as_millis();
+        self.shared.overdue_from.store(overdue_from, Ordering::SeqCst);
         self.store.prolong_leases(now + LEASE_MS).await
     }
 

@@ -48,6 +48,13 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
+    /// Returns, of each project, with how many of its incidents maintainers agreed. A project without any is absent.
+    pub async fn agreed_of_projects(&self) -> Result<BTreeMap<String, i64>> {
+        let sql = "SELECT project, COUNT(DISTINCT incident_id) FROM agreement GROUP BY project";
+        let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// Returns with how many incidents of a project maintainers agreed.
     pub async fn agreed_of_project(&self, project: &str) -> Result<i64> {
         let sql = "SELECT COUNT(DISTINCT incident_id) FROM agreement WHERE project = $1";

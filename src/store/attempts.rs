@@ -4,7 +4,7 @@ use super::rows::{BadRow, from_row};
 use super::types::Flag;
 use super::{Store, Tx, new_id};
 use crate::domain::id::*;
-use crate::domain::job::Report;
+use crate::domain::job::{JobSpec, Report};
 use crate::domain::state::{AttemptState, Repetition};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
@@ -249,6 +249,21 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
+    /// Leased attempts that began before a time, with their jobs.
+    pub async fn leased_since(&self, before: Timestamp) -> Result<Vec<(Attempt, Result<JobSpec, BadRow>)>> {
+        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND started_at < $1");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(before);
+        let attempts: Vec<Attempt> = query.fetch_all(self.pool()).await?;
+        let mut leased = Vec::new();
+        for attempt in attempts {
+            let mut tx = self.begin().await?;
+            let job = self.job(&mut tx, &attempt.job_id).await?;
+            tx.rollback().await?;
+            leased.extend(job.map(|job| (attempt, job.spec)));
+        }
+        Ok(leased)
+    }
+
     pub async fn leased_by(&self, host: &HostId) -> Result<Vec<Attempt>> {
         let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND host = $1");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(host);
@@ -261,6 +276,13 @@ impl Store {
             "SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE host = $1 ORDER BY started_at DESC, id DESC LIMIT $2"
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(host).bind(most);
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// All attempts at a job, oldest first.
+    pub async fn attempts_at(&self, job: &JobId) -> Result<Vec<Attempt>> {
+        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE job_id = $1 ORDER BY number");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job);
         Ok(query.fetch_all(self.pool()).await?)
     }
 

@@ -48,6 +48,8 @@ pub struct Group {
     pub labels: Labels,
     /// How much memory a run may use.
     pub memory_mib: i64,
+    /// Its jobs are reruns and builds that investigations ask for.
+    pub reruns: bool,
     /// The highest priority that a job of the group ever had.
     pub newest: i64,
     /// How many turns the group has had.
@@ -64,7 +66,7 @@ pub struct Group {
 
 from_row!(
     Group, "job_group" by "id":
-    id, kind, platform, project, branch, labels, memory_mib, newest, round, expected_ms, first, ripe, pullable,
+    id, kind, platform, project, branch, labels, memory_mib, reruns, newest, round, expected_ms, first, ripe, pullable,
 );
 
 impl Group {
@@ -111,7 +113,7 @@ impl Store {
             "NULL".to_owned()
         };
         let sql = format!(
-            "SELECT id, kind, platform, project, branch, labels, memory_mib, newest, round, expected_ms,
+            "SELECT id, kind, platform, project, branch, labels, memory_mib, reruns, newest, round, expected_ms,
                     {first} AS first, {ripe} AS ripe, {pullable} AS pullable FROM job_group",
             first = first(MINE),
             ripe = first(&ripe),

@@ -45,6 +45,9 @@ from_row!(
     investigation_id,
 );
 
+/// What the ids of groups end with whose jobs are reruns and builds that investigations ask for.
+const RERUNS: &str = " reruns";
+
 /// A job to insert.
 #[derive(Clone, Copy, Debug)]
 pub struct NewJob<'a> {
@@ -99,21 +102,23 @@ impl Store {
         let (build, mut labels) = (new.spec.build(), new.spec.labels());
         labels.extend(new.probe.and_then(|probe| probe.host).map(only));
         labels.extend(new.proven.then(|| PROVEN.to_owned()));
-        let group = JobGroupId::from(
-            [
-                kind.name(),
-                new.platform,
-                project,
-                &build.branch,
-                &build.variant,
-                &labels.to_string(),
-                &memory_mib.to_string(),
-            ]
-            .join(" "),
-        );
+        let mut group = [
+            kind.name(),
+            new.platform,
+            project,
+            &build.branch,
+            &build.variant,
+            &labels.to_string(),
+            &memory_mib.to_string(),
+        ]
+        .join(" ");
+        if new.probe.is_some() {
+            group += RERUNS;
+        }
+        let group = JobGroupId::from(group);
         sqlx::query(
-            "INSERT INTO job_group (id, kind, platform, project, branch, variant, labels, newest, memory_mib)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            "INSERT INTO job_group (id, kind, platform, project, branch, variant, labels, newest, memory_mib, reruns)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (id) DO UPDATE SET newest = CASE WHEN excluded.newest > job_group.newest
                  THEN excluded.newest ELSE job_group.newest END",
         )
@@ -124,9 +129,10 @@ impl Store {
         .bind(&build.branch)
         .bind(&build.variant)
         .bind(&labels)
-        // a probe has a high priority, but it does not make the group's other jobs old
+        // no rerun makes another one old
         .bind(if new.probe.is_some() { 0 } else { new.priority })
         .bind(memory_mib)
+        .bind(Flag(new.probe.is_some()))
         .execute(&mut **tx)
         .await?;
         self.join_round(tx, &group).await?;
@@ -293,7 +299,8 @@ impl Store {
         Ok(moved.rows_affected())
     }
 
-    /// Moves the build of a revision's image before all others.
+    /// Moves the build of a revision's image to the reruns of investigations, unless it is the newest build of its branch, which
+    /// goes before them.
     pub async fn hasten_build(
         &self,
         revision_id: &RevisionId,
@@ -301,17 +308,32 @@ impl Store {
         platform: &str,
         now: Timestamp,
     ) -> Result<()> {
-        let _writer = self.writer().await;
-        sqlx::query(
-            "UPDATE job SET priority = $1 WHERE state = 'queued' AND priority < $1 AND image_id = (
-                 SELECT image_id FROM revision_image WHERE revision_id = $2 AND variant = $3 AND platform = $4)",
-        )
-        .bind(now)
-        .bind(revision_id)
-        .bind(variant)
-        .bind(platform)
-        .execute(self.pool())
-        .await?;
+        let mut tx = self.begin().await?;
+        let sql = "SELECT job.id, job.group_id FROM job JOIN job_group ON job_group.id = job.group_id
+                   WHERE job.state = 'queued' AND job.priority < job_group.newest AND job_group.reruns = 0 AND job.image_id = (
+                       SELECT image_id FROM revision_image WHERE revision_id = $1 AND variant = $2 AND platform = $3)";
+        let query = sqlx::query_as(sql).bind(revision_id).bind(variant).bind(platform);
+        let queued: Option<(JobId, JobGroupId)> = query.fetch_optional(&mut *tx).await?;
+        if let Some((job, group)) = queued {
+            let reruns = JobGroupId::from(format!("{group}{RERUNS}"));
+            sqlx::query(
+                "INSERT INTO job_group (id, kind, platform, project, branch, variant, labels, newest, memory_mib, reruns)
+                 SELECT $1, kind, platform, project, branch, variant, labels, 0, memory_mib, 1 FROM job_group WHERE id = $2
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(&reruns)
+            .bind(&group)
+            .execute(&mut *tx)
+            .await?;
+            self.join_round(&mut tx, &reruns).await?;
+            sqlx::query("UPDATE job SET priority = $1, group_id = $2 WHERE id = $3 AND state = 'queued'")
+                .bind(now)
+                .bind(&reruns)
+                .bind(&job)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::decode::RowOf;
 use super::{Store, Tx};
-use crate::domain::id::{JobId, RunId};
+use crate::domain::id::{HostId, JobId, RunId};
 use crate::domain::job::Report;
 use crate::domain::time::Timestamp;
 use anyhow::Result;
@@ -142,6 +142,24 @@ impl Store {
             .bind(most)
             .fetch_all(self.pool())
             .await?)
+    }
+
+    /// Returns the newest reports by a recipe that a host sent for a run or a try of newer versions, with the hosts. Reports that
+    /// can't be read are left out.
+    pub async fn reports_by(&self, key: &LockKey<'_>, most: i64) -> Result<Vec<(HostId, Report)>> {
+        let sql = "SELECT attempt.host, attempt.report FROM run
+                   JOIN job ON job.run_id = run.id JOIN attempt ON attempt.job_id = job.id AND attempt.report IS NOT NULL
+                   WHERE run.recipe = $1 AND run.variant = $2 AND run.platform = $3
+                   ORDER BY attempt.started_at DESC, attempt.id DESC LIMIT $4";
+        let rows: Vec<(HostId, String)> = sqlx::query_as(sql)
+            .bind(key.recipe)
+            .bind(key.variant)
+            .bind(key.platform)
+            .bind(most)
+            .fetch_all(self.pool())
+            .await?;
+        let read = |(host, text): (HostId, String)| Some((host, serde_json::from_str(&text).ok()?));
+        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// Returns whether a job has ended, and what its last attempt reported.

@@ -8,10 +8,12 @@ pub use readers::TooMany;
 
 use crate::domain::id::{AttemptId, HostId};
 use crate::domain::results::Tests;
+use crate::domain::time::Timestamp;
 use crate::logfile::file::{Appender, Part, Reader};
 use crate::logfile::{Chunk, ChunkBuilder, Stream, frame};
 use anyhow::{Context, Result, bail};
 use live::Live;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -157,14 +159,20 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(open).await??)
     }
 
-    /// Stores the results of an attempt's tests.
+    /// Stores the results of an attempt's tests, unless there are some already: results that count never change.
     pub async fn put_tests(&self, attempt: &AttemptId, tests: &Tests) -> Result<()> {
         let path = self.path("tests", attempt.as_str())?.with_extension("zst");
         let json = serde_json::to_vec(tests)?;
         let write = move || -> std::io::Result<()> {
             let part = path.with_extension(format!("part-{}", super::new_id()));
             std::fs::write(&part, zstd::encode_all(json.as_slice(), 3)?)?;
-            std::fs::rename(&part, &path)
+            // unlike a rename, a link replaces nothing
+            let linked = std::fs::hard_link(&part, &path);
+            std::fs::remove_file(&part)?;
+            match linked {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+                linked => linked,
+            }
         };
         Ok(tokio::task::spawn_blocking(write).await??)
     }
@@ -184,11 +192,34 @@ impl Objects {
     pub async fn put_folder(&self, digest: &str, tar: &[u8]) -> Result<()> {
         let path = self.path("folders", digest)?;
         if tokio::fs::try_exists(&path).await? {
-            return Ok(());
+            return Ok(tokio::task::spawn_blocking(move || touch(&path)).await??);
         }
         let part = path.with_extension("part");
         tokio::fs::write(&part, tar).await?;
         Ok(tokio::fs::rename(&part, &path).await?)
+    }
+
+    /// Removes the tars of folders that nobody has needed since a time. Returns how many there were.
+    pub async fn remove_folders(&self, needed: BTreeSet<String>, before: Timestamp) -> Result<usize> {
+        let folder = self.path("folders", "x")?.with_file_name("");
+        let remove = move || -> std::io::Result<usize> {
+            let mut removed = 0;
+            for entry in std::fs::read_dir(&folder)? {
+                let entry = entry?;
+                if entry.file_name().to_str().is_some_and(|name| needed.contains(name)) {
+                    touch(&entry.path())?;
+                    continue;
+                }
+                let at = entry.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH);
+                let at = at.map_or(0, |at| i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
+                if at < before.as_millis() {
+                    std::fs::remove_file(entry.path())?;
+                    removed += 1;
+                }
+            }
+            Ok(removed)
+        };
+        Ok(tokio::task::spawn_blocking(remove).await??)
     }
 
     /// The tar of the folder with a digest. Returns `None` if there is none.
@@ -202,6 +233,14 @@ impl Objects {
             Err(error) => Err(error).with_context(|| format!("failed to read the source folder {digest}")),
         }
     }
+}
+
+/// Notes that a file is needed now.
+fn touch(path: &Path) -> std::io::Result<()> {
+    std::fs::File::options()
+        .append(true)
+        .open(path)?
+        .set_modified(std::time::SystemTime::now())
 }
 
 /// How many bytes of a plain log become one chunk.

@@ -45,6 +45,13 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// How long a database has to say why it can't be opened.
 const DIRECT_WITHIN: Duration = Duration::from_secs(5);
 
+/// Connections of planning and hosts, and how long a task waits for one.
+const CONNECTIONS: u32 = 8;
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(30);
+/// Connections of pages and the public API. A client that waits too long gets 503.
+const CONNECTIONS_OF_PAGES: u32 = 4;
+const PAGES_ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
+
 /// The database.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -104,22 +111,7 @@ impl Store {
         let address = Address::new(url);
         let options =
             AnyConnectOptions::from_str(url).map_err(|error| masked(&address, "its address can't be read", &error))?;
-        let opened = AnyPoolOptions::new()
-            .max_connections(8)
-            .acquire_timeout(Duration::from_secs(30))
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if sqlite {
-                        // WAL: pages are read while a host's result is written
-                        connection
-                            .execute("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 15000; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL")
-                            .await?;
-                    }
-                    Ok(())
-                })
-            })
-            // after a full disk, a connection may still be in a transaction
-            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        let opened = pool_of(sqlite, CONNECTIONS, ACQUIRE_WITHIN)
             .connect_with(options.clone())
             .await;
         let pool = match opened {
@@ -159,9 +151,39 @@ impl Store {
         }
     }
 
+    /// The same database over connections of its own, for pages and the public API: however many clients read them, planning and
+    /// hosts have theirs.
+    pub fn for_pages(&self) -> Self {
+        let options = self.pool.connect_options().as_ref().clone();
+        let pool = pool_of(self.writer.is_some(), CONNECTIONS_OF_PAGES, PAGES_ACQUIRE_WITHIN);
+        Self {
+            pool: pool.connect_lazy_with(options),
+            ..self.clone()
+        }
+    }
+
     pub fn pool(&self) -> &AnyPool {
         &self.pool
     }
+}
+
+fn pool_of(sqlite: bool, connections: u32, acquire_within: Duration) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(acquire_within)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                if sqlite {
+                    // WAL: pages are read while a host's result is written
+                    connection
+                        .execute("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 15000; PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL")
+                        .await?;
+                }
+                Ok(())
+            })
+        })
+        // after a full disk, a connection may still be in a transaction
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
 /// An error of a database: which one it is and what was tried, without its login.

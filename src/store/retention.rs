@@ -9,6 +9,7 @@ use crate::domain::job::{Facts, JobSpec};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::FromRow;
+use std::collections::BTreeSet;
 
 /// How an image was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,19 @@ pub struct Pin {
 }
 
 from_row!(Pin, "pin" by "build_key": build_key, reason, since);
+
+impl Store {
+    /// The digests of the source folders that open jobs fetch. Jobs of another version of Pybots that can't be read are left out.
+    pub async fn folders_of_open_jobs(&self) -> Result<BTreeSet<String>> {
+        let sql = "SELECT spec FROM job WHERE state <> 'finished' AND kind = 'run'";
+        let specs: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
+        let folders = |text: String| match serde_json::from_str(&text) {
+            Ok(JobSpec::Run(run)) => run.fetch.folders.into_values().collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        Ok(specs.into_iter().flat_map(folders).collect())
+    }
+}
 
 /// The spec of an image job. Another version of Pybots may have planned it.
 #[derive(Clone, Debug, PartialEq)]

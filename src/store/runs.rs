@@ -108,7 +108,9 @@ impl Store {
                      AND attempt.outcome NOT IN ('infra', 'cancelled', 'recipe_error')
                    ORDER BY attempt.started_at, attempt.id LIMIT 1";
         let report: Option<Option<Report>> = sqlx::query_scalar(sql).bind(id).fetch_optional(&mut **tx).await?;
-        Ok(report.flatten().and_then(|report| report.lock))
+        Ok(report
+            .flatten()
+            .and_then(|report| report.lock.or(report.unconfirmed_lock)))
     }
 
     /// The spec of the first job of a project's run on a revision.

@@ -3,13 +3,14 @@
 use crate::support::world::{PLATFORM, World};
 use pybots::domain::host::HostState;
 use pybots::domain::id::HostId;
-use pybots::domain::id::ImageId;
+use pybots::domain::id::{ImageId, RevisionId};
 use pybots::domain::job::{JobSpec, Report};
 use pybots::domain::outcome::Outcome;
 use pybots::domain::time::Timestamp;
+use pybots::domain::trust::{Maintained, Trust};
 use pybots::enrolment;
 use pybots::protocol::{Claim, Receipt};
-use pybots::queue::{LEASE_MS, Requested};
+use pybots::queue::{LEASE_MS, Queue, Requested};
 use pybots::store::claims::Taker;
 
 async fn worlds() -> Vec<(World, crate::support::TestStore)> {
@@ -89,6 +90,38 @@ async fn the_newest_goes_first_and_older_ones_take_turns() {
         fresh.sort();
         assert_eq!(fresh, ["alpha 25aa", "alpha d2", "beta d1"], "{}", world.name);
         assert_eq!(rest, ["alpha d1"], "{}", world.name);
+    }
+}
+
+/// Reruns have high priorities, and an investigation may ask for any number of them.
+#[tokio::test]
+async fn the_image_of_a_new_revision_waits_for_no_rerun_of_an_investigation() {
+    for (world, _kept) in worlds().await {
+        let seen = world.revision("trunk", "aa", 1).await;
+        for project in ["one", "two", "three", "four", "five"] {
+            let run = world.run(project, &seen, 1).await;
+            let claim = world.take("h", NOW).await.unwrap();
+            world.end(&claim, Outcome::Failed { exit_code: 1 }, NOW).await;
+            world.rerun(&run, &seen).await;
+        }
+        // the builds of two older revisions, one of which an investigation asks for
+        let old = world.revision("trunk", "bb", 2).await;
+        let wanted = world.revision("trunk", "cc", 3).await;
+        let tip = world.revision("trunk", "dd", 4).await;
+        for (at, built) in [(4, &tip), (2, &old), (3, &wanted)] {
+            world.build_at(built, at).await;
+        }
+        for hastened in [&wanted, &tip] {
+            let revision = RevisionId::from(hastened.revision.as_str());
+            let done = world.store.hasten_build(&revision, "default", PLATFORM, NOW).await;
+            done.unwrap();
+        }
+        world.run("one", &tip, 4).await;
+        let order = world.order("h", NOW).await;
+        assert_eq!(order[..2], ["one dd", "image dd000000"], "{}: {order:?}", world.name);
+        assert_eq!(order[order.len() - 1], "image bb000000", "{}", world.name);
+        let at = order.iter().position(|title| title == "image cc000000");
+        assert!(at.is_some_and(|at| at < order.len() - 1), "it takes turns: {order:?}");
     }
 }
 
@@ -355,6 +388,32 @@ async fn a_host_whose_machinery_fails_rests_and_is_tried_with_one_job() {
     }
 }
 
+/// A stranger can register any number of recipes, each with a source of its own.
+#[tokio::test]
+async fn recipes_of_one_stranger_put_no_host_to_rest() {
+    for (mut world, _kept) in worlds().await {
+        let trust = Trust {
+            maintained: Maintained::These(["ours".to_owned()].into()),
+            probation: 1,
+            owners: [("a".to_owned(), "alice".to_owned())].into(),
+        };
+        world.queue = Queue::with_trust(world.store.clone(), trust);
+        let (host, _) = enrolment::add(&world.store, "one", "o@example.org", true, Timestamp::from_millis(1))
+            .await
+            .unwrap();
+        let revision = world.revision("trunk", "aa", 1).await;
+        // of each project: how many strikes the host has after its failure
+        for (project, strikes) in [("x", 1), ("y", 1), ("z", 1), ("w", 1), ("a", 3), ("ours", 5)] {
+            world.run(project, &revision, 1).await;
+            let claim = world.take(host.id.as_str(), NOW).await.unwrap();
+            world.end(&claim, infra(), NOW).await;
+            let row = world.store.host("one").await.unwrap().unwrap();
+            assert_eq!(row.consecutive_failures, strikes, "{}: {project}", world.name);
+            assert_eq!(row.backoff_until.is_some(), strikes >= 3, "{}: {project}", world.name);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_bad_project_puts_no_host_to_rest() {
     for (world, _kept) in worlds().await {
@@ -517,6 +576,58 @@ async fn three_cuts_in_one_long_run_cost_nothing() {
         assert_eq!(
             world.end(&claim, Outcome::Passed, now).await,
             Receipt::Counted,
+            "{}",
+            world.name
+        );
+    }
+}
+
+/// A host that renews its leases for ever, whatever the limits of its jobs are.
+#[tokio::test]
+async fn an_attempt_ends_when_it_takes_longer_than_its_job_allows() {
+    const HOUR_MS: i64 = 3_600_000;
+    for (world, _kept) in worlds().await {
+        let (host, _) = enrolment::add(&world.store, "busy", "o@example.org", true, Timestamp::from_millis(1))
+            .await
+            .unwrap();
+        let revision = world.revision("trunk", "aa", 1).await;
+        world.run("p", &revision, 1).await;
+        let run = world.take(host.id.as_str(), NOW).await.unwrap();
+        let built = world.revision("trunk", "bb", 2).await;
+        world.build(&built).await;
+        let build = world.take(host.id.as_str(), NOW).await.unwrap();
+        let renewed = async |claim: &Claim, now: Timestamp| {
+            let attempt = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
+            world.queue.renew(&attempt, &claim.fence, now).await.unwrap().is_ok()
+        };
+        // the four hours of the run, and two for all else; twelve for a build
+        for (hours, run_goes_on, build_goes_on) in
+            [(6, true, true), (7, false, true), (12, false, true), (13, false, false)]
+        {
+            let now = NOW + hours * HOUR_MS;
+            world.queue.end_overdue(now).await.unwrap();
+            assert_eq!(renewed(&run, now).await, run_goes_on, "{}: {hours}", world.name);
+            assert_eq!(renewed(&build, now).await, build_goes_on, "{}: {hours}", world.name);
+        }
+        let strikes = world.store.host("busy").await.unwrap().unwrap().consecutive_failures;
+        assert_eq!(strikes, 2, "{}", world.name);
+        // its report comes too late
+        let report = Report::of(Outcome::Passed);
+        let now = NOW + 13 * HOUR_MS;
+        let finished = world.queue.finish(&run.attempt, &run.fence, &report, now).await;
+        assert!(finished.unwrap().is_err(), "{}", world.name);
+        let now = now + HOUR_MS;
+        assert!(world.take("other", now).await.is_some(), "{}", world.name);
+
+        // after a time in which no host could deliver anything, reports may come first
+        let claim = world.take("other", now).await.unwrap();
+        let later = now + 100 * HOUR_MS;
+        world.queue.grant_grace(later).await.unwrap();
+        assert_eq!(world.queue.end_overdue(later + 1).await.unwrap(), 0, "{}", world.name);
+        assert!(renewed(&claim, later + 1).await, "{}", world.name);
+        assert_eq!(
+            world.queue.end_overdue(later + HOUR_MS).await.unwrap(),
+            2,
             "{}",
             world.name
         );

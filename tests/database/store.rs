@@ -1050,3 +1050,47 @@ async fn hosts_are_kept_with_a_digest_of_their_token() {
         assert!(enrolment::bring(store, "one", HostState::Active).await.is_err());
     }
 }
+
+/// Each version of a recipe's folder is stored, and recipes change.
+#[tokio::test]
+async fn source_folders_that_nobody_needs_are_removed() {
+    use crate::support::world::World;
+
+    for test in crate::support::stores().await {
+        let world = World::on(test.name, &test.store).await;
+        let data = tempfile::tempdir().unwrap();
+        let objects = pybots::store::logs::Objects::open(data.path()).unwrap();
+        for digest in ["old", "queued", "registered"] {
+            objects.put_folder(digest, b"tar").await.unwrap();
+        }
+        let revision = world.revision("trunk", "aa", 1).await;
+        world.run("p", &revision, 1).await;
+        let text: String = sqlx::query_scalar("SELECT spec FROM job WHERE kind = 'run'")
+            .fetch_one(test.store.pool())
+            .await
+            .unwrap();
+        let mut spec: serde_json::Value = serde_json::from_str(&text).unwrap();
+        spec["fetch"]["folders"] = serde_json::json!({ "p": "queued" });
+        sqlx::query("UPDATE job SET spec = $1 WHERE kind = 'run'")
+            .bind(spec.to_string())
+            .execute(test.store.pool())
+            .await
+            .unwrap();
+        let recipe = "name = \"p\"\nsource = { pypi = \"p\" }\n[[suite]]\nname = \"s\"\nrun = \"true\"\n";
+        let mut project = pybots::recipe::folder::register("p.toml", recipe.to_owned(), None).unwrap();
+        project.folders = [("p".to_owned(), "registered".to_owned())].into();
+        let projects = [project];
+        let removed = async |at: Timestamp| {
+            let done = pybots::coordinator::keep::remove_folders(&test.store, &objects, &projects, 14, at).await;
+            done.unwrap()
+        };
+        let now = pybots::clock::now();
+        assert_eq!(removed(now + 13 * DAY_MS).await, 0, "{}", test.name);
+        assert_eq!(removed(now + 15 * DAY_MS).await, 1, "{}", test.name);
+        let there = async |digest: &str| objects.folder(digest).await.unwrap().is_some();
+        assert!(!there("old").await && there("queued").await && there("registered").await);
+        // what is needed again is stored again
+        objects.put_folder("old", b"tar").await.unwrap();
+        assert!(there("old").await);
+    }
+}

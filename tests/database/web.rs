@@ -303,6 +303,49 @@ async fn the_style_sheet_is_kept_by_browsers() {
     assert_eq!((head.status().as_u16(), head.bytes().await.unwrap().len()), (200, 0));
 }
 
+/// All cells come, page by page, however few revisions a response has.
+#[tokio::test]
+async fn scripts_read_results_page_by_page() {
+    let site = site().await;
+    site.sample.everything().await;
+    let whole: Vec<serde_json::Value> = site.get("/api/results").await.json().await.unwrap();
+    let (mut path, mut read, mut pages) = (Some("/api/results?revisions=2&branch=trunk".to_owned()), Vec::new(), 0);
+    while let Some(next) = path {
+        let head = site.client.head(format!("{}{next}", site.base)).send().await.unwrap();
+        let answer = site.get(&next).await;
+        assert_eq!(head.headers().get("link"), answer.headers().get("link"));
+        let link = answer
+            .headers()
+            .get("link")
+            .map(|link| link.to_str().unwrap().to_owned());
+        path = link.map(|link| link[1..link.find('>').unwrap()].to_owned());
+        read.extend(answer.json::<Vec<serde_json::Value>>().await.unwrap());
+        pages += 1;
+    }
+    let of_branch = whole.iter().filter(|cell| cell["branch"] == "trunk");
+    assert!(pages > 1, "{pages}");
+    assert_eq!(read.iter().collect::<Vec<_>>(), of_branch.collect::<Vec<_>>());
+}
+
+/// Clients that read pages take no connection from planning and hosts.
+#[tokio::test]
+async fn pages_have_connections_of_their_own() {
+    for test in crate::support::stores().await {
+        let pages = test.store.for_pages();
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(pages.pool().acquire().await.unwrap());
+        }
+        let more = tokio::time::timeout(std::time::Duration::from_millis(100), pages.status()).await;
+        assert!(more.is_err(), "{}: a page found a connection", test.name);
+        for _ in 0..8 {
+            test.store.status().await.unwrap();
+        }
+        drop(held);
+        pages.status().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn scripts_read_the_same_cells() {
     let site = site().await;

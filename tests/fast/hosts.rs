@@ -1,7 +1,10 @@
 //! Enrolment and the host protocol, on a real coordinator process; no engine.
 
 use crate::support::sim::Sim;
-use crate::support::sim::by_hand::{a_new_host_that_differs_is_looked_at, first_results_are_repeated};
+use crate::support::sim::by_hand::{
+    a_new_host_chooses_no_code_of_others, a_new_host_that_differs_is_looked_at, first_results_are_repeated,
+    two_hosts_confirm_a_lock,
+};
 use crate::support::up::{HostProcess, Up, pybots, settings, toy_repository};
 use crate::support::work::{self, Leased};
 use pybots::config::Settings;
@@ -379,10 +382,12 @@ async fn a_host_is_believed_only_what_its_job_allows() {
     let mut wild = report(json!({ "outcome": "failed", "exit_code": -9_000_000_000_i64 }));
     wild["phases"] = vec![phase; 20_003].into();
     wild["lock"] = json!("{\"packages\": [{\"name\": \"a\\n--index-url=x\", \"role\": \"run\"}]}");
+    wild["tests"] = json!({ "passed": ["x: first"], "failed": [], "skipped": [] });
     wild["image"] = json!({ "reference": "r", "digest": "sha256:0", "size": 1, "facts": Facts::default() });
     let (status, answer) = finish(&leased[0], wild.clone()).await;
     assert_eq!((status, answer.as_str()), (200, "\"counted\""));
-    // the same report again changes nothing
+    // the same report again changes nothing, and neither do other tests of the same summary
+    wild["tests"]["passed"] = json!(["x: other"]);
     let (status, answer) = finish(&leased[0], wild).await;
     assert_eq!((status, answer.as_str()), (200, "\"counted\""));
     let url = format!("sqlite://{}", folder.path().join("data/pybots.sqlite").display());
@@ -392,6 +397,13 @@ async fn a_host_is_believed_only_what_its_job_allows() {
         .await
         .unwrap()
         .unwrap();
+    let objects = pybots::store::logs::Objects::open(&folder.path().join("data")).unwrap();
+    let tests = objects
+        .tests(&leased[0].attempt.as_str().into())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(tests.passed, ["x: first"]);
     let report = stored.report().unwrap();
     assert!(report.phases.len() < 100, "{}", report.phases.len());
     assert_eq!(
@@ -417,4 +429,19 @@ async fn first_results_of_a_new_host_are_repeated_on_another_one() {
     };
     first_results_are_repeated(sim(3).await).await;
     a_new_host_that_differs_is_looked_at(sim(1).await).await;
+}
+
+/// What a lock names is installed on all hosts.
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_come_from_trusted_hosts_or_from_two() {
+    let sim = async |needed| {
+        Sim::with(&["p"], 0, |settings| {
+            settings.verdicts.first_results = needed;
+            settings.verdicts.repeat = 1;
+            settings.registry.repository = "127.0.0.1:9/pybots".into();
+        })
+        .await
+    };
+    a_new_host_chooses_no_code_of_others(sim(1).await).await;
+    two_hosts_confirm_a_lock(sim(0).await).await;
 }

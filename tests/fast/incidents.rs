@@ -55,6 +55,27 @@ async fn forty_projects_broken_by_one_revision_are_one_incident() {
     assert!(together < alone + 6 * names.len() as i64, "{together} runs");
 }
 
+/// Whoever registers recipes can have any number of them pass and then fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn projects_in_probation_hold_few_places_of_investigations() {
+    let names = ["p", "q", "r"];
+    let mut sim = Sim::with(&names, 3, |settings| settings.verdicts.in_probation = 1).await;
+    sim.trust(pybots::config::TrustSettings::default());
+    sim.commit("start", GOOD);
+    sim.commits(1, GOOD);
+    sim.commit("breaks each in its own way", "project p a\nproject q b\nproject r c");
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 1);
+    let sql =
+        "SELECT MIN(created_at), MAX(created_at) FROM job WHERE investigation_id IS NOT NULL GROUP BY investigation_id";
+    let query = sqlx::query_as::<_, (i64, i64)>(sql);
+    let mut times = query.fetch_all(sim.coordinator().store.pool()).await.unwrap();
+    times.sort();
+    assert_eq!(times.len(), names.len());
+    let one_by_one = times.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+    assert!(one_by_one, "at most one at a time: {times:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_merge_brought_is_searched_and_a_stretch_that_can_not_be_built_is_a_range() {
     let mut sim = Sim::new(&["p"], 2).await;

@@ -2,7 +2,7 @@
 
 use pybots::domain::host::Capabilities;
 use pybots::domain::id::ImageId;
-use pybots::domain::id::RevisionId;
+use pybots::domain::id::{RevisionId, RunId};
 use pybots::domain::job::{BuildSpec, Facts, ImageUnderTest, JobSpec, RunSpec};
 use pybots::domain::limits::Limits;
 use pybots::domain::suite::{Fetch, Source};
@@ -12,7 +12,7 @@ use pybots::queue::Queue;
 use pybots::store::Store;
 use pybots::store::branches::Watched;
 use pybots::store::images::NewImage;
-use pybots::store::jobs::NewJob;
+use pybots::store::jobs::{NewJob, Probe};
 use pybots::store::revisions::{BranchMove, NewRevision};
 use pybots::store::runs::NewRun;
 use std::collections::BTreeMap;
@@ -116,12 +116,40 @@ impl World {
 
     /// Queues the build of a revision's image.
     pub async fn build(&self, built: &Built) {
+        self.build_at(built, 1).await;
+    }
+
+    /// Queues a rerun of a run, as an investigation does.
+    pub async fn rerun(&self, run: &str, built: &Built) {
+        let run = RunId::from(run);
+        let job = self.store.job_of(run.as_str()).await.unwrap().unwrap();
+        let new = NewJob {
+            image: &ImageId::from(built.image.as_str()),
+            run: Some(&run),
+            platform: PLATFORM,
+            priority: 1_000_000,
+            spec: &job.spec.unwrap(),
+            proven: false,
+            probe: Some(Probe {
+                investigation: None,
+                lock_of: "now",
+                crossed: true,
+                host: None,
+            }),
+        };
+        let mut tx = self.store.begin().await.unwrap();
+        self.queue.add(&mut tx, &new, Timestamp::from_millis(1)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Queues the build of a revision's image, with a priority.
+    pub async fn build_at(&self, built: &Built, priority: i64) {
         let spec = JobSpec::Image(Box::new(built.build.clone()));
         let new = NewJob {
             image: &ImageId::from(built.image.as_str()),
             run: None,
             platform: PLATFORM,
-            priority: 1,
+            priority,
             spec: &spec,
             probe: None,
             proven: false,

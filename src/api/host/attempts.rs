@@ -41,9 +41,14 @@ async fn receive(caller: &Caller, attempt: &Attempt, report: Report) -> Result<R
         cancelled: !attempt.is_open() || job.as_ref().is_some_and(|job| job.request.is_some()),
         started_at: attempt.started_at,
     };
-    expected
+    let received = expected
         .receive(report)
-        .map_err(|reason| Error::BadRequest(reason.into()))
+        .map_err(|reason| Error::BadRequest(reason.into()))?;
+    if let Some(reason) = &received.refused_lock {
+        let host = &caller.host.name;
+        tracing::warn!(attempt = %attempt.id, host, reason, "a host reported a lock that its job can't have");
+    }
+    Ok(received.report)
 }
 
 pub async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Outcome {

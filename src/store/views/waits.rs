@@ -157,7 +157,7 @@ impl Store {
             .collect();
         for ids in Vec::from_iter(groups).chunks(PARAMETERS_MOST) {
             let sql = format!(
-                "SELECT id, kind, platform, project, branch, labels, memory_mib, newest, round, expected_ms,
+                "SELECT id, kind, platform, project, branch, labels, memory_mib, reruns, newest, round, expected_ms,
                         NULL AS first, NULL AS ripe, NULL AS pullable FROM job_group WHERE id IN ({})",
                 parameters(1, ids.len())
             );

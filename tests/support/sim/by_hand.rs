@@ -4,6 +4,7 @@ use super::{PATIENCE, PLATFORM, Sim};
 use pybots::clock::now;
 use pybots::domain::host::{Capabilities, HostState, PROVEN};
 use pybots::domain::id::ImageId;
+use pybots::domain::received::Expected;
 use pybots::enrolment;
 use pybots::protocol::Claim;
 use pybots::store::claims::Taker;
@@ -15,6 +16,8 @@ struct HostByHand<'a> {
     name: &'static str,
     number: usize,
     projects: Option<&'static str>,
+    /// The release of the dependency that it reports in place of what it installed.
+    lie: Option<u64>,
 }
 
 impl HostByHand<'_> {
@@ -22,6 +25,14 @@ impl HostByHand<'_> {
     fn accepting(self, project: &'static str) -> Self {
         Self {
             projects: Some(project),
+            ..self
+        }
+    }
+
+    /// Reports a lock with a release of its own.
+    fn lying(self, release: u64) -> Self {
+        Self {
+            lie: Some(release),
             ..self
         }
     }
@@ -99,6 +110,19 @@ impl HostByHand<'_> {
         let coordinator = self.sim.coordinator();
         let (mut report, tests, _) = self.sim.world.perform(&claim.spec, self.number);
         report.summary = tests.as_ref().map(|tests| tests.summary());
+        if let (Some(release), Some(lock)) = (self.lie, &mut report.lock) {
+            let mut lie: serde_json::Value = serde_json::from_str(lock).unwrap();
+            lie["packages"][0]["version"] = release.to_string().into();
+            *lock = lie.to_string();
+        }
+        let attempt = coordinator.store.attempt(&claim.attempt).await.unwrap().unwrap();
+        let expected = Expected {
+            job: Some(&claim.spec),
+            builds: claim.builds,
+            cancelled: false,
+            started_at: attempt.started_at,
+        };
+        let report = expected.receive(report).unwrap().report;
         if let Some(tests) = tests {
             coordinator.objects.put_tests(&claim.attempt, &tests).await.unwrap();
         }
@@ -127,6 +151,7 @@ impl Sim {
             name,
             number,
             projects: None,
+            lie: None,
         }
     }
 
@@ -134,6 +159,21 @@ impl Sim {
     async fn repetitions(&self, state: &str, count: i64) {
         let sql = format!("SELECT COUNT(*) FROM attempt WHERE repetition = '{state}'");
         self.until_count(&sql, count).await;
+    }
+
+    /// Has these hosts do what is left, until nothing is.
+    async fn done_by(&self, hosts: [&HostByHand<'_>; 2]) {
+        let start = Instant::now();
+        loop {
+            let ahead = self.coordinator().store.ahead().await.unwrap();
+            if ahead.nothing() {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{ahead:?}");
+            for host in hosts {
+                host.work_if_any().await;
+            }
+        }
     }
 
     /// A revision, of which one host builds the image and another one makes the run.
@@ -240,4 +280,86 @@ pub async fn a_new_host_that_differs_is_looked_at(mut sim: Sim) {
     }
     let page = sim.page("/host/new").await;
     assert!(page.contains("no other host can do these runs"), "{page}");
+}
+
+const PINNED: &str = "SELECT COUNT(*) FROM pinned_lock";
+
+impl Sim {
+    /// The text of the one pinned lock.
+    async fn pinned(&self) -> String {
+        self.until_count(PINNED, 1).await;
+        let query = sqlx::query_scalar("SELECT text FROM pinned_lock");
+        query.fetch_one(self.coordinator().store.pool()).await.unwrap()
+    }
+
+    /// Asserts that no job has this release of the dependency in its lock.
+    async fn never_installs(&self, release: u64) {
+        let jobs = format!("SELECT COUNT(*) FROM job WHERE spec LIKE '%{release}%'");
+        let locks = format!("SELECT COUNT(*) FROM pinned_lock WHERE text LIKE '%{release}%'");
+        assert_eq!((self.count(&jobs).await, self.count(&locks).await), (0, 0));
+    }
+}
+
+/// A host that may not build reports a lock of its own. Its first result is repeated.
+pub async fn a_new_host_chooses_no_code_of_others(mut sim: Sim) {
+    const LIE: u64 = 666_666;
+    sim.commit("before", "");
+    sim.run().await;
+    sim.enrol("old", true).await;
+    sim.enrol("new", false).await;
+    sim.by_hand("old", 0).work().await;
+    sim.by_hand("new", 1).lying(LIE).work().await;
+    sim.queued(1).await;
+    sim.never_installs(LIE).await;
+    sim.by_hand("old", 0).work().await;
+    sim.repetitions("agreed", 1).await;
+    assert!(
+        sim.pinned().await.contains(r#""version":"1""#),
+        "the lock of a trusted host is pinned"
+    );
+    // it is no longer new, fails on one revision, and reports another lock than that of its job: both ends are run with the pinned one
+    sim.commit("lie", "onhost 1 a");
+    sim.by_hand("old", 0).work().await;
+    sim.by_hand("new", 1).lying(LIE).work().await;
+    sim.until_count(OPENED, 1).await;
+    let start = Instant::now();
+    while sim.probes().await == 0 {
+        assert!(start.elapsed() < PATIENCE);
+        sim.by_hand("old", 0).work_if_any().await;
+    }
+    sim.never_installs(LIE).await;
+    // newer versions are tried on a trusted host
+    let (old, new) = (sim.by_hand("old", 0), sim.by_hand("new", 1).lying(LIE));
+    sim.done_by([&old, &new]).await;
+    sim.never_installs(LIE).await;
+    let store = &sim.coordinator().store;
+    sqlx::query("UPDATE pinned_lock SET pinned_at = 0")
+        .execute(store.pool())
+        .await
+        .unwrap();
+    sim.until_count("SELECT COUNT(*) FROM pinned_lock WHERE refresh_job IS NOT NULL", 1)
+        .await;
+    assert!(sim.by_hand("new", 1).lying(LIE).claim().await.is_none());
+    sim.by_hand("old", 0).work().await;
+    sim.until_count("SELECT COUNT(*) FROM pinned_lock WHERE pinned_at > 0", 1)
+        .await;
+    sim.never_installs(LIE).await;
+}
+
+/// Two hosts that may not build report the same lock.
+pub async fn two_hosts_confirm_a_lock(mut sim: Sim) {
+    sim.commit("before", "");
+    sim.run().await;
+    sim.enrol("old", true).await;
+    for name in ["one", "two"] {
+        sim.enrol(name, false).await;
+    }
+    sim.by_hand("old", 0).work().await;
+    sim.by_hand("one", 1).work().await;
+    sim.revision_by("old", "one", "nothing 1").await;
+    sim.until_count(UNEVALUATED, 0).await;
+    assert_eq!(sim.count(PINNED).await, 0, "one host said it twice");
+    sim.revision_by("old", "two", "nothing 2").await;
+    sim.until_count(UNEVALUATED, 0).await;
+    assert!(sim.pinned().await.contains("dependency"));
 }
