@@ -27,8 +27,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The time between two passes over recipes and plans.
 const HOUR_MS: i64 = 3_600_000;
+
+/// The time between two passes over recipes and plans.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// The parts of the coordinator; cheap to clone.
