@@ -189,6 +189,7 @@ impl Queue {
         // a failure on a host that keeps failing does not count against the job, unless the job failed before
         let spared = on_trial && !store.failed_before(tx, attempt).await?;
         let unanswered = self.note_sources(tx, &job, report, now).await?;
+        self.count_refuted(tx, &job, attempt, report).await?;
         let to = match unanswered {
             Some(until) if job.request.is_none() => wait_for_source(&job, avoid_host, until),
             _ => release(&job, report, spared, avoid_host, now),

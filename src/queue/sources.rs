@@ -1,15 +1,20 @@
 //! Sources of projects that do not answer. A run that waits for one is tried again, later each time, and is no strike of its host.
 
 use super::Queue;
+use crate::domain::host::backoff_until;
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::store::Tx;
+use crate::store::attempts::Attempt;
 use crate::store::jobs::Job;
 use anyhow::Result;
 
 /// After this many attempts that met no answer, a job is finished. They do not count as failures of the infrastructure.
 pub const UNANSWERED_ATTEMPTS_MOST: i64 = 7;
+
+/// A source that answers another host within this time, in milliseconds, was not away.
+const REFUTED_WITHIN_MS: i64 = 300_000;
 
 /// The longest wait for a source, in milliseconds.
 pub const WAIT_MOST_MS: i64 = 3_600_000;
@@ -33,6 +38,28 @@ fn unanswered(job: &Job, report: &Report) -> Option<String> {
 }
 
 impl Queue {
+    /// Counts a strike against each host that reported a short while ago that the job's source does not answer, since another host has
+    /// reached it. Otherwise a host could put jobs off again and again.
+    pub(super) async fn count_refuted(&self, tx: &mut Tx, job: &Job, attempt: &Attempt, report: &Report) -> Result<()> {
+        if job.unanswered_attempts == 0 || matches!(report.outcome, Outcome::Infra { .. } | Outcome::Cancelled) {
+            return Ok(());
+        }
+        let since = attempt.started_at - REFUTED_WITHIN_MS;
+        let hosts = self
+            .store
+            .hosts_without_source(tx, (&job.id, &attempt.host), since)
+            .await?;
+        for host in hosts {
+            let streak = host.streak().with(job.spec.as_ref().ok(), &self.shared.trust);
+            self.store.set_streak(tx, &host.id, &streak).await?;
+            if let Some(until) = backoff_until(streak.strikes(), attempt.started_at) {
+                self.store.set_backoff(tx, &host.id, Some(until)).await?;
+            }
+            tracing::warn!(host = host.name, job = %job.id, "another host reached the source that did not answer this one");
+        }
+        Ok(())
+    }
+
     /// Notes whether the sources of a job answered. Returns until when its next attempt has to wait.
     pub(super) async fn note_sources(
         &self,
@@ -49,8 +76,8 @@ impl Queue {
             self.store.put_off_project(tx, &run.project, until).await?;
             return Ok(Some(until));
         }
-        let answered = !matches!(report.outcome, Outcome::Infra { .. } | Outcome::Cancelled);
-        if answered && self.store.sources_answered(tx, &run.fetch.source_keys()).await? {
+        let reached = !matches!(report.outcome, Outcome::Infra { .. } | Outcome::Cancelled);
+        if reached && self.store.sources_answered(tx, &run.fetch.source_keys()).await? {
             self.store.hasten_project(tx, &run.project, now).await?;
         }
         Ok(None)

@@ -4,7 +4,7 @@ use super::rows::from_row;
 use super::types::Flag;
 use super::{Store, Tx};
 use crate::domain::host::{Capabilities, HostState};
-use crate::domain::id::HostId;
+use crate::domain::id::{HostId, JobId};
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
 use anyhow::Result;
@@ -96,6 +96,25 @@ impl Store {
         let sql = format!("SELECT {COLUMNS} FROM host WHERE name = $1 OR id = $1");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(name);
         Ok(query.fetch_optional(self.pool()).await?)
+    }
+
+    /// The hosts that reported for a job, since a time, that its source did not answer, other than `host`.
+    pub async fn hosts_without_source(
+        &self,
+        tx: &mut Tx,
+        (job, host): (&JobId, &HostId),
+        since: Timestamp,
+    ) -> Result<Vec<HostRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM host WHERE id <> $2 AND id IN (
+                 SELECT attempt.host FROM attempt WHERE attempt.job_id = $1 AND attempt.outcome = 'infra' AND attempt.lost = 0
+                   AND attempt.finished_at >= $3 AND attempt.report LIKE '%\"unreachable\"%') ORDER BY id"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(job)
+            .bind(host)
+            .bind(since);
+        Ok(query.fetch_all(&mut **tx).await?)
     }
 
     /// Returns the name of a host for people. A host that no row describes is named by its id.

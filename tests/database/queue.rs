@@ -534,6 +534,40 @@ async fn a_source_that_does_not_answer_is_tried_later_and_is_no_strike() {
     }
 }
 
+/// A host says again and again that a source does not answer.
+#[tokio::test]
+async fn a_source_that_another_host_reaches_is_a_strike() {
+    for (mut world, _kept) in worlds().await {
+        let (liar, _) = enrolment::add(&world.store, "liar", "o@example.org", true, Timestamp::from_millis(1))
+            .await
+            .unwrap();
+        let (good, _) = enrolment::add(&world.store, "good", "o@example.org", true, Timestamp::from_millis(1))
+            .await
+            .unwrap();
+        let good_row = world.store.host("good").await.unwrap().unwrap();
+        world.store.saw_host(&good_row, None, NOW).await.unwrap();
+        let address = "https://example.org/p.git";
+        world.source = Some(address.into());
+        let revision = world.revision("trunk", "aa", 1).await;
+        world.run("p", &revision, 1).await;
+        let claim = world.take(liar.id.as_str(), NOW).await.unwrap();
+        let report = Report {
+            unreachable: Some(address.into()),
+            ..Report::of(infra())
+        };
+        let finished = world.queue.finish(&claim.attempt, &claim.fence, &report, NOW).await;
+        finished.unwrap().unwrap();
+        let strikes = async || world.store.host("liar").await.unwrap().unwrap().consecutive_failures;
+        assert_eq!(strikes().await, 0, "{}", world.name);
+        // another host is asked first
+        let later = NOW + 61_000;
+        assert!(world.take(liar.id.as_str(), later).await.is_none(), "{}", world.name);
+        let claim = world.take(good.id.as_str(), later).await.unwrap();
+        world.end(&claim, Outcome::Passed, later).await;
+        assert_eq!(strikes().await, 1, "{}", world.name);
+    }
+}
+
 #[tokio::test]
 async fn a_report_that_meets_the_end_of_its_lease_is_not_lost() {
     for (world, _kept) in worlds().await {
