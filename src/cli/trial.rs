@@ -165,6 +165,12 @@ fn show(runner: &LocalRunner, report: &Report) -> ExitCode {
             .map_or("killed".to_owned(), |code| format!("exit code {code}"));
         errln!("{:20} {:8.1} s  {code}", phase.name, phase.seconds);
     }
+    if let Some(tests) = &report.tests {
+        let (passed, failed, skipped) = (tests.passed.len(), tests.failed.len(), tests.skipped.len());
+        errln!("tests: {passed} passed, {failed} failed, {skipped} skipped");
+    } else if report.phases.iter().any(|phase| phase.name.starts_with("test ")) {
+        errln!("tests: none was recorded; docs/recipes.md, \"Test reports\", says which runners are");
+    }
     for failure in report.tests.iter().flat_map(|tests| &tests.failed) {
         errln!("failed: {} ({})", failure.test, failure.message);
     }

@@ -306,5 +306,9 @@ mod tests {
             gone.contains("src/gone") && gone.contains("did you mean `pytest==8`?"),
             "{gone}"
         );
+        // sparse: it takes no room, and is not read
+        let large = std::fs::File::create(folder.path().join("src/pyproject.toml")).unwrap();
+        large.set_len(1 << 42).unwrap();
+        assert!(says("", "groups = [\"test\"]").contains("src/pyproject.toml has more than 256 KiB"));
     }
 }

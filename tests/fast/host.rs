@@ -354,6 +354,34 @@ async fn logins_of_the_network_are_in_no_log_and_no_reason() {
     }
 }
 
+/// A mask would answer the guesses of a suite, which sees no login anyway.
+#[tokio::test]
+async fn what_a_suite_writes_is_not_masked() {
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec).with_file("/witness-tests", VERSION);
+    engine.expect("attrs", "fetch");
+    engine.expect("attrs", "install").prints(b"is it reader:s3cret-w0rd?\n");
+    engine.expect("attrs", "test tests").prints(b"or s3cret-w0rd?\n");
+    let settings = Settings {
+        network: NetworkSettings {
+            index: "https://reader:s3cret-w0rd@index.example/simple".into(),
+            ..NetworkSettings::default()
+        },
+        ..Settings::default()
+    };
+    let host = Host::new("host".into(), Arc::new(engine.clone()), Arc::new(NoSupply), &settings);
+    let memory = Arc::new(Memory::default());
+    let (log, delivered) = Log::start(memory.clone());
+    host.perform("attempt", &JobSpec::Run(Box::new(spec)), &log).await;
+    drop(log);
+    delivered.await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&memory.0.lock().unwrap()).into_owned();
+    assert!(
+        text.contains("is it reader:s3cret-w0rd?") && text.contains("or s3cret-w0rd?"),
+        "{text}"
+    );
+}
+
 #[tokio::test]
 async fn each_way_to_fail_has_its_outcome() {
     type Arrange = fn(&FakeRuntime);

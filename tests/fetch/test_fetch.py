@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import sys
 import tarfile
 import tempfile
@@ -77,6 +78,15 @@ class Unpack(unittest.TestCase):
         with zipfile.ZipFile(self.here / "a.zip", "w") as z:
             z.writestr("p-1/../../out", "x")
         with self.assertRaises(fetch.RecipeError):
+            fetch_unpack.unpack(self.here / "a.zip", self.into)
+
+    def test_a_link_of_a_zip_without_a_target_is_the_recipes_fault(self):
+        link = zipfile.ZipInfo("p-1/link")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        with zipfile.ZipFile(self.here / "a.zip", "w") as z:
+            z.writestr("p-1/setup.py", "x")
+            z.writestr(link, "")
+        with self.assertRaisesRegex(fetch.RecipeError, "a link out of the archive"):
             fetch_unpack.unpack(self.here / "a.zip", self.into)
 
     def test_every_way_out_is_refused(self):

@@ -204,6 +204,22 @@ class Conclusions(unittest.TestCase):
                                       "requirements are unsatisfiable"), last)
         self.assertIn("asked for: pytest==99.1", text)
 
+    def test_a_requirement_is_no_error_of_the_network_whatever_its_name(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        uv = Path(folder.name) / "uv"
+        self.addCleanup(setattr, fetch_resolve, "UV", fetch_resolve.UV)
+        fetch_resolve.UV = str(uv)
+
+        def ends(error):
+            uv.write_text(f"#!/bin/sh\nprintf '%s\\n' '{error}' >&2\nexit 2\n")
+            uv.chmod(0o755)
+            return fetch_resolve.uv_compile(["connect==1"], "3.14", Index({}, {}, None), "dependencies")
+
+        self.assertEqual(ends("error: Failed to parse: `connect===dns error`")[0], None)
+        with self.assertRaises(InfraError):
+            ends("error: Failed to fetch: `https://a.example/simple/`")
+
     def test_only_sdists_keep_the_hint(self):
         _, last = self.fails("× No solution found when resolving dependencies:\n  ╰─▶ Because all versions of uwsgi have no usable wheels and\n"
                              "      you require uwsgi, we can conclude that your requirements are unsatisfiable.\n\n      hint: Wheels are required")

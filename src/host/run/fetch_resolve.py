@@ -57,7 +57,7 @@ def uv_compile(requirements, python, index, what):
     # uv says these words itself, outside of what it quotes; a requirement can have any name
     unquoted = re.sub(r"`[^`]*`", "", done.stderr)
     if "No solution found" not in unquoted and re.search(
-            r"(?i)error sending request|failed to fetch|operation timed out|dns error|client error \(connect\)|tcp connect error|"
+            r"(?i)error sending request|failed to fetch|timed out|network timeout|dns error|client error \(connect\)|tcp connect error|"
             r"invalid peer certificate|no space left on device", unquoted):
         raise InfraError(f"the resolver could not reach the package index:\n{done.stderr.strip()}")
     return None, done.stderr.strip()

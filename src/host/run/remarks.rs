@@ -7,18 +7,8 @@ use std::collections::BTreeSet;
 /// Tests under way that the log names.
 const NAMED: usize = 10;
 
-/// Writes to the log how many tests a suite reported, and what is wrong with its report.
+/// Writes to the log what is wrong with the report of a suite.
 pub async fn write(results: &SuiteResults, log: &Log) {
-    let count = match &results.tests {
-        Some(tests) => format!(
-            "tests: {} passed, {} failed, {} skipped",
-            tests.passed.len(),
-            tests.failed.len(),
-            tests.skipped.len()
-        ),
-        None => "no test was recorded".to_owned(),
-    };
-    log.say(&count).await;
     let incomplete = results.incomplete.iter();
     let remarks: BTreeSet<&String> = incomplete.chain(&results.unreadable).collect();
     for remark in remarks {

@@ -22,7 +22,7 @@ pattern!(
 );
 pattern!(
     NO_PACKAGE,
-    r"(?:no project called |Because (?:there are no versions of |all versions of |only )?)([A-Za-z0-9][\w.-]*)"
+    r#"(?:no project called |extra_sources = \[\{ name = "|Because (?:there are no versions of |all versions of |only )?)([A-Za-z0-9][\w.-]*)"#
 );
 pattern!(TO_REQUIRE, r#"add `requires = \["([A-Za-z0-9._-]+)"\]`"#);
 pattern!(TO_SET, r"set ([A-Z][A-Z0-9_]+) in `env`");
@@ -103,6 +103,7 @@ impl Faults<'_> {
         // what a build requires is in no list of the tests
         let is_about_requires = [
             "dependencies: the requirements cannot be met",
+            "dependencies: a package that only has sdists",
             "requires: ",
             "groups: ",
             "required from an address",

@@ -169,13 +169,13 @@ fn tests_that_need_the_network_are_left_out_with_the_reason() {
 fn what_can_not_be_fetched_gives_way() {
     let survey = survey();
     let unmet = |text: &str| Outcome::RecipeError {
-        reason: format!("dependencies: the requirements cannot be met. {text}"),
+        reason: format!("dependencies: {text}"),
     };
     // what it names goes from the list, and the rest stays
-    let gone = unmet("Because all versions of gone have no usable wheels and you require gone");
+    let gone = unmet("a package that only has sdists ..: extra_sources = [{ name = \"gone\"");
     assert_eq!(change(&survey, &gone, None, "fetch", ""), ["requires = [\"pytest\"]"]);
     // a list that can't be met for another reason gives way to what the tests import
-    let gone = unmet("Because other was not found in the package registry");
+    let gone = unmet("the requirements cannot be met. Because other was not found in the package registry");
     assert_eq!(change(&survey, &gone, None, "fetch", ""), ["requires = [\"pytest\"]"]);
     // what a build requires is no matter of the tests
     let of_build = Outcome::RecipeError {
@@ -191,7 +191,7 @@ fn what_can_not_be_fetched_gives_way() {
         log: "",
     };
     let (added, _) = corrected(&proposal(&survey), &survey, &observed).unwrap();
-    let gone = unmet("Because private was not found in the package registry");
+    let gone = unmet("the requirements cannot be met. Because private was not found in the package registry");
     let fetching = Observed {
         outcome: &gone,
         tests: None,
