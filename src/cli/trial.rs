@@ -4,7 +4,7 @@ use super::local::{self, AsOf, LocalRunner, is_not_installed};
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::day::Day;
-use crate::domain::job::{BuildSpec, Facts, JobSpec, Report, RunSpec};
+use crate::domain::job::{BuildSpec, FETCH, Facts, JobSpec, Report, RunSpec};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::host::{Course, Since};
 use crate::plan;
@@ -113,7 +113,7 @@ impl Trial {
             None => Ok(()),
         };
         // a trial that ended in its fetch left nothing to go on in
-        let can_go_on = report.phases.iter().any(|phase| phase.name != "fetch");
+        let can_go_on = report.phases.iter().any(|phase| phase.name != FETCH);
         if can_go_on && (self.keep || self.since.is_some()) {
             errln!(
                 "the work folder stays in memory: go on in it by `--since install` or `--since test`; the next trial of this project \

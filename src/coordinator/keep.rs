@@ -98,9 +98,19 @@ pub async fn remove_folders(
     days: u32,
     now: Timestamp,
 ) -> Result<usize> {
-    let mut needed = store.folders_of_open_jobs().await?;
-    needed.extend(projects.iter().flat_map(|project| project.folders.values().cloned()));
-    objects.remove_folders(needed, now - i64::from(days) * DAY_MS).await
+    for digest in projects.iter().flat_map(|project| project.folders.values()) {
+        objects.keep_folder(digest).await?;
+    }
+    let mut removed = 0;
+    for digest in objects.folders_before(now - i64::from(days) * DAY_MS).await? {
+        if store.is_folder_needed(&digest).await? {
+            objects.keep_folder(&digest).await?;
+        } else {
+            objects.remove_folder(&digest).await?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
 }
 
 /// The build of a planned job. Returns `None` if another version of Pybots planned it: this one has no volumes for it.

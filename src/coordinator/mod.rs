@@ -10,7 +10,7 @@ mod silent;
 
 use crate::clock::now;
 use crate::config::Settings;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{HOUR_MS, Timestamp};
 use crate::investigate::{self, WantedImage};
 use crate::profile::Profiles;
 use crate::queue::Queue;
@@ -26,8 +26,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// The time between two passes over recipes and plans.
 const BEAT: Duration = Duration::from_secs(5);
@@ -50,7 +48,7 @@ pub struct Coordinator {
     recipes: Arc<Mutex<Reader>>,
     /// Whether jobs by recipes that are not in force any more may be queued.
     has_past_recipes: Arc<AtomicBool>,
-    /// When source folders that nobody needs were removed, in milliseconds UTC.
+    /// When unneeded source folders were last removed, in milliseconds UTC.
     folders_swept_at: Arc<AtomicI64>,
 }
 
@@ -163,7 +161,7 @@ impl Coordinator {
         self.investigate(&projects, now()).await
     }
 
-    /// Removes source folders that nobody needs, once an hour.
+    /// Removes unneeded source folders once an hour.
     async fn sweep_folders(&self, projects: &[Registered], now: Timestamp) {
         let last = self.folders_swept_at.load(Ordering::SeqCst);
         if (0..HOUR_MS).contains(&(now.as_millis() - last)) {

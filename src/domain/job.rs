@@ -219,6 +219,9 @@ pub struct Phase {
     pub log_from: u64,
 }
 
+/// The name of the phase that fetches sources and packages.
+pub const FETCH: &str = "fetch";
+
 /// How long an attempt at a run may take beyond the limits of its run, in seconds: to build or pull the image, to add packages of the
 /// distribution, and to deliver log and report.
 const ATTEMPT_MARGIN: u64 = 2 * 3600;

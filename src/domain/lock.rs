@@ -69,7 +69,7 @@ impl Lock {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Checks that the lock is one of what a job fetches. The error says what differs.
+    /// Checks that a job which fetches this can have the lock. The error says what differs.
     pub fn fits(&self, fetch: &Fetch) -> Result<(), String> {
         let (Some(origin), Some((own, extra))) = (&self.project, fetch.sources.split_first()) else {
             return Err("it names no project".to_owned());

@@ -44,7 +44,7 @@ pub struct Expected<'a> {
     pub started_at: Timestamp,
 }
 
-/// A report without what no honest host says.
+/// A report whose implausible parts are dropped.
 #[derive(Debug)]
 pub struct Received {
     pub report: Report,
@@ -53,7 +53,7 @@ pub struct Received {
 }
 
 impl Expected<'_> {
-    /// The report without what no honest host says. The error says why the whole report is refused.
+    /// Drops the implausible parts of a report. The error says why the whole report is refused.
     pub fn receive(&self, mut report: Report) -> Result<Received, String> {
         match &report.outcome {
             Outcome::Skipped { .. } => return Err("only a recipe skips a run, no host".to_owned()),
@@ -107,8 +107,8 @@ impl Expected<'_> {
         Ok(Received { report, refused_lock })
     }
 
-    /// Decides what a reported lock is good for. What a lock names, other hosts install: so those that the coordinator trusts say
-    /// it, or the coordinator itself. The error says why a lock is none.
+    /// Keeps a reported lock only if other hosts may install what it names: a host that may build reported it, or the job has the
+    /// same lock. Otherwise it becomes the unconfirmed lock. The error says why it can't be a lock of this job.
     fn receive_lock(&self, report: &mut Report) -> Result<(), String> {
         report.unconfirmed_lock = None;
         let Some(text) = report.lock.take() else {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Where a tree of sources comes from. It has exactly one of `pypi`, `git`, `svn`, `url`, `path`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The name of the folder beside the project's own. Only extra sources have one.
@@ -48,17 +48,9 @@ impl Source {
     /// A revision in a git repository.
     pub fn of_git(address: &str, rev: &str) -> Self {
         Self {
-            name: None,
-            pypi: None,
-            version: None,
-            sha256: None,
             git: Some(address.to_owned()),
-            svn: None,
             rev: Some(rev.to_owned()),
-            url: None,
-            path: None,
-            subfolder: None,
-            submodules: None,
+            ..Self::default()
         }
     }
 }

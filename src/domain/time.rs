@@ -5,6 +5,9 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+/// Milliseconds of an hour.
+pub const HOUR_MS: i64 = 3_600_000;
+
 /// A point in time: milliseconds since 1970-01-01 00:00 UTC. Rows, JSON and calls between hosts and the coordinator
 /// hold it as this number. An `i64` that is added or subtracted counts milliseconds, and so does the difference of
 /// two points; no operation overflows.

@@ -19,7 +19,7 @@ pub struct Context<'a> {
     pub queue: &'a Queue,
     pub mirror: &'a Mirror,
     pub settings: &'a VerdictSettings,
-    /// Whose investigations go first.
+    /// Decides whose investigations go first.
     pub trust: &'a Trust,
     /// How images are built. All images of an investigation are built by the profiles, and on the distribution, in force.
     pub profiles: &'a Profiles,

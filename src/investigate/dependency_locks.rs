@@ -2,13 +2,13 @@
 //! newer version never arrives together with a new revision: a run that has its result is done once more with the newer
 //! versions on the same image, so a difference is due to them.
 //!
-//! What a lock names runs on all hosts. So a host that may build reported it, or two hosts did: nobody else chooses the code that
-//! others install.
+//! A pinned lock decides which code all hosts install. So a lock is pinned only if a host that may build reported it, or if two
+//! hosts reported the same one.
 
 use super::context::Context;
 use super::eligible_hosts::trusted_host;
 use crate::domain::id::{HostId, JobId, RunId};
-use crate::domain::job::{JobSpec, Report, RunSpec};
+use crate::domain::job::{FETCH, JobSpec, Report, RunSpec};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::store::attempts::Attempt;
@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 
 /// Milliseconds after which newer versions are tried again that could not be installed, or at which the machinery failed.
 const RETRY_MS: i64 = 24 * 3_600_000;
-/// The newest reports by a recipe, among which a second one with a lock is looked for.
+/// How many of a recipe's newest reports are searched for a second one with the same lock.
 const REPORTS_MOST: i64 = 100;
 /// The newest runs of a recipe, among which one on the lock's version of Python is looked for.
 const NEWEST_RUNS: i64 = 50;
@@ -71,7 +71,7 @@ async fn lock_to_pin(
     Ok(None)
 }
 
-/// Whether a second host installed the same lock for the recipe. The first one may have been enrolled twice under one name.
+/// Whether a second host installed the same lock for the recipe. Hosts are compared by name, for one machine may be enrolled twice.
 async fn is_confirmed(context: &Context<'_>, key: &LockKey<'_>, host: &HostId, lock: &str) -> Result<bool> {
     let store = context.store;
     let name = store.host_name(host).await?;
@@ -94,7 +94,7 @@ pub async fn expire_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<
         return Ok(());
     };
     // a recipe error of a later phase says nothing about the lock
-    let ends_in_fetch = |report: &Report| report.phases.iter().all(|phase| phase.name == "fetch");
+    let ends_in_fetch = |report: &Report| report.phases.iter().all(|phase| phase.name == FETCH);
     if !recipe_error(&context.store.end_of_job(&job).await?).is_some_and(ends_in_fetch) {
         return Ok(());
     }

@@ -86,7 +86,7 @@ pub async fn has_proven_host(context: &Context<'_>, run: &RunSpec, platform: &st
     Ok(hosts.iter().any(|host| is_proven_lately(context, host)))
 }
 
-/// Returns a host that may build, is online and can make a run: the coordinator believes what it says that it installed.
+/// Returns an online host that may build and can make a run. The coordinator trusts the lock that such a host reports.
 pub async fn trusted_host(context: &Context<'_>, run: &RunSpec, platform: &str) -> Result<Option<HostId>> {
     let group = group_of(run, &run.image.build.branch, platform);
     let mut hosts = fitting_hosts(context, &group, context.has_registry).await?;

@@ -3,14 +3,13 @@
 
 use super::known_regressions::wandering_error_of;
 use crate::domain::series::Series;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{HOUR_MS, Timestamp};
 use crate::store::Store;
 use crate::store::investigations::{InvestigationRow, NewInvestigation};
 use crate::verdict::{Answer, Change, HistoryEntry, NotCpython, Observation, Subject};
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-const HOUR_MS: i64 = 3_600_000;
 /// After this many investigations that could not reproduce a failure, the failure opens no other investigation while
 /// their answers suppress it.
 const UNSEEN_MOST: usize = 2;

@@ -8,7 +8,7 @@ use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::domain::state::Repetition;
 use crate::domain::streak::FailureStreak;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{HOUR_MS, Timestamp};
 use crate::domain::waiting::ONLINE_MS;
 use crate::protocol::Receipt;
 use crate::store::attempts::Attempt;
@@ -22,8 +22,6 @@ const INFRA_ATTEMPTS_MOST: i64 = 3;
 
 /// How long a job waits before its second and its third attempt.
 pub(super) const RETRY_MS: [i64; 2] = [5_000, 60_000];
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// How often [`Queue::finish`] tries again when the attempt changes while it is being ended.
 const FINISH_TRIES: usize = 3;

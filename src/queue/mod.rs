@@ -31,7 +31,7 @@ pub const LEASE_MS: i64 = 60_000;
 /// How long the first lease is valid. A host renews it within seconds; one that does not has not got its claim.
 const FIRST_LEASE_MS: i64 = 15_000;
 
-/// After a time in which hosts could deliver nothing, no attempt is overdue for so long.
+/// How long no attempt is overdue after the coordinator was away. Hosts then deliver what they have kept.
 const DELIVERY_MS: i64 = 600_000;
 
 #[derive(Clone)]
@@ -48,7 +48,7 @@ struct Shared {
     /// The value of `announced` when nothing was left to claim.
     empty_at: AtomicU64,
     claims: claim::Claims,
-    /// Which projects may have one owner.
+    /// Decides which projects are related.
     trust: Trust,
     /// The time before which no attempt is overdue, in milliseconds UTC.
     overdue_from: AtomicI64,
@@ -57,7 +57,7 @@ struct Shared {
 }
 
 impl Queue {
-    /// A queue that takes all projects for maintained.
+    /// Makes a queue for which all projects are maintained.
     pub fn new(store: Store) -> Self {
         Self::with_trust(store, Trust::all())
     }

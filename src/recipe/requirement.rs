@@ -1,9 +1,8 @@
 //! Requirements of a recipe, as PEP 508 defines them: enough to find mistakes before a resolver does.
 
+use crate::domain::pattern::pattern;
 use pep440_rs::VersionSpecifiers;
-use regex::Regex;
 use std::str::FromStr;
-use std::sync::LazyLock;
 
 /// What an entry of `requires` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +25,6 @@ fn wrong<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T, Wr
         message: message.into(),
         help: help.into(),
     })
-}
-
-/// Compiles a pattern of this file, all of which are valid.
-macro_rules! pattern {
-    ($name:ident, $pattern:literal) => {
-        static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($pattern).ok());
-    };
 }
 
 pattern!(NAME, r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?");

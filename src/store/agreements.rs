@@ -48,7 +48,7 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    /// Returns, of each project, with how many of its incidents maintainers agreed. A project without any is absent.
+    /// Returns for each project with how many of its incidents maintainers agreed. Projects without such an incident are left out.
     pub async fn agreed_of_projects(&self) -> Result<BTreeMap<String, i64>> {
         let sql = "SELECT project, COUNT(DISTINCT incident_id) FROM agreement GROUP BY project";
         let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(self.pool()).await?;

@@ -48,7 +48,7 @@ pub struct Group {
     pub labels: Labels,
     /// How much memory a run may use.
     pub memory_mib: i64,
-    /// Its jobs are reruns and builds that investigations ask for.
+    /// Whether its jobs are reruns, or builds that investigations request.
     pub reruns: bool,
     /// The highest priority that a job of the group ever had.
     pub newest: i64,

@@ -45,7 +45,7 @@ from_row!(
     investigation_id,
 );
 
-/// What the ids of groups end with whose jobs are reruns and builds that investigations ask for.
+/// The suffix of the ids of groups for reruns, and for builds that investigations request.
 const RERUNS: &str = " reruns";
 
 /// A job to insert.

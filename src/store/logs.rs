@@ -13,7 +13,6 @@ use crate::logfile::file::{Appender, Part, Reader};
 use crate::logfile::{Chunk, ChunkBuilder, Stream, frame};
 use anyhow::{Context, Result, bail};
 use live::Live;
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -199,27 +198,41 @@ impl Objects {
         Ok(tokio::fs::rename(&part, &path).await?)
     }
 
-    /// Removes the tars of folders that nobody has needed since a time. Returns how many there were.
-    pub async fn remove_folders(&self, needed: BTreeSet<String>, before: Timestamp) -> Result<usize> {
+    /// Notes that a folder is needed now. There may be none with this digest.
+    pub async fn keep_folder(&self, digest: &str) -> Result<()> {
+        let path = self.path("folders", digest)?;
+        let kept = tokio::task::spawn_blocking(move || touch(&path)).await?;
+        match kept {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            kept => Ok(kept?),
+        }
+    }
+
+    /// Returns the names of the folders that were stored, and last needed, before a time: their digests.
+    pub async fn folders_before(&self, before: Timestamp) -> Result<Vec<String>> {
         let folder = self.path("folders", "x")?.with_file_name("");
-        let remove = move || -> std::io::Result<usize> {
-            let mut removed = 0;
+        let read = move || -> std::io::Result<Vec<String>> {
+            let mut found = Vec::new();
             for entry in std::fs::read_dir(&folder)? {
                 let entry = entry?;
-                if entry.file_name().to_str().is_some_and(|name| needed.contains(name)) {
-                    touch(&entry.path())?;
-                    continue;
-                }
                 let at = entry.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH);
                 let at = at.map_or(0, |at| i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
                 if at < before.as_millis() {
-                    std::fs::remove_file(entry.path())?;
-                    removed += 1;
+                    found.extend(entry.file_name().into_string().ok());
                 }
             }
-            Ok(removed)
+            Ok(found)
         };
-        Ok(tokio::task::spawn_blocking(remove).await??)
+        Ok(tokio::task::spawn_blocking(read).await??)
+    }
+
+    /// Removes a folder, or what an interrupted process left of one, by the name that [`Objects::folders_before`] returned.
+    pub async fn remove_folder(&self, name: &str) -> Result<()> {
+        let path = match name.strip_suffix(".part") {
+            Some(digest) => self.path("folders", digest)?.with_extension("part"),
+            None => self.path("folders", name)?,
+        };
+        Ok(tokio::fs::remove_file(path).await?)
     }
 
     /// The tar of the folder with a digest. Returns `None` if there is none.

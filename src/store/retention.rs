@@ -9,7 +9,6 @@ use crate::domain::job::{Facts, JobSpec};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::FromRow;
-use std::collections::BTreeSet;
 
 /// How an image was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,15 +56,17 @@ pub struct Pin {
 from_row!(Pin, "pin" by "build_key": build_key, reason, since);
 
 impl Store {
-    /// The digests of the source folders that open jobs fetch. Jobs of another version of Pybots that can't be read are left out.
-    pub async fn folders_of_open_jobs(&self) -> Result<BTreeSet<String>> {
-        let sql = "SELECT spec FROM job WHERE state <> 'finished' AND kind = 'run'";
-        let specs: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
-        let folders = |text: String| match serde_json::from_str(&text) {
-            Ok(JobSpec::Run(run)) => run.fetch.folders.into_values().collect::<Vec<_>>(),
-            _ => Vec::new(),
-        };
-        Ok(specs.into_iter().flat_map(folders).collect())
+    /// Whether an open job fetches a source folder, by its digest.
+    pub async fn is_folder_needed(&self, digest: &str) -> Result<bool> {
+        // two parts, each of which has an index for its open jobs
+        let sql = "SELECT job.id FROM job WHERE job.state = 'queued' AND job.spec LIKE $1
+                   UNION ALL SELECT job.id FROM job JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'leased'
+                   WHERE job.spec LIKE $1 LIMIT 1";
+        let found: Option<JobId> = sqlx::query_scalar(sql)
+            .bind(format!("%\"{digest}\"%"))
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(found.is_some())
     }
 }
 

@@ -121,6 +121,22 @@ async fn perform_under(engine: &FakeRuntime, spec: JobSpec, say: HostSettings) -
         host: say,
         ..Settings::default()
     };
+    perform_with(engine, spec, settings).await
+}
+
+/// On a host whose settings name an index with a login.
+async fn perform_with_login(engine: &FakeRuntime, spec: JobSpec) -> (Report, String) {
+    let settings = Settings {
+        network: NetworkSettings {
+            index: "https://reader:s3cret-w0rd@index.example/simple".into(),
+            ..NetworkSettings::default()
+        },
+        ..Settings::default()
+    };
+    perform_with(engine, spec, settings).await
+}
+
+async fn perform_with(engine: &FakeRuntime, spec: JobSpec, settings: Settings) -> (Report, String) {
     let host = Host::new("host".into(), Arc::new(engine.clone()), Arc::new(NoSupply), &settings);
     let memory = Arc::new(Memory::default());
     let (log, delivered) = Log::start(memory.clone());
@@ -330,20 +346,7 @@ async fn logins_of_the_network_are_in_no_log_and_no_reason() {
     let engine = engine(&spec);
     let says = b"error: 401 for https://reader:s3cret-w0rd@index.example/simple, by s3cret-w0rd\n";
     engine.expect("attrs", "fetch").exits(10).prints(says);
-    let settings = Settings {
-        network: NetworkSettings {
-            index: "https://reader:s3cret-w0rd@index.example/simple".into(),
-            ..NetworkSettings::default()
-        },
-        ..Settings::default()
-    };
-    let host = Host::new("host".into(), Arc::new(engine.clone()), Arc::new(NoSupply), &settings);
-    let memory = Arc::new(Memory::default());
-    let (log, delivered) = Log::start(memory.clone());
-    let report = host.perform("attempt", &JobSpec::Run(Box::new(spec)), &log).await;
-    drop(log);
-    delivered.await.unwrap().unwrap();
-    let text = String::from_utf8_lossy(&memory.0.lock().unwrap()).into_owned();
+    let (report, text) = perform_with_login(&engine, JobSpec::Run(Box::new(spec))).await;
     let reason = report.outcome.to_string();
     for shown in [&text, &reason] {
         assert!(
@@ -362,20 +365,7 @@ async fn what_a_suite_writes_is_not_masked() {
     engine.expect("attrs", "fetch");
     engine.expect("attrs", "install").prints(b"is it reader:s3cret-w0rd?\n");
     engine.expect("attrs", "test tests").prints(b"or s3cret-w0rd?\n");
-    let settings = Settings {
-        network: NetworkSettings {
-            index: "https://reader:s3cret-w0rd@index.example/simple".into(),
-            ..NetworkSettings::default()
-        },
-        ..Settings::default()
-    };
-    let host = Host::new("host".into(), Arc::new(engine.clone()), Arc::new(NoSupply), &settings);
-    let memory = Arc::new(Memory::default());
-    let (log, delivered) = Log::start(memory.clone());
-    host.perform("attempt", &JobSpec::Run(Box::new(spec)), &log).await;
-    drop(log);
-    delivered.await.unwrap().unwrap();
-    let text = String::from_utf8_lossy(&memory.0.lock().unwrap()).into_owned();
+    let (_, text) = perform_with_login(&engine, JobSpec::Run(Box::new(spec))).await;
     assert!(
         text.contains("is it reader:s3cret-w0rd?") && text.contains("or s3cret-w0rd?"),
         "{text}"
@@ -533,7 +523,7 @@ async fn a_source_that_does_not_answer_is_named() {
                 let _ = e.clone().with_file("/fetching", "https://example.org/simple");
                 e.expect("attrs", "fetch").hangs();
             },
-            "fetch did not end within the recipe's time limit of 1s",
+            "fetch did not end within the run's time limit of 1s",
             None,
         ),
     ];

@@ -1,8 +1,9 @@
 //! What `pybots init` is asked about.
 
+use crate::domain::lock::Lock;
 use crate::domain::suite::Source;
+use crate::recipe::propose::source_line;
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// A project, by the place of its source.
@@ -14,18 +15,6 @@ pub enum Target {
     Path(PathBuf),
     /// A git repository.
     Git(String),
-}
-
-/// The part of a lock that is read here.
-#[derive(Deserialize)]
-struct Lock {
-    project: LockedProject,
-}
-
-#[derive(Deserialize)]
-struct LockedProject {
-    version: Option<String>,
-    sha256: Option<String>,
 }
 
 impl Target {
@@ -76,9 +65,7 @@ impl Target {
     }
 
     fn source(&self, path: Option<&str>) -> Source {
-        let mut source = Source::of_git("", "HEAD");
-        source.git = None;
-        source.rev = None;
+        let mut source = Source::default();
         match self {
             Target::Pypi(name) => source.pypi = Some(name.clone()),
             Target::Path(_) => source.path = path.map(str::to_owned),
@@ -90,35 +77,26 @@ impl Target {
     /// Returns the text of a recipe that only names the source. `path` is that of a folder.
     pub fn minimal(&self, name: &str, path: Option<&str>) -> String {
         let source = self.source(path);
-        let value = toml::Value::try_from(&source)
-            .map(|value| inline(&value))
-            .unwrap_or_default();
-        let name = toml::Value::from(name);
-        format!("name = {name}\nsource = {value}\ninstall = []\n\n[[suite]]\nname = \"tests\"\nrun = \"true\"\n")
+        let (name, source) = (toml::Value::from(name), source_line(&source));
+        format!("name = {name}\n{source}\ninstall = []\n\n[[suite]]\nname = \"tests\"\nrun = \"true\"\n")
     }
 
     /// Returns the source for the recipe, pinned to what the fetch brought.
     pub fn pinned(&self, path: Option<&str>, lock: Option<&str>) -> Result<Source> {
         let mut source = self.source(path);
         let Some(lock) = lock else { return Ok(source) };
-        let lock: Lock = serde_json::from_str(lock).context("failed to read the lock of the fetch")?;
+        let project = Lock::parse(lock).and_then(|lock| lock.project);
+        let project = project.context("failed to read the lock of the fetch")?;
         match self {
-            Target::Pypi(_) if lock.project.sha256.is_some() => {
-                source.version = lock.project.version;
-                source.sha256 = lock.project.sha256;
+            Target::Pypi(_) if project.sha256.is_some() => {
+                source.version = project.version;
+                source.sha256 = project.sha256;
             }
-            Target::Git(_) => source.rev = lock.project.version.or(source.rev),
+            Target::Git(_) => source.rev = project.version.or(source.rev),
             _ => {}
         }
         Ok(source)
     }
-}
-
-/// Writes a table of texts on one line.
-fn inline(value: &toml::Value) -> String {
-    let table = value.as_table().cloned().unwrap_or_default();
-    let keys: Vec<String> = table.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-    format!("{{ {} }}", keys.join(", "))
 }
 
 #[cfg(test)]

@@ -195,7 +195,7 @@ impl LocalRunner {
         Ok((report, entered))
     }
 
-    /// Brings the source of a run and returns what it says about its tests, or how that failed. No code of the project runs. The log
+    /// Fetches the source of a run and surveys it. Returns the survey, or how that failed. No code of the project runs. The log
     /// is also written to stderr if `shows_log` is set.
     pub async fn survey(&self, run: &RunSpec, shows_log: bool) -> Result<Result<SourceSurvey, Outcome>> {
         let attempt = new_id();

@@ -2,29 +2,33 @@
 
 use super::{Failure, Tests};
 
+/// The bytes of the keys of a failure as JSON.
+const KEYS: usize = 24;
+
 impl Tests {
-    /// Returns what fits into `most` bytes of JSON. Names of failures go first, with their messages while these take an eighth;
-    /// then names of passed tests, then of skipped ones. If something is left out, `cut` is set.
+    /// Returns what fits into `most` bytes of JSON. If not all does, failures are kept first, with messages in an eighth of the
+    /// space, then passed tests, then skipped ones. If a test is left out, `cut` is set.
     pub fn fit(mut self, most: usize) -> Self {
+        let of_failures = self
+            .failed
+            .iter()
+            .map(|failure| length(&failure.test) + length(&failure.message) + KEYS);
+        let of_names = self.passed.iter().chain(&self.skipped).map(|test| length(test));
+        if of_failures.chain(of_names).sum::<usize>() <= most {
+            return self;
+        }
         let all = self.total();
         let (mut left, mut messages) = (most, most / 8);
-        let mut was_shortened = false;
-        let mut failed = std::mem::take(&mut self.failed);
-        failed.retain_mut(|Failure { test, message }| {
-            let of_message = length(message);
-            if of_message <= messages {
-                messages -= of_message;
-            } else {
-                was_shortened = true;
-                message.clear();
+        self.failed.retain_mut(|Failure { test, message }| {
+            match messages.checked_sub(length(message)) {
+                Some(rest) => messages = rest,
+                None => message.clear(),
             }
-            // the keys of a failure, too
-            takes(&mut left, length(test) + length(message) + 24)
+            takes(&mut left, length(test) + length(message) + KEYS)
         });
-        self.failed = failed;
         self.passed.retain(|test| takes(&mut left, length(test)));
         self.skipped.retain(|test| takes(&mut left, length(test)));
-        self.cut |= was_shortened || self.total() < all;
+        self.cut |= self.total() < all;
         self
     }
 }
@@ -62,8 +66,13 @@ mod tests {
 
     #[test]
     fn what_fits_is_kept_as_it_is() {
-        let tests = many(3, 100, "AssertionError: \u{1b}[1m");
-        assert_eq!(tests.clone().fit(100_000), tests);
+        // also if the messages take most of the space
+        for tests in [
+            many(3, 100, "AssertionError: \u{1b}[1m"),
+            many(100, 3, &"x".repeat(900)),
+        ] {
+            assert_eq!(tests.clone().fit(100_000), tests);
+        }
         assert_eq!(Tests::default().fit(0), Tests::default());
     }
 

@@ -11,7 +11,7 @@ Metadata is only ever read, never computed: no setup.py, no build back end. What
 would ask for at build time (PEP 517 get_requires_for_build_wheel) stays hidden here, but for
 the tools of some common ones; a recipe lists other such needs in `requires`.
 
-With --only-sources it brings the sources alone, and resolves nothing.
+With --only-sources it fetches the sources alone, and resolves nothing.
 
 Exit status: 0 done, 10 the recipe is wrong, 11 the network, the index or this machine failed, 12 the source named in
 WORK/.pybots/fetching does not answer.
@@ -88,7 +88,7 @@ def fetch(work, only_sources=False):
         # a lock says what is open in the recipe, and never overrides what the recipe fixes
         if "pypi" in src and src["name"] in pinned and not src.get("version"):
             src = {**src, "version": pinned[src["name"]]["version"], "sha256": pinned[src["name"]]["sha256"]}
-        elif "git" in src and src["name"] in pinned and not re.fullmatch("[0-9a-f]{40}", src.get("rev") or ""):
+        elif "git" in src and src["name"] in pinned and not re.fullmatch("(?i)[0-9a-f]{40}|[0-9a-f]{64}", src.get("rev") or ""):
             src = {**src, "rev": pinned[src["name"]]["version"]}
         lock.append(fetch_source(src, index, work, python))
     pins, chosen, house, versions = {}, {}, None, {}

@@ -3,8 +3,9 @@
 
 use crate::domain::limits::{Limits, Size};
 
-/// Shell lines that report folders without room, a line each: the folder, and its size in KiB. They write a byte, for only a folder
-/// that is full to the last page refuses it, and one whose mode a project changed. The caller's exit code is in `code`, and stays what it is if no process can be started.
+/// Shell lines that report folders without room, a line each: the folder, and its size in KiB. They write a byte, which a folder
+/// refuses that is full to the last page. A folder that may not be written to, since a project changed its mode, is left out. The
+/// caller's exit code is in `code`, and stays what it is if no process can be started.
 pub const CHECK: &str = "trap 'exit $code' EXIT
 [ $code -eq 0 ] || for folder in /work /tmp; do
 { echo . > $folder/.pybots-full; } 2>/dev/null || {

@@ -1,8 +1,7 @@
 //! Recognizes an install that failed for want of something that nobody fetched. That is the recipe's matter: it is missing on
 //! every revision of CPython.
 
-use regex::Regex;
-use std::sync::LazyLock;
+use crate::domain::pattern::{first, pattern};
 
 /// The shell's exit code for a program that it can't find.
 const NO_PROGRAM: i64 = 127;
@@ -17,12 +16,6 @@ const RUST: &str = "the build needs a Rust tool chain, which the image does not 
 /// What to write for the build back end that does not bring one.
 const RUST_OF_SETUPTOOLS: &str = ". A build by setuptools-rust needs the lines for it in docs/recipes.md, \"Install\"";
 
-macro_rules! pattern {
-    ($name:ident, $pattern:literal) => {
-        static $name: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new($pattern).ok());
-    };
-}
-
 // uv breaks lines anywhere, so its report is joined before these look at it
 pattern!(
     ABSENT,
@@ -35,11 +28,6 @@ pattern!(
     PROGRAM,
     r"^(?:/bin/)?sh: (?:\d+: |line \d+: )?([A-Za-z0-9._+-]+): (?:command )?not found$"
 );
-
-fn first<'a>(pattern: &LazyLock<Option<Regex>>, text: &'a str) -> Option<&'a str> {
-    let found = pattern.as_ref()?.captures(text)?;
-    Some(found.get(1)?.as_str())
-}
 
 /// Returns what is missing and how to get it, from the exit code and the output of install. Returns `None` if it failed for
 /// another reason.

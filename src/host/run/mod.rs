@@ -19,7 +19,7 @@ use super::log::Log;
 use super::phase::{self, PhaseEnd, PhaseLimits, PhaseResult};
 use super::{Host, Stop};
 use crate::domain::address::Secrets;
-use crate::domain::job::{Facts, Report, RunSpec};
+use crate::domain::job::{FETCH, Facts, Report, RunSpec};
 use crate::domain::limits::Seconds;
 use crate::domain::modes;
 use crate::domain::outcome::{Outcome, Timeout, of_test_exit};
@@ -28,11 +28,8 @@ use crate::runtime::{Container, image_label};
 use budget::Budget;
 use course::{Course, Since};
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 use work::Work;
 
-/// The phase that fetches sources and packages.
-const FETCH: &str = "fetch";
 /// A fetch that does not end within a shorter time limit says nothing about the package index.
 const FETCH_LEAST: Seconds = Seconds(300);
 /// The exit code of `fetch.py` for an error of the recipe.
@@ -41,6 +38,7 @@ const FETCH_RECIPE: i64 = 10;
 const FETCH_UNANSWERED: i64 = 12;
 /// Bytes of the results of all suites in a report. The coordinator accepts twice as much of a report.
 const TESTS_MOST: usize = 4 << 20;
+
 /// Runs all phases and fills the report. The first phase that does not succeed decides the outcome; after a suite
 /// that failed, the other suites still run.
 pub async fn run(
@@ -240,6 +238,8 @@ async fn execute(
     (spec, budget): (&RunSpec, &Budget),
     name: &str,
 ) -> Result<PhaseResult, Stop> {
+    // none is masked in what a project's own code writes: it sees no secret, and a mask would answer its guesses
+    let none = Secrets::default();
     let plan = PhaseLimits {
         name,
         timeout: budget.time(spec.limits.timeout),
@@ -247,7 +247,7 @@ async fn execute(
         log: budget.log(spec.limits.log, log),
         // the signal would end Pythons without our witness, which only suites have
         before_kill: (![FETCH, scripts::INSTALL].contains(&name)).then_some(scripts::DUMP_STACKS),
-        secrets: masked_in(host, name),
+        secrets: if name == FETCH { &host.secrets } else { &none },
     };
     let mut ran = phase::run(host.runtime.as_ref(), log, &plan, container).await?;
     let mut was_killed = false;
@@ -271,16 +271,6 @@ async fn execute(
     Ok(ran)
 }
 
-/// The secrets to mask in the output of a phase. None are masked in what a project's own code writes: it sees no secret, and a
-/// mask would answer its guesses.
-fn masked_in<'a>(host: &'a Host, phase: &str) -> &'a Secrets {
-    static NONE: LazyLock<Secrets> = LazyLock::new(Secrets::default);
-    match phase {
-        FETCH => &host.secrets,
-        _ => &NONE,
-    }
-}
-
 /// Returns the outcome of a fetch. It runs no project code, so a failure is the recipe's or the machinery's, never
 /// CPython's.
 fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>) -> Result<(), Stop> {
@@ -301,7 +291,7 @@ fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>) -> Resul
         PhaseEnd::Exited(exit) => Err(anyhow::anyhow!("fetch ended with exit code {}: {}", exit.code, last()).into()),
         PhaseEnd::TimedOut(_) if spec.limits.timeout < FETCH_LEAST => {
             let reason = format!(
-                "fetch did not end within the recipe's time limit of {}",
+                "fetch did not end within the run's time limit of {}",
                 spec.limits.timeout
             );
             Err(Stop::Ended(Outcome::RecipeError { reason }))

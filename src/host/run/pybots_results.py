@@ -230,7 +230,10 @@ def begin(runner):
                 pass
         session = Session(folder)
         session.begin(runner)
-        open(_mark(os.getpid()), "w").close()
+        try:
+            open(_mark(os.getpid()), "w").close()
+        except (IOError, OSError):
+            pass  # a run within this one is recorded, too
         _active = session
         return session
     except Exception:

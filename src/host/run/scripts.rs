@@ -31,7 +31,7 @@ pub const SURVEY: [(&str, &str); 4] = [
     (".pybots/survey_tree.py", include_str!("survey_tree.py")),
 ];
 
-/// Brings the sources alone.
+/// Fetches the sources alone.
 pub fn fetch_sources() -> String {
     format!("exec python3 {OURS}/fetch.py --only-sources")
 }

@@ -1,10 +1,10 @@
-//! Brings the source of a project and reads what it says about its tests, for `pybots init`. No code of the project runs.
+//! Fetches the source of a project and reads how it is tested, for `pybots init`. No code of the project runs.
 
 use super::budget::Budget;
 use super::course::Course;
 use super::work::Work;
-use super::{FETCH, execute, fetched, layers};
-use crate::domain::job::{Report, RunSpec};
+use super::{execute, fetched, layers};
+use crate::domain::job::{FETCH, Report, RunSpec};
 use crate::domain::outcome::Outcome;
 use crate::host::log::Log;
 use crate::host::{Host, Stop};
@@ -20,7 +20,7 @@ pub struct SourceSurvey {
 }
 
 impl Host {
-    /// Brings the source of a run and reads it. The run's image is not used, so it need not be there. Nothing stays on the engine.
+    /// Fetches the source of a run and reads it. The run's image is not used, so it need not be there. Nothing stays on the engine.
     pub async fn survey(&self, attempt: &str, spec: &RunSpec, log: &Log) -> Result<SourceSurvey, Outcome> {
         let at_work = self.leftovers.at_work(attempt);
         let read = read(self, attempt, spec, log).await;

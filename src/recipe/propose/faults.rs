@@ -1,16 +1,16 @@
 //! Recognizes in a trial what a recipe can do something about, and changes the proposal.
 
 mod network;
-mod patterns;
 mod plugins;
 
 use super::requires::RequirementList;
 use super::suite::{remove, shadows};
 use super::trial::Observed;
 use super::{Proposal, Reason, Survey, names, requires, write};
+use crate::domain::job::FETCH;
 use crate::domain::outcome::Outcome;
+use crate::domain::pattern::{all, pattern};
 use crate::recipe::requirement::normalized;
-use patterns::{all, pattern};
 use std::collections::BTreeSet;
 
 /// The exit code of pytest and unittest when they found no tests.
@@ -53,7 +53,7 @@ pub fn correct(proposal: &mut Proposal, survey: &Survey, observed: &Observed<'_>
         reasons: Vec::new(),
     };
     match observed.outcome {
-        Outcome::RecipeError { reason } if observed.phase == "fetch" => faults.fetch(reason),
+        Outcome::RecipeError { reason } if observed.phase == FETCH => faults.fetch(reason),
         Outcome::RecipeError { reason } | Outcome::SetupFailed { reason, .. }
             if !observed.phase.starts_with("test") =>
         {

@@ -13,6 +13,7 @@ mod write;
 
 pub use survey::Survey;
 pub use trial::{Observed, TrialResult, corrected, trial_result};
+pub use write::source as source_line;
 
 use crate::domain::suite::Source;
 use crate::recipe::requirement::normalized;

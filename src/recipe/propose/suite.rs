@@ -3,14 +3,13 @@
 use super::command::{Command, Pytest, quoted, words};
 use super::survey::{Package, Place, Survey};
 use super::{Proposal, Reason, names, write};
-use regex::Regex;
-use std::sync::LazyLock;
+use crate::domain::pattern::{is_match, pattern};
 
 /// Folders of tests that one command names.
 const TARGETS_MOST: usize = 5;
 
-static FACTOR: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[\w,{}!.-]+:\s").ok());
-static POSARGS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\{posargs[^}]*\}|\{tty[^}]*\}").ok());
+pattern!(FACTOR, r"^[\w,{}!.-]+:\s");
+pattern!(POSARGS, r"\{posargs[^}]*\}|\{tty[^}]*\}");
 
 /// Returns whether the tests are for pytest.
 pub fn uses_pytest(survey: &Survey) -> bool {
@@ -35,7 +34,7 @@ fn own_runner(survey: &Survey, line: &str) -> Option<String> {
         Some(pattern) => pattern.replace_all(line, "").into_owned(),
         None => line.to_owned(),
     };
-    let is_for_some = FACTOR.as_ref().is_some_and(|pattern| pattern.is_match(&line));
+    let is_for_some = is_match(&FACTOR, &line);
     let line = line
         .replace("{envpython}", "python")
         .replace("{toxinidir}/", "")

@@ -1,7 +1,7 @@
 //! Tests that need the network.
 
 use super::Faults;
-use super::patterns::{is_match, pattern};
+use crate::domain::pattern::{is_match, pattern};
 use crate::domain::results::Failure;
 use crate::recipe::propose::command::Command;
 use crate::recipe::propose::write;

@@ -1,8 +1,8 @@
 //! What pytest lacks, and what else tests need to run.
 
 use super::Faults;
-use super::patterns::{all, is_match, pattern};
 use crate::domain::outcome::Outcome;
+use crate::domain::pattern::{all, is_match, pattern};
 use crate::domain::results::Failure;
 use crate::recipe::propose::command::{Command, Pytest};
 use crate::recipe::propose::{names, requires, write};
