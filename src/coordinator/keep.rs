@@ -98,11 +98,15 @@ pub async fn remove_folders(
     days: u32,
     now: Timestamp,
 ) -> Result<usize> {
-    for digest in projects.iter().flat_map(|project| project.folders.values()) {
+    let registered: BTreeSet<&String> = projects.iter().flat_map(|project| project.folders.values()).collect();
+    for digest in &registered {
         objects.keep_folder(digest).await?;
     }
     let mut removed = 0;
     for digest in objects.folders_before(now - i64::from(days) * DAY_MS).await? {
+        if registered.contains(&digest) {
+            continue;
+        }
         if store.is_folder_needed(&digest).await? {
             objects.keep_folder(&digest).await?;
         } else {
