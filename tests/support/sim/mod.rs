@@ -40,6 +40,7 @@ use pybots::store::hosts::HostRow;
 use pybots::watch::{self, sources::Sources};
 use pybots::web::Web;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -61,7 +62,8 @@ pub trait Play: Send + Sync {
 #[derive(Default)]
 struct World {
     repository: PathBuf,
-    trees: Mutex<BTreeMap<String, String>>,
+    /// What stands in files of trees, by `SHA:PATH`.
+    files: Mutex<BTreeMap<String, String>>,
     /// The newest release of a dependency.
     release: AtomicU64,
     /// The oldest release of the dependency that can still be fetched.
@@ -73,6 +75,8 @@ struct World {
     no_build: AtomicU64,
     /// Whether hosts take no more jobs.
     closed: AtomicU64,
+    /// The chances of each project on each tree: equal in each life of a test.
+    chances: Mutex<BTreeMap<(String, String), fastrand::Rng>>,
     play: OnceLock<Arc<dyn Play>>,
 }
 
@@ -721,16 +725,37 @@ async fn work(coordinator: Coordinator, world: Arc<World>, host: HostRow, number
 
 impl World {
     fn faults(&self, sha: &str) -> String {
-        let mut trees = self.trees.lock().unwrap();
+        self.file(sha, "Lib/faults")
+    }
+
+    fn file(&self, sha: &str, path: &str) -> String {
+        let mut files = self.files.lock().unwrap();
+        let name = format!("{sha}:{path}");
         let show = || {
             let output = std::process::Command::new("git")
                 .current_dir(&self.repository)
-                .args(["show", &format!("{sha}:Lib/faults")])
+                .args(["show", &name])
                 .output()
                 .unwrap();
             String::from_utf8(output.stdout).unwrap()
         };
-        trees.entry(sha.to_owned()).or_insert_with(show).clone()
+        files.entry(name.clone()).or_insert_with(show).clone()
+    }
+
+    /// Whether this run fails, at `rate` per cent of the runs of `project` on the tree of `sha`.
+    fn fails_by_chance(&self, rate: u64, project: &str, sha: &str) -> bool {
+        let number = self.file(sha, "Lib/number");
+        let mut chances = self.chances.lock().unwrap();
+        let seed = || {
+            let mut hasher = DefaultHasher::new();
+            (project, &number).hash(&mut hasher);
+            fastrand::Rng::with_seed(hasher.finish())
+        };
+        chances
+            .entry((project.to_owned(), number.clone()))
+            .or_insert_with(seed)
+            .u64(0..100)
+            < rate
     }
 
     fn perform(&self, spec: &JobSpec, host: usize) -> (Report, Option<Tests>, String) {
@@ -832,7 +857,9 @@ impl World {
                     leaves = left.parse().unwrap();
                     false
                 }
-                ["rate", rate, _] => fastrand::u64(0..100) < rate.parse().unwrap(),
+                ["rate", rate, _] => {
+                    self.fails_by_chance(rate.parse().unwrap(), &run.project, &run.image.build.revision)
+                }
                 ["import"] => {
                     importable = false;
                     false
