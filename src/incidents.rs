@@ -130,6 +130,8 @@ pub struct InvestigationView {
     pub state: &'static str,
     /// A sentence for each finding. Empty while it is open.
     pub answers: Vec<String>,
+    /// Why its next rerun waits. `None` if none is queued.
+    pub waiting: Option<String>,
     pub rounds: i64,
     pub opened_at: Timestamp,
     pub ended_at: Option<Timestamp>,
@@ -272,16 +274,21 @@ impl Reader<'_> {
         })
     }
 
-    /// Returns the investigations that were opened last, newest first, at most `most`.
-    pub async fn investigations(&self, most: i64) -> Result<Vec<InvestigationView>> {
+    /// Returns the investigations that were opened last, newest first, at most `most`. Open ones say why they wait at `now`.
+    pub async fn investigations(&self, most: i64, now: Timestamp) -> Result<Vec<InvestigationView>> {
         let mut views = Vec::new();
-        for row in self.store.newest_investigations(most).await? {
+        let rows = self.store.newest_investigations(most).await?;
+        let is_open = |row: &&InvestigationRow| row.ended_at.is_none();
+        let open: Vec<_> = rows.iter().filter(is_open).map(|row| row.id.clone()).collect();
+        let waiting = self.store.waiting_in(&open).await?;
+        for row in rows {
             let outer = match &row.parent {
                 Some(outer) => self.store.investigation(outer).await?,
                 None => None,
             };
             views.push(InvestigationView {
                 answers: answers(&row),
+                waiting: waiting.get(&row.id).map(|waiting| waiting.reason(now).to_string()),
                 tests: names(&row.subjects),
                 project: row.series.project,
                 branch: outer.map_or(row.branch, |outer| outer.branch),

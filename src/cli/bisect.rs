@@ -46,10 +46,13 @@ struct Range {
 }
 
 impl Range {
-    fn ends(&self, change: Change, asked_old: &str, asked_new: &str) -> Ends {
+    async fn ends(&self, runs: &Runs<'_>, change: Change, asked_old: &str, asked_new: &str) -> Ends {
+        let view = async |asked, revision: &str, end| {
+            EndView::new(asked, revision, Some(end)).with_log(end, &runs.log_of(revision).await)
+        };
         let (first, last) = (&self.revisions[0], &self.revisions[self.revisions.len() - 1]);
-        let old = EndView::new(asked_old, first, Some(&self.old));
-        Ends::of(change, old, EndView::new(asked_new, last, Some(&self.new)))
+        let old = view(asked_old, first, &self.old).await;
+        Ends::of(change, old, view(asked_new, last, &self.new).await)
     }
 }
 
@@ -124,7 +127,7 @@ impl Bisect {
         let mut runs = Runs::new(runner, runner.project(), &new.branch, &self.options);
         let range = self.usable_range(&mut runs, change, revisions).await?;
         let subjects = subjects(&self.test, change, &range.old, &range.new);
-        let mut answers = Answers::new(change, range.ends(change, &old.sha, &new.sha));
+        let mut answers = Answers::new(change, range.ends(&runs, change, &old.sha, &new.sha).await);
         let revisions = range.revisions;
         if subjects.is_empty() {
             answers.add_inconclusive(no_difference(change, &range.old, &range.new).describe());

@@ -144,7 +144,7 @@ async fn confirm(
     before: RunEnd,
     after: RunEnd,
 ) -> Result<(BTreeSet<Subject>, BTreeSet<Subject>)> {
-    let row = |revision: &Revision, end| HistoryEntry::new(revision.sha.clone(), end);
+    let row = |revision: &Revision, end| HistoryEntry::new(revision.sha.as_str().into(), end);
     let (mut broke, mut fixed) = (BTreeSet::new(), BTreeSet::new());
     for suspicion in suspicions(&[row(base, before), row(patched, after)], &[], &[]) {
         let revisions = vec![base.sha.clone(), patched.sha.clone()];

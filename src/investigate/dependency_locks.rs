@@ -2,8 +2,8 @@
 //! newer version never arrives together with a new revision: a run that has its result is done once more with the newer
 //! versions on the same image, so a difference is due to them.
 //!
-//! A pinned lock decides which code all hosts install. So a lock is pinned only if a host that may build reported it, or if two
-//! hosts reported the same one.
+//! A pinned lock decides which code all hosts install. So a lock is pinned only if a host that may build reported it, or if the
+//! hosts of two owners reported the same one.
 
 use super::context::Context;
 use super::eligible_hosts::trusted_host;
@@ -71,13 +71,18 @@ async fn lock_to_pin(
     Ok(None)
 }
 
-/// Whether a second host installed the same lock for the recipe. Hosts are compared by name, for one machine may be enrolled twice.
+/// Whether a host of another owner installed the same lock for the recipe. Owners are compared, for one person may enrol many hosts.
 async fn is_confirmed(context: &Context<'_>, key: &LockKey<'_>, host: &HostId, lock: &str) -> Result<bool> {
     let store = context.store;
-    let name = store.host_name(host).await?;
+    let Some(first) = store.host(host.as_str()).await? else {
+        return Ok(false);
+    };
     for (other, report) in store.reports_by(key, REPORTS_MOST).await? {
-        let is_same = installed(&report, &report.unconfirmed_lock) == Some(lock);
-        if is_same && store.host_name(&other).await? != name {
+        if installed(&report, &report.unconfirmed_lock) != Some(lock) {
+            continue;
+        }
+        let second = store.host(other.as_str()).await?;
+        if second.is_some_and(|second| !second.owner.eq_ignore_ascii_case(&first.owner)) {
             return Ok(true);
         }
     }

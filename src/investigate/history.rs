@@ -94,7 +94,7 @@ impl Results<'_> {
                 tests.keep_only(&names);
             }
             entries.push(HistoryEntry {
-                revision: result.revision_id.as_str().to_owned(),
+                revision: result.revision_id.clone(),
                 seq: result.seq,
                 recipe: result.recipe.clone(),
                 end,

@@ -78,9 +78,9 @@ impl Requests<'_> {
         candidates: &[Candidate],
         mut ran: Vec<ProbeResult>,
     ) -> Result<NextStep> {
-        let by_id: BTreeMap<&str, &Candidate> = candidates
+        let by_id: BTreeMap<&RevisionId, &Candidate> = candidates
             .iter()
-            .map(|candidate| (candidate.revision_id.as_str(), candidate))
+            .map(|candidate| (&candidate.revision_id, candidate))
             .collect();
         loop {
             let progress = question.progress(&ran);
@@ -89,9 +89,7 @@ impl Requests<'_> {
             }
             let (mut requests, mut awaited, mut has_learned) = (Vec::new(), BTreeSet::new(), false);
             for wanted in &progress.wanted {
-                let candidate = by_id
-                    .get(wanted.revision.as_str())
-                    .context("a revision outside of the range")?;
+                let candidate = by_id.get(&wanted.revision).context("a revision outside of the range")?;
                 let end = match self.readiness(candidate).await? {
                     Readiness::Awaited => {
                         awaited.insert(wanted.revision.clone());
@@ -122,7 +120,7 @@ impl Requests<'_> {
                 ran.push(ProbeResult {
                     revision: wanted.revision.clone(),
                     lock: wanted.lock,
-                    host: String::new(),
+                    host: HostId::default(),
                     end,
                 });
             }
@@ -215,7 +213,7 @@ impl Requests<'_> {
         };
         let facts = row.facts.context("a ready image has no facts")?;
         let wanted = ProbeRequest {
-            revision: candidate.revision_id.to_string(),
+            revision: candidate.revision_id.clone(),
             lock: LockSide::Base,
             host: None,
         };
@@ -248,8 +246,8 @@ impl Requests<'_> {
         )
     }
 
-    async fn wanted_image(&self, revision: &str) -> Result<WantedImage> {
-        let revision = self.context.store.revision(&RevisionId::from(revision)).await?;
+    async fn wanted_image(&self, revision: &RevisionId) -> Result<WantedImage> {
+        let revision = self.context.store.revision(revision).await?;
         let mut revision = revision.context("no such revision")?;
         revision.branch.clone_from(&self.investigated.watched().branch);
         let series = &self.investigated.row.series;
@@ -268,7 +266,7 @@ impl Requests<'_> {
         let mut tx = store.begin().await?;
         let added = requests.len();
         for RunRequest { wanted, spec, image } in requests {
-            let (revision, host) = (RevisionId::from(wanted.revision), wanted.host.map(HostId::from));
+            let (revision, host) = (wanted.revision, wanted.host);
             let new = NewRun {
                 revision_id: &revision,
                 project: &row.series.project,

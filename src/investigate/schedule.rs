@@ -9,7 +9,7 @@ use super::model::{Investigated, Pass, WantedImage};
 use super::places::{Places, Precedence};
 use super::run_requests::{NextStep, Requests};
 use crate::domain::host::{PROVEN, only};
-use crate::domain::id::{HostId, RevisionId};
+use crate::domain::id::RevisionId;
 use crate::domain::job::JobSpec;
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::series::Series;
@@ -199,11 +199,11 @@ async fn turn(context: &Context<'_>, projects: &[Registered], row: &Investigatio
         change: row.change,
         revisions: candidates
             .iter()
-            .map(|candidate| candidate.revision_id.as_str().to_owned())
+            .map(|candidate| candidate.revision_id.clone())
             .collect(),
         subjects: row.subjects.clone(),
         lock_difference: lock_difference(row.base_lock.as_deref(), row.now_lock.as_deref()),
-        hosts: hosts.slots.iter().map(HostId::to_string).collect(),
+        hosts: hosts.slots.clone(),
         rate: rate(context, row).await?,
         flaky: flaky(context, row).await?,
         hint: hint(context, row, &candidates).await?,
@@ -300,9 +300,9 @@ async fn finished(context: &Context<'_>, probes: &[ProbeRow]) -> Delivered<Finis
             return Delivered::Awaited;
         };
         ran.push(ProbeResult {
-            revision: probe.revision_id.as_str().to_owned(),
+            revision: probe.revision_id.clone(),
             lock: probe.lock,
-            host: attempt.host.to_string(),
+            host: attempt.host.clone(),
             end,
         });
     }
@@ -333,7 +333,7 @@ async fn flaky(context: &Context<'_>, row: &InvestigationRow) -> Result<Vec<Subj
 }
 
 /// Returns the candidate that is proved to have changed another project in the same way.
-async fn hint(context: &Context<'_>, row: &InvestigationRow, candidates: &[Candidate]) -> Result<Option<String>> {
+async fn hint(context: &Context<'_>, row: &InvestigationRow, candidates: &[Candidate]) -> Result<Option<RevisionId>> {
     if row.signature.is_none() {
         return Ok(None);
     }
@@ -357,7 +357,7 @@ async fn hint(context: &Context<'_>, row: &InvestigationRow, candidates: &[Candi
         let by_id = candidates.iter().find(|candidate| candidate.revision_id == *culprit);
         by_id
             .or_else(|| candidates.iter().find(is_merge))
-            .map(|candidate| candidate.revision_id.as_str().to_owned())
+            .map(|candidate| candidate.revision_id.clone())
     });
     Ok(hints.next_back())
 }

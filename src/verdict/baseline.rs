@@ -119,6 +119,7 @@ fn fails_since(history: &[HistoryEntry], subject: &Subject) -> Option<(usize, bo
 mod tests {
     use super::super::history::RunEnd;
     use super::*;
+    use crate::domain::id::RevisionId;
     use crate::domain::outcome::Outcome;
     use crate::domain::results::{Failure, Tests};
 
@@ -149,7 +150,7 @@ mod tests {
     }
 
     fn of(end: RunEnd) -> HistoryEntry {
-        HistoryEntry::new(String::new(), end)
+        HistoryEntry::new(RevisionId::default(), end)
     }
 
     fn tests(names: &[&str]) -> Vec<Subject> {

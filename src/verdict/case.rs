@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::locks::LockDifference;
 use super::samples::LockSide;
+use crate::domain::id::HostId;
 
 /// The revisions from a good end to a bad end, by index: 0 is the good end, `last` the bad end.
 ///
@@ -14,7 +15,7 @@ pub struct Case {
     /// How the locks of the two ends differ, or `None` if they are the same.
     pub lock_difference: Option<LockDifference>,
     /// The free hosts. One round of a search makes as many runs at the same time as there are hosts.
-    pub hosts: Vec<String>,
+    pub hosts: Vec<HostId>,
     /// Whether the subject has passed and failed on the same image before.
     pub is_flaky: bool,
     /// In a search for a fix: the share of runs that failed before it, from 0 to 1. `None` means all.
@@ -29,7 +30,7 @@ pub struct IndexProbe {
     pub index: usize,
     pub lock: LockSide,
     /// The host that has to make them, or `None` for any host.
-    pub host: Option<String>,
+    pub host: Option<HostId>,
     pub runs: usize,
 }
 

@@ -5,6 +5,7 @@ use super::case::{Case, IndexProbe, NextAction};
 use super::locks::LockDifference;
 use super::samples::{Count, LockSide, Sample, Samples};
 use super::stats::{fisher, passes_needed};
+use crate::domain::id::HostId;
 use std::collections::BTreeMap;
 
 /// Runs of each end at first. A subject that fails in half of its runs looks like a clean break once in 64 times.
@@ -168,7 +169,7 @@ enum HostBlame {
 
 fn blame_hosts(case: &Case, samples: &Samples) -> HostBlame {
     let by_host = |index| {
-        let mut hosts: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+        let mut hosts: BTreeMap<&HostId, Vec<&Sample>> = BTreeMap::new();
         for sample in samples.get(&(index, LockSide::Base)).into_iter().flatten() {
             hosts.entry(&sample.host).or_default().push(sample);
         }
@@ -183,8 +184,8 @@ fn blame_hosts(case: &Case, samples: &Samples) -> HostBlame {
         ];
         match ends.map(|end| (end.passed, end.failed)) {
             // The bad end fails on this host, or both ends do.
-            [(_, 0), (0, 1..)] | [(0, 1..), (0, 1..)] => fails.push((*host).to_owned()),
-            [(_, 0), (1.., 0)] => passes.push((*host).to_owned()),
+            [(_, 0), (0, 1..)] | [(0, 1..), (0, 1..)] => fails.push(host.to_string()),
+            [(_, 0), (1.., 0)] => passes.push(host.to_string()),
             _ => return HostBlame::Nothing,
         }
         for (index, end) in [(0, ends[0]), (case.last, ends[1])] {
@@ -193,7 +194,7 @@ fn blame_hosts(case: &Case, samples: &Samples) -> HostBlame {
                 probes.push(IndexProbe {
                     index,
                     lock: LockSide::Base,
-                    host: Some((*host).to_owned()),
+                    host: Some((*host).clone()),
                     runs,
                 });
             }

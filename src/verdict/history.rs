@@ -1,14 +1,15 @@
 //! The history of a series, as the rules of verdicts read it.
 
 use super::subject::{Observation, Subject, Untestable, count_run, observe};
+use crate::domain::id::RevisionId;
 use crate::domain::outcome::Outcome;
 use crate::domain::results::Tests;
 
 /// The result of a project at one revision of its series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryEntry {
-    /// Id or hash of the revision.
-    pub revision: String,
+    /// The id of the revision. In a bisection outside of any coordinator it is the hash.
+    pub revision: RevisionId,
     /// Position of the revision on its branch; higher is newer. It is 0 if the entry belongs to no branch.
     pub seq: i64,
     /// Digest of the recipe by which the project was run.
@@ -20,7 +21,7 @@ pub struct HistoryEntry {
 
 impl HistoryEntry {
     /// Returns an entry outside of any branch: its `seq` is 0, and it has neither a recipe nor a lock.
-    pub fn new(revision: String, end: RunEnd) -> Self {
+    pub fn new(revision: RevisionId, end: RunEnd) -> Self {
         Self {
             revision,
             seq: 0,

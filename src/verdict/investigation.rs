@@ -9,6 +9,7 @@ use super::locks::LockDifference;
 use super::next::next;
 use super::samples::{LockSide, Sample, Samples};
 use super::subject::Subject;
+use crate::domain::id::{HostId, RevisionId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -18,35 +19,35 @@ pub struct Investigation {
     pub change: Change,
     /// The revisions from the last one before the change to the one where the change was seen, oldest first. There are
     /// at least two.
-    pub revisions: Vec<String>,
+    pub revisions: Vec<RevisionId>,
     pub subjects: Vec<Subject>,
     /// See [`Case::lock_difference`].
     pub lock_difference: Option<LockDifference>,
     /// See [`Case::hosts`].
-    pub hosts: Vec<String>,
+    pub hosts: Vec<HostId>,
     /// Subjects that have passed and failed on the same image before.
     pub flaky: Vec<Subject>,
     /// See [`Case::rate`].
     pub rate: Option<f64>,
     /// The revision to try first, one of `revisions`. See [`Case::hint`].
-    pub hint: Option<String>,
+    pub hint: Option<RevisionId>,
 }
 
 /// A rerun to schedule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProbeRequest {
-    pub revision: String,
+    pub revision: RevisionId,
     pub lock: LockSide,
     /// The host that has to make it, or `None` for any host.
-    pub host: Option<String>,
+    pub host: Option<HostId>,
 }
 
 /// A rerun that has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeResult {
-    pub revision: String,
+    pub revision: RevisionId,
     pub lock: LockSide,
-    pub host: String,
+    pub host: HostId,
     pub end: RunEnd,
 }
 
@@ -71,7 +72,7 @@ pub struct Progress {
 const MAX_GROUPS: usize = 32;
 
 /// A revision by index, a lock, and a host if it has to be that one.
-type ProbeKey = (usize, LockSide, Option<String>);
+type ProbeKey = (usize, LockSide, Option<HostId>);
 
 impl Investigation {
     /// Returns the state of the investigation after these reruns, whose order has no influence.
@@ -79,7 +80,7 @@ impl Investigation {
     /// Subjects with the same samples form a group, which is treated as one case. A group splits when a rerun shows
     /// different results for its subjects.
     pub fn progress(&self, results: &[ProbeResult]) -> Progress {
-        let indexes: BTreeMap<&str, usize> = self.revisions.iter().map(String::as_str).zip(0..).collect();
+        let indexes: BTreeMap<&RevisionId, usize> = self.revisions.iter().zip(0..).collect();
         let mut groups: BTreeMap<Samples, Vec<Subject>> = BTreeMap::new();
         for subject in &self.subjects {
             let samples = self.samples(subject, results, &indexes);
@@ -132,28 +133,28 @@ impl Investigation {
     }
 
     /// Whether a revision is one of the two between which the change lies. Runs on them prove the change.
-    pub fn is_end(&self, revision: &str) -> bool {
+    pub fn is_end(&self, revision: &RevisionId) -> bool {
         [self.revisions.first(), self.revisions.last()]
             .into_iter()
             .flatten()
             .any(|end| end == revision)
     }
 
-    fn case(&self, subjects: &[Subject], indexes: &BTreeMap<&str, usize>) -> Case {
+    fn case(&self, subjects: &[Subject], indexes: &BTreeMap<&RevisionId, usize>) -> Case {
         Case {
             last: self.revisions.len() - 1,
             lock_difference: self.lock_difference,
             hosts: self.hosts.clone(),
-            hint: self.hint.as_deref().and_then(|hint| indexes.get(hint).copied()),
+            hint: self.hint.as_ref().and_then(|hint| indexes.get(hint).copied()),
             rate: self.rate,
             is_flaky: subjects.iter().any(|subject| self.flaky.contains(subject)),
         }
     }
 
-    fn samples(&self, subject: &Subject, results: &[ProbeResult], indexes: &BTreeMap<&str, usize>) -> Samples {
+    fn samples(&self, subject: &Subject, results: &[ProbeResult], indexes: &BTreeMap<&RevisionId, usize>) -> Samples {
         let mut samples = Samples::new();
         for result in results {
-            let index = indexes.get(result.revision.as_str());
+            let index = indexes.get(&result.revision);
             let (Some(index), Some(observation)) = (index, result.end.observe(subject)) else {
                 continue;
             };
@@ -178,7 +179,7 @@ mod tests {
     fn investigation(last: usize, subjects: &[&str]) -> Investigation {
         Investigation {
             change: Change::Broke,
-            revisions: (0..=last).map(|index| format!("r{index}")).collect(),
+            revisions: (0..=last).map(|index| format!("r{index}").into()).collect(),
             subjects: subjects.iter().map(|test| Subject::Test((*test).into())).collect(),
             lock_difference: None,
             hosts: vec!["one".into(), "two".into()],
@@ -197,7 +198,7 @@ mod tests {
                 return (progress.findings, runs.len());
             }
             for wanted in progress.wanted {
-                let index: usize = wanted.revision[1..].parse().unwrap();
+                let index: usize = wanted.revision.as_str()[1..].parse().unwrap();
                 let mut tests = Tests::default();
                 for (test, begin) in begins {
                     if (index >= *begin) == (investigation.change == Change::Broke) {
@@ -242,7 +243,7 @@ mod tests {
     #[test]
     fn a_hinted_revision_is_tried_first() {
         let hinted = |hint: usize| Investigation {
-            hint: Some(format!("r{hint}")),
+            hint: Some(format!("r{hint}").into()),
             ..investigation(100, &["a"])
         };
         let (findings, runs) = solve(&hinted(30), &[("a", 30)]);

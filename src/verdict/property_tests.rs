@@ -1,6 +1,7 @@
 //! Properties that hold for all results: neither their order nor failures of the machinery change an answer.
 
 use super::*;
+use crate::domain::id::HostId;
 use crate::domain::outcome::Outcome;
 use crate::domain::results::{Failure, Tests};
 use fastrand::Rng;
@@ -67,10 +68,12 @@ fn order_and_failures_of_the_machinery_change_no_answer() {
         let mut rng = Rng::with_seed(seed);
         let last = rng.usize(1..30);
         let world = world(&mut rng, last);
-        let hosts: Vec<String> = (0..rng.usize(1..4)).map(|host| format!("h{host}")).collect();
+        let hosts: Vec<HostId> = (0..rng.usize(1..4))
+            .map(|host| HostId::from(format!("h{host}")))
+            .collect();
         let investigation = Investigation {
             change: if rng.bool() { Change::Broke } else { Change::Fixed },
-            revisions: (0..=last).map(|index| format!("r{index}")).collect(),
+            revisions: (0..=last).map(|index| format!("r{index}").into()).collect(),
             subjects: TESTS.iter().map(|test| Subject::Test((*test).to_owned())).collect(),
             lock_difference: [None, Some(LockDifference::Dependencies)][rng.usize(0..2)],
             hosts: hosts.clone(),
@@ -84,7 +87,7 @@ fn order_and_failures_of_the_machinery_change_no_answer() {
             let mut others = runs.clone();
             for _ in 0..rng.usize(0..4) {
                 others.push(ProbeResult {
-                    revision: format!("r{}", rng.usize(0..=last)),
+                    revision: format!("r{}", rng.usize(0..=last)).into(),
                     lock: LockSide::Base,
                     host: hosts[rng.usize(0..hosts.len())].clone(),
                     end: RunEnd::Run(invalid(&mut rng), None),
@@ -101,7 +104,7 @@ fn order_and_failures_of_the_machinery_change_no_answer() {
                 break;
             }
             for wanted in first.1 {
-                let index = wanted.revision[1..].parse().unwrap();
+                let index = wanted.revision.as_str()[1..].parse().unwrap();
                 runs.push(ProbeResult {
                     end: end(&world, index, &mut rng),
                     host: wanted.host.unwrap_or_else(|| hosts[rng.usize(0..hosts.len())].clone()),
@@ -118,7 +121,7 @@ fn failures_of_the_machinery_neither_raise_nor_hide_suspicions() {
     for seed in 0..WORLDS {
         let mut rng = Rng::with_seed(seed);
         let world = world(&mut rng, 10);
-        let entry_of = |index: usize, end: RunEnd| HistoryEntry::new(format!("r{index}"), end);
+        let entry_of = |index: usize, end: RunEnd| HistoryEntry::new(format!("r{index}").into(), end);
         let history: Vec<HistoryEntry> = (0..10)
             .map(|index| entry_of(index, end(&world, index, &mut rng)))
             .collect();

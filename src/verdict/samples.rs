@@ -1,6 +1,7 @@
 //! What the reruns of a case show.
 
 use super::subject::{Observation, Untestable};
+use crate::domain::id::HostId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ pub enum LockSide {
 /// selected because they failed, which would bias the statistics.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sample {
-    pub host: String,
+    pub host: HostId,
     pub observation: Observation,
 }
 

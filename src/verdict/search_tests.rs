@@ -2,6 +2,7 @@ use super::super::next::next;
 use super::super::samples::Sample;
 use super::super::subject::Observation;
 use super::*;
+use crate::domain::id::HostId;
 use crate::verdict::{LockDifference, NotCpython, Subject};
 
 /// Runs a case to its answer, and counts the rounds. `truth` gives the result of the nth run of a revision with a lock on a
@@ -26,7 +27,7 @@ fn solve(case: &Case, truth: impl Fn(usize, LockSide, &str, usize) -> Observatio
                     .clone()
                     .unwrap_or(case.hosts[(pass + run) % case.hosts.len()].clone());
                 let there = samples.entry((probe.index, probe.lock)).or_default();
-                let observation = truth(probe.index, probe.lock, &host, there.len());
+                let observation = truth(probe.index, probe.lock, host.as_str(), there.len());
                 there.push(Sample { host, observation });
             }
         }
@@ -38,7 +39,7 @@ fn case(last: usize, hosts: usize) -> Case {
     Case {
         last,
         lock_difference: None,
-        hosts: (0..hosts).map(|host| format!("h{host}")).collect(),
+        hosts: (0..hosts).map(|host| HostId::from(format!("h{host}"))).collect(),
         is_flaky: false,
         hint: None,
         rate: None,
@@ -204,7 +205,7 @@ fn the_order_of_samples_does_not_change_the_next_action() {
         (3, Observation::Pass),
     ] {
         let all = (0..5).map(|run| Sample {
-            host: format!("h{}", run % 2),
+            host: format!("h{}", run % 2).into(),
             observation,
         });
         samples.insert((index, LockSide::Base), all.collect());
@@ -264,7 +265,9 @@ fn a_suspected_host_that_is_gone_gets_no_probes() {
         panic!()
     };
     assert!(
-        probes.iter().all(|probe| probe.host.as_deref() == Some("h1")),
+        probes
+            .iter()
+            .all(|probe| probe.host.as_ref().is_some_and(|host| *host == "h1")),
         "{probes:?}"
     );
 }

@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn history(ends: Vec<RunEnd>) -> Vec<HistoryEntry> {
-        let entry = |(index, end)| HistoryEntry::new(format!("r{index}"), end);
+        let entry = |(index, end)| HistoryEntry::new(format!("r{index}").into(), end);
         ends.into_iter().enumerate().map(entry).collect()
     }
 

@@ -139,6 +139,7 @@ pub struct InvestigationLine {
     pub tests: String,
     pub question: &'static str,
     pub answer: String,
+    pub waiting: Option<String>,
     pub rounds: i64,
     pub at: Time,
 }
@@ -152,7 +153,7 @@ pub async fn all(web: Web) -> Outcome {
         .into_iter()
         .partition(|incident| incident.closed_at.is_none());
     let (under_way, answered): (Vec<InvestigationView>, Vec<InvestigationView>) = reader
-        .investigations(INVESTIGATIONS)
+        .investigations(INVESTIGATIONS, now)
         .await?
         .into_iter()
         .partition(|view| view.ended_at.is_none());
@@ -293,6 +294,7 @@ fn investigation(view: InvestigationView, now: Timestamp) -> InvestigationLine {
         tests,
         question: wording::question(view.change),
         answer: view.answers.join("; "),
+        waiting: view.waiting,
         at: wording::time(view.ended_at.unwrap_or(view.opened_at), now),
         project: view.project,
         branch: view.branch,

@@ -2,10 +2,14 @@
 
 use crate::support::web_sample::{PLATFORM, Sample, failed, sha};
 use crate::support::world::World;
+use pybots::domain::id::InvestigationId;
 use pybots::domain::outcome::Outcome;
+use pybots::domain::series::Series;
 use pybots::domain::trust::Trust;
 use pybots::server::site as routes;
+use pybots::store::investigations::{NewInvestigation, Position};
 use pybots::store::views::Scope;
+use pybots::verdict::Change;
 use pybots::web::Web;
 use reqwest::{Client, Response};
 use std::sync::Arc;
@@ -605,6 +609,39 @@ async fn a_project_that_is_gone_keeps_its_results() {
     assert!(page.contains("no longer registered") && page.contains("✓"));
 }
 
+async fn open_investigation(store: &pybots::store::Store, revision: &str) -> InvestigationId {
+    let found = store.revision(&revision.into()).await.unwrap().unwrap();
+    let end = |seq| Position {
+        revision: revision.into(),
+        seq,
+    };
+    let new = NewInvestigation {
+        series: Series {
+            branch_id: found.branch_id.as_str().into(),
+            project: "p".to_owned(),
+            variant: "default".to_owned(),
+            platform: PLATFORM.to_owned(),
+        },
+        recipe: store.projects().await.unwrap()[0].recipe.clone(),
+        change: Change::Broke,
+        base: end(found.seq - 1),
+        now: end(found.seq),
+        subjects: Vec::new(),
+        base_lock: None,
+        now_lock: None,
+        signature: None,
+        parent: None,
+        manual: false,
+    };
+    let mut tx = store.begin().await.unwrap();
+    let id = store
+        .insert_investigation(&mut tx, &new, pybots::clock::now())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    id
+}
+
 #[tokio::test]
 async fn every_page_says_why_jobs_wait() {
     let site = site().await;
@@ -615,6 +652,15 @@ async fn every_page_says_why_jobs_wait() {
     let run = world.run("p", &built, 1).await;
     let wanted = world.revision("trunk", "bb", 2).await;
     world.build(&wanted).await;
+    let investigation = open_investigation(store, &built.revision).await;
+    let makes_rerun_for = async |investigation: Option<&str>| {
+        sqlx::query("UPDATE job SET investigation_id = $1 WHERE run_id = $2")
+            .bind(investigation)
+            .bind(&run)
+            .execute(store.pool())
+            .await
+            .unwrap()
+    };
     let says = async |reason: &str| {
         let image = format!("/image/{}", wanted.image);
         for path in [
@@ -630,6 +676,10 @@ async fn every_page_says_why_jobs_wait() {
             let text = site.get(path).await.text().await.unwrap().replace("&#x60;", "`");
             assert!(text.contains(reason), "{path}: {text}");
         }
+        makes_rerun_for(Some(investigation.as_str())).await;
+        let incidents = site.page("/incidents").await.replace("&#x60;", "`");
+        assert!(incidents.contains(reason), "{incidents}");
+        makes_rerun_for(None).await;
         let waiting = store.waiting_of(&run).await.unwrap().unwrap();
         assert!(waiting.reason(now).to_string().contains(reason));
         for (waiting, jobs) in store.waiting_jobs().await.unwrap() {

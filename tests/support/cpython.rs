@@ -67,11 +67,11 @@ pub fn of(folder: &Path, count: usize, without: &[&str]) -> Option<(PathBuf, Vec
     edit("Modules/clinic/_csv.c.h", "PyDoc_STRVAR", "/* seeded */\nPyDoc_STRVAR");
     revisions.push(repository.commit("What Argument Clinic wrote"));
     edit(
-        "Include/object.h",
-        "#ifndef Py_OBJECT_H",
-        "#define PYBOTS_SEEDED 1\n#ifndef Py_OBJECT_H",
+        "Include/internal/pycore_bytes_methods.h",
+        "#ifndef Py_LIMITED_API",
+        "#define PYBOTS_SEEDED 1\n#ifndef Py_LIMITED_API",
     );
-    revisions.push(repository.commit("A header of the core"));
+    revisions.push(repository.commit("A header of the core that few files include"));
     edit(
         "Python/flowgraph.c",
         "#include \"Python.h\"",
@@ -91,7 +91,7 @@ pub fn make_quick(images: &Path) {
     let mut text = std::fs::read_to_string(&profile).unwrap();
     for (from, to) in [
         ("configure = [", "configure = [\"--disable-test-modules\", "),
-        ("-O3", "-O1"),
+        ("-O3", "-O0"),
     ] {
         assert!(text.contains(from), "{} has no {from:?}", profile.display());
         text = text.replacen(from, to, 1);

@@ -1,6 +1,7 @@
 //! The two ends of a bisection, as its answer names them.
 
 use crate::cli::local::short;
+use crate::domain::id::RevisionId;
 use crate::domain::outcome::Outcome;
 use crate::domain::text::plain;
 use crate::verdict::{Cell, Change, End, HistoryEntry, NoDifference, RunEnd, Subject, suspicions};
@@ -31,6 +32,27 @@ impl EndView {
             error: result.and_then(first_error),
         }
     }
+
+    /// Adds to the error of a run in which no test failed what its log says last.
+    pub fn with_log(mut self, result: &RunEnd, log: &str) -> Self {
+        let no_test_failed =
+            matches!(result, RunEnd::Run(_, tests) if tests.as_ref().is_none_or(|tests| tests.failed.is_empty()));
+        if let (true, Some(error), Some(line)) = (no_test_failed, &mut self.error, last_error(log)) {
+            *error = format!("{error}: {line}");
+        }
+        self
+    }
+}
+
+/// The last line of the project's own that mentions an error, or else its last line.
+fn last_error(log: &str) -> Option<String> {
+    let own = || {
+        let lines = log.lines().map(plain).rev();
+        lines.filter(|line| !line.trim().is_empty() && !line.starts_with("[pybots]"))
+    };
+    own()
+        .find(|line| line.to_ascii_lowercase().contains("error"))
+        .or_else(|| own().next())
 }
 
 /// The good end and the bad one.
@@ -115,7 +137,7 @@ pub fn subjects(tests: &[String], change: Change, old: &RunEnd, new: &RunEnd) ->
     if !tests.is_empty() {
         return tests.iter().cloned().map(Subject::Test).collect();
     }
-    let rows = [old, new].map(|end| HistoryEntry::new(String::new(), end.clone()));
+    let rows = [old, new].map(|end| HistoryEntry::new(RevisionId::default(), end.clone()));
     let of_change = suspicions(&rows, &[], &[])
         .into_iter()
         .filter(|suspicion| suspicion.change == change);
@@ -155,5 +177,25 @@ mod tests {
             (Some("no_image"), Some("CPython does not build"))
         );
         assert_eq!(EndView::new("a", "a", None).outcome, None);
+    }
+
+    #[test]
+    fn an_end_without_a_failed_test_shows_the_last_error_of_its_log() {
+        let error = |end: &RunEnd, log: &str| EndView::new("a", "a", Some(end)).with_log(end, log).error;
+        let usage = RunEnd::Run(Outcome::Failed { exit_code: 4 }, None);
+        let log = "[pybots] phase test\nERROR: usage: pytest [options]\npytest: error: no such option: -x9\n  inifile: None\n\n[pybots] outcome: error\n";
+        assert_eq!(
+            error(&usage, log).unwrap(),
+            "failed (exit code 4): pytest: error: no such option: -x9"
+        );
+        assert_eq!(error(&usage, "one\ntwo\n").unwrap(), "failed (exit code 4): two");
+        assert_eq!(error(&usage, "").unwrap(), "failed (exit code 4)");
+        let tests = Tests {
+            failed: vec![Failure::of("t: a", "boom")],
+            ..Tests::default()
+        };
+        let failed = RunEnd::Run(Outcome::Failed { exit_code: 1 }, Some(tests));
+        assert_eq!(error(&failed, log).unwrap(), "t: a: boom");
+        assert_eq!(error(&RunEnd::Run(Outcome::Passed, None), log), None);
     }
 }

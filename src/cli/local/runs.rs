@@ -3,6 +3,7 @@
 use super::options::{AsOf, RunOptions, is_not_installed};
 use super::runner::LocalRunner;
 use crate::domain::day::Day;
+use crate::domain::id::{HostId, RevisionId};
 use crate::domain::job::{BuiltImage, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::plan;
@@ -73,8 +74,8 @@ impl<'a> Runs<'a> {
     }
 
     /// This machine, listed once for each slot, so that a round has one run for each.
-    fn hosts(&self) -> Vec<String> {
-        vec![HERE.to_owned(); self.runner.settings.slots.max(1)]
+    fn hosts(&self) -> Vec<HostId> {
+        vec![HERE.into(); self.runner.settings.slots.max(1)]
     }
 
     /// The lines that are in the log of `bad` and not in the log of `good`.
@@ -84,6 +85,11 @@ impl<'a> Runs<'a> {
             (Some(good), Some(bad)) => log_difference(good, bad),
             _ => LogDifference::default(),
         }
+    }
+
+    /// The end of the log of the newest run on a revision. Empty if there was none.
+    pub async fn log_of(&self, revision: &str) -> String {
+        self.logs.lock().await.get(revision).cloned().unwrap_or_default()
     }
 
     /// The day whose dependencies all runs take. `None` means that of the recipe, or else today.
@@ -130,16 +136,20 @@ impl<'a> Runs<'a> {
         } else {
             "confirming both ends".to_owned()
         };
-        let names: BTreeSet<&str> = progress.wanted.iter().map(|wanted| short(&wanted.revision)).collect();
+        let names: BTreeSet<&str> = progress
+            .wanted
+            .iter()
+            .map(|wanted| short(wanted.revision.as_str()))
+            .collect();
         let names: Vec<&str> = names.into_iter().collect();
         errln!("{what}: {} runs on {}", progress.wanted.len(), names.join(", "));
-        let revisions: Vec<String> = progress.wanted.iter().map(|wanted| wanted.revision.clone()).collect();
+        let revisions: Vec<RevisionId> = progress.wanted.iter().map(|wanted| wanted.revision.clone()).collect();
         let this = &*self;
         let finished: Vec<ProbeResult> = futures_util::stream::iter(revisions)
             .map(|revision| async move {
-                let end = this.run(&revision, investigation.is_end(&revision)).await?;
-                errln!("  {} {}", short(&revision), summary(&end));
-                Ok::<_, anyhow::Error>(ran(&revision, end))
+                let end = this.run(revision.as_str(), investigation.is_end(&revision)).await?;
+                errln!("  {} {}", short(revision.as_str()), summary(&end));
+                Ok::<_, anyhow::Error>(ran(revision, end))
             })
             .buffer_unordered(this.runner.settings.slots.max(1))
             .try_collect()
@@ -158,7 +168,7 @@ impl<'a> Runs<'a> {
     ) -> Result<Vec<Finding>> {
         let investigation = Investigation {
             change,
-            revisions,
+            revisions: revisions.into_iter().map(RevisionId::from).collect(),
             subjects,
             lock_difference: None,
             hosts: self.hosts(),
@@ -242,11 +252,11 @@ fn usable(end: RunEnd) -> Result<RunEnd> {
     }
 }
 
-fn ran(revision: &str, end: RunEnd) -> ProbeResult {
+fn ran(revision: RevisionId, end: RunEnd) -> ProbeResult {
     ProbeResult {
-        revision: revision.to_owned(),
+        revision,
         lock: LockSide::Base,
-        host: HERE.to_owned(),
+        host: HERE.into(),
         end,
     }
 }

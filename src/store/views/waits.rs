@@ -1,7 +1,7 @@
 //! Why jobs wait: what the rule of [`crate::domain::waiting`] has to know. It is read for all jobs of a page together, by
 //! their groups.
 
-use crate::domain::id::{HostId, ImageId, JobGroupId};
+use crate::domain::id::{HostId, ImageId, InvestigationId, JobGroupId};
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::{COUNTED_MOST, WaitReason, WaitingHost, WaitingJob, wait_reason};
 use crate::store::Store;
@@ -103,6 +103,22 @@ impl Store {
             .await?;
         let mut waiting = job.map(Waiting::new);
         self.explain(waiting.iter_mut().collect()).await?;
+        Ok(waiting)
+    }
+
+    /// Why the next rerun of each of these investigations waits. Those without a queued rerun are left out.
+    pub async fn waiting_in(&self, investigations: &[InvestigationId]) -> Result<BTreeMap<InvestigationId, Waiting>> {
+        let sql = "SELECT id, group_id, not_before, target_image_id FROM job
+                   WHERE investigation_id = $1 AND state = 'queued' ORDER BY created_at, id LIMIT 1";
+        let mut waiting = BTreeMap::new();
+        for id in investigations {
+            let job: Option<QueuedJob> = sqlx::query_as(sql)
+                .bind(id.as_str())
+                .fetch_optional(self.pool())
+                .await?;
+            waiting.extend(job.map(|job| (id.clone(), Waiting::new(job))));
+        }
+        self.explain(waiting.values_mut().collect()).await?;
         Ok(waiting)
     }
 

@@ -3,6 +3,7 @@
 use super::world::Try;
 use super::{At, Effect, Fault, History};
 use fastrand::Rng;
+use pybots::domain::id::HostId;
 use pybots::domain::outcome::Outcome;
 use pybots::verdict::{
     Answer, Change, Finding, HistoryEntry, Investigation, LockDifference, LockSide, NotCpython, ProbeResult, RunEnd,
@@ -125,7 +126,7 @@ impl Pipeline<'_> {
         }
         self.rows.push(HistoryEntry {
             lock: Some(lock.to_string()),
-            ..HistoryEntry::new(At::Main(place).name(), end)
+            ..HistoryEntry::new(At::Main(place).name().into(), end)
         });
         for mut suspicion in suspicions(&self.rows, &[], &[]) {
             let (change, base) = (suspicion.change, suspicion.base);
@@ -162,8 +163,8 @@ impl Pipeline<'_> {
         let now = self.rows.len() - 1;
         let mut open = vec![suspicion];
         while let Some(suspicion) = open.pop() {
-            let from = At::parse(&self.rows[suspicion.base].revision);
-            let to = At::parse(&self.rows[now].revision);
+            let from = At::parse(self.rows[suspicion.base].revision.as_str());
+            let to = At::parse(self.rows[now].revision.as_str());
             let (At::Main(first), At::Main(last)) = (from, to) else {
                 unreachable!("rows are of the branch")
             };
@@ -249,10 +250,10 @@ impl Pipeline<'_> {
     }
 
     fn inquire(&mut self, suspicion: &Suspicion, revisions: &[At], locks: &(String, String), day: f64) -> Vec<Finding> {
-        let hosts: Vec<String> = (0..self.history.hosts).map(|host| host.to_string()).collect();
+        let hosts: Vec<HostId> = (0..self.history.hosts).map(|host| host.to_string().into()).collect();
         let investigation = Investigation {
             change: suspicion.change,
-            revisions: revisions.iter().map(|at| at.name()).collect(),
+            revisions: revisions.iter().map(|at| at.name().into()).collect(),
             subjects: suspicion.subjects.clone(),
             lock_difference: (locks.0 != locks.1).then_some(LockDifference::Dependencies),
             hosts,
@@ -270,7 +271,7 @@ impl Pipeline<'_> {
                 runs.push(ProbeResult {
                     revision: row.revision.clone(),
                     lock: LockSide::Base,
-                    host: String::new(),
+                    host: HostId::default(),
                     end: row.end.clone(),
                 });
             }
@@ -292,7 +293,7 @@ impl Pipeline<'_> {
             assert!(rounds < 1000, "seed {} has no end", self.history.seed);
             for wanted in progress.wanted {
                 let host = match &wanted.host {
-                    Some(host) => host.parse().unwrap(),
+                    Some(host) => host.as_str().parse().unwrap(),
                     None => self.rng.usize(0..self.history.hosts),
                 };
                 let lock = match wanted.lock {
@@ -300,11 +301,11 @@ impl Pipeline<'_> {
                     LockSide::Now => &locks.1,
                 };
                 let lock = lock.parse().unwrap();
-                let end = self.run(At::parse(&wanted.revision), host, lock, day);
+                let end = self.run(At::parse(wanted.revision.as_str()), host, lock, day);
                 runs.push(ProbeResult {
                     revision: wanted.revision,
                     lock: wanted.lock,
-                    host: host.to_string(),
+                    host: host.to_string().into(),
                     end,
                 });
             }

@@ -139,10 +139,12 @@ const UNEVALUATED: &str = "SELECT COUNT(*) FROM run WHERE evaluated_at IS NULL";
 
 impl Sim {
     async fn enrol(&self, name: &str, builds: bool) {
+        self.enrol_of(&format!("{name}@example.org"), name, builds).await;
+    }
+
+    async fn enrol_of(&self, owner: &str, name: &str, builds: bool) {
         let store = &self.coordinator().store;
-        enrolment::add(store, name, "o@example.org", builds, now())
-            .await
-            .unwrap();
+        enrolment::add(store, name, owner, builds, now()).await.unwrap();
     }
 
     fn by_hand(&self, name: &'static str, number: usize) -> HostByHand<'_> {
@@ -354,12 +356,16 @@ pub async fn two_hosts_confirm_a_lock(mut sim: Sim) {
     for name in ["one", "two"] {
         sim.enrol(name, false).await;
     }
+    sim.enrol_of("ONE@example.org", "another", false).await;
     sim.by_hand("old", 0).work().await;
     sim.by_hand("one", 1).work().await;
     sim.revision_by("old", "one", "nothing 1").await;
     sim.until_count(UNEVALUATED, 0).await;
-    assert_eq!(sim.count(PINNED).await, 0, "one host said it twice");
-    sim.revision_by("old", "two", "nothing 2").await;
+    assert_eq!(sim.count(PINNED).await, 0, "one host reported it twice");
+    sim.revision_by("old", "another", "nothing 2").await;
+    sim.until_count(UNEVALUATED, 0).await;
+    assert_eq!(sim.count(PINNED).await, 0, "two hosts of one owner reported it");
+    sim.revision_by("old", "two", "nothing 3").await;
     sim.until_count(UNEVALUATED, 0).await;
     assert!(sim.pinned().await.contains("dependency"));
 }

@@ -600,7 +600,7 @@ impl Sim {
     pub async fn answers(&self) -> Vec<String> {
         let store = &self.coordinator().store;
         let trust = &self.settings.trust();
-        let all = Reader { store, trust }.investigations(100).await.unwrap();
+        let all = Reader { store, trust }.investigations(100, now()).await.unwrap();
         all.into_iter().flat_map(|views| views.answers).collect()
     }
 
