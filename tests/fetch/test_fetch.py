@@ -209,6 +209,16 @@ class Sources(unittest.TestCase):
         code, said = self.main({"git": str(self.work / "there"), "rev": "main"})
         self.assertEqual(code, 10, said)
 
+    def test_an_archive_that_takes_long_to_unpack_is_no_source_that_is_silent(self):
+        def unpack(*_):
+            self.assertFalse((self.work / ".pybots" / "fetching").exists())
+            raise fetch.InfraError("the disk failed")
+
+        with unittest.mock.patch.object(fetch_sources, "download"), unittest.mock.patch.object(fetch_sources, "unpack", unpack):
+            code, said = self.main({"url": "https://example.org/p.zip", "sha256": "0" * 64})
+        self.assertEqual(code, 11, said)
+        self.assertNotIn("source unreachable", said)
+
     def test_nobody_is_awaited_once_a_source_is_there(self):
         with unittest.mock.patch.object(fetch_sources, "git", lambda *_: "0" * 40):
             (self.work / "src" / "p").mkdir(parents=True)

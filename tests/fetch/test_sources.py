@@ -103,6 +103,16 @@ class Git(unittest.TestCase):
             with self.assertRaisesRegex(RecipeError, "no commit, tag or branch 'none'"):
                 fetch_sources.git(url, "none", self.into)
 
+    def test_the_id_of_a_tag_is_answered_with_that_of_its_commit(self):
+        commit = self.make("tagged", {"a": "1"})
+        subprocess.run(["git", "-c", "user.name=T", "-c", "user.email=t@example.org", "tag", "--annotate", "--message", "x", "v2"],
+                       cwd=self.root / "tagged", check=True)
+        subprocess.run(["git", "update-server-info"], cwd=self.root / "tagged", check=True)
+        tag = subprocess.run(["git", "rev-parse", "v2"], cwd=self.root / "tagged", check=True, capture_output=True, text=True).stdout.strip()
+        self.assertEqual(fetch_sources.git(f"{self.git_url}/tagged", "v2", self.into), commit)
+        with self.assertRaisesRegex(RecipeError, f"the id of a tag, not of a commit: write its commit, {commit}"):
+            fetch_sources.git(f"{self.git_url}/tagged", tag, self.into)
+
     def test_submodules_come_with_their_own(self):
         inner = self.make("inner", {"i": "inner"})
         self.make("middle", {"m": "middle"}, submodules=[("inner", "../inner")])

@@ -15,6 +15,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # What git and svn write when a server answers, and will answer the same tomorrow, or when it trickles.
 FINAL = re.compile(r"(?i)not found|does ?n.t exist|does not exist|find remote ref|too slow|file name too long|transport .* not allowed|is not public|"
                    r"response 403|code 403 from proxy|E205011")
+COMMIT = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
 TOOL_WITHIN = 900  # seconds
 TUNNEL = Path(__file__).with_name("fetch_tunnel.py")
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
@@ -33,12 +34,13 @@ def fetch_source(src, index, work, python):
 
 @contextlib.contextmanager
 def awaiting(src, work):
-    """What fails in here is a matter of the source, if it has an address. Notes in WORK/.pybots/fetching whose answer it waits for."""
+    """What fails in here is a matter of the source, if it has an address, until it is `answered`. WORK/.pybots/fetching names the address
+    whose answer is awaited."""
     address = src.get("git") or src.get("svn") or src.get("url")
     if not address:
         yield
         return
-    note = work / ".pybots" / "fetching"
+    note = note_of(work)
     note.parent.mkdir(exist_ok=True)
     note.write_text(address)
     try:
@@ -46,8 +48,19 @@ def awaiting(src, work):
     except MachineError:
         raise
     except InfraError as e:
+        if not note.exists():
+            raise
         raise Unreachable(f"{src['name']}: {e}") from e
-    note.unlink()
+    answered(work)
+
+
+def note_of(work):
+    return work / ".pybots" / "fetching"
+
+
+def answered(work):
+    """The source has sent all that it was asked for. What takes long from here on is this machine's work on it."""
+    note_of(work).unlink(missing_ok=True)
 
 
 def bring(src, index, work, python):
@@ -95,6 +108,7 @@ def svn_way(address):
 def archive(url, sha256, name, into, work, blame=InfraError):
     kept = work / ".pybots" / "sources" / name[-100:]
     download(url, sha256, kept, name, blame)
+    answered(work)
     unpack(kept, into)
     kept.unlink()
 
@@ -145,7 +159,10 @@ def git(url, rev, into, with_submodules=True):
         in_git(into, "config", "remote.origin.url", parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
         submodules(into, [MODULES_MOST], MODULES_DEPTH)
     remark_on_pointers(into)
-    return in_git(into, "rev-parse", "HEAD").strip()
+    found = in_git(into, "rev-parse", "HEAD").strip()
+    if COMMIT.fullmatch(rev) and found != rev.lower():
+        raise RecipeError(f"{rev} is the id of a tag, not of a commit: write its commit, {found}")
+    return found
 
 
 def named(into, rev):
