@@ -1,34 +1,30 @@
 //! `pybots check FILE..`: checks recipe files.
 
+use crate::clock::now;
 use crate::recipe::folder::{Beside, check_beside};
+use crate::recipe::{Problem, advice};
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Checks each file and prints its problems. The exit code is 1 if a file has one.
+/// Checks each file, and prints its problems, or advice about a file without any. The exit code is 1 if a file has a problem.
 pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
     let colour = super::output::has_colours(&std::io::stderr());
     let mut wrong = 0;
     for file in files {
         let shown = file.display().to_string();
-        let problems = match std::fs::read(file) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => check_beside(&shown, &text, Beside::of(file).as_ref())
-                    .problems
-                    .iter()
-                    .map(|problem| problem.draw(colour))
-                    .collect(),
-                Err(_) => vec![format!("{shown} is not UTF-8; save it as UTF-8\n")],
-            },
-            Err(error) => vec![format!("{shown} can't be read: {error}\n")],
-        };
-        if problems.is_empty() {
-            outln!("{shown}: ok");
-        } else {
-            wrong += 1;
-            for problem in problems {
-                errln!("{problem}");
+        let notes = match check(file, &shown, colour) {
+            Ok(advice) => {
+                outln!("{shown}: ok");
+                advice
             }
+            Err(problems) => {
+                wrong += 1;
+                problems
+            }
+        };
+        for note in notes {
+            errln!("{note}");
         }
     }
     if wrong > 0 {
@@ -36,4 +32,16 @@ pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns advice about a good recipe. The error is the problems of another one.
+fn check(file: &Path, shown: &str, colour: bool) -> Result<Vec<String>, Vec<String>> {
+    let draw = |problems: Vec<Problem>| problems.iter().map(|problem| problem.draw(colour)).collect();
+    let bytes = std::fs::read(file).map_err(|error| vec![format!("{shown} can't be read: {error}\n")])?;
+    let text = String::from_utf8(bytes).map_err(|_| vec![format!("{shown} is not UTF-8; save it as UTF-8\n")])?;
+    let checked = check_beside(shown, &text, Beside::of(file).as_ref());
+    match checked.recipe {
+        Some(recipe) => Ok(draw(advice(shown, &text, &recipe, now()))),
+        None => Err(draw(checked.problems)),
+    }
 }

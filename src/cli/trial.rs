@@ -13,8 +13,10 @@ use crate::runtime::docker::shell;
 use crate::store::revisions::Revision;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
+use futures_util::FutureExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Args)]
 pub struct Trial {
@@ -39,7 +41,13 @@ pub struct Trial {
     /// Open a shell at the end, in a container like that of the first suite.
     #[arg(long)]
     shell: bool,
+    /// Try again each time the recipe, or a folder that it names, is saved. A signal (Ctrl-C) ends it.
+    #[arg(long, conflicts_with_all = ["since", "shell"])]
+    watch: bool,
 }
+
+/// How often `--watch` looks for a change.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The phase with which a trial begins.
 #[derive(Clone, Copy, ValueEnum)]
@@ -49,8 +57,57 @@ enum First {
 }
 
 impl Trial {
-    /// The exit code is 0 if the project passed, 1 if code made it fail, and 2 if it could not be run.
+    /// The exit code is 0 if the project passed, 1 if code made it fail, and 2 if it could not be run. With `--watch` it is that
+    /// of the last trial.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        match self.watch {
+            true => self.watch(settings).await,
+            false => self.once(settings).await,
+        }
+    }
+
+    /// Makes a trial, and another one each time the recipe changes. What goes wrong is shown, and ends only that trial.
+    async fn watch(&self, settings: &Settings) -> Result<ExitCode> {
+        let mut stop = std::pin::pin!(crate::signal::stop_signal());
+        // a signal counts from now on: a trial that one stops is the last
+        let _ = stop.as_mut().now_or_never();
+        let mut code = ExitCode::from(2);
+        loop {
+            let tried = self.version();
+            match self.once(settings).await {
+                Ok(ended) => code = ended,
+                Err(error) => errln!("error: {error:#}"),
+            }
+            errln!(
+                "waiting until {} is saved again; Ctrl-C ends this",
+                self.recipe.display()
+            );
+            tokio::select! {
+                _ = &mut stop => return Ok(code),
+                () = self.changes(&tried) => {}
+            }
+        }
+    }
+
+    /// Returns once the recipe is another one, and its files are written to their end.
+    async fn changes(&self, tried: &str) {
+        let mut last = tried.to_owned();
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.version();
+            if now == last && now != *tried {
+                return;
+            }
+            last = now;
+        }
+    }
+
+    /// What the recipe and its folders hold now. A recipe that can't be used is known by what is wrong with it.
+    fn version(&self) -> String {
+        local::recipe(&self.recipe).map_or_else(|error| format!("{error:#}"), |recipe| recipe.digest)
+    }
+
+    async fn once(&self, settings: &Settings) -> Result<ExitCode> {
         let one_at_a_time = Settings {
             slots: 1,
             ..settings.clone()

@@ -137,7 +137,7 @@ fn is_same_version(one: &str, other: &str) -> bool {
 }
 
 /// Whether a git revision is a whole commit id, and no branch, tag or abbreviation.
-fn is_commit(rev: &str) -> bool {
+pub fn is_commit(rev: &str) -> bool {
     matches!(rev.len(), 40 | 64) && rev.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

@@ -172,6 +172,11 @@ impl KnownFailure {
         self.end().is_some_and(|end| (end..end + LATELY_MS).contains(&now))
     }
 
+    /// Returns whether the known failure has expired.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.end().is_some_and(|end| end <= now)
+    }
+
     fn end(&self) -> Option<Timestamp> {
         let date = self.expires.date?;
         let (year, month, day) = (i16::try_from(date.year).ok()?, date.month as i8, date.day as i8);

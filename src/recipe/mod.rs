@@ -1,6 +1,7 @@
 //! Recipes: `projects/*.toml`, how a registered project is fetched, installed and tested. [`check()`] reports
 //! mistakes to people; [`choose()`] picks what applies to one Python.
 
+mod advice;
 pub mod check;
 mod choose;
 mod file;
@@ -11,6 +12,7 @@ pub mod reader;
 mod registered;
 mod requirement;
 
+pub use advice::advice;
 pub use check::{Checked, Problem, check, check_with, toml_place, without_value};
 pub use choose::{Choice, choose};
 pub use file::{KnownFailure, Recipe, RequestedLimits, Section, Steps};

@@ -402,6 +402,52 @@ fn one_project_is_tried_here_and_now() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("neither a watched branch (trunk) nor a revision"));
 }
 
+/// `pybots try --watch`: a recipe that can't be used, then one whose suite fails, then one that passes.
+#[test]
+fn a_recipe_is_tried_again_whenever_it_is_saved() {
+    if !engine_wanted() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let _repository = toy_repository(folder.path());
+    let projects = folder.path().join("projects");
+    settings(folder.path(), &projects, &[("trunk", "main", 1)], "");
+    project(
+        folder.path(),
+        "saved",
+        &SUITE.replace("run", "rum"),
+        "raise SystemExit(3)\n",
+    );
+    let output = folder.path().join("output");
+    let written = std::fs::File::create(&output).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pybots"))
+        .current_dir(folder.path())
+        .args(["--config", "pybots.toml", "try", "projects/saved/saved.toml", "--watch"])
+        .stderr(written.try_clone().unwrap())
+        .stdout(written)
+        .spawn()
+        .unwrap();
+    let until = |text: &str| {
+        let start = std::time::Instant::now();
+        loop {
+            let shown = std::fs::read_to_string(&output).unwrap();
+            if shown.ends_with("is saved again; Ctrl-C ends this\n") && shown.contains(text) {
+                return;
+            }
+            assert!(start.elapsed().as_secs() < 240, "{text}: {shown}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    };
+    until("unknown key `rum`");
+    project(folder.path(), "saved", SUITE, "raise SystemExit(3)\n");
+    until("saved: failed (exit code 3)");
+    project(folder.path(), "saved", SUITE, "");
+    until("saved: passed");
+    let interrupt = ["-INT", &child.id().to_string()];
+    assert!(Command::new("kill").args(interrupt).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0), "that of the last trial");
+}
+
 /// The host's secrets go into no image.
 #[test]
 fn no_image_holds_the_ca_bundle() {

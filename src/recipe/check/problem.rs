@@ -2,7 +2,7 @@
 
 use crate::domain::address::starred;
 use crate::domain::nearest::nearest;
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, Severity, SourceSpan};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ pub struct Problem {
     pub help: Option<String>,
     source: Arc<NamedSource<String>>,
     span: SourceSpan,
+    severity: Severity,
 }
 
 impl fmt::Display for Problem {
@@ -27,6 +28,10 @@ impl std::error::Error for Problem {}
 impl Diagnostic for Problem {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
@@ -49,6 +54,15 @@ impl Problem {
             // the message and the line are shown to everybody
             source: Arc::new(NamedSource::new(file, starred(text))),
             span: (start, span.end.min(text.len()).saturating_sub(start).max(1)).into(),
+            severity: Severity::Error,
+        }
+    }
+
+    /// Returns advice, which is drawn as such: the recipe is good, and may hurt its owner later.
+    pub fn advice(file: &str, text: &str, span: Range<usize>, message: &str, help: &str) -> Self {
+        Self {
+            severity: Severity::Advice,
+            ..Self::at(file, text, span, message.to_owned(), Some(help.to_owned()))
         }
     }
 
