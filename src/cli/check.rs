@@ -2,36 +2,53 @@
 
 use crate::clock::now;
 use crate::recipe::folder::{Beside, check_beside};
-use crate::recipe::{Problem, advice};
+use crate::recipe::{Problem, advice, schema};
 use anyhow::Result;
+use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Checks each file, and prints its problems, or advice about a file without any. The exit code is 1 if a file has a problem.
-pub fn run(files: &[PathBuf]) -> Result<ExitCode> {
-    let colour = super::output::has_colours(&std::io::stderr());
-    let mut wrong = 0;
-    for file in files {
-        let shown = file.display().to_string();
-        let notes = match check(file, &shown, colour) {
-            Ok(advice) => {
-                outln!("{shown}: ok");
-                advice
-            }
-            Err(problems) => {
-                wrong += 1;
-                problems
-            }
-        };
-        for note in notes {
-            errln!("{note}");
+#[derive(Args)]
+pub struct Check {
+    /// Recipe files.
+    #[arg(required_unless_present = "schema", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print the JSON Schema of recipes, for editors.
+    #[arg(long, conflicts_with = "files")]
+    schema: bool,
+}
+
+impl Check {
+    /// Checks each file, and prints its problems, or advice about a file without any. The exit code is 1 if a file has a problem.
+    pub fn run(&self) -> Result<ExitCode> {
+        if self.schema {
+            outln!("{:#}", schema());
+            return Ok(ExitCode::SUCCESS);
         }
+        let colour = super::output::has_colours(&std::io::stderr());
+        let mut wrong = 0;
+        for file in &self.files {
+            let shown = file.display().to_string();
+            let notes = match check(file, &shown, colour) {
+                Ok(advice) => {
+                    outln!("{shown}: ok");
+                    advice
+                }
+                Err(problems) => {
+                    wrong += 1;
+                    problems
+                }
+            };
+            for note in notes {
+                errln!("{note}");
+            }
+        }
+        if wrong > 0 {
+            errln!("{wrong} of {} recipes can't be registered", self.files.len());
+            return Ok(ExitCode::FAILURE);
+        }
+        Ok(ExitCode::SUCCESS)
     }
-    if wrong > 0 {
-        errln!("{wrong} of {} recipes can't be registered", files.len());
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns advice about a good recipe. The error is the problems of another one.

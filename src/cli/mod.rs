@@ -58,11 +58,7 @@ enum Command {
     /// Print the settings in force and the origin of each.
     Config,
     /// Check recipe files.
-    Check {
-        /// Recipe files.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
+    Check(check::Check),
     /// Propose a recipe for a project: read its sources, try the recipe, and correct it.
     Init(init::Init),
     /// Run one project on this machine, without a coordinator.
@@ -116,8 +112,8 @@ pub async fn run(arguments: Arguments) -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
-    if let Command::Check { files } = &arguments.command {
-        return check::run(files);
+    if let Command::Check(check) = &arguments.command {
+        return check.run();
     }
     let loaded = match (load(arguments.config.as_deref()), &arguments.command) {
         (Ok(loaded), _) => loaded,
@@ -129,7 +125,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Serve => serve::run(loaded.settings).await,
         Command::Host(host) => host.run(loaded).await,
         Command::Config => config::run(&loaded),
-        Command::Check { files } => check::run(&files),
+        Command::Check(check) => check.run(),
         Command::Init(init) => init.run(&loaded.settings).await,
         Command::Try(trial) => trial.run(&loaded.settings).await,
         Command::Bisect(bisect) => bisect.run(&loaded.settings).await,

@@ -4,28 +4,36 @@
 use super::address::Address;
 use super::day::Day;
 use super::modes::Mode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Where a tree of sources comes from. It has exactly one of `pypi`, `git`, `svn`, `url`, `path`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The name of the folder beside the project's own. Only extra sources have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The name of the project on the package index, whose source distribution is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pypi: Option<String>,
+    /// The version of a `pypi` source. The default is the newest one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The SHA-256 of the file of a `pypi` or `url` source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// The address of a git repository. It needs `rev`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git: Option<String>,
+    /// An address in a Subversion repository. It needs `rev`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub svn: Option<String>,
+    /// A commit, tag or branch of git, or the number of a revision of Subversion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rev: Option<String>,
+    /// The address of an archive. It needs `sha256`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// A folder beside the recipe; its files travel with the recipe.
@@ -56,9 +64,10 @@ impl Source {
 }
 
 /// One test command.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Suite {
+    /// A name of its own, in lower case.
     pub name: String,
     /// A line for `sh -eu`, which runs in the project's source folder.
     pub run: String,
@@ -67,6 +76,7 @@ pub struct Suite {
     pub report: Option<String>,
     /// Options with which every Python of the suite runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>", inner(regex(pattern = r"^(-X (dev|utf8)|-W .+|-OO?)$")))]
     pub modes: Vec<Mode>,
 }
 

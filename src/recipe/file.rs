@@ -1,11 +1,13 @@
 //! A recipe file, as its owner wrote it.
 
+use super::schema;
 use crate::clock::end_of_day;
 use crate::domain::day::Day;
 use crate::domain::limits::{Seconds, Size};
 use crate::domain::specifiers::Specifiers;
 use crate::domain::suite::{Source, Suite};
 use crate::domain::time::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
@@ -15,20 +17,39 @@ use toml::Spanned;
 macro_rules! with_steps {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$own:meta])* pub $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Deserialize)]
+        #[derive(Clone, Debug, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
             $($(#[$own])* pub $field: $type,)*
+            /// Where the project comes from.
+            #[schemars(with = "Option<Source>")]
             source: Option<Spanned<Source>>,
+            /// Further sources, which lie beside the project's own. Each needs a `name`.
+            #[schemars(with = "Option<Vec<Source>>")]
             extra_sources: Option<Vec<Spanned<Source>>>,
+            /// Packages of the distribution that the run needs.
+            #[schemars(with = "Option<Vec<String>>")]
             system: Option<Vec<Spanned<String>>>,
+            /// The day of whose index dependencies are taken.
+            #[schemars(with = "Option<schema::Date>")]
             as_of: Option<AsOf>,
+            /// What to install beside the project, such as `pytest>=8`, and extras of the project: `.[test]`.
+            #[schemars(with = "Option<Vec<String>>")]
             requires: Option<Vec<Spanned<String>>>,
+            /// Dependency groups of the project (PEP 735).
+            #[schemars(with = "Option<Vec<String>>")]
             groups: Option<Vec<Spanned<String>>>,
+            /// Lines for `sh -eu` that install the project.
             install: Option<Vec<String>>,
+            /// Whether install may use the network.
             install_network: Option<bool>,
+            /// Variables for install and suites.
             env: Option<BTreeMap<String, String>>,
+            /// Limits that are lower than those of the settings.
+            #[schemars(with = "Option<RequestedLimits>")]
             limits: Option<Spanned<RequestedLimits>>,
+            /// The commands that test the project, in this order.
+            #[schemars(with = "Option<Vec<Suite>>")]
             suite: Option<Vec<Spanned<Suite>>>,
         }
 
@@ -56,9 +77,13 @@ with_steps! {
     /// A recipe file. Its steps apply to every version of Python. For the versions that a section matches, the keys of
     /// the section replace those of the file.
     pub struct Recipe {
+        /// The name of the project and of the file.
+        #[schemars(with = "String", regex(pattern = r"^[a-z0-9][a-z0-9._-]{0,63}$"))]
         pub name: Spanned<String>,
+        /// A few words for the pages.
         #[serde(default)]
         pub summary: String,
+        /// A link for the pages.
         #[serde(default)]
         pub homepage: String,
         /// The owners of the project: mail addresses or handles.
@@ -69,19 +94,26 @@ with_steps! {
         pub labels: Vec<String>,
         /// Labels that a host must have to run the project.
         #[serde(default)]
+        #[schemars(with = "Vec<String>")]
         pub needs: Vec<Spanned<String>>,
         /// How much a regression matters, from 1 (it should hold a release) to 3 (it is nice to know). Pybots checks
         /// the number, and does not use it yet.
+        #[schemars(with = "Option<u8>", range(min = 1, max = 3))]
         pub tier: Option<Spanned<u8>>,
         /// The versions of Python on which the project runs.
+        #[schemars(with = "Option<schema::Versions>")]
         pub when: Option<Specifiers>,
         /// The watched branches on which the project runs. The default is all.
         pub branches: Option<Vec<String>>,
+        /// Steps for some versions of Python.
         #[serde(default)]
         pub section: Vec<Section>,
+        /// Variants on which the project does not run.
         #[serde(default)]
         pub exclude: Vec<Exclude>,
+        /// Tests that fail for a reason that is known. They raise no suspicion until they expire.
         #[serde(default)]
+        #[schemars(with = "Vec<KnownFailure>")]
         pub known_failure: Vec<Spanned<KnownFailure>>,
     }
 }
@@ -89,6 +121,8 @@ with_steps! {
 with_steps! {
     /// Steps for the versions of Python in `when`. If several sections match a version, the first one applies.
     pub struct Section {
+        /// The versions of Python to which these steps apply.
+        #[schemars(with = "schema::Versions")]
         pub when: Specifiers,
     }
 }
@@ -143,18 +177,26 @@ impl TryFrom<toml::value::Datetime> for AsOf {
     }
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// A variant on which the project does not run.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exclude {
+    /// The name of the variant.
     pub variant: String,
+    /// Why the project does not run on it.
     pub reason: String,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// A test that fails for a reason that is known.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KnownFailure {
+    /// The test, by the name that pages show.
     pub test: String,
+    /// Why it fails.
     pub reason: String,
+    /// The last day on which its failure raises no suspicion, in UTC.
+    #[schemars(with = "schema::Date")]
     pub expires: toml::value::Datetime,
 }
 
@@ -185,17 +227,33 @@ impl KnownFailure {
 }
 
 /// Limits that a recipe names. The others stay as they are.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestedLimits {
+    /// How long each phase may take.
+    #[schemars(with = "Option<schema::Duration>")]
     pub timeout: Option<Seconds>,
+    /// How long a phase may go without output, CPU time and I/O.
+    #[schemars(with = "Option<schema::Duration>")]
     pub silence: Option<Seconds>,
+    /// How much memory a container may use.
+    #[schemars(with = "Option<schema::Bytes>")]
     pub memory: Option<Size>,
+    /// How large the work folder may become.
+    #[schemars(with = "Option<schema::Bytes>")]
     pub work: Option<Size>,
+    /// How much log of each phase is kept.
+    #[schemars(with = "Option<schema::Bytes>")]
     pub log: Option<Size>,
+    /// How many processes and threads a container may have.
     pub pids: Option<u64>,
+    /// How many processors a container may use.
     pub cpus: Option<f64>,
+    /// How long all phases together may take.
+    #[schemars(with = "Option<schema::Duration>")]
     pub run_timeout: Option<Seconds>,
+    /// How much log of all phases together is kept.
+    #[schemars(with = "Option<schema::Bytes>")]
     pub run_log: Option<Size>,
 }
 

@@ -11,9 +11,11 @@ pub mod propose;
 pub mod reader;
 mod registered;
 mod requirement;
+mod schema;
 
 pub use advice::advice;
 pub use check::{Checked, Problem, check, check_with, toml_place, without_value};
 pub use choose::{Choice, choose};
 pub use file::{KnownFailure, Recipe, RequestedLimits, Section, Steps};
 pub use registered::Registered;
+pub use schema::schema;
