@@ -34,7 +34,24 @@ pub enum Accuser {
     },
 }
 
+/// Who speaks by a result. Whoever registers many recipes speaks with one voice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Voice<'a> {
+    /// A maintained project, by its name.
+    Project(&'a str),
+    /// All community projects of an owner. `None` are those whose owner the settings do not name: they may all have the same one.
+    Owner(Option<&'a str>),
+}
+
 impl Trust {
+    /// Returns whose voice a result of a project is.
+    pub fn voice<'a>(&'a self, project: &'a str) -> Voice<'a> {
+        match self.is_maintained(project) {
+            true => Voice::Project(project),
+            false => Voice::Owner(self.owners.get(project).map(String::as_str)),
+        }
+    }
+
     /// Trusts every project, as if maintainers answered for all recipes.
     pub fn all() -> Self {
         Self {

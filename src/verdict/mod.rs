@@ -95,7 +95,7 @@ pub use investigation::{Finding, Investigation, ProbeRequest, ProbeResult, Progr
 pub use locks::{LockDifference, lock_difference};
 pub use logs::{LogDifference, first_error, log_difference, may_wander, signature};
 pub use next::next;
-pub use row_health::{RowHealth, row_health};
+pub use row_health::{RowCell, RowHealth, row_health};
 pub use samples::{LockSide, Sample, Samples};
 pub use search::rounds_bound;
 pub use stats::fisher;

@@ -6,6 +6,7 @@ use super::wording::{
 };
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::time::Timestamp;
+use crate::domain::trust::Trust;
 use crate::store::views::{Column, ImageProgress, Matrix, Row, RunCell};
 use serde::Serialize;
 
@@ -112,7 +113,7 @@ pub fn restrict(matrix: &mut Matrix, others: Vec<String>, asked: Option<&str>) -
 }
 
 /// Describes a matrix as seen at `now`, milliseconds UTC. `mixed`: whether rows name their branch.
-pub fn grid(matrix: &Matrix, mixed: bool, now: Timestamp) -> Grid {
+pub fn grid(matrix: &Matrix, mixed: bool, trust: &Trust, now: Timestamp) -> Grid {
     let above = std::iter::once(None).chain(matrix.rows.iter().map(Some));
     let rows = matrix
         .rows
@@ -120,7 +121,7 @@ pub fn grid(matrix: &Matrix, mixed: bool, now: Timestamp) -> Grid {
         .zip(above)
         .enumerate()
         .map(|(index, (row, above))| RowView {
-            meaning: meaning_badge(matrix.meaning(index)),
+            meaning: meaning_badge(matrix.meaning(index, trust)),
             again: above.is_some_and(|above| above.revision_id == row.revision_id),
             revision: revision(row, now),
             image: image(row, now),

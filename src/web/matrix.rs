@@ -58,7 +58,7 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> Outcome {
         Some(name) => (format!("Revisions on {name}"), Here::Branch(name)),
     };
     let page = MatrixPage {
-        grid: grid::grid(&matrix, branch.is_none(), now()),
+        grid: grid::grid(&matrix, branch.is_none(), &web.trust, now()),
         branch: branch.clone(),
         variants,
         paged: before.is_some(),

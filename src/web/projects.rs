@@ -105,7 +105,7 @@ pub async fn page(name: String, web: Web, query: Query) -> Outcome {
         answers: answers(&web, &found.project.name).await?,
         flakiness: flakiness_view(&flakiness),
         variants,
-        grid: grid::grid(&found.matrix, true, now()),
+        grid: grid::grid(&found.matrix, true, &web.trust, now()),
         recipe: found.recipe,
         recipe_digest: wording::short_digest(&found.project.recipe),
     };

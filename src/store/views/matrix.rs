@@ -3,9 +3,10 @@
 use super::waits::Waiting;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::{AttemptId, ImageId, RevisionId, RunId};
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::time::Timestamp;
-use crate::verdict::{Cell, RowHealth, row_health};
+use crate::domain::trust::Trust;
+use crate::verdict::{Cell, RowCell, RowHealth, row_health};
 use serde::Serialize;
 
 /// A row for each revision, and a column for each project.
@@ -71,7 +72,7 @@ impl BuiltFrom {
 
 impl Matrix {
     /// What the row at an index means, compared with the rows below it of the same branch, variant and platform.
-    pub fn meaning(&self, index: usize) -> RowHealth {
+    pub fn meaning(&self, index: usize, trust: &Trust) -> RowHealth {
         let Some(row) = self.rows.get(index) else {
             return RowHealth::Plain;
         };
@@ -79,10 +80,20 @@ impl Matrix {
             (&other.branch, &other.variant, &other.platform) == (&row.branch, &row.variant, &row.platform)
         };
         let below: Vec<&Row> = self.rows.iter().skip(index + 1).filter(alike).collect();
-        let cells = row.cells.iter().enumerate().filter_map(|(column, cell)| {
+        let columns = self.columns.iter().zip(&row.cells).enumerate();
+        let cells = columns.filter_map(|(index, (column, cell))| {
+            let cell = cell.as_ref()?;
             let decided = |cell: &&RunCell| cell.state.is_decided();
-            let mut before = below.iter().filter_map(|row| row.cells.get(column)?.as_ref());
-            Some((before.find(decided).map(|before| before.state), cell.as_ref()?.state))
+            let mut before = below.iter().filter_map(|row| row.cells.get(index)?.as_ref());
+            Some(RowCell {
+                voice: trust.voice(&column.name),
+                before: before.find(decided).map(|before| before.state),
+                now: cell.state,
+                is_infra: cell
+                    .outcome
+                    .as_ref()
+                    .is_none_or(|outcome| outcome.blame() == Blame::Operator),
+            })
         });
         row_health(&cells.collect::<Vec<_>>())
     }
