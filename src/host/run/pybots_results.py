@@ -35,9 +35,15 @@ def _lines(value):
     return [line.strip() for line in text(value).splitlines() if line.strip()] or [""]
 
 
+TRACEBACK = "Traceback (most recent call last):"
+
+
 def summary(value):
-    """Returns the first line that is not blank."""
-    return _lines(value)[0]
+    """Returns the first line that is not blank. Of one that only begins a traceback, as of a program that failed, the last line says more."""
+    lines = _lines(value)
+    if lines[0].endswith(TRACEBACK) and len(lines) > 1:
+        return lines[0][:-len(TRACEBACK)] + lines[-1]
+    return lines[0]
 
 
 def describe(error):
@@ -55,10 +61,10 @@ def describe(error):
         lines = _lines(error)
     except Exception:
         return kind + ": <exception str() failed>"
-    if "Traceback (most recent call last):" in lines:
+    if TRACEBACK in lines:
         # a module that can't be imported: the text has its exception
         return lines[-1]
-    return lines[0] and kind + ": " + lines[0] or kind
+    return lines[0] and kind + ": " + summary(error) or kind
 
 
 def _quoted(value):

@@ -107,7 +107,7 @@ fn own(spec: &RunSpec) -> BTreeSet<String> {
 }
 
 /// Returns the one spelling for `zope.interface`, `Zope_Interface` and `zope-interface`.
-fn canonical(name: &str) -> String {
+pub fn canonical(name: &str) -> String {
     let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_lowercase()
 }

@@ -60,6 +60,14 @@ fn a_message_is_the_attribute_or_the_text_and_never_both() {
             "AB <c> \"d\" &unknown;",
         ),
         ("<failure message='a &lt; b'/>", "a < b"),
+        (
+            "<failure message='RuntimeError: Traceback (most recent call last):&#10;  File x&#10;KeyError: 1'/>",
+            "RuntimeError: KeyError: 1",
+        ),
+        (
+            "<failure message='Traceback (most recent call last):'/>",
+            "Traceback (most recent call last):",
+        ),
         ("<failure message='first'/><failure message='second'/>", "first"),
         ("<error message='first'>text</error><failure>second</failure>", "first"),
         ("<failure/><failure message='second'/>", ""),

@@ -71,13 +71,16 @@ impl Collector {
     }
 }
 
-/// Returns the first line that is not blank.
+const TRACEBACK: &str = "Traceback (most recent call last):";
+
+/// Returns the first line that is not blank. Of one that only begins a traceback, the last line says more.
 fn first_line(text: &str) -> String {
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or_default();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let line = match (first.strip_suffix(TRACEBACK), lines.next_back()) {
+        (Some(before), Some(last)) => format!("{before}{last}"),
+        _ => first.to_owned(),
+    };
     let line: String = line.chars().filter(|c| !c.is_control()).take(MESSAGE_MOST).collect();
     names::without_addresses(&line)
 }
