@@ -102,7 +102,7 @@ impl Trial {
         }
     }
 
-    /// What the recipe and its folders hold now. A recipe that can't be used is known by what is wrong with it.
+    /// What the recipe and its folders hold now. Of a recipe that can't be used, what is wrong with it.
     fn version(&self) -> String {
         local::recipe(&self.recipe).map_or_else(|error| format!("{error:#}"), |recipe| recipe.digest)
     }

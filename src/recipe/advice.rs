@@ -127,7 +127,7 @@ impl Adviser<'_> {
                 self.say(
                     suite.span(),
                     "the suite passes whatever its tests do: the end of its line hides their exit code",
-                    "leave that out; list tests that fail for a known reason as `[[known_failure]]`",
+                    "leave that out; list tests that are expected to fail as `[[known_failure]]`",
                 );
             }
             if installs_by_name(run) {

@@ -1,6 +1,6 @@
 //! A recipe file, as its owner wrote it.
 
-use super::schema;
+use super::texts;
 use crate::clock::end_of_day;
 use crate::domain::day::Day;
 use crate::domain::limits::{Seconds, Size};
@@ -31,7 +31,7 @@ macro_rules! with_steps {
             #[schemars(with = "Option<Vec<String>>")]
             system: Option<Vec<Spanned<String>>>,
             /// The day of whose index dependencies are taken.
-            #[schemars(with = "Option<schema::Date>")]
+            #[schemars(with = "Option<texts::Date>")]
             as_of: Option<AsOf>,
             /// What to install beside the project, such as `pytest>=8`, and extras of the project: `.[test]`.
             #[schemars(with = "Option<Vec<String>>")]
@@ -101,7 +101,7 @@ with_steps! {
         #[schemars(with = "Option<u8>", range(min = 1, max = 3))]
         pub tier: Option<Spanned<u8>>,
         /// The versions of Python on which the project runs.
-        #[schemars(with = "Option<schema::Versions>")]
+        #[schemars(with = "Option<texts::Versions>")]
         pub when: Option<Specifiers>,
         /// The watched branches on which the project runs. The default is all.
         pub branches: Option<Vec<String>>,
@@ -111,7 +111,7 @@ with_steps! {
         /// Variants on which the project does not run.
         #[serde(default)]
         pub exclude: Vec<Exclude>,
-        /// Tests that fail for a reason that is known. They raise no suspicion until they expire.
+        /// Tests that are expected to fail. They raise no suspicion until they expire.
         #[serde(default)]
         #[schemars(with = "Vec<KnownFailure>")]
         pub known_failure: Vec<Spanned<KnownFailure>>,
@@ -122,7 +122,7 @@ with_steps! {
     /// Steps for the versions of Python in `when`. If several sections match a version, the first one applies.
     pub struct Section {
         /// The versions of Python to which these steps apply.
-        #[schemars(with = "schema::Versions")]
+        #[schemars(with = "texts::Versions")]
         pub when: Specifiers,
     }
 }
@@ -187,7 +187,7 @@ pub struct Exclude {
     pub reason: String,
 }
 
-/// A test that fails for a reason that is known.
+/// A test that is expected to fail.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KnownFailure {
@@ -196,7 +196,7 @@ pub struct KnownFailure {
     /// Why it fails.
     pub reason: String,
     /// The last day on which its failure raises no suspicion, in UTC.
-    #[schemars(with = "schema::Date")]
+    #[schemars(with = "texts::Date")]
     pub expires: toml::value::Datetime,
 }
 
@@ -231,29 +231,29 @@ impl KnownFailure {
 #[serde(deny_unknown_fields)]
 pub struct RequestedLimits {
     /// How long each phase may take.
-    #[schemars(with = "Option<schema::Duration>")]
+    #[schemars(with = "Option<texts::Duration>")]
     pub timeout: Option<Seconds>,
     /// How long a phase may go without output, CPU time and I/O.
-    #[schemars(with = "Option<schema::Duration>")]
+    #[schemars(with = "Option<texts::Duration>")]
     pub silence: Option<Seconds>,
     /// How much memory a container may use.
-    #[schemars(with = "Option<schema::Bytes>")]
+    #[schemars(with = "Option<texts::Bytes>")]
     pub memory: Option<Size>,
     /// How large the work folder may become.
-    #[schemars(with = "Option<schema::Bytes>")]
+    #[schemars(with = "Option<texts::Bytes>")]
     pub work: Option<Size>,
     /// How much log of each phase is kept.
-    #[schemars(with = "Option<schema::Bytes>")]
+    #[schemars(with = "Option<texts::Bytes>")]
     pub log: Option<Size>,
     /// How many processes and threads a container may have.
     pub pids: Option<u64>,
     /// How many processors a container may use.
     pub cpus: Option<f64>,
     /// How long all phases together may take.
-    #[schemars(with = "Option<schema::Duration>")]
+    #[schemars(with = "Option<texts::Duration>")]
     pub run_timeout: Option<Seconds>,
     /// How much log of all phases together is kept.
-    #[schemars(with = "Option<schema::Bytes>")]
+    #[schemars(with = "Option<texts::Bytes>")]
     pub run_log: Option<Size>,
 }
 

@@ -12,6 +12,7 @@ pub mod reader;
 mod registered;
 mod requirement;
 mod schema;
+mod texts;
 
 pub use advice::advice;
 pub use check::{Checked, Problem, check, check_with, toml_place, without_value};

@@ -89,6 +89,7 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("compare" / String / String).and(web()).then(compare::page).boxed(),
         path!("live.js").and(headers_cloned()).then(response::script).boxed(),
         path!("style.css").and(headers_cloned()).then(response::style).boxed(),
+        path!("recipe.schema.json").and(headers_cloned()).then(response::recipe_schema).boxed(),
         path!("healthz").and(web()).then(health::healthz).boxed(),
     ]
 }

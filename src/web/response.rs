@@ -17,9 +17,13 @@ const STYLE: &str = include_str!("static/style.css");
 
 const SCRIPT: &str = include_str!("static/live.js");
 
-/// Versions of both, made of their content: an address that has one can be cached for good.
+/// A test compares the file with what recipes are.
+const RECIPE_SCHEMA: &str = include_str!("../../docs/recipe.schema.json");
+
+/// Versions of them, made of their content: an address that has one can be cached for good.
 pub static STYLE_TAG: LazyLock<String> = LazyLock::new(|| tag(STYLE));
 pub static SCRIPT_TAG: LazyLock<String> = LazyLock::new(|| tag(SCRIPT));
+static RECIPE_SCHEMA_TAG: LazyLock<String> = LazyLock::new(|| tag(RECIPE_SCHEMA));
 
 fn tag(content: &str) -> String {
     hex::encode(&Sha256::digest(content)[..8])
@@ -80,6 +84,16 @@ pub async fn style(request: HeaderMap) -> Outcome {
 /// The script of pages with a log that grows.
 pub async fn script(request: HeaderMap) -> Outcome {
     Ok(fixed(SCRIPT, "text/javascript; charset=utf-8", &SCRIPT_TAG, &request))
+}
+
+/// The JSON Schema of recipes, for editors.
+pub async fn recipe_schema(request: HeaderMap) -> Outcome {
+    Ok(fixed(
+        RECIPE_SCHEMA,
+        "application/schema+json",
+        &RECIPE_SCHEMA_TAG,
+        &request,
+    ))
 }
 
 fn fixed(content: &'static str, kind: &'static str, tag: &str, request: &HeaderMap) -> Response {

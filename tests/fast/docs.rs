@@ -139,6 +139,11 @@ fn every_route_is_documented() {
 #[test]
 fn every_call_of_a_host_is_documented() {
     let text = read("docs/protocol.md");
+    let number = format!("\nPybots-Protocol: {}\n", pybots::protocol::PROTOCOL);
+    assert!(
+        text.contains(&number),
+        "docs/protocol.md names another number than {number}"
+    );
     let calls = text.lines().filter_map(|line| line.strip_prefix("| `"));
     let calls = calls.filter_map(|line| line.strip_prefix("POST ").or_else(|| line.strip_prefix("GET ")));
     let of_document: BTreeSet<String> = calls

@@ -16,6 +16,7 @@ mod janitor;
 mod layout;
 mod logins;
 mod logs;
+mod schema;
 mod travel;
 mod verdicts;
 mod wheels;

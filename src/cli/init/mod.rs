@@ -105,7 +105,7 @@ impl Init {
         };
         if self.no_try {
             let remarks = ["It was not tried.".to_owned()];
-            let file = place.write(&proposal.text(&remarks))?;
+            let file = place.write(&with_schema(&runner.settings, &proposal.text(&remarks)))?;
             outln!("wrote {}, not tried", file.display());
             return Ok(code(match survey.has_tests() {
                 true => None,
@@ -119,7 +119,7 @@ impl Init {
             revision.name(),
             result.sentence()
         )];
-        let file = place.write(&proposal.text(&remarks))?;
+        let file = place.write(&with_schema(&runner.settings, &proposal.text(&remarks)))?;
         if let TrialResult::Red { first, .. } = &result {
             for failure in first {
                 outln!("failed: {} ({})", plain(&failure.test), plain(&failure.message));
@@ -129,6 +129,16 @@ impl Init {
         outln!("wrote {}", file.display());
         Ok(code(Some(&result)))
     }
+}
+
+/// Puts the line before a recipe by which editors find the schema: at the coordinator's first name, where a proxy speaks TLS, or
+/// else where it listens.
+fn with_schema(settings: &Settings, text: &str) -> String {
+    let coordinator = match settings.http.names.first() {
+        Some(name) => format!("https://{name}"),
+        None => format!("http://{}", settings.listen),
+    };
+    format!("#:schema {coordinator}/recipe.schema.json\n{text}")
 }
 
 /// Returns the exit code for a result; `None` for a recipe that was not tried.
