@@ -10,6 +10,7 @@ mod config;
 mod data_lock;
 mod host;
 mod images;
+mod import;
 mod incidents;
 mod init;
 mod local;
@@ -18,6 +19,7 @@ mod logs;
 mod open;
 mod patch;
 mod progress;
+mod recipe_file;
 mod reproduce;
 mod requests;
 mod results;
@@ -59,6 +61,8 @@ enum Command {
     Config,
     /// Check recipe files.
     Check(check::Check),
+    /// Turn another registry into recipe files.
+    Import(import::Import),
     /// Propose a recipe for a project: read its sources, try the recipe, and correct it.
     Init(init::Init),
     /// Run one project on this machine, without a coordinator.
@@ -115,6 +119,9 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
     if let Command::Check(check) = &arguments.command {
         return check.run();
     }
+    if let Command::Import(import) = &arguments.command {
+        return import.run();
+    }
     let loaded = match (load(arguments.config.as_deref()), &arguments.command) {
         (Ok(loaded), _) => loaded,
         (Err(error), Command::Host(host)) if host.is_doctor() => return host.without_settings(&error),
@@ -126,6 +133,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Host(host) => host.run(loaded).await,
         Command::Config => config::run(&loaded),
         Command::Check(check) => check.run(),
+        Command::Import(import) => import.run(),
         Command::Init(init) => init.run(&loaded.settings).await,
         Command::Try(trial) => trial.run(&loaded.settings).await,
         Command::Bisect(bisect) => bisect.run(&loaded.settings).await,

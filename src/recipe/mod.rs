@@ -6,6 +6,7 @@ pub mod check;
 mod choose;
 mod file;
 pub mod folder;
+pub mod import;
 mod pack;
 pub mod propose;
 pub mod reader;

@@ -29,6 +29,50 @@ fn the_shipped_recipes_are_good() {
 }
 
 #[test]
+fn a_registry_becomes_recipes_and_what_does_not_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let packages = folder.path().join("registry/packages");
+    std::fs::create_dir_all(&packages).unwrap();
+    let entry = |name: &str, rest: &str| {
+        let text = format!("package: {name}\nrepo: https://example.org/{name}\n{rest}");
+        std::fs::write(packages.join(format!("{name}.yaml")), text).unwrap();
+    };
+    entry(
+        "Good",
+        "test_command: python -m pytest\ninstall_command: git fetch --tags && pip install . pytest\n",
+    );
+    entry("skipped", "skip: true\nskip_reason: needs a display\n");
+    entry("broken", "test_command: [\n");
+    std::os::unix::fs::symlink("/etc/passwd", packages.join("link.yaml")).unwrap();
+    let registry = folder.path().join("registry").display().to_string();
+    let output = folder.path().join("recipes");
+    let shown = output.display().to_string();
+    let import = ["import", "laruche", &registry, "--output", &shown];
+    let (code, text, errors) = bare(&import);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(text.contains("1 of 3 entries became recipes"), "{text}");
+    for part in [
+        "skipped: no recipe: it is to be skipped: needs a display",
+        "broken: no recipe: it can't be read",
+        "good: left out: `git fetch",
+    ] {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+    let file = output.join("good.toml").display().to_string();
+    assert_eq!(bare(&["check", &file]).0, Some(0));
+    // what a person wrote since then stays
+    std::fs::write(&file, "mine").unwrap();
+    let (code, _, errors) = bare(&import);
+    assert!(
+        code == Some(1) && errors.contains("good.toml is there already"),
+        "{errors}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+    assert_eq!(bare(&[&import[..], &["--force"]].concat()).0, Some(0));
+    assert_ne!(std::fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
 fn a_wrong_recipe_is_shown_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("demo.toml");

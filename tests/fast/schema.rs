@@ -64,7 +64,7 @@ fn it_takes_every_recipe_that_is_shipped() {
 fn it_marks_what_check_refuses() {
     let mut schemas = Schemas::new();
     let schema = compiled(&mut schemas);
-    let mut takes = |text: &str| {
+    let takes = |text: &str| {
         let recipe = json(toml::Value::Table(text.parse().unwrap()));
         schemas.validate(&recipe, schema).is_ok()
     };

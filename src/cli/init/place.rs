@@ -1,11 +1,11 @@
 //! Where a recipe is written, and where the folder is that it names as its source.
 
 use super::target::Target;
+use crate::cli::recipe_file;
 use crate::recipe::Registered;
 use crate::recipe::folder::{Beside, copy, register};
 use crate::recipe::propose::{is_project_name, project_name};
 use anyhow::{Context, Result, anyhow, bail};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -141,22 +141,9 @@ impl Place {
             let from = staging.path().join(self.path.as_deref().unwrap_or("src"));
             std::fs::rename(&from, &to).with_context(|| format!("failed to write {}", to.display()))?;
         }
-        let mut file = tempfile::NamedTempFile::new_in(&folder).context(context.clone())?;
-        file.write_all(text.as_bytes()).context(context.clone())?;
-        readable(file.as_file()).context(context.clone())?;
-        let kept = match self.replaces {
-            true => file.persist(&self.file).map(drop),
-            false => file.persist_noclobber(&self.file).map(drop),
-        };
-        kept.map_err(|error| error.error).context(context)?;
+        recipe_file::write(&self.file, text, self.replaces).context(context)?;
         Ok(self.file)
     }
-}
-
-/// Gives a file the permissions of files that people write; temporary ones are for their owner alone.
-fn readable(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 /// Returns the project's name that a file's name holds.

@@ -9,7 +9,7 @@ mod suite;
 mod survey;
 mod trial;
 mod when;
-mod write;
+pub(in crate::recipe) mod write;
 
 pub use survey::Survey;
 pub use trial::{Observed, TrialResult, corrected, trial_result};
