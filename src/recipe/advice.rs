@@ -193,7 +193,7 @@ fn installs_by_name(line: &str) -> bool {
             && words
                 .iter()
                 .enumerate()
-                .any(|(at, word)| is_name(&word) && !after_option(at))
+                .any(|(at, word)| is_name(word) && !after_option(at))
     })
 }
 
