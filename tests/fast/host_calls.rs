@@ -4,6 +4,7 @@ use crate::support::up::{Up, pybots, settings, toy_repository};
 use crate::support::work::client;
 use pybots::domain::host::Capabilities;
 use pybots::domain::retention::{HELD_MOST, HeldImage, Inventory};
+use pybots::host::Supply;
 use pybots::protocol::{PROTOCOL, PROTOCOL_HEADER};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -148,6 +149,27 @@ async fn one_host_has_few_calls_in_work_and_others_get_through() {
         .unwrap()
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_arrives_whole_and_takes_turns() {
+    let (folder, up) = coordinator();
+    let token = add(folder.path(), "lent", &[]);
+    // longer than what is sent at a time
+    let bytes: Vec<u8> = (0..1_000_003_u32).map(|number| number as u8).collect();
+    let digest = "ab".repeat(32);
+    let folders = folder.path().join("data/objects/folders");
+    std::fs::create_dir_all(&folders).unwrap();
+    std::fs::write(folders.join(&digest), &bytes).unwrap();
+    let mut calls = JoinSet::new();
+    for _ in 0..8 {
+        let (ours, digest) = (client(&up.url, &token), digest.clone());
+        calls.spawn(async move { ours.folder(&digest).await.unwrap() });
+    }
+    for got in calls.join_all().await {
+        assert!(got == bytes, "{} bytes", got.len());
+    }
+    assert!(client(&up.url, &token).folder("00").await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,21 @@
 //! A host fetches the sources of a revision, and the folder of a recipe.
 
 use super::caller::Caller;
+use super::turns::Turn;
 use crate::coordinator::Coordinator;
 use crate::domain::tree::{Change, Wanted};
 use crate::web::{Error, Outcome};
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt};
+use std::convert::Infallible;
 use warp::Reply;
 
 /// Paths that a host may leave out of a tree, and to which it may restrict it. Each is compared with each file of a tree.
 const IGNORED_MOST: usize = 1_000;
 const ONLY_MOST: usize = 100_000;
+
+/// Bytes of a folder that are sent at a time.
+const PART: usize = 256 << 10;
 
 /// The sources of a revision, as a tar.
 pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> Outcome {
@@ -49,10 +55,19 @@ pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -
 
 /// The folder of a recipe, as a tar.
 pub async fn folder(digest: String, caller: Caller) -> Outcome {
+    let turn = caller.costly.folders.wait(&caller.host.id).await?;
     match caller.coordinator.objects.folder(&digest).await? {
-        Some(bytes) => Ok(bytes.into_response()),
+        Some(bytes) => Ok(warp::reply::stream(parts(bytes.into(), turn)).into_response()),
         None => Err(Error::NotFound("there is no such folder".into())),
     }
+}
+
+/// The parts of a text, and `turn` until the last one is taken.
+fn parts(text: Bytes, turn: Turn) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold((text, turn), async |(mut text, turn)| {
+        let part = text.split_to(text.len().min(PART));
+        (!part.is_empty()).then_some((Ok(part), (text, turn)))
+    })
 }
 
 /// Refuses a host that may not build, or has no lease of a job that takes an image of the revision: a run may need one that the host has

@@ -14,6 +14,8 @@ pub struct CostlyCalls {
     pub trees: Turns,
     /// Each compares two revisions.
     pub changes: Turns,
+    /// Each has a source folder in memory until the host has read it.
+    pub folders: Turns,
     /// Each reads and writes a row for each image.
     pub inventories: Turns,
 }
@@ -23,6 +25,8 @@ impl Default for CostlyCalls {
         Self {
             trees: Turns::new(2, 16),
             changes: Turns::new(2, 16),
+            // any host may read one, so it takes many hosts to keep one waiting
+            folders: Turns::new(2, 64),
             inventories: Turns::new(1, 4),
         }
     }
