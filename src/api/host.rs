@@ -7,6 +7,7 @@ mod images;
 mod log;
 mod registration;
 mod trees;
+mod turns;
 
 use crate::coordinator::Coordinator;
 use crate::domain::host::Capabilities;
@@ -21,8 +22,8 @@ use warp::{Filter, Rejection, reply::Response};
 
 /// Bytes of the largest report: outcomes, phases, 4 MiB of tests, and a lock.
 const REPORT_MOST: u64 = 8 << 20;
-/// Bytes of the largest inventory: about 500 for each image.
-const INVENTORY_MOST: u64 = 16 << 20;
+/// Bytes of the largest inventory: about 500 for each image and volume.
+const INVENTORY_MOST: u64 = 8 << 20;
 
 /// The addresses under `/api/host`. A caller that is no registered host is refused before any body is read. Calls that do
 /// not exist are rejected, so that other routes answer them, but only if a host makes them: nobody else learns which

@@ -300,6 +300,13 @@ impl Report {
         }
     }
 
+    /// Whether the recipe was wrong when its dependencies were fetched. What a lock names may have vanished. A report without phases
+    /// says nothing of the kind.
+    pub fn is_unfetchable(&self) -> bool {
+        let ended_in_fetch = self.phases.last().is_some_and(|phase| phase.name == FETCH);
+        ended_in_fetch && matches!(self.outcome, Outcome::RecipeError { .. })
+    }
+
     /// The report of a host that is stopped.
     pub fn handed_back() -> Self {
         let reason = "the host was stopped".to_owned();

@@ -99,6 +99,11 @@ impl Outcome {
         *self == Outcome::Passed || self.blame() == Blame::Code
     }
 
+    /// Whether the outcome blames or clears the code or the recipe. Otherwise another attempt has to do so.
+    pub fn is_result(&self) -> bool {
+        self.is_valid() || self.blame() == Blame::RecipeOwner
+    }
+
     /// The exit code to show, in the shell's convention (128 + signal). Returns `None` if no command ended.
     pub fn exit_code(&self) -> Option<i64> {
         match self {
@@ -215,5 +220,18 @@ mod tests {
         };
         assert_eq!(infra.blame(), Blame::Operator);
         assert_eq!(infra.exit_code(), None);
+    }
+
+    #[test]
+    fn an_error_of_the_recipe_is_a_result_and_no_evidence() {
+        let recipe = Outcome::RecipeError { reason: "r".into() };
+        assert_eq!((recipe.is_result(), recipe.is_valid()), (true, false));
+        for outcome in [
+            Outcome::Cancelled,
+            Outcome::Infra { reason: "r".into() },
+            Outcome::Skipped { reason: "r".into() },
+        ] {
+            assert!(!outcome.is_result(), "{outcome}");
+        }
     }
 }

@@ -2,10 +2,12 @@
 //! its images in the store, the retention policy and the time. They only decide; the host removes.
 
 mod held;
+mod pressure;
 mod reason;
 mod remote;
 
-pub use held::{HeldImage, HeldVolume, Inventory, below, own_bytes};
+pub use held::{HELD_MOST, HeldImage, HeldVolume, Inventory, below, own_bytes};
+use pressure::{carriers, relieve};
 pub use reason::Reason;
 pub use remote::{Push, remote};
 
@@ -252,43 +254,6 @@ fn last_of_build_trees(held: &[HeldImage], histories: &BTreeMap<String, ImageHis
         .into_values()
         .map(|(_, id): (Option<Timestamp>, &str)| id.to_owned())
         .collect()
-}
-
-/// For each image, whether one that stays is built on it.
-fn carriers(reasons: &[Reason], below: &[Option<usize>]) -> Vec<bool> {
-    let mut carries = vec![false; reasons.len()];
-    for at in (0..reasons.len()).filter(|at| reasons[*at].stays()) {
-        let mut next = below[at];
-        while let Some(lower) = next.filter(|lower| !carries[*lower]) {
-            carries[lower] = true;
-            next = below[lower];
-        }
-    }
-    carries
-}
-
-/// Lets images go, the least recently used first, until `missing` bytes are freed. Images with another one on them are
-/// left out, because their removal would free nothing.
-fn relieve(
-    held: &[HeldImage],
-    below: &[Option<usize>],
-    reasons: &mut [Reason],
-    missing: u64,
-    used: impl Fn(&HeldImage) -> Timestamp,
-) {
-    let carries = carriers(reasons, below);
-    let goes = |at: &usize| !reasons[*at].stays() && !carries[*at];
-    let mut freed: u64 = (0..held.len()).filter(goes).map(|at| held[at].bytes).sum();
-    while freed < missing {
-        let carries = carriers(reasons, below);
-        let oldest = (0..held.len())
-            .filter(|at| reasons[*at].is_soft() && !carries[*at])
-            // what only stayed for the images on it is older than the policy allows, and goes first
-            .min_by_key(|at| (reasons[*at] != Reason::Beneath, used(&held[*at])));
-        let Some(oldest) = oldest else { return };
-        reasons[oldest] = Reason::Pressure;
-        freed += held[oldest].bytes;
-    }
 }
 
 /// Decides about each volume, in the order of the inventory.

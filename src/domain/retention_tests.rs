@@ -289,6 +289,45 @@ fn a_full_disk_loses_the_least_recently_used_images() {
 }
 
 #[test]
+fn what_goes_frees_the_images_below_it_that_go_anyway() {
+    // the lowest lost its name, and stays until nothing is on it
+    let mut held = chain(&[9, 8, 7]);
+    held[0].0.names.clear();
+    held.push((image("other", 0, None), Some(history("main", 1))));
+    assert_eq!(reasons(held, 7 * GIB), ["other", "pressure", "pressure", "recent"]);
+}
+
+#[test]
+fn a_host_says_what_it_holds_and_keeps_nobody_waiting() {
+    // all on one key, so that one history serves all; some are built on each other in a circle
+    let many = 30_000;
+    let mut held: Vec<Case> = (0..many)
+        .map(|number| {
+            let at = HeldImage {
+                build_key: "key".into(),
+                bytes: 1,
+                ..image(&format!("i{number}"), 0, None)
+            };
+            (at, Some(history("main", 9)))
+        })
+        .collect();
+    held[0].0.below = Some("i1".into());
+    held[1].0.below = Some("i0".into());
+    held[2].0.below = Some("i2".into());
+    let start = std::time::Instant::now();
+    let decisions = decide(held.clone(), Some(0));
+    let gone = decisions.iter().filter(|decision| decision.reason == Reason::Pressure);
+    assert_eq!(gone.count(), many - 3);
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+    // no engine has so many bytes
+    for (image, _) in &mut held {
+        image.bytes = u64::MAX;
+        image.names.clear();
+    }
+    assert_eq!(decide(held, Some(0))[9].reason, Reason::Leftover);
+}
+
+#[test]
 fn layers_show_which_image_is_built_on_which() {
     let layers = |text: &str| text.chars().map(String::from).collect::<Vec<String>>();
     let all = ["r", "rk", "rka", "rkabc", "rx", "rka"].map(layers);

@@ -36,6 +36,12 @@ pub(super) fn retry_delays() -> ExponentialBuilder {
 /// The longest waiting time between two tries.
 pub(super) const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
 
+/// How often a call is made again at once that the coordinator did not accept because others of this host were in work.
+const BUSY_TRIES: usize = 3;
+
+/// The waiting time between such tries, as the coordinator asks for it. They fit into a lease.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
+
 /// A connection to the coordinator. Clones share it.
 #[derive(Clone)]
 pub struct Client {
@@ -245,8 +251,21 @@ impl Client {
         }
     }
 
-    /// Makes a call. The error says where the coordinator was looked for, without a login.
+    /// Makes a call, and makes it again a few times while the coordinator has enough calls of this host in work.
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        for _ in 0..BUSY_TRIES {
+            let Some(same) = request.try_clone() else { break };
+            let answer = self.send_once(same).await?;
+            if answer.status() != StatusCode::TOO_MANY_REQUESTS {
+                return Ok(answer);
+            }
+            tokio::time::sleep(BUSY_PAUSE).await;
+        }
+        self.send_once(request).await
+    }
+
+    /// Makes a call. The error says where the coordinator was looked for, without a login.
+    async fn send_once(&self, request: RequestBuilder) -> Result<Response> {
         request.send().await.map_err(|error| {
             let (server, causes) = (Address::new(self.server.as_str()), causes(&error.without_url()));
             anyhow!("the coordinator does not answer at {server}: {causes}; check that it runs, and the address")
@@ -330,8 +349,11 @@ async fn good(answer: Response) -> Result<Response> {
     if status.is_success() {
         return Ok(answer);
     }
-    // too slow a network, or a name that the coordinator's settings lack: neither is the fault of the call
-    let passes = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::MISDIRECTED_REQUEST);
+    // too slow a network, too many other calls, or a name that the coordinator's settings lack: none is the fault of the call
+    let passes = matches!(
+        status,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_MANY_REQUESTS
+    );
     if status.is_client_error() && !passes {
         return Err(refused(answer).await.into());
     }

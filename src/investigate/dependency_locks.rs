@@ -8,7 +8,7 @@
 use super::context::Context;
 use super::eligible_hosts::trusted_host;
 use crate::domain::id::{HostId, JobId, RunId};
-use crate::domain::job::{FETCH, JobSpec, Report, RunSpec};
+use crate::domain::job::{JobSpec, Report, RunSpec};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::store::attempts::Attempt;
@@ -90,7 +90,8 @@ async fn is_confirmed(context: &Context<'_>, key: &LockKey<'_>, host: &HostId, l
 }
 
 /// Has a lock resolved anew at once if a run can't be made with it: what it names may have vanished from the index, or from a
-/// repository. The newest run is made once more with the new versions.
+/// repository. The newest run is made once more with the new versions. A new host is not believed in this: it would choose when
+/// versions change.
 pub async fn expire_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<()> {
     let Some((job, spec)) = newest_job(context, run).await? else {
         return Ok(());
@@ -99,8 +100,14 @@ pub async fn expire_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<
         return Ok(());
     };
     // a recipe error of a later phase says nothing about the lock
-    let ends_in_fetch = |report: &Report| report.phases.iter().all(|phase| phase.name == FETCH);
-    if !recipe_error(&context.store.end_of_job(&job).await?).is_some_and(ends_in_fetch) {
+    let attempts = context.store.attempts_at(&job).await?;
+    let last = attempts
+        .last()
+        .filter(|last| last.report().is_some_and(Report::is_unfetchable));
+    let Some(last) = last else {
+        return Ok(());
+    };
+    if !is_believed(context, &last.host).await? {
         return Ok(());
     }
     let key = lock_key(run, &spec);
@@ -113,6 +120,12 @@ pub async fn expire_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<
         );
     }
     Ok(())
+}
+
+/// Whether the results of a host count by themselves.
+async fn is_believed(context: &Context<'_>, host: &HostId) -> Result<bool> {
+    let host = context.store.host(host.as_str()).await?;
+    Ok(host.is_some_and(|host| !host.is_new() || context.settings.first_results == 0))
 }
 
 /// Returns the newest job of a run that no investigation asked for, with what it runs.

@@ -62,7 +62,7 @@ async fn decide(
     let needed = context.settings.first_results as usize;
     let elsewhere: Vec<bool> = attempts
         .iter()
-        .filter(|other| other.host != host.id && counts(other))
+        .filter(|other| other.host != host.id && compares(attempt, other))
         .filter_map(|other| Some(is_same(attempt.report()?, other.report()?)))
         .collect();
     let repeated = earlier.iter().filter(|result| result.repeat_job_id.is_some()).count();
@@ -115,10 +115,15 @@ async fn decide(
     Ok(Delivered::Complete(()))
 }
 
-/// Whether an attempt is a result with which that of a new host can be compared.
-fn counts(attempt: &Attempt) -> bool {
-    let is_valid = |report: &Report| report.outcome.is_valid();
-    !attempt.is_probe && attempt.report().is_some_and(is_valid) && attempt.repetition.is_none_or(repetitions::counts)
+/// Whether a result of a new host can be compared with another attempt. An error of the recipe passes, as when a lock is resolved anew,
+/// so it only counts in the repetition itself.
+fn compares(attempt: &Attempt, other: &Attempt) -> bool {
+    let repeats = attempt.repeat_job_id.as_ref() == Some(&other.job_id);
+    let says_enough = |report: &Report| match repeats {
+        true => report.outcome.is_result(),
+        false => report.outcome.is_valid(),
+    };
+    !other.is_probe && other.report().is_some_and(says_enough) && other.repetition.is_none_or(repetitions::counts)
 }
 
 /// Has a run made again, with the lock of its job or else the pinned one, by a host that is not new. Returns whether there is one.

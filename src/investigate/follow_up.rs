@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::history::{BACK, Delivered, Results};
 use super::model::Found;
-use crate::domain::outcome::Outcome;
+use crate::domain::job::Report;
 use crate::store::investigations::{InvestigationRow, NewInvestigation, Position};
 use crate::store::probes::ProbeRow;
 use crate::verdict::{Answer, LockSide, NotCpython, Subject, older_baseline};
@@ -164,7 +164,7 @@ pub fn with_newer_lock(row: &InvestigationRow, probes: &[ProbeRow], subjects: &[
         .filter_map(|probe| probe.attempt.as_ref()?.report.as_ref())
         .peekable();
     reports.peek()?;
-    let is_unfetchable = reports.all(|report| matches!(report.outcome, Outcome::RecipeError { .. }));
+    let is_unfetchable = reports.all(Report::is_unfetchable);
     let mut new = again(row, subjects.to_vec());
     (new.base_lock, new.now_lock) = (Some(newer.clone()), None);
     is_unfetchable.then_some(new)

@@ -216,7 +216,7 @@ impl Queue {
         // before anybody evaluates it
         if let (EndedBy::Host(Some(host)), Some(_), None) = (by, &job.run_id, &job.investigation_id)
             && host.is_new()
-            && report.outcome.is_valid()
+            && report.outcome.is_result()
         {
             store.set_repetition(tx, &attempt.id, Some(Repetition::Awaited)).await?;
         }

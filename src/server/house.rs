@@ -25,6 +25,8 @@ struct Inside {
     held: HashMap<u64, (Held, CancellationToken)>,
     /// When a host last called from there.
     hosts: HashMap<Network, Instant>,
+    /// The registered hosts whose requests are in work, by connection.
+    calls: HashMap<u64, String>,
 }
 
 /// A connection's right to stay. Dropping it frees the place.
@@ -102,9 +104,15 @@ impl House {
         self.proxies.contains(&address.to_canonical())
     }
 
-    /// A host called from there: none of its connections is a stranger's.
-    fn note_host(&self, id: u64, network: Network) {
+    /// A host called from there: none of its connections is a stranger's. Returns false if as many of its calls are in work as it may
+    /// have, whatever the address.
+    fn note_host(&self, (id, network): (u64, Network), host: &str, slots: u32) -> bool {
         let mut inside = self.inside();
+        let others = inside.calls.iter().filter(|(other, by)| **other != id && *by == host);
+        if others.count() >= self.shares.of_host(slots) {
+            return false;
+        }
+        inside.calls.insert(id, host.to_owned());
         if inside.hosts.insert(network, Instant::now()).is_none() {
             let same = inside.held.values_mut().filter(|(held, _)| held.network == network);
             same.for_each(|(held, _)| held.is_stranger = false);
@@ -112,6 +120,7 @@ impl House {
         if let Some((held, _)) = inside.held.get_mut(&id) {
             held.is_host = true;
         }
+        true
     }
 
     fn set(&self, id: u64, work: Work) {
@@ -127,6 +136,7 @@ impl Inside {
         if let Some((_, leaves)) = self.held.remove(&id) {
             leaves.cancel();
         }
+        self.calls.remove(&id);
     }
 }
 
@@ -134,7 +144,7 @@ impl Place {
     /// The client of a request. `forwarded` is the header in which a proxy says for whom it calls.
     pub fn peer(&self, forwarded: Option<&str>) -> Peer {
         let (house, id, network) = (self.house.clone(), self.id, Network::from(self.address));
-        let vouch = Arc::new(move || house.note_host(id, network));
+        let vouch = Arc::new(move |host: &str, slots| house.note_host((id, network), host, slots));
         // earlier elements are what the client itself claims
         let last = forwarded.and_then(|forwarded| forwarded.rsplit(',').next()?.trim().parse().ok());
         let address = match self.house.is_proxy(self.address) {
@@ -153,7 +163,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.house.inside().held.remove(&self.id);
+        let mut inside = self.house.inside();
+        inside.held.remove(&self.id);
+        inside.calls.remove(&self.id);
     }
 }
 
@@ -166,6 +178,7 @@ impl Working {
 
 impl Drop for Working {
     fn drop(&mut self) {
+        self.0.house.inside().calls.remove(&self.0.id);
         self.0.house.set(self.0.id, Work::Idle);
     }
 }
@@ -189,9 +202,27 @@ mod tests {
         let first = enter(&house, "192.0.2.1").unwrap();
         let _second = enter(&house, "192.0.2.1").unwrap();
         assert_eq!(enter(&house, "192.0.2.1").err(), Some(Refusal::OfOne));
-        first.peer(None).note_host();
+        assert!(first.peer(None).note_host("host", 1));
         let _third = enter(&house, "192.0.2.1").unwrap();
         assert!(house.inside().held.values().all(|(held, _)| !held.is_stranger));
+    }
+
+    #[test]
+    fn a_host_has_as_many_calls_in_work_as_its_slots_take() {
+        let house = House::new(Shares { all: 100, of_one: 100 }, &[]);
+        let most = house.shares.of_host(1);
+        let all: Vec<Arc<Place>> = (0..=most).map(|_| enter(&house, "192.0.2.1").unwrap()).collect();
+        let mut working: Vec<Working> = all.iter().map(Place::work).collect();
+        let mut calls = all.iter().map(|place| place.peer(None).note_host("host", 1));
+        assert_eq!(calls.by_ref().filter(|fits| *fits).count(), most);
+        // the other routes look at the same request again
+        assert!(all[0].peer(None).note_host("host", 1));
+        assert!(all[most].peer(None).note_host("another", 1));
+        // an answer makes room
+        drop(working.remove(0));
+        assert!(enter(&house, "198.51.100.1").unwrap().peer(None).note_host("host", 1));
+        drop((working, all));
+        assert!(house.inside().calls.is_empty());
     }
 
     #[test]

@@ -18,7 +18,22 @@ impl Shares {
     fn of_strangers(&self) -> usize {
         (self.all * 3 / 4).max(1)
     }
+
+    /// The calls of one registered host at the same time. It says itself how many slots it has.
+    pub fn of_host(&self, slots: u32) -> usize {
+        let wanted = usize::try_from(slots)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(CALLS_OF_SLOT);
+        wanted
+            .saturating_add(CALLS_BESIDE)
+            .min((self.all / 4).max(CALLS_BESIDE))
+    }
 }
+
+/// Calls of each slot of a host: it claims a job, or renews its lease, sends its log and fetches what it needs.
+const CALLS_OF_SLOT: usize = 4;
+/// Calls of a host beside those of its slots: its images, pauses, reports of earlier processes, and calls that it has given up.
+const CALLS_BESIDE: usize = 16;
 
 /// A connection that was not used for less than this keeps its place: its request may be on the way.
 const GRACE: Duration = Duration::from_millis(500);
@@ -137,6 +152,13 @@ mod tests {
         // its request may be on the way
         all[1].since = now;
         assert_eq!(of_stranger(&all, 1, now), Decision::Refuse(Refusal::OfOne));
+    }
+
+    #[test]
+    fn a_host_calls_for_its_slots_and_leaves_places_to_others() {
+        let shares = Shares { all: 4096, of_one: 64 };
+        assert_eq!([0, 1, 8, 1_000].map(|slots| shares.of_host(slots)), [16, 20, 48, 1024]);
+        assert_eq!(SHARES.of_host(u32::MAX), CALLS_BESIDE);
     }
 
     #[test]

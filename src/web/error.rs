@@ -26,6 +26,7 @@ pub enum Error {
     Gone(Message),
     LengthRequired,
     TooLarge(Message),
+    TooMany(Message),
     Misdirected(Message),
     UpgradeRequired(Message),
     Unavailable(Message),
@@ -55,6 +56,7 @@ impl Error {
             Error::Gone(_) => StatusCode::GONE,
             Error::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Error::Misdirected(_) => StatusCode::MISDIRECTED_REQUEST,
             Error::UpgradeRequired(_) => StatusCode::UPGRADE_REQUIRED,
             Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -74,6 +76,7 @@ impl Error {
         let mut response = warp::reply::with_status(body, self.status()).into_response();
         let (name, value) = match self {
             Error::MethodNotAllowed => (header::ALLOW, "GET, HEAD"),
+            Error::TooMany(_) => (header::RETRY_AFTER, "5"),
             Error::Unavailable(_) => (header::RETRY_AFTER, "10"),
             _ => return response,
         };
@@ -94,6 +97,7 @@ impl fmt::Display for Error {
             | Error::Conflict(message)
             | Error::Gone(message)
             | Error::TooLarge(message)
+            | Error::TooMany(message)
             | Error::Misdirected(message)
             | Error::UpgradeRequired(message)
             | Error::Unavailable(message) => message,

@@ -8,28 +8,31 @@ use std::sync::Arc;
 pub struct Peer {
     /// Where the client is: behind a proxy that the settings name, what the proxy says.
     pub network: Network,
-    vouch: Arc<dyn Fn() + Send + Sync>,
+    vouch: Arc<Vouch>,
 }
+
+/// Notes that a registered host makes the request: its id, and how many slots it has. Returns whether it has room for another call.
+pub type Vouch = dyn Fn(&str, u32) -> bool + Send + Sync;
 
 impl Peer {
     /// `vouch` is called when the client proves to be a registered host.
-    pub fn new(address: IpAddr, vouch: Arc<dyn Fn() + Send + Sync>) -> Self {
+    pub fn new(address: IpAddr, vouch: Arc<Vouch>) -> Self {
         Self {
             network: address.into(),
             vouch,
         }
     }
 
-    /// Notes that the client is a registered host.
-    pub fn note_host(&self) {
-        (self.vouch)();
+    /// Notes that the client is a registered host with so many slots. Returns false if it has too many calls in work.
+    pub fn note_host(&self, id: &str, slots: u32) -> bool {
+        (self.vouch)(id, slots)
     }
 }
 
 /// A client whose server does not say who it is.
 impl Default for Peer {
     fn default() -> Self {
-        Self::new(Ipv4Addr::UNSPECIFIED.into(), Arc::new(|| {}))
+        Self::new(Ipv4Addr::UNSPECIFIED.into(), Arc::new(|_, _| true))
     }
 }
 

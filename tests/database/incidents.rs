@@ -1,7 +1,7 @@
 //! The coordinator from revisions to incidents on PostgreSQL. `tests/fast/incidents.rs` has more, on SQLite.
 
 use crate::support::sim::Sim;
-use crate::support::sim::by_hand::first_results_are_repeated;
+use crate::support::sim::by_hand::{a_new_host_blames_no_recipe, first_results_are_repeated};
 use crate::support::sim::story::{a_fix_and_a_recurrence, one_project_names_no_author};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,4 +28,5 @@ async fn postgres_comes_to_the_same() {
     a_fix_and_a_recurrence(sim().await).await;
     one_project_names_no_author(&mut sim().await).await;
     first_results_are_repeated(by_hand().await).await;
+    a_new_host_blames_no_recipe(by_hand().await).await;
 }

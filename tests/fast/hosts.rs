@@ -2,8 +2,8 @@
 
 use crate::support::sim::Sim;
 use crate::support::sim::by_hand::{
-    a_new_host_chooses_no_code_of_others, a_new_host_that_differs_is_looked_at, first_results_are_repeated,
-    two_hosts_confirm_a_lock,
+    a_new_host_blames_no_recipe, a_new_host_chooses_no_code_of_others, a_new_host_that_differs_is_looked_at,
+    first_results_are_repeated, two_hosts_confirm_a_lock,
 };
 use crate::support::up::{HostProcess, Up, pybots, settings, toy_repository};
 use crate::support::work::{self, Leased};
@@ -429,6 +429,7 @@ async fn first_results_of_a_new_host_are_repeated_on_another_one() {
     };
     first_results_are_repeated(sim(3).await).await;
     a_new_host_that_differs_is_looked_at(sim(1).await).await;
+    a_new_host_blames_no_recipe(sim(3).await).await;
 }
 
 /// What a lock names is installed on all hosts.

@@ -8,6 +8,7 @@ mod engine;
 mod fixes;
 mod histories;
 mod host;
+mod host_calls;
 mod hosts;
 mod http;
 mod http_patience;

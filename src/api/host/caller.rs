@@ -1,5 +1,6 @@
 //! Authenticates a call: by the token of a registered host, under a protocol that both sides speak.
 
+use super::turns::CostlyCalls;
 use crate::clock::now;
 use crate::coordinator::Coordinator;
 use crate::domain::time::Timestamp;
@@ -8,6 +9,7 @@ use crate::protocol::{CLOCK_HEADER, INSTANCE_HEADER, PROTOCOL, PROTOCOL_HEADER};
 use crate::store::attempts::Attempt;
 use crate::store::hosts::HostRow;
 use crate::web::{Error, Peer, peer};
+use std::sync::Arc;
 use warp::filters::BoxedFilter;
 use warp::{Filter, Rejection};
 
@@ -18,10 +20,13 @@ pub struct Caller {
     pub host: HostRow,
     /// The instance of its daemon that calls.
     pub instance: Option<String>,
+    /// What the calls of all hosts share.
+    pub costly: Arc<CostlyCalls>,
 }
 
 /// Lets a call through if it bears the token of a registered host. Belongs before the filter that reads the body.
 pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
+    let costly = Arc::new(CostlyCalls::default());
     warp::header::optional::<String>("authorization")
         .and(warp::header::optional::<String>(PROTOCOL_HEADER))
         .and(warp::header::optional::<String>(INSTANCE_HEADER))
@@ -33,12 +38,15 @@ pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
                   instance: Option<String>,
                   clock: Option<String>,
                   peer: Peer| {
-                let coordinator = coordinator.clone();
+                let headers = Headers {
+                    authorization,
+                    protocol,
+                    instance,
+                    clock,
+                };
+                let (coordinator, costly) = (coordinator.clone(), costly.clone());
                 async move {
-                    let caller = authenticate(coordinator, authorization, protocol, instance, clock).await;
-                    if caller.is_ok() {
-                        peer.note_host();
-                    }
+                    let caller = authenticate(coordinator, costly, headers, &peer).await;
                     caller.map_err(|error| -> Rejection { warp::reject::custom(error) })
                 }
             },
@@ -66,13 +74,26 @@ pub fn replaced() -> Error {
     Error::Gone(message.into())
 }
 
-async fn authenticate(
-    coordinator: Coordinator,
+/// What a host says about itself in the head of each call.
+struct Headers {
     authorization: Option<String>,
     protocol: Option<String>,
     instance: Option<String>,
     clock: Option<String>,
+}
+
+async fn authenticate(
+    coordinator: Coordinator,
+    costly: Arc<CostlyCalls>,
+    headers: Headers,
+    peer: &Peer,
 ) -> Result<Caller, Error> {
+    let Headers {
+        authorization,
+        protocol,
+        instance,
+        clock,
+    } = headers;
     let token = authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
     let digest = Token::digest(token.ok_or_else(unauthorized)?);
     let host = coordinator.store.host_of_token(&digest).await?;
@@ -80,6 +101,10 @@ async fn authenticate(
     let protocol = protocol.and_then(|protocol| protocol.parse().ok());
     if protocol != Some(PROTOCOL) {
         return Err(upgrade_required(protocol));
+    }
+    let slots = host.capabilities.as_ref().map_or(1, |capabilities| capabilities.slots);
+    if !peer.note_host(host.id.as_str(), slots) {
+        return Err(too_many());
     }
     let now = now();
     let theirs = clock.and_then(|clock| clock.parse().ok()).map(Timestamp::from_millis);
@@ -90,7 +115,13 @@ async fn authenticate(
         coordinator,
         host,
         instance: instance.filter(is_plain),
+        costly,
     })
+}
+
+fn too_many() -> Error {
+    let message = "this host has more calls in work than its slots take; wait for the answer to one before the next";
+    Error::TooMany(message.into())
 }
 
 fn unauthorized() -> Error {

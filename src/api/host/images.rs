@@ -9,6 +9,8 @@ use warp::Reply;
 
 /// Answers an inventory with what the host may remove.
 pub async fn inventory(caller: Caller, inventory: Inventory) -> Outcome {
+    inventory.sane().map_err(|reason| Error::TooLarge(reason.into()))?;
+    let _turn = caller.costly.inventories.wait(&caller.host.id).await?;
     let builds = caller.host.builds;
     // a host reports for itself only
     let inventory = Inventory {

@@ -15,6 +15,7 @@ pub async fn hello(caller: Caller, capabilities: Capabilities) -> Outcome {
         coordinator,
         host,
         instance,
+        ..
     } = caller;
     coordinator.store.save_capabilities(&host, &capabilities).await?;
     coordinator.store.set_instance(&host.id, instance.as_deref()).await?;

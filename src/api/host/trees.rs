@@ -1,34 +1,49 @@
 //! A host fetches the sources of a revision, and the folder of a recipe.
 
 use super::caller::Caller;
+use super::turns::Turn;
 use crate::coordinator::Coordinator;
 use crate::domain::tree::{Change, Wanted};
 use crate::web::{Error, Outcome};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt};
+use std::convert::Infallible;
 use warp::Reply;
 
 /// Paths that a host may leave out of a tree, and to which it may restrict it. Each is compared with each file of a tree.
 const IGNORED_MOST: usize = 1_000;
 const ONLY_MOST: usize = 100_000;
 
+/// Bytes of a folder that are sent at a time.
+const PART: usize = 256 << 10;
+
 /// The sources of a revision, as a tar.
 pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> Outcome {
-    let coordinator = caller.coordinator;
     check(&wanted)?;
+    builds(&caller, &revision).await?;
+    let turn = caller.costly.trees.wait(&caller.host.id).await?;
+    let coordinator = caller.coordinator;
     if !is_held(&coordinator, &revision).await {
         return Err(no_revision());
     }
     let stream = coordinator.mirror.archive(&revision, &wanted);
-    Ok(warp::reply::stream(stream.map_err(anyhow::Error::from)?).into_response())
+    // the turn lasts until the host has the whole tree
+    let stream = stream.map_err(anyhow::Error::from)?.inspect(move |_| {
+        let _held = &turn;
+    });
+    Ok(warp::reply::stream(stream).into_response())
 }
 
 /// The files that differ between two revisions, or `null` if the mirror does not hold the earlier one.
 pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -> Outcome {
-    let coordinator = caller.coordinator;
     check(&wanted)?;
-    if !is_held(&coordinator, &to).await {
+    builds(&caller, &to).await?;
+    let _turn = caller.costly.changes.wait(&caller.host.id).await?;
+    let coordinator = &caller.coordinator;
+    if !is_held(coordinator, &to).await {
         return Err(no_revision());
     }
-    let changes: Option<Vec<Change>> = match is_held(&coordinator, &from).await {
+    let changes: Option<Vec<Change>> = match is_held(coordinator, &from).await {
         true => {
             let changes = coordinator.mirror.changes(&from, &to, &wanted.ignore).await;
             Some(changes.map_err(anyhow::Error::from)?)
@@ -40,10 +55,38 @@ pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -
 
 /// The folder of a recipe, as a tar.
 pub async fn folder(digest: String, caller: Caller) -> Outcome {
+    let turn = caller.costly.folders.wait(&caller.host.id).await?;
     match caller.coordinator.objects.folder(&digest).await? {
-        Some(bytes) => Ok(bytes.into_response()),
+        Some(bytes) => Ok(warp::reply::stream(parts(bytes.into(), turn)).into_response()),
         None => Err(Error::NotFound("there is no such folder".into())),
     }
+}
+
+/// The parts of a text, and `turn` until the last one is taken.
+fn parts(text: Bytes, turn: Turn) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold((text, turn), async |(mut text, turn)| {
+        let part = text.split_to(text.len().min(PART));
+        (!part.is_empty()).then_some((Ok(part), (text, turn)))
+    })
+}
+
+/// Refuses a host that may not build, or has no lease of a job that takes an image of the revision: a run may need one that the host has
+/// to build first.
+async fn builds(caller: &Caller, revision: &str) -> Result<(), Error> {
+    if !caller.host.builds {
+        let message = "this host may not build images, so it needs no sources of CPython";
+        return Err(Error::Forbidden(message.into()));
+    }
+    let store = &caller.coordinator.store;
+    for attempt in store.leased_by(&caller.host.id).await? {
+        // the job of another version of Pybots can't be read
+        let job = store.spec_of(&attempt.job_id).await.unwrap_or_default();
+        if job.is_some_and(|job| job.build().revision == revision) {
+            return Ok(());
+        }
+    }
+    let message = "this host has leased no job on that revision; its lease may have run out";
+    Err(Error::Forbidden(message.into()))
 }
 
 fn check(wanted: &Wanted) -> Result<(), Error> {

@@ -16,6 +16,23 @@ pub struct Inventory {
     pub volumes: Vec<HeldVolume>,
 }
 
+/// The most images of an inventory, and the most volumes: many times what an engine holds whose host lets old ones go.
+pub const HELD_MOST: usize = 5_000;
+
+impl Inventory {
+    /// Refuses an inventory that no engine has. The error is for its host.
+    pub fn sane(&self) -> Result<(), String> {
+        for (what, count) in [("images", self.images.len()), ("volumes", self.volumes.len())] {
+            if count > HELD_MOST {
+                return Err(format!(
+                    "the inventory has {count} {what}, and at most {HELD_MOST} are accepted; remove some of Pybots' {what} from the engine"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// An image on an engine, with what its labels say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,9 +1,10 @@
 //! Hosts that take a job when a test says so, and what the coordinator makes of the first results of a new one.
 
-use super::{PATIENCE, PLATFORM, Sim};
+use super::{PATIENCE, PLATFORM, Sim, recipe_error};
 use pybots::clock::now;
 use pybots::domain::host::{Capabilities, HostState, PROVEN};
 use pybots::domain::id::ImageId;
+use pybots::domain::job::FETCH;
 use pybots::domain::received::Expected;
 use pybots::enrolment;
 use pybots::protocol::Claim;
@@ -18,6 +19,8 @@ struct HostByHand<'a> {
     projects: Option<&'static str>,
     /// The release of the dependency that it reports in place of what it installed.
     lie: Option<u64>,
+    /// The phases of the report in which it blames the recipe, whatever it found.
+    blame: Option<&'static [&'static str]>,
 }
 
 impl HostByHand<'_> {
@@ -33,6 +36,14 @@ impl HostByHand<'_> {
     fn lying(self, release: u64) -> Self {
         Self {
             lie: Some(release),
+            ..self
+        }
+    }
+
+    /// Reports an error of the recipe in the last of these phases.
+    fn blaming(self, phases: &'static [&'static str]) -> Self {
+        Self {
+            blame: Some(phases),
             ..self
         }
     }
@@ -115,6 +126,13 @@ impl HostByHand<'_> {
             lie["packages"][0]["version"] = release.to_string().into();
             *lock = lie.to_string();
         }
+        let tests = match self.blame {
+            Some(phases) => {
+                report = recipe_error("there is no such package", phases);
+                None
+            }
+            None => tests,
+        };
         let attempt = coordinator.store.attempt(&claim.attempt).await.unwrap().unwrap();
         let expected = Expected {
             job: Some(&claim.spec),
@@ -154,6 +172,7 @@ impl Sim {
             number,
             projects: None,
             lie: None,
+            blame: None,
         }
     }
 
@@ -368,4 +387,54 @@ pub async fn two_hosts_confirm_a_lock(mut sim: Sim) {
     sim.revision_by("old", "two", "nothing 3").await;
     sim.until_count(UNEVALUATED, 0).await;
     assert!(sim.pinned().await.contains("dependency"));
+}
+
+const CURRENT_LOCKS: &str = "SELECT COUNT(*) FROM pinned_lock WHERE pinned_at > 0 AND refresh_job IS NULL";
+
+/// A new host blames the recipe where a test fails. What it reports is repeated, and says nothing about the pinned lock.
+pub async fn a_new_host_blames_no_recipe(mut sim: Sim) {
+    sim.commit("before", "");
+    sim.run().await;
+    sim.enrol("old", true).await;
+    sim.enrol("new", false).await;
+    sim.by_hand("old", 0).work().await;
+    sim.by_hand("old", 0).work().await;
+    sim.until_count(CURRENT_LOCKS, 1).await;
+
+    sim.commit("break", "fail a");
+    sim.by_hand("old", 0).work().await;
+    sim.by_hand("new", 1).blaming(&[]).work().await;
+    sim.queued(1).await;
+    assert_eq!(sim.count(UNEVALUATED).await, 1, "it waits for the repetition");
+    assert!(sim.by_hand("new", 1).claim().await.is_none(), "another host repeats it");
+    sim.by_hand("old", 0).work().await;
+    sim.repetitions("disagreed", 1).await;
+    sim.until_count(OPENED, 1).await;
+    assert_eq!(sim.count(CURRENT_LOCKS).await, 1);
+    let old = sim.by_hand("old", 0);
+    sim.done_by([&old, &old]).await;
+
+    // what the lock names has really vanished: the lock is resolved anew once the other host has seen the same
+    sim.delete_old_releases();
+    let vanished = sim.commit("vanished", "fail a\n");
+    sim.by_hand("old", 0).work().await;
+    sim.by_hand("new", 1).work().await;
+    sim.queued(1).await;
+    assert_eq!(sim.count(CURRENT_LOCKS).await, 1);
+    sim.by_hand("old", 0).work().await;
+    sim.repetitions("agreed", 1).await;
+    sim.until_count(CURRENT_LOCKS, 0).await;
+    sim.by_hand("old", 0).work().await;
+    sim.until_count(CURRENT_LOCKS, 1).await;
+    let outcomes = sim.outcomes_on(&vanished).await;
+    assert_eq!(outcomes, ["recipe_error", "recipe_error", "failed"]);
+
+    // no other host can repeat it, so it counts, but versions stay as they are
+    sim.until_count(UNEVALUATED, 0).await;
+    sim.commit("alone", "fail a\n\n");
+    sim.by_hand("old", 0).accepting("other").work().await;
+    sim.by_hand("new", 1).blaming(&[FETCH]).work().await;
+    sim.repetitions("no_host", 1).await;
+    sim.until_count(UNEVALUATED, 0).await;
+    assert_eq!(sim.count(CURRENT_LOCKS).await, 1);
 }

@@ -28,7 +28,7 @@ use pybots::config::{Settings, SourceSettings, TrustSettings};
 use pybots::coordinator::Coordinator;
 use pybots::domain::host::{Capabilities, PROVEN};
 use pybots::domain::id::RevisionId;
-use pybots::domain::job::{BuildSpec, BuiltImage, Facts, JobSpec, Report, RunSpec};
+use pybots::domain::job::{BuildSpec, BuiltImage, FETCH, Facts, JobSpec, Phase, Report, RunSpec};
 use pybots::domain::outcome::Outcome;
 use pybots::domain::results::{Failure, Tests};
 use pybots::domain::time::Timestamp;
@@ -667,6 +667,23 @@ impl Drop for Sim {
     }
 }
 
+/// A report that blames the recipe in the last of these phases.
+fn recipe_error(reason: &str, phases: &[&str]) -> Report {
+    let phase = |name: &&str| Phase {
+        name: (*name).to_owned(),
+        started_at: now(),
+        seconds: 1.0,
+        exit_code: Some(10),
+        log_from: 0,
+    };
+    Report {
+        phases: phases.iter().map(phase).collect(),
+        ..Report::of(Outcome::RecipeError {
+            reason: reason.to_owned(),
+        })
+    }
+}
+
 /// Test and culprit of each incident, by test.
 pub fn culprits(found: &[IncidentView]) -> Vec<(&str, &str)> {
     let parts = found.iter().flat_map(|told| &told.regressions);
@@ -820,8 +837,7 @@ impl World {
         let release: u64 = installed["packages"][0]["version"].as_str().unwrap().parse().unwrap();
         if release < self.oldest.load(Ordering::SeqCst) {
             let reason = format!("dependency=={release} is on no index");
-            let report = Report::of(Outcome::RecipeError { reason });
-            return (report, None, String::new());
+            return (recipe_error(&reason, &[FETCH]), None, String::new());
         }
         if let Some(play) = self.play.get() {
             let (outcome, tests) = play.suite(run, host, release);

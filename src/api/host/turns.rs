@@ -1,0 +1,114 @@
+//! Turns in calls that cost the coordinator much. Each host takes few at a time and all hosts together some, and the others wait:
+//! a host that calls again and again delays only itself.
+
+use crate::domain::id::HostId;
+use crate::web::Error;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The costly calls of hosts.
+#[derive(Debug)]
+pub struct CostlyCalls {
+    /// Each runs `git archive` until the host has read it.
+    pub trees: Turns,
+    /// Each compares two revisions.
+    pub changes: Turns,
+    /// Each has a source folder in memory until the host has read it.
+    pub folders: Turns,
+    /// Each reads and writes a row for each image.
+    pub inventories: Turns,
+}
+
+impl Default for CostlyCalls {
+    fn default() -> Self {
+        Self {
+            trees: Turns::new(2, 16),
+            changes: Turns::new(2, 16),
+            // any host may read one, so it takes many hosts to keep one waiting
+            folders: Turns::new(2, 64),
+            inventories: Turns::new(1, 4),
+        }
+    }
+}
+
+/// The turns in one kind of call.
+#[derive(Debug)]
+pub struct Turns {
+    of_one: usize,
+    of_all: Arc<Semaphore>,
+    by_host: Mutex<HashMap<HostId, Arc<Semaphore>>>,
+}
+
+/// The right to make a call. Dropping it passes the turn on.
+#[derive(Debug)]
+pub struct Turn {
+    _of_one: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    /// One host has `of_one` turns at a time, and all hosts together have `all`.
+    fn new(of_one: usize, all: usize) -> Self {
+        Self {
+            of_one,
+            of_all: Arc::new(Semaphore::new(all)),
+            by_host: Mutex::default(),
+        }
+    }
+
+    /// Waits for a turn. Turns come in the order of the calls.
+    pub async fn wait(&self, host: &HostId) -> Result<Turn, Error> {
+        // a host that waits for its own turn takes none of the others'
+        let of_one = take(self.of(host)).await?;
+        let of_all = take(self.of_all.clone()).await?;
+        Ok(Turn {
+            _of_one: of_one,
+            _of_all: of_all,
+        })
+    }
+
+    fn of(&self, host: &HostId) -> Arc<Semaphore> {
+        let mut by_host = self.by_host.lock().unwrap_or_else(PoisonError::into_inner);
+        // a turn and whoever waits for one hold their host's
+        by_host.retain(|_, turns| Arc::strong_count(turns) > 1);
+        let turns = by_host
+            .entry(host.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(self.of_one)));
+        turns.clone()
+    }
+}
+
+async fn take(turns: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+    let taken = turns.acquire_owned().await;
+    // nothing closes it
+    taken.map_err(|_| Error::Unavailable("the coordinator stops; try again in a minute".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn one_host_waits_for_itself_and_keeps_nobody_out() {
+        let turns = Turns::new(1, 2);
+        let [one, two, three] = ["one", "two", "three"].map(HostId::from);
+        let first = turns.wait(&one).await.unwrap();
+        let mut second = Box::pin(turns.wait(&one));
+        assert!(second.as_mut().now_or_never().is_none());
+        let _other = turns.wait(&two).await.unwrap();
+        let mut third = Box::pin(turns.wait(&three));
+        assert!(third.as_mut().now_or_never().is_none(), "two have a turn");
+        drop(first);
+        // who waited for a turn among all comes before who waited for itself
+        drop(third.await.unwrap());
+        drop(second.await.unwrap());
+        drop(turns.wait(&two).now_or_never());
+        assert_eq!(
+            turns.by_host.lock().unwrap().len(),
+            1,
+            "hosts without a turn are left out"
+        );
+    }
+}

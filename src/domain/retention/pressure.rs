@@ -1,0 +1,86 @@
+//! Which images go beside the old ones, so that the disk has enough free space.
+
+use super::{HeldImage, Reason};
+use crate::domain::time::Timestamp;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// For each image, whether one that stays is built on it.
+pub(super) fn carriers(reasons: &[Reason], below: &[Option<usize>]) -> Vec<bool> {
+    let mut carries = vec![false; reasons.len()];
+    for at in (0..reasons.len()).filter(|at| reasons[*at].stays()) {
+        let mut next = below[at];
+        while let Some(lower) = next.filter(|lower| !carries[*lower]) {
+            carries[lower] = true;
+            next = below[lower];
+        }
+    }
+    carries
+}
+
+/// Images that may go. The first is the one that is missed least.
+struct Candidates<'a, U> {
+    held: &'a [HeldImage],
+    used: U,
+    soft: BinaryHeap<Reverse<(bool, Timestamp, usize)>>,
+}
+
+impl<U: Fn(&HeldImage) -> Timestamp> Candidates<'_, U> {
+    fn add(&mut self, reasons: &[Reason], at: usize) {
+        if reasons[at].is_soft() {
+            // what only stayed for the images on it is older than the policy allows, and goes first
+            let is_young = reasons[at] != Reason::Beneath;
+            self.soft.push(Reverse((is_young, (self.used)(&self.held[at]), at)));
+        }
+    }
+
+    fn next(&mut self) -> Option<usize> {
+        self.soft.pop().map(|Reverse((_, _, at))| at)
+    }
+}
+
+/// Lets images go, the least recently used first, until `missing` bytes are freed. Images with another one on them are
+/// left out, because their removal would free nothing. A host says what it holds, so this takes one pass whatever that is.
+pub(super) fn relieve(
+    held: &[HeldImage],
+    below: &[Option<usize>],
+    reasons: &mut [Reason],
+    missing: u64,
+    used: impl Fn(&HeldImage) -> Timestamp,
+) {
+    let carries = carriers(reasons, below);
+    // how many images that stay, or carry one that does, are directly on each
+    let mut load = vec![0_usize; held.len()];
+    for at in (0..held.len()).filter(|at| reasons[*at].stays() || carries[*at]) {
+        if let Some(lower) = below[at] {
+            load[lower] += 1;
+        }
+    }
+    let mut freed: u64 = 0;
+    let soft = BinaryHeap::new();
+    let mut candidates = Candidates { held, used, soft };
+    for at in (0..held.len()).filter(|at| load[*at] == 0) {
+        match reasons[at].stays() {
+            true => candidates.add(reasons, at),
+            false => freed = freed.saturating_add(held[at].bytes),
+        }
+    }
+    while freed < missing
+        && let Some(oldest) = candidates.next()
+    {
+        reasons[oldest] = Reason::Pressure;
+        // what goes frees the images below it that go anyway, too
+        let mut gone = Some(oldest);
+        while let Some(at) = gone {
+            freed = freed.saturating_add(held[at].bytes);
+            gone = below[at].filter(|lower| {
+                load[*lower] -= 1;
+                load[*lower] == 0
+            });
+            if let Some(lower) = gone.filter(|lower| reasons[*lower].stays()) {
+                candidates.add(reasons, lower);
+                gone = None;
+            }
+        }
+    }
+}
