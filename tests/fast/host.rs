@@ -546,6 +546,34 @@ async fn a_source_that_does_not_answer_is_named() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_works_on_its_own_waits_for_nobody() {
+    let table = [
+        (
+            Some("unpacking attrs.tar.bz2"),
+            Outcome::RecipeError {
+                reason: "fetch did not end in time: it was unpacking attrs.tar.bz2, which waits for no server".into(),
+            },
+        ),
+        (
+            None,
+            Outcome::Infra {
+                reason: "fetch did not end in time; is the package index slow or out of reach?".into(),
+            },
+        ),
+    ];
+    for (busy, outcome) in table {
+        let mut spec = run_spec(RECIPE);
+        spec.limits.silence = Seconds(1);
+        let mut engine = engine(&spec);
+        if let Some(doing) = busy {
+            engine = engine.with_file("/work/.pybots/busy", doing);
+        }
+        engine.expect("attrs", "fetch").hangs();
+        assert_eq!(run(&engine, spec).await.outcome, outcome);
+    }
+}
+
+#[tokio::test]
 async fn a_full_folder_is_named_with_its_limit() {
     let work = "the work folder is full: its limit is 2GiB (`limits.work`)";
     let spec = run_spec(RECIPE);

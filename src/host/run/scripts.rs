@@ -12,8 +12,9 @@ use crate::host::quote;
 pub const TUNNEL: &str = ".pybots/fetch_tunnel.py";
 
 /// The program of the fetch phase, which the toolchain image's own Python runs.
-pub const FETCH: [(&str, &str); 8] = [
+pub const FETCH: [(&str, &str); 9] = [
     (".pybots/fetch.py", include_str!("fetch.py")),
+    (".pybots/fetch_busy.py", include_str!("fetch_busy.py")),
     (".pybots/fetch_net.py", include_str!("fetch_net.py")),
     (".pybots/fetch_project.py", include_str!("fetch_project.py")),
     (".pybots/fetch_resolve.py", include_str!("fetch_resolve.py")),
