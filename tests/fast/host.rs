@@ -574,6 +574,39 @@ async fn a_fetch_that_works_on_its_own_waits_for_nobody() {
 }
 
 #[tokio::test]
+async fn a_file_that_the_engine_refuses_to_read_is_the_projects() {
+    let recipe = format!("{RECIPE}report = \"r.xml\"\n");
+    let never = Outcome::RecipeError {
+        reason: "suite `tests` never started the Python under test; run it by `python`, without -S".into(),
+    };
+    let table = [
+        ("/witness-tests", RECIPE, never),
+        ("/results-tests", RECIPE, Outcome::Passed),
+        ("/witness-tests:sources", RECIPE, Outcome::Passed),
+        ("/r.xml", &recipe, Outcome::NO_COMPLETE_REPORT),
+    ];
+    for (path, recipe, outcome) in table {
+        let spec = run_spec(recipe);
+        let engine = engine(&spec).with_file("/witness-tests", VERSION).with_unreadable(path);
+        let engine = engine.with_file("/etc/passwd", "");
+        for phase in ["fetch", "install", "test tests"] {
+            engine.expect("attrs", phase);
+        }
+        assert_eq!(run(&engine, spec).await.outcome, outcome, "{path}");
+    }
+    // an engine that refuses everything has failed itself
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec)
+        .with_unreadable("/witness-tests")
+        .with_unreadable("/etc/passwd");
+    for phase in ["fetch", "install", "test tests"] {
+        engine.expect("attrs", phase);
+    }
+    let outcome = run(&engine, spec).await.outcome;
+    assert!(matches!(outcome, Outcome::Infra { .. }), "{outcome}");
+}
+
+#[tokio::test]
 async fn a_full_folder_is_named_with_its_limit() {
     let work = "the work folder is full: its limit is 2GiB (`limits.work`)";
     let spec = run_spec(RECIPE);
