@@ -607,6 +607,52 @@ async fn a_file_that_the_engine_refuses_to_read_is_the_projects() {
 }
 
 #[tokio::test]
+async fn a_source_that_cannot_be_surveyed_is_no_failure_of_the_host() {
+    type Arrange = fn(&FakeRuntime);
+    let table: [(Arrange, &str); 4] = [
+        (
+            |e| drop(e.expect("attrs", "survey").exits(1)),
+            "ended early, with exit code 1",
+        ),
+        (
+            |e| {
+                e.expect("attrs", "survey").oom();
+            },
+            "takes too much memory",
+        ),
+        (
+            |e| {
+                e.expect("attrs", "survey").hangs();
+            },
+            "reading it does not end",
+        ),
+        (
+            |e| {
+                e.expect("attrs", "survey");
+            },
+            "there is no answer",
+        ),
+    ];
+    for (arrange, why) in table {
+        let mut spec = run_spec(RECIPE);
+        spec.limits.silence = Seconds(1);
+        let engine = engine(&spec);
+        engine.expect("attrs", "fetch");
+        arrange(&engine);
+        let runtime = Arc::new(engine.clone());
+        let host = Host::new("host".into(), runtime, Arc::new(NoSupply), &Settings::default());
+        let (log, delivered) = Log::start(Arc::new(Memory::default()));
+        let outcome = host.survey("attempt", &spec, &log).await.unwrap_err();
+        drop(log);
+        delivered.await.unwrap().unwrap();
+        assert!(
+            matches!(&outcome, Outcome::RecipeError { reason } if reason.contains(why)),
+            "{outcome}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_full_folder_is_named_with_its_limit() {
     let work = "the work folder is full: its limit is 2GiB (`limits.work`)";
     let spec = run_spec(RECIPE);
