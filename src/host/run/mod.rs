@@ -254,7 +254,7 @@ async fn execute(
     let mut was_killed = false;
     if let PhaseEnd::Exited(exit) = &mut ran.end {
         was_killed = exit.code == scripts::KILLED && !exit.out_of_memory;
-        if exit.code == scripts::SCRIPT_KILLED {
+        if scripts::was_killed(exit.code, &ran.output) {
             exit.code = scripts::KILLED;
             ran.phase.exit_code = Some(scripts::KILLED);
             let (code, killed) = (scripts::SCRIPT_KILLED, scripts::KILLED);
