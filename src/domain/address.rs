@@ -67,23 +67,58 @@ impl Address {
         (self.0.replacen(&format!("{login}@"), "", 1), Some(both))
     }
 
+    /// Whether the address has a query, in which a secret may stand.
+    pub fn has_query(&self) -> bool {
+        self.0.contains('?')
+    }
+
     /// Whether the address holds a login that is a secret.
     pub fn has_login(&self) -> bool {
         login::Parts::of(&self.0).secret_login().is_some()
     }
 }
 
-/// Replaces the logins of all URLs in a text, each byte by an asterisk, so that places in the text stay what they are. For texts
-/// of which nobody knows the secrets.
+/// Replaces the logins of all URLs in a text and the values in their queries, each byte by an asterisk, so that places in the text stay
+/// what they are. For texts whose secrets are in no list.
 pub fn starred(text: &str) -> String {
+    with_starred_queries(&with_starred_logins(text))
+}
+
+/// Returns where a URL ends that a text begins with.
+fn end_of_url(text: &str) -> usize {
+    text.find(|c: char| c.is_whitespace() || "\"'`<>".contains(c))
+        .unwrap_or(text.len())
+}
+
+fn with_starred_queries(text: &str) -> String {
+    let starred_pair = |pair: &str| match pair.split_once('=') {
+        Some((name, value)) => format!("{name}={}", "*".repeat(value.len())),
+        None => "*".repeat(pair.len()),
+    };
+    let mut starred = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://").map(|at| at + 3) {
+        let (before, after) = rest.split_at(at);
+        let (url, others) = after.split_at(end_of_url(after));
+        let (place, query) = url.split_once('?').unwrap_or((url, ""));
+        starred.push_str(before);
+        starred.push_str(place);
+        if url.len() > place.len() {
+            starred.push('?');
+        }
+        starred.push_str(&query.split('&').map(starred_pair).collect::<Vec<_>>().join("&"));
+        rest = others;
+    }
+    starred + rest
+}
+
+fn with_starred_logins(text: &str) -> String {
     let mut starred = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://").map(|at| at + 3) {
         starred.push_str(&rest[..at]);
         rest = &rest[at..];
-        let end = rest
-            .find(|c: char| c.is_whitespace() || "\"'`<>".contains(c))
-            .unwrap_or(rest.len());
+        let end = end_of_url(rest);
         // a `/` in a password should be encoded, but it must not reveal the password
         if let Some(login) = rest[..end].rfind('@').filter(|at| is_login(&rest[..*at])) {
             starred.push_str(&"*".repeat(login));

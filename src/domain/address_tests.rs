@@ -148,6 +148,14 @@ fn logins_in_any_text_are_starred_in_their_places() {
         ("https://u:p/w@h.org/", "https://*****@h.org/"),
         ("no address: a@b", "no address: a@b"),
         ("https://ü:é@h", "https://*****@h"),
+        (
+            "git = \"https://h.org/x?tok=s3cret&a&ü=é\", b?c=d",
+            "git = \"https://h.org/x?tok=******&*&ü=**\", b?c=d",
+        ),
+        (
+            "see https://h?x=https://u:p@g/ and http://h? or",
+            "see https://h?x=**************** and http://h? or",
+        ),
     ] {
         let shown = starred(text);
         assert_eq!(shown, expected);

@@ -301,6 +301,24 @@ fn a_login_in_a_recipe_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn a_query_in_an_address_is_refused_and_not_repeated() {
+    for source in [
+        "git = \"https://h.org/x?tok=s3cret\", rev = \"main\"",
+        "git = \"https://h.org/x?s3cret\", rev = \"main\"",
+        "svn = \"https://h.org/x?tok=s3cret\", rev = \"1\"",
+    ] {
+        let text = format!("name = \"p\"\nsource = {{ {source} }}\n[[suite]]\nname = \"t\"\nrun = \"true\"\n");
+        for text in [text.clone(), text.replace("name = \"t\"", "")] {
+            let report = check("p.toml", &text).plain();
+            assert!(!report.contains("s3cret"), "{report}");
+            assert!(report.contains("has a query, in which a token may stand"), "{report}");
+        }
+    }
+    let archive = "name = \"demo\"\nsource = { url = \"https://h.org/x.tgz?v=2\", sha256 = \"SHA\" }\n[[suite]]\nname = \"t\"\nrun = \"true\"\n";
+    assert_eq!(problems(&archive.replace("SHA", &"0".repeat(64))), "");
+}
+
+#[test]
 fn names_that_mean_something_else_are_refused() {
     let recipe = |extra: &str, system: &str, report: &str| {
         format!(

@@ -2,6 +2,7 @@
 //! end that its caller left nothing behind.
 
 mod expect;
+mod files;
 mod inventory;
 mod registry;
 mod rules;
@@ -11,10 +12,11 @@ pub use registry::FakeRegistry;
 
 use super::{
     Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Output, PHASE_LABEL, PROJECT_LABEL, Result,
-    Runtime, RuntimeError, StoredImage, StoredVolume, Traits, Transfer, Usage, Users, Volume, tar,
+    Runtime, RuntimeError, StoredImage, StoredVolume, Traits, Transfer, Usage, Users, Volume,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use files::Files;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,8 +59,8 @@ struct FakeState {
     /// Containers that are no phase, in the order in which they were created.
     served: Vec<Container>,
     expected: Vec<Expectation>,
-    /// Content of files, by the end of their paths, for [`Runtime::get`].
-    files: BTreeMap<String, String>,
+    /// For [`Runtime::get`].
+    files: Files,
     violations: Vec<String>,
     made: usize,
     disk: Option<Disk>,
@@ -79,7 +81,13 @@ impl FakeRuntime {
 
     /// Gives a file whose path ends like this its content.
     pub fn with_file(self, end: &str, content: &str) -> Self {
-        self.state().files.insert(end.to_owned(), content.to_owned());
+        self.state().files.insert(end.to_owned(), Some(content.to_owned()));
+        self
+    }
+
+    /// Refuses to read what has a path that ends like this.
+    pub fn with_unreadable(self, end: &str) -> Self {
+        self.state().files.insert(end.to_owned(), None);
         self
     }
 
@@ -266,18 +274,7 @@ impl Runtime for FakeRuntime {
         if !state.containers.contains_key(id) {
             return Err(Self::violation(&mut state, format!("get from no container {id}")));
         }
-        let content = state
-            .files
-            .iter()
-            .find(|(end, _)| path.ends_with(end.as_str()))
-            .map(|(_, content)| content.clone());
-        match content {
-            Some(content) => Ok(tar::stream(tar::files(
-                tar::FileOwner::Runner,
-                &[("file", content.as_bytes(), false)],
-            ))),
-            None => Err(RuntimeError::NoFile(path.to_owned())),
-        }
+        files::read(&state.files, path)
     }
 
     async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Output>>> {

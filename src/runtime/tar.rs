@@ -80,19 +80,18 @@ pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most
             ));
         }
     }
+    let invalid = |reason: String| std::io::Error::new(std::io::ErrorKind::InvalidData, reason);
     let mut archive = tar::Archive::new(bytes.as_slice());
-    for entry in archive.entries()? {
-        let mut entry = entry?;
+    for entry in archive.entries().map_err(|error| invalid(error.to_string()))? {
+        // project code may have made the file, so what can't be read is no failure of the engine
+        let mut entry = entry.map_err(|error| invalid(error.to_string()))?;
         if entry.header().entry_type().is_file() {
             let mut content = Vec::new();
-            entry.read_to_end(&mut content)?;
-            return Ok(content);
+            let read = entry.read_to_end(&mut content);
+            return read.map(|_| content).map_err(|error| invalid(error.to_string()));
         }
     }
-    Err(std::io::Error::new(
-        std::io::ErrorKind::InvalidData,
-        "no file in the archive",
-    ))
+    Err(invalid("no file in the archive".to_owned()))
 }
 
 /// Returns the files of a tar stream, and whether there is more: it has more than `most` bytes, or can't be read on. Then the last

@@ -546,6 +546,115 @@ async fn a_source_that_does_not_answer_is_named() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_works_on_its_own_waits_for_nobody() {
+    let table = [
+        (
+            Some("unpacking attrs.tar.bz2"),
+            Outcome::RecipeError {
+                reason: "fetch did not end in time: it was unpacking attrs.tar.bz2, which waits for no server".into(),
+            },
+        ),
+        (
+            None,
+            Outcome::Infra {
+                reason: "fetch did not end in time; is the package index slow or out of reach?".into(),
+            },
+        ),
+    ];
+    for (busy, outcome) in table {
+        let mut spec = run_spec(RECIPE);
+        spec.limits.silence = Seconds(1);
+        let mut engine = engine(&spec);
+        if let Some(doing) = busy {
+            engine = engine.with_file("/work/.pybots/busy", doing);
+        }
+        engine.expect("attrs", "fetch").hangs();
+        assert_eq!(run(&engine, spec).await.outcome, outcome);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_the_engine_refuses_to_read_is_the_projects() {
+    let recipe = format!("{RECIPE}report = \"r.xml\"\n");
+    let never = Outcome::RecipeError {
+        reason: "suite `tests` never started the Python under test; run it by `python`, without -S".into(),
+    };
+    let table = [
+        ("/witness-tests", RECIPE, never),
+        ("/results-tests", RECIPE, Outcome::Passed),
+        ("/witness-tests:sources", RECIPE, Outcome::Passed),
+        ("/r.xml", &recipe, Outcome::NO_COMPLETE_REPORT),
+    ];
+    for (path, recipe, outcome) in table {
+        let spec = run_spec(recipe);
+        let engine = engine(&spec).with_file("/witness-tests", VERSION).with_unreadable(path);
+        let engine = engine.with_file("/etc/passwd", "");
+        for phase in ["fetch", "install", "test tests"] {
+            engine.expect("attrs", phase);
+        }
+        assert_eq!(run(&engine, spec).await.outcome, outcome, "{path}");
+    }
+    // an engine that refuses everything has failed itself
+    let spec = run_spec(RECIPE);
+    let engine = engine(&spec)
+        .with_unreadable("/witness-tests")
+        .with_unreadable("/etc/passwd");
+    for phase in ["fetch", "install", "test tests"] {
+        engine.expect("attrs", phase);
+    }
+    let outcome = run(&engine, spec).await.outcome;
+    assert!(matches!(outcome, Outcome::Infra { .. }), "{outcome}");
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_surveyed_is_no_failure_of_the_host() {
+    type Arrange = fn(&FakeRuntime);
+    let table: [(Arrange, &str); 4] = [
+        (
+            |e| {
+                e.expect("attrs", "survey").exits(1);
+            },
+            "ended early, with exit code 1",
+        ),
+        (
+            |e| {
+                e.expect("attrs", "survey").oom();
+            },
+            "takes too much memory",
+        ),
+        (
+            |e| {
+                e.expect("attrs", "survey").hangs();
+            },
+            "reading it does not end",
+        ),
+        (
+            |e| {
+                e.expect("attrs", "survey");
+            },
+            "there is no answer",
+        ),
+    ];
+    for (arrange, why) in table {
+        let mut spec = run_spec(RECIPE);
+        spec.limits.silence = Seconds(1);
+        let engine = engine(&spec);
+        engine.expect("attrs", "fetch");
+        arrange(&engine);
+        let runtime = Arc::new(engine.clone());
+        let host = Host::new("host".into(), runtime, Arc::new(NoSupply), &Settings::default());
+        let (log, delivered) = Log::start(Arc::new(Memory::default()));
+        let outcome = host.survey("attempt", &spec, &log).await.unwrap_err();
+        drop(log);
+        delivered.await.unwrap().unwrap();
+        assert!(
+            matches!(&outcome, Outcome::RecipeError { reason } if reason.contains(why)),
+            "{outcome}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_full_folder_is_named_with_its_limit() {
     let work = "the work folder is full: its limit is 2GiB (`limits.work`)";
     let spec = run_spec(RECIPE);

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -171,6 +172,58 @@ def test_x(case, mocker, thing):
         self.assertLessEqual(max(len(name) for name, _ in found["imports"]), survey_tree.TEXT_MOST)
         with mock.patch.object(survey_tree, "FILES_MOST", 3):
             self.assertIn("only the first 3 files were read", self.read()["notes"])
+
+    def test_a_part_that_cannot_be_read_becomes_a_note(self):
+        self.write("tests/test_a.py", "def test_x(): pass\n")
+        for text in ("dependencies = 5", "dynamic = 5", "optional-dependencies = { x = 5 }", f"x = {'9' * 5000}",
+                     ".".join(["a"] * 120_000) + " = 1"):
+            self.write("pyproject.toml", f"[project]\nname = 'demo'\n{text}\n")
+            found = self.read()
+            self.assertEqual(found["files"], ["tests/test_a.py"], text[:50])
+            self.assertRegex(found["notes"][0], "is no list|(cannot|can't) be read", text[:50])
+        self.write("pyproject.toml", "[project]\nname = 'demo'\n")
+        for name in ("about", "build", "flat_extras", "flat_groups", "test_survey", "pytest_settings", "tox_environment", "nox_sessions",
+                     "hatch_environments", "poetry_requirements", "requirement_files", "declared"):
+            whole = self.read()
+            with mock.patch.object(survey, name, side_effect=KeyError("odd")):
+                found = self.read()
+            self.assertIn("can't be read: KeyError: 'odd'", found["notes"][0])
+            self.assertEqual(set(whole) - set(found), {"summary", "requires_python", "homepage", "repository"} if name == "about" else set())
+
+    def test_parts_that_include_each_other_again_and_again_are_read_once(self):
+        groups = "".join(f'g{n} = ["p{n}", {{include-group="g{n + 1}"}},{{include-group="g{n + 1}"}}]\n' for n in range(40))
+        extras = "".join(f'e{n} = ["p{n}", "demo[e{n + 1}]", "demo[e{n + 1}]", "demo[e{n + 1},e{n + 2}]"]\n' for n in range(40))
+        self.write("pyproject.toml", f"[project]\nname = 'demo'\n[project.optional-dependencies]\n{extras}[dependency-groups]\n{groups}g40 = []\n")
+        found = self.read()
+        self.assertEqual(sorted(found["extras"]["e0"]), sorted(f"p{n}" for n in range(40)))
+        self.assertEqual(found["groups"]["g0"], [f"p{n}" for n in range(40)])
+        self.assertEqual(found["notes"], [])
+
+    def test_no_part_takes_long(self):
+        self.write("noxfile.py", "# " + "a/" * 200_000)
+        self.write("tox.ini", "[testenv]\ndeps = -rreqs/a.txt -r {toxinidir}/reqs/b.txt\n  -r./reqs/c.txt\n")
+        for name in "abc":
+            self.write(f"reqs/{name}.txt", name)
+        started = time.monotonic()
+        found = self.read()
+        self.assertEqual([file["path"] for file in found["requirement_files"]], ["reqs/a.txt", "reqs/b.txt", "reqs/c.txt"])
+        self.assertLess(time.monotonic() - started, 10)
+        with mock.patch.object(survey, "SECTION_WITHIN", 0.2), mock.patch.object(survey, "nox_sessions", lambda tree: time.sleep(30)):
+            found = self.read()
+        self.assertEqual(found["nox"], [])
+        self.assertIn("the sessions of nox can't be read: TooLong", found["notes"][0])
+        self.assertLess(time.monotonic() - started, 20)
+
+    def test_half_a_pair_is_no_text(self):
+        self.write("noxfile.py", "import nox\n@nox.session\ndef tests(session):\n    session.run('a', '\\ud800')\n")
+        self.assertEqual(self.read()["nox"][0]["runs"], ["a ?"])
+
+    def test_many_large_files_of_tests_are_read_in_part(self):
+        for name in "abc":
+            self.write(f"tests/test_{name}.py", f"def test_{name}(): pass\n")
+        with mock.patch.object(survey_tests, "PARSED_ALL", 50):
+            found = self.read()
+        self.assertEqual((found["places"][0]["files"], len(found["files"])), (2, 3))
 
     def test_the_answer_is_bounded(self):
         (self.work / ".pybots").mkdir()

@@ -32,6 +32,10 @@ pub struct Init {
     /// Write the recipe without trying it.
     #[arg(long)]
     no_try: bool,
+    /// Try the recipe also if install needs the network, as builds of Rust do. The code of the project and of what it
+    /// requires then reaches public addresses.
+    #[arg(long)]
+    allow_network: bool,
     /// The file to write. Its name is that of the recipe. The default is NAME.toml; for a folder NAME/NAME.toml, with a
     /// copy of the folder in NAME/src.
     #[arg(long, short, value_name = "FILE")]
@@ -102,6 +106,7 @@ impl Init {
             place: &place,
             survey: &survey,
             shows_log: self.verbose,
+            allows_network: self.allow_network,
         };
         if self.no_try {
             let remarks = ["It was not tried.".to_owned()];

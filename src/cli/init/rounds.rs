@@ -4,7 +4,7 @@ use super::place::Place;
 use crate::cli::local::LocalRunner;
 use crate::domain::job::{BuildSpec, Facts, JobSpec};
 use crate::plan;
-use crate::recipe::propose::{Observed, Proposal, Reason, Survey, TrialResult, corrected, trial_result};
+use crate::recipe::propose::{Observed, Proposal, Reason, Survey, TrialResult, corrected, trial_result, untried};
 use crate::store::revisions::Revision;
 use anyhow::{Result, bail};
 
@@ -19,6 +19,8 @@ pub struct Rounds<'a> {
     pub place: &'a Place,
     pub survey: &'a Survey,
     pub shows_log: bool,
+    /// Whether the person lets install use the network.
+    pub allows_network: bool,
 }
 
 /// What to try next, and why.
@@ -53,6 +55,9 @@ impl Rounds<'_> {
             match changed {
                 Some((changed, reasons)) if round < CHANGES_MOST => {
                     say(&reasons);
+                    if let Some(result) = untried(&changed, self.allows_network) {
+                        return Ok((changed, result));
+                    }
                     proposal = changed;
                 }
                 Some(_) => {

@@ -1,5 +1,6 @@
 //! What `pybots init` is asked about.
 
+use crate::domain::address::Address;
 use crate::domain::lock::Lock;
 use crate::domain::suite::Source;
 use crate::recipe::propose::source_line;
@@ -21,6 +22,13 @@ impl Target {
     /// Reads what a person wrote: an address has `://`, a path a slash or a dot at its beginning, and all else is a name.
     pub fn parse(text: &str) -> Result<Self> {
         if text.contains("://") {
+            let address = Address::from(text);
+            if address.has_login() || address.has_query() {
+                bail!(
+                    "{address} holds a login or a query, in which a token may stand, and everybody can read a recipe: leave it out; name a \
+                     folder with a copy of the project if its repository needs one"
+                );
+            }
             if !["https://", "http://", "git://"]
                 .iter()
                 .any(|start| text.starts_with(start))
@@ -102,6 +110,20 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_secret_of_an_address_gets_into_a_recipe() {
+        for text in [
+            "https://h.org/x?tok=s3cret",
+            "https://h.org/x?s3cret",
+            "https://u:s3cret@h.org/x",
+            "https://s3cret@h.org",
+            "ssh://u:s3cret@h.org/x",
+        ] {
+            let error = Target::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("s3cret") && error.contains("leave it out"), "{error}");
+        }
+    }
 
     #[test]
     fn an_argument_is_a_name_a_folder_or_an_address() {

@@ -139,7 +139,7 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
     let built = build_logged(host, build, log, &mut tail).await;
     // after a failed build, too: its stages hold the CA bundle
     host.runtime.prune_images(&format!("org.pybots.stage={stage}")).await?;
-    match (built, missing_package(&tail)) {
+    match (built, uninstallable(&tail)) {
         // the packages of a project are its recipe's choice
         (Err(Stop::Runtime(RuntimeError::BuildFailed(_))), Some(line)) if template == "project" => {
             let reason = format!("`system` names packages that the distribution can't install: {line}");
@@ -157,11 +157,37 @@ const NOT_INSTALLABLE: [&str; 4] = [
     "unmet dependencies",
 ];
 
-/// The line of a build's output that says why its packages can't be installed.
-fn missing_package(output: &[u8]) -> Option<String> {
+/// What dpkg says of a package whose own scripts fail, or whose files are those of another package. Each fails in any build.
+const NOT_CONFIGURABLE: [&str; 4] = [
+    "dpkg: error processing package ",
+    "dpkg: error processing archive ",
+    "dpkg: dependency problems prevent configuration of ",
+    "Sub-process /usr/bin/dpkg returned an error code",
+];
+
+/// What the output says if the network, the mirror or the disk failed, which may break packages, too.
+const OF_MACHINE: [&str; 8] = [
+    "killed by signal (Killed)",
+    "Failed to fetch ",
+    "Temporary failure resolving",
+    "Could not resolve ",
+    "Could not connect to ",
+    "Hash Sum mismatch",
+    "No space left on device",
+    "Cannot allocate memory",
+];
+
+/// The line of a build's output that says why its packages can't be installed, or `None` if something else failed.
+fn uninstallable(output: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(output);
-    let says = |line: &&str| NOT_INSTALLABLE.iter().any(|reason| line.contains(reason));
-    let line = text.lines().find(says)?;
+    let find = |signs: &[&str]| text.lines().find(|line| signs.iter().any(|sign| line.contains(sign)));
+    // without a list of the mirror, apt goes on and does not find packages
+    if find(&OF_MACHINE).is_some() {
+        return None;
+    }
+    // in this order, for the first ones name the package
+    let of_scripts = || NOT_CONFIGURABLE.iter().find_map(|sign| find(&[sign]));
+    let line = find(&NOT_INSTALLABLE).or_else(of_scripts)?;
     Some(line.trim().chars().filter(|c| !c.is_control()).take(300).collect())
 }
 
@@ -196,9 +222,37 @@ mod tests {
     #[test]
     fn a_package_that_does_not_exist_is_found_in_the_output() {
         let output = b"Reading state..\nE: Unable to locate package no-such\x1b[0m\nE: exit code 100\n";
-        let line = missing_package(output).unwrap();
+        let line = uninstallable(output).unwrap();
         assert_eq!(line, "E: Unable to locate package no-such[0m");
-        assert_eq!(missing_package(b"E: Failed to fetch http://deb.example.org"), None);
+        assert_eq!(uninstallable(b"E: Failed to fetch http://deb.example.org"), None);
+    }
+
+    #[test]
+    fn a_package_whose_scripts_fail_is_named() {
+        let output = "Setting up resolvconf (1.91+nmu1) ...\ndpkg: error processing package resolvconf (--configure):\n installed \
+                      resolvconf package post-installation script subprocess returned error exit status 1\nErrors were encountered while \
+                      processing:\n resolvconf\nE: Sub-process /usr/bin/dpkg returned an error code (1)\n";
+        assert_eq!(
+            uninstallable(output.as_bytes()).unwrap(),
+            "dpkg: error processing package resolvconf (--configure):"
+        );
+        let archive = "dpkg: error processing archive /var/cache/apt/archives/x_1_amd64.deb (--unpack):\n trying to overwrite '/usr/bin/x'\n";
+        assert!(uninstallable(archive.as_bytes()).unwrap().contains("archive /var"));
+        // a machine without room breaks any package
+        for machine in [
+            "cannot copy extracted data for './x' to '/x.dpkg-new': failed to write (No space left on device)",
+            "E: Failed to fetch http://deb.example.org/x.deb  Hash Sum mismatch",
+        ] {
+            assert_eq!(uninstallable(format!("{archive}{machine}\n").as_bytes()), None);
+        }
+        for other in [
+            "",
+            "Killed\n",
+            "The command returned a non-zero code: 100\n",
+            "sh: 1: apt-get: not found\n",
+        ] {
+            assert_eq!(uninstallable(other.as_bytes()), None);
+        }
     }
 
     #[test]

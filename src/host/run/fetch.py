@@ -23,6 +23,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fetch_busy import READ_WITHIN, busy
 from fetch_net import Index, InfraError, RecipeError, Unreachable, say, tidy
 from fetch_project import (build_requires, declared, from_index, group_lines, check_extras, parse, read, select,
                            target_environment)
@@ -77,6 +78,8 @@ def remark(src, project, python):
 
 
 def fetch(work, only_sources=False):
+    for note in ("busy", "fetching"):  # of a fetch that was killed, in a work folder that was kept
+        (work / ".pybots" / note).unlink(missing_ok=True)
     order = json.loads((work / ".pybots" / "fetch.json").read_text())
     python, sources = order["python"], order["sources"]
     modern = tuple(int(n) for n in python.split(".")) >= (3, 8) and not only_sources
@@ -95,7 +98,8 @@ def fetch(work, only_sources=False):
     if modern:
         house = Wheelhouse(index, work, python, bool(order.get("free_threaded")))
         # The project under test, and what is unpacked beside it, come from their sources only, and are never pinned.
-        asked, own = asked_for(order, sources, work)
+        with busy(work, "reading what the sources declare", READ_WITHIN):
+            asked, own = asked_for(order, sources, work)
         if asked:
             pins = resolve(sorted(asked), python, index, "dependencies")
             sdists, chosen = house.add(pins, "run")
@@ -104,7 +108,9 @@ def fetch(work, only_sources=False):
         for name in sorted(own & set(pins)):
             say(f"  note: another package requires {name}: its source is what gets installed, not {name} {pins.pop(name)}")
         for src in sources:
-            house.add_build(src["name"], build_requires(read(home(src, work) / "pyproject.toml"), src["name"]))
+            with busy(work, f"reading what builds {src['name']}", READ_WITHIN):
+                requires = build_requires(read(home(src, work) / "pyproject.toml"), src["name"])
+            house.add_build(src["name"], requires)
         versions = variables(sources, lock, work)
         (work / ".pybots" / "versions.sh").write_text(shell(versions))
     elif not only_sources and (order["requires"] or order.get("groups")):

@@ -18,10 +18,26 @@ def read(file):
     return read_inside(file.parent, file.name)
 
 
-def toml(text, what):
+# A dotted key of so many parts. The parser needs the square of their number in time and memory.
+PARTS_MOST = 50
+_PART = r"""(?:[\w-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+DOTTED = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*\.[ \t]*{_PART}){{{PARTS_MOST}}}")
+
+
+def parsed(text):
+    """A TOML file. Fails with ValueError, whatever is wrong with it."""
+    if DOTTED.search(text):
+        raise ValueError(f"a key has more than {PARTS_MOST} parts")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
+    except RecursionError as e:
+        raise ValueError("it nests too deep") from e
+
+
+def toml(text, what):
+    try:
+        return parsed(text)
+    except ValueError as e:  # also of a number with too many digits
         raise RecipeError(f"{what}: pyproject.toml cannot be read: {e}") from e
 
 
@@ -35,9 +51,21 @@ def tables(pyproject, what, *path):
     return table
 
 
+def list_of(table, key, what, where, default=()):
+    """A list of a table; the default if it is missing."""
+    value = table.get(key, default)
+    if not isinstance(value, (list, tuple)):
+        raise RecipeError(f"{what}: pyproject.toml: {where}.{key} is no list")
+    return value
+
+
 def build_requires(pyproject, what):
     """[build-system] requires; a project without that table is built by setuptools (PEP 518)."""
-    return tuple(tables(pyproject, what, "build-system").get("requires", ["setuptools>=40.8.0", "wheel"]))
+    table = tables(pyproject, what, "build-system")
+    requires = list_of(table, "requires", what, "build-system", ("setuptools>=40.8.0", "wheel"))
+    if odd := [line for line in requires if not isinstance(line, str)]:
+        raise RecipeError(f"{what}: pyproject.toml: build-system.requires holds {odd[0]!r}, which is no text")
+    return tuple(requires)
 
 
 def backend_tools(requires):
@@ -83,10 +111,10 @@ def declared(folder, what):
     if lines := info.get_all("Requires-Dist"):
         project.lines = [" ".join(line.split()) for line in lines]  # a header may be folded
         return project
-    dynamic = table.get("dynamic", [])
-    project.add(table.get("dependencies", []))
-    for extra, deps in extras.items():
-        project.add(deps, extra)
+    dynamic = list_of(table, "dynamic", what, "project")
+    project.add(list_of(table, "dependencies", what, "project"))
+    for extra in extras:
+        project.add(list_of(extras, extra, what, "project.optional-dependencies"), extra)
     if table and "dependencies" not in dynamic and "optional-dependencies" not in dynamic:
         return project
     found = of_setuptools(project, pyproject, folder, what) | of_setup_cfg(project, folder) | of_egg_info(project, folder)
@@ -107,8 +135,8 @@ def of_setuptools(project, pyproject, folder, what):
     extras = dynamic.get("optional-dependencies", {})
     for extra, entry in [("", dynamic.get("dependencies", {})), *(extras.items() if isinstance(extras, dict) else ())]:
         files = entry.get("file", []) if isinstance(entry, dict) else []
-        for name in [files] if isinstance(files, str) else files:
-            place = folder / str(name)
+        for name in dict.fromkeys(map(str, files if isinstance(files, list) else [files])):
+            place = folder / name
             if place.resolve().is_relative_to(folder.resolve()) and (text := read(place)) is not None:
                 found = True
                 lines = (line.split(" #")[0].strip() for line in text.splitlines())
@@ -184,26 +212,40 @@ def check_extras(wanted, project, what):
         say(f"  note: whether {what} has the extra `{extra}` is decided by {project.computed}, which is not run here; list what it holds in `requires`")
 
 
-def group_lines(name, project, what, seen=()):
-    """The requirements of a dependency group (PEP 735), with those of the groups that it includes."""
+# How deep dependency groups may include each other.
+GROUPS_DEEP = 100
+
+
+def group_lines(name, project, what):
+    """The requirements of a dependency group (PEP 735), with those of the groups that it includes. Each is read once, however often it is
+    included."""
     groups = {canonicalize_name(group): lines for group, lines in project.groups.items()}
-    wanted = canonicalize_name(name)
-    if wanted in seen:
-        raise RecipeError(f"groups: {what}: the dependency group `{name}` includes itself")
-    if wanted not in groups:
-        if wanted in {canonicalize_name(extra) for extra in project.extras}:
-            raise RecipeError(f"groups: {what} has no dependency group `{name}`, but an extra of that name: write `requires = [\".[{name}]\"]`")
-        raise RecipeError(f"groups: {what} has no dependency group `{name}` in its pyproject.toml; its groups are: {listing(project.groups)}")
-    lines = []
-    for entry in groups[wanted] if isinstance(groups[wanted], list) else [None]:
-        if isinstance(entry, str):
-            lines.append(entry)
-        elif isinstance(entry, dict) and list(entry) == ["include-group"]:
-            lines += group_lines(str(entry["include-group"]), project, what, (*seen, wanted))
-        else:
-            raise RecipeError(f"groups: {what}: the dependency group `{name}` holds {entry!r}, which is neither a requirement nor an "
-                              "`include-group`")
-    return lines
+    lines, done = {}, set()
+
+    def collect(name, above):
+        wanted = canonicalize_name(name)
+        if wanted in above:
+            raise RecipeError(f"groups: {what}: the dependency group `{name}` includes itself")
+        if wanted not in groups:
+            if wanted in {canonicalize_name(extra) for extra in project.extras}:
+                raise RecipeError(f"groups: {what} has no dependency group `{name}`, but an extra of that name: write `requires = [\".[{name}]\"]`")
+            raise RecipeError(f"groups: {what} has no dependency group `{name}` in its pyproject.toml; its groups are: {listing(project.groups)}")
+        if len(above) >= GROUPS_DEEP:
+            raise RecipeError(f"groups: {what}: the dependency group `{name}` is included over more than {GROUPS_DEEP} others")
+        if wanted in done:
+            return
+        done.add(wanted)
+        for entry in groups[wanted] if isinstance(groups[wanted], list) else [None]:
+            if isinstance(entry, str):
+                lines[entry] = None
+            elif isinstance(entry, dict) and list(entry) == ["include-group"]:
+                collect(str(entry["include-group"]), (*above, wanted))
+            else:
+                raise RecipeError(f"groups: {what}: the dependency group `{name}` holds {entry!r}, which is neither a requirement nor an "
+                                  "`include-group`")
+
+    collect(name, ())
+    return list(lines)
 
 
 def target_environment(python):

@@ -8,6 +8,7 @@ from packaging import tags
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from fetch_busy import READ_WITHIN, busy
 from fetch_net import InfraError, RecipeError, download, say
 from fetch_project import backend_tools, build_requires, parse, written
 from fetch_unpack import peek
@@ -167,6 +168,8 @@ class Wheelhouse:
     def builds_of(self, sdists):
         for name, version, file in sdists:
             say(f"  {file.name} is built during install: there is no wheel of it for Python {self.python}")
-            yield f"{name} {version}", build_requires(peek(self.work / "wheels" / file.name, "pyproject.toml"), name)
+            with busy(self.work, f"reading the metadata of {file.name}", READ_WITHIN):
+                requires = build_requires(peek(self.work / "wheels" / file.name, "pyproject.toml"), name)
+            yield f"{name} {version}", requires
 
 

@@ -3,6 +3,7 @@
 import contextlib, os, re, shutil, signal, subprocess, urllib.parse
 from pathlib import Path
 
+from fetch_busy import busy
 from fetch_net import RATE_LEAST, RATE_OVER, InfraError, MachineError, RecipeError, Unreachable, download, say
 from fetch_unpack import unpack
 
@@ -109,7 +110,8 @@ def archive(url, sha256, name, into, work, blame=InfraError):
     kept = work / ".pybots" / "sources" / name[-100:]
     download(url, sha256, kept, name, blame)
     answered(work)
-    unpack(kept, into)
+    with busy(work, f"unpacking {name}"):
+        unpack(kept, into)
     kept.unlink()
 
 

@@ -1,21 +1,64 @@
 """For the fetch phase: archives, read and unpacked without trust."""
 
-import errno, lzma, os, shutil, stat, tarfile, zipfile, zlib
+import bz2, errno, gzip, lzma, os, shutil, stat, tarfile, zipfile, zlib
 from pathlib import Path, PurePosixPath
 
 from fetch_net import RecipeError
 
+TARGET_MOST = 4096  # bytes of the target of a link
+
+
+class Bounded:
+    """The contents of a compressed tar file, up to a bound: a small one can unpack to any size, also in parts that nobody wants."""
+
+    def __init__(self, file, most, what):
+        self.file, self.most, self.what = file, most, what
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def read(self, size=-1):
+        self._check(self.file.seek(0, os.SEEK_CUR) + max(size, 0))
+        return self.file.read(size)
+
+    def seek(self, place, *way):
+        self._check(place)
+        return self.file.seek(place, *way)
+
+    def _check(self, place):
+        if place > self.most:
+            raise too_large(self.what, self.most)
+
+
+def too_large(what, most):
+    return RecipeError(f"{what} unpacks to more than {most >> 20} MiB, which the work folder holds; raise `work`, or name another archive")
+
+
+def decompressed(archive):
+    with open(archive, "rb") as file:
+        start = file.read(6)
+    kinds = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"\x5d\0\0": lzma.open}
+    return next((kind for magic, kind in kinds.items() if start.startswith(magic)), open)(archive, "rb")
+
 
 def members(archive):
-    """(path, kind, mode, link target, opener) of every entry of a tar or zip file."""
+    """(path, kind, mode, link target, opener) of every entry of a tar or zip file. One that has no room in the folder's file system is
+    refused before it is decompressed."""
+    most = shutil.disk_usage(archive.parent).total
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as z:
+            if sum(i.file_size for i in z.infolist()) > most:
+                raise too_large(archive.name, most)
             for i in z.infolist():
                 mode = i.external_attr >> 16
                 kind = "dir" if i.is_dir() else "link" if stat.S_ISLNK(mode) else "file"
-                yield i.filename, kind, mode, z.read(i).decode() if kind == "link" else "", lambda i=i: z.open(i)
+                target = ""
+                if kind == "link":
+                    with z.open(i) as link:
+                        target = link.read(TARGET_MOST).decode()
+                yield i.filename, kind, mode, target, lambda i=i: z.open(i)
     else:
-        with tarfile.open(archive) as t:
+        with decompressed(archive) as file, tarfile.open(fileobj=Bounded(file, most, archive.name), mode="r:") as t:
             for i in t:
                 kind = "dir" if i.isdir() else "link" if i.issym() else "hard" if i.islnk() else "file" if i.isreg() else "other"
                 yield i.name, kind, i.mode, i.linkname, lambda i=i: t.extractfile(i)

@@ -8,6 +8,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from fetch_busy import READ_WITHIN, busy
 from fetch_net import InfraError, sdist_version, say
 from fetch_project import build_requires, read, tables
 from fetch_sources import awaiting, home, in_git, run_tool
@@ -115,7 +116,8 @@ def variables(sources, lock, work):
     found_versions = {}
     for src, line in zip(sources, lock):
         folder = home(src, work)
-        found = tool(folder, src["name"])
+        with busy(work, f"reading how {src['name']} takes its version", READ_WITHIN):
+            found = tool(folder, src["name"])
         if not found or (folder / "PKG-INFO").is_file():  # an sdist has its version in it
             continue
         with awaiting(src, work):

@@ -4,11 +4,16 @@
 use crate::domain::limits::{Limits, Size};
 
 /// Shell lines that report folders without room, a line each: the folder, and its size in KiB. They write a byte, which a folder
-/// refuses that is full to the last page. A folder that may not be written to, since a project changed its mode, is left out. The
-/// caller's exit code is in `code`, and stays what it is if no process can be started.
+/// refuses that is full to the last page. They write it to a file of a new name, and within two seconds, for a project may leave a
+/// pipe or a link under any name. A folder that may not be written to, since a project changed its mode, is left out. The caller's exit
+/// code is in `code`, and stays what it is if no process can be started.
 pub const CHECK: &str = "trap 'exit $code' EXIT
 [ $code -eq 0 ] || for folder in /work /tmp; do
-{ echo . > $folder/.pybots-full; } 2>/dev/null || {
+timeout -k 1 2 sh -c 'f=$(mktemp $0/.pybots-full.XXXXXX) && echo . > \"$f\"
+full=$?
+rm -f \"$f\"
+[ $full -eq 0 ] || exit 9' $folder 2>/dev/null
+[ $? -ne 9 ] || {
 [ -d $folder ] && [ -w $folder ] && set -- $(df -Pk $folder 2>/dev/null | tail -n 1) && echo \"== full $folder ${2-}\" >&2
 }
 done";
@@ -61,7 +66,10 @@ pub fn limit_hit(output: &[u8], limits: &Limits) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
     use std::process::Command;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn the_limit_is_named_by_the_folder_that_is_full() {
@@ -94,26 +102,64 @@ mod tests {
         assert_eq!(hit("1 failed\n"), None);
     }
 
+    /// Runs the check on a folder, with programs of `programs` before those of the machine. Returns exit code and standard error.
+    fn check(folder: &Path, programs: &Path, code: i32) -> (Option<i32>, String) {
+        let check = CHECK.replace("/work /tmp", folder.to_str().unwrap());
+        let output = Command::new("/bin/sh")
+            .env(
+                "PATH",
+                format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()),
+            )
+            .args(["-c", &format!("set +e\ncode={code}\n{check}\nexit $code")])
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
     #[test]
     fn the_check_keeps_the_exit_code_and_finds_the_full_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        // a device that refuses each byte stands for a full folder
-        std::os::unix::fs::symlink("/dev/full", folder.path().join(".pybots-full")).unwrap();
-        let place = folder.path().to_str().unwrap();
-        let run = |code: i32| {
-            let check = CHECK.replace("/work /tmp", place);
-            let output = Command::new("/bin/sh")
-                .args(["-c", &format!("set +e\ncode={code}\n{check}\nexit $code")])
-                .output()
-                .unwrap();
-            (output.status.code(), String::from_utf8(output.stderr).unwrap())
-        };
+        let (folder, programs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let place = folder.path();
+        // a device that refuses each byte stands for a file in a full folder
+        let full = place.join("full");
+        let mktemp = programs.path().join("mktemp");
+        std::fs::write(
+            &mktemp,
+            format!("#!/bin/sh\nln -s /dev/full {0} && echo {0}\n", full.display()),
+        )
+        .unwrap();
+        std::fs::set_permissions(&mktemp, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let run = |code: i32| check(place, programs.path(), code);
         assert_eq!(run(0), (Some(0), String::new()));
         let (code, written) = run(7);
         assert_eq!(code, Some(7));
-        let kib = written.trim().strip_prefix(&format!("== full {place} ")).unwrap();
+        let kib = written
+            .trim()
+            .strip_prefix(&format!("== full {} ", place.display()))
+            .unwrap();
         assert!(kib.parse::<u64>().unwrap() > 0);
-        std::fs::remove_file(folder.path().join(".pybots-full")).unwrap();
+        std::fs::remove_file(&mktemp).unwrap();
         assert_eq!(run(7), (Some(7), String::new()));
+        assert_eq!(std::fs::read_dir(place).unwrap().count(), 0);
+        // no process can be started, or the programs are not there
+        std::fs::write(programs.path().join("timeout"), "#!/bin/sh\nexit 127\n").unwrap();
+        std::fs::set_permissions(programs.path().join("timeout"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(run(7), (Some(7), String::new()));
+    }
+
+    #[test]
+    fn nothing_that_a_project_leaves_keeps_the_check_from_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join(".pybots-full");
+        assert!(Command::new("mkfifo").arg(&left).status().unwrap().success());
+        let started = Instant::now();
+        assert_eq!(check(folder.path(), folder.path(), 3), (Some(3), String::new()));
+        assert!(started.elapsed() < Duration::from_secs(2));
+        // also if it finds out the name: here each new file is a pipe
+        let mktemp = folder.path().join("mktemp");
+        std::fs::write(&mktemp, format!("#!/bin/sh\necho {}\n", left.display())).unwrap();
+        std::fs::set_permissions(&mktemp, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(check(folder.path(), folder.path(), 3), (Some(3), String::new()));
+        assert!(started.elapsed() < Duration::from_secs(20));
     }
 }

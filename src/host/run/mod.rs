@@ -69,7 +69,8 @@ pub async fn run(
             if is_unanswered(&ran) {
                 report.unreachable = work.awaited_source().await?.as_deref().map(source_key);
             }
-            fetched(&ran, spec, report.unreachable.as_deref())?;
+            let busy = work.read("busy").await?;
+            fetched(&ran, spec, report.unreachable.as_deref(), busy.as_deref())?;
         }
         report.lock = work.read("lock.json").await?;
         let lock = report.lock.as_deref().unwrap_or_default();
@@ -253,7 +254,7 @@ async fn execute(
     let mut was_killed = false;
     if let PhaseEnd::Exited(exit) = &mut ran.end {
         was_killed = exit.code == scripts::KILLED && !exit.out_of_memory;
-        if exit.code == scripts::SCRIPT_KILLED {
+        if scripts::was_killed(exit.code, &ran.output) {
             exit.code = scripts::KILLED;
             ran.phase.exit_code = Some(scripts::KILLED);
             let (code, killed) = (scripts::SCRIPT_KILLED, scripts::KILLED);
@@ -272,8 +273,8 @@ async fn execute(
 }
 
 /// Returns the outcome of a fetch. It runs no project code, so a failure is the recipe's or the machinery's, never
-/// CPython's.
-fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>) -> Result<(), Stop> {
+/// CPython's. `busy` is the work on a source that was under way at its end, which waits for nobody.
+fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>, busy: Option<&str>) -> Result<(), Stop> {
     let last = || last_line(&ran.output);
     match ran.end {
         end if end.succeeded() => Ok(()),
@@ -294,6 +295,11 @@ fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>) -> Resul
                 "fetch did not end within the run's time limit of {}",
                 spec.limits.timeout
             );
+            Err(Stop::Ended(Outcome::RecipeError { reason }))
+        }
+        PhaseEnd::TimedOut(_) if let Some(doing) = busy => {
+            let doing = one_line(doing);
+            let reason = format!("fetch did not end in time: it was {doing}, which waits for no server");
             Err(Stop::Ended(Outcome::RecipeError { reason }))
         }
         PhaseEnd::TimedOut(_) => {

@@ -12,8 +12,9 @@ use crate::host::quote;
 pub const TUNNEL: &str = ".pybots/fetch_tunnel.py";
 
 /// The program of the fetch phase, which the toolchain image's own Python runs.
-pub const FETCH: [(&str, &str); 8] = [
+pub const FETCH: [(&str, &str); 9] = [
     (".pybots/fetch.py", include_str!("fetch.py")),
+    (".pybots/fetch_busy.py", include_str!("fetch_busy.py")),
     (".pybots/fetch_net.py", include_str!("fetch_net.py")),
     (".pybots/fetch_project.py", include_str!("fetch_project.py")),
     (".pybots/fetch_resolve.py", include_str!("fetch_resolve.py")),
@@ -69,9 +70,24 @@ pub const DUMP_STACKS: &str =
 /// The exit code of a container whose first process was ended by SIGKILL.
 pub const KILLED: i64 = 137;
 
-/// The exit code by which [`guarded`] reports that SIGKILL ended its script. No program has it for another reason: 128 and the
-/// number of a signal that the C library keeps for itself.
+/// The exit code by which [`guarded`] reports that SIGKILL ended its script: 128 and the number of a signal that the C library
+/// keeps for itself. A script that has this exit code by itself gets the line [`OWN_CODE`].
 pub const SCRIPT_KILLED: i64 = 161;
+
+/// The line by which [`guarded`] reports that [`SCRIPT_KILLED`] is the script's own exit code. A script that is killed can only
+/// mislead its own readers by it.
+const OWN_CODE: &str = "== exit code 161 of the script itself";
+
+/// Lines at the end of an output among which that line is: those of [`CHECK`] and of the other stream may follow.
+const AFTER_OWN_CODE: usize = 6;
+
+/// Returns whether SIGKILL ended the script of a phase, from the exit code and the end of the output.
+pub fn was_killed(exit_code: i64, output: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(output);
+    let mut last = text.lines().rev().take(AFTER_OWN_CODE);
+    // the stream before it may end without a line break
+    exit_code == SCRIPT_KILLED && !last.any(|line| line.trim_end().ends_with(OWN_CODE))
+}
 
 /// Wraps the script of a phase, so that an end of the script differs from an end of its container. The first process of a
 /// container can be killed only from outside of it, and this one never ends with [`KILLED`] by itself. So that code means
@@ -79,7 +95,8 @@ pub const SCRIPT_KILLED: i64 = 161;
 pub fn guarded(script: &str) -> String {
     let script = quote(script);
     format!(
-        "set +e\n/bin/sh -euc {script}\ncode=$?\n[ $code -ne {KILLED} ] || code={SCRIPT_KILLED}\n{CHECK}\nexit $code"
+        "set +e\n/bin/sh -euc {script}\ncode=$?\ncase $code in\n{KILLED}) code={SCRIPT_KILLED} ;;\n\
+         {SCRIPT_KILLED}) echo '{OWN_CODE}' >&2 ;;\nesac\n{CHECK}\nexit $code"
     )
 }
 
@@ -244,6 +261,26 @@ mod tests {
             };
             let output = command.output().unwrap();
             assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{expected} a b\n"));
+        }
+    }
+
+    #[test]
+    fn an_exit_code_of_the_script_itself_differs_from_a_signal() {
+        for (script, code, killed) in [
+            ("kill -9 $$", SCRIPT_KILLED, true),
+            ("exit 137", SCRIPT_KILLED, true),
+            ("exit 161", SCRIPT_KILLED, false),
+            ("printf x >&2; exit 161", SCRIPT_KILLED, false),
+            ("exit 3", 3, false),
+            ("kill -11 $$", 139, false),
+        ] {
+            let output = Command::new("/bin/sh").args(["-c", &guarded(script)]).output().unwrap();
+            let exit_code = i64::from(output.status.code().unwrap());
+            assert_eq!(
+                (exit_code, was_killed(exit_code, &output.stderr)),
+                (code, killed),
+                "{script}"
+            );
         }
     }
 

@@ -37,6 +37,7 @@ pub async fn read(work: &Work<'_>, suite: &Suite) -> Result<SuiteResults, Stop> 
             }
         }
         LeftFile::TooLarge => JUnitFile::TooLarge,
+        LeftFile::Refused => JUnitFile::Unusable("the container engine refuses to read it".to_owned()),
         LeftFile::Missing => JUnitFile::Missing,
     };
     Ok(match suite.report.as_deref() {

@@ -6,7 +6,7 @@ Writes WORK/.pybots/survey.json
 It runs without network. Every text, list and file that it reads has a bound, and no link leads it out of the tree.
 """
 
-import email.parser, json, re, sys
+import email.parser, json, re, sys, time
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -14,15 +14,20 @@ from packaging.utils import canonicalize_name
 
 from survey_files import (hatch_environments, nox_sessions, poetry_requirements, pytest_settings, requirement_files, table,
                             tox_environment)
-from survey_tests import test_survey
+from survey_tests import NO_TESTS, test_survey
 from survey_tree import LINES_MOST, Tree, cut, lines_of, text_of
+from fetch_busy import within
 from fetch_net import RecipeError
 from fetch_project import Declared, declared, group_lines
 
 TEXT_MOST = 900 << 10  # bytes of the answer; the host reads 1 MiB at most
+SECTION_WITHIN, ALL_WITHIN = 30, 120  # seconds, for a part of the answer and for all of it
 FORGES = re.compile(r"https?://(?:www\.)?((?:github\.com|gitlab\.com|codeberg\.org|bitbucket\.org)/[\w.-]+/[\w.-]+)")
 COMPILERS = {"cython", "maturin", "setuptools-rust", "meson-python", "scikit-build", "scikit-build-core", "cffi", "pybind11", "nanobind",
              "mypy"}
+
+
+NO_BUILD = {"backend": "", "requires": [], "compiles": False, "installs": True}
 
 
 def without_extra(line):
@@ -51,7 +56,8 @@ def flat_extras(project):
                 for other in match[2].split(","):
                     other = canonicalize_name(other.strip())
                     if other not in seen:
-                        found += flat(other, seen | {other})
+                        seen.add(other)  # for all: what another way led to is not read again
+                        found += flat(other, seen)
             else:
                 found.append(spec)
         return found
@@ -117,21 +123,37 @@ def build(tree):
 
 
 def survey(root):
-    tree = Tree(root)
-    try:
-        project = declared(root, "project")
-    except RecipeError as e:
-        tree.notes.append(cut(str(e)))
-        project = Declared()
+    """Each part of the answer is read by itself: one that can't be read becomes a note, and is empty."""
+    tree, end = Tree(root), time.monotonic() + ALL_WITHIN
+
+    def part(what, otherwise, read, *arguments):
+        try:
+            with within(max(min(SECTION_WITHIN, end - time.monotonic()), 0.1)):
+                return read(*arguments)
+        except RecipeError as e:
+            tree.notes.append(cut(str(e)))
+        except Exception as e:  # the tree is anybody's, and each of its files may be anything
+            tree.notes.append(cut(f"{what} can't be read: {type(e).__name__}: {e}"))
+        return otherwise
+
+    project = part("what the project declares", Declared(), declared, root, "project")
     return {
-        "name": cut(project.name), "version": cut(project.version), **about(tree), "build": build(tree),
-        "computed": cut(project.computed), "extras": flat_extras(project), "groups": flat_groups(project),
-        "dependencies": lines_of(line for line in project.lines if isinstance(line, str) and not re.search(r"\bextra\s*==", line)),
-        "packages": tree.packages(project.name), "top": tree.top(), **test_survey(tree),
-        "pytest": pytest_settings(tree), "tox": tox_environment(tree), "nox": nox_sessions(tree),
-        "hatch": hatch_environments(tree), "poetry": poetry_requirements(tree), "requirement_files": requirement_files(tree),
+        "name": cut(project.name), "version": cut(project.version), **part("the metadata", {}, about, tree),
+        "build": part("how it is built", dict(NO_BUILD), build, tree), "computed": cut(project.computed),
+        "extras": part("the extras", {}, flat_extras, project), "groups": part("the dependency groups", {}, flat_groups, project),
+        "dependencies": part("the dependencies", [], dependencies, project),
+        "packages": part("the list of packages", [], tree.packages, project.name), "top": part("the list of modules", [], tree.top),
+        **part("the tests", dict(NO_TESTS), test_survey, tree), "pytest": part("the settings of pytest", None, pytest_settings, tree),
+        "tox": part("the settings of tox", None, tox_environment, tree), "nox": part("the sessions of nox", [], nox_sessions, tree),
+        "hatch": part("the environments of hatch", [], hatch_environments, tree),
+        "poetry": part("the groups of poetry", {}, poetry_requirements, tree),
+        "requirement_files": part("the files of requirements", [], requirement_files, tree),
         "notes": tree.notes[:20],
     }
+
+
+def dependencies(project):
+    return lines_of(line for line in project.lines if isinstance(line, str) and not re.search(r"\bextra\s*==", line))
 
 
 def main():

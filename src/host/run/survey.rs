@@ -5,10 +5,14 @@ use super::course::Course;
 use super::work::Work;
 use super::{execute, fetched, layers};
 use crate::domain::job::{FETCH, Report, RunSpec};
+use crate::domain::limits::Seconds;
 use crate::domain::outcome::Outcome;
 use crate::host::log::Log;
+use crate::host::phase::PhaseEnd;
 use crate::host::{Host, Stop};
-use anyhow::anyhow;
+
+/// How long reading a source may take. The program gives up parts of it before.
+const WITHIN: Seconds = Seconds(180);
 
 /// What the source of a project says.
 #[derive(Clone, Debug)]
@@ -42,15 +46,34 @@ async fn read(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<S
         let fetch = work.fetch_sources(&gateway).await?;
         let ran = execute(host, log, &mut report, fetch, (spec, &budget), FETCH).await?;
         gateway.close().await?;
-        fetched(&ran, spec, None)?;
+        let busy = work.read("busy").await?;
+        fetched(&ran, spec, None, busy.as_deref())?;
         lock = work.read("lock.json").await?;
     }
     let container = work.survey().await?;
-    let ran = execute(host, log, &mut report, container, (spec, &budget), "survey").await?;
-    if !ran.end.succeeded() {
-        return Err(anyhow!("the source could not be read: the program that reads it ended early").into());
-    }
+    let mut short = spec.clone();
+    short.limits.timeout = short.limits.timeout.min(WITHIN);
+    let ran = execute(host, log, &mut report, container, (&short, &budget), "survey").await?;
     let survey = work.read("survey.json").await?;
-    let survey = survey.ok_or_else(|| anyhow!("the source could not be read: there is no answer"))?;
-    Ok(SourceSurvey { survey, lock })
+    match (why_unread(ran.end), survey) {
+        (None, Some(survey)) => Ok(SourceSurvey { survey, lock }),
+        (why, _) => {
+            let why = why.unwrap_or_else(|| "there is no answer".to_owned());
+            let reason = format!("the source could not be read: {why}");
+            Err(Stop::Ended(Outcome::RecipeError { reason }))
+        }
+    }
+}
+
+/// Returns why the program that reads a source did not do so. It waits for nobody, so this is a matter of the source.
+fn why_unread(end: PhaseEnd) -> Option<String> {
+    match end {
+        end if end.succeeded() => None,
+        PhaseEnd::TimedOut(_) => Some("reading it does not end".to_owned()),
+        PhaseEnd::Exited(exit) if exit.out_of_memory => Some("reading it takes too much memory".to_owned()),
+        PhaseEnd::Exited(exit) => Some(format!(
+            "the program that reads it ended early, with exit code {}",
+            exit.code
+        )),
+    }
 }

@@ -6,6 +6,7 @@ from survey_tree import LINES_MOST, cut, lines_of, text_of
 
 REQUIREMENT_FILE = re.compile(r"(?i)^(?:[\w.-]*(?:test|dev)[\w.-]*requirements?[\w.-]*|requirements?[\w.-]*(?:test|dev)[\w.-]*)\.(?:txt|in)$")
 IN_FOLDER = re.compile(r"(?i)^(?:requirements?|reqs|deps|tests?|requirements?/[\w.-]+)/[\w.-]*(?:test|dev|requirements)[\w.-]*\.(?:txt|in)$")
+PATH_MOST = 200  # characters; those expressions take the cube of it
 
 
 def table(parent, *path):
@@ -129,9 +130,10 @@ def poetry_requirements(tree):
 
 def requirement_files(tree):
     """Files of requirements for tests, and those to which tox and nox point."""
-    paths = [path for path in tree.files if REQUIREMENT_FILE.match(path) or IN_FOLDER.match(path)]
+    paths = [path for path in tree.files if len(path) <= PATH_MOST and (REQUIREMENT_FILE.match(path) or IN_FOLDER.match(path))]
     for text in ("tox.ini", "noxfile.py"):
-        found = re.findall(r"(?:-r\s*)?(?:\{toxinidir\}/)?([\w.][\w./-]*\.txt)", tree.read(text) or "")
+        words = re.findall(r"[\w./-]+", tree.read(text) or "")
+        found = [word[:word.rfind(".txt") + 4].removeprefix("-r").lstrip("/-") for word in words if ".txt" in word]
         paths += [path.removeprefix("./") for path in found]
     found = []
     for path in list(dict.fromkeys(paths))[:20]:

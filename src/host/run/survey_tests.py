@@ -6,10 +6,12 @@ from collections import Counter
 from survey_tree import LINES_MOST, cut
 
 PARSED_MOST = 1500  # files
+PARSED_ALL = 24 << 20  # characters of them
 LISTED_MOST = 3000  # names of files
 NAMESPACES = {"google", "zope", "ruamel", "azure", "backports", "jaraco"}
 TEST_FOLDER = re.compile(r"(?i)^(tests?|testing|t)$")
 TEST_FILE = re.compile(r"(^test_.*|.*_tests?|^tests?|^conftest)\.py$")
+NO_TESTS = {"places": [], "files": [], "imports": [], "arguments": [], "marks": [], "runners": []}
 RUNNER = re.compile(r"^(runtests?|run_tests?|alltests|regrtest|testall|test_all|testsuite)\.py$")
 
 
@@ -104,11 +106,17 @@ def test_survey(tree):
     own = {part.removesuffix(".py") for path in paths for part in path.split("/")}
     own |= {package["name"] for package in tree.packages()} | set(tree.top())
     places, imports, arguments, defined, marks = {}, Counter(), Counter(), set(), Counter()
+    left = PARSED_ALL
     for path in paths[:PARSED_MOST]:
         name = path.rpartition("/")[2]
         is_test = bool(TEST_FILE.match(name)) and name != "conftest.py"
         place = places.setdefault(place_of(path), {"path": cut(place_of(path)), "files": 0, "runners": Counter()})
-        reader = read(tree.read(path) or "")
+        text = tree.read(path) or ""
+        left -= len(text)
+        if left < 0:
+            tree.notes.append(f"only the first {PARSED_ALL >> 20} MiB of the test files were read")
+            break
+        reader = read(text)
         if reader is None:
             continue
         defined |= reader.defined

@@ -1,9 +1,10 @@
 """For the survey of `pybots init`: a source tree, read within bounds and never outside of it."""
 
-import configparser, os, re, tomllib
+import configparser, os, re
 from pathlib import Path
 
 from fetch_net import RecipeError
+from fetch_project import parsed
 from fetch_unpack import read_inside
 
 FILES_MOST = 20_000  # of a tree
@@ -25,7 +26,7 @@ def text_of(value):
 
 
 def cut(text):
-    text = str(text)
+    text = str(text).encode("utf-8", "replace").decode()  # half a pair is no text in JSON
     return text if len(text) <= TEXT_MOST else text[:TEXT_MOST]
 
 
@@ -49,8 +50,9 @@ class Tree:
                 path = (here / name).as_posix()
                 if len(self.files) < FILES_MOST and not (self.root / path).is_symlink() and path.isprintable():
                     self.files.append(path)
-        if len(self.files) >= FILES_MOST:
-            self.notes.append(f"only the first {FILES_MOST} files were read")
+            if len(self.files) >= FILES_MOST:
+                self.notes.append(f"only the first {FILES_MOST} files were read")
+                break
         self.all = set(self.files)
         self.folders = {parent.as_posix() for path in self.files for parent in Path(path).parents} - {"."}
         self.pyproject = self._toml("pyproject.toml")
@@ -68,8 +70,8 @@ class Tree:
 
     def _toml(self, path):
         try:
-            return tomllib.loads(self.read(path) or "")
-        except (tomllib.TOMLDecodeError, RecursionError) as e:
+            return parsed(self.read(path) or "")
+        except ValueError as e:
             self.notes.append(cut(f"{path} can't be read: {e}"))
             return {}
 
@@ -81,7 +83,7 @@ class Tree:
         parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
         try:
             parser.read_string((self.read(path) or "") if text is None else text)
-        except configparser.Error as e:
+        except (configparser.Error, AttributeError) as e:  # a value that goes on in the next line, and has none
             self.notes.append(cut(f"{path} can't be read: {e}"))
             return configparser.RawConfigParser()
         return parser

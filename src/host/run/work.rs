@@ -14,7 +14,8 @@ use crate::host::{Host, Stop};
 use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{Container, KIND_LABEL, Network, PROJECT_LABEL, RuntimeError, Volume};
 use anyhow::Context;
-use futures_util::stream::StreamExt;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -34,9 +35,21 @@ fn longest(spec: &RunSpec) -> u64 {
     of_phases.min(spec.limits.run_timeout.0).saturating_add(3600)
 }
 
+/// A file of each image, which no run can change.
+const OF_IMAGE: &str = "/etc/passwd";
+
+/// What the engine answers about a path of the work folder.
+enum Opened {
+    Stream(BoxStream<'static, std::io::Result<Bytes>>),
+    Missing,
+    Refused,
+}
+
 /// A file that the phases may have left.
 pub enum LeftFile {
     Missing,
+    /// The engine can't read it.
+    Refused,
     TooLarge,
     Read(Vec<u8>),
 }
@@ -272,7 +285,7 @@ impl<'a> Work<'a> {
         let file = self.read_bytes(&format!("{OURS}/{name}"), READ_MOST).await?;
         Ok(match file {
             LeftFile::Read(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-            LeftFile::Missing | LeftFile::TooLarge => None,
+            LeftFile::Missing | LeftFile::Refused | LeftFile::TooLarge => None,
         })
     }
 
@@ -291,20 +304,30 @@ impl<'a> Work<'a> {
     /// Reads the files that the recorders of a suite wrote, and whether there was more than is read.
     pub async fn read_results(&self, suite: &Suite) -> Result<(Vec<Vec<u8>>, bool), Stop> {
         let folder = environment::results_folder(suite);
-        let stream = match self.host.runtime.get(&self.holder, &folder).await {
-            Ok(stream) => stream,
-            Err(RuntimeError::NoFile(_)) => return Ok((Vec::new(), false)),
-            Err(error) => return Err(error.into()),
+        let Opened::Stream(stream) = self.get(&folder).await? else {
+            return Ok((Vec::new(), false));
         };
         let files = tar::all_files(stream, results::FILE_MOST).await;
         Ok(files.context("failed to read the results in the work folder")?)
     }
 
+    /// Opens a file or folder that project code may have made. So what the engine refuses about this path alone is no failure of the
+    /// engine, such as a time stamp that it can't express.
+    async fn get(&self, path: &str) -> Result<Opened, Stop> {
+        let runtime = &self.host.runtime;
+        match runtime.get(&self.holder, path).await {
+            Ok(stream) => Ok(Opened::Stream(stream)),
+            Err(RuntimeError::NoFile(_)) => Ok(Opened::Missing),
+            Err(RuntimeError::Refused(_)) if runtime.get(&self.holder, OF_IMAGE).await.is_ok() => Ok(Opened::Refused),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn read_bytes(&self, path: &str, most: usize) -> Result<LeftFile, Stop> {
-        let stream = match self.host.runtime.get(&self.holder, path).await {
-            Ok(stream) => stream,
-            Err(RuntimeError::NoFile(_)) => return Ok(LeftFile::Missing),
-            Err(error) => return Err(error.into()),
+        let stream = match self.get(path).await? {
+            Opened::Stream(stream) => stream,
+            Opened::Missing => return Ok(LeftFile::Missing),
+            Opened::Refused => return Ok(LeftFile::Refused),
         };
         match tar::first_file(stream, most).await {
             Ok(bytes) => Ok(LeftFile::Read(bytes)),

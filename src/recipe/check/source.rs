@@ -75,6 +75,14 @@ impl Checker<'_> {
                     "remove the login; files that need one can be a `path` source, which brings them with the recipe",
                 );
             }
+            // an archive may have one: its digest says what it is
+            if key != "url" && Address::from(address).has_query() {
+                self.say(
+                    span.clone(),
+                    format!("`{key}` has a query, in which a token may stand, and everybody can read a recipe"),
+                    "remove what follows `?`; files that need a token can be a `path` source, which brings them with the recipe",
+                );
+            }
             let schemes = ["https://", "http://", "git://", "svn://"];
             if !schemes.iter().any(|scheme| address.starts_with(scheme)) {
                 self.say(

@@ -30,6 +30,8 @@ pattern!(
     FROM_SOURCE,
     r"imported `(\w+)` from the source folder [^\n]* that folder lacks \d+ compiled"
 );
+/// What builds Rust, and can bring a tool chain of its own.
+const BUILDERS_OF_RUST: [&str; 3] = ["maturin", "puccinialin", "setuptools-rust"];
 /// Installs the project without what `tool.uv.sources` names.
 const NO_SOURCES: &str = "uv pip install --no-sources .";
 /// Extras that are tried together.
@@ -149,9 +151,16 @@ impl Faults<'_> {
         for name in all(&TO_REQUIRE, reason) {
             self.require(&name, "the build of the project asks for it".to_owned());
         }
-        if reason.contains("Rust tool chain") && !self.proposal.install_network {
+        // anybody's build can print what a lack of Rust looks like
+        if reason.contains("Rust tool chain")
+            && !self.proposal.install_network
+            && let Some(builder) = self.builder_of_rust()
+        {
             self.proposal.install_network = true;
-            self.say("install_network = true", "the build needs a Rust tool chain and crates");
+            self.say(
+                "install_network = true",
+                format!("{builder}, which builds the project, needs a Rust tool chain and crates"),
+            );
         }
         for variable in all(&TO_SET, self.observed.log) {
             if !self.proposal.env.contains_key(&variable) {
@@ -180,6 +189,16 @@ impl Faults<'_> {
             let error = last_error(self.observed.log).unwrap_or_default();
             self.take(last, format!("install fails with what was required before: {error}"));
         }
+    }
+
+    /// What of the project's own `[build-system] requires` builds Rust.
+    fn builder_of_rust(&self) -> Option<&'static str> {
+        let requires = &self.survey.build.requires;
+        let required: BTreeSet<String> = requires
+            .iter()
+            .map(|line| normalized(&requires::of_requirement(line)))
+            .collect();
+        BUILDERS_OF_RUST.into_iter().find(|builder| required.contains(*builder))
     }
 
     fn test(&mut self) {

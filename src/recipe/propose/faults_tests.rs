@@ -1,4 +1,4 @@
-use super::super::{TrialResult, corrected, propose, trial_result};
+use super::super::{TrialResult, corrected, propose, trial_result, untried};
 use super::network::is_of_network;
 use super::*;
 use crate::domain::results::Failure;
@@ -218,7 +218,33 @@ fn an_install_says_what_it_lacks() {
         ["requires = [\".[test]\", \"ninja\"]"]
     );
     let rust = lacks("the build needs a Rust tool chain, which the image does not have");
-    assert_eq!(change(&survey, &rust, None, "install", ""), ["install_network = true"]);
+    // what a build prints opens no network: the project's own settings must name what builds Rust
+    assert_eq!(change(&survey, &rust, None, "install", ""), [""; 0]);
+    for (required, opens) in [
+        ("maturin>=1.9,<2", true),
+        ("Setuptools_Rust", true),
+        ("puccinialin", true),
+        ("maturin-of-mine", false),
+        ("setuptools", false),
+    ] {
+        let mut built = survey.clone();
+        built.build.requires = vec!["wheel".to_owned(), required.to_owned()];
+        let lines = change(&built, &rust, None, "install", "");
+        assert_eq!(lines == ["install_network = true"], opens, "{required}: {lines:?}");
+        let observed = Observed {
+            outcome: &rust,
+            tests: None,
+            phase: "install",
+            log: "",
+        };
+        let before = proposal(&built);
+        assert_eq!(untried(&before, false), None);
+        if let Some((after, _)) = corrected(&before, &built, &observed) {
+            let sentence = untried(&after, false).unwrap().sentence();
+            assert!(sentence.contains("`pybots init --allow-network`"), "{sentence}");
+            assert_eq!(untried(&after, true), None);
+        }
+    }
     let version = Outcome::SetupFailed {
         reason: "install ended with exit code 1".into(),
         exit_code: Some(1),

@@ -12,7 +12,7 @@ mod when;
 pub(in crate::recipe) mod write;
 
 pub use survey::Survey;
-pub use trial::{Observed, TrialResult, corrected, trial_result};
+pub use trial::{Observed, TrialResult, corrected, trial_result, untried};
 pub use write::source as source_line;
 
 use crate::domain::suite::Source;

@@ -51,6 +51,8 @@ pub struct Survey {
 #[serde(default)]
 pub struct Build {
     pub backend: String,
+    /// What its `[build-system]` requires.
+    pub requires: Vec<String>,
     /// Whether it has sources to compile.
     pub compiles: bool,
     /// Whether there is anything that an installer would install.

@@ -72,6 +72,15 @@ pub fn corrected(proposal: &Proposal, survey: &Survey, observed: &Observed<'_>) 
     (!reasons.is_empty()).then_some((other, reasons))
 }
 
+/// Why a proposal is written and not tried.
+const NEEDS_NETWORK: &str = "install needs the network (`install_network = true`), and a trial gives it to nobody unasked: look at what \
+                             builds the project, then try the recipe by `pybots try`, or use `pybots init --allow-network`";
+
+/// Returns the result of a proposal that is not to be tried: install would use the network, which the person did not allow.
+pub fn untried(proposal: &Proposal, allows_network: bool) -> Option<TrialResult> {
+    (proposal.install_network && !allows_network).then(|| TrialResult::Failed(NEEDS_NETWORK.to_owned()))
+}
+
 /// Returns what a trial means.
 pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult {
     let reason = || match observed.outcome {

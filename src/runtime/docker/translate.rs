@@ -21,6 +21,9 @@ pub fn refused(message: String) -> RuntimeError {
     }
 }
 
+/// What the engine answers when the container itself is gone, which says nothing about its files.
+const NO_CONTAINER: &str = "no such container";
+
 /// What the engine answers for a path that leads to no file: part of it is a file, a circle of links, or too long. A project can
 /// cause each of them.
 const NO_PATH: [&str; 5] = [
@@ -35,10 +38,10 @@ const NO_PATH: [&str; 5] = [
 pub fn missing(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match inner {
-        Some(Error::DockerResponseServerError { status_code: 404, .. }) => true,
-        Some(Error::DockerResponseServerError { message, .. }) => {
+        Some(Error::DockerResponseServerError { status_code, message }) => {
             let message = message.to_lowercase();
-            NO_PATH.iter().any(|reason| message.contains(reason))
+            let is_of_path = *status_code == 404 || NO_PATH.iter().any(|reason| message.contains(reason));
+            is_of_path && !message.contains(NO_CONTAINER)
         }
         _ => false,
     }
@@ -129,5 +132,6 @@ mod tests {
             assert!(answer(code, message), "{message}");
         }
         assert!(!answer(500, "the daemon is shutting down"));
+        assert!(!answer(404, "No such container: 0f01de4"));
     }
 }
