@@ -75,13 +75,14 @@ fn a_recipe_is_proposed_corrected_and_written() {
     }
     let recipe = std::fs::read_to_string(folder.join("demo/demo.toml")).unwrap();
     let lines: Vec<&str> = recipe.lines().collect();
-    assert_eq!(lines[0], "# `pybots init` wrote this recipe.");
+    assert!(lines[0].starts_with("#:schema http://") && lines[0].ends_with("/recipe.schema.json"));
+    assert_eq!(lines[1], "# `pybots init` wrote this recipe.");
     assert!(
-        lines[1].starts_with("# Tried on trunk (") && lines[1].ends_with("): green: 2 tests pass."),
+        lines[2].starts_with("# Tried on trunk (") && lines[2].ends_with("): green: 2 tests pass."),
         "{recipe}"
     );
     assert_eq!(
-        lines[2..],
+        lines[3..],
         [
             "name = \"demo\"",
             "summary = \"A demo\"",
@@ -96,7 +97,8 @@ fn a_recipe_is_proposed_corrected_and_written() {
     );
     assert!(folder.join("demo/src/tests/test_layout.py").is_file());
     let (code, _, errors) = run(folder, &["check", "demo/demo.toml"]);
-    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(errors.contains("names no owner"), "{errors}");
 
     // a recipe that is there stays as it is
     let (code, _, errors) = run(folder, &["init", "./theirs/demo"]);

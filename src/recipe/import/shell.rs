@@ -1,4 +1,4 @@
-//! Reads a shell line that installs a project by pip, as far as a recipe has keys for what it does.
+//! Reads a shell line that installs a project by pip, for what a recipe has keys.
 
 use crate::recipe::requirement::{self, Entry};
 
