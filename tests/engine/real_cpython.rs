@@ -43,7 +43,7 @@ fn a_real_cpython_is_built_and_projects_run_on_it() {
     settings(folder.path(), &projects, &[(&branch, &branch, 1)], "");
     copy_folder(&here().join("images"), &folder.path().join("images"));
     std::fs::remove_file(folder.path().join("images/toy.toml")).unwrap();
-    cpython::make_quick(&folder.path().join("images"));
+    cpython::make_quick(&folder.path().join("images"), "-O1");
     let text = std::fs::read_to_string(folder.path().join("pybots.toml")).unwrap();
     assert!(text.contains(&format!("git = {:?}", folder.path().join("cpython"))));
     // a copy, for there are more revisions to come
