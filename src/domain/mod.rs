@@ -16,6 +16,7 @@ pub mod modes;
 mod names;
 pub mod nearest;
 pub mod outcome;
+pub mod package;
 pub mod pattern;
 pub mod profile;
 pub mod received;

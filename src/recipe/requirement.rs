@@ -34,12 +34,6 @@ pattern!(
     r#"^(?:'[^']*'|"[^"]*"|[()]|===|[=!<>~]=|[<>]|[A-Za-z_.]+|[^\s()'"=<>!~]+)"#
 );
 
-/// Returns a name in the one form in which names are compared: `Zope.Interface` is `zope-interface`.
-pub fn normalized(name: &str) -> String {
-    let parts: Vec<&str> = name.split(['-', '_', '.']).filter(|part| !part.is_empty()).collect();
-    parts.join("-").to_lowercase()
-}
-
 /// Reads an entry of `requires`.
 pub fn parse(text: &str) -> Result<Entry, Wrong> {
     let text = text.trim();
@@ -339,10 +333,5 @@ mod tests {
             assert!(refused.help.contains(help), "{text}: {refused:?}");
         }
         assert!(parse(&format!("a; {}", "(".repeat(100_000))).is_err());
-    }
-
-    #[test]
-    fn names_are_compared_in_one_form() {
-        assert_eq!(normalized("Zope.Interface"), normalized("zope__interface"));
     }
 }

@@ -1,7 +1,7 @@
 //! Recognizes an install that failed for want of something that nobody fetched. That is the recipe's matter: it is missing on
 //! every revision of CPython.
 
-use super::wheels::canonical;
+use crate::domain::package::normalized;
 use crate::domain::pattern::{first, pattern};
 
 /// The shell's exit code for a program that it can't find.
@@ -40,7 +40,7 @@ pub fn reason(exit_code: i64, output: &str, sources: &[&str]) -> Option<String> 
     {
         let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
         if let Some(name) = first(&ABSENT, &report) {
-            let is_name = |source: &&&str| canonical(source) == canonical(name);
+            let is_name = |source: &&&str| normalized(source) == normalized(name);
             return Some(match sources.iter().find(is_name) {
                 Some(source) => of_source(source),
                 None => of_package(name, &report),

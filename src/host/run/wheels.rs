@@ -7,6 +7,7 @@
 use super::environment::{self, CACHE_AT, OURS};
 use crate::domain::digest::digest;
 use crate::domain::job::{Facts, RunSpec};
+use crate::domain::package::normalized;
 use crate::host::quote;
 use crate::runtime::{ABI_LABEL, KIND_LABEL, OWNER_LABEL, PROJECT_LABEL, Volume};
 use serde::Deserialize;
@@ -84,7 +85,7 @@ pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Whe
     let own = own(spec);
     let mut lines: Vec<(bool, String)> = packages
         .iter()
-        .filter(|package| !own.contains(&canonical(&package.name)))
+        .filter(|package| !own.contains(&normalized(&package.name)))
         .filter_map(|package| line(package, &inputs))
         .collect();
     // build back ends first, so that the others are built with their cached wheels
@@ -101,15 +102,9 @@ pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Whe
 fn own(spec: &RunSpec) -> BTreeSet<String> {
     let names = spec.fetch.sources.iter().filter_map(|source| {
         let name = source.pypi.as_ref().or(source.name.as_ref())?;
-        Some(canonical(name))
+        Some(normalized(name))
     });
     names.collect()
-}
-
-/// Returns the one spelling for `zope.interface`, `Zope_Interface` and `zope-interface`.
-pub fn canonical(name: &str) -> String {
-    let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("-").to_lowercase()
 }
 
 fn volume(host: &str, spec: &RunSpec, abi: &str) -> Volume {

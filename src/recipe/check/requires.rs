@@ -1,8 +1,9 @@
 //! Rejects requirements that no resolver would take, and extras and groups that the project does not have.
 
 use super::{Checker, ReadProject};
+use crate::domain::package::normalized;
 use crate::domain::suite::Source;
-use crate::recipe::requirement::{self, Entry, normalized};
+use crate::recipe::requirement::{self, Entry};
 use crate::recipe::{Recipe, Steps};
 use std::collections::BTreeSet;
 use toml::Spanned;

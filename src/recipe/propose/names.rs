@@ -1,6 +1,6 @@
 //! Names that differ: modules and the distributions that hold them, and what the plugins of pytest bring.
 
-use crate::recipe::requirement::normalized;
+use crate::domain::package::normalized;
 
 /// Modules whose distribution has another name.
 const MODULES: &[(&str, &str)] = &[

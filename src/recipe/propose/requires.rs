@@ -2,7 +2,8 @@
 
 use super::survey::{Environment, Survey, is_of_tests};
 use super::{ENTRIES_MOST, Proposal, Reason, names, write};
-use crate::recipe::requirement::{self, Entry, normalized};
+use crate::domain::package::normalized;
+use crate::recipe::requirement::{self, Entry};
 use std::collections::BTreeSet;
 
 /// One of the places where a project says what its tests need.

@@ -1,0 +1,25 @@
+//! Names of packages.
+
+/// Returns a name in the one form in which names are compared: `Zope.Interface` is `zope-interface`. It is that of PEP 503 without
+/// separators at the ends.
+pub fn normalized(name: &str) -> String {
+    let parts: Vec<&str> = name.split(['-', '_', '.']).filter(|part| !part.is_empty()).collect();
+    parts.join("-").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_name_are_equal() {
+        for name in [
+            "Zope.Interface",
+            "zope__interface",
+            "zope-_.interface",
+            "-zope-interface-",
+        ] {
+            assert_eq!(normalized(name), "zope-interface", "{name}");
+        }
+    }
+}
