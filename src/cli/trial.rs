@@ -102,7 +102,7 @@ impl Trial {
         }
     }
 
-    /// What the recipe and its folders hold now. Of a recipe that can't be used, what is wrong with it.
+    /// Returns the digest of the recipe and its folders, or the error if the recipe can't be used.
     fn version(&self) -> String {
         local::recipe(&self.recipe).map_or_else(|error| format!("{error:#}"), |recipe| recipe.digest)
     }

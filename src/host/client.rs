@@ -14,7 +14,7 @@ use crate::protocol::{
 };
 use anyhow::{Context, Result, anyhow, bail};
 use async_trait::async_trait;
-use backon::{ExponentialBuilder, Retryable};
+use backon::{BackoffBuilder, ConstantBuilder, ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use reqwest::header::CONTENT_TYPE;
@@ -36,11 +36,12 @@ pub(super) fn retry_delays() -> ExponentialBuilder {
 /// The longest waiting time between two tries.
 pub(super) const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
 
-/// How often a call is made again at once that the coordinator did not accept because others of this host were in work.
-const BUSY_TRIES: usize = 3;
-
-/// The waiting time between such tries, as the coordinator asks for it. They fit into a lease.
-const BUSY_PAUSE: Duration = Duration::from_secs(5);
+/// Returns the waiting times before a call is made again that the coordinator refused because too many of this host were in work: as
+/// long as it asks for, and up to as much again at random. Together they fit into a lease.
+fn busy_delays() -> impl Iterator<Item = Duration> {
+    let delays = ConstantBuilder::new().with_delay(Duration::from_secs(5));
+    delays.with_max_times(3).with_jitter().build()
+}
 
 /// A connection to the coordinator. Clones share it.
 #[derive(Clone)]
@@ -253,13 +254,13 @@ impl Client {
 
     /// Makes a call, and makes it again a few times while the coordinator has enough calls of this host in work.
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
-        for _ in 0..BUSY_TRIES {
+        for delay in busy_delays() {
             let Some(same) = request.try_clone() else { break };
             let answer = self.send_once(same).await?;
             if answer.status() != StatusCode::TOO_MANY_REQUESTS {
                 return Ok(answer);
             }
-            tokio::time::sleep(BUSY_PAUSE).await;
+            tokio::time::sleep(delay).await;
         }
         self.send_once(request).await
     }

@@ -4,7 +4,7 @@
 use super::check::Problem;
 use super::file::{Recipe, Steps};
 use crate::domain::lock::is_commit;
-use crate::domain::pattern::pattern;
+use crate::domain::pattern::{all, is_match, pattern};
 use crate::domain::suite::Source;
 use crate::domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -60,7 +60,7 @@ impl Adviser<'_> {
             self.say(
                 recipe.name.span(),
                 "the recipe names no owner",
-                "add `owners = [\"you@example.org\"]`: who answers for the project, and hears what broke it",
+                "add `owners = [\"you@example.org\"]`: who answers for the recipe",
             );
         }
         let future = pep440_rs::Version::new([3, 99]);
@@ -72,9 +72,8 @@ impl Adviser<'_> {
             .as_ref()
             .is_some_and(|when| is_of_today(&when.0) && !when.0.contains(&future))
         {
-            let place = self.place("when");
             self.say(
-                place,
+                self.key("when"),
                 "`when` leaves out Pythons that are still to come",
                 "leave out the upper bound: what a new Python breaks is what Pybots is there to find",
             );
@@ -100,7 +99,7 @@ impl Adviser<'_> {
             self.source(source);
         }
         for entry in steps.requires.unwrap_or_default() {
-            if PINNED.as_ref().is_some_and(|pinned| pinned.is_match(entry.get_ref())) {
+            if is_match(&PINNED, entry.get_ref()) {
                 self.say(
                     entry.span(),
                     "a pinned version stops working on a Python that is newer than it",
@@ -123,7 +122,7 @@ impl Adviser<'_> {
         for suite in steps.suite.unwrap_or_default() {
             let run = &suite.get_ref().run;
             self.command(suite.span(), run);
-            if HIDDEN_CODE.as_ref().is_some_and(|hidden| hidden.is_match(run)) {
+            if is_match(&HIDDEN_CODE, run) {
                 self.say(
                     suite.span(),
                     "the suite passes whatever its tests do: the end of its line hides their exit code",
@@ -157,7 +156,7 @@ impl Adviser<'_> {
     }
 
     fn command(&mut self, span: Range<usize>, line: &str) {
-        if ONE_PYTHON.as_ref().is_some_and(|one| one.is_match(line)) {
+        if is_match(&ONE_PYTHON, line) {
             self.say(
                 span,
                 "the line names one Python, which is not the one under test on other branches",
@@ -166,7 +165,20 @@ impl Adviser<'_> {
         }
     }
 
-    /// Where a key or a value first stands in the text, or else the beginning.
+    /// Where the line of a key begins in the text, or else the beginning.
+    fn key(&self, name: &str) -> Range<usize> {
+        let mut start = 0;
+        for line in self.text.split_inclusive('\n') {
+            let rest = line.strip_prefix(name).map(str::trim_start);
+            if rest.is_some_and(|rest| rest.starts_with('=')) {
+                return start..start + name.len();
+            }
+            start += line.len();
+        }
+        0..0
+    }
+
+    /// Where a value first stands in the text, or else the beginning.
     fn place(&self, what: &str) -> Range<usize> {
         self.text.find(what).map_or(0..0, |start| start..start + what.len())
     }
@@ -174,11 +186,8 @@ impl Adviser<'_> {
 
 /// Whether a line has pip install something by its name: neither a path, nor an option.
 fn installs_by_name(line: &str) -> bool {
-    let Some(pattern) = PIP_INSTALL.as_ref() else {
-        return false;
-    };
-    pattern.captures_iter(line).any(|found| {
-        let words: Vec<&str> = found[1].split_whitespace().collect();
+    all(&PIP_INSTALL, line).iter().any(|arguments| {
+        let words: Vec<&str> = arguments.split_whitespace().collect();
         let is_offline = words
             .iter()
             .any(|word| *word == "--no-index" || word.starts_with("--find-links"));
@@ -235,6 +244,12 @@ expires = 2027-06-30
         for (from, to, place, says) in [
             ("owners = [\"o@example.org\"]\n", "", "demo.toml:1:8", "names no owner"),
             ("\">=3.9\"", "\">=3.9,<3.15\"", "demo.toml:3:1", "still to come"),
+            (
+                "when = \">=3.9\"",
+                "summary = \"when\"\nwhen=\">=3.9,<3.15\"",
+                "demo.toml:4:1",
+                "still to come",
+            ),
             ("https://", "http://", "demo.toml:4:10", "changed on its way"),
             ("pytest>=8", "pytest == 8.1", "demo.toml:5:13", "write a lower bound"),
             (

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 
 /// Defines the schema of a text that has a form of its own, under the name by which a field refers to it.
 macro_rules! texts {
-    ($($(#[$doc:meta])* $name:ident $text:expr;)+) => {$(
-        $(#[$doc])*
+    ($($name:ident $text:expr;)+) => {$(
         pub(super) struct $name;
 
         impl JsonSchema for $name {

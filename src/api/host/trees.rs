@@ -62,11 +62,11 @@ pub async fn folder(digest: String, caller: Caller) -> Outcome {
     }
 }
 
-/// The parts of a text, and `turn` until the last one is taken.
-fn parts(text: Bytes, turn: Turn) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold((text, turn), async |(mut text, turn)| {
-        let part = text.split_to(text.len().min(PART));
-        (!part.is_empty()).then_some((Ok(part), (text, turn)))
+/// Returns the parts of a folder. They hold `turn` until the last one is sent.
+fn parts(tar: Bytes, turn: Turn) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold((tar, turn), async |(mut tar, turn)| {
+        let part = tar.split_to(tar.len().min(PART));
+        (!part.is_empty()).then_some((Ok(part), (tar, turn)))
     })
 }
 

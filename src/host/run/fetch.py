@@ -28,7 +28,7 @@ from fetch_net import Index, InfraError, RecipeError, Unreachable, say, tidy
 from fetch_project import (build_requires, declared, from_index, group_lines, check_extras, parse, read, select,
                            target_environment)
 from fetch_resolve import Wheelhouse, held, resolve
-from fetch_sources import fetch_source, home
+from fetch_sources import COMMIT, fetch_source, home
 from fetch_unpack import ABOUT_NAMES
 from fetch_version import shell, variables
 
@@ -91,7 +91,7 @@ def fetch(work, only_sources=False):
         # a lock says what is open in the recipe, and never overrides what the recipe fixes
         if "pypi" in src and src["name"] in pinned and not src.get("version"):
             src = {**src, "version": pinned[src["name"]]["version"], "sha256": pinned[src["name"]]["sha256"]}
-        elif "git" in src and src["name"] in pinned and not re.fullmatch("(?i)[0-9a-f]{40}|[0-9a-f]{64}", src.get("rev") or ""):
+        elif "git" in src and src["name"] in pinned and not COMMIT.fullmatch(src.get("rev") or ""):
             src = {**src, "rev": pinned[src["name"]]["version"]}
         lock.append(fetch_source(src, index, work, python))
     pins, chosen, house, versions = {}, {}, None, {}

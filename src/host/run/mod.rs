@@ -69,7 +69,7 @@ pub async fn run(
             if is_unanswered(&ran) {
                 report.unreachable = work.awaited_source().await?.as_deref().map(source_key);
             }
-            let busy = work.read("busy").await?;
+            let busy = work.busy_with(ran.end).await?;
             fetched(&ran, spec, report.unreachable.as_deref(), busy.as_deref())?;
         }
         report.lock = work.read("lock.json").await?;

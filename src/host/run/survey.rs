@@ -46,7 +46,7 @@ async fn read(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<S
         let fetch = work.fetch_sources(&gateway).await?;
         let ran = execute(host, log, &mut report, fetch, (spec, &budget), FETCH).await?;
         gateway.close().await?;
-        let busy = work.read("busy").await?;
+        let busy = work.busy_with(ran.end).await?;
         fetched(&ran, spec, None, busy.as_deref())?;
         lock = work.read("lock.json").await?;
     }

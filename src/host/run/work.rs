@@ -10,6 +10,7 @@ use crate::domain::limits::Seconds;
 use crate::domain::suite::Suite;
 use crate::host::gateway::Gateway;
 use crate::host::log::Log;
+use crate::host::phase::PhaseEnd;
 use crate::host::{Host, Stop};
 use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{Container, KIND_LABEL, Network, PROJECT_LABEL, RuntimeError, Volume};
@@ -293,6 +294,14 @@ impl<'a> Work<'a> {
     pub async fn awaited_source(&self) -> Result<Option<String>, Stop> {
         let address = self.read("fetching").await?;
         Ok(address.filter(|address| self.spec.fetch.is_source(address)))
+    }
+
+    /// What a fetch that ran out of time was doing by itself, without waiting for a server.
+    pub async fn busy_with(&self, end: PhaseEnd) -> Result<Option<String>, Stop> {
+        match end {
+            PhaseEnd::TimedOut(_) => self.read("busy").await,
+            PhaseEnd::Exited(_) => Ok(None),
+        }
     }
 
     /// Reads a suite's report.

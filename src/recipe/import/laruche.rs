@@ -3,18 +3,20 @@
 
 use super::Imported;
 use super::shell::{Installs, installs};
+use crate::domain::limits::{Limits, Seconds};
+use crate::domain::package::normalized;
 use crate::domain::suite::Source;
+use crate::domain::text::is_odd;
 use crate::recipe::check::check;
+use crate::recipe::propose::ENTRIES_MOST;
 use crate::recipe::propose::write::{line, list, source, text};
-use crate::recipe::requirement::{self, Entry, normalized};
+use crate::recipe::requirement::{self, Entry};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
 /// Bytes of an entry.
 pub const ENTRY_MOST: usize = 64 << 10;
-/// The time of a phase in which a recipe that names none may run, in seconds.
-const TIMEOUT: u64 = 30 * 60;
 /// Keys that a recipe has no use for, since Pybots finds out by itself or has no such notion.
 const NEEDLESS: [&str; 7] = [
     "pypi_url",
@@ -30,21 +32,15 @@ const NEEDLESS: [&str; 7] = [
 struct Record {
     package: String,
     repo: Option<String>,
-    #[serde(default)]
     python_versions: Option<Vec<String>>,
-    #[serde(default)]
     install_command: Option<String>,
-    #[serde(default)]
     test_command: Option<String>,
-    #[serde(default)]
     test_framework: Option<String>,
     timeout: Option<u64>,
     #[serde(default)]
     skip: bool,
     skip_reason: Option<String>,
-    #[serde(default)]
     skip_versions: Option<BTreeMap<String, Option<String>>>,
-    #[serde(default)]
     notes: Option<String>,
     #[serde(flatten)]
     others: BTreeMap<String, IgnoredAny>,
@@ -80,7 +76,19 @@ fn recipe(record: &Record) -> Imported {
     };
     let mut left_out = Vec::new();
     let mut found = installed(record, &mut left_out);
-    // a line that has pip prefer wheels of the project itself, or a bound of it, has no meaning for a source
+    if command
+        .chars()
+        .chain(found.lines.iter().flat_map(|line| line.chars()))
+        .any(is_odd)
+    {
+        return nothing("its commands have line breaks or control characters; write each as one line".to_owned());
+    }
+    if found.requires.len() > ENTRIES_MOST {
+        return nothing(format!(
+            "it installs more than {ENTRIES_MOST} packages by their names; name a list of the project"
+        ));
+    }
+    // a bound of the project itself, or its wheel, has no meaning for a source
     found.requires.retain(|entry| {
         let is_own =
             matches!(requirement::parse(entry), Ok(Entry::Package { name: other, .. }) if normalized(&other) == name);
@@ -108,10 +116,12 @@ fn recipe(record: &Record) -> Imported {
         lines.push("install_network = true".to_owned());
         left_out.push("an install line needs the network, so what it installs is not pinned".to_owned());
     }
-    match record.timeout {
-        Some(seconds @ 1..TIMEOUT) => lines.push(format!("limits = {{ timeout = \"{seconds}s\" }}")),
-        Some(TIMEOUT..) => left_out.push("`timeout`: a recipe can only lower the limit of the settings".to_owned()),
-        _ => {}
+    match record.timeout.filter(|seconds| *seconds > 0) {
+        Some(seconds) if Seconds(seconds) < Limits::default().timeout => {
+            lines.push(format!("limits = {{ timeout = \"{seconds}s\" }}"));
+        }
+        Some(_) => left_out.push("`timeout`: a recipe can only lower the limit of the settings".to_owned()),
+        None => {}
     }
     left_out.extend(found.left_out);
     let is_new = |key: &&String| !NEEDLESS.contains(&key.as_str());

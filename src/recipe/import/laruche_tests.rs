@@ -111,6 +111,11 @@ fn entries_without_a_recipe_say_why() {
         ("package: Demo_Tools", "package: '../../etc'", "would be wrong"),
         ("package: Demo_Tools", "package: \"\\x1b[2J\"", "would be wrong"),
         ("timeout: 600", "timeout: soon", "can't be read"),
+        (
+            "test_command: python -m pytest tests/ -p no:xdist",
+            "test_command: |\n  cd tests\n  python -m pytest",
+            "line breaks",
+        ),
         ("package: Demo_Tools", "packages: x", "can't be read"),
         ("notes: |", "notes: *missing\nmore: |", "can't be read"),
     ] {

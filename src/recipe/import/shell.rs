@@ -1,4 +1,4 @@
-//! Reads a shell line that installs a project by pip, for what a recipe has keys.
+//! Turns a shell line that installs a project with pip into keys of a recipe.
 
 use crate::recipe::requirement::{self, Entry};
 

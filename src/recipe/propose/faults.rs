@@ -9,8 +9,8 @@ use super::trial::Observed;
 use super::{Proposal, Reason, Survey, names, requires, write};
 use crate::domain::job::FETCH;
 use crate::domain::outcome::Outcome;
+use crate::domain::package::normalized;
 use crate::domain::pattern::{all, pattern};
-use crate::recipe::requirement::normalized;
 use std::collections::BTreeSet;
 
 /// The exit code of pytest and unittest when they found no tests.

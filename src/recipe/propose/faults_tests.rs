@@ -1,5 +1,4 @@
 use super::super::{TrialResult, corrected, propose, trial_result, untried};
-use super::network::is_of_network;
 use super::*;
 use crate::domain::results::Failure;
 use crate::domain::results::Tests;
@@ -229,6 +228,7 @@ fn an_install_says_what_it_lacks() {
     ] {
         let mut built = survey.clone();
         built.build.requires = vec!["wheel".to_owned(), required.to_owned()];
+        assert_eq!(untried(&proposal(&built), false), None);
         let lines = change(&built, &rust, None, "install", "");
         assert_eq!(lines == ["install_network = true"], opens, "{required}: {lines:?}");
         let observed = Observed {
@@ -237,9 +237,7 @@ fn an_install_says_what_it_lacks() {
             phase: "install",
             log: "",
         };
-        let before = proposal(&built);
-        assert_eq!(untried(&before, false), None);
-        if let Some((after, _)) = corrected(&before, &built, &observed) {
+        if let Some((after, _)) = corrected(&proposal(&built), &built, &observed) {
             let sentence = untried(&after, false).unwrap().sentence();
             assert!(sentence.contains("`pybots init --allow-network`"), "{sentence}");
             assert_eq!(untried(&after, true), None);
@@ -399,27 +397,4 @@ fn a_trial_has_a_result() {
         log: "",
     };
     assert_eq!(trial_result(&bare, &observed), TrialResult::NoTests);
-}
-
-#[test]
-fn an_error_of_the_network_differs_from_one_of_loopback() {
-    for (message, is) in [
-        ("OSError: [Errno -5] No address associated with hostname", true),
-        ("OSError: [Errno 101] Network is unreachable", true),
-        (
-            "ConnectionError: HTTPConnectionPool(host='example.org', port=80): Max retries exceeded with url: /",
-            true,
-        ),
-        (
-            "aiohttp.ClientConnectorError: Cannot connect to host example.org:443",
-            true,
-        ),
-        (
-            "ConnectionError: HTTPConnectionPool(host='127.0.0.1', port=80): Max retries exceeded with url: /",
-            false,
-        ),
-        ("ConnectionRefusedError: [Errno 111] Connection refused", false),
-    ] {
-        assert_eq!(is_of_network(message), is, "{message}");
-    }
 }

@@ -15,8 +15,8 @@ pub use survey::Survey;
 pub use trial::{Observed, TrialResult, corrected, trial_result, untried};
 pub use write::source as source_line;
 
+use crate::domain::package::normalized;
 use crate::domain::suite::Source;
-use crate::recipe::requirement::normalized;
 use command::Command;
 use requires::RequirementList;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,7 +65,7 @@ impl Reason {
 }
 
 /// Entries that a recipe's list may have, which is the bound of `recipe::check`.
-const ENTRIES_MOST: usize = 100;
+pub(in crate::recipe) const ENTRIES_MOST: usize = 100;
 /// Characters of a text that goes into the file.
 const TEXT_MOST: usize = 300;
 

@@ -160,6 +160,14 @@ impl Sim {
         self.enrol_of(&format!("{name}@example.org"), name, builds).await;
     }
 
+    /// Commits one revision, and enrols a host that may build and a new one.
+    async fn begin_with_a_new_host(&mut self) {
+        self.commit("before", "");
+        self.run().await;
+        self.enrol("old", true).await;
+        self.enrol("new", false).await;
+    }
+
     async fn enrol_of(&self, owner: &str, name: &str, builds: bool) {
         let store = &self.coordinator().store;
         enrolment::add(store, name, owner, builds, now()).await.unwrap();
@@ -207,10 +215,7 @@ impl Sim {
 
 /// Another host repeats the first results of a new host. `sim` has no hosts of its own, and three results are repeated.
 pub async fn first_results_are_repeated(mut sim: Sim) {
-    sim.commit("before", "");
-    sim.run().await;
-    sim.enrol("old", true).await;
-    sim.enrol("new", false).await;
+    sim.begin_with_a_new_host().await;
     sim.by_hand("old", 0).work().await;
     sim.by_hand("new", 1).work().await;
     sim.queued(1).await;
@@ -260,10 +265,7 @@ pub async fn first_results_are_repeated(mut sim: Sim) {
 
 /// The results of a new host differ from those of others, and then no other host is there. One result is repeated.
 pub async fn a_new_host_that_differs_is_looked_at(mut sim: Sim) {
-    sim.commit("before", "");
-    sim.run().await;
-    sim.enrol("old", true).await;
-    sim.enrol("new", false).await;
+    sim.begin_with_a_new_host().await;
     sim.by_hand("old", 0).work().await;
     sim.by_hand("old", 0).work().await;
     for number in 1..=4 {
@@ -324,10 +326,7 @@ impl Sim {
 /// A host that may not build reports a lock of its own. Its first result is repeated.
 pub async fn a_new_host_chooses_no_code_of_others(mut sim: Sim) {
     const LIE: u64 = 666_666;
-    sim.commit("before", "");
-    sim.run().await;
-    sim.enrol("old", true).await;
-    sim.enrol("new", false).await;
+    sim.begin_with_a_new_host().await;
     sim.by_hand("old", 0).work().await;
     sim.by_hand("new", 1).lying(LIE).work().await;
     sim.queued(1).await;
@@ -393,10 +392,7 @@ const CURRENT_LOCKS: &str = "SELECT COUNT(*) FROM pinned_lock WHERE pinned_at > 
 
 /// A new host blames the recipe where a test fails. What it reports is repeated, and says nothing about the pinned lock.
 pub async fn a_new_host_blames_no_recipe(mut sim: Sim) {
-    sim.commit("before", "");
-    sim.run().await;
-    sim.enrol("old", true).await;
-    sim.enrol("new", false).await;
+    sim.begin_with_a_new_host().await;
     sim.by_hand("old", 0).work().await;
     sim.by_hand("old", 0).work().await;
     sim.until_count(CURRENT_LOCKS, 1).await;

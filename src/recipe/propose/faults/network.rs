@@ -84,3 +84,31 @@ fn address(files: &[String], test: &str) -> Option<(String, String)> {
     let case = case.map(|case| format!("[{case}")).unwrap_or_default();
     Some((file.clone(), format!("{file}::{}{case}", rest.replace('.', "::"))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_network_differs_from_one_of_loopback() {
+        for (message, is) in [
+            ("OSError: [Errno -5] No address associated with hostname", true),
+            ("OSError: [Errno 101] Network is unreachable", true),
+            (
+                "ConnectionError: HTTPConnectionPool(host='example.org', port=80): Max retries exceeded with url: /",
+                true,
+            ),
+            (
+                "aiohttp.ClientConnectorError: Cannot connect to host example.org:443",
+                true,
+            ),
+            (
+                "ConnectionError: HTTPConnectionPool(host='127.0.0.1', port=80): Max retries exceeded with url: /",
+                false,
+            ),
+            ("ConnectionRefusedError: [Errno 111] Connection refused", false),
+        ] {
+            assert_eq!(is_of_network(message), is, "{message}");
+        }
+    }
+}
