@@ -3,10 +3,11 @@
 use crate::domain::digest::digest;
 use crate::domain::host::{HostState, is_name};
 use crate::domain::id::HostId;
+use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::store::hosts::HostRow;
 use crate::store::{Store, new_id};
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 /// The secret that a host sends with each call. It is shown once; the store has only its digest.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,16 +39,16 @@ impl Token {
 /// has the name already.
 pub async fn add(store: &Store, name: &str, owner: &str, builds: bool, now: Timestamp) -> Result<(HostRow, Token)> {
     if !is_name(name) {
-        bail!("a host can't be called {name:?}; take up to 64 letters, digits, `-`, `_` and `.`");
+        return Err(Refusal::Invalid(format!("a host can't be called {name:?}; take up to 64 letters, digits, `-`, `_` and `.`")).into());
     }
     if !owner.contains('@') {
-        bail!("{owner:?} is not a mail address; the owner is written to when the host falls silent");
+        return Err(Refusal::Invalid(format!("{owner:?} is not a mail address; the owner is written to when the host falls silent")).into());
     }
     if !store
         .insert_host(&HostId::from(new_id()), name, owner, builds, now)
         .await?
     {
-        bail!("there is a host {name:?} already; `pybots host rotate {name}` gives it a new token");
+        return Err(Refusal::Conflict(format!("there is a host {name:?} already; `pybots host rotate {name}` gives it a new token")).into());
     }
     rotate(store, name, now).await
 }
@@ -60,7 +61,7 @@ pub async fn rotate(store: &Store, name: &str, now: Timestamp) -> Result<(HostRo
         .set_host_token(&host.id, Some(&Token::digest(token.secret())), now)
         .await?
     {
-        bail!("host {name:?} was removed; add it under another name");
+        return Err(Refusal::Conflict(format!("host {name:?} was removed; add it under another name")).into());
     }
     Ok((host, token))
 }
@@ -77,12 +78,12 @@ pub async fn bring(store: &Store, name: &str, to: HostState) -> Result<HostRow> 
     let host = find(store, name).await?;
     let from = host.state;
     if from == HostState::Removed && to != HostState::Removed {
-        bail!("host {name:?} was removed; add it under another name");
+        return Err(Refusal::Conflict(format!("host {name:?} was removed; add it under another name")).into());
     }
     // resuming an active host ends its back-off
     let changes = from != to || to == HostState::Active;
     if changes && !store.move_host(&host.id, from, to).await? {
-        bail!("somebody else has just changed host {name:?}; look at `pybots host list`, and try again");
+        return Err(Refusal::Conflict(format!("somebody else has just changed host {name:?}; look at `pybots host list`, and try again")).into());
     }
     Ok(host)
 }
@@ -105,7 +106,7 @@ pub async fn own(store: &Store, id: &HostId, now: Timestamp) -> Result<Token> {
 async fn find(store: &Store, name: &str) -> Result<HostRow> {
     match store.host(name).await? {
         Some(host) => Ok(host),
-        None => bail!("there is no host {name:?}; `pybots host list` shows all hosts"),
+        None => Err(Refusal::NotFound(format!("there is no host {name:?}; `pybots host list` shows all hosts")).into()),
     }
 }
 

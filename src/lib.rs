@@ -34,6 +34,15 @@ pub mod queue;
 /// Enrolment of hosts: their names, tokens, states and permissions.
 pub mod enrolment;
 
+/// Accounts, access tokens and sessions: who makes a change, and the audit log of all changes.
+pub mod access;
+
+/// Submitted recipes: versions, their approval, and the projects that they register.
+pub mod submissions;
+
+/// What maintainers, operators and host owners decide: about incidents, jobs and hosts.
+pub mod decisions;
+
 /// The coordinator's loops: watch, plan, supervise leases, and investigate.
 pub mod coordinator;
 

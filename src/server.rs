@@ -13,7 +13,7 @@ pub use accept::Server;
 pub use patience::Patience;
 
 use crate::coordinator::Coordinator;
-use crate::web::Web;
+use crate::web::{Door, Web};
 use crate::{api, web};
 use std::sync::Arc;
 use warp::Filter;
@@ -26,8 +26,14 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
         store: coordinator.store.for_pages(),
         objects: coordinator.objects.clone(),
         trust: Arc::new(coordinator.settings.trust()),
+        guesses: Arc::default(),
+        door: Door {
+            public_read: coordinator.settings.http.public_read,
+            is_tls: coordinator.settings.http.is_tls(),
+        },
     };
-    api::host(coordinator).or(site(web)).unify().boxed()
+    let v1 = api::v1::v1(coordinator.clone(), web.clone());
+    api::host(coordinator).or(v1).unify().or(site(web)).unify().boxed()
 }
 
 /// The pages and the public API, which need no token.

@@ -9,13 +9,11 @@ mod registration;
 mod trees;
 mod turns;
 
+use super::body::json;
 use crate::coordinator::Coordinator;
 use crate::domain::host::Capabilities;
 use crate::logfile::frame::FRAME_MOST;
-use crate::protocol::has_nul;
 use crate::web::{Error, Outcome};
-use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use warp::filters::BoxedFilter;
 use warp::reject::{LengthRequired, PayloadTooLarge};
 use warp::{Filter, Rejection, reply::Response};
@@ -62,21 +60,6 @@ fn calls(coordinator: Coordinator) -> BoxedFilter<(Outcome,)> {
     ];
     let none = path::tail().and(caller()).and_then(|_, _| async { Err(warp::reject::not_found()) }).boxed();
     calls.into_iter().rev().fold(none, |later, call| call.or(later).unify().boxed())
-}
-
-/// The body of a call, read only if it is at most `most` bytes long.
-fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
-    warp::body::content_length_limit(most)
-        .and(warp::body::bytes())
-        .and_then(|body: Bytes| async move {
-            let refuse = |reason: String| warp::reject::custom(Error::BadRequest(reason.into()));
-            if has_nul(&body) {
-                return Err(refuse(
-                    "the body has a NUL character (\\u0000); no text may have one".to_owned(),
-                ));
-            }
-            serde_json::from_slice(&body).map_err(|error| refuse(format!("the body can't be read: {error}")))
-        })
 }
 
 /// The capabilities of a host, if Pybots can work with them.

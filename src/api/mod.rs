@@ -1,7 +1,10 @@
-//! The HTTP interface for programs: [`host`] for hosts, and [`public`] for everybody.
+//! The HTTP interface for programs: [`host`] for hosts, [`v1`] for people and their programs, and [`public`], which has the addresses
+//! of before.
 
+mod body;
 mod host;
 mod public;
+pub mod v1;
 
 pub use host::host;
 pub use public::public;

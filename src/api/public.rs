@@ -55,7 +55,7 @@ pub fn public(web: Web) -> BoxedFilter<(Response,)> {
 
 /// A line for each address.
 #[rustfmt::skip]
-fn routes(web: &Web) -> Vec<Route> {
+pub(super) fn routes(web: &Web) -> Vec<Route> {
     use warp::path;
     let web = || with(web);
     vec![

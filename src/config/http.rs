@@ -17,6 +17,11 @@ pub struct HttpSettings {
     pub connections_per_address: usize,
     /// Logs that one address can follow at the same time, as long as they grow.
     pub log_readers_per_address: usize,
+    /// The address under which people reach the pages, such as `https://pybots.example.org`. If it begins with `https://`, the
+    /// cookies of sessions travel over TLS only.
+    pub url: String,
+    /// Whether everybody reads pages and results without a login.
+    pub public_read: bool,
     /// After this long without a whole request, a connection is closed.
     pub idle: Seconds,
 }
@@ -29,6 +34,8 @@ impl Default for HttpSettings {
             connections: 4096,
             connections_per_address: 64,
             log_readers_per_address: 20,
+            url: String::new(),
+            public_read: true,
             idle: Seconds(30),
         }
     }
@@ -51,10 +58,25 @@ impl HttpSettings {
                 return Err(format!("`http.{key}` must be at least 1"));
             }
         }
+        if !self.url.is_empty() && self.name_of_url().is_none() {
+            return Err(format!("`http.url` can't be {:?}; write one such as `https://pybots.example.org`", self.url));
+        }
         match self.idle.0 {
             0 => Err("`http.idle` must be at least 1s".to_owned()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether people reach the pages over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.url.starts_with("https://")
+    }
+
+    /// The name in `url`.
+    fn name_of_url(&self) -> Option<String> {
+        let url = url::Url::parse(&self.url).ok()?;
+        let is_web = ["http", "https"].contains(&url.scheme());
+        url.host_str().filter(|_| is_web).map(str::to_owned)
     }
 
     /// Whether the coordinator answers to the host in a URL or in the header `Host`, without its port. A page of another
@@ -68,6 +90,7 @@ impl HttpSettings {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let is_local = host == "localhost" || host.ends_with(".localhost");
         is_local
+            || self.name_of_url().is_some_and(|name| name.eq_ignore_ascii_case(&host))
             || self
                 .names
                 .iter()

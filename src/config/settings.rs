@@ -7,6 +7,7 @@ use super::host::HostSettings;
 use super::http::HttpSettings;
 use super::network::NetworkSettings;
 use super::owners::OwnersSettings;
+use super::recipes::RecipesSettings;
 use super::registry::RegistrySettings;
 use super::source::SourceSettings;
 use super::trust::TrustSettings;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// The container registry through which images travel between hosts.
     pub registry: RegistrySettings,
+    /// How recipes that people submit are approved.
+    pub recipes: RecipesSettings,
     /// How owners of hosts are notified.
     pub owners: OwnersSettings,
     /// The limits of a run. A recipe can only lower them.
@@ -87,6 +90,7 @@ impl Default for Settings {
             retention: RetentionSettings::default(),
             network: NetworkSettings::default(),
             registry: RegistrySettings::default(),
+            recipes: RecipesSettings::default(),
             owners: OwnersSettings::default(),
             limits: Limits::default(),
             build: BuildLimits::default(),

@@ -7,6 +7,7 @@ mod plan;
 mod recipes;
 pub mod remote;
 mod silent;
+mod trials;
 
 use crate::clock::now;
 use crate::config::Settings;
@@ -46,6 +47,8 @@ pub struct Coordinator {
     changed: Arc<Notify>,
     inputs: Arc<Mutex<Inputs>>,
     recipes: Arc<Mutex<Reader>>,
+    /// Submitted recipes that were read, by project.
+    submitted: Arc<Mutex<HashMap<String, Registered>>>,
     /// Whether jobs by recipes that are not in force any more may be queued.
     has_past_recipes: Arc<AtomicBool>,
     /// When unneeded source folders were last removed, in milliseconds UTC.
@@ -83,6 +86,7 @@ impl Coordinator {
             changed: Arc::new(Notify::new()),
             inputs: Arc::default(),
             recipes: Arc::default(),
+            submitted: Arc::default(),
             // an earlier process may have been killed after it read the recipes
             has_past_recipes: Arc::new(AtomicBool::new(true)),
             folders_swept_at: Arc::default(),
@@ -155,7 +159,8 @@ impl Coordinator {
         let replaced = recipes::replace(self, &projects, now()).await?;
         self.sweep_folders(&projects, now()).await;
         let planned = plan::tick(self, &projects, now()).await?;
-        if planned + replaced > 0 {
+        let tried = trials::tick(self, now()).await?;
+        if planned + replaced + tried > 0 {
             self.queue.announce();
         }
         self.investigate(&projects, now()).await

@@ -74,7 +74,11 @@ pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &
 }
 
 /// The build that a variant of a revision needs. The inner error says why nothing can be built.
-async fn wanted(coordinator: &Coordinator, revision: &Revision, variant: &str) -> Result<Result<BuildSpec, String>> {
+pub async fn wanted(
+    coordinator: &Coordinator,
+    revision: &Revision,
+    variant: &str,
+) -> Result<Result<BuildSpec, String>> {
     let Coordinator { profiles, platform, .. } = coordinator;
     let profile = match plan::profile(revision, profiles, variant) {
         Ok(profile) => profile,

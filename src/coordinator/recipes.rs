@@ -3,12 +3,15 @@
 use super::Coordinator;
 use super::plan::new_run_job;
 use crate::domain::job::JobSpec;
+use crate::domain::package::normalized;
 use crate::domain::time::Timestamp;
 use crate::plan;
-use crate::recipe::Registered;
+use crate::recipe::reader::RefusedRecipe;
+use crate::recipe::{Registered, folder};
 use crate::store::projects::Project;
 use crate::store::runs::{NewRun, Run};
 use anyhow::Result;
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -26,7 +29,8 @@ pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Vec<R
             .unwrap_or_else(PoisonError::into_inner)
             .read(folder.as_deref())
     };
-    let (good, refused) = tokio::task::spawn_blocking(read).await??;
+    let (mut good, mut refused) = tokio::task::spawn_blocking(read).await??;
+    add_submitted(coordinator, &mut good, &mut refused).await?;
     let refused_before: Vec<(String, String)> = store.refused_recipes().await?;
     let refused: Vec<(String, String)> = refused.into_iter().map(|bad| (bad.file, bad.message)).collect();
     for (file, message) in refused.iter().filter(|bad| !refused_before.contains(bad)) {
@@ -63,6 +67,44 @@ pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Vec<R
         .unwrap_or_else(PoisonError::into_inner)
         .drop_tars();
     Ok(good)
+}
+
+/// Adds the recipes that people submitted, if they are in force. A file of the folder goes before a submitted recipe with its name.
+async fn add_submitted(
+    coordinator: &Coordinator,
+    good: &mut Vec<Registered>,
+    refused: &mut Vec<RefusedRecipe>,
+) -> Result<()> {
+    let of_folder: BTreeSet<String> = good
+        .iter()
+        .map(|recipe| normalized(recipe.recipe.name.get_ref()))
+        .collect();
+    for (project, text) in coordinator.store.submitted_recipes().await? {
+        let file = format!("submitted: {project}");
+        let recipe = match of_folder.contains(&normalized(&project)) {
+            true => Err(format!(
+                "a file of the folder registers {project:?} too, and goes before the submitted recipe"
+            )),
+            false => submitted(coordinator, &file, text),
+        };
+        match recipe {
+            Ok(recipe) => good.push(recipe),
+            Err(message) => refused.push(RefusedRecipe { file, message }),
+        }
+    }
+    good.sort_by(|a, b| a.recipe.name.get_ref().cmp(b.recipe.name.get_ref()));
+    Ok(())
+}
+
+/// Reads a submitted recipe, or takes it from the cache: its text never changes.
+fn submitted(coordinator: &Coordinator, file: &str, text: String) -> Result<Registered, String> {
+    let mut cache = coordinator.submitted.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(recipe) = cache.get(file).filter(|recipe| recipe.text == text) {
+        return Ok(recipe.clone());
+    }
+    let recipe = folder::register(file, text, None)?;
+    cache.insert(file.to_owned(), recipe.clone());
+    Ok(recipe)
 }
 
 /// Cancels what is queued for recipes that are not in force any more, and plans the cells again. Returns how many jobs it

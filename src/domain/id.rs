@@ -98,6 +98,9 @@ ids! {
     IncidentId,
     /// An entry in the history of an incident.
     NoteId,
+    AccountId,
+    /// An access token, which is not its secret.
+    TokenId,
 }
 
 #[cfg(test)]

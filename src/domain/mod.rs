@@ -1,5 +1,6 @@
 //! Nouns and rules of the field: no I/O, no clock, no randomness.
 
+pub mod access;
 pub mod address;
 pub mod causes;
 pub mod day;
@@ -13,13 +14,15 @@ pub mod limits;
 pub mod lock;
 pub mod login;
 pub mod modes;
-mod names;
+pub(crate) mod names;
 pub mod nearest;
 pub mod outcome;
 pub mod package;
 pub mod pattern;
 pub mod profile;
 pub mod received;
+pub mod recipe_version;
+pub mod refusal;
 pub mod results;
 pub mod retention;
 pub mod series;

@@ -6,6 +6,7 @@ mod pressure;
 mod reason;
 mod remote;
 
+pub use super::time::DAY_MS;
 pub use held::{HELD_MOST, HeldImage, HeldVolume, Inventory, below, own_bytes};
 use pressure::{carriers, relieve};
 pub use reason::Reason;
@@ -18,8 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The value of the label `org.pybots.kind` on volumes that hold build trees. Engines hold volumes of earlier versions,
 /// so the value stays as it was.
 pub const BUILD_TREE_KIND: &str = "lane";
-
-pub const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// How many days the image of a project stays after its last run. It is large and serves one revision only; a day is
 /// enough for another attempt.

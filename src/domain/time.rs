@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// Milliseconds of an hour.
 pub const HOUR_MS: i64 = 3_600_000;
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// A point in time: milliseconds since 1970-01-01 00:00 UTC. Rows, JSON and calls between hosts and the coordinator
 /// hold it as this number. An `i64` that is added or subtracted counts milliseconds, and so does the difference of

@@ -12,7 +12,7 @@ impl Store {
     pub async fn flakiness_of(&self, project: &str, newest: i64) -> Result<Flakiness> {
         let sql = format!(
             "SELECT run.id, attempt.id, attempt.report
-                   FROM (SELECT id FROM run WHERE project = $1 ORDER BY id DESC LIMIT $2) AS run
+                   FROM (SELECT id FROM run WHERE project = $1 AND trial = 0 ORDER BY id DESC LIMIT $2) AS run
                    JOIN job ON job.run_id = run.id AND job.crossed = 0
                    JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'finished' AND {COUNTS}
                    WHERE 1 < (SELECT COUNT(*) FROM job AS all_jobs WHERE all_jobs.run_id = run.id)"

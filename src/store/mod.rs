@@ -1,8 +1,10 @@
 //! All SQL, a file for each table. SQLite and PostgreSQL run the same statements; comments here name the few places in
 //! which the two behave differently. Rows are decoded by [`rows`] and [`types`]: nobody else parses stored text.
 
+pub mod accounts;
 pub mod agreements;
 pub mod attempts;
+pub mod audit;
 pub mod branches;
 pub mod builds;
 pub mod claims;
@@ -26,6 +28,8 @@ pub mod retention;
 pub mod revisions;
 pub mod rows;
 pub mod runs;
+pub mod submissions;
+pub mod tokens;
 pub mod types;
 pub mod unreachable;
 pub mod views;

@@ -171,7 +171,7 @@ impl Store {
         let sql = "SELECT run.id, revision.branch_id, revision.seq, run.project, run.variant, run.platform, run.recipe,
                           run.ended
                    FROM run JOIN revision ON revision.id = run.revision_id
-                   WHERE run.evaluated_at IS NULL AND NOT EXISTS (
+                   WHERE run.evaluated_at IS NULL AND run.trial = 0 AND NOT EXISTS (
                        SELECT 1 FROM job WHERE job.run_id = run.id AND job.state <> 'finished' AND job.investigation_id IS NULL)
                    ORDER BY revision.seq, run.id LIMIT $1";
         let rows: Vec<StoredRun> = sqlx::query_as(sql).bind(most).fetch_all(self.pool()).await?;
@@ -265,13 +265,13 @@ impl Store {
                              JOIN attempt ON attempt.job_id = job.id
                                  AND attempt.outcome NOT IN ('infra', 'cancelled', 'skipped', 'recipe_error') AND {COUNTS}
                              WHERE run.revision_id = revision.id AND run.project = $4 AND run.variant = $5
-                               AND run.platform = $6)
+                               AND run.platform = $6 AND run.trial = 0)
                        ORDER BY seq DESC LIMIT $3)
                    SELECT picked.id AS revision_id, picked.seq, run.id AS run_id, run.recipe,
                           attempt.id AS attempt_id, attempt.finished_at, attempt.report
                    FROM picked
                    JOIN run ON run.revision_id = picked.id AND run.project = $4 AND run.variant = $5
-                        AND run.platform = $6
+                        AND run.platform = $6 AND run.trial = 0
                    JOIN job ON job.run_id = run.id AND job.crossed = 0
                    JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'finished' AND {COUNTS}
                    ORDER BY picked.seq, run.id, job.id, attempt.number"
@@ -295,7 +295,7 @@ impl Store {
                      AND (planned_at IS NULL OR EXISTS (
                          SELECT 1 FROM run JOIN job ON job.run_id = run.id AND job.investigation_id IS NULL
                          WHERE run.revision_id = revision.id AND run.project = $4 AND run.variant = $5
-                           AND run.platform = $6 AND job.state <> 'finished'))";
+                           AND run.platform = $6 AND run.trial = 0 AND job.state <> 'finished'))";
         let awaited: i64 = sqlx::query_scalar(sql)
             .bind(series.branch_id.as_str())
             .bind(seq)
@@ -313,7 +313,7 @@ impl Store {
         let sql = format!(
             "SELECT MIN(revision.seq) FROM revision
                    JOIN run ON run.revision_id = revision.id AND run.project = $3 AND run.variant = $4
-                        AND run.platform = $5 AND run.evaluated_at IS NOT NULL
+                        AND run.platform = $5 AND run.trial = 0 AND run.evaluated_at IS NOT NULL
                    JOIN job ON job.run_id = run.id AND job.crossed = 0
                    JOIN attempt ON attempt.job_id = job.id
                         AND attempt.outcome NOT IN ('infra', 'cancelled', 'skipped', 'recipe_error') AND {COUNTS}

@@ -328,6 +328,16 @@ impl Store {
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(self.pool()).await?)
     }
 
+    /// The `most` newest revisions of a branch, the newest first.
+    pub async fn newest_revisions(&self, branch: &BranchId, most: i64) -> Result<Vec<Revision>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
+             WHERE revision.branch_id = $1 AND revision.left_at IS NULL ORDER BY revision.seq DESC LIMIT $2"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(branch).bind(most);
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
     /// Records that all runs of a revision are planned.
     pub async fn revision_planned(&self, id: &RevisionId, at: Timestamp) -> Result<()> {
         sqlx::query("UPDATE revision SET planned_at = $1 WHERE id = $2 AND planned_at IS NULL")

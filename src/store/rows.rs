@@ -1,9 +1,11 @@
 //! From a row of the database to a value, with an error that names the row and the column.
 
 use super::types::{Ending, Flag};
+use crate::domain::access::{Permissions, Roles};
 use crate::domain::host::{Capabilities, HostState, Labels};
 use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Report};
+use crate::domain::recipe_version::{ProjectState, VersionState};
 use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Repetition, Request};
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
@@ -84,6 +86,7 @@ columns!(
     BranchId, RevisionId, ImageId, RunId, JobId, JobGroupId, AttemptId, HostId
 );
 columns!(InvestigationId, RegressionId, IncidentId, NoteId);
+columns!(AccountId, TokenId, Permissions, Roles, ProjectState, VersionState);
 columns!(
     AttemptState,
     HostState,

@@ -21,9 +21,14 @@ pub struct Run {
     /// Why the recipe does not run here.
     pub skip_reason: Option<String>,
     pub created_at: Timestamp,
+    /// Whether it only tries its recipe, so that its result is in no series.
+    pub trial: bool,
 }
 
-from_row!(Run, "run" by "id": id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at);
+from_row!(
+    Run, "run" by "id":
+    id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at, trial,
+);
 
 /// A run to insert.
 pub struct NewRun<'a> {
@@ -65,6 +70,18 @@ impl Store {
         if let Some(id) = self.insert_run(tx, new, now).await? {
             return Ok(Some(id));
         }
+        // it was tried before its recipe was in force
+        sqlx::query(
+            "UPDATE run SET trial = 0, evaluated_at = NULL WHERE revision_id = $1 AND project = $2 AND variant = $3
+                 AND platform = $4 AND recipe = $5 AND trial = 1",
+        )
+        .bind(new.revision_id)
+        .bind(new.project)
+        .bind(new.variant)
+        .bind(new.platform)
+        .bind(new.recipe)
+        .execute(&mut **tx)
+        .await?;
         Ok(sqlx::query_scalar(
             "UPDATE run SET evaluated_at = NULL, withdrawn = NULL WHERE revision_id = $1 AND project = $2 AND variant = $3 AND platform = $4
                  AND recipe = $5 AND skip_reason IS NULL
@@ -79,6 +96,20 @@ impl Store {
         .bind(new.recipe)
         .fetch_optional(&mut **tx)
         .await?)
+    }
+
+    /// Returns the run that tries a recipe, and whether it needs a job. Adds the run if there is none; one of a recipe that was in
+    /// force before is a trial too.
+    pub async fn trial_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<(RunId, bool)> {
+        let id = self.run_for(tx, new, now).await?;
+        let is_new: Option<RunId> = sqlx::query_scalar(
+            "UPDATE run SET trial = 1 WHERE id = $1 AND NOT EXISTS (
+                 SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL) RETURNING id",
+        )
+        .bind(&id)
+        .fetch_optional(&mut **tx)
+        .await?;
+        Ok((id, is_new.is_some()))
     }
 
     /// Returns the run to which an investigation adds its probes: that of a project on a revision with a recipe. Adds
@@ -135,7 +166,7 @@ impl Store {
 
     pub async fn run(&self, id: &RunId) -> Result<Option<Run>> {
         Ok(sqlx::query_as(
-            "SELECT id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at
+            "SELECT id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at, trial
              FROM run WHERE id = $1",
         )
         .bind(id)
@@ -151,7 +182,7 @@ impl Store {
         platform: &str,
     ) -> Result<BTreeSet<String>> {
         let digests: Vec<String> = sqlx::query_scalar(
-            "SELECT recipe FROM run WHERE revision_id = $1 AND variant = $2 AND platform = $3
+            "SELECT recipe FROM run WHERE revision_id = $1 AND variant = $2 AND platform = $3 AND trial = 0
                  AND (skip_reason IS NOT NULL OR withdrawn IS NULL AND EXISTS (
                      SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL))",
         )

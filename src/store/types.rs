@@ -1,10 +1,12 @@
 //! How types of the domain are stored: ids and names as text, times as milliseconds, truth values as 0 or 1, and
 //! what has a shape of its own as JSON.
 
+use crate::domain::access::{Permissions, Roles};
 use crate::domain::host::{Capabilities, HostState, Labels};
 use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Phase, Report};
 use crate::domain::outcome::Outcome;
+use crate::domain::recipe_version::{ProjectState, VersionState};
 use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Repetition, Request};
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
@@ -73,6 +75,7 @@ ids!(
     BranchId, RevisionId, ImageId, RunId, JobId, JobGroupId, AttemptId, HostId
 );
 ids!(InvestigationId, RegressionId, IncidentId, NoteId);
+ids!(AccountId, TokenId);
 text!(
     AttemptState,
     HostState,
@@ -80,8 +83,12 @@ text!(
     JobKind,
     JobState,
     Labels,
+    Permissions,
+    ProjectState,
     Repetition,
-    Request
+    Request,
+    Roles,
+    VersionState
 );
 json!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Report);
 

@@ -294,7 +294,7 @@ impl Store {
         if ids.is_empty() {
             return Ok(assemble::matrix(Vec::new(), &[], self.columns(project).await?));
         }
-        let mut condition = format!("run.revision_id IN ({})", parameters(1, ids.len()));
+        let mut condition = format!("run.trial = 0 AND run.revision_id IN ({})", parameters(1, ids.len()));
         if let Some(project) = project {
             condition += &format!(" AND run.project = ${}", ids.len() + 1);
             ids.push(project.to_owned());

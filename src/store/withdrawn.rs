@@ -19,7 +19,7 @@ impl Store {
     pub async fn jobs_of_past_recipes(&self, most: i64) -> Result<Vec<(JobId, RunId)>> {
         let sql = format!(
             "SELECT job.id, run.id FROM job JOIN run ON run.id = job.run_id
-             WHERE job.state = 'queued' AND job.investigation_id IS NULL AND NOT EXISTS ({IN_FORCE})
+             WHERE job.state = 'queued' AND job.investigation_id IS NULL AND run.trial = 0 AND NOT EXISTS ({IN_FORCE})
              ORDER BY job.id LIMIT $1"
         );
         let query = sqlx::query_as::<_, (String, String)>(sqlx::AssertSqlSafe(sql)).bind(most);
@@ -31,7 +31,7 @@ impl Store {
     pub async fn is_changed_recipe_leased(&self) -> Result<bool> {
         let sql = format!(
             "SELECT COUNT(*) FROM job JOIN run ON run.id = job.run_id
-             WHERE job.state = 'leased' AND job.investigation_id IS NULL AND NOT EXISTS ({IN_FORCE})
+             WHERE job.state = 'leased' AND job.investigation_id IS NULL AND run.trial = 0 AND NOT EXISTS ({IN_FORCE})
                AND EXISTS ({REGISTERED})"
         );
         let leased: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
@@ -45,7 +45,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let of_them = format!(
             "SELECT run.id FROM job AS leased JOIN run ON run.id = leased.run_id
-             WHERE leased.state = 'leased' AND leased.investigation_id IS NULL AND NOT EXISTS ({REGISTERED})"
+             WHERE leased.state = 'leased' AND leased.investigation_id IS NULL AND run.trial = 0 AND NOT EXISTS ({REGISTERED})"
         );
         let withdraw = format!("UPDATE run SET withdrawn = 'unplanned' WHERE id IN ({of_them})");
         sqlx::query(sqlx::AssertSqlSafe(withdraw)).execute(&mut *tx).await?;
@@ -75,7 +75,7 @@ impl Store {
     /// The next `most` runs whose place a run by the recipe in force is to take.
     pub async fn withdrawn_runs(&self, most: i64) -> Result<Vec<Run>> {
         let sql = format!(
-            "SELECT id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at
+            "SELECT id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at, trial
              FROM run WHERE withdrawn = 'unplanned' AND EXISTS ({REGISTERED}) AND NOT EXISTS ({OPEN}) ORDER BY id LIMIT $1"
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(most);

@@ -1,5 +1,6 @@
 //! Why a request fails. Pages show it as HTML, `/api` as JSON, and hosts get it as text.
 
+use crate::domain::refusal::{Located, Refusal};
 use crate::store::presence;
 use std::borrow::Cow;
 use std::fmt;
@@ -24,11 +25,15 @@ pub enum Error {
     Timeout(Message),
     Conflict(Message),
     Gone(Message),
+    /// Somebody else changed what the caller wants to change.
+    Stale(Message),
     LengthRequired,
     TooLarge(Message),
     TooMany(Message),
     Misdirected(Message),
     UpgradeRequired(Message),
+    /// A recipe that can't be registered.
+    Problems(Vec<Located>),
     Unavailable(Message),
     /// The cause is for the log, not for the caller.
     Internal(anyhow::Error),
@@ -54,6 +59,8 @@ impl Error {
             Error::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::Gone(_) => StatusCode::GONE,
+            Error::Stale(_) => StatusCode::PRECONDITION_FAILED,
+            Error::Problems(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -96,12 +103,14 @@ impl fmt::Display for Error {
             | Error::Timeout(message)
             | Error::Conflict(message)
             | Error::Gone(message)
+            | Error::Stale(message)
             | Error::TooLarge(message)
             | Error::TooMany(message)
             | Error::Misdirected(message)
             | Error::UpgradeRequired(message)
             | Error::Unavailable(message) => message,
             Error::MethodNotAllowed => "method not allowed",
+            Error::Problems(_) => "the recipe can't be registered",
             Error::LengthRequired => "the header content-length is missing",
             Error::Internal(_) => "the coordinator failed; its log has the reason",
         })
@@ -110,9 +119,24 @@ impl fmt::Display for Error {
 
 impl From<anyhow::Error> for Error {
     fn from(cause: anyhow::Error) -> Self {
-        match presence::is_away(&cause) {
-            true => Error::database_away(),
-            false => Error::Internal(cause),
+        match Refusal::of(&cause) {
+            Some(refusal) => refusal.clone().into(),
+            None if presence::is_away(&cause) => Error::database_away(),
+            None => Error::Internal(cause),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(message) => Error::BadRequest(message.into()),
+            Refusal::Problems(problems) => Error::Problems(problems),
+            Refusal::NotLoggedIn(message) => Error::Unauthorized(message.into()),
+            Refusal::NotAllowed(message) => Error::Forbidden(message.into()),
+            Refusal::NotFound(message) => Error::NotFound(message.into()),
+            Refusal::Conflict(message) => Error::Conflict(message.into()),
+            Refusal::Stale(message) => Error::Stale(message.into()),
         }
     }
 }

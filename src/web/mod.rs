@@ -24,6 +24,7 @@ mod route;
 mod run;
 mod run_verdict;
 mod template;
+mod visitor;
 mod window;
 mod wording;
 
@@ -31,9 +32,10 @@ pub use error::{Error, Outcome};
 pub use follow::{Follower, News};
 pub use frame::plain_failure;
 pub use log::chosen_attempt;
-pub use peer::{Network, Peer};
+pub use peer::{Network, Peer, peer};
 pub use response::{Resumable, json, secure};
-pub use route::{Query, Route, Web, peer, query, read_only, with};
+pub use route::{Door, Query, Route, Web, query, read_only, with};
+pub use visitor::{CSRF_HEADER, Guesses, Visitor, visitor};
 
 use crate::domain::id::{AttemptId, ImageId, RunId};
 use warp::Filter;

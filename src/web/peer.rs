@@ -1,7 +1,9 @@
 //! Who is at the other end of a connection.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use warp::Filter;
 
 /// The client of a request. The server puts it into the request's extensions.
 #[derive(Clone)]
@@ -34,6 +36,11 @@ impl Default for Peer {
     fn default() -> Self {
         Self::new(Ipv4Addr::UNSPECIFIED.into(), Arc::new(|_, _| true))
     }
+}
+
+/// Who makes the request.
+pub fn peer() -> impl Filter<Extract = (Peer,), Error = Infallible> + Copy {
+    warp::ext::optional::<Peer>().map(Option::unwrap_or_default)
 }
 
 /// What counts as one client: an address, or the /64 that one client has in IPv6.

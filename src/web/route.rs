@@ -1,7 +1,7 @@
 //! What the routes of pages and of the public API have in common.
 
 use super::error::{Error, Outcome};
-use super::peer::Peer;
+use super::visitor::Guesses;
 use crate::domain::trust::Trust;
 use crate::incidents::Reader;
 use crate::store::Store;
@@ -19,6 +19,27 @@ pub struct Web {
     pub objects: Objects,
     /// Whose word is enough to name an author.
     pub trust: Arc<Trust>,
+    /// Wrong tokens by address.
+    pub guesses: Arc<Guesses>,
+    pub door: Door,
+}
+
+/// Who may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// Whether everybody reads pages and results without a login.
+    pub public_read: bool,
+    /// Whether browsers reach the coordinator over TLS, so that cookies never travel without.
+    pub is_tls: bool,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self {
+            public_read: true,
+            is_tls: false,
+        }
+    }
 }
 
 impl Web {
@@ -38,11 +59,6 @@ pub type Query = BTreeMap<String, String>;
 
 pub fn query() -> impl Filter<Extract = (Query,), Error = Infallible> + Clone {
     warp::query::<Query>().or_else(|_| async { Ok::<_, Infallible>((Query::new(),)) })
-}
-
-/// Who makes the request.
-pub fn peer() -> impl Filter<Extract = (Peer,), Error = Infallible> + Copy {
-    warp::ext::optional::<Peer>().map(Option::unwrap_or_default)
 }
 
 /// Passes `web` to a handler.

@@ -2,6 +2,7 @@
 
 use crate::domain::address::starred;
 use crate::domain::nearest::nearest;
+use crate::domain::refusal::Located;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, Severity, SourceSpan};
 use std::fmt;
 use std::ops::Range;
@@ -72,6 +73,18 @@ impl Problem {
         start..start + self.span.len()
     }
 
+    /// Returns the problem with its place, for programs.
+    pub fn located(&self) -> Located {
+        let text = self.source.inner();
+        let (line, column) = place(text, self.span.offset());
+        Located {
+            line,
+            column,
+            message: self.message.clone(),
+            help: self.help.clone(),
+        }
+    }
+
     /// Draws the problem for a person. Set `colour` for a terminal.
     pub fn draw(&self, colour: bool) -> String {
         let theme = if colour {
@@ -95,14 +108,19 @@ pub fn toml_problem(file: &str, text: &str, span: Range<usize>, message: &str) -
 
 /// Explains an error of the TOML parser in a text that nobody may see: the place and the fix, without any value.
 pub fn toml_place(file: &str, text: &str, span: Range<usize>, message: &str) -> String {
-    let start = span.start.min(text.len());
-    let before = text.get(..start).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let (line, column) = place(text, span.start);
     let value = text.get(span).unwrap_or_default();
     let (message, help) = explained(&without_value(message, value));
     let help = help.map(|help| format!("; {help}")).unwrap_or_default();
     format!("{file}:{line}:{column}: {message}{help}")
+}
+
+/// The line and the column of a byte of a text, counted from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at.min(text.len())).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
 }
 
 /// A message without the value that it is about.

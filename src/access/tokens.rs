@@ -1,0 +1,134 @@
+//! Access tokens: how they are issued, checked and revoked.
+
+use super::accounts::find;
+use super::{Actor, Change, record};
+use crate::domain::access::{Permission, Permissions};
+use crate::domain::id::TokenId;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::{DAY_MS, Timestamp};
+use crate::enrolment::Token;
+use crate::store::Store;
+use crate::store::tokens::{AccessToken, NewToken};
+use anyhow::Result;
+use serde_json::json;
+
+/// Days for which a token can be valid.
+const DAYS_MOST: i64 = 366;
+/// Valid tokens of one account.
+const TOKENS_MOST: i64 = 50;
+/// Characters of the name of a token.
+const NAME_MOST: usize = 60;
+
+/// The actor that a secret stands for, if a valid token has it.
+pub async fn authenticate(store: &Store, secret: &str, address: &str, now: Timestamp) -> Result<Option<Actor>> {
+    let found = store.token_of(&Token::digest(secret), now).await?;
+    let Some((token, account)) = found else {
+        return Ok(None);
+    };
+    store.note_use(&token, now).await?;
+    Ok(Some(Actor::of(account, &token, address)))
+}
+
+/// A token to issue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// The account that it is for.
+    pub account: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// `None` for all that the actor and the account may do.
+    pub permissions: Option<Permissions>,
+    pub days: i64,
+}
+
+/// Issues a token for the actor's own account, or for another one if the actor manages accounts. It never carries more than the
+/// actor has.
+pub async fn issue(
+    store: &Store,
+    actor: &Actor,
+    request: &TokenRequest,
+    now: Timestamp,
+) -> Result<(AccessToken, Token)> {
+    if request.account != actor.name || actor.account.is_none() {
+        actor.require_all(Permission::Accounts)?;
+    }
+    check(request).map_err(Refusal::Invalid)?;
+    let account = find(store, &request.account).await?;
+    if account.disabled {
+        return Err(Refusal::Conflict(format!("the account {:?} is disabled", account.name)).into());
+    }
+    let permissions = match &request.permissions {
+        Some(permissions) => permissions.clone(),
+        None => {
+            let granted = account.roles.permissions().0;
+            granted.intersection(&actor.permissions.0).copied().collect()
+        }
+    };
+    if let Some(more) = permissions.0.difference(&actor.permissions.0).next() {
+        let message = format!("your own token does not carry the permission `{more}`, so it can't issue one that does");
+        return Err(Refusal::NotAllowed(message).into());
+    }
+    let secret = Token::new()?;
+    let mut tx = store.begin().await?;
+    if store.valid_tokens(&mut tx, &account.id, now).await? >= TOKENS_MOST {
+        let message = format!("{} has {TOKENS_MOST} valid tokens; revoke one first", account.name);
+        return Err(Refusal::Conflict(message).into());
+    }
+    let new = NewToken {
+        account: &account.id,
+        name: &request.name,
+        digest: &Token::digest(secret.secret()),
+        permissions: &permissions,
+        expires_at: now + request.days * DAY_MS,
+    };
+    let token = store.insert_token(&mut tx, &new, now).await?;
+    let change = Change {
+        action: "issue token",
+        subject: format!("account {}", account.name),
+        before: None,
+        after: Some(json!({
+            "id": token.id, "name": token.name, "permissions": token.permissions.list(), "expires_at": token.expires_at,
+        })),
+    };
+    record(store, &mut tx, actor, change, now).await?;
+    tx.commit().await?;
+    Ok((token, secret))
+}
+
+fn check(request: &TokenRequest) -> Result<(), String> {
+    if request.name.trim().is_empty() || request.name.chars().count() > NAME_MOST {
+        return Err(format!(
+            "a token has a name of 1 to {NAME_MOST} characters that says what it is for"
+        ));
+    }
+    if request.name.chars().any(char::is_control) {
+        return Err("the name of a token has no control characters".to_owned());
+    }
+    match (1..=DAYS_MOST).contains(&request.days) {
+        true => Ok(()),
+        false => Err(format!("a token is valid for 1 to {DAYS_MOST} days")),
+    }
+}
+
+/// Revokes a token of the actor's own account, or of another one if the actor manages accounts. Sessions that began by it end.
+pub async fn revoke(store: &Store, actor: &Actor, id: &TokenId, now: Timestamp) -> Result<AccessToken> {
+    let unknown = || Refusal::NotFound(format!("there is no token {id:?}", id = id.as_str()));
+    let token = store.token(id).await?.ok_or_else(unknown)?;
+    if actor.account.as_ref() != Some(&token.account_id) && actor.require_all(Permission::Accounts).is_err() {
+        // of other accounts' tokens it learns nothing
+        return Err(unknown().into());
+    }
+    let owner = store.account_name(&token.account_id).await?.unwrap_or_default();
+    let mut tx = store.begin().await?;
+    if store.revoke_token(&mut tx, id, now).await? {
+        let change = Change {
+            action: "revoke token",
+            subject: format!("account {owner}"),
+            before: Some(json!({ "id": token.id, "name": token.name })),
+            after: None,
+        };
+        record(store, &mut tx, actor, change, now).await?;
+    }
+    tx.commit().await?;
+    Ok(token)
+}

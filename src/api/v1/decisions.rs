@@ -1,0 +1,97 @@
+//! What maintainers, operators and host owners decide.
+
+use super::caller::Person;
+use super::responses::created;
+use super::types::{Effect, HostBody, HostView, Page, ProblemDetails};
+use crate::clock::now;
+use crate::decisions::{self, HostMove, HostRequest, IncidentDecision, JobMove};
+use crate::web::{Error, Outcome, Web, json};
+
+/// Decide about an incident.
+#[utoipa::path(
+    post, path = "/api/v1/incidents/{number}/decision", tag = "incidents", request_body = IncidentDecision,
+    params(("number" = i64, Path)),
+    responses(
+        (status = 200, body = Effect), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
+        (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
+    ),
+    security(("token" = [])),
+)]
+pub async fn incident(number: i64, person: Person, body: IncidentDecision) -> Outcome {
+    let effect = decisions::decide(&person.coordinator.store, &person.actor, number, &body, now()).await?;
+    Ok(json(&Effect { effect }))
+}
+
+/// Cancel or rerun the job of a run or an image.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/{action}", tag = "jobs",
+    params(("id" = String, Path, description = "The id of a run or an image"), ("action" = String, Path, description = "`cancel` or `rerun`")),
+    responses(
+        (status = 200, body = Effect), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
+        (status = 404, body = ProblemDetails),
+    ),
+    security(("token" = [])),
+)]
+pub async fn job(id: String, action: String, person: Person) -> Outcome {
+    let action: JobMove = action.parse().map_err(|error: String| Error::NotFound(error.into()))?;
+    let coordinator = &person.coordinator;
+    let effect = decisions::move_job((&coordinator.store, &coordinator.queue), &person.actor, &id, action, now()).await?;
+    Ok(json(&Effect { effect }))
+}
+
+/// List the registered hosts.
+#[utoipa::path(get, path = "/api/v1/hosts", tag = "hosts", responses((status = 200, body = Page<HostView>)))]
+pub async fn hosts(web: Web) -> Outcome {
+    let hosts = web.store.hosts().await?;
+    Ok(json(&Page {
+        items: hosts.into_iter().map(HostView::from).collect(),
+        next: None,
+    }))
+}
+
+/// Register a host.
+///
+/// The response has its token, which is not shown again.
+#[utoipa::path(
+    post, path = "/api/v1/hosts", tag = "hosts", request_body = HostBody,
+    responses(
+        (status = 201, body = HostView), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
+        (status = 403, body = ProblemDetails), (status = 409, body = ProblemDetails),
+    ),
+    security(("token" = [])),
+)]
+pub async fn add_host(person: Person, body: HostBody) -> Outcome {
+    let request = HostRequest {
+        name: body.name,
+        owner: body.owner,
+        builds: body.builds,
+    };
+    let (host, token) = decisions::add_host(&person.coordinator.store, &person.actor, &request, now()).await?;
+    created(&HostView {
+        token: Some(token.secret().to_owned()),
+        has_token: true,
+        ..HostView::from(host)
+    })
+}
+
+/// Do something with a host.
+#[utoipa::path(
+    post, path = "/api/v1/hosts/{name}/{action}", tag = "hosts",
+    params(
+        ("name" = String, Path),
+        ("action" = String, Path, description = "`rotate`, `revoke`, `trust`, `distrust`, `drain`, `resume` or `remove`"),
+    ),
+    responses(
+        (status = 200, body = HostView), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
+        (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
+    ),
+    security(("token" = [])),
+)]
+pub async fn host(name: String, action: String, person: Person) -> Outcome {
+    let action: HostMove = action.parse().map_err(|error: String| Error::NotFound(error.into()))?;
+    let (host, token) = decisions::move_host(&person.coordinator.store, &person.actor, &name, action, now()).await?;
+    Ok(json(&HostView {
+        token: token.map(|token| token.secret().to_owned()),
+        ..HostView::from(host)
+    }))
+}

@@ -1,0 +1,81 @@
+//! `/api/v1`: everything that people and their programs read and change. docs/api.md describes it, and `openapi.rs` makes the OpenAPI
+//! document of the handlers.
+
+mod accounts;
+mod caller;
+mod decisions;
+mod openapi;
+mod projects;
+mod responses;
+mod submissions;
+pub mod types;
+
+pub use openapi::document;
+
+use super::body::json;
+use super::public;
+use crate::coordinator::Coordinator;
+use crate::web::{Outcome, Web, query};
+use caller::{person, reader};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::path::FullPath;
+use warp::reply::Response;
+
+/// Bytes of a submitted recipe as JSON: each of its 128 KiB can need two.
+const SUBMISSION_MOST: u64 = 512 << 10;
+/// Bytes of any other body.
+const BODY_MOST: u64 = 16 << 10;
+
+/// The addresses under `/api/v1`. Answers every request below it.
+pub fn v1(coordinator: Coordinator, web: Web) -> BoxedFilter<(Response,)> {
+    let calls = calls(&coordinator, &web).into_iter();
+    let reading = public::routes(&web).into_iter().map(|route| reader(&web).and(route).map(|_, outcome| outcome).boxed());
+    let none = warp::path::full().and(warp::method()).map(responses::none).boxed();
+    let found = calls
+        .chain(reading)
+        .rev()
+        .fold(none, |later, call| call.or(later).unify().boxed());
+    warp::path!("api" / "v1" / ..)
+        .and(warp::path::full())
+        .and(warp::header::optional::<String>("if-none-match"))
+        .and(found)
+        .then(|path: FullPath, cached: Option<String>, outcome: Outcome| responses::respond(path, cached, outcome))
+        .recover(responses::rejected)
+        .unify()
+        .boxed()
+}
+
+/// A line for each call. Who calls is found out before any body is read.
+#[rustfmt::skip]
+fn calls(coordinator: &Coordinator, web: &Web) -> Vec<BoxedFilter<(Outcome,)>> {
+    use warp::{delete, get, header, patch, path, post};
+    let reader = || reader(web);
+    let person = || person(coordinator, web);
+    vec![
+        path!("openapi.json").and(get()).and(reader()).then(openapi::page).boxed(),
+        path!("me").and(get()).and(person()).then(accounts::me).boxed(),
+        path!("recipes").and(post()).and(person()).and(header::optional("if-match")).and(json(SUBMISSION_MOST)).then(submissions::submit).boxed(),
+        path!("recipes").and(get()).and(reader()).and(query()).then(submissions::open).boxed(),
+        path!("projects").and(get()).and(reader()).and(query()).then(projects::all).boxed(),
+        path!("projects" / String).and(get()).and(reader()).then(projects::one).boxed(),
+        path!("projects" / String / "versions").and(get()).and(reader()).and(query()).then(projects::versions).boxed(),
+        path!("projects" / String / "versions" / i64).and(get()).and(reader()).then(projects::version).boxed(),
+        path!("projects" / String / "versions" / i64 / "diff").and(get()).and(reader()).and(query()).then(projects::diff).boxed(),
+        path!("projects" / String / "versions" / i64 / "decision").and(post()).and(person()).and(json(BODY_MOST)).then(submissions::decide).boxed(),
+        path!("projects" / String / "state").and(post()).and(person()).and(json(BODY_MOST)).then(submissions::set_state).boxed(),
+        path!("projects" / String / "owner").and(post()).and(person()).and(json(BODY_MOST)).then(submissions::hand_over).boxed(),
+        path!("accounts").and(get()).and(person()).and(query()).then(accounts::all).boxed(),
+        path!("accounts").and(post()).and(person()).and(json(BODY_MOST)).then(accounts::add).boxed(),
+        path!("accounts" / String).and(patch()).and(person()).and(json(BODY_MOST)).then(accounts::change).boxed(),
+        path!("tokens").and(get()).and(person()).and(query()).then(accounts::tokens).boxed(),
+        path!("tokens").and(post()).and(person()).and(json(BODY_MOST)).then(accounts::issue).boxed(),
+        path!("tokens" / String).and(delete()).and(person()).then(accounts::revoke).boxed(),
+        path!("audit").and(get()).and(person()).and(query()).then(accounts::audit).boxed(),
+        path!("incidents" / i64 / "decision").and(post()).and(person()).and(json(BODY_MOST)).then(decisions::incident).boxed(),
+        path!("jobs" / String / String).and(post()).and(person()).then(decisions::job).boxed(),
+        path!("hosts").and(get()).and(reader()).then(decisions::hosts).boxed(),
+        path!("hosts").and(post()).and(person()).and(json(BODY_MOST)).then(decisions::add_host).boxed(),
+        path!("hosts" / String / String).and(post()).and(person()).then(decisions::host).boxed(),
+    ]
+}

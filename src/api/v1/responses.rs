@@ -1,0 +1,160 @@
+//! Responses: JSON with an entity tag, and problem details.
+
+use super::openapi;
+use super::types::{Page, ProblemDetails};
+use crate::web::{Error, Outcome, Query, secure};
+use http_body::Body;
+use http_body_util::BodyExt;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use warp::http::header::{self, HeaderValue};
+use warp::http::{Method, StatusCode};
+use warp::path::FullPath;
+use warp::reject::{LengthRequired, PayloadTooLarge};
+use warp::reply::Response;
+use warp::{Rejection, Reply};
+
+/// Items of a list, unless `?limit=N` asks for fewer.
+pub const ITEMS_MOST: i64 = 100;
+
+/// Where a list starts, and how many items it has.
+pub struct Part {
+    pub after: Option<String>,
+    pub limit: i64,
+}
+
+impl Part {
+    pub fn of(query: &Query) -> Result<Self, Error> {
+        let limit = match query.get("limit").map(|text| text.parse::<i64>()) {
+            None => ITEMS_MOST,
+            Some(Ok(limit)) if (1..=ITEMS_MOST).contains(&limit) => limit,
+            Some(_) => return Err(Error::BadRequest(format!("`limit` is a number from 1 to {ITEMS_MOST}").into())),
+        };
+        Ok(Self {
+            after: query.get("after").cloned(),
+            limit,
+        })
+    }
+
+    /// `after` as a number.
+    pub fn number(&self) -> Result<Option<i64>, Error> {
+        let number = self.after.as_deref().map(str::parse).transpose();
+        number.map_err(|_| Error::BadRequest("`after` is not what `next` of the part before was".into()))
+    }
+
+    /// A list of at most `limit` items from one more that was read, with the header that names the next part.
+    pub fn list<T: Serialize>(&self, path: &str, mut items: Vec<T>, cursor: impl Fn(&T) -> String) -> Outcome {
+        let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let has_more = items.len() > most;
+        items.truncate(most);
+        let next = items.last().map(cursor).filter(|_| has_more);
+        let link = next.as_ref().and_then(|next| {
+            let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            HeaderValue::from_str(&format!("<{path}?after={next}&limit={}>; rel=\"next\"", self.limit)).ok()
+        });
+        let mut response = crate::web::json(&Page { items, next });
+        if let Some(link) = link {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        Ok(response)
+    }
+}
+
+/// A response for what was made.
+pub fn created(value: &impl Serialize) -> Outcome {
+    Ok(warp::reply::with_status(crate::web::json(value), StatusCode::CREATED).into_response())
+}
+
+/// Most bytes of a body that gets an entity tag. Logs are streams, and are not read for one.
+const TAGGED_MOST: u64 = 1 << 20;
+
+/// Answers a call: with an entity tag, with "not modified" if the caller has this already, or with problem details.
+pub async fn respond(path: FullPath, cached: Option<String>, outcome: Outcome) -> Response {
+    let response = match outcome {
+        Ok(response) => tagged(response, cached.as_deref()).await,
+        Err(error) => {
+            error.log(path.as_str());
+            problem(&error)
+        }
+    };
+    secure(response)
+}
+
+async fn tagged(response: Response, cached: Option<&str>) -> Response {
+    let exact = response.body().size_hint().exact();
+    if response.status() != StatusCode::OK || exact.is_none_or(|size| size > TAGGED_MOST) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let bytes = match body.collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) => return problem(&Error::Internal(error.into())),
+    };
+    if !parts.headers.contains_key(header::ETAG) {
+        let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&bytes)[..8]));
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            parts.headers.insert(header::ETAG, tag);
+        }
+    }
+    let tag = parts.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
+    let is_current = cached.is_some_and(|cached| cached.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
+    if is_current {
+        parts.status = StatusCode::NOT_MODIFIED;
+        parts.headers.remove(header::CONTENT_TYPE);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        return Response::from_parts(parts, "".into_response().into_body());
+    }
+    Response::from_parts(parts, bytes.to_vec().into_response().into_body())
+}
+
+/// An error as problem details.
+pub fn problem(error: &Error) -> Response {
+    let status = error.status();
+    let body = ProblemDetails {
+        r#type: "about:blank".to_owned(),
+        title: status.canonical_reason().unwrap_or_default().to_owned(),
+        status: status.as_u16(),
+        detail: error.to_string(),
+        problems: match error {
+            Error::Problems(problems) => problems.clone(),
+            _ => Vec::new(),
+        },
+    };
+    let mut response = error.respond(crate::web::json(&body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Answers a call that does not exist, or that has another method.
+pub fn none(path: FullPath, method: Method) -> Outcome {
+    let allowed = openapi::methods_of(path.as_str());
+    match allowed.is_empty() || allowed.contains(&method) {
+        true => Err(Error::not_found()),
+        false => {
+            let mut response = problem(&Error::MethodNotAllowed);
+            let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+            if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
+                response.headers_mut().insert(header::ALLOW, names);
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// Answers a call that a filter refused.
+pub async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
+    let error = if let Some(error) = rejection.find::<Error>() {
+        return Ok(secure(problem(error)));
+    } else if rejection.find::<PayloadTooLarge>().is_some() {
+        Error::TooLarge("the body is too large".into())
+    } else if rejection.find::<LengthRequired>().is_some() {
+        Error::LengthRequired
+    } else {
+        return Err(rejection);
+    };
+    Ok(secure(problem(&error)))
+}

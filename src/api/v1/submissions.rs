@@ -1,0 +1,131 @@
+//! Recipes are submitted and decided about, and their projects managed.
+
+use super::caller::Person;
+use super::responses::{Part, created};
+use super::types::{HandOverBody, Page, ProblemDetails, ProjectMoveBody, RegistrationView, SubmitBody, VersionDecision, VersionView};
+use crate::clock::now;
+use crate::domain::recipe_version::{ProjectMove, VersionState};
+use crate::submissions::{self, Decision, Submission};
+use crate::web::{Error, Outcome, Query, Web, json};
+
+/// Submit a recipe.
+///
+/// It is checked, kept as the next version of its project, and tried on the newest image.
+#[utoipa::path(
+    post, path = "/api/v1/recipes", tag = "recipes", request_body = SubmitBody,
+    params(("if-match" = Option<String>, Header, description = "The entity tag of the project as you have seen it")),
+    responses(
+        (status = 201, body = VersionView), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
+        (status = 403, body = ProblemDetails), (status = 409, body = ProblemDetails),
+        (status = 412, body = ProblemDetails, description = "There is another version by now"),
+        (status = 422, body = ProblemDetails, description = "The recipe has problems"),
+    ),
+    security(("token" = [])),
+)]
+pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> Outcome {
+    let base = match (body.base, seen) {
+        (Some(base), _) => Some(base),
+        (None, Some(tag)) => Some(version_of_tag(&tag)?),
+        (None, None) => None,
+    };
+    let submission = Submission {
+        text: &body.text,
+        base,
+    };
+    let version = submissions::submit(&person.coordinator.store, &person.actor, submission, now()).await?;
+    person.coordinator.nudge();
+    created(&VersionView::from(version))
+}
+
+/// The entity tag of a project: the number of its newest version, and a digest of the rest.
+pub fn project_tag(newest: i64, digest: &str) -> String {
+    format!("\"{newest}-{digest}\"")
+}
+
+fn version_of_tag(tag: &str) -> Result<i64, Error> {
+    let number = tag.trim_matches('"').split('-').next().unwrap_or_default();
+    let stale = |_| Error::Stale("`If-Match` is no entity tag of a project".into());
+    number.parse().map_err(stale)
+}
+
+/// List the versions that nobody has decided about.
+#[utoipa::path(
+    get, path = "/api/v1/recipes", tag = "recipes",
+    params(
+        ("state" = Option<String>, Query, description = "`trial` or `waiting`, which is the default"),
+        ("limit" = Option<i64>, Query, minimum = 1, maximum = 100),
+    ),
+    responses((status = 200, body = Page<VersionView>), (status = 400, body = ProblemDetails)),
+)]
+pub async fn open(web: Web, query: Query) -> Outcome {
+    let part = Part::of(&query)?;
+    let state = match query.get("state").map(|name| name.parse::<VersionState>()) {
+        None => VersionState::Waiting,
+        Some(Ok(state)) if state.is_open() => state,
+        Some(_) => return Err(Error::BadRequest("`state` is `trial` or `waiting`".into())),
+    };
+    let found = web.store.versions_in(state, part.limit).await?;
+    Ok(json(&Page {
+        items: found.into_iter().map(VersionView::from).collect(),
+        next: None,
+    }))
+}
+
+/// Approve or refuse a version.
+#[utoipa::path(
+    post, path = "/api/v1/projects/{project}/versions/{number}/decision", tag = "recipes", request_body = VersionDecision,
+    params(("project" = String, Path), ("number" = i64, Path)),
+    responses(
+        (status = 200, body = VersionView), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
+        (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
+        (status = 412, body = ProblemDetails),
+    ),
+    security(("token" = [])),
+)]
+pub async fn decide(project: String, number: i64, person: Person, body: VersionDecision) -> Outcome {
+    let (decision, reason) = match body {
+        VersionDecision::Approve { reason, without_trial } => (Decision::Approve { without_trial }, reason),
+        VersionDecision::Refuse { reason } => (Decision::Refuse, reason),
+    };
+    let of = (project.as_str(), number);
+    let version =
+        submissions::decide(&person.coordinator.store, &person.actor, of, (&decision, &reason), now()).await?;
+    person.coordinator.nudge();
+    Ok(json(&VersionView::from(version)))
+}
+
+/// Pause, resume or retire a project.
+#[utoipa::path(
+    post, path = "/api/v1/projects/{project}/state", tag = "recipes", request_body = ProjectMoveBody,
+    params(("project" = String, Path)),
+    responses(
+        (status = 200, body = RegistrationView), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
+        (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
+        (status = 412, body = ProblemDetails),
+    ),
+    security(("token" = [])),
+)]
+pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -> Outcome {
+    let action: ProjectMove = body.action.parse().map_err(|error: String| Error::BadRequest(error.into()))?;
+    let store = &person.coordinator.store;
+    let moved = submissions::move_project(store, &person.actor, &project, (action, &body.reason), now()).await?;
+    person.coordinator.nudge();
+    Ok(json(&super::projects::view(store, moved).await?))
+}
+
+/// Hand a project over to another account.
+#[utoipa::path(
+    post, path = "/api/v1/projects/{project}/owner", tag = "recipes", request_body = HandOverBody,
+    params(("project" = String, Path)),
+    responses(
+        (status = 200, body = RegistrationView), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
+        (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
+        (status = 412, body = ProblemDetails),
+    ),
+    security(("token" = [])),
+)]
+pub async fn hand_over(project: String, person: Person, body: HandOverBody) -> Outcome {
+    let store = &person.coordinator.store;
+    let moved = submissions::hand_over(store, &person.actor, &project, &body.to, now()).await?;
+    Ok(json(&super::projects::view(store, moved).await?))
+}

@@ -1,0 +1,388 @@
+//! What the API sends and takes. The command line reads the same types, and the OpenAPI document is made of them.
+
+use crate::access::Actor;
+use crate::domain::refusal::Located;
+use crate::domain::time::Timestamp;
+use crate::store::accounts::Account;
+use crate::store::audit::AuditEntry;
+use crate::store::hosts::HostRow;
+use crate::store::submissions::{RecipeVersion, Registration};
+use crate::store::tokens::AccessToken;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One part of a list.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// What `after` is to be for the next part. Absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An error, as RFC 9457 describes.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProblemDetails {
+    /// `about:blank`: the status says what kind it is.
+    pub r#type: String,
+    pub title: String,
+    pub status: u16,
+    /// What happened, and what to do.
+    pub detail: String,
+    /// The problems of a recipe that can't be registered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<RecipeProblem>)]
+    pub problems: Vec<Located>,
+}
+
+/// One problem of a recipe.
+#[derive(Serialize, ToSchema)]
+pub struct RecipeProblem {
+    /// Counted from 1.
+    pub line: usize,
+    /// In characters, counted from 1.
+    pub column: usize,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+/// Who makes the request.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MeView {
+    pub account: String,
+    pub mail: String,
+    pub roles: Vec<String>,
+    /// What the request may do: what the token carries and a role grants.
+    pub permissions: Vec<String>,
+}
+
+impl From<&Actor> for MeView {
+    fn from(actor: &Actor) -> Self {
+        let carried = actor.permissions.0.iter();
+        let usable = carried.filter(|permission| actor.reach(**permission).is_some());
+        Self {
+            account: actor.name.clone(),
+            mail: actor.mail.clone(),
+            roles: actor.roles.list(),
+            permissions: usable.map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// A recipe that is submitted.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitBody {
+    /// The text of the recipe, TOML.
+    pub text: String,
+    /// The number of the newest version that you have seen; 0 for a new project. Answered with 412 if there is another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<i64>,
+}
+
+/// A version of a recipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VersionView {
+    pub project: String,
+    /// Counted from 1 in each project.
+    pub number: i64,
+    /// The digest that runs name.
+    pub digest: String,
+    /// `trial`, `waiting`, `approved`, `refused` or `superseded`.
+    pub state: String,
+    pub submitted_by: String,
+    #[schema(value_type = i64)]
+    pub submitted_at: Timestamp,
+    /// The run that tries it. Its page is `/run/ID`, and its log `/api/v1/logs/ID`.
+    pub trial_run: Option<String>,
+    /// How the trial ended, or why there is none.
+    pub trial: String,
+    pub decided_by: Option<String>,
+    #[schema(value_type = Option<i64>)]
+    pub decided_at: Option<Timestamp>,
+    pub reason: String,
+    /// The text of the recipe; only where one version is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+impl From<RecipeVersion> for VersionView {
+    fn from(version: RecipeVersion) -> Self {
+        Self {
+            project: version.project,
+            number: version.number,
+            digest: version.digest,
+            state: version.state.name().to_owned(),
+            submitted_by: version.submitted_by,
+            submitted_at: version.submitted_at,
+            trial_run: version.trial_run_id.map(|run| run.into_string()),
+            trial: version.trial_note,
+            decided_by: version.decided_by,
+            decided_at: version.decided_at,
+            reason: version.reason,
+            text: None,
+        }
+    }
+}
+
+/// A project whose recipe was submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RegistrationView {
+    pub project: String,
+    /// The account that owns it.
+    pub owner: Option<String>,
+    /// `proposed`, `active`, `paused` or `retired`.
+    pub state: String,
+    pub reason: String,
+    /// The number of the version in force.
+    pub version: Option<i64>,
+    /// The number of the newest version; only where one project is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<i64>,
+}
+
+impl RegistrationView {
+    pub fn new(registration: Registration, owner: Option<String>) -> Self {
+        Self {
+            project: registration.project,
+            owner,
+            state: registration.state.name().to_owned(),
+            reason: registration.reason,
+            version: registration.version,
+            newest: None,
+        }
+    }
+}
+
+/// What a maintainer decides about a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "decision", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum VersionDecision {
+    /// It is in force from now on.
+    Approve {
+        #[serde(default)]
+        reason: String,
+        /// Whether to approve it although its trial has not ended.
+        #[serde(default)]
+        without_trial: bool,
+    },
+    /// It is not to be used.
+    Refuse { reason: String },
+}
+
+/// What is done with a project.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectMoveBody {
+    /// `pause`, `resume` or `retire`.
+    pub action: String,
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// To whom a project is handed over.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandOverBody {
+    /// The name of the account.
+    pub to: String,
+}
+
+/// The difference of two versions.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DiffView {
+    pub project: String,
+    pub from: i64,
+    pub to: i64,
+    /// A unified diff; empty if the texts are equal.
+    pub diff: String,
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AccountView {
+    pub name: String,
+    pub mail: String,
+    pub roles: Vec<String>,
+    pub disabled: bool,
+    #[schema(value_type = i64)]
+    pub created_at: Timestamp,
+}
+
+impl From<Account> for AccountView {
+    fn from(account: Account) -> Self {
+        Self {
+            name: account.name,
+            mail: account.mail,
+            roles: account.roles.list(),
+            disabled: account.disabled,
+            created_at: account.created_at,
+        }
+    }
+}
+
+/// An account to add.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountBody {
+    pub name: String,
+    #[serde(default)]
+    pub mail: String,
+    /// `owner`, `host-owner`, `maintainer`, `operator`.
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+/// What changes of an account. What is absent stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountChangeBody {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// A disabled account loses its tokens and sessions for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+}
+
+/// An access token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenView {
+    pub id: String,
+    pub name: String,
+    pub permissions: Vec<String>,
+    #[schema(value_type = i64)]
+    pub created_at: Timestamp,
+    #[schema(value_type = i64)]
+    pub expires_at: Timestamp,
+    /// To the minute.
+    #[schema(value_type = Option<i64>)]
+    pub used_at: Option<Timestamp>,
+    #[schema(value_type = Option<i64>)]
+    pub revoked_at: Option<Timestamp>,
+    /// The secret, this once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+impl From<AccessToken> for TokenView {
+    fn from(token: AccessToken) -> Self {
+        Self {
+            id: token.id.into_string(),
+            name: token.name,
+            permissions: token.permissions.list(),
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            used_at: token.used_at,
+            revoked_at: token.revoked_at,
+            secret: None,
+        }
+    }
+}
+
+/// A token to issue.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenBody {
+    /// What it is for.
+    pub name: String,
+    /// The account that gets it. Your own unless you manage accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What it may do. Absent: all that you and the account may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+    /// Days until it expires: 1 to 366, 90 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<i64>,
+}
+
+/// An entry of the audit log.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AuditView {
+    pub id: String,
+    #[schema(value_type = i64)]
+    pub at: Timestamp,
+    pub account: String,
+    /// The id of the access token; empty for a change on the coordinator's machine.
+    pub token: String,
+    pub address: String,
+    pub action: String,
+    pub subject: String,
+    #[schema(value_type = Object)]
+    pub before: serde_json::Value,
+    #[schema(value_type = Object)]
+    pub after: serde_json::Value,
+}
+
+impl From<AuditEntry> for AuditView {
+    fn from(entry: AuditEntry) -> Self {
+        let json = |text: &str| serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
+        Self {
+            before: json(&entry.before),
+            after: json(&entry.after),
+            id: entry.id,
+            at: entry.at,
+            account: entry.account,
+            token: entry.token,
+            address: entry.address,
+            action: entry.action,
+            subject: entry.subject,
+        }
+    }
+}
+
+/// A registered host.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HostView {
+    pub name: String,
+    /// `active`, `draining`, `quarantined` or `removed`.
+    pub state: String,
+    pub builds: bool,
+    pub has_token: bool,
+    pub slots: u32,
+    pub platform: String,
+    pub version: String,
+    #[schema(value_type = Option<i64>)]
+    pub seen_at: Option<Timestamp>,
+    /// The secret, where the request made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+impl From<HostRow> for HostView {
+    fn from(host: HostRow) -> Self {
+        let capabilities = host.capabilities.unwrap_or_default();
+        Self {
+            name: host.name,
+            state: host.state.name().to_owned(),
+            builds: host.builds,
+            has_token: host.token.is_some(),
+            slots: capabilities.slots,
+            platform: capabilities.platform,
+            version: capabilities.version,
+            seen_at: host.seen_at,
+            token: None,
+        }
+    }
+}
+
+/// A host to register.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostBody {
+    pub name: String,
+    /// The mail address of the owner. A host owner registers hosts under the address of the account, whatever this is.
+    #[serde(default)]
+    pub owner: String,
+    /// Whether it may build images. Only an operator says so.
+    #[serde(default)]
+    pub builds: bool,
+}
+
+/// The effect of a request, as a sentence.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Effect {
+    pub effect: String,
+}

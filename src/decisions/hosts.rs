@@ -1,0 +1,150 @@
+//! Registered hosts: who adds them, and what may be done with them.
+
+use crate::access::{Actor, Change, record};
+use crate::domain::access::{Permission, Reach};
+use crate::domain::host::HostState;
+use crate::domain::names::names;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+use crate::enrolment::{self, Token};
+use crate::store::Store;
+use crate::store::hosts::HostRow;
+use anyhow::Result;
+use serde_json::{Value, json};
+
+/// A host to register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostRequest {
+    pub name: String,
+    /// The mail address of the owner.
+    pub owner: String,
+    /// Whether it may build images, which other hosts then run.
+    pub builds: bool,
+}
+
+/// What is done with a registered host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostMove {
+    /// It gets a new token.
+    Rotate,
+    /// It loses its token.
+    Revoke,
+    /// It may build images from now on.
+    Trust,
+    /// It may no longer build images.
+    Distrust,
+    /// It gets no new jobs.
+    Drain,
+    /// It gets jobs again.
+    Resume,
+    /// It is gone for good.
+    Remove,
+}
+
+names!(
+    HostMove,
+    "action on a host": Rotate = "rotate",
+    Revoke = "revoke",
+    Trust = "trust",
+    Distrust = "distrust",
+    Drain = "drain",
+    Resume = "resume",
+    Remove = "remove",
+);
+
+/// Registers a host. Its token is returned this once. A host owner registers hosts in its own name, and only an operator lets a host
+/// build images.
+pub async fn add_host(
+    store: &Store,
+    actor: &Actor,
+    request: &HostRequest,
+    now: Timestamp,
+) -> Result<(HostRow, Token)> {
+    let reach = actor.require(Permission::Hosts)?;
+    let owner = match reach {
+        Reach::All => request.owner.as_str(),
+        Reach::Own => own_mail(actor)?,
+    };
+    if request.builds {
+        actor.require_all(Permission::Hosts)?;
+    }
+    let (host, token) = enrolment::add(store, &request.name, owner, request.builds, now).await?;
+    audit(store, actor, "add host", (&host.name, None, Some(shown(&host))), now).await?;
+    Ok((host, token))
+}
+
+/// Does something with a host. Returns its new token if it got one.
+pub async fn move_host(
+    store: &Store,
+    actor: &Actor,
+    name: &str,
+    action: HostMove,
+    now: Timestamp,
+) -> Result<(HostRow, Option<Token>)> {
+    let unknown = || Refusal::NotFound(format!("there is no host {name:?}"));
+    let reach = actor.require(Permission::Hosts)?;
+    let before = store.host(name).await?.ok_or_else(unknown)?;
+    if reach == Reach::Own && before.owner != own_mail(actor)? {
+        return Err(Refusal::NotAllowed(format!("the host {name:?} belongs to somebody else")).into());
+    }
+    if matches!(action, HostMove::Trust | HostMove::Distrust) {
+        actor.require_all(Permission::Hosts)?;
+    }
+    // what the quarantine is for, its owner does not end
+    if action == HostMove::Resume && before.state == HostState::Quarantined {
+        actor.require_all(Permission::Hosts)?;
+    }
+    let mut token = None;
+    let done = match action {
+        HostMove::Rotate => enrolment::rotate(store, name, now).await.map(|(host, new)| {
+            token = Some(new);
+            host
+        }),
+        HostMove::Revoke => enrolment::revoke(store, name, now).await,
+        HostMove::Trust => enrolment::trust(store, name, true).await,
+        HostMove::Distrust => enrolment::trust(store, name, false).await,
+        HostMove::Drain => enrolment::bring(store, name, HostState::Draining).await,
+        HostMove::Resume => enrolment::bring(store, name, HostState::Active).await,
+        HostMove::Remove => enrolment::bring(store, name, HostState::Removed).await,
+    };
+    done?;
+    let after = store.host(name).await?.ok_or_else(unknown)?;
+    let states = (name, Some(shown(&before)), Some(shown(&after)));
+    audit(store, actor, action.name(), states, now).await?;
+    Ok((after, token))
+}
+
+/// The address by which hosts belong to an account.
+fn own_mail(actor: &Actor) -> Result<&str, Refusal> {
+    match actor.mail.is_empty() {
+        false => Ok(&actor.mail),
+        true => Err(Refusal::Conflict(format!(
+            "the account {} has no mail address, by which hosts belong to it; an operator sets it",
+            actor.name
+        ))),
+    }
+}
+
+async fn audit(
+    store: &Store,
+    actor: &Actor,
+    action: &str,
+    (name, before, after): (&str, Option<Value>, Option<Value>),
+    now: Timestamp,
+) -> Result<()> {
+    let mut tx = store.begin().await?;
+    let change = Change {
+        action,
+        subject: format!("host {name}"),
+        before,
+        after,
+    };
+    record(store, &mut tx, actor, change, now).await?;
+    tx.commit().await
+}
+
+fn shown(host: &HostRow) -> Value {
+    json!({
+        "owner": host.owner, "state": host.state.name(), "builds": host.builds, "has_token": host.token.is_some(),
+    })
+}

@@ -1,0 +1,156 @@
+//! Decisions about incidents.
+
+use crate::access::{Actor, Change, record};
+use crate::clock::end_of_day;
+use crate::domain::access::Permission;
+use crate::domain::incident::Assignee;
+use crate::domain::refusal::Refusal;
+use crate::domain::text::is_odd;
+use crate::domain::time::Timestamp;
+use crate::store::Store;
+use crate::store::incidents::Waiver;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+/// What a maintainer decides about an incident.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "decision", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum IncidentDecision {
+    /// Accept it until a day.
+    Waive {
+        why: String,
+        /// The last day of the waiver, such as `2027-06-30`.
+        until: String,
+    },
+    /// Assign it to the projects: the change in CPython is intended and documented.
+    Intended { why: String },
+    /// Assign it to CPython, which will fix it.
+    Ours { why: String },
+    /// Agree that its revisions broke its projects. Pages then name the author.
+    Agree { why: String },
+    /// Revoke all agreements with it.
+    Disagree { why: String },
+    /// Record where it was reported.
+    Reported {
+        /// The address of the report.
+        at: String,
+    },
+    /// Close it.
+    Close { why: String },
+}
+
+impl IncidentDecision {
+    /// What the person wrote.
+    fn text(&self) -> &str {
+        match self {
+            Self::Waive { why, .. }
+            | Self::Intended { why }
+            | Self::Ours { why }
+            | Self::Agree { why }
+            | Self::Disagree { why }
+            | Self::Close { why } => why,
+            Self::Reported { at } => at,
+        }
+    }
+}
+
+/// Most characters of a reason or an address.
+const TEXT_MOST: usize = 1_000;
+
+/// Records a decision, with a note in the history of the incident. Returns the text of the note.
+pub async fn decide(
+    store: &Store,
+    actor: &Actor,
+    number: i64,
+    decision: &IncidentDecision,
+    now: Timestamp,
+) -> Result<String> {
+    actor.require_all(Permission::Incidents)?;
+    check(decision)?;
+    let unknown = || Refusal::NotFound(format!("there is no incident {number}"));
+    let incident = store.incident(number).await?.ok_or_else(unknown)?;
+    let by = &actor.name;
+    let mut tx = store.begin().await?;
+    let id = &incident.id;
+    let (done, note) = match decision {
+        IncidentDecision::Waive { why, until } => {
+            let waiver = Waiver {
+                who: by.clone(),
+                why: why.clone(),
+                until: last_moment(until, now)?,
+            };
+            let done = store.waive(&mut tx, id, &waiver).await?;
+            (done, format!("waived until {until}: {why}"))
+        }
+        IncidentDecision::Intended { why } => {
+            let done = store.assign_incident(&mut tx, id, Assignee::Projects).await?;
+            store.agree(&mut tx, id, by, now).await?;
+            (done, format!("intended, the projects adapt: {why}"))
+        }
+        IncidentDecision::Ours { why } => {
+            let done = store.assign_incident(&mut tx, id, Assignee::Cpython).await?;
+            store.agree(&mut tx, id, by, now).await?;
+            (done, format!("CPython fixes it: {why}"))
+        }
+        IncidentDecision::Agree { why } => match store.agree(&mut tx, id, by, now).await? {
+            true => (true, format!("agreed: {why}")),
+            false => return Ok("agreed already".to_owned()),
+        },
+        IncidentDecision::Disagree { why } => match store.revoke_agreement(&mut tx, id).await? {
+            true => (true, format!("no longer agreed: {why}")),
+            false => return Ok("no longer agreed already".to_owned()),
+        },
+        IncidentDecision::Reported { at } => {
+            let done = store.incident_reported(&mut tx, id, at, now).await?;
+            (done, format!("reported as {at}"))
+        }
+        IncidentDecision::Close { why } => {
+            let done = store.close_incident(&mut tx, id, now).await?;
+            store.unpin_for(&mut tx, id).await?;
+            (done, format!("closed: {why}"))
+        }
+    };
+    if !done {
+        return Err(Refusal::Conflict(format!("incident {number} is closed already")).into());
+    }
+    store.note(&mut tx, id, by, &note, now).await?;
+    let change = Change {
+        action: "decide",
+        subject: format!("incident {number}"),
+        before: Some(json!({
+            "assigned_to": incident.assigned_to.map(|assignee| assignee.name()), "reported_as": incident.reported_as,
+            "waived_until": incident.waiver.as_ref().map(|waiver| waiver.until), "closed_at": incident.closed_at,
+        })),
+        after: Some(json!(decision)),
+    };
+    record(store, &mut tx, actor, change, now).await?;
+    tx.commit().await?;
+    Ok(note)
+}
+
+fn check(decision: &IncidentDecision) -> Result<(), Refusal> {
+    let text = decision.text();
+    if text.trim().is_empty() || text.chars().count() > TEXT_MOST || text.chars().any(is_odd) {
+        let message = format!("a decision has a reason of 1 to {TEXT_MOST} characters, on one line");
+        return Err(Refusal::Invalid(message));
+    }
+    match decision {
+        IncidentDecision::Reported { at } if !(at.starts_with("https://") || at.starts_with("http://")) => Err(
+            Refusal::Invalid(format!("{at:?} is not an address; write one that begins with https://")),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// The end of the last day of a waiver.
+fn last_moment(until: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let day: jiff::civil::Date = until
+        .parse()
+        .map_err(|_| Refusal::Invalid(format!("{until:?} is no day; write it like 2027-06-30")))?;
+    match end_of_day(day) {
+        Ok(end) if end > now => Ok(end),
+        _ => Err(Refusal::Invalid(format!("{until} is over; write a later date"))),
+    }
+}

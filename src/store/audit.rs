@@ -1,0 +1,80 @@
+//! The audit log: every change that a person made, with who, when, from where, before and after. Rows are never changed.
+
+use super::rows::from_row;
+use super::{Store, Tx, new_id};
+use crate::domain::time::Timestamp;
+use anyhow::Result;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub id: String,
+    pub at: Timestamp,
+    /// The name of the account.
+    pub account: String,
+    /// The id of the access token; empty if the change was made on the coordinator's machine.
+    pub token: String,
+    /// The address of the client; empty likewise.
+    pub address: String,
+    /// What was done, such as `approve`.
+    pub action: String,
+    /// What it was done to, such as `project flask` or `account ann`.
+    pub subject: String,
+    /// Its state before, as JSON; empty if it was new.
+    pub before: String,
+    /// Its state after, as JSON; empty if it is gone.
+    pub after: String,
+}
+
+from_row!(AuditEntry, "audit_entry" by "id": id, at, account, token, address, action, subject, before, after);
+
+const COLUMNS: &str = "id, at, account, token, address, action, subject, before, after";
+
+impl Store {
+    /// Adds an entry. Its id is made here.
+    pub async fn insert_audit(&self, tx: &mut Tx, entry: &AuditEntry) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO audit_entry (id, at, account, token, address, action, subject, before, after)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(new_id())
+        .bind(entry.at)
+        .bind(&entry.account)
+        .bind(&entry.token)
+        .bind(&entry.address)
+        .bind(&entry.action)
+        .bind(&entry.subject)
+        .bind(&entry.before)
+        .bind(&entry.after)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// The `most` newest entries that are older than the one with the id `before`, about one subject if it is given.
+    pub async fn audit(&self, subject: Option<&str>, before: Option<&str>, most: i64) -> Result<Vec<AuditEntry>> {
+        let older = "id < $1";
+        let before = before.unwrap_or("z");
+        let rows = match subject {
+            Some(subject) => {
+                let sql = format!(
+                    "SELECT {COLUMNS} FROM audit_entry WHERE {older} AND subject = $3 ORDER BY id DESC LIMIT $2"
+                );
+                sqlx::query_as(sqlx::AssertSqlSafe(sql))
+                    .bind(before.to_owned())
+                    .bind(most)
+                    .bind(subject.to_owned())
+                    .fetch_all(self.pool())
+                    .await?
+            }
+            None => {
+                let sql = format!("SELECT {COLUMNS} FROM audit_entry WHERE {older} ORDER BY id DESC LIMIT $2");
+                sqlx::query_as(sqlx::AssertSqlSafe(sql))
+                    .bind(before.to_owned())
+                    .bind(most)
+                    .fetch_all(self.pool())
+                    .await?
+            }
+        };
+        Ok(rows)
+    }
+}

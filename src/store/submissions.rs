@@ -1,0 +1,242 @@
+//! Submitted recipes: the projects that they register, and every version. Only [`crate::submissions`] changes them.
+
+use super::rows::from_row;
+use super::{Store, Tx};
+use crate::domain::id::{AccountId, JobId, RunId};
+use crate::domain::recipe_version::{ProjectState, VersionState};
+use crate::domain::time::Timestamp;
+use anyhow::Result;
+
+/// A project whose recipe was submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    pub project: String,
+    /// `None` if nobody owns it.
+    pub owner_id: Option<AccountId>,
+    pub state: ProjectState,
+    /// Why it has this state, for people; may be empty.
+    pub reason: String,
+    /// The number of the version in force.
+    pub version: Option<i64>,
+    pub created_at: Timestamp,
+}
+
+from_row!(Registration, "registration" by "project": project, owner_id, state, reason, version, created_at);
+
+const REGISTRATION: &str = "project, owner_id, state, reason, version, created_at";
+
+/// One version of a submitted recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipeVersion {
+    pub project: String,
+    /// Counted from 1 in each project.
+    pub number: i64,
+    pub digest: String,
+    /// The name of the account.
+    pub submitted_by: String,
+    pub submitted_at: Timestamp,
+    pub state: VersionState,
+    pub trial_run_id: Option<RunId>,
+    /// Why there is no trial run, or what became of it.
+    pub trial_note: String,
+    pub decided_by: Option<String>,
+    pub decided_at: Option<Timestamp>,
+    /// Why it was refused, or what the maintainer had to add.
+    pub reason: String,
+}
+
+from_row!(
+    RecipeVersion, "recipe_version" by "digest":
+    project, number, digest, submitted_by, submitted_at, state, trial_run_id, trial_note, decided_by, decided_at, reason,
+);
+
+const VERSION: &str = "project, number, digest, submitted_by, submitted_at, state, trial_run_id, trial_note, decided_by, \
+                       decided_at, reason";
+
+impl Store {
+    /// Adds a project without a version. Returns false if one has the name, by PEP 503.
+    pub async fn insert_registration(
+        &self,
+        tx: &mut Tx,
+        (project, normalized): (&str, &str),
+        owner: Option<&AccountId>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let added = sqlx::query(
+            "INSERT INTO registration (project, normalized, owner_id, state, reason, created_at)
+             VALUES ($1, $2, $3, 'proposed', '', $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(project)
+        .bind(normalized)
+        .bind(owner)
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+        Ok(added.rows_affected() == 1)
+    }
+
+    pub async fn registration(&self, project: &str) -> Result<Option<Registration>> {
+        let sql = format!("SELECT {REGISTRATION} FROM registration WHERE project = $1");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(project);
+        Ok(query.fetch_optional(self.pool()).await?)
+    }
+
+    /// Names of all projects whose recipes were submitted.
+    pub async fn registered_names(&self) -> Result<Vec<String>> {
+        let query = sqlx::query_scalar("SELECT project FROM registration ORDER BY project");
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// The next `most` projects after a name, of one owner if it is given.
+    pub async fn registrations(&self, owner: Option<&AccountId>, after: &str, most: i64) -> Result<Vec<Registration>> {
+        let of_owner = if owner.is_some() { "AND owner_id = $3" } else { "" };
+        let sql =
+            format!("SELECT {REGISTRATION} FROM registration WHERE project > $1 {of_owner} ORDER BY project LIMIT $2");
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(after.to_owned())
+            .bind(most);
+        if let Some(owner) = owner {
+            query = query.bind(owner.clone());
+        }
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// Replaces owner, state, reason and version in force of a project. Returns false if it changed since `before` was read.
+    pub async fn set_registration(&self, tx: &mut Tx, before: &Registration, after: &Registration) -> Result<bool> {
+        let moved = sqlx::query(
+            "UPDATE registration SET owner_id = $1, state = $2, reason = $3, version = $4
+             WHERE project = $5 AND state = $6 AND COALESCE(version, 0) = $7 AND COALESCE(owner_id, '') = $8",
+        )
+        .bind(after.owner_id.as_ref())
+        .bind(after.state)
+        .bind(&after.reason)
+        .bind(after.version)
+        .bind(&before.project)
+        .bind(before.state)
+        .bind(before.version.unwrap_or_default())
+        .bind(before.owner_id.clone().unwrap_or_default())
+        .execute(&mut **tx)
+        .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// Adds a version, whose number must be the next one. Returns false if another version has it. The text is kept by its digest.
+    pub async fn insert_version(&self, tx: &mut Tx, new: &RecipeVersion, text: &str) -> Result<bool> {
+        sqlx::query(
+            "INSERT INTO recipe (digest, project, text, seen_at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING",
+        )
+        .bind(&new.digest)
+        .bind(&new.project)
+        .bind(text)
+        .bind(new.submitted_at)
+        .execute(&mut **tx)
+        .await?;
+        let added = sqlx::query(
+            "INSERT INTO recipe_version (project, number, digest, submitted_by, submitted_at, state)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        )
+        .bind(&new.project)
+        .bind(new.number)
+        .bind(&new.digest)
+        .bind(&new.submitted_by)
+        .bind(new.submitted_at)
+        .bind(new.state)
+        .execute(&mut **tx)
+        .await?;
+        Ok(added.rows_affected() == 1)
+    }
+
+    pub async fn version(&self, project: &str, number: i64) -> Result<Option<RecipeVersion>> {
+        let sql = format!("SELECT {VERSION} FROM recipe_version WHERE project = $1 AND number = $2");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(project).bind(number);
+        Ok(query.fetch_optional(self.pool()).await?)
+    }
+
+    /// The number of the newest version with a digest.
+    pub async fn number_of(&self, project: &str, digest: &str) -> Result<Option<i64>> {
+        let sql = "SELECT MAX(number) FROM recipe_version WHERE digest = $2 AND project = $1";
+        let query = sqlx::query_scalar(sql).bind(project).bind(digest);
+        Ok(query.fetch_one(self.pool()).await?)
+    }
+
+    /// The `most` newest versions of a project that are older than number `before`.
+    pub async fn versions(&self, project: &str, before: i64, most: i64) -> Result<Vec<RecipeVersion>> {
+        let sql = format!(
+            "SELECT {VERSION} FROM recipe_version WHERE project = $1 AND number < $2 ORDER BY number DESC LIMIT $3"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(project)
+            .bind(before)
+            .bind(most)
+            .fetch_all(self.pool())
+            .await?)
+    }
+
+    /// The `most` oldest versions in an open state, in the order in which they were submitted.
+    pub async fn versions_in(&self, state: VersionState, most: i64) -> Result<Vec<RecipeVersion>> {
+        let sql = format!(
+            "SELECT {VERSION} FROM recipe_version WHERE state = $1 AND decided_at IS NULL
+             ORDER BY submitted_at, project LIMIT $2"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(state).bind(most);
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// How many versions an account has submitted since a time.
+    pub async fn submitted_since(&self, tx: &mut Tx, account: &str, since: Timestamp) -> Result<i64> {
+        let sql = "SELECT COUNT(*) FROM recipe_version WHERE submitted_by = $1 AND submitted_at >= $2";
+        Ok(sqlx::query_scalar(sql)
+            .bind(account)
+            .bind(since)
+            .fetch_one(&mut **tx)
+            .await?)
+    }
+
+    /// Moves a version to another state. Returns false if it is not in the state that was read.
+    pub async fn set_version(&self, tx: &mut Tx, before: &RecipeVersion, after: &RecipeVersion) -> Result<bool> {
+        let moved = sqlx::query(
+            "UPDATE recipe_version SET state = $1, trial_run_id = $2, trial_note = $3, decided_by = $4, decided_at = $5, reason = $6
+             WHERE project = $7 AND number = $8 AND state = $9",
+        )
+        .bind(after.state)
+        .bind(after.trial_run_id.as_ref())
+        .bind(&after.trial_note)
+        .bind(after.decided_by.as_deref())
+        .bind(after.decided_at)
+        .bind(&after.reason)
+        .bind(&before.project)
+        .bind(before.number)
+        .bind(before.state)
+        .execute(&mut **tx)
+        .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// The texts of the versions in force of all active projects, as `(project, text)`, by name.
+    pub async fn submitted_recipes(&self) -> Result<Vec<(String, String)>> {
+        let sql = "SELECT registration.project, recipe.text FROM registration
+                   JOIN recipe_version ON recipe_version.project = registration.project
+                        AND recipe_version.number = registration.version
+                   JOIN recipe ON recipe.digest = recipe_version.digest
+                   WHERE registration.state = 'active' ORDER BY registration.project";
+        Ok(sqlx::query_as(sql).fetch_all(self.pool()).await?)
+    }
+
+    /// The next `most` queued jobs of trials whose versions are decided.
+    pub async fn jobs_of_decided_trials(&self, most: i64) -> Result<Vec<JobId>> {
+        let sql = "SELECT job.id FROM run JOIN job ON job.run_id = run.id AND job.state = 'queued'
+                   WHERE run.trial = 1 AND NOT EXISTS (
+                       SELECT 1 FROM recipe_version WHERE recipe_version.trial_run_id = run.id AND decided_at IS NULL)
+                   ORDER BY job.id LIMIT $1";
+        Ok(sqlx::query_scalar(sql).bind(most).fetch_all(self.pool()).await?)
+    }
+
+    /// Makes a trial run one of its series, because its recipe is in force now.
+    pub async fn count_trial(&self, tx: &mut Tx, run: &RunId) -> Result<()> {
+        sqlx::query("UPDATE run SET trial = 0, evaluated_at = NULL WHERE id = $1 AND trial = 1")
+            .bind(run)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! Access tokens of accounts, and sessions of browsers. The store has digests only.
+
+use super::accounts::{self, Account};
+use super::rows::from_row;
+use super::{Store, Tx, new_id};
+use crate::domain::access::Permissions;
+use crate::domain::id::{AccountId, TokenId};
+use crate::domain::time::Timestamp;
+use anyhow::Result;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessToken {
+    pub id: TokenId,
+    pub account_id: AccountId,
+    /// What its owner calls it.
+    pub name: String,
+    /// What it may do, if its account may do it too.
+    pub permissions: Permissions,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// When it was last used, to the minute.
+    pub used_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+from_row!(
+    AccessToken, "access_token" by "id":
+    id, account_id, name, permissions, created_at, expires_at, used_at, revoked_at,
+);
+
+const COLUMNS: &str = "id, account_id, name, permissions, created_at, expires_at, used_at, revoked_at";
+
+/// A token to insert.
+#[derive(Clone, Copy, Debug)]
+pub struct NewToken<'a> {
+    pub account: &'a AccountId,
+    pub name: &'a str,
+    pub digest: &'a str,
+    pub permissions: &'a Permissions,
+    pub expires_at: Timestamp,
+}
+
+/// How far apart two records of the use of a token are.
+const USED_MS: i64 = 60_000;
+
+impl Store {
+    pub async fn insert_token(&self, tx: &mut Tx, new: &NewToken<'_>, now: Timestamp) -> Result<AccessToken> {
+        let sql = format!(
+            "INSERT INTO access_token (id, account_id, name, digest, permissions, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {COLUMNS}"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(new_id())
+            .bind(new.account)
+            .bind(new.name)
+            .bind(new.digest)
+            .bind(new.permissions)
+            .bind(now)
+            .bind(new.expires_at)
+            .fetch_one(&mut **tx)
+            .await?)
+    }
+
+    /// The token with a digest and its account, if both are valid at `now`.
+    pub async fn token_of(&self, digest: &str, now: Timestamp) -> Result<Option<(AccessToken, Account)>> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM access_token WHERE digest = $1 AND revoked_at IS NULL AND expires_at > $2");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(digest).bind(now);
+        let Some(token): Option<AccessToken> = query.fetch_optional(self.pool()).await? else {
+            return Ok(None);
+        };
+        let account = self.active_account(&token.account_id).await?;
+        Ok(account.map(|account| (token, account)))
+    }
+
+    async fn active_account(&self, id: &AccountId) -> Result<Option<Account>> {
+        let columns = accounts::COLUMNS;
+        let sql = format!("SELECT {columns} FROM account WHERE id = $1 AND disabled = 0");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
+        Ok(query.fetch_optional(self.pool()).await?)
+    }
+
+    /// Records that a token was used, once a minute at most.
+    pub async fn note_use(&self, token: &AccessToken, now: Timestamp) -> Result<()> {
+        if token.used_at.is_some_and(|used| now - used < USED_MS) {
+            return Ok(());
+        }
+        let _writer = self.writer().await;
+        sqlx::query("UPDATE access_token SET used_at = $1 WHERE id = $2")
+            .bind(now)
+            .bind(&token.id)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// The newest `most` tokens of an account.
+    pub async fn tokens(&self, account: &AccountId, most: i64) -> Result<Vec<AccessToken>> {
+        let sql = format!("SELECT {COLUMNS} FROM access_token WHERE account_id = $1 ORDER BY id DESC LIMIT $2");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account).bind(most);
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// How many tokens of an account are valid.
+    pub async fn valid_tokens(&self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<i64> {
+        let sql = "SELECT COUNT(*) FROM access_token WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > $2";
+        Ok(sqlx::query_scalar(sql)
+            .bind(account)
+            .bind(now)
+            .fetch_one(&mut **tx)
+            .await?)
+    }
+
+    pub async fn token(&self, id: &TokenId) -> Result<Option<AccessToken>> {
+        let sql = format!("SELECT {COLUMNS} FROM access_token WHERE id = $1");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
+        Ok(query.fetch_optional(self.pool()).await?)
+    }
+
+    /// Ends a token, and the sessions that began by it. Returns false if it was revoked before.
+    pub async fn revoke_token(&self, tx: &mut Tx, id: &TokenId, now: Timestamp) -> Result<bool> {
+        sqlx::query("DELETE FROM session WHERE token_id = $1")
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        let moved = sqlx::query("UPDATE access_token SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
+            .bind(now)
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
+    /// Ends all tokens and sessions of an account.
+    pub async fn revoke_all(&self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<()> {
+        sqlx::query("DELETE FROM session WHERE account_id = $1")
+            .bind(account)
+            .execute(&mut **tx)
+            .await?;
+        sqlx::query("UPDATE access_token SET revoked_at = $1 WHERE account_id = $2 AND revoked_at IS NULL")
+            .bind(now)
+            .bind(account)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Begins a session by a token. Sessions that are over are removed on the way.
+    pub async fn insert_session(
+        &self,
+        tx: &mut Tx,
+        digest: &str,
+        token: &AccessToken,
+        (now, until): (Timestamp, Timestamp),
+    ) -> Result<()> {
+        sqlx::query("DELETE FROM session WHERE expires_at <= $1")
+            .bind(now)
+            .execute(&mut **tx)
+            .await?;
+        sqlx::query(
+            "INSERT INTO session (digest, account_id, token_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(digest)
+        .bind(&token.account_id)
+        .bind(&token.id)
+        .bind(now)
+        .bind(until)
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// The token by which a session began, and its account, if all of them are valid at `now`.
+    pub async fn session_of(&self, digest: &str, now: Timestamp) -> Result<Option<(AccessToken, Account)>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM access_token WHERE revoked_at IS NULL AND expires_at > $2 AND id = (
+                 SELECT token_id FROM session WHERE session.digest = $1 AND session.expires_at > $2)"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(digest).bind(now);
+        let Some(token): Option<AccessToken> = query.fetch_optional(self.pool()).await? else {
+            return Ok(None);
+        };
+        let account = self.active_account(&token.account_id).await?;
+        Ok(account.map(|account| (token, account)))
+    }
+
+    pub async fn end_session(&self, digest: &str) -> Result<()> {
+        let _writer = self.writer().await;
+        sqlx::query("DELETE FROM session WHERE digest = $1")
+            .bind(digest)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+}

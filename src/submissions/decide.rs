@@ -1,0 +1,115 @@
+//! A version is approved or refused.
+
+use super::{changed, check_reason, registration, shown, version};
+use crate::access::{Actor, Change, record};
+use crate::domain::access::Permission;
+use crate::domain::recipe_version::{ProjectState, VersionState};
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+use crate::store::Store;
+use crate::store::submissions::{RecipeVersion, Registration};
+use anyhow::Result;
+use serde_json::json;
+
+/// What a maintainer decides about a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Approve {
+        /// Whether the trial may be left out.
+        without_trial: bool,
+    },
+    Refuse,
+}
+
+/// Approves or refuses an open version. An approved one is in force from now on, and its trial run counts as its first result.
+pub async fn decide(
+    store: &Store,
+    actor: &Actor,
+    (project, number): (&str, i64),
+    (decision, reason): (&Decision, &str),
+    now: Timestamp,
+) -> Result<RecipeVersion> {
+    actor.require_all(Permission::Approvals)?;
+    check_reason(reason)?;
+    let before = registration(store, project).await?;
+    let version = version(store, project, number).await?;
+    check(&before, &version, decision, reason)?;
+    let is_approved = matches!(decision, Decision::Approve { .. });
+    let decided = RecipeVersion {
+        state: match is_approved {
+            true => VersionState::Approved,
+            false => VersionState::Refused,
+        },
+        decided_by: Some(actor.name.clone()),
+        decided_at: Some(now),
+        reason: reason.to_owned(),
+        ..version.clone()
+    };
+    let mut tx = store.begin().await?;
+    if !store.set_version(&mut tx, &version, &decided).await? {
+        return Err(changed(project).into());
+    }
+    let after = match is_approved {
+        true => Registration {
+            version: Some(number),
+            state: match before.state {
+                ProjectState::Proposed => ProjectState::Active,
+                state => state,
+            },
+            ..before.clone()
+        },
+        false => before.clone(),
+    };
+    if is_approved {
+        if !store.set_registration(&mut tx, &before, &after).await? {
+            return Err(changed(project).into());
+        }
+        if let Some(run) = &version.trial_run_id {
+            store.count_trial(&mut tx, run).await?;
+        }
+    }
+    let change = Change {
+        action: if is_approved { "approve" } else { "refuse" },
+        subject: format!("project {project}"),
+        before: Some(shown(&before)),
+        after: Some(json!({ "version": number, "reason": reason, "project": shown(&after) })),
+    };
+    record(store, &mut tx, actor, change, now).await?;
+    tx.commit().await?;
+    Ok(decided)
+}
+
+fn check(project: &Registration, version: &RecipeVersion, decision: &Decision, reason: &str) -> Result<(), Refusal> {
+    let number = version.number;
+    if !version.state.is_open() {
+        return Err(Refusal::Conflict(format!(
+            "version {number} is {} already",
+            version.state
+        )));
+    }
+    match decision {
+        Decision::Refuse if reason.trim().is_empty() => Err(Refusal::Invalid(
+            "tell the owner why the version is refused, so that the next one is better".to_owned(),
+        )),
+        Decision::Approve { .. } if project.state == ProjectState::Retired => {
+            Err(Refusal::Conflict(format!("{:?} is retired", project.project)))
+        }
+        Decision::Approve { without_trial: false } if version.state == VersionState::Trial => Err(Refusal::Conflict(
+            format!("the trial of version {number} has not ended; wait for it, or approve without it"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Records that the trial of a version has ended, or that there is none, and why. It waits for a decision then.
+pub async fn trial_ended(store: &Store, version: &RecipeVersion, note: &str) -> Result<Option<RecipeVersion>> {
+    let after = RecipeVersion {
+        state: VersionState::Waiting,
+        trial_note: note.to_owned(),
+        ..version.clone()
+    };
+    let mut tx = store.begin().await?;
+    let moved = store.set_version(&mut tx, version, &after).await?;
+    tx.commit().await?;
+    Ok(moved.then_some(after))
+}

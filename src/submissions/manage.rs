@@ -1,0 +1,73 @@
+//! Projects are paused, resumed, retired and handed over.
+
+use super::{changed, check_reason, registration, shown};
+use crate::access::{Actor, Change, record};
+use crate::domain::access::{Permission, Reach};
+use crate::domain::recipe_version::ProjectMove;
+use crate::domain::refusal::Refusal;
+use crate::domain::time::Timestamp;
+use crate::store::Store;
+use crate::store::submissions::Registration;
+use anyhow::Result;
+
+/// Pauses, resumes or retires a project. Its results stay in each case.
+pub async fn move_project(
+    store: &Store,
+    actor: &Actor,
+    project: &str,
+    (action, reason): (ProjectMove, &str),
+    now: Timestamp,
+) -> Result<Registration> {
+    actor.require(Permission::Recipes)?;
+    check_reason(reason)?;
+    let before = registration(store, project).await?;
+    actor.require_for(Permission::Recipes, before.owner_id.as_ref())?;
+    let state = before.state.after(action, before.version.is_some());
+    let after = Registration {
+        state: state.map_err(|why| Refusal::Conflict(format!("can't {action} {project:?}: {why}")))?,
+        reason: reason.to_owned(),
+        ..before.clone()
+    };
+    change(store, actor, action.name(), (&before, after), now).await
+}
+
+/// Gives a project to another account, which can submit recipes. An owner who left is replaced by a maintainer.
+pub async fn hand_over(store: &Store, actor: &Actor, project: &str, to: &str, now: Timestamp) -> Result<Registration> {
+    actor.require(Permission::Recipes)?;
+    let before = registration(store, project).await?;
+    actor.require_for(Permission::Recipes, before.owner_id.as_ref())?;
+    let unknown = || Refusal::NotFound(format!("there is no account {to:?}"));
+    let account = store.account(to).await?.ok_or_else(unknown)?;
+    let reach: Option<Reach> = account.roles.reach(Permission::Recipes);
+    if account.disabled || reach.is_none() {
+        let message = format!("the account {to:?} can't submit recipes; an operator gives it the role `owner`");
+        return Err(Refusal::Conflict(message).into());
+    }
+    let after = Registration {
+        owner_id: Some(account.id),
+        ..before.clone()
+    };
+    change(store, actor, "hand over", (&before, after), now).await
+}
+
+async fn change(
+    store: &Store,
+    actor: &Actor,
+    action: &str,
+    (before, after): (&Registration, Registration),
+    now: Timestamp,
+) -> Result<Registration> {
+    let mut tx = store.begin().await?;
+    if !store.set_registration(&mut tx, before, &after).await? {
+        return Err(changed(&before.project).into());
+    }
+    let entry = Change {
+        action,
+        subject: format!("project {}", before.project),
+        before: Some(shown(before)),
+        after: Some(shown(&after)),
+    };
+    record(store, &mut tx, actor, entry, now).await?;
+    tx.commit().await?;
+    Ok(after)
+}

@@ -1,0 +1,181 @@
+//! A recipe is submitted: checked, and kept as the next version.
+
+use super::changed;
+use crate::access::{Actor, Change, record};
+use crate::domain::access::{Permission, Reach};
+use crate::domain::id::AccountId;
+use crate::domain::package::normalized;
+use crate::domain::recipe_version::{ProjectState, VersionState};
+use crate::domain::refusal::Refusal;
+use crate::domain::time::{HOUR_MS, Timestamp};
+use crate::recipe::folder::register;
+use crate::recipe::{Registered, check};
+use crate::store::submissions::RecipeVersion;
+use crate::store::{Store, Tx};
+use anyhow::Result;
+use serde_json::json;
+
+/// The name of the file in messages.
+const FILE: &str = "recipe.toml";
+/// Problems that one refusal lists.
+const PROBLEMS_MOST: usize = 50;
+/// Versions that one account submits within an hour.
+const PER_HOUR: i64 = 60;
+/// Projects of one account.
+const PROJECTS_MOST: usize = 200;
+
+/// What somebody submits.
+#[derive(Clone, Copy, Debug)]
+pub struct Submission<'a> {
+    /// The text of the recipe.
+    pub text: &'a str,
+    /// The number of the newest version that the person has seen; 0 if the project is to be a new one. `None` to submit over any.
+    pub base: Option<i64>,
+}
+
+/// Checks a recipe and keeps it as the next version of its project, which it registers if there is none. A version that waits for
+/// its trial or its approval is superseded.
+pub async fn submit(store: &Store, actor: &Actor, submission: Submission<'_>, now: Timestamp) -> Result<RecipeVersion> {
+    actor.require(Permission::Recipes)?;
+    let recipe = read(submission.text)?;
+    let project = recipe.recipe.name.get_ref().clone();
+    let found = store.registration(&project).await?;
+    if found.is_none() {
+        is_free(store, &project).await?;
+    }
+    let newest = store.versions(&project, i64::MAX, 1).await?.pop();
+    let number = newest.as_ref().map_or(0, |version| version.number);
+    if let Some(base) = submission.base.filter(|base| *base != number) {
+        let message = match number {
+            0 => format!("{project:?} has no version {base}"),
+            _ => format!(
+                "{project:?} has version {number} by now, and you have edited version {base}; compare the two, and submit again"
+            ),
+        };
+        return Err(Refusal::Stale(message).into());
+    }
+    if let Some(same) = newest
+        .as_ref()
+        .filter(|version| version.digest == recipe.digest && version.decided_at.is_none())
+    {
+        let message = format!("version {} has the same text and waits for a decision", same.number);
+        return Err(Refusal::Conflict(message).into());
+    }
+    let mut tx = store.begin().await?;
+    match &found {
+        Some(registration) => {
+            actor.require_for(Permission::Recipes, registration.owner_id.as_ref())?;
+            if registration.state == ProjectState::Retired {
+                let message = format!("{project:?} is retired; `pybots recipe resume {project}` takes it up again");
+                return Err(Refusal::Conflict(message).into());
+            }
+        }
+        None => add_project(store, &mut tx, actor, &project, now).await?,
+    }
+    if actor.require(Permission::Recipes)? == Reach::Own
+        && store.submitted_since(&mut tx, &actor.name, now - HOUR_MS).await? >= PER_HOUR
+    {
+        let message = format!(
+            "{} has submitted {PER_HOUR} versions within the hour; wait a while",
+            actor.name
+        );
+        return Err(Refusal::Conflict(message).into());
+    }
+    if let Some(open) = newest.filter(|version| version.state.is_open()) {
+        supersede(store, &mut tx, actor, &open, now).await?;
+    }
+    let version = RecipeVersion {
+        project: project.clone(),
+        number: number + 1,
+        digest: recipe.digest.clone(),
+        submitted_by: actor.name.clone(),
+        submitted_at: now,
+        state: VersionState::Trial,
+        trial_run_id: None,
+        trial_note: String::new(),
+        decided_by: None,
+        decided_at: None,
+        reason: String::new(),
+    };
+    if !store.insert_version(&mut tx, &version, &recipe.text).await? {
+        return Err(changed(&project).into());
+    }
+    let change = Change {
+        action: "submit",
+        subject: format!("project {project}"),
+        before: (number > 0).then(|| json!({ "version": number })),
+        after: Some(json!({ "version": version.number, "digest": version.digest })),
+    };
+    record(store, &mut tx, actor, change, now).await?;
+    tx.commit().await?;
+    Ok(version)
+}
+
+/// Checks the text of a recipe that comes without a folder.
+fn read(text: &str) -> Result<Registered, Refusal> {
+    let checked = check(FILE, text);
+    if checked.recipe.is_none() {
+        let problems = checked.problems.iter().take(PROBLEMS_MOST);
+        return Err(Refusal::Problems(problems.map(|problem| problem.located()).collect()));
+    }
+    if checked.recipe.is_some_and(|recipe| !recipe.paths().is_empty()) {
+        let message =
+            "a submitted recipe has no folder beside it, so no source can be a `path`; take `pypi`, `git` or `url`";
+        return Err(Refusal::Invalid(message.to_owned()));
+    }
+    register(FILE, text.to_owned(), None).map_err(Refusal::Invalid)
+}
+
+/// Fails if another project has the name, by the rules that indexes of packages have for names.
+async fn is_free(store: &Store, project: &str) -> Result<()> {
+    let mine = normalized(project);
+    let of_folder = store.projects().await?.into_iter().map(|registered| registered.name);
+    for name in of_folder.chain(store.registered_names().await?) {
+        if name == project {
+            let message = format!(
+                "{project:?} is registered by a file in the coordinator's folder of recipes; ask its operator to change that file"
+            );
+            return Err(Refusal::Conflict(message).into());
+        }
+        if normalized(&name) == mine {
+            let message = format!(
+                "there is a project {name:?}, and names that differ only in case or in `-`, `_` and `.` are the same"
+            );
+            return Err(Refusal::Conflict(message).into());
+        }
+    }
+    Ok(())
+}
+
+async fn add_project(store: &Store, tx: &mut Tx, actor: &Actor, project: &str, now: Timestamp) -> Result<()> {
+    let owner: Option<&AccountId> = actor.account.as_ref();
+    if owner.is_some() && actor.require(Permission::Recipes)? == Reach::Own {
+        let owned = store.registrations(owner, "", PROJECTS_MOST as i64).await?;
+        if owned.len() >= PROJECTS_MOST {
+            let message = format!(
+                "{} owns {PROJECTS_MOST} projects, which is the most; ask a maintainer",
+                actor.name
+            );
+            return Err(Refusal::Conflict(message).into());
+        }
+    }
+    let names = (project, normalized(project));
+    match store.insert_registration(tx, (names.0, &names.1), owner, now).await? {
+        true => Ok(()),
+        false => Err(changed(project).into()),
+    }
+}
+
+async fn supersede(store: &Store, tx: &mut Tx, actor: &Actor, open: &RecipeVersion, now: Timestamp) -> Result<()> {
+    let after = RecipeVersion {
+        state: VersionState::Superseded,
+        decided_by: Some(actor.name.clone()),
+        decided_at: Some(now),
+        reason: format!("version {} was submitted", open.number + 1),
+        ..open.clone()
+    };
+    match store.set_version(tx, open, &after).await? {
+        true => Ok(()),
+        false => Err(changed(&open.project).into()),
+    }
+}

@@ -1,0 +1,189 @@
+//! Who looks at a page or calls the API: the account of an access token, or that of a session's cookie.
+
+use super::error::Error;
+use super::peer::{Peer, peer};
+use super::route::Web;
+use crate::access::{self, Actor};
+use crate::clock::now;
+use governor::clock::DefaultClock;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use warp::filters::BoxedFilter;
+use warp::http::header::{self, HeaderMap, HeaderValue};
+use warp::{Filter, Rejection};
+
+/// The header that carries the form token of a session, for scripts of our own pages.
+pub const CSRF_HEADER: &str = "x-csrf-token";
+
+/// The name of the cookie of a session.
+const COOKIE: &str = "pybots_session";
+/// The name over TLS: browsers take it only with `Secure`, from this host, for all paths.
+const SECURE_COOKIE: &str = "__Host-pybots_session";
+
+/// Wrong secrets that one address may send in a minute.
+const GUESSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
+/// Addresses that are remembered for that; above this, those that have been quiet are forgotten.
+const ADDRESSES_MOST: usize = 10_000;
+
+/// Counts wrong secrets by address.
+pub struct Guesses(RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, DefaultClock>);
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self(RateLimiter::keyed(Quota::per_minute(GUESSES)))
+    }
+}
+
+impl Guesses {
+    /// The error for a wrong secret: unauthorized, or too many of them.
+    pub fn wrong(&self, peer: &Peer) -> Error {
+        if self.0.len() > ADDRESSES_MOST {
+            self.0.retain_recent();
+        }
+        match self.0.check_key(&peer.network.address()) {
+            Ok(()) => Error::Unauthorized(
+                "this token is unknown, expired or revoked; `pybots login` takes another one, and docs/access.md says where to get it".into(),
+            ),
+            Err(_) => Error::TooMany("too many wrong tokens came from this address; wait a minute".into()),
+        }
+    }
+}
+
+/// Who makes a request.
+#[derive(Clone, Debug, Default)]
+pub struct Visitor {
+    /// `None` for somebody who is not logged in.
+    pub actor: Option<Actor>,
+    /// The secret of the session's cookie. `None` for a caller with an access token.
+    pub cookie: Option<String>,
+    /// What forms of the session carry; empty without one.
+    pub csrf: String,
+}
+
+impl Visitor {
+    /// The account that makes a request. Fails for somebody who is not logged in.
+    pub fn actor(&self) -> Result<&Actor, Error> {
+        self.actor.as_ref().ok_or_else(|| {
+            Error::Unauthorized("log in first: send `Authorization: Bearer TOKEN`, or open /login in a browser".into())
+        })
+    }
+
+    /// Fails for a change that another site made the browser send. Callers with an access token are not concerned, for no site can
+    /// add that to a request.
+    pub fn check_form(&self, sent: &str) -> Result<(), Error> {
+        match self.cookie.is_none() || (!self.csrf.is_empty() && self.csrf == sent) {
+            true => Ok(()),
+            false => Err(Error::Forbidden(
+                "the form does not belong to this session; load its page again, and send it from there".into(),
+            )),
+        }
+    }
+}
+
+/// Finds out who makes a request. Rejects a wrong access token, and takes an unknown cookie for none.
+pub fn visitor(web: &Web) -> BoxedFilter<(Visitor,)> {
+    let web = web.clone();
+    warp::header::headers_cloned()
+        .and(peer())
+        .and_then(move |headers: HeaderMap, peer: Peer| {
+            let web = web.clone();
+            async move {
+                let found = find(&web, &headers, &peer).await;
+                found.map_err(|error| -> Rejection { warp::reject::custom(error) })
+            }
+        })
+        .boxed()
+}
+
+async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Error> {
+    let address = peer.network.address().to_string();
+    if let Some(authorization) = headers.get(header::AUTHORIZATION) {
+        let secret = authorization.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
+        let actor = match secret {
+            Some(secret) => access::authenticate(&web.store, secret.trim(), &address, now()).await?,
+            None => None,
+        };
+        return Ok(Visitor {
+            actor: Some(actor.ok_or_else(|| web.guesses.wrong(peer))?),
+            ..Visitor::default()
+        });
+    }
+    let Some(cookie) = cookie(headers) else {
+        return Ok(Visitor::default());
+    };
+    let session = access::session(&web.store, cookie, &address, now()).await?;
+    Ok(session.map_or_else(Visitor::default, |session| Visitor {
+        actor: Some(session.actor),
+        cookie: Some(cookie.to_owned()),
+        csrf: session.csrf,
+    }))
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find_map(|(name, value)| [COOKIE, SECURE_COOKIE].contains(&name).then_some(value))
+}
+
+/// The header that gives a browser the cookie of a session, or takes it back.
+pub fn set_cookie(secret: Option<&str>, is_tls: bool) -> Option<HeaderValue> {
+    let (name, secure) = match is_tls {
+        true => (SECURE_COOKIE, "; Secure"),
+        false => (COOKIE, ""),
+    };
+    let (value, age) = match secret {
+        Some(secret) => (secret, ""),
+        None => ("", "; Max-Age=0"),
+    };
+    HeaderValue::from_str(&format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, HeaderValue::from_str(text).unwrap());
+            cookie(&headers).map(str::to_owned)
+        };
+        assert_eq!(of("a=b; pybots_session=x; c=d"), Some("x".to_owned()));
+        assert_eq!(of("__Host-pybots_session=y"), Some("y".to_owned()));
+        assert_eq!(of("xpybots_session=x; session=y; pybots_session"), None);
+    }
+
+    #[test]
+    fn a_cookie_is_for_this_site_and_no_script() {
+        let text = |secret, is_tls| set_cookie(secret, is_tls).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(text(Some("s"), false), "pybots_session=s; Path=/; HttpOnly; SameSite=Lax");
+        assert_eq!(text(Some("s"), true), "__Host-pybots_session=s; Path=/; HttpOnly; SameSite=Lax; Secure");
+        assert!(text(None, false).ends_with("; Max-Age=0"));
+    }
+
+    #[test]
+    fn a_form_belongs_to_its_session() {
+        let session = Visitor {
+            cookie: Some("c".into()),
+            csrf: "token".into(),
+            ..Visitor::default()
+        };
+        session.check_form("token").unwrap();
+        for wrong in ["", "tokem"] {
+            assert!(matches!(session.check_form(wrong), Err(Error::Forbidden(_))), "{wrong}");
+        }
+        Visitor::default().check_form("").unwrap();
+    }
+
+    #[test]
+    fn who_guesses_waits() {
+        let guesses = Guesses::default();
+        let peer = Peer::default();
+        let wrong = (0..GUESSES.get()).filter(|_| matches!(guesses.wrong(&peer), Error::Unauthorized(_))).count();
+        assert_eq!(wrong, 30);
+        assert!(matches!(guesses.wrong(&peer), Error::TooMany(_)));
+    }
+}
