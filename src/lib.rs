@@ -79,6 +79,9 @@ pub mod web;
 /// The server: pages and API, composed from the routes of each area.
 pub mod server;
 
+/// A typed client of the API, for the commands.
+pub mod client;
+
 /// The commands of `pybots`.
 pub mod cli;
 

@@ -12,6 +12,7 @@ mod target;
 pub use accept::Server;
 pub use patience::Patience;
 
+use crate::api::v1::Desk;
 use crate::coordinator::Coordinator;
 use crate::web::{Door, Web};
 use crate::{api, web};
@@ -32,7 +33,7 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
             is_tls: coordinator.settings.http.is_tls(),
         },
     };
-    let v1 = api::v1::v1(coordinator.clone(), web.clone());
+    let v1 = api::v1::v1(&Desk::of(&coordinator), web.clone());
     api::host(coordinator).or(v1).unify().or(site(web)).unify().boxed()
 }
 

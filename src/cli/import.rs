@@ -1,6 +1,6 @@
 //! `pybots import laruche PATH`: turns another registry into recipe files.
 
-use super::recipe_file;
+use super::files;
 use crate::recipe::import::{Imported, laruche};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -86,7 +86,7 @@ impl Laruche {
     /// Writes a recipe. Returns `None` if one is there that must stay.
     fn write(&self, name: &str, text: &str) -> Result<Option<PathBuf>> {
         let file = self.output.join(format!("{name}.toml"));
-        match recipe_file::write(&file, text, self.force) {
+        match files::write(&file, text, self.force) {
             Ok(()) => Ok(Some(file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
             Err(error) => Err(error).with_context(|| format!("failed to write {}", file.display())),

@@ -1,13 +1,14 @@
 //! `pybots incidents`: lists incidents, and records what maintainers decide about them.
 
+use super::server::ServerOption;
 use super::table;
-use crate::clock::{end_of_day, now, show};
+use crate::clock::{now, show};
 use crate::config::Settings;
-use crate::domain::incident::Assignee;
+use crate::decisions::IncidentDecision;
+use crate::domain::trust::Trust;
 use crate::incidents::{IncidentView, Reader, RegressionView};
 use crate::store::Store;
-use crate::store::incidents::Waiver;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
@@ -19,6 +20,10 @@ pub struct Incidents {
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
+    /// Address of the coordinator, such as `https://pybots.example.org`, for decisions from another machine; `pybots login` keeps a
+    /// token for it.
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -34,9 +39,9 @@ enum Action {
     Waive {
         /// Number of the incident.
         number: i64,
-        /// Your name.
-        #[arg(long)]
-        by: String,
+        /// Your name. Not needed with `--server`, which takes that of your account.
+        #[arg(long, required_unless_present = "server")]
+        by: Option<String>,
         /// Reason of the waiver.
         #[arg(long)]
         why: String,
@@ -48,9 +53,9 @@ enum Action {
     Intended {
         /// Number of the incident.
         number: i64,
-        /// Your name.
-        #[arg(long)]
-        by: String,
+        /// Your name. Not needed with `--server`, which takes that of your account.
+        #[arg(long, required_unless_present = "server")]
+        by: Option<String>,
         /// Reason of the decision.
         #[arg(long)]
         why: String,
@@ -59,9 +64,9 @@ enum Action {
     Ours {
         /// Number of the incident.
         number: i64,
-        /// Your name.
-        #[arg(long)]
-        by: String,
+        /// Your name. Not needed with `--server`, which takes that of your account.
+        #[arg(long, required_unless_present = "server")]
+        by: Option<String>,
         /// Reason of the decision.
         #[arg(long)]
         why: String,
@@ -70,9 +75,9 @@ enum Action {
     Agree {
         /// Number of the incident.
         number: i64,
-        /// Your name.
-        #[arg(long)]
-        by: String,
+        /// Your name. Not needed with `--server`, which takes that of your account.
+        #[arg(long, required_unless_present = "server")]
+        by: Option<String>,
         /// What you looked at.
         #[arg(long)]
         why: String,
@@ -84,9 +89,9 @@ enum Action {
     Reported {
         /// Number of the incident.
         number: i64,
-        /// Your name.
-        #[arg(long)]
-        by: String,
+        /// Your name. Not needed with `--server`, which takes that of your account.
+        #[arg(long, required_unless_present = "server")]
+        by: Option<String>,
         /// Address of the report.
         #[arg(long, value_name = "URL")]
         at: String,
@@ -95,9 +100,9 @@ enum Action {
     Close {
         /// Number of the incident.
         number: i64,
-        /// Your name.
-        #[arg(long)]
-        by: String,
+        /// Your name. Not needed with `--server`, which takes that of your account.
+        #[arg(long, required_unless_present = "server")]
+        by: Option<String>,
         /// Reason of the decision.
         #[arg(long)]
         why: String,
@@ -106,32 +111,39 @@ enum Action {
 
 impl Incidents {
     pub async fn run(self, settings: &Settings) -> Result<ExitCode> {
-        let store = super::open::store(settings).await?;
-        let reader = Reader {
-            store: &store,
-            trust: &settings.trust(),
-        };
         match self.action {
             None => {
-                let all = reader.all(CLOSED, now()).await?;
-                if self.json {
-                    crate::cli::output::json(&all)?;
-                } else {
-                    out!("{}", list(&all));
+                let store = super::open::store(settings).await?;
+                let all = reader(&store, &settings.trust()).all(CLOSED, now()).await?;
+                match self.json {
+                    true => super::output::json(&all)?,
+                    false => out!("{}", list(&all)),
                 }
             }
             Some(Action::Show { number }) => {
-                let incident = reader.one(number, now()).await?.with_context(|| unknown(number))?;
-                if self.json {
-                    crate::cli::output::json(&incident)?;
-                } else {
-                    out!("{}", text(&incident));
+                let store = super::open::store(settings).await?;
+                let found = reader(&store, &settings.trust()).one(number, now()).await?;
+                let incident = found.with_context(|| unknown(number))?;
+                match self.json {
+                    true => super::output::json(&incident)?,
+                    false => out!("{}", text(&incident)),
                 }
             }
-            Some(action) => action.record(&store).await?,
+            Some(action) => {
+                if let Some((number, by, decision)) = action.decision() {
+                    let server = ServerOption { server: self.server };
+                    let client = server.client(settings, by.as_deref()).await?;
+                    let done = client.decide_incident(number, &decision).await?;
+                    outln!("incident {number}: {}", done.effect);
+                }
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn reader<'a>(store: &'a Store, trust: &'a Trust) -> Reader<'a> {
+    Reader { store, trust }
 }
 
 fn unknown(number: i64) -> String {
@@ -139,77 +151,32 @@ fn unknown(number: i64) -> String {
 }
 
 impl Action {
-    /// Writes a decision to the store, and a note about it to the incident's history.
-    async fn record(self, store: &Store) -> Result<()> {
-        let number = match &self {
-            Action::Show { number }
-            | Action::Waive { number, .. }
-            | Action::Intended { number, .. }
-            | Action::Ours { number, .. }
-            | Action::Agree { number, .. }
-            | Action::Reported { number, .. }
-            | Action::Close { number, .. } => *number,
-        };
-        let incident = store.incident(number).await?.with_context(|| unknown(number))?;
-        let now = now();
-        let mut tx = store.begin().await?;
-        let id = &incident.id;
-        let (done, who, what) = match self {
-            Action::Show { .. } => return Ok(()),
-            Action::Waive { by, why, until, .. } => {
-                let end = end_of_day(until)?;
-                if end <= now {
-                    bail!("{until} is over; write a later date");
-                }
-                let text = format!("waived until {until}: {why}");
-                let waiver = Waiver {
-                    who: by,
-                    why,
-                    until: end,
-                };
-                (store.waive(&mut tx, id, &waiver).await?, waiver.who, text)
+    /// The decision that it makes about an incident, and who makes it.
+    fn decision(self) -> Option<(i64, Option<String>, IncidentDecision)> {
+        use IncidentDecision as Decision;
+        Some(match self {
+            Action::Show { .. } => return None,
+            Action::Waive { number, by, why, until } => {
+                let until = until.to_string();
+                (number, by, Decision::Waive { why, until })
             }
-            Action::Intended { by, why, .. } => {
-                let done = store.assign_incident(&mut tx, id, Assignee::Projects).await?;
-                store.agree(&mut tx, id, &by, now).await?;
-                (done, by, format!("intended, the projects adapt: {why}"))
-            }
-            Action::Ours { by, why, .. } => {
-                let done = store.assign_incident(&mut tx, id, Assignee::Cpython).await?;
-                store.agree(&mut tx, id, &by, now).await?;
-                (done, by, format!("CPython fixes it: {why}"))
-            }
-            Action::Agree { by, why, revoke, .. } => {
-                let (is_new, what) = match revoke {
-                    false => (store.agree(&mut tx, id, &by, now).await?, "agreed"),
-                    true => (store.revoke_agreement(&mut tx, id).await?, "no longer agreed"),
-                };
-                if !is_new {
-                    outln!("incident {number}: {what} already");
-                    return Ok(());
-                }
-                (true, by, format!("{what}: {why}"))
-            }
-            Action::Reported { by, at, .. } => {
-                if !(at.starts_with("https://") || at.starts_with("http://")) {
-                    bail!("{at:?} is not an address; write one that begins with https://");
-                }
-                let done = store.incident_reported(&mut tx, id, &at, now).await?;
-                (done, by, format!("reported as {at}"))
-            }
-            Action::Close { by, why, .. } => {
-                let done = store.close_incident(&mut tx, id, now).await?;
-                store.unpin_for(&mut tx, id).await?;
-                (done, by, format!("closed: {why}"))
-            }
-        };
-        if !done {
-            bail!("incident {number} is closed already");
-        }
-        store.note(&mut tx, id, &who, &what, now).await?;
-        tx.commit().await?;
-        outln!("incident {number}: {what}");
-        Ok(())
+            Action::Intended { number, by, why } => (number, by, Decision::Intended { why }),
+            Action::Ours { number, by, why } => (number, by, Decision::Ours { why }),
+            Action::Agree {
+                number,
+                by,
+                why,
+                revoke: false,
+            } => (number, by, Decision::Agree { why }),
+            Action::Agree {
+                number,
+                by,
+                why,
+                revoke: true,
+            } => (number, by, Decision::Disagree { why }),
+            Action::Reported { number, by, at } => (number, by, Decision::Reported { at }),
+            Action::Close { number, by, why } => (number, by, Decision::Close { why }),
+        })
     }
 }
 

@@ -47,6 +47,20 @@ pub struct Logs {
     server: Option<String>,
 }
 
+/// Prints the log of a run that a coordinator on another machine holds, until the attempt has ended.
+pub async fn follow(server: &str, run: &str) -> Result<()> {
+    let mut printer = Printer::new(None, false, false);
+    let request = LogRequest {
+        id: run,
+        attempt: None,
+        stream: None,
+        follow: true,
+        raw: false,
+    };
+    remote::print(server, &request, &mut printer).await?;
+    printer.end().await
+}
+
 impl Logs {
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let mut printer = Printer::new(self.stream, self.timestamps, self.raw);

@@ -3,6 +3,7 @@
 #[macro_use]
 mod output;
 
+mod accounts;
 mod bisect;
 mod check;
 mod compare;
@@ -14,20 +15,25 @@ mod import;
 mod incidents;
 mod init;
 mod local;
+mod login;
 mod log_lines;
 mod logs;
 mod open;
 mod patch;
 mod progress;
-mod recipe_file;
+mod recipe;
+mod files;
 mod reproduce;
 mod requests;
 mod results;
 mod serve;
+mod server;
+mod submit;
 mod table;
 mod trial;
 mod up;
 
+use crate::decisions::JobMove;
 use crate::config::{Loaded, Settings, SettingsError};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -67,6 +73,12 @@ enum Command {
     Init(init::Init),
     /// Run one project on this machine, without a coordinator.
     Try(trial::Trial),
+    /// Log in to a coordinator on another machine, for the commands that take `--server`.
+    Login(login::Login),
+    /// Submit a recipe to a coordinator, and show its trial.
+    Submit(submit::Submit),
+    /// List submitted recipes; show, compare, approve or refuse versions; pause, resume, retire or hand over a project.
+    Recipe(recipe::RecipeCommand),
     /// Find the revision that broke or fixed a project, on this machine or on the registered hosts.
     Bisect(bisect::Bisect),
     /// Show what a change to CPython would break or fix, before it lands; runs on this machine.
@@ -86,6 +98,12 @@ enum Command {
     /// Rerun finished runs or image builds; the earlier attempts stay.
     #[command(alias = "again")]
     Rerun(requests::Jobs),
+    /// List, add or change accounts.
+    Account(accounts::AccountCommand),
+    /// List, issue or revoke access tokens.
+    Token(accounts::TokenCommand),
+    /// Print the audit log: who changed what.
+    Audit(accounts::AuditCommand),
     /// List the images on this machine's engine and why each is kept; prune, pin or unpin them.
     Images(images::Images),
 }
@@ -136,6 +154,12 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Import(import) => import.run(),
         Command::Init(init) => init.run(&loaded.settings).await,
         Command::Try(trial) => trial.run(&loaded.settings).await,
+        Command::Login(login) => login.run().await,
+        Command::Submit(submit) => submit.run().await,
+        Command::Recipe(recipe) => recipe.run(&loaded.settings).await,
+        Command::Account(account) => account.run(&loaded.settings).await,
+        Command::Token(token) => token.run(&loaded.settings).await,
+        Command::Audit(audit) => audit.run(&loaded.settings).await,
         Command::Bisect(bisect) => bisect.run(&loaded.settings).await,
         Command::TryPatch(patch) => patch.run(&loaded.settings).await,
         Command::Results(results) => results.run(&loaded.settings).await,
@@ -143,8 +167,8 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Incidents(incidents) => incidents.run(&loaded.settings).await,
         Command::Reproduce(reproduce) => reproduce.run(&loaded.settings).await,
         Command::Logs(logs) => logs.run(&loaded.settings).await,
-        Command::Cancel(jobs) => jobs.cancel(&loaded.settings).await,
-        Command::Rerun(jobs) => jobs.rerun(&loaded.settings).await,
+        Command::Cancel(jobs) => jobs.request(&loaded.settings, JobMove::Cancel).await,
+        Command::Rerun(jobs) => jobs.request(&loaded.settings, JobMove::Rerun).await,
         Command::Images(images) => images.run(&loaded.settings).await,
     }
 }

@@ -35,7 +35,7 @@ pub use log::chosen_attempt;
 pub use peer::{Network, Peer, peer};
 pub use response::{Resumable, json, secure};
 pub use route::{Door, Query, Route, Web, query, read_only, with};
-pub use visitor::{CSRF_HEADER, Guesses, Visitor, visitor};
+pub use visitor::{CSRF_HEADER, Guesses, LocalPerson, Visitor, visitor};
 
 use crate::domain::id::{AttemptId, ImageId, RunId};
 use warp::Filter;

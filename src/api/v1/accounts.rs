@@ -44,7 +44,7 @@ pub async fn all(person: Person, query: Query) -> Outcome {
     person.actor.require_all(Permission::Accounts)?;
     let part = Part::of(&query)?;
     let after = part.after.clone().unwrap_or_default();
-    let found = person.coordinator.store.accounts(&after, part.limit + 1).await?;
+    let found = person.desk.store.accounts(&after, part.limit + 1).await?;
     let views = found.into_iter().map(AccountView::from).collect();
     part.list("/api/v1/accounts", views, |account| account.name.clone())
 }
@@ -60,7 +60,7 @@ pub async fn all(person: Person, query: Query) -> Outcome {
 )]
 pub async fn add(person: Person, body: AccountBody) -> Outcome {
     let roles = names(&body.roles)?;
-    let store = &person.coordinator.store;
+    let store = &person.desk.store;
     let account = access::add(store, &person.actor, (&body.name, &body.mail), &roles, now()).await?;
     created(&AccountView::from(account))
 }
@@ -82,7 +82,7 @@ pub async fn change(name: String, person: Person, body: AccountChangeBody) -> Ou
         roles: body.roles.as_deref().map(names).transpose()?,
         disabled: body.disabled,
     };
-    let account = access::change(&person.coordinator.store, &person.actor, &name, change, now()).await?;
+    let account = access::change(&person.desk.store, &person.actor, &name, change, now()).await?;
     Ok(json(&AccountView::from(account)))
 }
 
@@ -103,7 +103,7 @@ fn names<T: Ord + FromStr<Err = String>>(list: &[String]) -> Result<Names<T>, Er
 )]
 pub async fn tokens(person: Person, query: Query) -> Outcome {
     let part = Part::of(&query)?;
-    let store = &person.coordinator.store;
+    let store = &person.desk.store;
     let account = match query.get("account") {
         Some(name) if *name != person.actor.name => {
             person.actor.require_all(Permission::Accounts)?;
@@ -140,7 +140,7 @@ pub async fn issue(person: Person, body: TokenBody) -> Outcome {
         permissions: body.permissions.as_deref().map(names).transpose()?,
         days: body.days.unwrap_or(DAYS),
     };
-    let (token, secret) = access::issue(&person.coordinator.store, &person.actor, &request, now()).await?;
+    let (token, secret) = access::issue(&person.desk.store, &person.actor, &request, now()).await?;
     created(&TokenView {
         secret: Some(secret.secret().to_owned()),
         ..TokenView::from(token)
@@ -156,7 +156,7 @@ pub async fn issue(person: Person, body: TokenBody) -> Outcome {
     security(("token" = [])),
 )]
 pub async fn revoke(id: String, person: Person) -> Outcome {
-    access::revoke(&person.coordinator.store, &person.actor, &TokenId::from(id), now()).await?;
+    access::revoke(&person.desk.store, &person.actor, &TokenId::from(id), now()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -178,7 +178,7 @@ pub async fn audit(person: Person, query: Query) -> Outcome {
     person.actor.require_all(Permission::Audit)?;
     let part = Part::of(&query)?;
     let subject = query.get("subject").map(String::as_str);
-    let found = person.coordinator.store.audit(subject, part.after.as_deref(), part.limit + 1).await?;
+    let found = person.desk.store.audit(subject, part.after.as_deref(), part.limit + 1).await?;
     let views = found.into_iter().map(AuditView::from).collect();
     part.list("/api/v1/audit", views, |entry| entry.id.clone())
 }

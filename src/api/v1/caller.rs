@@ -1,16 +1,16 @@
 //! Who calls: everybody who may read, or somebody who is logged in.
 
+use super::desk::Desk;
 use crate::access::Actor;
-use crate::coordinator::Coordinator;
 use crate::web::{CSRF_HEADER, Error, Visitor, Web, visitor};
 use std::fmt;
 use warp::filters::BoxedFilter;
 use warp::{Filter, Rejection};
 
-/// Somebody who is logged in, and the coordinator that it calls.
+/// Somebody who is logged in, and what it changes.
 #[derive(Clone)]
 pub struct Person {
-    pub coordinator: Coordinator,
+    pub desk: Desk,
     pub actor: Actor,
 }
 
@@ -37,13 +37,13 @@ pub fn reader(web: &Web) -> BoxedFilter<(Web,)> {
 }
 
 /// Lets somebody through who is logged in. A browser has to send the token of its session's forms too.
-pub fn person(coordinator: &Coordinator, web: &Web) -> BoxedFilter<(Person,)> {
-    let coordinator = coordinator.clone();
+pub fn person(desk: &Desk, web: &Web) -> BoxedFilter<(Person,)> {
+    let desk = desk.clone();
     visitor(web)
         .and(warp::header::optional::<String>(CSRF_HEADER))
         .and(warp::method())
         .and_then(move |visitor: Visitor, csrf: Option<String>, method: warp::http::Method| {
-            let coordinator = coordinator.clone();
+            let desk = desk.clone();
             async move {
                 let actor = visitor.actor().cloned().map_err(|error| reject(Err(error)))?;
                 if method != warp::http::Method::GET {
@@ -51,7 +51,7 @@ pub fn person(coordinator: &Coordinator, web: &Web) -> BoxedFilter<(Person,)> {
                         .check_form(csrf.as_deref().unwrap_or_default())
                         .map_err(|error| reject(Err(error)))?;
                 }
-                Ok::<_, Rejection>(Person { coordinator, actor })
+                Ok::<_, Rejection>(Person { desk, actor })
             }
         })
         .boxed()

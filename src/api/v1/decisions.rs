@@ -18,7 +18,7 @@ use crate::web::{Error, Outcome, Web, json};
     security(("token" = [])),
 )]
 pub async fn incident(number: i64, person: Person, body: IncidentDecision) -> Outcome {
-    let effect = decisions::decide(&person.coordinator.store, &person.actor, number, &body, now()).await?;
+    let effect = decisions::decide(&person.desk.store, &person.actor, number, &body, now()).await?;
     Ok(json(&Effect { effect }))
 }
 
@@ -34,8 +34,8 @@ pub async fn incident(number: i64, person: Person, body: IncidentDecision) -> Ou
 )]
 pub async fn job(id: String, action: String, person: Person) -> Outcome {
     let action: JobMove = action.parse().map_err(|error: String| Error::NotFound(error.into()))?;
-    let coordinator = &person.coordinator;
-    let effect = decisions::move_job((&coordinator.store, &coordinator.queue), &person.actor, &id, action, now()).await?;
+    let desk = &person.desk;
+    let effect = decisions::move_job((&desk.store, &desk.queue), &person.actor, &id, action, now()).await?;
     Ok(json(&Effect { effect }))
 }
 
@@ -66,7 +66,7 @@ pub async fn add_host(person: Person, body: HostBody) -> Outcome {
         owner: body.owner,
         builds: body.builds,
     };
-    let (host, token) = decisions::add_host(&person.coordinator.store, &person.actor, &request, now()).await?;
+    let (host, token) = decisions::add_host(&person.desk.store, &person.actor, &request, now()).await?;
     created(&HostView {
         token: Some(token.secret().to_owned()),
         has_token: true,
@@ -89,7 +89,7 @@ pub async fn add_host(person: Person, body: HostBody) -> Outcome {
 )]
 pub async fn host(name: String, action: String, person: Person) -> Outcome {
     let action: HostMove = action.parse().map_err(|error: String| Error::NotFound(error.into()))?;
-    let (host, token) = decisions::move_host(&person.coordinator.store, &person.actor, &name, action, now()).await?;
+    let (host, token) = decisions::move_host(&person.desk.store, &person.actor, &name, action, now()).await?;
     Ok(json(&HostView {
         token: token.map(|token| token.secret().to_owned()),
         ..HostView::from(host)

@@ -4,17 +4,18 @@
 mod accounts;
 mod caller;
 mod decisions;
+mod desk;
 mod openapi;
 mod projects;
 mod responses;
 mod submissions;
 pub mod types;
 
+pub use desk::Desk;
 pub use openapi::document;
 
 use super::body::json;
 use super::public;
-use crate::coordinator::Coordinator;
 use crate::web::{Outcome, Web, query};
 use caller::{person, reader};
 use warp::Filter;
@@ -28,8 +29,8 @@ const SUBMISSION_MOST: u64 = 512 << 10;
 const BODY_MOST: u64 = 16 << 10;
 
 /// The addresses under `/api/v1`. Answers every request below it.
-pub fn v1(coordinator: Coordinator, web: Web) -> BoxedFilter<(Response,)> {
-    let calls = calls(&coordinator, &web).into_iter();
+pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
+    let calls = calls(desk, &web).into_iter();
     let reading = public::routes(&web).into_iter().map(|route| reader(&web).and(route).map(|_, outcome| outcome).boxed());
     let none = warp::path::full().and(warp::method()).map(responses::none).boxed();
     let found = calls
@@ -48,10 +49,10 @@ pub fn v1(coordinator: Coordinator, web: Web) -> BoxedFilter<(Response,)> {
 
 /// A line for each call. Who calls is found out before any body is read.
 #[rustfmt::skip]
-fn calls(coordinator: &Coordinator, web: &Web) -> Vec<BoxedFilter<(Outcome,)>> {
+fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(Outcome,)>> {
     use warp::{delete, get, header, patch, path, post};
     let reader = || reader(web);
-    let person = || person(coordinator, web);
+    let person = || person(desk, web);
     vec![
         path!("openapi.json").and(get()).and(reader()).then(openapi::page).boxed(),
         path!("me").and(get()).and(person()).then(accounts::me).boxed(),

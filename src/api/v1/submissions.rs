@@ -32,8 +32,8 @@ pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> O
         text: &body.text,
         base,
     };
-    let version = submissions::submit(&person.coordinator.store, &person.actor, submission, now()).await?;
-    person.coordinator.nudge();
+    let version = submissions::submit(&person.desk.store, &person.actor, submission, now()).await?;
+    person.desk.nudge();
     created(&VersionView::from(version))
 }
 
@@ -89,8 +89,8 @@ pub async fn decide(project: String, number: i64, person: Person, body: VersionD
     };
     let of = (project.as_str(), number);
     let version =
-        submissions::decide(&person.coordinator.store, &person.actor, of, (&decision, &reason), now()).await?;
-    person.coordinator.nudge();
+        submissions::decide(&person.desk.store, &person.actor, of, (&decision, &reason), now()).await?;
+    person.desk.nudge();
     Ok(json(&VersionView::from(version)))
 }
 
@@ -107,9 +107,9 @@ pub async fn decide(project: String, number: i64, person: Person, body: VersionD
 )]
 pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -> Outcome {
     let action: ProjectMove = body.action.parse().map_err(|error: String| Error::BadRequest(error.into()))?;
-    let store = &person.coordinator.store;
+    let store = &person.desk.store;
     let moved = submissions::move_project(store, &person.actor, &project, (action, &body.reason), now()).await?;
-    person.coordinator.nudge();
+    person.desk.nudge();
     Ok(json(&super::projects::view(store, moved).await?))
 }
 
@@ -125,7 +125,7 @@ pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -
     security(("token" = [])),
 )]
 pub async fn hand_over(project: String, person: Person, body: HandOverBody) -> Outcome {
-    let store = &person.coordinator.store;
+    let store = &person.desk.store;
     let moved = submissions::hand_over(store, &person.actor, &project, &body.to, now()).await?;
     Ok(json(&super::projects::view(store, moved).await?))
 }

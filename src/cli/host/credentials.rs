@@ -1,5 +1,6 @@
 //! The coordinator's address and the host's token, kept in the data folder after the first start.
 
+use crate::cli::files::write_private;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
@@ -26,18 +27,4 @@ pub fn keep(data: &Path, name: &str, flag: &str, given: Option<String>) -> Resul
 pub fn kept(data: &Path, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(data.join(name)).ok()?;
     Some(text.trim().to_owned())
-}
-
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let new = path.with_extension("new");
-    let _ = std::fs::remove_file(&new);
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(text.as_bytes())?;
-    std::fs::rename(&new, path)
 }

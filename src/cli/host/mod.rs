@@ -64,7 +64,7 @@ impl HostCommand {
     pub async fn run(self, loaded: Loaded) -> Result<ExitCode> {
         match self.action {
             Some(Action::Doctor { server, token, json }) => doctor::run(&loaded, server, token, json).await,
-            Some(Action::Registered(action)) => action.run(&loaded.settings).await,
+            Some(Action::Registered(action)) => action.run(&loaded.settings, self.server).await,
             None => daemon::run(loaded, self.server, self.token).await,
         }
     }

@@ -1,11 +1,13 @@
 //! The commands that manage registered hosts, on the coordinator's machine.
 
+use crate::cli::server::ServerOption;
 use crate::cli::table;
-use crate::clock::{now, show};
+use crate::api::v1::types::{HostBody, HostView};
+use crate::clock::show;
 use crate::config::Settings;
+use crate::decisions::HostMove;
 use crate::domain::host::HostState;
 use crate::domain::skew::skew;
-use crate::enrolment::{self, Token};
 use crate::store::Store;
 use crate::store::hosts::HostRow;
 use anyhow::{Context, Result};
@@ -59,13 +61,15 @@ pub enum Action {
 }
 
 impl Action {
-    pub async fn run(self, settings: &Settings) -> Result<ExitCode> {
-        if let Action::Add { .. } = &self {
+    /// `server` is the address of a coordinator on another machine.
+    pub async fn run(self, settings: &Settings, server: Option<String>) -> Result<ExitCode> {
+        if let (Action::Add { .. }, None) = (&self, &server) {
             // a host may be registered before the first start of the coordinator
             std::fs::create_dir_all(&settings.data)
                 .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
         }
-        let store = crate::cli::open::store(settings).await?;
+        let option = ServerOption { server: server.clone() };
+        let client = option.client(settings, None).await?;
         match self {
             Action::Add {
                 name,
@@ -73,56 +77,59 @@ impl Action {
                 builds,
                 url,
             } => {
-                let (host, token) = enrolment::add(&store, &name, &owner, builds, now()).await?;
-                print_start_command(settings, &host, &token, url);
+                let body = HostBody {
+                    name,
+                    owner: owner.clone(),
+                    builds,
+                };
+                let host = client.add_host(&body).await?;
+                print_start_command(settings, &host, &owner, url.or(server));
             }
             Action::Rotate { name, url } => {
-                let (host, token) = enrolment::rotate(&store, &name, now()).await?;
-                print_start_command(settings, &host, &token, url);
+                let host = client.move_host(&name, HostMove::Rotate).await?;
+                print_start_command(settings, &host, "its owner", url.or(server));
             }
             Action::Revoke { name } => {
-                let host = enrolment::revoke(&store, &name, now()).await?;
-                outln!(
-                    "the token of {} is revoked; its jobs go to other hosts within a minute",
-                    host.name
-                );
+                client.move_host(&name, HostMove::Revoke).await?;
+                outln!("the token of {name} is revoked; its jobs go to other hosts within a minute");
             }
-            Action::Trust { name, no } => {
-                let host = enrolment::trust(&store, &name, !no).await?;
-                let may = if no {
-                    "may no longer build images"
-                } else {
-                    "may build images"
-                };
-                outln!("{} {may}; this applies from its next job on", host.name);
+            Action::Trust { name, no: true } => {
+                client.move_host(&name, HostMove::Distrust).await?;
+                outln!("{name} may no longer build images; this applies from its next job on");
+            }
+            Action::Trust { name, no: false } => {
+                client.move_host(&name, HostMove::Trust).await?;
+                outln!("{name} may build images; this applies from its next job on");
             }
             Action::Drain { name } => {
-                let host = enrolment::bring(&store, &name, HostState::Draining).await?;
-                outln!("{} gets no new jobs, and finishes the ones it has", host.name);
+                client.move_host(&name, HostMove::Drain).await?;
+                outln!("{name} gets no new jobs, and finishes the ones it has");
             }
             Action::Resume { name } => {
-                let host = enrolment::bring(&store, &name, HostState::Active).await?;
-                outln!("{} gets jobs again", host.name);
+                client.move_host(&name, HostMove::Resume).await?;
+                outln!("{name} gets jobs again");
             }
             Action::Remove { name } => {
-                let host = enrolment::bring(&store, &name, HostState::Removed).await?;
-                outln!("{} is removed; the results of its jobs stay", host.name);
+                client.move_host(&name, HostMove::Remove).await?;
+                outln!("{name} is removed; the results of its jobs stay");
             }
-            Action::List { json } => list(&store, json).await?,
+            Action::List { json } => match server {
+                None => list(&crate::cli::open::store(settings).await?, json).await?,
+                Some(_) => crate::cli::output::json(&client.hosts().await?)?,
+            },
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// Prints the command for the owner. It is the only time that the token is shown.
-fn print_start_command(settings: &Settings, host: &HostRow, token: &Token, url: Option<String>) {
+fn print_start_command(settings: &Settings, host: &HostView, owner: &str, url: Option<String>) {
     errln!(
-        "Give this command to {}. It contains the token of {}, which is not shown again:",
-        host.owner,
+        "Give this command to {owner}. It contains the token of {}, which is not shown again:",
         host.name
     );
     let url = url.unwrap_or_else(|| format!("http://{}", settings.listen));
-    outln!("pybots host --server {url} --token {}", token.secret());
+    outln!("pybots host --server {url} --token {}", host.token.as_deref().unwrap_or_default());
     let name = url::Url::parse(&url)
         .ok()
         .and_then(|url| Some(url.host_str()?.to_owned()));

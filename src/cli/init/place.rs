@@ -1,7 +1,7 @@
 //! Where a recipe is written, and where the folder is that it names as its source.
 
 use super::target::Target;
-use crate::cli::recipe_file;
+use crate::cli::files;
 use crate::recipe::Registered;
 use crate::recipe::folder::{Beside, copy, register};
 use crate::recipe::propose::{is_project_name, project_name};
@@ -141,7 +141,7 @@ impl Place {
             let from = staging.path().join(self.path.as_deref().unwrap_or("src"));
             std::fs::rename(&from, &to).with_context(|| format!("failed to write {}", to.display()))?;
         }
-        recipe_file::write(&self.file, text, self.replaces).context(context)?;
+        files::write(&self.file, text, self.replaces).context(context)?;
         Ok(self.file)
     }
 }

@@ -1,6 +1,7 @@
 //! Prints a log that a coordinator on another machine holds: `/api/logs/ID`.
 
 use super::print::Printer;
+use crate::cli::server::token_for;
 use crate::domain::address::Address;
 use crate::domain::causes::causes;
 use crate::domain::text::plain;
@@ -55,7 +56,11 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
         query.extend(request.raw.then(|| ("raw", true.to_string())));
         query.extend(request.attempt.map(|n| ("attempt", n.to_string())));
         query.extend(request.stream.map(|stream| ("stream", stream.name().to_owned())));
-        let response = match http.get(&url).query(&query).send().await {
+        let mut get = http.get(&url).query(&query);
+        if let Some(token) = token_for(server)? {
+            get = get.bearer_auth(token);
+        }
+        let response = match get.send().await {
             Ok(response) => response,
             // the coordinator may be restarting
             Err(error) if began && !error.is_builder() => {

@@ -1,4 +1,4 @@
-//! Writes recipe files.
+//! Writes files: recipes, and secrets.
 
 use std::io::{Result, Write};
 use std::path::Path;
@@ -15,6 +15,17 @@ pub fn write(file: &Path, text: &str, replaces: bool) -> Result<()> {
         false => new.persist_noclobber(file).map(drop),
     };
     kept.map_err(|error| error.error)
+}
+
+/// Writes a file that only its owner can read, with the folder that it is in.
+pub fn write_private(file: &Path, text: &str) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    // nobody else can read a temporary file
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(text.as_bytes())?;
+    new.persist(file).map(drop).map_err(|error| error.error)
 }
 
 /// Gives a file the permissions of files that people write; temporary ones are for their owner alone.

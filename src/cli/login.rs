@@ -1,0 +1,60 @@
+//! `pybots login`: keeps an access token for a coordinator on another machine.
+
+use super::server::Logins;
+use crate::client::Client;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::io::{BufRead, IsTerminal};
+use std::process::ExitCode;
+
+#[derive(Args)]
+pub struct Login {
+    /// Address of the coordinator, such as `https://pybots.example.org`.
+    #[arg(long, env = "PYBOTS_SERVER", value_name = "URL")]
+    server: String,
+    /// Forget the token of this coordinator instead.
+    #[arg(long)]
+    forget: bool,
+}
+
+impl Login {
+    /// Reads an access token from PYBOTS_TOKEN or standard input, tries it, and keeps it for the next commands.
+    pub async fn run(&self) -> Result<ExitCode> {
+        let mut logins = Logins::read()?;
+        if self.forget {
+            logins.keep(&self.server, None)?;
+            outln!("the token of {} is forgotten; it stays valid until it is revoked", self.server);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let token = token()?;
+        let me = Client::remote(&self.server, Some(&token))?.me().await?;
+        let file = logins.keep(&self.server, Some(&token))?;
+        outln!("logged in as {} ({})", me.account, roles(&me.roles));
+        errln!("the token is kept in {}", file.display());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A token is no argument: other people of the machine can read these.
+fn token() -> Result<String> {
+    if let Some(token) = std::env::var("PYBOTS_TOKEN").ok().filter(|token| !token.is_empty()) {
+        return Ok(token);
+    }
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        errln!("paste your access token, and press Enter:");
+    }
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line).context("failed to read the token")?;
+    match line.trim() {
+        "" => bail!("there is no token; a page of the coordinator, /account, issues one"),
+        token => Ok(token.to_owned()),
+    }
+}
+
+fn roles(roles: &[String]) -> String {
+    match roles.is_empty() {
+        true => "no role".to_owned(),
+        false => roles.join(", "),
+    }
+}

@@ -1,0 +1,81 @@
+//! `pybots submit FILE`: submits a recipe to a coordinator, and shows its trial.
+
+use super::logs::follow;
+use super::server::ServerOption;
+use crate::api::v1::types::VersionView;
+use crate::client::Client;
+use crate::recipe::check;
+use anyhow::{Context, Result};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The time between two looks at a version.
+const LOOK: Duration = Duration::from_secs(2);
+
+#[derive(Args)]
+pub struct Submit {
+    /// The recipe file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    server: ServerOption,
+    /// Number of the version that you have edited; 0 for a new project. Refused if there is a newer one.
+    #[arg(long, value_name = "NUMBER")]
+    base: Option<i64>,
+    /// Do not wait for the trial.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl Submit {
+    /// Submits the recipe, and prints the log of its trial as it is written. The exit code is 1 if the recipe is refused, or if its
+    /// trial does not pass.
+    pub async fn run(&self) -> Result<ExitCode> {
+        let shown = self.file.display().to_string();
+        let text = std::fs::read_to_string(&self.file).with_context(|| format!("{shown} can't be read"))?;
+        let checked = check(&shown, &text);
+        if checked.recipe.is_none() {
+            let colour = super::output::has_colours(&std::io::stderr());
+            for problem in &checked.problems {
+                errln!("{}", problem.draw(colour));
+            }
+            errln!("nothing was submitted");
+            return Ok(ExitCode::FAILURE);
+        }
+        let (server, client) = self.server.remote()?;
+        let version = client.submit(&text, self.base).await?;
+        let VersionView { project, number, .. } = &version;
+        outln!("{project}: version {number} is submitted");
+        outln!("{}/recipe/{project}/{number}", server.trim_end_matches('/'));
+        if self.no_wait {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let tried = wait(&server, &client, version).await?;
+        outln!("{}: version {} is {}; its trial: {}", tried.project, tried.number, tried.state, tried.trial);
+        Ok(match tried.trial.as_str() {
+            "passed" => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        })
+    }
+}
+
+/// Waits until the trial of a version has ended.
+async fn wait(server: &str, client: &Client, version: VersionView) -> Result<VersionView> {
+    let (project, number) = (version.project.clone(), version.number);
+    let mut now = version;
+    if now.state == "trial" {
+        errln!("waiting for its trial; you can stop this command, for the trial goes on");
+    }
+    let mut has_log = false;
+    while now.state == "trial" {
+        if let Some(run) = now.trial_run.as_deref().filter(|_| !has_log) {
+                // no host has begun yet, or the log can't be read: the trial ends all the same
+            has_log = follow(server, run).await.is_ok();
+        }
+        tokio::time::sleep(LOOK).await;
+        now = client.version(&project, number).await?;
+    }
+    Ok(now)
+}

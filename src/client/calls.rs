@@ -1,0 +1,153 @@
+//! A method for each call.
+
+use super::{Client, NOTHING};
+use crate::api::v1::types::*;
+use crate::decisions::{HostMove, IncidentDecision, JobMove};
+use anyhow::Result;
+use url::form_urlencoded::byte_serialize;
+use warp::http::Method;
+
+/// A name as a part of a path.
+fn part(name: &str) -> String {
+    // `+` means a space in queries only
+    byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
+impl Client {
+    pub async fn me(&self) -> Result<MeView> {
+        self.get("me").await
+    }
+
+    pub async fn submit(&self, text: &str, base: Option<i64>) -> Result<VersionView> {
+        let body = SubmitBody {
+            text: text.to_owned(),
+            base,
+        };
+        self.post("recipes", &body).await
+    }
+
+    /// The versions in an open state.
+    pub async fn open_versions(&self, state: &str) -> Result<Vec<VersionView>> {
+        let page: Page<VersionView> = self.get(&format!("recipes?state={}", part(state))).await?;
+        Ok(page.items)
+    }
+
+    /// All projects whose recipes were submitted.
+    pub async fn projects(&self) -> Result<Vec<RegistrationView>> {
+        self.all("projects").await
+    }
+
+    pub async fn project(&self, name: &str) -> Result<RegistrationView> {
+        self.get(&format!("projects/{}", part(name))).await
+    }
+
+    /// All versions of a project, the newest first.
+    pub async fn versions(&self, project: &str) -> Result<Vec<VersionView>> {
+        self.all(&format!("projects/{}/versions", part(project))).await
+    }
+
+    pub async fn version(&self, project: &str, number: i64) -> Result<VersionView> {
+        self.get(&format!("projects/{}/versions/{number}", part(project))).await
+    }
+
+    pub async fn diff(&self, project: &str, from: Option<i64>, to: i64) -> Result<DiffView> {
+        let from = from.map(|from| format!("?from={from}")).unwrap_or_default();
+        self.get(&format!("projects/{}/versions/{to}/diff{from}", part(project)))
+            .await
+    }
+
+    pub async fn decide_version(
+        &self,
+        project: &str,
+        number: i64,
+        decision: &VersionDecision,
+    ) -> Result<VersionView> {
+        let path = format!("projects/{}/versions/{number}/decision", part(project));
+        self.post(&path, decision).await
+    }
+
+    pub async fn move_project(&self, project: &str, action: &str, reason: &str) -> Result<RegistrationView> {
+        let body = ProjectMoveBody {
+            action: action.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.post(&format!("projects/{}/state", part(project)), &body).await
+    }
+
+    pub async fn hand_over(&self, project: &str, to: &str) -> Result<RegistrationView> {
+        let body = HandOverBody { to: to.to_owned() };
+        self.post(&format!("projects/{}/owner", part(project)), &body).await
+    }
+
+    pub async fn accounts(&self) -> Result<Vec<AccountView>> {
+        self.all("accounts").await
+    }
+
+    pub async fn add_account(&self, account: &AccountBody) -> Result<AccountView> {
+        self.post("accounts", account).await
+    }
+
+    pub async fn change_account(&self, name: &str, change: &AccountChangeBody) -> Result<AccountView> {
+        let path = format!("accounts/{}", part(name));
+        self.call(Method::PATCH, &path, Some(change)).await
+    }
+
+    /// The newest tokens of an account; of the caller's own without one.
+    pub async fn tokens(&self, account: Option<&str>) -> Result<Vec<TokenView>> {
+        let of = account.map(|account| format!("?account={}", part(account))).unwrap_or_default();
+        let page: Page<TokenView> = self.get(&format!("tokens{of}")).await?;
+        Ok(page.items)
+    }
+
+    pub async fn issue_token(&self, token: &TokenBody) -> Result<TokenView> {
+        self.post("tokens", token).await
+    }
+
+    pub async fn revoke_token(&self, id: &str) -> Result<()> {
+        self.call(Method::DELETE, &format!("tokens/{}", part(id)), NOTHING).await
+    }
+
+    /// The newest entries of the audit log, about one subject if it is given.
+    pub async fn audit(&self, subject: Option<&str>, most: i64) -> Result<Vec<AuditView>> {
+        let of = subject.map(|subject| format!("&subject={}", part(subject))).unwrap_or_default();
+        let page: Page<AuditView> = self.get(&format!("audit?limit={most}{of}")).await?;
+        Ok(page.items)
+    }
+
+    pub async fn decide_incident(&self, number: i64, decision: &IncidentDecision) -> Result<Effect> {
+        self.post(&format!("incidents/{number}/decision"), decision).await
+    }
+
+    pub async fn move_job(&self, id: &str, request: JobMove) -> Result<Effect> {
+        let path = format!("jobs/{}/{request}", part(id));
+        self.call(Method::POST, &path, NOTHING).await
+    }
+
+    pub async fn hosts(&self) -> Result<Vec<HostView>> {
+        let page: Page<HostView> = self.get("hosts").await?;
+        Ok(page.items)
+    }
+
+    pub async fn add_host(&self, host: &HostBody) -> Result<HostView> {
+        self.post("hosts", host).await
+    }
+
+    pub async fn move_host(&self, name: &str, action: HostMove) -> Result<HostView> {
+        let path = format!("hosts/{}/{action}", part(name));
+        self.call(Method::POST, &path, NOTHING).await
+    }
+
+    /// All parts of a list.
+    async fn all<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page: Page<T> = self.get(&format!("{path}{after}")).await?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => after = format!("?after={}", part(&next)),
+                None => return Ok(all),
+            }
+        }
+    }
+}
