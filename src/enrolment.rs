@@ -39,16 +39,25 @@ impl Token {
 /// has the name already.
 pub async fn add(store: &Store, name: &str, owner: &str, builds: bool, now: Timestamp) -> Result<(HostRow, Token)> {
     if !is_name(name) {
-        return Err(Refusal::Invalid(format!("a host can't be called {name:?}; take up to 64 letters, digits, `-`, `_` and `.`")).into());
+        return Err(Refusal::Invalid(format!(
+            "a host can't be called {name:?}; take up to 64 letters, digits, `-`, `_` and `.`"
+        ))
+        .into());
     }
     if !owner.contains('@') {
-        return Err(Refusal::Invalid(format!("{owner:?} is not a mail address; the owner is written to when the host falls silent")).into());
+        return Err(Refusal::Invalid(format!(
+            "{owner:?} is not a mail address; the owner is written to when the host falls silent"
+        ))
+        .into());
     }
     if !store
         .insert_host(&HostId::from(new_id()), name, owner, builds, now)
         .await?
     {
-        return Err(Refusal::Conflict(format!("there is a host {name:?} already; `pybots host rotate {name}` gives it a new token")).into());
+        return Err(Refusal::Conflict(format!(
+            "there is a host {name:?} already; `pybots host rotate {name}` gives it a new token"
+        ))
+        .into());
     }
     rotate(store, name, now).await
 }
@@ -83,7 +92,10 @@ pub async fn bring(store: &Store, name: &str, to: HostState) -> Result<HostRow> 
     // resuming an active host ends its back-off
     let changes = from != to || to == HostState::Active;
     if changes && !store.move_host(&host.id, from, to).await? {
-        return Err(Refusal::Conflict(format!("somebody else has just changed host {name:?}; look at `pybots host list`, and try again")).into());
+        return Err(Refusal::Conflict(format!(
+            "somebody else has just changed host {name:?}; look at `pybots host list`, and try again"
+        ))
+        .into());
     }
     Ok(host)
 }

@@ -7,8 +7,10 @@ use crate::compare;
 use crate::domain::id::RevisionId;
 use crate::store::views::Scope;
 use crate::web::{Error, Outcome, Query, Route, Web, json, peer, query, read_only, secure, with};
+use crate::web::{Visitor, visitor};
 use reqwest::Url;
 use serde::Serialize;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use warp::Filter;
@@ -37,9 +39,10 @@ struct ErrorBody {
 /// The addresses under `/api`. Answers every request below it, if need be with an error as JSON, so the routes of hosts
 /// belong before it.
 pub fn public(web: Web) -> BoxedFilter<(Response,)> {
+    let gate = gate(&web).or(read_only(routes(&web))).unify();
     warp::path("api")
         .and(warp::path::full())
-        .and(read_only(routes(&web)))
+        .and(gate)
         .map(|path: FullPath, outcome: Outcome| {
             let failed = |error: Error| {
                 error.log(path.as_str());
@@ -49,6 +52,22 @@ pub fn public(web: Web) -> BoxedFilter<(Response,)> {
                 error.respond(json(&body))
             };
             secure(outcome.unwrap_or_else(failed))
+        })
+        .boxed()
+}
+
+/// Refuses callers without a login if nobody reads without one.
+fn gate(web: &Web) -> Route {
+    let public_read = web.door.public_read;
+    visitor(web)
+        .or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })
+        .and_then(move |visitor: Visitor| async move {
+            match public_read {
+                true => Err(warp::reject::not_found()),
+                false => visitor
+                    .actor()
+                    .map_or_else(|error| Ok(Err(error)), |_| Err(warp::reject::not_found())),
+            }
         })
         .boxed()
 }

@@ -129,7 +129,12 @@ fn listed(names: &[String]) -> String {
 fn accounts(all: &[AccountView]) -> String {
     let row = |account: &AccountView| {
         let state = if account.disabled { "disabled" } else { "active" };
-        vec![account.name.clone(), listed(&account.roles), state.to_owned(), account.mail.clone()]
+        vec![
+            account.name.clone(),
+            listed(&account.roles),
+            state.to_owned(),
+            account.mail.clone(),
+        ]
     };
     let rows: Vec<_> = all.iter().map(row).collect();
     table::plain(&["account", "roles", "state", "mail"], &rows)
@@ -203,7 +208,11 @@ impl TokenCommand {
                 match self.json {
                     true => super::output::json(&token)?,
                     false => {
-                        errln!("may: {}; expires {}; not shown again:", listed(&token.permissions), show(token.expires_at));
+                        errln!(
+                            "may: {}; expires {}; not shown again:",
+                            listed(&token.permissions),
+                            show(token.expires_at)
+                        );
                         outln!("{}", token.secret.unwrap_or_default());
                     }
                 }
@@ -224,7 +233,13 @@ fn tokens(all: &[TokenView]) -> String {
             None => format!("expires {}", show(token.expires_at)),
         };
         let used = token.used_at.map_or("never".to_owned(), show);
-        vec![token.id.clone(), token.name.clone(), listed(&token.permissions), ends, used]
+        vec![
+            token.id.clone(),
+            token.name.clone(),
+            listed(&token.permissions),
+            ends,
+            used,
+        ]
     };
     let rows: Vec<_> = all.iter().map(row).collect();
     table::plain(&["id", "name", "permissions", "end", "last used"], &rows)
@@ -259,7 +274,11 @@ impl AuditCommand {
 
 fn audit(all: &[AuditView]) -> String {
     let row = |entry: &AuditView| {
-        let from = if entry.address.is_empty() { "here" } else { &entry.address };
+        let from = if entry.address.is_empty() {
+            "here"
+        } else {
+            &entry.address
+        };
         vec![
             show(entry.at),
             entry.account.clone(),

@@ -23,7 +23,10 @@ impl Login {
         let mut logins = Logins::read()?;
         if self.forget {
             logins.keep(&self.server, None)?;
-            outln!("the token of {} is forgotten; it stays valid until it is revoked", self.server);
+            outln!(
+                "the token of {} is forgotten; it stays valid until it is revoked",
+                self.server
+            );
             return Ok(ExitCode::SUCCESS);
         }
         let token = token()?;

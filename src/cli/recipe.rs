@@ -100,7 +100,10 @@ impl RecipeCommand {
                     false => out!("{}", versions(&all)),
                 }
             }
-            Action::Show { project, number: Some(number) } => {
+            Action::Show {
+                project,
+                number: Some(number),
+            } => {
                 let version = client.version(&project, number).await?;
                 match self.json {
                     true => super::output::json(&version)?,
@@ -156,7 +159,13 @@ fn projects(all: &[RegistrationView]) -> String {
     let row = |project: &RegistrationView| {
         let version = project.version.map_or("none".to_owned(), |number| number.to_string());
         let owner = project.owner.clone().unwrap_or_else(|| "nobody".to_owned());
-        vec![project.project.clone(), project.state.clone(), version, owner, project.reason.clone()]
+        vec![
+            project.project.clone(),
+            project.state.clone(),
+            version,
+            owner,
+            project.reason.clone(),
+        ]
     };
     let rows: Vec<_> = all.iter().map(row).collect();
     table::plain(&["project", "state", "version in force", "owner", "reason"], &rows)
@@ -175,6 +184,14 @@ fn versions(all: &[VersionView]) -> String {
         ]
     };
     let rows: Vec<_> = all.iter().map(row).collect();
-    let heads = ["project", "version", "state", "trial", "submitted by", "submitted", "reason"];
+    let heads = [
+        "project",
+        "version",
+        "state",
+        "trial",
+        "submitted by",
+        "submitted",
+        "reason",
+    ];
     table::plain(&heads, &rows)
 }

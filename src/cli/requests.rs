@@ -32,6 +32,10 @@ impl Jobs {
                 Err(error) => return Err(error),
             }
         }
-        Ok(if all_found { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if all_found {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }

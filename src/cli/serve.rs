@@ -1,6 +1,8 @@
 //! `pybots serve`: the coordinator, whose hosts call it over HTTP.
 
 use super::data_lock::{self, CoordinatorLock};
+use crate::access;
+use crate::clock::now;
 use crate::config::Settings;
 use crate::coordinator::Coordinator;
 use crate::runtime::platform;
@@ -30,6 +32,7 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
         )
     })?;
     let address = listener.local_addr()?;
+    greet_operator(&coordinator).await?;
     let server = Server::new(server::routes(coordinator.clone()), &settings.http);
     let server = tokio::spawn(server.watching(coordinator.store.presence()).run(listener));
     if !address.ip().is_loopback() && settings.http.names.is_empty() {
@@ -43,6 +46,17 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
         server,
         _lock: lock,
     })
+}
+
+/// At the first start, prints the token of the first operator. It is the only time that it is shown.
+async fn greet_operator(coordinator: &Coordinator) -> Result<()> {
+    if let Some(token) = access::first_operator(&coordinator.store, now()).await? {
+        errln!(
+            "This is the first start with accounts. The access token of the account `operator`, which is not shown again:"
+        );
+        errln!("{}", token.secret());
+    }
+    Ok(())
 }
 
 /// Runs the coordinator until a signal ends it.

@@ -1,7 +1,7 @@
 //! Which coordinator a command speaks to: one at an address, as an account, or the one whose store this machine has.
 
-use super::open;
 use super::files::write_private;
+use super::open;
 use crate::client::Client;
 use crate::config::Settings;
 use crate::store::logs::Objects;
@@ -94,7 +94,8 @@ impl Logins {
             Err(error) => return Err(error).with_context(|| format!("failed to read {}", file.display())),
         };
         // the text of an error could repeat a token
-        let read = toml::from_str(&text).map_err(|_| anyhow::anyhow!("{} can't be read; remove it, and log in again", file.display()));
+        let read = toml::from_str(&text)
+            .map_err(|_| anyhow::anyhow!("{} can't be read; remove it, and log in again", file.display()));
         Ok(Self(read?))
     }
 
@@ -113,7 +114,13 @@ impl Logins {
 
 /// The file of the tokens: in the folder for configuration that the system names.
 fn file() -> Result<PathBuf> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let folder = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
-    Ok(folder.context("neither HOME nor XDG_CONFIG_HOME is set")?.join("pybots/logins.toml"))
+    Ok(folder
+        .context("neither HOME nor XDG_CONFIG_HOME is set")?
+        .join("pybots/logins.toml"))
 }

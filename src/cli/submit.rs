@@ -53,7 +53,13 @@ impl Submit {
             return Ok(ExitCode::SUCCESS);
         }
         let tried = wait(&server, &client, version).await?;
-        outln!("{}: version {} is {}; its trial: {}", tried.project, tried.number, tried.state, tried.trial);
+        outln!(
+            "{}: version {} is {}; its trial: {}",
+            tried.project,
+            tried.number,
+            tried.state,
+            tried.trial
+        );
         Ok(match tried.trial.as_str() {
             "passed" => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
@@ -71,7 +77,7 @@ async fn wait(server: &str, client: &Client, version: VersionView) -> Result<Ver
     let mut has_log = false;
     while now.state == "trial" {
         if let Some(run) = now.trial_run.as_deref().filter(|_| !has_log) {
-                // no host has begun yet, or the log can't be read: the trial ends all the same
+            // no host has begun yet, or the log can't be read: the trial ends all the same
             has_log = follow(server, run).await.is_ok();
         }
         tokio::time::sleep(LOOK).await;

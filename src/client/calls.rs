@@ -56,12 +56,7 @@ impl Client {
             .await
     }
 
-    pub async fn decide_version(
-        &self,
-        project: &str,
-        number: i64,
-        decision: &VersionDecision,
-    ) -> Result<VersionView> {
+    pub async fn decide_version(&self, project: &str, number: i64, decision: &VersionDecision) -> Result<VersionView> {
         let path = format!("projects/{}/versions/{number}/decision", part(project));
         self.post(&path, decision).await
     }
@@ -94,7 +89,9 @@ impl Client {
 
     /// The newest tokens of an account; of the caller's own without one.
     pub async fn tokens(&self, account: Option<&str>) -> Result<Vec<TokenView>> {
-        let of = account.map(|account| format!("?account={}", part(account))).unwrap_or_default();
+        let of = account
+            .map(|account| format!("?account={}", part(account)))
+            .unwrap_or_default();
         let page: Page<TokenView> = self.get(&format!("tokens{of}")).await?;
         Ok(page.items)
     }
@@ -104,12 +101,15 @@ impl Client {
     }
 
     pub async fn revoke_token(&self, id: &str) -> Result<()> {
-        self.call(Method::DELETE, &format!("tokens/{}", part(id)), NOTHING).await
+        self.call(Method::DELETE, &format!("tokens/{}", part(id)), NOTHING)
+            .await
     }
 
     /// The newest entries of the audit log, about one subject if it is given.
     pub async fn audit(&self, subject: Option<&str>, most: i64) -> Result<Vec<AuditView>> {
-        let of = subject.map(|subject| format!("&subject={}", part(subject))).unwrap_or_default();
+        let of = subject
+            .map(|subject| format!("&subject={}", part(subject)))
+            .unwrap_or_default();
         let page: Page<AuditView> = self.get(&format!("audit?limit={most}{of}")).await?;
         Ok(page.items)
     }

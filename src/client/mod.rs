@@ -45,12 +45,7 @@ impl Client {
     }
 
     /// Makes a call. `path` begins below `/api/v1`, and has its query.
-    async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&impl Serialize>,
-    ) -> Result<T> {
+    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T> {
         let body = body.map(serde_json::to_vec).transpose()?;
         let path = format!("/api/v1/{path}");
         let (status, answer) = self.transport.send(method, &path, body).await?;
@@ -70,7 +65,9 @@ fn read<T: DeserializeOwned>(answer: &Bytes) -> Result<T> {
 /// The error that problem details describe.
 fn refusal(status: StatusCode, answer: &Bytes) -> anyhow::Error {
     let Ok(problem) = serde_json::from_slice::<ProblemDetails>(answer) else {
-        return anyhow!("the coordinator answered {status}, without a reason; check the address, and that it runs this version of Pybots");
+        return anyhow!(
+            "the coordinator answered {status}, without a reason; check the address, and that it runs this version of Pybots"
+        );
     };
     let detail = problem.detail;
     match status {

@@ -85,7 +85,10 @@ async fn remote(request: reqwest::RequestBuilder, server: &Address) -> Result<(S
     while let Some(part) = answer.chunk().await.context("the connection broke during the answer")? {
         whole.extend_from_slice(&part);
         if whole.len() > ANSWER_MOST {
-            bail!("{server} answers with more than {} MiB; is it a coordinator?", ANSWER_MOST >> 20);
+            bail!(
+                "{server} answers with more than {} MiB; is it a coordinator?",
+                ANSWER_MOST >> 20
+            );
         }
     }
     Ok((status, whole.into()))

@@ -59,7 +59,10 @@ impl HttpSettings {
             }
         }
         if !self.url.is_empty() && self.name_of_url().is_none() {
-            return Err(format!("`http.url` can't be {:?}; write one such as `https://pybots.example.org`", self.url));
+            return Err(format!(
+                "`http.url` can't be {:?}; write one such as `https://pybots.example.org`",
+                self.url
+            ));
         }
         match self.idle.0 {
             0 => Err("`http.idle` must be at least 1s".to_owned()),

@@ -54,12 +54,7 @@ names!(
 
 /// Registers a host. Its token is returned this once. A host owner registers hosts in its own name, and only an operator lets a host
 /// build images.
-pub async fn add_host(
-    store: &Store,
-    actor: &Actor,
-    request: &HostRequest,
-    now: Timestamp,
-) -> Result<(HostRow, Token)> {
+pub async fn add_host(store: &Store, actor: &Actor, request: &HostRequest, now: Timestamp) -> Result<(HostRow, Token)> {
     let reach = actor.require(Permission::Hosts)?;
     let owner = match reach {
         Reach::All => request.owner.as_str(),

@@ -50,13 +50,17 @@ pub async fn move_job(
         (JobMove::Cancel, Requested::Pending) => "is in progress; its host ends it within seconds",
         (JobMove::Cancel, Requested::Needless) => "has ended already",
         (JobMove::Rerun, Requested::Done) => "is queued again",
-        (JobMove::Rerun, Requested::Pending) => "is in progress; its host ends it within seconds, then it is queued again",
+        (JobMove::Rerun, Requested::Pending) => {
+            "is in progress; its host ends it within seconds, then it is queued again"
+        }
         (JobMove::Rerun, Requested::Needless) => "is queued already",
     };
     let waiting = match request {
         JobMove::Rerun => store.waiting_of(id).await?,
         JobMove::Cancel => None,
     };
-    let waiting = waiting.map(|waiting| format!("\n  it waits: {}", waiting.reason(now))).unwrap_or_default();
+    let waiting = waiting
+        .map(|waiting| format!("\n  it waits: {}", waiting.reason(now)))
+        .unwrap_or_default();
     Ok(format!("{id} {effect}{waiting}"))
 }

@@ -26,6 +26,9 @@ pub struct Frame<T> {
     /// Version of the script, if the page has a log that grows.
     script: Option<&'static str>,
     page: T,
+    /// Whether the page has forms, which the browser may send to us.
+    #[serde(skip)]
+    has_forms: bool,
 }
 
 #[derive(Serialize)]
@@ -69,6 +72,7 @@ impl<T: Template> Frame<T> {
             refresh: None,
             script: None,
             page,
+            has_forms: false,
         }
     }
 
@@ -88,12 +92,24 @@ impl<T: Template> Frame<T> {
         }
     }
 
+    /// Lets the browser send the forms of the page.
+    pub fn with_forms(self) -> Self {
+        Self {
+            has_forms: true,
+            ..self
+        }
+    }
+
     pub fn html(&self) -> Result<String> {
         render(T::NAME, self)
     }
 
     pub fn respond(self) -> Outcome {
-        Ok(response::html(self.html()?, self.script.is_some()))
+        let html = self.html()?;
+        Ok(match self.has_forms {
+            true => response::html_with_forms(html),
+            false => response::html(html, self.script.is_some()),
+        })
     }
 }
 
@@ -101,6 +117,14 @@ impl<T: Template> Frame<T> {
 pub async fn respond<T: Template>(web: &Web, title: impl Into<String>, page: T) -> Outcome {
     let status = web.store.status().await?;
     Frame::new(Some(&status), title, Here::None, page).respond()
+}
+
+/// Responds with a page that has forms, and belongs to no branch. No cache keeps it.
+pub async fn respond_form<T: Template>(web: &Web, title: impl Into<String>, page: T) -> Outcome {
+    let status = web.store.status().await?;
+    Frame::new(Some(&status), title, Here::None, page)
+        .with_forms()
+        .respond()
 }
 
 fn tabs(branches: &[Branch], here: Here<'_>) -> Vec<Tab> {
@@ -219,6 +243,7 @@ impl<T: Template> Frame<T> {
             refresh: Some(3),
             script: Some(&SCRIPT_TAG),
             page,
+            has_forms: true,
         }
     }
 }

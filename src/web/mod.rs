@@ -1,11 +1,13 @@
 //! Pages: the matrix of revisions and projects, and behind each cell its run with the log. Each request reads the store
 //! anew. No page needs a script; where the browser runs one, a log that grows is shown as it is written.
 
+mod account;
 mod ansi;
 mod attempts;
 mod compare;
 mod error;
 mod follow;
+mod forms;
 mod frame;
 mod grid;
 mod health;
@@ -17,12 +19,14 @@ mod log;
 mod matrix;
 mod peer;
 mod projects;
+mod recipe;
 mod render;
 mod response;
 mod revision;
 mod route;
 mod run;
 mod run_verdict;
+mod submit;
 mod template;
 mod visitor;
 mod window;
@@ -48,10 +52,16 @@ pub fn needs_no_store(path: &str) -> bool {
     ["/healthz", "/live.js", "/style.css"].contains(&path)
 }
 
+/// What can be read without a login in any case.
+const OPEN: [&str; 4] = ["/login", "/style.css", "/live.js", "/healthz"];
+
 /// All pages. Answers every request, with an error page if need be, so other areas belong before it.
 pub fn routes(web: Web) -> BoxedFilter<(Response,)> {
+    let sent = sent(&web).into_iter().rev();
+    let shown = gate(&web).or(read_only(pages(&web))).unify().boxed();
+    let all = sent.fold(shown, |later, form| form.or(later).unify().boxed());
     warp::path::full()
-        .and(read_only(pages(&web)))
+        .and(all)
         .then(move |path: FullPath, outcome: Outcome| {
             let web = web.clone();
             async move {
@@ -65,10 +75,43 @@ pub fn routes(web: Web) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// Sends people to the login if nobody reads without one.
+fn gate(web: &Web) -> Route {
+    let public_read = web.door.public_read;
+    warp::path::full()
+        .and(forms::guest(web))
+        .and_then(move |path: FullPath, visitor: Visitor| async move {
+            let is_open = public_read || visitor.actor.is_some() || OPEN.contains(&path.as_str());
+            match is_open {
+                true => Err(warp::reject::not_found()),
+                false => Ok(forms::to_login(path.as_str())),
+            }
+        })
+        .boxed()
+}
+
+/// A line for each form.
+#[rustfmt::skip]
+fn sent(web: &Web) -> Vec<Route> {
+    use warp::{path, post};
+    let form = || post().and(forms::form(web));
+    vec![
+        path!("login").and(form()).then(account::login).boxed(),
+        path!("logout").and(form()).then(account::logout).boxed(),
+        path!("account" / "tokens").and(form()).then(account::issue).boxed(),
+        path!("account" / "tokens" / String / "revoke").and(form()).then(account::revoke).boxed(),
+        path!("submit").and(form()).then(submit::submit).boxed(),
+        path!("recipe" / String / i64 / "decision").and(form()).then(recipe::decide).boxed(),
+        path!("recipe" / String / "state").and(form()).then(recipe::set_state).boxed(),
+        path!("recipe" / String / "owner").and(form()).then(recipe::hand_over).boxed(),
+    ]
+}
+
 /// A line for each address.
 #[rustfmt::skip]
 fn pages(web: &Web) -> Vec<Route> {
     use warp::{header::headers_cloned, path};
+    let guest = || forms::guest(web);
     let web = || with(web);
     vec![
         path::end().and(web()).and(query()).then(matrix::of_all).boxed(),
@@ -82,6 +125,11 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("attempt" / AttemptId / "events").and(web()).and(query()).and(headers_cloned()).and(peer()).then(live::events).boxed(),
         path!("project" / String).and(web()).and(query()).then(projects::page).boxed(),
         path!("recipes").and(web()).then(projects::all).boxed(),
+        path!("login").and(web()).and(query()).then(account::login_page).boxed(),
+        path!("account").and(web()).and(guest()).then(account::page).boxed(),
+        path!("submit").and(web()).and(guest()).and(query()).then(submit::page).boxed(),
+        path!("recipe" / String).and(web()).and(guest()).then(recipe::versions).boxed(),
+        path!("recipe" / String / i64).and(web()).and(guest()).then(recipe::version).boxed(),
         path!("hosts").and(web()).then(hosts::all).boxed(),
         path!("host" / String).and(web()).then(hosts::page).boxed(),
         path!("incidents").and(web()).then(incidents::all).boxed(),

@@ -8,8 +8,10 @@ use super::route::{Query, Web};
 use super::template::Template;
 use super::wording::{self, Time, time};
 use crate::clock::now;
+use crate::domain::recipe_version::VersionState;
 use crate::incidents::answers as answers_of;
 use crate::store::projects::Project;
+use crate::store::submissions::RecipeVersion;
 use crate::verdict::Flakiness;
 use serde::Serialize;
 
@@ -19,11 +21,15 @@ const FLAKINESS: i64 = 500;
 const ANSWERS: i64 = 10;
 /// Flaky tests on the page.
 const FLAKY: usize = 20;
+/// Open versions of one state on the page of all projects.
+const WAITING: i64 = 50;
 
 #[derive(Default, Serialize)]
 pub struct ProjectPage {
     pub project: ProjectView,
     pub registered: bool,
+    /// Whether its recipe was submitted, so that it has versions.
+    pub has_versions: bool,
     pub incidents: Vec<IncidentLine>,
     /// What investigations found out, the newest first.
     pub answers: Vec<AnswerLine>,
@@ -57,6 +63,8 @@ pub struct AnswerLine {
 #[derive(Default, Serialize)]
 pub struct RecipesPage {
     pub projects: Vec<ProjectView>,
+    /// Submitted versions that nobody has decided about.
+    pub waiting: Vec<WaitingVersion>,
     pub refused: Vec<RefusedRecipe>,
 }
 
@@ -70,6 +78,15 @@ pub struct ProjectView {
     pub summary: String,
     /// `None` if it is no web address.
     pub homepage: Option<String>,
+}
+
+#[derive(Default, Serialize)]
+pub struct WaitingVersion {
+    pub project: String,
+    pub number: i64,
+    pub state: &'static str,
+    pub by: String,
+    pub at: Time,
 }
 
 #[derive(Default, Serialize)]
@@ -101,6 +118,7 @@ pub async fn page(name: String, web: Web, query: Query) -> Outcome {
     let page = ProjectPage {
         project: project_view(&found.project),
         registered: found.registered,
+        has_versions: web.store.registration(&name).await?.is_some(),
         incidents: incidents::open_of(&web, &name).await?,
         answers: answers(&web, &found.project.name).await?,
         flakiness: flakiness_view(&flakiness),
@@ -134,7 +152,10 @@ async fn answers(web: &Web, project: &str) -> anyhow::Result<Vec<AnswerLine>> {
 /// All registered projects, and the recipes that were refused.
 pub async fn all(web: Web) -> Outcome {
     let refused = web.store.refused_recipes().await?;
+    let mut waiting = web.store.versions_in(VersionState::Waiting, WAITING).await?;
+    waiting.extend(web.store.versions_in(VersionState::Trial, WAITING).await?);
     let page = RecipesPage {
+        waiting: waiting.into_iter().map(waiting_version).collect(),
         projects: web.store.projects().await?.iter().map(project_view).collect(),
         refused: refused
             .into_iter()
@@ -142,6 +163,19 @@ pub async fn all(web: Web) -> Outcome {
             .collect(),
     };
     frame::respond(&web, "Projects", page).await
+}
+
+fn waiting_version(version: RecipeVersion) -> WaitingVersion {
+    WaitingVersion {
+        state: match version.state {
+            VersionState::Trial => "its trial has not ended",
+            _ => "it waits for a maintainer",
+        },
+        project: version.project,
+        number: version.number,
+        by: version.submitted_by,
+        at: time(version.submitted_at, now()),
+    }
 }
 
 fn project_view(project: &Project) -> ProjectView {

@@ -32,6 +32,9 @@ fn tag(content: &str) -> String {
 /// The policy of a page with a log that grows: it allows our script, and the script's requests to us.
 const LIVE_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The policy of a page with forms, which the browser may send to us.
+const FORM_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
 /// Logs are other people's output, so a page runs no script, loads nothing from elsewhere, and can't be framed.
 const SECURITY: [(HeaderName, &str); 5] = [
     (
@@ -69,6 +72,15 @@ pub fn html(html: String, live: bool) -> Response {
             .headers_mut()
             .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LIVE_POLICY));
     }
+    response
+}
+
+/// A page with forms. It shows what belongs to one person, so no cache keeps it.
+pub fn html_with_forms(html: String) -> Response {
+    let mut response = warp::reply::html(html).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(FORM_POLICY));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

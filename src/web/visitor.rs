@@ -111,7 +111,10 @@ pub fn visitor(web: &Web) -> BoxedFilter<(Visitor,)> {
 async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Error> {
     let address = peer.network.address().to_string();
     if let Some(authorization) = headers.get(header::AUTHORIZATION) {
-        let secret = authorization.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
+        let secret = authorization
+            .to_str()
+            .ok()
+            .and_then(|value| value.strip_prefix("Bearer "));
         let actor = match secret {
             Some(secret) => access::authenticate(&web.store, secret.trim(), &address, now()).await?,
             None => None,
@@ -133,8 +136,13 @@ async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Er
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let texts = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut pairs = texts
+        .flat_map(|text| text.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
     pairs.find_map(|(name, value)| [COOKIE, SECURE_COOKIE].contains(&name).then_some(value))
 }
 
@@ -170,8 +178,14 @@ mod tests {
     #[test]
     fn a_cookie_is_for_this_site_and_no_script() {
         let text = |secret, is_tls| set_cookie(secret, is_tls).unwrap().to_str().unwrap().to_owned();
-        assert_eq!(text(Some("s"), false), "pybots_session=s; Path=/; HttpOnly; SameSite=Lax");
-        assert_eq!(text(Some("s"), true), "__Host-pybots_session=s; Path=/; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(
+            text(Some("s"), false),
+            "pybots_session=s; Path=/; HttpOnly; SameSite=Lax"
+        );
+        assert_eq!(
+            text(Some("s"), true),
+            "__Host-pybots_session=s; Path=/; HttpOnly; SameSite=Lax; Secure"
+        );
         assert!(text(None, false).ends_with("; Max-Age=0"));
     }
 
@@ -193,7 +207,9 @@ mod tests {
     fn who_guesses_waits() {
         let guesses = Guesses::default();
         let peer = Peer::default();
-        let wrong = (0..GUESSES.get()).filter(|_| matches!(guesses.wrong(&peer), Error::Unauthorized(_))).count();
+        let wrong = (0..GUESSES.get())
+            .filter(|_| matches!(guesses.wrong(&peer), Error::Unauthorized(_)))
+            .count();
         assert_eq!(wrong, 30);
         assert!(matches!(guesses.wrong(&peer), Error::TooMany(_)));
     }

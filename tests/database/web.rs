@@ -10,7 +10,7 @@ use pybots::server::site as routes;
 use pybots::store::investigations::{NewInvestigation, Position};
 use pybots::store::views::Scope;
 use pybots::verdict::Change;
-use pybots::web::Web;
+use pybots::web::{Door, Web};
 use reqwest::{Client, Response};
 use std::sync::Arc;
 
@@ -36,6 +36,8 @@ async fn site() -> Site {
         store: sample.store.clone(),
         objects: sample.objects.clone(),
         trust: Arc::new(Trust::all()),
+        guesses: Arc::default(),
+        door: Door::default(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

@@ -9,7 +9,7 @@ use pybots::domain::outcome::Outcome;
 use pybots::domain::trust::Trust;
 use pybots::logfile::Stream;
 use pybots::server::{Server, site as routes};
-use pybots::web::Web;
+use pybots::web::{Door, Web};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ async fn site(log: &[u8]) -> Site {
         store: sample.store.clone(),
         objects: sample.objects.clone(),
         trust: Arc::new(Trust::all()),
+        guesses: Arc::default(),
+        door: Door::default(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -393,6 +395,8 @@ async fn one_client_follows_few_logs() {
             .clone()
             .with_readers_of_one(settings.log_readers_per_address),
         trust: Arc::new(Trust::all()),
+        guesses: Arc::default(),
+        door: Door::default(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

@@ -178,7 +178,11 @@ pub async fn audit(person: Person, query: Query) -> Outcome {
     person.actor.require_all(Permission::Audit)?;
     let part = Part::of(&query)?;
     let subject = query.get("subject").map(String::as_str);
-    let found = person.desk.store.audit(subject, part.after.as_deref(), part.limit + 1).await?;
+    let found = person
+        .desk
+        .store
+        .audit(subject, part.after.as_deref(), part.limit + 1)
+        .await?;
     let views = found.into_iter().map(AuditView::from).collect();
     part.list("/api/v1/audit", views, |entry| entry.id.clone())
 }

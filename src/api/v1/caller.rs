@@ -42,18 +42,20 @@ pub fn person(desk: &Desk, web: &Web) -> BoxedFilter<(Person,)> {
     visitor(web)
         .and(warp::header::optional::<String>(CSRF_HEADER))
         .and(warp::method())
-        .and_then(move |visitor: Visitor, csrf: Option<String>, method: warp::http::Method| {
-            let desk = desk.clone();
-            async move {
-                let actor = visitor.actor().cloned().map_err(|error| reject(Err(error)))?;
-                if method != warp::http::Method::GET {
-                    visitor
-                        .check_form(csrf.as_deref().unwrap_or_default())
-                        .map_err(|error| reject(Err(error)))?;
+        .and_then(
+            move |visitor: Visitor, csrf: Option<String>, method: warp::http::Method| {
+                let desk = desk.clone();
+                async move {
+                    let actor = visitor.actor().cloned().map_err(|error| reject(Err(error)))?;
+                    if method != warp::http::Method::GET {
+                        visitor
+                            .check_form(csrf.as_deref().unwrap_or_default())
+                            .map_err(|error| reject(Err(error)))?;
+                    }
+                    Ok::<_, Rejection>(Person { desk, actor })
                 }
-                Ok::<_, Rejection>(Person { desk, actor })
-            }
-        })
+            },
+        )
         .boxed()
 }
 

@@ -31,7 +31,9 @@ const BODY_MOST: u64 = 16 << 10;
 /// The addresses under `/api/v1`. Answers every request below it.
 pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
     let calls = calls(desk, &web).into_iter();
-    let reading = public::routes(&web).into_iter().map(|route| reader(&web).and(route).map(|_, outcome| outcome).boxed());
+    let reading = public::routes(&web)
+        .into_iter()
+        .map(|route| reader(&web).and(route).map(|_, outcome| outcome).boxed());
     let none = warp::path::full().and(warp::method()).map(responses::none).boxed();
     let found = calls
         .chain(reading)

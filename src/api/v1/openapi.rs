@@ -52,7 +52,11 @@ pub fn methods_of(path: &str) -> Vec<Method> {
     let asked: Vec<&str> = path.split('/').collect();
     let fits = |template: &str| {
         let parts: Vec<&str> = template.split('/').collect();
-        parts.len() == asked.len() && parts.iter().zip(&asked).all(|(part, one)| part.starts_with('{') || part == one)
+        parts.len() == asked.len()
+            && parts
+                .iter()
+                .zip(&asked)
+                .all(|(part, one)| part.starts_with('{') || part == one)
     };
     let items = document().paths.paths.iter().filter(|(template, _)| fits(template));
     items.flat_map(|(_, item)| methods(item)).collect()

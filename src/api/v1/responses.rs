@@ -28,7 +28,11 @@ impl Part {
         let limit = match query.get("limit").map(|text| text.parse::<i64>()) {
             None => ITEMS_MOST,
             Some(Ok(limit)) if (1..=ITEMS_MOST).contains(&limit) => limit,
-            Some(_) => return Err(Error::BadRequest(format!("`limit` is a number from 1 to {ITEMS_MOST}").into())),
+            Some(_) => {
+                return Err(Error::BadRequest(
+                    format!("`limit` is a number from 1 to {ITEMS_MOST}").into(),
+                ));
+            }
         };
         Ok(Self {
             after: query.get("after").cloned(),
@@ -96,8 +100,13 @@ async fn tagged(response: Response, cached: Option<&str>) -> Response {
             parts.headers.insert(header::ETAG, tag);
         }
     }
-    let tag = parts.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
-    let is_current = cached.is_some_and(|cached| cached.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
+    let tag = parts
+        .headers
+        .get(header::ETAG)
+        .and_then(|tag| tag.to_str().ok())
+        .unwrap_or_default();
+    let is_current =
+        cached.is_some_and(|cached| cached.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
     if is_current {
         parts.status = StatusCode::NOT_MODIFIED;
         parts.headers.remove(header::CONTENT_TYPE);
@@ -122,7 +131,10 @@ pub fn problem(error: &Error) -> Response {
     };
     let mut response = error.respond(crate::web::json(&body));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

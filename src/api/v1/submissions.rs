@@ -2,7 +2,9 @@
 
 use super::caller::Person;
 use super::responses::{Part, created};
-use super::types::{HandOverBody, Page, ProblemDetails, ProjectMoveBody, RegistrationView, SubmitBody, VersionDecision, VersionView};
+use super::types::{
+    HandOverBody, Page, ProblemDetails, ProjectMoveBody, RegistrationView, SubmitBody, VersionDecision, VersionView,
+};
 use crate::clock::now;
 use crate::domain::recipe_version::{ProjectMove, VersionState};
 use crate::submissions::{self, Decision, Submission};
@@ -28,10 +30,7 @@ pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> O
         (None, Some(tag)) => Some(version_of_tag(&tag)?),
         (None, None) => None,
     };
-    let submission = Submission {
-        text: &body.text,
-        base,
-    };
+    let submission = Submission { text: &body.text, base };
     let version = submissions::submit(&person.desk.store, &person.actor, submission, now()).await?;
     person.desk.nudge();
     created(&VersionView::from(version))
@@ -88,8 +87,7 @@ pub async fn decide(project: String, number: i64, person: Person, body: VersionD
         VersionDecision::Refuse { reason } => (Decision::Refuse, reason),
     };
     let of = (project.as_str(), number);
-    let version =
-        submissions::decide(&person.desk.store, &person.actor, of, (&decision, &reason), now()).await?;
+    let version = submissions::decide(&person.desk.store, &person.actor, of, (&decision, &reason), now()).await?;
     person.desk.nudge();
     Ok(json(&VersionView::from(version)))
 }
@@ -106,7 +104,10 @@ pub async fn decide(project: String, number: i64, person: Person, body: VersionD
     security(("token" = [])),
 )]
 pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -> Outcome {
-    let action: ProjectMove = body.action.parse().map_err(|error: String| Error::BadRequest(error.into()))?;
+    let action: ProjectMove = body
+        .action
+        .parse()
+        .map_err(|error: String| Error::BadRequest(error.into()))?;
     let store = &person.desk.store;
     let moved = submissions::move_project(store, &person.actor, &project, (action, &body.reason), now()).await?;
     person.desk.nudge();

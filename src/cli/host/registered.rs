@@ -1,8 +1,8 @@
 //! The commands that manage registered hosts, on the coordinator's machine.
 
+use crate::api::v1::types::{HostBody, HostView};
 use crate::cli::server::ServerOption;
 use crate::cli::table;
-use crate::api::v1::types::{HostBody, HostView};
 use crate::clock::show;
 use crate::config::Settings;
 use crate::decisions::HostMove;
@@ -129,7 +129,10 @@ fn print_start_command(settings: &Settings, host: &HostView, owner: &str, url: O
         host.name
     );
     let url = url.unwrap_or_else(|| format!("http://{}", settings.listen));
-    outln!("pybots host --server {url} --token {}", host.token.as_deref().unwrap_or_default());
+    outln!(
+        "pybots host --server {url} --token {}",
+        host.token.as_deref().unwrap_or_default()
+    );
     let name = url::Url::parse(&url)
         .ok()
         .and_then(|url| Some(url.host_str()?.to_owned()));

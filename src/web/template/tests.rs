@@ -6,6 +6,7 @@ use super::contexts::{
     some, variants,
 };
 use super::*;
+use crate::web::account::{AccountPage, LoginPage, TokenLine};
 use crate::web::attempts::{AttemptsView, LogView};
 use crate::web::compare::{Choice, ChoiceLink, ChoosePage, ComparePage, Group, ProjectLine, TestsLine};
 use crate::web::frame::{ErrorPage, Frame, Here};
@@ -15,11 +16,13 @@ use crate::web::image::{FactsView, ImagePage, SourceView};
 use crate::web::incidents::{IncidentPage, IncidentsPage, InvestigationLine, NoteView, ScriptView, WaiverView};
 use crate::web::matrix::MatrixPage;
 use crate::web::projects::{
-    AnswerLine, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipe,
+    AnswerLine, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipe, WaitingVersion,
 };
+use crate::web::recipe::{DiffLine, ProjectLine as ProjectState, VersionLine, VersionPage, VersionsPage};
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
 use crate::web::run::{KnownFailureView, RunPage};
 use crate::web::run_verdict::{AnswerView, IncidentLink, Link, RunVerdict};
+use crate::web::submit::{ProblemLine, SubmitPage};
 use crate::web::wording::Time;
 
 /// Renders a page as it is inside a frame with everything, and without anything in it or around it.
@@ -76,6 +79,7 @@ fn pages_of_revisions_have_what_their_templates_name() {
     check(ProjectPage {
         project: project(),
         registered: false,
+        has_versions: true,
         incidents: incidents(),
         answers: vec![AnswerLine {
             more: 1,
@@ -94,8 +98,77 @@ fn pages_of_revisions_have_what_their_templates_name() {
     });
     check(RecipesPage {
         projects: vec![project(), ProjectView::default()],
+        waiting: vec![WaitingVersion::default()],
         refused: vec![RefusedRecipe::default()],
     });
+}
+
+#[test]
+fn pages_with_forms_have_what_their_templates_name() {
+    check(LoginPage {
+        next: mark(),
+        error: some(),
+    });
+    let ended = [Some("revoked"), None].map(|ended| TokenLine {
+        used: Some(Time::default()),
+        ended,
+        ..TokenLine::default()
+    });
+    check(AccountPage {
+        name: mark(),
+        tokens: ended.into(),
+        secret: some(),
+        error: some(),
+        ..AccountPage::default()
+    });
+    let problems = [some(), None].map(|help| ProblemLine {
+        help,
+        ..ProblemLine::default()
+    });
+    check(SubmitPage {
+        project: some(),
+        text: mark(),
+        error: some(),
+        problems: problems.into(),
+        ..SubmitPage::default()
+    });
+    let project = || ProjectState {
+        name: mark(),
+        reason: some(),
+        owner: some(),
+        version: Some(1),
+        ..ProjectState::default()
+    };
+    // a trial goes from nothing to a run, and to its end
+    let versions = || {
+        [(None, None), (some(), None), (some(), some()), (None, some())].map(|(trial_run, trial)| VersionLine {
+            in_force: true,
+            decided_by: trial.clone(),
+            reason: trial.clone(),
+            trial,
+            trial_run,
+            ..VersionLine::default()
+        })
+    };
+    check(VersionsPage {
+        project: project(),
+        versions: versions().into(),
+        may_manage: true,
+        moves: vec!["pause"],
+        csrf: mark(),
+    });
+    for (version, is_tried) in versions().map(|version| (version, true)).into_iter().chain([(VersionLine::default(), false)]) {
+        check(VersionPage {
+            project: project(),
+            version,
+            text: mark(),
+            before: Some(1),
+            diff: vec![DiffLine::default()],
+            may_decide: true,
+            is_tried,
+            csrf: mark(),
+        });
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ use pybots::logfile::{Chunk, Stream};
 use pybots::store::claims::Taker;
 use pybots::store::hosts::HostRow;
 use pybots::watch::{self, sources::Sources};
-use pybots::web::Web;
+use pybots::web::{Door, Web};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -619,6 +619,8 @@ impl Sim {
             store: self.coordinator().store.clone(),
             objects: self.coordinator().objects.clone(),
             trust: Arc::new(self.settings.trust()),
+            guesses: Arc::default(),
+            door: Door::default(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}{path}", listener.local_addr().unwrap());
@@ -629,6 +631,16 @@ impl Sim {
         server.abort();
         assert_eq!(status, 200, "{path}: {text}");
         text
+    }
+
+    /// The address of a server for everything, as `pybots serve` has it. It ends with the test.
+    pub async fn serve(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let routes = pybots::server::routes(self.coordinator().clone());
+        let server = pybots::server::Server::new(routes, &self.settings.http);
+        tokio::spawn(server.run(listener));
+        base
     }
 
     /// What the program prints, beside the coordinator that is at work.

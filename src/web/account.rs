@@ -1,0 +1,183 @@
+//! Logging in and out, and the page of an account with its access tokens.
+
+use super::error::{Error, Outcome};
+use super::forms::{Form, own_path, see_other, to_login};
+use super::frame;
+use super::route::{Query, Web};
+use super::template::Template;
+use super::visitor::{Visitor, set_cookie};
+use super::wording::{Time, time};
+use crate::access::{self, Actor, TokenRequest};
+use crate::clock::now;
+use crate::domain::id::TokenId;
+use crate::store::tokens::AccessToken;
+use serde::Serialize;
+use warp::http::header::SET_COOKIE;
+use warp::reply::Response;
+
+/// Tokens on the page.
+const TOKENS: i64 = 50;
+
+#[derive(Default, Serialize)]
+pub struct LoginPage {
+    /// The page to go to then.
+    pub next: String,
+    /// Why the last try failed.
+    pub error: Option<String>,
+}
+
+impl Template for LoginPage {
+    const NAME: &'static str = "login";
+}
+
+#[derive(Default, Serialize)]
+pub struct AccountPage {
+    pub csrf: String,
+    pub name: String,
+    pub mail: String,
+    pub roles: String,
+    pub permissions: String,
+    pub tokens: Vec<TokenLine>,
+    /// The secret of a token that was just issued.
+    pub secret: Option<String>,
+    /// Why a request failed.
+    pub error: Option<String>,
+}
+
+impl Template for AccountPage {
+    const NAME: &'static str = "account";
+}
+
+#[derive(Default, Serialize)]
+pub struct TokenLine {
+    pub id: String,
+    pub name: String,
+    pub permissions: String,
+    pub used: Option<Time>,
+    pub expires: Time,
+    /// `None` while it is valid.
+    pub ended: Option<&'static str>,
+}
+
+pub async fn login_page(web: Web, query: Query) -> Outcome {
+    let next = query.get("next").map(String::as_str).unwrap_or_default();
+    let page = LoginPage {
+        next: own_path(next).to_owned(),
+        error: None,
+    };
+    frame::respond_form(&web, "Log in", page).await
+}
+
+pub async fn login(form: Result<Form, Error>) -> Outcome {
+    let form = form?;
+    let next = own_path(form.field("next")).to_owned();
+    let begun = access::begin(&form.web.store, form.field("token").trim(), now()).await?;
+    match begun {
+        Some(cookie) => with_cookie(see_other(&next)?, Some(cookie.secret()), &form.web),
+        None => {
+            let error = form.web.guesses.wrong(&form.peer);
+            let page = LoginPage {
+                next,
+                error: Some(error.to_string()),
+            };
+            let mut response = frame::respond_form(&form.web, "Log in", page).await?;
+            *response.status_mut() = error.status();
+            Ok(response)
+        }
+    }
+}
+
+pub async fn logout(form: Result<Form, Error>) -> Outcome {
+    let form = form?;
+    if let Some(cookie) = &form.visitor.cookie {
+        access::end(&form.web.store, cookie).await?;
+    }
+    with_cookie(see_other("/")?, None, &form.web)
+}
+
+fn with_cookie(mut response: Response, secret: Option<&str>, web: &Web) -> Outcome {
+    if let Some(cookie) = set_cookie(secret, web.door.is_tls) {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+pub async fn page(web: Web, visitor: Visitor) -> Outcome {
+    respond(&web, &visitor, None, None).await
+}
+
+async fn respond(web: &Web, visitor: &Visitor, secret: Option<String>, error: Option<String>) -> Outcome {
+    let Some(actor) = &visitor.actor else {
+        return to_login("/account");
+    };
+    let tokens = match &actor.account {
+        Some(account) => web.store.tokens(account, TOKENS).await?,
+        None => Vec::new(),
+    };
+    let page = AccountPage {
+        csrf: visitor.csrf.clone(),
+        name: actor.name.clone(),
+        mail: actor.mail.clone(),
+        roles: actor.roles.list().join(", "),
+        permissions: permissions(actor),
+        tokens: tokens.iter().map(token_line).collect(),
+        secret,
+        error,
+    };
+    frame::respond_form(web, "Account", page).await
+}
+
+fn permissions(actor: &Actor) -> String {
+    let usable = actor
+        .permissions
+        .0
+        .iter()
+        .filter(|permission| actor.reach(**permission).is_some());
+    usable.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn token_line(token: &AccessToken) -> TokenLine {
+    let now = now();
+    TokenLine {
+        id: token.id.to_string(),
+        name: token.name.clone(),
+        permissions: token.permissions.list().join(", "),
+        used: token.used_at.map(|at| time(at, now)),
+        expires: time(token.expires_at, now),
+        ended: match token.revoked_at {
+            Some(_) => Some("revoked"),
+            None if token.expires_at <= now => Some("expired"),
+            None => None,
+        },
+    }
+}
+
+pub async fn issue(form: Result<Form, Error>) -> Outcome {
+    let form = form?;
+    let actor = form.visitor.actor()?;
+    let days = form.field("days").trim().parse().unwrap_or(0);
+    let request = TokenRequest {
+        account: actor.name.clone(),
+        name: form.field("name").trim().to_owned(),
+        permissions: None,
+        days,
+    };
+    match access::issue(&form.web.store, actor, &request, now())
+        .await
+        .map_err(Error::from)
+    {
+        Ok((_, secret)) => respond(&form.web, &form.visitor, Some(secret.secret().to_owned()), None).await,
+        Err(error @ (Error::BadRequest(_) | Error::Conflict(_))) => {
+            let mut response = respond(&form.web, &form.visitor, None, Some(error.to_string())).await?;
+            *response.status_mut() = error.status();
+            Ok(response)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+pub async fn revoke(id: String, form: Result<Form, Error>) -> Outcome {
+    let form = form?;
+    access::revoke(&form.web.store, form.visitor.actor()?, &TokenId::from(id), now()).await?;
+    see_other("/account")
+}

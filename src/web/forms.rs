@@ -1,0 +1,136 @@
+//! Forms: their fields, and where they may come from.
+
+use super::error::{Error, Outcome};
+use super::peer::{Peer, peer};
+use super::route::{Query, Web};
+use super::visitor::{Visitor, visitor};
+use bytes::Bytes;
+use std::convert::Infallible;
+use warp::filters::BoxedFilter;
+use warp::http::StatusCode;
+use warp::http::header::{self, HeaderValue};
+use warp::{Filter, Reply};
+
+/// Bytes of a form: a recipe of 128 KiB can need three for each.
+const FORM_MOST: u64 = 512 << 10;
+
+/// The field that shows that a form was made for this session.
+pub const CSRF_FIELD: &str = "csrf";
+
+/// Who looks at a page. A wrong access token counts as none, for pages are for browsers.
+pub fn guest(web: &Web) -> impl Filter<Extract = (Visitor,), Error = Infallible> + Clone + use<> {
+    visitor(web).or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })
+}
+
+/// A form that somebody sends.
+pub struct Form {
+    pub web: Web,
+    pub visitor: Visitor,
+    pub peer: Peer,
+    fields: Query,
+}
+
+impl Form {
+    /// A field; empty if the form has none of that name.
+    pub fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map(String::as_str).unwrap_or_default()
+    }
+}
+
+/// A form, or the reason why it can't be taken. `web` is passed on.
+pub fn form(web: &Web) -> BoxedFilter<(Result<Form, Error>,)> {
+    let web = web.clone();
+    let body = warp::body::content_length_limit(FORM_MOST)
+        .and(warp::body::bytes())
+        .map(Some)
+        .or_else(|_| async { Ok::<_, Infallible>((None::<Bytes>,)) });
+    guest(&web)
+        .and(peer())
+        .and(warp::header::optional::<String>("sec-fetch-site"))
+        .and(body)
+        .map(
+            move |visitor: Visitor, peer: Peer, site: Option<String>, body: Option<Bytes>| {
+                let body =
+                    body.ok_or_else(|| Error::TooLarge(format!("a form has {} KiB at most", FORM_MOST >> 10).into()))?;
+                let fields: Query = url::form_urlencoded::parse(&body).into_owned().collect();
+                if fields.values().any(|value| value.contains('\0')) {
+                    return Err(Error::BadRequest(
+                        "a field has a NUL character; no text may have one".into(),
+                    ));
+                }
+                check_site(site.as_deref())?;
+                visitor.check_form(fields.get(CSRF_FIELD).map(String::as_str).unwrap_or_default())?;
+                Ok(Form {
+                    web: web.clone(),
+                    visitor,
+                    peer,
+                    fields,
+                })
+            },
+        )
+        .boxed()
+}
+
+/// Refuses a form of another site. Browsers that do not name the site send no cookie with it either (`SameSite`).
+fn check_site(site: Option<&str>) -> Result<(), Error> {
+    match site {
+        None | Some("same-origin" | "none") => Ok(()),
+        Some(_) => Err(Error::Forbidden("this form was sent from another site".into())),
+    }
+}
+
+/// Sends the browser to another page of ours by GET.
+pub fn see_other(path: &str) -> Outcome {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let location = HeaderValue::from_str(path).map_err(|_| Error::BadRequest("the address is not good".into()))?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// A path of ours that an address names, or `/`. A link must not send people elsewhere.
+pub fn own_path(path: &str) -> &str {
+    let is_own = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && path.is_ascii();
+    match is_own && !path.chars().any(|c| c.is_control()) {
+        true => path,
+        false => "/",
+    }
+}
+
+/// Sends somebody who is not logged in to the login, and from there back to a path.
+pub fn to_login(path: &str) -> Outcome {
+    let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
+    see_other(&format!("/login?next={next}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leads_to_own_pages_only() {
+        for own in ["/", "/submit", "/recipe/a/1?x=y"] {
+            assert_eq!(own_path(own), own);
+        }
+        for foreign in [
+            "",
+            "https://x.example",
+            "//x.example",
+            "/\\x.example",
+            "x",
+            "/a\nb",
+            "javascript:x",
+        ] {
+            assert_eq!(own_path(foreign), "/", "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn forms_of_other_sites_are_refused() {
+        for own in [None, Some("same-origin"), Some("none")] {
+            check_site(own).unwrap();
+        }
+        for foreign in ["cross-site", "same-site", ""] {
+            assert!(check_site(Some(foreign)).is_err(), "{foreign}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The pages of a submitted recipe: its versions, and one version with its trial and its difference to the one before.
+
+use super::error::{Error, Outcome};
+use super::forms::{Form, see_other};
+use super::frame::{self, Frame, Here};
+use super::route::Web;
+use super::template::Template;
+use super::visitor::Visitor;
+use super::wording::{Time, time};
+use crate::clock::now;
+use crate::domain::access::{Permission, Reach};
+use crate::domain::recipe_version::{ProjectMove, ProjectState, VersionState};
+use crate::store::submissions::{RecipeVersion, Registration};
+use crate::submissions::{self, Decision};
+use anyhow::Result;
+use serde::Serialize;
+use similar::TextDiff;
+
+/// Versions on the page of a recipe.
+const VERSIONS: i64 = 50;
+/// Seconds until the browser looks again whether a trial has ended.
+const REFRESH: u32 = 5;
+
+#[derive(Default, Serialize)]
+pub struct VersionsPage {
+    pub csrf: String,
+    pub project: ProjectLine,
+    pub versions: Vec<VersionLine>,
+    /// Whether the person may change the project.
+    pub may_manage: bool,
+    /// What can be done with the project.
+    pub moves: Vec<&'static str>,
+}
+
+impl Template for VersionsPage {
+    const NAME: &'static str = "recipe_versions";
+}
+
+#[derive(Default, Serialize)]
+pub struct ProjectLine {
+    pub name: String,
+    pub state: &'static str,
+    pub reason: Option<String>,
+    pub owner: Option<String>,
+    pub version: Option<i64>,
+}
+
+#[derive(Default, Serialize)]
+pub struct VersionLine {
+    pub number: i64,
+    pub state: &'static str,
+    pub in_force: bool,
+    pub by: String,
+    pub at: Time,
+    /// How its trial ended.
+    pub trial: Option<String>,
+    pub trial_run: Option<String>,
+    pub decided_by: Option<String>,
+    pub reason: Option<String>,
+}
+
+#[derive(Default, Serialize)]
+pub struct VersionPage {
+    pub csrf: String,
+    pub project: ProjectLine,
+    pub version: VersionLine,
+    pub text: String,
+    /// The earlier version of `diff`.
+    pub before: Option<i64>,
+    pub diff: Vec<DiffLine>,
+    /// Whether the person may approve and refuse it, and nobody has.
+    pub may_decide: bool,
+    /// Whether its trial has not ended.
+    pub is_tried: bool,
+}
+
+impl Template for VersionPage {
+    const NAME: &'static str = "recipe_version";
+}
+
+#[derive(Default, Serialize)]
+pub struct DiffLine {
+    /// `old`, `new` or empty.
+    pub class: &'static str,
+    pub text: String,
+}
+
+pub async fn versions(project: String, web: Web, visitor: Visitor) -> Outcome {
+    let found = submissions::registration(&web.store, &project).await?;
+    let all = web.store.versions(&project, i64::MAX, VERSIONS).await?;
+    let can = |action: &&ProjectMove| found.state.after(**action, found.version.is_some()).is_ok();
+    let page = VersionsPage {
+        csrf: visitor.csrf.clone(),
+        versions: all.into_iter().map(|version| version_line(version, &found)).collect(),
+        may_manage: may_manage(&visitor, &found),
+        moves: ProjectMove::ALL
+            .iter()
+            .filter(can)
+            .map(|action| action.name())
+            .collect(),
+        project: project_line(&web, &found).await?,
+    };
+    frame::respond_form(&web, format!("Recipe of {project}"), page).await
+}
+
+fn may_manage(visitor: &Visitor, project: &Registration) -> bool {
+    let actor = visitor.actor.as_ref();
+    actor.is_some_and(|actor| {
+        actor
+            .require_for(Permission::Recipes, project.owner_id.as_ref())
+            .is_ok()
+    })
+}
+
+async fn project_line(web: &Web, found: &Registration) -> Result<ProjectLine> {
+    Ok(ProjectLine {
+        name: found.project.clone(),
+        state: found.state.name(),
+        reason: Some(found.reason.clone()).filter(|reason| !reason.is_empty()),
+        owner: match &found.owner_id {
+            Some(owner) => web.store.account_name(owner).await?,
+            None => None,
+        },
+        version: found.version,
+    })
+}
+
+fn version_line(version: RecipeVersion, project: &Registration) -> VersionLine {
+    let is_active = project.state == ProjectState::Active;
+    let filled = |text: String| Some(text).filter(|text| !text.is_empty());
+    VersionLine {
+        number: version.number,
+        state: version.state.name(),
+        in_force: is_active && project.version == Some(version.number),
+        by: version.submitted_by,
+        at: time(version.submitted_at, now()),
+        trial: filled(version.trial_note),
+        trial_run: version.trial_run_id.map(|run| run.into_string()),
+        decided_by: version.decided_by,
+        reason: filled(version.reason),
+    }
+}
+
+pub async fn version(project: String, number: i64, web: Web, visitor: Visitor) -> Outcome {
+    let found = submissions::registration(&web.store, &project).await?;
+    let version = submissions::version(&web.store, &project, number).await?;
+    let text = web.store.recipe_text(&version.digest).await?.unwrap_or_default();
+    let earlier = web.store.versions(&project, number, 1).await?.pop();
+    let diff = match &earlier {
+        Some(earlier) => {
+            let old = web.store.recipe_text(&earlier.digest).await?.unwrap_or_default();
+            diff_lines(&old, &text)
+        }
+        None => Vec::new(),
+    };
+    let actor = visitor.actor.as_ref();
+    let reach = actor.and_then(|actor| actor.reach(Permission::Approvals));
+    let is_tried = version.state == VersionState::Trial;
+    let page = VersionPage {
+        csrf: visitor.csrf.clone(),
+        may_decide: version.state.is_open() && reach == Some(Reach::All),
+        is_tried,
+        before: earlier.map(|earlier| earlier.number),
+        diff,
+        text,
+        project: project_line(&web, &found).await?,
+        version: version_line(version, &found),
+    };
+    let status = web.store.status().await?;
+    let title = format!("Version {number} of the recipe of {project}");
+    // a page that loads again would empty the form in which a maintainer writes
+    let refresh = (is_tried && !page.may_decide).then_some(REFRESH);
+    Frame::new(Some(&status), title, Here::None, page)
+        .refreshed(refresh)
+        .with_forms()
+        .respond()
+}
+
+/// The lines of a difference, with three lines around each change.
+fn diff_lines(old: &str, new: &str) -> Vec<DiffLine> {
+    let diff = TextDiff::from_lines(old, new);
+    let unified = diff.unified_diff().to_string();
+    let line = |text: &str| DiffLine {
+        class: match text.chars().next() {
+            Some('+') => "new",
+            Some('-') => "old",
+            _ => "",
+        },
+        text: text.to_owned(),
+    };
+    unified.lines().map(line).collect()
+}
+
+pub async fn decide(project: String, number: i64, form: Result<Form, Error>) -> Outcome {
+    let form = form?;
+    let decision = match form.field("decision") {
+        "approve" => Decision::Approve {
+            without_trial: form.field("without_trial") == "yes",
+        },
+        "refuse" => Decision::Refuse,
+        _ => return Err(Error::BadRequest("a version is approved or refused".into())),
+    };
+    let of = (project.as_str(), number);
+    let with = (&decision, form.field("reason").trim());
+    submissions::decide(&form.web.store, form.visitor.actor()?, of, with, now()).await?;
+    see_other(&format!("/recipe/{project}/{number}"))
+}
+
+pub async fn set_state(project: String, form: Result<Form, Error>) -> Outcome {
+    let form = form?;
+    let action: ProjectMove = form
+        .field("action")
+        .parse()
+        .map_err(|error: String| Error::BadRequest(error.into()))?;
+    let with = (action, form.field("reason").trim());
+    submissions::move_project(&form.web.store, form.visitor.actor()?, &project, with, now()).await?;
+    see_other(&format!("/recipe/{project}"))
+}
+
+pub async fn hand_over(project: String, form: Result<Form, Error>) -> Outcome {
+    let form = form?;
+    let to = form.field("to").trim();
+    submissions::hand_over(&form.web.store, form.visitor.actor()?, &project, to, now()).await?;
+    see_other(&format!("/recipe/{project}"))
+}
