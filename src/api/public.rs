@@ -1,7 +1,8 @@
 //! Results for programs, as JSON: what the pages show, and logs piece by piece.
 
-mod logs;
+pub(super) mod logs;
 
+use super::v1::types::ProblemDetails;
 use crate::clock::now;
 use crate::compare;
 use crate::domain::id::RevisionId;
@@ -111,8 +112,18 @@ fn next_page(query: &Query, older: &RevisionId) -> Option<HeaderValue> {
     HeaderValue::from_str(&link).ok()
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/results", tag = "results", summary = "List the cells of the newest revisions",
+    description = "The header `link` names the next part.",
+    params(
+        ("branch" = Option<String>, Query), ("variant" = Option<String>, Query),
+        ("revisions" = Option<i64>, Query, minimum = 1, maximum = 100),
+        ("before" = Option<String>, Query, description = "As the header `link` has it"),
+    ),
+    responses((status = 200, body = Vec<Object>), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
+)]
 /// The cells of the newest revisions: `?branch=NAME`, `?variant=NAME`, `?revisions=N`, and `?before=ID` as the header `link` names it.
-async fn results(web: Web, query: Query) -> Outcome {
+pub(super) async fn results(web: Web, query: Query) -> Outcome {
     let _turn = turn(&HEAVY, TURN_WITHIN).await?;
     let branch = query.get("branch").map(String::as_str);
     if let Some(name) = branch
@@ -137,18 +148,32 @@ async fn results(web: Web, query: Query) -> Outcome {
     Ok(response)
 }
 
-async fn incidents(web: Web) -> Outcome {
+#[utoipa::path(
+    get, path = "/api/v1/incidents", tag = "incidents", summary = "List the open incidents, and those that were closed lately",
+    responses((status = 200, body = Vec<Object>)),
+)]
+pub(super) async fn incidents(web: Web) -> Outcome {
     let all = web.incidents().all(CLOSED, now()).await?;
     Ok(json(&all))
 }
 
-async fn incident(number: i64, web: Web) -> Outcome {
+#[utoipa::path(
+    get, path = "/api/v1/incidents/{number}", tag = "incidents", summary = "Show one incident",
+    params(("number" = i64, Path)),
+    responses((status = 200, body = Object), (status = 404, body = ProblemDetails)),
+)]
+pub(super) async fn incident(number: i64, web: Web) -> Outcome {
     let found = web.incidents().one(number, now()).await?;
     Ok(json(&found.ok_or_else(Error::not_found)?))
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/compare/{base}/{now}", tag = "results", summary = "Compare two revisions, branches or variants",
+    params(("base" = String, Path, description = "`REVISION[:VARIANT]`"), ("now" = String, Path)),
+    responses((status = 200, body = Object), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
+)]
 /// `/api/compare/BASE[:VARIANT]/NOW[:VARIANT]`
-async fn comparison(base: String, now: String, web: Web) -> Outcome {
+pub(super) async fn comparison(base: String, now: String, web: Web) -> Outcome {
     let _turn = turn(&HEAVY, TURN_WITHIN).await?;
     match compare::of(&web.store, &web.objects, &base, &now).await? {
         Ok(compared) => Ok(json(&compared)),

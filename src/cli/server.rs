@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub struct ServerOption {
     /// Address of the coordinator, such as `https://pybots.example.org`; `pybots login` keeps a token for it. Without one, the
     /// command works on the coordinator of this machine's settings.
-    #[arg(long, env = "PYBOTS_SERVER", value_name = "URL")]
+    #[arg(long, global = true, env = "PYBOTS_SERVER", value_name = "URL")]
     pub server: Option<String>,
 }
 

@@ -80,7 +80,7 @@ async fn add_submitted(
         .map(|recipe| normalized(recipe.recipe.name.get_ref()))
         .collect();
     for (project, text) in coordinator.store.submitted_recipes().await? {
-        let file = format!("submitted: {project}");
+        let file = format!("submitted/{project}.toml");
         let recipe = match of_folder.contains(&normalized(&project)) {
             true => Err(format!(
                 "a file of the folder registers {project:?} too, and goes before the submitted recipe"

@@ -82,7 +82,7 @@ async fn step(coordinator: &Coordinator, version: &RecipeVersion, now: Timestamp
 async fn read(coordinator: &Coordinator, version: &RecipeVersion) -> Result<Result<Registered, String>> {
     let text = coordinator.store.recipe_text(&version.digest).await?;
     let text = text.context("a submitted recipe has no text")?;
-    Ok(register("recipe.toml", text, None))
+    Ok(register(&format!("{}.toml", version.project), text, None))
 }
 
 /// Adds the trial run on the newest image of the first branch whose Pythons the recipe is for.

@@ -15,8 +15,6 @@ use crate::store::{Store, Tx};
 use anyhow::Result;
 use serde_json::json;
 
-/// The name of the file in messages.
-const FILE: &str = "recipe.toml";
 /// Problems that one refusal lists.
 const PROBLEMS_MOST: usize = 50;
 /// Versions that one account submits within an hour.
@@ -111,9 +109,20 @@ pub async fn submit(store: &Store, actor: &Actor, submission: Submission<'_>, no
     Ok(version)
 }
 
+/// The name that the file of a recipe has in messages: that of its project, as in a folder of recipes.
+fn file_of(text: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let named = toml::from_str::<Named>(text).ok();
+    named.map_or_else(|| "recipe.toml".to_owned(), |named| format!("{}.toml", named.name))
+}
+
 /// Checks the text of a recipe that comes without a folder.
 fn read(text: &str) -> Result<Registered, Refusal> {
-    let checked = check(FILE, text);
+    let file = file_of(text);
+    let checked = check(&file, text);
     if checked.recipe.is_none() {
         let problems = checked.problems.iter().take(PROBLEMS_MOST);
         return Err(Refusal::Problems(problems.map(|problem| problem.located()).collect()));
@@ -123,7 +132,7 @@ fn read(text: &str) -> Result<Registered, Refusal> {
             "a submitted recipe has no folder beside it, so no source can be a `path`; take `pypi`, `git` or `url`";
         return Err(Refusal::Invalid(message.to_owned()));
     }
-    register(FILE, text.to_owned(), None).map_err(Refusal::Invalid)
+    register(&file, text.to_owned(), None).map_err(Refusal::Invalid)
 }
 
 /// Fails if another project has the name, by the rules that indexes of packages have for names.

@@ -92,7 +92,7 @@ fn every_command_is_documented() {
 }
 
 /// The addresses that a file serves, from its lines `path!("run" / String / "log")`. A part that varies is `*`.
-fn served(file: &str, prefix: &str) -> BTreeSet<String> {
+pub fn served(file: &str, prefix: &str) -> BTreeSet<String> {
     let text = read(file);
     let lines = text
         .lines()

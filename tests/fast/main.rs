@@ -1,11 +1,13 @@
 //! Tests that need no container engine, no PostgreSQL and no CPython: the inner loop.
 
+mod access;
 mod base_images;
 mod cli;
 mod docs;
 mod doctor;
 mod engine;
 mod fixes;
+mod front_door;
 mod histories;
 mod host;
 mod host_calls;

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod factory;
 pub mod histories;
 pub mod index;
+pub mod people;
 pub mod registry;
 pub mod sim;
 pub mod svn;

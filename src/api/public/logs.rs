@@ -1,5 +1,6 @@
 //! Pieces of a log as lines of JSON.
 
+use crate::api::v1::types::ProblemDetails;
 use crate::domain::skew::corrected;
 use crate::logfile::damage::Lost;
 use crate::logfile::{Chunk, Stream};
@@ -31,6 +32,18 @@ struct Piece<'a> {
 /// Bytes before the first piece that are read for the beginning of a character that goes on in it.
 const BEFORE: u64 = 4096;
 
+#[utoipa::path(
+    get, path = "/api/v1/logs/{id}", tag = "results", summary = "Read a log as lines of JSON",
+    params(
+        ("id" = String, Path, description = "The id of a run, an image or an attempt"),
+        ("from" = Option<i64>, Query, minimum = 0, description = "Offset in bytes"),
+        ("stream" = Option<String>, Query, description = "`stdout`, `stderr` or `control`"),
+        ("attempt" = Option<i64>, Query, minimum = 1),
+        ("follow" = Option<bool>, Query, description = "Whether to wait for more until the attempt has ended"),
+        ("raw" = Option<bool>, Query, description = "Whether bytes that are no UTF-8 come as base64"),
+    ),
+    responses((status = 200, content_type = "application/x-ndjson", body = String), (status = 404, body = ProblemDetails)),
+)]
 /// `/api/logs/ID`: the log of an attempt, or of the newest attempt at a run or an image. `?from=OFFSET`, `?stream=NAME`,
 /// `?attempt=N`, `?follow=true` to wait for more until the attempt has ended, `?raw=true` for bytes that are no UTF-8.
 pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {

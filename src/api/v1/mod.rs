@@ -34,17 +34,26 @@ pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
     let reading = public::routes(&web)
         .into_iter()
         .map(|route| reader(&web).and(route).map(|_, outcome| outcome).boxed());
-    let none = warp::path::full().and(warp::method()).map(responses::none).boxed();
+    let none = warp::any()
+        .and_then(|| async { Err(warp::reject::not_found()) })
+        .boxed();
     let found = calls
         .chain(reading)
         .rev()
         .fold(none, |later, call| call.or(later).unify().boxed());
+    // what a filter refused is answered before: a wrong token makes no address unknown
+    let missing = warp::path!("api" / "v1" / ..)
+        .and(warp::path::full())
+        .and(warp::method())
+        .map(responses::none);
     warp::path!("api" / "v1" / ..)
         .and(warp::path::full())
         .and(warp::header::optional::<String>("if-none-match"))
         .and(found)
         .then(|path: FullPath, cached: Option<String>, outcome: Outcome| responses::respond(path, cached, outcome))
         .recover(responses::rejected)
+        .unify()
+        .or(missing)
         .unify()
         .boxed()
 }

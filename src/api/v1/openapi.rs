@@ -1,6 +1,7 @@
 //! The OpenAPI document, made of the handlers and their types.
 
 use super::{accounts, decisions, projects, submissions};
+use crate::api::public::{self, logs};
 use crate::web::{Outcome, Web, json};
 use std::sync::LazyLock;
 use utoipa::openapi::path::PathItem;
@@ -19,6 +20,7 @@ use warp::http::Method;
         accounts::me, accounts::all, accounts::add, accounts::change, accounts::tokens, accounts::issue, accounts::revoke,
         accounts::audit, decisions::incident, decisions::job, decisions::hosts, decisions::add_host, decisions::host,
         projects::all, projects::one, projects::versions, projects::version, projects::diff,
+        public::results, public::incidents, public::incident, public::comparison, logs::pieces, page,
         submissions::submit, submissions::open, submissions::decide, submissions::set_state, submissions::hand_over,
     )
 )]
@@ -42,7 +44,10 @@ pub fn document() -> &'static utoipa::openapi::OpenApi {
     &DOCUMENT
 }
 
-/// `/api/v1/openapi.json`
+/// Show this document.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "document", responses((status = 200, body = Object)),
+)]
 pub async fn page(_: Web) -> Outcome {
     Ok(json(document()))
 }

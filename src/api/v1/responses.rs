@@ -142,19 +142,17 @@ pub fn problem(error: &Error) -> Response {
 }
 
 /// Answers a call that does not exist, or that has another method.
-pub fn none(path: FullPath, method: Method) -> Outcome {
+pub fn none(path: FullPath, method: Method) -> Response {
     let allowed = openapi::methods_of(path.as_str());
-    match allowed.is_empty() || allowed.contains(&method) {
-        true => Err(Error::not_found()),
-        false => {
-            let mut response = problem(&Error::MethodNotAllowed);
-            let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-            if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
-                response.headers_mut().insert(header::ALLOW, names);
-            }
-            Ok(response)
-        }
+    if allowed.is_empty() || allowed.contains(&method) {
+        return secure(problem(&Error::not_found()));
     }
+    let mut response = problem(&Error::MethodNotAllowed);
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, names);
+    }
+    secure(response)
 }
 
 /// Answers a call that a filter refused.

@@ -157,7 +157,11 @@ fn pages_with_forms_have_what_their_templates_name() {
         moves: vec!["pause"],
         csrf: mark(),
     });
-    for (version, is_tried) in versions().map(|version| (version, true)).into_iter().chain([(VersionLine::default(), false)]) {
+    for (version, is_tried) in versions()
+        .map(|version| (version, true))
+        .into_iter()
+        .chain([(VersionLine::default(), false)])
+    {
         check(VersionPage {
             project: project(),
             version,

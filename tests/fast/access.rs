@@ -1,0 +1,644 @@
+//! Who may do what: every call of the API with every role, tokens, sessions, forms, and what is public.
+
+use crate::support::people::{Person, person, recipe};
+use crate::support::sim::Sim;
+use pybots::access::{self, Actor};
+use pybots::api::v1::document;
+use pybots::clock::now;
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The roles of the table, in its order. Nobody is not logged in; a reader is, without a role.
+const ROLES: [&str; 6] = ["nobody", "reader", "owner", "host-owner", "maintainer", "operator"];
+
+/// One call, and the status that each role gets. `ann` owns the project `alpha` and the host `h`, and is none of the callers.
+struct Row {
+    method: &'static str,
+    path: &'static str,
+    /// The path with names filled in.
+    call: &'static str,
+    body: Value,
+    expected: [u16; 6],
+}
+
+fn row(method: &'static str, path: &'static str, call: &'static str, body: Value, expected: [u16; 6]) -> Row {
+    Row {
+        method,
+        path,
+        call,
+        body,
+        expected,
+    }
+}
+
+/// Everybody reads; nothing is changed by a call of this table that another one needs.
+#[rustfmt::skip]
+fn table() -> Vec<Row> {
+    let none = Value::Null;
+    let everybody = [200; 6];
+    let logged_in = [401, 200, 200, 200, 200, 200];
+    vec![
+        row("get", "/api/v1/openapi.json", "openapi.json", none.clone(), everybody),
+        row("get", "/api/v1/results", "results", none.clone(), everybody),
+        row("get", "/api/v1/incidents", "incidents", none.clone(), everybody),
+        row("get", "/api/v1/incidents/{number}", "incidents/7", none.clone(), [404; 6]),
+        row("get", "/api/v1/compare/{base}/{now}", "compare/a/b", none.clone(), [404; 6]),
+        row("get", "/api/v1/logs/{id}", "logs/x", none.clone(), [404; 6]),
+        row("get", "/api/v1/hosts", "hosts", none.clone(), everybody),
+        row("get", "/api/v1/recipes", "recipes", none.clone(), everybody),
+        row("get", "/api/v1/projects", "projects", none.clone(), everybody),
+        row("get", "/api/v1/projects/{project}", "projects/alpha", none.clone(), everybody),
+        row("get", "/api/v1/projects/{project}/versions", "projects/alpha/versions", none.clone(), everybody),
+        row("get", "/api/v1/projects/{project}/versions/{number}", "projects/alpha/versions/1", none.clone(), everybody),
+        row("get", "/api/v1/projects/{project}/versions/{number}/diff", "projects/alpha/versions/1/diff", none.clone(), everybody),
+        row("get", "/api/v1/me", "me", none.clone(), logged_in),
+        row("get", "/api/v1/tokens", "tokens", none.clone(), logged_in),
+        row("post", "/api/v1/tokens", "tokens", json!({ "name": "x" }), [401, 201, 201, 201, 201, 201]),
+        // of other people's tokens nobody learns anything
+        row("delete", "/api/v1/tokens/{id}", "tokens/x", none.clone(), [401, 404, 404, 404, 404, 404]),
+        row("get", "/api/v1/audit", "audit", none.clone(), [401, 403, 403, 403, 200, 200]),
+        row("get", "/api/v1/accounts", "accounts", none.clone(), [401, 403, 403, 403, 403, 200]),
+        row("post", "/api/v1/accounts", "accounts", json!({ "name": "new" }), [401, 403, 403, 403, 403, 201]),
+        row("patch", "/api/v1/accounts/{name}", "accounts/ann", json!({ "mail": "ann@example.org" }), [401, 403, 403, 403, 403, 200]),
+        row("post", "/api/v1/recipes", "recipes", json!({ "text": "" }), [401, 403, 422, 403, 422, 422]),
+        row("post", "/api/v1/projects/{project}/versions/{number}/decision", "projects/alpha/versions/9/decision",
+            json!({ "decision": "approve" }), [401, 403, 403, 403, 404, 404]),
+        row("post", "/api/v1/projects/{project}/state", "projects/alpha/state", json!({ "action": "pause" }), [401, 403, 403, 403, 409, 409]),
+        row("post", "/api/v1/projects/{project}/owner", "projects/alpha/owner", json!({ "to": "x" }), [401, 403, 403, 403, 404, 404]),
+        row("post", "/api/v1/incidents/{number}/decision", "incidents/7/decision", json!({ "decision": "close", "why": "x" }), [401, 403, 403, 403, 404, 404]),
+        row("post", "/api/v1/jobs/{id}/{action}", "jobs/x/cancel", none.clone(), [401, 403, 403, 403, 404, 404]),
+        row("post", "/api/v1/hosts", "hosts", json!({ "name": "h", "owner": "x@example.org" }), [401, 403, 403, 409, 403, 409]),
+        row("post", "/api/v1/hosts/{name}/{action}", "hosts/h/drain", none, [401, 403, 403, 403, 403, 200]),
+    ]
+}
+
+async fn coordinator() -> (Sim, String) {
+    let mut sim = Sim::new(&["other"], 1).await;
+    sim.commit("start", "");
+    sim.run().await;
+    sim.decided(1).await;
+    let server = sim.serve().await;
+    (sim, server)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_gives_every_role_what_the_table_says() {
+    let (sim, server) = coordinator().await;
+    let ann = person(&sim, &server, "ann", "owner host-owner").await;
+    assert_eq!(
+        ann.calls("POST", "recipes", Some(json!({ "text": recipe("alpha", "") })))
+            .await
+            .0,
+        201
+    );
+    assert_eq!(ann.calls("POST", "hosts", Some(json!({ "name": "h" }))).await.0, 201);
+    let mut people = Vec::new();
+    for role in ROLES {
+        let roles = if ["nobody", "reader"].contains(&role) { "" } else { role };
+        let mut one = person(&sim, &server, &format!("a-{role}"), roles).await;
+        if role == "nobody" {
+            one.token.clear();
+        }
+        people.push(one);
+    }
+    let table = table();
+    let mut wrong = Vec::new();
+    for row in &table {
+        for (person, (role, expected)) in people.iter().zip(ROLES.iter().zip(row.expected)) {
+            let body = (!row.body.is_null()).then(|| row.body.clone());
+            let (status, answer) = person.calls(&row.method.to_uppercase(), row.call, body).await;
+            if status != expected {
+                wrong.push(format!(
+                    "{} {} as {role}: {status}, not {expected}: {answer}",
+                    row.method, row.call
+                ));
+            }
+            if status >= 400 {
+                assert_eq!(answer["status"], status, "{} {}: {answer}", row.method, row.call);
+                assert!(!answer["detail"].as_str().unwrap().is_empty(), "{answer}");
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    // a call without a row fails
+    let document = serde_json::to_value(document()).unwrap();
+    let mut of_document = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let methods = ["get", "post", "patch", "delete", "put"];
+        of_document.extend(
+            methods
+                .iter()
+                .filter(|method| item.get(**method).is_some())
+                .map(|method| format!("{method} {path}")),
+        );
+    }
+    let of_table: BTreeSet<String> = table.iter().map(|row| format!("{} {}", row.method, row.path)).collect();
+    assert_eq!(of_table, of_document);
+    // as do calls that are served and not documented
+    let served = crate::docs::served("src/api/v1/mod.rs", "/api/v1");
+    let reading = crate::docs::served("src/api/public.rs", "/api/v1");
+    let pattern = |path: &str| {
+        let parts = path
+            .split('/')
+            .map(|part| if part.starts_with('{') { "*" } else { part });
+        parts.collect::<Vec<_>>().join("/")
+    };
+    let documented: BTreeSet<String> = table.iter().map(|row| pattern(row.path)).collect();
+    assert_eq!(served.union(&reading).cloned().collect::<BTreeSet<_>>(), documented);
+    // another method than a path has
+    let client = reqwest::Client::new();
+    let answer = client.put(format!("{server}/api/v1/accounts")).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()),
+        (405, "GET, POST")
+    );
+    assert_eq!(
+        client
+            .get(format!("{server}/api/v1/nosuch"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        404
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_never_gives_more_than_it_has() {
+    let (sim, server) = coordinator().await;
+    let max = person(&sim, &server, "max", "maintainer").await;
+    let op = person(&sim, &server, "op", "operator").await;
+    let issue = async |person: &Person, body: Value| person.calls("POST", "tokens", Some(body)).await;
+    // one permission of several
+    let (status, narrow) = issue(&max, json!({ "name": "bot", "permissions": ["jobs"], "days": 1 })).await;
+    assert_eq!(status, 201, "{narrow}");
+    let bot = Person {
+        token: narrow["secret"].as_str().unwrap().to_owned(),
+        home: tempfile::tempdir().unwrap(),
+        server: server.clone(),
+    };
+    assert_eq!(bot.calls("GET", "me", None).await.1["permissions"], json!(["jobs"]));
+    assert_eq!(bot.calls("POST", "jobs/x/rerun", None).await.0, 404);
+    assert_eq!(bot.calls("GET", "audit", None).await.0, 403);
+    let (status, problem) = issue(&bot, json!({ "name": "more", "permissions": ["audit"] })).await;
+    assert!(
+        status == 403 && problem["detail"].as_str().unwrap().contains("your own token"),
+        "{problem}"
+    );
+    assert_eq!(
+        issue(&bot, json!({ "name": "same" })).await.1["permissions"],
+        json!(["jobs"])
+    );
+    // bounds, and names that nobody knows
+    for body in [
+        json!({ "name": "" }),
+        json!({ "name": "x", "days": 0 }),
+        json!({ "name": "x", "days": 367 }),
+        json!({ "name": "x", "permissions": ["everything"] }),
+        json!({ "name": "x", "nosuch": 1 }),
+        json!({ "name": "a\nb" }),
+    ] {
+        assert_eq!(issue(&max, body.clone()).await.0, 400, "{body}");
+    }
+    assert_eq!(issue(&max, json!({ "name": "x", "account": "op" })).await.0, 403);
+    // the secret is nowhere in the database, and its last use is shown
+    let (_, tokens) = max.calls("GET", "tokens", None).await;
+    let listed = tokens["items"].as_array().unwrap();
+    assert!(listed.iter().all(|token| token.get("secret").is_none()), "{tokens}");
+    assert!(
+        listed
+            .iter()
+            .any(|token| token["id"] == narrow["id"] && token["used_at"].is_i64()),
+        "{tokens}"
+    );
+    let sql = "SELECT COUNT(*) FROM access_token WHERE digest = $1 OR id = $1 OR name = $1";
+    let found: i64 = sqlx::query_scalar(sql)
+        .bind(bot.token.clone())
+        .fetch_one(sim.coordinator().store.pool())
+        .await
+        .unwrap();
+    assert_eq!(found, 0);
+    // revoked, and of a disabled account
+    let id = narrow["id"].as_str().unwrap();
+    assert_eq!(max.calls("DELETE", &format!("tokens/{id}"), None).await.0, 204);
+    assert_eq!(bot.calls("GET", "me", None).await.0, 401);
+    assert_eq!(
+        op.calls("PATCH", "accounts/max", Some(json!({ "disabled": true })))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(max.calls("GET", "me", None).await.0, 401);
+    assert_eq!(
+        op.calls("PATCH", "accounts/max", Some(json!({ "disabled": false })))
+            .await
+            .0,
+        200
+    );
+    assert_eq!(
+        max.calls("GET", "me", None).await.0,
+        401,
+        "an enabled account needs a new token"
+    );
+    // an expired one
+    let store = &sim.coordinator().store;
+    let later = now() + 2 * 24 * 3600 * 1000;
+    assert_eq!(access::authenticate(store, &op.token, "", later).await.unwrap(), None);
+    // the last operator stays
+    for change in [json!({ "roles": [] }), json!({ "disabled": true })] {
+        let (status, problem) = op.calls("PATCH", "accounts/op", Some(change)).await;
+        assert!(
+            status == 409 && problem["detail"].as_str().unwrap().contains("last operator"),
+            "{problem}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_operator_gets_a_token_once() {
+    let (sim, _) = coordinator().await;
+    let store = &sim.coordinator().store;
+    let token = access::first_operator(store, now()).await.unwrap().unwrap();
+    assert!(access::first_operator(store, now()).await.unwrap().is_none());
+    let actor = access::authenticate(store, token.secret(), "192.0.2.1", now())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (actor.name.as_str(), actor.roles.to_string()),
+        ("operator", "operator".to_owned())
+    );
+}
+
+/// A browser: it keeps one cookie, and follows nothing by itself.
+struct Browser {
+    http: reqwest::Client,
+    server: String,
+    cookie: Option<String>,
+}
+
+struct Shown {
+    status: u16,
+    location: Option<String>,
+    text: String,
+}
+
+impl Browser {
+    fn new(server: &str) -> Self {
+        Self {
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
+            server: server.to_owned(),
+            cookie: None,
+        }
+    }
+
+    async fn send(&mut self, mut request: reqwest::RequestBuilder) -> Shown {
+        if let Some(cookie) = &self.cookie {
+            request = request.header(COOKIE, cookie);
+        }
+        let answer = request.send().await.unwrap();
+        if let Some(set) = answer.headers().get(SET_COOKIE) {
+            let set = set.to_str().unwrap();
+            assert!(set.contains("; HttpOnly; SameSite=Lax"), "{set}");
+            let pair = set.split(';').next().unwrap();
+            self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
+        }
+        Shown {
+            status: answer.status().as_u16(),
+            location: answer.headers().get(LOCATION).map(|to| to.to_str().unwrap().to_owned()),
+            text: answer.text().await.unwrap(),
+        }
+    }
+
+    async fn get(&mut self, path: &str) -> Shown {
+        let request = self.http.get(format!("{}{path}", self.server));
+        self.send(request).await
+    }
+
+    async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Shown {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
+        let request = self.http.post(format!("{}{path}", self.server)).body(body);
+        self.send(request).await
+    }
+}
+
+/// The form token of a page.
+fn csrf(page: &str) -> String {
+    let (_, rest) = page.split_once("name=\"csrf\" value=\"").expect("a form");
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_submit_and_decide_in_a_browser() {
+    let (sim, server) = coordinator().await;
+    let ann = person(&sim, &server, "ann", "owner").await;
+    let max = person(&sim, &server, "max", "maintainer").await;
+    let mut browser = Browser::new(&server);
+    // who is not logged in is sent to the login, and back from there
+    let shown = browser.get("/submit").await;
+    assert_eq!(
+        (shown.status, shown.location.as_deref()),
+        (303, Some("/login?next=%2Fsubmit"))
+    );
+    let login = browser.get("/login?next=%2Fsubmit").await;
+    assert!(login.text.contains("value=\"/submit\""), "{}", login.text);
+    let wrong = browser
+        .post("/login", &[("token", "pybots_x"), ("next", "/submit")])
+        .await;
+    assert!(
+        wrong.status == 401 && wrong.text.contains("unknown, expired or revoked"),
+        "{}",
+        wrong.text
+    );
+    assert_eq!(browser.cookie, None);
+    let shown = browser
+        .post("/login", &[("token", &ann.token), ("next", "https://evil.example/")])
+        .await;
+    assert_eq!((shown.status, shown.location.as_deref()), (303, Some("/")));
+    let before = browser.cookie.clone().unwrap();
+    assert!(!before.contains(&ann.token), "the cookie is a secret of its own");
+    // a session that somebody prepared is not taken over: each login has a new one
+    browser
+        .post(
+            "/login",
+            &[
+                ("token", &ann.token),
+                ("next", "/submit"),
+                ("csrf", &access::csrf_of(before.split_once('=').unwrap().1)),
+            ],
+        )
+        .await;
+    assert_ne!(browser.cookie.as_ref(), Some(&before));
+    let page = browser.get("/submit").await;
+    let form = csrf(&page.text);
+    // a bad recipe comes back with its text and its problems
+    let bad = "name = \"alpha\"\nnosuch = \"<script>alert(1)</script>\"\n";
+    let shown = browser.post("/submit", &[("csrf", &form), ("recipe", bad)]).await;
+    assert_eq!(shown.status, 422);
+    assert!(
+        shown.text.contains("Line 2, column 1: unknown key `nosuch`"),
+        "{}",
+        shown.text
+    );
+    assert!(
+        shown.text.contains("&lt;script&gt;") && !shown.text.contains("<script>alert"),
+        "{}",
+        shown.text
+    );
+    // lines as browsers send them
+    let text = recipe("alpha", "").replace('\n', "\r\n");
+    for wrong in ["", "0123"] {
+        let shown = browser.post("/submit", &[("csrf", wrong), ("recipe", &text)]).await;
+        assert_eq!(shown.status, 403, "{}", shown.text);
+    }
+    let foreign = browser
+        .http
+        .post(format!("{server}/submit"))
+        .header("sec-fetch-site", "cross-site");
+    assert_eq!(
+        browser.send(foreign.body(format!("csrf={form}&recipe=x"))).await.status,
+        403
+    );
+    let shown = browser.post("/submit", &[("csrf", &form), ("recipe", &text)]).await;
+    assert_eq!(
+        (shown.status, shown.location.as_deref()),
+        (303, Some("/recipe/alpha/1")),
+        "{}",
+        shown.text
+    );
+    let stored = sim.coordinator().store.version("alpha", 1).await.unwrap().unwrap();
+    let stored = sim
+        .coordinator()
+        .store
+        .recipe_text(&stored.digest)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stored, recipe("alpha", ""));
+    let page = browser.get("/recipe/alpha/1").await.text;
+    assert!(!page.contains("name=\"decision\""), "owners do not decide: {page}");
+    // a script of the page has to send the form's token too
+    let request = browser
+        .http
+        .post(format!("{server}/api/v1/recipes"))
+        .json(&json!({ "text": recipe("beta", "") }));
+    assert_eq!(browser.send(request).await.status, 403);
+    let request = browser
+        .http
+        .post(format!("{server}/api/v1/recipes"))
+        .json(&json!({ "text": recipe("beta", "") }));
+    assert_eq!(browser.send(request.header("x-csrf-token", &form)).await.status, 201);
+    // the maintainer decides once the trial has ended
+    let mut other = Browser::new(&server);
+    other.post("/login", &[("token", &max.token), ("next", "/")]).await;
+    let start = std::time::Instant::now();
+    let page = loop {
+        let page = other.get("/recipe/alpha/1").await.text;
+        if page.contains("id=\"state\">waiting") {
+            break page;
+        }
+        assert!(start.elapsed().as_secs() < 60, "{page}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    assert!(page.contains("It ended: <strong>passed</strong>"), "{page}");
+    let shown = other
+        .post("/recipe/alpha/1/decision", &[("csrf", &form), ("decision", "approve")])
+        .await;
+    assert_eq!(shown.status, 403, "the token of another session");
+    let own = csrf(&page);
+    let shown = other
+        .post("/recipe/alpha/1/decision", &[("csrf", &own), ("decision", "approve")])
+        .await;
+    assert_eq!(
+        (shown.status, shown.location.as_deref()),
+        (303, Some("/recipe/alpha/1")),
+        "{}",
+        shown.text
+    );
+    let page = browser.get("/recipe/alpha").await.text;
+    assert!(
+        page.contains("approved, in force") && page.contains("value=\"pause\""),
+        "{page}"
+    );
+    let shown = browser
+        .post(
+            "/recipe/alpha/state",
+            &[("csrf", &form), ("action", "pause"), ("reason", "a while")],
+        )
+        .await;
+    assert_eq!(shown.status, 303, "{}", shown.text);
+    assert!(
+        browser
+            .get("/recipe/alpha")
+            .await
+            .text
+            .contains("The project is paused: a while")
+    );
+    // a token is issued on the page, shown once, and revoked; the session ends with the token by which it began
+    let shown = browser
+        .post("/account/tokens", &[("csrf", &form), ("name", "laptop"), ("days", "9")])
+        .await;
+    let (_, rest) = shown.text.split_once("id=\"secret\">").unwrap();
+    let secret = rest.split('<').next().unwrap().to_owned();
+    assert!(!browser.get("/account").await.text.contains(&secret));
+    let shown = browser
+        .post("/account/tokens", &[("csrf", &form), ("name", "x"), ("days", "many")])
+        .await;
+    assert!(
+        shown.status == 400 && shown.text.contains("1 to 366 days"),
+        "{}",
+        shown.text
+    );
+    let tokens = sim
+        .coordinator()
+        .store
+        .tokens(&sim.coordinator().store.account("ann").await.unwrap().unwrap().id, 9)
+        .await
+        .unwrap();
+    let first = tokens.iter().find(|token| token.name == "test").unwrap();
+    let shown = browser
+        .post(&format!("/account/tokens/{}/revoke", first.id), &[("csrf", &form)])
+        .await;
+    assert_eq!(shown.status, 303);
+    assert_eq!(browser.get("/account").await.status, 303, "logged out");
+    // and by the button
+    browser.cookie = None;
+    browser.post("/login", &[("token", &secret)]).await;
+    let form = csrf(&browser.get("/account").await.text);
+    let kept = browser.cookie.clone();
+    assert_eq!(browser.post("/logout", &[("csrf", &form)]).await.status, 303);
+    assert_eq!(browser.cookie, None);
+    browser.cookie = kept;
+    assert_eq!(browser.get("/account").await.status, 303, "the old cookie is dead");
+    // forms have a bound
+    let long = "x".repeat(600 << 10);
+    assert_eq!(browser.post("/submit", &[("recipe", &long)]).await.status, 413);
+    // guesses too
+    let statuses: Vec<u16> = {
+        let mut all = Vec::new();
+        for _ in 0..32 {
+            all.push(browser.post("/login", &[("token", "x")]).await.status);
+        }
+        all
+    };
+    assert!(
+        statuses.starts_with(&[401]) && statuses.ends_with(&[429]),
+        "{statuses:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_public_needs_a_login() {
+    let mut sim = Sim::with(&["other"], 1, |settings| settings.http.public_read = false).await;
+    sim.commit("start", "");
+    sim.run().await;
+    let server = sim.serve().await;
+    let reader = person(&sim, &server, "rea", "").await;
+    let mut browser = Browser::new(&server);
+    for path in ["/", "/hosts", "/recipes", "/incidents", "/nosuch"] {
+        assert_eq!(browser.get(path).await.status, 303, "{path}");
+    }
+    for path in ["/login", "/style.css", "/healthz"] {
+        assert_eq!(browser.get(path).await.status, 200, "{path}");
+    }
+    for path in [
+        "/api/results",
+        "/api/incidents",
+        "/api/v1/results",
+        "/api/v1/hosts",
+        "/api/v1/openapi.json",
+    ] {
+        assert_eq!(browser.get(path).await.status, 401, "{path}");
+        let request = browser.http.get(format!("{server}{path}")).bearer_auth(&reader.token);
+        assert_eq!(browser.send(request).await.status, 200, "{path}");
+    }
+    browser.post("/login", &[("token", &reader.token)]).await;
+    assert_eq!(browser.get("/").await.status, 200);
+    // hosts have their own tokens
+    assert_eq!(
+        browser
+            .http
+            .get(format!("{server}/api/host/hello"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        401
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn responses_have_tags_and_secrets_are_in_no_url() {
+    let (sim, server) = coordinator().await;
+    let ann = person(&sim, &server, "ann", "owner").await;
+    let http = reqwest::Client::new();
+    let get = async |path: &str, tag: &str| {
+        let request = http.get(format!("{server}{path}")).header("if-none-match", tag);
+        let answer = request.send().await.unwrap();
+        (
+            answer.status().as_u16(),
+            answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned()),
+        )
+    };
+    let (status, tag) = get("/api/v1/projects", "\"x\"").await;
+    assert_eq!(status, 200);
+    assert_eq!(get("/api/v1/projects", &tag.unwrap()).await.0, 304);
+    // the tag of a project is what a submission takes
+    assert_eq!(
+        ann.calls("POST", "recipes", Some(json!({ "text": recipe("alpha", "") })))
+            .await
+            .0,
+        201
+    );
+    let (_, tag) = get("/api/v1/projects/alpha", "").await;
+    let submit = async |text: String, tag: &str| {
+        let request = http
+            .post(format!("{server}/api/v1/recipes"))
+            .bearer_auth(&ann.token)
+            .header("if-match", tag);
+        request
+            .json(&json!({ "text": text }))
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    };
+    let tag = tag.unwrap();
+    assert_eq!(submit(recipe("alpha", "summary = \"b\"\n"), &tag).await, 201);
+    assert_eq!(submit(recipe("alpha", "summary = \"c\"\n"), &tag).await, 412);
+    assert_eq!(submit(recipe("alpha", "summary = \"c\"\n"), "\"x\"").await, 412);
+    // a token in the query is none
+    let answer = http
+        .get(format!("{server}/api/v1/me?token={}", ann.token))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 401);
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    // bodies have a bound, which is checked before they are read
+    let long = format!("{{\"text\": \"{}\"}}", "x".repeat(600 << 10));
+    let request = http
+        .post(format!("{server}/api/v1/recipes"))
+        .bearer_auth(&ann.token)
+        .body(long);
+    assert_eq!(request.send().await.unwrap().status(), 413);
+    let actor = Actor::local("x");
+    let refused = access::add(
+        &sim.coordinator().store,
+        &actor,
+        ("Bad Name", ""),
+        &Default::default(),
+        now(),
+    )
+    .await;
+    assert!(refused.unwrap_err().to_string().contains("lower-case"));
+}
