@@ -33,6 +33,10 @@ pub struct RunPage {
     /// The recipe by which the run was made.
     pub recipe: Option<String>,
     pub recipe_digest: String,
+    /// The number of the version, if the recipe was submitted.
+    pub version: Option<i64>,
+    /// Whether it only tries that version.
+    pub trial: bool,
 }
 
 #[derive(Default, Serialize)]
@@ -63,7 +67,13 @@ pub async fn page(id: RunId, web: Web, query: Query) -> Outcome {
         image: grid::image(&found.row, now),
         badge: wording::cell_badge(&found.cell),
         sentence: wording::sentence(&found.cell, &found.row, now),
-        run_verdict: run_verdict::of(&web, &found.run, found.cell.state).await?,
+        // a trial is in no series, so there is nothing to compare it with
+        run_verdict: match found.run.trial {
+            true => None,
+            false => run_verdict::of(&web, &found.run, found.cell.state).await?,
+        },
+        version: web.store.number_of(&found.run.project, &found.run.recipe).await?,
+        trial: found.run.trial,
         known_failures: known_failures(found.recipe.as_deref(), &found.attempts, now),
         attempts,
         recipe: found.recipe,

@@ -9,7 +9,7 @@ const TESTS: &str = "import unittest\n\n\nclass Layout(unittest.TestCase):\n    
                      \x20       self.assertEqual(demo.NAME, 'demo')\n";
 
 /// Needs nothing to build with.
-const BACKEND: &str = "import zipfile\n\n\ndef build_wheel(folder, config_settings=None, metadata_directory=None):\n\
+pub const BACKEND: &str = "import zipfile\n\n\ndef build_wheel(folder, config_settings=None, metadata_directory=None):\n\
     \x20   name, info = 'demo-1-py3-none-any.whl', 'demo-1.dist-info/'\n\
     \x20   with zipfile.ZipFile(folder + '/' + name, 'w') as wheel:\n\
     \x20       wheel.write('demo.py')\n\
@@ -18,7 +18,7 @@ const BACKEND: &str = "import zipfile\n\n\ndef build_wheel(folder, config_settin
     \x20       wheel.writestr(info + 'RECORD', ''.join('%s,,\\n' % n for n in wheel.namelist() + [info + 'RECORD']))\n\
     \x20   return name\n";
 
-const PYPROJECT: &str = "[project]\nname = \"demo\"\nversion = \"1\"\ndescription = \"A demo\"\nrequires-python = \">=3.8.1\"\n\
+pub const PYPROJECT: &str = "[project]\nname = \"demo\"\nversion = \"1\"\ndescription = \"A demo\"\nrequires-python = \">=3.8.1\"\n\
                          [build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
 
 /// A folder with a project that does not say what its tests need.

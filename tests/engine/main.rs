@@ -10,6 +10,7 @@ mod incidents;
 mod init;
 mod network;
 mod own_engine;
+mod owners;
 mod real_cpython;
 mod retention;
 mod travel;

@@ -383,7 +383,7 @@ async fn people_submit_and_decide_in_a_browser() {
     let shown = browser.post("/submit", &[("csrf", &form), ("recipe", bad)]).await;
     assert_eq!(shown.status, 422);
     assert!(
-        shown.text.contains("Line 2, column 1: unknown key `nosuch`"),
+        shown.text.contains("Line 2, column 1: unknown key &#x60;nosuch&#x60;"),
         "{}",
         shown.text
     );

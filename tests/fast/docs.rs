@@ -132,6 +132,7 @@ fn every_route_is_documented() {
     let mut of_code = served("src/web/mod.rs", "");
     of_code.extend(served("src/api/public.rs", "/api"));
     let text = read("docs/architecture/web.md");
+    assert!(of_code.contains("/recipe/*/state"), "forms are routes too: {of_code:?}");
     let of_document = first_cells(&text).into_iter().filter(|cell| cell.starts_with('/'));
     assert_eq!(of_document.map(|cell| pattern(&cell)).collect::<BTreeSet<_>>(), of_code);
 }

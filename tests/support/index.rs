@@ -51,18 +51,36 @@ pub struct Index {
 impl Index {
     /// Serves until the process ends. `folder` is for making the sdist.
     pub fn start(folder: &Path) -> Self {
-        Self::serve(folder, None)
+        Self::serve(pages(folder), None)
+    }
+
+    /// As [`Index::start`], with an sdist of a project besides: `NAME-1.tar.gz`, of the tree in a folder of that name.
+    pub fn start_with(folder: &Path, name: &str, tree: &Path) -> Self {
+        let mut pages = pages(folder);
+        let file = format!("{name}-1.tar.gz");
+        let packed = Command::new("tar")
+            .arg("-C")
+            .arg(tree)
+            .args(["-czf", "-", &format!("{name}-1")])
+            .output()
+            .unwrap();
+        assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+        let hash = hex::encode(Sha256::digest(&packed.stdout));
+        let page = format!("<!DOCTYPE html><a href=\"/files/{file}#sha256={hash}\">{file}</a>\n");
+        pages.insert(format!("/simple/{name}/"), ("text/html", page.into_bytes()));
+        pages.insert(format!("/files/{file}"), ("application/gzip", packed.stdout));
+        Self::serve(pages, None)
     }
 
     /// As [`Index::start`], for those only who have a login, `me:p4ssw0rd`.
     pub fn start_with_login(folder: &Path) -> Self {
-        let open = Self::serve(folder, Some("Authorization: Basic bWU6cDRzc3cwcmQ="));
+        let open = Self::serve(pages(folder), Some("Authorization: Basic bWU6cDRzc3cwcmQ="));
         let url = open.url.replace("http://", "http://me:p4ssw0rd@");
         Self { url }
     }
 
-    fn serve(folder: &Path, wanted: Option<&'static str>) -> Self {
-        let pages = Arc::new(pages(folder));
+    fn serve(pages: Pages, wanted: Option<&'static str>) -> Self {
+        let pages = Arc::new(pages);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/simple/", listener.local_addr().unwrap());
         std::thread::spawn(move || {

@@ -222,6 +222,8 @@ fn pages_of_jobs_have_what_their_templates_name() {
             }],
             attempts,
             recipe: some(),
+            version: Some(1),
+            trial: true,
             ..RunPage::default()
         });
     }
