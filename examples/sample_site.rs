@@ -7,7 +7,6 @@ mod web_sample;
 use pybots::domain::trust::Trust;
 use pybots::server::site;
 use pybots::web::Web;
-use std::sync::Arc;
 use web_sample::Sample;
 
 #[tokio::main]
@@ -16,11 +15,7 @@ async fn main() {
     let url = format!("sqlite://{}?mode=rwc", data.path().join("sample.sqlite").display());
     let sample = Sample::new(&url, data.path()).await;
     sample.everything().await;
-    let web = Web {
-        store: sample.store.clone(),
-        objects: sample.objects.clone(),
-        trust: Arc::new(Trust::all()),
-    };
+    let web = Web::open(sample.store.clone(), sample.objects.clone(), Trust::all());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());
     warp::serve(site(web)).incoming(listener).run().await;

@@ -5,12 +5,11 @@ use super::open;
 use crate::client::Client;
 use crate::config::Settings;
 use crate::store::logs::Objects;
-use crate::web::{Door, Web};
+use crate::web::Web;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The coordinator to call. Without an address, a command works on the store that the settings name.
 #[derive(Args, Clone, Debug, Default)]
@@ -53,13 +52,11 @@ pub fn token_for(server: &str) -> Result<Option<String>> {
 }
 
 async fn local(settings: &Settings, name: Option<&str>) -> Result<Client> {
-    let web = Web {
-        store: open::store(settings).await?,
-        objects: Objects::open(&settings.data)?,
-        trust: Arc::new(settings.trust()),
-        guesses: Arc::default(),
-        door: Door::default(),
-    };
+    let web = Web::open(
+        open::store(settings).await?,
+        Objects::open(&settings.data)?,
+        settings.trust(),
+    );
     let user = || std::env::var("USER").unwrap_or_else(|_| "local".to_owned());
     Ok(Client::local(web, &name.map_or_else(user, str::to_owned)))
 }

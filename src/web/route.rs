@@ -43,6 +43,17 @@ impl Default for Door {
 }
 
 impl Web {
+    /// What everybody reads without a login.
+    pub fn open(store: Store, objects: Objects, trust: Trust) -> Self {
+        Self {
+            store,
+            objects,
+            trust: Arc::new(trust),
+            guesses: Arc::default(),
+            door: Door::default(),
+        }
+    }
+
     pub fn incidents(&self) -> Reader<'_> {
         Reader {
             store: &self.store,

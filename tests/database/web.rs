@@ -10,9 +10,8 @@ use pybots::server::site as routes;
 use pybots::store::investigations::{NewInvestigation, Position};
 use pybots::store::views::Scope;
 use pybots::verdict::Change;
-use pybots::web::{Door, Web};
+use pybots::web::Web;
 use reqwest::{Client, Response};
-use std::sync::Arc;
 
 struct Site {
     sample: Sample,
@@ -32,13 +31,7 @@ async fn site() -> Site {
     let data = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}?mode=rwc", data.path().join("test.sqlite").display());
     let sample = Sample::new(&url, data.path()).await;
-    let web = Web {
-        store: sample.store.clone(),
-        objects: sample.objects.clone(),
-        trust: Arc::new(Trust::all()),
-        guesses: Arc::default(),
-        door: Door::default(),
-    };
+    let web = Web::open(sample.store.clone(), sample.objects.clone(), Trust::all());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(warp::serve(routes(web)).incoming(listener).run());

@@ -9,8 +9,7 @@ use pybots::domain::outcome::Outcome;
 use pybots::domain::trust::Trust;
 use pybots::logfile::Stream;
 use pybots::server::{Server, site as routes};
-use pybots::web::{Door, Web};
-use std::sync::Arc;
+use pybots::web::Web;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,13 +41,7 @@ async fn site(log: &[u8]) -> Site {
     let run = sample.run(ids[0].as_str(), &image, "attrs", None).await;
     let job = sample.job(Some(&run), None, "leased").await;
     let attempt = sample.attempt(&job, 5.0, None, log).await;
-    let web = Web {
-        store: sample.store.clone(),
-        objects: sample.objects.clone(),
-        trust: Arc::new(Trust::all()),
-        guesses: Arc::default(),
-        door: Door::default(),
-    };
+    let web = Web::open(sample.store.clone(), sample.objects.clone(), Trust::all());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(warp::serve(routes(web)).incoming(listener).run());
@@ -387,17 +380,12 @@ async fn one_client_follows_few_logs() {
         log_readers_per_address: 2,
         ..HttpSettings::default()
     };
-    let web = Web {
-        store: site.sample.store.clone(),
-        objects: site
-            .sample
-            .objects
-            .clone()
-            .with_readers_of_one(settings.log_readers_per_address),
-        trust: Arc::new(Trust::all()),
-        guesses: Arc::default(),
-        door: Door::default(),
-    };
+    let objects = site
+        .sample
+        .objects
+        .clone()
+        .with_readers_of_one(settings.log_readers_per_address);
+    let web = Web::open(site.sample.store.clone(), objects, Trust::all());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(Server::new(routes(web), &settings).run(listener));

@@ -38,7 +38,7 @@ use pybots::logfile::{Chunk, Stream};
 use pybots::store::claims::Taker;
 use pybots::store::hosts::HostRow;
 use pybots::watch::{self, sources::Sources};
-use pybots::web::{Door, Web};
+use pybots::web::Web;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -615,13 +615,9 @@ impl Sim {
 
     /// A page, by its path.
     pub async fn page(&self, path: &str) -> String {
-        let web = Web {
-            store: self.coordinator().store.clone(),
-            objects: self.coordinator().objects.clone(),
-            trust: Arc::new(self.settings.trust()),
-            guesses: Arc::default(),
-            door: Door::default(),
-        };
+        let coordinator = self.coordinator();
+        let (store, objects) = (coordinator.store.clone(), coordinator.objects.clone());
+        let web = Web::open(store, objects, self.settings.trust());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}{path}", listener.local_addr().unwrap());
         let server = tokio::spawn(warp::serve(pybots::server::site(web)).incoming(listener).run());
