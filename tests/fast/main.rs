@@ -1,5 +1,6 @@
 //! Tests that need no container engine, no PostgreSQL and no CPython: the inner loop.
 
+mod bad_recipes;
 mod base_images;
 mod cli;
 mod docs;
