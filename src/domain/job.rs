@@ -98,7 +98,7 @@ pub struct RemoteImage {
 impl BuildSpec {
     /// The name of the image on engines.
     pub fn reference(&self) -> String {
-        format!("pybots/cpython:{}", &self.build_key[..24.min(self.build_key.len())])
+        format!("pybots/cpython:{}", beginning(&self.build_key, 24))
     }
 
     /// The volume of the build tree in which a host builds the image. Builds share a tree if profile, variant, minor
@@ -118,12 +118,17 @@ impl BuildSpec {
 
     /// `0ec9fdba30 (trunk)`, or `0ec9fdba30 (trunk, debug)`.
     fn name(&self) -> String {
-        let revision = &self.revision[..self.revision.len().min(10)];
+        let revision = beginning(&self.revision, 10);
         match self.variant.as_str() {
             DEFAULT_VARIANT => format!("{revision} ({})", self.branch),
             variant => format!("{revision} ({}, {variant})", self.branch),
         }
     }
+}
+
+/// The first bytes of a text that another machine sent.
+fn beginning(text: &str, most: usize) -> &str {
+    text.get(..most).unwrap_or(text)
 }
 
 /// The volume that caches what compilers made and what `configure` found out, for all build trees of a toolchain.

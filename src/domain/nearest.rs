@@ -1,7 +1,13 @@
 //! Suggestions for misspelt words.
 
+/// Bytes of a word that somebody may have misspelt.
+const WORD_MOST: usize = 200;
+
 /// Returns the candidate that is nearest to `word`, if at most two edits lead from one to the other.
 pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    if word.len() > WORD_MOST {
+        return None;
+    }
     let distances = candidates
         .iter()
         .map(|other| (strsim::levenshtein(word, other), *other));

@@ -7,6 +7,11 @@ pub fn normalized(name: &str) -> String {
     parts.join("-").to_lowercase()
 }
 
+/// Whether two texts are spellings of one name: they differ in case, or in runs of `-`, `_` and `.`, if at all.
+pub fn is_same(name: &str, other: &str) -> bool {
+    normalized(name) == normalized(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -20,6 +25,8 @@ mod tests {
             "-zope-interface-",
         ] {
             assert_eq!(normalized(name), "zope-interface", "{name}");
+            assert!(is_same(name, "zope.interface"), "{name}");
         }
+        assert!(!is_same("zopeinterface", "zope-interface"));
     }
 }

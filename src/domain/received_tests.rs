@@ -264,3 +264,15 @@ fn only_a_trusted_host_or_the_job_itself_says_what_other_hosts_install() {
     assert_eq!((received.report.lock, received.report.unconfirmed_lock), (None, None));
     assert!(received.refused_lock.is_some_and(|reason| reason.contains("pypi:q")));
 }
+
+/// A host reads jobs of a coordinator that may have another version.
+#[test]
+fn no_text_of_a_job_is_too_short_to_be_named() {
+    let JobSpec::Run(mut run) = run(1) else { panic!() };
+    for text in ["", "k", "ééééééééééééééé", "kkkkkkkkkkkkkkkkkkkkkkkééé"] {
+        run.image.build.build_key = text.into();
+        run.image.build.revision = text.into();
+        assert!(run.image.build.reference().starts_with("pybots/cpython:"));
+        assert!(JobSpec::Run(run.clone()).title().starts_with("p on "));
+    }
+}

@@ -3,20 +3,28 @@
 mod bounds;
 mod characters;
 mod draft;
+mod excerpt;
 mod modes;
+mod most;
 mod problem;
 mod requires;
+mod secrets;
 mod source;
 
 pub use problem::{Problem, toml_place, without_value};
 
 use super::{Recipe, Steps};
+use crate::domain::address::Address;
 use crate::domain::host;
 use crate::domain::suite::Source;
 use draft::Draft;
+use excerpt::Shown;
+use most::{ENTRIES_MOST, PROBLEMS_MOST, SECTIONS_MOST};
+use problem::Lines;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use toml::Spanned;
+use toml::de::DeTable;
 
 /// The result of a check.
 pub struct Checked {
@@ -50,34 +58,46 @@ pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<Re
             problems: vec![problem],
         };
     }
+    let (shown, lines) = (Shown::of(text), Lines::of(text));
     let Draft {
         recipe,
         problems,
         spans,
         lost,
         is_toml,
-    } = draft::draft(file, text);
+    } = draft::draft(file, text, &shown, &lines);
     let mut checker = Checker {
         file,
         text,
+        shown: &shown,
         lost,
         problems: Vec::new(),
+        others: 0,
     };
     if let Some(recipe) = &recipe {
         checker.recipe(recipe);
         checker.requires(recipe, &*reader(recipe));
     }
     checker.characters();
-    let mut found = problems;
     // what follows from a mistake that is reported already would only confuse
-    let line = |at: usize| text.get(..at).unwrap_or_default().matches('\n').count();
     let follows = |span: &Range<usize>| {
         let within = |other: &Range<usize>| span.start <= other.start && other.end <= span.end && *span != *other;
-        let same_line = |other: &Range<usize>| !is_toml && line(span.start) == line(other.start);
+        let same_line = |other: &Range<usize>| !is_toml && lines.line(span.start) == lines.line(other.start);
         spans.iter().any(|other| within(other) || same_line(other))
     };
-    found.extend(checker.problems.into_iter().filter(|problem| !follows(&problem.span())));
+    let beside = std::mem::take(&mut checker.problems);
+    // first, for they matter whatever else is wrong
+    checker.secrets();
+    let mut found = checker.problems;
+    found.extend(problems);
+    found.extend(beside.into_iter().filter(|problem| !follows(&problem.span())));
+    let others = checker.others + found.len().saturating_sub(PROBLEMS_MOST);
+    found.truncate(PROBLEMS_MOST);
     found.sort_by_key(|problem| problem.span().start);
+    if let (true, Some(last)) = (others > 0, found.last_mut()) {
+        let more = format!("; then check again: {others} more problems are not shown");
+        last.help = Some(last.help.take().unwrap_or_default() + &more);
+    }
     Checked {
         recipe: recipe.filter(|_| found.is_empty()),
         problems: found,
@@ -104,15 +124,23 @@ const REPORT_PATH_MOST: usize = 200;
 struct Checker<'a> {
     file: &'a str,
     text: &'a str,
+    shown: &'a Shown<'a>,
     /// Keys that the recipe has and that could not be read.
     lost: Vec<String>,
     problems: Vec<Problem>,
+    /// How many problems there are beside these.
+    others: usize,
 }
 
 impl Checker<'_> {
     fn say(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        let problem = Problem::at(self.file, self.text, span, message.into(), Some(help.into()));
-        self.problems.push(problem);
+        match self.problems.len() < PROBLEMS_MOST {
+            true => {
+                let problem = Problem::within(self.file, self.shown, span, message, Some(help.into()));
+                self.problems.push(problem);
+            }
+            false => self.others += 1,
+        }
     }
 
     fn recipe(&mut self, recipe: &Recipe) {
@@ -142,7 +170,7 @@ impl Checker<'_> {
         }
         let common = recipe.steps();
         self.steps(&common, recipe.name.get_ref());
-        for section in &recipe.section {
+        for section in recipe.section.iter().take(SECTIONS_MOST) {
             self.steps(&section.steps(), recipe.name.get_ref());
         }
         self.modes(recipe);
@@ -186,7 +214,41 @@ impl Checker<'_> {
         }
     }
 
+    /// Pages link to it, so a browser must not run it.
+    fn homepage(&mut self, homepage: &str) {
+        let is_plain = |rest: &str| {
+            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            !host.is_empty() && !rest.contains(|c: char| c.is_whitespace() || "\"'<>\\".contains(c))
+        };
+        let rest = homepage
+            .strip_prefix("https://")
+            .or_else(|| homepage.strip_prefix("http://"));
+        if !homepage.is_empty() && !rest.is_some_and(is_plain) {
+            self.say(
+                self.key("homepage"),
+                "`homepage` is not the address of a page",
+                "write an address that begins with `https://`",
+            );
+        } else if Address::from(homepage).has_login() {
+            self.say(
+                self.key("homepage"),
+                "`homepage` holds a login, and everybody can read a recipe",
+                "remove the login",
+            );
+        }
+    }
+
+    /// Where the value of a key of the file stands.
+    fn key(&self, name: &str) -> Range<usize> {
+        let table = DeTable::parse(self.text).ok();
+        let value = table.as_ref().and_then(|table| table.get_ref().get(name));
+        value.map_or(0..0, Spanned::span)
+    }
+
     fn steps(&mut self, steps: &Steps<'_>, project: &str) {
+        self.bounds(steps);
+        // what is beyond a bound was reported
+        let steps = steps.first(ENTRIES_MOST);
         if let Some(source) = steps.source {
             self.source(source);
         }
@@ -254,7 +316,6 @@ impl Checker<'_> {
                 );
             }
         }
-        self.bounds(steps);
     }
 }
 
@@ -278,3 +339,7 @@ fn leaves_folder(path: &str) -> bool {
 #[cfg(test)]
 #[path = "check_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "check/hostile_tests.rs"]
+mod hostile_tests;

@@ -145,6 +145,22 @@ pub struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
+    /// Returns these steps with so many entries of each list at most.
+    pub fn first(self, most: usize) -> Steps<'a> {
+        fn first<T>(list: Option<&[T]>, most: usize) -> Option<&[T]> {
+            list.map(|list| &list[..list.len().min(most)])
+        }
+        Steps {
+            extra_sources: first(self.extra_sources, most),
+            system: first(self.system, most),
+            requires: first(self.requires, most),
+            groups: first(self.groups, most),
+            install: first(self.install, most),
+            suite: first(self.suite, most),
+            ..self
+        }
+    }
+
     /// Returns these steps, with those of `other` for missing keys.
     pub fn or(self, other: Steps<'a>) -> Steps<'a> {
         Steps {

@@ -4,7 +4,9 @@
 use super::Registered;
 use super::folder::{RecipeFile, built_in, files, register, source_folder, text};
 use super::pack::Stamp;
+use crate::domain::package::normalized;
 use anyhow::Result;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -41,10 +43,24 @@ pub fn load_folder(folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<Refuse
 impl Reader {
     /// Reads every recipe of a folder that changed since the last time. Without a folder, reads the built-in ones.
     pub fn read(&mut self, folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
-        let (mut good, mut refused) = (Vec::new(), Vec::new());
-        let mut sort = |file: String, recipe: Result<Registered, String>| match recipe {
-            Ok(recipe) => good.push(recipe),
-            Err(message) => refused.push(RefusedRecipe { file, message }),
+        let (mut good, mut refused): (Vec<Registered>, Vec<RefusedRecipe>) = (Vec::new(), Vec::new());
+        // the file of each name
+        let mut names: HashMap<String, String> = HashMap::new();
+        let mut sort = |file: String, recipe: Result<Registered, String>| {
+            let recipe = recipe.and_then(|recipe| {
+                let name = recipe.recipe.name.get_ref();
+                match names.entry(normalized(name)) {
+                    Entry::Occupied(first) => Err(same_name(&file, name, first.get())),
+                    Entry::Vacant(free) => {
+                        free.insert(file.clone());
+                        Ok(recipe)
+                    }
+                }
+            });
+            match recipe {
+                Ok(recipe) => good.push(recipe),
+                Err(message) => refused.push(RefusedRecipe { file, message }),
+            }
         };
         match folder {
             None => {
@@ -124,6 +140,14 @@ impl Reader {
     }
 }
 
+/// Refuses a recipe whose name is a spelling of that of an earlier file.
+fn same_name(file: &str, name: &str, first: &str) -> String {
+    format!(
+        "{file}: the project `{name}` is registered already, by {first}: case, `-`, `_` and `.` make no difference between names of \
+         projects; remove one of the two files"
+    )
+}
+
 fn folder_stamp(file: &RecipeFile, path: &str) -> Option<Stamp> {
     let project = file.path.file_stem()?.to_str()?;
     let folder = source_folder(file.beside.as_ref()?, project, path).ok()?;
@@ -176,6 +200,53 @@ mod tests {
         let second = digests(&mut reader);
         assert_eq!((&second[0], reader.reads), (&first[0], settled + 1));
         assert_ne!(second[1], first[1]);
+    }
+
+    #[test]
+    fn of_two_spellings_of_a_name_the_first_file_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        for name in ["zope.interface", "zope-interface", "zope_interface", "zopeinterface"] {
+            recipe(at, name, "source = { pypi = \"x\" }");
+        }
+        std::fs::create_dir(at.join("zopeinterface")).unwrap();
+        recipe(&at.join("zopeinterface"), "zopeinterface", "source = { pypi = \"x\" }");
+        let mut reader = Reader::default();
+        // what was read before is judged alike
+        for _ in 0..2 {
+            let (good, refused) = reader.read(Some(at)).unwrap();
+            let names: Vec<&str> = good
+                .iter()
+                .map(|recipe| recipe.recipe.name.get_ref().as_str())
+                .collect();
+            assert_eq!(names, ["zope-interface", "zopeinterface"]);
+            let files: Vec<&str> = refused.iter().map(|one| one.file.as_str()).collect();
+            let shown = |file: &str| at.join(file).display().to_string();
+            assert_eq!(
+                files,
+                [
+                    shown("zope.interface.toml"),
+                    shown("zope_interface.toml"),
+                    shown("zopeinterface.toml")
+                ]
+            );
+            for (one, first) in refused.iter().zip([
+                "zope-interface.toml",
+                "zope-interface.toml",
+                "zopeinterface/zopeinterface.toml",
+            ]) {
+                assert!(one.message.starts_with(&one.file), "{}", one.message);
+                assert!(
+                    one.message.contains(&format!("by {}: ", shown(first))),
+                    "{}",
+                    one.message
+                );
+            }
+        }
+        // a file that is refused holds no name
+        std::fs::write(at.join("zope-interface.toml"), "name = 3").unwrap();
+        let (good, _) = reader.read(Some(at)).unwrap();
+        assert_eq!(good[0].recipe.name.get_ref(), "zope.interface");
     }
 
     #[test]

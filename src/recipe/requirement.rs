@@ -34,9 +34,21 @@ pattern!(
     r#"^(?:'[^']*'|"[^"]*"|[()]|===|[=!<>~]=|[<>]|[A-Za-z_.]+|[^\s()'"=<>!~]+)"#
 );
 
+/// Bytes of an entry.
+const ENTRY_MOST: usize = 500;
+
 /// Reads an entry of `requires`.
 pub fn parse(text: &str) -> Result<Entry, Wrong> {
     let text = text.trim();
+    if text.len() > ENTRY_MOST {
+        return wrong(
+            format!(
+                "this requirement has {} bytes, and one has {ENTRY_MOST} at most",
+                text.len()
+            ),
+            "write each package as an entry of its own",
+        );
+    }
     if let Some(rest) = text.strip_prefix('.') {
         return own(text, rest);
     }

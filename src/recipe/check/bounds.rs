@@ -2,21 +2,15 @@
 //! pass, and one stranger's file must not slow down all others.
 
 use super::Checker;
+use super::most::{
+    COMMAND_MOST, CONDITIONS_MOST, ENTRIES_MOST, INSTALL_MOST, KNOWN_FAILURES_MOST, LINE_MOST, MODES_MOST,
+    SECTIONS_MOST, SUITES_MOST, TEXT_MOST,
+};
 use crate::domain::limits::Limits;
-use crate::recipe::{Recipe, Steps};
+use crate::domain::suite::{Source, Suite};
+use crate::recipe::{KnownFailure, Recipe, Steps};
 use std::ops::Range;
-
-const SUITES_MOST: usize = 32;
-const SECTIONS_MOST: usize = 32;
-const KNOWN_FAILURES_MOST: usize = 500;
-/// Entries of each other list or table.
-const ENTRIES_MOST: usize = 100;
-/// Bytes of `summary`, `homepage` and a name in a list.
-const LINE_MOST: usize = 500;
-/// Bytes of one command, and of one variable.
-const COMMAND_MOST: usize = 8 << 10;
-/// Bytes of all install commands: they are one argument of a program.
-const INSTALL_MOST: usize = 16 << 10;
+use toml::Spanned;
 
 /// The beginning of a line.
 fn cut(line: &str) -> &str {
@@ -48,28 +42,20 @@ impl Checker<'_> {
             suites.last().map_or(0..0, |suite| suite.span()),
         );
         for suite in suites {
-            self.short("run", &suite.get_ref().run, COMMAND_MOST, suite.span());
+            let Suite { run, modes, .. } = suite.get_ref();
+            self.short("run", run, COMMAND_MOST, suite.span());
+            self.at_most("modes", modes.len(), MODES_MOST, suite.span());
+            for mode in modes {
+                self.short("modes", &mode.to_string(), LINE_MOST, suite.span());
+            }
         }
-        self.at_most(
-            "extra_sources",
-            steps.extra_sources.map_or(0, <[_]>::len),
-            ENTRIES_MOST,
-            everywhere(),
-        );
-        self.at_most("system", steps.system.map_or(0, <[_]>::len), ENTRIES_MOST, everywhere());
-        self.at_most(
-            "requires",
-            steps.requires.map_or(0, <[_]>::len),
-            ENTRIES_MOST,
-            everywhere(),
-        );
-        for entry in steps.requires.unwrap_or_default() {
-            self.short("requires", entry.get_ref(), LINE_MOST, entry.span());
+        for source in steps.source.into_iter().chain(steps.extra_sources.unwrap_or_default()) {
+            self.source_texts(source);
         }
-        self.at_most("groups", steps.groups.map_or(0, <[_]>::len), ENTRIES_MOST, everywhere());
-        for entry in steps.groups.unwrap_or_default() {
-            self.short("groups", entry.get_ref(), LINE_MOST, entry.span());
-        }
+        self.entries("extra_sources", steps.extra_sources);
+        self.entries("system", steps.system);
+        self.entries("requires", steps.requires);
+        self.entries("groups", steps.groups);
         let install = steps.install.unwrap_or_default();
         self.at_most(
             "install",
@@ -80,6 +66,7 @@ impl Checker<'_> {
         self.at_most("env", steps.env.map_or(0, |env| env.len()), ENTRIES_MOST, everywhere());
         for (name, value) in steps.env.into_iter().flatten() {
             self.short("env", value, COMMAND_MOST, everywhere());
+            self.short("env", name, LINE_MOST, everywhere());
             let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             if !is_name || name.starts_with(|c: char| c.is_ascii_digit()) {
                 let message = format!("`{}` can't be the name of a variable", cut(name));
@@ -88,9 +75,45 @@ impl Checker<'_> {
         }
     }
 
+    fn entries<T>(&mut self, key: &str, list: Option<&[Spanned<T>]>) {
+        let list = list.unwrap_or_default();
+        let last = list.last().map_or(0..0, Spanned::span);
+        self.at_most(key, list.len(), ENTRIES_MOST, last);
+    }
+
+    fn source_texts(&mut self, source: &Spanned<Source>) {
+        let Source {
+            name,
+            pypi,
+            version,
+            sha256: _,
+            git,
+            svn,
+            rev,
+            url,
+            path,
+            subfolder,
+            submodules: _,
+        } = source.get_ref();
+        for (key, text, most) in [
+            ("name", name, LINE_MOST),
+            ("pypi", pypi, LINE_MOST),
+            ("version", version, LINE_MOST),
+            ("git", git, TEXT_MOST),
+            ("svn", svn, TEXT_MOST),
+            ("rev", rev, LINE_MOST),
+            ("url", url, TEXT_MOST),
+            ("path", path, LINE_MOST),
+            ("subfolder", subfolder, LINE_MOST),
+        ] {
+            self.short(key, text.as_deref().unwrap_or_default(), most, source.span());
+        }
+    }
+
     /// Checks how much there is beside the steps.
     pub(super) fn counts(&mut self, recipe: &Recipe) {
         let here = recipe.name.span();
+        self.homepage(&recipe.homepage);
         self.at_most("section", recipe.section.len(), SECTIONS_MOST, here.clone());
         self.at_most(
             "known_failure",
@@ -100,6 +123,15 @@ impl Checker<'_> {
         );
         self.short("summary", &recipe.summary, LINE_MOST, here.clone());
         self.short("homepage", &recipe.homepage, LINE_MOST, here.clone());
+        for failure in recipe.known_failure.iter().take(KNOWN_FAILURES_MOST) {
+            let KnownFailure { test, reason, .. } = failure.get_ref();
+            self.short("test", test, TEXT_MOST, failure.span());
+            self.short("reason", reason, TEXT_MOST, failure.span());
+        }
+        let whens = recipe.section.iter().map(|section| &section.when);
+        for when in recipe.when.iter().chain(whens.take(SECTIONS_MOST)) {
+            self.at_most("when", when.0.len(), CONDITIONS_MOST, here.clone());
+        }
         let needs = recipe.needs.iter().map(|label| label.get_ref());
         let branches = recipe.branches.iter().flatten();
         for (key, names) in [
@@ -111,9 +143,13 @@ impl Checker<'_> {
                 "exclude",
                 recipe.exclude.iter().map(|exclude| &exclude.reason).collect(),
             ),
+            (
+                "variant",
+                recipe.exclude.iter().map(|exclude| &exclude.variant).collect(),
+            ),
         ] {
             self.at_most(key, names.len(), ENTRIES_MOST, here.clone());
-            for name in names {
+            for name in names.into_iter().take(ENTRIES_MOST) {
                 self.short(key, name, LINE_MOST, here.clone());
             }
         }

@@ -5,13 +5,38 @@ use crate::domain::text::is_odd;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
+/// Whether a character can't be seen, so that what people read differs from what runs. Scripts and emoji need the two joiners.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn is_refused(c: char) -> bool {
+    !matches!(c, '\n' | '\r' | '\t') && (is_odd(c) || is_invisible(c))
+}
+
 impl Checker<'_> {
     /// Shells run recipes, here and where people reproduce a failure, and pages and terminals show them.
     pub(super) fn characters(&mut self) {
-        // a text that can't be parsed was reported before
-        let Ok(table) = DeTable::parse(self.text) else { return };
         let mut found = Vec::new();
-        in_table(table.get_ref(), &mut found);
+        // editors begin files with a byte order mark
+        let text = self.text.strip_prefix('\u{feff}').unwrap_or(self.text);
+        let skipped = self.text.len() - text.len();
+        for (at, odd) in text.char_indices().filter(|(_, c)| is_refused(*c)) {
+            found.push((skipped + at..skipped + at + odd.len_utf8(), odd));
+        }
+        // a text that can't be parsed was reported before
+        if let Ok(table) = DeTable::parse(self.text) {
+            let as_written = found.len();
+            in_table(table.get_ref(), &mut found);
+            let escaped = found.split_off(as_written);
+            let is_new = |span: &Range<usize>| {
+                !found
+                    .iter()
+                    .any(|(odd, _)| span.start <= odd.start && odd.end <= span.end)
+            };
+            let escaped: Vec<_> = escaped.into_iter().filter(|(span, _)| is_new(span)).collect();
+            found.extend(escaped);
+        }
         for (span, odd) in found {
             self.say(
                 span,
@@ -43,8 +68,7 @@ fn in_value(value: &DeValue<'_>, span: Range<usize>, found: &mut Vec<(Range<usiz
 }
 
 fn in_text(text: &str, span: Range<usize>, found: &mut Vec<(Range<usize>, char)>) {
-    let allowed = |c: &char| matches!(c, '\n' | '\r' | '\t');
-    found.extend(text.chars().find(|c| is_odd(*c) && !allowed(c)).map(|odd| (span, odd)));
+    found.extend(text.chars().find(|c| is_refused(*c)).map(|odd| (span, odd)));
 }
 
 #[cfg(test)]
@@ -57,5 +81,33 @@ mod tests {
         let report = check("p.toml", text).plain();
         assert!(report.contains("U+001B") && report.contains("p.toml:3:13"), "{report}");
         assert!(check("p.toml", &text.replace("\\u001b", "é")).recipe.is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_refused_in_comments_too() {
+        let text = "name = \"p\" # a comment\nsource = { pypi = \"p\" }\n[[suite]]\nname = \"s\"\nrun = \"true\"\n";
+        assert!(check("p.toml", &format!("\u{feff}{text}")).recipe.is_some());
+        for (odd, says) in [
+            ("\u{202e}", "U+202E"),
+            ("\u{2066}", "U+2066"),
+            ("\u{200b}", "U+200B"),
+            ("\u{feff}", "U+FEFF"),
+            ("\u{e0041}", "U+E0041"),
+            ("\u{9b}", "U+009B"),
+        ] {
+            for (from, at) in [("a comment", "1:14"), ("true", "5:8")] {
+                let checked = check("p.toml", &text.replace(from, odd));
+                let report = checked.plain();
+                assert!(report.contains(says) && report.contains(at), "{report}");
+                assert_eq!(checked.problems.len(), 1, "{report}");
+                assert!(!report.contains('\u{202e}') && !report.contains('\u{9b}'), "{report}");
+            }
+        }
+        for fine in ["\u{200d}", "ünï", "👩‍💻", "नमस्ते"] {
+            assert!(
+                check("p.toml", &text.replace("a comment", fine)).recipe.is_some(),
+                "{fine}"
+            );
+        }
     }
 }

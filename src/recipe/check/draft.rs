@@ -1,16 +1,15 @@
 //! Reads a recipe of which some values are wrong. Each is reported and left out, so that it hides no other mistake.
 
 use super::super::Recipe;
-use super::problem::{Problem, missing_key, toml_problem, unknown_key};
+use super::excerpt::Shown;
+use super::most::PROBLEMS_MOST;
+use super::problem::{Lines, Problem, missing_key, toml_problem, unknown_key};
 use crate::domain::nearest::nearest;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer, Error};
-
-/// Mistakes that are reported of one file.
-const MOST: usize = 50;
 
 /// A recipe without the values that can't be read.
 pub(super) struct Draft {
@@ -26,7 +25,7 @@ pub(super) struct Draft {
 }
 
 /// Reads the text of a recipe.
-pub(super) fn draft(file: &str, text: &str) -> Draft {
+pub(super) fn draft(file: &str, text: &str, shown: &Shown<'_>, lines: &Lines) -> Draft {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut draft = Draft {
         recipe: None,
@@ -35,11 +34,11 @@ pub(super) fn draft(file: &str, text: &str) -> Draft {
         lost: Vec::new(),
         is_toml: errors.is_empty(),
     };
-    for error in errors.iter().take(MOST) {
-        draft.syntax(file, text, error);
+    for error in errors.iter().take(PROBLEMS_MOST) {
+        draft.syntax(file, shown, error);
     }
     let mut root = Spanned::new(root.span(), DeValue::Table(root.into_inner()));
-    for _ in 0..MOST {
+    for _ in 0..PROBLEMS_MOST {
         let DeValue::Table(table) = root.get_ref() else { break };
         let error = match Recipe::deserialize(Deserializer::from(Spanned::new(root.span(), table.clone()))) {
             Ok(recipe) => {
@@ -48,7 +47,7 @@ pub(super) fn draft(file: &str, text: &str) -> Draft {
             }
             Err(error) => error,
         };
-        if !draft.correct(file, text, &error, &mut root) {
+        if !draft.correct(file, shown, lines, &error, &mut root) {
             break;
         }
     }
@@ -56,13 +55,13 @@ pub(super) fn draft(file: &str, text: &str) -> Draft {
 }
 
 impl Draft {
-    fn report(&mut self, file: &str, text: &str, error: &Error) {
+    fn report(&mut self, file: &str, text: &Shown<'_>, error: &Error) {
         let span = error.span().unwrap_or(0..0);
         let problem = toml_problem(file, text, span, error.message());
         self.problems.push(problem);
     }
 
-    fn syntax(&mut self, file: &str, text: &str, error: &Error) {
+    fn syntax(&mut self, file: &str, text: &Shown<'_>, error: &Error) {
         let span = error.span().unwrap_or(0..0);
         let mut problem = toml_problem(file, text, span.clone(), error.message());
         let help = match error.message() {
@@ -75,7 +74,14 @@ impl Draft {
     }
 
     /// Reports an error and makes the next reading come further. Returns `false` if it can't.
-    fn correct(&mut self, file: &str, text: &str, error: &Error, root: &mut Spanned<DeValue<'_>>) -> bool {
+    fn correct(
+        &mut self,
+        file: &str,
+        text: &Shown<'_>,
+        lines: &Lines,
+        error: &Error,
+        root: &mut Spanned<DeValue<'_>>,
+    ) -> bool {
         let span = error.span().unwrap_or(0..0);
         if let Some(key) = missing_key(error.message()) {
             if self.is_toml && !self.lost.iter().any(|lost| lost == key) {
@@ -85,9 +91,13 @@ impl Draft {
             self.lost.push(key.to_owned());
             return value.is_some_and(|value| insert(root, &span, key, value));
         }
-        let line = |at: usize| text.get(..at).unwrap_or_default().matches('\n').count();
         // a value that is no TOML has no right type either
-        if self.is_toml || !self.spans.iter().any(|other| line(other.start) == line(span.start)) {
+        if self.is_toml
+            || !self
+                .spans
+                .iter()
+                .any(|other| lines.line(other.start) == lines.line(span.start))
+        {
             self.report(file, text, error);
         }
         let meant = unknown_key(error.message()).and_then(|(key, keys)| nearest(key, &keys));

@@ -1,6 +1,7 @@
 //! Rejects modes that can't work: on a Python that lacks them, or beside a variable that the recipe sets.
 
 use super::Checker;
+use super::most::{ENTRIES_MOST, SECTIONS_MOST};
 use crate::domain::modes;
 use crate::domain::suite::Suite;
 use crate::domain::version::PythonVersion;
@@ -28,8 +29,10 @@ impl Checker<'_> {
                 self.too_old(suite, &line, &mut reported);
             }
         }
-        let common = recipe.steps();
-        let sections = recipe.section.iter().map(|section| section.steps().or(common));
+        // each section looks at the common steps again, so what is beyond the bounds does not count
+        let common = recipe.steps().first(ENTRIES_MOST);
+        let sections = recipe.section.iter().take(SECTIONS_MOST);
+        let sections = sections.map(|section| section.steps().first(ENTRIES_MOST).or(common));
         for steps in std::iter::once(common).chain(sections) {
             self.set_twice(&steps, &mut reported);
         }

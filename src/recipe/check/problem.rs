@@ -1,20 +1,23 @@
 //! One mistake in a TOML text, with its place and its fix.
 
-use crate::domain::address::starred;
+use super::excerpt::{Excerpt, Shown};
 use crate::domain::nearest::nearest;
 use crate::domain::refusal::Located;
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, Severity, SourceSpan};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, Severity};
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+
+/// Characters of a message, and of what to write instead.
+const MESSAGE_MOST: usize = 500;
+const HELP_MOST: usize = 800;
 
 /// One mistake: where it is, and what to write instead.
 #[derive(Debug, Clone)]
 pub struct Problem {
     pub message: String,
     pub help: Option<String>,
-    source: Arc<NamedSource<String>>,
-    span: SourceSpan,
+    excerpt: Box<Excerpt>,
+    span: Range<usize>,
     severity: Severity,
 }
 
@@ -36,11 +39,11 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        Some(&*self.source)
+        Some(&*self.excerpt)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
-        let here = miette::LabeledSpan::new_with_span(Some("here".to_owned()), self.span);
+        let here = miette::LabeledSpan::new_with_span(Some("here".to_owned()), self.excerpt.label());
         Some(Box::new(std::iter::once(here)))
     }
 }
@@ -48,13 +51,25 @@ impl Diagnostic for Problem {
 impl Problem {
     /// Returns a problem at a byte range of any TOML text.
     pub fn at(file: &str, text: &str, span: Range<usize>, message: String, help: Option<String>) -> Self {
-        let start = span.start.min(text.len());
+        Self::within(file, &Shown::of(text), span, message, help)
+    }
+
+    /// As [`Problem::at`], for several problems of one text.
+    pub(super) fn within(
+        file: &str,
+        text: &Shown<'_>,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) -> Self {
+        let length = text.text().len();
+        let start = span.start.min(length);
+        let span = start..span.end.min(length).max(start + 1);
         Self {
-            message: starred(&message),
-            help,
-            // the message and the line are shown to everybody
-            source: Arc::new(NamedSource::new(file, starred(text))),
-            span: (start, span.end.min(text.len()).saturating_sub(start).max(1)).into(),
+            message: short(&message.into(), MESSAGE_MOST),
+            help: help.map(|help| short(&help, HELP_MOST)),
+            excerpt: Box::new(Excerpt::new(file, text, &span)),
+            span,
             severity: Severity::Error,
         }
     }
@@ -69,14 +84,17 @@ impl Problem {
 
     /// Returns the bytes of the text that are wrong.
     pub fn span(&self) -> Range<usize> {
-        let start = self.span.offset();
-        start..start + self.span.len()
+        self.span.clone()
+    }
+
+    /// Returns the line and the column, from 1.
+    pub fn place(&self) -> (usize, usize) {
+        self.excerpt.place()
     }
 
     /// Returns the problem with its place, for programs.
     pub fn located(&self) -> Located {
-        let text = self.source.inner();
-        let (line, column) = place(text, self.span.offset());
+        let (line, column) = self.place();
         Located {
             line,
             column,
@@ -100,10 +118,36 @@ impl Problem {
     }
 }
 
+/// A text for everybody, without the secrets that it repeats, and cut in its middle if it is long: a stranger chose some of it.
+fn short(text: &str, most: usize) -> String {
+    let shown = Shown::of(text);
+    let length = shown.text().chars().count();
+    if length <= most {
+        return shown.text().to_owned();
+    }
+    let begin = shown.text().chars().take(most / 2);
+    let end = shown.text().chars().skip(length - most / 2);
+    begin.chain("..".chars()).chain(end).collect()
+}
+
 /// Explains an error of the TOML parser. For a misspelt key it suggests the nearest one.
-pub fn toml_problem(file: &str, text: &str, span: Range<usize>, message: &str) -> Problem {
+pub(super) fn toml_problem(file: &str, text: &Shown<'_>, span: Range<usize>, message: &str) -> Problem {
     let (message, help) = explained(message);
-    Problem::at(file, text, span, message, help)
+    Problem::within(file, text, span, message, help)
+}
+
+/// Where the lines of a text begin.
+pub(super) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line of a byte, from 0.
+    pub fn line(&self, at: usize) -> usize {
+        self.0.partition_point(|end| *end < at)
+    }
 }
 
 /// Explains an error of the TOML parser in a text that nobody may see: the place and the fix, without any value.

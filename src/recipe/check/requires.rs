@@ -1,5 +1,6 @@
 //! Rejects requirements that no resolver would take, and extras and groups that the project does not have.
 
+use super::most::{ENTRIES_MOST, SECTIONS_MOST};
 use super::{Checker, ReadProject};
 use crate::domain::package::normalized;
 use crate::domain::suite::Source;
@@ -51,8 +52,10 @@ fn listing(names: &BTreeSet<String>) -> String {
 impl Checker<'_> {
     /// Each entry is reported once, on however many Pythons it is wrong.
     pub(super) fn requires(&mut self, recipe: &Recipe, read: &ReadProject<'_>) {
-        let common = recipe.steps();
-        let sections = recipe.section.iter().map(|section| section.steps().or(common));
+        // each section looks at the common steps again, so what is beyond the bounds does not count
+        let common = recipe.steps().first(ENTRIES_MOST);
+        let sections = recipe.section.iter().take(SECTIONS_MOST);
+        let sections = sections.map(|section| section.steps().first(ENTRIES_MOST).or(common));
         let mut reported = BTreeSet::new();
         for steps in std::iter::once(common).chain(sections) {
             let project = self.project(&steps, read, &mut reported);

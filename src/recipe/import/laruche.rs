@@ -72,7 +72,10 @@ fn recipe(record: &Record) -> Imported {
         return nothing(format!("it is to be skipped: {}", line(reason)));
     }
     let Some(command) = filled(record.test_command.as_deref()) else {
-        return nothing(format!("it has no `test_command`; `pybots init {name}` may find one"));
+        return nothing(format!(
+            "it has no `test_command`; `pybots init {}` may find one",
+            line(&name)
+        ));
     };
     let mut left_out = Vec::new();
     let mut found = installed(record, &mut left_out);
@@ -138,8 +141,25 @@ fn recipe(record: &Record) -> Imported {
     // whatever an entry holds, a recipe that is written can be registered
     match check(&format!("{name}.toml"), &text).problems.first() {
         Some(problem) => nothing(format!("its recipe would be wrong: {}", problem.message)),
-        None => Imported::Recipe { name, text, left_out },
+        None => Imported::Recipe {
+            name,
+            text,
+            left_out: shortened(left_out),
+        },
     }
+}
+
+/// Parts of an entry that are named as left out.
+const LEFT_OUT_MOST: usize = 50;
+
+/// What people read about an entry of thousands of keys, or of long ones.
+fn shortened(left_out: Vec<String>) -> Vec<String> {
+    let more = left_out.len().saturating_sub(LEFT_OUT_MOST);
+    let mut shown: Vec<String> = left_out.iter().take(LEFT_OUT_MOST).map(|one| line(one)).collect();
+    if more > 0 {
+        shown.push(format!("{more} more parts of the entry"));
+    }
+    shown
 }
 
 fn filled(text: Option<&str>) -> Option<&str> {

@@ -142,3 +142,64 @@ fn bombs_are_refused() {
     let long = format!("package: a\ntest_command: x\nnotes: {}\n", "x".repeat(ENTRY_MOST));
     assert!(reason_of(&long).contains("bytes"));
 }
+
+/// What a parser of YAML may stumble over: none of it takes long, and no answer is long.
+#[test]
+fn hostile_entries_get_a_short_answer() {
+    let start = "package: a\ntest_command: x\n";
+    let lines = |line: &dyn Fn(usize) -> String| -> String { (0..4_000).map(line).collect() };
+    for (what, more) in [
+        ("unknown keys", lines(&|n| format!("k{n}: 1\n"))),
+        (
+            "versions",
+            "skip_versions:\n".to_owned() + &lines(&|n| format!("  '3.{n}': x\n")),
+        ),
+        (
+            "versions that are none",
+            "skip_versions:\n".to_owned() + &lines(&|n| format!("  'v{n}': x\n")),
+        ),
+        ("the same key", lines(&|_| "timeout: 1\n".to_owned())),
+        (
+            "merges",
+            "b: &b {skip: false}\n".to_owned() + &lines(&|_| "<<: *b\n".to_owned()),
+        ),
+        ("documents", lines(&|_| "---\n".to_owned())),
+        ("an alias of itself", "b: &b [*b]\n".to_owned()),
+        (
+            "tags",
+            "notes: !!binary YQ==\nrepo: !!python/object/apply:os.system [id]\n".to_owned(),
+        ),
+        ("a long key", format!("? {}\n: 1\n", "k".repeat(60_000))),
+        ("a long number", format!("timeout: {}\n", "9".repeat(60_000))),
+        ("nested maps", "b: ".to_owned() + &"{a: ".repeat(15_000)),
+        ("nested lines", "b:\n".to_owned() + &lines(&|_| "- ".to_owned())),
+        (
+            "a long command",
+            format!("install_command: git fetch {}\n", "x".repeat(60_000)),
+        ),
+        (
+            "commands",
+            format!("install_command: {}\n", "git fetch && ".repeat(4_000)),
+        ),
+        ("an address that runs", "repo: javascript:alert(1)\n".to_owned()),
+        ("a secret", format!("notes: ghp_{}\n", "a1".repeat(18))),
+        ("control characters", "notes: \"\\e]52;c;x\\a \\u202e\"\n".to_owned()),
+    ] {
+        let begun = std::time::Instant::now();
+        let shown = match import("demo", &format!("{start}{more}")) {
+            Imported::Recipe { text, left_out, .. } => {
+                assert!(!text.contains(['\u{1b}', '\u{202e}']), "{what}: {text}");
+                left_out.join("\n")
+            }
+            Imported::Nothing { name, reason } => name + &reason,
+        };
+        assert!(shown.len() < 30_000, "{what}: {} bytes", shown.len());
+        assert!(
+            !shown.contains('\u{1b}') && !shown.contains("a1a1a1"),
+            "{what}: {shown}"
+        );
+        assert!(begun.elapsed().as_secs() < 10, "{what}");
+    }
+    let secret = format!("{start}notes: ghp_{}\n", "a1".repeat(18));
+    assert!(reason_of(&secret).contains("a token of GitHub"));
+}

@@ -9,7 +9,7 @@ mod suite;
 mod survey;
 mod trial;
 mod when;
-pub(in crate::recipe) mod write;
+pub(super) mod write;
 
 pub use survey::Survey;
 pub use trial::{Observed, TrialResult, corrected, trial_result, untried};
@@ -65,7 +65,7 @@ impl Reason {
 }
 
 /// Entries that a recipe's list may have, which is the bound of `recipe::check`.
-pub(in crate::recipe) const ENTRIES_MOST: usize = 100;
+pub(super) const ENTRIES_MOST: usize = 100;
 /// Characters of a text that goes into the file.
 const TEXT_MOST: usize = 300;
 

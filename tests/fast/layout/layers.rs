@@ -75,8 +75,8 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "recipe::reader",
-        &["recipe", "recipe::folder", "recipe::pack"],
-        "reads a folder of recipes again and again, and only what changed",
+        &["domain", "recipe", "recipe::folder", "recipe::pack"],
+        "reads a folder of recipes again and again, and only what changed; compares their names",
     ),
     pure("profile", &["domain"], "the set of build profiles"),
     layer(

@@ -33,7 +33,10 @@ fn declared(xml: &[u8]) -> Result<&'static Encoding, String> {
     match Encoding::for_label(label.as_bytes()) {
         Some(encoding) if encoding.is_ascii_compatible() => Ok(encoding),
         Some(_) => Ok(UTF_8),
-        None => Err(format!("its encoding {label:?} is unknown")),
+        None => {
+            let label: String = label.chars().take(40).collect();
+            Err(format!("its encoding {label:?} is unknown"))
+        }
     }
 }
 
@@ -53,5 +56,7 @@ mod tests {
         assert_eq!(text(b"<a>\xff</a>").unwrap(), "<a>\u{fffd}</a>");
         let unknown = text(b"<?xml version='1.0' encoding='klingon'?><a/>").unwrap_err();
         assert_eq!(unknown, "its encoding \"klingon\" is unknown");
+        let long = format!("<?xml version='1.0' encoding='{}'?><a/>", "\u{12}".repeat(150));
+        assert!(text(long.as_bytes()).unwrap_err().len() < 300);
     }
 }

@@ -5,6 +5,7 @@ use super::encoding;
 use super::names::Suites;
 use super::{Collector, FILE_MOST, MESSAGE_MOST, TestResult};
 use crate::domain::results::Tests;
+use crate::domain::text::plain;
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
@@ -72,10 +73,13 @@ fn each_test(text: &str, mut take: impl FnMut(String, TestResult)) -> Result<(),
     let mut has_root = false;
     loop {
         let event = reader.read_event();
-        let event = event.map_err(|error| match has_root {
-            true => format!("it is not well-formed: byte {}: {error}", reader.error_position()),
-            false => format!("it is no XML: {error}"),
-        })?;
+        // an error repeats names of elements, which the project chose
+        let event = event
+            .map_err(|error| plain(&error.to_string()))
+            .map_err(|error| match has_root {
+                true => format!("it is not well-formed: byte {}: {error}", reader.error_position()),
+                false => format!("it is no XML: {error}"),
+            })?;
         match &event {
             Event::Start(element) | Event::Empty(element) => {
                 let is_empty = matches!(event, Event::Empty(_));

@@ -155,3 +155,17 @@ fn strangers_files_are_limited() {
         ["unit: \\u{7}x"]
     );
 }
+
+#[test]
+fn an_error_does_not_repeat_all_that_a_project_wrote() {
+    let name = format!("a\u{1b}]52;c;x\u{7}{}", "b".repeat(100_000));
+    for xml in [
+        format!("<testsuite><{name}></{name}c></testsuite>"),
+        format!("<testsuite></{name}>"),
+        format!("</{name}>"),
+        format!("<{name}/>"),
+    ] {
+        let error = read("s", xml.as_bytes()).unwrap_err();
+        assert!(error.len() < 1_000 && !error.contains('\u{1b}'), "{error}");
+    }
+}

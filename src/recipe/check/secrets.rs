@@ -1,0 +1,17 @@
+//! Rejects tokens and keys: everybody can read a recipe, and pages, stores and backups repeat it.
+
+use super::Checker;
+use crate::domain::secrets::find;
+
+impl Checker<'_> {
+    /// Looks at the whole text, for a comment is as readable as a value.
+    pub(super) fn secrets(&mut self) {
+        for found in find(self.text.as_bytes()) {
+            self.say(
+                found.range,
+                format!("this looks like {}, and everybody can read a recipe", found.what),
+                "remove it, and revoke it where it was issued: whoever has read the file can use it",
+            );
+        }
+    }
+}
