@@ -2,6 +2,7 @@
 //! servers. A terminal obeys what it reads, so nothing reaches it here but text, and colours where they are wanted.
 //! [`super::log_lines`] does the same for logs.
 
+use crate::domain::secrets::masked;
 use crate::domain::text::is_odd;
 use crate::screen::clean;
 use anyhow::Result;
@@ -114,12 +115,12 @@ fn written(result: std::io::Result<()>) {
     }
 }
 
-/// Stderr for the process's own log.
+/// Stderr for the process's own log. Others read it, so no secret gets there.
 pub struct CleanStderr;
 
 impl Write for CleanStderr {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        report(&String::from_utf8_lossy(bytes));
+        report(&masked(&String::from_utf8_lossy(bytes)));
         Ok(bytes.len())
     }
 
@@ -131,6 +132,13 @@ impl Write for CleanStderr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_holds_no_secret() {
+        let token = format!("pybots_{}", "0123456789abcdef".repeat(4));
+        let line = masked(&format!("failed to call https://x/?a={token}&b")).into_owned();
+        assert!(!line.contains(&token) && line.ends_with("&b"), "{line}");
+    }
 
     #[test]
     fn json_means_the_same_and_controls_nothing() {

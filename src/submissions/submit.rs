@@ -4,10 +4,13 @@ use super::changed;
 use crate::access::{Actor, Change, record};
 use crate::domain::access::{Permission, Reach};
 use crate::domain::id::AccountId;
-use crate::domain::package::normalized;
+use crate::domain::lookalike::similar;
+use crate::domain::package::{is_same, normalized};
 use crate::domain::recipe_version::{ProjectState, VersionState};
 use crate::domain::refusal::Refusal;
+use crate::domain::secrets;
 use crate::domain::time::{HOUR_MS, Timestamp};
+use crate::enrolment::Token;
 use crate::recipe::folder::register;
 use crate::recipe::{Registered, check};
 use crate::store::submissions::RecipeVersion;
@@ -35,11 +38,17 @@ pub struct Submission<'a> {
 /// its trial or its approval is superseded.
 pub async fn submit(store: &Store, actor: &Actor, submission: Submission<'_>, now: Timestamp) -> Result<RecipeVersion> {
     actor.require(Permission::Recipes)?;
-    let recipe = read(submission.text)?;
+    let recipe = match read(submission.text) {
+        Ok(recipe) => recipe,
+        Err(refusal) => {
+            revoke_pasted(store, submission.text, now).await?;
+            return Err(refusal.into());
+        }
+    };
     let project = recipe.recipe.name.get_ref().clone();
     let found = store.registration(&project).await?;
     if found.is_none() {
-        is_free(store, &project).await?;
+        is_free(store, actor, &project).await?;
     }
     let newest = store.versions(&project, i64::MAX, 1).await?.pop();
     let number = newest.as_ref().map_or(0, |version| version.number);
@@ -135,23 +144,57 @@ fn read(text: &str) -> Result<Registered, Refusal> {
     register(&file, text.to_owned(), None).map_err(Refusal::Invalid)
 }
 
+/// Revokes access tokens that somebody pasted into a recipe: who has the text has them too.
+async fn revoke_pasted(store: &Store, text: &str, now: Timestamp) -> Result<()> {
+    for found in secrets::find(text.as_bytes()) {
+        let secret = text.get(found.range.clone()).unwrap_or_default();
+        let Some((token, account)) = store.token_of(&Token::digest(secret), now).await? else {
+            continue;
+        };
+        let mut tx = store.begin().await?;
+        store.revoke_token(&mut tx, &token.id, now).await?;
+        let change = Change {
+            action: "revoke token",
+            subject: format!("account {}", account.name),
+            before: Some(json!({ "id": token.id, "name": token.name })),
+            after: Some(json!({ "reason": "it was in a submitted recipe" })),
+        };
+        record(store, &mut tx, &Actor::policy(), change, now).await?;
+        tx.commit().await?;
+        tracing::warn!(
+            account = account.name,
+            token = token.name,
+            "a token was in a submitted recipe, and is revoked"
+        );
+    }
+    Ok(())
+}
+
 /// Fails if another project has the name, by the rules that indexes of packages have for names.
-async fn is_free(store: &Store, project: &str) -> Result<()> {
-    let mine = normalized(project);
+async fn is_free(store: &Store, actor: &Actor, project: &str) -> Result<()> {
     let of_folder = store.projects().await?.into_iter().map(|registered| registered.name);
-    for name in of_folder.chain(store.registered_names().await?) {
+    let all: Vec<String> = of_folder.chain(store.registered_names().await?).collect();
+    for name in &all {
         if name == project {
             let message = format!(
                 "{project:?} is registered by a file in the coordinator's folder of recipes; ask its operator to change that file"
             );
             return Err(Refusal::Conflict(message).into());
         }
-        if normalized(&name) == mine {
+        if is_same(name, project) {
             let message = format!(
                 "there is a project {name:?}, and names that differ only in case or in `-`, `_` and `.` are the same"
             );
             return Err(Refusal::Conflict(message).into());
         }
+    }
+    // a maintainer can see that two projects with such names are meant
+    if actor.require_all(Permission::Recipes).is_err()
+        && let Some(other) = similar(project, all.iter().map(String::as_str))
+    {
+        let message =
+            format!("{project:?} looks like the project {other:?}; ask a maintainer to submit it if both are meant");
+        return Err(Refusal::Conflict(message).into());
     }
     Ok(())
 }

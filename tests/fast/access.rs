@@ -624,6 +624,17 @@ async fn responses_have_tags_and_secrets_are_in_no_url() {
     assert_eq!(answer.status(), 401);
     assert_eq!(answer.headers()["www-authenticate"], "Bearer");
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    // a token in a recipe is refused and revoked, and nobody repeats it
+    let other = person(&sim, &server, "leo", "owner").await;
+    let pasted = recipe("leak", &format!("summary = \"{}\"\n", other.token));
+    let (status, problem) = ann.calls("POST", "recipes", Some(json!({ "text": pasted }))).await;
+    assert!(
+        status == 422 && !problem.to_string().contains(&other.token),
+        "{problem}"
+    );
+    assert!(problem.to_string().contains("revoke"), "{problem}");
+    assert_eq!(other.calls("GET", "me", None).await.0, 401);
+    assert_eq!(ann.calls("GET", "me", None).await.0, 200);
     // bodies have a bound, which is checked before they are read
     let long = format!("{{\"text\": \"{}\"}}", "x".repeat(600 << 10));
     let request = http

@@ -194,6 +194,7 @@ async fn versions_are_kept_compared_and_superseded() {
     // names that are the same by the rules of the index, and the one of the folder
     for (name, word) in [
         ("folder_project", "are the same"),
+        ("a1pha", "looks like the project \"alpha\""),
         ("folder.project", "folder of recipes"),
         ("folder-project", "are the same"),
     ] {

@@ -136,7 +136,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "submissions",
-        &["access", "domain", "recipe", "recipe::folder", "store"],
+        &["access", "domain", "enrolment", "recipe", "recipe::folder", "store"],
         "checks what people submit as a file of the folder is checked",
     ),
     layer(
