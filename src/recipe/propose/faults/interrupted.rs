@@ -183,8 +183,8 @@ mod tests {
             corrected(&proposal, &survey, &observed).map(|(_, reasons)| reasons),
             None
         );
-        let said = trial_result(&proposal, &observed).sentence();
-        assert_eq!(said, format!("failed: {total} after 1 tests"));
+        let sentence = trial_result(&proposal, &observed).sentence();
+        assert_eq!(sentence, format!("failed: {total} after 1 tests"));
         let silence = Outcome::TimedOut {
             which: Timeout::Silence,
         };
@@ -194,7 +194,10 @@ mod tests {
         };
         observed.outcome = &silence;
         observed.tests = Some(&interrupted);
-        let said = trial_result(&proposal, &observed).sentence();
-        assert_eq!(said, format!("failed: {silence} with tests: tests.test_a.test_wait"));
+        let sentence = trial_result(&proposal, &observed).sentence();
+        assert_eq!(
+            sentence,
+            format!("failed: {silence} with tests: tests.test_a.test_wait")
+        );
     }
 }
