@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-dispatch bench-image bench-logs bench-queue bench-verdicts demo demo-stop fuzz test test-fast test-faults eras lint setup
+.PHONY: help bench-dispatch bench-image bench-init bench-logs bench-queue bench-verdicts demo demo-stop fuzz test test-fast test-faults eras lint setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,12 @@ bench-image: ## measure what the image of the next revision costs, with ratios
 	@if [ -z "$$PYBOTS_CPYTHON_REPO$$PYBOTS_TEST_CPYTHON" ]; then \
 		scripts/cpython-from-debian --only 3.13 target/cpython-3.13.git >&2 && export PYBOTS_TEST_CPYTHON=$$PWD/target/cpython-3.13.git; fi; \
 	cargo bench --quiet --profile dev --bench image
+
+bench-init: ## propose and try recipes for the projects of a list (PYBOTS_BENCH_NAMES=FILE, PYBOTS_BENCH_PROJECTS=60)
+	@scripts/setup >&2
+	@if [ -z "$$PYBOTS_CPYTHON_REPO$$PYBOTS_TEST_CPYTHON" ]; then \
+		scripts/cpython-from-debian --only 3.13 target/cpython-3.13.git >&2 && export PYBOTS_TEST_CPYTHON=$$PWD/target/cpython-3.13.git; fi; \
+	cargo bench --quiet --profile dev --bench init
 
 bench-dispatch: ## compare a trivial run with a bare `docker run`, and measure the time to a claim, with ratios
 	@scripts/setup

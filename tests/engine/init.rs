@@ -1,5 +1,7 @@
 //! `pybots init` on a real engine: it reads a project, tries the recipe, corrects it and writes it.
 
+use crate::support::Repository;
+use crate::support::git_server::{GitDaemon, smart_http};
 use crate::support::index::Index;
 use crate::support::up::{engine_wanted, pybots, settings, toy_repository};
 use std::path::Path;
@@ -130,5 +132,53 @@ fn a_recipe_is_proposed_corrected_and_written() {
     assert!(
         out.contains("the source can't be read") && !folder.join("nobody-has-this.toml").exists(),
         "{out}"
+    );
+}
+
+#[test]
+fn a_repository_on_a_git_server_becomes_a_recipe() {
+    if !engine_wanted() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let index = Index::start(folder);
+    let _repository = toy_repository(folder);
+    let more = format!(
+        "[engine]\nnetwork = \"host\"\n[network]\nindex = {:?}\nhttp_proxy = \"\"\nhttps_proxy = \"\"\nallow = [\"127.0.0.1\"]\n",
+        index.url
+    );
+    settings(folder, &folder.join("projects"), &[("trunk", "main", 1)], &more);
+    let theirs = Repository::new(&folder.join("served/demo.git"));
+    project(&theirs.path);
+    let sha = theirs.commit("the demo");
+
+    let smart = smart_http(&folder.join("served"));
+    let (code, out, errors) = run(folder, &["init", &format!("{smart}/demo.git")]);
+    let shown = format!("{out}\n{errors}");
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(out.contains("demo: green: 2 tests pass"), "{shown}");
+    let recipe = std::fs::read_to_string(folder.join("demo.toml")).unwrap();
+    let source = format!("source = {{ git = \"{smart}/demo.git\", rev = \"{sha}\" }}");
+    assert!(recipe.lines().any(|line| line == source), "{recipe}");
+    assert!(recipe.contains("requires = [\"toyext\"]"), "{recipe}");
+    // the recipe stands on its own
+    let (code, out, errors) = run(folder, &["try", "demo.toml"]);
+    assert_eq!(code, Some(0), "{out}\n{errors}");
+
+    let daemon = GitDaemon::start(&folder.join("served"));
+    let address = format!("{}/demo.git", daemon.url);
+    let (code, out, errors) = run(folder, &["init", &address, "--no-try", "--output", "other.toml"]);
+    assert_eq!(code, Some(0), "{out}\n{errors}");
+    let recipe = std::fs::read_to_string(folder.join("other.toml")).unwrap();
+    let source = format!("source = {{ git = \"{address}\", rev = \"{sha}\" }}");
+    assert!(recipe.lines().any(|line| line == source), "{recipe}");
+
+    // a repository that is not there is the address's fault, and leaves no file
+    let (code, out, errors) = run(folder, &["init", &format!("{smart}/nothing.git")]);
+    assert_eq!(code, Some(1), "{out}\n{errors}");
+    assert!(
+        out.contains("the source can't be read") && !folder.join("nothing.toml").exists(),
+        "{out}\n{errors}"
     );
 }

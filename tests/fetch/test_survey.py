@@ -109,6 +109,15 @@ def test_x(case, mocker, thing):
         self.assertFalse({"case", "thing"} & set(found["arguments"]))
         self.assertIn("asyncio", found["marks"])
 
+    def test_tests_of_others_are_left_out(self):
+        self.write("tests/test_a.py", "def test_x(): pass\n")
+        for folder in ("third_party/lib/test", "src/demo/_vendor/tests", "vendor/other"):
+            self.write(f"{folder}/test_b.py", "import theirs\ndef test_x(): pass\n")
+        found = self.read()
+        self.assertEqual(found["files"], ["tests/test_a.py"])
+        self.assertEqual([place["path"] for place in found["places"]], ["tests"])
+        self.assertEqual(found["imports"], [])
+
     def test_tests_in_the_package(self):
         for path in ("src/demo/__init__.py", "src/demo/tests/__init__.py", "src/demo/_x.c"):
             self.write(path)

@@ -4,6 +4,7 @@
 pub mod cpython;
 pub mod engine;
 pub mod factory;
+pub mod git_server;
 pub mod histories;
 pub mod index;
 pub mod people;

@@ -10,6 +10,7 @@ PARSED_ALL = 24 << 20  # characters of them
 LISTED_MOST = 3000  # names of files
 NAMESPACES = {"google", "zope", "ruamel", "azure", "backports", "jaraco"}
 TEST_FOLDER = re.compile(r"(?i)^(tests?|testing|t)$")
+VENDORED = re.compile(r"(?i)^(third[_-]?party|_?vendor(ed)?|externals?|extern|_?subprojects|bundled)$")
 TEST_FILE = re.compile(r"(^test_.*|.*_tests?|^tests?|^conftest)\.py$")
 NO_TESTS = {"places": [], "files": [], "imports": [], "arguments": [], "marks": [], "runners": []}
 RUNNER = re.compile(r"^(runtests?|run_tests?|alltests|regrtest|testall|test_all|testsuite)\.py$")
@@ -25,8 +26,10 @@ def place_of(path):
 
 
 def is_test_path(path):
-    """Whether a file belongs to tests."""
+    """Whether a file belongs to the project's own tests."""
     *folders, name = path.split("/")
+    if any(VENDORED.match(folder) for folder in folders):
+        return False
     return name.endswith(".py") and (bool(TEST_FILE.match(name)) or any(TEST_FOLDER.match(folder) for folder in folders))
 
 

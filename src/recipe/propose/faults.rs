@@ -1,7 +1,11 @@
 //! Recognizes in a trial what a recipe can do something about, and changes the proposal.
 
+mod install;
+mod interrupted;
 mod network;
 mod plugins;
+
+pub use interrupted::is_of_no_end;
 
 use super::requires::RequirementList;
 use super::suite::{remove, shadows};
@@ -10,11 +14,13 @@ use super::{Proposal, Reason, Survey, names, requires, write};
 use crate::domain::job::FETCH;
 use crate::domain::outcome::Outcome;
 use crate::domain::package::normalized;
-use crate::domain::pattern::{all, pattern};
+use crate::domain::pattern::{all, is_match, pattern};
+use crate::domain::results::Failure;
 use std::collections::BTreeSet;
 
 /// The exit code of pytest and unittest when they found no tests.
 const NO_TESTS: i64 = 5;
+pattern!(NO_PACKAGE_OF_TESTS, r"(?m)^ERROR: module or package not found: ");
 pattern!(NO_MODULE, r"No module named '?([A-Za-z_][\w.]*)");
 pattern!(
     TO_INSTALL,
@@ -24,16 +30,10 @@ pattern!(
     NO_PACKAGE,
     r#"(?:no project called |extra_sources = \[\{ name = "|Because (?:there are no versions of |all versions of |only )?)([A-Za-z0-9][\w.-]*)"#
 );
-pattern!(TO_REQUIRE, r#"add `requires = \["([A-Za-z0-9._-]+)"\]`"#);
-pattern!(TO_SET, r"set ([A-Z][A-Z0-9_]+) in `env`");
 pattern!(
     FROM_SOURCE,
     r"imported `(\w+)` from the source folder [^\n]* that folder lacks \d+ compiled"
 );
-/// What builds Rust, and can bring a tool chain of its own.
-const BUILDERS_OF_RUST: [&str; 3] = ["maturin", "puccinialin", "setuptools-rust"];
-/// Installs the project without what `tool.uv.sources` names.
-const NO_SOURCES: &str = "uv pip install --no-sources .";
 /// Extras that are tried together.
 const EXTRAS_MOST: usize = 12;
 
@@ -62,6 +62,7 @@ pub fn correct(proposal: &mut Proposal, survey: &Survey, observed: &Observed<'_>
             faults.install(reason);
         }
         Outcome::Passed | Outcome::Failed { .. } => faults.test(),
+        Outcome::TimedOut { .. } | Outcome::Crashed { .. } | Outcome::OutOfMemory => faults.interrupted(),
         _ => {}
     }
     faults.reasons
@@ -147,60 +148,6 @@ impl Faults<'_> {
         self.reasons.extend(reasons);
     }
 
-    fn install(&mut self, reason: &str) {
-        for name in all(&TO_REQUIRE, reason) {
-            self.require(&name, "the build of the project asks for it".to_owned());
-        }
-        // anybody's build can print what a lack of Rust looks like
-        if reason.contains("Rust tool chain")
-            && !self.proposal.install_network
-            && let Some(builder) = self.builder_of_rust()
-        {
-            self.proposal.install_network = true;
-            self.say(
-                "install_network = true",
-                format!("{builder}, which builds the project, needs a Rust tool chain and crates"),
-            );
-        }
-        for variable in all(&TO_SET, self.observed.log) {
-            if !self.proposal.env.contains_key(&variable) {
-                self.proposal.env.insert(variable.clone(), "0.0".to_owned());
-                self.say(
-                    format!("env = {{ {variable} = \"0.0\" }}"),
-                    "the build takes its version from tags, which a build does not have",
-                );
-            }
-        }
-        let install = vec![NO_SOURCES.to_owned()];
-        if self.observed.log.contains("`tool.uv.sources`") && self.proposal.install.is_none() {
-            self.say(
-                format!("install = {}", write::list(&install)),
-                "the source names packages of its repository (`tool.uv.sources`), which are not in it",
-            );
-            self.proposal.install = Some(install);
-        }
-        // what the tests need may not build, and the project may
-        let is_built = matches!(self.observed.outcome, Outcome::SetupFailed { .. });
-        if self.reasons.is_empty()
-            && is_built
-            && let Some(last) = self.proposal.others.pop()
-        {
-            self.proposal.others.clear();
-            let error = last_error(self.observed.log).unwrap_or_default();
-            self.take(last, format!("install fails with what was required before: {error}"));
-        }
-    }
-
-    /// What of the project's own `[build-system] requires` builds Rust.
-    fn builder_of_rust(&self) -> Option<&'static str> {
-        let requires = &self.survey.build.requires;
-        let required: BTreeSet<String> = requires
-            .iter()
-            .map(|line| normalized(&requires::of_requirement(line)))
-            .collect();
-        BUILDERS_OF_RUST.into_iter().find(|builder| required.contains(*builder))
-    }
-
     fn test(&mut self) {
         for package in all(&FROM_SOURCE, self.observed.log) {
             let own = self
@@ -218,7 +165,8 @@ impl Faults<'_> {
         let tests = self.observed.tests;
         let failed = tests.map(|tests| tests.failed.as_slice()).unwrap_or_default();
         let none_ran = tests.is_some_and(|tests| tests.total() == 0);
-        if matches!(self.observed.outcome, Outcome::Failed { exit_code: NO_TESTS }) || (none_ran && failed.is_empty()) {
+        let has_none = matches!(self.observed.outcome, Outcome::Failed { exit_code: NO_TESTS });
+        if has_none || (none_ran && failed.is_empty()) || is_match(&NO_PACKAGE_OF_TESTS, self.observed.log) {
             self.no_tests_found();
         }
         if *self.observed.outcome == Outcome::Passed {
@@ -228,6 +176,7 @@ impl Faults<'_> {
         // what keeps a runner from starting is in the log alone
         if tests.is_none_or(|tests| tests.passed.is_empty()) {
             messages.push(suite_log(self.observed.log));
+            self.broken_plugins();
         }
         let text = messages.join("\n");
         self.modules(&text);
@@ -235,6 +184,7 @@ impl Faults<'_> {
         self.plugins(&text);
         self.programs(&text);
         self.network(failed);
+        self.interrupted();
         self.collection(failed);
         self.extras();
     }
@@ -322,6 +272,16 @@ impl Faults<'_> {
         );
         self.proposal.env.insert("PYTHONPATH".to_owned(), path);
     }
+}
+
+/// Returns whether a failure says that something is missing which a recipe can name: a package, a plugin, a program or the network.
+pub fn says_what_is_missing(failure: &Failure) -> bool {
+    let text = failure.message.as_str();
+    all(&NO_MODULE, text)
+        .iter()
+        .any(|module| names::distribution(module).is_some())
+        || plugins::is_of_plugins(text)
+        || network::is_of_network(text)
 }
 
 /// Returns the part of a log that belongs to the suites.

@@ -382,7 +382,7 @@ fn a_trial_has_a_result() {
             Outcome::OutOfMemory,
             Some(tests(3, &[])),
             false,
-            "failed: out of memory",
+            "failed: out of memory after 3 tests",
         ),
     ] {
         let found = result(&outcome, tests.as_ref());

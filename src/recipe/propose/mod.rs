@@ -3,6 +3,8 @@
 
 mod command;
 mod faults;
+mod imports;
+mod libraries;
 mod names;
 mod requires;
 mod suite;

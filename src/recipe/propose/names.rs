@@ -239,45 +239,6 @@ pub fn of_setting(setting: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().find(|plugin| plugin.settings.contains(&setting))
 }
 
-/// Programs that tests start, and the Debian packages that hold them.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("git", "git"),
-    ("hg", "mercurial"),
-    ("svn", "subversion"),
-    ("svnadmin", "subversion"),
-    ("bzr", "brz"),
-    ("gpg", "gnupg"),
-    ("openssl", "openssl"),
-    ("node", "nodejs"),
-    ("less", "less"),
-    ("man", "man-db"),
-    ("file", "file"),
-    ("zip", "zip"),
-    ("unzip", "unzip"),
-    ("curl", "curl"),
-    ("ssh", "openssh-client"),
-    ("ssh-keygen", "openssh-client"),
-    ("gettext", "gettext"),
-    ("msgfmt", "gettext"),
-    ("dot", "graphviz"),
-    ("cmake", "cmake"),
-    ("ninja", "ninja-build"),
-    ("gfortran", "gfortran"),
-    ("redis-server", "redis-server"),
-    ("zsh", "zsh"),
-    ("fish", "fish"),
-    ("tree", "tree"),
-    ("patchelf", "patchelf"),
-    ("xmllint", "libxml2-utils"),
-    ("lsof", "lsof"),
-];
-
-/// Returns the Debian package that holds a program.
-pub fn of_program(program: &str) -> Option<&'static str> {
-    let found = PROGRAMS.iter().find(|(name, _)| *name == program);
-    found.map(|(_, package)| *package)
-}
-
 /// Returns whether a distribution checks style, builds documents or publishes: no test needs it.
 pub fn is_of_no_test(distribution: &str) -> bool {
     const NAMES: &[&str] = &[

@@ -1,7 +1,7 @@
 //! Chooses what the tests need.
 
 use super::survey::{Environment, Survey, is_of_tests};
-use super::{ENTRIES_MOST, Proposal, Reason, names, write};
+use super::{ENTRIES_MOST, Proposal, Reason, imports, names, write};
 use crate::domain::package::normalized;
 use crate::recipe::requirement::{self, Entry};
 use std::collections::BTreeSet;
@@ -69,7 +69,7 @@ pub fn lists(survey: &Survey) -> Vec<RequirementList> {
                 .iter()
                 .any(|name| name.starts_with("pytest-") || imported(survey).contains(name))
     });
-    found.push(of_imports(survey, runner));
+    found.push(imports::list(survey, runner));
     let mut seen = BTreeSet::new();
     found.retain(|list| seen.insert((list.requires.clone(), list.groups.clone())));
     most_complete_first(survey, &mut found);
@@ -128,7 +128,7 @@ fn group(survey: &Survey, wanted: &str) -> Option<RequirementList> {
     })
 }
 
-fn names_of(lines: &[String]) -> BTreeSet<String> {
+pub(super) fn names_of(lines: &[String]) -> BTreeSet<String> {
     lines.iter().map(|line| normalized(&of_requirement(line))).collect()
 }
 
@@ -247,38 +247,6 @@ fn usable(survey: &Survey, lines: &[String]) -> (Vec<String>, BTreeSet<String>) 
         }
     }
     (found, names)
-}
-
-/// Makes a list of the test runner and of what tests import.
-fn of_imports(survey: &Survey, runner: Option<&str>) -> RequirementList {
-    let have: BTreeSet<String> = names_of(&survey.dependencies);
-    let mut requires: Vec<String> = runner.map(str::to_owned).into_iter().collect();
-    let mut names: BTreeSet<String> = requires.iter().cloned().collect();
-    for (module, _) in &survey.imports {
-        let Some(distribution) = names::distribution(module) else {
-            continue;
-        };
-        let name = normalized(&of_requirement(&distribution));
-        if !have.contains(&name)
-            && name != normalized(&survey.name)
-            && names.insert(name)
-            && requires.len() < ENTRIES_MOST
-        {
-            requires.push(distribution);
-        }
-    }
-    let why = match requires.len() {
-        0 => "the tests import nothing but Python and the project".to_owned(),
-        _ => "no extra, group or file lists what the tests need; the tests import that".to_owned(),
-    };
-    RequirementList {
-        is_of_imports: true,
-        lines: requires.clone(),
-        requires,
-        groups: Vec::new(),
-        names,
-        why,
-    }
 }
 
 /// Moves the list to the front that covers most of what tests import. Of equal ones, the order stays.

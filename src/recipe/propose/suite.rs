@@ -4,7 +4,10 @@ use super::command::{Command, Pytest, quoted, words};
 use super::survey::{Package, Place, Survey};
 use super::{Proposal, Reason, names, write};
 use crate::domain::pattern::{is_match, pattern};
+use std::collections::BTreeSet;
 
+/// What install does if a recipe says nothing about it.
+pub const DEFAULT_INSTALL: &str = "uv pip install .";
 /// Folders of tests that one command names.
 const TARGETS_MOST: usize = 5;
 
@@ -211,10 +214,9 @@ fn targets(pytest: &mut Pytest, proposal: &Proposal, survey: &Survey, why: &mut 
         .take(TARGETS_MOST)
         .collect();
     let in_package: Vec<&Place> = places.iter().copied().filter(|place| place.is_in_package).collect();
-    if proposal.install.is_some() && !in_package.is_empty() {
+    if (proposal.install.is_some() || survey.build.compiles) && !in_package.is_empty() {
         pytest.targets.push("--pyargs".to_owned());
-        let modules = in_package.iter().map(|place| place.path.replace('/', "."));
-        pytest.targets.extend(modules);
+        pytest.targets.extend(modules_of(survey, &in_package));
         why.push("the tests are in the installed package".to_owned());
     } else if let Some(settings) =
         settings.filter(|_| testpaths.iter().any(|path| paths.contains(path.trim_matches('/'))))
@@ -231,6 +233,29 @@ fn targets(pytest: &mut Pytest, proposal: &Proposal, survey: &Survey, why: &mut 
     } else {
         why.push("the tests are beside the modules".to_owned());
     }
+}
+
+/// Returns the modules that hold tests, or the packages around them if there are many.
+fn modules_of(survey: &Survey, named: &[&Place]) -> Vec<String> {
+    let all = survey.places.iter().filter(|place| is_of_tests(place));
+    let outermost = |module: &str| module.split('.').next().unwrap_or_default().to_owned();
+    let modules: Vec<String> = named.iter().map(|place| module_of(survey, place)).collect();
+    let tops: BTreeSet<String> = modules.iter().map(|module| outermost(module)).collect();
+    let within = all.filter(|place| tops.contains(&outermost(&module_of(survey, place))));
+    match within.count() > named.len() {
+        true => tops.into_iter().collect(),
+        false => modules,
+    }
+}
+
+/// Returns the module that a place of tests is when it is installed.
+fn module_of(survey: &Survey, place: &Place) -> String {
+    let below = survey.packages.iter().find_map(|package| {
+        let rest = place.path.strip_prefix(&package.below)?.trim_start_matches('/');
+        let within = rest.strip_prefix(&package.name)?;
+        (within.is_empty() || within.starts_with('/')).then_some(rest)
+    });
+    below.unwrap_or(&place.path).replace('/', ".")
 }
 
 /// Returns whether a place holds the project's tests, and not those of its documents, examples or benchmarks.
@@ -283,9 +308,7 @@ fn is_identifier(name: &str) -> bool {
 /// Lets `install` end with a line that removes a package from the source. Returns whether that changes anything.
 pub fn remove(proposal: &mut Proposal, package: &str) -> bool {
     let line = format!("rm -r {package}");
-    let install = proposal
-        .install
-        .get_or_insert_with(|| vec!["uv pip install .".to_owned()]);
+    let install = proposal.install.get_or_insert_with(|| vec![DEFAULT_INSTALL.to_owned()]);
     if !is_identifier(package) || install.contains(&line) {
         return false;
     }

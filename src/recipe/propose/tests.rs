@@ -222,8 +222,19 @@ fn a_compiled_project_is_tested_as_it_is_installed() {
     );
     let within =
         json!({ "places": [{ "path": "demo/tests", "files": 1, "runners": { "pytest": 1 }, "is_in_package": true }] });
-    let lines = proposed(with(with(tests_for("pytest"), compiled), within));
+    let lines = proposed(with(with(tests_for("pytest"), compiled.clone()), within));
     assert_eq!(lines[2], "run = \"python -m pytest -q --pyargs demo.tests\"");
+    let place = |path: &str| json!({ "path": path, "files": 1, "runners": { "pytest": 1 }, "is_in_package": true });
+    // below `src`, the installed package has another name
+    let within = json!({ "places": [place("src/other/tests")], "packages": [compiled["packages"][1]] });
+    let lines = proposed(with(with(tests_for("pytest"), compiled.clone()), within));
+    assert_eq!(lines[1], "run = \"python -m pytest -q --pyargs other.tests\"");
+    // more places than a command names
+    let many: Vec<_> = ["a", "b", "c", "d", "e", "f"]
+        .map(|part| place(&format!("demo/{part}/tests")))
+        .to_vec();
+    let lines = proposed(with(with(tests_for("pytest"), compiled), json!({ "places": many })));
+    assert_eq!(lines[2], "run = \"python -m pytest -q --pyargs demo\"");
     let unittest = json!({
         "build": { "installs": true, "compiles": true }, "packages": [{ "name": "demo", "below": "", "is_folder": true }],
     });

@@ -33,6 +33,8 @@ pub enum TrialResult {
         failed: usize,
         run: usize,
         first: Vec<Failure>,
+        /// How many failures say that something is missing which a recipe can name.
+        missing: usize,
     },
     /// The source has no tests.
     NoTests,
@@ -50,10 +52,19 @@ impl TrialResult {
         match self {
             TrialResult::Green { passed: Some(passed) } => format!("green: {passed} tests pass"),
             TrialResult::Green { passed: None } => "green: the suite passes; it reports no single tests".to_owned(),
-            TrialResult::Red { failed, run, first } => {
+            TrialResult::Red {
+                failed,
+                run,
+                first,
+                missing,
+            } => {
                 let names: Vec<String> = first.iter().map(|failure| plain(&failure.test)).collect();
                 let more = if *failed > first.len() { ", .." } else { "" };
-                format!("red: {failed} of {run} tests fail: {}{more}", names.join(", "))
+                let missing = match missing {
+                    0 => String::new(),
+                    missing => format!("; {missing} of them for want of a package, a program or the network"),
+                };
+                format!("red: {failed} of {run} tests fail: {}{more}{missing}", names.join(", "))
             }
             TrialResult::NoTests => {
                 "no tests to be had from this source; the recipe only shows that the project can be installed"
@@ -94,7 +105,17 @@ pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult
             let why = faults::last_error(observed.log).map(|line| format!(": {line}"));
             plain(&format!("{}{}", observed.outcome, why.unwrap_or_default()))
         }
-        outcome => plain(&outcome.to_string()),
+        outcome => {
+            let ended = observed
+                .tests
+                .map(|tests| (tests, tests.failed.iter().find(|failure| faults::is_of_no_end(failure))));
+            let how_far = match ended {
+                Some((_, Some(failure))) => format!(" with {}", failure.test),
+                Some((tests, None)) => format!(" after {} tests", tests.count_run()),
+                None => String::new(),
+            };
+            plain(&format!("{outcome}{how_far}"))
+        }
     };
     let imports = matches!(proposal.suite, Some(Command::Line { imports: true, .. }) | None);
     match (observed.outcome, observed.tests) {
@@ -110,6 +131,11 @@ pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult
             failed: tests.failed.len(),
             run: tests.count_run(),
             first: tests.failed.iter().take(NAMED).cloned().collect(),
+            missing: tests
+                .failed
+                .iter()
+                .filter(|failure| faults::says_what_is_missing(failure))
+                .count(),
         },
         _ => TrialResult::Failed(reason()),
     }

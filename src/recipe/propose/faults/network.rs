@@ -3,7 +3,6 @@
 use super::Faults;
 use crate::domain::pattern::{is_match, pattern};
 use crate::domain::results::Failure;
-use crate::recipe::propose::command::Command;
 use crate::recipe::propose::write;
 use std::collections::BTreeMap;
 
@@ -40,49 +39,14 @@ impl Faults<'_> {
                 .entry(failure.test.split('[').next().unwrap_or_default())
                 .or_default() += 1;
         }
-        let mut left_out = Vec::new();
         for failure in &failed {
             let whole = failure.test.split('[').next().unwrap_or_default();
             let many = cases.get(whole).copied().unwrap_or_default() > CASES_MOST;
             let named = if many { whole } else { failure.test.as_str() };
-            let Some((file, address)) = address(&self.survey.files, named) else {
-                continue;
-            };
-            let Some(pytest) = self.proposal.suite.as_mut().and_then(Command::pytest) else {
-                continue;
-            };
             let reason = format!("it needs the network: {}", write::line(&failure.message));
-            if pytest.leave_out(&address, &file, &reason) {
-                left_out.push((address, reason));
-            }
-        }
-        for (address, reason) in left_out {
-            self.say(format!("without {}", write::line(&address)), reason);
+            self.leave_out(named, reason);
         }
     }
-}
-
-/// Returns the file of a test, and its address for pytest: `tests: tests.test_a.Class.test_x[1]` is
-/// `tests/test_a.py::Class::test_x[1]`. Returns `None` if no file of tests has that name.
-fn address(files: &[String], test: &str) -> Option<(String, String)> {
-    let test = test.split_once(": ").map_or(test, |(_, test)| test);
-    let (dotted, case) = match test.split_once('[') {
-        Some((dotted, case)) => (dotted, Some(case)),
-        None => (test, None),
-    };
-    let matching = files.iter().filter_map(|file| {
-        let module = file.strip_suffix(".py")?.replace('/', ".");
-        let rest = dotted.strip_prefix(&module)?;
-        (rest.is_empty() || rest.starts_with('.')).then(|| (file, rest.trim_start_matches('.').to_owned()))
-    });
-    let (file, rest) = matching.max_by_key(|(file, _)| file.len())?;
-    if rest.is_empty() {
-        return Some((file.clone(), file.clone()));
-    }
-    // an address that a shell or a terminal could not take names the whole test
-    let case = case.filter(|case| case.len() < 80 && case.chars().all(|c| c.is_ascii_graphic() && c != '\''));
-    let case = case.map(|case| format!("[{case}")).unwrap_or_default();
-    Some((file.clone(), format!("{file}::{}{case}", rest.replace('.', "::"))))
 }
 
 #[cfg(test)]

@@ -2,15 +2,18 @@
 
 use super::Faults;
 use crate::domain::outcome::Outcome;
+use crate::domain::package::normalized;
 use crate::domain::pattern::{all, is_match, pattern};
 use crate::domain::results::Failure;
 use crate::recipe::propose::command::{Command, Pytest};
-use crate::recipe::propose::{names, requires, write};
+use crate::recipe::propose::{libraries, names, requires, write};
 
 /// The exit code of pytest when something interrupted it, such as a file that it can't import.
 const INTERRUPTED: i64 = 2;
 /// Lets pytest run the other files.
 const GO_ON: &str = "--continue-on-collection-errors";
+/// The default of the plugin, which older versions want to be written down.
+const FIXTURE_SCOPE: &str = "-o asyncio_default_fixture_loop_scope=function";
 /// Folders of tests that one command names.
 const TARGETS_MOST: usize = 5;
 
@@ -27,7 +30,35 @@ pattern!(
     NO_PROGRAM,
     r"(?:No such file or directory: '|sh: (?:\d+: )?)([\w.-]+)(?:'|: (?:command )?not found)"
 );
+pattern!(UNKNOWN_MARK, r"Unknown pytest\.mark\.(\w+)");
+pattern!(
+    UNSET_SCOPE,
+    r#"configuration option "asyncio_default_fixture_loop_scope" is unset"#
+);
+pattern!(
+    IN_PLUGIN,
+    r"INTERNALERROR>[^\n]*/site-packages/(\w+)[/.][^\n]*, in pytest_"
+);
 pattern!(NO_ZONE, r"No time zone found with key");
+
+/// Returns whether an error comes from a plugin or a program that is missing, and whose package has an entry in `names`.
+pub(super) fn is_of_plugins(text: &str) -> bool {
+    let marks = [&NO_MARK, &UNKNOWN_MARK]
+        .into_iter()
+        .flat_map(|pattern| all(pattern, text));
+    let fixtures = all(&NO_FIXTURE, text);
+    let programs = all(&NO_PROGRAM, text);
+    marks.into_iter().any(|mark| names::of_mark(&mark).is_some())
+        || fixtures.iter().any(|fixture| names::of_fixture(fixture).is_some())
+        || programs.iter().any(|program| libraries::of_program(program).is_some())
+        || is_match(&NO_ASYNC, text)
+        || is_match(&NO_ZONE, text)
+}
+
+/// Returns whether pytest looks for tests in installed packages.
+fn is_by_module(pytest: &Pytest) -> bool {
+    pytest.targets.first().is_some_and(|target| target == "--pyargs")
+}
 
 impl Faults<'_> {
     /// pytest or unittest found no test where it looked.
@@ -48,17 +79,33 @@ impl Faults<'_> {
                     "it found no tests where its settings send it",
                 );
             }
-            Some(Command::Line { line, imports: false }) if line.contains("-m unittest") => {
-                let pytest = Pytest {
-                    targets: places.into_iter().take(TARGETS_MOST).collect(),
-                    ..Pytest::default()
-                };
-                self.proposal.suite = Some(Command::Pytest(pytest));
-                self.say("pytest runs the tests", "unittest found none");
-                self.require("pytest", "pytest runs the tests".to_owned());
+            Some(Command::Pytest(pytest)) if is_by_module(pytest) && !places.is_empty() => {
+                pytest.targets = places.into_iter().take(TARGETS_MOST).collect();
+                let targets = pytest.targets.join(" ");
+                self.say(
+                    format!("pytest looks in {}", write::line(&targets)),
+                    "the installed package has no tests",
+                );
             }
-            _ => {}
+            _ => self.run_by_pytest("unittest found none"),
         }
+    }
+
+    /// Lets pytest run the tests of a suite that unittest ran.
+    pub(super) fn run_by_pytest(&mut self, why: &str) {
+        let is_unittest =
+            |suite: &Command| matches!(suite, Command::Line { line, imports: false } if line.contains("-m unittest"));
+        if !self.proposal.suite.as_ref().is_some_and(is_unittest) {
+            return;
+        }
+        let places = self.survey.places.iter().map(|place| place.path.clone());
+        let pytest = Pytest {
+            targets: places.filter(|path| !path.is_empty()).take(TARGETS_MOST).collect(),
+            ..Pytest::default()
+        };
+        self.proposal.suite = Some(Command::Pytest(pytest));
+        self.say("pytest runs the tests", why);
+        self.require("pytest", "pytest runs the tests".to_owned());
     }
 
     /// pytest stops before the first test if it can't import one of the files.
@@ -102,7 +149,7 @@ impl Faults<'_> {
                 );
             }
         }
-        for mark in all(&NO_MARK, text) {
+        for mark in all(&NO_MARK, text).into_iter().chain(all(&UNKNOWN_MARK, text)) {
             if let Some(plugin) = names::of_mark(&mark) {
                 self.require(
                     plugin.distribution,
@@ -142,10 +189,38 @@ impl Faults<'_> {
         }
     }
 
+    /// pytest does not start, for one of its hooks in a plugin fails. A plugin that was a guess goes again, unless a setting helps.
+    pub(super) fn broken_plugins(&mut self) {
+        if is_match(&UNSET_SCOPE, self.observed.log)
+            && let Some(pytest) = self.proposal.suite.as_mut().and_then(Command::pytest)
+            && !pytest.options.iter().any(|option| option == FIXTURE_SCOPE)
+        {
+            pytest.options.push(FIXTURE_SCOPE.to_owned());
+            self.say(
+                FIXTURE_SCOPE,
+                "the plugin warns that it is unset, and the settings of pytest make errors of warnings",
+            );
+            return;
+        }
+        for module in all(&IN_PLUGIN, self.observed.log) {
+            let name = normalized(&module);
+            let is_of_it = |line: &String| normalized(&requires::of_requirement(line)) == name;
+            let count = self.proposal.added.len();
+            self.proposal.added.retain(|line| !is_of_it(line));
+            if self.proposal.added.len() < count {
+                self.say(
+                    format!("without {}", write::text(&name)),
+                    "pytest does not start with it",
+                );
+                self.proposal.given_up.insert(name);
+            }
+        }
+    }
+
     /// Programs and data that tests need.
     pub(super) fn programs(&mut self, text: &str) {
         for program in all(&NO_PROGRAM, text) {
-            let Some(package) = names::of_program(&program) else {
+            let Some(package) = libraries::of_program(&program) else {
                 continue;
             };
             if !self.proposal.system.iter().any(|other| other == package) {
@@ -159,5 +234,49 @@ impl Faults<'_> {
         if is_match(&NO_ZONE, text) {
             self.require("tzdata", "the image has no time zones but UTC".to_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::outcome::Outcome;
+    use crate::domain::suite::Source;
+    use crate::recipe::propose::{Observed, Survey, corrected, propose};
+    use serde_json::json;
+
+    #[test]
+    fn a_plugin_with_which_pytest_does_not_start_gets_its_setting_or_goes() {
+        let survey: Survey = serde_json::from_value(json!({
+            "places": [{ "path": "tests", "files": 1, "runners": { "pytest": 1 } }],
+            "marks": ["asyncio"],
+        }))
+        .unwrap();
+        let (proposal, _) = propose(
+            &survey,
+            "demo",
+            Source::of_git("https://example.org/demo", "0123456789"),
+        );
+        assert!(proposal.text(&[]).contains("\"pytest-asyncio\""));
+        let frame = "INTERNALERROR>   File \"/work/venv/lib/python3.13/site-packages/pytest_asyncio/plugin.py\", line 3, in pytest_configure\n";
+        let unset = format!(
+            "{frame}INTERNALERROR> Warning: The configuration option \"asyncio_default_fixture_loop_scope\" is unset.\n"
+        );
+        let trial = |log: &str| {
+            let outcome = Outcome::Failed { exit_code: 3 };
+            let observed = Observed {
+                outcome: &outcome,
+                tests: None,
+                phase: "test tests",
+                log,
+            };
+            corrected(&proposal, &survey, &observed).unwrap().0.text(&[])
+        };
+        let text = trial(&unset);
+        assert!(
+            text.contains("-o asyncio_default_fixture_loop_scope=function"),
+            "{text}"
+        );
+        assert!(text.contains("\"pytest-asyncio\""), "{text}");
+        assert!(!trial(frame).contains("pytest-asyncio"));
     }
 }
