@@ -1,6 +1,7 @@
 //! Accounts: how they are added and changed.
 
-use super::{Actor, Change, record};
+use super::actor::Actor;
+use super::audit::{Change, record};
 use crate::domain::access::{Permission, Permissions, Role, Roles, check_mail, check_name};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::{DAY_MS, Timestamp};

@@ -1,6 +1,6 @@
 //! Sessions: browsers that are logged in.
 
-use super::Actor;
+use super::actor::Actor;
 use crate::domain::digest::digest;
 use crate::domain::time::{HOUR_MS, Timestamp};
 use crate::enrolment::Token;

@@ -1,7 +1,8 @@
 //! Access tokens: how they are issued, checked and revoked.
 
 use super::accounts::find;
-use super::{Actor, Change, record};
+use super::actor::Actor;
+use super::audit::{Change, record};
 use crate::domain::access::{Permission, Permissions};
 use crate::domain::id::TokenId;
 use crate::domain::refusal::Refusal;

@@ -1,6 +1,6 @@
 //! A version is approved or refused.
 
-use super::{changed, check_reason, registration, shown, version};
+use super::find::{changed, check_reason, registration, shown, version};
 use crate::access::{Actor, Change, record};
 use crate::domain::access::Permission;
 use crate::domain::recipe_version::{ProjectState, VersionState};
@@ -89,7 +89,7 @@ fn check(project: &Registration, version: &RecipeVersion, decision: &Decision, r
     }
     match decision {
         Decision::Refuse if reason.trim().is_empty() => Err(Refusal::Invalid(
-            "tell the owner why the version is refused, so that the next one is better".to_owned(),
+            "a refusal needs a reason, so that the next version is better".to_owned(),
         )),
         Decision::Approve { .. } if project.state == ProjectState::Retired => {
             Err(Refusal::Conflict(format!("{:?} is retired", project.project)))

@@ -1,6 +1,6 @@
 //! Projects are paused, resumed, retired and handed over.
 
-use super::{changed, check_reason, registration, shown};
+use super::find::{changed, check_reason, registration, shown};
 use crate::access::{Actor, Change, record};
 use crate::domain::access::{Permission, Reach};
 use crate::domain::recipe_version::ProjectMove;

@@ -2,57 +2,13 @@
 //! itself is planned by [`crate::coordinator`].
 
 mod decide;
+mod find;
 mod manage;
 mod policy;
 mod submit;
 
 pub use decide::{Decision, decide, trial_ended};
+pub use find::{registration, version};
 pub use manage::{hand_over, move_project};
 pub use policy::objections;
 pub use submit::{Submission, submit};
-
-use crate::domain::refusal::Refusal;
-use crate::store::Store;
-use crate::store::submissions::{RecipeVersion, Registration};
-use anyhow::Result;
-use serde_json::{Value, json};
-
-/// Most characters of a reason.
-const REASON_MOST: usize = 500;
-
-/// The registration of a project. Fails if its recipe was not submitted.
-pub async fn registration(store: &Store, project: &str) -> Result<Registration> {
-    let unknown = || Refusal::NotFound(format!("no recipe of a project {project:?} was submitted"));
-    Ok(store.registration(project).await?.ok_or_else(unknown)?)
-}
-
-/// A version of a recipe. Fails if there is none with that number.
-pub async fn version(store: &Store, project: &str, number: i64) -> Result<RecipeVersion> {
-    let unknown = || Refusal::NotFound(format!("the recipe of {project:?} has no version {number}"));
-    Ok(store.version(project, number).await?.ok_or_else(unknown)?)
-}
-
-/// Checks a reason, which pages show.
-fn check_reason(reason: &str) -> Result<(), Refusal> {
-    let is_good = reason.chars().count() <= REASON_MOST && !reason.chars().any(crate::domain::text::is_odd);
-    match is_good {
-        true => Ok(()),
-        false => Err(Refusal::Invalid(format!(
-            "a reason has {REASON_MOST} characters at most, on one line"
-        ))),
-    }
-}
-
-fn changed(project: &str) -> Refusal {
-    Refusal::Stale(format!(
-        "somebody else has just changed {project:?}; look at it, and try again"
-    ))
-}
-
-/// A registration as the audit log shows it.
-fn shown(registration: &Registration) -> Value {
-    json!({
-        "owner": registration.owner_id, "state": registration.state.name(), "reason": registration.reason,
-        "version": registration.version,
-    })
-}

@@ -1,6 +1,6 @@
 //! A recipe is submitted: checked, and kept as the next version.
 
-use super::changed;
+use super::find::changed;
 use crate::access::{Actor, Change, record};
 use crate::domain::access::{Permission, Reach};
 use crate::domain::id::AccountId;

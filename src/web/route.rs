@@ -1,7 +1,7 @@
 //! What the routes of pages and of the public API have in common.
 
 use super::error::{Error, Outcome};
-use super::visitor::Guesses;
+use super::guesses::Guesses;
 use crate::domain::trust::Trust;
 use crate::incidents::Reader;
 use crate::store::Store;

@@ -5,11 +5,6 @@ use super::peer::{Peer, peer};
 use super::route::Web;
 use crate::access::{self, Actor};
 use crate::clock::now;
-use governor::clock::DefaultClock;
-use governor::state::keyed::DefaultKeyedStateStore;
-use governor::{Quota, RateLimiter};
-use std::net::IpAddr;
-use std::num::NonZeroU32;
 use warp::filters::BoxedFilter;
 use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::{Filter, Rejection};
@@ -21,35 +16,6 @@ pub const CSRF_HEADER: &str = "x-csrf-token";
 const COOKIE: &str = "pybots_session";
 /// The name over TLS: browsers take it only with `Secure`, from this host, for all paths.
 const SECURE_COOKIE: &str = "__Host-pybots_session";
-
-/// Wrong secrets that one address may send in a minute.
-const GUESSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
-/// Addresses that are remembered for that; above this, those that have been quiet are forgotten.
-const ADDRESSES_MOST: usize = 10_000;
-
-/// Counts wrong secrets by address.
-pub struct Guesses(RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, DefaultClock>);
-
-impl Default for Guesses {
-    fn default() -> Self {
-        Self(RateLimiter::keyed(Quota::per_minute(GUESSES)))
-    }
-}
-
-impl Guesses {
-    /// The error for a wrong secret: unauthorized, or too many of them.
-    pub fn wrong(&self, peer: &Peer) -> Error {
-        if self.0.len() > ADDRESSES_MOST {
-            self.0.retain_recent();
-        }
-        match self.0.check_key(&peer.network.address()) {
-            Ok(()) => Error::Unauthorized(
-                "this token is unknown, expired or revoked; `pybots login` takes another one, and docs/access.md says where to get it".into(),
-            ),
-            Err(_) => Error::TooMany("too many wrong tokens came from this address; wait a minute".into()),
-        }
-    }
-}
 
 /// Who makes a request.
 #[derive(Clone, Debug, Default)]
@@ -201,16 +167,5 @@ mod tests {
             assert!(matches!(session.check_form(wrong), Err(Error::Forbidden(_))), "{wrong}");
         }
         Visitor::default().check_form("").unwrap();
-    }
-
-    #[test]
-    fn who_guesses_waits() {
-        let guesses = Guesses::default();
-        let peer = Peer::default();
-        let wrong = (0..GUESSES.get())
-            .filter(|_| matches!(guesses.wrong(&peer), Error::Unauthorized(_)))
-            .count();
-        assert_eq!(wrong, 30);
-        assert!(matches!(guesses.wrong(&peer), Error::TooMany(_)));
     }
 }

@@ -9,6 +9,7 @@ mod openapi;
 mod projects;
 mod responses;
 mod submissions;
+mod tags;
 pub mod types;
 
 pub use desk::Desk;
@@ -45,7 +46,7 @@ pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
     let missing = warp::path!("api" / "v1" / ..)
         .and(warp::path::full())
         .and(warp::method())
-        .map(responses::none);
+        .map(openapi::none);
     warp::path!("api" / "v1" / ..)
         .and(warp::path::full())
         .and(warp::header::optional::<String>("if-none-match"))

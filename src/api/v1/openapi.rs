@@ -1,13 +1,17 @@
 //! The OpenAPI document, made of the handlers and their types.
 
+use super::responses::problem;
 use super::{accounts, decisions, projects, submissions};
 use crate::api::public::{self, logs};
-use crate::web::{Outcome, Web, json};
+use crate::web::{Error, Outcome, Web, json, secure};
 use std::sync::LazyLock;
 use utoipa::openapi::path::PathItem;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use warp::http::Method;
+use warp::http::header::{self, HeaderValue};
+use warp::path::FullPath;
+use warp::reply::Response;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -52,8 +56,22 @@ pub async fn page(_: Web) -> Outcome {
     Ok(json(document()))
 }
 
+/// Answers a call that does not exist, or that has another method.
+pub fn none(path: FullPath, method: Method) -> Response {
+    let allowed = methods_of(path.as_str());
+    if allowed.is_empty() || allowed.contains(&method) {
+        return secure(problem(&Error::not_found()));
+    }
+    let mut response = problem(&Error::MethodNotAllowed);
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
+        response.headers_mut().insert(header::ALLOW, names);
+    }
+    secure(response)
+}
+
 /// The methods that a path has. Empty if the document has no such path.
-pub fn methods_of(path: &str) -> Vec<Method> {
+fn methods_of(path: &str) -> Vec<Method> {
     let asked: Vec<&str> = path.split('/').collect();
     let fits = |template: &str| {
         let parts: Vec<&str> = template.split('/').collect();

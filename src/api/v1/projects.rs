@@ -1,7 +1,7 @@
 //! Projects whose recipes were submitted, and their versions.
 
 use super::responses::Part;
-use super::submissions::project_tag;
+use super::tags::project_tag;
 use super::types::{DiffView, Page, ProblemDetails, RegistrationView, VersionView};
 use crate::domain::digest::digest;
 use crate::store::Store;

@@ -1,14 +1,13 @@
 //! Responses: JSON with an entity tag, and problem details.
 
-use super::openapi;
 use super::types::{Page, ProblemDetails};
 use crate::web::{Error, Outcome, Query, secure};
 use http_body::Body;
 use http_body_util::BodyExt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use warp::http::StatusCode;
 use warp::http::header::{self, HeaderValue};
-use warp::http::{Method, StatusCode};
 use warp::path::FullPath;
 use warp::reject::{LengthRequired, PayloadTooLarge};
 use warp::reply::Response;
@@ -139,20 +138,6 @@ pub fn problem(error: &Error) -> Response {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
-}
-
-/// Answers a call that does not exist, or that has another method.
-pub fn none(path: FullPath, method: Method) -> Response {
-    let allowed = openapi::methods_of(path.as_str());
-    if allowed.is_empty() || allowed.contains(&method) {
-        return secure(problem(&Error::not_found()));
-    }
-    let mut response = problem(&Error::MethodNotAllowed);
-    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-    if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
-        response.headers_mut().insert(header::ALLOW, names);
-    }
-    secure(response)
 }
 
 /// Answers a call that a filter refused.

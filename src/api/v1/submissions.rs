@@ -2,6 +2,7 @@
 
 use super::caller::Person;
 use super::responses::{Part, created};
+use super::tags::version_of_tag;
 use super::types::{
     HandOverBody, Page, ProblemDetails, ProjectMoveBody, RegistrationView, SubmitBody, VersionDecision, VersionView,
 };
@@ -34,17 +35,6 @@ pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> O
     let version = submissions::submit(&person.desk.store, &person.actor, submission, now()).await?;
     person.desk.nudge();
     created(&VersionView::from(version))
-}
-
-/// The entity tag of a project: the number of its newest version, and a digest of the rest.
-pub fn project_tag(newest: i64, digest: &str) -> String {
-    format!("\"{newest}-{digest}\"")
-}
-
-fn version_of_tag(tag: &str) -> Result<i64, Error> {
-    let number = tag.trim_matches('"').split('-').next().unwrap_or_default();
-    let stale = |_| Error::Stale("`If-Match` is no entity tag of a project".into());
-    number.parse().map_err(stale)
 }
 
 /// List the versions that nobody has decided about.

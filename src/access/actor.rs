@@ -1,0 +1,138 @@
+//! Who makes a change, and what it may do.
+
+use crate::domain::access::{Permission, Permissions, Reach, Role, Roles};
+use crate::domain::id::{AccountId, TokenId};
+use crate::domain::refusal::Refusal;
+use crate::store::accounts::Account;
+use crate::store::tokens::AccessToken;
+
+/// Who makes a change: an account with one of its tokens, or whoever works on the coordinator's machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// `None` on the coordinator's machine.
+    pub account: Option<AccountId>,
+    pub name: String,
+    pub mail: String,
+    pub roles: Roles,
+    /// What the token carries. A permission counts only if the roles grant it too.
+    pub permissions: Permissions,
+    pub token: Option<TokenId>,
+    /// The address of the client; empty on the coordinator's machine.
+    pub address: String,
+}
+
+impl Actor {
+    /// A person on the coordinator's machine, who can write to the database anyway.
+    pub fn local(name: &str) -> Self {
+        Self {
+            account: None,
+            name: name.to_owned(),
+            mail: String::new(),
+            roles: [Role::Operator].into_iter().collect(),
+            permissions: Permissions::all(),
+            token: None,
+            address: String::new(),
+        }
+    }
+
+    /// The coordinator itself, where a rule of the settings decides.
+    pub fn policy() -> Self {
+        Self::local("policy")
+    }
+
+    pub(super) fn of(account: Account, token: &AccessToken, address: &str) -> Self {
+        Self {
+            account: Some(account.id),
+            name: account.name,
+            mail: account.mail,
+            roles: account.roles,
+            permissions: token.permissions.clone(),
+            token: Some(token.id.clone()),
+            address: address.to_owned(),
+        }
+    }
+
+    /// How far a permission reaches. `None` if the actor does not have it.
+    pub fn reach(&self, permission: Permission) -> Option<Reach> {
+        let carries = self.permissions.0.contains(&permission);
+        self.roles.reach(permission).filter(|_| carries)
+    }
+
+    /// Fails unless the actor has a permission, at least for its own things.
+    pub fn require(&self, permission: Permission) -> Result<Reach, Refusal> {
+        self.reach(permission).ok_or_else(|| self.lacks(permission))
+    }
+
+    /// Fails unless the actor has a permission for everything.
+    pub fn require_all(&self, permission: Permission) -> Result<(), Refusal> {
+        match self.require(permission)? {
+            Reach::All => Ok(()),
+            Reach::Own => Err(self.lacks(permission)),
+        }
+    }
+
+    /// Fails unless the actor has a permission for what belongs to an account.
+    pub fn require_for(&self, permission: Permission, owner: Option<&AccountId>) -> Result<(), Refusal> {
+        match self.require(permission)? {
+            Reach::All => Ok(()),
+            Reach::Own if owner.is_some() && owner == self.account.as_ref() => Ok(()),
+            Reach::Own => Err(Refusal::NotAllowed(format!(
+                "this belongs to another account; {} may change only its own",
+                self.name
+            ))),
+        }
+    }
+
+    fn lacks(&self, permission: Permission) -> Refusal {
+        let why = match self.roles.reach(permission) {
+            None => {
+                let granting = Role::ALL.iter().filter(|role| role.reach(permission).is_some());
+                let roles: Vec<&str> = granting.map(|role| role.name()).collect();
+                format!("the account {} has none of the roles {}", self.name, roles.join(", "))
+            }
+            Some(Reach::Own) => format!("the account {} has `{permission}` for its own things only", self.name),
+            Some(Reach::All) => "this access token does not carry it; issue one that does".to_owned(),
+        };
+        Refusal::NotAllowed(format!("this needs the permission `{permission}`: {why}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_does_not_give_what_the_account_lacks_nor_the_account_what_the_token_lacks() {
+        let actor = |roles: &str, permissions: &str| Actor {
+            account: Some("1".into()),
+            roles: roles.parse().unwrap(),
+            permissions: permissions.parse().unwrap(),
+            ..Actor::local("ann")
+        };
+        let owner = actor("owner", "recipes approvals");
+        assert_eq!(owner.require(Permission::Recipes), Ok(Reach::Own));
+        assert!(
+            owner
+                .require(Permission::Approvals)
+                .unwrap_err()
+                .to_string()
+                .contains("none of the roles maintainer")
+        );
+        let narrow = actor("maintainer", "jobs");
+        narrow.require_all(Permission::Jobs).unwrap();
+        assert!(
+            narrow
+                .require(Permission::Recipes)
+                .unwrap_err()
+                .to_string()
+                .contains("does not carry it")
+        );
+        // its own things, and those of nobody
+        owner.require_for(Permission::Recipes, Some(&"1".into())).unwrap();
+        for other in [Some(AccountId::from("2")), None] {
+            owner.require_for(Permission::Recipes, other.as_ref()).unwrap_err();
+        }
+        owner.require_all(Permission::Recipes).unwrap_err();
+        Actor::local("x").require_for(Permission::Recipes, None).unwrap();
+    }
+}

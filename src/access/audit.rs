@@ -1,0 +1,36 @@
+//! The audit log.
+
+use super::actor::Actor;
+use crate::domain::time::Timestamp;
+use crate::store::audit::AuditEntry;
+use crate::store::{Store, Tx};
+use anyhow::Result;
+use serde_json::Value;
+
+/// What changed, for the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// What was done, such as `approve`.
+    pub action: &'a str,
+    /// What it was done to, such as `project flask`.
+    pub subject: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+/// Writes a change to the audit log, in the transaction that makes it.
+pub async fn record(store: &Store, tx: &mut Tx, actor: &Actor, change: Change<'_>, now: Timestamp) -> Result<()> {
+    let text = |value: Option<Value>| value.map(|value| value.to_string()).unwrap_or_default();
+    let entry = AuditEntry {
+        id: String::new(),
+        at: now,
+        account: actor.name.clone(),
+        token: actor.token.as_ref().map(ToString::to_string).unwrap_or_default(),
+        address: actor.address.clone(),
+        action: change.action.to_owned(),
+        subject: change.subject,
+        before: text(change.before),
+        after: text(change.after),
+    };
+    store.insert_audit(tx, &entry).await
+}
