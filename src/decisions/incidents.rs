@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 /// What a maintainer decides about an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "decision", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum IncidentDecision {
     /// Accept it until a day.
     Waive {

@@ -42,6 +42,7 @@ impl Shared {
         let is_odd = *request.method() == Method::CONNECT || !path.starts_with('/');
         let mut response = match target::check(&request, &self.settings) {
             Ok(()) => self.route(&place, &path, request).await,
+            Err(error) if path.starts_with("/api/v1/") => web::plain_failure(&path, &error),
             Err(error) => web::secure(error.respond(format!("{error}\n"))),
         };
         if is_odd {

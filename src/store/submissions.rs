@@ -192,11 +192,11 @@ impl Store {
             .await?)
     }
 
-    /// Moves a version to another state. Returns false if it is not in the state that was read.
+    /// Moves a version to another state. Returns false if its state or its trial changed since `before` was read.
     pub async fn set_version(&self, tx: &mut Tx, before: &RecipeVersion, after: &RecipeVersion) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE recipe_version SET state = $1, trial_run_id = $2, trial_note = $3, decided_by = $4, decided_at = $5, reason = $6
-             WHERE project = $7 AND number = $8 AND state = $9",
+             WHERE project = $7 AND number = $8 AND state = $9 AND COALESCE(trial_run_id, '') = $10",
         )
         .bind(after.state)
         .bind(after.trial_run_id.as_ref())
@@ -207,6 +207,7 @@ impl Store {
         .bind(&before.project)
         .bind(before.number)
         .bind(before.state)
+        .bind(before.trial_run_id.clone().unwrap_or_default())
         .execute(&mut **tx)
         .await?;
         Ok(moved.rows_affected() == 1)

@@ -22,6 +22,8 @@ use serde_json::json;
 const PROBLEMS_MOST: usize = 50;
 /// Versions that one account submits within an hour.
 const PER_HOUR: i64 = 60;
+/// How often a submission is tried while somebody else changes the project.
+const TRIES: usize = 3;
 /// Projects of one account.
 const PROJECTS_MOST: usize = 200;
 
@@ -36,7 +38,19 @@ pub struct Submission<'a> {
 
 /// Checks a recipe and keeps it as the next version of its project, which it registers if there is none. A version that waits for
 /// its trial or its approval is superseded.
+///
+/// The trial of the version before may end meanwhile, which is no reason to refuse a new one.
 pub async fn submit(store: &Store, actor: &Actor, submission: Submission<'_>, now: Timestamp) -> Result<RecipeVersion> {
+    for _ in 1..TRIES {
+        match once(store, actor, submission, now).await {
+            Err(error) if matches!(Refusal::of(&error), Some(Refusal::Stale(_))) => {}
+            done => return done,
+        }
+    }
+    once(store, actor, submission, now).await
+}
+
+async fn once(store: &Store, actor: &Actor, submission: Submission<'_>, now: Timestamp) -> Result<RecipeVersion> {
     actor.require(Permission::Recipes)?;
     let recipe = match read(submission.text) {
         Ok(recipe) => recipe,
@@ -55,6 +69,9 @@ pub async fn submit(store: &Store, actor: &Actor, submission: Submission<'_>, no
     if let Some(base) = submission.base.filter(|base| *base != number) {
         let message = match number {
             0 => format!("{project:?} has no version {base}"),
+            _ if base == 0 => {
+                format!("there is a project {project:?}, with version {number} of its recipe; edit that one")
+            }
             _ => format!(
                 "{project:?} has version {number} by now, and you have edited version {base}; compare the two, and submit again"
             ),

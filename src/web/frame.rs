@@ -187,7 +187,10 @@ pub async fn failed(web: &Web, path: &str, error: &Error) -> Response {
 /// Responds with an error in the form that those who ask for a path expect. Does not ask the store.
 pub fn plain_failure(path: &str, error: &Error) -> Response {
     let is_below = |folder: &str| path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-    let response = if is_below("/api/host") {
+    let response = if is_below("/api/v1") {
+        error.log(path);
+        response::problem(error)
+    } else if is_below("/api/host") {
         error.log(path);
         error.respond(error.to_string())
     } else if is_below("/api") {

@@ -39,7 +39,7 @@ pub use frame::plain_failure;
 pub use guesses::Guesses;
 pub use log::chosen_attempt;
 pub use peer::{Network, Peer, peer};
-pub use response::{Resumable, json, secure};
+pub use response::{Resumable, json, problem, secure};
 pub use route::{Door, Query, Route, Web, query, read_only, with};
 pub use visitor::{CSRF_HEADER, LocalPerson, Visitor, visitor};
 

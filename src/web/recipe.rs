@@ -130,7 +130,7 @@ fn version_line(version: RecipeVersion, project: &Registration) -> VersionLine {
     let filled = |text: String| Some(text).filter(|text| !text.is_empty());
     VersionLine {
         number: version.number,
-        state: version.state.name(),
+        state: state_words(version.state),
         in_force: is_active && project.version == Some(version.number),
         by: version.submitted_by,
         at: time(version.submitted_at, now()),
@@ -138,6 +138,17 @@ fn version_line(version: RecipeVersion, project: &Registration) -> VersionLine {
         trial_run: version.trial_run_id.map(|run| run.into_string()),
         decided_by: version.decided_by,
         reason: filled(version.reason),
+    }
+}
+
+/// A state in words that go on after "It is".
+fn state_words(state: VersionState) -> &'static str {
+    match state {
+        VersionState::Trial => "on trial",
+        VersionState::Waiting => "waiting for a maintainer",
+        VersionState::Approved => "approved",
+        VersionState::Refused => "refused",
+        VersionState::Superseded => "superseded",
     }
 }
 

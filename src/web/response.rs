@@ -88,6 +88,28 @@ pub fn json(values: &impl Serialize) -> Response {
     warp::reply::json(values).into_response()
 }
 
+/// An error as problem details (RFC 9457), for `/api/v1`.
+pub fn problem(error: &Error) -> Response {
+    let status = error.status();
+    let mut body = serde_json::json!({
+        "type": "about:blank", "title": status.canonical_reason().unwrap_or_default(), "status": status.as_u16(),
+        "detail": error.to_string(),
+    });
+    if let Error::Problems(problems) = error {
+        body["problems"] = serde_json::json!(problems);
+    }
+    let mut response = error.respond(json(&body));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
 /// The style sheet; "not modified" if the browser's copy is current.
 pub async fn style(request: HeaderMap) -> Outcome {
     Ok(fixed(STYLE, "text/css; charset=utf-8", &STYLE_TAG, &request))

@@ -73,7 +73,8 @@ pub async fn submit(form: Result<Form, Error>) -> Outcome {
     let text = form.field("recipe").replace("\r\n", "\n");
     let submission = Submission {
         text: &text,
-        base: form.field("base").parse().ok(),
+        // a text that was written into the empty form is that of a new project
+        base: Some(form.field("base").parse().unwrap_or(0)),
     };
     let submitted = submissions::submit(&form.web.store, form.visitor.actor()?, submission, now()).await;
     let error = match submitted.map_err(Error::from) {

@@ -151,8 +151,21 @@ async fn every_call_gives_every_role_what_the_table_says() {
     let answer = client.put(format!("{server}/api/v1/accounts")).send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), answer.headers()["allow"].to_str().unwrap()),
-        (405, "GET, POST")
+        (405, "GET, HEAD, POST")
     );
+    for (method, path, expected) in [
+        ("POST", "incidents", 405),
+        ("TRACE", "results", 405),
+        ("HEAD", "hosts", 200),
+        ("GET", "projects?after=%00", 400),
+    ] {
+        let request = client.request(method.parse().unwrap(), format!("{server}/api/v1/{path}"));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), expected, "{method} {path}");
+        if expected == 400 {
+            assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        }
+    }
     assert_eq!(
         client
             .get(format!("{server}/api/v1/nosuch"))
@@ -290,6 +303,8 @@ impl Browser {
             http: reqwest::Client::builder()
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
+                // a connection ends after a body that is too long
+                .pool_max_idle_per_host(0)
                 .build()
                 .unwrap(),
             server: server.to_owned(),

@@ -47,7 +47,7 @@ pub fn person(desk: &Desk, web: &Web) -> BoxedFilter<(Person,)> {
                 let desk = desk.clone();
                 async move {
                     let actor = visitor.actor().cloned().map_err(|error| reject(Err(error)))?;
-                    if method != warp::http::Method::GET {
+                    if !method.is_safe() {
                         visitor
                             .check_form(csrf.as_deref().unwrap_or_default())
                             .map_err(|error| reject(Err(error)))?;

@@ -34,7 +34,7 @@ pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
     let calls = calls(desk, &web).into_iter();
     let reading = public::routes(&web)
         .into_iter()
-        .map(|route| reader(&web).and(route).map(|_, outcome| outcome).boxed());
+        .map(|route| read().and(reader(&web)).and(route).map(|_, outcome| outcome).boxed());
     let none = warp::any()
         .and_then(|| async { Err(warp::reject::not_found()) })
         .boxed();
@@ -59,35 +59,40 @@ pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
+/// GET and HEAD.
+fn read() -> impl Filter<Extract = (), Error = warp::Rejection> + Copy {
+    warp::get().or(warp::head()).unify()
+}
+
 /// A line for each call. Who calls is found out before any body is read.
 #[rustfmt::skip]
 fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(Outcome,)>> {
-    use warp::{delete, get, header, patch, path, post};
+    use warp::{delete, header, patch, path, post};
     let reader = || reader(web);
     let person = || person(desk, web);
     vec![
-        path!("openapi.json").and(get()).and(reader()).then(openapi::page).boxed(),
-        path!("me").and(get()).and(person()).then(accounts::me).boxed(),
+        path!("openapi.json").and(read()).and(reader()).then(openapi::page).boxed(),
+        path!("me").and(read()).and(person()).then(accounts::me).boxed(),
         path!("recipes").and(post()).and(person()).and(header::optional("if-match")).and(json(SUBMISSION_MOST)).then(submissions::submit).boxed(),
-        path!("recipes").and(get()).and(reader()).and(query()).then(submissions::open).boxed(),
-        path!("projects").and(get()).and(reader()).and(query()).then(projects::all).boxed(),
-        path!("projects" / String).and(get()).and(reader()).then(projects::one).boxed(),
-        path!("projects" / String / "versions").and(get()).and(reader()).and(query()).then(projects::versions).boxed(),
-        path!("projects" / String / "versions" / i64).and(get()).and(reader()).then(projects::version).boxed(),
-        path!("projects" / String / "versions" / i64 / "diff").and(get()).and(reader()).and(query()).then(projects::diff).boxed(),
+        path!("recipes").and(read()).and(reader()).and(query()).then(submissions::open).boxed(),
+        path!("projects").and(read()).and(reader()).and(query()).then(projects::all).boxed(),
+        path!("projects" / String).and(read()).and(reader()).then(projects::one).boxed(),
+        path!("projects" / String / "versions").and(read()).and(reader()).and(query()).then(projects::versions).boxed(),
+        path!("projects" / String / "versions" / i64).and(read()).and(reader()).then(projects::version).boxed(),
+        path!("projects" / String / "versions" / i64 / "diff").and(read()).and(reader()).and(query()).then(projects::diff).boxed(),
         path!("projects" / String / "versions" / i64 / "decision").and(post()).and(person()).and(json(BODY_MOST)).then(submissions::decide).boxed(),
         path!("projects" / String / "state").and(post()).and(person()).and(json(BODY_MOST)).then(submissions::set_state).boxed(),
         path!("projects" / String / "owner").and(post()).and(person()).and(json(BODY_MOST)).then(submissions::hand_over).boxed(),
-        path!("accounts").and(get()).and(person()).and(query()).then(accounts::all).boxed(),
+        path!("accounts").and(read()).and(person()).and(query()).then(accounts::all).boxed(),
         path!("accounts").and(post()).and(person()).and(json(BODY_MOST)).then(accounts::add).boxed(),
         path!("accounts" / String).and(patch()).and(person()).and(json(BODY_MOST)).then(accounts::change).boxed(),
-        path!("tokens").and(get()).and(person()).and(query()).then(accounts::tokens).boxed(),
+        path!("tokens").and(read()).and(person()).and(query()).then(accounts::tokens).boxed(),
         path!("tokens").and(post()).and(person()).and(json(BODY_MOST)).then(accounts::issue).boxed(),
         path!("tokens" / String).and(delete()).and(person()).then(accounts::revoke).boxed(),
-        path!("audit").and(get()).and(person()).and(query()).then(accounts::audit).boxed(),
+        path!("audit").and(read()).and(person()).and(query()).then(accounts::audit).boxed(),
         path!("incidents" / i64 / "decision").and(post()).and(person()).and(json(BODY_MOST)).then(decisions::incident).boxed(),
         path!("jobs" / String / String).and(post()).and(person()).then(decisions::job).boxed(),
-        path!("hosts").and(get()).and(reader()).then(decisions::hosts).boxed(),
+        path!("hosts").and(read()).and(reader()).then(decisions::hosts).boxed(),
         path!("hosts").and(post()).and(person()).and(json(BODY_MOST)).then(decisions::add_host).boxed(),
         path!("hosts" / String / String).and(post()).and(person()).then(decisions::host).boxed(),
     ]

@@ -1,9 +1,8 @@
 //! The OpenAPI document, made of the handlers and their types.
 
-use super::responses::problem;
 use super::{accounts, decisions, projects, submissions};
 use crate::api::public::{self, logs};
-use crate::web::{Error, Outcome, Web, json, secure};
+use crate::web::{Error, Outcome, Web, json, problem, secure};
 use std::sync::LazyLock;
 use utoipa::openapi::path::PathItem;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -88,6 +87,7 @@ fn methods_of(path: &str) -> Vec<Method> {
 fn methods(item: &PathItem) -> Vec<Method> {
     let all = [
         (&item.get, Method::GET),
+        (&item.get, Method::HEAD),
         (&item.post, Method::POST),
         (&item.patch, Method::PATCH),
         (&item.delete, Method::DELETE),

@@ -1,7 +1,7 @@
 //! Responses: JSON with an entity tag, and problem details.
 
-use super::types::{Page, ProblemDetails};
-use crate::web::{Error, Outcome, Query, secure};
+use super::types::Page;
+use crate::web::{Error, Outcome, Query, problem, secure};
 use http_body::Body;
 use http_body_util::BodyExt;
 use serde::Serialize;
@@ -113,31 +113,6 @@ async fn tagged(response: Response, cached: Option<&str>) -> Response {
         return Response::from_parts(parts, "".into_response().into_body());
     }
     Response::from_parts(parts, bytes.to_vec().into_response().into_body())
-}
-
-/// An error as problem details.
-pub fn problem(error: &Error) -> Response {
-    let status = error.status();
-    let body = ProblemDetails {
-        r#type: "about:blank".to_owned(),
-        title: status.canonical_reason().unwrap_or_default().to_owned(),
-        status: status.as_u16(),
-        detail: error.to_string(),
-        problems: match error {
-            Error::Problems(problems) => problems.clone(),
-            _ => Vec::new(),
-        },
-    };
-    let mut response = error.respond(crate::web::json(&body));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    response
 }
 
 /// Answers a call that a filter refused.

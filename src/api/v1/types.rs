@@ -1,15 +1,35 @@
 //! What the API sends and takes. The command line reads the same types, and the OpenAPI document is made of them.
 
+mod hosts;
+
+pub use hosts::{HostBody, HostView};
+
 use crate::access::Actor;
 use crate::domain::refusal::Located;
 use crate::domain::time::Timestamp;
 use crate::store::accounts::Account;
 use crate::store::audit::AuditEntry;
-use crate::store::hosts::HostRow;
 use crate::store::submissions::{RecipeVersion, Registration};
 use crate::store::tokens::AccessToken;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+
+/// Reads a whole number, which JSON may also write as `9.0`.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let of_float = || {
+        number
+            .as_f64()
+            .filter(|float| float.fract() == 0.0 && float.abs() < 9e15)
+    };
+    let whole = number.as_i64().or_else(|| of_float().map(|float| float as i64));
+    whole
+        .map(Some)
+        .ok_or_else(|| D::Error::custom(format!("{number} is no whole number")))
+}
 
 /// One part of a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -76,7 +96,7 @@ pub struct SubmitBody {
     /// The text of the recipe, TOML.
     pub text: String,
     /// The number of the newest version that you have seen; 0 for a new project. Answered with 412 if there is another by now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
     pub base: Option<i64>,
 }
 
@@ -156,7 +176,7 @@ impl RegistrationView {
 
 /// What a maintainer decides about a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "decision", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum VersionDecision {
     /// It is in force from now on.
     Approve {
@@ -294,7 +314,7 @@ pub struct TokenBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<String>>,
     /// Days until it expires: 1 to 366, 90 if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
     pub days: Option<i64>,
 }
 
@@ -331,54 +351,6 @@ impl From<AuditEntry> for AuditView {
             subject: entry.subject,
         }
     }
-}
-
-/// A registered host.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct HostView {
-    pub name: String,
-    /// `active`, `draining`, `quarantined` or `removed`.
-    pub state: String,
-    pub builds: bool,
-    pub has_token: bool,
-    pub slots: u32,
-    pub platform: String,
-    pub version: String,
-    #[schema(value_type = Option<i64>)]
-    pub seen_at: Option<Timestamp>,
-    /// The secret, where the request made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-}
-
-impl From<HostRow> for HostView {
-    fn from(host: HostRow) -> Self {
-        let capabilities = host.capabilities.unwrap_or_default();
-        Self {
-            name: host.name,
-            state: host.state.name().to_owned(),
-            builds: host.builds,
-            has_token: host.token.is_some(),
-            slots: capabilities.slots,
-            platform: capabilities.platform,
-            version: capabilities.version,
-            seen_at: host.seen_at,
-            token: None,
-        }
-    }
-}
-
-/// A host to register.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HostBody {
-    pub name: String,
-    /// The mail address of the owner. A host owner registers hosts under the address of the account, whatever this is.
-    #[serde(default)]
-    pub owner: String,
-    /// Whether it may build images. Only an operator says so.
-    #[serde(default)]
-    pub builds: bool,
 }
 
 /// The effect of a request, as a sentence.

@@ -1,0 +1,54 @@
+//! Registered hosts.
+
+use crate::domain::time::Timestamp;
+use crate::store::hosts::HostRow;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A registered host.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HostView {
+    pub name: String,
+    /// `active`, `draining`, `quarantined` or `removed`.
+    pub state: String,
+    pub builds: bool,
+    pub has_token: bool,
+    pub slots: u32,
+    pub platform: String,
+    pub version: String,
+    #[schema(value_type = Option<i64>)]
+    pub seen_at: Option<Timestamp>,
+    /// The secret, where the request made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+impl From<HostRow> for HostView {
+    fn from(host: HostRow) -> Self {
+        let capabilities = host.capabilities.unwrap_or_default();
+        Self {
+            name: host.name,
+            state: host.state.name().to_owned(),
+            builds: host.builds,
+            has_token: host.token.is_some(),
+            slots: capabilities.slots,
+            platform: capabilities.platform,
+            version: capabilities.version,
+            seen_at: host.seen_at,
+            token: None,
+        }
+    }
+}
+
+/// A host to register.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostBody {
+    pub name: String,
+    /// The mail address of the owner. A host owner registers hosts under the address of the account, whatever this is.
+    #[serde(default)]
+    pub owner: String,
+    /// Whether it may build images. Only an operator says so.
+    #[serde(default)]
+    pub builds: bool,
+}
