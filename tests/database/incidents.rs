@@ -2,6 +2,9 @@
 
 use crate::support::sim::Sim;
 use crate::support::sim::by_hand::{a_new_host_blames_no_recipe, first_results_are_repeated};
+use crate::support::sim::front_door::{
+    a_submitted_recipe_is_tried_approved_and_run, versions_are_kept_compared_and_superseded,
+};
 use crate::support::sim::story::{a_fix_and_a_recurrence, one_project_names_no_author};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,6 +28,12 @@ async fn postgres_comes_to_the_same() {
         })
         .await
     };
+    let submitted = async || {
+        let database = crate::support::new_database(&server).await;
+        Sim::with(&["folder.project"], 2, |settings| settings.database = database.into()).await
+    };
+    a_submitted_recipe_is_tried_approved_and_run(submitted().await).await;
+    versions_are_kept_compared_and_superseded(submitted().await).await;
     a_fix_and_a_recurrence(sim().await).await;
     one_project_names_no_author(&mut sim().await).await;
     first_results_are_repeated(by_hand().await).await;

@@ -20,6 +20,7 @@
 //! | `date TEST` | it fails once the day has come |
 
 pub mod by_hand;
+pub mod front_door;
 pub mod story;
 
 use crate::support::{Repository, branch, copy_folder, here};
