@@ -3,6 +3,7 @@
 mod access;
 mod bad_recipes;
 mod base_images;
+mod browser;
 mod cli;
 mod docs;
 mod doctor;
