@@ -1,5 +1,6 @@
 //! Enrolment: how a host is registered and gets its token, and what a maintainer may do with it.
 
+use crate::domain::access::check_mail;
 use crate::domain::digest::digest;
 use crate::domain::host::{HostState, is_name};
 use crate::domain::id::HostId;
@@ -38,18 +39,14 @@ impl Token {
 /// Registers a host and gives it its first token. Fails if the name or the owner's address is not valid, or if a host
 /// has the name already.
 pub async fn add(store: &Store, name: &str, owner: &str, builds: bool, now: Timestamp) -> Result<(HostRow, Token)> {
-    if !is_name(name) {
+    // an id is a UUID, by which hosts are found too
+    if !is_name(name) || uuid::Uuid::parse_str(name).is_ok() {
         return Err(Refusal::Invalid(format!(
             "a host can't be called {name:?}; take up to 64 letters, digits, `-`, `_` and `.`"
         ))
         .into());
     }
-    if !owner.contains('@') {
-        return Err(Refusal::Invalid(format!(
-            "{owner:?} is not a mail address; the owner is written to when the host falls silent"
-        ))
-        .into());
-    }
+    check_mail(owner).map_err(Refusal::Invalid)?;
     if !store
         .insert_host(&HostId::from(new_id()), name, owner, builds, now)
         .await?

@@ -28,6 +28,7 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
         objects: coordinator.objects.clone(),
         trust: Arc::new(coordinator.settings.trust()),
         guesses: Arc::default(),
+        changes: Arc::default(),
         door: Door {
             public_read: coordinator.settings.http.public_read,
             is_tls: coordinator.settings.http.is_tls(),

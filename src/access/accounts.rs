@@ -101,6 +101,7 @@ pub async fn change(
         check_mail(&after.mail).map_err(Refusal::Invalid)?;
     }
     let mut tx = store.begin().await?;
+    store.lock_accounts(&mut tx).await?;
     if !store.set_account(&mut tx, &before, &after).await? {
         let message = format!("somebody else has just changed the account {name:?}; look at it, and try again");
         return Err(Refusal::Stale(message).into());

@@ -6,10 +6,11 @@ use super::audit::{Change, record};
 use crate::domain::access::{Permission, Permissions};
 use crate::domain::id::TokenId;
 use crate::domain::refusal::Refusal;
+use crate::domain::text::is_odd;
 use crate::domain::time::{DAY_MS, Timestamp};
 use crate::enrolment::Token;
-use crate::store::Store;
 use crate::store::tokens::{AccessToken, NewToken};
+use crate::store::{Store, Tx};
 use anyhow::Result;
 use serde_json::json;
 
@@ -55,6 +56,7 @@ pub async fn issue(
     }
     check(request).map_err(Refusal::Invalid)?;
     let account = find(store, &request.account).await?;
+    require_whole(actor)?;
     if account.disabled {
         return Err(Refusal::Conflict(format!("the account {:?} is disabled", account.name)).into());
     }
@@ -71,6 +73,14 @@ pub async fn issue(
     }
     let secret = Token::new()?;
     let mut tx = store.begin().await?;
+    // the account, or the token by which this one is issued, may have ended since
+    let is_active = store
+        .lock_account(&mut tx, &account.id)
+        .await?
+        .is_some_and(|account| !account.disabled);
+    if !is_active || !is_valid(store, &mut tx, actor, now).await? {
+        return Err(Refusal::NotAllowed("the account or the token has just been disabled".to_owned()).into());
+    }
     if store.valid_tokens(&mut tx, &account.id, now).await? >= TOKENS_MOST {
         let message = format!("{} has {TOKENS_MOST} valid tokens; revoke one first", account.name);
         return Err(Refusal::Conflict(message).into());
@@ -96,14 +106,37 @@ pub async fn issue(
     Ok((token, secret))
 }
 
+/// Fails for a token that carries a part of what its account may do: it neither outlives itself nor ends others.
+fn require_whole(actor: &Actor) -> Result<(), Refusal> {
+    let missing = actor.roles.permissions();
+    match missing.0.difference(&actor.permissions.0).next() {
+        None => Ok(()),
+        Some(missing) => Err(Refusal::NotAllowed(format!(
+            "this token does not carry `{missing}`, which your account has; only one that carries everything issues and revokes tokens"
+        ))),
+    }
+}
+
+/// Whether the token of an actor is valid. Nobody revokes it before the transaction ends.
+async fn is_valid(store: &Store, tx: &mut Tx, actor: &Actor, now: Timestamp) -> Result<bool> {
+    match &actor.token {
+        Some(token) => store.lock_token(tx, token, now).await,
+        None => Ok(true),
+    }
+}
+
 fn check(request: &TokenRequest) -> Result<(), String> {
     if request.name.trim().is_empty() || request.name.chars().count() > NAME_MOST {
         return Err(format!(
             "a token has a name of 1 to {NAME_MOST} characters that says what it is for"
         ));
     }
-    if request.name.chars().any(char::is_control) {
-        return Err("the name of a token has no control characters".to_owned());
+    if request
+        .name
+        .chars()
+        .any(|c| is_odd(c) || c == '\u{200b}' || c == '\u{feff}')
+    {
+        return Err("the name of a token has no control characters and no invisible ones".to_owned());
     }
     match (1..=DAYS_MOST).contains(&request.days) {
         true => Ok(()),
@@ -119,6 +152,7 @@ pub async fn revoke(store: &Store, actor: &Actor, id: &TokenId, now: Timestamp) 
         // of other accounts' tokens it learns nothing
         return Err(unknown().into());
     }
+    require_whole(actor)?;
     let owner = store.account_name(&token.account_id).await?.unwrap_or_default();
     let mut tx = store.begin().await?;
     if store.revoke_token(&mut tx, id, now).await? {

@@ -58,7 +58,7 @@ pub fn public(web: Web) -> BoxedFilter<(Response,)> {
 }
 
 /// Refuses callers without a login if nobody reads without one.
-fn gate(web: &Web) -> Route {
+pub(super) fn gate(web: &Web) -> Route {
     let public_read = web.door.public_read;
     visitor(web)
         .or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })

@@ -28,8 +28,7 @@ impl Client {
 
     /// The versions in an open state.
     pub async fn open_versions(&self, state: &str) -> Result<Vec<VersionView>> {
-        let page: Page<VersionView> = self.get(&format!("recipes?state={}", part(state))).await?;
-        Ok(page.items)
+        self.all(&format!("recipes?state={}", part(state))).await
     }
 
     /// All projects whose recipes were submitted.
@@ -145,7 +144,10 @@ impl Client {
             let page: Page<T> = self.get(&format!("{path}{after}")).await?;
             all.extend(page.items);
             match page.next {
-                Some(next) => after = format!("?after={}", part(&next)),
+                Some(next) => {
+                    let joint = if path.contains('?') { '&' } else { '?' };
+                    after = format!("{joint}after={}", part(&next));
+                }
                 None => return Ok(all),
             }
         }

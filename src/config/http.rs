@@ -72,7 +72,7 @@ impl HttpSettings {
 
     /// Whether people reach the pages over TLS.
     pub fn is_tls(&self) -> bool {
-        self.url.starts_with("https://")
+        url::Url::parse(&self.url).is_ok_and(|url| url.scheme() == "https")
     }
 
     /// The name in `url`.

@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 use crate::plan;
 use crate::recipe::reader::RefusedRecipe;
 use crate::recipe::{Registered, folder};
-use crate::store::projects::Project;
+use crate::store::projects::{Project, SUBMITTED};
 use crate::store::runs::{NewRun, Run};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -54,6 +54,7 @@ pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Vec<R
                 summary: project.recipe.summary.clone(),
                 homepage: project.recipe.homepage.clone(),
                 recipe: project.digest.clone(),
+                submitted: project.submitted,
             };
             rows.push((row, project.text.clone()));
         }
@@ -75,15 +76,17 @@ async fn add_submitted(
     good: &mut Vec<Registered>,
     refused: &mut Vec<RefusedRecipe>,
 ) -> Result<()> {
-    let of_folder: BTreeSet<String> = good
-        .iter()
-        .map(|recipe| normalized(recipe.recipe.name.get_ref()))
-        .collect();
+    let of_files = good.iter().map(|recipe| recipe.recipe.name.get_ref().clone());
+    // nobody gets the name of a file that is being edited
+    let of_refused = refused.iter().filter_map(|refused| stem(&refused.file));
+    let names = coordinator.store.folder_names().await?;
+    let names = names.into_iter().chain(of_files).chain(of_refused);
+    let of_folder: BTreeSet<String> = names.map(|name| normalized(&name)).collect();
     for (project, text) in coordinator.store.submitted_recipes().await? {
-        let file = format!("submitted/{project}.toml");
+        let file = format!("{SUBMITTED}{project}.toml");
         let recipe = match of_folder.contains(&normalized(&project)) {
             true => Err(format!(
-                "a file of the folder registers {project:?} too, and goes before the submitted recipe"
+                "the folder of recipes has or had a file for {project:?}, which goes before the submitted recipe"
             )),
             false => submitted(coordinator, &file, text),
         };
@@ -96,13 +99,22 @@ async fn add_submitted(
     Ok(())
 }
 
+/// The name of a file of the folder, which is that of its project.
+fn stem(file: &str) -> Option<String> {
+    let stem = std::path::Path::new(file).file_stem()?;
+    Some(stem.to_str()?.to_owned())
+}
+
 /// Reads a submitted recipe, or takes it from the cache: its text never changes.
 fn submitted(coordinator: &Coordinator, file: &str, text: String) -> Result<Registered, String> {
     let mut cache = coordinator.submitted.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(recipe) = cache.get(file).filter(|recipe| recipe.text == text) {
         return Ok(recipe.clone());
     }
-    let recipe = folder::register(file, text, None)?;
+    let recipe = Registered {
+        submitted: true,
+        ..folder::register(file, text, None)?
+    };
     cache.insert(file.to_owned(), recipe.clone());
     Ok(recipe)
 }

@@ -4,12 +4,13 @@ use super::Coordinator;
 use super::plan::wanted;
 use crate::access::Actor;
 use crate::domain::DEFAULT_VARIANT;
+use crate::domain::access::Permission;
 use crate::domain::id::{BranchId, ImageId};
 use crate::domain::job::{BuildSpec, Facts, JobSpec, RunSpec};
 use crate::domain::outcome::Outcome;
-use crate::domain::recipe_version::VersionState;
+use crate::domain::recipe_version::ProjectState;
 use crate::domain::state::ImageState;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY_MS, Timestamp};
 use crate::plan;
 use crate::recipe::Registered;
 use crate::recipe::folder::register;
@@ -24,6 +25,8 @@ use anyhow::{Context, Result};
 
 /// Versions that one pass looks at.
 const AT_ONCE: i64 = 50;
+/// After this time, a version waits for a decision although its trial has not ended.
+const TRIAL_MS: i64 = DAY_MS;
 /// Newest revisions of a branch among which one with an image is looked for.
 const REVISIONS: i64 = 50;
 
@@ -32,8 +35,11 @@ pub async fn tick(coordinator: &Coordinator, now: Timestamp) -> Result<usize> {
     for job in coordinator.store.jobs_of_decided_trials(AT_ONCE).await? {
         coordinator.queue.cancel_queued(&job, now).await?;
     }
+    // those that wait for a host hold up no others
+    let mut versions = coordinator.store.untried_versions(AT_ONCE).await?;
+    versions.extend(coordinator.store.tried_versions(now - TRIAL_MS, AT_ONCE).await?);
     let mut added = 0;
-    for version in coordinator.store.versions_in(VersionState::Trial, AT_ONCE).await? {
+    for version in versions {
         match step(coordinator, &version, now).await {
             Ok(more) => added += usize::from(more),
             // one version must not hold up the others
@@ -61,7 +67,8 @@ async fn step(coordinator: &Coordinator, version: &RecipeVersion, now: Timestamp
         return Ok(false);
     };
     let (note, has_passed) = match store.end_of_job(&job.id).await? {
-        JobEnd::Pending => return Ok(false),
+        JobEnd::Pending if now - version.submitted_at < TRIAL_MS => return Ok(false),
+        JobEnd::Pending => ("it did not end within a day".to_owned(), false),
         JobEnd::Reported(report) => (report.outcome.to_string(), report.outcome == Outcome::Passed),
         JobEnd::Unreported => ("its report can't be read".to_owned(), false),
     };
@@ -185,11 +192,34 @@ async fn add(
     Ok(())
 }
 
+/// Why the person who submitted a version is nobody for whom the policy decides.
+async fn owner_objection(coordinator: &Coordinator, version: &RecipeVersion) -> Result<Option<String>> {
+    let store = &coordinator.store;
+    let account = store
+        .account(&version.submitted_by)
+        .await?
+        .filter(|account| !account.disabled);
+    let account = account.filter(|account| account.roles.reach(Permission::Recipes).is_some());
+    let project = store.registration(&version.project).await?;
+    let owns = account.is_some_and(|account| {
+        project
+            .as_ref()
+            .is_some_and(|project| project.owner_id == Some(account.id))
+    });
+    let runs = project.is_some_and(|project| matches!(project.state, ProjectState::Proposed | ProjectState::Active));
+    Ok(match (owns, runs) {
+        (false, _) => Some("its owner has changed, or may no longer submit recipes".to_owned()),
+        (true, false) => Some("the project is stopped".to_owned()),
+        (true, true) => None,
+    })
+}
+
 async fn approve_by_policy(coordinator: &Coordinator, version: &RecipeVersion, now: Timestamp) -> Result<()> {
     let Ok(project) = read(coordinator, version).await? else {
         return Ok(());
     };
-    let objections = objections(&project.recipe);
+    let mut objections = objections(&project.recipe);
+    objections.extend(owner_objection(coordinator, version).await?);
     if !objections.is_empty() {
         tracing::info!(
             project = version.project,

@@ -12,6 +12,9 @@ use crate::store::hosts::HostRow;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+/// Hosts of one owner.
+const HOSTS_MOST: i64 = 50;
+
 /// A host to register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostRequest {
@@ -63,6 +66,13 @@ pub async fn add_host(store: &Store, actor: &Actor, request: &HostRequest, now: 
     if request.builds {
         actor.require_all(Permission::Hosts)?;
     }
+    if reach == Reach::Own && store.hosts_of(owner).await? >= HOSTS_MOST {
+        let message = format!(
+            "{} has {HOSTS_MOST} hosts, which is the most; ask an operator, or remove one",
+            actor.name
+        );
+        return Err(Refusal::Conflict(message).into());
+    }
     let (host, token) = enrolment::add(store, &request.name, owner, request.builds, now).await?;
     audit(store, actor, "add host", (&host.name, None, Some(shown(&host))), now).await?;
     Ok((host, token))
@@ -86,7 +96,7 @@ pub async fn move_host(
         actor.require_all(Permission::Hosts)?;
     }
     // what the quarantine is for, its owner does not end
-    if action == HostMove::Resume && before.state == HostState::Quarantined {
+    if matches!(action, HostMove::Resume | HostMove::Drain) && before.state == HostState::Quarantined {
         actor.require_all(Permission::Hosts)?;
     }
     let mut token = None;

@@ -105,6 +105,7 @@ pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Reg
         digest: digest(&[text.as_bytes(), joined.as_bytes()]),
         recipe,
         text,
+        submitted: false,
         folders,
         tars,
     })

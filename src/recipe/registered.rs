@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub struct Registered {
     pub recipe: Recipe,
     pub text: String,
+    /// Whether somebody submitted it, rather than that a folder has it.
+    pub submitted: bool,
     /// The digest of the text and of every folder that the recipe names. A new digest means a new version of the
     /// recipe.
     pub digest: String,

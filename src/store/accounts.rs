@@ -95,6 +95,20 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
+    /// Reads an account, and keeps others from changing it until the end of the transaction.
+    pub async fn lock_account(&self, tx: &mut Tx, id: &AccountId) -> Result<Option<Account>> {
+        let sql = format!("UPDATE account SET name = name WHERE id = $1 RETURNING {COLUMNS}");
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
+        Ok(query.fetch_optional(&mut **tx).await?)
+    }
+
+    /// Keeps others from changing any account until the end of the transaction: PostgreSQL runs several at a time.
+    pub async fn lock_accounts(&self, tx: &mut Tx) -> Result<()> {
+        let first = "UPDATE account SET name = name WHERE id = (SELECT MIN(id) FROM account)";
+        sqlx::query(first).execute(&mut **tx).await?;
+        Ok(())
+    }
+
     /// How many accounts with a role are not disabled. `role` is one word.
     pub async fn active_with_role(&self, tx: &mut Tx, role: &str) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM account WHERE disabled = 0 AND ' ' || roles || ' ' LIKE '% ' || $1 || ' %'";

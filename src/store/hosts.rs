@@ -98,6 +98,12 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
+    /// How many hosts of an owner are not removed.
+    pub async fn hosts_of(&self, owner: &str) -> Result<i64> {
+        let sql = "SELECT COUNT(*) FROM host WHERE owner = $1 AND state <> 'removed'";
+        Ok(sqlx::query_scalar(sql).bind(owner).fetch_one(self.pool()).await?)
+    }
+
     /// The hosts that reported for a job, since a time, that its source did not answer, other than `host`.
     pub async fn hosts_without_source(
         &self,

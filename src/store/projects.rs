@@ -2,8 +2,12 @@
 
 use super::Store;
 use super::rows::from_row;
+use super::types::Flag;
 use crate::domain::time::Timestamp;
 use anyhow::Result;
+
+/// The beginning of the name that a submitted recipe has among files.
+pub const SUBMITTED: &str = "submitted/";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
@@ -12,9 +16,11 @@ pub struct Project {
     pub homepage: String,
     /// The digest of the recipe in force.
     pub recipe: String,
+    /// Whether that recipe was submitted, rather than read from the folder of recipes.
+    pub submitted: bool,
 }
 
-from_row!(Project, "project" by "name": name, summary, homepage, recipe);
+from_row!(Project, "project" by "name": name, summary, homepage, recipe, submitted);
 
 impl Store {
     /// Replaces the registered projects, given as `(project, text of its recipe)`, and the recipe files that were
@@ -40,16 +46,17 @@ impl Store {
             .execute(&mut *tx)
             .await?;
             sqlx::query(
-                "INSERT INTO project (name, summary, homepage, recipe, registered, registered_at)
-                 VALUES ($1, $2, $3, $4, 1, $5)
+                "INSERT INTO project (name, summary, homepage, recipe, registered, registered_at, submitted)
+                 VALUES ($1, $2, $3, $4, 1, $5, $6)
                  ON CONFLICT (name) DO UPDATE SET summary = excluded.summary, homepage = excluded.homepage,
-                     recipe = excluded.recipe, registered = 1",
+                     recipe = excluded.recipe, registered = 1, submitted = excluded.submitted",
             )
             .bind(&project.name)
             .bind(&project.summary)
             .bind(&project.homepage)
             .bind(&project.recipe)
             .bind(now)
+            .bind(Flag(project.submitted))
             .execute(&mut *tx)
             .await?;
         }
@@ -67,11 +74,23 @@ impl Store {
 
     /// The registered projects, by name.
     pub async fn projects(&self) -> Result<Vec<Project>> {
-        Ok(
-            sqlx::query_as("SELECT name, summary, homepage, recipe FROM project WHERE registered = 1 ORDER BY name")
-                .fetch_all(self.pool())
-                .await?,
+        Ok(sqlx::query_as(
+            "SELECT name, summary, homepage, recipe, submitted FROM project WHERE registered = 1 ORDER BY name",
         )
+        .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// Names that the folder of recipes has or had: nobody else gets the results of its projects. Those of refused files are read
+    /// from the names of the files.
+    pub async fn folder_names(&self) -> Result<Vec<String>> {
+        let sql = "SELECT name FROM project WHERE submitted = 0 ORDER BY name";
+        let mut names: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
+        for (file, _) in self.refused_recipes().await? {
+            let stem = std::path::Path::new(&file).file_stem().and_then(|stem| stem.to_str());
+            names.extend(stem.filter(|_| !file.starts_with(SUBMITTED)).map(str::to_owned));
+        }
+        Ok(names)
     }
 
     /// The recipe files that were refused, as `(file, message)`.

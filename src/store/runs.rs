@@ -104,7 +104,9 @@ impl Store {
         let id = self.run_for(tx, new, now).await?;
         let is_new: Option<RunId> = sqlx::query_scalar(
             "UPDATE run SET trial = 1 WHERE id = $1 AND NOT EXISTS (
-                 SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL) RETURNING id",
+                 SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL
+                   AND (job.state <> 'finished' OR EXISTS (
+                       SELECT 1 FROM attempt WHERE attempt.job_id = job.id AND attempt.outcome <> 'cancelled'))) RETURNING id",
         )
         .bind(&id)
         .fetch_optional(&mut **tx)

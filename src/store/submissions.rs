@@ -1,6 +1,7 @@
 //! Submitted recipes: the projects that they register, and every version. Only [`crate::submissions`] changes them.
 
 use super::rows::from_row;
+use super::types::Flag;
 use super::{Store, Tx};
 use crate::domain::id::{AccountId, JobId, RunId};
 use crate::domain::recipe_version::{ProjectState, VersionState};
@@ -16,14 +17,16 @@ pub struct Registration {
     pub state: ProjectState,
     /// Why it has this state, for people; may be empty.
     pub reason: String,
+    /// Whether somebody else than its owner paused or retired it.
+    pub held: bool,
     /// The number of the version in force.
     pub version: Option<i64>,
     pub created_at: Timestamp,
 }
 
-from_row!(Registration, "registration" by "project": project, owner_id, state, reason, version, created_at);
+from_row!(Registration, "registration" by "project": project, owner_id, state, reason, held, version, created_at);
 
-const REGISTRATION: &str = "project, owner_id, state, reason, version, created_at";
+const REGISTRATION: &str = "project, owner_id, state, reason, held, version, created_at";
 
 /// One version of a submitted recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +107,7 @@ impl Store {
     /// Replaces owner, state, reason and version in force of a project. Returns false if it changed since `before` was read.
     pub async fn set_registration(&self, tx: &mut Tx, before: &Registration, after: &Registration) -> Result<bool> {
         let moved = sqlx::query(
-            "UPDATE registration SET owner_id = $1, state = $2, reason = $3, version = $4
+            "UPDATE registration SET owner_id = $1, state = $2, reason = $3, version = $4, held = $9
              WHERE project = $5 AND state = $6 AND COALESCE(version, 0) = $7 AND COALESCE(owner_id, '') = $8",
         )
         .bind(after.owner_id.as_ref())
@@ -115,6 +118,7 @@ impl Store {
         .bind(before.state)
         .bind(before.version.unwrap_or_default())
         .bind(before.owner_id.clone().unwrap_or_default())
+        .bind(Flag(after.held))
         .execute(&mut **tx)
         .await?;
         Ok(moved.rows_affected() == 1)
@@ -172,14 +176,45 @@ impl Store {
             .await?)
     }
 
-    /// The `most` oldest versions in an open state, in the order in which they were submitted.
-    pub async fn versions_in(&self, state: VersionState, most: i64) -> Result<Vec<RecipeVersion>> {
+    /// The `most` oldest versions in an open state after the first `skip`, in the order in which they were submitted.
+    pub async fn versions_in(&self, state: VersionState, skip: i64, most: i64) -> Result<Vec<RecipeVersion>> {
         let sql = format!(
             "SELECT {VERSION} FROM recipe_version WHERE state = $1 AND decided_at IS NULL
+             ORDER BY submitted_at, project LIMIT $2 OFFSET $3"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(state)
+            .bind(most)
+            .bind(skip);
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// The next `most` versions whose trial is not planned, in the order in which they were submitted.
+    pub async fn untried_versions(&self, most: i64) -> Result<Vec<RecipeVersion>> {
+        let sql = format!(
+            "SELECT {VERSION} FROM recipe_version WHERE state = 'trial' AND decided_at IS NULL AND trial_run_id IS NULL
+             ORDER BY submitted_at, project LIMIT $1"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(most);
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// The next `most` versions whose trial has ended, or that were submitted before a time and wait for theirs.
+    pub async fn tried_versions(&self, before: Timestamp, most: i64) -> Result<Vec<RecipeVersion>> {
+        let sql = format!(
+            "SELECT {VERSION} FROM recipe_version WHERE state = 'trial' AND decided_at IS NULL AND trial_run_id IS NOT NULL
+               AND (submitted_at < $1 OR NOT EXISTS (
+                   SELECT 1 FROM job WHERE job.run_id = trial_run_id AND job.state <> 'finished' AND job.investigation_id IS NULL))
              ORDER BY submitted_at, project LIMIT $2"
         );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(state).bind(most);
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(before).bind(most);
         Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// How many versions of an account are on trial.
+    pub async fn trials_of(&self, tx: &mut Tx, account: &str) -> Result<i64> {
+        let sql = "SELECT COUNT(*) FROM recipe_version WHERE submitted_by = $1 AND state = 'trial'";
+        Ok(sqlx::query_scalar(sql).bind(account).fetch_one(&mut **tx).await?)
     }
 
     /// How many versions an account has submitted since a time.

@@ -117,6 +117,13 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
+    /// Whether a token is valid. Nobody revokes it before the transaction ends.
+    pub async fn lock_token(&self, tx: &mut Tx, id: &TokenId, now: Timestamp) -> Result<bool> {
+        let sql = "UPDATE access_token SET name = name WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2";
+        let found = sqlx::query(sql).bind(id).bind(now).execute(&mut **tx).await?;
+        Ok(found.rows_affected() == 1)
+    }
+
     /// Ends a token, and the sessions that began by it. Returns false if it was revoked before.
     pub async fn revoke_token(&self, tx: &mut Tx, id: &TokenId, now: Timestamp) -> Result<bool> {
         sqlx::query("DELETE FROM session WHERE token_id = $1")
@@ -157,6 +164,10 @@ impl Store {
             .bind(now)
             .execute(&mut **tx)
             .await?;
+        // the oldest make room: nobody works in that many browsers
+        let oldest = "DELETE FROM session WHERE account_id = $1 AND digest NOT IN (
+                          SELECT digest FROM session WHERE account_id = $1 ORDER BY created_at DESC, digest LIMIT 20)";
+        sqlx::query(oldest).bind(&token.account_id).execute(&mut **tx).await?;
         sqlx::query(
             "INSERT INTO session (digest, account_id, token_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
         )

@@ -216,10 +216,11 @@ impl Store {
         let Some(Flag(registered)) = registered else {
             return Ok(None);
         };
-        let project: Project = sqlx::query_as("SELECT name, summary, homepage, recipe FROM project WHERE name = $1")
-            .bind(name)
-            .fetch_one(self.pool())
-            .await?;
+        let project: Project =
+            sqlx::query_as("SELECT name, summary, homepage, recipe, submitted FROM project WHERE name = $1")
+                .bind(name)
+                .fetch_one(self.pool())
+                .await?;
         let window = Window {
             condition: format!(
                 "revision.left_at IS NULL AND branch.watched = 1 AND revision.seq >

@@ -3,6 +3,7 @@
 use super::find::{changed, check_reason, registration, shown, version};
 use crate::access::{Actor, Change, record};
 use crate::domain::access::Permission;
+use crate::domain::package::is_same;
 use crate::domain::recipe_version::{ProjectState, VersionState};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
@@ -35,6 +36,11 @@ pub async fn decide(
     let version = version(store, project, number).await?;
     check(&before, &version, decision, reason)?;
     let is_approved = matches!(decision, Decision::Approve { .. });
+    if is_approved && store.folder_names().await?.iter().any(|name| is_same(name, project)) {
+        let message =
+            format!("the folder of recipes has or had a file for {project:?}, which goes before a submitted recipe");
+        return Err(Refusal::Conflict(message).into());
+    }
     let decided = RecipeVersion {
         state: match is_approved {
             true => VersionState::Approved,

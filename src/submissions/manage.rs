@@ -22,10 +22,19 @@ pub async fn move_project(
     check_reason(reason)?;
     let before = registration(store, project).await?;
     actor.require_for(Permission::Recipes, before.owner_id.as_ref())?;
+    let is_owner = before.owner_id.is_some() && before.owner_id == actor.account;
+    if action == ProjectMove::Resume && before.held && actor.require_all(Permission::Recipes).is_err() {
+        let message = format!(
+            "a maintainer has stopped {project:?} ({}); ask one to resume it",
+            before.reason
+        );
+        return Err(Refusal::NotAllowed(message).into());
+    }
     let state = before.state.after(action, before.version.is_some());
     let after = Registration {
         state: state.map_err(|why| Refusal::Conflict(format!("can't {action} {project:?}: {why}")))?,
         reason: reason.to_owned(),
+        held: action != ProjectMove::Resume && (before.held || !is_owner),
         ..before.clone()
     };
     change(store, actor, action.name(), (&before, after), now).await

@@ -1,5 +1,6 @@
 //! Which recipes the policy approves without a maintainer. Pure.
 
+use crate::domain::package::is_same;
 use crate::recipe::Recipe;
 
 /// Why the policy does not approve a recipe: everything that a maintainer should look at first. Empty if there is nothing.
@@ -24,6 +25,12 @@ pub fn objections(recipe: &Recipe) -> Vec<String> {
         if steps.system.is_some_and(|packages| !packages.is_empty()) {
             found.push("it needs packages of the distribution");
         }
+    }
+    let sources = recipe.steps().source.into_iter();
+    let sources = sources.chain(recipe.section.iter().filter_map(|section| section.steps().source));
+    let mut names = sources.filter_map(|source| source.get_ref().pypi.as_deref());
+    if names.any(|name| !is_same(name, recipe.name.get_ref())) {
+        found.push("it tests a project of another name");
     }
     if !recipe.needs.is_empty() {
         found.push("it needs hosts with labels");
@@ -57,6 +64,7 @@ mod tests {
             ("source = { pypi = \"a\" }\nsystem = [\"libxml2-dev\"]", "distribution"),
             ("source = { pypi = \"a\" }\nneeds = [\"gpu\"]", "labels"),
             ("source = { pypi = \"a\" }\ntier = 1", "first tier"),
+            ("source = { pypi = \"b\" }", "another name"),
         ] {
             let found = objections_to(head);
             assert!(found.len() == 1 && found[0].contains(word), "{head}: {found:?}");

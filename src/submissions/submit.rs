@@ -22,6 +22,8 @@ use serde_json::json;
 const PROBLEMS_MOST: usize = 50;
 /// Versions that one account submits within an hour.
 const PER_HOUR: i64 = 60;
+/// Versions of one account whose trials have not ended.
+const TRIALS_MOST: i64 = 20;
 /// How often a submission is tried while somebody else changes the project.
 const TRIES: usize = 3;
 /// Projects of one account.
@@ -61,9 +63,7 @@ async fn once(store: &Store, actor: &Actor, submission: Submission<'_>, now: Tim
     };
     let project = recipe.recipe.name.get_ref().clone();
     let found = store.registration(&project).await?;
-    if found.is_none() {
-        is_free(store, actor, &project).await?;
-    }
+    is_free(store, actor, &project, found.is_some()).await?;
     let newest = store.versions(&project, i64::MAX, 1).await?.pop();
     let number = newest.as_ref().map_or(0, |version| version.number);
     if let Some(base) = submission.base.filter(|base| *base != number) {
@@ -101,6 +101,19 @@ async fn once(store: &Store, actor: &Actor, submission: Submission<'_>, now: Tim
     {
         let message = format!(
             "{} has submitted {PER_HOUR} versions within the hour; wait a while",
+            actor.name
+        );
+        return Err(Refusal::Conflict(message).into());
+    }
+    let takes_place = newest
+        .as_ref()
+        .is_some_and(|version| version.state == VersionState::Trial);
+    if !takes_place
+        && actor.require(Permission::Recipes)? == Reach::Own
+        && store.trials_of(&mut tx, &actor.name).await? >= TRIALS_MOST
+    {
+        let message = format!(
+            "{} has {TRIALS_MOST} versions whose trials have not ended; wait for one",
             actor.name
         );
         return Err(Refusal::Conflict(message).into());
@@ -187,23 +200,25 @@ async fn revoke_pasted(store: &Store, text: &str, now: Timestamp) -> Result<()> 
     Ok(())
 }
 
-/// Fails if another project has the name, by the rules that indexes of packages have for names.
-async fn is_free(store: &Store, actor: &Actor, project: &str) -> Result<()> {
-    let of_folder = store.projects().await?.into_iter().map(|registered| registered.name);
-    let all: Vec<String> = of_folder.chain(store.registered_names().await?).collect();
-    for name in &all {
-        if name == project {
-            let message = format!(
-                "{project:?} is registered by a file in the coordinator's folder of recipes; ask its operator to change that file"
-            );
-            return Err(Refusal::Conflict(message).into());
-        }
-        if is_same(name, project) {
-            let message = format!(
-                "there is a project {name:?}, and names that differ only in case or in `-`, `_` and `.` are the same"
-            );
-            return Err(Refusal::Conflict(message).into());
-        }
+/// Fails if another project has the name, by the rules that indexes of packages have for names. `has_registration` says whether
+/// the name is that of a submitted recipe.
+async fn is_free(store: &Store, actor: &Actor, project: &str, has_registration: bool) -> Result<()> {
+    let of_folder = store.folder_names().await?;
+    if of_folder.iter().any(|name| name == project) {
+        let message = format!(
+            "the coordinator's folder of recipes has or had a file for {project:?}, so its results belong to that; ask the operator"
+        );
+        return Err(Refusal::Conflict(message).into());
+    }
+    if has_registration {
+        return Ok(());
+    }
+    let all: Vec<String> = of_folder.into_iter().chain(store.registered_names().await?).collect();
+    if let Some(same) = all.iter().find(|name| is_same(name, project)) {
+        let message = format!(
+            "there is a project {same:?}, and names that differ only in case or in `-`, `_` and `.` are the same"
+        );
+        return Err(Refusal::Conflict(message).into());
     }
     // a maintainer can see that two projects with such names are meant
     if actor.require_all(Permission::Recipes).is_err()

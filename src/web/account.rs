@@ -73,7 +73,12 @@ pub async fn login(form: Result<Form, Error>) -> Outcome {
     let next = own_path(form.field("next")).to_owned();
     let begun = access::begin(&form.web.store, form.field("token").trim(), now()).await?;
     match begun {
-        Some(cookie) => with_cookie(see_other(&next)?, Some(cookie.secret()), &form.web),
+        Some(cookie) => {
+            if let Some(earlier) = &form.visitor.cookie {
+                access::end(&form.web.store, earlier).await?;
+            }
+            with_cookie(see_other(&next)?, Some(cookie.secret()), &form.web)
+        }
         None => {
             let error = form.web.guesses.wrong(&form.peer);
             let page = LoginPage {

@@ -39,6 +39,15 @@ impl Form {
 
 /// A form, or the reason why it can't be taken. `web` is passed on.
 pub fn form(web: &Web) -> BoxedFilter<(Result<Form, Error>,)> {
+    sent(web, true)
+}
+
+/// The form of the login, which belongs to no session yet.
+pub fn login_form(web: &Web) -> BoxedFilter<(Result<Form, Error>,)> {
+    sent(web, false)
+}
+
+fn sent(web: &Web, has_session: bool) -> BoxedFilter<(Result<Form, Error>,)> {
     let web = web.clone();
     let body = warp::body::content_length_limit(FORM_MOST)
         .and(warp::body::bytes())
@@ -59,7 +68,11 @@ pub fn form(web: &Web) -> BoxedFilter<(Result<Form, Error>,)> {
                     ));
                 }
                 check_site(site.as_deref())?;
-                visitor.check_form(fields.get(CSRF_FIELD).map(String::as_str).unwrap_or_default())?;
+                if has_session {
+                    let sent = fields.get(CSRF_FIELD).map(String::as_str).unwrap_or_default();
+                    visitor.check_form(sent)?;
+                    web.changes.check(visitor.actor.as_ref())?;
+                }
                 Ok(Form {
                     web: web.clone(),
                     visitor,

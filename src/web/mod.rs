@@ -4,6 +4,7 @@
 mod account;
 mod ansi;
 mod attempts;
+mod changes;
 mod compare;
 mod error;
 mod follow;
@@ -98,7 +99,7 @@ fn sent(web: &Web) -> Vec<Route> {
     use warp::{path, post};
     let form = || post().and(forms::form(web));
     vec![
-        path!("login").and(form()).then(account::login).boxed(),
+        path!("login").and(post()).and(forms::login_form(web)).then(account::login).boxed(),
         path!("logout").and(form()).then(account::logout).boxed(),
         path!("account" / "tokens").and(form()).then(account::issue).boxed(),
         path!("account" / "tokens" / String / "revoke").and(form()).then(account::revoke).boxed(),

@@ -152,8 +152,8 @@ async fn answers(web: &Web, project: &str) -> anyhow::Result<Vec<AnswerLine>> {
 /// All registered projects, and the recipes that were refused.
 pub async fn all(web: Web) -> Outcome {
     let refused = web.store.refused_recipes().await?;
-    let mut waiting = web.store.versions_in(VersionState::Waiting, WAITING).await?;
-    waiting.extend(web.store.versions_in(VersionState::Trial, WAITING).await?);
+    let mut waiting = web.store.versions_in(VersionState::Waiting, 0, WAITING).await?;
+    waiting.extend(web.store.versions_in(VersionState::Trial, 0, WAITING).await?);
     let page = RecipesPage {
         waiting: waiting.into_iter().map(waiting_version).collect(),
         projects: web.store.projects().await?.iter().map(project_view).collect(),

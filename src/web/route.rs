@@ -1,5 +1,6 @@
 //! What the routes of pages and of the public API have in common.
 
+use super::changes::Changes;
 use super::error::{Error, Outcome};
 use super::guesses::Guesses;
 use crate::domain::trust::Trust;
@@ -21,6 +22,8 @@ pub struct Web {
     pub trust: Arc<Trust>,
     /// Wrong tokens by address.
     pub guesses: Arc<Guesses>,
+    /// Changes by account.
+    pub changes: Arc<Changes>,
     pub door: Door,
 }
 
@@ -50,6 +53,7 @@ impl Web {
             objects,
             trust: Arc::new(trust),
             guesses: Arc::default(),
+            changes: Arc::default(),
             door: Door::default(),
         }
     }

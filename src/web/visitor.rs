@@ -90,7 +90,7 @@ async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Er
             ..Visitor::default()
         });
     }
-    let Some(cookie) = cookie(headers) else {
+    let Some(cookie) = cookie(headers, web.door.is_tls) else {
         return Ok(Visitor::default());
     };
     let session = access::session(&web.store, cookie, &address, now()).await?;
@@ -101,7 +101,8 @@ async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Er
     }))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The secret of a session's cookie. Over TLS, only the name counts that no other site and no plain connection can set.
+fn cookie(headers: &HeaderMap, is_tls: bool) -> Option<&str> {
     let texts = headers
         .get_all(header::COOKIE)
         .iter()
@@ -109,15 +110,17 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     let mut pairs = texts
         .flat_map(|text| text.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(name, value)| [COOKIE, SECURE_COOKIE].contains(&name).then_some(value))
+    pairs.find_map(|(name, value)| (name == cookie_name(is_tls)).then_some(value))
+}
+
+fn cookie_name(is_tls: bool) -> &'static str {
+    if is_tls { SECURE_COOKIE } else { COOKIE }
 }
 
 /// The header that gives a browser the cookie of a session, or takes it back.
 pub fn set_cookie(secret: Option<&str>, is_tls: bool) -> Option<HeaderValue> {
-    let (name, secure) = match is_tls {
-        true => (SECURE_COOKIE, "; Secure"),
-        false => (COOKIE, ""),
-    };
+    let name = cookie_name(is_tls);
+    let secure = if is_tls { "; Secure" } else { "" };
     let (value, age) = match secret {
         Some(secret) => (secret, ""),
         None => ("", "; Max-Age=0"),
@@ -131,14 +134,17 @@ mod tests {
 
     #[test]
     fn the_cookie_is_found_among_others() {
-        let of = |text: &str| {
+        let of = |text: &str, is_tls| {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::from_str(text).unwrap());
-            cookie(&headers).map(str::to_owned)
+            cookie(&headers, is_tls).map(str::to_owned)
         };
-        assert_eq!(of("a=b; pybots_session=x; c=d"), Some("x".to_owned()));
-        assert_eq!(of("__Host-pybots_session=y"), Some("y".to_owned()));
-        assert_eq!(of("xpybots_session=x; session=y; pybots_session"), None);
+        assert_eq!(of("a=b; pybots_session=x; c=d", false), Some("x".to_owned()));
+        assert_eq!(of("xpybots_session=x; session=y; pybots_session", false), None);
+        // a neighbour of the site can set the plain name
+        let both = "pybots_session=x; __Host-pybots_session=y";
+        assert_eq!(of(both, true), Some("y".to_owned()));
+        assert_eq!(of("pybots_session=x", true), None);
     }
 
     #[test]

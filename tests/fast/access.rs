@@ -2,9 +2,11 @@
 
 use crate::support::people::{Person, person, recipe};
 use crate::support::sim::Sim;
+use crate::support::sim::front_door::{state, until};
 use pybots::access::{self, Actor};
 use pybots::api::v1::document;
 use pybots::clock::now;
+use pybots::domain::host::HostState;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -194,15 +196,26 @@ async fn a_token_never_gives_more_than_it_has() {
     assert_eq!(bot.calls("GET", "me", None).await.1["permissions"], json!(["jobs"]));
     assert_eq!(bot.calls("POST", "jobs/x/rerun", None).await.0, 404);
     assert_eq!(bot.calls("GET", "audit", None).await.0, 403);
-    let (status, problem) = issue(&bot, json!({ "name": "more", "permissions": ["audit"] })).await;
-    assert!(
-        status == 403 && problem["detail"].as_str().unwrap().contains("your own token"),
-        "{problem}"
-    );
-    assert_eq!(
-        issue(&bot, json!({ "name": "same" })).await.1["permissions"],
-        json!(["jobs"])
-    );
+    // it neither outlives itself nor ends others
+    for body in [
+        json!({ "name": "same" }),
+        json!({ "name": "more", "permissions": ["audit"] }),
+    ] {
+        let (status, problem) = issue(&bot, body).await;
+        assert!(
+            status == 403 && problem["detail"].as_str().unwrap().contains("issues and revokes"),
+            "{problem}"
+        );
+    }
+    let (_, own) = max.calls("GET", "tokens", None).await;
+    let whole = own["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|token| token["name"] == "test")
+        .unwrap();
+    let path = format!("tokens/{}", whole["id"].as_str().unwrap());
+    assert_eq!(bot.calls("DELETE", &path, None).await.0, 403);
     // bounds, and names that nobody knows
     for body in [
         json!({ "name": "" }),
@@ -211,6 +224,8 @@ async fn a_token_never_gives_more_than_it_has() {
         json!({ "name": "x", "permissions": ["everything"] }),
         json!({ "name": "x", "nosuch": 1 }),
         json!({ "name": "a\nb" }),
+        json!({ "name": "a\u{202e}b" }),
+        json!({ "name": "\u{200b}" }),
     ] {
         assert_eq!(issue(&max, body.clone()).await.0, 400, "{body}");
     }
@@ -379,16 +394,10 @@ async fn people_submit_and_decide_in_a_browser() {
     assert_eq!((shown.status, shown.location.as_deref()), (303, Some("/")));
     let before = browser.cookie.clone().unwrap();
     assert!(!before.contains(&ann.token), "the cookie is a secret of its own");
+    // who is logged in can log in again
     // a session that somebody prepared is not taken over: each login has a new one
     browser
-        .post(
-            "/login",
-            &[
-                ("token", &ann.token),
-                ("next", "/submit"),
-                ("csrf", &access::csrf_of(before.split_once('=').unwrap().1)),
-            ],
-        )
+        .post("/login", &[("token", &ann.token), ("next", "/submit")])
         .await;
     assert_ne!(browser.cookie.as_ref(), Some(&before));
     let page = browser.get("/submit").await;
@@ -667,4 +676,131 @@ async fn responses_have_tags_and_secrets_are_in_no_url() {
     )
     .await;
     assert!(refused.unwrap_err().to_string().contains("lower-case"));
+}
+
+/// What an attack of the front door found.
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_reach_no_further_than_their_own_things() {
+    let (sim, server) = coordinator().await;
+    let store = &sim.coordinator().store;
+    let ann = person(&sim, &server, "ann", "owner host-owner").await;
+    let max = person(&sim, &server, "max", "maintainer").await;
+    let submit = async |name: &str| {
+        let body = json!({ "text": recipe(name, "") });
+        ann.calls("POST", "recipes", Some(body)).await
+    };
+    // the name of a file of the folder stays reserved, also while the file is gone or wrong
+    sim.remove_recipe("other");
+    until("the file is gone", async || store.projects().await.unwrap().is_empty()).await;
+    let (status, problem) = submit("other").await;
+    assert!(
+        status == 409 && problem["detail"].as_str().unwrap().contains("folder of recipes"),
+        "{problem}"
+    );
+    sim.recipe("third", "nosuch = 1");
+    until("the file is refused", async || {
+        !store.refused_recipes().await.unwrap().is_empty()
+    })
+    .await;
+    assert_eq!(submit("third").await.0, 409);
+    // nor does a file that comes later share its results with what was submitted before
+    assert_eq!(submit("alpha").await.0, 201);
+    until("the trial", async || state(&ann, "alpha", 1).await == "waiting").await;
+    sim.recipe("alpha", "[[suite]]\nname = \"own\"\nrun = \"true\"\n");
+    until("the file", async || {
+        store
+            .projects()
+            .await
+            .unwrap()
+            .iter()
+            .any(|project| project.name == "alpha")
+    })
+    .await;
+    let path = "projects/alpha/versions/1/decision";
+    assert_eq!(
+        max.calls("POST", path, Some(json!({ "decision": "approve" }))).await.0,
+        409
+    );
+    assert_eq!(submit("alpha").await.0, 409);
+    // a quarantine is not ended by a detour, and no host is called like the id of another
+    assert_eq!(ann.calls("POST", "hosts", Some(json!({ "name": "h" }))).await.0, 201);
+    let host = store.host("h").await.unwrap().unwrap();
+    store
+        .move_host(&host.id, HostState::Active, HostState::Quarantined)
+        .await
+        .unwrap();
+    for (action, expected) in [("drain", 403), ("resume", 403), ("rotate", 200)] {
+        assert_eq!(
+            ann.calls("POST", &format!("hosts/h/{action}"), None).await.0,
+            expected,
+            "{action}"
+        );
+    }
+    let body = json!({ "name": host.id.as_str() });
+    assert_eq!(ann.calls("POST", "hosts", Some(body)).await.0, 400);
+    // what a maintainer stops, its owner does not take up again
+    assert_eq!(submit("beta").await.0, 201);
+    let stop = json!({ "action": "retire", "reason": "a copy" });
+    assert_eq!(max.calls("POST", "projects/beta/state", Some(stop)).await.0, 200);
+    let (status, problem) = ann
+        .calls("POST", "projects/beta/state", Some(json!({ "action": "resume" })))
+        .await;
+    assert!(
+        status == 403 && problem["detail"].as_str().unwrap().contains("a copy"),
+        "{problem}"
+    );
+    let resume = json!({ "action": "resume" });
+    assert_eq!(max.calls("POST", "projects/beta/state", Some(resume)).await.0, 200);
+    // changes have a rate
+    let mut statuses = Vec::new();
+    for _ in 0..140 {
+        statuses.push(
+            ann.calls("POST", "projects/nosuch/state", Some(json!({ "action": "pause" })))
+                .await
+                .0,
+        );
+    }
+    assert!(statuses.contains(&404) && statuses.ends_with(&[429]), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_wait_for_a_host_hold_up_no_others() {
+    let (sim, server) = coordinator().await;
+    let store = &sim.coordinator().store;
+    let ann = person(&sim, &server, "ann", "owner").await;
+    let submit = async |text: String| ann.calls("POST", "recipes", Some(json!({ "text": text }))).await;
+    for number in 0..20 {
+        let text = recipe(&format!("stuck{number}x"), "needs = [\"no-such-label\"]\n");
+        let (status, problem) = submit(text).await;
+        assert_eq!(status, 201, "{problem}");
+    }
+    until("all wait for a host", async || {
+        store.untried_versions(1).await.unwrap().is_empty()
+    })
+    .await;
+    let (status, problem) = submit(recipe("honest", "")).await;
+    assert!(
+        status == 409 && problem["detail"].as_str().unwrap().contains("have not ended"),
+        "{problem}"
+    );
+    let bob = person(&sim, &server, "bob", "owner").await;
+    let body = json!({ "text": recipe("honest", "") });
+    assert_eq!(bob.calls("POST", "recipes", Some(body)).await.0, 201);
+    until("the trial", async || state(&bob, "honest", 1).await == "waiting").await;
+    // all of them are listed, in parts
+    let (_, page) = bob.calls("GET", "recipes?state=trial&limit=15", None).await;
+    assert_eq!(
+        (page["items"].as_array().unwrap().len(), page["next"].as_str()),
+        (15, Some("15"))
+    );
+    let (_, rest) = bob.calls("GET", "recipes?state=trial&limit=15&after=15", None).await;
+    assert_eq!(
+        (rest["items"].as_array().unwrap().len(), rest["next"].as_str()),
+        (5, None)
+    );
+    // a text whose trial was cancelled is tried when it is submitted again
+    assert_eq!(submit(recipe("stuck0x", "")).await.0, 201);
+    until("its own trial", async || state(&ann, "stuck0x", 2).await == "waiting").await;
+    let (_, version) = ann.calls("GET", "projects/stuck0x/versions/2", None).await;
+    assert_eq!(version["trial"], "passed", "{version}");
 }

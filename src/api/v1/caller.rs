@@ -38,19 +38,20 @@ pub fn reader(web: &Web) -> BoxedFilter<(Web,)> {
 
 /// Lets somebody through who is logged in. A browser has to send the token of its session's forms too.
 pub fn person(desk: &Desk, web: &Web) -> BoxedFilter<(Person,)> {
-    let desk = desk.clone();
+    let (desk, changes) = (desk.clone(), web.changes.clone());
     visitor(web)
         .and(warp::header::optional::<String>(CSRF_HEADER))
         .and(warp::method())
         .and_then(
             move |visitor: Visitor, csrf: Option<String>, method: warp::http::Method| {
-                let desk = desk.clone();
+                let (desk, changes) = (desk.clone(), changes.clone());
                 async move {
                     let actor = visitor.actor().cloned().map_err(|error| reject(Err(error)))?;
                     if !method.is_safe() {
                         visitor
                             .check_form(csrf.as_deref().unwrap_or_default())
                             .map_err(|error| reject(Err(error)))?;
+                        changes.check(Some(&actor)).map_err(|error| reject(Err(error)))?;
                     }
                     Ok::<_, Rejection>(Person { desk, actor })
                 }

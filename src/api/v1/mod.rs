@@ -32,9 +32,8 @@ const BODY_MOST: u64 = 16 << 10;
 /// The addresses under `/api/v1`. Answers every request below it.
 pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
     let calls = calls(desk, &web).into_iter();
-    let reading = public::routes(&web)
-        .into_iter()
-        .map(|route| read().and(reader(&web)).and(route).map(|_, outcome| outcome).boxed());
+    let reading = std::iter::once(public::gate(&web)).chain(public::routes(&web));
+    let reading = reading.map(|route| read().and(route).boxed());
     let none = warp::any()
         .and_then(|| async { Err(warp::reject::not_found()) })
         .boxed();

@@ -52,8 +52,13 @@ impl Part {
         items.truncate(most);
         let next = items.last().map(cursor).filter(|_| has_more);
         let link = next.as_ref().and_then(|next| {
+            let joint = if path.contains('?') { '&' } else { '?' };
             let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
-            HeaderValue::from_str(&format!("<{path}?after={next}&limit={}>; rel=\"next\"", self.limit)).ok()
+            HeaderValue::from_str(&format!(
+                "<{path}{joint}after={next}&limit={}>; rel=\"next\"",
+                self.limit
+            ))
+            .ok()
         });
         let mut response = crate::web::json(&Page { items, next });
         if let Some(link) = link {

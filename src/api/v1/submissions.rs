@@ -42,6 +42,7 @@ pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> O
     get, path = "/api/v1/recipes", tag = "recipes",
     params(
         ("state" = Option<String>, Query, description = "`trial` or `waiting`, which is the default"),
+        ("after" = Option<i64>, Query, description = "`next` of the part before"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100),
     ),
     responses((status = 200, body = Page<VersionView>), (status = 400, body = ProblemDetails)),
@@ -53,11 +54,11 @@ pub async fn open(web: Web, query: Query) -> Outcome {
         Some(Ok(state)) if state.is_open() => state,
         Some(_) => return Err(Error::BadRequest("`state` is `trial` or `waiting`".into())),
     };
-    let found = web.store.versions_in(state, part.limit).await?;
-    Ok(json(&Page {
-        items: found.into_iter().map(VersionView::from).collect(),
-        next: None,
-    }))
+    let skip = part.number()?.unwrap_or(0).max(0);
+    let found = web.store.versions_in(state, skip, part.limit + 1).await?;
+    let views = found.into_iter().map(VersionView::from).collect();
+    let path = format!("/api/v1/recipes?state={state}");
+    part.list(&path, views, |_| skip.saturating_add(part.limit).to_string())
 }
 
 /// Approve or refuse a version.

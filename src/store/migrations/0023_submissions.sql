@@ -1,10 +1,15 @@
--- Projects whose recipes were submitted, beside those of the folder of recipes. `normalized` is the name as PEP 503 compares names.
+-- Whether the recipe in force was submitted, rather than read from the folder of recipes.
+ALTER TABLE project ADD COLUMN submitted BIGINT NOT NULL DEFAULT 0 CHECK (submitted IN (0, 1));
+
+-- Projects whose recipes were submitted, beside those of the folder of recipes. `normalized` is the name as PEP 503 compares names;
+-- `held`, that a maintainer paused or retired it.
 CREATE TABLE registration (
     project    TEXT PRIMARY KEY,
     normalized TEXT NOT NULL UNIQUE,
     owner_id   TEXT REFERENCES account (id),
     state      TEXT NOT NULL CHECK (state IN ('proposed', 'active', 'paused', 'retired')),
     reason     TEXT NOT NULL,
+    held       BIGINT NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
     version    BIGINT,
     created_at BIGINT NOT NULL,
     CHECK (version IS NOT NULL OR state IN ('proposed', 'retired'))

@@ -81,6 +81,7 @@ impl Sample {
                 summary: format!("What {name} is for"),
                 homepage: format!("https://{name}.example"),
                 recipe: format!("digest-of-{name}"),
+                submitted: false,
             };
             (
                 project,
