@@ -59,16 +59,17 @@ pub fn public(web: Web) -> BoxedFilter<(Response,)> {
 
 /// Refuses callers without a login if nobody reads without one.
 pub(super) fn gate(web: &Web) -> Route {
-    let public_read = web.door.public_read;
+    if web.door.public_read {
+        // who calls does not matter, and a wrong token is not looked for
+        return warp::any()
+            .and_then(|| async { Err(warp::reject::not_found()) })
+            .boxed();
+    }
     visitor(web)
         .or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })
-        .and_then(move |visitor: Visitor| async move {
-            match public_read {
-                true => Err(warp::reject::not_found()),
-                false => visitor
-                    .actor()
-                    .map_or_else(|error| Ok(Err(error)), |_| Err(warp::reject::not_found())),
-            }
+        .and_then(|visitor: Visitor| async move {
+            let refused = visitor.actor().err();
+            refused.map_or_else(|| Err(warp::reject::not_found()), |error| Ok(Err(error)))
         })
         .boxed()
 }

@@ -666,6 +666,19 @@ async fn responses_have_tags_and_secrets_are_in_no_url() {
         .bearer_auth(&ann.token)
         .body(long);
     assert_eq!(request.send().await.unwrap().status(), 413);
+    // a wrong token counts once for a call
+    let wrong = async || {
+        let request = http.get(format!("{server}/api/v1/me")).bearer_auth("pybots_x");
+        request.send().await.unwrap().status().as_u16()
+    };
+    let mut statuses = Vec::new();
+    for _ in 0..40 {
+        statuses.push(wrong().await);
+    }
+    let wrong = statuses.iter().filter(|status| **status == 401).count();
+    assert!((28..=33).contains(&wrong), "{statuses:?}");
+    // and right ones go on
+    assert_eq!(ann.calls("GET", "me", None).await.0, 200);
     let actor = Actor::local("x");
     let refused = access::add(
         &sim.coordinator().store,
