@@ -27,8 +27,7 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
         store: coordinator.store.for_pages(),
         objects: coordinator.objects.clone(),
         trust: Arc::new(coordinator.settings.trust()),
-        guesses: Arc::default(),
-        changes: Arc::default(),
+        rates: Arc::default(),
         door: Door {
             public_read: coordinator.settings.http.public_read,
             is_tls: coordinator.settings.http.is_tls(),

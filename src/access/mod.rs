@@ -10,5 +10,5 @@ mod tokens;
 pub use accounts::{AccountChange, add, change, first_operator};
 pub use actor::Actor;
 pub use audit::{Change, record};
-pub use sessions::{Session, begin, csrf_of, end, session};
+pub use sessions::{Session, begin, end, session};
 pub use tokens::{TokenRequest, authenticate, issue, revoke};

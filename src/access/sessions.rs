@@ -8,7 +8,7 @@ use crate::store::Store;
 use anyhow::Result;
 
 /// How long a session lasts.
-pub const SESSION_MS: i64 = 12 * HOUR_MS;
+const SESSION_MS: i64 = 12 * HOUR_MS;
 
 /// A browser that is logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub async fn session(store: &Store, cookie: &str, address: &str, now: Timestamp)
 }
 
 /// What forms of a session carry. Whoever reads it learns nothing about the cookie.
-pub fn csrf_of(cookie: &str) -> String {
+fn csrf_of(cookie: &str) -> String {
     digest(&[b"form", cookie.as_bytes()])
 }
 

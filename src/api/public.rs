@@ -7,11 +7,9 @@ use crate::clock::now;
 use crate::compare;
 use crate::domain::id::RevisionId;
 use crate::store::views::Scope;
-use crate::web::{Error, Outcome, Query, Route, Web, json, peer, query, read_only, secure, with};
-use crate::web::{Visitor, visitor};
+use crate::web::{self, Error, Outcome, Query, Route, Web, json, peer, query, read_only, secure, with};
 use reqwest::Url;
 use serde::Serialize;
-use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use warp::Filter;
@@ -59,19 +57,7 @@ pub fn public(web: Web) -> BoxedFilter<(Response,)> {
 
 /// Refuses callers without a login if nobody reads without one.
 pub(super) fn gate(web: &Web) -> Route {
-    if web.door.public_read {
-        // who calls does not matter, and a wrong token is not looked for
-        return warp::any()
-            .and_then(|| async { Err(warp::reject::not_found()) })
-            .boxed();
-    }
-    visitor(web)
-        .or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })
-        .and_then(|visitor: Visitor| async move {
-            let refused = visitor.actor().err();
-            refused.map_or_else(|| Err(warp::reject::not_found()), |error| Ok(Err(error)))
-        })
-        .boxed()
+    web::gate(web, &[], |_| Err(web::unauthorized()))
 }
 
 /// A line for each address.

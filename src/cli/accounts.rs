@@ -58,7 +58,7 @@ enum AccountAction {
 impl AccountCommand {
     pub async fn run(self, settings: &Settings) -> Result<ExitCode> {
         let client = self.server.client(settings, None).await?;
-        let change = match self.action {
+        let (name, change) = match self.action {
             AccountAction::Me => {
                 let me = client.me().await?;
                 match self.json {
@@ -102,7 +102,7 @@ impl AccountCommand {
             AccountAction::Disable { name } => (name, disabled(true)),
             AccountAction::Enable { name } => (name, disabled(false)),
         };
-        shown(&client.change_account(&change.0, &change.1).await?);
+        shown(&client.change_account(&name, &change).await?);
         Ok(ExitCode::SUCCESS)
     }
 }

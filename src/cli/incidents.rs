@@ -20,10 +20,9 @@ pub struct Incidents {
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// Address of the coordinator, such as `https://pybots.example.org`, for decisions from another machine; `pybots login` keeps a
-    /// token for it.
-    #[arg(long, global = true, value_name = "URL")]
-    server: Option<String>,
+    /// Where decisions go.
+    #[command(flatten)]
+    server: ServerOption,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -131,8 +130,7 @@ impl Incidents {
             }
             Some(action) => {
                 if let Some((number, by, decision)) = action.decision() {
-                    let server = ServerOption { server: self.server };
-                    let client = server.client(settings, by.as_deref()).await?;
+                    let client = self.server.client(settings, by.as_deref()).await?;
                     let done = client.decide_incident(number, &decision).await?;
                     outln!("incident {number}: {}", done.effect);
                 }

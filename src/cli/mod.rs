@@ -188,6 +188,34 @@ mod tests {
     }
 
     #[test]
+    fn commands_of_people_take_the_address_of_a_coordinator() {
+        let url = "http://127.0.0.1:1";
+        for line in [
+            "host drain h",
+            "host list",
+            "host add h --owner a@example.org",
+            "host doctor",
+            "host --token x",
+            "incidents close 1 --why x",
+            "cancel x",
+            "rerun x",
+            "recipe show p",
+            "account me",
+            "token list",
+            "audit",
+            "submit p.toml",
+        ] {
+            let words = ["pybots"].into_iter().chain(line.split(' ')).chain(["--server", url]);
+            if let Err(error) = Arguments::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+        // on the coordinator's machine, a decision names its author
+        let error = Arguments::try_parse_from("pybots incidents close 1 --why x".split(' '));
+        assert!(error.err().unwrap().to_string().contains("--by"));
+    }
+
+    #[test]
     fn the_old_name_of_a_command_still_works_and_is_not_listed() {
         for name in ["rerun", "again"] {
             let arguments = Arguments::try_parse_from(["pybots", name, "0190"]).unwrap();

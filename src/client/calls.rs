@@ -3,9 +3,12 @@
 use super::{Client, NOTHING};
 use crate::api::v1::types::*;
 use crate::decisions::{HostMove, IncidentDecision, JobMove};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use url::form_urlencoded::byte_serialize;
 use warp::http::Method;
+
+/// Parts of one list, of 100 items each.
+const PARTS_MOST: usize = 1_000;
 
 /// A name as a part of a path.
 fn part(name: &str) -> String {
@@ -140,7 +143,7 @@ impl Client {
     async fn all<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
         let mut all = Vec::new();
         let mut after = String::new();
-        loop {
+        for _ in 0..PARTS_MOST {
             let page: Page<T> = self.get(&format!("{path}{after}")).await?;
             all.extend(page.items);
             match page.next {
@@ -151,5 +154,6 @@ impl Client {
                 None => return Ok(all),
             }
         }
+        bail!("the coordinator sends a list that does not end")
     }
 }

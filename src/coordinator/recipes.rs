@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 use crate::plan;
 use crate::recipe::reader::RefusedRecipe;
 use crate::recipe::{Registered, folder};
-use crate::store::projects::{Project, SUBMITTED};
+use crate::store::projects::{Project, SUBMITTED, project_of};
 use crate::store::runs::{NewRun, Run};
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -78,7 +78,10 @@ async fn add_submitted(
 ) -> Result<()> {
     let of_files = good.iter().map(|recipe| recipe.recipe.name.get_ref().clone());
     // nobody gets the name of a file that is being edited
-    let of_refused = refused.iter().filter_map(|refused| stem(&refused.file));
+    let of_refused = refused
+        .iter()
+        .filter_map(|refused| project_of(&refused.file))
+        .map(str::to_owned);
     let names = coordinator.store.folder_names().await?;
     let names = names.into_iter().chain(of_files).chain(of_refused);
     let of_folder: BTreeSet<String> = names.map(|name| normalized(&name)).collect();
@@ -97,12 +100,6 @@ async fn add_submitted(
     }
     good.sort_by(|a, b| a.recipe.name.get_ref().cmp(b.recipe.name.get_ref()));
     Ok(())
-}
-
-/// The name of a file of the folder, which is that of its project.
-fn stem(file: &str) -> Option<String> {
-    let stem = std::path::Path::new(file).file_stem()?;
-    Some(stem.to_str()?.to_owned())
 }
 
 /// Reads a submitted recipe, or takes it from the cache: its text never changes.

@@ -9,7 +9,6 @@ use crate::domain::id::{BranchId, ImageId};
 use crate::domain::job::{BuildSpec, Facts, JobSpec, RunSpec};
 use crate::domain::outcome::Outcome;
 use crate::domain::recipe_version::ProjectState;
-use crate::domain::state::ImageState;
 use crate::domain::time::{DAY_MS, Timestamp};
 use crate::plan;
 use crate::recipe::Registered;
@@ -27,63 +26,77 @@ use anyhow::{Context, Result};
 const AT_ONCE: i64 = 50;
 /// After this time, a version waits for a decision although its trial has not ended.
 const TRIAL_MS: i64 = DAY_MS;
-/// Newest revisions of a branch among which one with an image is looked for.
-const REVISIONS: i64 = 50;
+/// Newest images of a branch among which one by the profile in force is looked for.
+const IMAGES: i64 = 5;
 
 /// One pass over the versions whose trial has not ended. Returns how many jobs it added.
 pub async fn tick(coordinator: &Coordinator, now: Timestamp) -> Result<usize> {
     for job in coordinator.store.jobs_of_decided_trials(AT_ONCE).await? {
         coordinator.queue.cancel_queued(&job, now).await?;
     }
-    // those that wait for a host hold up no others
-    let mut versions = coordinator.store.untried_versions(AT_ONCE).await?;
-    versions.extend(coordinator.store.tried_versions(now - TRIAL_MS, AT_ONCE).await?);
     let mut added = 0;
-    for version in versions {
-        match step(coordinator, &version, now).await {
-            Ok(more) => added += usize::from(more),
-            // one version must not hold up the others
-            Err(error) => {
-                let error = format!("{error:#}");
-                tracing::error!(
-                    project = version.project,
-                    version = version.number,
-                    error,
-                    "failed to try a recipe"
-                );
-            }
-        }
+    let untried = coordinator.store.untried_versions(AT_ONCE).await?;
+    let images = match untried.is_empty() {
+        true => Vec::new(),
+        false => newest_images(coordinator).await?,
+    };
+    for version in untried {
+        let begun = begin(coordinator, &version, &images, now).await;
+        added += usize::from(logged(&version, begun).unwrap_or(false));
+    }
+    // those that wait for a host hold up no others
+    for version in coordinator.store.tried_versions(now - TRIAL_MS, AT_ONCE).await? {
+        let _ = logged(&version, end(coordinator, &version, now).await);
     }
     Ok(added)
 }
 
-/// Plans the trial of a version, or looks whether it has ended. Returns whether it added a job.
-async fn step(coordinator: &Coordinator, version: &RecipeVersion, now: Timestamp) -> Result<bool> {
-    let store = &coordinator.store;
-    let Some(run) = &version.trial_run_id else {
-        return begin(coordinator, version, now).await;
-    };
-    let Some(job) = store.job_of(run.as_str()).await? else {
-        return Ok(false);
-    };
-    let (note, has_passed) = match store.end_of_job(&job.id).await? {
-        JobEnd::Pending if now - version.submitted_at < TRIAL_MS => return Ok(false),
-        JobEnd::Pending => ("it did not end within a day".to_owned(), false),
-        JobEnd::Reported(report) => (report.outcome.to_string(), report.outcome == Outcome::Passed),
-        JobEnd::Unreported => ("its report can't be read".to_owned(), false),
-    };
-    if let Some(waiting) = trial_ended(store, version, &note).await? {
-        tracing::info!(
-            project = version.project,
-            version = version.number,
-            outcome = note,
-            "a recipe was tried"
-        );
-        if has_passed && coordinator.settings.recipes.approves_by_policy() {
-            approve_by_policy(coordinator, &waiting, now).await?;
+/// Writes an error to the log: one version must not hold up the others.
+fn logged<T>(version: &RecipeVersion, done: Result<T>) -> Option<T> {
+    match done {
+        Ok(done) => Some(done),
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(
+                project = version.project,
+                version = version.number,
+                error,
+                "failed to try a recipe"
+            );
+            None
         }
     }
-    Ok(false)
+}
+
+/// Lets a version whose trial has ended wait for a decision, or approves it by policy.
+async fn end(coordinator: &Coordinator, version: &RecipeVersion, now: Timestamp) -> Result<()> {
+    let store = &coordinator.store;
+    let job = match &version.trial_run_id {
+        Some(run) => store.job_of_trial(run).await?,
+        None => None,
+    };
+    let end = match job {
+        Some(job) => store.end_of_job(&job).await?,
+        None => JobEnd::Unreported,
+    };
+    let (note, has_passed) = match end {
+        JobEnd::Pending => ("it did not end within a day".to_owned(), false),
+        JobEnd::Reported(report) => (report.outcome.to_string(), report.outcome == Outcome::Passed),
+        JobEnd::Unreported => ("it has no report".to_owned(), false),
+    };
+    let Some(waiting) = trial_ended(store, version, &note).await? else {
+        return Ok(());
+    };
+    tracing::info!(
+        project = version.project,
+        version = version.number,
+        outcome = note,
+        "a recipe was tried"
+    );
+    match has_passed && coordinator.settings.recipes.approves_by_policy() {
+        true => approve_by_policy(coordinator, &waiting, now).await,
+        false => Ok(()),
+    }
 }
 
 async fn read(coordinator: &Coordinator, version: &RecipeVersion) -> Result<Result<Registered, String>> {
@@ -92,8 +105,13 @@ async fn read(coordinator: &Coordinator, version: &RecipeVersion) -> Result<Resu
     Ok(register(&format!("{}.toml", version.project), text, None))
 }
 
-/// Adds the trial run on the newest image of the first branch whose Pythons the recipe is for.
-async fn begin(coordinator: &Coordinator, version: &RecipeVersion, now: Timestamp) -> Result<bool> {
+/// Adds the trial run on the first image whose Python the recipe is for. Returns whether there is one.
+async fn begin(
+    coordinator: &Coordinator,
+    version: &RecipeVersion,
+    images: &[TrialImage],
+    now: Timestamp,
+) -> Result<bool> {
     let Coordinator { store, settings, .. } = coordinator;
     let project = match read(coordinator, version).await? {
         Ok(project) => project,
@@ -104,16 +122,19 @@ async fn begin(coordinator: &Coordinator, version: &RecipeVersion, now: Timestam
         }
     };
     let mut skipped = None;
-    for branch in store.watched_branches().await? {
-        let Some((revision, image, build, facts)) = newest_image(coordinator, &branch.id).await? else {
-            continue;
-        };
-        match plan::run(&project, &revision, &build, &facts, &settings.limits) {
+    for TrialImage {
+        revision,
+        image,
+        build,
+        facts,
+    } in images
+    {
+        match plan::run(&project, revision, build, facts, &settings.limits) {
             Ok(spec) => {
-                add(coordinator, version, (&revision, &image), &spec, now).await?;
+                add(coordinator, version, (revision, image), &spec, now).await?;
                 return Ok(true);
             }
-            Err(reason) => skipped = Some(format!("{}: {reason}", branch.name)),
+            Err(reason) => skipped = Some(format!("{}: {reason}", revision.branch)),
         }
     }
     // without an image of any branch, it waits for the first one
@@ -125,23 +146,39 @@ async fn begin(coordinator: &Coordinator, version: &RecipeVersion, now: Timestam
 }
 
 /// An image on which a recipe can be tried, and the revision that it stands for.
-type TrialImage = (Revision, ImageId, BuildSpec, Facts);
+struct TrialImage {
+    revision: Revision,
+    image: ImageId,
+    build: BuildSpec,
+    facts: Facts,
+}
 
-/// The newest revision of a branch that has a ready image by the profiles in force.
+/// The newest image of each watched branch that the profiles in force build, in the order of the branches.
+async fn newest_images(coordinator: &Coordinator) -> Result<Vec<TrialImage>> {
+    let mut images = Vec::new();
+    for branch in coordinator.store.watched_branches().await? {
+        images.extend(newest_image(coordinator, &branch.id).await?);
+    }
+    Ok(images)
+}
+
 async fn newest_image(coordinator: &Coordinator, branch: &BranchId) -> Result<Option<TrialImage>> {
     let Coordinator { store, platform, .. } = coordinator;
-    for revision in store.newest_revisions(branch, REVISIONS).await? {
+    let of = (DEFAULT_VARIANT, platform.as_str());
+    for revision in store.newest_with_image(branch, of, IMAGES).await? {
         let Some(RevisionImage::Image(image)) = store.image_of(&revision.id, DEFAULT_VARIANT, platform).await? else {
             continue;
         };
-        if image.state != ImageState::Ready {
-            continue;
-        }
         let (Ok(build), Some(facts)) = (wanted(coordinator, &revision, DEFAULT_VARIANT).await?, image.facts) else {
             continue;
         };
         if build.build_key == image.build_key {
-            return Ok(Some((revision, image.id, build, facts)));
+            return Ok(Some(TrialImage {
+                revision,
+                image: image.id,
+                build,
+                facts,
+            }));
         }
     }
     Ok(None)
@@ -192,7 +229,7 @@ async fn add(
     Ok(())
 }
 
-/// Why the person who submitted a version is nobody for whom the policy decides.
+/// Why the policy leaves a version to a maintainer, by who submitted it and by the state of its project. `None` if it need not.
 async fn owner_objection(coordinator: &Coordinator, version: &RecipeVersion) -> Result<Option<String>> {
     let store = &coordinator.store;
     let account = store

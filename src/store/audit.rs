@@ -52,29 +52,15 @@ impl Store {
 
     /// The `most` newest entries that are older than the one with the id `before`, about one subject if it is given.
     pub async fn audit(&self, subject: Option<&str>, before: Option<&str>, most: i64) -> Result<Vec<AuditEntry>> {
-        let older = "id < $1";
-        let before = before.unwrap_or("z");
-        let rows = match subject {
-            Some(subject) => {
-                let sql = format!(
-                    "SELECT {COLUMNS} FROM audit_entry WHERE {older} AND subject = $3 ORDER BY id DESC LIMIT $2"
-                );
-                sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                    .bind(before.to_owned())
-                    .bind(most)
-                    .bind(subject.to_owned())
-                    .fetch_all(self.pool())
-                    .await?
-            }
-            None => {
-                let sql = format!("SELECT {COLUMNS} FROM audit_entry WHERE {older} ORDER BY id DESC LIMIT $2");
-                sqlx::query_as(sqlx::AssertSqlSafe(sql))
-                    .bind(before.to_owned())
-                    .bind(most)
-                    .fetch_all(self.pool())
-                    .await?
-            }
-        };
-        Ok(rows)
+        let of_subject = if subject.is_some() { "AND subject = $3" } else { "" };
+        let sql = format!("SELECT {COLUMNS} FROM audit_entry WHERE id < $1 {of_subject} ORDER BY id DESC LIMIT $2");
+        // ids are hexadecimal, and so before `z`
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(before.unwrap_or("z").to_owned())
+            .bind(most);
+        if let Some(subject) = subject {
+            query = query.bind(subject.to_owned());
+        }
+        Ok(query.fetch_all(self.pool()).await?)
     }
 }

@@ -362,7 +362,7 @@ impl Store {
                         + (SELECT COUNT(*) FROM run WHERE run.withdrawn = 'unplanned' AND EXISTS (
                                SELECT 1 FROM project WHERE project.name = run.project AND project.registered = 1)) AS unplanned,
                     (SELECT COUNT(*) FROM investigation WHERE state = 'open')
-                        + (SELECT COUNT(*) FROM run WHERE evaluated_at IS NULL AND trial = 0 AND NOT EXISTS (
+                        + (SELECT COUNT(*) FROM run WHERE evaluated_at IS NULL AND NOT EXISTS (
                                SELECT 1 FROM job WHERE job.run_id = run.id AND job.state <> 'finished')) AS doubtful,
                     (SELECT COUNT(*) FROM job WHERE state = 'queued') AS queued,
                     (SELECT COUNT(*) FROM job WHERE state = 'leased') AS leased",

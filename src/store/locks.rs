@@ -131,7 +131,7 @@ impl Store {
     pub async fn newest_runs_by(&self, key: &LockKey<'_>, most: i64) -> Result<Vec<RunId>> {
         let sql = "SELECT run.id FROM run JOIN revision ON revision.id = run.revision_id
                    JOIN branch ON branch.id = revision.branch_id AND branch.watched = 1
-                   WHERE run.recipe = $1 AND run.variant = $2 AND run.platform = $3 AND run.evaluated_at IS NOT NULL
+                   WHERE run.recipe = $1 AND run.variant = $2 AND run.platform = $3 AND run.trial = 0 AND run.evaluated_at IS NOT NULL
                      AND revision.left_at IS NULL AND NOT EXISTS (
                          SELECT 1 FROM job WHERE job.run_id = run.id AND job.state <> 'finished' AND job.investigation_id IS NULL)
                    ORDER BY revision.listed_at DESC, run.id DESC LIMIT $4";

@@ -9,6 +9,11 @@ use anyhow::Result;
 /// The beginning of the name that a submitted recipe has among files.
 pub const SUBMITTED: &str = "submitted/";
 
+/// The project that a recipe file is for, by the name of the file.
+pub fn project_of(file: &str) -> Option<&str> {
+    std::path::Path::new(file).file_stem()?.to_str()
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
     pub name: String,
@@ -87,8 +92,11 @@ impl Store {
         let sql = "SELECT name FROM project WHERE submitted = 0 ORDER BY name";
         let mut names: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
         for (file, _) in self.refused_recipes().await? {
-            let stem = std::path::Path::new(&file).file_stem().and_then(|stem| stem.to_str());
-            names.extend(stem.filter(|_| !file.starts_with(SUBMITTED)).map(str::to_owned));
+            names.extend(
+                project_of(&file)
+                    .filter(|_| !file.starts_with(SUBMITTED))
+                    .map(str::to_owned),
+            );
         }
         Ok(names)
     }

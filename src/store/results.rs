@@ -171,7 +171,7 @@ impl Store {
         let sql = "SELECT run.id, revision.branch_id, revision.seq, run.project, run.variant, run.platform, run.recipe,
                           run.ended
                    FROM run JOIN revision ON revision.id = run.revision_id
-                   WHERE run.evaluated_at IS NULL AND run.trial = 0 AND NOT EXISTS (
+                   WHERE run.evaluated_at IS NULL AND NOT EXISTS (
                        SELECT 1 FROM job WHERE job.run_id = run.id AND job.state <> 'finished' AND job.investigation_id IS NULL)
                    ORDER BY revision.seq, run.id LIMIT $1";
         let rows: Vec<StoredRun> = sqlx::query_as(sql).bind(most).fetch_all(self.pool()).await?;
@@ -204,12 +204,14 @@ impl Store {
     }
 
     /// Marks a run to be evaluated again, because another of its attempts has ended. An evaluation that is under way does not
-    /// take that attempt into account, so its mark will not count.
+    /// take that attempt into account, so its mark will not count. A trial is never evaluated.
     pub async fn reevaluate_run(&self, tx: &mut Tx, id: &RunId) -> Result<()> {
-        sqlx::query("UPDATE run SET evaluated_at = NULL, ended = ended + 1 WHERE id = $1")
-            .bind(id)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(
+            "UPDATE run SET evaluated_at = CASE WHEN trial = 1 THEN evaluated_at END, ended = ended + 1 WHERE id = $1",
+        )
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
         Ok(())
     }
 
@@ -222,7 +224,7 @@ impl Store {
     ) -> Result<()> {
         sqlx::query(
             "UPDATE run SET evaluated_at = NULL WHERE project = $1 AND variant = $2 AND platform = $3
-                 AND evaluated_at IS NOT NULL AND revision_id IN (
+                 AND evaluated_at IS NOT NULL AND trial = 0 AND revision_id IN (
                      SELECT id FROM revision WHERE branch_id = $4 AND seq BETWEEN $5 AND $6 AND left_at IS NULL)",
         )
         .bind(&series.project)
@@ -241,7 +243,7 @@ impl Store {
     pub async fn reevaluate_since(&self, tx: &mut Tx, series: &Series, since: Timestamp) -> Result<()> {
         sqlx::query(
             "UPDATE run SET evaluated_at = NULL WHERE project = $1 AND variant = $2 AND platform = $3
-                 AND evaluated_at >= $5 AND EXISTS (
+                 AND evaluated_at >= $5 AND trial = 0 AND EXISTS (
                      SELECT 1 FROM revision WHERE id = run.revision_id AND branch_id = $4 AND left_at IS NULL)
                  AND EXISTS (SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL)",
         )

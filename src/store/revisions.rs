@@ -328,13 +328,27 @@ impl Store {
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(self.pool()).await?)
     }
 
-    /// The `most` newest revisions of a branch, the newest first.
-    pub async fn newest_revisions(&self, branch: &BranchId, most: i64) -> Result<Vec<Revision>> {
+    /// The `most` newest revisions of a branch that have a ready image as a variant on a platform, the newest first. Looks at the
+    /// newest hundred only.
+    pub async fn newest_with_image(
+        &self,
+        branch: &BranchId,
+        (variant, platform): (&str, &str),
+        most: i64,
+    ) -> Result<Vec<Revision>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
-             WHERE revision.branch_id = $1 AND revision.left_at IS NULL ORDER BY revision.seq DESC LIMIT $2"
+             JOIN revision_image AS planned ON planned.revision_id = revision.id AND planned.variant = $3 AND planned.platform = $4
+             JOIN image ON image.id = planned.image_id AND image.state = 'ready'
+             WHERE revision.branch_id = $1 AND revision.left_at IS NULL AND revision.seq > (
+                 SELECT MAX(newest.seq) - 100 FROM revision AS newest WHERE newest.branch_id = $1)
+             ORDER BY revision.seq DESC LIMIT $2"
         );
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(branch).bind(most);
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(branch)
+            .bind(most)
+            .bind(variant)
+            .bind(platform);
         Ok(query.fetch_all(self.pool()).await?)
     }
 

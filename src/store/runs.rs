@@ -103,12 +103,13 @@ impl Store {
     pub async fn trial_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<(RunId, bool)> {
         let id = self.run_for(tx, new, now).await?;
         let is_new: Option<RunId> = sqlx::query_scalar(
-            "UPDATE run SET trial = 1 WHERE id = $1 AND NOT EXISTS (
+            "UPDATE run SET trial = 1, evaluated_at = COALESCE(evaluated_at, $2) WHERE id = $1 AND NOT EXISTS (
                  SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL
                    AND (job.state <> 'finished' OR EXISTS (
                        SELECT 1 FROM attempt WHERE attempt.job_id = job.id AND attempt.outcome <> 'cancelled'))) RETURNING id",
         )
         .bind(&id)
+        .bind(now)
         .fetch_optional(&mut **tx)
         .await?;
         Ok((id, is_new.is_some()))

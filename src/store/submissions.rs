@@ -213,7 +213,8 @@ impl Store {
 
     /// How many versions of an account are on trial.
     pub async fn trials_of(&self, tx: &mut Tx, account: &str) -> Result<i64> {
-        let sql = "SELECT COUNT(*) FROM recipe_version WHERE submitted_by = $1 AND state = 'trial'";
+        let sql =
+            "SELECT COUNT(*) FROM recipe_version WHERE state = 'trial' AND decided_at IS NULL AND submitted_by = $1";
         Ok(sqlx::query_scalar(sql).bind(account).fetch_one(&mut **tx).await?)
     }
 
@@ -256,6 +257,12 @@ impl Store {
                    JOIN recipe ON recipe.digest = recipe_version.digest
                    WHERE registration.state = 'active' ORDER BY registration.project";
         Ok(sqlx::query_as(sql).fetch_all(self.pool()).await?)
+    }
+
+    /// The newest job of a trial.
+    pub async fn job_of_trial(&self, run: &RunId) -> Result<Option<JobId>> {
+        let sql = "SELECT id FROM job WHERE run_id = $1 AND investigation_id IS NULL ORDER BY created_at DESC, id DESC LIMIT 1";
+        Ok(sqlx::query_scalar(sql).bind(run).fetch_optional(self.pool()).await?)
     }
 
     /// The next `most` queued jobs of trials whose versions are decided.

@@ -2,7 +2,7 @@
 
 use super::find::{changed, check_reason, registration, shown};
 use crate::access::{Actor, Change, record};
-use crate::domain::access::{Permission, Reach};
+use crate::domain::access::Permission;
 use crate::domain::recipe_version::ProjectMove;
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
@@ -47,8 +47,7 @@ pub async fn hand_over(store: &Store, actor: &Actor, project: &str, to: &str, no
     actor.require_for(Permission::Recipes, before.owner_id.as_ref())?;
     let unknown = || Refusal::NotFound(format!("there is no account {to:?}"));
     let account = store.account(to).await?.ok_or_else(unknown)?;
-    let reach: Option<Reach> = account.roles.reach(Permission::Recipes);
-    if account.disabled || reach.is_none() {
+    if account.disabled || account.roles.reach(Permission::Recipes).is_none() {
         let message = format!("the account {to:?} can't submit recipes; an operator gives it the role `owner`");
         return Err(Refusal::Conflict(message).into());
     }

@@ -2,12 +2,14 @@
 //! itself is planned by [`crate::coordinator`].
 
 mod decide;
+mod difference;
 mod find;
 mod manage;
 mod policy;
 mod submit;
 
 pub use decide::{Decision, decide, trial_ended};
+pub use difference::difference;
 pub use find::{registration, version};
 pub use manage::{hand_over, move_project};
 pub use policy::objections;

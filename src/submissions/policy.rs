@@ -17,7 +17,7 @@ pub fn objections(recipe: &Recipe) -> Vec<String> {
             .chain(extra)
             .any(|source| source.get_ref().pypi.is_none())
         {
-            found.push("a source is not a release of the package index, whose files have hashes there");
+            found.push("a source is not a release of the package index");
         }
         if steps.install_network == Some(true) {
             found.push("its installation needs the network");

@@ -80,7 +80,7 @@ pub async fn login(form: Result<Form, Error>) -> Outcome {
             with_cookie(see_other(&next)?, Some(cookie.secret()), &form.web)
         }
         None => {
-            let error = form.web.guesses.wrong(&form.peer);
+            let error = form.web.rates.wrong_token(&form.peer);
             let page = LoginPage {
                 next,
                 error: Some(error.to_string()),

@@ -3,7 +3,7 @@
 use super::error::{Error, Outcome};
 use super::peer::{Peer, peer};
 use super::route::{Query, Web};
-use super::visitor::{Visitor, visitor};
+use super::visitor::{Visitor, guest};
 use bytes::Bytes;
 use std::convert::Infallible;
 use warp::filters::BoxedFilter;
@@ -16,11 +16,6 @@ const FORM_MOST: u64 = 512 << 10;
 
 /// The field that shows that a form was made for this session.
 pub const CSRF_FIELD: &str = "csrf";
-
-/// Who looks at a page. A wrong access token counts as none, for pages are for browsers.
-pub fn guest(web: &Web) -> impl Filter<Extract = (Visitor,), Error = Infallible> + Clone + use<> {
-    visitor(web).or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })
-}
 
 /// A form that somebody sends.
 pub struct Form {
@@ -71,7 +66,7 @@ fn sent(web: &Web, has_session: bool) -> BoxedFilter<(Result<Form, Error>,)> {
                 if has_session {
                     let sent = fields.get(CSRF_FIELD).map(String::as_str).unwrap_or_default();
                     visitor.check_form(sent)?;
-                    web.changes.check(visitor.actor.as_ref())?;
+                    web.rates.change(visitor.actor.as_ref())?;
                 }
                 Ok(Form {
                     web: web.clone(),

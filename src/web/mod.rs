@@ -4,14 +4,12 @@
 mod account;
 mod ansi;
 mod attempts;
-mod changes;
 mod compare;
 mod error;
 mod follow;
 mod forms;
 mod frame;
 mod grid;
-mod guesses;
 mod health;
 mod hosts;
 mod image;
@@ -21,6 +19,7 @@ mod log;
 mod matrix;
 mod peer;
 mod projects;
+mod rates;
 mod recipe;
 mod render;
 mod response;
@@ -37,12 +36,11 @@ mod wording;
 pub use error::{Error, Outcome};
 pub use follow::{Follower, News};
 pub use frame::plain_failure;
-pub use guesses::Guesses;
 pub use log::chosen_attempt;
 pub use peer::{Network, Peer, peer};
 pub use response::{Resumable, json, problem, secure};
 pub use route::{Door, Query, Route, Web, query, read_only, with};
-pub use visitor::{CSRF_HEADER, LocalPerson, Visitor, visitor};
+pub use visitor::{CSRF_HEADER, LocalPerson, Visitor, gate, unauthorized, visitor};
 
 use crate::domain::id::{AttemptId, ImageId, RunId};
 use warp::Filter;
@@ -61,7 +59,10 @@ const OPEN: [&str; 4] = ["/login", "/style.css", "/live.js", "/healthz"];
 /// All pages. Answers every request, with an error page if need be, so other areas belong before it.
 pub fn routes(web: Web) -> BoxedFilter<(Response,)> {
     let sent = sent(&web).into_iter().rev();
-    let shown = gate(&web).or(read_only(pages(&web))).unify().boxed();
+    let shown = gate(&web, &OPEN, forms::to_login)
+        .or(read_only(pages(&web)))
+        .unify()
+        .boxed();
     let all = sent.fold(shown, |later, form| form.or(later).unify().boxed());
     warp::path::full()
         .and(all)
@@ -73,21 +74,6 @@ pub fn routes(web: Web) -> BoxedFilter<(Response,)> {
                     Err(error) => frame::failed(&web, path.as_str(), &error).await,
                 };
                 secure(response)
-            }
-        })
-        .boxed()
-}
-
-/// Sends people to the login if nobody reads without one.
-fn gate(web: &Web) -> Route {
-    let public_read = web.door.public_read;
-    warp::path::full()
-        .and(forms::guest(web))
-        .and_then(move |path: FullPath, visitor: Visitor| async move {
-            let is_open = public_read || visitor.actor.is_some() || OPEN.contains(&path.as_str());
-            match is_open {
-                true => Err(warp::reject::not_found()),
-                false => Ok(forms::to_login(path.as_str())),
             }
         })
         .boxed()
@@ -114,7 +100,7 @@ fn sent(web: &Web) -> Vec<Route> {
 #[rustfmt::skip]
 fn pages(web: &Web) -> Vec<Route> {
     use warp::{header::headers_cloned, path};
-    let guest = || forms::guest(web);
+    let guest = || visitor::guest(web);
     let web = || with(web);
     vec![
         path::end().and(web()).and(query()).then(matrix::of_all).boxed(),

@@ -14,7 +14,6 @@ use crate::store::submissions::{RecipeVersion, Registration};
 use crate::submissions::{self, Decision};
 use anyhow::Result;
 use serde::Serialize;
-use similar::TextDiff;
 
 /// Versions on the page of a recipe.
 const VERSIONS: i64 = 50;
@@ -158,10 +157,7 @@ pub async fn version(project: String, number: i64, web: Web, visitor: Visitor) -
     let text = web.store.recipe_text(&version.digest).await?.unwrap_or_default();
     let earlier = web.store.versions(&project, number, 1).await?.pop();
     let diff = match &earlier {
-        Some(earlier) => {
-            let old = web.store.recipe_text(&earlier.digest).await?.unwrap_or_default();
-            diff_lines(&old, &text)
-        }
+        Some(earlier) => diff_lines(&submissions::difference(&web.store, &project, earlier.number, number).await?),
         None => Vec::new(),
     };
     let actor = visitor.actor.as_ref();
@@ -187,10 +183,8 @@ pub async fn version(project: String, number: i64, web: Web, visitor: Visitor) -
         .respond()
 }
 
-/// The lines of a difference, with three lines around each change.
-fn diff_lines(old: &str, new: &str) -> Vec<DiffLine> {
-    let diff = TextDiff::from_lines(old, new);
-    let unified = diff.unified_diff().to_string();
+/// The lines of a unified diff, after its two lines of names.
+fn diff_lines(unified: &str) -> Vec<DiffLine> {
     let line = |text: &str| DiffLine {
         class: match text.chars().next() {
             Some('+') => "new",
@@ -199,7 +193,7 @@ fn diff_lines(old: &str, new: &str) -> Vec<DiffLine> {
         },
         text: text.to_owned(),
     };
-    unified.lines().map(line).collect()
+    unified.lines().skip(2).map(line).collect()
 }
 
 pub async fn decide(project: String, number: i64, form: Result<Form, Error>) -> Outcome {

@@ -1,8 +1,7 @@
 //! What the routes of pages and of the public API have in common.
 
-use super::changes::Changes;
 use super::error::{Error, Outcome};
-use super::guesses::Guesses;
+use super::rates::Rates;
 use crate::domain::trust::Trust;
 use crate::incidents::Reader;
 use crate::store::Store;
@@ -20,10 +19,8 @@ pub struct Web {
     pub objects: Objects,
     /// Whose word is enough to name an author.
     pub trust: Arc<Trust>,
-    /// Wrong tokens by address.
-    pub guesses: Arc<Guesses>,
-    /// Changes by account.
-    pub changes: Arc<Changes>,
+    /// How often each address and each account did what is bounded.
+    pub rates: Arc<Rates>,
     pub door: Door,
 }
 
@@ -52,8 +49,7 @@ impl Web {
             store,
             objects,
             trust: Arc::new(trust),
-            guesses: Arc::default(),
-            changes: Arc::default(),
+            rates: Arc::default(),
             door: Door::default(),
         }
     }

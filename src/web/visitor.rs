@@ -1,12 +1,14 @@
 //! Who looks at a page or calls the API: the account of an access token, or that of a session's cookie.
 
-use super::error::Error;
+use super::error::{Error, Outcome};
 use super::peer::{Peer, peer};
-use super::route::Web;
+use super::route::{Route, Web};
 use crate::access::{self, Actor};
 use crate::clock::now;
+use std::convert::Infallible;
 use warp::filters::BoxedFilter;
 use warp::http::header::{self, HeaderMap, HeaderValue};
+use warp::path::FullPath;
 use warp::{Filter, Rejection};
 
 /// The header that carries the form token of a session, for scripts of our own pages.
@@ -31,9 +33,7 @@ pub struct Visitor {
 impl Visitor {
     /// The account that makes a request. Fails for somebody who is not logged in.
     pub fn actor(&self) -> Result<&Actor, Error> {
-        self.actor.as_ref().ok_or_else(|| {
-            Error::Unauthorized("log in first: send `Authorization: Bearer TOKEN`, or open /login in a browser".into())
-        })
+        self.actor.as_ref().ok_or_else(unauthorized)
     }
 
     /// Fails for a change that another site made the browser send. Callers with an access token are not concerned, for no site can
@@ -46,6 +46,11 @@ impl Visitor {
             )),
         }
     }
+}
+
+/// The error for somebody who is not logged in.
+pub fn unauthorized() -> Error {
+    Error::Unauthorized("log in first: send `Authorization: Bearer TOKEN`, or open /login in a browser".into())
 }
 
 /// Among the extensions of a request, the name of a person on the coordinator's machine. Only code of this process can put it there.
@@ -86,7 +91,7 @@ async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Er
             None => None,
         };
         return Ok(Visitor {
-            actor: Some(actor.ok_or_else(|| web.guesses.wrong(peer))?),
+            actor: Some(actor.ok_or_else(|| web.rates.wrong_token(peer))?),
             ..Visitor::default()
         });
     }
@@ -99,6 +104,31 @@ async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Er
         cookie: Some(cookie.to_owned()),
         csrf: session.csrf,
     }))
+}
+
+/// Who looks at a page. A wrong access token counts as none, for pages are for browsers.
+pub fn guest(web: &Web) -> impl Filter<Extract = (Visitor,), Error = Infallible> + Clone + use<> {
+    visitor(web).or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })
+}
+
+/// Lets everybody through who may read: a filter in front of routes, which rejects so that they answer. Whoever is not logged in where
+/// nobody reads without gets what `refuse` makes of the path, unless it is one of `open`.
+pub fn gate(web: &Web, open: &'static [&'static str], refuse: fn(&str) -> Outcome) -> Route {
+    if web.door.public_read {
+        // who calls does not matter, so no token is looked up
+        return warp::any()
+            .and_then(|| async { Err(warp::reject::not_found()) })
+            .boxed();
+    }
+    warp::path::full()
+        .and(guest(web))
+        .and_then(move |path: FullPath, visitor: Visitor| async move {
+            match visitor.actor.is_some() || open.contains(&path.as_str()) {
+                true => Err(warp::reject::not_found()),
+                false => Ok(refuse(path.as_str())),
+            }
+        })
+        .boxed()
 }
 
 /// The secret of a session's cookie. Over TLS, only the name counts that no other site and no plain connection can set.

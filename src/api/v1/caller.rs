@@ -2,9 +2,9 @@
 
 use super::desk::Desk;
 use crate::access::Actor;
-use crate::web::{CSRF_HEADER, Error, Visitor, Web, visitor};
-use std::fmt;
+use crate::web::{CSRF_HEADER, Visitor, Web, visitor, with};
 use warp::filters::BoxedFilter;
+use warp::http::Method;
 use warp::{Filter, Rejection};
 
 /// Somebody who is logged in, and what it changes.
@@ -14,55 +14,38 @@ pub struct Person {
     pub actor: Actor,
 }
 
-impl fmt::Debug for Person {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.actor.fmt(f)
-    }
-}
-
 /// Lets everybody through who may read.
 pub fn reader(web: &Web) -> BoxedFilter<(Web,)> {
-    let web = web.clone();
-    visitor(&web)
-        .and_then(move |visitor: Visitor| {
-            let web = web.clone();
-            async move {
-                match web.door.public_read || visitor.actor.is_some() {
-                    true => Ok(web),
-                    false => Err(reject(visitor.actor().map(drop))),
-                }
-            }
+    let passed = with(web);
+    if web.door.public_read {
+        return passed.boxed();
+    }
+    visitor(web)
+        .and(passed)
+        .and_then(|visitor: Visitor, web: Web| async move {
+            visitor.actor().map_err(warp::reject::custom)?;
+            Ok::<_, Rejection>(web)
         })
         .boxed()
 }
 
 /// Lets somebody through who is logged in. A browser has to send the token of its session's forms too.
 pub fn person(desk: &Desk, web: &Web) -> BoxedFilter<(Person,)> {
-    let (desk, changes) = (desk.clone(), web.changes.clone());
+    let (desk, rates) = (desk.clone(), web.rates.clone());
     visitor(web)
         .and(warp::header::optional::<String>(CSRF_HEADER))
         .and(warp::method())
-        .and_then(
-            move |visitor: Visitor, csrf: Option<String>, method: warp::http::Method| {
-                let (desk, changes) = (desk.clone(), changes.clone());
-                async move {
-                    let actor = visitor.actor().cloned().map_err(|error| reject(Err(error)))?;
-                    if !method.is_safe() {
-                        visitor
-                            .check_form(csrf.as_deref().unwrap_or_default())
-                            .map_err(|error| reject(Err(error)))?;
-                        changes.check(Some(&actor)).map_err(|error| reject(Err(error)))?;
-                    }
-                    Ok::<_, Rejection>(Person { desk, actor })
+        .and_then(move |visitor: Visitor, csrf: Option<String>, method: Method| {
+            let (desk, rates) = (desk.clone(), rates.clone());
+            async move {
+                let actor = visitor.actor().cloned().map_err(warp::reject::custom)?;
+                if !method.is_safe() {
+                    let sent = visitor.check_form(csrf.as_deref().unwrap_or_default());
+                    sent.and_then(|()| rates.change(Some(&actor)))
+                        .map_err(warp::reject::custom)?;
                 }
-            },
-        )
+                Ok::<_, Rejection>(Person { desk, actor })
+            }
+        })
         .boxed()
-}
-
-fn reject(refused: Result<(), Error>) -> Rejection {
-    match refused {
-        Err(error) => warp::reject::custom(error),
-        Ok(()) => warp::reject::not_found(),
-    }
 }

@@ -9,7 +9,6 @@ use crate::store::submissions::Registration;
 use crate::submissions;
 use crate::web::{Error, Outcome, Query, Web, json};
 use anyhow::Result;
-use similar::TextDiff;
 use warp::http::header::{self, HeaderValue};
 
 /// What the API shows of a project.
@@ -116,26 +115,11 @@ pub async fn diff(project: String, number: i64, web: Web, query: Query) -> Outco
         Some(Ok(from)) => from,
         Some(Err(_)) => return Err(Error::BadRequest("`from` is the number of a version".into())),
     };
-    let old = match from {
-        0 => String::new(),
-        from => text_of(&web.store, &project, from).await?,
-    };
-    let new = text_of(&web.store, &project, number).await?;
+    let diff = submissions::difference(&web.store, &project, from, number).await?;
     Ok(json(&DiffView {
-        diff: unified(&old, &new, (from, number)),
         project,
         from,
         to: number,
+        diff,
     }))
-}
-
-async fn text_of(store: &Store, project: &str, number: i64) -> Result<String> {
-    let version = submissions::version(store, project, number).await?;
-    Ok(store.recipe_text(&version.digest).await?.unwrap_or_default())
-}
-
-fn unified(old: &str, new: &str, (from, to): (i64, i64)) -> String {
-    let diff = TextDiff::from_lines(old, new);
-    let names = (format!("version {from}"), format!("version {to}"));
-    diff.unified_diff().header(&names.0, &names.1).to_string()
 }

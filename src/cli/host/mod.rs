@@ -18,7 +18,8 @@ use std::process::ExitCode;
 #[command(args_conflicts_with_subcommands = true)]
 pub struct HostCommand {
     /// Address of the coordinator, such as `https://pybots.example.org`. Kept in the data folder for the next start.
-    #[arg(long, env = "PYBOTS_SERVER", value_name = "URL")]
+    /// Commands that manage hosts call that coordinator, with the token of `pybots login`.
+    #[arg(long, global = true, env = "PYBOTS_SERVER", value_name = "URL")]
     server: Option<String>,
     /// Token of this host, as `pybots host add` prints it. Kept in the data folder for the next start.
     #[arg(long, env = "PYBOTS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
@@ -31,9 +32,6 @@ pub struct HostCommand {
 enum Action {
     /// Check whether this machine can work as a host, and print what to fix.
     Doctor {
-        /// Address of the coordinator to check, if the host has not been started yet.
-        #[arg(long, env = "PYBOTS_SERVER", value_name = "URL")]
-        server: Option<String>,
         /// Token to check, if the host has not been started yet.
         #[arg(long, env = "PYBOTS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
         token: Option<String>,
@@ -63,7 +61,7 @@ impl HostCommand {
 
     pub async fn run(self, loaded: Loaded) -> Result<ExitCode> {
         match self.action {
-            Some(Action::Doctor { server, token, json }) => doctor::run(&loaded, server, token, json).await,
+            Some(Action::Doctor { token, json }) => doctor::run(&loaded, self.server, token, json).await,
             Some(Action::Registered(action)) => action.run(&loaded.settings, self.server).await,
             None => daemon::run(loaded, self.server, self.token).await,
         }

@@ -115,7 +115,7 @@ impl Action {
             }
             Action::List { json } => match server {
                 None => list(&crate::cli::open::store(settings).await?, json).await?,
-                Some(_) => crate::cli::output::json(&client.hosts().await?)?,
+                Some(_) => list_remote(&client.hosts().await?, json)?,
             },
         }
         Ok(ExitCode::SUCCESS)
@@ -171,6 +171,26 @@ async fn list(store: &Store, json: bool) -> Result<()> {
             outln!("the clock of {} is {skew}", host.name);
         }
     }
+    Ok(())
+}
+
+fn list_remote(hosts: &[HostView], json: bool) -> Result<()> {
+    if json {
+        return crate::cli::output::json(&hosts);
+    }
+    let row = |host: &HostView| {
+        vec![
+            host.name.clone(),
+            host.state.clone(),
+            if host.builds { "yes" } else { "no" }.to_owned(),
+            host.slots.to_string(),
+            host.platform.clone(),
+            host.version.clone(),
+            host.seen_at.map_or_else(|| "never".to_owned(), show),
+        ]
+    };
+    let heads = ["host", "state", "builds", "slots", "platform", "version", "last seen"];
+    out!("{}", table::plain(&heads, &hosts.iter().map(row).collect::<Vec<_>>()));
     Ok(())
 }
 

@@ -1,10 +1,9 @@
--- People and programs that may change something. `subject` is the account at an identity provider.
+-- People and programs that may change something.
 CREATE TABLE account (
     id         TEXT PRIMARY KEY,
     name       TEXT NOT NULL UNIQUE,
     mail       TEXT NOT NULL,
     roles      TEXT NOT NULL,
-    subject    TEXT UNIQUE,
     disabled   BIGINT NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
     created_at BIGINT NOT NULL
 );
@@ -27,12 +26,13 @@ CREATE INDEX access_token_account ON access_token (account_id, id);
 CREATE TABLE session (
     digest      TEXT PRIMARY KEY,
     account_id  TEXT NOT NULL REFERENCES account (id),
-    token_id    TEXT REFERENCES access_token (id),
+    token_id    TEXT NOT NULL REFERENCES access_token (id),
     created_at  BIGINT NOT NULL,
     expires_at  BIGINT NOT NULL
 );
 CREATE INDEX session_expires ON session (expires_at);
 CREATE INDEX session_account ON session (account_id);
+CREATE INDEX session_token ON session (token_id);
 
 -- Every change that a person made. `before` and `after` are JSON.
 CREATE TABLE audit_entry (

@@ -1,0 +1,101 @@
+//! How often somebody may do something: wrong tokens of an address, and changes of an account.
+
+use super::error::Error;
+use super::peer::Peer;
+use crate::access::Actor;
+use crate::domain::id::AccountId;
+use governor::clock::DefaultClock;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+/// Wrong tokens of one address in a minute.
+const GUESSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
+/// Changes of one account in a minute.
+const CHANGES: NonZeroU32 = NonZeroU32::MIN.saturating_add(119);
+
+/// Addresses or accounts that are remembered; above this, those that have been quiet are forgotten.
+const KEYS_MOST: usize = 10_000;
+
+/// Counts by key what happens in a minute.
+struct PerMinute<K: Hash + Eq + Clone>(RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock>);
+
+impl<K: Hash + Eq + Clone> PerMinute<K> {
+    fn new(most: NonZeroU32) -> Self {
+        Self(RateLimiter::keyed(Quota::per_minute(most)))
+    }
+
+    /// Counts one more. Returns false if it is too much.
+    fn count(&self, key: &K) -> bool {
+        if self.0.len() > KEYS_MOST {
+            self.0.retain_recent();
+        }
+        self.0.check_key(key).is_ok()
+    }
+}
+
+/// The rates of a coordinator.
+pub struct Rates {
+    guesses: PerMinute<IpAddr>,
+    changes: PerMinute<AccountId>,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            guesses: PerMinute::new(GUESSES),
+            changes: PerMinute::new(CHANGES),
+        }
+    }
+}
+
+impl Rates {
+    /// The error for a wrong token: unauthorized, or too many of them.
+    pub fn wrong_token(&self, peer: &Peer) -> Error {
+        match self.guesses.count(&peer.network.address()) {
+            true => Error::Unauthorized(
+                "this token is unknown, expired or revoked; `pybots login` takes another one, and docs/access.md says where to get it".into(),
+            ),
+            false => Error::TooMany("too many wrong tokens came from this address; wait a minute".into()),
+        }
+    }
+
+    /// Counts a change, and fails if there are too many. A person on the coordinator's machine is not counted.
+    pub fn change(&self, actor: Option<&Actor>) -> Result<(), Error> {
+        let account = actor.and_then(|actor| actor.account.as_ref());
+        match account.is_none_or(|account| self.changes.count(account)) {
+            true => Ok(()),
+            false => Err(Error::TooMany(
+                format!("an account makes {CHANGES} changes a minute; wait a while").into(),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_guesses_waits() {
+        let (rates, peer) = (Rates::default(), Peer::default());
+        let wrong = (0..100).filter(|_| matches!(rates.wrong_token(&peer), Error::Unauthorized(_)));
+        assert_eq!(wrong.count(), 30);
+        assert!(matches!(rates.wrong_token(&peer), Error::TooMany(_)));
+    }
+
+    #[test]
+    fn who_changes_too_much_waits_and_others_go_on() {
+        let rates = Rates::default();
+        let of = |account: &str| Actor {
+            account: Some(account.into()),
+            ..Actor::local("a")
+        };
+        assert_eq!((0..200).filter(|_| rates.change(Some(&of("a"))).is_ok()).count(), 120);
+        rates.change(Some(&of("b"))).unwrap();
+        rates.change(Some(&Actor::local("a"))).unwrap();
+        rates.change(None).unwrap();
+    }
+}
