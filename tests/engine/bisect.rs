@@ -87,10 +87,7 @@ fn dependencies_of_the_day_install_what_those_of_today_do_not() {
     std::fs::write(folder.join("projects/watched/watched.toml"), recipe).unwrap();
     let pyproject = folder.join("projects/watched/src/pyproject.toml");
     std::fs::write(pyproject, "[build-system]\nrequires = []\n").unwrap();
-    let more = format!(
-        "[engine]\nnetwork = \"host\"\n[network]\nindex = {:?}\nhttp_proxy = \"\"\nhttps_proxy = \"\"\n",
-        index.url
-    );
+    let more = index.settings();
     settings(folder, &folder.join("projects"), &[("trunk", "main", 1)], &more);
     let good = project.head();
     project.quiet("one");

@@ -55,10 +55,7 @@ fn a_recipe_is_proposed_corrected_and_written() {
     let folder = folder.path();
     let index = Index::start(folder);
     let _repository = toy_repository(folder);
-    let more = format!(
-        "[engine]\nnetwork = \"host\"\n[network]\nindex = {:?}\nhttp_proxy = \"\"\nhttps_proxy = \"\"\n",
-        index.url
-    );
+    let more = index.settings();
     settings(folder, &folder.join("projects"), &[("trunk", "main", 1)], &more);
     project(&folder.join("theirs/demo"));
 
@@ -144,10 +141,7 @@ fn a_repository_on_a_git_server_becomes_a_recipe() {
     let folder = folder.path();
     let index = Index::start(folder);
     let _repository = toy_repository(folder);
-    let more = format!(
-        "[engine]\nnetwork = \"host\"\n[network]\nindex = {:?}\nhttp_proxy = \"\"\nhttps_proxy = \"\"\nallow = [\"127.0.0.1\"]\n",
-        index.url
-    );
+    let more = index.settings() + "allow = [\"127.0.0.1\"]\n";
     settings(folder, &folder.join("projects"), &[("trunk", "main", 1)], &more);
     let theirs = Repository::new(&folder.join("served/demo.git"));
     project(&theirs.path);

@@ -81,10 +81,7 @@ fn strangers_code_gets_the_index_without_its_login_and_no_neighbour() {
         svn.replace("PORT", &neighbour.to_string()),
     )
     .unwrap();
-    let more = format!(
-        "[engine]\nnetwork = \"host\"\n[network]\nindex = {:?}\nhttp_proxy = \"\"\nhttps_proxy = \"\"\n",
-        index.url
-    );
+    let more = index.settings();
     settings(
         folder.path(),
         &folder.path().join("projects"),

@@ -75,10 +75,7 @@ fn a_new_owner_gets_results_by_the_commands_of_the_document() {
     demo(&folder.join("theirs"));
     let index = Index::start_with(folder, "demo", &folder.join("theirs"));
     let repository = toy_repository(folder);
-    let more = format!(
-        "[engine]\nnetwork = \"host\"\n[network]\nindex = {:?}\nhttp_proxy = \"\"\nhttps_proxy = \"\"\n",
-        index.url
-    );
+    let more = index.settings();
     let projects = folder.join("projects");
     std::fs::create_dir_all(&projects).unwrap();
     settings(folder, &projects, &[("trunk", "main", 1)], &more);

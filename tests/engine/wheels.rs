@@ -100,10 +100,7 @@ fn a_wheel_is_reused_while_headers_are_equal() {
     project(folder.path(), &uses);
     project(folder.path(), &other);
     // fetch reaches the index over this machine's loopback
-    let more = format!(
-        "[engine]\nnetwork = \"host\"\n[network]\nindex = {:?}\nhttp_proxy = \"\"\nhttps_proxy = \"\"\n",
-        index.url
-    );
+    let more = index.settings();
     let projects = folder.path().join("projects");
     settings(folder.path(), &projects, &[("trunk", "main", 1)], &more);
     let mut up = Up::start(folder.path());

@@ -72,6 +72,14 @@ impl Index {
         Self::serve(pages, None)
     }
 
+    /// The settings by which a machine takes packages from here: fetch reaches the index over its loopback, and no proxy is between.
+    pub fn settings(&self) -> String {
+        format!(
+            "[engine]\nnetwork = \"host\"\n[network]\nindex = {:?}\nhttp_proxy = \"\"\nhttps_proxy = \"\"\n",
+            self.url
+        )
+    }
+
     /// As [`Index::start`], for those only who have a login, `me:p4ssw0rd`.
     pub fn start_with_login(folder: &Path) -> Self {
         let open = Self::serve(pages(folder), Some("Authorization: Basic bWU6cDRzc3cwcmQ="));
