@@ -78,7 +78,7 @@ impl Bisect {
         }
         let runner = LocalRunner::open(
             settings,
-            vec![local::project(settings, &self.project)?],
+            vec![local::project(settings, &self.project).await?],
             &self.options.variant,
         )
         .await?;

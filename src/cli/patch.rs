@@ -4,7 +4,6 @@ use super::local::{self, LocalRunner, RunOptions, Runs, short};
 use crate::compare::{ComparedRevision, Comparison};
 use crate::config::Settings;
 use crate::recipe::Registered;
-use crate::recipe::reader::load_folder;
 use crate::store::revisions::Revision;
 use crate::verdict::{Answer, Cell, Change, HistoryEntry, ProjectResult, RunEnd, Subject, cell, compare, suspicions};
 use anyhow::{Context, Result, bail};
@@ -32,7 +31,7 @@ pub struct TryPatch {
 impl TryPatch {
     /// The exit code is 0 if no project is newly failing, 1 if one is, and 2 if the change could not be tried.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
-        let projects = self.chosen(settings)?;
+        let projects = self.chosen(settings).await?;
         let runner = LocalRunner::open(settings, projects, &self.options.variant).await?;
         let compared = self.compare(&runner).await;
         runner.close().await?;
@@ -45,12 +44,15 @@ impl TryPatch {
         Ok(compared.exit_code())
     }
 
-    fn chosen(&self, settings: &Settings) -> Result<Vec<Registered>> {
+    async fn chosen(&self, settings: &Settings) -> Result<Vec<Registered>> {
         if self.projects.is_empty() {
-            return Ok(load_folder(settings.projects_folder())?.0);
+            return Ok(local::registered(settings).await?.0);
         }
-        let named = self.projects.iter();
-        named.map(|name| local::project(settings, name)).collect()
+        let mut chosen = Vec::new();
+        for name in &self.projects {
+            chosen.push(local::project(settings, name).await?);
+        }
+        Ok(chosen)
     }
 
     async fn compare(&self, runner: &LocalRunner) -> Result<Comparison> {

@@ -48,7 +48,7 @@ pub struct Settings {
     pub network: NetworkSettings,
     /// The container registry through which images travel between hosts.
     pub registry: RegistrySettings,
-    /// How recipes that people submit are approved.
+    /// The repository that holds recipes, and how recipes that people submit are approved.
     pub recipes: RecipesSettings,
     /// How owners of hosts are notified.
     pub owners: OwnersSettings,
@@ -117,6 +117,13 @@ impl Settings {
         if self.slots == 0 {
             return Err(SettingsError::Nonsense("`slots` must be at least 1".to_owned()));
         }
+        self.recipes.sane().map_err(SettingsError::Nonsense)?;
+        if !self.recipes.git.is_empty() && self.projects_folder().is_some() {
+            return Err(SettingsError::Nonsense(
+                "`projects` and `recipes.git` are both set; recipes come from one of them, so remove the other"
+                    .to_owned(),
+            ));
+        }
         self.trust.sane().map_err(SettingsError::Nonsense)?;
         self.http.sane().map_err(SettingsError::Nonsense)?;
         self.engine.sane().map_err(SettingsError::Nonsense)?;
@@ -178,7 +185,8 @@ impl Settings {
 
     /// What these settings say about projects. The built-in recipes are maintained.
     pub fn trust(&self) -> Trust {
-        self.trust.trust(self.projects_folder().is_none())
+        self.trust
+            .trust(self.projects_folder().is_none() && self.recipes.git.is_empty())
     }
 
     /// The retention policy that these settings describe.

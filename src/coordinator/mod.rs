@@ -20,7 +20,7 @@ use crate::recipe::reader::Reader;
 use crate::store::Store;
 use crate::store::branches::Watched;
 use crate::store::logs::Objects;
-use crate::watch::{self, git::Mirror, sources::Sources};
+use crate::watch::{self, git::Mirror, recipes::RecipeRepository, sources::Sources};
 use anyhow::{Context, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -40,6 +40,8 @@ pub struct Coordinator {
     /// The mirror of `sources`. Only the watcher needs the sources themselves.
     pub mirror: Mirror,
     sources: Sources,
+    /// `None` if recipes come from a folder, or with the program.
+    recipe_repository: Option<RecipeRepository>,
     pub settings: Arc<Settings>,
     profiles: Arc<Profiles>,
     platform: String,
@@ -76,11 +78,13 @@ impl Coordinator {
         });
         store.set_branches(&watched.collect::<Vec<_>>()).await?;
         let sources = Sources::open(&settings.data, &settings.source).await?;
+        let checkouts = settings.data.join("recipes");
         Ok(Self {
             objects: Objects::open(&settings.data)?.with_readers_of_one(settings.http.log_readers_per_address),
             queue: Queue::with_trust(store.clone(), settings.trust()),
             mirror: sources.mirror.clone(),
             sources,
+            recipe_repository: RecipeRepository::open(&settings.data, &settings.recipes, checkouts).await?,
             profiles: Arc::new(profiles),
             platform: platform.to_owned(),
             changed: Arc::new(Notify::new()),
@@ -97,7 +101,13 @@ impl Coordinator {
 
     /// Runs all loops until the process ends. A pass that fails is logged, and the next one follows.
     pub async fn run(&self) {
-        tokio::join!(self.watch(), self.beat(), self.leases(), self.travel());
+        tokio::join!(
+            self.watch(),
+            self.watch_recipes(),
+            self.beat(),
+            self.leases(),
+            self.travel()
+        );
     }
 
     /// Starts the next planning pass at once.
@@ -142,6 +152,19 @@ impl Coordinator {
         }
     }
 
+    /// Fetches the repository of recipes, apart from those of CPython: their first fetch takes long.
+    async fn watch_recipes(&self) {
+        let Some(repository) = &self.recipe_repository else {
+            return;
+        };
+        loop {
+            if repository.fetch().await {
+                self.nudge();
+            }
+            tokio::time::sleep(Duration::from_secs(self.settings.poll.0)).await;
+        }
+    }
+
     async fn beat(&self) {
         loop {
             if let Err(error) = self.tick().await {
@@ -155,7 +178,9 @@ impl Coordinator {
     }
 
     async fn tick(&self) -> Result<()> {
-        let projects = recipes::register(self, now()).await?;
+        let Some(projects) = recipes::register(self, now()).await? else {
+            return Ok(());
+        };
         let replaced = recipes::replace(self, &projects, now()).await?;
         self.sweep_folders(&projects, now()).await;
         let planned = plan::tick(self, &projects, now()).await?;

@@ -6,7 +6,7 @@ use crate::domain::job::JobSpec;
 use crate::domain::package::normalized;
 use crate::domain::time::Timestamp;
 use crate::plan;
-use crate::recipe::reader::RefusedRecipe;
+use crate::recipe::reader::{Origin, RefusedRecipe};
 use crate::recipe::{Registered, folder};
 use crate::store::projects::{Project, SUBMITTED, project_of};
 use crate::store::runs::{NewRun, Run};
@@ -18,24 +18,32 @@ use std::sync::atomic::Ordering;
 /// Jobs that are cancelled, and runs that are replaced, in one pass.
 const AT_ONCE: i64 = 500;
 
-/// Rereads the recipes, so that files that were added or corrected are used from now on.
-pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Vec<Registered>> {
+/// What pages show in the place of a file where the repository of recipes has a problem. No project can have this name.
+const REPOSITORY: &str = "[recipes] git";
+
+/// Rereads the recipes, so that files that were added or corrected are used from now on. Returns `None` until the repository of
+/// recipes could be read once: registered projects stay registered.
+pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Option<Vec<Registered>>> {
     let Coordinator { store, objects, .. } = coordinator;
-    let folder = coordinator.settings.projects_folder().map(std::path::Path::to_owned);
-    let reader = coordinator.recipes.clone();
-    let read = move || {
-        reader
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read(folder.as_deref())
+    let (origin, problem) = origin(coordinator).await;
+    let problem = problem.map(|message| (REPOSITORY.to_owned(), message));
+    let refused_before: Vec<(String, String)> = store.refused_recipes().await?;
+    let Some(origin) = origin else {
+        let refused = Vec::from_iter(problem);
+        log_new(&refused, &refused_before);
+        if refused != refused_before {
+            store.set_refused_recipes(&refused).await?;
+        }
+        return Ok(None);
     };
+    let reader = coordinator.recipes.clone();
+    let read = move || reader.lock().unwrap_or_else(PoisonError::into_inner).read(&origin);
     let (mut good, mut refused) = tokio::task::spawn_blocking(read).await??;
     add_submitted(coordinator, &mut good, &mut refused).await?;
-    let refused_before: Vec<(String, String)> = store.refused_recipes().await?;
-    let refused: Vec<(String, String)> = refused.into_iter().map(|bad| (bad.file, bad.message)).collect();
-    for (file, message) in refused.iter().filter(|bad| !refused_before.contains(bad)) {
-        tracing::warn!(file, "a recipe is refused\n{message}");
-    }
+    let mut refused: Vec<(String, String)> = refused.into_iter().map(|bad| (bad.file, bad.message)).collect();
+    refused.extend(problem);
+    refused.sort();
+    log_new(&refused, &refused_before);
     let in_force = store.projects().await?;
     let same = refused == refused_before
         && in_force.len() == good.len()
@@ -67,7 +75,22 @@ pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Vec<R
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .drop_tars();
-    Ok(good)
+    Ok(Some(good))
+}
+
+/// Where the recipes are now. The second value is a problem of their repository.
+async fn origin(coordinator: &Coordinator) -> (Option<Origin>, Option<String>) {
+    if let Some(repository) = &coordinator.recipe_repository {
+        let checkout = repository.checkout().await;
+        return (checkout.folder.map(Origin::Checkout), checkout.problem);
+    }
+    (Some(Origin::of(coordinator.settings.projects_folder())), None)
+}
+
+fn log_new(refused: &[(String, String)], refused_before: &[(String, String)]) {
+    for (file, message) in refused.iter().filter(|bad| !refused_before.contains(bad)) {
+        tracing::warn!(file, "a recipe is refused\n{message}");
+    }
 }
 
 /// Adds the recipes that people submitted, if they are in force. A file of the folder goes before a submitted recipe with its name.

@@ -10,6 +10,31 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+/// Where the registered recipes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In the program.
+    BuiltIn,
+    Folder(PathBuf),
+    /// In a checkout of a repository. Messages name its files by their paths in the repository.
+    Checkout(PathBuf),
+}
+
+impl Origin {
+    /// Returns the origin that the setting `projects` names.
+    pub fn of(folder: Option<&Path>) -> Self {
+        folder.map_or(Self::BuiltIn, |folder| Self::Folder(folder.to_owned()))
+    }
+
+    /// Messages without the place of a checkout, which changes with each commit.
+    fn shown(&self, text: &str) -> String {
+        match self {
+            Self::Checkout(folder) => text.replace(&format!("{}/", folder.display()), ""),
+            Self::BuiltIn | Self::Folder(_) => text.to_owned(),
+        }
+    }
+}
+
 /// A file that can't be registered, with a message for its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRecipe {
@@ -35,14 +60,14 @@ struct Cached {
     recipe: Result<Registered, String>,
 }
 
-/// Reads every recipe of a folder once, or the built-in ones.
-pub fn load_folder(folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
-    Reader::default().read(folder)
+/// Reads every recipe of an origin once.
+pub fn load(origin: &Origin) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
+    Reader::default().read(origin)
 }
 
 impl Reader {
-    /// Reads every recipe of a folder that changed since the last time. Without a folder, reads the built-in ones.
-    pub fn read(&mut self, folder: Option<&Path>) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
+    /// Reads every recipe that changed since the last time.
+    pub fn read(&mut self, origin: &Origin) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
         let (mut good, mut refused): (Vec<Registered>, Vec<RefusedRecipe>) = (Vec::new(), Vec::new());
         // the file of each name
         let mut names: HashMap<String, String> = HashMap::new();
@@ -62,25 +87,25 @@ impl Reader {
                 Err(message) => refused.push(RefusedRecipe { file, message }),
             }
         };
-        match folder {
-            None => {
+        match origin {
+            Origin::BuiltIn => {
                 for (file, text) in built_in() {
                     let recipe = register(&file, text, None);
                     sort(file, recipe);
                 }
             }
-            Some(folder) => {
+            Origin::Folder(folder) | Origin::Checkout(folder) => {
                 let files = files(folder)?;
                 let mut cache = HashMap::new();
                 for (number, file) in files.iter().enumerate() {
-                    let shown = file.path.display().to_string();
+                    let shown = origin.shown(&file.path.display().to_string());
                     if number >= RECIPES_MOST {
                         let message = format!("{shown}: a folder has {RECIPES_MOST} recipes at most");
                         sort(shown, Err(message));
                         break;
                     }
                     let (recipe, cached) = self.read_file(&shown, file);
-                    sort(shown, recipe);
+                    sort(shown, recipe.map_err(|message| origin.shown(&message)));
                     cache.extend(cached.map(|cached| (file.path.clone(), cached)));
                 }
                 self.cache = cache;
@@ -181,7 +206,7 @@ mod tests {
         .unwrap();
         let mut reader = Reader::default();
         let digests = |reader: &mut Reader| -> Vec<String> {
-            let (good, refused) = reader.read(Some(at)).unwrap();
+            let (good, refused) = reader.read(&Origin::Folder(at.to_owned())).unwrap();
             assert_eq!(refused, []);
             good.into_iter().map(|recipe| recipe.digest).collect()
         };
@@ -214,7 +239,7 @@ mod tests {
         let mut reader = Reader::default();
         // what was read before is judged alike
         for _ in 0..2 {
-            let (good, refused) = reader.read(Some(at)).unwrap();
+            let (good, refused) = reader.read(&Origin::Folder(at.to_owned())).unwrap();
             let names: Vec<&str> = good
                 .iter()
                 .map(|recipe| recipe.recipe.name.get_ref().as_str())
@@ -245,7 +270,7 @@ mod tests {
         }
         // a file that is refused holds no name
         std::fs::write(at.join("zope-interface.toml"), "name = 3").unwrap();
-        let (good, _) = reader.read(Some(at)).unwrap();
+        let (good, _) = reader.read(&Origin::Folder(at.to_owned())).unwrap();
         assert_eq!(good[0].recipe.name.get_ref(), "zope.interface");
     }
 
@@ -254,7 +279,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::create(folder.path().join("a.toml")).unwrap();
         file.set_len(30 << 20).unwrap();
-        let (good, refused) = load_folder(Some(folder.path())).unwrap();
+        let (good, refused) = load(&Origin::Folder(folder.path().to_owned())).unwrap();
         assert_eq!((good.len(), refused.len()), (0, 1));
         let message = &refused[0].message;
         assert!(message.contains("128 KiB at most") && message.len() < 500, "{message}");

@@ -1,8 +1,8 @@
 //! Registered projects and their recipes.
 
-use super::Store;
 use super::rows::from_row;
 use super::types::Flag;
+use super::{Store, Tx};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 
@@ -65,14 +65,15 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         }
-        sqlx::query("DELETE FROM refused_recipe").execute(&mut *tx).await?;
-        for (file, message) in refused {
-            sqlx::query("INSERT INTO refused_recipe (file, message) VALUES ($1, $2) ON CONFLICT (file) DO NOTHING")
-                .bind(file)
-                .bind(message)
-                .execute(&mut *tx)
-                .await?;
-        }
+        replace_refused(&mut tx, refused).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Replaces the recipe files that were refused, given as `(file, message)`. Registered projects stay as they are.
+    pub async fn set_refused_recipes(&self, refused: &[(String, String)]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        replace_refused(&mut tx, refused).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -115,4 +116,16 @@ impl Store {
             .fetch_optional(self.pool())
             .await?)
     }
+}
+
+async fn replace_refused(tx: &mut Tx, refused: &[(String, String)]) -> Result<()> {
+    sqlx::query("DELETE FROM refused_recipe").execute(&mut **tx).await?;
+    for (file, message) in refused {
+        sqlx::query("INSERT INTO refused_recipe (file, message) VALUES ($1, $2) ON CONFLICT (file) DO NOTHING")
+            .bind(file)
+            .bind(message)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
 }

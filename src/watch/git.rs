@@ -19,7 +19,7 @@ use tokio::process::Command;
 use tokio_util::io::ReaderStream;
 
 /// Timeout for the questions that git answers at once, such as the tips of a repository.
-const ASK: Duration = Duration::from_secs(60);
+pub(super) const ASK: Duration = Duration::from_secs(60);
 /// Timeout for a fetch. The first one of CPython takes long.
 const COPY: Duration = Duration::from_secs(3 * 3600);
 
@@ -273,7 +273,7 @@ impl Mirror {
         self.holds(&svn_ref(folder_key)).await
     }
 
-    fn command(&self) -> Command {
+    pub(super) fn command(&self) -> Command {
         let mut command = Command::new("git");
         command.arg("--git-dir").arg(&self.folder);
         command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
@@ -338,6 +338,7 @@ pub(super) async fn run(command: &mut Command, patience: Duration) -> Result<Str
             "hash-object",
             "update-ref",
             "read-tree",
+            "checkout-index",
             "apply",
             "commit-tree",
         ];

@@ -2,6 +2,7 @@
 
 pub mod git;
 mod import;
+pub mod recipes;
 pub mod sources;
 pub mod svn;
 mod trailer;

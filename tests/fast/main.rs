@@ -21,6 +21,7 @@ mod janitor;
 mod layout;
 mod logins;
 mod logs;
+mod recipe_repository;
 mod schema;
 mod travel;
 mod verdicts;

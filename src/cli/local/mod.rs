@@ -8,6 +8,6 @@ mod supply;
 mod terminal;
 
 pub use options::{AsOf, RunOptions, is_not_installed};
-pub use recipes::{project, recipe};
+pub use recipes::{project, recipe, registered};
 pub use runner::LocalRunner;
 pub use runs::{Runs, short};

@@ -510,6 +510,11 @@ impl Sim {
         (told(own), told(tried))
     }
 
+    /// The data folder of the coordinator.
+    pub fn data(&self) -> &Path {
+        &self.settings.data
+    }
+
     pub fn coordinator(&self) -> &Coordinator {
         self.coordinator.as_ref().unwrap()
     }
