@@ -27,6 +27,7 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
         store: coordinator.store.for_pages(),
         objects: coordinator.objects.clone(),
         trust: Arc::new(coordinator.settings.trust()),
+        burn_in: coordinator.settings.verdicts.burn_in,
         rates: Arc::default(),
         door: Door {
             public_read: coordinator.settings.http.public_read,

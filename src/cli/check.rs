@@ -2,7 +2,7 @@
 
 use crate::clock::now;
 use crate::recipe::folder::{Beside, check_beside};
-use crate::recipe::{Problem, advice, schema};
+use crate::recipe::{MORE_PROBLEMS, Problem, advice, schema};
 use anyhow::Result;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,10 @@ fn check(file: &Path, shown: &str, colour: bool) -> Result<Vec<String>, Vec<Stri
     let checked = check_beside(shown, &text, Beside::of(file).as_ref());
     match checked.recipe {
         Some(recipe) => Ok(draw(advice(shown, &text, &recipe, now()))),
-        None => Err(draw(checked.problems)),
+        None => {
+            let mut drawn = draw(checked.problems);
+            drawn.extend(checked.has_more.then(|| MORE_PROBLEMS.to_owned()));
+            Err(drawn)
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::logs::follow;
 use super::server::ServerOption;
 use crate::api::v1::types::VersionView;
 use crate::client::Client;
-use crate::recipe::check;
+use crate::recipe::{MORE_PROBLEMS, check};
 use anyhow::{Context, Result};
 use clap::Args;
 use std::path::PathBuf;
@@ -40,6 +40,9 @@ impl Submit {
             let colour = super::output::has_colours(&std::io::stderr());
             for problem in &checked.problems {
                 errln!("{}", problem.draw(colour));
+            }
+            if checked.has_more {
+                errln!("{}", MORE_PROBLEMS.trim_end());
             }
             errln!("nothing was submitted");
             return Ok(ExitCode::FAILURE);

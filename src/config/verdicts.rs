@@ -10,6 +10,8 @@ pub struct VerdictSettings {
     pub locks: Seconds,
     /// One run in this many is made twice on the same image with the same lock, to measure flakiness. If 0, none is.
     pub repeat: u64,
+    /// The repeated results of a project that have to agree in a row until its owners get notices. If 0, none have to.
+    pub burn_in: u32,
     /// The results of a new host that another host has to repeat with the same outcome before its results count by themselves. If 0,
     /// none are repeated.
     pub first_results: u32,
@@ -24,6 +26,7 @@ impl Default for VerdictSettings {
         Self {
             locks: Seconds(7 * 24 * 3600),
             repeat: 20,
+            burn_in: 10,
             first_results: 5,
             at_once: 8,
             in_probation: 2,

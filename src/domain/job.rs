@@ -128,7 +128,7 @@ impl BuildSpec {
 
 /// The first bytes of a text that another machine sent.
 fn beginning(text: &str, most: usize) -> &str {
-    text.get(..most).unwrap_or(text)
+    &text[..text.floor_char_boundary(most)]
 }
 
 /// The volume that caches what compilers made and what `configure` found out, for all build trees of a toolchain.

@@ -80,6 +80,18 @@ pub fn find(text: &[u8]) -> Vec<Found> {
     found
 }
 
+/// Returns the tokens of Pybots in a text, also those within another secret.
+pub fn own_tokens(text: &str) -> Vec<&str> {
+    let (mut tokens, mut from) = (Vec::new(), 0);
+    let own = &FORMS[0];
+    while let Some(at) = position(&text.as_bytes()[from..], own.begins).map(|at| from + at) {
+        let rest = at + own.begins.len();
+        from = rest + (own.rest)(&text.as_bytes()[rest..]).unwrap_or(0);
+        tokens.extend(text.get(at..from).filter(|_| from > rest));
+    }
+    tokens
+}
+
 /// Replaces each byte of the secrets in a text by an asterisk, so that places in the text stay what they are.
 pub fn masked(text: &str) -> Cow<'_, str> {
     let found = find(text.as_bytes());
@@ -139,15 +151,16 @@ fn aws(rest: &[u8]) -> Option<usize> {
     run(&rest[..rest.len().min(17)], is_part, 16).filter(|length| *length == 16)
 }
 
-/// Bytes of a token of Slack, without its beginning, in which a digit stands. Words have none.
-const SLACK_NUMBER: usize = 40;
+/// Bytes of a token of Slack, without its beginning, that decide whether it is one.
+const SLACK_LEAST: usize = 11;
 
 fn slack(rest: &[u8]) -> Option<usize> {
     let (_, rest) = rest.split_first().filter(|(kind, _)| b"abeoprs".contains(kind))?;
-    let head = &rest[..rest.len().min(SLACK_NUMBER)];
+    let head = &rest[..rest.len().min(SLACK_LEAST)];
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    let length = run(head, is_part, 11)?;
-    let is_one = head[0] == b'-' && head[..length].iter().any(u8::is_ascii_digit);
+    run(head, is_part, SLACK_LEAST)?;
+    // a number follows the kind, and words do not begin with one
+    let is_one = head[0] == b'-' && head[1].is_ascii_digit();
     is_one.then(|| run(rest, is_part, 0).map(|length| length + 1))?
 }
 
@@ -212,6 +225,15 @@ mod tests {
     }
 
     #[test]
+    fn own_tokens_are_found_within_other_secrets() {
+        let token = &secrets()[0].1;
+        let key = format!("-----BEGIN RSA PRIVATE KEY-----\n{token}\n-----END RSA PRIVATE KEY-----");
+        assert_eq!(own_tokens(&key), [token]);
+        assert_eq!(own_tokens(&format!("pybots_ {token}{token}")), [token, token]);
+        assert_eq!(own_tokens("pybots_tests"), Vec::<&str>::new());
+    }
+
+    #[test]
     fn hashes_and_words_are_no_secrets() {
         for text in [
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -220,7 +242,7 @@ mod tests {
             "RECORD,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0",
             "0123456789abcdef0123456789abcdef01234567",
             "pybots_tests pybots_0123 pybots-lane-0123456789abcdef01234567",
-            "ghp_token github_pat_TOKEN glpat-TOKEN pypi-AgEI.. AKIA.. xoxb-.. xoxo-hugs-and-kisses",
+            "ghp_token github_pat_TOKEN glpat-TOKEN pypi-AgEI.. AKIA.. xoxb-.. xoxo-hugs-and-kisses-2024",
             "pypi-attestations pypi-AgEnt",
             "AKIAQWERTYUIOP234567QWERTYUIOP",
             "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",

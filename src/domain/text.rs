@@ -9,6 +9,16 @@ pub fn is_odd(c: char) -> bool {
     c.is_control() || reorders
 }
 
+/// Whether a character can't be seen, so that a text is not what people read. The two joiners are none of them: scripts and emoji
+/// need them. Nor are the selectors of variants, which change how the character before them is drawn.
+pub fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e01ef}'
+    )
+}
+
 /// The text as one line of [`SHOWN`] characters at most, with `?` for each character that [`is_odd`].
 pub fn plain(text: &str) -> String {
     let shown = text.chars().map(|c| if is_odd(c) { '?' } else { c });

@@ -37,7 +37,7 @@ pub(super) fn retry_delays() -> ExponentialBuilder {
 pub(super) const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
 
 /// Returns the waiting times before a call is made again that the coordinator refused because too many of this host were in work: as
-/// long as it asks for, and up to as much again at random. Together they fit into a lease.
+/// long as it asks for, and up to as much again at random. Together they take 30 s at most, which is less than a lease.
 fn busy_delays() -> impl Iterator<Item = Duration> {
     let delays = ConstantBuilder::new().with_delay(Duration::from_secs(5));
     delays.with_max_times(3).with_jitter().build()

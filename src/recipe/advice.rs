@@ -1,7 +1,7 @@
 //! What a recipe may do, and what will hurt its owner later: on a newer Python, on another day, or in a run that says nothing.
 //! Advice keeps no recipe from being registered.
 
-use super::check::Problem;
+use super::check::{Problem, Shown};
 use super::file::{Recipe, Steps};
 use crate::domain::lock::is_commit;
 use crate::domain::pattern::{all, is_match, pattern};
@@ -30,6 +30,7 @@ pub fn advice(file: &str, text: &str, recipe: &Recipe, now: Timestamp) -> Vec<Pr
     let mut adviser = Adviser {
         file,
         text,
+        shown: Shown::of(text),
         advice: Vec::new(),
         seen: BTreeSet::new(),
     };
@@ -39,9 +40,13 @@ pub fn advice(file: &str, text: &str, recipe: &Recipe, now: Timestamp) -> Vec<Pr
     advice
 }
 
+/// Most pieces of advice about one recipe.
+const ADVICE_MOST: usize = 50;
+
 struct Adviser<'a> {
     file: &'a str,
     text: &'a str,
+    shown: Shown<'a>,
     advice: Vec<Problem>,
     /// Sections share the keys of the file. Each place gets one advice of a kind.
     seen: BTreeSet<(usize, &'static str)>,
@@ -49,9 +54,9 @@ struct Adviser<'a> {
 
 impl Adviser<'_> {
     fn say(&mut self, span: Range<usize>, message: &'static str, help: &str) {
-        if self.seen.insert((span.start, message)) {
+        if self.advice.len() < ADVICE_MOST && self.seen.insert((span.start, message)) {
             self.advice
-                .push(Problem::advice(self.file, self.text, span, message, help));
+                .push(Problem::advice(self.file, &self.shown, span, message, help));
         }
     }
 

@@ -11,6 +11,7 @@ mod requires;
 mod secrets;
 mod source;
 
+pub use excerpt::Shown;
 pub use problem::{Problem, toml_place, without_value};
 
 use super::{Recipe, Steps};
@@ -18,7 +19,6 @@ use crate::domain::address::Address;
 use crate::domain::host;
 use crate::domain::suite::Source;
 use draft::Draft;
-use excerpt::Shown;
 use most::{ENTRIES_MOST, PROBLEMS_MOST, SECTIONS_MOST};
 use problem::Lines;
 use std::collections::BTreeSet;
@@ -31,12 +31,21 @@ pub struct Checked {
     /// `None` if there is a problem.
     pub recipe: Option<Recipe>,
     pub problems: Vec<Problem>,
+    /// Whether there are problems that are not among these.
+    pub has_more: bool,
 }
+
+/// What follows the problems if there are more than are shown.
+pub const MORE_PROBLEMS: &str = "There are more problems. Correct these, then check again.\n";
 
 impl Checked {
     /// Returns all problems as text without colours.
     pub fn plain(&self) -> String {
-        self.problems.iter().map(|problem| problem.draw(false)).collect()
+        let mut text: String = self.problems.iter().map(|problem| problem.draw(false)).collect();
+        if self.has_more {
+            text.push_str(MORE_PROBLEMS);
+        }
+        text
     }
 }
 
@@ -56,6 +65,7 @@ pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<Re
         return Checked {
             recipe: None,
             problems: vec![problem],
+            has_more: false,
         };
     }
     let (shown, lines) = (Shown::of(text), Lines::of(text));
@@ -65,6 +75,7 @@ pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<Re
         spans,
         lost,
         is_toml,
+        is_cut,
     } = draft::draft(file, text, &shown, &lines);
     let mut checker = Checker {
         file,
@@ -72,7 +83,7 @@ pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<Re
         shown: &shown,
         lost,
         problems: Vec::new(),
-        others: 0,
+        has_more: false,
     };
     if let Some(recipe) = &recipe {
         checker.recipe(recipe);
@@ -89,18 +100,17 @@ pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<Re
     // first, for they matter whatever else is wrong
     checker.secrets();
     let mut found = checker.problems;
-    found.extend(problems);
-    found.extend(beside.into_iter().filter(|problem| !follows(&problem.span())));
-    let others = checker.others + found.len().saturating_sub(PROBLEMS_MOST);
+    let mut others = problems;
+    others.extend(beside.into_iter().filter(|problem| !follows(&problem.span())));
+    others.sort_by_key(|problem| problem.span().start);
+    found.extend(others);
+    let has_more = checker.has_more || is_cut || found.len() > PROBLEMS_MOST;
     found.truncate(PROBLEMS_MOST);
     found.sort_by_key(|problem| problem.span().start);
-    if let (true, Some(last)) = (others > 0, found.last_mut()) {
-        let more = format!("; then check again: {others} more problems are not shown");
-        last.help = Some(last.help.take().unwrap_or_default() + &more);
-    }
     Checked {
         recipe: recipe.filter(|_| found.is_empty()),
         problems: found,
+        has_more,
     }
 }
 
@@ -128,8 +138,8 @@ struct Checker<'a> {
     /// Keys that the recipe has and that could not be read.
     lost: Vec<String>,
     problems: Vec<Problem>,
-    /// How many problems there are beside these.
-    others: usize,
+    /// Whether there are problems beside these.
+    has_more: bool,
 }
 
 impl Checker<'_> {
@@ -139,7 +149,7 @@ impl Checker<'_> {
                 let problem = Problem::within(self.file, self.shown, span, message, Some(help.into()));
                 self.problems.push(problem);
             }
-            false => self.others += 1,
+            false => self.has_more = true,
         }
     }
 

@@ -16,7 +16,7 @@ mod schema;
 mod texts;
 
 pub use advice::advice;
-pub use check::{Checked, Problem, check, check_with, toml_place, without_value};
+pub use check::{Checked, MORE_PROBLEMS, Problem, check, check_with, toml_place, without_value};
 pub use choose::{Choice, choose};
 pub use file::{KnownFailure, Recipe, RequestedLimits, Section, Steps};
 pub use registered::Registered;

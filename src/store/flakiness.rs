@@ -1,15 +1,29 @@
 //! Repeated runs, from which the flakiness of a suite is computed.
 
-use super::Store;
 use super::decode::RowOf;
 use super::repetitions::COUNTS;
-use crate::verdict::{AttemptResult, Flakiness, flakiness};
+use super::rows::from_row;
+use super::{Store, Tx};
+use crate::domain::id::RunId;
+use crate::domain::time::Timestamp;
+use crate::verdict::AttemptResult;
 use anyhow::Result;
 use std::collections::BTreeMap;
 
+/// Where a project is in its burn-in.
+#[derive(Clone, Debug)]
+pub struct BurnIn {
+    /// Repeated results that agreed in a row, up to the newest one.
+    pub agreeing: i64,
+    /// When a repeat was asked for that has not ended.
+    pub repeat_asked_at: Option<Timestamp>,
+}
+
+from_row!(BurnIn, "project" by "name": agreeing, repeat_asked_at);
+
 impl Store {
-    /// Returns how often attempts at the same run disagreed, among the `newest` runs of a project.
-    pub async fn flakiness_of(&self, project: &str, newest: i64) -> Result<Flakiness> {
+    /// Returns the attempts at each run that was repeated, among the `newest` runs of a project, by the id of the run.
+    pub async fn repeated_runs(&self, project: &str, newest: i64) -> Result<BTreeMap<RunId, Vec<AttemptResult>>> {
         let sql = format!(
             "SELECT run.id, attempt.id, attempt.report
                    FROM (SELECT id FROM run WHERE project = $1 AND trial = 0 ORDER BY id DESC LIMIT $2) AS run
@@ -22,7 +36,7 @@ impl Store {
             .bind(newest)
             .fetch_all(self.pool())
             .await?;
-        let mut runs: BTreeMap<String, Vec<AttemptResult>> = BTreeMap::new();
+        let mut runs: BTreeMap<RunId, Vec<AttemptResult>> = BTreeMap::new();
         for (run, attempt, report) in rows {
             let row = RowOf {
                 table: "attempt",
@@ -32,11 +46,41 @@ impl Store {
                 continue;
             };
             let failures = report.summary.into_iter().flat_map(|summary| summary.failures);
-            runs.entry(run).or_default().push(AttemptResult {
+            runs.entry(run.into()).or_default().push(AttemptResult {
                 outcome: report.outcome,
                 failed: failures.map(|failure| failure.test).collect(),
             });
         }
-        Ok(flakiness(&runs.into_values().collect::<Vec<_>>()))
+        Ok(runs)
+    }
+
+    /// Where a project is in its burn-in. Returns `None` if there is no such project.
+    pub async fn burn_in(&self, project: &str) -> Result<Option<BurnIn>> {
+        Ok(
+            sqlx::query_as("SELECT name, agreeing, repeat_asked_at FROM project WHERE name = $1")
+                .bind(project)
+                .fetch_optional(self.pool())
+                .await?,
+        )
+    }
+
+    /// Records how many repeated results agreed in a row. Another repeat may be asked for.
+    pub async fn set_agreeing(&self, project: &str, agreeing: u32) -> Result<()> {
+        sqlx::query("UPDATE project SET agreeing = $1, repeat_asked_at = NULL WHERE name = $2")
+            .bind(i64::from(agreeing))
+            .bind(project)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// Records that the burn-in of a project asked for a repeat.
+    pub async fn repeat_asked(&self, tx: &mut Tx, project: &str, now: Timestamp) -> Result<()> {
+        sqlx::query("UPDATE project SET repeat_asked_at = $1 WHERE name = $2")
+            .bind(now)
+            .bind(project)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
     }
 }

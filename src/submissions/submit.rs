@@ -18,8 +18,6 @@ use crate::store::{Store, Tx};
 use anyhow::Result;
 use serde_json::json;
 
-/// Problems that one refusal lists.
-const PROBLEMS_MOST: usize = 50;
 /// Versions that one account submits within an hour.
 const PER_HOUR: i64 = 60;
 /// Versions of one account whose trials have not ended.
@@ -163,7 +161,7 @@ fn read(text: &str) -> Result<Registered, Refusal> {
     let file = file_of(text);
     let checked = check(&file, text);
     if checked.recipe.is_none() {
-        let problems = checked.problems.iter().take(PROBLEMS_MOST);
+        let problems = checked.problems.iter();
         return Err(Refusal::Problems(problems.map(|problem| problem.located()).collect()));
     }
     if checked.recipe.is_some_and(|recipe| !recipe.paths().is_empty()) {
@@ -176,8 +174,7 @@ fn read(text: &str) -> Result<Registered, Refusal> {
 
 /// Revokes access tokens that somebody pasted into a recipe: who has the text has them too.
 async fn revoke_pasted(store: &Store, text: &str, now: Timestamp) -> Result<()> {
-    for found in secrets::find(text.as_bytes()) {
-        let secret = text.get(found.range.clone()).unwrap_or_default();
+    for secret in secrets::own_tokens(text) {
         let Some((token, account)) = store.token_of(&Token::digest(secret), now).await? else {
             continue;
         };

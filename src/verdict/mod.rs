@@ -76,12 +76,16 @@ mod first_results;
 /// How often a suite disagrees with itself.
 mod flakiness;
 
+/// Burn-in: how many repeated results agreed in a row.
+mod burn_in;
+
 #[cfg(test)]
 mod property_tests;
 
 pub use answer::{Answer, NotCpython, RangeReason};
 pub use baseline::{Verdict, verdict};
 pub use builds::{BuildChange, BuildState, build_changes};
+pub use burn_in::{agree, agreeing};
 pub use case::{Case, IndexProbe, NextAction};
 pub use cell::{Cell, cell};
 pub use change::Change;

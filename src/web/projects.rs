@@ -8,12 +8,14 @@ use super::route::{Query, Web};
 use super::template::Template;
 use super::wording::{self, Time, time};
 use crate::clock::now;
+use crate::domain::id::RunId;
 use crate::domain::recipe_version::VersionState;
 use crate::incidents::answers as answers_of;
 use crate::store::projects::Project;
 use crate::store::submissions::RecipeVersion;
-use crate::verdict::Flakiness;
+use crate::verdict::{AttemptResult, Flakiness, agree, flakiness};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The newest runs of a project from which its flakiness is computed.
 const FLAKINESS: i64 = 500;
@@ -33,6 +35,8 @@ pub struct ProjectPage {
     pub incidents: Vec<IncidentLine>,
     /// What investigations found out, the newest first.
     pub answers: Vec<AnswerLine>,
+    /// `None` if its burn-in has ended.
+    pub burn_in: Option<BurnInView>,
     /// `None` if no run was repeated.
     pub flakiness: Option<FlakinessView>,
     pub variants: VariantsView,
@@ -95,6 +99,15 @@ pub struct RefusedRecipe {
     pub message: String,
 }
 
+/// A project whose results have not agreed often enough.
+#[derive(Default, Serialize)]
+pub struct BurnInView {
+    pub agreeing: i64,
+    pub needed: u32,
+    /// The newest run whose repetition had another result.
+    pub disagreed: Option<String>,
+}
+
 #[derive(Default, Serialize)]
 pub struct FlakinessView {
     pub repeated: usize,
@@ -114,13 +127,16 @@ pub struct FlakyTest {
 pub async fn page(name: String, web: Web, query: Query) -> Outcome {
     let mut found = web.store.project_page(&name).await?.ok_or_else(Error::not_found)?;
     let variants = grid::restrict(&mut found.matrix, Vec::new(), grid::asked(&query));
-    let flakiness = web.store.flakiness_of(&found.project.name, FLAKINESS).await?;
+    let repeated = web.store.repeated_runs(&found.project.name, FLAKINESS).await?;
+    let burn_in = burn_in(&web, &found.project.name, &repeated).await?;
+    let flakiness = flakiness(&repeated.into_values().collect::<Vec<_>>());
     let page = ProjectPage {
         project: project_view(&found.project),
         registered: found.registered,
         has_versions: web.store.registration(&name).await?.is_some(),
         incidents: incidents::open_of(&web, &name).await?,
         answers: answers(&web, &found.project.name).await?,
+        burn_in,
         flakiness: flakiness_view(&flakiness),
         variants,
         grid: grid::grid(&found.matrix, true, &web.trust, now()),
@@ -128,6 +144,21 @@ pub async fn page(name: String, web: Web, query: Query) -> Outcome {
         recipe_digest: wording::short_digest(&found.project.recipe),
     };
     frame::respond(&web, found.project.name, page).await
+}
+
+async fn burn_in(
+    web: &Web,
+    project: &str,
+    repeated: &BTreeMap<RunId, Vec<AttemptResult>>,
+) -> anyhow::Result<Option<BurnInView>> {
+    let agreeing = web.store.burn_in(project).await?.map_or(0, |row| row.agreeing);
+    let mut newest_first = repeated.iter().rev();
+    let disagreed = newest_first.find(|(_, attempts)| agree(attempts) == Some(false));
+    Ok((agreeing < i64::from(web.burn_in)).then(|| BurnInView {
+        agreeing,
+        needed: web.burn_in,
+        disagreed: disagreed.map(|(run, _)| run.to_string()),
+    }))
 }
 
 async fn answers(web: &Web, project: &str) -> anyhow::Result<Vec<AnswerLine>> {

@@ -19,6 +19,8 @@ pub struct Web {
     pub objects: Objects,
     /// Whose word is enough to name an author.
     pub trust: Arc<Trust>,
+    /// The repeated results of a project that have to agree in a row until its burn-in ends.
+    pub burn_in: u32,
     /// How often each address and each account did what is bounded.
     pub rates: Arc<Rates>,
     pub door: Door,
@@ -49,6 +51,7 @@ impl Web {
             store,
             objects,
             trust: Arc::new(trust),
+            burn_in: 0,
             rates: Arc::default(),
             door: Door::default(),
         }

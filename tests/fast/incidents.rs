@@ -2,6 +2,7 @@
 //! repository, a real database, no engine.
 
 use crate::support::sim::Sim;
+use crate::support::sim::burn_in::results_have_to_agree_in_a_row;
 use crate::support::sim::story::{a_fix_and_a_recurrence, one_project_names_no_author};
 
 /// What the tests look like; `Lib/faults` in a tree says which of them fail there.
@@ -258,6 +259,15 @@ async fn an_error_that_wanders_is_one_regression() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_that_wanders_through_results_that_come_at_once_is_one_regression() {
     an_error_wanders(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_of_a_new_project_have_to_agree_in_a_row() {
+    let sim = Sim::with(&["p"], 1, |settings| {
+        settings.verdicts.burn_in = 3;
+        settings.verdicts.repeat = 0;
+    });
+    results_have_to_agree_in_a_row(sim.await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

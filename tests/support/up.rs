@@ -99,7 +99,7 @@ pub fn settings(folder: &Path, projects: &Path, branches: &[(&str, &str, u32)], 
     let repeat = if more.contains("[verdicts]") {
         ""
     } else {
-        "[verdicts]\nrepeat = 0\n"
+        "[verdicts]\nrepeat = 0\nburn_in = 0\n"
     };
     let text = format!(
         "data = {:?}\nimages = {images:?}\nprojects = {projects:?}\nlisten = \"127.0.0.1:0\"\nslots = 2\npoll = \"2s\"\n{more}\n{repeat}[source]\ngit = {:?}\n{branches}",

@@ -52,6 +52,7 @@ pub async fn one(project: String, web: Web) -> Outcome {
     let newest = web.store.versions(&project, i64::MAX, 1).await?.pop();
     let number = newest.map_or(0, |version| version.number);
     view.newest = Some(number);
+    view.agreeing = web.store.burn_in(&project).await?.map(|row| row.agreeing);
     let text = serde_json::to_string(&view).map_err(anyhow::Error::from)?;
     let mut response = json(&view);
     let short: String = digest(&[text.as_bytes()]).chars().take(16).collect();

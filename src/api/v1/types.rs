@@ -159,6 +159,10 @@ pub struct RegistrationView {
     /// The number of the newest version; only where one project is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<i64>,
+    /// Repeated results that agreed in a row, up to the newest one; only where one project is asked for. Its burn-in ends once
+    /// there are as many as `verdicts.burn_in` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreeing: Option<i64>,
 }
 
 impl RegistrationView {
@@ -170,6 +174,7 @@ impl RegistrationView {
             reason: registration.reason,
             version: registration.version,
             newest: None,
+            agreeing: None,
         }
     }
 }

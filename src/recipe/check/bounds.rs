@@ -54,6 +54,9 @@ impl Checker<'_> {
         }
         self.entries("extra_sources", steps.extra_sources);
         self.entries("system", steps.system);
+        for package in steps.system.unwrap_or_default() {
+            self.short("system", package.get_ref(), LINE_MOST, package.span());
+        }
         self.entries("requires", steps.requires);
         self.entries("groups", steps.groups);
         let install = steps.install.unwrap_or_default();

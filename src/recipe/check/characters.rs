@@ -1,14 +1,9 @@
 //! Rejects characters that no value of a recipe may have: shells drop some, and terminals obey others.
 
 use super::Checker;
-use crate::domain::text::is_odd;
+use crate::domain::text::{is_invisible, is_odd};
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
-
-/// Whether a character can't be seen, so that what people read differs from what runs. Scripts and emoji need the two joiners.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-}
 
 fn is_refused(c: char) -> bool {
     !matches!(c, '\n' | '\r' | '\t') && (is_odd(c) || is_invisible(c))
@@ -30,9 +25,9 @@ impl Checker<'_> {
             in_table(table.get_ref(), &mut found);
             let escaped = found.split_off(as_written);
             let is_new = |span: &Range<usize>| {
-                !found
-                    .iter()
-                    .any(|(odd, _)| span.start <= odd.start && odd.end <= span.end)
+                // the characters of the text are in its order
+                let first = found.partition_point(|(odd, _): &(Range<usize>, char)| odd.start < span.start);
+                found.get(first).is_none_or(|(odd, _)| odd.end > span.end)
             };
             let escaped: Vec<_> = escaped.into_iter().filter(|(span, _)| is_new(span)).collect();
             found.extend(escaped);

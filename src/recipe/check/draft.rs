@@ -22,6 +22,8 @@ pub(super) struct Draft {
     pub lost: Vec<String>,
     /// Whether the text is TOML.
     pub is_toml: bool,
+    /// Whether reading ended before the last mistake.
+    pub is_cut: bool,
 }
 
 /// Reads the text of a recipe.
@@ -33,6 +35,7 @@ pub(super) fn draft(file: &str, text: &str, shown: &Shown<'_>, lines: &Lines) ->
         spans: Vec::new(),
         lost: Vec::new(),
         is_toml: errors.is_empty(),
+        is_cut: errors.len() > PROBLEMS_MOST,
     };
     for error in errors.iter().take(PROBLEMS_MOST) {
         draft.syntax(file, shown, error);
@@ -50,6 +53,7 @@ pub(super) fn draft(file: &str, text: &str, shown: &Shown<'_>, lines: &Lines) ->
         if !draft.correct(file, shown, lines, &error, &mut root) {
             break;
         }
+        draft.is_cut |= draft.problems.len() >= PROBLEMS_MOST;
     }
     draft
 }

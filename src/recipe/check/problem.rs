@@ -75,10 +75,10 @@ impl Problem {
     }
 
     /// Returns advice, which is drawn as such: the recipe is good, and may hurt its owner later.
-    pub fn advice(file: &str, text: &str, span: Range<usize>, message: &str, help: &str) -> Self {
+    pub fn advice(file: &str, text: &Shown<'_>, span: Range<usize>, message: &str, help: &str) -> Self {
         Self {
             severity: Severity::Advice,
-            ..Self::at(file, text, span, message.to_owned(), Some(help.to_owned()))
+            ..Self::within(file, text, span, message, Some(help.to_owned()))
         }
     }
 

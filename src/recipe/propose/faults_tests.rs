@@ -374,6 +374,24 @@ fn a_trial_has_a_result() {
         ),
         (
             FAILED,
+            Some(Tests {
+                incomplete: true,
+                ..tests(3, &red)
+            }),
+            false,
+            "failed: the suite broke off after 5 tests, exit code 1",
+        ),
+        (
+            FAILED,
+            Some(tests(
+                3,
+                &[("tests: a", "ModuleNotFoundError: No module named 'yaml'"), red[1]],
+            )),
+            true,
+            "red: 2 of 5 tests fail: tests: a, tests: b; 1 of them for want of a package, a program or the network",
+        ),
+        (
+            FAILED,
             None,
             false,
             "failed: no test passes, exit code 1: E ImportError: x",

@@ -7,7 +7,11 @@ use crate::domain::package::normalized;
 use std::collections::BTreeSet;
 
 /// Returns whether a distribution has the name of a module, or that name with a word before or after it: `python-NAME`, `NAME-lib`.
+/// Type stubs (`types-NAME`, `NAME-stubs`) hold no code.
 fn is_named_after(distribution: &str, module: &str) -> bool {
+    if distribution.starts_with("types-") || distribution.ends_with("-stubs") {
+        return distribution == module;
+    }
     let rest = distribution
         .strip_prefix(module)
         .map(|rest| rest.is_empty() || rest.starts_with('-'));

@@ -95,6 +95,10 @@ pub fn untried(proposal: &Proposal, allows_network: bool) -> Option<TrialResult>
 /// Returns what a trial means.
 pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult {
     let reason = || match observed.outcome {
+        Outcome::Failed { exit_code } if observed.tests.is_some_and(|tests| tests.incomplete) => {
+            let tests = observed.tests.map_or(0, Tests::count_run);
+            format!("the suite broke off after {tests} tests, exit code {exit_code}")
+        }
         Outcome::Failed { exit_code } => {
             let first = observed.tests.and_then(|tests| tests.failed.first());
             let why = first.map(|failure| format!(": {}: {}", plain(&failure.test), plain(&failure.message)));
@@ -127,16 +131,19 @@ pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult
         (Outcome::Passed, Some(tests)) => {
             TrialResult::Failed(format!("no test ran, and {} are skipped", tests.skipped.len()))
         }
-        (Outcome::Failed { .. }, Some(tests)) if tests.count_run() > tests.failed.len() => TrialResult::Red {
-            failed: tests.failed.len(),
-            run: tests.count_run(),
-            first: tests.failed.iter().take(NAMED).cloned().collect(),
-            missing: tests
-                .failed
-                .iter()
-                .filter(|failure| faults::says_what_is_missing(failure))
-                .count(),
-        },
+        // a suite that broke off says nothing about its other tests
+        (Outcome::Failed { .. }, Some(tests)) if !tests.incomplete && tests.count_run() > tests.failed.len() => {
+            TrialResult::Red {
+                failed: tests.failed.len(),
+                run: tests.count_run(),
+                first: tests.failed.iter().take(NAMED).cloned().collect(),
+                missing: tests
+                    .failed
+                    .iter()
+                    .filter(|failure| faults::says_what_is_missing(failure))
+                    .count(),
+            }
+        }
         _ => TrialResult::Failed(reason()),
     }
 }

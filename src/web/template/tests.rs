@@ -16,7 +16,8 @@ use crate::web::image::{FactsView, ImagePage, SourceView};
 use crate::web::incidents::{IncidentPage, IncidentsPage, InvestigationLine, NoteView, ScriptView, WaiverView};
 use crate::web::matrix::MatrixPage;
 use crate::web::projects::{
-    AnswerLine, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipe, WaitingVersion,
+    AnswerLine, BurnInView, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipe,
+    WaitingVersion,
 };
 use crate::web::recipe::{DiffLine, ProjectLine as ProjectState, VersionLine, VersionPage, VersionsPage};
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
@@ -87,6 +88,10 @@ fn pages_of_revisions_have_what_their_templates_name() {
             ended: Some(Time::default()),
             ..AnswerLine::default()
         }],
+        burn_in: Some(BurnInView {
+            disagreed: some(),
+            ..BurnInView::default()
+        }),
         flakiness: Some(FlakinessView {
             tests: vec![FlakyTest::default()],
             ..FlakinessView::default()

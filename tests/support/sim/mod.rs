@@ -19,13 +19,14 @@
 //! | `nobuild-with NAME` | CPython does not build where the image below has that package |
 //! | `date TEST` | it fails once the day has come |
 
+pub mod burn_in;
 pub mod by_hand;
 pub mod front_door;
 pub mod story;
 
 use crate::support::{Repository, branch, copy_folder, here};
 use pybots::clock::now;
-use pybots::config::{Settings, SourceSettings, TrustSettings};
+use pybots::config::{Settings, SourceSettings, TrustSettings, VerdictSettings};
 use pybots::coordinator::Coordinator;
 use pybots::domain::host::{Capabilities, PROVEN};
 use pybots::domain::id::RevisionId;
@@ -118,6 +119,11 @@ impl Sim {
             },
             branch: vec![branch("trunk", "main", 100)],
             poll: "1s".parse().unwrap(),
+            // each run once, unless a test asks for more
+            verdicts: VerdictSettings {
+                burn_in: 0,
+                ..VerdictSettings::default()
+            },
             trust: TrustSettings {
                 maintained: vec!["*".to_owned()],
                 ..TrustSettings::default()
@@ -610,6 +616,13 @@ impl Sim {
         all.into_iter().flat_map(|views| views.answers).collect()
     }
 
+    /// The id of a revision's run.
+    pub async fn run_of(&self, sha: &str) -> String {
+        let sql = "SELECT run.id FROM run JOIN revision ON revision.id = run.revision_id WHERE revision.sha = $1";
+        let query = sqlx::query_scalar(sql).bind(sha);
+        query.fetch_one(self.coordinator().store.pool()).await.unwrap()
+    }
+
     /// Runs that were made for investigations.
     pub async fn probes(&self) -> i64 {
         let sql = "SELECT COUNT(*) FROM job WHERE investigation_id IS NOT NULL";
@@ -623,7 +636,11 @@ impl Sim {
     pub async fn page(&self, path: &str) -> String {
         let coordinator = self.coordinator();
         let (store, objects) = (coordinator.store.clone(), coordinator.objects.clone());
-        let web = Web::open(store, objects, self.settings.trust());
+        let burn_in = self.settings.verdicts.burn_in;
+        let web = Web {
+            burn_in,
+            ..Web::open(store, objects, self.settings.trust())
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}{path}", listener.local_addr().unwrap());
         let server = tokio::spawn(warp::serve(pybots::server::site(web)).incoming(listener).run());
