@@ -29,12 +29,31 @@ impl Login {
             );
             return Ok(ExitCode::SUCCESS);
         }
+        if sends_openly(&self.server) {
+            errln!(
+                "warning: {} has no TLS, so everybody on the way can read the token; use https:// if the coordinator has it",
+                self.server
+            );
+        }
         let token = token()?;
         let me = Client::remote(&self.server, Some(&token))?.me().await?;
         let file = logins.keep(&self.server, Some(&token))?;
         outln!("logged in as {} ({})", me.account, roles(&me.roles));
         errln!("the token is kept in {}", file.display());
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether a token would travel unencrypted between machines.
+fn sends_openly(server: &str) -> bool {
+    let Some(url) = url::Url::parse(server).ok().filter(|url| url.scheme() == "http") else {
+        return false;
+    };
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => !address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => !address.is_loopback(),
+        Some(url::Host::Domain(name)) => name != "localhost",
+        None => false,
     }
 }
 
@@ -59,5 +78,31 @@ fn roles(roles: &[String]) -> String {
     match roles.is_empty() {
         true => "no role".to_owned(),
         false => roles.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_stays_on_this_machine_or_travels_over_tls() {
+        for server in [
+            "http://127.0.0.1:8042",
+            "http://localhost",
+            "http://[::1]:1",
+            "https://x.example",
+            "x",
+        ] {
+            assert!(!sends_openly(server), "{server}");
+        }
+        for server in [
+            "http://x.example",
+            "http://10.0.0.1:8042",
+            "http://localhost.example",
+            "http://[fd00::1]",
+        ] {
+            assert!(sends_openly(server), "{server}");
+        }
     }
 }

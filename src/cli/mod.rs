@@ -127,7 +127,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     match dispatch(arguments).await {
         Ok(code) => code,
         Err(error) => {
-            errln!("error: {error:#}");
+            errln!("error: {}", output::without_secrets(&format!("{error:#}")));
             ExitCode::from(2)
         }
     }
@@ -145,6 +145,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         (Err(error), Command::Host(host)) if host.is_doctor() => return host.without_settings(&error),
         (Err(error), _) => return Err(error.into()),
     };
+    output::hide(loaded.settings.secrets());
     match arguments.command {
         Command::Up => up::run(loaded).await,
         Command::Serve => serve::run(loaded.settings).await,

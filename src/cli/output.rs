@@ -2,6 +2,7 @@
 //! servers. A terminal obeys what it reads, so nothing reaches it here but text, and colours where they are wanted.
 //! [`super::log_lines`] does the same for logs.
 
+use crate::domain::address::Secrets;
 use crate::domain::secrets::masked;
 use crate::domain::text::is_odd;
 use crate::screen::clean;
@@ -115,12 +116,30 @@ fn written(result: std::io::Result<()>) {
     }
 }
 
+/// What the settings hold that nobody else may read.
+static SECRETS: OnceLock<Secrets> = OnceLock::new();
+
+/// Keeps secrets out of the log and out of errors from now on.
+pub fn hide(secrets: Secrets) {
+    // only a second call in one process fails
+    let _ = SECRETS.set(secrets);
+}
+
+/// Masks the secrets of the settings, and what looks like a secret.
+pub fn without_secrets(text: &str) -> String {
+    let known = SECRETS.get().filter(|secrets| !secrets.is_empty());
+    match known {
+        Some(secrets) => masked(&secrets.mask_in(text)).into_owned(),
+        None => masked(text).into_owned(),
+    }
+}
+
 /// Stderr for the process's own log. Others read it, so no secret gets there.
 pub struct CleanStderr;
 
 impl Write for CleanStderr {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        report(&masked(&String::from_utf8_lossy(bytes)));
+        report(&without_secrets(&String::from_utf8_lossy(bytes)));
         Ok(bytes.len())
     }
 
@@ -136,8 +155,10 @@ mod tests {
     #[test]
     fn the_log_holds_no_secret() {
         let token = format!("pybots_{}", "0123456789abcdef".repeat(4));
-        let line = masked(&format!("failed to call https://x/?a={token}&b")).into_owned();
+        hide(Secrets::default().with("s3cr%t word"));
+        let line = without_secrets(&format!("failed: s3cr%t word, s3cr%25t%20word; https://x/?a={token}&b"));
         assert!(!line.contains(&token) && line.ends_with("&b"), "{line}");
+        assert!(line.starts_with("failed: ***, ***; https"), "{line}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::registry::RegistrySettings;
 use super::source::SourceSettings;
 use super::trust::TrustSettings;
 use super::verdicts::VerdictSettings;
-use crate::domain::address::Address;
+use crate::domain::address::{Address, Secrets};
 use crate::domain::limits::{Limits, Seconds};
 use crate::domain::retention::Policy;
 use crate::domain::trust::Trust;
@@ -180,6 +180,30 @@ impl Settings {
                 BranchSettings::new("trunk", "trunk"),
                 BranchSettings::new("2.5", "branches/release25-maint"),
             ];
+        }
+    }
+
+    /// All logins that the settings hold or name. A password file that can't be read is reported where it is used.
+    pub fn secrets(&self) -> Secrets {
+        let NetworkSettings {
+            http_proxy,
+            https_proxy,
+            index,
+            ..
+        } = &self.network;
+        let addresses = [
+            &self.database,
+            &self.source.git,
+            &self.source.svn,
+            &self.recipes.git,
+            http_proxy,
+            https_proxy,
+            index,
+        ];
+        let secrets = Secrets::of(addresses);
+        match self.registry.login(&self.registry.repository) {
+            Ok(Some(login)) => secrets.with(&login.password),
+            Ok(None) | Err(_) => secrets,
         }
     }
 

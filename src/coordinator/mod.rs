@@ -23,6 +23,7 @@ use crate::store::logs::Objects;
 use crate::watch::{self, git::Mirror, recipes::RecipeRepository, sources::Sources};
 use anyhow::{Context, Result};
 use std::collections::HashMap;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -68,7 +69,12 @@ impl Coordinator {
     pub async fn open(settings: Settings, platform: &str) -> Result<Self> {
         let profiles = Profiles::load(settings.images_folder())?;
         settings.buildable(&profiles)?;
-        std::fs::create_dir_all(&settings.data)
+        // tokens and logs are nobody else's
+        let mut folder = std::fs::DirBuilder::new();
+        folder
+            .recursive(true)
+            .mode(0o700)
+            .create(&settings.data)
             .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
         let store = Store::open(settings.database_url().with_login()).await?;
         let watched = settings.branch.iter().map(|branch| Watched {

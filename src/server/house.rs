@@ -3,7 +3,7 @@
 use super::places::{Decision, Held, Refusal, Shares, Work, choose};
 use crate::web::{Network, Peer};
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -146,7 +146,7 @@ impl Place {
         let (house, id, network) = (self.house.clone(), self.id, Network::from(self.address));
         let vouch = Arc::new(move |host: &str, slots| house.note_host((id, network), host, slots));
         // earlier elements are what the client itself claims
-        let last = forwarded.and_then(|forwarded| forwarded.rsplit(',').next()?.trim().parse().ok());
+        let last = forwarded.and_then(|forwarded| address_in(forwarded.rsplit(',').next()?.trim()));
         let address = match self.house.is_proxy(self.address) {
             true => last.unwrap_or(self.address),
             false => self.address,
@@ -159,6 +159,12 @@ impl Place {
         self.house.set(self.id, Work::Busy);
         Working(self.clone())
     }
+}
+
+/// The address that a proxy writes, with or without a port.
+fn address_in(text: &str) -> Option<IpAddr> {
+    let alone = || text.trim_start_matches('[').trim_end_matches(']').parse().ok();
+    alone().or_else(|| text.parse().ok().map(|place: SocketAddr| place.ip()))
 }
 
 impl Drop for Place {
@@ -194,6 +200,21 @@ mod tests {
 
     fn enter(house: &Arc<House>, address: &str) -> Result<Arc<Place>, Refusal> {
         house.enter(address.parse().unwrap()).map(Arc::new)
+    }
+
+    #[test]
+    fn a_proxy_writes_addresses_with_or_without_a_port() {
+        for (text, address) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("192.0.2.1:4711", Some("192.0.2.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:4711", Some("2001:db8::1")),
+            ("unknown", None),
+            ("", None),
+        ] {
+            assert_eq!(address_in(text), address.map(|text| text.parse().unwrap()), "{text}");
+        }
     }
 
     #[test]

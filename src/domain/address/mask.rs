@@ -18,6 +18,20 @@ impl Secrets {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Adds a password or token that stands in no address.
+    pub fn with(self, secret: &str) -> Self {
+        let added = Some(secret.as_bytes().to_vec()).filter(|secret| !secret.is_empty());
+        Self::new(self.0.iter().cloned().chain(added).collect())
+    }
+
+    /// Masks the secrets in a whole text.
+    pub fn mask_in(&self, text: &str) -> String {
+        let mut mask = StreamMask::new(self);
+        let mut masked = mask.take(text.as_bytes());
+        masked.extend(mask.finish());
+        String::from_utf8_lossy(&masked).into_owned()
+    }
 }
 
 impl fmt::Debug for Secrets {
@@ -136,6 +150,16 @@ mod tests {
                 assert_eq!(in_parts(text.as_bytes(), part), masked, "in parts of {part}");
             }
         }
+    }
+
+    #[test]
+    fn a_secret_of_its_own_is_masked_in_a_whole_text() {
+        let secrets = secrets().with("t0ken\"x").with("");
+        assert_eq!(
+            secrets.mask_in("a t0ken\"x, t0ken%22x and p@ssw0rd\n ü"),
+            "a ***, *** and ***\n ü"
+        );
+        assert_eq!(Secrets::default().mask_in("a text"), "a text");
     }
 
     #[test]
