@@ -14,7 +14,7 @@ pub use patience::Patience;
 
 use crate::api::v1::Desk;
 use crate::coordinator::Coordinator;
-use crate::web::{Door, Web};
+use crate::web::{Door, Rates, Web};
 use crate::{api, web};
 use std::sync::Arc;
 use warp::Filter;
@@ -27,7 +27,7 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
         store: coordinator.store.for_pages(),
         objects: coordinator.objects.clone(),
         trust: Arc::new(coordinator.settings.trust()),
-        rates: Arc::default(),
+        rates: Arc::new(Rates::of(&coordinator.settings.http)),
         door: Door {
             public_read: coordinator.settings.http.public_read,
             is_tls: coordinator.settings.http.is_tls(),

@@ -4,9 +4,11 @@ use super::names::names;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use utoipa::ToSchema;
 
 /// What an account is for. An account can have several roles; one without any reads only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(rename_all = "kebab-case")]
 pub enum Role {
     /// Submits recipes, and manages the projects that belong to the account.
     Owner,
@@ -27,7 +29,8 @@ names!(
 );
 
 /// A group of actions. Roles grant permissions to accounts, and an access token carries some of those of its account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(rename_all = "kebab-case")]
 pub enum Permission {
     /// To submit recipes; to pause, resume, retire and hand over projects.
     Recipes,

@@ -38,6 +38,7 @@ pub use follow::{Follower, News};
 pub use frame::plain_failure;
 pub use log::chosen_attempt;
 pub use peer::{Network, Peer, peer};
+pub use rates::Rates;
 pub use response::{Resumable, json, problem, secure};
 pub use route::{Door, Query, Route, Web, query, read_only, with};
 pub use visitor::{CSRF_HEADER, LocalPerson, Visitor, gate, unauthorized, visitor};

@@ -227,7 +227,7 @@ async fn a_token_never_gives_more_than_it_has() {
         json!({ "name": "a\u{202e}b" }),
         json!({ "name": "\u{200b}" }),
     ] {
-        assert_eq!(issue(&max, body.clone()).await.0, 400, "{body}");
+        assert!(matches!(issue(&max, body.clone()).await.0, 400 | 422), "{body}");
     }
     assert_eq!(issue(&max, json!({ "name": "x", "account": "op" })).await.0, 403);
     // the secret is nowhere in the database, and its last use is shown
@@ -516,7 +516,7 @@ async fn people_submit_and_decide_in_a_browser() {
         .post("/account/tokens", &[("csrf", &form), ("name", "x"), ("days", "many")])
         .await;
     assert!(
-        shown.status == 400 && shown.text.contains("1 to 366 days"),
+        shown.status == 422 && shown.text.contains("1 to 366 days"),
         "{}",
         shown.text
     );
@@ -750,7 +750,7 @@ async fn owners_reach_no_further_than_their_own_things() {
         );
     }
     let body = json!({ "name": host.id.as_str() });
-    assert_eq!(ann.calls("POST", "hosts", Some(body)).await.0, 400);
+    assert_eq!(ann.calls("POST", "hosts", Some(body)).await.0, 422);
     // what a maintainer stops, its owner does not take up again
     assert_eq!(submit("beta").await.0, 201);
     let stop = json!({ "action": "retire", "reason": "a copy" });

@@ -1,6 +1,7 @@
 //! Tests that need no container engine, no PostgreSQL and no CPython: the inner loop.
 
 mod access;
+mod api;
 mod bad_recipes;
 mod base_images;
 mod browser;
