@@ -23,14 +23,15 @@ use warp::reply::Response;
 
 /// All routes. Answers every request.
 pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
+    let http = &coordinator.settings.http;
     let web = Web {
         store: coordinator.store.for_pages(),
         objects: coordinator.objects.clone(),
         trust: Arc::new(coordinator.settings.trust()),
-        rates: Arc::new(Rates::of(&coordinator.settings.http)),
+        rates: Arc::new(Rates::new(http.wrong_tokens_per_minute, http.changes_per_minute)),
         door: Door {
-            public_read: coordinator.settings.http.public_read,
-            is_tls: coordinator.settings.http.is_tls(),
+            public_read: http.public_read,
+            is_tls: http.is_tls(),
         },
     };
     let v1 = api::v1::v1(&Desk::of(&coordinator), web.clone());

@@ -4,6 +4,7 @@
 mod body;
 mod host;
 mod public;
+mod reference;
 pub mod v1;
 
 pub use host::host;

@@ -1,7 +1,9 @@
 //! Results for programs, as JSON: what the pages show, and logs piece by piece.
 
 pub(super) mod logs;
+mod range;
 
+use super::reference;
 use super::v1::types::ProblemDetails;
 use crate::clock::now;
 use crate::compare::{self, Comparison};
@@ -9,9 +11,9 @@ use crate::domain::id::RevisionId;
 use crate::incidents::IncidentView;
 use crate::store::views::{ResultCell, Scope};
 use crate::web::{self, Error, Outcome, Query, Route, Web, json, peer, query, read_only, secure, with};
+use range::in_range;
 use reqwest::Url;
 use serde::Serialize;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use warp::Filter;
@@ -40,7 +42,10 @@ struct ErrorBody {
 /// The addresses under `/api`. Answers every request below it, if need be with an error as JSON, so the routes of hosts
 /// belong before it.
 pub fn public(web: Web) -> BoxedFilter<(Response,)> {
-    let gate = gate(&web).or(read_only(routes(&web))).unify();
+    let page = warp::get().or(warp::head()).unify();
+    let page = page.and(warp::path::end()).and(with(&web)).then(reference::page);
+    let found = page.or(read_only(routes(&web))).unify();
+    let gate = gate(&web).or(found).unify();
     warp::path("api")
         .and(warp::path::full())
         .and(gate)
@@ -119,17 +124,6 @@ fn next_page(path: &str, query: &Query, older: &RevisionId) -> Option<HeaderValu
 pub(super) async fn checked_results(web: Web, query: Query) -> Outcome {
     in_range(&query, "revisions", 1..=REVISIONS_MOST)?;
     results_at("/api/v1/results", web, query).await
-}
-
-/// Fails if a parameter is there and is no whole number of a range.
-pub(super) fn in_range(query: &Query, name: &str, range: RangeInclusive<i64>) -> Result<(), Error> {
-    let is_good = |text: &String| text.parse().is_ok_and(|number| range.contains(&number));
-    match query.get(name).is_none_or(is_good) {
-        true => Ok(()),
-        false => Err(Error::BadRequest(
-            format!("`{name}` is a number from {} to {}", range.start(), range.end()).into(),
-        )),
-    }
 }
 
 /// The cells of the newest revisions: `?branch=NAME`, `?variant=NAME`, `?revisions=N`, and `?before=ID` as the header `link` names it.

@@ -1,5 +1,6 @@
 //! `[http]`: under which names the coordinator answers, and how many connections it holds.
 
+use crate::domain::access::{CHANGES_PER_MINUTE, WRONG_TOKENS_PER_MINUTE};
 use crate::domain::limits::Seconds;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -39,8 +40,8 @@ impl Default for HttpSettings {
             connections: 4096,
             connections_per_address: 64,
             log_readers_per_address: 20,
-            wrong_tokens_per_minute: NonZeroU32::MIN.saturating_add(29),
-            changes_per_minute: NonZeroU32::MIN.saturating_add(119),
+            wrong_tokens_per_minute: WRONG_TOKENS_PER_MINUTE,
+            changes_per_minute: CHANGES_PER_MINUTE,
             url: String::new(),
             public_read: true,
             idle: Seconds(30),

@@ -3,6 +3,7 @@
 use super::names::names;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use utoipa::ToSchema;
 
@@ -141,6 +142,11 @@ impl Permissions {
         Permission::ALL.iter().copied().collect()
     }
 }
+
+/// Wrong access tokens of one address in a minute, unless the settings say otherwise.
+pub const WRONG_TOKENS_PER_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
+/// Changes of one account in a minute, unless the settings say otherwise.
+pub const CHANGES_PER_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(119);
 
 /// Most characters of the name of an account.
 const NAME_MOST: usize = 40;

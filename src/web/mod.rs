@@ -21,6 +21,7 @@ mod peer;
 mod projects;
 mod rates;
 mod recipe;
+pub mod reference;
 mod render;
 mod response;
 mod revision;

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::peer::Peer;
 use crate::access::Actor;
-use crate::config::HttpSettings;
+use crate::domain::access::{CHANGES_PER_MINUTE, WRONG_TOKENS_PER_MINUTE};
 use crate::domain::id::AccountId;
 use governor::clock::DefaultClock;
 use governor::state::keyed::DefaultKeyedStateStore;
@@ -42,16 +42,17 @@ pub struct Rates {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self::of(&HttpSettings::default())
+        Self::new(WRONG_TOKENS_PER_MINUTE, CHANGES_PER_MINUTE)
     }
 }
 
 impl Rates {
-    pub fn of(settings: &HttpSettings) -> Self {
+    /// So many wrong tokens of an address and so many changes of an account in a minute.
+    pub fn new(guesses: NonZeroU32, changes: NonZeroU32) -> Self {
         Self {
-            guesses: PerMinute::new(settings.wrong_tokens_per_minute),
-            changes: PerMinute::new(settings.changes_per_minute),
-            changes_most: settings.changes_per_minute,
+            guesses: PerMinute::new(guesses),
+            changes: PerMinute::new(changes),
+            changes_most: changes,
         }
     }
 

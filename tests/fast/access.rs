@@ -47,6 +47,7 @@ fn table() -> Vec<Row> {
         row("get", "/api/v1/incidents/{number}", "incidents/7", none.clone(), [404; 6]),
         row("get", "/api/v1/compare/{base}/{now}", "compare/a/b", none.clone(), [404; 6]),
         row("get", "/api/v1/logs/{id}", "logs/x", none.clone(), [404; 6]),
+        row("get", "/api/v1/events", "events?after=x", none.clone(), [400; 6]),
         row("get", "/api/v1/hosts", "hosts", none.clone(), everybody),
         row("get", "/api/v1/recipes", "recipes", none.clone(), everybody),
         row("get", "/api/v1/projects", "projects", none.clone(), everybody),
@@ -148,6 +149,23 @@ async fn every_call_gives_every_role_what_the_table_says() {
     };
     let documented: BTreeSet<String> = table.iter().map(|row| pattern(row.path)).collect();
     assert_eq!(served.union(&reading).cloned().collect::<BTreeSet<_>>(), documented);
+    // people read the same document as a page
+    let answer = reqwest::get(format!("{server}/api")).await.unwrap();
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            answer.headers()["content-type"].to_str().unwrap()
+        ),
+        (200, "text/html; charset=utf-8")
+    );
+    let page = answer.text().await.unwrap();
+    for row in &table {
+        assert!(
+            page.contains(&format!("<b>{}</b> {}</code>", row.method.to_uppercase(), row.path)),
+            "{}",
+            row.path
+        );
+    }
     // another method than a path has
     let client = reqwest::Client::new();
     let answer = client.put(format!("{server}/api/v1/accounts")).send().await.unwrap();

@@ -141,7 +141,8 @@ async fn responses_have_the_fields_that_the_document_describes_and_no_others() {
     let readings = readings(&a_run(&operator).await);
     let mut of_document = BTreeSet::new();
     for (path, item) in described["paths"].as_object().unwrap() {
-        if item.get("get").is_some() {
+        // a stream has no end; `events.rs` reads it
+        if item.get("get").is_some() && path != "/api/v1/events" {
             of_document.insert(path.as_str());
         }
     }

@@ -9,6 +9,7 @@ mod cli;
 mod docs;
 mod doctor;
 mod engine;
+mod events;
 mod fixes;
 mod front_door;
 mod histories;

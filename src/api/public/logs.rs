@@ -1,6 +1,6 @@
 //! Pieces of a log as lines of JSON.
 
-use super::in_range;
+use super::range::in_range;
 use crate::api::v1::types::ProblemDetails;
 use crate::domain::skew::corrected;
 use crate::logfile::damage::Lost;

@@ -5,6 +5,7 @@ mod accounts;
 mod caller;
 mod decisions;
 mod desk;
+mod events;
 mod openapi;
 mod projects;
 mod responses;
@@ -69,10 +70,16 @@ fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(Outcome,)>> {
     use warp::{delete, header, patch, path, post};
     let reader = || reader(web);
     let person = || person(desk, web);
+    let one = events::Feed::new(&web.store);
+    let feed = || {
+        let one = one.clone();
+        warp::any().map(move || one.clone())
+    };
     vec![
         path!("openapi.json").and(read()).and(reader()).then(openapi::page).boxed(),
         path!("results").and(read()).and(reader()).and(query()).then(public::checked_results).boxed(),
         path!("logs" / String).and(read()).and(reader()).and(query()).and(peer()).then(public::logs::checked_pieces).boxed(),
+        path!("events").and(read()).and(feed()).and(reader()).and(query()).and(header::headers_cloned()).and(peer()).then(events::follow).boxed(),
         path!("me").and(read()).and(person()).then(accounts::me).boxed(),
         path!("recipes").and(post()).and(person()).and(header::optional("if-match")).and(object(SUBMISSION_MOST)).then(submissions::submit).boxed(),
         path!("recipes").and(read()).and(reader()).and(query()).then(submissions::open).boxed(),

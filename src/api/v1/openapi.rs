@@ -1,6 +1,6 @@
 //! The OpenAPI document, made of the handlers and their types.
 
-use super::{accounts, decisions, projects, submissions};
+use super::{accounts, decisions, events, projects, submissions};
 use crate::api::public::{self, logs};
 use crate::web::{Error, Outcome, Web, json, problem, secure};
 use std::sync::LazyLock;
@@ -18,13 +18,13 @@ use warp::path::FullPath;
         title = "Pybots",
         description = "Finds the CPython revision that broke a project. docs/api.md has the rules that hold for all calls."
     ),
-    components(schemas(logs::Piece<'static>)),
+    components(schemas(logs::Piece<'static>, events::EventView)),
     modifiers(&Token, &Common),
     paths(
         accounts::me, accounts::all, accounts::add, accounts::change, accounts::tokens, accounts::issue, accounts::revoke,
         accounts::audit, decisions::incident, decisions::job, decisions::hosts, decisions::add_host, decisions::host,
         projects::all, projects::one, projects::versions, projects::version, projects::diff,
-        public::checked_results, public::incidents, public::incident, public::comparison, logs::checked_pieces, page,
+        public::checked_results, public::incidents, public::incident, public::comparison, logs::checked_pieces, page, events::follow,
         submissions::submit, submissions::open, submissions::decide, submissions::set_state, submissions::hand_over,
     )
 )]
