@@ -40,5 +40,6 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
 
 /// The pages and the public API, which need no token.
 pub fn site(web: Web) -> BoxedFilter<(Response,)> {
-    api::public(web.clone()).or(web::routes(web)).unify().boxed()
+    let api = api::reference(&web).or(api::public(web.clone())).unify();
+    api.or(web::routes(web)).unify().boxed()
 }

@@ -9,3 +9,4 @@ pub mod v1;
 
 pub use host::host;
 pub use public::public;
+pub use reference::reference;

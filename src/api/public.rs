@@ -3,7 +3,6 @@
 pub(super) mod logs;
 mod range;
 
-use super::reference;
 use super::v1::types::ProblemDetails;
 use crate::clock::now;
 use crate::compare::{self, Comparison};
@@ -42,10 +41,7 @@ struct ErrorBody {
 /// The addresses under `/api`. Answers every request below it, if need be with an error as JSON, so the routes of hosts
 /// belong before it.
 pub fn public(web: Web) -> BoxedFilter<(Response,)> {
-    let page = warp::get().or(warp::head()).unify();
-    let page = page.and(warp::path::end()).and(with(&web)).then(reference::page);
-    let found = page.or(read_only(routes(&web))).unify();
-    let gate = gate(&web).or(found).unify();
+    let gate = gate(&web).or(read_only(routes(&web))).unify();
     warp::path("api")
         .and(warp::path::full())
         .and(gate)

@@ -2,11 +2,24 @@
 
 use super::v1::document;
 use crate::web::reference::{self, FieldView, Group, OperationView, ReferencePage, ResponseView, SchemaView, TypeView};
-use crate::web::{Outcome, Web};
+use crate::web::{Outcome, Web, gate, plain_failure, secure, unauthorized, with};
 use serde_json::{Map, Value};
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
 
-/// `/api`
-pub async fn page(web: Web) -> Outcome {
+/// `/api`, for whoever may read.
+pub fn reference(web: &Web) -> BoxedFilter<(Response,)> {
+    let refused = gate(web, &[], |_| Err(unauthorized()));
+    let read = warp::get().or(warp::head()).unify();
+    let shown = read.and(with(web)).then(page);
+    warp::path!("api")
+        .and(refused.or(shown).unify())
+        .map(|outcome: Outcome| secure(outcome.unwrap_or_else(|error| plain_failure("/api", &error))))
+        .boxed()
+}
+
+async fn page(web: Web) -> Outcome {
     let document = serde_json::to_value(document()).map_err(anyhow::Error::from)?;
     reference::respond(&web, of(&document)).await
 }

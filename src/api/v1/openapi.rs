@@ -4,9 +4,10 @@ use super::{accounts, decisions, events, projects, submissions};
 use crate::api::public::{self, logs};
 use crate::web::{Error, Outcome, Web, json, problem, secure};
 use std::sync::LazyLock;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder, Schema, Type};
 use utoipa::{Modify, OpenApi};
 use warp::http::Method;
 use warp::http::header::{self, HeaderValue};
@@ -50,6 +51,8 @@ impl Modify for Common {
             let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 add_common(operation);
+                let parameters = operation.parameters.iter_mut().flatten();
+                parameters.for_each(never_null);
                 operation.responses.responses.values_mut().for_each(name_type);
             }
         }
@@ -75,6 +78,17 @@ const OF_BODIES: [(u16, &str); 3] = [
     (413, "The body is too long"),
     (422, "The body can be read, and is against a rule"),
 ];
+
+/// A parameter is there or not: none of them is `null`.
+fn never_null(parameter: &mut RefOr<Parameter>) {
+    if let RefOr::T(parameter) = parameter
+        && let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
+        && let SchemaType::Array(types) = &object.schema_type
+        && let [one] = *types.iter().filter(|one| **one != Type::Null).collect::<Vec<_>>()
+    {
+        object.schema_type = SchemaType::Type(one.clone());
+    }
+}
 
 /// Errors have a media type of their own.
 fn name_type(response: &mut RefOr<Response>) {
