@@ -10,12 +10,13 @@ use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use utoipa::ToSchema;
 
 /// The number of newest revisions of a branch that are searched for one with results.
 const NEWEST: i64 = 30;
 
 /// One of the two revisions.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ComparedRevision {
     pub branch: String,
     /// The id.
@@ -24,11 +25,12 @@ pub struct ComparedRevision {
     pub name: String,
     pub subject: String,
     pub variant: String,
+    #[schema(required = true)]
     pub version: Option<String>,
 }
 
 /// The differences between two revisions.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Comparison {
     pub base: ComparedRevision,
     pub now: ComparedRevision,

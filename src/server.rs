@@ -14,7 +14,7 @@ pub use patience::Patience;
 
 use crate::api::v1::Desk;
 use crate::coordinator::Coordinator;
-use crate::web::{Door, Web};
+use crate::web::{Door, Rates, Web};
 use crate::{api, web};
 use std::sync::Arc;
 use warp::Filter;
@@ -23,15 +23,16 @@ use warp::reply::Response;
 
 /// All routes. Answers every request.
 pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
+    let http = &coordinator.settings.http;
     let web = Web {
         store: coordinator.store.for_pages(),
         objects: coordinator.objects.clone(),
         trust: Arc::new(coordinator.settings.trust()),
         burn_in: coordinator.settings.verdicts.burn_in,
-        rates: Arc::default(),
+        rates: Arc::new(Rates::new(http.wrong_tokens_per_minute, http.changes_per_minute)),
         door: Door {
-            public_read: coordinator.settings.http.public_read,
-            is_tls: coordinator.settings.http.is_tls(),
+            public_read: http.public_read,
+            is_tls: http.is_tls(),
         },
     };
     let v1 = api::v1::v1(&Desk::of(&coordinator), web.clone());
@@ -40,5 +41,6 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
 
 /// The pages and the public API, which need no token.
 pub fn site(web: Web) -> BoxedFilter<(Response,)> {
-    api::public(web.clone()).or(web::routes(web)).unify().boxed()
+    let api = api::reference(&web).or(api::public(web.clone())).unify();
+    api.or(web::routes(web)).unify().boxed()
 }

@@ -6,17 +6,39 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use warp::{Filter, Rejection};
 
+const NUL: &str = "the body has a NUL character (\\u0000); no text may have one";
+
 /// The body of a request as JSON, read only if it is at most `most` bytes long.
 pub fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
-    warp::body::content_length_limit(most)
-        .and(warp::body::bytes())
-        .and_then(|body: Bytes| async move {
-            let refuse = |reason: String| warp::reject::custom(Error::BadRequest(reason.into()));
-            if has_nul(&body) {
-                return Err(refuse(
-                    "the body has a NUL character (\\u0000); no text may have one".to_owned(),
-                ));
-            }
-            serde_json::from_slice(&body).map_err(|error| refuse(format!("the body can't be read: {error}")))
-        })
+    bytes(most).and_then(|body: Bytes| async move {
+        if has_nul(&body) {
+            return Err(refused(Error::BadRequest(NUL.into())));
+        }
+        read(&body).map_err(refused)
+    })
+}
+
+/// The body of a request as a JSON object. Without this check, a list would be read as the fields of a type in their order.
+pub fn object<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
+    bytes(most).and_then(|body: Bytes| async move {
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(refused(Error::BadRequest("the body is no JSON object: {..}".into())));
+        }
+        if has_nul(&body) {
+            return Err(refused(Error::Unprocessable(NUL.into())));
+        }
+        read(&body).map_err(refused)
+    })
+}
+
+fn bytes(most: u64) -> impl Filter<Extract = (Bytes,), Error = Rejection> + Copy {
+    warp::body::content_length_limit(most).and(warp::body::bytes())
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::BadRequest(format!("the body can't be read: {error}").into()))
+}
+
+fn refused(error: Error) -> Rejection {
+    warp::reject::custom(error)
 }

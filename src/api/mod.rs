@@ -4,7 +4,9 @@
 mod body;
 mod host;
 mod public;
+mod reference;
 pub mod v1;
 
 pub use host::host;
 pub use public::public;
+pub use reference::reference;

@@ -1,13 +1,16 @@
 //! Results for programs, as JSON: what the pages show, and logs piece by piece.
 
 pub(super) mod logs;
+mod range;
 
 use super::v1::types::ProblemDetails;
 use crate::clock::now;
-use crate::compare;
+use crate::compare::{self, Comparison};
 use crate::domain::id::RevisionId;
-use crate::store::views::Scope;
+use crate::incidents::IncidentView;
+use crate::store::views::{ResultCell, Scope};
 use crate::web::{self, Error, Outcome, Query, Route, Web, json, peer, query, read_only, secure, with};
+use range::in_range;
 use reqwest::Url;
 use serde::Serialize;
 use std::time::Duration;
@@ -91,10 +94,14 @@ fn revisions_asked(query: &Query) -> i64 {
 }
 
 /// The header that names the next page of results.
-fn next_page(query: &Query, older: &RevisionId) -> Option<HeaderValue> {
+fn next_page(path: &str, query: &Query, older: &RevisionId) -> Option<HeaderValue> {
     let kept = query.iter().filter(|(name, _)| *name != "before");
     let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
-    let url = Url::parse_with_params("http://localhost/api/results", kept.chain([("before", older.as_str())])).ok()?;
+    let url = Url::parse_with_params(
+        &format!("http://localhost{path}"),
+        kept.chain([("before", older.as_str())]),
+    )
+    .ok()?;
     let link = format!("<{}?{}>; rel=\"next\"", url.path(), url.query().unwrap_or_default());
     HeaderValue::from_str(&link).ok()
 }
@@ -107,10 +114,21 @@ fn next_page(query: &Query, older: &RevisionId) -> Option<HeaderValue> {
         ("revisions" = Option<i64>, Query, minimum = 1, maximum = 100),
         ("before" = Option<String>, Query, description = "As the header `link` has it"),
     ),
-    responses((status = 200, body = Vec<Object>), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
+    responses((status = 200, body = Vec<ResultCell>), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
 )]
+/// The cells of the newest revisions. Unlike the address of before, this one refuses what is no number of revisions.
+pub(super) async fn checked_results(web: Web, query: Query) -> Outcome {
+    in_range(&query, "revisions", 1..=REVISIONS_MOST)?;
+    results_at("/api/v1/results", web, query).await
+}
+
 /// The cells of the newest revisions: `?branch=NAME`, `?variant=NAME`, `?revisions=N`, and `?before=ID` as the header `link` names it.
-pub(super) async fn results(web: Web, query: Query) -> Outcome {
+async fn results(web: Web, query: Query) -> Outcome {
+    results_at("/api/results", web, query).await
+}
+
+/// `path` is what the link to the next part begins with.
+async fn results_at(path: &str, web: Web, query: Query) -> Outcome {
     let _turn = turn(&HEAVY, TURN_WITHIN).await?;
     let branch = query.get("branch").map(String::as_str);
     if let Some(name) = branch
@@ -129,7 +147,7 @@ pub(super) async fn results(web: Web, query: Query) -> Outcome {
         cells.retain(|cell| cell.variant == *variant);
     }
     let mut response = json(&cells);
-    if let Some(link) = matrix.older.as_ref().and_then(|older| next_page(&query, older)) {
+    if let Some(link) = matrix.older.as_ref().and_then(|older| next_page(path, &query, older)) {
         response.headers_mut().insert(LINK, link);
     }
     Ok(response)
@@ -137,7 +155,7 @@ pub(super) async fn results(web: Web, query: Query) -> Outcome {
 
 #[utoipa::path(
     get, path = "/api/v1/incidents", tag = "incidents", summary = "List the open incidents, and those that were closed lately",
-    responses((status = 200, body = Vec<Object>)),
+    responses((status = 200, body = Vec<IncidentView>)),
 )]
 pub(super) async fn incidents(web: Web) -> Outcome {
     let all = web.incidents().all(CLOSED, now()).await?;
@@ -147,7 +165,7 @@ pub(super) async fn incidents(web: Web) -> Outcome {
 #[utoipa::path(
     get, path = "/api/v1/incidents/{number}", tag = "incidents", summary = "Show one incident",
     params(("number" = i64, Path)),
-    responses((status = 200, body = Object), (status = 404, body = ProblemDetails)),
+    responses((status = 200, body = IncidentView), (status = 404, body = ProblemDetails)),
 )]
 pub(super) async fn incident(number: i64, web: Web) -> Outcome {
     let found = web.incidents().one(number, now()).await?;
@@ -157,7 +175,7 @@ pub(super) async fn incident(number: i64, web: Web) -> Outcome {
 #[utoipa::path(
     get, path = "/api/v1/compare/{base}/{now}", tag = "results", summary = "Compare two revisions, branches or variants",
     params(("base" = String, Path, description = "`REVISION[:VARIANT]`"), ("now" = String, Path)),
-    responses((status = 200, body = Object), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
+    responses((status = 200, body = Comparison), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
 )]
 /// `/api/compare/BASE[:VARIANT]/NOW[:VARIANT]`
 pub(super) async fn comparison(base: String, now: String, web: Web) -> Outcome {

@@ -71,13 +71,13 @@ fn refusal(status: StatusCode, answer: &Bytes) -> anyhow::Error {
     };
     let detail = problem.detail;
     match status {
-        StatusCode::UNPROCESSABLE_ENTITY => Refusal::Problems(problem.problems).into(),
+        StatusCode::UNPROCESSABLE_ENTITY if !problem.problems.is_empty() => Refusal::Problems(problem.problems).into(),
         StatusCode::UNAUTHORIZED => Refusal::NotLoggedIn(detail).into(),
         StatusCode::FORBIDDEN => Refusal::NotAllowed(detail).into(),
         StatusCode::NOT_FOUND => Refusal::NotFound(detail).into(),
         StatusCode::CONFLICT => Refusal::Conflict(detail).into(),
         StatusCode::PRECONDITION_FAILED => Refusal::Stale(detail).into(),
-        StatusCode::BAD_REQUEST => Refusal::Invalid(detail).into(),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Refusal::Invalid(detail).into(),
         _ => anyhow!(detail),
     }
 }

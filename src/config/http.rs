@@ -1,8 +1,10 @@
 //! `[http]`: under which names the coordinator answers, and how many connections it holds.
 
+use crate::domain::access::{CHANGES_PER_MINUTE, WRONG_TOKENS_PER_MINUTE};
 use crate::domain::limits::Seconds;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -17,6 +19,10 @@ pub struct HttpSettings {
     pub connections_per_address: usize,
     /// Logs that one address can follow at the same time, as long as they grow.
     pub log_readers_per_address: usize,
+    /// Wrong access tokens of one address in a minute. Further ones are answered with 429.
+    pub wrong_tokens_per_minute: NonZeroU32,
+    /// Changes of one account in a minute.
+    pub changes_per_minute: NonZeroU32,
     /// The address under which people reach the pages, such as `https://pybots.example.org`. If it begins with `https://`, the
     /// cookies of sessions travel over TLS only.
     pub url: String,
@@ -34,6 +40,8 @@ impl Default for HttpSettings {
             connections: 4096,
             connections_per_address: 64,
             log_readers_per_address: 20,
+            wrong_tokens_per_minute: WRONG_TOKENS_PER_MINUTE,
+            changes_per_minute: CHANGES_PER_MINUTE,
             url: String::new(),
             public_read: true,
             idle: Seconds(30),

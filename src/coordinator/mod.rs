@@ -191,6 +191,8 @@ impl Coordinator {
         self.sweep_folders(&projects, now()).await;
         let planned = plan::tick(self, &projects, now()).await?;
         let tried = trials::tick(self, now()).await?;
+        // also when nobody follows events, for the oldest are deleted then
+        self.store.number_events().await?;
         if planned + replaced + tried > 0 {
             self.queue.announce();
         }

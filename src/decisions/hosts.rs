@@ -11,6 +11,7 @@ use crate::store::Store;
 use crate::store::hosts::HostRow;
 use anyhow::Result;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 /// Hosts of one owner.
 const HOSTS_MOST: i64 = 50;
@@ -26,7 +27,8 @@ pub struct HostRequest {
 }
 
 /// What is done with a registered host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "kebab-case")]
 pub enum HostMove {
     /// It gets a new token.
     Rotate,

@@ -20,25 +20,43 @@ use utoipa::ToSchema;
 pub enum IncidentDecision {
     /// Accept it until a day.
     Waive {
+        #[schema(min_length = 1, max_length = 1000)]
         why: String,
         /// The last day of the waiver, such as `2027-06-30`.
+        #[schema(format = Date)]
         until: String,
     },
     /// Assign it to the projects: the change in CPython is intended and documented.
-    Intended { why: String },
+    Intended {
+        #[schema(min_length = 1, max_length = 1000)]
+        why: String,
+    },
     /// Assign it to CPython, which will fix it.
-    Ours { why: String },
+    Ours {
+        #[schema(min_length = 1, max_length = 1000)]
+        why: String,
+    },
     /// Agree that its revisions broke its projects. Pages then name the author.
-    Agree { why: String },
+    Agree {
+        #[schema(min_length = 1, max_length = 1000)]
+        why: String,
+    },
     /// Revoke all agreements with it.
-    Disagree { why: String },
+    Disagree {
+        #[schema(min_length = 1, max_length = 1000)]
+        why: String,
+    },
     /// Record where it was reported.
     Reported {
         /// The address of the report.
+        #[schema(pattern = "^https?://", max_length = 1000)]
         at: String,
     },
     /// Close it.
-    Close { why: String },
+    Close {
+        #[schema(min_length = 1, max_length = 1000)]
+        why: String,
+    },
 }
 
 impl IncidentDecision {

@@ -9,9 +9,11 @@ use crate::queue::{Queue, Requested};
 use crate::store::Store;
 use anyhow::Result;
 use serde_json::json;
+use utoipa::ToSchema;
 
 /// What is requested of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "kebab-case")]
 pub enum JobMove {
     Cancel,
     Rerun,

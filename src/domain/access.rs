@@ -3,10 +3,13 @@
 use super::names::names;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
+use utoipa::ToSchema;
 
 /// What an account is for. An account can have several roles; one without any reads only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(rename_all = "kebab-case")]
 pub enum Role {
     /// Submits recipes, and manages the projects that belong to the account.
     Owner,
@@ -27,7 +30,8 @@ names!(
 );
 
 /// A group of actions. Roles grant permissions to accounts, and an access token carries some of those of its account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(rename_all = "kebab-case")]
 pub enum Permission {
     /// To submit recipes; to pause, resume, retire and hand over projects.
     Recipes,
@@ -138,6 +142,11 @@ impl Permissions {
         Permission::ALL.iter().copied().collect()
     }
 }
+
+/// Wrong access tokens of one address in a minute, unless the settings say otherwise.
+pub const WRONG_TOKENS_PER_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
+/// Changes of one account in a minute, unless the settings say otherwise.
+pub const CHANGES_PER_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(119);
 
 /// Most characters of the name of an account.
 const NAME_MOST: usize = 40;

@@ -1,6 +1,7 @@
 //! The states of submitted recipes: of each version, and of the project that they are for. Pure rules.
 
 use super::names::names;
+use utoipa::ToSchema;
 
 /// The state of one version of a submitted recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,8 @@ names!(
 );
 
 /// What an owner or a maintainer does with a project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "kebab-case")]
 pub enum ProjectMove {
     Pause,
     Resume,

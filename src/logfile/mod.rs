@@ -7,6 +7,7 @@ pub mod file;
 pub mod frame;
 
 use bytes::{Bytes, BytesMut};
+use utoipa::ToSchema;
 
 /// Most bytes of text in a chunk.
 pub const TEXT_MOST: usize = 1 << 20;
@@ -15,7 +16,8 @@ pub const TEXT_MOST: usize = 1 << 20;
 pub const PIECES_MOST: usize = 16 << 10;
 
 /// Which stream a piece of a log belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Stream {
     Stdout,
     Stderr,

@@ -45,7 +45,8 @@ impl Shared {
             Err(error) if path.starts_with("/api/v1/") => web::plain_failure(&path, &error),
             Err(error) => web::secure(error.respond(format!("{error}\n"))),
         };
-        if is_odd {
+        // of a body that is too long, the rest was not read
+        if is_odd || response.status() == StatusCode::PAYLOAD_TOO_LARGE {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));

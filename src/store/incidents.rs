@@ -1,6 +1,7 @@
 //! Incidents and their notes. What an incident is on each branch, for each project, is in [`super::regressions`].
 
 use super::decode::RowOf;
+use super::events::EventKind;
 use super::regressions::Regression;
 use super::rows::BadRow;
 use super::{Store, Tx, new_id};
@@ -131,6 +132,8 @@ impl Store {
         .bind(recurrence_of.map(IncidentId::as_str))
         .fetch_one(&mut **tx)
         .await?;
+        self.insert_event(tx, EventKind::IncidentOpened, id.as_str(), now)
+            .await?;
         Ok((id, number))
     }
 
@@ -184,7 +187,8 @@ impl Store {
             .bind(what)
             .execute(&mut **tx)
             .await?;
-        Ok(())
+        self.insert_event(tx, EventKind::IncidentChanged, incident_id.as_str(), now)
+            .await
     }
 
     /// Records a waiver. Returns whether the incident is open, which a waiver requires.
@@ -230,6 +234,11 @@ impl Store {
             .bind(id.as_str())
             .execute(&mut **tx)
             .await?;
-        Ok(moved.rows_affected() == 1)
+        let is_closed = moved.rows_affected() == 1;
+        if is_closed {
+            self.insert_event(tx, EventKind::IncidentClosed, id.as_str(), now)
+                .await?;
+        }
+        Ok(is_closed)
     }
 }

@@ -4,7 +4,7 @@ mod live;
 mod readers;
 
 pub use live::{Following, Turn};
-pub use readers::TooMany;
+pub use readers::{Place, TooMany};
 
 use crate::domain::id::{AttemptId, HostId};
 use crate::domain::results::Tests;
@@ -92,6 +92,11 @@ impl Objects {
     /// Watches the length of a log as it grows, for a client at an address.
     pub fn follow(&self, attempt: &AttemptId, reader: IpAddr) -> Result<Result<Following, TooMany>> {
         Ok(self.live.follow(attempt, self.log(attempt)?, reader))
+    }
+
+    /// The right of a client at an address to one more stream, beside the logs that it follows.
+    pub fn enter_stream(&self, reader: IpAddr) -> Result<Place, TooMany> {
+        self.live.enter_stream(reader)
     }
 
     /// Up to `most` bytes from the offset `from`. The log of an attempt that has none is empty.

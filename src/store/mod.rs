@@ -9,6 +9,7 @@ pub mod branches;
 pub mod builds;
 pub mod claims;
 pub mod decode;
+pub mod events;
 pub mod flakiness;
 pub mod hosts;
 pub mod images;

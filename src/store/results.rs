@@ -1,6 +1,7 @@
 //! The results of one project along a branch, which verdicts compare.
 
 use super::decode::RowOf;
+use super::events::EventKind;
 use super::repetitions::COUNTS;
 use super::rows::BadRow;
 use super::{Store, Tx};
@@ -193,14 +194,19 @@ impl Store {
     /// Records that a run was evaluated, unless another of its attempts has ended since it was read: that attempt must be
     /// evaluated too.
     pub async fn mark_evaluated(&self, run: &UnevaluatedRun, now: Timestamp) -> Result<()> {
-        let _writer = self.writer().await;
-        sqlx::query("UPDATE run SET evaluated_at = $1 WHERE id = $2 AND ended = $3")
+        let mut tx = self.begin().await?;
+        let marked = sqlx::query("UPDATE run SET evaluated_at = $1 WHERE id = $2 AND ended = $3")
             .bind(now)
             .bind(run.id.as_str())
             .bind(run.ended)
-            .execute(self.pool())
+            .execute(&mut *tx)
             .await?;
-        Ok(())
+        if marked.rows_affected() == 1 {
+            let subject = (run.id.as_str(), run.ended);
+            self.insert_event_of(&mut tx, EventKind::RunFinished, subject, now)
+                .await?;
+        }
+        tx.commit().await
     }
 
     /// Marks a run to be evaluated again, because another of its attempts has ended. An evaluation that is under way does not

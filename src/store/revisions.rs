@@ -1,5 +1,6 @@
 //! Revisions.
 
+use super::events::EventKind;
 use super::rows::{BadRow, from_row};
 use super::{Store, Tx, new_id};
 use crate::domain::id::{BranchId, RevisionId};
@@ -7,6 +8,9 @@ use crate::domain::svn::{SvnFolder, SvnRevision, number};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 use std::collections::BTreeSet;
+
+/// Revisions of one move of a branch that are news.
+const NEWS_MOST: usize = 100;
 
 /// A revision as its repository describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,7 +221,8 @@ impl Store {
         };
         let seqs = seqs_before_stored(&mut tx, branch_id, new).await?;
         let mut listed_at = listed_at.unwrap_or(0);
-        for (revision, stored) in new.iter().zip(seqs) {
+        for (index, (revision, stored)) in new.iter().zip(seqs).enumerate() {
+            let id = new_id();
             let seq = stored.unwrap_or_else(|| {
                 seq += 1;
                 seq
@@ -230,7 +235,7 @@ impl Store {
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
                  ON CONFLICT (branch_id, sha) DO UPDATE SET left_at = NULL",
             )
-            .bind(new_id())
+            .bind(&id)
             .bind(branch_id)
             .bind(seq)
             .bind(&revision.sha)
@@ -246,6 +251,10 @@ impl Store {
             .bind(listed_at)
             .execute(&mut *tx)
             .await?;
+            // of a long history, only the end is news
+            if *insert == Insert::AfterAll && index + NEWS_MOST >= new.len() {
+                self.insert_event(&mut tx, EventKind::RevisionSeen, &id, now).await?;
+            }
         }
         tx.commit().await?;
         Ok(true)

@@ -2,9 +2,10 @@
 
 use crate::domain::outcome::{Blame, Outcome};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The state of a row and a project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cell {
     Pass,

@@ -5,6 +5,7 @@ use super::subject::Subject;
 use crate::domain::results::Tests;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use utoipa::ToSchema;
 
 /// The result of a project at one of the two revisions.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,7 @@ pub struct ProjectResult {
 }
 
 /// How the result of a project changed, ordered from the most urgent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Difference {
     NewlyFailing,
@@ -42,13 +43,15 @@ impl Difference {
 }
 
 /// The comparison of one project.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ProjectComparison {
     pub project: String,
     pub difference: Difference,
     /// The cell at the older revision, or `None` if there is none.
+    #[schema(required = true)]
     pub base: Option<Cell>,
     /// The cell at the newer revision, or `None` if there is none.
+    #[schema(required = true)]
     pub now: Option<Cell>,
     /// Names of tests. Empty if one of the two revisions has no report of its tests; so are the other two.
     pub newly_failing: Vec<String>,

@@ -172,7 +172,7 @@ pub async fn issue(form: Result<Form, Error>) -> Outcome {
         .map_err(Error::from)
     {
         Ok((_, secret)) => respond(&form.web, &form.visitor, Some(secret.secret().to_owned()), None).await,
-        Err(error @ (Error::BadRequest(_) | Error::Conflict(_))) => {
+        Err(error @ (Error::BadRequest(_) | Error::Unprocessable(_) | Error::Conflict(_))) => {
             let mut response = respond(&form.web, &form.visitor, None, Some(error.to_string())).await?;
             *response.status_mut() = error.status();
             Ok(response)

@@ -18,6 +18,8 @@ type Message = Cow<'static, str>;
 #[derive(Debug)]
 pub enum Error {
     BadRequest(Message),
+    /// What was sent can be read, and is against a rule.
+    Unprocessable(Message),
     Unauthorized(Message),
     Forbidden(Message),
     NotFound(Message),
@@ -60,7 +62,7 @@ impl Error {
             Error::Conflict(_) => StatusCode::CONFLICT,
             Error::Gone(_) => StatusCode::GONE,
             Error::Stale(_) => StatusCode::PRECONDITION_FAILED,
-            Error::Problems(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Unprocessable(_) | Error::Problems(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -97,6 +99,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Error::BadRequest(message)
+            | Error::Unprocessable(message)
             | Error::Unauthorized(message)
             | Error::Forbidden(message)
             | Error::NotFound(message)
@@ -130,7 +133,7 @@ impl From<anyhow::Error> for Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Invalid(message) => Error::BadRequest(message.into()),
+            Refusal::Invalid(message) => Error::Unprocessable(message.into()),
             Refusal::Problems(problems) => Error::Problems(problems),
             Refusal::NotLoggedIn(message) => Error::Unauthorized(message.into()),
             Refusal::NotAllowed(message) => Error::Forbidden(message.into()),

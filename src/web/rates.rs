@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::peer::Peer;
 use crate::access::Actor;
+use crate::domain::access::{CHANGES_PER_MINUTE, WRONG_TOKENS_PER_MINUTE};
 use crate::domain::id::AccountId;
 use governor::clock::DefaultClock;
 use governor::state::keyed::DefaultKeyedStateStore;
@@ -10,11 +11,6 @@ use governor::{Quota, RateLimiter};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-
-/// Wrong tokens of one address in a minute.
-const GUESSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
-/// Changes of one account in a minute.
-const CHANGES: NonZeroU32 = NonZeroU32::MIN.saturating_add(119);
 
 /// Addresses or accounts that are remembered; above this, those that have been quiet are forgotten.
 const KEYS_MOST: usize = 10_000;
@@ -40,18 +36,26 @@ impl<K: Hash + Eq + Clone> PerMinute<K> {
 pub struct Rates {
     guesses: PerMinute<IpAddr>,
     changes: PerMinute<AccountId>,
+    /// Changes of one account in a minute, for the message.
+    changes_most: NonZeroU32,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self {
-            guesses: PerMinute::new(GUESSES),
-            changes: PerMinute::new(CHANGES),
-        }
+        Self::new(WRONG_TOKENS_PER_MINUTE, CHANGES_PER_MINUTE)
     }
 }
 
 impl Rates {
+    /// So many wrong tokens of an address and so many changes of an account in a minute.
+    pub fn new(guesses: NonZeroU32, changes: NonZeroU32) -> Self {
+        Self {
+            guesses: PerMinute::new(guesses),
+            changes: PerMinute::new(changes),
+            changes_most: changes,
+        }
+    }
+
     /// The error for a wrong token: unauthorized, or too many of them.
     pub fn wrong_token(&self, peer: &Peer) -> Error {
         match self.guesses.count(&peer.network.address()) {
@@ -68,7 +72,7 @@ impl Rates {
         match account.is_none_or(|account| self.changes.count(account)) {
             true => Ok(()),
             false => Err(Error::TooMany(
-                format!("an account makes {CHANGES} changes a minute; wait a while").into(),
+                format!("an account makes {} changes a minute; wait a while", self.changes_most).into(),
             )),
         }
     }

@@ -43,6 +43,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("incident_list", include_str!("templates/incident_list.hbs")),
     ("incidents", include_str!("templates/incidents.hbs")),
     ("incident", include_str!("templates/incident.hbs")),
+    ("reference", include_str!("templates/reference.hbs")),
     ("error", include_str!("templates/error.hbs")),
 ];
 

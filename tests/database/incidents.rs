@@ -31,7 +31,11 @@ async fn postgres_comes_to_the_same() {
     };
     let submitted = async || {
         let database = crate::support::new_database(&server).await;
-        Sim::with(&["folder.project"], 2, |settings| settings.database = database.into()).await
+        Sim::with(&["folder.project"], 2, |settings| {
+            settings.database = database.into();
+            settings.verdicts.repeat = 0;
+        })
+        .await
     };
     let burns_in = async || {
         let database = crate::support::new_database(&server).await;

@@ -7,13 +7,13 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submitted_recipe_is_tried_approved_and_run() {
-    let sim = Sim::new(&["folder.project"], 2).await;
+    let sim = Sim::with(&["folder.project"], 2, |settings| settings.verdicts.repeat = 0).await;
     story::a_submitted_recipe_is_tried_approved_and_run(sim).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_are_kept_compared_and_superseded() {
-    let sim = Sim::new(&["folder.project"], 2).await;
+    let sim = Sim::with(&["folder.project"], 2, |settings| settings.verdicts.repeat = 0).await;
     story::versions_are_kept_compared_and_superseded(sim).await;
 }
 

@@ -1,6 +1,7 @@
 //! Tests that need no container engine, no PostgreSQL and no CPython: the inner loop.
 
 mod access;
+mod api;
 mod bad_recipes;
 mod base_images;
 mod browser;
@@ -8,6 +9,7 @@ mod cli;
 mod docs;
 mod doctor;
 mod engine;
+mod events;
 mod fixes;
 mod front_door;
 mod histories;

@@ -1,5 +1,6 @@
 //! Pieces of a log as lines of JSON.
 
+use super::range::in_range;
 use crate::api::v1::types::ProblemDetails;
 use crate::domain::skew::corrected;
 use crate::logfile::damage::Lost;
@@ -10,21 +11,24 @@ use futures_util::stream;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 use warp::Reply;
 use warp::http::header::{self, HeaderValue};
 
-/// One line. Offsets are in bytes of the whole log. `at` is in milliseconds UTC; if the host's clock was off, it is corrected.
-#[derive(Serialize)]
-struct Piece<'a> {
+/// One line of a log, or a part of it. Offsets are in bytes of the whole log. `at` is in milliseconds UTC; if the host's clock was off, it is corrected.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogPiece)]
+pub struct Piece<'a> {
     offset: u64,
     until: u64,
+    #[schema(value_type = Stream)]
     stream: &'static str,
     at: i64,
     text: &'a str,
-    /// Which bytes are lost, if they are.
+    /// Which bytes are lost; absent if none are.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<String>,
-    /// The bytes as they are, in base64, if they were asked for and are no UTF-8.
+    /// The bytes as they are, in base64; absent unless they were asked for and are no UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
 }
@@ -33,17 +37,31 @@ struct Piece<'a> {
 const BEFORE: u64 = 4096;
 
 #[utoipa::path(
-    get, path = "/api/v1/logs/{id}", tag = "results", summary = "Read a log as lines of JSON",
+    get, path = "/api/v1/logs/{id}", operation_id = "log", tag = "results", summary = "Read a log as lines of JSON",
     params(
         ("id" = String, Path, description = "The id of a run, an image or an attempt"),
         ("from" = Option<i64>, Query, minimum = 0, description = "Offset in bytes"),
-        ("stream" = Option<String>, Query, description = "`stdout`, `stderr` or `control`"),
+        ("stream" = inline(Option<Stream>), Query),
         ("attempt" = Option<i64>, Query, minimum = 1),
         ("follow" = Option<bool>, Query, description = "Whether to wait for more until the attempt has ended"),
         ("raw" = Option<bool>, Query, description = "Whether bytes that are no UTF-8 come as base64"),
     ),
-    responses((status = 200, content_type = "application/x-ndjson", body = String), (status = 404, body = ProblemDetails)),
+    responses((status = 200, content_type = "application/x-ndjson", body = String, description = "Each line is a `LogPiece`"), (status = 404, body = ProblemDetails)),
 )]
+/// The log of an attempt. Unlike the address of before, this one refuses parameters that it does not understand.
+pub async fn checked_pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {
+    in_range(&query, "from", 0..=i64::MAX)?;
+    in_range(&query, "attempt", 1..=i64::MAX)?;
+    let is_in = |name: &str, words: &[&str]| query.get(name).is_none_or(|word| words.contains(&word.as_str()));
+    if !is_in("stream", &["stdout", "stderr", "control"]) {
+        return Err(Error::BadRequest("`stream` is `stdout`, `stderr` or `control`".into()));
+    }
+    if !["follow", "raw"].iter().all(|name| is_in(name, &["true", "false"])) {
+        return Err(Error::BadRequest("`follow` and `raw` are `true` or `false`".into()));
+    }
+    pieces(id, web, query, peer).await
+}
+
 /// `/api/logs/ID`: the log of an attempt, or of the newest attempt at a run or an image. `?from=OFFSET`, `?stream=NAME`,
 /// `?attempt=N`, `?follow=true` to wait for more until the attempt has ended, `?raw=true` for bytes that are no UTF-8.
 pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {

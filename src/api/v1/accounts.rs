@@ -88,7 +88,7 @@ pub async fn change(name: String, person: Person, body: AccountChangeBody) -> Ou
 
 fn names<T: Ord + FromStr<Err = String>>(list: &[String]) -> Result<Names<T>, Error> {
     let names = list.iter().map(|name| name.parse::<T>()).collect::<Result<_, _>>();
-    names.map_err(|error: String| Error::BadRequest(error.into()))
+    names.map_err(|error: String| Error::Unprocessable(error.into()))
 }
 
 /// List the newest access tokens of an account.

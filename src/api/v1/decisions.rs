@@ -25,7 +25,7 @@ pub async fn incident(number: i64, person: Person, body: IncidentDecision) -> Ou
 /// Cancel or rerun the job of a run or an image.
 #[utoipa::path(
     post, path = "/api/v1/jobs/{id}/{action}", tag = "jobs",
-    params(("id" = String, Path, description = "The id of a run or an image"), ("action" = String, Path, description = "`cancel` or `rerun`")),
+    params(("id" = String, Path, description = "The id of a run or an image"), ("action" = inline(JobMove), Path)),
     responses(
         (status = 200, body = Effect), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
         (status = 404, body = ProblemDetails),
@@ -79,7 +79,7 @@ pub async fn add_host(person: Person, body: HostBody) -> Outcome {
     post, path = "/api/v1/hosts/{name}/{action}", tag = "hosts",
     params(
         ("name" = String, Path),
-        ("action" = String, Path, description = "`rotate`, `revoke`, `trust`, `distrust`, `drain`, `resume` or `remove`"),
+        ("action" = inline(HostMove), Path),
     ),
     responses(
         (status = 200, body = HostView), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),

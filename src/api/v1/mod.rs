@@ -5,6 +5,7 @@ mod accounts;
 mod caller;
 mod decisions;
 mod desk;
+mod events;
 mod openapi;
 mod projects;
 mod responses;
@@ -15,9 +16,9 @@ pub mod types;
 pub use desk::Desk;
 pub use openapi::document;
 
-use super::body::json;
+use super::body::object;
 use super::public;
-use crate::web::{Outcome, Web, query};
+use crate::web::{Outcome, Web, peer, query};
 use caller::{person, reader};
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -69,30 +70,38 @@ fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(Outcome,)>> {
     use warp::{delete, header, patch, path, post};
     let reader = || reader(web);
     let person = || person(desk, web);
+    let one = events::Feed::new(&web.store);
+    let feed = || {
+        let one = one.clone();
+        warp::any().map(move || one.clone())
+    };
     vec![
         path!("openapi.json").and(read()).and(reader()).then(openapi::page).boxed(),
+        path!("results").and(read()).and(reader()).and(query()).then(public::checked_results).boxed(),
+        path!("logs" / String).and(read()).and(reader()).and(query()).and(peer()).then(public::logs::checked_pieces).boxed(),
+        path!("events").and(read()).and(feed()).and(reader()).and(query()).and(header::headers_cloned()).and(peer()).then(events::follow).boxed(),
         path!("me").and(read()).and(person()).then(accounts::me).boxed(),
-        path!("recipes").and(post()).and(person()).and(header::optional("if-match")).and(json(SUBMISSION_MOST)).then(submissions::submit).boxed(),
+        path!("recipes").and(post()).and(person()).and(header::optional("if-match")).and(object(SUBMISSION_MOST)).then(submissions::submit).boxed(),
         path!("recipes").and(read()).and(reader()).and(query()).then(submissions::open).boxed(),
         path!("projects").and(read()).and(reader()).and(query()).then(projects::all).boxed(),
         path!("projects" / String).and(read()).and(reader()).then(projects::one).boxed(),
         path!("projects" / String / "versions").and(read()).and(reader()).and(query()).then(projects::versions).boxed(),
         path!("projects" / String / "versions" / i64).and(read()).and(reader()).then(projects::version).boxed(),
         path!("projects" / String / "versions" / i64 / "diff").and(read()).and(reader()).and(query()).then(projects::diff).boxed(),
-        path!("projects" / String / "versions" / i64 / "decision").and(post()).and(person()).and(json(BODY_MOST)).then(submissions::decide).boxed(),
-        path!("projects" / String / "state").and(post()).and(person()).and(json(BODY_MOST)).then(submissions::set_state).boxed(),
-        path!("projects" / String / "owner").and(post()).and(person()).and(json(BODY_MOST)).then(submissions::hand_over).boxed(),
+        path!("projects" / String / "versions" / i64 / "decision").and(post()).and(person()).and(object(BODY_MOST)).then(submissions::decide).boxed(),
+        path!("projects" / String / "state").and(post()).and(person()).and(object(BODY_MOST)).then(submissions::set_state).boxed(),
+        path!("projects" / String / "owner").and(post()).and(person()).and(object(BODY_MOST)).then(submissions::hand_over).boxed(),
         path!("accounts").and(read()).and(person()).and(query()).then(accounts::all).boxed(),
-        path!("accounts").and(post()).and(person()).and(json(BODY_MOST)).then(accounts::add).boxed(),
-        path!("accounts" / String).and(patch()).and(person()).and(json(BODY_MOST)).then(accounts::change).boxed(),
+        path!("accounts").and(post()).and(person()).and(object(BODY_MOST)).then(accounts::add).boxed(),
+        path!("accounts" / String).and(patch()).and(person()).and(object(BODY_MOST)).then(accounts::change).boxed(),
         path!("tokens").and(read()).and(person()).and(query()).then(accounts::tokens).boxed(),
-        path!("tokens").and(post()).and(person()).and(json(BODY_MOST)).then(accounts::issue).boxed(),
+        path!("tokens").and(post()).and(person()).and(object(BODY_MOST)).then(accounts::issue).boxed(),
         path!("tokens" / String).and(delete()).and(person()).then(accounts::revoke).boxed(),
         path!("audit").and(read()).and(person()).and(query()).then(accounts::audit).boxed(),
-        path!("incidents" / i64 / "decision").and(post()).and(person()).and(json(BODY_MOST)).then(decisions::incident).boxed(),
+        path!("incidents" / i64 / "decision").and(post()).and(person()).and(object(BODY_MOST)).then(decisions::incident).boxed(),
         path!("jobs" / String / String).and(post()).and(person()).then(decisions::job).boxed(),
         path!("hosts").and(read()).and(reader()).then(decisions::hosts).boxed(),
-        path!("hosts").and(post()).and(person()).and(json(BODY_MOST)).then(decisions::add_host).boxed(),
+        path!("hosts").and(post()).and(person()).and(object(BODY_MOST)).then(decisions::add_host).boxed(),
         path!("hosts" / String / String).and(post()).and(person()).then(decisions::host).boxed(),
     ]
 }

@@ -1,16 +1,17 @@
 //! The OpenAPI document, made of the handlers and their types.
 
-use super::{accounts, decisions, projects, submissions};
+use super::{accounts, decisions, events, projects, submissions};
 use crate::api::public::{self, logs};
 use crate::web::{Error, Outcome, Web, json, problem, secure};
 use std::sync::LazyLock;
-use utoipa::openapi::path::PathItem;
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder, Schema, Type};
 use utoipa::{Modify, OpenApi};
 use warp::http::Method;
 use warp::http::header::{self, HeaderValue};
 use warp::path::FullPath;
-use warp::reply::Response;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,12 +19,13 @@ use warp::reply::Response;
         title = "Pybots",
         description = "Finds the CPython revision that broke a project. docs/api.md has the rules that hold for all calls."
     ),
-    modifiers(&Token),
+    components(schemas(logs::Piece<'static>, events::EventView)),
+    modifiers(&Token, &Common),
     paths(
         accounts::me, accounts::all, accounts::add, accounts::change, accounts::tokens, accounts::issue, accounts::revoke,
         accounts::audit, decisions::incident, decisions::job, decisions::hosts, decisions::add_host, decisions::host,
         projects::all, projects::one, projects::versions, projects::version, projects::diff,
-        public::results, public::incidents, public::incident, public::comparison, logs::pieces, page,
+        public::checked_results, public::incidents, public::incident, public::comparison, logs::checked_pieces, page, events::follow,
         submissions::submit, submissions::open, submissions::decide, submissions::set_state, submissions::hand_over,
     )
 )]
@@ -37,6 +39,88 @@ impl Modify for Token {
         let components = document.components.get_or_insert_default();
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         components.add_security_scheme("token", scheme);
+    }
+}
+
+/// What any call may be answered with, whatever its handler says.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                add_common(operation);
+                let parameters = operation.parameters.iter_mut().flatten();
+                parameters.for_each(never_null);
+                operation.responses.responses.values_mut().for_each(name_type);
+            }
+        }
+    }
+}
+
+/// Statuses of every call, and of those with a body.
+const COMMON: [(u16, &str); 5] = [
+    (400, "What was sent can't be read"),
+    (
+        401,
+        "No token, where one is needed, or one that is unknown, expired or revoked",
+    ),
+    (
+        429,
+        "Too many wrong tokens of this address, or too many changes of this account",
+    ),
+    (500, "The coordinator failed"),
+    (503, "Too many clients, or no database; try again"),
+];
+const OF_BODIES: [(u16, &str); 3] = [
+    (411, "The header content-length is missing"),
+    (413, "The body is too long"),
+    (422, "The body can be read, and is against a rule"),
+];
+
+/// A parameter is there or not: none of them is `null`.
+fn never_null(parameter: &mut RefOr<Parameter>) {
+    if let RefOr::T(parameter) = parameter
+        && let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
+        && let SchemaType::Array(types) = &object.schema_type
+        && let [one] = *types.iter().filter(|one| **one != Type::Null).collect::<Vec<_>>()
+    {
+        object.schema_type = SchemaType::Type(one.clone());
+    }
+}
+
+/// Errors have a media type of their own.
+fn name_type(response: &mut RefOr<Response>) {
+    let RefOr::T(response) = response else { return };
+    let is_problem = |content: &RefOr<Content>| {
+        let content = serde_json::to_string(content).unwrap_or_default();
+        content.contains("/ProblemDetails")
+    };
+    if let Some(content) = response
+        .content
+        .get(JSON)
+        .filter(|content| is_problem(content))
+        .cloned()
+    {
+        response.content.clear();
+        response.content.insert(PROBLEM.to_owned(), content);
+    }
+}
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
+
+/// Adds the common statuses that the handler does not describe itself.
+fn add_common(operation: &mut Operation) {
+    let of_body = operation.request_body.iter().flat_map(|_| OF_BODIES);
+    for (status, description) in COMMON.into_iter().chain(of_body) {
+        let body = Content::new(Some(Ref::from_schema_name("ProblemDetails")));
+        let response = ResponseBuilder::new().description(description).content(PROBLEM, body);
+        let responses = &mut operation.responses.responses;
+        responses
+            .entry(status.to_string())
+            .or_insert_with(|| response.build().into());
     }
 }
 
@@ -56,7 +140,7 @@ pub async fn page(_: Web) -> Outcome {
 }
 
 /// Answers a call that does not exist, or that has another method.
-pub fn none(path: FullPath, method: Method) -> Response {
+pub fn none(path: FullPath, method: Method) -> warp::reply::Response {
     let allowed = methods_of(path.as_str());
     if allowed.is_empty() || allowed.contains(&method) {
         return secure(problem(&Error::not_found()));

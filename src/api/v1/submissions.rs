@@ -10,6 +10,7 @@ use crate::clock::now;
 use crate::domain::recipe_version::{ProjectMove, VersionState};
 use crate::submissions::{self, Decision, Submission};
 use crate::web::{Error, Outcome, Query, Web, json};
+use utoipa::ToSchema;
 
 /// Submit a recipe.
 ///
@@ -37,11 +38,20 @@ pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> O
     created(&VersionView::from(version))
 }
 
+/// The states in which nobody has decided about a version.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[allow(dead_code)] // only the document has it; the handler reads a `VersionState`
+enum OpenState {
+    Trial,
+    Waiting,
+}
+
 /// List the versions that nobody has decided about.
 #[utoipa::path(
     get, path = "/api/v1/recipes", tag = "recipes",
     params(
-        ("state" = Option<String>, Query, description = "`trial` or `waiting`, which is the default"),
+        ("state" = inline(Option<OpenState>), Query, description = "`waiting` if absent"),
         ("after" = Option<i64>, Query, description = "`next` of the part before"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 100),
     ),
@@ -98,7 +108,7 @@ pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -
     let action: ProjectMove = body
         .action
         .parse()
-        .map_err(|error: String| Error::BadRequest(error.into()))?;
+        .map_err(|error: String| Error::Unprocessable(error.into()))?;
     let store = &person.desk.store;
     let moved = submissions::move_project(store, &person.actor, &project, (action, &body.reason), now()).await?;
     person.desk.nudge();

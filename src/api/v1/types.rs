@@ -5,6 +5,8 @@ mod hosts;
 pub use hosts::{HostBody, HostView};
 
 use crate::access::Actor;
+use crate::domain::access::{Permission, Role};
+use crate::domain::recipe_version::ProjectMove;
 use crate::domain::refusal::Located;
 use crate::domain::time::Timestamp;
 use crate::store::accounts::Account;
@@ -93,10 +95,12 @@ impl From<&Actor> for MeView {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitBody {
-    /// The text of the recipe, TOML.
+    /// The text of the recipe, TOML; at most 128 KiB.
+    #[schema(max_length = 131072)]
     pub text: String,
     /// The number of the newest version that you have seen; 0 for a new project. Answered with 412 if there is another by now.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
+    #[schema(minimum = 0)]
     pub base: Option<i64>,
 }
 
@@ -192,14 +196,17 @@ pub enum VersionDecision {
         without_trial: bool,
     },
     /// It is not to be used.
-    Refuse { reason: String },
+    Refuse {
+        #[schema(min_length = 1)]
+        reason: String,
+    },
 }
 
 /// What is done with a project.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectMoveBody {
-    /// `pause`, `resume` or `retire`.
+    #[schema(value_type = ProjectMove)]
     pub action: String,
     #[serde(default)]
     pub reason: String,
@@ -250,11 +257,12 @@ impl From<Account> for AccountView {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountBody {
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     pub name: String,
     #[serde(default)]
     pub mail: String,
-    /// `owner`, `host-owner`, `maintainer`, `operator`.
     #[serde(default)]
+    #[schema(value_type = Vec<Role>)]
     pub roles: Vec<String>,
 }
 
@@ -265,6 +273,7 @@ pub struct AccountChangeBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Role>>)]
     pub roles: Option<Vec<String>>,
     /// A disabled account loses its tokens and sessions for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -311,15 +320,18 @@ impl From<AccessToken> for TokenView {
 #[serde(deny_unknown_fields)]
 pub struct TokenBody {
     /// What it is for.
+    #[schema(min_length = 1, max_length = 60)]
     pub name: String,
     /// The account that gets it. Your own unless you manage accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// What it may do. Absent: all that you and the account may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Permission>>)]
     pub permissions: Option<Vec<String>>,
     /// Days until it expires: 1 to 366, 90 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
+    #[schema(minimum = 1, maximum = 366)]
     pub days: Option<i64>,
 }
 
@@ -335,9 +347,9 @@ pub struct AuditView {
     pub address: String,
     pub action: String,
     pub subject: String,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>, required = true)]
     pub before: serde_json::Value,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>, required = true)]
     pub after: serde_json::Value,
 }
 

@@ -129,6 +129,10 @@ impl Live {
         }
     }
 
+    pub fn enter_stream(&self, reader: IpAddr) -> Result<Place, TooMany> {
+        self.readers.enter(reader)
+    }
+
     pub fn follow(&self, attempt: &AttemptId, path: PathBuf, reader: IpAddr) -> Result<Following, TooMany> {
         let place = self.readers.enter(reader)?;
         Ok(Following {

@@ -10,9 +10,9 @@ const ALL: usize = 500;
 /// Why nobody else can follow a log now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooMany {
-    #[error("too many logs are being followed")]
+    #[error("too many logs and events are being followed")]
     All,
-    #[error("too many logs are being followed from one address (`http.log_readers_per_address`)")]
+    #[error("too many logs and events are being followed from one address (`http.log_readers_per_address`)")]
     OfOne,
 }
 

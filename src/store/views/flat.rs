@@ -4,31 +4,44 @@ use super::{Matrix, Row};
 use crate::domain::id::RunId;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
+use crate::verdict::Cell;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A cell of the flat list that scripts read.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ResultCell {
     pub branch: String,
+    /// The hash of the revision.
     pub revision: String,
     /// The name of a Subversion revision: `r45321`.
+    #[schema(required = true)]
     pub label: Option<String>,
     pub project: String,
     pub variant: String,
     pub platform: String,
     /// The revision that the image was built from, if it is another one.
+    #[schema(required = true)]
     pub image_of: Option<String>,
     /// The name of that one, if it is a Subversion revision.
+    #[schema(required = true)]
     pub image_of_label: Option<String>,
-    /// [`crate::verdict::Cell::name`].
+    #[schema(value_type = Cell)]
     pub state: &'static str,
-    /// [`Outcome::name`].
+    /// How the attempt ended that explains the state: `passed`, `failed`, `crashed`, `timed_out`, `out_of_memory`, `setup_failed`,
+    /// `recipe_error`, `infra`, `cancelled` or `skipped`. `null` while there is none.
+    #[schema(value_type = Option<String>, required = true)]
     pub outcome: Option<&'static str>,
     /// Why it is skipped, why there is no image, why it waits, or which limit of space it hit.
+    #[schema(required = true)]
     pub reason: Option<String>,
+    #[schema(required = true)]
     pub exit_code: Option<i64>,
-    /// How long the attempt took that explains the state.
+    /// How long the attempt took that explains the state, in seconds.
+    #[schema(required = true)]
     pub seconds: Option<f64>,
+    /// The id of the run; its page is `/run/ID`, and its log `/api/v1/logs/ID`.
+    #[schema(value_type = Option<String>, required = true)]
     pub run: Option<RunId>,
 }
 

@@ -225,7 +225,7 @@ pub async fn versions_are_kept_compared_and_superseded(mut sim: Sim) {
     );
     let (status, problem) = submit(&ann, recipe("x", "").replace("pypi = \"x\"", "path = \"x\""), None).await;
     assert!(
-        status == 400 && problem["detail"].as_str().unwrap().contains("no folder beside it"),
+        status == 422 && problem["detail"].as_str().unwrap().contains("no folder beside it"),
         "{problem}"
     );
     // refused with a reason, and nothing is in force
@@ -238,7 +238,7 @@ pub async fn versions_are_kept_compared_and_superseded(mut sim: Sim) {
         )
         .await
     };
-    assert_eq!(decide(2, json!({ "decision": "refuse", "reason": " " })).await.0, 400);
+    assert_eq!(decide(2, json!({ "decision": "refuse", "reason": " " })).await.0, 422);
     assert_eq!(
         decide(2, json!({ "decision": "refuse", "reason": "no suite" })).await.0,
         200

@@ -44,6 +44,7 @@ impl From<HostRow> for HostView {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostBody {
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     pub name: String,
     /// The mail address of the owner. A host owner registers hosts under the address of the account, whatever this is.
     #[serde(default)]

@@ -1,0 +1,118 @@
+//! What happens, as a stream of server-sent events. One task reads the database for all streams, and keeps the newest events for clients
+//! that come back.
+
+mod feed;
+mod view;
+
+pub use feed::Feed;
+pub use view::{EventView, StreamedEvent};
+
+use super::types::ProblemDetails;
+use crate::web::{Error, Outcome, Peer, Query, Resumable, Web};
+use feed::News;
+use futures_util::stream;
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use warp::Reply;
+use warp::http::HeaderValue;
+use warp::http::header::HeaderMap;
+use warp::sse;
+
+/// A client that takes no event for this long is cut off. It comes back with the id of its last event.
+const SLOW: Duration = Duration::from_secs(30);
+
+/// What a client wants to see.
+struct Filter {
+    branch: Option<String>,
+    project: Option<String>,
+}
+
+impl Filter {
+    fn takes(&self, event: &EventView) -> bool {
+        let is_in = |wanted: &Option<String>, names: &[String]| wanted.as_ref().is_none_or(|one| names.contains(one));
+        is_in(&self.branch, &event.branches) && is_in(&self.project, &event.projects)
+    }
+}
+
+/// Follow what happens.
+///
+/// The stream begins with the event `ready`. Each event has an id; with that of the last one in the header `Last-Event-ID`, a client goes on
+/// where it was. If that is too long ago, the event `reset` comes instead: read anew what you show. The data of all other events is an
+/// `EventView`.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "results",
+    params(
+        ("branch" = Option<String>, Query, description = "Only events about this branch"),
+        ("project" = Option<String>, Query, description = "Only events about this project"),
+        ("after" = Option<i64>, Query, minimum = 0, description = "As `Last-Event-ID`, which comes first"),
+        ("last-event-id" = Option<i64>, Header, minimum = 0, description = "The id of the last event that you have seen"),
+    ),
+    responses(
+        (status = 200, content_type = "text/event-stream", body = StreamedEvent), (status = 400, body = ProblemDetails),
+        (status = 503, body = ProblemDetails, description = "Too many streams, in all or of this address"),
+    ),
+)]
+pub async fn follow(feed: Feed, web: Web, query: Query, headers: HeaderMap, peer: Peer) -> Outcome {
+    let sent = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
+    let asked = number(query.get("after").map(String::as_str))?;
+    let last = number(sent)?.or(asked);
+    let place = web
+        .objects
+        .enter_stream(peer.network.address())
+        .map_err(|too_many| Error::Unavailable(too_many.to_string().into()))?;
+    let filter = Filter {
+        branch: query.get("branch").cloned(),
+        project: query.get("project").cloned(),
+    };
+    let mut reader = feed.follow(last);
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let _place = place;
+        let gone = sender.clone();
+        let send = async {
+            while let Some(news) = reader.next().await {
+                let Some(event) = written(news, &filter) else { continue };
+                match tokio::time::timeout(SLOW, sender.send(event)).await {
+                    Ok(Ok(())) => {}
+                    _ => break,
+                }
+            }
+        };
+        tokio::select! {
+            () = gone.closed() => {}
+            () = send => {}
+        }
+    });
+    let events = stream::unfold(receiver, |mut receiver| async {
+        let event = receiver.recv().await?;
+        Some((Ok::<_, Infallible>(event), receiver))
+    });
+    let mut response = sse::reply(sse::keep_alive().stream(events)).into_response();
+    // a proxy must pass each event on at once
+    let headers = response.headers_mut();
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response.extensions_mut().insert(Resumable);
+    Ok(response)
+}
+
+/// The id of an event, from a header or a parameter.
+fn number(text: Option<&str>) -> Result<Option<i64>, Error> {
+    let number = text.map(str::parse::<i64>).transpose().ok();
+    number
+        .filter(|number| number.is_none_or(|number| number >= 0))
+        .ok_or_else(|| Error::BadRequest("`Last-Event-ID` or `after` is no id of an event".into()))
+}
+
+/// An event as it is sent; `None` if the client does not want it.
+fn written(news: News, filter: &Filter) -> Option<sse::Event> {
+    let (number, name, data) = match &news {
+        News::Ready(number) => (number, "ready", "{}".to_owned()),
+        News::Reset(number) => (number, "reset", "{}".to_owned()),
+        News::Event(number, event) if filter.takes(event) => {
+            (number, event.kind, serde_json::to_string(&**event).ok()?)
+        }
+        News::Event(..) => return None,
+    };
+    Some(sse::Event::default().id(number.to_string()).event(name).data(data))
+}
