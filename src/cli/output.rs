@@ -127,8 +127,7 @@ pub fn hide(secrets: Secrets) {
 
 /// Masks the secrets of the settings, and what looks like a secret.
 pub fn without_secrets(text: &str) -> String {
-    let known = SECRETS.get().filter(|secrets| !secrets.is_empty());
-    match known {
+    match SECRETS.get().filter(|secrets| !secrets.is_empty()) {
         Some(secrets) => masked(&secrets.mask_in(text)).into_owned(),
         None => masked(text).into_owned(),
     }
