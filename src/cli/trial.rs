@@ -1,6 +1,7 @@
 //! `pybots try RECIPE`: runs one project on this machine, without a coordinator.
 
 use super::local::{self, AsOf, LocalRunner, is_not_installed};
+use super::output::without_secrets;
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::day::Day;
@@ -76,7 +77,7 @@ impl Trial {
             let tried = self.version();
             match self.once(settings).await {
                 Ok(ended) => code = ended,
-                Err(error) => errln!("error: {error:#}"),
+                Err(error) => errln!("error: {}", without_secrets(&format!("{error:#}"))),
             }
             errln!(
                 "waiting until {} is saved again; Ctrl-C ends this",

@@ -9,8 +9,8 @@ pub fn is_odd(c: char) -> bool {
     c.is_control() || reorders
 }
 
-/// Whether a character can't be seen, so that a text is not what people read. The two joiners are none of them: scripts and emoji
-/// need them. Nor are the selectors of variants, which change how the character before them is drawn.
+/// Whether a character can't be seen, so that a text is not what people read. Scripts and emoji need the two joiners and the first 16
+/// selectors of variants, so these are not among them. The other 240 selectors are: they can hide any text.
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,

@@ -31,12 +31,12 @@ pub struct Checked {
     /// `None` if there is a problem.
     pub recipe: Option<Recipe>,
     pub problems: Vec<Problem>,
-    /// Whether there are problems that are not among these.
+    /// Whether there may be problems that are not among these.
     pub has_more: bool,
 }
 
 /// What follows the problems if there are more than are shown.
-pub const MORE_PROBLEMS: &str = "There are more problems. Correct these, then check again.\n";
+pub const MORE_PROBLEMS: &str = "There may be more problems. Correct these, then check again.\n";
 
 impl Checked {
     /// Returns all problems as text without colours.

@@ -337,3 +337,22 @@ fn names_that_mean_something_else_are_refused() {
     }
     assert!(problems(&recipe("q", "git", &"r".repeat(300))).contains("more than 200 bytes"));
 }
+
+#[test]
+fn the_first_problems_are_shown_and_that_there_may_be_more() {
+    let good = "name = \"demo\"\nsource = { pypi = \"demo\" }\n";
+    let suite = "[[suite]]\nname = \"t\"\nrun = \"true\"\n";
+    let of = |many: usize| -> [String; 2] {
+        let keys: String = (0..many).map(|number| format!("zzz{number} = 1\n")).collect();
+        let labels: Vec<String> = (0..many).map(|number| format!("\"a {number}\"")).collect();
+        let needs = format!("needs = [{}]\n", labels.join(", "));
+        [keys, needs].map(|wrong| format!("{good}{wrong}{suite}"))
+    };
+    for (many, shown, has_more) in [(3, 3, false), (60, 50, true)] {
+        for text in of(many) {
+            let checked = check("demo.toml", &text);
+            assert_eq!((checked.problems.len(), checked.has_more), (shown, has_more), "{text}");
+            assert_eq!(checked.plain().contains(MORE_PROBLEMS), has_more);
+        }
+    }
+}

@@ -63,11 +63,14 @@ enum CheckoutError {
 
 impl RecipeRepository {
     /// Opens the mirror in the data folder. Contacts no repository. `checkouts` is a folder of this process alone. Returns `None`
-    /// if the settings name no repository.
+    /// if the settings name no repository. Both paths may be relative.
     pub async fn open(data: &Path, settings: &RecipesSettings, checkouts: PathBuf) -> Result<Option<Self>, GitError> {
         if settings.git.is_empty() {
             return Ok(None);
         }
+        // git is called within the checkout
+        let data = std::path::absolute(data).map_err(GitError::NotRun)?;
+        let checkouts = std::path::absolute(checkouts).map_err(GitError::NotRun)?;
         Ok(Some(Self {
             mirror: Mirror::open(&data.join("recipes.git"), &settings.git).await?,
             reference: settings.reference.clone(),

@@ -136,6 +136,26 @@ async fn recipes_stay_in_force_while_their_repository_is_away() {
     assert_eq!(names(&sim).await, ["alpha"]);
 }
 
+/// Commands read the repository, also with a data folder that is relative.
+#[tokio::test]
+async fn commands_read_it_into_a_relative_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipes = Repository::new(&folder.path().join("recipes"));
+    recipes.write("alpha.toml", "name = \"alpha\"\nsource = 3\n");
+    recipes.commit("alpha");
+    std::fs::write(
+        folder.path().join("pybots.toml"),
+        "data = \"data\"\n[recipes]\ngit = \"recipes\"\n",
+    )
+    .unwrap();
+    let mut pybots = Command::new(env!("CARGO_BIN_EXE_pybots"));
+    let pybots = pybots.args(["--config", "pybots.toml", "try-patch", "x", "--projects", "alpha"]);
+    let output = pybots.current_dir(folder.path()).output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains("[alpha.toml:2:10]"), "{printed}");
+    assert!(!printed.contains("can't be checked out"), "{printed}");
+}
+
 /// Commits a small repository with a very large tree: each folder holds the next one ten times.
 fn bomb(recipes: &Repository, path: &Path) {
     let blob = recipes.git(&["hash-object", "-w", "alpha.toml"]);

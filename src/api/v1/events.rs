@@ -22,6 +22,9 @@ use warp::sse;
 /// A client that takes no event for this long is cut off. It comes back with the id of its last event.
 const SLOW: Duration = Duration::from_secs(30);
 
+/// After this time a stream ends, and a client asks again: whose token was revoked meanwhile is refused then.
+const LIFE: Duration = Duration::from_secs(15 * 60);
+
 /// What a client wants to see.
 struct Filter {
     branch: Option<String>,
@@ -81,6 +84,7 @@ pub async fn follow(feed: Feed, web: Web, query: Query, headers: HeaderMap, peer
         };
         tokio::select! {
             () = gone.closed() => {}
+            () = tokio::time::sleep(LIFE) => {}
             () = send => {}
         }
     });

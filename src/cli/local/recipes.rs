@@ -33,7 +33,7 @@ pub async fn project(settings: &Settings, name: &str) -> Result<Registered> {
 pub async fn registered(settings: &Settings) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
     // a coordinator may use the checkouts of the data folder
     let checkouts = tempfile::tempdir().context("failed to make a temporary folder")?;
-    let folder = checkouts.path().join("recipes");
+    let folder = checkouts.path().to_owned();
     let Some(repository) = RecipeRepository::open(&settings.data, &settings.recipes, folder).await? else {
         return reader::load(&Origin::of(settings.projects_folder()));
     };

@@ -319,4 +319,4 @@ pub fn last_error(log: &str) -> Option<String> {
 
 #[cfg(test)]
 #[path = "faults_tests.rs"]
-mod tests;
+pub mod tests;

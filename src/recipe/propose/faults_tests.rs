@@ -1,4 +1,4 @@
-use super::super::{TrialResult, corrected, propose, trial_result, untried};
+use super::super::{corrected, propose, untried};
 use super::*;
 use crate::domain::results::Failure;
 use crate::domain::results::Tests;
@@ -6,7 +6,7 @@ use crate::domain::suite::Source;
 use crate::recipe::check::check;
 use serde_json::json;
 
-fn survey() -> Survey {
+pub fn survey() -> Survey {
     serde_json::from_value(json!({
         "name": "demo",
         "build": { "installs": true },
@@ -19,11 +19,11 @@ fn survey() -> Survey {
     .unwrap()
 }
 
-fn proposal(survey: &Survey) -> Proposal {
+pub fn proposal(survey: &Survey) -> Proposal {
     propose(survey, "demo", Source::of_git("https://example.org/demo", "0123456789")).0
 }
 
-fn tests(passed: usize, failed: &[(&str, &str)]) -> Tests {
+pub fn tests(passed: usize, failed: &[(&str, &str)]) -> Tests {
     Tests {
         passed: (0..passed)
             .map(|number| format!("tests: tests.test_a.test_{number}"))
@@ -59,7 +59,7 @@ fn change(survey: &Survey, outcome: &Outcome, tests: Option<&Tests>, phase: &str
         .collect()
 }
 
-const FAILED: Outcome = Outcome::Failed { exit_code: 1 };
+pub const FAILED: Outcome = Outcome::Failed { exit_code: 1 };
 
 #[test]
 fn failures_of_tests_change_what_a_recipe_can_change() {
@@ -330,89 +330,4 @@ fn a_suite_without_tests_looks_elsewhere() {
         change(&survey, &none, None, "test tests", ""),
         ["requires = [\"pytest\"]", "run = \"python -m pytest -q tests\""]
     );
-}
-
-#[test]
-fn a_trial_has_a_result() {
-    let survey = survey();
-    let proposal = proposal(&survey);
-    let red = [("tests: a", "boom"), ("tests: b", "boom")];
-    let result = |outcome: &Outcome, tests: Option<&Tests>| {
-        let observed = Observed {
-            outcome,
-            tests,
-            phase: "test tests",
-            log: "[pybots] phase test tests\nE   ImportError: x\nexit 1\n",
-        };
-        trial_result(&proposal, &observed)
-    };
-    for (outcome, tests, is_usable, sentence) in [
-        (Outcome::Passed, Some(tests(2, &[])), true, "green: 2 tests pass"),
-        (
-            Outcome::Passed,
-            None,
-            true,
-            "green: the suite passes; it reports no single tests",
-        ),
-        (
-            Outcome::Passed,
-            Some(tests(0, &[])),
-            false,
-            "failed: no test ran, and 0 are skipped",
-        ),
-        (
-            FAILED,
-            Some(tests(3, &red)),
-            true,
-            "red: 2 of 5 tests fail: tests: a, tests: b",
-        ),
-        (
-            FAILED,
-            Some(tests(0, &red[..1])),
-            false,
-            "failed: no test passes, exit code 1: tests: a: boom",
-        ),
-        (
-            FAILED,
-            Some(Tests {
-                incomplete: true,
-                ..tests(3, &red)
-            }),
-            false,
-            "failed: the suite broke off after 5 tests, exit code 1",
-        ),
-        (
-            FAILED,
-            Some(tests(
-                3,
-                &[("tests: a", "ModuleNotFoundError: No module named 'yaml'"), red[1]],
-            )),
-            true,
-            "red: 2 of 5 tests fail: tests: a, tests: b; 1 of them for want of a package, a program or the network",
-        ),
-        (
-            FAILED,
-            None,
-            false,
-            "failed: no test passes, exit code 1: E ImportError: x",
-        ),
-        (
-            Outcome::OutOfMemory,
-            Some(tests(3, &[])),
-            false,
-            "failed: out of memory after 3 tests",
-        ),
-    ] {
-        let found = result(&outcome, tests.as_ref());
-        assert_eq!((found.is_usable(), found.sentence().as_str()), (is_usable, sentence));
-    }
-    let none = Survey::default();
-    let bare = super::super::propose(&none, "demo", Source::of_git("https://example.org/demo", "1")).0;
-    let observed = Observed {
-        outcome: &Outcome::Passed,
-        tests: None,
-        phase: "test tests",
-        log: "",
-    };
-    assert_eq!(trial_result(&bare, &observed), TrialResult::NoTests);
 }

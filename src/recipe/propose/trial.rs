@@ -147,3 +147,7 @@ pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult
         _ => TrialResult::Failed(reason()),
     }
 }
+
+#[cfg(test)]
+#[path = "trial_tests.rs"]
+mod tests;
