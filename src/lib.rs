@@ -37,6 +37,9 @@ pub mod enrolment;
 /// Accounts, access tokens and sessions: who makes a change, and the audit log of all changes.
 pub mod access;
 
+/// The identity provider by which people log in (OpenID Connect).
+pub mod oidc;
+
 /// Submitted recipes: versions, their approval, and the projects that they register.
 pub mod submissions;
 

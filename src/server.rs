@@ -8,12 +8,15 @@ mod open_files;
 mod patience;
 mod places;
 mod target;
+mod tls;
 
 pub use accept::Server;
 pub use patience::Patience;
+pub use tls::{Tls, TlsError};
 
 use crate::api::v1::Desk;
 use crate::coordinator::Coordinator;
+use crate::oidc::Provider;
 use crate::web::{Door, Rates, Web};
 use crate::{api, web};
 use std::sync::Arc;
@@ -34,6 +37,7 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
             public_read: http.public_read,
             is_tls: http.is_tls(),
         },
+        provider: Provider::new(&coordinator.settings.oidc, &coordinator.settings.http.url).map(Arc::new),
     };
     let v1 = api::v1::v1(&Desk::of(&coordinator), web.clone());
     api::host(coordinator).or(v1).unify().or(site(web)).unify().boxed()

@@ -34,6 +34,7 @@ pub async fn first_operator(store: &Store, now: Timestamp) -> Result<Option<Toke
         digest: &Token::digest(token.secret()),
         permissions: &Permissions::all(),
         expires_at: now + FIRST_DAYS * DAY_MS,
+        login: false,
     };
     store.insert_token(&mut tx, &new, now).await?;
     added(store, &mut tx, &Actor::policy(), &account, now).await?;
@@ -62,7 +63,7 @@ pub async fn add(
     Ok(account)
 }
 
-async fn added(store: &Store, tx: &mut Tx, actor: &Actor, account: &Account, now: Timestamp) -> Result<()> {
+pub(super) async fn added(store: &Store, tx: &mut Tx, actor: &Actor, account: &Account, now: Timestamp) -> Result<()> {
     let change = Change {
         action: "add account",
         subject: format!("account {}", account.name),

@@ -1,14 +1,16 @@
-//! Who makes a request, and what it may do: accounts, access tokens, sessions, and the audit log. The rules are in
+//! Who makes a request, and what it may do: accounts, identities, access tokens, sessions, and the audit log. The rules are in
 //! [`crate::domain::access`].
 
 mod accounts;
 mod actor;
 mod audit;
+mod identities;
 mod sessions;
 mod tokens;
 
 pub use accounts::{AccountChange, add, change, first_operator};
 pub use actor::Actor;
 pub use audit::{Change, record};
+pub use identities::{NewAccounts, Person, begin_by_identity, unlink};
 pub use sessions::{Session, begin, end, session};
 pub use tokens::{TokenRequest, authenticate, issue, revoke};

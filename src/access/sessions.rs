@@ -8,7 +8,7 @@ use crate::store::Store;
 use anyhow::Result;
 
 /// How long a session lasts.
-const SESSION_MS: i64 = 12 * HOUR_MS;
+pub(super) const SESSION_MS: i64 = 12 * HOUR_MS;
 
 /// A browser that is logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ fn csrf_of(cookie: &str) -> String {
     digest(&[b"form", cookie.as_bytes()])
 }
 
-pub async fn end(store: &Store, cookie: &str) -> Result<()> {
-    store.end_session(&Token::digest(cookie)).await
+pub async fn end(store: &Store, cookie: &str, now: Timestamp) -> Result<()> {
+    let mut tx = store.begin().await?;
+    store.end_session(&mut tx, &Token::digest(cookie), now).await?;
+    tx.commit().await
 }

@@ -91,6 +91,7 @@ pub async fn issue(
         digest: &Token::digest(secret.secret()),
         permissions: &permissions,
         expires_at: now + request.days * DAY_MS,
+        login: false,
     };
     let token = store.insert_token(&mut tx, &new, now).await?;
     let change = Change {

@@ -53,6 +53,10 @@ enum AccountAction {
     Disable { name: String },
     /// Enable a disabled account. It needs a new token.
     Enable { name: String },
+    /// Show an account, and who it is for the identity provider.
+    Show { name: String },
+    /// Take away who an account is for the identity provider. Its logins by that end.
+    Unlink { name: String },
 }
 
 impl AccountCommand {
@@ -101,6 +105,21 @@ impl AccountCommand {
             }
             AccountAction::Disable { name } => (name, disabled(true)),
             AccountAction::Enable { name } => (name, disabled(false)),
+            AccountAction::Show { name } => {
+                let account = client.account(&name).await?;
+                match self.json {
+                    true => super::output::json(&account)?,
+                    false => {
+                        shown(&account);
+                        identities(&account);
+                    }
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
+            AccountAction::Unlink { name } => {
+                shown(&client.unlink_account(&name).await?);
+                return Ok(ExitCode::SUCCESS);
+            }
         };
         shown(&client.change_account(&name, &change).await?);
         Ok(ExitCode::SUCCESS)
@@ -117,6 +136,18 @@ fn disabled(disabled: bool) -> AccountChangeBody {
 fn shown(account: &AccountView) {
     let state = if account.disabled { ", disabled" } else { "" };
     outln!("{}: roles {}{state}", account.name, listed(&account.roles));
+}
+
+fn identities(account: &AccountView) {
+    for identity in &account.identities {
+        outln!(
+            "{} at {}, linked {}, last login {}",
+            identity.subject,
+            identity.issuer,
+            show(identity.linked_at),
+            identity.used_at.map_or("never".to_owned(), show)
+        );
+    }
 }
 
 fn listed(names: &[String]) -> String {

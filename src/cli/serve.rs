@@ -5,11 +5,12 @@ use crate::access;
 use crate::clock::now;
 use crate::config::Settings;
 use crate::coordinator::Coordinator;
+use crate::oidc::Provider;
 use crate::runtime::platform;
-use crate::server::{self, Server};
+use crate::server::{self, Server, Tls};
 use crate::signal::stop_signal;
 use anyhow::{Context, Result};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use tokio::task::JoinHandle;
 
@@ -17,6 +18,8 @@ use tokio::task::JoinHandle;
 pub struct Serving {
     pub coordinator: Coordinator,
     pub address: SocketAddr,
+    /// The address for people.
+    pub url: String,
     pub server: JoinHandle<()>,
     _lock: CoordinatorLock,
 }
@@ -24,6 +27,17 @@ pub struct Serving {
 /// Opens the store, which migrates it, and starts the server for hosts and browsers. `lock` is that of the data folder in the
 /// settings: nobody else may use the store meanwhile.
 pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving> {
+    // before anything else, since a wrong file is the operator's first mistake
+    let tls = match settings.http.tls() {
+        Some((certificate, key)) => Some(Tls::open(certificate, key).await?),
+        None => None,
+    };
+    if let Some(provider) = Provider::new(&settings.oidc, &settings.http.url) {
+        provider
+            .secret()
+            .await
+            .context("`oidc.client_secret_file` can't be used")?;
+    }
     let coordinator = Coordinator::open(settings.clone(), platform()).await?;
     let listener = tokio::net::TcpListener::bind(settings.listen).await.with_context(|| {
         format!(
@@ -33,8 +47,12 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
     })?;
     let address = listener.local_addr()?;
     greet_operator(&coordinator).await?;
-    let server = Server::new(server::routes(coordinator.clone()), &settings.http);
-    let server = tokio::spawn(server.watching(coordinator.store.presence()).run(listener));
+    let server = server(&coordinator, settings);
+    let server = match tls {
+        Some(tls) => server.with_tls(tls),
+        None => server,
+    };
+    let server = tokio::spawn(server.run(listener));
     if !address.ip().is_loopback() && settings.http.names.is_empty() {
         tracing::info!(
             "only requests to an address are answered; set `http.names` to the names under which browsers and hosts call this coordinator"
@@ -43,9 +61,38 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
     Ok(Serving {
         coordinator,
         address,
+        url: format!("{}/", settings.http.own_url(address)),
         server,
         _lock: lock,
     })
+}
+
+fn server(coordinator: &Coordinator, settings: &Settings) -> Server {
+    let server = Server::new(server::routes(coordinator.clone()), &settings.http);
+    server.watching(coordinator.store.presence())
+}
+
+impl Serving {
+    /// An address for this process itself, without TLS: the certificate is for the name that others use. The listener that it may need
+    /// is for loopback only, and ends with the task.
+    pub async fn for_this_process(&self, settings: &Settings) -> Result<(SocketAddr, Option<JoinHandle<()>>)> {
+        if settings.http.tls().is_none() {
+            return Ok((reach(self.address), None));
+        }
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let server = tokio::spawn(server(&self.coordinator, settings).run(listener));
+        Ok((address, Some(server)))
+    }
+}
+
+/// The address at which this process can reach its own server.
+fn reach(address: SocketAddr) -> SocketAddr {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    address
 }
 
 /// At the first start, prints the token of the first operator. It is the only time that it is shown.
@@ -63,7 +110,7 @@ async fn greet_operator(coordinator: &Coordinator) -> Result<()> {
 pub async fn run(settings: Settings) -> Result<ExitCode> {
     let lock = data_lock::coordinator(&settings.data)?;
     let serving = start(&settings, lock).await?;
-    outln!("http://{}/", serving.address);
+    outln!("{}", serving.url);
     tokio::select! {
         () = serving.coordinator.run() => {}
         // hosts go on with their jobs meanwhile

@@ -18,11 +18,12 @@ pub async fn run(loaded: Loaded) -> Result<ExitCode> {
     let lock = data_lock::coordinator(&settings.data)?;
     let _host_lock = data_lock::host(&settings.data)?;
     let serving = serve::start(&settings, lock).await?;
-    outln!("http://{}/", serving.address);
+    outln!("{}", serving.url);
     let (ending, receiver) = tokio::sync::watch::channel(Ending::No);
     let id = host_id(&settings.data)?;
     let token = enrolment::own(&serving.coordinator.store, &id.as_str().into(), now()).await?;
-    let client = Client::new(&format!("http://{}", reach(serving.address)), token.secret())?;
+    let (own, own_server) = serving.for_this_process(&settings).await?;
+    let client = Client::new(&format!("http://{own}"), token.secret())?;
     let daemon = tokio::spawn(serve_jobs(settings, policy, client, receiver));
     tokio::select! {
         () = serving.coordinator.run() => {}
@@ -35,14 +36,8 @@ pub async fn run(loaded: Loaded) -> Result<ExitCode> {
     }
     // last, so that the host can deliver its reports
     serving.server.abort();
-    Ok(ExitCode::SUCCESS)
-}
-
-/// The address at which this process can reach its own server.
-fn reach(address: std::net::SocketAddr) -> std::net::SocketAddr {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    if let Some(server) = own_server {
+        server.abort();
     }
-    address
+    Ok(ExitCode::SUCCESS)
 }

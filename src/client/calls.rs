@@ -84,6 +84,16 @@ impl Client {
         self.post("accounts", account).await
     }
 
+    pub async fn account(&self, name: &str) -> Result<AccountView> {
+        self.get(&format!("accounts/{}", part(name))).await
+    }
+
+    /// Takes the identities of an account away.
+    pub async fn unlink_account(&self, name: &str) -> Result<AccountView> {
+        let path = format!("accounts/{}/identities", part(name));
+        self.call(Method::DELETE, &path, NOTHING).await
+    }
+
     pub async fn change_account(&self, name: &str, change: &AccountChangeBody) -> Result<AccountView> {
         let path = format!("accounts/{}", part(name));
         self.call(Method::PATCH, &path, Some(change)).await

@@ -3,8 +3,9 @@
 use crate::domain::access::{CHANGES_PER_MINUTE, WRONG_TOKENS_PER_MINUTE};
 use crate::domain::limits::Seconds;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +27,10 @@ pub struct HttpSettings {
     /// The address under which people reach the pages, such as `https://pybots.example.org`. If it begins with `https://`, the
     /// cookies of sessions travel over TLS only.
     pub url: String,
+    /// The certificate (PEM), with those of its issuers after it. With it, the coordinator speaks TLS.
+    pub tls_certificate: PathBuf,
+    /// The private key of that certificate (PEM).
+    pub tls_key: PathBuf,
     /// Whether everybody reads pages and results without a login.
     pub public_read: bool,
     /// After this long without a whole request, a connection is closed.
@@ -43,6 +48,8 @@ impl Default for HttpSettings {
             wrong_tokens_per_minute: WRONG_TOKENS_PER_MINUTE,
             changes_per_minute: CHANGES_PER_MINUTE,
             url: String::new(),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
             public_read: true,
             idle: Seconds(30),
         }
@@ -72,14 +79,50 @@ impl HttpSettings {
                 self.url
             ));
         }
+        let is_set = |path: &Path| !path.as_os_str().is_empty();
+        match (is_set(&self.tls_certificate), is_set(&self.tls_key)) {
+            (true, false) => {
+                return Err("`http.tls_certificate` is set, and `http.tls_key` is not; set both or neither".to_owned());
+            }
+            (false, true) => {
+                return Err("`http.tls_key` is set, and `http.tls_certificate` is not; set both or neither".to_owned());
+            }
+            (true, true) if !self.url.is_empty() && !self.is_https() => {
+                return Err(format!(
+                    "the coordinator speaks TLS (`http.tls_certificate`), so `http.url` can't be {:?}; write it with https://",
+                    self.url
+                ));
+            }
+            _ => {}
+        }
         match self.idle.0 {
             0 => Err("`http.idle` must be at least 1s".to_owned()),
             _ => Ok(()),
         }
     }
 
-    /// Whether people reach the pages over TLS.
+    /// Whether people reach the pages over TLS, which the coordinator speaks itself, or a proxy.
     pub fn is_tls(&self) -> bool {
+        self.tls().is_some() || self.is_https()
+    }
+
+    /// The files of the certificate and of its key. `None` if the coordinator speaks no TLS itself.
+    pub fn tls(&self) -> Option<(&Path, &Path)> {
+        let is_set = !self.tls_certificate.as_os_str().is_empty();
+        is_set.then_some((&self.tls_certificate, &self.tls_key))
+    }
+
+    /// The address of the coordinator's own server, without a path.
+    pub fn own_url(&self, address: SocketAddr) -> String {
+        match self.tls() {
+            None => format!("http://{address}"),
+            // a certificate is for a name, rather than for an address
+            Some(_) if !self.url.is_empty() => self.url.trim_end_matches('/').to_owned(),
+            Some(_) => format!("https://{address}"),
+        }
+    }
+
+    fn is_https(&self) -> bool {
         url::Url::parse(&self.url).is_ok_and(|url| url.scheme() == "https")
     }
 
@@ -147,6 +190,35 @@ mod tests {
             "0x7f000001.evil.example",
         ] {
             assert!(!settings.answers_to(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn tls_needs_both_files_and_an_address_that_says_so() {
+        let of = |certificate: &str, key: &str, url: &str| HttpSettings {
+            tls_certificate: certificate.into(),
+            tls_key: key.into(),
+            url: url.into(),
+            ..HttpSettings::default()
+        };
+        for (certificate, key, url, expected) in [
+            ("c", "", "", "`http.tls_key` is not"),
+            ("", "k", "", "`http.tls_certificate` is not"),
+            ("c", "k", "http://x.example", "write it with https://"),
+        ] {
+            let error = of(certificate, key, url).sane().unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let address = "127.0.0.1:1".parse().unwrap();
+        for (settings, url, is_tls) in [
+            (of("", "", ""), "http://127.0.0.1:1", false),
+            // a proxy speaks TLS
+            (of("", "", "https://x.example"), "http://127.0.0.1:1", true),
+            (of("c", "k", ""), "https://127.0.0.1:1", true),
+            (of("c", "k", "https://x.example/"), "https://x.example", true),
+        ] {
+            settings.sane().unwrap();
+            assert_eq!((settings.own_url(address).as_str(), settings.is_tls()), (url, is_tls));
         }
     }
 

@@ -6,6 +6,7 @@ use super::error::SettingsError;
 use super::host::HostSettings;
 use super::http::HttpSettings;
 use super::network::NetworkSettings;
+use super::oidc::OidcSettings;
 use super::owners::OwnersSettings;
 use super::recipes::RecipesSettings;
 use super::registry::RegistrySettings;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub poll: Seconds,
     /// Who is answered over HTTP, and how many connections are held.
     pub http: HttpSettings,
+    /// The identity provider by which people log in.
+    pub oidc: OidcSettings,
     pub source: SourceSettings,
     pub branch: Vec<BranchSettings>,
     pub engine: EngineSettings,
@@ -76,6 +79,7 @@ impl Default for Settings {
             slots: std::thread::available_parallelism().map_or(1, |n| n.get().div_ceil(2)),
             poll: Seconds(60),
             http: HttpSettings::default(),
+            oidc: OidcSettings::default(),
             source: SourceSettings::default(),
             branch: vec![
                 branch("trunk", "main"),
@@ -126,6 +130,8 @@ impl Settings {
         }
         self.trust.sane().map_err(SettingsError::Nonsense)?;
         self.http.sane().map_err(SettingsError::Nonsense)?;
+        let has_url = !self.http.url.is_empty();
+        self.oidc.sane(has_url).map_err(SettingsError::Nonsense)?;
         self.engine.sane().map_err(SettingsError::Nonsense)?;
         self.network.sane().map_err(SettingsError::Nonsense)?;
         self.host.sane().map_err(SettingsError::Nonsense)?;

@@ -168,6 +168,20 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// A name for an account that resembles a text of a stranger; `None` if nothing of it can be one. It leaves room for a number.
+pub fn name_from(text: &str) -> Option<String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let spelled: String = text
+        .chars()
+        .take(NAME_MOST - 4)
+        .map(|c| c.to_ascii_lowercase())
+        .map(|c| if fits(c) { c } else { '-' })
+        .collect();
+    let parts: Vec<&str> = spelled.split('-').filter(|part| !part.is_empty()).collect();
+    let name = parts.join("-");
+    check_name(&name).is_ok().then_some(name)
+}
+
 /// Most bytes of a mail address, by RFC 5321.
 const MAIL_MOST: usize = 254;
 
@@ -244,6 +258,20 @@ mod tests {
             &"a".repeat(NAME_MOST + 1),
         ] {
             assert!(check_name(bad).unwrap_err().contains("lower-case"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_made_of_what_a_stranger_says() {
+        for (text, name) in [
+            ("ann", Some("ann")),
+            ("Ann B. \u{202e}Miller", Some("ann-b-miller")),
+            ("--x--", Some("x")),
+            ("ä", None),
+            ("", None),
+            (&"y".repeat(99), Some(&*"y".repeat(NAME_MOST - 4))),
+        ] {
+            assert_eq!(name_from(text).as_deref(), name, "{text:?}");
         }
     }
 

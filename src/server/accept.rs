@@ -5,15 +5,19 @@ use super::house::{House, Place};
 use super::open_files;
 use super::patience::Patience;
 use super::places::{Refusal, Shares};
+use super::tls::Tls;
 use crate::config::HttpSettings;
 use crate::store::presence::Presence;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
@@ -30,6 +34,7 @@ const QUIET: Duration = Duration::from_secs(60);
 pub struct Server {
     shared: Shared,
     shares: Shares,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -44,7 +49,11 @@ impl Server {
             settings: settings.clone(),
             presence: Presence::default(),
         };
-        Self { shared, shares }
+        Self {
+            shared,
+            shares,
+            tls: None,
+        }
     }
 
     /// Answers "unavailable" while the store is away.
@@ -58,27 +67,50 @@ impl Server {
         self
     }
 
+    /// Speaks TLS, and nothing else.
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Serves until it is dropped. Connections end with the process.
     pub async fn run(self, listener: TcpListener) {
         let house = House::new(self.shares, &self.shared.settings.proxies);
         let shared = Arc::new(self.shared);
-        let mut trouble = Trouble::default();
-        loop {
-            let (stream, address) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) if is_of_client(&error) => continue,
-                Err(error) => {
-                    house.make_room();
-                    trouble.log(&format!("failed to take a connection: {error}"));
-                    tokio::time::sleep(REST).await;
-                    continue;
-                }
-            };
-            match house.enter(address.ip()) {
-                Ok(place) => drop(tokio::spawn(serve(shared.clone(), place, stream))),
-                Err(refusal) => {
-                    let why = reason(refusal);
-                    trouble.log(&format!("a connection of {} was refused: {why}", address.ip()));
+        match &self.tls {
+            None => accept(&house, &shared, None, &listener).await,
+            Some(tls) => tokio::select! {
+                () = accept(&house, &shared, Some(tls), &listener) => {}
+                () = tls.follow() => {}
+            },
+        }
+    }
+}
+
+/// Takes connections until it is dropped.
+async fn accept(house: &Arc<House>, shared: &Arc<Shared>, tls: Option<&Tls>, listener: &TcpListener) {
+    let mut trouble = Trouble::default();
+    loop {
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_client(&error) => continue,
+            Err(error) => {
+                house.make_room();
+                trouble.log(&format!("failed to take a connection: {error}"));
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        };
+        match house.enter(address.ip()) {
+            Ok(place) => match tls.map(Tls::acceptor) {
+                None => drop(tokio::spawn(serve(shared.clone(), place, stream))),
+                Some(acceptor) => drop(tokio::spawn(serve_tls(shared.clone(), place, stream, acceptor))),
+            },
+            Err(refusal) => {
+                let why = reason(refusal);
+                trouble.log(&format!("a connection of {} was refused: {why}", address.ip()));
+                // before the handshake, a client of TLS could not read why
+                if tls.is_none() {
                     refuse(stream, why);
                 }
             }
@@ -128,12 +160,41 @@ fn refuse(stream: TcpStream, why: &str) {
     let _ = stream.try_write(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes());
 }
 
-/// Serves one connection to its end.
-async fn serve(shared: Arc<Shared>, place: Place, stream: TcpStream) {
+/// A connection whose client has to take what is sent.
+fn timely(shared: &Shared, stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
     // a line of a log goes out when it comes
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(shared.patience.write));
+    Box::pin(stream)
+}
+
+/// Serves one connection to its end.
+async fn serve(shared: Arc<Shared>, place: Place, stream: TcpStream) {
+    let stream = timely(&shared, stream);
+    converse(shared, place, stream).await;
+}
+
+/// Serves one connection over TLS to its end. The handshake has as long as the head of a request.
+async fn serve_tls(shared: Arc<Shared>, place: Place, stream: TcpStream, acceptor: TlsAcceptor) {
+    let handshake = acceptor.accept(timely(&shared, stream));
+    let handshake = tokio::time::timeout(shared.patience.head, handshake);
+    let stream = tokio::select! {
+        stream = handshake => stream,
+        () = place.leaves.cancelled() => return,
+    };
+    match stream {
+        Ok(Ok(stream)) => converse(shared, place, stream).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+        Err(_) => tracing::debug!("a handshake came too slowly"),
+    }
+}
+
+/// Answers the requests on a connection to its end.
+async fn converse<S>(shared: Arc<Shared>, place: Place, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let head = shared.patience.head;
     let place = Arc::new(place);
     let leaves = place.leaves.clone();
@@ -142,7 +203,7 @@ async fn serve(shared: Arc<Shared>, place: Place, stream: TcpStream) {
         .timer(TokioTimer::new())
         .header_read_timeout(head)
         .max_header_size(HEAD_MOST)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         served = connection => if let Err(error) = served {
             tracing::debug!(%error, "a connection ended");

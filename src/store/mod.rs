@@ -12,6 +12,7 @@ pub mod decode;
 pub mod events;
 pub mod flakiness;
 pub mod hosts;
+pub mod identities;
 pub mod images;
 pub mod incidents;
 pub mod investigations;

@@ -2,6 +2,7 @@
 
 use super::accounts::{self, Account};
 use super::rows::from_row;
+use super::types::Flag;
 use super::{Store, Tx, new_id};
 use crate::domain::access::Permissions;
 use crate::domain::id::{AccountId, TokenId};
@@ -38,6 +39,8 @@ pub struct NewToken<'a> {
     pub digest: &'a str,
     pub permissions: &'a Permissions,
     pub expires_at: Timestamp,
+    /// Whether it only stands for a login by an identity.
+    pub login: bool,
 }
 
 /// How far apart two records of the use of a token are.
@@ -46,8 +49,8 @@ const USED_MS: i64 = 60_000;
 impl Store {
     pub async fn insert_token(&self, tx: &mut Tx, new: &NewToken<'_>, now: Timestamp) -> Result<AccessToken> {
         let sql = format!(
-            "INSERT INTO access_token (id, account_id, name, digest, permissions, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {COLUMNS}"
+            "INSERT INTO access_token (id, account_id, name, digest, permissions, created_at, expires_at, login)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING {COLUMNS}"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(new_id())
@@ -57,6 +60,7 @@ impl Store {
             .bind(new.permissions)
             .bind(now)
             .bind(new.expires_at)
+            .bind(Flag(new.login))
             .fetch_one(&mut **tx)
             .await?)
     }
@@ -94,16 +98,18 @@ impl Store {
         Ok(())
     }
 
-    /// The newest `most` tokens of an account.
+    /// The newest `most` tokens of an account, without those of logins.
     pub async fn tokens(&self, account: &AccountId, most: i64) -> Result<Vec<AccessToken>> {
-        let sql = format!("SELECT {COLUMNS} FROM access_token WHERE account_id = $1 ORDER BY id DESC LIMIT $2");
+        let sql =
+            format!("SELECT {COLUMNS} FROM access_token WHERE account_id = $1 AND login = 0 ORDER BY id DESC LIMIT $2");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account).bind(most);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// How many tokens of an account are valid.
+    /// How many tokens of an account are valid, without those of logins.
     pub async fn valid_tokens(&self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<i64> {
-        let sql = "SELECT COUNT(*) FROM access_token WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > $2";
+        let sql = "SELECT COUNT(*) FROM access_token
+                   WHERE account_id = $1 AND login = 0 AND revoked_at IS NULL AND expires_at > $2";
         Ok(sqlx::query_scalar(sql)
             .bind(account)
             .bind(now)
@@ -152,6 +158,25 @@ impl Store {
         Ok(())
     }
 
+    /// Ends the logins of an account by its identities.
+    pub async fn end_logins(&self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<()> {
+        let sessions =
+            "DELETE FROM session WHERE token_id IN (SELECT id FROM access_token WHERE account_id = $1 AND login = 1)";
+        sqlx::query(sessions).bind(account).execute(&mut **tx).await?;
+        let tokens =
+            "UPDATE access_token SET revoked_at = $1 WHERE account_id = $2 AND login = 1 AND revoked_at IS NULL";
+        sqlx::query(tokens).bind(now).bind(account).execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    /// Removes the tokens of logins that are over: nobody could use them again.
+    pub async fn remove_old_logins(&self, tx: &mut Tx, now: Timestamp) -> Result<()> {
+        let sql = "DELETE FROM access_token WHERE login = 1 AND expires_at <= $1
+                   AND NOT EXISTS (SELECT 1 FROM session WHERE session.token_id = access_token.id)";
+        sqlx::query(sql).bind(now).execute(&mut **tx).await?;
+        Ok(())
+    }
+
     /// Begins a session by a token. Sessions that are over are removed on the way.
     pub async fn insert_session(
         &self,
@@ -195,11 +220,14 @@ impl Store {
         Ok(account.map(|account| (token, account)))
     }
 
-    pub async fn end_session(&self, digest: &str) -> Result<()> {
-        let _writer = self.writer().await;
+    /// Ends a session, and the token that only stood for it.
+    pub async fn end_session(&self, tx: &mut Tx, digest: &str, now: Timestamp) -> Result<()> {
+        let token = "UPDATE access_token SET revoked_at = $1
+                     WHERE login = 1 AND revoked_at IS NULL AND id = (SELECT token_id FROM session WHERE digest = $2)";
+        sqlx::query(token).bind(now).bind(digest).execute(&mut **tx).await?;
         sqlx::query("DELETE FROM session WHERE digest = $1")
             .bind(digest)
-            .execute(self.pool())
+            .execute(&mut **tx)
             .await?;
         Ok(())
     }

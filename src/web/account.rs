@@ -5,7 +5,7 @@ use super::forms::{Form, own_path, see_other, to_login};
 use super::frame;
 use super::route::{Query, Web};
 use super::template::Template;
-use super::visitor::{Visitor, set_cookie};
+use super::visitor::{Cookie, Visitor};
 use super::wording::{Time, time};
 use crate::access::{self, Actor, TokenRequest};
 use crate::clock::now;
@@ -24,6 +24,15 @@ pub struct LoginPage {
     pub next: String,
     /// Why the last try failed.
     pub error: Option<String>,
+    /// The identity provider by which people log in.
+    pub provider: Option<ProviderButton>,
+}
+
+/// The way to the identity provider.
+#[derive(Default, Serialize)]
+pub struct ProviderButton {
+    pub name: String,
+    pub href: String,
 }
 
 impl Template for LoginPage {
@@ -61,11 +70,20 @@ pub struct TokenLine {
 
 pub async fn login_page(web: Web, query: Query) -> Outcome {
     let next = query.get("next").map(String::as_str).unwrap_or_default();
-    let page = LoginPage {
-        next: own_path(next).to_owned(),
-        error: None,
-    };
+    let page = login_of(&web, own_path(next), None);
     frame::respond_form(&web, "Log in", page).await
+}
+
+fn login_of(web: &Web, next: &str, error: Option<String>) -> LoginPage {
+    let encoded: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+    LoginPage {
+        next: next.to_owned(),
+        error,
+        provider: web.provider.as_ref().map(|provider| ProviderButton {
+            name: provider.name().to_owned(),
+            href: format!("/login/oidc?next={encoded}"),
+        }),
+    }
 }
 
 pub async fn login(form: Result<Form, Error>) -> Outcome {
@@ -75,16 +93,13 @@ pub async fn login(form: Result<Form, Error>) -> Outcome {
     match begun {
         Some(cookie) => {
             if let Some(earlier) = &form.visitor.cookie {
-                access::end(&form.web.store, earlier).await?;
+                access::end(&form.web.store, earlier, now()).await?;
             }
             with_cookie(see_other(&next)?, Some(cookie.secret()), &form.web)
         }
         None => {
             let error = form.web.rates.wrong_token(&form.peer);
-            let page = LoginPage {
-                next,
-                error: Some(error.to_string()),
-            };
+            let page = login_of(&form.web, &next, Some(error.to_string()));
             let mut response = frame::respond_form(&form.web, "Log in", page).await?;
             *response.status_mut() = error.status();
             Ok(response)
@@ -95,14 +110,14 @@ pub async fn login(form: Result<Form, Error>) -> Outcome {
 pub async fn logout(form: Result<Form, Error>) -> Outcome {
     let form = form?;
     if let Some(cookie) = &form.visitor.cookie {
-        access::end(&form.web.store, cookie).await?;
+        access::end(&form.web.store, cookie, now()).await?;
     }
     with_cookie(see_other("/")?, None, &form.web)
 }
 
-fn with_cookie(mut response: Response, secret: Option<&str>, web: &Web) -> Outcome {
-    if let Some(cookie) = set_cookie(secret, web.door.is_tls) {
-        response.headers_mut().insert(SET_COOKIE, cookie);
+pub(super) fn with_cookie(mut response: Response, secret: Option<&str>, web: &Web) -> Outcome {
+    if let Some(cookie) = Cookie::Session.set(secret, None, web.door.is_tls) {
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
 }

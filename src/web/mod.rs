@@ -17,6 +17,7 @@ mod incidents;
 mod live;
 mod log;
 mod matrix;
+mod oidc;
 mod peer;
 mod projects;
 mod rates;
@@ -56,7 +57,14 @@ pub fn needs_no_store(path: &str) -> bool {
 }
 
 /// What can be read without a login in any case.
-const OPEN: [&str; 4] = ["/login", "/style.css", "/live.js", "/healthz"];
+const OPEN: [&str; 6] = [
+    "/login",
+    "/login/oidc",
+    crate::oidc::CALLBACK,
+    "/style.css",
+    "/live.js",
+    "/healthz",
+];
 
 /// All pages. Answers every request, with an error page if need be, so other areas belong before it.
 pub fn routes(web: Web) -> BoxedFilter<(Response,)> {
@@ -117,6 +125,8 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("project" / String).and(web()).and(query()).then(projects::page).boxed(),
         path!("recipes").and(web()).then(projects::all).boxed(),
         path!("login").and(web()).and(query()).then(account::login_page).boxed(),
+        path!("login" / "oidc").and(web()).and(query()).and(peer()).then(oidc::begin).boxed(),
+        path!("login" / "oidc" / "callback").and(web()).and(query()).and(headers_cloned()).and(guest()).and(peer()).then(oidc::end).boxed(),
         path!("account").and(web()).and(guest()).then(account::page).boxed(),
         path!("submit").and(web()).and(guest()).and(query()).then(submit::page).boxed(),
         path!("recipe" / String).and(web()).and(guest()).then(recipe::versions).boxed(),

@@ -1,4 +1,4 @@
-//! How often somebody may do something: wrong tokens of an address, and changes of an account.
+//! How often somebody may do something: wrong tokens and logins of an address, and changes of an account.
 
 use super::error::Error;
 use super::peer::Peer;
@@ -11,6 +11,9 @@ use governor::{Quota, RateLimiter};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+
+/// Logins by the identity provider that one address begins or ends in a minute.
+const LOGINS: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
 
 /// Addresses or accounts that are remembered; above this, those that have been quiet are forgotten.
 const KEYS_MOST: usize = 10_000;
@@ -35,6 +38,7 @@ impl<K: Hash + Eq + Clone> PerMinute<K> {
 /// The rates of a coordinator.
 pub struct Rates {
     guesses: PerMinute<IpAddr>,
+    logins: PerMinute<IpAddr>,
     changes: PerMinute<AccountId>,
     /// Changes of one account in a minute, for the message.
     changes_most: NonZeroU32,
@@ -51,6 +55,7 @@ impl Rates {
     pub fn new(guesses: NonZeroU32, changes: NonZeroU32) -> Self {
         Self {
             guesses: PerMinute::new(guesses),
+            logins: PerMinute::new(LOGINS),
             changes: PerMinute::new(changes),
             changes_most: changes,
         }
@@ -63,6 +68,16 @@ impl Rates {
                 "this token is unknown, expired or revoked; `pybots login` takes another one, and docs/access.md says where to get it".into(),
             ),
             false => Error::TooMany("too many wrong tokens came from this address; wait a minute".into()),
+        }
+    }
+
+    /// Counts a step of a login by the identity provider, and fails if there are too many.
+    pub fn login(&self, peer: &Peer) -> Result<(), Error> {
+        match self.logins.count(&peer.network.address()) {
+            true => Ok(()),
+            false => Err(Error::TooMany(
+                "too many logins were begun from this address; wait a minute".into(),
+            )),
         }
     }
 

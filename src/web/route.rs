@@ -4,6 +4,7 @@ use super::error::{Error, Outcome};
 use super::rates::Rates;
 use crate::domain::trust::Trust;
 use crate::incidents::Reader;
+use crate::oidc::Provider;
 use crate::store::Store;
 use crate::store::logs::Objects;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub struct Web {
     /// How often each address and each account did what is bounded.
     pub rates: Arc<Rates>,
     pub door: Door,
+    /// The identity provider by which people log in, if the settings name one.
+    pub provider: Option<Arc<Provider>>,
 }
 
 /// Who may come in.
@@ -54,6 +57,7 @@ impl Web {
             burn_in: 0,
             rates: Arc::default(),
             door: Door::default(),
+            provider: None,
         }
     }
 

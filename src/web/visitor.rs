@@ -19,6 +19,54 @@ const COOKIE: &str = "pybots_session";
 /// The name over TLS: browsers take it only with `Secure`, from this host, for all paths.
 const SECURE_COOKIE: &str = "__Host-pybots_session";
 
+/// The names of the cookie of a login by the identity provider, likewise.
+const ATTEMPT_COOKIE: &str = "pybots_login";
+const SECURE_ATTEMPT_COOKIE: &str = "__Host-pybots_login";
+
+/// A cookie of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cookie {
+    /// Of somebody who is logged in.
+    Session,
+    /// Of somebody who logs in at the identity provider.
+    Attempt,
+}
+
+impl Cookie {
+    fn name(self, is_tls: bool) -> &'static str {
+        match (self, is_tls) {
+            (Cookie::Session, true) => SECURE_COOKIE,
+            (Cookie::Session, false) => COOKIE,
+            (Cookie::Attempt, true) => SECURE_ATTEMPT_COOKIE,
+            (Cookie::Attempt, false) => ATTEMPT_COOKIE,
+        }
+    }
+
+    /// What a browser sends. Over TLS, only the name counts that no other site and no plain connection can set.
+    pub fn of(self, headers: &HeaderMap, is_tls: bool) -> Option<&str> {
+        let texts = headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let mut pairs = texts
+            .flat_map(|text| text.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='));
+        pairs.find_map(|(name, value)| (name == self.name(is_tls)).then_some(value))
+    }
+
+    /// The header that gives a browser the cookie, or takes it back. Without a number of seconds, it stays until the browser ends.
+    pub fn set(self, secret: Option<&str>, seconds: Option<i64>, is_tls: bool) -> Option<HeaderValue> {
+        let name = self.name(is_tls);
+        let secure = if is_tls { "; Secure" } else { "" };
+        let seconds = if secret.is_none() { Some(0) } else { seconds };
+        let age = seconds
+            .map(|seconds| format!("; Max-Age={seconds}"))
+            .unwrap_or_default();
+        let value = secret.unwrap_or_default();
+        HeaderValue::from_str(&format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}")).ok()
+    }
+}
+
 /// Who makes a request.
 #[derive(Clone, Debug, Default)]
 pub struct Visitor {
@@ -95,7 +143,7 @@ async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Er
             ..Visitor::default()
         });
     }
-    let Some(cookie) = cookie(headers, web.door.is_tls) else {
+    let Some(cookie) = Cookie::Session.of(headers, web.door.is_tls) else {
         return Ok(Visitor::default());
     };
     let session = access::session(&web.store, cookie, &address, now()).await?;
@@ -131,33 +179,6 @@ pub fn gate(web: &Web, open: &'static [&'static str], refuse: fn(&str) -> Outcom
         .boxed()
 }
 
-/// The secret of a session's cookie. Over TLS, only the name counts that no other site and no plain connection can set.
-fn cookie(headers: &HeaderMap, is_tls: bool) -> Option<&str> {
-    let texts = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let mut pairs = texts
-        .flat_map(|text| text.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(name, value)| (name == cookie_name(is_tls)).then_some(value))
-}
-
-fn cookie_name(is_tls: bool) -> &'static str {
-    if is_tls { SECURE_COOKIE } else { COOKIE }
-}
-
-/// The header that gives a browser the cookie of a session, or takes it back.
-pub fn set_cookie(secret: Option<&str>, is_tls: bool) -> Option<HeaderValue> {
-    let name = cookie_name(is_tls);
-    let secure = if is_tls { "; Secure" } else { "" };
-    let (value, age) = match secret {
-        Some(secret) => (secret, ""),
-        None => ("", "; Max-Age=0"),
-    };
-    HeaderValue::from_str(&format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}")).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +188,7 @@ mod tests {
         let of = |text: &str, is_tls| {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, HeaderValue::from_str(text).unwrap());
-            cookie(&headers, is_tls).map(str::to_owned)
+            Cookie::Session.of(&headers, is_tls).map(str::to_owned)
         };
         assert_eq!(of("a=b; pybots_session=x; c=d", false), Some("x".to_owned()));
         assert_eq!(of("xpybots_session=x; session=y; pybots_session", false), None);
@@ -179,7 +200,10 @@ mod tests {
 
     #[test]
     fn a_cookie_is_for_this_site_and_no_script() {
-        let text = |secret, is_tls| set_cookie(secret, is_tls).unwrap().to_str().unwrap().to_owned();
+        let text = |secret, is_tls| {
+            let set = Cookie::Session.set(secret, None, is_tls).unwrap();
+            set.to_str().unwrap().to_owned()
+        };
         assert_eq!(
             text(Some("s"), false),
             "pybots_session=s; Path=/; HttpOnly; SameSite=Lax"
@@ -189,6 +213,10 @@ mod tests {
             "__Host-pybots_session=s; Path=/; HttpOnly; SameSite=Lax; Secure"
         );
         assert!(text(None, false).ends_with("; Max-Age=0"));
+        assert_eq!(
+            Cookie::Attempt.set(Some("s"), Some(600), true).unwrap(),
+            "__Host-pybots_login=s; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=600"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod engine;
 pub mod factory;
 pub mod git_server;
 pub mod histories;
+pub mod identity_provider;
 pub mod index;
 pub mod people;
 pub mod registry;

@@ -3,7 +3,8 @@
 use super::caller::Person;
 use super::responses::{Part, created};
 use super::types::{
-    AccountBody, AccountChangeBody, AccountView, AuditView, MeView, Page, ProblemDetails, TokenBody, TokenView,
+    AccountBody, AccountChangeBody, AccountView, AuditView, IdentityView, MeView, Page, ProblemDetails, TokenBody,
+    TokenView,
 };
 use crate::access::{self, AccountChange, TokenRequest};
 use crate::clock::now;
@@ -83,6 +84,43 @@ pub async fn change(name: String, person: Person, body: AccountChangeBody) -> Ou
         disabled: body.disabled,
     };
     let account = access::change(&person.desk.store, &person.actor, &name, change, now()).await?;
+    Ok(json(&AccountView::from(account)))
+}
+
+/// Show an account, with who it is for the identity provider.
+#[utoipa::path(
+    get, path = "/api/v1/accounts/{name}", tag = "accounts",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, body = AccountView), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
+        (status = 404, body = ProblemDetails),
+    ),
+    security(("token" = [])),
+)]
+pub async fn one(name: String, person: Person) -> Outcome {
+    person.actor.require_all(Permission::Accounts)?;
+    let store = &person.desk.store;
+    let unknown = || Error::NotFound(format!("there is no account {name:?}").into());
+    let account = store.account(&name).await?.ok_or_else(unknown)?;
+    let identities = store.identities(&account.id).await?;
+    Ok(json(&AccountView {
+        identities: identities.into_iter().map(IdentityView::from).collect(),
+        ..AccountView::from(account)
+    }))
+}
+
+/// Take the identities of an account away. Its sessions by them end.
+#[utoipa::path(
+    delete, path = "/api/v1/accounts/{name}/identities", tag = "accounts",
+    params(("name" = String, Path)),
+    responses(
+        (status = 200, body = AccountView), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
+        (status = 404, body = ProblemDetails),
+    ),
+    security(("token" = [])),
+)]
+pub async fn unlink(name: String, person: Person) -> Outcome {
+    let account = access::unlink(&person.desk.store, &person.actor, &name, now()).await?;
     Ok(json(&AccountView::from(account)))
 }
 

@@ -93,6 +93,8 @@ fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(Outcome,)>> {
         path!("projects" / String / "owner").and(post()).and(person()).and(object(BODY_MOST)).then(submissions::hand_over).boxed(),
         path!("accounts").and(read()).and(person()).and(query()).then(accounts::all).boxed(),
         path!("accounts").and(post()).and(person()).and(object(BODY_MOST)).then(accounts::add).boxed(),
+        path!("accounts" / String).and(read()).and(person()).then(accounts::one).boxed(),
+        path!("accounts" / String / "identities").and(delete()).and(person()).then(accounts::unlink).boxed(),
         path!("accounts" / String).and(patch()).and(person()).and(object(BODY_MOST)).then(accounts::change).boxed(),
         path!("tokens").and(read()).and(person()).and(query()).then(accounts::tokens).boxed(),
         path!("tokens").and(post()).and(person()).and(object(BODY_MOST)).then(accounts::issue).boxed(),

@@ -22,7 +22,7 @@ use warp::path::FullPath;
     components(schemas(logs::Piece<'static>, events::EventView)),
     modifiers(&Token, &Common),
     paths(
-        accounts::me, accounts::all, accounts::add, accounts::change, accounts::tokens, accounts::issue, accounts::revoke,
+        accounts::me, accounts::all, accounts::add, accounts::one, accounts::change, accounts::unlink, accounts::tokens, accounts::issue, accounts::revoke,
         accounts::audit, decisions::incident, decisions::job, decisions::hosts, decisions::add_host, decisions::host,
         projects::all, projects::one, projects::versions, projects::version, projects::diff,
         public::checked_results, public::incidents, public::incident, public::comparison, logs::checked_pieces, page, events::follow,

@@ -128,7 +128,7 @@ fn print_start_command(settings: &Settings, host: &HostView, owner: &str, url: O
         "Give this command to {owner}. It contains the token of {}, which is not shown again:",
         host.name
     );
-    let url = url.unwrap_or_else(|| format!("http://{}", settings.listen));
+    let url = url.unwrap_or_else(|| settings.http.own_url(settings.listen));
     outln!(
         "pybots host --server {url} --token {}",
         host.token.as_deref().unwrap_or_default()

@@ -141,7 +141,7 @@ impl Init {
 fn with_schema(settings: &Settings, text: &str) -> String {
     let coordinator = match settings.http.names.first() {
         Some(name) => format!("https://{name}"),
-        None => format!("http://{}", settings.listen),
+        None => settings.http.own_url(settings.listen),
     };
     format!("#:schema {coordinator}/recipe.schema.json\n{text}")
 }

@@ -6,7 +6,7 @@ use super::contexts::{
     some, variants,
 };
 use super::*;
-use crate::web::account::{AccountPage, LoginPage, TokenLine};
+use crate::web::account::{AccountPage, LoginPage, ProviderButton, TokenLine};
 use crate::web::attempts::{AttemptsView, LogView};
 use crate::web::compare::{Choice, ChoiceLink, ChoosePage, ComparePage, Group, ProjectLine, TestsLine};
 use crate::web::frame::{ErrorPage, Frame, Here};
@@ -116,6 +116,10 @@ fn pages_with_forms_have_what_their_templates_name() {
     check(LoginPage {
         next: mark(),
         error: some(),
+        provider: Some(ProviderButton {
+            name: mark(),
+            ..ProviderButton::default()
+        }),
     });
     let ended = [Some("revoked"), None].map(|ended| TokenLine {
         used: Some(Time::default()),

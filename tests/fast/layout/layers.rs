@@ -135,6 +135,11 @@ pub const LAYERS: &[Layer] = &[
         "accounts and sessions, with the same kind of token as hosts",
     ),
     layer(
+        "oidc",
+        &["config", "domain", "enrolment"],
+        "asks the identity provider of the settings who somebody is; knows no accounts, and takes secrets from `enrolment`",
+    ),
+    layer(
         "submissions",
         &["access", "domain", "enrolment", "recipe", "recipe::folder", "store"],
         "checks what people submit as a file of the folder is checked",
@@ -209,7 +214,9 @@ pub const LAYERS: &[Layer] = &[
             "domain",
             "incidents",
             "investigate",
+            "enrolment",
             "logfile",
+            "oidc",
             "recipe",
             "reproduce",
             "screen",
@@ -218,7 +225,7 @@ pub const LAYERS: &[Layer] = &[
             "verdict",
             "watch",
         ],
-        "pages for people, and the forms by which they submit and decide; a run's page reads its results as an investigation does and the known failures of its recipe, and health looks at the mirror",
+        "pages for people, and the forms by which they log in, submit and decide; a run's page reads its results as an investigation does and the known failures of its recipe, and health looks at the mirror",
     ),
     layer(
         "api",
@@ -243,7 +250,7 @@ pub const LAYERS: &[Layer] = &[
     ),
     layer(
         "server",
-        &["api", "config", "coordinator", "store", "web"],
+        &["api", "config", "coordinator", "oidc", "store", "web"],
         "composes everything that is served over HTTP, and serves it as the settings say while the store is there",
     ),
     layer(
@@ -268,6 +275,7 @@ pub const LAYERS: &[Layer] = &[
             "incidents",
             "investigate",
             "logfile",
+            "oidc",
             "plan",
             "profile",
             "queue",

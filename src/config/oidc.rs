@@ -1,0 +1,165 @@
+//! `[oidc]`: the identity provider by which people log in.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use url::{Host, Url};
+
+/// What becomes of a person whom the provider vouches for, and who has no account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NewAccounts {
+    /// Nothing. An operator adds the account.
+    #[default]
+    Refuse,
+    /// The person gets an account without a role.
+    Create,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OidcSettings {
+    /// The address of the provider (OpenID Connect). If empty, people log in with access tokens only.
+    pub issuer: String,
+    /// How the provider calls this coordinator.
+    pub client_id: String,
+    /// A file that holds the secret which the provider gave to this coordinator.
+    pub client_secret_file: PathBuf,
+    /// How people call the provider, for the button.
+    pub name: String,
+    /// Whether people without an account get one.
+    pub accounts: NewAccounts,
+}
+
+impl Default for OidcSettings {
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            client_id: String::new(),
+            client_secret_file: PathBuf::new(),
+            name: "single sign-on".to_owned(),
+            accounts: NewAccounts::default(),
+        }
+    }
+}
+
+/// Most characters of the name on the button.
+const NAME_MOST: usize = 40;
+
+impl OidcSettings {
+    pub fn is_on(&self) -> bool {
+        !self.issuer.is_empty()
+    }
+
+    pub fn creates_accounts(&self) -> bool {
+        self.accounts == NewAccounts::Create
+    }
+
+    /// Whether the provider is on this machine, and may be called without TLS.
+    pub fn is_plain(&self) -> bool {
+        Url::parse(&self.issuer).is_ok_and(|url| url.scheme() == "http")
+    }
+
+    /// Checks the values. `has_url` says whether `http.url` is set, to which the provider sends people back.
+    pub(super) fn sane(&self, has_url: bool) -> Result<(), String> {
+        if !self.is_on() {
+            return match self.client_id.is_empty() && self.client_secret_file.as_os_str().is_empty() {
+                true => Ok(()),
+                false => Err("`oidc.issuer` is not set; name the address of the identity provider".to_owned()),
+            };
+        }
+        if !is_issuer(&self.issuer) {
+            return Err(format!(
+                "`oidc.issuer` can't be {:?}; write an address such as `https://login.example.org`, without login and query; http:// is \
+                 for loopback only",
+                self.issuer
+            ));
+        }
+        if self.client_id.is_empty() {
+            return Err("`oidc.client_id` is not set; the identity provider gives it to this coordinator".to_owned());
+        }
+        if self.client_secret_file.as_os_str().is_empty() {
+            return Err(
+                "`oidc.client_secret_file` is not set; write the client's secret into a file, and name it".to_owned(),
+            );
+        }
+        if self.name.trim().is_empty() || self.name.chars().count() > NAME_MOST {
+            return Err(format!("`oidc.name` has 1 to {NAME_MOST} characters"));
+        }
+        match has_url {
+            true => Ok(()),
+            false => Err("`oidc` needs `http.url`: the identity provider sends people back to it".to_owned()),
+        }
+    }
+}
+
+fn is_issuer(issuer: &str) -> bool {
+    let Ok(url) = Url::parse(issuer) else {
+        return false;
+    };
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return false,
+    };
+    let is_bare = url.username().is_empty() && url.password().is_none();
+    let is_bare = is_bare && url.query().is_none() && url.fragment().is_none();
+    is_bare && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let good = OidcSettings {
+            issuer: "https://login.example.org/realm".into(),
+            client_id: "pybots".into(),
+            client_secret_file: "/run/secret".into(),
+            ..OidcSettings::default()
+        };
+        OidcSettings::default().sane(false).unwrap();
+        good.sane(true).unwrap();
+        assert!(good.sane(false).unwrap_err().contains("http.url"));
+        let with = |change: fn(&mut OidcSettings)| {
+            let mut settings = good.clone();
+            change(&mut settings);
+            settings.sane(true).unwrap_err()
+        };
+        for (key, error) in [
+            ("oidc.issuer", with(|settings| settings.issuer.clear())),
+            ("oidc.client_id", with(|settings| settings.client_id.clear())),
+            (
+                "oidc.client_secret_file",
+                with(|settings| settings.client_secret_file = PathBuf::new()),
+            ),
+            ("oidc.name", with(|settings| settings.name = "x".repeat(NAME_MOST + 1))),
+        ] {
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_called_without_tls() {
+        for good in [
+            "https://login.example.org",
+            "http://localhost:5000/",
+            "http://127.0.0.1:5000",
+            "http://[::1]:1",
+        ] {
+            assert!(is_issuer(good), "{good}");
+        }
+        for bad in [
+            "login.example.org",
+            "http://login.example.org",
+            "http://127.0.0.1.example.org",
+            "https://me:secret@login.example.org",
+            "https://login.example.org/?a=b",
+            "https://login.example.org/#a",
+            "ftp://localhost",
+        ] {
+            assert!(!is_issuer(bad), "{bad}");
+        }
+    }
+}

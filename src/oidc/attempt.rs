@@ -1,0 +1,124 @@
+//! One login under way. Everything about it follows from the secret in the browser's cookie, so the coordinator keeps nothing, and
+//! no other browser can end it.
+
+use crate::domain::digest::digest;
+use crate::domain::time::Timestamp;
+use crate::enrolment::Token;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// How long somebody has to log in at the provider.
+pub const ATTEMPT_MS: i64 = 10 * 60_000;
+/// How far a clock may have gone back meanwhile.
+const SKEW_MS: i64 = 60_000;
+/// Bytes of the cookie.
+const COOKIE_MOST: usize = 2048;
+/// Bytes of the page to go to then. Another one is forgotten.
+const NEXT_MOST: usize = 1024;
+
+/// A login that was begun and has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    cookie: String,
+    /// The page to go to then. The browser says it, so it is to be checked.
+    pub next: String,
+}
+
+impl Attempt {
+    pub fn new(secret: &Token, next: &str, now: Timestamp) -> Self {
+        let next = if next.len() > NEXT_MOST { "/" } else { next };
+        Self {
+            cookie: format!("{now}.{}.{}", secret.secret(), URL_SAFE_NO_PAD.encode(next)),
+            next: next.to_owned(),
+        }
+    }
+
+    /// Reads the cookie of an attempt. Returns `None` if it is none, or too old.
+    pub fn read(cookie: &str, now: Timestamp) -> Option<Self> {
+        if cookie.len() > COOKIE_MOST {
+            return None;
+        }
+        let (begun, rest) = cookie.split_once('.')?;
+        let (_, next) = rest.split_once('.')?;
+        let begun = Timestamp::from_millis(begun.parse().ok()?);
+        let next = String::from_utf8(URL_SAFE_NO_PAD.decode(next).ok()?).ok()?;
+        let is_timely = begun > now - ATTEMPT_MS && begun < now + SKEW_MS;
+        is_timely.then(|| Self {
+            cookie: cookie.to_owned(),
+            next,
+        })
+    }
+
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
+    /// What the provider hands back with its answer.
+    pub fn state(&self) -> String {
+        self.derive("state")
+    }
+
+    /// What the ID token has to hold.
+    pub fn nonce(&self) -> String {
+        self.derive("nonce")
+    }
+
+    /// What proves to the provider that the one who began the login ends it (PKCE).
+    pub fn verifier(&self) -> String {
+        self.derive("verifier")
+    }
+
+    /// The name of an attempt among those that have ended.
+    pub fn mark(&self) -> String {
+        self.derive("mark")
+    }
+
+    fn derive(&self, what: &str) -> String {
+        digest(&[b"oidc", what.as_bytes(), self.cookie.as_bytes()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_read_from_its_cookie_for_a_while() {
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let attempt = Attempt::new(&Token::new().unwrap(), "/submit?project=a", now);
+        let read = Attempt::read(attempt.cookie(), now + ATTEMPT_MS - 1).unwrap();
+        assert_eq!(read, attempt);
+        assert_eq!(read.next, "/submit?project=a");
+        assert_eq!(Attempt::read(attempt.cookie(), now + ATTEMPT_MS), None);
+        assert_eq!(Attempt::read(attempt.cookie(), now - SKEW_MS), None);
+        let long = "x".repeat(COOKIE_MOST);
+        for wrong in [
+            "",
+            ".",
+            "1.2",
+            "x.y.Lw",
+            "1700000000000.y.!",
+            &format!("{now}.y.{long}"),
+        ] {
+            assert_eq!(Attempt::read(wrong, now), None, "{wrong}");
+        }
+        assert_eq!(Attempt::new(&Token::new().unwrap(), &long, now).next, "/");
+    }
+
+    #[test]
+    fn no_part_of_an_attempt_leads_to_another() {
+        let new = || Attempt::new(&Token::new().unwrap(), "/", Timestamp::default());
+        let (attempt, other) = (new(), new());
+        let all = [
+            attempt.state(),
+            attempt.nonce(),
+            attempt.verifier(),
+            attempt.mark(),
+            other.state(),
+        ];
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+        // between 43 and 128 characters, by RFC 7636
+        assert_eq!(attempt.verifier().len(), 64);
+    }
+}

@@ -1,0 +1,86 @@
+//! What the provider publishes about itself: its addresses and its keys. Asked for seldom, whatever people and tokens claim.
+
+use super::error::ProviderError;
+use super::http::{CallError, Http};
+use openidconnect::core::CoreProviderMetadata;
+use openidconnect::{DiscoveryError, IssuerUrl};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// How long it is believed.
+const FRESH: Duration = Duration::from_secs(3600);
+/// The time between two questions because of a key that is not there.
+const KEYS: Duration = Duration::from_secs(60);
+/// How long a failure answers for the next callers, so that they do not wait one after the other.
+const FAILED: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+pub struct Directory(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    found: Option<(Arc<CoreProviderMetadata>, Instant)>,
+    failed: Option<(ProviderError, Instant)>,
+}
+
+impl Directory {
+    /// What the provider published, at most an hour ago.
+    pub async fn get(&self, http: &Http, issuer: &str) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
+        self.younger_than(FRESH, http, issuer).await
+    }
+
+    /// The same after a token named a key that is not there: asked for again, at most once a minute.
+    pub async fn renewed(&self, http: &Http, issuer: &str) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
+        self.younger_than(KEYS, http, issuer).await
+    }
+
+    async fn younger_than(
+        &self,
+        age: Duration,
+        http: &Http,
+        issuer: &str,
+    ) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
+        // one question at a time
+        let mut kept = self.0.lock().await;
+        if let Some((found, at)) = &kept.found
+            && at.elapsed() < age
+        {
+            return Ok(found.clone());
+        }
+        if let Some((error, at)) = &kept.failed
+            && at.elapsed() < FAILED
+        {
+            return Err(error.clone());
+        }
+        match ask(http, issuer).await {
+            Ok(found) => {
+                let found = Arc::new(found);
+                *kept = Kept {
+                    found: Some((found.clone(), Instant::now())),
+                    failed: None,
+                };
+                Ok(found)
+            }
+            Err(error) => {
+                kept.failed = Some((error.clone(), Instant::now()));
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn ask(http: &Http, issuer: &str) -> Result<CoreProviderMetadata, ProviderError> {
+    let url = IssuerUrl::new(issuer.to_owned()).map_err(|error| ProviderError::Unusable(error.to_string()))?;
+    let answer = CoreProviderMetadata::discover_async(url, http).await;
+    answer.map_err(|error: DiscoveryError<CallError>| match error {
+        DiscoveryError::Request(error) => error.into(),
+        DiscoveryError::Response(status, ..) if !status.is_success() => {
+            ProviderError::Away(format!("it answers {status} where it should describe itself"))
+        }
+        DiscoveryError::Validation(_) => {
+            ProviderError::Unusable("it calls itself otherwise than `oidc.issuer` does".to_owned())
+        }
+        _ => ProviderError::Unusable("its description of itself can't be read".to_owned()),
+    })
+}

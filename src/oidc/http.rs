@@ -1,0 +1,105 @@
+//! Calls to the provider, each bounded in time and size. What it answers is a stranger's word.
+
+use super::error::ProviderError;
+use crate::domain::causes::causes;
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// For a whole call.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
+/// Bytes of an answer.
+const ANSWER_MOST: usize = 256 << 10;
+
+pub struct Http {
+    client: OnceCell<reqwest::Client>,
+    /// Whether the provider is on this machine, without TLS.
+    is_plain: bool,
+    timeout: Duration,
+}
+
+/// Why a call failed. No message has an address, a code or a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("it answers with a redirect")]
+    Redirect,
+    #[error("it answers with more than {} KiB", ANSWER_MOST >> 10)]
+    TooLarge,
+    #[error("it names an address without TLS")]
+    NoTls,
+}
+
+impl From<reqwest::Error> for CallError {
+    fn from(error: reqwest::Error) -> Self {
+        CallError::Unreachable(causes(&error.without_url()))
+    }
+}
+
+impl From<CallError> for ProviderError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unreachable(reason) => ProviderError::Away(reason),
+            error => ProviderError::Unusable(error.to_string()),
+        }
+    }
+}
+
+impl Http {
+    pub fn new(is_plain: bool) -> Self {
+        Self {
+            client: OnceCell::new(),
+            is_plain,
+            timeout: TIMEOUT,
+        }
+    }
+
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
+        // the provider says itself where its parts are
+        if request.uri().scheme_str() != Some("https") && !self.is_plain {
+            return Err(CallError::NoTls);
+        }
+        let build = async || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                .timeout(self.timeout)
+                // a code or a secret must not go elsewhere
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .build()
+        };
+        let client = self.client.get_or_try_init(build).await?;
+        let mut answer = client.execute(request.try_into()?).await?;
+        if answer.status().is_redirection() {
+            return Err(CallError::Redirect);
+        }
+        let mut response = HttpResponse::new(Vec::new());
+        *response.status_mut() = answer.status();
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        while let Some(part) = answer.chunk().await? {
+            if response.body().len() + part.len() > ANSWER_MOST {
+                return Err(CallError::TooLarge);
+            }
+            response.body_mut().extend_from_slice(&part);
+        }
+        Ok(response)
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Http {
+    type Error = CallError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, CallError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.send(request))
+    }
+}

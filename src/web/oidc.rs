@@ -1,0 +1,106 @@
+//! Logging in by the identity provider: the way there, and back.
+
+use super::account::with_cookie;
+use super::error::{Error, Outcome};
+use super::forms::{own_path, see_other};
+use super::peer::Peer;
+use super::route::{Query, Web};
+use super::visitor::{Cookie, Visitor};
+use crate::access::{self, NewAccounts, Person};
+use crate::clock::now;
+use crate::enrolment::Token;
+use crate::oidc::{ATTEMPT_MS, Attempt, Provider, ProviderError};
+use warp::http::header::{HeaderMap, SET_COOKIE};
+
+/// Characters of the error that a provider names.
+const ERROR_MOST: usize = 60;
+
+/// Sends the browser to the identity provider.
+pub async fn begin(web: Web, query: Query, peer: Peer) -> Outcome {
+    let provider = provider(&web)?;
+    web.rates.login(&peer)?;
+    let next = query.get("next").map(String::as_str).unwrap_or_default();
+    let attempt = Attempt::new(&Token::new()?, own_path(next), now());
+    let url = provider.begin(&attempt).await.map_err(failed)?;
+    let mut response = see_other(&url)?;
+    let seconds = Some(ATTEMPT_MS / 1000);
+    if let Some(cookie) = Cookie::Attempt.set(Some(attempt.cookie()), seconds, web.door.is_tls) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Takes the browser that the identity provider sends back, and begins a session.
+pub async fn end(web: Web, query: Query, headers: HeaderMap, visitor: Visitor, peer: Peer) -> Outcome {
+    let provider = provider(&web)?;
+    web.rates.login(&peer)?;
+    let field = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+    let attempt = Cookie::Attempt.of(&headers, web.door.is_tls);
+    let attempt = attempt.and_then(|cookie| Attempt::read(cookie, now()));
+    // another site can send a browser here, but knows no state that belongs to its cookie
+    let attempt = attempt.filter(|attempt| Token::digest(&attempt.state()) == Token::digest(field("state")));
+    let attempt = attempt
+        .filter(|attempt| provider.spend(attempt, now()))
+        .ok_or_else(stale)?;
+    // of another provider, if it says so (RFC 9207)
+    if !["", provider.issuer()].contains(&field("iss")) {
+        return Err(stale());
+    }
+    if !field("error").is_empty() {
+        return Err(refused(field("error")));
+    }
+    let vouched = provider.finish(field("code"), &attempt).await.map_err(failed)?;
+    let person = Person {
+        issuer: &vouched.issuer,
+        subject: &vouched.subject,
+        mail: vouched.mail.as_deref(),
+        name: &vouched.name,
+    };
+    let new_accounts = match provider.creates_accounts() {
+        true => NewAccounts::Create,
+        false => NewAccounts::Refuse,
+    };
+    let address = peer.network.address().to_string();
+    let cookie = access::begin_by_identity(&web.store, &person, new_accounts, &address, now()).await?;
+    if let Some(earlier) = &visitor.cookie {
+        access::end(&web.store, earlier, now()).await?;
+    }
+    let mut response = with_cookie(see_other(own_path(&attempt.next))?, Some(cookie.secret()), &web)?;
+    if let Some(ended) = Cookie::Attempt.set(None, None, web.door.is_tls) {
+        response.headers_mut().append(SET_COOKIE, ended);
+    }
+    Ok(response)
+}
+
+fn provider(web: &Web) -> Result<&Provider, Error> {
+    web.provider.as_deref().ok_or_else(Error::not_found)
+}
+
+fn stale() -> Error {
+    Error::BadRequest(
+        "this login was not begun in this browser, has ended already, or took longer than 10 minutes; begin again at /login".into(),
+    )
+}
+
+/// The provider lets nobody in. Its word for that goes onto the page, if it is one.
+fn refused(error: &str) -> Error {
+    let fits = |c: &char| c.is_ascii_lowercase() || *c == '_';
+    let word: String = error.chars().filter(fits).take(ERROR_MOST).collect();
+    Error::Forbidden(format!("the identity provider refused the login: {word}").into())
+}
+
+fn failed(error: ProviderError) -> Error {
+    tracing::warn!("a login failed: {error}");
+    match error {
+        ProviderError::Away(_) => Error::Unavailable(
+            "the identity provider does not answer; try again in a minute, or log in with an access token".into(),
+        ),
+        ProviderError::Unusable(_) | ProviderError::Secret(_) => Error::Unavailable(
+            "the login by the identity provider does not work; the coordinator's log has the reason for its operator"
+                .into(),
+        ),
+        ProviderError::Token(_) => Error::Forbidden(
+            "the identity provider's answer does not prove who you are; the coordinator's log has the reason".into(),
+        ),
+    }
+}
