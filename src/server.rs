@@ -26,6 +26,12 @@ use warp::reply::Response;
 
 /// All routes. Answers every request.
 pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
+    let provider = Provider::new(&coordinator.settings.oidc, &coordinator.settings.http.url);
+    routes_with(coordinator, provider)
+}
+
+/// The same with an identity provider, or without one.
+pub fn routes_with(coordinator: Coordinator, provider: Option<Provider>) -> BoxedFilter<(Response,)> {
     let http = &coordinator.settings.http;
     let web = Web {
         store: coordinator.store.for_pages(),
@@ -37,7 +43,7 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
             public_read: http.public_read,
             is_tls: http.is_tls(),
         },
-        provider: Provider::new(&coordinator.settings.oidc, &coordinator.settings.http.url).map(Arc::new),
+        provider: provider.map(Arc::new),
     };
     let v1 = api::v1::v1(&Desk::of(&coordinator), web.clone());
     api::host(coordinator).or(v1).unify().or(site(web)).unify().boxed()

@@ -193,6 +193,8 @@ pub async fn unlink(store: &Store, actor: &Actor, name: &str, now: Timestamp) ->
     actor.require_all(Permission::Accounts)?;
     let account = find(store, name).await?;
     let mut tx = store.begin().await?;
+    // a login at the same moment ends before this, and its session with the others, or finds no identity after it
+    store.lock_accounts(&mut tx).await?;
     let removed = store.remove_identities(&mut tx, &account.id, now).await?;
     if removed.is_empty() {
         return Err(Refusal::NotFound(format!("the account {name:?} has no identity")).into());

@@ -135,7 +135,11 @@ fn disabled(disabled: bool) -> AccountChangeBody {
 
 fn shown(account: &AccountView) {
     let state = if account.disabled { ", disabled" } else { "" };
-    outln!("{}: roles {}{state}", account.name, listed(&account.roles));
+    let mail = match account.mail.as_str() {
+        "" => String::new(),
+        mail => format!(" <{mail}>"),
+    };
+    outln!("{}{mail}: roles {}{state}", account.name, listed(&account.roles));
 }
 
 fn identities(account: &AccountView) {

@@ -2,6 +2,7 @@
 
 use super::server::Logins;
 use crate::client::Client;
+use crate::domain::confidential::is_confidential;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::io::{BufRead, IsTerminal};
@@ -46,15 +47,7 @@ impl Login {
 
 /// Whether a token would travel unencrypted between machines.
 fn sends_openly(server: &str) -> bool {
-    let Some(url) = url::Url::parse(server).ok().filter(|url| url.scheme() == "http") else {
-        return false;
-    };
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => !address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => !address.is_loopback(),
-        Some(url::Host::Domain(name)) => name != "localhost",
-        None => false,
-    }
+    url::Url::parse(server).is_ok_and(|url| url.scheme() == "http" && !is_confidential(&url))
 }
 
 /// A token is no argument: other people of the machine can read these.

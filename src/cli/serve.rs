@@ -11,8 +11,12 @@ use crate::server::{self, Server, Tls};
 use crate::signal::stop_signal;
 use anyhow::{Context, Result};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::task::JoinHandle;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
 
 /// A coordinator whose server accepts connections.
 pub struct Serving {
@@ -21,6 +25,7 @@ pub struct Serving {
     /// The address for people.
     pub url: String,
     pub server: JoinHandle<()>,
+    routes: BoxedFilter<(Response,)>,
     _lock: CoordinatorLock,
 }
 
@@ -38,6 +43,17 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
             .await
             .context("`oidc.client_secret_file` can't be used")?;
     }
+    for (setting, path) in [
+        ("http.tls_key", &settings.http.tls_key),
+        ("oidc.client_secret_file", &settings.oidc.client_secret_file),
+    ] {
+        if is_readable_by_all(path) {
+            tracing::warn!(
+                "everybody on this machine can read {} (`{setting}`); take that away by `chmod o= {0}`",
+                path.display()
+            );
+        }
+    }
     let coordinator = Coordinator::open(settings.clone(), platform()).await?;
     let listener = tokio::net::TcpListener::bind(settings.listen).await.with_context(|| {
         format!(
@@ -47,7 +63,8 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
     })?;
     let address = listener.local_addr()?;
     greet_operator(&coordinator).await?;
-    let server = server(&coordinator, settings);
+    let routes = server::routes(coordinator.clone());
+    let server = server(&coordinator, settings, &routes);
     let server = match tls {
         Some(tls) => server.with_tls(tls),
         None => server,
@@ -63,12 +80,18 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
         address,
         url: format!("{}/", settings.http.own_url(address)),
         server,
+        routes,
         _lock: lock,
     })
 }
 
-fn server(coordinator: &Coordinator, settings: &Settings) -> Server {
-    let server = Server::new(server::routes(coordinator.clone()), &settings.http);
+/// Whether other people of this machine can read a file.
+fn is_readable_by_all(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o004 != 0)
+}
+
+fn server(coordinator: &Coordinator, settings: &Settings, routes: &BoxedFilter<(Response,)>) -> Server {
+    let server = Server::new(routes.clone(), &settings.http);
     server.watching(coordinator.store.presence())
 }
 
@@ -81,7 +104,7 @@ impl Serving {
         }
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let server = tokio::spawn(server(&self.coordinator, settings).run(listener));
+        let server = tokio::spawn(server(&self.coordinator, settings, &self.routes).run(listener));
         Ok((address, Some(server)))
     }
 }

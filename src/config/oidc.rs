@@ -1,8 +1,9 @@
 //! `[oidc]`: the identity provider by which people log in.
 
+use crate::domain::confidential::is_confidential;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use url::{Host, Url};
+use url::Url;
 
 /// What becomes of a person whom the provider vouches for, and who has no account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,13 +55,13 @@ impl OidcSettings {
         self.accounts == NewAccounts::Create
     }
 
-    /// Whether the provider is on this machine, and may be called without TLS.
+    /// Whether the provider is on this machine, and has no TLS.
     pub fn is_plain(&self) -> bool {
         Url::parse(&self.issuer).is_ok_and(|url| url.scheme() == "http")
     }
 
-    /// Checks the values. `has_url` says whether `http.url` is set, to which the provider sends people back.
-    pub(super) fn sane(&self, has_url: bool) -> Result<(), String> {
+    /// Checks the values. `http_url` is the setting `http.url`: the address to which the provider sends people back.
+    pub(super) fn sane(&self, http_url: &str) -> Result<(), String> {
         if !self.is_on() {
             return match self.client_id.is_empty() && self.client_secret_file.as_os_str().is_empty() {
                 true => Ok(()),
@@ -85,9 +86,14 @@ impl OidcSettings {
         if self.name.trim().is_empty() || self.name.chars().count() > NAME_MOST {
             return Err(format!("`oidc.name` has 1 to {NAME_MOST} characters"));
         }
-        match has_url {
+        if http_url.is_empty() {
+            return Err("`oidc` needs `http.url`: the identity provider sends people back to it".to_owned());
+        }
+        match Url::parse(http_url).is_ok_and(|url| is_confidential(&url)) {
             true => Ok(()),
-            false => Err("`oidc` needs `http.url`: the identity provider sends people back to it".to_owned()),
+            false => Err(format!(
+                "`oidc` needs an `http.url` with https://, and it is {http_url:?}: without TLS, others can read and set the cookies of a login"
+            )),
         }
     }
 }
@@ -96,15 +102,9 @@ fn is_issuer(issuer: &str) -> bool {
     let Ok(url) = Url::parse(issuer) else {
         return false;
     };
-    let is_loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return false,
-    };
     let is_bare = url.username().is_empty() && url.password().is_none();
     let is_bare = is_bare && url.query().is_none() && url.fragment().is_none();
-    is_bare && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback))
+    is_bare && url.has_host() && is_confidential(&url)
 }
 
 #[cfg(test)]
@@ -119,13 +119,17 @@ mod tests {
             client_secret_file: "/run/secret".into(),
             ..OidcSettings::default()
         };
-        OidcSettings::default().sane(false).unwrap();
-        good.sane(true).unwrap();
-        assert!(good.sane(false).unwrap_err().contains("http.url"));
+        let url = "https://pybots.example.org";
+        OidcSettings::default().sane("").unwrap();
+        good.sane(url).unwrap();
+        good.sane("http://localhost:8010").unwrap();
+        for wrong in ["", "http://pybots.example.org"] {
+            assert!(good.sane(wrong).unwrap_err().contains("http.url"));
+        }
         let with = |change: fn(&mut OidcSettings)| {
             let mut settings = good.clone();
             change(&mut settings);
-            settings.sane(true).unwrap_err()
+            settings.sane(url).unwrap_err()
         };
         for (key, error) in [
             ("oidc.issuer", with(|settings| settings.issuer.clear())),
@@ -141,23 +145,15 @@ mod tests {
     }
 
     #[test]
-    fn only_loopback_is_called_without_tls() {
-        for good in [
-            "https://login.example.org",
-            "http://localhost:5000/",
-            "http://127.0.0.1:5000",
-            "http://[::1]:1",
-        ] {
-            assert!(is_issuer(good), "{good}");
-        }
+    fn an_issuer_is_a_bare_address() {
+        assert!(is_issuer("https://login.example.org/realm"));
+        assert!(is_issuer("http://localhost:5000/"));
         for bad in [
             "login.example.org",
             "http://login.example.org",
-            "http://127.0.0.1.example.org",
             "https://me:secret@login.example.org",
             "https://login.example.org/?a=b",
             "https://login.example.org/#a",
-            "ftp://localhost",
         ] {
             assert!(!is_issuer(bad), "{bad}");
         }

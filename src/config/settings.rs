@@ -130,8 +130,7 @@ impl Settings {
         }
         self.trust.sane().map_err(SettingsError::Nonsense)?;
         self.http.sane().map_err(SettingsError::Nonsense)?;
-        let has_url = !self.http.url.is_empty();
-        self.oidc.sane(has_url).map_err(SettingsError::Nonsense)?;
+        self.oidc.sane(&self.http.url).map_err(SettingsError::Nonsense)?;
         self.engine.sane().map_err(SettingsError::Nonsense)?;
         self.network.sane().map_err(SettingsError::Nonsense)?;
         self.host.sane().map_err(SettingsError::Nonsense)?;

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod address;
 pub mod causes;
+pub mod confidential;
 pub mod day;
 pub mod digest;
 pub mod host;

@@ -2,6 +2,7 @@
 
 use super::error::ProviderError;
 use super::http::{CallError, Http};
+use crate::domain::text::is_odd;
 use openidconnect::core::CoreProviderMetadata;
 use openidconnect::{DiscoveryError, IssuerUrl};
 use std::sync::Arc;
@@ -10,13 +11,18 @@ use tokio::sync::Mutex;
 
 /// How long it is believed.
 const FRESH: Duration = Duration::from_secs(3600);
-/// The time between two questions because of a key that is not there.
+/// The time between two questions because no key fits.
 const KEYS: Duration = Duration::from_secs(60);
 /// How long a failure answers for the next callers, so that they do not wait one after the other.
 const FAILED: Duration = Duration::from_secs(5);
 
-#[derive(Default)]
-pub struct Directory(Mutex<Kept>);
+pub struct Directory {
+    keys: Duration,
+    kept: Mutex<Kept>,
+}
+
+/// Characters of a reason with the provider's words.
+const REASON_MOST: usize = 300;
 
 #[derive(Default)]
 struct Kept {
@@ -24,15 +30,29 @@ struct Kept {
     failed: Option<(ProviderError, Instant)>,
 }
 
+impl Default for Directory {
+    fn default() -> Self {
+        Self {
+            keys: KEYS,
+            kept: Mutex::default(),
+        }
+    }
+}
+
 impl Directory {
+    pub fn asking_for_keys_every(mut self, time: Duration) -> Self {
+        self.keys = time;
+        self
+    }
+
     /// What the provider published, at most an hour ago.
     pub async fn get(&self, http: &Http, issuer: &str) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
         self.younger_than(FRESH, http, issuer).await
     }
 
-    /// The same after a token named a key that is not there: asked for again, at most once a minute.
+    /// The same after no key fitted a token: asked for again, at most once a minute.
     pub async fn renewed(&self, http: &Http, issuer: &str) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
-        self.younger_than(KEYS, http, issuer).await
+        self.younger_than(self.keys, http, issuer).await
     }
 
     async fn younger_than(
@@ -42,7 +62,7 @@ impl Directory {
         issuer: &str,
     ) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
         // one question at a time
-        let mut kept = self.0.lock().await;
+        let mut kept = self.kept.lock().await;
         if let Some((found, at)) = &kept.found
             && at.elapsed() < age
         {
@@ -76,10 +96,12 @@ async fn ask(http: &Http, issuer: &str) -> Result<CoreProviderMetadata, Provider
     answer.map_err(|error: DiscoveryError<CallError>| match error {
         DiscoveryError::Request(error) => error.into(),
         DiscoveryError::Response(status, ..) if !status.is_success() => {
-            ProviderError::Away(format!("it answers {status} where it should describe itself"))
+            ProviderError::Unusable(format!("it answers {status} where it should describe itself"))
         }
-        DiscoveryError::Validation(_) => {
-            ProviderError::Unusable("it calls itself otherwise than `oidc.issuer` does".to_owned())
+        // what it calls itself is in there, which is mostly `oidc.issuer` with another end
+        DiscoveryError::Validation(reason) => {
+            let reason: String = reason.chars().filter(|c| !is_odd(*c)).take(REASON_MOST).collect();
+            ProviderError::Unusable(format!("it calls itself otherwise than `oidc.issuer` does: {reason}"))
         }
         _ => ProviderError::Unusable("its description of itself can't be read".to_owned()),
     })

@@ -2,11 +2,14 @@
 
 use super::error::ProviderError;
 use crate::domain::causes::causes;
+use crate::domain::confidential::is_confidential;
 use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use reqwest::StatusCode;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use url::Url;
 
 /// For a whole call.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,7 +19,7 @@ const ANSWER_MOST: usize = 256 << 10;
 
 pub struct Http {
     client: OnceCell<reqwest::Client>,
-    /// Whether the provider is on this machine, without TLS.
+    /// Whether the provider is on this machine, and has no TLS.
     is_plain: bool,
     timeout: Duration,
 }
@@ -26,6 +29,8 @@ pub struct Http {
 pub enum CallError {
     #[error("{0}")]
     Unreachable(String),
+    #[error("it answers {0}")]
+    Failed(StatusCode),
     #[error("it answers with a redirect")]
     Redirect,
     #[error("it answers with more than {} KiB", ANSWER_MOST >> 10)]
@@ -43,7 +48,7 @@ impl From<reqwest::Error> for CallError {
 impl From<CallError> for ProviderError {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Unreachable(reason) => ProviderError::Away(reason),
+            error @ (CallError::Unreachable(_) | CallError::Failed(_)) => ProviderError::Away(error.to_string()),
             error => ProviderError::Unusable(error.to_string()),
         }
     }
@@ -63,13 +68,24 @@ impl Http {
         self
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
-        // the provider says itself where its parts are
-        if request.uri().scheme_str() != Some("https") && !self.is_plain {
-            return Err(CallError::NoTls);
+    /// Checks an address that the provider says is one of its own. Only one on this machine may have addresses without TLS, and these
+    /// are on this machine too.
+    pub fn check(&self, url: &Url) -> Result<(), CallError> {
+        match url.scheme() == "https" || (self.is_plain && is_confidential(url)) {
+            true => Ok(()),
+            false => Err(CallError::NoTls),
         }
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
+        let url = Url::parse(&request.uri().to_string()).map_err(|_| CallError::NoTls)?;
+        self.check(&url)?;
         let build = async || {
-            reqwest::Client::builder()
+            let mut client = reqwest::Client::builder();
+            if self.is_plain {
+                client = client.no_proxy();
+            }
+            client
                 .connect_timeout(CONNECT)
                 .timeout(self.timeout)
                 // a code or a secret must not go elsewhere
@@ -79,6 +95,9 @@ impl Http {
         };
         let client = self.client.get_or_try_init(build).await?;
         let mut answer = client.execute(request.try_into()?).await?;
+        if answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            return Err(CallError::Failed(answer.status()));
+        }
         if answer.status().is_redirection() {
             return Err(CallError::Redirect);
         }
@@ -101,5 +120,19 @@ impl<'c> AsyncHttpClient<'c> for Http {
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(self.send(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_provider_on_this_machine_has_addresses_without_tls() {
+        let check = |is_plain, url: &str| Http::new(is_plain).check(&Url::parse(url).unwrap()).is_ok();
+        assert!(check(false, "https://login.example.org/token"));
+        assert!(check(true, "http://127.0.0.1:5000/token"));
+        assert!(!check(false, "http://127.0.0.1:5000/token"));
+        assert!(!check(true, "http://login.example.org/token"));
     }
 }

@@ -23,7 +23,7 @@ use openidconnect::core::{
 use openidconnect::{
     AccessTokenHash, AuthType, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken,
     EndpointMaybeSet, EndpointNotSet, EndpointSet, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, RequestTokenError, Scope, SignatureVerificationError, TokenResponse,
+    RedirectUrl, RequestTokenError, Scope, SignatureVerificationError, TokenResponse, UserInfoError,
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -85,6 +85,12 @@ impl Provider {
         self
     }
 
+    /// Asks for the keys again at most so often if none of them fits a token.
+    pub fn asking_for_keys_every(mut self, time: Duration) -> Self {
+        self.directory = self.directory.asking_for_keys_every(time);
+        self
+    }
+
     /// How people call the provider.
     pub fn name(&self) -> &str {
         &self.settings.name
@@ -111,10 +117,8 @@ impl Provider {
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
             .url();
         // the browser goes there, and nowhere else than over TLS
-        match url.scheme() == "https" || self.settings.is_plain() {
-            true => Ok(url.into()),
-            false => Err(CallError::NoTls.into()),
-        }
+        self.http.check(&url)?;
+        Ok(url.into())
     }
 
     /// Marks an attempt as ended. Returns false if it was before.
@@ -152,7 +156,7 @@ impl Provider {
         let token = answer.id_token().ok_or(ProviderError::Token("there is none"))?;
         let nonce = Nonce::new(attempt.nonce());
         let mut verified = verify(&client, token, &answer, &nonce);
-        if matches!(verified, Err(Wrong::Key)) {
+        if matches!(verified, Err(Wrong::Key(_))) {
             let metadata = self.directory.renewed(&self.http, self.issuer()).await?;
             client = self.client(&metadata, Some(secret))?;
             verified = verify(&client, token, &answer, &nonce);
@@ -179,8 +183,10 @@ impl Provider {
             let request = client.user_info(answer.access_token().clone(), Some(claims.subject().clone()));
             if let Ok(request) = request {
                 let info: Result<CoreUserInfoClaims, _> = request.request_async(&self.http).await;
-                let info =
-                    info.map_err(|_| ProviderError::Unusable("its answer about the person can't be read".to_owned()))?;
+                let info = info.map_err(|error| match error {
+                    UserInfoError::Request(error) => error.into(),
+                    _ => ProviderError::Unusable("its answer about the person can't be read".to_owned()),
+                })?;
                 mail = info.email().cloned();
                 is_verified = info.email_verified();
                 name = name.or(info.preferred_username().cloned());
@@ -230,16 +236,15 @@ impl Provider {
 
 /// Why an ID token does not hold.
 enum Wrong {
-    /// The key is not one of those that the provider had published.
-    Key,
+    /// None of the keys that the provider had published fits. It may have published another one since.
+    Key(&'static str),
     Other(&'static str),
 }
 
 impl Wrong {
     fn reason(&self) -> &'static str {
         match self {
-            Wrong::Key => "the provider publishes no key for it",
-            Wrong::Other(reason) => reason,
+            Wrong::Key(reason) | Wrong::Other(reason) => reason,
         }
     }
 }
@@ -265,8 +270,17 @@ fn verify(
 ) -> Result<CoreIdTokenClaims, Wrong> {
     let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS);
     let claims = token.claims(&verifier, nonce).map_err(|error| match error {
-        ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey) => Wrong::Key,
-        ClaimsVerificationError::SignatureVerification(_) => Wrong::Other("its signature is wrong"),
+        ClaimsVerificationError::SignatureVerification(error) => match error {
+            SignatureVerificationError::NoMatchingKey => Wrong::Key("the provider publishes no key for it"),
+            // a provider may give a new key no name, or that of the one before
+            SignatureVerificationError::AmbiguousKeyId(_) | SignatureVerificationError::CryptoError(_) => {
+                Wrong::Key("its signature is wrong")
+            }
+            SignatureVerificationError::DisallowedAlg(_) | SignatureVerificationError::UnsupportedAlg(_) => {
+                Wrong::Other("its algorithm is not allowed")
+            }
+            _ => Wrong::Other("it has no signature that can be checked"),
+        },
         ClaimsVerificationError::Expired(_) => Wrong::Other("it has expired"),
         ClaimsVerificationError::InvalidAudience(_) => Wrong::Other("it is for another audience"),
         ClaimsVerificationError::InvalidIssuer(_) => Wrong::Other("it is of another issuer"),
@@ -277,7 +291,9 @@ fn verify(
         let algorithm = token
             .signing_alg()
             .map_err(|_| Wrong::Other("its algorithm can't be read"))?;
-        let key = token.signing_key(&verifier).map_err(|_| Wrong::Key)?;
+        let key = token
+            .signing_key(&verifier)
+            .map_err(|_| Wrong::Other("its key can't be used"))?;
         let found = AccessTokenHash::from_token(answer.access_token(), algorithm, key);
         if found.ok().as_ref() != Some(expected) {
             return Err(Wrong::Other("it belongs to another access token"));

@@ -21,6 +21,9 @@ use warp::filters::BoxedFilter;
 use warp::http::header::{self, HeaderValue};
 use warp::http::{Method, Request, Response, StatusCode};
 
+/// For so long, browsers ask for nothing without TLS, once they have come over it (RFC 6797): 30 days.
+const TLS_ONLY: &str = "max-age=2592000";
+
 /// What all connections share.
 pub struct Shared {
     pub routes: BoxedFilter<(warp::reply::Response,)>,
@@ -45,6 +48,10 @@ impl Shared {
             Err(error) if path.starts_with("/api/v1/") => web::plain_failure(&path, &error),
             Err(error) => web::secure(error.respond(format!("{error}\n"))),
         };
+        if self.settings.is_tls() {
+            let headers = response.headers_mut();
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
+        }
         // of a body that is too long, the rest was not read
         if is_odd || response.status() == StatusCode::PAYLOAD_TOO_LARGE {
             response

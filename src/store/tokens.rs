@@ -222,13 +222,14 @@ impl Store {
 
     /// Ends a session, and the token that only stood for it.
     pub async fn end_session(&self, tx: &mut Tx, digest: &str, now: Timestamp) -> Result<()> {
-        let token = "UPDATE access_token SET revoked_at = $1
-                     WHERE login = 1 AND revoked_at IS NULL AND id = (SELECT token_id FROM session WHERE digest = $2)";
-        sqlx::query(token).bind(now).bind(digest).execute(&mut **tx).await?;
-        sqlx::query("DELETE FROM session WHERE digest = $1")
+        // the session first, as whatever else ends both does: two transactions never wait for each other
+        let session = "DELETE FROM session WHERE digest = $1 RETURNING token_id";
+        let token: Option<TokenId> = sqlx::query_scalar(session)
             .bind(digest)
-            .execute(&mut **tx)
+            .fetch_optional(&mut **tx)
             .await?;
+        let sql = "UPDATE access_token SET revoked_at = $1 WHERE login = 1 AND revoked_at IS NULL AND id = $2";
+        sqlx::query(sql).bind(now).bind(token).execute(&mut **tx).await?;
         Ok(())
     }
 }

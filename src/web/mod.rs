@@ -109,7 +109,7 @@ fn sent(web: &Web) -> Vec<Route> {
 /// A line for each address.
 #[rustfmt::skip]
 fn pages(web: &Web) -> Vec<Route> {
-    use warp::{header::headers_cloned, path};
+    use warp::{header, header::headers_cloned, path};
     let guest = || visitor::guest(web);
     let web = || with(web);
     vec![
@@ -125,7 +125,7 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("project" / String).and(web()).and(query()).then(projects::page).boxed(),
         path!("recipes").and(web()).then(projects::all).boxed(),
         path!("login").and(web()).and(query()).then(account::login_page).boxed(),
-        path!("login" / "oidc").and(web()).and(query()).and(peer()).then(oidc::begin).boxed(),
+        path!("login" / "oidc").and(web()).and(query()).and(header::optional(forms::SITE)).and(peer()).then(oidc::begin).boxed(),
         path!("login" / "oidc" / "callback").and(web()).and(query()).and(headers_cloned()).and(guest()).and(peer()).then(oidc::end).boxed(),
         path!("account").and(web()).and(guest()).then(account::page).boxed(),
         path!("submit").and(web()).and(guest()).and(query()).then(submit::page).boxed(),

@@ -2,7 +2,7 @@
 
 use super::account::with_cookie;
 use super::error::{Error, Outcome};
-use super::forms::{own_path, see_other};
+use super::forms::{is_own_site, own_path, see_other, to_login};
 use super::peer::Peer;
 use super::route::{Query, Web};
 use super::visitor::{Cookie, Visitor};
@@ -16,10 +16,14 @@ use warp::http::header::{HeaderMap, SET_COOKIE};
 const ERROR_MOST: usize = 60;
 
 /// Sends the browser to the identity provider.
-pub async fn begin(web: Web, query: Query, peer: Peer) -> Outcome {
+pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> Outcome {
     let provider = provider(&web)?;
-    web.rates.login(&peer)?;
     let next = query.get("next").map(String::as_str).unwrap_or_default();
+    // the login ends the session before it, so no other site begins one: people press the button themselves
+    if !is_own_site(site.as_deref()) {
+        return to_login(own_path(next));
+    }
+    web.rates.login(&peer)?;
     let attempt = Attempt::new(&Token::new()?, own_path(next), now());
     let url = provider.begin(&attempt).await.map_err(failed)?;
     let mut response = see_other(&url)?;

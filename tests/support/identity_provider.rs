@@ -3,7 +3,7 @@
 use super::here;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use openidconnect::core::{CoreEdDsaPrivateSigningKey, CoreJwsSigningAlgorithm};
+use openidconnect::core::{CoreEdDsaPrivateSigningKey, CoreHmacKey, CoreJwsSigningAlgorithm};
 use openidconnect::{JsonWebKeyId, PrivateSigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -32,7 +32,19 @@ pub enum Mood {
     AnotherIssuer,
 }
 
+/// How an ID token is signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signed {
+    #[default]
+    ByKey,
+    /// With the algorithm `none`.
+    Not,
+    /// With what the coordinator knows too.
+    BySecret,
+}
+
 /// A key that signs ID tokens.
+#[derive(Clone)]
 pub struct Key {
     id: &'static str,
     pem: String,
@@ -52,12 +64,25 @@ impl Key {
     }
 
     /// A signed token with these claims.
-    fn token(&self, claims: &Value) -> String {
-        let head = json!({ "alg": "EdDSA", "kid": self.id, "typ": "JWT" });
+    fn token(&self, claims: &Value, how: Signed) -> String {
+        let algorithm = match how {
+            Signed::ByKey => "EdDSA",
+            Signed::Not => "none",
+            Signed::BySecret => "HS256",
+        };
+        let head = json!({ "alg": algorithm, "kid": self.id, "typ": "JWT" });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&head), part(claims));
-        let signature = self.signing().sign(&CoreJwsSigningAlgorithm::EdDsa, signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
+        let text = signed.as_bytes();
+        let signature = match how {
+            Signed::ByKey => self.signing().sign(&CoreJwsSigningAlgorithm::EdDsa, text).unwrap(),
+            Signed::Not => Vec::new(),
+            Signed::BySecret => {
+                let key = CoreHmacKey::new(SECRET);
+                key.sign(&CoreJwsSigningAlgorithm::HmacSha256, text).unwrap()
+            }
+        };
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 }
 
@@ -68,12 +93,25 @@ pub struct State {
     pub published: Vec<Key>,
     /// The key by which it signs.
     pub signs: Key,
+    pub how: Signed,
+    /// What it says about the person to whoever has the access token. If it says nothing, it has no address for that.
+    pub info: Option<Value>,
+    /// Whether it takes the secret of the client in the form only.
+    pub takes_forms: bool,
     /// Claims that replace the right ones; `null` removes one.
     pub claims: Value,
     /// How often it described itself.
     pub asked: usize,
     nonce: String,
     challenge: String,
+}
+
+impl State {
+    /// It signs by another key from now on, and publishes that one only.
+    pub fn signs_by_and_publishes(&mut self, key: Key) {
+        self.published = vec![key.clone()];
+        self.signs = key;
+    }
 }
 
 /// A small provider. It takes any code again, and says what a test wants.
@@ -86,14 +124,14 @@ impl Provider {
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let pem = Key::new("first");
+        let key = Key::new("first");
         let state = Arc::new(Mutex::new(State {
             mood: Mood::Good,
-            published: vec![Key {
-                pem: pem.pem.clone(),
-                ..pem
-            }],
-            signs: pem,
+            published: vec![key.clone()],
+            signs: key,
+            how: Signed::ByKey,
+            info: None,
+            takes_forms: false,
             claims: json!({}),
             asked: 0,
             nonce: String::new(),
@@ -109,6 +147,11 @@ impl Provider {
 
     pub fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap());
+    }
+
+    /// How often it described itself.
+    pub fn asked(&self) -> usize {
+        self.state.lock().unwrap().asked
     }
 
     /// What its page for logins does: it takes the address to which the coordinator sent the browser, and returns the one to which the
@@ -138,10 +181,10 @@ fn routes(
     let described = warp::path!(".well-known" / "openid-configuration").then({
         let (issuer, state) = (issuer.clone(), state.clone());
         move || {
-            let mood = {
+            let (mood, has_info, takes_forms) = {
                 let mut state = state.lock().unwrap();
                 state.asked += 1;
-                state.mood
+                (state.mood, state.info.is_some(), state.takes_forms)
             };
             let issuer = issuer.clone();
             async move {
@@ -151,6 +194,12 @@ fn routes(
                     "response_types_supported": ["code"], "subject_types_supported": ["public"],
                     "id_token_signing_alg_values_supported": ["EdDSA"],
                 });
+                if has_info {
+                    body["userinfo_endpoint"] = json!(format!("{issuer}/userinfo"));
+                }
+                if takes_forms {
+                    body["token_endpoint_auth_methods_supported"] = json!(["client_secret_post"]);
+                }
                 match mood {
                     Mood::Fails => return StatusCode::BAD_GATEWAY.into_response(),
                     Mood::Slow => tokio::time::sleep(Duration::from_secs(60)).await,
@@ -179,14 +228,28 @@ fn routes(
             warp::reply::json(&json!({ "keys": keys })).into_response()
         }
     });
+    let info = warp::path!("userinfo")
+        .and(warp::header::<String>("authorization"))
+        .map({
+            let state = state.clone();
+            move |authorization: String| {
+                assert_eq!(authorization, "Bearer the-access-token");
+                let state = state.lock().unwrap();
+                warp::reply::json(state.info.as_ref().unwrap()).into_response()
+            }
+        });
     let token = warp::path!("token")
         .and(warp::post())
-        .and(warp::header::<String>("authorization"))
+        .and(warp::header::optional::<String>("authorization"))
         .and(warp::body::form())
-        .map(move |authorization: String, form: BTreeMap<String, String>| {
+        .map(move |authorization: Option<String>, form: BTreeMap<String, String>| {
             let state = state.lock().unwrap();
             let login = base64::engine::general_purpose::STANDARD.encode(format!("pybots:{SECRET}"));
-            assert_eq!(authorization, format!("Basic {login}"));
+            let sent = form.get("client_secret").map(String::as_str);
+            match state.takes_forms {
+                true => assert_eq!((authorization, sent), (None, Some(SECRET))),
+                false => assert_eq!((authorization, sent), (Some(format!("Basic {login}")), None)),
+            }
             assert_eq!(form["code"], "the-code-itself");
             let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&form["code_verifier"]));
             if challenge != state.challenge {
@@ -203,11 +266,11 @@ fn routes(
             }
             claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
             warp::reply::json(&json!({
-                "access_token": "the-access-token", "token_type": "Bearer", "id_token": state.signs.token(&claims),
+                "access_token": "the-access-token", "token_type": "Bearer", "id_token": state.signs.token(&claims, state.how),
             }))
             .into_response()
         });
-    described.or(keys).unify().or(token).unify()
+    described.or(keys).unify().or(info).unify().or(token).unify()
 }
 
 /// Canaille, with the people `ann` and `bob`.
