@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Keeper<'a> {
     pub store: &'a Store,
     pub policy: Policy,
-    /// The cache volume of the toolchain in force. Other installations may use it too.
+    /// The name of the cache volume that belongs to the toolchain in force. Other Pybots installations on the engine may share it.
     pub cache: String,
     /// The repository of the container registry, if there is one.
     pub repository: Option<String>,

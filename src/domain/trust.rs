@@ -39,7 +39,8 @@ pub enum Accuser {
 pub enum Voice<'a> {
     /// A maintained project, by its name.
     Project(&'a str),
-    /// All community projects of an owner. `None` are those whose owner the settings do not name: they may all have the same one.
+    /// All community projects of one owner. `None` stands for the projects whose owner the settings do not name. They have one voice
+    /// together, for one person may own them all.
     Owner(Option<&'a str>),
 }
 

@@ -190,6 +190,15 @@ fn is_outside_cpython(what: &NotCpython) -> bool {
     )
 }
 
+/// Whether reruns differ from the first results by what is outside of CPython, such as the date. They say nothing about how the run
+/// was on its day.
+fn has_another_world(answer: &Answer) -> bool {
+    matches!(
+        answer,
+        Answer::NotCpython(NotCpython::FailsOnBoth | NotCpython::BaseImageChanged)
+    )
+}
+
 /// Stores a conclusion. An investigation that a person asked for records neither regressions nor fixes.
 async fn store(context: &Context<'_>, investigated: &Investigated, end: Conclusion) -> Result<Concluded> {
     let Context { store, now, .. } = *context;
@@ -206,6 +215,9 @@ async fn store(context: &Context<'_>, investigated: &Investigated, end: Conclusi
     {
         tx.rollback().await?;
         return Ok(Concluded::Yes);
+    }
+    if end.findings.iter().all(|finding| has_another_world(&finding.answer)) {
+        store.cross_probes(&mut tx, &row.id).await?;
     }
     for new in &end.follow_ups {
         store.insert_investigation(&mut tx, new, now).await?;

@@ -15,7 +15,7 @@ pub const CHANCE_OF_FIX: f64 = 0.01;
 pub struct KnownRegressions {
     /// Those that still fail, oldest first.
     unfixed: Vec<Regression>,
-    /// Those whose revision is on the branch, fixed or not.
+    /// Regressions whose culprit is on the branch, fixed or not.
     on_branch: Vec<Regression>,
 }
 

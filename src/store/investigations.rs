@@ -289,6 +289,15 @@ impl Store {
         Ok(())
     }
 
+    /// Lets the reruns of an investigation count for no cell and no history: they were made under other conditions than the runs.
+    pub async fn cross_probes(&self, tx: &mut Tx, id: &InvestigationId) -> Result<()> {
+        sqlx::query("UPDATE job SET crossed = 1 WHERE investigation_id = $1 AND run_id IS NOT NULL")
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(())
+    }
+
     /// Ends an investigation with its findings. Returns whether it was still open.
     pub async fn answer_investigation(
         &self,

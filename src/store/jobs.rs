@@ -53,7 +53,7 @@ const RERUNS: &str = " reruns";
 pub struct NewJob<'a> {
     /// The image that the job builds or uses.
     pub image: &'a ImageId,
-    /// The run that the job does. A job without one builds the image.
+    /// The run that the job performs. `None` if the job builds the image.
     pub run: Option<&'a RunId>,
     pub platform: &'a str,
     /// Of the jobs of a group, the one with the highest priority is next.

@@ -12,7 +12,7 @@ pub struct FirstResult<'a> {
     pub is_new: bool,
     /// Results of the same run on other hosts that count: whether each is the same.
     pub elsewhere: &'a [bool],
-    /// Whether it was repeated.
+    /// Whether another host has already repeated the result.
     pub was_repeated: bool,
     /// How often results of its host were repeated since a person last resumed the host.
     pub repeats: usize,

@@ -80,7 +80,7 @@ impl Error {
         }
     }
 
-    /// Gives a body the status, and the headers that belong to it.
+    /// Returns a response with this body, the status of the error, and its `Allow` or `Retry-After` header.
     pub fn respond(&self, body: impl Reply) -> Response {
         let mut response = warp::reply::with_status(body, self.status()).into_response();
         let (name, value) = match self {

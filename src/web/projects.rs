@@ -99,7 +99,7 @@ pub struct RefusedRecipe {
     pub message: String,
 }
 
-/// A project whose results have not agreed often enough.
+/// The burn-in of a project: how many repeated results have agreed in a row, and how many have to.
 #[derive(Default, Serialize)]
 pub struct BurnInView {
     pub agreeing: i64,

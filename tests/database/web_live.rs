@@ -299,16 +299,22 @@ async fn a_log_of_jumps_is_bounded_and_holds_no_other_page_up() {
     site.sample.write(&site.attempt, Stream::Stdout, &jumps).await;
     site.end().await;
     let path = format!("/run/{}", site.run);
-    let pages = (0..3).map(|_| async { site.open(&path, None).await.rest().await.len() });
+    let pages = (0..3).map(|_| async {
+        let clock = Instant::now();
+        let length = site.open(&path, None).await.rest().await.len();
+        (length, clock.elapsed())
+    });
     let other = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let clock = Instant::now();
         site.open("/hosts", None).await.rest().await;
         clock.elapsed()
     };
-    let (lengths, waited) = tokio::join!(futures_util::future::join_all(pages), other);
-    assert!(lengths.iter().all(|length| *length < 4 << 20), "{lengths:?}");
-    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    let (drawn, waited) = tokio::join!(futures_util::future::join_all(pages), other);
+    assert!(drawn.iter().all(|(length, _)| *length < 4 << 20), "{drawn:?}");
+    // who is held up waits for as long as the pages take
+    let longest = drawn.iter().map(|(_, took)| *took).max().unwrap();
+    assert!(waited < longest / 2, "{waited:?} of {longest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

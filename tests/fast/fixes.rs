@@ -342,6 +342,21 @@ async fn a_lock_whose_versions_vanished_is_resolved_anew_at_once() {
     );
 }
 
+/// After a good refresh, the next one is due when the setting says so, and not a day later.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refresh_follows_the_other() {
+    let mut sim = Sim::with(&["p"], 1, |settings| settings.verdicts.repeat = 0).await;
+    sim.commit("start", GOOD);
+    sim.run().await;
+    sim.settled().await;
+    for release in ["2", "3"] {
+        sim.later().await;
+        let revision = sim.commit("with what is newer", GOOD);
+        sim.settled().await;
+        assert_eq!(sim.releases_on(&revision).await.0, [release]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn newer_dependencies_come_in_by_themselves() {
     let mut sim = Sim::with(&["p"], 1, |settings| settings.verdicts.repeat = 0).await;

@@ -305,6 +305,32 @@ async fn nobody_is_blamed_for_hosts_dependencies_or_the_date() {
     }
 }
 
+/// What passed before the date changed has passed, though it fails today.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rerun_on_another_day_makes_no_old_pass_flaky() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    let before = sim.commit("start", "date a");
+    sim.run().await;
+    sim.decided(1).await;
+    sim.later().await;
+    let after = sim.commit("the first on another day", "date a");
+    assert_eq!(sim.settled().await.len(), 0);
+    let next = sim.commit("the next", "date a");
+    assert_eq!(sim.settled().await.len(), 0);
+    let answers = sim.answers().await;
+    assert!(
+        answers.len() == 1 && answers[0].contains("on the revision before the change"),
+        "{answers:?}"
+    );
+    let store = &sim.coordinator().store;
+    let cells = store.results(None, 10, pybots::clock::now()).await.unwrap();
+    let state = |sha: &str| cells.iter().find(|cell| cell.revision == sha).map(|cell| cell.state);
+    assert_eq!(
+        (state(&before), state(&after), state(&next)),
+        (Some("pass"), Some("fail"), Some("fail"))
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fix_closes_and_a_recurrence_is_linked() {
     a_fix_and_a_recurrence(Sim::new(&["p", "q"], 2).await).await;

@@ -44,7 +44,7 @@ impl EndView {
     }
 }
 
-/// The last line of the project's own that mentions an error, or else its last line.
+/// Returns the project's last line that mentions an error, or its last line if none does. Lines that Pybots wrote are left out.
 fn last_error(log: &str) -> Option<String> {
     let own = || {
         let lines = log.lines().map(plain).rev();

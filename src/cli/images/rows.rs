@@ -248,7 +248,7 @@ fn counted(count: u32, what: &str) -> String {
     }
 }
 
-/// `12.3 MB`.
+/// Formats a size in decimal units, such as `12.3 MB`.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0 => "0".to_owned(),

@@ -62,7 +62,7 @@ impl Place {
         self.file.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Decides how the recipe names a folder.
+    /// Sets the `path` under which the recipe finds the project's folder. Copies the folder if it is not beside the recipe.
     fn find(&mut self, source: &Path) -> Result<()> {
         let folder = self.folder().to_owned();
         let is_own = folder

@@ -25,7 +25,7 @@ pub struct LogRequest<'a> {
     pub stream: Option<Stream>,
     /// Whether to go on until the attempt has ended.
     pub follow: bool,
-    /// Whether bytes that are no text are wanted as they are.
+    /// Whether to print bytes that are not UTF-8 unchanged.
     pub raw: bool,
 }
 

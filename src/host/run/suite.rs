@@ -71,7 +71,7 @@ impl JUnitFile {
     }
 }
 
-/// The results of a suite whose recipe names a report: that report, or else what our recorders wrote.
+/// Returns the results of a suite whose recipe names a report. If the report cannot be read, returns what our recorders wrote.
 fn of_declared(path: &str, file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
     // the limit is the host's, so a report that exceeds it is no fault of the suite
     let is_fault = !matches!(file, JUnitFile::TooLarge);

@@ -1,4 +1,4 @@
-//! Turns entries of other registries into recipes. Pure rules: what an entry says, and what of it a recipe can't say.
+//! Turns entries of other registries into recipes, and lists the parts of an entry that a recipe cannot express. Pure rules.
 
 pub mod laruche;
 mod shell;

@@ -6,7 +6,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::results::{Failure, Tests};
 use crate::domain::text::plain;
 
-/// Failures that a result names.
+/// The most failures that a result lists by name.
 const NAMED: usize = 5;
 
 /// What a trial showed.

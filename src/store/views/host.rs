@@ -16,7 +16,7 @@ pub struct HostAttempt {
     pub outcome: Option<String>,
     pub started_at: Timestamp,
     pub finished_at: Option<Timestamp>,
-    /// The run that it was about. An attempt without one built an image.
+    /// The run of the attempt's job. `None` if the job built an image.
     pub run_id: Option<RunId>,
     pub project: Option<String>,
     pub image_id: Option<ImageId>,

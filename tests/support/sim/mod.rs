@@ -130,6 +130,10 @@ impl Sim {
             },
             ..Settings::default()
         };
+        // scripts/test runs the stories once more with it
+        if let Ok(server) = std::env::var("PYBOTS_TEST_STORIES_ON") {
+            settings.database = super::new_database(&server).await.into();
+        }
         change(&mut settings);
         repository.write(
             "Include/patchlevel.h",

@@ -72,7 +72,7 @@ pub struct AccountBody {
     pub roles: Vec<String>,
 }
 
-/// What changes of an account. What is absent stays.
+/// The fields of an account to change. An absent field keeps its value.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountChangeBody {
