@@ -25,7 +25,7 @@ pub use host::HostSettings;
 pub use http::HttpSettings;
 pub use load::{Loaded, environment};
 pub use network::NetworkSettings;
-pub use oidc::{NewAccounts, OidcSettings};
+pub use oidc::OidcSettings;
 pub use owners::OwnersSettings;
 pub use recipes::{Approval, RecipesSettings};
 pub use registry::RegistrySettings;

@@ -4,7 +4,7 @@ use super::accounts::{added, find};
 use super::actor::Actor;
 use super::audit::{Change, record};
 use super::sessions::SESSION_MS;
-use crate::domain::access::{Permission, Permissions, Roles, name_from};
+use crate::domain::access::{NewAccounts, Permission, Permissions, Roles, name_from};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::{HOUR_MS, Timestamp};
 use crate::enrolment::Token;
@@ -31,13 +31,6 @@ pub struct Person<'a> {
     pub mail: Option<&'a str>,
     /// How the person wants to be called; empty if nobody knows.
     pub name: &'a str,
-}
-
-/// What becomes of a person without an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NewAccounts {
-    Refuse,
-    Create,
 }
 
 /// Begins a session for a person: in the account with the identity, or else in the only one with the person's mail address, which is

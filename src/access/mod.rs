@@ -11,6 +11,6 @@ mod tokens;
 pub use accounts::{AccountChange, add, change, first_operator};
 pub use actor::Actor;
 pub use audit::{Change, record};
-pub use identities::{NewAccounts, Person, begin_by_identity, unlink};
+pub use identities::{Person, begin_by_identity, unlink};
 pub use sessions::{Session, begin, end, session};
 pub use tokens::{TokenRequest, authenticate, issue, revoke};

@@ -5,7 +5,9 @@ mod ends;
 mod hosts;
 
 use super::local::{self, AsOf, LocalRunner, RunOptions, Runs, short};
+use super::waiting::WAIT;
 use crate::config::Settings;
+use crate::domain::limits::Seconds;
 use crate::runtime::platform;
 use crate::verdict::{Answer, Change, Finding, NoDifference, RunEnd};
 use answers::Answers;
@@ -34,6 +36,9 @@ pub struct Bisect {
     /// Let the coordinator's hosts build and run, for a registered project and two revisions of one watched branch.
     #[arg(long)]
     on_hosts: bool,
+    /// Wait no longer than this for the hosts. The investigation goes on.
+    #[arg(long, value_name = "TIME", default_value = WAIT, requires = "on_hosts")]
+    wait: Seconds,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -73,6 +78,7 @@ impl Bisect {
                 tests: &self.test,
                 variant: &self.options.variant,
                 platform: platform(),
+                wait: self.wait,
             };
             return self.print(&question.ask(settings).await?);
         }

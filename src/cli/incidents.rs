@@ -255,6 +255,9 @@ fn part_text(part: &RegressionView) -> String {
     if let Some(error) = &part.error {
         text += &format!("  error    {error}\n");
     }
+    for condition in &part.conditions {
+        text += &format!("  differs  {condition}\n");
+    }
     for line in &part.difference {
         text += &format!("  | {line}\n");
     }

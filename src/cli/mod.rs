@@ -32,6 +32,7 @@ mod submit;
 mod table;
 mod trial;
 mod up;
+mod waiting;
 
 use crate::config::{Loaded, Settings, SettingsError};
 use crate::decisions::JobMove;

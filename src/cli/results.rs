@@ -2,14 +2,13 @@
 
 use super::progress::Progress;
 use super::table;
+use super::waiting::{SEE_HOSTS, WAIT, standstill};
 use crate::clock::now;
 use crate::config::Settings;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::limits::Seconds;
-use crate::domain::time::Timestamp;
-use crate::domain::waiting::{COUNTED_MOST, by_reason};
 use crate::store::Store;
-use crate::store::views::{ResultCell, Waiting};
+use crate::store::views::ResultCell;
 use anyhow::{Result, bail};
 use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +30,7 @@ pub struct Results {
     #[arg(long, default_value_t = 20, value_name = "N")]
     revisions: i64,
     /// Wait first until every revision is planned and every job has ended, but no longer than this.
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "24h")]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = WAIT)]
     wait: Option<Seconds>,
 }
 
@@ -113,27 +112,14 @@ async fn wait(store: &Store, limit: Seconds) -> Result<()> {
             (branches, _) => format!("reading {branches} branches for the first time"),
         };
         if ahead.queued > 0 {
-            text += &standstill(&store.waiting_jobs().await?, now());
+            text += &standstill(store.waiting_jobs().await?, now());
         }
         if start.elapsed().as_secs() >= limit.0 {
             progress.end();
-            bail!("waited {limit}, and there is still work: {text}; `pybots host list` shows which hosts are online");
+            bail!("waited {limit}, and there is still work: {text}; {SEE_HOSTS}");
         }
         progress.at(done, all, &text);
         tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-/// The reason that keeps most of the jobs waiting on which somebody has to act: `; 3 wait: no host is online`. Empty if all
-/// jobs go on by themselves.
-fn standstill(waiting: &[(Waiting, i64)], now: Timestamp) -> String {
-    let reasons = waiting.iter().map(|(waiting, jobs)| (waiting.reason(now), *jobs));
-    match by_reason(reasons).first() {
-        Some((reason, jobs)) if !reason.passes() && *jobs > COUNTED_MOST => {
-            format!("; more than {COUNTED_MOST} wait: {reason}")
-        }
-        Some((reason, jobs)) if !reason.passes() => format!("; {jobs} wait: {reason}"),
-        _ => String::new(),
     }
 }
 

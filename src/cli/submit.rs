@@ -2,14 +2,16 @@
 
 use super::logs::follow;
 use super::server::ServerOption;
+use super::waiting::WAIT;
 use crate::api::v1::types::VersionView;
 use crate::client::Client;
+use crate::domain::limits::Seconds;
 use crate::recipe::{MORE_PROBLEMS, check};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The time between two looks at a version.
 const LOOK: Duration = Duration::from_secs(2);
@@ -27,6 +29,9 @@ pub struct Submit {
     /// Do not wait for the trial.
     #[arg(long)]
     no_wait: bool,
+    /// Wait no longer than this for the trial. It goes on.
+    #[arg(long, value_name = "TIME", default_value = WAIT, conflicts_with = "no_wait")]
+    wait: Seconds,
 }
 
 impl Submit {
@@ -55,7 +60,7 @@ impl Submit {
         if self.no_wait {
             return Ok(ExitCode::SUCCESS);
         }
-        let tried = wait(&server, &client, version).await?;
+        let tried = wait(&server, &client, version, self.wait).await?;
         outln!(
             "{}: version {} is {}; its trial: {}",
             tried.project,
@@ -70,14 +75,15 @@ impl Submit {
     }
 }
 
-/// Waits until the trial of a version has ended.
-async fn wait(server: &str, client: &Client, version: VersionView) -> Result<VersionView> {
+/// Waits until the trial of a version has ended. Fails when the limit is over.
+async fn wait(server: &str, client: &Client, version: VersionView, limit: Seconds) -> Result<VersionView> {
     let (project, number) = (version.project.clone(), version.number);
     let mut now = version;
     if now.state == "trial" {
         errln!("waiting for its trial; you can stop this command, for the trial goes on");
     }
-    let mut has_log = false;
+    let (mut has_log, mut reason) = (false, String::new());
+    let start = Instant::now();
     while now.state == "trial" {
         if let Some(run) = now.trial_run.as_deref().filter(|_| !has_log) {
             // no host has begun yet, or the log can't be read: the trial ends all the same
@@ -85,6 +91,15 @@ async fn wait(server: &str, client: &Client, version: VersionView) -> Result<Ver
         }
         tokio::time::sleep(LOOK).await;
         now = client.version(&project, number).await?;
+        if now.state == "trial" && now.trial != reason {
+            reason = now.trial.clone();
+            errln!("{reason}");
+        }
+        if now.state == "trial" && start.elapsed().as_secs() >= limit.0 {
+            bail!(
+                "waited {limit}, and the trial has not ended; it goes on, and the page of the version shows its result"
+            );
+        }
     }
     Ok(now)
 }

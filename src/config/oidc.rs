@@ -1,20 +1,10 @@
 //! `[oidc]`: the identity provider by which people log in.
 
+use crate::domain::access::NewAccounts;
 use crate::domain::confidential::is_confidential;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use url::Url;
-
-/// What becomes of a person whom the provider vouches for, and who has no account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NewAccounts {
-    /// Nothing. An operator adds the account.
-    #[default]
-    Refuse,
-    /// The person gets an account without a role.
-    Create,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -49,10 +39,6 @@ const NAME_MOST: usize = 40;
 impl OidcSettings {
     pub fn is_on(&self) -> bool {
         !self.issuer.is_empty()
-    }
-
-    pub fn creates_accounts(&self) -> bool {
-        self.accounts == NewAccounts::Create
     }
 
     /// Whether the provider is on this machine, and has no TLS.

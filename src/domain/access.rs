@@ -1,6 +1,7 @@
 //! Who may do what: roles, the permissions that each grants, and how far a permission reaches. `docs/access.md` has the same table.
 
 use super::names::names;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
@@ -201,6 +202,17 @@ pub fn check_mail(mail: &str) -> Result<(), String> {
             mail.chars().take(100).collect::<String>()
         )),
     }
+}
+
+/// What happens when a person without an account logs in by the identity provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NewAccounts {
+    /// The login is refused. An operator adds the account.
+    #[default]
+    Refuse,
+    /// The person gets an account without a role.
+    Create,
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! The identity provider (OpenID Connect): it says who somebody is. The authorization code flow with PKCE, and the check of the ID
 //! token. Which account somebody logs in to is decided in [`crate::access`].
 
-mod attempt;
 mod directory;
 mod error;
 mod http;
+mod pending;
 
-pub use attempt::{ATTEMPT_MS, Attempt};
 pub use error::ProviderError;
+pub use pending::{LOGIN_MS, PendingLogin};
 
 use crate::config::OidcSettings;
-use crate::domain::access::check_mail;
+use crate::domain::access::{NewAccounts, check_mail};
 use crate::domain::text::is_odd;
 use crate::domain::time::Timestamp;
 use anyhow::{Context, Result, bail};
@@ -39,7 +39,7 @@ const SECRET_MOST: u64 = 4096;
 const CODE_MOST: usize = 4096;
 /// Characters of a subject, by OpenID Connect.
 const SUBJECT_MOST: usize = 255;
-/// Ended attempts that are remembered, so that none ends twice.
+/// Ended logins that are remembered, so that none ends twice.
 const SPENT_MOST: usize = 10_000;
 
 /// Somebody for whom the provider vouches.
@@ -100,15 +100,15 @@ impl Provider {
         &self.settings.issuer
     }
 
-    pub fn creates_accounts(&self) -> bool {
-        self.settings.creates_accounts()
+    pub fn new_accounts(&self) -> NewAccounts {
+        self.settings.accounts
     }
 
     /// The address at the provider where somebody logs in.
-    pub async fn begin(&self, attempt: &Attempt) -> Result<String, ProviderError> {
+    pub async fn begin(&self, login: &PendingLogin) -> Result<String, ProviderError> {
         let metadata = self.directory.get(&self.http, self.issuer()).await?;
-        let verifier = PkceCodeVerifier::new(attempt.verifier());
-        let (state, nonce) = (CsrfToken::new(attempt.state()), Nonce::new(attempt.nonce()));
+        let verifier = PkceCodeVerifier::new(login.verifier());
+        let (state, nonce) = (CsrfToken::new(login.state()), Nonce::new(login.nonce()));
         let (url, ..) = self
             .client(&metadata, None)?
             .authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || state, move || nonce)
@@ -121,22 +121,22 @@ impl Provider {
         Ok(url.into())
     }
 
-    /// Marks an attempt as ended. Returns false if it was before.
-    pub fn spend(&self, attempt: &Attempt, now: Timestamp) -> bool {
+    /// Marks a login as ended. Returns false if it was before.
+    pub fn spend(&self, login: &PendingLogin, now: Timestamp) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         if spent.len() >= SPENT_MOST {
             // those too old to be read again need no mark
-            spent.retain(|_, at| *at > now - 2 * ATTEMPT_MS);
+            spent.retain(|_, at| *at > now - 2 * LOGIN_MS);
         }
         if spent.len() >= SPENT_MOST {
             let oldest = spent.iter().min_by_key(|(_, at)| **at).map(|(mark, _)| mark.clone());
             oldest.and_then(|mark| spent.remove(&mark));
         }
-        spent.insert(attempt.mark(), now).is_none()
+        spent.insert(login.mark(), now).is_none()
     }
 
     /// Asks the provider who has logged in there.
-    pub async fn finish(&self, code: &str, attempt: &Attempt) -> Result<Vouched, ProviderError> {
+    pub async fn finish(&self, code: &str, login: &PendingLogin) -> Result<Vouched, ProviderError> {
         if code.is_empty() || code.len() > CODE_MOST {
             return Err(ProviderError::Unusable("it sends no code that can be one".to_owned()));
         }
@@ -149,12 +149,12 @@ impl Provider {
         let answer = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .map_err(|_| ProviderError::Unusable("it names no address for codes".to_owned()))?
-            .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier()))
+            .set_pkce_verifier(PkceCodeVerifier::new(login.verifier()))
             .request_async(&self.http)
             .await
             .map_err(refused)?;
         let token = answer.id_token().ok_or(ProviderError::Token("there is none"))?;
-        let nonce = Nonce::new(attempt.nonce());
+        let nonce = Nonce::new(login.nonce());
         let mut verified = verify(&client, token, &answer, &nonce);
         if matches!(verified, Err(Wrong::Key(_))) {
             let metadata = self.directory.renewed(&self.http, self.issuer()).await?;
@@ -319,7 +319,7 @@ mod tests {
     use crate::enrolment::Token;
 
     #[test]
-    fn an_attempt_ends_once_and_the_memory_of_it_is_bounded() {
+    fn a_login_ends_once_and_the_memory_of_it_is_bounded() {
         let settings = OidcSettings {
             issuer: "https://login.example.org".into(),
             ..OidcSettings::default()
@@ -327,12 +327,12 @@ mod tests {
         let provider = Provider::new(&settings, "https://pybots.example.org/").unwrap();
         assert_eq!(provider.callback, "https://pybots.example.org/login/oidc/callback");
         let at = Timestamp::from_millis;
-        let attempt = |now| Attempt::new(&Token::new().unwrap(), "/", now);
-        let first = attempt(at(0));
+        let login = |now| PendingLogin::new(&Token::new().unwrap(), "/", now);
+        let first = login(at(0));
         assert!(provider.spend(&first, at(0)));
         assert!(!provider.spend(&first, at(1)));
         for now in (1..=i64::try_from(SPENT_MOST).unwrap()).map(at) {
-            assert!(provider.spend(&attempt(now), now));
+            assert!(provider.spend(&login(now), now));
         }
         assert_eq!(provider.spent.lock().unwrap().len(), SPENT_MOST);
         assert!(Provider::new(&OidcSettings::default(), "").is_none());

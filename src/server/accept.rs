@@ -1,7 +1,7 @@
 //! Takes connections, and serves each in a task of its own. Neither a client nor a full table of open files ends this.
 
 use super::answer::Shared;
-use super::house::{House, Place};
+use super::house::{ConnectionPermit, House};
 use super::open_files;
 use super::patience::Patience;
 use super::places::{Refusal, Shares};
@@ -170,13 +170,13 @@ fn timely(shared: &Shared, stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream
 }
 
 /// Serves one connection to its end.
-async fn serve(shared: Arc<Shared>, place: Place, stream: TcpStream) {
+async fn serve(shared: Arc<Shared>, place: ConnectionPermit, stream: TcpStream) {
     let stream = timely(&shared, stream);
     converse(shared, place, stream).await;
 }
 
 /// Serves one connection over TLS to its end. The handshake has as long as the head of a request.
-async fn serve_tls(shared: Arc<Shared>, place: Place, stream: TcpStream, acceptor: TlsAcceptor) {
+async fn serve_tls(shared: Arc<Shared>, place: ConnectionPermit, stream: TcpStream, acceptor: TlsAcceptor) {
     let handshake = acceptor.accept(timely(&shared, stream));
     let handshake = tokio::time::timeout(shared.patience.head, handshake);
     let stream = tokio::select! {
@@ -191,7 +191,7 @@ async fn serve_tls(shared: Arc<Shared>, place: Place, stream: TcpStream, accepto
 }
 
 /// Answers the requests on a connection to its end.
-async fn converse<S>(shared: Arc<Shared>, place: Place, stream: S)
+async fn converse<S>(shared: Arc<Shared>, place: ConnectionPermit, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {

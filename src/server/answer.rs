@@ -1,7 +1,7 @@
 //! Answers one request: checks it, passes it to the routes, and replaces their answer where they can't give one.
 
 use super::body::{Holding, Timely};
-use super::house::Place;
+use super::house::ConnectionPermit;
 use super::patience::Patience;
 use super::target;
 use crate::config::HttpSettings;
@@ -36,7 +36,7 @@ impl Shared {
     /// Answers a request on a connection. Never fails.
     pub async fn answer(
         self: Arc<Self>,
-        place: Arc<Place>,
+        place: Arc<ConnectionPermit>,
         request: Request<Incoming>,
     ) -> Result<Response<impl Body<Data = Bytes, Error = warp::Error>>, Infallible> {
         let working = place.work();
@@ -64,7 +64,12 @@ impl Shared {
         Ok(response.map(|body| Holding { body, _held: working }))
     }
 
-    async fn route(&self, place: &Place, path: &str, mut request: Request<Incoming>) -> warp::reply::Response {
+    async fn route(
+        &self,
+        place: &ConnectionPermit,
+        path: &str,
+        mut request: Request<Incoming>,
+    ) -> warp::reply::Response {
         let forwarded = request.headers().get_all("x-forwarded-for").iter().next_back();
         let peer = place.peer(forwarded.and_then(|value| value.to_str().ok()));
         request.extensions_mut().insert(peer);

@@ -30,7 +30,7 @@ struct Inside {
 }
 
 /// A connection's right to stay. Dropping it frees the place.
-pub struct Place {
+pub struct ConnectionPermit {
     house: Arc<House>,
     id: u64,
     address: IpAddr,
@@ -39,7 +39,7 @@ pub struct Place {
 }
 
 /// A request in work.
-pub struct Working(Arc<Place>);
+pub struct Working(Arc<ConnectionPermit>);
 
 impl House {
     pub fn new(shares: Shares, proxies: &[IpAddr]) -> Arc<Self> {
@@ -55,7 +55,7 @@ impl House {
     }
 
     /// Gives a newcomer a place, if need be that of an idle connection.
-    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, Refusal> {
         let now = Instant::now();
         let network = Network::from(address);
         let mut inside = self.inside();
@@ -79,7 +79,7 @@ impl House {
         };
         let leaves = CancellationToken::new();
         inside.held.insert(id, (held, leaves.clone()));
-        Ok(Place {
+        Ok(ConnectionPermit {
             house: self.clone(),
             id,
             address,
@@ -140,7 +140,7 @@ impl Inside {
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// The client of a request. `forwarded` is the header in which a proxy says for whom it calls.
     pub fn peer(&self, forwarded: Option<&str>) -> Peer {
         let (house, id, network) = (self.house.clone(), self.id, Network::from(self.address));
@@ -167,7 +167,7 @@ fn address_in(text: &str) -> Option<IpAddr> {
     alone().or_else(|| text.parse().ok().map(|place: SocketAddr| place.ip()))
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut inside = self.house.inside();
         inside.held.remove(&self.id);
@@ -198,7 +198,7 @@ mod tests {
         House::new(Shares { all: 8, of_one: 2 }, &proxies)
     }
 
-    fn enter(house: &Arc<House>, address: &str) -> Result<Arc<Place>, Refusal> {
+    fn enter(house: &Arc<House>, address: &str) -> Result<Arc<ConnectionPermit>, Refusal> {
         house.enter(address.parse().unwrap()).map(Arc::new)
     }
 
@@ -232,8 +232,8 @@ mod tests {
     fn a_host_has_as_many_calls_in_work_as_its_slots_take() {
         let house = House::new(Shares { all: 100, of_one: 100 }, &[]);
         let most = house.shares.of_host(1);
-        let all: Vec<Arc<Place>> = (0..=most).map(|_| enter(&house, "192.0.2.1").unwrap()).collect();
-        let mut working: Vec<Working> = all.iter().map(Place::work).collect();
+        let all: Vec<Arc<ConnectionPermit>> = (0..=most).map(|_| enter(&house, "192.0.2.1").unwrap()).collect();
+        let mut working: Vec<Working> = all.iter().map(ConnectionPermit::work).collect();
         let mut calls = all.iter().map(|place| place.peer(None).note_host("host", 1));
         assert_eq!(calls.by_ref().filter(|fits| *fits).count(), most);
         // the other routes look at the same request again

@@ -3,8 +3,8 @@
 mod live;
 mod readers;
 
-pub use live::{Following, Turn};
-pub use readers::{Place, TooMany};
+pub use live::{AppendPermit, Following};
+pub use readers::{ReaderPermit, TooMany};
 
 use crate::domain::id::{AttemptId, HostId};
 use crate::domain::results::Tests;
@@ -70,7 +70,7 @@ impl Objects {
 
     /// Waits until a host may append `bytes` to an attempt's log: one chunk at a time to each log, and a limited number
     /// of bytes over all logs. Call it before the chunk is read from the network.
-    pub async fn turn(&self, host: &HostId, attempt: &AttemptId, bytes: usize) -> Result<Turn> {
+    pub async fn turn(&self, host: &HostId, attempt: &AttemptId, bytes: usize) -> Result<AppendPermit> {
         Ok(self.live.turn(host, attempt, self.log(attempt)?, bytes).await)
     }
 
@@ -95,7 +95,7 @@ impl Objects {
     }
 
     /// The right of a client at an address to one more stream, beside the logs that it follows.
-    pub fn enter_stream(&self, reader: IpAddr) -> Result<Place, TooMany> {
+    pub fn enter_stream(&self, reader: IpAddr) -> Result<ReaderPermit, TooMany> {
         self.live.enter_stream(reader)
     }
 

@@ -2,7 +2,7 @@
 
 use super::render::drawn;
 use super::route::{Query, Web};
-use super::window::{self, Place};
+use super::window::{self, LogPosition};
 use super::wording::{Badge, Time, duration, outcome_badge, size, time};
 use crate::domain::job::Phase;
 use crate::domain::results::Summary;
@@ -215,9 +215,9 @@ fn phase_view(phase: &Phase, attempt: usize, modes: Option<&String>) -> PhaseVie
 async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query) -> Result<LogView> {
     let offset = |name| query.get(name).and_then(|text| text.parse().ok());
     let place = match (offset("from"), offset("until")) {
-        (Some(from), _) => Place::From(from),
-        (None, Some(until)) => Place::Until(until),
-        (None, None) => Place::End,
+        (Some(from), _) => LogPosition::From(from),
+        (None, Some(until)) => LogPosition::Until(until),
+        (None, None) => LogPosition::End,
     };
     let stream: Option<Stream> = query.get("stream").and_then(|name| name.parse().ok());
     let ended = attempt.finished_at.is_some();
@@ -226,14 +226,14 @@ async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query)
         None => window::Drawn::default(),
     };
     let length = shown.until - shown.from;
-    let grows = !ended && place == Place::End && stream.is_none();
+    let grows = !ended && place == LogPosition::End && stream.is_none();
     Ok(LogView {
         events: grows.then(|| format!("/attempt/{}/events?from={}", attempt.id, shown.until)),
         streams: streams(number, place, stream),
         stream: stream.map(Stream::name),
         attempt: number,
         raw: format!("/attempt/{}/log", attempt.id),
-        tail: place == Place::End,
+        tail: place == LogPosition::End,
         empty: shown.html.is_empty() && shown.line.is_empty() && shown.total == 0,
         part: (length < shown.total).then(|| format!("{} of {}", size(length), size(shown.total))),
         clock: attempt.clock_offset_ms.and_then(skew),
@@ -246,11 +246,11 @@ async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query)
 }
 
 /// Links to all streams together, and to each alone.
-fn streams(attempt: usize, place: Place, here: Option<Stream>) -> Vec<StreamLink> {
+fn streams(attempt: usize, place: LogPosition, here: Option<Stream>) -> Vec<StreamLink> {
     let offset = match place {
-        Place::From(from) => format!("&from={from}"),
-        Place::Until(until) => format!("&until={until}"),
-        Place::End => String::new(),
+        LogPosition::From(from) => format!("&from={from}"),
+        LogPosition::Until(until) => format!("&until={until}"),
+        LogPosition::End => String::new(),
     };
     let all = Stream::ALL.map(Some);
     let link = |stream: Option<Stream>| StreamLink {

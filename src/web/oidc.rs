@@ -6,10 +6,10 @@ use super::forms::{is_own_site, own_path, see_other, to_login};
 use super::peer::Peer;
 use super::route::{Query, Web};
 use super::visitor::{Cookie, Visitor};
-use crate::access::{self, NewAccounts, Person};
+use crate::access::{self, Person};
 use crate::clock::now;
 use crate::enrolment::Token;
-use crate::oidc::{ATTEMPT_MS, Attempt, Provider, ProviderError};
+use crate::oidc::{LOGIN_MS, PendingLogin, Provider, ProviderError};
 use warp::http::header::{HeaderMap, SET_COOKIE};
 
 /// Characters of the error that a provider names.
@@ -24,11 +24,11 @@ pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> 
         return to_login(own_path(next));
     }
     web.rates.login(&peer)?;
-    let attempt = Attempt::new(&Token::new()?, own_path(next), now());
-    let url = provider.begin(&attempt).await.map_err(failed)?;
+    let login = PendingLogin::new(&Token::new()?, own_path(next), now());
+    let url = provider.begin(&login).await.map_err(failed)?;
     let mut response = see_other(&url)?;
-    let seconds = Some(ATTEMPT_MS / 1000);
-    if let Some(cookie) = Cookie::Attempt.set(Some(attempt.cookie()), seconds, web.door.is_tls) {
+    let seconds = Some(LOGIN_MS / 1000);
+    if let Some(cookie) = Cookie::PendingLogin.set(Some(login.cookie()), seconds, web.door.is_tls) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
@@ -39,13 +39,11 @@ pub async fn end(web: Web, query: Query, headers: HeaderMap, visitor: Visitor, p
     let provider = provider(&web)?;
     web.rates.login(&peer)?;
     let field = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
-    let attempt = Cookie::Attempt.of(&headers, web.door.is_tls);
-    let attempt = attempt.and_then(|cookie| Attempt::read(cookie, now()));
+    let login = Cookie::PendingLogin.of(&headers, web.door.is_tls);
+    let login = login.and_then(|cookie| PendingLogin::read(cookie, now()));
     // another site can send a browser here, but knows no state that belongs to its cookie
-    let attempt = attempt.filter(|attempt| Token::digest(&attempt.state()) == Token::digest(field("state")));
-    let attempt = attempt
-        .filter(|attempt| provider.spend(attempt, now()))
-        .ok_or_else(stale)?;
+    let login = login.filter(|login| Token::digest(&login.state()) == Token::digest(field("state")));
+    let login = login.filter(|login| provider.spend(login, now())).ok_or_else(stale)?;
     // of another provider, if it says so (RFC 9207)
     if !["", provider.issuer()].contains(&field("iss")) {
         return Err(stale());
@@ -53,24 +51,20 @@ pub async fn end(web: Web, query: Query, headers: HeaderMap, visitor: Visitor, p
     if !field("error").is_empty() {
         return Err(refused(field("error")));
     }
-    let vouched = provider.finish(field("code"), &attempt).await.map_err(failed)?;
+    let vouched = provider.finish(field("code"), &login).await.map_err(failed)?;
     let person = Person {
         issuer: &vouched.issuer,
         subject: &vouched.subject,
         mail: vouched.mail.as_deref(),
         name: &vouched.name,
     };
-    let new_accounts = match provider.creates_accounts() {
-        true => NewAccounts::Create,
-        false => NewAccounts::Refuse,
-    };
     let address = peer.network.address().to_string();
-    let cookie = access::begin_by_identity(&web.store, &person, new_accounts, &address, now()).await?;
+    let cookie = access::begin_by_identity(&web.store, &person, provider.new_accounts(), &address, now()).await?;
     if let Some(earlier) = &visitor.cookie {
         access::end(&web.store, earlier, now()).await?;
     }
-    let mut response = with_cookie(see_other(own_path(&attempt.next))?, Some(cookie.secret()), &web)?;
-    if let Some(ended) = Cookie::Attempt.set(None, None, web.door.is_tls) {
+    let mut response = with_cookie(see_other(own_path(&login.next))?, Some(cookie.secret()), &web)?;
+    if let Some(ended) = Cookie::PendingLogin.set(None, None, web.door.is_tls) {
         response.headers_mut().append(SET_COOKIE, ended);
     }
     Ok(response)

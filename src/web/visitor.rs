@@ -20,8 +20,8 @@ const COOKIE: &str = "pybots_session";
 const SECURE_COOKIE: &str = "__Host-pybots_session";
 
 /// The names of the cookie of a login by the identity provider, likewise.
-const ATTEMPT_COOKIE: &str = "pybots_login";
-const SECURE_ATTEMPT_COOKIE: &str = "__Host-pybots_login";
+const LOGIN_COOKIE: &str = "pybots_login";
+const SECURE_LOGIN_COOKIE: &str = "__Host-pybots_login";
 
 /// A cookie of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Cookie {
     /// Of somebody who is logged in.
     Session,
     /// Of somebody who logs in at the identity provider.
-    Attempt,
+    PendingLogin,
 }
 
 impl Cookie {
@@ -37,8 +37,8 @@ impl Cookie {
         match (self, is_tls) {
             (Cookie::Session, true) => SECURE_COOKIE,
             (Cookie::Session, false) => COOKIE,
-            (Cookie::Attempt, true) => SECURE_ATTEMPT_COOKIE,
-            (Cookie::Attempt, false) => ATTEMPT_COOKIE,
+            (Cookie::PendingLogin, true) => SECURE_LOGIN_COOKIE,
+            (Cookie::PendingLogin, false) => LOGIN_COOKIE,
         }
     }
 
@@ -214,7 +214,7 @@ mod tests {
         );
         assert!(text(None, false).ends_with("; Max-Age=0"));
         assert_eq!(
-            Cookie::Attempt.set(Some("s"), Some(600), true).unwrap(),
+            Cookie::PendingLogin.set(Some("s"), Some(600), true).unwrap(),
             "__Host-pybots_login=s; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=600"
         );
     }

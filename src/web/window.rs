@@ -25,7 +25,7 @@ const BACK: [u64; 3] = [512 << 10, 2 << 20, WORK];
 
 /// Where a page begins or ends: an offset in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum LogPosition {
     From(u64),
     Until(u64),
     End,
@@ -56,7 +56,7 @@ impl Drawn {
 }
 
 /// Draws a part of a log, of one stream or of all. `ended` says that nobody writes the log any more.
-pub fn draw(reader: &mut Reader, place: Place, only: Option<Stream>, ended: bool) -> Result<Drawn> {
+pub fn draw(reader: &mut Reader, place: LogPosition, only: Option<Stream>, ended: bool) -> Result<Drawn> {
     let total = reader.length()?;
     let pass = |begin, end| Pass {
         begin,
@@ -69,18 +69,18 @@ pub fn draw(reader: &mut Reader, place: Place, only: Option<Stream>, ended: bool
         seen: 0,
         from: begin,
         offset: begin,
-        stop: matches!(place, Place::From(_)),
+        stop: matches!(place, LogPosition::From(_)),
         is_full: false,
     };
     let end = match place {
-        Place::From(from) => {
+        LogPosition::From(from) => {
             let mut page = pass(from.min(total), u64::MAX);
             page.run(reader)?;
             return Ok(page.drawn(total));
         }
-        Place::Until(until) if until < total => until,
+        LogPosition::Until(until) if until < total => until,
         // a log that grows meanwhile is read to its end
-        Place::Until(_) | Place::End => u64::MAX,
+        LogPosition::Until(_) | LogPosition::End => u64::MAX,
     };
     let mut page = pass(0, end);
     for back in BACK {

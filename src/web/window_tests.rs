@@ -30,15 +30,15 @@ impl Log {
         Reader::open(&self.folder.path().join("log")).unwrap().unwrap()
     }
 
-    fn draw(&self, place: Place) -> Drawn {
+    fn draw(&self, place: LogPosition) -> Drawn {
         draw(&mut self.reader(), place, None, true).unwrap()
     }
 
     /// All pages from the first to the last.
     fn forward(&self) -> Vec<Drawn> {
-        let mut pages = vec![self.draw(Place::From(0))];
+        let mut pages = vec![self.draw(LogPosition::From(0))];
         while let Some(next) = pages[pages.len() - 1].later() {
-            pages.push(self.draw(Place::From(next)));
+            pages.push(self.draw(LogPosition::From(next)));
             assert!(pages.len() < 1000);
         }
         pages
@@ -46,9 +46,9 @@ impl Log {
 
     /// All pages from the last to the first.
     fn backward(&self) -> Vec<Drawn> {
-        let mut pages = vec![self.draw(Place::End)];
+        let mut pages = vec![self.draw(LogPosition::End)];
         while let Some(earlier) = pages[0].earlier() {
-            pages.insert(0, self.draw(Place::Until(earlier)));
+            pages.insert(0, self.draw(LogPosition::Until(earlier)));
             assert!(pages.len() < 1000);
         }
         pages
@@ -62,14 +62,14 @@ fn whole(pages: &[Drawn]) -> String {
 #[test]
 fn a_short_log_is_shown_whole() {
     for text in ["a\nb", "a\nb\n"] {
-        let page = Log::of(&[(Stream::Stdout, text.as_bytes())]).draw(Place::End);
+        let page = Log::of(&[(Stream::Stdout, text.as_bytes())]).draw(LogPosition::End);
         assert_eq!(
             (page.html + &page.line, page.from, page.until),
             (text.to_owned(), 0, text.len() as u64)
         );
     }
     let log = Log::of(&[(Stream::Stdout, b"a\nb")]);
-    let page = log.draw(Place::From(99));
+    let page = log.draw(LogPosition::From(99));
     assert_eq!((page.from, page.earlier(), page.later()), (3, Some(3), None));
 }
 
@@ -107,14 +107,14 @@ fn a_progress_bar_of_megabytes_is_one_line_on_one_page() {
 fn a_page_reads_no_more_than_its_work() {
     // one line of which hardly anything is seen
     let log = Log::of(&[(Stream::Stdout, &b"nothing to see\r".repeat(1_500_000))]);
-    let page = log.draw(Place::From(0));
+    let page = log.draw(LogPosition::From(0));
     assert!(
         page.until <= WORK + (1 << 20) && page.later().is_some(),
         "{}",
         page.until
     );
     assert_eq!(page.line, "nothing to see");
-    let page = log.draw(Place::End);
+    let page = log.draw(LogPosition::End);
     assert!(page.from >= page.total - WORK, "{}", page.from);
 }
 
@@ -145,7 +145,7 @@ fn colours_and_links_go_on_where_a_page_begins() {
         assert_eq!(whole(&pages).matches("link").count(), 1);
     }
     // from the middle of the link
-    let page = log.draw(Place::From(5 * 50_005 + 50_000));
+    let page = log.draw(LogPosition::From(5 * 50_005 + 50_000));
     assert!(
         page.html.contains("link") && !page.html.contains('y'),
         "{:.200}",
@@ -161,7 +161,7 @@ fn one_stream_alone_fills_its_page() {
         parts.extend([(Stream::Stdout, &other[..]), (Stream::Stderr, b"rare\n")]);
     }
     let log = Log::of(&parts);
-    let page = draw(&mut log.reader(), Place::End, Some(Stream::Stderr), true).unwrap();
+    let page = draw(&mut log.reader(), LogPosition::End, Some(Stream::Stderr), true).unwrap();
     assert_eq!(page.html, "rare\nrare\nrare\n");
 }
 
@@ -185,6 +185,6 @@ fn a_damaged_log_is_shown_but_for_what_is_lost() {
     file.set_len(length - 7).unwrap();
     let report = "this log is lost from byte 400000 on";
     assert!(whole(&log.backward()).contains(report));
-    let live = draw(&mut log.reader(), Place::End, None, false).unwrap();
+    let live = draw(&mut log.reader(), LogPosition::End, None, false).unwrap();
     assert!(!live.html.contains(report), "somebody may still be writing this");
 }

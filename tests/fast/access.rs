@@ -827,6 +827,9 @@ async fn versions_that_wait_for_a_host_hold_up_no_others() {
         status == 409 && problem["detail"].as_str().unwrap().contains("have not ended"),
         "{problem}"
     );
+    let (_, version) = ann.calls("GET", "projects/stuck0x/versions/1", None).await;
+    let why = version["trial"].as_str().unwrap();
+    assert!(why.starts_with("waits: ") && why.contains("no-such-label"), "{version}");
     let bob = person(&sim, &server, "bob", "owner").await;
     let body = json!({ "text": recipe("honest", "") });
     assert_eq!(bob.calls("POST", "recipes", Some(body)).await.0, 201);

@@ -174,6 +174,15 @@ fn without_an_engine_the_pages_are_served_and_the_rest_waits() {
         up.log().contains("does not answer at /no/such.sock").then_some(())
     });
 
+    // who waits for the results is given the reason
+    let output = pybots(folder.path(), &["results", "--wait=1s"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains("waited 1s, and there is still work") && error.contains("wait: no host"),
+        "{error}"
+    );
+
     // a second one on the same address says what to do
     let listen = up.url.trim_start_matches("http://").to_owned();
     let output = Command::new(env!("CARGO_BIN_EXE_pybots"))

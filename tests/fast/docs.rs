@@ -16,6 +16,71 @@ fn first_cells(text: &str) -> BTreeSet<String> {
     cells.map(|(cell, _)| cell.to_owned()).collect()
 }
 
+/// The part of a document below a heading of the second level.
+fn section<'t>(text: &'t str, heading: &str) -> &'t str {
+    let found = text.split("\n## ").find(|section| section.starts_with(heading));
+    found.unwrap_or_else(|| panic!("no section {heading:?}"))
+}
+
+#[test]
+fn the_source_map_names_every_module() {
+    let text = read("docs/ARCHITECTURE.md");
+    let map = section(&text, "Source map");
+    let mut missing = Vec::new();
+    for entry in std::fs::read_dir(here().join("src")).unwrap() {
+        let entry = entry.unwrap();
+        let slash = if entry.file_type().unwrap().is_dir() { "/" } else { "" };
+        let name = format!("`{}{slash}`", entry.file_name().to_string_lossy());
+        if !map.contains(&name) {
+            missing.push(name);
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+    let cells = map.lines().filter_map(|line| line.strip_prefix('|')?.split('|').next());
+    for name in cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
+        assert!(here().join("src").join(name).exists(), "there is no src/{name}");
+    }
+}
+
+#[test]
+fn the_diagram_of_tables_has_all_of_them() {
+    let text = read("docs/architecture/store.md");
+    let (_, rest) = text.split_once("erDiagram").unwrap();
+    let (diagram, _) = rest.split_once("```").unwrap();
+    let names: BTreeSet<&str> = diagram.split_whitespace().collect();
+    let missing: Vec<String> = first_cells(&text)
+        .into_iter()
+        .filter(|table| !names.contains(table.as_str()))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+/// Each call with its whole address, such as `GET /api/v1/projects/NAME`.
+#[test]
+fn every_call_of_the_api_is_documented() {
+    let text = read("docs/api.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    let calls = rows.flat_map(|line| line.split('`').skip(1).step_by(2));
+    let of_document: BTreeSet<String> = calls
+        .filter_map(|call| call.split_once(" /api/v1/"))
+        .map(|(method, path)| format!("{method} {}", pattern(path)))
+        .collect();
+    let document = serde_json::to_value(pybots::api::v1::document()).unwrap();
+    let mut of_code = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let parts = path.strip_prefix("/api/v1/").unwrap().split('/');
+        let parts: Vec<&str> = parts
+            .map(|part| if part.starts_with('{') { "*" } else { part })
+            .collect();
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if item.get(method).is_some() {
+                of_code.insert(format!("{} {}", method.to_uppercase(), parts.join("/")));
+            }
+        }
+    }
+    assert_eq!(of_document, of_code);
+}
+
 #[tokio::test]
 async fn every_table_is_documented() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,6 +119,14 @@ fn every_setting_is_documented() {
             None => String::new(),
         };
         let keys = first_cells(section).into_iter();
+        for line in section.lines().filter(|line| line.starts_with("| `")) {
+            let mut words = line.split('`').skip(1).step_by(2);
+            let key = words.next().unwrap_or_default();
+            if let Some(variable) = words.find(|word| word.starts_with("PYBOTS_")) {
+                let name = format!("{prefix}{key}").replace('.', "_").to_uppercase();
+                assert_eq!(variable, format!("PYBOTS_{name}"));
+            }
+        }
         // environment variables have a table of their own
         let keys = keys.filter(|key| key.chars().any(char::is_lowercase));
         of_document.extend(keys.map(|key| format!("{prefix}{key}")));

@@ -446,3 +446,31 @@ async fn a_question_by_hand_takes_no_other_revisions_result() {
     let end = |revision: &str| serde_json::json!({"revision": revision, "asked": revision, "outcome": "passed", "error": null});
     assert_eq!(found["ends"], serde_json::json!([end(&start), end(&newest)]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_nobody_works_on_has_a_limit() {
+    let mut sim = Sim::new(&["p"], 1).await;
+    let good = sim.commit("start", GOOD);
+    let bad = sim.commit("breaks", "fail a");
+    sim.run().await;
+    sim.settled().await;
+    sim.stop();
+    let asked = [
+        "bisect",
+        "p",
+        "--good",
+        &good,
+        "--bad",
+        &bad,
+        "--on-hosts",
+        "--wait",
+        "1s",
+    ];
+    let output = sim.output(&asked).await;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains("waited 1s, and there is no answer yet") && error.contains("pybots host list"),
+        "{error}"
+    );
+}

@@ -5,8 +5,8 @@ use crate::support::people::person;
 use crate::support::sim::Sim;
 use pybots::access::{self, AccountChange, Actor};
 use pybots::clock::now;
-use pybots::config::{NewAccounts, OidcSettings};
-use pybots::domain::access::Roles;
+use pybots::config::OidcSettings;
+use pybots::domain::access::{NewAccounts, Roles};
 use pybots::oidc;
 use pybots::server::Server;
 use pybots::store::Store;
@@ -604,7 +604,7 @@ async fn people_get_accounts_without_a_role_and_not_too_many() {
             mail: None,
             name: "",
         };
-        access::begin_by_identity(site.store(), &person, access::NewAccounts::Create, "192.0.2.1", at).await
+        access::begin_by_identity(site.store(), &person, NewAccounts::Create, "192.0.2.1", at).await
     };
     let more: Vec<String> = (0..17).map(|number| format!("n{number}")).collect();
     for subject in &more {

@@ -1,7 +1,7 @@
 //! A host fetches the sources of a revision, and the folder of a recipe.
 
 use super::caller::Caller;
-use super::turns::Turn;
+use super::turns::CallPermit;
 use crate::coordinator::Coordinator;
 use crate::domain::tree::{Change, Wanted};
 use crate::web::{Error, Outcome};
@@ -63,7 +63,7 @@ pub async fn folder(digest: String, caller: Caller) -> Outcome {
 }
 
 /// Returns the parts of a folder. They hold `turn` until the last one is sent.
-fn parts(tar: Bytes, turn: Turn) -> impl Stream<Item = Result<Bytes, Infallible>> {
+fn parts(tar: Bytes, turn: CallPermit) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold((tar, turn), async |(mut tar, turn)| {
         let part = tar.split_to(tar.len().min(PART));
         (!part.is_empty()).then_some((Ok(part), (tar, turn)))

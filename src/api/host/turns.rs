@@ -42,7 +42,7 @@ pub struct Turns {
 
 /// The right to make a call. Dropping it passes the turn on.
 #[derive(Debug)]
-pub struct Turn {
+pub struct CallPermit {
     _of_one: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
@@ -58,11 +58,11 @@ impl Turns {
     }
 
     /// Waits for a turn. Turns come in the order of the calls.
-    pub async fn wait(&self, host: &HostId) -> Result<Turn, Error> {
+    pub async fn wait(&self, host: &HostId) -> Result<CallPermit, Error> {
         // a host that waits for its own turn takes none of the others'
         let of_one = take(self.of(host)).await?;
         let of_all = take(self.of_all.clone()).await?;
-        Ok(Turn {
+        Ok(CallPermit {
             _of_one: of_one,
             _of_all: of_all,
         })

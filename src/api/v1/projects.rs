@@ -3,6 +3,7 @@
 use super::responses::Part;
 use super::tags::project_tag;
 use super::types::{DiffView, Page, ProblemDetails, RegistrationView, VersionView};
+use crate::clock::now;
 use crate::domain::digest::digest;
 use crate::store::Store;
 use crate::store::submissions::Registration;
@@ -93,10 +94,16 @@ pub async fn versions(project: String, web: Web, query: Query) -> Outcome {
 pub async fn version(project: String, number: i64, web: Web) -> Outcome {
     let found = submissions::version(&web.store, &project, number).await?;
     let text = web.store.recipe_text(&found.digest).await?;
-    Ok(json(&VersionView {
+    let mut view = VersionView {
         text,
         ..VersionView::from(found)
-    }))
+    };
+    if let Some(run) = view.trial_run.as_deref().filter(|_| view.trial.is_empty())
+        && let Some(waiting) = web.store.waiting_of(run).await?
+    {
+        view.trial = format!("waits: {}", waiting.reason(now()));
+    }
+    Ok(json(&view))
 }
 
 /// Compare two versions of a recipe.

@@ -103,7 +103,7 @@ pub struct VersionView {
     pub submitted_at: Timestamp,
     /// The run that tries it. Its page is `/run/ID`, and its log `/api/v1/logs/ID`.
     pub trial_run: Option<String>,
-    /// How the trial ended, or why there is none.
+    /// How the trial ended, why there is none, or, where one version is asked for, why it waits.
     pub trial: String,
     pub decided_by: Option<String>,
     #[schema(value_type = Option<i64>)]

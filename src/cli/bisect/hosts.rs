@@ -3,9 +3,11 @@
 use super::answers::Answers;
 use super::ends::{EndView, Ends, no_difference, roles, subjects};
 use crate::cli::progress::Progress;
+use crate::cli::waiting::{SEE_HOSTS, standstill};
 use crate::clock::now;
 use crate::config::Settings;
 use crate::domain::id::InvestigationId;
+use crate::domain::limits::Seconds;
 use crate::domain::series::Series;
 use crate::domain::state::JobState;
 use crate::investigate::history::Results;
@@ -15,7 +17,7 @@ use crate::store::logs::Objects;
 use crate::store::revisions::Revision;
 use crate::verdict::{Change, End, HistoryEntry, RunEnd, Subject};
 use anyhow::{Context, Result, bail};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most revisions with results that are looked at for one that can be an end.
 const MOST_RESULTS: i64 = 480;
@@ -31,6 +33,8 @@ pub struct Question<'a> {
     pub tests: &'a [String],
     pub variant: &'a str,
     pub platform: &'a str,
+    /// How long to wait for the answer.
+    pub wait: Seconds,
 }
 
 /// One end of the range to search, with its result if there is one.
@@ -142,7 +146,7 @@ impl Question<'_> {
         let id = store.insert_investigation(&mut tx, &investigation, now()).await?;
         tx.commit().await?;
         errln!("opened investigation {id}; a running `pybots up` or `pybots serve` schedules its runs");
-        for investigation in answered(&store, &id).await? {
+        for investigation in answered(&store, &id, self.wait).await? {
             answers.add_investigation(&store, &investigation).await?;
         }
         let agreed = store.agreed_of_project(&project.name).await?;
@@ -227,9 +231,11 @@ async fn endpoint(results: &Results<'_>, series: &Series, revision: Revision) ->
     })
 }
 
-/// Waits until an investigation and its children, which search inside merges, are answered. Returns all of them.
-async fn answered(store: &Store, id: &InvestigationId) -> Result<Vec<InvestigationRow>> {
+/// Waits until an investigation and its children, which search inside merges, are answered. Returns all of them. Fails when the limit is
+/// over.
+async fn answered(store: &Store, id: &InvestigationId, limit: Seconds) -> Result<Vec<InvestigationRow>> {
     let mut progress = Progress::new();
+    let start = Instant::now();
     loop {
         let all = store.investigation_and_inner(id).await?;
         if all.iter().all(|row| row.state == InvestigationState::Answered) {
@@ -243,11 +249,17 @@ async fn answered(store: &Store, id: &InvestigationId) -> Result<Vec<Investigati
             runs += probes.len();
             done += probes.iter().filter(|probe| probe.state == JobState::Finished).count();
         }
-        progress.at(
-            done as u64,
-            runs as u64,
-            &format!("round {rounds}: {done} of {runs} runs"),
-        );
+        let ids: Vec<InvestigationId> = all.iter().map(|row| row.id.clone()).collect();
+        let waiting = store.waiting_in(&ids).await?.into_values().map(|waiting| (waiting, 1));
+        let text = format!("round {rounds}: {done} of {runs} runs") + &standstill(waiting, now());
+        if start.elapsed().as_secs() >= limit.0 {
+            progress.end();
+            bail!(
+                "waited {limit}, and there is no answer yet: {text}; the investigation goes on, and the page Incidents shows its answer. \
+                 {SEE_HOSTS}"
+            );
+        }
+        progress.at(done as u64, runs as u64, &text);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::credentials::kept;
 use crate::config::{Loaded, SettingsError};
-use crate::host::doctor::{Enrolment, Finding, Severity, examine};
+use crate::host::doctor::{Diagnosis, Enrolment, Severity, examine};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -13,23 +13,23 @@ pub async fn run(loaded: &Loaded, server: Option<String>, token: Option<String>,
         server: server.or_else(|| kept(data, "server")),
         token: token.or_else(|| kept(data, "token")),
     };
-    let mut findings = vec![settings_found(loaded)];
-    findings.extend(examine(&loaded.settings, &enrolment).await);
-    show(&findings, json)
+    let mut diagnoses = vec![settings_found(loaded)];
+    diagnoses.extend(examine(&loaded.settings, &enrolment).await);
+    show(&diagnoses, json)
 }
 
 /// Reports that the settings can't be used, without which no other check is possible.
 pub fn without_settings(error: &SettingsError, json: bool) -> Result<ExitCode> {
-    let finding = Finding::fail("settings", error.to_string(), "correct the settings file");
-    show(&[finding], json)
+    let diagnosis = Diagnosis::fail("settings", error.to_string(), "correct the settings file");
+    show(&[diagnosis], json)
 }
 
-fn settings_found(loaded: &Loaded) -> Finding {
+fn settings_found(loaded: &Loaded) -> Diagnosis {
     let says = match &loaded.file {
         Some(file) => format!("read from {}; `pybots config` prints them", file.display()),
         None => "no settings file, so the defaults apply; `--config FILE` names one".to_owned(),
     };
-    Finding {
+    Diagnosis {
         check: "settings",
         state: Severity::Ok,
         says,
@@ -37,18 +37,23 @@ fn settings_found(loaded: &Loaded) -> Finding {
     }
 }
 
-/// Prints a line for each finding, and its remedy below it. The exit code is 1 if a check failed.
-fn show(findings: &[Finding], json: bool) -> Result<ExitCode> {
+/// Prints a line for each diagnosis, and its remedy below it. The exit code is 1 if a check failed.
+fn show(diagnoses: &[Diagnosis], json: bool) -> Result<ExitCode> {
     if json {
-        crate::cli::output::json(findings)?;
+        crate::cli::output::json(diagnoses)?;
     } else {
-        for finding in findings {
-            outln!("{:<4}  {:<11}  {}", finding.state, finding.check, finding.says.trim());
-            if let Some(remedy) = &finding.remedy {
+        for diagnosis in diagnoses {
+            outln!(
+                "{:<4}  {:<11}  {}",
+                diagnosis.state,
+                diagnosis.check,
+                diagnosis.says.trim()
+            );
+            if let Some(remedy) = &diagnosis.remedy {
                 outln!("{:19}-> {remedy}", "");
             }
         }
     }
-    let failed = findings.iter().any(|finding| finding.state == Severity::Fail);
+    let failed = diagnoses.iter().any(|diagnosis| diagnosis.state == Severity::Fail);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -1,6 +1,6 @@
 //! `pybots init NAME|PATH|URL`: proposes a recipe for a project, tries it, corrects it and writes it.
 
-mod place;
+mod location;
 mod rounds;
 mod target;
 
@@ -14,7 +14,7 @@ use crate::plan;
 use crate::recipe::propose::{Survey, TrialResult, propose};
 use anyhow::{Context, Result};
 use clap::Args;
-use place::Place;
+use location::RecipeLocation;
 use rounds::{Rounds, say};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,7 +56,7 @@ impl Init {
     /// none.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let target = Target::parse(&self.target)?;
-        let place = Place::new(&target, self.output.as_deref(), self.force)?;
+        let place = RecipeLocation::new(&target, self.output.as_deref(), self.force)?;
         let settings = Settings {
             slots: 1,
             ..settings.clone()
@@ -68,7 +68,7 @@ impl Init {
         done
     }
 
-    async fn on(&self, runner: &LocalRunner, target: &Target, place: Place) -> Result<ExitCode> {
+    async fn on(&self, runner: &LocalRunner, target: &Target, place: RecipeLocation) -> Result<ExitCode> {
         let branches = &runner.settings.branch;
         let trunk = branches
             .iter()

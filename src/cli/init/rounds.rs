@@ -1,6 +1,6 @@
 //! The trials of a proposal: each shows what to change in the next one.
 
-use super::place::Place;
+use super::location::RecipeLocation;
 use crate::cli::local::LocalRunner;
 use crate::domain::job::{BuildSpec, Facts, JobSpec};
 use crate::plan;
@@ -16,7 +16,7 @@ pub struct Rounds<'a> {
     pub runner: &'a LocalRunner,
     pub revision: &'a Revision,
     pub build: BuildSpec,
-    pub place: &'a Place,
+    pub place: &'a RecipeLocation,
     pub survey: &'a Survey,
     pub shows_log: bool,
     /// Whether the person lets install use the network.

@@ -1,14 +1,14 @@
 //! Checks the way to the coordinator: whether it answers, lets this host in, and agrees on the time.
 
-use super::{Enrolment, Finding};
+use super::{Diagnosis, Enrolment};
 use crate::clock::now;
 use crate::domain::address::Address;
 use crate::domain::skew::skew;
 use crate::host::client::{Client, RawResponse};
 
-pub async fn examine(enrolment: &Enrolment) -> Vec<Finding> {
+pub async fn examine(enrolment: &Enrolment) -> Vec<Diagnosis> {
     let Some(server) = &enrolment.server else {
-        return vec![Finding::warn(
+        return vec![Diagnosis::warn(
             "coordinator",
             "this host was not enrolled yet",
             "start it with the line that a maintainer gives you; `--server URL` here checks the way to the coordinator",
@@ -17,16 +17,22 @@ pub async fn examine(enrolment: &Enrolment) -> Vec<Finding> {
     let shown = Address::new(server.as_str());
     let client = match Client::new(server, enrolment.token.as_deref().unwrap_or_default()) {
         Ok(client) => client,
-        Err(error) => return vec![Finding::fail("coordinator", format!("{error:#}"), "correct `--server`")],
+        Err(error) => {
+            return vec![Diagnosis::fail(
+                "coordinator",
+                format!("{error:#}"),
+                "correct `--server`",
+            )];
+        }
     };
     let asked = now().as_millis();
     match client.ask().await {
         Ok(answer) => {
-            let mut findings = vec![let_in(&shown, enrolment, &answer)];
-            findings.extend(answer.date.as_deref().map(|date| clock(date, asked, now().as_millis())));
-            findings
+            let mut diagnoses = vec![let_in(&shown, enrolment, &answer)];
+            diagnoses.extend(answer.date.as_deref().map(|date| clock(date, asked, now().as_millis())));
+            diagnoses
         }
-        Err(error) => vec![Finding::fail(
+        Err(error) => vec![Diagnosis::fail(
             "coordinator",
             format!("{error:#}"),
             "check whether this machine may connect to it",
@@ -34,7 +40,7 @@ pub async fn examine(enrolment: &Enrolment) -> Vec<Finding> {
     }
 }
 
-fn let_in(server: &Address, enrolment: &Enrolment, answer: &RawResponse) -> Finding {
+fn let_in(server: &Address, enrolment: &Enrolment, answer: &RawResponse) -> Diagnosis {
     let text = answer.text.trim();
     match answer.status {
         200 => {
@@ -43,32 +49,32 @@ fn let_in(server: &Address, enrolment: &Enrolment, answer: &RawResponse) -> Find
                 false => format!("{}, which builds no images", welcome.name),
             });
             match name {
-                Ok(name) => Finding::ok("coordinator", format!("{server} knows this host as {name}")),
-                Err(_) => Finding::fail(
+                Ok(name) => Diagnosis::ok("coordinator", format!("{server} knows this host as {name}")),
+                Err(_) => Diagnosis::fail(
                     "coordinator",
                     format!("{server} is not a Pybots coordinator"),
                     "correct `--server`",
                 ),
             }
         }
-        401 if enrolment.token.is_none() => Finding::warn(
+        401 if enrolment.token.is_none() => Diagnosis::warn(
             "coordinator",
             format!("{server} answers; this host was not enrolled yet"),
             "start it with the line that a maintainer gives you",
         ),
-        401 => Finding::fail(
+        401 => Diagnosis::fail(
             "coordinator",
             format!("{server} does not know this host's token"),
             "ask a maintainer for another one (`pybots host rotate NAME`)",
         ),
-        421 => Finding::fail(
+        421 => Diagnosis::fail(
             "coordinator",
             text,
             "ask a maintainer to add the name, or use another `--server`",
         ),
-        426 => Finding::fail("coordinator", text, "install the version that it names"),
-        503 => Finding::fail("coordinator", text, "ask again in a minute"),
-        status => Finding::fail(
+        426 => Diagnosis::fail("coordinator", text, "install the version that it names"),
+        503 => Diagnosis::fail("coordinator", text, "ask again in a minute"),
+        status => Diagnosis::fail(
             "coordinator",
             format!("{server} answered {status}, which no Pybots coordinator does"),
             "check the address, and the proxies in between",
@@ -77,9 +83,9 @@ fn let_in(server: &Address, enrolment: &Enrolment, answer: &RawResponse) -> Find
 }
 
 /// Compares the clocks. The coordinator answered at some moment between the two times.
-fn clock(date: &str, asked: i64, answered: i64) -> Finding {
+fn clock(date: &str, asked: i64, answered: i64) -> Diagnosis {
     let Ok(theirs) = jiff::fmt::rfc2822::parse(date) else {
-        return Finding::warn(
+        return Diagnosis::warn(
             "clock",
             format!("the coordinator gives its time as {date:?}"),
             "inform a maintainer",
@@ -93,8 +99,8 @@ fn clock(date: &str, asked: i64, answered: i64) -> Finding {
         () => 0,
     };
     match skew(ahead) {
-        None => Finding::ok("clock", "agrees with the coordinator's"),
-        Some(skew) => Finding::fail(
+        None => Diagnosis::ok("clock", "agrees with the coordinator's"),
+        Some(skew) => Diagnosis::fail(
             "clock",
             format!("this machine's clock is {skew}"),
             "set it by the network: `timedatectl set-ntp true`, or chrony",

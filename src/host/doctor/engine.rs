@@ -1,6 +1,6 @@
 //! Checks the container engine: whether it answers, and whether it supports the sandbox.
 
-use super::Finding;
+use super::Diagnosis;
 use crate::config::Settings;
 use crate::runtime::docker::DockerRuntime;
 use crate::runtime::{Engine, Runtime, RuntimeError};
@@ -12,7 +12,7 @@ pub struct AnsweringEngine {
     pub is: Engine,
 }
 
-pub async fn examine(settings: &Settings) -> (Vec<Finding>, Option<AnsweringEngine>) {
+pub async fn examine(settings: &Settings) -> (Vec<Diagnosis>, Option<AnsweringEngine>) {
     let socket = settings.engine.socket();
     let found = async {
         let runtime: Arc<dyn Runtime> = Arc::new(DockerRuntime::connect(&socket).await?);
@@ -37,9 +37,9 @@ pub async fn examine(settings: &Settings) -> (Vec<Finding>, Option<AnsweringEngi
                 "{kind} {version}, API {api}, {platform}, runs {root}, at {}",
                 socket.display()
             );
-            let mut findings = vec![Finding::ok("engine", says)];
-            findings.extend(sandbox(&found.is));
-            (findings, Some(found))
+            let mut diagnoses = vec![Diagnosis::ok("engine", says)];
+            diagnoses.extend(sandbox(&found.is));
+            (diagnoses, Some(found))
         }
         Err(error) => {
             let says = error.to_string();
@@ -48,42 +48,42 @@ pub async fn examine(settings: &Settings) -> (Vec<Finding>, Option<AnsweringEngi
             } else {
                 "start the engine (`systemctl start docker`), or name its socket in `engine.socket`"
             };
-            (vec![Finding::fail("engine", says, remedy)], None)
+            (vec![Diagnosis::fail("engine", says, remedy)], None)
         }
     }
 }
 
 /// Lists the limits of the sandbox that this engine does not support.
-fn sandbox(engine: &Engine) -> Vec<Finding> {
+fn sandbox(engine: &Engine) -> Vec<Diagnosis> {
     let traits = &engine.traits;
-    let mut findings = Vec::new();
+    let mut diagnoses = Vec::new();
     let (soft, hard): (Vec<&str>, Vec<&str>) = traits.cannot_limit.iter().partition(|limit| **limit == "swap");
     if !hard.is_empty() {
-        findings.push(Finding::fail(
+        diagnoses.push(Diagnosis::fail(
             "sandbox",
             format!("this engine can't limit {}", hard.join(", ")),
             "boot with these cgroup controllers; an engine without root needs cgroup v2, with the controllers delegated to its user",
         ));
     }
     if !soft.is_empty() {
-        findings.push(Finding::warn(
+        diagnoses.push(Diagnosis::warn(
             "sandbox",
             "this engine can't keep containers from swapping",
             "boot with `swapaccount=1`, or without swap",
         ));
     }
     if !traits.seccomp {
-        findings.push(Finding::fail(
+        diagnoses.push(Diagnosis::fail(
             "sandbox",
             "this engine does not restrict system calls",
             "start it with its default seccomp profile, on a kernel that has seccomp",
         ));
     }
-    if findings.is_empty() {
+    if diagnoses.is_empty() {
         let says = "limits of memory, processors and processes, and seccomp are there";
-        findings.push(Finding::ok("sandbox", says));
+        diagnoses.push(Diagnosis::ok("sandbox", says));
     }
-    findings
+    diagnoses
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
             free_gib: None,
             traits,
         };
-        sandbox(&engine).iter().map(|finding| finding.state).collect()
+        sandbox(&engine).iter().map(|diagnosis| diagnosis.state).collect()
     }
 
     #[test]

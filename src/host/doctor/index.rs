@@ -1,6 +1,6 @@
 //! Checks the way from a container to the package index, through the gateway, with the network settings.
 
-use super::Finding;
+use super::Diagnosis;
 use super::engine::AnsweringEngine;
 use crate::config::Settings;
 use crate::domain::limits::Seconds;
@@ -39,15 +39,15 @@ const WITHIN_S: u64 = 60;
 /// Path of the CA bundle in the container.
 const FOLDER: &str = "/var/cache/pybots";
 
-pub async fn examine(settings: &Settings, engine: AnsweringEngine) -> Finding {
+pub async fn examine(settings: &Settings, engine: AnsweringEngine) -> Diagnosis {
     let reference = match Profiles::load(settings.images_folder()) {
         Ok(profiles) => profiles.distribution.toolchain_reference(),
-        Err(error) => return Finding::fail("index", format!("{error:#}"), "correct `images`"),
+        Err(error) => return Diagnosis::fail("index", format!("{error:#}"), "correct `images`"),
     };
     match engine.runtime.image(&reference).await {
         Ok(Some(_)) => {}
         _ => {
-            return Finding::ok(
+            return Diagnosis::ok(
                 "index",
                 "not checked from a container: the first job brings the image for that",
             );
@@ -60,8 +60,8 @@ pub async fn examine(settings: &Settings, engine: AnsweringEngine) -> Finding {
         tracing::warn!(%error, "failed to remove the doctor's container");
     }
     match tried {
-        Ok(None) => Finding::ok("index", "a container reaches the package index"),
-        Ok(Some(why)) => Finding::fail(
+        Ok(None) => Diagnosis::ok("index", "a container reaches the package index"),
+        Ok(Some(why)) => Diagnosis::fail(
             "index",
             format!(
                 "a container does not reach the package index: {}",
@@ -69,7 +69,7 @@ pub async fn examine(settings: &Settings, engine: AnsweringEngine) -> Finding {
             ),
             "set `engine.network`, and proxies, CA bundle and index in `[network]`; runs with a fetch fail without it",
         ),
-        Err(stop) => Finding::fail("index", stop.to_string(), "correct the setting that it names"),
+        Err(stop) => Diagnosis::fail("index", stop.to_string(), "correct the setting that it names"),
     }
 }
 

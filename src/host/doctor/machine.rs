@@ -1,6 +1,6 @@
 //! Checks the machine: its disks, and what its owner grants of it.
 
-use super::Finding;
+use super::Diagnosis;
 use crate::config::Settings;
 use crate::domain::limits::Size;
 use crate::runtime::Engine;
@@ -13,16 +13,16 @@ const DATA_MIB: u64 = 1024;
 /// Hardly any suite fits into less memory than this.
 const SMALL: Size = Size(256 << 20);
 
-pub fn disk(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
-    let mut findings = Vec::new();
+pub fn disk(settings: &Settings, engine: Option<&Engine>) -> Vec<Diagnosis> {
+    let mut diagnoses = Vec::new();
     if let Some(engine) = engine {
-        findings.push(engine_disk(settings, engine));
+        diagnoses.push(engine_disk(settings, engine));
     }
-    findings.push(data_folder(&settings.data));
-    findings
+    diagnoses.push(data_folder(&settings.data));
+    diagnoses
 }
 
-fn engine_disk(settings: &Settings, engine: &Engine) -> Finding {
+fn engine_disk(settings: &Settings, engine: &Engine) -> Diagnosis {
     let (needed, tidy) = (settings.engine.min_free_gib, settings.retention.min_free_gib);
     let root = &engine.traits.root;
     let given = match settings.host.disk {
@@ -30,41 +30,41 @@ fn engine_disk(settings: &Settings, engine: &Engine) -> Finding {
         None => String::new(),
     };
     match engine.free_gib {
-        None => Finding::warn(
+        None => Diagnosis::warn(
             "disk",
             format!("the engine keeps its data in {root}, which this process can't see"),
             "jobs do not stop before that disk is full: watch it, or run the host where it can see the folder",
         ),
-        Some(free) if free < needed => Finding::fail(
+        Some(free) if free < needed => Diagnosis::fail(
             "disk",
             format!("{free} GiB are free in {root}, and jobs need {needed}"),
             "make room, move the engine's data to a larger disk, or lower `engine.min_free_gib`",
         ),
-        Some(free) if free < tidy => Finding::warn(
+        Some(free) if free < tidy => Diagnosis::warn(
             "disk",
             format!("{free} GiB are free in {root}; below {tidy}, old images are removed early"),
             "make room, or lower `retention.min_free_gib`",
         ),
         Some(free) => match settings.host.disk {
-            Some(given) if given.0 >> 30 <= needed => Finding::fail(
+            Some(given) if given.0 >> 30 <= needed => Diagnosis::fail(
                 "disk",
                 format!("`host.disk` is {given}, of which {needed} GiB stay free: no job has room"),
                 "raise `host.disk`, or lower `engine.min_free_gib`",
             ),
-            _ => Finding::ok("disk", format!("{free} GiB are free in {root}{given}")),
+            _ => Diagnosis::ok("disk", format!("{free} GiB are free in {root}{given}")),
         },
     }
 }
 
-fn data_folder(data: &Path) -> Finding {
+fn data_folder(data: &Path) -> Diagnosis {
     let shown = data.display();
     let absolute = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
     // the folder is made at the first start
     let Some(there) = absolute.ancestors().find(|folder| folder.exists()) else {
-        return Finding::fail("data", format!("there is no {shown}"), "set `data`");
+        return Diagnosis::fail("data", format!("there is no {shown}"), "set `data`");
     };
     if !there.is_dir() || access(there, Access::WRITE_OK | Access::EXEC_OK).is_err() {
-        return Finding::fail(
+        return Diagnosis::fail(
             "data",
             format!("nothing can be written to {shown}"),
             "make it writable for this user, or set `data`",
@@ -72,18 +72,18 @@ fn data_folder(data: &Path) -> Finding {
     }
     let free = statvfs(there).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >> 20);
     match free {
-        Ok(free) if free < DATA_MIB => Finding::warn(
+        Ok(free) if free < DATA_MIB => Diagnosis::warn(
             "data",
             format!("{free} MiB are free for {shown}"),
             "make room: logs wait here while the coordinator is away",
         ),
-        Ok(free) => Finding::ok("data", format!("{} GiB are free for {shown}", free >> 10)),
-        Err(error) => Finding::fail("data", format!("failed to look at {shown}: {error}"), "set `data`"),
+        Ok(free) => Diagnosis::ok("data", format!("{} GiB are free for {shown}", free >> 10)),
+        Err(error) => Diagnosis::fail("data", format!("failed to look at {shown}: {error}"), "set `data`"),
     }
 }
 
 /// Describes the host policy, and compares it with the machine.
-pub fn say(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
+pub fn say(settings: &Settings, engine: Option<&Engine>) -> Vec<Diagnosis> {
     let host = &settings.host;
     let all = |names: &std::collections::BTreeSet<String>, what: &str| match names.len() {
         0 => format!("all {what}"),
@@ -102,21 +102,21 @@ pub fn say(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
         (Some(hours), None) => format!("; works {hours}, which includes now"),
         (Some(_), Some(rests)) => format!("; {rests}"),
     };
-    let mut findings = vec![Finding::ok("host", says)];
+    let mut diagnoses = vec![Diagnosis::ok("host", says)];
     if let Some(small) = host.memory.filter(|memory| *memory < SMALL) {
-        findings.push(Finding::warn(
+        diagnoses.push(Diagnosis::warn(
             "host",
             format!("a run may have {small} of memory, too little for most suites"),
             "raise `host.memory`",
         ));
     }
     let Some(traits) = engine.map(|engine| &engine.traits) else {
-        return findings;
+        return diagnoses;
     };
     let each = host.memory.unwrap_or(settings.limits.memory);
     let together = each.0.saturating_mul(settings.slots as u64);
     if traits.memory > 0 && together > traits.memory {
-        findings.push(Finding::warn(
+        diagnoses.push(Diagnosis::warn(
             "host",
             format!(
                 "{} runs of {each} at a time may need more than the machine has, {}",
@@ -127,11 +127,11 @@ pub fn say(settings: &Settings, engine: Option<&Engine>) -> Vec<Finding> {
         ));
     }
     if traits.cpus > 0 && host.cpus > traits.cpus as f64 {
-        findings.push(Finding::fail(
+        diagnoses.push(Diagnosis::fail(
             "host",
             format!("`host.cpus` is {}, and the engine has {}", host.cpus, traits.cpus),
             "lower `host.cpus`",
         ));
     }
-    findings
+    diagnoses
 }

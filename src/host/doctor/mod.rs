@@ -1,23 +1,23 @@
 //! `pybots host doctor`: checks whether a machine can work, and says what to fix. Changes nothing.
 
 mod coordinator;
+mod diagnosis;
 mod engine;
-mod finding;
 mod index;
 mod machine;
 
-pub use finding::{Enrolment, Finding, Severity};
+pub use diagnosis::{Diagnosis, Enrolment, Severity};
 
 use crate::config::Settings;
 
 /// Runs all checks. Each comes after those that it depends on.
-pub async fn examine(settings: &Settings, enrolment: &Enrolment) -> Vec<Finding> {
-    let (mut findings, engine) = engine::examine(settings).await;
-    findings.extend(machine::disk(settings, engine.as_ref().map(|engine| &engine.is)));
-    findings.extend(machine::say(settings, engine.as_ref().map(|engine| &engine.is)));
-    findings.extend(coordinator::examine(enrolment).await);
+pub async fn examine(settings: &Settings, enrolment: &Enrolment) -> Vec<Diagnosis> {
+    let (mut diagnoses, engine) = engine::examine(settings).await;
+    diagnoses.extend(machine::disk(settings, engine.as_ref().map(|engine| &engine.is)));
+    diagnoses.extend(machine::say(settings, engine.as_ref().map(|engine| &engine.is)));
+    diagnoses.extend(coordinator::examine(enrolment).await);
     if let Some(engine) = engine {
-        findings.push(index::examine(settings, engine).await);
+        diagnoses.push(index::examine(settings, engine).await);
     }
-    findings
+    diagnoses
 }

@@ -18,7 +18,7 @@ use crate::domain::tree::{Update, Wanted};
 use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{Container, Image, Network, PHASE_LABEL, RuntimeError, image_label};
 use build_tree::{BuildTree, LastImage, TreeState};
-use probe::Probe;
+use probe::ImageProbe;
 
 pub use steps::from_scratch;
 
@@ -51,7 +51,7 @@ pub async fn ensure(
 ) -> Result<BuiltImage, Stop> {
     let reference = spec.reference();
     let _held = host.images.hold(&reference).await;
-    let probe = Probe {
+    let probe = ImageProbe {
         host,
         attempt,
         spec,
@@ -96,7 +96,7 @@ enum Start {
 /// Builds the image. A degraded image is proved by a build in a clean tree, for what an earlier build left behind may
 /// be why a module is missing.
 async fn make(
-    probe: &Probe<'_>,
+    probe: &ImageProbe<'_>,
     reference: &str,
     runtime: &Image,
     report: &mut Report,
@@ -116,12 +116,12 @@ async fn make(
 /// and the build continued in the tree of another one.
 async fn make_from(
     start: Start,
-    probe: &Probe<'_>,
+    probe: &ImageProbe<'_>,
     reference: &str,
     runtime: &Image,
     report: &mut Report,
 ) -> Result<Option<(Image, Facts)>, Stop> {
-    let Probe {
+    let ImageProbe {
         host,
         attempt,
         spec,

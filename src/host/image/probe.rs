@@ -16,14 +16,14 @@ pub fn compiled_in(revision: &str) -> &str {
 }
 
 /// A probe of an image, and the job that it is for.
-pub struct Probe<'a> {
+pub struct ImageProbe<'a> {
     pub host: &'a Host,
     pub attempt: &'a str,
     pub spec: &'a BuildSpec,
     pub log: &'a Log,
 }
 
-impl Probe<'_> {
+impl ImageProbe<'_> {
     /// Returns the image's facts if they match the spec, or else fails with the reason. `revision` is the revision
     /// that the image was built from, which is another one than the spec's if their trees are equal.
     pub async fn ask(&self, reference: &str, revision: &str, report: &mut Report) -> Result<Facts, Stop> {

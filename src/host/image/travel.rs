@@ -1,6 +1,6 @@
 //! Images in the registry: one host builds and pushes an image, and the others pull it.
 
-use super::probe::Probe;
+use super::probe::ImageProbe;
 use crate::clock::now;
 use crate::domain::job::{BuildSpec, Facts, Phase, RemoteImage, Report};
 use crate::domain::time::Timestamp;
@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 /// Pulls the image of a spec, checks that it is the one that was built, and names it. Returns `None` if the registry
 /// can't deliver it and this host may build it.
-pub async fn pull(probe: &Probe<'_>, report: &mut Report) -> Result<Option<(Image, Facts)>, Stop> {
-    let Probe { host, spec, log, .. } = *probe;
+pub async fn pull(probe: &ImageProbe<'_>, report: &mut Report) -> Result<Option<(Image, Facts)>, Stop> {
+    let ImageProbe { host, spec, log, .. } = *probe;
     let Some(remote) = spec.remote.as_ref().and_then(|remote| remote.image.as_ref()) else {
         return Ok(None);
     };
@@ -33,8 +33,8 @@ pub async fn pull(probe: &Probe<'_>, report: &mut Report) -> Result<Option<(Imag
     Ok(None)
 }
 
-async fn pulled(probe: &Probe<'_>, remote: &RemoteImage, report: &mut Report) -> Result<(Image, Facts), Stop> {
-    let Probe {
+async fn pulled(probe: &ImageProbe<'_>, remote: &RemoteImage, report: &mut Report) -> Result<(Image, Facts), Stop> {
+    let ImageProbe {
         host,
         attempt,
         spec,
@@ -63,7 +63,7 @@ async fn pulled(probe: &Probe<'_>, remote: &RemoteImage, report: &mut Report) ->
 /// Checks a pulled image. Its digest is the one that the coordinator sent, since it was pulled by digest. It must
 /// also have this build key, and the facts that were recorded when it was built.
 async fn prove(
-    probe: &Probe<'_>,
+    probe: &ImageProbe<'_>,
     remote: &RemoteImage,
     candidate: &str,
     report: &mut Report,

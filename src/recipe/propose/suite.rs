@@ -1,7 +1,7 @@
 //! Chooses the command of the suite.
 
 use super::command::{Command, Pytest, quoted, words};
-use super::survey::{Package, Place, Survey};
+use super::survey::{Package, Survey, TestFolder};
 use super::{Proposal, Reason, names, write};
 use crate::domain::pattern::{is_match, pattern};
 use std::collections::BTreeSet;
@@ -207,13 +207,13 @@ fn targets(pytest: &mut Pytest, proposal: &Proposal, survey: &Survey, why: &mut 
     let testpaths = settings
         .map(|settings| settings.testpaths.as_slice())
         .unwrap_or_default();
-    let places: Vec<&Place> = survey
+    let places: Vec<&TestFolder> = survey
         .places
         .iter()
         .filter(|place| is_of_tests(place))
         .take(TARGETS_MOST)
         .collect();
-    let in_package: Vec<&Place> = places.iter().copied().filter(|place| place.is_in_package).collect();
+    let in_package: Vec<&TestFolder> = places.iter().copied().filter(|place| place.is_in_package).collect();
     if (proposal.install.is_some() || survey.build.compiles) && !in_package.is_empty() {
         pytest.targets.push("--pyargs".to_owned());
         pytest.targets.extend(modules_of(survey, &in_package));
@@ -236,7 +236,7 @@ fn targets(pytest: &mut Pytest, proposal: &Proposal, survey: &Survey, why: &mut 
 }
 
 /// Returns the modules that hold tests, or the packages around them if there are many.
-fn modules_of(survey: &Survey, named: &[&Place]) -> Vec<String> {
+fn modules_of(survey: &Survey, named: &[&TestFolder]) -> Vec<String> {
     let all = survey.places.iter().filter(|place| is_of_tests(place));
     let outermost = |module: &str| module.split('.').next().unwrap_or_default().to_owned();
     let modules: Vec<String> = named.iter().map(|place| module_of(survey, place)).collect();
@@ -249,7 +249,7 @@ fn modules_of(survey: &Survey, named: &[&Place]) -> Vec<String> {
 }
 
 /// Returns the module that a place of tests is when it is installed.
-fn module_of(survey: &Survey, place: &Place) -> String {
+fn module_of(survey: &Survey, place: &TestFolder) -> String {
     let below = survey.packages.iter().find_map(|package| {
         let rest = place.path.strip_prefix(&package.below)?.trim_start_matches('/');
         let within = rest.strip_prefix(&package.name)?;
@@ -259,7 +259,7 @@ fn module_of(survey: &Survey, place: &Place) -> String {
 }
 
 /// Returns whether a place holds the project's tests, and not those of its documents, examples or benchmarks.
-fn is_of_tests(place: &Place) -> bool {
+fn is_of_tests(place: &TestFolder) -> bool {
     let other = [
         "doc",
         "docs",

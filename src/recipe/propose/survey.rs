@@ -24,7 +24,7 @@ pub struct Survey {
     pub dependencies: Vec<String>,
     pub packages: Vec<Package>,
     /// The folders that hold tests, the one with most files first.
-    pub places: Vec<Place>,
+    pub places: Vec<TestFolder>,
     /// The files of tests, by their paths.
     pub files: Vec<String>,
     /// Modules that test files import, and how many files do. Modules of Python and of the project are left out.
@@ -73,7 +73,7 @@ pub struct Package {
 /// A folder with tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Place {
+pub struct TestFolder {
     /// Empty for the root of the tree.
     pub path: String,
     pub files: usize,

@@ -4,7 +4,7 @@
 //! The file is synced a second later or after 2 MiB, whichever comes first. The host keeps the text until then: after a
 //! loss of power the log ends earlier, the answer to the next chunk says so, and the host sends the rest again.
 
-use super::readers::{Place, Readers, TooMany};
+use super::readers::{ReaderPermit, Readers, TooMany};
 use crate::domain::id::{AttemptId, HostId};
 use crate::logfile::file::{Appender, Extent, Refusal};
 use anyhow::Result;
@@ -78,11 +78,11 @@ impl Log {
 /// The length of a log, as it grows.
 pub struct Following {
     pub length: watch::Receiver<u64>,
-    _place: Place,
+    _place: ReaderPermit,
 }
 
 /// The right to append one chunk.
-pub struct Turn {
+pub struct AppendPermit {
     live: Weak<Live>,
     attempt: AttemptId,
     log: Arc<Log>,
@@ -129,7 +129,7 @@ impl Live {
         }
     }
 
-    pub fn enter_stream(&self, reader: IpAddr) -> Result<Place, TooMany> {
+    pub fn enter_stream(&self, reader: IpAddr) -> Result<ReaderPermit, TooMany> {
         self.readers.enter(reader)
     }
 
@@ -142,7 +142,13 @@ impl Live {
     }
 
     /// Waits until a host may append `bytes` to a log.
-    pub async fn turn(self: &Arc<Self>, host: &HostId, attempt: &AttemptId, path: PathBuf, bytes: usize) -> Turn {
+    pub async fn turn(
+        self: &Arc<Self>,
+        host: &HostId,
+        attempt: &AttemptId,
+        path: PathBuf,
+        bytes: usize,
+    ) -> AppendPermit {
         let log = self.log(attempt, path);
         let units = u32::try_from(bytes.div_ceil(UNIT).clamp(1, ROOM_OF_HOST)).unwrap_or(1);
         // first the log: a host that sends many chunks of one log at once holds memory for one of them only
@@ -150,7 +156,7 @@ impl Live {
         // then the memory of the host: one that sends many logs slowly delays only itself
         let own = self.room_of(host).acquire_many_owned(units).await.ok();
         let all = self.room.clone().acquire_many_owned(units).await.ok();
-        Turn {
+        AppendPermit {
             live: Arc::downgrade(self),
             attempt: attempt.clone(),
             log,
@@ -172,7 +178,7 @@ impl Live {
     }
 }
 
-impl Turn {
+impl AppendPermit {
     /// Appends a frame. Returns the new length of the log, or why the frame does not fit it.
     pub async fn append(self, frame: Bytes) -> Result<Result<Extent, Refusal>> {
         let (live, attempt, log) = (self.live.clone(), self.attempt.clone(), self.log.clone());

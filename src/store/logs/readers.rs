@@ -24,7 +24,7 @@ pub struct Readers {
 
 /// The right to follow one log.
 #[derive(Debug)]
-pub struct Place {
+pub struct ReaderPermit {
     readers: Arc<Readers>,
     address: IpAddr,
 }
@@ -37,7 +37,7 @@ impl Readers {
         }
     }
 
-    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Place, TooMany> {
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<ReaderPermit, TooMany> {
         let mut readers = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.values().sum::<usize>() >= ALL {
             return Err(TooMany::All);
@@ -46,14 +46,14 @@ impl Readers {
             return Err(TooMany::OfOne);
         }
         *readers.entry(address).or_default() += 1;
-        Ok(Place {
+        Ok(ReaderPermit {
             readers: self.clone(),
             address,
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for ReaderPermit {
     fn drop(&mut self) {
         let mut readers = self.readers.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(left) = readers.get_mut(&self.address) {
@@ -83,7 +83,7 @@ mod tests {
         let _other = readers.enter(address(2)).unwrap();
         drop(first);
         drop(readers.enter(address(1)).unwrap());
-        let all: Vec<Place> = (3..500).map(|last| readers.enter(address(last)).unwrap()).collect();
+        let all: Vec<ReaderPermit> = (3..500).map(|last| readers.enter(address(last)).unwrap()).collect();
         let _last = readers.enter(address(1000)).unwrap();
         assert_eq!(readers.enter(address(1001)).unwrap_err(), TooMany::All);
         drop(all);

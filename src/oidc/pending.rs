@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// How long somebody has to log in at the provider.
-pub const ATTEMPT_MS: i64 = 10 * 60_000;
+pub const LOGIN_MS: i64 = 10 * 60_000;
 /// How far a clock may have gone back meanwhile.
 const SKEW_MS: i64 = 60_000;
 /// Bytes of the cookie.
@@ -18,13 +18,13 @@ const NEXT_MOST: usize = 1024;
 
 /// A login that was begun and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct PendingLogin {
     cookie: String,
     /// The page to go to then. The browser says it, so it is to be checked.
     pub next: String,
 }
 
-impl Attempt {
+impl PendingLogin {
     pub fn new(secret: &Token, next: &str, now: Timestamp) -> Self {
         let next = if next.len() > NEXT_MOST { "/" } else { next };
         Self {
@@ -33,7 +33,7 @@ impl Attempt {
         }
     }
 
-    /// Reads the cookie of an attempt. Returns `None` if it is none, or too old.
+    /// Reads the cookie of a login. Returns `None` if it is none, or too old.
     pub fn read(cookie: &str, now: Timestamp) -> Option<Self> {
         if cookie.len() > COOKIE_MOST {
             return None;
@@ -42,7 +42,7 @@ impl Attempt {
         let (_, next) = rest.split_once('.')?;
         let begun = Timestamp::from_millis(begun.parse().ok()?);
         let next = String::from_utf8(URL_SAFE_NO_PAD.decode(next).ok()?).ok()?;
-        let is_timely = begun > now - ATTEMPT_MS && begun < now + SKEW_MS;
+        let is_timely = begun > now - LOGIN_MS && begun < now + SKEW_MS;
         is_timely.then(|| Self {
             cookie: cookie.to_owned(),
             next,
@@ -68,7 +68,7 @@ impl Attempt {
         self.derive("verifier")
     }
 
-    /// The name of an attempt among those that have ended.
+    /// The name of a login among those that have ended.
     pub fn mark(&self) -> String {
         self.derive("mark")
     }
@@ -83,14 +83,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attempt_is_read_from_its_cookie_for_a_while() {
+    fn a_login_is_read_from_its_cookie_for_a_while() {
         let now = Timestamp::from_millis(1_700_000_000_000);
-        let attempt = Attempt::new(&Token::new().unwrap(), "/submit?project=a", now);
-        let read = Attempt::read(attempt.cookie(), now + ATTEMPT_MS - 1).unwrap();
-        assert_eq!(read, attempt);
+        let login = PendingLogin::new(&Token::new().unwrap(), "/submit?project=a", now);
+        let read = PendingLogin::read(login.cookie(), now + LOGIN_MS - 1).unwrap();
+        assert_eq!(read, login);
         assert_eq!(read.next, "/submit?project=a");
-        assert_eq!(Attempt::read(attempt.cookie(), now + ATTEMPT_MS), None);
-        assert_eq!(Attempt::read(attempt.cookie(), now - SKEW_MS), None);
+        assert_eq!(PendingLogin::read(login.cookie(), now + LOGIN_MS), None);
+        assert_eq!(PendingLogin::read(login.cookie(), now - SKEW_MS), None);
         let long = "x".repeat(COOKIE_MOST);
         for wrong in [
             "",
@@ -100,25 +100,25 @@ mod tests {
             "1700000000000.y.!",
             &format!("{now}.y.{long}"),
         ] {
-            assert_eq!(Attempt::read(wrong, now), None, "{wrong}");
+            assert_eq!(PendingLogin::read(wrong, now), None, "{wrong}");
         }
-        assert_eq!(Attempt::new(&Token::new().unwrap(), &long, now).next, "/");
+        assert_eq!(PendingLogin::new(&Token::new().unwrap(), &long, now).next, "/");
     }
 
     #[test]
-    fn no_part_of_an_attempt_leads_to_another() {
-        let new = || Attempt::new(&Token::new().unwrap(), "/", Timestamp::default());
-        let (attempt, other) = (new(), new());
+    fn no_part_of_a_login_leads_to_another() {
+        let new = || PendingLogin::new(&Token::new().unwrap(), "/", Timestamp::default());
+        let (login, other) = (new(), new());
         let all = [
-            attempt.state(),
-            attempt.nonce(),
-            attempt.verifier(),
-            attempt.mark(),
+            login.state(),
+            login.nonce(),
+            login.verifier(),
+            login.mark(),
             other.state(),
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());
         // between 43 and 128 characters, by RFC 7636
-        assert_eq!(attempt.verifier().len(), 64);
+        assert_eq!(login.verifier().len(), 64);
     }
 }

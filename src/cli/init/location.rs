@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The place of a recipe.
-pub struct Place {
+pub struct RecipeLocation {
     pub name: String,
     /// The `path` of its source, if that is a folder.
     pub path: Option<String>,
@@ -22,7 +22,7 @@ pub struct Place {
     replaces: bool,
 }
 
-impl Place {
+impl RecipeLocation {
     /// Finds the place, and copies the folder of the target if no recipe could name it where it is.
     pub fn new(target: &Target, output: Option<&Path>, replaces: bool) -> Result<Self> {
         let name = match output {
@@ -171,7 +171,7 @@ mod tests {
         Target::Path(folder.canonicalize().unwrap())
     }
 
-    fn text(place: &Place) -> String {
+    fn text(place: &RecipeLocation) -> String {
         format!(
             "name = {:?}\nsource = {{ path = {:?} }}{RECIPE}",
             place.name,
@@ -189,7 +189,7 @@ mod tests {
             ("r/other.toml", "other/src", "r/other/src"),
         ] {
             let file = folder.join(output);
-            let place = Place::new(&target, Some(&file), false).unwrap();
+            let place = RecipeLocation::new(&target, Some(&file), false).unwrap();
             assert_eq!(place.path.as_deref(), Some(path), "{output}");
             let written = text(&place);
             place.register(&written).unwrap();
@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(place.write(&written).unwrap(), file);
             assert!(folder.join(copied).join("tests/test_a.py").is_file(), "{output}");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
-            let again = Place::new(&target, Some(&file), false).err().unwrap();
+            let again = RecipeLocation::new(&target, Some(&file), false).err().unwrap();
             assert!(again.to_string().contains("is there already"), "{again}");
         }
         let left = std::fs::read_dir(folder.join("r")).unwrap().count();
@@ -210,15 +210,15 @@ mod tests {
         let folder = folder.path();
         let target = project(&folder.join("demo/lib"));
         for (output, path) in [("demo/demo.toml", "lib"), ("demo.toml", "demo/lib")] {
-            let place = Place::new(&target, Some(&folder.join(output)), false).unwrap();
+            let place = RecipeLocation::new(&target, Some(&folder.join(output)), false).unwrap();
             assert_eq!(place.path.as_deref(), Some(path), "{output}");
             let text = text(&place);
             place.write(&text).unwrap();
         }
         assert!(!folder.join("demo/src").exists());
-        let within = Place::new(&project(&folder.join("x")), Some(&folder.join("x/x/x.toml")), false);
+        let within = RecipeLocation::new(&project(&folder.join("x")), Some(&folder.join("x/x/x.toml")), false);
         assert!(within.err().unwrap().to_string().contains("within the folder itself"));
-        let odd = Place::new(&Target::Pypi("a".into()), Some(&folder.join("A B.toml")), false);
+        let odd = RecipeLocation::new(&Target::Pypi("a".into()), Some(&folder.join("A B.toml")), false);
         assert!(odd.err().unwrap().to_string().contains("can't be the file of a recipe"));
     }
 
@@ -228,8 +228,8 @@ mod tests {
         let file = folder.path().join("demo.toml");
         std::fs::write(&file, "mine").unwrap();
         let target = Target::Pypi("demo".into());
-        assert!(Place::new(&target, Some(&file), false).is_err());
-        let place = Place::new(&target, Some(&file), true).unwrap();
+        assert!(RecipeLocation::new(&target, Some(&file), false).is_err());
+        let place = RecipeLocation::new(&target, Some(&file), true).unwrap();
         assert!(place.register("name = 1").is_err());
         let text = format!("name = \"demo\"\nsource = {{ pypi = \"demo\" }}{RECIPE}");
         place.write(&text).unwrap();

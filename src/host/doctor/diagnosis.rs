@@ -26,7 +26,7 @@ impl fmt::Display for Severity {
 
 /// The result of one check, with a remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct Diagnosis {
     pub check: &'static str,
     pub state: Severity,
     pub says: String,
@@ -34,7 +34,7 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
-impl Finding {
+impl Diagnosis {
     pub(super) fn ok(check: &'static str, says: impl Into<String>) -> Self {
         Self {
             check,
