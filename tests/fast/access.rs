@@ -795,6 +795,17 @@ async fn owners_reach_no_further_than_their_own_things() {
     let store = &sim.coordinator().store;
     let ann = person(&sim, &server, "ann", "owner host-owner").await;
     let max = person(&sim, &server, "max", "maintainer").await;
+    // the number alone is not enough: the version with it may have another text
+    let (_, of_number) = tag.split_once('-').unwrap();
+    let (digest, rest) = of_number.split_once('-').unwrap();
+    for other in ["0".repeat(digest.len()), String::new()] {
+        let other = format!("\"1-{other}-{rest}");
+        assert_eq!(
+            submit(recipe("alpha", "summary = \"b\"\n"), &other).await,
+            412,
+            "{other}"
+        );
+    }
     let submit = async |name: &str| {
         let body = json!({ "text": recipe(name, "") });
         ann.calls("POST", "recipes", Some(body)).await

@@ -27,12 +27,19 @@ use utoipa::ToSchema;
     security(("token" = ["recipes"])),
 )]
 pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> Outcome {
-    let base = match (body.base, seen) {
-        (Some(base), _) => Some(base),
-        (None, Some(tag)) => Some(version_of_tag(&tag)?),
-        (None, None) => None,
+    let (base, digest) = match (body.base, &seen) {
+        (Some(base), _) => (Some(base), None),
+        (None, Some(tag)) => {
+            let (number, digest) = version_of_tag(tag)?;
+            (Some(number), Some(digest))
+        }
+        (None, None) => (None, None),
     };
-    let submission = Submission { text: &body.text, base };
+    let submission = Submission {
+        text: &body.text,
+        base,
+        digest,
+    };
     let version = submissions::submit(&person.desk.store, &person.actor, submission, now()).await?;
     person.desk.nudge();
     created(&VersionView::from(version))
