@@ -56,11 +56,28 @@ pub async fn add(
         check_mail(mail).map_err(Refusal::Invalid)?;
     }
     let mut tx = store.begin().await?;
+    store.lock_accounts(&mut tx).await?;
+    check_free(store, &mut tx, mail).await?;
     let account = store.insert_account(&mut tx, name, mail, roles, now).await?;
     let account = account.ok_or_else(|| Refusal::Conflict(format!("there is an account {name:?} already")))?;
     added(store, &mut tx, actor, &account, now).await?;
     tx.commit().await?;
     Ok(account)
+}
+
+/// Fails if an account has a mail address, in upper or lower case. Hosts belong to an account by its address, and people log in by it.
+async fn check_free(store: &Store, tx: &mut Tx, mail: &str) -> Result<()> {
+    if mail.is_empty() {
+        return Ok(());
+    }
+    match store.accounts_with_mail(tx, mail, 1).await?.pop() {
+        None => Ok(()),
+        Some(other) => Err(Refusal::Conflict(format!(
+            "the account {:?} has the mail address {:?}, and no two accounts have the same one; give another address, or none",
+            other.name, other.mail
+        ))
+        .into()),
+    }
 }
 
 pub(super) async fn added(store: &Store, tx: &mut Tx, actor: &Actor, account: &Account, now: Timestamp) -> Result<()> {
@@ -103,6 +120,10 @@ pub async fn change(
     }
     let mut tx = store.begin().await?;
     store.lock_accounts(&mut tx).await?;
+    // accounts that had the same address before the rule was made can still be changed
+    if !after.mail.eq_ignore_ascii_case(&before.mail) {
+        check_free(store, &mut tx, &after.mail).await?;
+    }
     if !store.set_account(&mut tx, &before, &after).await? {
         let message = format!("somebody else has just changed the account {name:?}; look at it, and try again");
         return Err(Refusal::Stale(message).into());

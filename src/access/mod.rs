@@ -5,6 +5,7 @@ mod accounts;
 mod actor;
 mod audit;
 mod identities;
+mod retention;
 mod sessions;
 mod tokens;
 
@@ -12,5 +13,6 @@ pub use accounts::{AccountChange, add, change, first_operator};
 pub use actor::Actor;
 pub use audit::{Change, record};
 pub use identities::{Person, begin_by_identity, unlink};
+pub use retention::remove_old;
 pub use sessions::{Session, begin, end, session};
 pub use tokens::{TokenRequest, authenticate, issue, revoke};

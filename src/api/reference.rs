@@ -61,7 +61,7 @@ fn operation(method: &str, path: &str, found: &Value) -> OperationView {
         path: path.to_owned(),
         summary: text(&found["summary"]).trim_end_matches('.').to_owned(),
         description: found["description"].is_string().then(|| text(&found["description"])),
-        caller: caller(path, needs_token),
+        caller: caller(found),
         parameters: list(&found["parameters"]).map(parameter).collect(),
         curl: curl(method, path, needs_token, body.is_some()),
         body,
@@ -77,23 +77,14 @@ fn operation(method: &str, path: &str, found: &Value) -> OperationView {
     }
 }
 
-/// Who may make a call, as the table of docs/api.md says.
-fn caller(path: &str, needs_token: bool) -> &'static str {
-    let first = path
-        .trim_start_matches("/api/v1/")
-        .split('/')
-        .next()
-        .unwrap_or_default();
-    match (needs_token, first) {
-        (false, _) => "everybody, unless the coordinator shows nothing without a login",
-        (true, "me" | "tokens") => "every account, about itself",
-        (true, _) if path.ends_with("/versions/{number}/decision") => "accounts with the permission approvals",
-        (true, "incidents") => "accounts with the permission incidents",
-        (true, "jobs") => "accounts with the permission jobs",
-        (true, "hosts") => "accounts with the permission hosts",
-        (true, "accounts") => "accounts with the permission accounts",
-        (true, "audit") => "accounts with the permission audit",
-        (true, _) => "accounts with the permission recipes",
+/// Who may make a call: its security in the document names the permission. `tests/fast/access.rs` compares it with what is enforced.
+fn caller(found: &Value) -> String {
+    let Some(security) = found.get("security") else {
+        return "everybody, unless the coordinator shows nothing without a login".to_owned();
+    };
+    match list(&security[0]["token"]).next() {
+        Some(permission) => format!("accounts with the permission {}", text(permission)),
+        None => "every account, about itself".to_owned(),
     }
 }
 

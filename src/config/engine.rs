@@ -2,6 +2,7 @@
 
 use crate::domain::limits::{Limits, Seconds, Size};
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,7 +112,12 @@ pub struct RetentionSettings {
     pub downloads: Size,
     /// How often a host checks which images and volumes to remove.
     pub every: Seconds,
+    /// Days for which entries of the audit log stay.
+    pub audit_days: NonZeroU32,
 }
+
+/// Days for which entries of the audit log stay, unless the settings say otherwise: two years.
+const AUDIT_DAYS: NonZeroU32 = NonZeroU32::MIN.saturating_add(729);
 
 impl Default for RetentionSettings {
     fn default() -> Self {
@@ -122,6 +128,7 @@ impl Default for RetentionSettings {
             min_free_gib: 10,
             downloads: Size(4 << 30),
             every: Seconds(5 * 60),
+            audit_days: AUDIT_DAYS,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod remote;
 mod silent;
 mod trials;
 
+use crate::access;
 use crate::clock::now;
 use crate::config::Settings;
 use crate::domain::time::{HOUR_MS, Timestamp};
@@ -54,8 +55,8 @@ pub struct Coordinator {
     submitted: Arc<Mutex<HashMap<String, Registered>>>,
     /// Whether jobs by recipes that are not in force any more may be queued.
     has_past_recipes: Arc<AtomicBool>,
-    /// When unneeded source folders were last removed, in milliseconds UTC.
-    folders_swept_at: Arc<AtomicI64>,
+    /// When what nobody needs was last removed, in milliseconds UTC.
+    swept_at: Arc<AtomicI64>,
 }
 
 /// A cache of the digests of build inputs, by revision and ignored paths.
@@ -99,7 +100,7 @@ impl Coordinator {
             submitted: Arc::default(),
             // an earlier process may have been killed after it read the recipes
             has_past_recipes: Arc::new(AtomicBool::new(true)),
-            folders_swept_at: Arc::default(),
+            swept_at: Arc::default(),
             settings: Arc::new(settings),
             store,
         })
@@ -188,7 +189,7 @@ impl Coordinator {
             return Ok(());
         };
         let replaced = recipes::replace(self, &projects, now()).await?;
-        self.sweep_folders(&projects, now()).await;
+        self.sweep(&projects, now()).await;
         let planned = plan::tick(self, &projects, now()).await?;
         let tried = trials::tick(self, now()).await?;
         // also when nobody follows events, for the oldest are deleted then
@@ -199,18 +200,23 @@ impl Coordinator {
         self.investigate(&projects, now()).await
     }
 
-    /// Removes unneeded source folders once an hour.
-    async fn sweep_folders(&self, projects: &[Registered], now: Timestamp) {
-        let last = self.folders_swept_at.load(Ordering::SeqCst);
+    /// Removes what nobody needs once an hour: source folders, ended tokens, and old entries of the audit log.
+    async fn sweep(&self, projects: &[Registered], now: Timestamp) {
+        let last = self.swept_at.load(Ordering::SeqCst);
         if (0..HOUR_MS).contains(&(now.as_millis() - last)) {
             return;
         }
-        self.folders_swept_at.store(now.as_millis(), Ordering::SeqCst);
+        self.swept_at.store(now.as_millis(), Ordering::SeqCst);
         let days = self.settings.policy().longest();
         match keep::remove_folders(&self.store, &self.objects, projects, days, now).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "removed source folders that nobody needs"),
             Err(error) => tracing::error!(error = format!("{error:#}"), "failed to remove source folders"),
+        }
+        match access::remove_old(&self.store, self.settings.retention.audit_days.get(), now).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "removed ended tokens and old entries of the audit log"),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "failed to remove old rows of accounts"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a recipe may do, and what will hurt its owner later: on a newer Python, on another day, or in a run that says nothing.
 //! Advice keeps no recipe from being registered.
 
-use super::check::{Problem, Shown};
+use super::check::{Problem, Shown, value_of};
 use super::file::{Recipe, Steps};
 use crate::domain::lock::is_commit;
 use crate::domain::pattern::{all, is_match, pattern};
@@ -78,7 +78,7 @@ impl Adviser<'_> {
             .is_some_and(|when| is_of_today(&when.0) && !when.0.contains(&future))
         {
             self.say(
-                self.key("when"),
+                value_of(self.text, "when"),
                 "`when` leaves out Pythons that are still to come",
                 "leave out the upper bound: what a new Python breaks is what Pybots is there to find",
             );
@@ -170,19 +170,6 @@ impl Adviser<'_> {
         }
     }
 
-    /// Where the line of a key begins in the text, or else the beginning.
-    fn key(&self, name: &str) -> Range<usize> {
-        let mut start = 0;
-        for line in self.text.split_inclusive('\n') {
-            let rest = line.strip_prefix(name).map(str::trim_start);
-            if rest.is_some_and(|rest| rest.starts_with('=')) {
-                return start..start + name.len();
-            }
-            start += line.len();
-        }
-        0..0
-    }
-
     /// Where a value first stands in the text, or else the beginning.
     fn place(&self, what: &str) -> Range<usize> {
         self.text.find(what).map_or(0..0, |start| start..start + what.len())
@@ -248,11 +235,11 @@ expires = 2027-06-30
     fn each_trap_has_its_place_and_its_way_out() {
         for (from, to, place, says) in [
             ("owners = [\"o@example.org\"]\n", "", "demo.toml:1:8", "names no owner"),
-            ("\">=3.9\"", "\">=3.9,<3.15\"", "demo.toml:3:1", "still to come"),
+            ("\">=3.9\"", "\">=3.9,<3.15\"", "demo.toml:3:8", "still to come"),
             (
                 "when = \">=3.9\"",
                 "summary = \"when\"\nwhen=\">=3.9,<3.15\"",
-                "demo.toml:4:1",
+                "demo.toml:4:6",
                 "still to come",
             ),
             ("https://", "http://", "demo.toml:4:10", "changed on its way"),

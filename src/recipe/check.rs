@@ -12,19 +12,19 @@ mod secrets;
 mod source;
 
 pub use excerpt::Shown;
-pub use problem::{Problem, toml_place, without_value};
+pub use most::ENTRIES_MOST;
+pub use problem::{Problem, toml_place, value_of, without_value};
 
 use super::{Recipe, Steps};
 use crate::domain::address::Address;
 use crate::domain::host;
 use crate::domain::suite::Source;
 use draft::Draft;
-use most::{ENTRIES_MOST, PROBLEMS_MOST, SECTIONS_MOST};
+use most::{PROBLEMS_MOST, SECTIONS_MOST};
 use problem::Lines;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use toml::Spanned;
-use toml::de::DeTable;
 
 /// The result of a check.
 pub struct Checked {
@@ -235,24 +235,17 @@ impl Checker<'_> {
             .or_else(|| homepage.strip_prefix("http://"));
         if !homepage.is_empty() && !rest.is_some_and(is_plain) {
             self.say(
-                self.key("homepage"),
+                value_of(self.text, "homepage"),
                 "`homepage` is not the address of a page",
                 "write an address that begins with `https://`",
             );
         } else if Address::from(homepage).has_login() {
             self.say(
-                self.key("homepage"),
+                value_of(self.text, "homepage"),
                 "`homepage` holds a login, and everybody can read a recipe",
                 "remove the login",
             );
         }
-    }
-
-    /// Where the value of a key of the file stands.
-    fn key(&self, name: &str) -> Range<usize> {
-        let table = DeTable::parse(self.text).ok();
-        let value = table.as_ref().and_then(|table| table.get_ref().get(name));
-        value.map_or(0..0, Spanned::span)
     }
 
     fn steps(&mut self, steps: &Steps<'_>, project: &str) {

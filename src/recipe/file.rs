@@ -145,7 +145,7 @@ pub struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// Returns these steps with so many entries of each list at most.
+    /// Returns these steps with each list cut to its first `most` entries.
     pub fn first(self, most: usize) -> Steps<'a> {
         fn first<T>(list: Option<&[T]>, most: usize) -> Option<&[T]> {
             list.map(|list| &list[..list.len().min(most)])

@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub struct Registered {
     pub recipe: Recipe,
     pub text: String,
-    /// Whether somebody submitted it, rather than that a folder has it.
+    /// Whether the recipe was submitted. It is false for a recipe of the folder of recipes.
     pub submitted: bool,
     /// The digest of the text and of every folder that the recipe names. A new digest means a new version of the
     /// recipe.

@@ -1,4 +1,5 @@
-//! The audit log: every change that a person made, with who, when, from where, before and after. Rows are never changed.
+//! The audit log: every change that a person made, with who, when, from where, before and after. Rows are never changed, and removed when
+//! they are old.
 
 use super::rows::from_row;
 use super::{Store, Tx, new_id};
@@ -48,6 +49,14 @@ impl Store {
         .execute(&mut **tx)
         .await?;
         Ok(())
+    }
+
+    /// Removes the `most` oldest entries from before a time. Returns how many there were.
+    pub async fn remove_audit(&self, before: Timestamp, most: i64) -> Result<u64> {
+        let _writer = self.writer().await;
+        let sql = "DELETE FROM audit_entry WHERE id IN (SELECT id FROM audit_entry WHERE at < $1 ORDER BY at LIMIT $2)";
+        let removed = sqlx::query(sql).bind(before).bind(most).execute(self.pool()).await?;
+        Ok(removed.rows_affected())
     }
 
     /// The `most` newest entries that are older than the one with the id `before`, about one subject if it is given.

@@ -177,6 +177,24 @@ impl Store {
         Ok(())
     }
 
+    /// Removes the `most` oldest tokens that were revoked or expired before a time, except those of sessions. Returns how many there were.
+    pub async fn remove_ended_tokens(&self, before: Timestamp, most: i64) -> Result<u64> {
+        let mut removed = 0;
+        // a statement for each column, which has an index of its own
+        for ended in ["revoked_at", "expires_at"] {
+            let sql = format!(
+                "DELETE FROM access_token WHERE id IN (
+                     SELECT id FROM access_token WHERE {ended} < $1
+                     AND NOT EXISTS (SELECT 1 FROM session WHERE session.token_id = access_token.id)
+                     ORDER BY {ended} LIMIT $2)"
+            );
+            let _writer = self.writer().await;
+            let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(before).bind(most);
+            removed += query.execute(self.pool()).await?.rows_affected();
+        }
+        Ok(removed)
+    }
+
     /// Begins a session by a token. Sessions that are over are removed on the way.
     pub async fn insert_session(
         &self,

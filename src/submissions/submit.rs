@@ -34,6 +34,8 @@ pub struct Submission<'a> {
     pub text: &'a str,
     /// The number of the newest version that the person has seen; 0 if the project is to be a new one. `None` to submit over any.
     pub base: Option<i64>,
+    /// The beginning of that version's digest, if the person has sent it.
+    pub digest: Option<&'a str>,
 }
 
 /// Checks a recipe and keeps it as the next version of its project, which it registers if there is none. A version that waits for
@@ -74,6 +76,13 @@ async fn once(store: &Store, actor: &Actor, submission: Submission<'_>, now: Tim
                 "{project:?} has version {number} by now, and you have edited version {base}; compare the two, and submit again"
             ),
         };
+        return Err(Refusal::Stale(message).into());
+    }
+    let digest = newest.as_ref().map_or("", |version| &version.digest);
+    if submission.digest.is_some_and(|seen| !digest.starts_with(seen)) {
+        let message = format!(
+            "version {number} of the recipe of {project:?} is not the text that you have edited; compare the two, and submit again"
+        );
         return Err(Refusal::Stale(message).into());
     }
     if let Some(same) = newest

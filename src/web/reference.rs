@@ -32,7 +32,7 @@ pub struct OperationView {
     pub summary: String,
     pub description: Option<String>,
     /// Who may make the call.
-    pub caller: &'static str,
+    pub caller: String,
     pub parameters: Vec<FieldView>,
     /// The type of the body.
     pub body: Option<TypeView>,

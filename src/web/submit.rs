@@ -75,6 +75,7 @@ pub async fn submit(form: Result<Form, Error>) -> Outcome {
         text: &text,
         // a text that was written into the empty form is that of a new project
         base: Some(form.field("base").parse().unwrap_or(0)),
+        digest: None,
     };
     let submitted = submissions::submit(&form.web.store, form.visitor.actor()?, submission, now()).await;
     let error = match submitted.map_err(Error::from) {

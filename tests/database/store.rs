@@ -1094,3 +1094,119 @@ async fn source_folders_that_nobody_needs_are_removed() {
         assert!(there("old").await);
     }
 }
+
+#[tokio::test]
+async fn ended_tokens_and_old_audit_entries_are_removed() {
+    use pybots::access;
+    use pybots::domain::access::{Permissions, Roles};
+    use pybots::store::audit::AuditEntry;
+    use pybots::store::tokens::NewToken;
+
+    for test in crate::support::stores().await {
+        let store = &test.store;
+        let now = pybots::clock::now();
+        let ago = |days: i64| now - days * DAY_MS;
+        let mut tx = store.begin().await.unwrap();
+        let account = store
+            .insert_account(&mut tx, "ann", "", &Roles::default(), ago(1_000))
+            .await;
+        let account = account.unwrap().unwrap();
+        // name, days since it expired, days since it was revoked
+        for (name, expired, revoked) in [
+            ("valid", -1, None),
+            ("expired lately", 89, None),
+            ("expired", 91, None),
+            ("revoked lately", -200, Some(89)),
+            ("revoked", -200, Some(91)),
+            ("both", 91, Some(91)),
+            ("of a session", 91, None),
+        ] {
+            let new = NewToken {
+                account: &account.id,
+                name,
+                digest: name,
+                permissions: &Permissions::all(),
+                expires_at: ago(expired),
+                login: false,
+            };
+            let token = store.insert_token(&mut tx, &new, ago(300)).await.unwrap();
+            if name == "of a session" {
+                store
+                    .insert_session(&mut tx, "cookie", &token, (now, now + DAY_MS))
+                    .await
+                    .unwrap();
+            }
+            if let Some(days) = revoked {
+                assert!(store.revoke_token(&mut tx, &token.id, ago(days)).await.unwrap());
+            }
+        }
+        // more than are removed at a time
+        for number in 0..1_100 {
+            let days = if number < 1_050 { 731 } else { 729 };
+            let entry = AuditEntry {
+                id: String::new(),
+                at: ago(days),
+                account: "ann".into(),
+                token: String::new(),
+                address: String::new(),
+                action: "test".into(),
+                subject: "project p".into(),
+                before: String::new(),
+                after: String::new(),
+            };
+            store.insert_audit(&mut tx, &entry).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        assert_eq!(
+            access::remove_old(store, 730, now).await.unwrap(),
+            3 + 1_050,
+            "{}",
+            test.name
+        );
+        let mut names: Vec<String> = Vec::new();
+        names.extend(
+            store
+                .tokens(&account.id, 100)
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|token| token.name),
+        );
+        names.sort();
+        assert_eq!(
+            names,
+            ["expired lately", "of a session", "revoked lately", "valid"],
+            "{}",
+            test.name
+        );
+        let entries = store.audit(None, None, 10_000).await.unwrap();
+        assert!(
+            entries.len() == 50 && entries.iter().all(|entry| entry.at == ago(729)),
+            "{}",
+            test.name
+        );
+        assert_eq!(access::remove_old(store, 730, now).await.unwrap(), 0, "{}", test.name);
+        // a setting says how long the audit log stays
+        assert_eq!(access::remove_old(store, 700, now).await.unwrap(), 50, "{}", test.name);
+        if test.name != "sqlite" {
+            continue;
+        }
+        // none of the tables is read from end to end
+        for (table, column) in [
+            ("access_token", "expires_at"),
+            ("access_token", "revoked_at"),
+            ("audit_entry", "at"),
+        ] {
+            let sql = format!("EXPLAIN QUERY PLAN SELECT id FROM {table} WHERE {column} < 1 ORDER BY {column} LIMIT 1");
+            let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+                .fetch_all(store.pool())
+                .await
+                .unwrap();
+            let plan: Vec<&str> = rows.iter().map(|(.., detail)| detail.as_str()).collect();
+            assert!(
+                matches!(&plan[..], [one] if one.starts_with("SEARCH ")),
+                "{table}.{column}: {plan:?}"
+            );
+        }
+    }
+}

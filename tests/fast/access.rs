@@ -3,10 +3,11 @@
 use crate::support::people::{Person, person, recipe};
 use crate::support::sim::Sim;
 use crate::support::sim::front_door::{state, until};
-use pybots::access::{self, Actor};
+use pybots::access::{self, Actor, TokenRequest};
 use pybots::api::v1::document;
 use pybots::clock::now;
 use pybots::config::Settings;
+use pybots::domain::access::{Names, Permission};
 use pybots::domain::host::HostState;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use serde_json::{Value, json};
@@ -204,6 +205,89 @@ async fn every_call_gives_every_role_what_the_table_says() {
     );
 }
 
+/// The permission that a call's security in the document names. `None` for a call that everybody makes; `Some(None)` for one that
+/// every account makes.
+fn documented_permission(document: &Value, row: &Row) -> Option<Option<Permission>> {
+    let security = document["paths"][row.path][row.method].get("security")?;
+    let scopes = security[0]["token"].as_array().unwrap();
+    assert!(scopes.len() <= 1, "{} {}: {scopes:?}", row.method, row.path);
+    Some(scopes.first().map(|name| name.as_str().unwrap().parse().unwrap()))
+}
+
+/// The page `/api` says who may make a call, by the document. Tokens of an operator with one permission, or without one, show what is
+/// enforced.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_names_the_permission_that_each_call_needs() {
+    let (sim, server) = coordinator().await;
+    let store = &sim.coordinator().store;
+    let nobody = Person {
+        token: String::new(),
+        ..person(&sim, &server, "nobody", "").await
+    };
+    let reader = person(&sim, &server, "reader", "").await;
+    person(&sim, &server, "op", "operator").await;
+    let operator = async |name: String, permissions: BTreeSet<Permission>| {
+        let request = TokenRequest {
+            account: "op".to_owned(),
+            name,
+            permissions: Some(Names(permissions)),
+            days: 1,
+        };
+        let (_, secret) = access::issue(store, &Actor::local("test"), &request, now())
+            .await
+            .unwrap();
+        Person {
+            token: secret.secret().to_owned(),
+            home: tempfile::tempdir().unwrap(),
+            server: server.clone(),
+        }
+    };
+    let all: BTreeSet<Permission> = Permission::ALL.iter().copied().collect();
+    let mut only = Vec::new();
+    for permission in &all {
+        let without = all.iter().copied().filter(|one| one != permission).collect();
+        let with = operator(format!("only {permission}"), BTreeSet::from([*permission])).await;
+        only.push((*permission, with, operator(format!("no {permission}"), without).await));
+    }
+    let document = serde_json::to_value(document()).unwrap();
+    let page = reqwest::get(format!("{server}/api"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let is_refused = async |person: &Person, row: &Row| {
+        let body = (!row.body.is_null()).then(|| row.body.clone());
+        let (status, _) = person.calls(&row.method.to_uppercase(), row.call, body).await;
+        [401, 403].contains(&status)
+    };
+    for row in &table() {
+        let place = format!("{} {}", row.method, row.path);
+        let permission = documented_permission(&document, row);
+        assert_eq!(
+            is_refused(&nobody, row).await,
+            permission.is_some(),
+            "{place} by nobody"
+        );
+        let needs_more = permission.flatten().is_some();
+        assert_eq!(is_refused(&reader, row).await, needs_more, "{place} without a role");
+        let who = match permission {
+            None => "everybody".to_owned(),
+            Some(None) => "every account".to_owned(),
+            Some(Some(needed)) => {
+                let (_, with, without) = only.iter().find(|(one, ..)| *one == needed).unwrap();
+                assert!(!is_refused(with, row).await, "{place} with nothing but {needed}");
+                assert!(is_refused(without, row).await, "{place} with everything but {needed}");
+                format!("accounts with the permission {needed}<")
+            }
+        };
+        let heading = format!("<b>{}</b> {}</code>", row.method.to_uppercase(), row.path);
+        let (_, rest) = page.split_once(&heading).unwrap();
+        let (_, caller) = rest.split_once("<b>Who:</b> ").unwrap();
+        assert!(caller.starts_with(&who), "{place}: {:?}", &caller[..60]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_never_gives_more_than_it_has() {
     let (sim, server) = coordinator().await;
@@ -306,6 +390,69 @@ async fn a_token_never_gives_more_than_it_has() {
             "{problem}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_two_accounts_get_one_mail_address() {
+    let (sim, server) = coordinator().await;
+    let store = &sim.coordinator().store;
+    let op = person(&sim, &server, "op", "operator").await;
+    person(&sim, &server, "ann", "owner").await;
+    let add = async |name: &str, mail: &str| {
+        let body = json!({ "name": name, "mail": mail });
+        op.calls("POST", "accounts", Some(body)).await
+    };
+    let change = async |name: &str, body: Value| op.calls("PATCH", &format!("accounts/{name}"), Some(body)).await;
+    let is_taken = |(status, problem): (u16, Value)| {
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(
+            status == 409 && detail.contains("the account \"ann\" has the mail address"),
+            "{status}: {problem}"
+        );
+    };
+    for mail in ["ann@example.org", "ANN@Example.org"] {
+        is_taken(add("eve", mail).await);
+    }
+    assert!(store.account("eve").await.unwrap().is_none());
+    assert_eq!(add("eve", "eve@example.org").await.0, 201);
+    is_taken(change("eve", json!({ "mail": "Ann@example.org", "roles": ["owner"] })).await);
+    let eve = store.account("eve").await.unwrap().unwrap();
+    assert_eq!((eve.mail.as_str(), eve.roles.0.len()), ("eve@example.org", 0));
+    // by the command too
+    op.logs_in().await;
+    let printed = op
+        .types(
+            &[
+                "account",
+                "add",
+                "eva",
+                "--mail",
+                "ann@EXAMPLE.org",
+                "--server",
+                &server,
+            ],
+            "",
+        )
+        .await;
+    assert!(
+        printed.code != 0 && printed.err.contains("has the mail address"),
+        "{}",
+        printed.err
+    );
+    // one's own address may be written in another way, and any number of accounts have none
+    assert_eq!(change("ann", json!({ "mail": "Ann@Example.org" })).await.0, 200);
+    for name in ["x1", "x2"] {
+        assert_eq!(add(name, "").await.0, 201);
+    }
+    // accounts that had the same address before stay as they are
+    let mut tx = store.begin().await.unwrap();
+    let no_roles = Names::default();
+    let old = store.insert_account(&mut tx, "old", "ann@example.org", &no_roles, now());
+    assert!(old.await.unwrap().is_some());
+    tx.commit().await.unwrap();
+    assert_eq!(change("old", json!({ "roles": ["owner"] })).await.0, 200);
+    assert_eq!(change("old", json!({ "mail": "old@example.org" })).await.0, 200);
+    is_taken(change("old", json!({ "mail": "ann@example.org" })).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -649,6 +796,17 @@ async fn responses_have_tags_and_secrets_are_in_no_url() {
             .as_u16()
     };
     let tag = tag.unwrap();
+    // the number alone is not enough: the version with it may have another text
+    let (_, of_number) = tag.split_once('-').unwrap();
+    let (digest, rest) = of_number.split_once('-').unwrap();
+    for other in ["0".repeat(digest.len()), String::new()] {
+        let other = format!("\"1-{other}-{rest}");
+        assert_eq!(
+            submit(recipe("alpha", "summary = \"b\"\n"), &other).await,
+            412,
+            "{other}"
+        );
+    }
     assert_eq!(submit(recipe("alpha", "summary = \"b\"\n"), &tag).await, 201);
     assert_eq!(submit(recipe("alpha", "summary = \"c\"\n"), &tag).await, 412);
     assert_eq!(submit(recipe("alpha", "summary = \"c\"\n"), "\"x\"").await, 412);

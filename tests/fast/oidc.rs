@@ -516,15 +516,14 @@ async fn who_has_no_account_of_its_own_gets_a_reason() {
     refused(json!({ "email": null }), "is no account for you here").await;
     // two have it
     let operator = Actor::local("test");
-    access::add(
-        site.store(),
-        &operator,
-        ("ann-2", "Ann@example.org"),
-        &Roles::default(),
-        now(),
-    )
-    .await
-    .unwrap();
+    let (store, second) = (site.store(), "Ann@example.org");
+    let mut tx = store.begin().await.unwrap();
+    let added = store
+        .insert_account(&mut tx, "ann-2", second, &Roles::default(), now())
+        .await
+        .unwrap();
+    assert!(added.is_some());
+    tx.commit().await.unwrap();
     refused(json!({}), "is no account for you here").await;
     let change = AccountChange {
         mail: Some(String::new()),

@@ -39,7 +39,7 @@ pub async fn me(person: Person) -> Outcome {
         (status = 200, body = Page<AccountView>), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
         (status = 403, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["accounts"])),
 )]
 pub async fn all(person: Person, query: Query) -> Outcome {
     person.actor.require_all(Permission::Accounts)?;
@@ -57,7 +57,7 @@ pub async fn all(person: Person, query: Query) -> Outcome {
         (status = 201, body = AccountView), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
         (status = 403, body = ProblemDetails), (status = 409, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["accounts"])),
 )]
 pub async fn add(person: Person, body: AccountBody) -> Outcome {
     let roles = names(&body.roles)?;
@@ -75,7 +75,7 @@ pub async fn add(person: Person, body: AccountBody) -> Outcome {
         (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
         (status = 412, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["accounts"])),
 )]
 pub async fn change(name: String, person: Person, body: AccountChangeBody) -> Outcome {
     let change = AccountChange {
@@ -95,7 +95,7 @@ pub async fn change(name: String, person: Person, body: AccountChangeBody) -> Ou
         (status = 200, body = AccountView), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
         (status = 404, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["accounts"])),
 )]
 pub async fn one(name: String, person: Person) -> Outcome {
     person.actor.require_all(Permission::Accounts)?;
@@ -117,7 +117,7 @@ pub async fn one(name: String, person: Person) -> Outcome {
         (status = 200, body = AccountView), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
         (status = 404, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["accounts"])),
 )]
 pub async fn unlink(name: String, person: Person) -> Outcome {
     let account = access::unlink(&person.desk.store, &person.actor, &name, now()).await?;
@@ -210,7 +210,7 @@ pub async fn revoke(id: String, person: Person) -> Outcome {
         (status = 200, body = Page<AuditView>), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
         (status = 403, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["audit"])),
 )]
 pub async fn audit(person: Person, query: Query) -> Outcome {
     person.actor.require_all(Permission::Audit)?;

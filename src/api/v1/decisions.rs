@@ -15,7 +15,7 @@ use crate::web::{Error, Outcome, Web, json};
         (status = 200, body = Effect), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
         (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["incidents"])),
 )]
 pub async fn incident(number: i64, person: Person, body: IncidentDecision) -> Outcome {
     let effect = decisions::decide(&person.desk.store, &person.actor, number, &body, now()).await?;
@@ -30,7 +30,7 @@ pub async fn incident(number: i64, person: Person, body: IncidentDecision) -> Ou
         (status = 200, body = Effect), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
         (status = 404, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["jobs"])),
 )]
 pub async fn job(id: String, action: String, person: Person) -> Outcome {
     let action: JobMove = action.parse().map_err(|error: String| Error::NotFound(error.into()))?;
@@ -58,7 +58,7 @@ pub async fn hosts(web: Web) -> Outcome {
         (status = 201, body = HostView), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
         (status = 403, body = ProblemDetails), (status = 409, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["hosts"])),
 )]
 pub async fn add_host(person: Person, body: HostBody) -> Outcome {
     let request = HostRequest {
@@ -85,7 +85,7 @@ pub async fn add_host(person: Person, body: HostBody) -> Outcome {
         (status = 200, body = HostView), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
         (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["hosts"])),
 )]
 pub async fn host(name: String, action: String, person: Person) -> Outcome {
     let action: HostMove = action.parse().map_err(|error: String| Error::NotFound(error.into()))?;

@@ -9,7 +9,7 @@ pub use view::{EventView, StreamedEvent};
 
 use super::types::ProblemDetails;
 use crate::web::{Error, Outcome, Peer, Query, Resumable, Web};
-use feed::News;
+use feed::{News, Reader};
 use futures_util::stream;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -68,25 +68,11 @@ pub async fn follow(feed: Feed, web: Web, query: Query, headers: HeaderMap, peer
         branch: query.get("branch").cloned(),
         project: query.get("project").cloned(),
     };
-    let mut reader = feed.follow(last);
+    let reader = feed.follow(last);
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let _place = place;
-        let gone = sender.clone();
-        let send = async {
-            while let Some(news) = reader.next().await {
-                let Some(event) = written(news, &filter) else { continue };
-                match tokio::time::timeout(SLOW, sender.send(event)).await {
-                    Ok(Ok(())) => {}
-                    _ => break,
-                }
-            }
-        };
-        tokio::select! {
-            () = gone.closed() => {}
-            () = tokio::time::sleep(LIFE) => {}
-            () = send => {}
-        }
+        pass_on(reader, &filter, sender, SLOW).await;
     });
     let events = stream::unfold(receiver, |mut receiver| async {
         let event = receiver.recv().await?;
@@ -98,6 +84,24 @@ pub async fn follow(feed: Feed, web: Web, query: Query, headers: HeaderMap, peer
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response.extensions_mut().insert(Resumable);
     Ok(response)
+}
+
+/// Sends what a client wants to see, until it goes, its time is over, or it takes nothing for as long as `slow`.
+async fn pass_on(mut reader: Reader, filter: &Filter, sender: mpsc::Sender<sse::Event>, slow: Duration) {
+    let send = async {
+        while let Some(news) = reader.next().await {
+            let Some(event) = written(news, filter) else { continue };
+            match tokio::time::timeout(slow, sender.send(event)).await {
+                Ok(Ok(())) => {}
+                _ => break,
+            }
+        }
+    };
+    tokio::select! {
+        () = sender.closed() => {}
+        () = tokio::time::sleep(LIFE) => {}
+        () = send => {}
+    }
 }
 
 /// The id of an event, from a header or a parameter.
@@ -119,4 +123,66 @@ fn written(news: News, filter: &Filter) -> Option<sse::Event> {
         News::Event(..) => return None,
     };
     Some(sse::Event::default().id(number.to_string()).event(name).data(data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::now;
+    use crate::store::Store;
+    use crate::store::events::{EVENTS_MOST, EventKind};
+
+    /// Longer than a machine with much to do needs for a few rows, and far shorter than a stream lives.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Every client that begins at event 0 gets two events at once: `ready` and `reset`.
+    async fn feed(folder: &std::path::Path) -> Feed {
+        let url = format!("sqlite://{}?mode=rwc", folder.join("store.sqlite").display());
+        let store = Store::open(&url).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        for number in 0..EVENTS_MOST {
+            let subject = number.to_string();
+            let kind = EventKind::RevisionSeen;
+            store.insert_event(&mut tx, kind, &subject, now()).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        Feed::new(&store)
+    }
+
+    const ALL: Filter = Filter {
+        branch: None,
+        project: None,
+    };
+
+    #[tokio::test]
+    async fn a_slow_reader_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let feed = feed(folder.path()).await;
+        let (sender, mut receiver) = mpsc::channel(1);
+        let passed = pass_on(feed.follow(Some(0)), &ALL, sender, Duration::from_millis(20));
+        let ended = tokio::time::timeout(PATIENCE, passed).await;
+        ended.expect("a client that takes nothing is still served");
+        assert!(receiver.recv().await.is_some(), "what was sent before is there");
+        assert!(receiver.recv().await.is_none(), "and then the stream ends");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_its_events_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let feed = feed(folder.path()).await;
+        let (sender, mut receiver) = mpsc::channel(1);
+        let slow = Duration::from_millis(50);
+        let reader = feed.follow(Some(0));
+        let passed = tokio::spawn(async move { pass_on(reader, &ALL, sender, slow).await });
+        for _ in 0..2 {
+            assert!(receiver.recv().await.is_some());
+        }
+        // there is nothing to take, which is not slow
+        assert!(tokio::time::timeout(4 * slow, receiver.recv()).await.is_err());
+        assert!(!passed.is_finished());
+        // and who goes is served no longer
+        drop(receiver);
+        let ended = tokio::time::timeout(PATIENCE, passed).await;
+        ended.expect("a client that has gone is still served").unwrap();
+    }
 }

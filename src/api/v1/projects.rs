@@ -51,13 +51,12 @@ pub async fn one(project: String, web: Web) -> Outcome {
     let found = submissions::registration(&web.store, &project).await?;
     let mut view = view(&web.store, found).await?;
     let newest = web.store.versions(&project, i64::MAX, 1).await?.pop();
-    let number = newest.map_or(0, |version| version.number);
-    view.newest = Some(number);
+    view.newest = Some(newest.as_ref().map_or(0, |version| version.number));
     view.agreeing = web.store.burn_in(&project).await?.map(|row| row.agreeing);
     let text = serde_json::to_string(&view).map_err(anyhow::Error::from)?;
     let mut response = json(&view);
-    let short: String = digest(&[text.as_bytes()]).chars().take(16).collect();
-    if let Ok(tag) = HeaderValue::from_str(&project_tag(number, &short)) {
+    let tag = project_tag(newest.as_ref(), &digest(&[text.as_bytes()]));
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)

@@ -24,15 +24,22 @@ use utoipa::ToSchema;
         (status = 412, body = ProblemDetails, description = "There is another version by now"),
         (status = 422, body = ProblemDetails, description = "The recipe has problems"),
     ),
-    security(("token" = [])),
+    security(("token" = ["recipes"])),
 )]
 pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> Outcome {
-    let base = match (body.base, seen) {
-        (Some(base), _) => Some(base),
-        (None, Some(tag)) => Some(version_of_tag(&tag)?),
-        (None, None) => None,
+    let (base, digest) = match (body.base, &seen) {
+        (Some(base), _) => (Some(base), None),
+        (None, Some(tag)) => {
+            let (number, digest) = version_of_tag(tag)?;
+            (Some(number), Some(digest))
+        }
+        (None, None) => (None, None),
     };
-    let submission = Submission { text: &body.text, base };
+    let submission = Submission {
+        text: &body.text,
+        base,
+        digest,
+    };
     let version = submissions::submit(&person.desk.store, &person.actor, submission, now()).await?;
     person.desk.nudge();
     created(&VersionView::from(version))
@@ -80,7 +87,7 @@ pub async fn open(web: Web, query: Query) -> Outcome {
         (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
         (status = 412, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["approvals"])),
 )]
 pub async fn decide(project: String, number: i64, person: Person, body: VersionDecision) -> Outcome {
     let (decision, reason) = match body {
@@ -102,7 +109,7 @@ pub async fn decide(project: String, number: i64, person: Person, body: VersionD
         (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
         (status = 412, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["recipes"])),
 )]
 pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -> Outcome {
     let action: ProjectMove = body
@@ -124,7 +131,7 @@ pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -
         (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
         (status = 412, body = ProblemDetails),
     ),
-    security(("token" = [])),
+    security(("token" = ["recipes"])),
 )]
 pub async fn hand_over(project: String, person: Person, body: HandOverBody) -> Outcome {
     let store = &person.desk.store;

@@ -6,6 +6,8 @@ use crate::domain::refusal::Located;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, Severity};
 use std::fmt;
 use std::ops::Range;
+use toml::Spanned;
+use toml::de::DeTable;
 
 /// Characters of a message, and of what to write instead.
 const MESSAGE_MOST: usize = 500;
@@ -165,6 +167,13 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)
+}
+
+/// The place of the value of a key of the file. It is the beginning of the text if the file has no such key.
+pub fn value_of(text: &str, key: &str) -> Range<usize> {
+    let table = DeTable::parse(text).ok();
+    let value = table.as_ref().and_then(|table| table.get_ref().get(key));
+    value.map_or(0..0, Spanned::span)
 }
 
 /// A message without the value that it is about.

@@ -1,9 +1,10 @@
 //! What tests import, as a list of requirements.
 
+use super::names;
 use super::requires::{RequirementList, names_of, of_requirement};
 use super::survey::Survey;
-use super::{ENTRIES_MOST, names};
 use crate::domain::package::normalized;
+use crate::recipe::check::ENTRIES_MOST;
 use std::collections::BTreeSet;
 
 /// Returns whether a distribution has the name of a module, or that name with a word before or after it: `python-NAME`, `NAME-lib`.

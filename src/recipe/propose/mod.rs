@@ -66,8 +66,6 @@ impl Reason {
     }
 }
 
-/// Entries that a recipe's list may have, which is the bound of `recipe::check`.
-pub(super) const ENTRIES_MOST: usize = 100;
 /// Characters of a text that goes into the file.
 const TEXT_MOST: usize = 300;
 

@@ -1,8 +1,9 @@
 //! Chooses what the tests need.
 
 use super::survey::{Environment, Survey, is_of_tests};
-use super::{ENTRIES_MOST, Proposal, Reason, imports, names, write};
+use super::{Proposal, Reason, imports, names, write};
 use crate::domain::package::normalized;
+use crate::recipe::check::ENTRIES_MOST;
 use crate::recipe::requirement::{self, Entry};
 use std::collections::BTreeSet;
 

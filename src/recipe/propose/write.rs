@@ -1,8 +1,9 @@
 //! Writes a proposal as a recipe file.
 
-use super::{ENTRIES_MOST, Proposal, TEXT_MOST};
+use super::{Proposal, TEXT_MOST};
 use crate::domain::suite::Source;
 use crate::domain::text::plain;
+use crate::recipe::check::ENTRIES_MOST;
 use toml::Value;
 
 /// The first line of each file.

@@ -12,7 +12,7 @@ use crate::recipe::propose::{libraries, names, requires, write};
 const INTERRUPTED: i64 = 2;
 /// Lets pytest run the other files.
 const GO_ON: &str = "--continue-on-collection-errors";
-/// The default of the plugin, which older versions want to be written down.
+/// Sets the loop scope of fixtures to the default of pytest-asyncio. Some versions warn until the option is set.
 const FIXTURE_SCOPE: &str = "-o asyncio_default_fixture_loop_scope=function";
 /// Folders of tests that one command names.
 const TARGETS_MOST: usize = 5;
@@ -41,7 +41,8 @@ pattern!(
 );
 pattern!(NO_ZONE, r"No time zone found with key");
 
-/// Returns whether an error comes from a plugin or a program that is missing, and whose package has an entry in `names`.
+/// Returns whether an error names a missing plugin or program that Pybots knows the package of. The tables are in `names` and
+/// `libraries`.
 pub(super) fn is_of_plugins(text: &str) -> bool {
     let marks = [&NO_MARK, &UNKNOWN_MARK]
         .into_iter()
