@@ -65,12 +65,16 @@ enum Action {
     Resume(Move),
     /// Retire a project: its results and its name stay.
     Retire(Move),
-    /// Hand a project over to another account.
+    /// Hand a project over to another account, which has to accept. If a maintainer does so, it takes effect at once.
     HandOver {
         project: String,
         /// Name of the account.
         to: String,
     },
+    /// Accept a project that its owner hands over to you.
+    Accept { project: String },
+    /// Withdraw the hand-over of a project.
+    Withdraw { project: String },
 }
 
 #[derive(Args)]
@@ -140,8 +144,15 @@ impl RecipeCommand {
             Action::Retire(with) => moved(&client.move_project(&with.project, "retire", &with.why).await?),
             Action::HandOver { project, to } => {
                 let after = client.hand_over(&project, &to).await?;
-                outln!("{} belongs to {}", after.project, after.owner.unwrap_or_default());
+                match after.next_owner {
+                    Some(to) => {
+                        outln!("{project} waits for {to}, who accepts it by `pybots recipe accept {project}`")
+                    }
+                    None => belongs(&after),
+                }
             }
+            Action::Accept { project } => belongs(&client.answer_hand_over(&project, "accept").await?),
+            Action::Withdraw { project } => belongs(&client.answer_hand_over(&project, "withdraw").await?),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -155,10 +166,18 @@ fn moved(project: &RegistrationView) {
     outln!("{} is {}", project.project, project.state);
 }
 
+fn belongs(project: &RegistrationView) {
+    let owner = project.owner.as_deref().unwrap_or("nobody");
+    outln!("{} belongs to {owner}", project.project);
+}
+
 fn projects(all: &[RegistrationView]) -> String {
     let row = |project: &RegistrationView| {
         let version = project.version.map_or("none".to_owned(), |number| number.to_string());
-        let owner = project.owner.clone().unwrap_or_else(|| "nobody".to_owned());
+        let mut owner = project.owner.clone().unwrap_or_else(|| "nobody".to_owned());
+        if let Some(to) = &project.next_owner {
+            owner = format!("{owner}, next {to}");
+        }
         vec![
             project.project.clone(),
             project.state.clone(),

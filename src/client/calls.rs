@@ -76,6 +76,14 @@ impl Client {
         self.post(&format!("projects/{}/owner", part(project)), &body).await
     }
 
+    /// `action` is `accept` or `withdraw`.
+    pub async fn answer_hand_over(&self, project: &str, action: &str) -> Result<RegistrationView> {
+        let body = HandOverAnswerBody {
+            action: action.to_owned(),
+        };
+        self.post(&format!("projects/{}/hand-over", part(project)), &body).await
+    }
+
     pub async fn accounts(&self) -> Result<Vec<AccountView>> {
         self.all("accounts").await
     }

@@ -63,6 +63,18 @@ pub enum ProjectMove {
 
 names!(ProjectMove, "action": Pause = "pause", Resume = "resume", Retire = "retire");
 
+/// What becomes of the hand-over of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum HandOverAnswer {
+    /// The receiver takes the project.
+    Accept,
+    /// The owner keeps the project.
+    Withdraw,
+}
+
+names!(HandOverAnswer, "action": Accept = "accept", Withdraw = "withdraw");
+
 impl ProjectState {
     /// The state after an action. `has_version` says whether a version is in force. The error says why it is not possible.
     pub fn after(self, action: ProjectMove, has_version: bool) -> Result<Self, &'static str> {

@@ -14,6 +14,8 @@ pub struct Registration {
     pub project: String,
     /// `None` if nobody owns it.
     pub owner_id: Option<AccountId>,
+    /// The account to which the owner hands the project over, until it accepts.
+    pub next_owner_id: Option<AccountId>,
     pub state: ProjectState,
     /// Why it has this state, for people; may be empty.
     pub reason: String,
@@ -24,9 +26,9 @@ pub struct Registration {
     pub created_at: Timestamp,
 }
 
-from_row!(Registration, "registration" by "project": project, owner_id, state, reason, held, version, created_at);
+from_row!(Registration, "registration" by "project": project, owner_id, next_owner_id, state, reason, held, version, created_at);
 
-const REGISTRATION: &str = "project, owner_id, state, reason, held, version, created_at";
+const REGISTRATION: &str = "project, owner_id, next_owner_id, state, reason, held, version, created_at";
 
 /// One version of a submitted recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +106,12 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Replaces owner, state, reason and version in force of a project. Returns false if it changed since `before` was read.
+    /// Replaces owner, next owner, state, reason and version in force of a project. Returns false if it changed since `before` was read.
     pub async fn set_registration(&self, tx: &mut Tx, before: &Registration, after: &Registration) -> Result<bool> {
         let moved = sqlx::query(
-            "UPDATE registration SET owner_id = $1, state = $2, reason = $3, version = $4, held = $9
-             WHERE project = $5 AND state = $6 AND COALESCE(version, 0) = $7 AND COALESCE(owner_id, '') = $8",
+            "UPDATE registration SET owner_id = $1, state = $2, reason = $3, version = $4, held = $9, next_owner_id = $10
+             WHERE project = $5 AND state = $6 AND COALESCE(version, 0) = $7 AND COALESCE(owner_id, '') = $8
+               AND COALESCE(next_owner_id, '') = $11",
         )
         .bind(after.owner_id.as_ref())
         .bind(after.state)
@@ -119,6 +122,8 @@ impl Store {
         .bind(before.version.unwrap_or_default())
         .bind(before.owner_id.clone().unwrap_or_default())
         .bind(Flag(after.held))
+        .bind(after.next_owner_id.as_ref())
+        .bind(before.next_owner_id.clone().unwrap_or_default())
         .execute(&mut **tx)
         .await?;
         Ok(moved.rows_affected() == 1)

@@ -41,7 +41,7 @@ pub(super) fn changed(project: &str) -> Refusal {
 /// A registration as the audit log shows it.
 pub(super) fn shown(registration: &Registration) -> Value {
     json!({
-        "owner": registration.owner_id, "state": registration.state.name(), "reason": registration.reason,
+        "owner": registration.owner_id, "next_owner": registration.next_owner_id, "state": registration.state.name(), "reason": registration.reason,
         "version": registration.version,
     })
 }

@@ -3,7 +3,8 @@
 use super::find::{changed, check_reason, registration, shown};
 use crate::access::{Actor, Change, record};
 use crate::domain::access::Permission;
-use crate::domain::recipe_version::ProjectMove;
+use crate::domain::id::AccountId;
+use crate::domain::recipe_version::{HandOverAnswer, ProjectMove};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
@@ -40,7 +41,8 @@ pub async fn move_project(
     change(store, actor, action.name(), (&before, after), now).await
 }
 
-/// Gives a project to another account, which can submit recipes. An owner who left is replaced by a maintainer.
+/// Gives a project to another account, which can submit recipes. If its owner does so, that account has to accept. A maintainer needs
+/// no consent: an owner who left is replaced.
 pub async fn hand_over(store: &Store, actor: &Actor, project: &str, to: &str, now: Timestamp) -> Result<Registration> {
     actor.require(Permission::Recipes)?;
     let before = registration(store, project).await?;
@@ -51,11 +53,67 @@ pub async fn hand_over(store: &Store, actor: &Actor, project: &str, to: &str, no
         let message = format!("the account {to:?} can't submit recipes; an operator gives it the role `owner`");
         return Err(Refusal::Conflict(message).into());
     }
+    if actor.require_all(Permission::Recipes).is_ok() {
+        return give(store, actor, "hand over", (&before, account.id), now).await;
+    }
+    if before.owner_id.as_ref() == Some(&account.id) {
+        return Err(Refusal::Conflict(format!("{project:?} belongs to {to:?} already")).into());
+    }
     let after = Registration {
-        owner_id: Some(account.id),
+        next_owner_id: Some(account.id),
         ..before.clone()
     };
-    change(store, actor, "hand over", (&before, after), now).await
+    change(store, actor, "begin hand-over", (&before, after), now).await
+}
+
+/// Accepts a project that its owner hands over, or withdraws the hand-over.
+pub async fn answer_hand_over(
+    store: &Store,
+    actor: &Actor,
+    project: &str,
+    answer: HandOverAnswer,
+    now: Timestamp,
+) -> Result<Registration> {
+    actor.require(Permission::Recipes)?;
+    let before = registration(store, project).await?;
+    if answer == HandOverAnswer::Withdraw {
+        actor.require_for(Permission::Recipes, before.owner_id.as_ref())?;
+    }
+    let Some(receiver) = before.next_owner_id.clone() else {
+        return Err(Refusal::Conflict(format!("nobody hands {project:?} over")).into());
+    };
+    match answer {
+        HandOverAnswer::Accept if actor.account.as_ref() == Some(&receiver) => {
+            give(store, actor, "accept hand-over", (&before, receiver), now).await
+        }
+        HandOverAnswer::Accept => {
+            let message = format!("{project:?} is handed over to another account, which alone can accept it");
+            Err(Refusal::NotAllowed(message).into())
+        }
+        HandOverAnswer::Withdraw => {
+            let after = Registration {
+                next_owner_id: None,
+                ..before.clone()
+            };
+            change(store, actor, "withdraw hand-over", (&before, after), now).await
+        }
+    }
+}
+
+/// Makes an account the owner of a project. A hand-over that nobody has accepted ends.
+async fn give(
+    store: &Store,
+    actor: &Actor,
+    action: &str,
+    (before, to): (&Registration, AccountId),
+    now: Timestamp,
+) -> Result<Registration> {
+    let after = Registration {
+        owner_id: Some(to),
+        next_owner_id: None,
+        ..before.clone()
+    };
+    change(store, actor, action, (before, after), now).await
 }
 
 async fn change(

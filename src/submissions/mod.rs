@@ -11,6 +11,6 @@ mod submit;
 pub use decide::{Decision, decide, trial_ended};
 pub use difference::difference;
 pub use find::{registration, version};
-pub use manage::{hand_over, move_project};
+pub use manage::{answer_hand_over, hand_over, move_project};
 pub use policy::objections;
 pub use submit::{Submission, submit};

@@ -103,6 +103,7 @@ fn sent(web: &Web) -> Vec<Route> {
         path!("recipe" / String / i64 / "decision").and(form()).then(recipe::decide).boxed(),
         path!("recipe" / String / "state").and(form()).then(recipe::set_state).boxed(),
         path!("recipe" / String / "owner").and(form()).then(recipe::hand_over).boxed(),
+        path!("recipe" / String / "hand-over").and(form()).then(recipe::answer_hand_over).boxed(),
     ]
 }
 

@@ -9,7 +9,8 @@ use super::visitor::Visitor;
 use super::wording::{Time, time};
 use crate::clock::now;
 use crate::domain::access::{Permission, Reach};
-use crate::domain::recipe_version::{ProjectMove, ProjectState, VersionState};
+use crate::domain::id::AccountId;
+use crate::domain::recipe_version::{HandOverAnswer, ProjectMove, ProjectState, VersionState};
 use crate::store::submissions::{RecipeVersion, Registration};
 use crate::submissions::{self, Decision};
 use anyhow::Result;
@@ -27,6 +28,8 @@ pub struct VersionsPage {
     pub versions: Vec<VersionLine>,
     /// Whether the person may change the project.
     pub may_manage: bool,
+    /// Whether the project is handed over to the person, who has not accepted yet.
+    pub is_receiver: bool,
     /// What can be done with the project.
     pub moves: Vec<&'static str>,
 }
@@ -41,6 +44,8 @@ pub struct ProjectLine {
     pub state: &'static str,
     pub reason: Option<String>,
     pub owner: Option<String>,
+    /// The account to which the owner hands it over, until it accepts.
+    pub next_owner: Option<String>,
     pub version: Option<i64>,
 }
 
@@ -92,6 +97,7 @@ pub async fn versions(project: String, web: Web, visitor: Visitor) -> Outcome {
         csrf: visitor.csrf.clone(),
         versions: all.into_iter().map(|version| version_line(version, &found)).collect(),
         may_manage: may_manage(&visitor, &found),
+        is_receiver: is_receiver(&visitor, &found),
         moves: ProjectMove::ALL
             .iter()
             .filter(can)
@@ -111,15 +117,22 @@ fn may_manage(visitor: &Visitor, project: &Registration) -> bool {
     })
 }
 
+fn is_receiver(visitor: &Visitor, project: &Registration) -> bool {
+    let account = visitor.actor.as_ref().and_then(|actor| actor.account.as_ref());
+    account.is_some() && account == project.next_owner_id.as_ref()
+}
+
 async fn project_line(web: &Web, found: &Registration) -> Result<ProjectLine> {
+    let name = async |id: &Option<AccountId>| match id {
+        Some(id) => web.store.account_name(id).await,
+        None => Ok(None),
+    };
     Ok(ProjectLine {
         name: found.project.clone(),
         state: found.state.name(),
         reason: Some(found.reason.clone()).filter(|reason| !reason.is_empty()),
-        owner: match &found.owner_id {
-            Some(owner) => web.store.account_name(owner).await?,
-            None => None,
-        },
+        owner: name(&found.owner_id).await?,
+        next_owner: name(&found.next_owner_id).await?,
         version: found.version,
     })
 }
@@ -226,5 +239,15 @@ pub async fn hand_over(project: String, form: Result<Form, Error>) -> Outcome {
     let form = form?;
     let to = form.field("to").trim();
     submissions::hand_over(&form.web.store, form.visitor.actor()?, &project, to, now()).await?;
+    see_other(&format!("/recipe/{project}"))
+}
+
+pub async fn answer_hand_over(project: String, form: Result<Form, Error>) -> Outcome {
+    let form = form?;
+    let answer: HandOverAnswer = form
+        .field("action")
+        .parse()
+        .map_err(|error: String| Error::BadRequest(error.into()))?;
+    submissions::answer_hand_over(&form.web.store, form.visitor.actor()?, &project, answer, now()).await?;
     see_other(&format!("/recipe/{project}"))
 }

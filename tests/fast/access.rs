@@ -73,6 +73,7 @@ fn table() -> Vec<Row> {
             json!({ "decision": "approve" }), [401, 403, 403, 403, 404, 404]),
         row("post", "/api/v1/projects/{project}/state", "projects/alpha/state", json!({ "action": "pause" }), [401, 403, 403, 403, 409, 409]),
         row("post", "/api/v1/projects/{project}/owner", "projects/alpha/owner", json!({ "to": "x" }), [401, 403, 403, 403, 404, 404]),
+        row("post", "/api/v1/projects/{project}/hand-over", "projects/alpha/hand-over", json!({ "action": "withdraw" }), [401, 403, 403, 403, 409, 409]),
         row("post", "/api/v1/incidents/{number}/decision", "incidents/7/decision", json!({ "decision": "close", "why": "x" }), [401, 403, 403, 403, 404, 404]),
         row("post", "/api/v1/jobs/{id}/{action}", "jobs/x/cancel", none.clone(), [401, 403, 403, 403, 404, 404]),
         row("post", "/api/v1/hosts", "hosts", json!({ "name": "h", "owner": "x@example.org" }), [401, 403, 403, 409, 403, 409]),
@@ -446,8 +447,8 @@ async fn no_two_accounts_get_one_mail_address() {
     }
     // accounts that had the same address before stay as they are
     let mut tx = store.begin().await.unwrap();
-    let no_roles = Names::default();
-    let old = store.insert_account(&mut tx, "old", "ann@example.org", &no_roles, now());
+    let roles = Names::default();
+    let old = store.insert_account(&mut tx, "old", "ann@example.org", &roles, now());
     assert!(old.await.unwrap().is_some());
     tx.commit().await.unwrap();
     assert_eq!(change("old", json!({ "roles": ["owner"] })).await.0, 200);
@@ -535,6 +536,59 @@ impl Browser {
 fn csrf(page: &str) -> String {
     let (_, rest) = page.split_once("name=\"csrf\" value=\"").expect("a form");
     rest.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_is_handed_over_is_accepted_on_its_page_and_by_command() {
+    let (sim, server) = coordinator().await;
+    let ann = person(&sim, &server, "ann", "owner").await;
+    let bob = person(&sim, &server, "bob", "owner").await;
+    let recipe = json!({ "text": recipe("alpha", "") });
+    assert_eq!(ann.calls("POST", "recipes", Some(recipe)).await.0, 201);
+    let says = async |person: &Person, arguments: &[&str], words: &str| {
+        let all: Vec<&str> = ["recipe", "--server", &server]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
+        let out = person.logs_in().await.ok(&all).await;
+        assert!(out.contains(words), "{arguments:?}: {out}");
+    };
+    says(&ann, &["hand-over", "alpha", "bob"], "alpha waits for bob").await;
+    says(&ann, &["list"], "ann, next bob").await;
+    // the page has a button for each of the two, and for nobody else
+    let mut of_ann = Browser::new(&server);
+    let mut of_bob = Browser::new(&server);
+    let (accept, withdraw) = ("Accept it</button>", "Withdraw the hand-over to bob</button>");
+    let page = of_ann.get("/recipe/alpha").await.text;
+    assert!(page.contains("bob can take it over.") && !page.contains(accept) && !page.contains(withdraw));
+    of_ann.post("/login", &[("token", &ann.token)]).await;
+    of_bob.post("/login", &[("token", &bob.token)]).await;
+    let page = of_ann.get("/recipe/alpha").await.text;
+    assert!(page.contains(withdraw) && !page.contains(accept), "{page}");
+    let form = csrf(&page);
+    let page = of_bob.get("/recipe/alpha").await.text;
+    assert!(page.contains(accept) && !page.contains(withdraw), "{page}");
+    let path = "/recipe/alpha/hand-over";
+    let refused = of_bob.post(path, &[("csrf", &form), ("action", "accept")]).await;
+    assert_eq!(refused.status, 403, "the form is that of another session");
+    let accepted = of_bob.post(path, &[("csrf", &csrf(&page)), ("action", "accept")]).await;
+    assert_eq!(
+        (accepted.status, accepted.location.as_deref()),
+        (303, Some("/recipe/alpha"))
+    );
+    let late = of_ann.post(path, &[("csrf", &form), ("action", "withdraw")]).await;
+    assert_eq!(late.status, 403, "the project is no longer ann's");
+    let page = of_bob.get("/recipe/alpha").await.text;
+    assert!(
+        page.contains("It belongs to bob.") && !page.contains("can take it over"),
+        "{page}"
+    );
+    // back by commands
+    says(&bob, &["hand-over", "alpha", "ann"], "alpha waits for ann").await;
+    says(&bob, &["withdraw", "alpha"], "alpha belongs to bob").await;
+    says(&bob, &["hand-over", "alpha", "ann"], "alpha waits for ann").await;
+    says(&ann, &["accept", "alpha"], "alpha belongs to ann").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

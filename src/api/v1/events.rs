@@ -155,6 +155,21 @@ mod tests {
     };
 
     #[tokio::test]
+    async fn a_reset_says_that_an_event_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let feed = feed(folder.path()).await;
+        let oldest = EVENTS_MOST - feed::KEPT as i64;
+        let mut late = feed.follow(Some(oldest - 1));
+        assert!(matches!(late.next().await, Some(News::Ready(number)) if number == oldest - 1));
+        assert!(matches!(late.next().await, Some(News::Reset(EVENTS_MOST))));
+        // all events after this one are there, and none of them is shown
+        let mut back = feed.follow(Some(oldest));
+        assert!(matches!(back.next().await, Some(News::Ready(number)) if number == oldest));
+        let more = tokio::time::timeout(Duration::from_millis(200), back.next()).await;
+        assert!(more.is_err(), "nothing is missing");
+    }
+
+    #[tokio::test]
     async fn a_slow_reader_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let feed = feed(folder.path()).await;

@@ -91,6 +91,7 @@ fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(Outcome,)>> {
         path!("projects" / String / "versions" / i64 / "decision").and(post()).and(person()).and(object(BODY_MOST)).then(submissions::decide).boxed(),
         path!("projects" / String / "state").and(post()).and(person()).and(object(BODY_MOST)).then(submissions::set_state).boxed(),
         path!("projects" / String / "owner").and(post()).and(person()).and(object(BODY_MOST)).then(submissions::hand_over).boxed(),
+        path!("projects" / String / "hand-over").and(post()).and(person()).and(object(BODY_MOST)).then(submissions::answer_hand_over).boxed(),
         path!("accounts").and(read()).and(person()).and(query()).then(accounts::all).boxed(),
         path!("accounts").and(post()).and(person()).and(object(BODY_MOST)).then(accounts::add).boxed(),
         path!("accounts" / String).and(read()).and(person()).then(accounts::one).boxed(),

@@ -26,7 +26,7 @@ use warp::path::FullPath;
         accounts::audit, decisions::incident, decisions::job, decisions::hosts, decisions::add_host, decisions::host,
         projects::all, projects::one, projects::versions, projects::version, projects::diff,
         public::checked_results, public::incidents, public::incident, public::comparison, logs::checked_pieces, page, events::follow,
-        submissions::submit, submissions::open, submissions::decide, submissions::set_state, submissions::hand_over,
+        submissions::submit, submissions::open, submissions::decide, submissions::set_state, submissions::hand_over, submissions::answer_hand_over,
     )
 )]
 struct Document;

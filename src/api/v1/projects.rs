@@ -14,11 +14,15 @@ use warp::http::header::{self, HeaderValue};
 
 /// What the API shows of a project.
 pub async fn view(store: &Store, registration: Registration) -> Result<RegistrationView> {
-    let owner = match &registration.owner_id {
-        Some(id) => store.account_name(id).await?,
-        None => None,
-    };
-    Ok(RegistrationView::new(registration, owner))
+    let mut names = Vec::new();
+    for id in [&registration.owner_id, &registration.next_owner_id] {
+        names.push(match id {
+            Some(id) => store.account_name(id).await?,
+            None => None,
+        });
+    }
+    let (next_owner, owner) = (names.pop().flatten(), names.pop().flatten());
+    Ok(RegistrationView::new(registration, owner, next_owner))
 }
 
 /// List the projects whose recipes were submitted.

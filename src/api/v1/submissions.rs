@@ -4,10 +4,11 @@ use super::caller::Person;
 use super::responses::{Part, created};
 use super::tags::version_of_tag;
 use super::types::{
-    HandOverBody, Page, ProblemDetails, ProjectMoveBody, RegistrationView, SubmitBody, VersionDecision, VersionView,
+    HandOverAnswerBody, HandOverBody, Page, ProblemDetails, ProjectMoveBody, RegistrationView, SubmitBody,
+    VersionDecision, VersionView,
 };
 use crate::clock::now;
-use crate::domain::recipe_version::{ProjectMove, VersionState};
+use crate::domain::recipe_version::{HandOverAnswer, ProjectMove, VersionState};
 use crate::submissions::{self, Decision, Submission};
 use crate::web::{Error, Outcome, Query, Web, json};
 use utoipa::ToSchema;
@@ -123,6 +124,8 @@ pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -
 }
 
 /// Hand a project over to another account.
+///
+/// If its owner does so, the other account has to accept. If a maintainer does, it takes effect at once.
 #[utoipa::path(
     post, path = "/api/v1/projects/{project}/owner", tag = "recipes", request_body = HandOverBody,
     params(("project" = String, Path)),
@@ -136,5 +139,28 @@ pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -
 pub async fn hand_over(project: String, person: Person, body: HandOverBody) -> Outcome {
     let store = &person.desk.store;
     let moved = submissions::hand_over(store, &person.actor, &project, &body.to, now()).await?;
+    Ok(json(&super::projects::view(store, moved).await?))
+}
+
+/// Accept a project that its owner hands over, or withdraw the hand-over.
+///
+/// The other account accepts; the owner withdraws.
+#[utoipa::path(
+    post, path = "/api/v1/projects/{project}/hand-over", tag = "recipes", request_body = HandOverAnswerBody,
+    params(("project" = String, Path)),
+    responses(
+        (status = 200, body = RegistrationView), (status = 400, body = ProblemDetails), (status = 401, body = ProblemDetails),
+        (status = 403, body = ProblemDetails), (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
+        (status = 412, body = ProblemDetails),
+    ),
+    security(("token" = ["recipes"])),
+)]
+pub async fn answer_hand_over(project: String, person: Person, body: HandOverAnswerBody) -> Outcome {
+    let answer: HandOverAnswer = body
+        .action
+        .parse()
+        .map_err(|error: String| Error::Unprocessable(error.into()))?;
+    let store = &person.desk.store;
+    let moved = submissions::answer_hand_over(store, &person.actor, &project, answer, now()).await?;
     Ok(json(&super::projects::view(store, moved).await?))
 }

@@ -8,7 +8,7 @@ pub use accounts::{AccountBody, AccountChangeBody, AccountView, IdentityView, To
 pub use hosts::{HostBody, HostView};
 
 use crate::access::Actor;
-use crate::domain::recipe_version::ProjectMove;
+use crate::domain::recipe_version::{HandOverAnswer, ProjectMove};
 use crate::domain::refusal::Located;
 use crate::domain::time::Timestamp;
 use crate::store::audit::AuditEntry;
@@ -139,6 +139,9 @@ pub struct RegistrationView {
     pub project: String,
     /// The account that owns it.
     pub owner: Option<String>,
+    /// The account to which the owner hands it over, until it accepts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_owner: Option<String>,
     /// `proposed`, `active`, `paused` or `retired`.
     pub state: String,
     pub reason: String,
@@ -154,10 +157,12 @@ pub struct RegistrationView {
 }
 
 impl RegistrationView {
-    pub fn new(registration: Registration, owner: Option<String>) -> Self {
+    /// `owner` and `next_owner` are names of accounts.
+    pub fn new(registration: Registration, owner: Option<String>, next_owner: Option<String>) -> Self {
         Self {
             project: registration.project,
             owner,
+            next_owner,
             state: registration.state.name().to_owned(),
             reason: registration.reason,
             version: registration.version,
@@ -202,6 +207,14 @@ pub struct ProjectMoveBody {
 pub struct HandOverBody {
     /// The name of the account.
     pub to: String,
+}
+
+/// What becomes of the hand-over of a project.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HandOverAnswerBody {
+    #[schema(value_type = HandOverAnswer)]
+    pub action: String,
 }
 
 /// The difference of two versions.

@@ -148,6 +148,7 @@ fn pages_with_forms_have_what_their_templates_name() {
         name: mark(),
         reason: some(),
         owner: some(),
+        next_owner: some(),
         version: Some(1),
         ..ProjectState::default()
     };
@@ -166,14 +167,12 @@ fn pages_with_forms_have_what_their_templates_name() {
         project: project(),
         versions: versions().into(),
         may_manage: true,
+        is_receiver: true,
         moves: vec!["pause"],
         csrf: mark(),
     });
-    for (version, is_tried) in versions()
-        .map(|version| (version, true))
-        .into_iter()
-        .chain([(VersionLine::default(), false)])
-    {
+    let tried = versions().map(|version| (version, true)).into_iter();
+    for (version, is_tried) in tried.chain([(VersionLine::default(), false)]) {
         check(VersionPage {
             project: project(),
             version,

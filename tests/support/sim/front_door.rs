@@ -246,26 +246,54 @@ pub async fn versions_are_kept_compared_and_superseded(mut sim: Sim) {
     assert_eq!(decide(2, json!({ "decision": "approve" })).await.0, 409);
     assert_eq!(decide(9, json!({ "decision": "approve" })).await.0, 404);
     assert_eq!(ann.calls("GET", "projects/alpha", None).await.1["state"], "proposed");
-    // handed over, also when the owner has left
+    // handed over: accepted by the receiver, and by nobody else
+    let give = async |by: &Person, to: &str| {
+        let (status, project) = by
+            .calls("POST", "projects/alpha/owner", Some(json!({ "to": to })))
+            .await;
+        (status, project["owner"].clone(), project["next_owner"].clone())
+    };
+    let answer = async |by: &Person, action: &str| {
+        let body = json!({ "action": action });
+        let (status, project) = by.calls("POST", "projects/alpha/hand-over", Some(body)).await;
+        (status, project["owner"].clone(), project["next_owner"].clone())
+    };
+    let four = || recipe("alpha", "summary = \"four\"\n");
+    let none = Value::Null;
+    assert_eq!(give(&ann, "nobody").await.0, 404);
+    assert_eq!(give(&ann, "ann").await.0, 409);
+    assert_eq!(answer(&bob, "accept").await.0, 409);
+    assert_eq!(give(&ann, "bob").await, (200, json!("ann"), json!("bob")));
+    assert_eq!(submit(&bob, four(), None).await.0, 403);
+    for other in [&ann, &max] {
+        assert_eq!(answer(other, "accept").await.0, 403);
+    }
+    assert_eq!(answer(&bob, "withdraw").await.0, 403);
+    assert_eq!(answer(&bob, "accept").await, (200, json!("bob"), none.clone()));
+    assert_eq!(answer(&bob, "accept").await.0, 409);
+    assert_eq!(submit(&ann, four(), None).await.0, 403);
+    assert_eq!(submit(&bob, four(), None).await.0, 201);
+    // what is withdrawn can't be accepted
+    assert_eq!(give(&bob, "ann").await, (200, json!("bob"), json!("ann")));
+    assert_eq!(answer(&bob, "withdraw").await, (200, json!("bob"), none.clone()));
+    assert_eq!(answer(&ann, "accept").await.0, 409);
+    // an owner who has left is replaced at once, and a hand-over of theirs ends
+    assert_eq!(give(&bob, "max").await.0, 200);
+    assert_eq!(give(&max, "ann").await, (200, json!("ann"), none));
+    assert_eq!(answer(&max, "accept").await.0, 409);
+    let (_, log) = max.calls("GET", "audit?subject=project%20alpha&limit=6", None).await;
+    let entries = log["items"].as_array().unwrap();
+    let done: Vec<&str> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     assert_eq!(
-        ann.calls("POST", "projects/alpha/owner", Some(json!({ "to": "nobody" })))
-            .await
-            .0,
-        404
-    );
-    assert_eq!(
-        ann.calls("POST", "projects/alpha/owner", Some(json!({ "to": "bob" })))
-            .await
-            .0,
-        200
-    );
-    assert_eq!(submit(&ann, recipe("alpha", "summary = \"four\"\n"), None).await.0, 403);
-    assert_eq!(submit(&bob, recipe("alpha", "summary = \"four\"\n"), None).await.0, 201);
-    assert_eq!(
-        max.calls("POST", "projects/alpha/owner", Some(json!({ "to": "ann" })))
-            .await
-            .0,
-        200
+        done,
+        [
+            "hand over",
+            "begin hand-over",
+            "withdraw hand-over",
+            "begin hand-over",
+            "submit",
+            "accept hand-over"
+        ]
     );
     // pages in parts, with a link to the next
     let (_, page) = ann.calls("GET", "projects/alpha/versions?limit=2", None).await;

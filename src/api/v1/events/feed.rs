@@ -13,7 +13,7 @@ use tokio::sync::watch;
 const PACE: Duration = Duration::from_millis(500);
 
 /// Events that a client can have missed when it comes back. The database has more of them.
-const KEPT: usize = 1_000;
+pub(super) const KEPT: usize = 1_000;
 
 /// Events that are read at a time.
 const PART: i64 = 200;
