@@ -114,14 +114,13 @@ impl Store {
         };
         let sql = format!(
             "SELECT id, kind, platform, project, branch, labels, memory_mib, reruns, newest, round, expected_ms,
-                    {first} AS first, {ripe} AS ripe, {pullable} AS pullable FROM job_group",
+                    {first} AS first, {ripe} AS ripe, {pullable} AS pullable FROM job_group
+             WHERE EXISTS (SELECT 1 FROM job WHERE {MINE})",
             first = first(MINE),
             ripe = first(&ripe),
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(now);
-        let mut groups: Vec<Group> = query.fetch_all(&mut **tx).await?;
-        groups.retain(|group| group.first.is_some());
-        Ok(groups)
+        Ok(query.fetch_all(&mut **tx).await?)
     }
 
     /// The jobs that the groups name as `first`, `ripe` or `pullable`.

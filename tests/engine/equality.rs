@@ -37,7 +37,7 @@ async fn a_tree_that_is_built_on_gives_what_a_clean_one_gives() {
     };
     let images = folder.path().join("images");
     copy_folder(&here().join("images"), &images);
-    cpython::make_quick(&images, "-O0");
+    cpython::make_quick(&images);
     let factory = Factory::open(&repository, Some(&images), &settings).await;
     // a run of this test that was interrupted may have left images, which would be taken instead of built
     remove_images(&factory, &revisions).await;

@@ -46,7 +46,7 @@ impl Case {
         settings(place, &place.join("projects"), &[("main", "main", 1)], "");
         copy_folder(&here().join("images"), &place.join("images"));
         std::fs::remove_file(place.join("images/toy.toml")).unwrap();
-        cpython::make_quick(&place.join("images"), "-O1");
+        cpython::make_quick(&place.join("images"));
         self.search(place);
     }
 
