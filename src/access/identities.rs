@@ -190,7 +190,7 @@ pub async fn unlink(store: &Store, actor: &Actor, name: &str, now: Timestamp) ->
     store.lock_accounts(&mut tx).await?;
     let removed = store.remove_identities(&mut tx, &account.id, now).await?;
     if removed.is_empty() {
-        return Err(Refusal::NotFound(format!("the account {name:?} has no identity")).into());
+        return Err(Refusal::Conflict(format!("the account {name:?} has no identity")).into());
     }
     let change = Change {
         action: "unlink identity",

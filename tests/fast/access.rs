@@ -66,7 +66,7 @@ fn table() -> Vec<Row> {
         row("get", "/api/v1/accounts", "accounts", none.clone(), [401, 403, 403, 403, 403, 200]),
         row("post", "/api/v1/accounts", "accounts", json!({ "name": "new" }), [401, 403, 403, 403, 403, 201]),
         row("get", "/api/v1/accounts/{name}", "accounts/ann", none.clone(), [401, 403, 403, 403, 403, 200]),
-        row("delete", "/api/v1/accounts/{name}/identities", "accounts/ann/identities", none.clone(), [401, 403, 403, 403, 403, 404]),
+        row("delete", "/api/v1/accounts/{name}/identities", "accounts/ann/identities", none.clone(), [401, 403, 403, 403, 403, 409]),
         row("patch", "/api/v1/accounts/{name}", "accounts/ann", json!({ "mail": "ann@example.org" }), [401, 403, 403, 403, 403, 200]),
         row("post", "/api/v1/recipes", "recipes", json!({ "text": "" }), [401, 403, 422, 403, 422, 422]),
         row("post", "/api/v1/projects/{project}/versions/{number}/decision", "projects/alpha/versions/9/decision",

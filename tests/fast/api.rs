@@ -125,6 +125,7 @@ fn readings(run: &str) -> Vec<(&'static str, String)> {
         ("/api/v1/tokens", "tokens".into()),
         ("/api/v1/audit", "audit".into()),
         ("/api/v1/accounts", "accounts".into()),
+        ("/api/v1/accounts/{name}", "accounts/op".into()),
         ("/api/v1/openapi.json", "openapi.json".into()),
     ]
 }

@@ -299,7 +299,7 @@ async fn a_verified_address_is_linked_once_and_logs_in_from_then_on() {
         (account.status, account.location.as_str()),
         (303, "/login?next=%2Faccount")
     );
-    assert_eq!(op.calls("DELETE", "accounts/ann/identities", None).await.0, 404);
+    assert_eq!(op.calls("DELETE", "accounts/ann/identities", None).await.0, 409);
     // a mail address that is not verified links nothing again
     assert_eq!(browser.logs_in(&server, &provider).await.status, 403);
     // nothing secret is in the log

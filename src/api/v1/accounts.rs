@@ -115,7 +115,7 @@ pub async fn one(name: String, person: Person) -> Outcome {
     params(("name" = String, Path)),
     responses(
         (status = 200, body = AccountView), (status = 401, body = ProblemDetails), (status = 403, body = ProblemDetails),
-        (status = 404, body = ProblemDetails),
+        (status = 404, body = ProblemDetails), (status = 409, body = ProblemDetails),
     ),
     security(("token" = ["accounts"])),
 )]
