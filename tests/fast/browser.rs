@@ -7,6 +7,7 @@ use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A browser without a window, and the program that drives it.
 struct Browser {
@@ -69,7 +70,9 @@ impl Browser {
     }
 
     async fn find(&self, css: &str) -> Element {
-        self.client.wait().for_element(Locator::Css(css)).await.unwrap()
+        // a machine that does much else draws pages slowly
+        let wait = self.client.wait().at_most(Duration::from_secs(120));
+        wait.for_element(Locator::Css(css)).await.unwrap()
     }
 
     async fn logs_in(&self, token: &str) {
