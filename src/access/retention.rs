@@ -10,17 +10,21 @@ const TOKEN_DAYS: i64 = 90;
 /// Rows that are removed in one transaction, so that nobody waits long for it.
 const AT_ONCE: i64 = 1_000;
 
+/// Transactions of one pass; the next pass goes on.
+const PASSES_MOST: usize = 20;
+
 /// Removes tokens that ended long ago, and entries of the audit log that are older than so many days. Returns how many rows there were.
 pub async fn remove_old(store: &Store, audit_days: u32, now: Timestamp) -> Result<u64> {
     let mut removed = 0;
-    loop {
+    for _ in 0..PASSES_MOST {
         let tokens = store.remove_ended_tokens(now - TOKEN_DAYS * DAY_MS, AT_ONCE).await;
         let entries = store.remove_audit(now - i64::from(audit_days) * DAY_MS, AT_ONCE).await;
         let of_pass =
             tokens.context("failed to remove ended tokens")? + entries.context("failed to remove audit entries")?;
         removed += of_pass;
         if of_pass == 0 {
-            return Ok(removed);
+            break;
         }
     }
+    Ok(removed)
 }

@@ -73,7 +73,7 @@ enum Action {
     },
     /// Accept a project that its owner hands over to you.
     Accept { project: String },
-    /// Withdraw the hand-over of a project.
+    /// Withdraw the hand-over of a project, or decline a project that is handed over to you.
     Withdraw { project: String },
 }
 

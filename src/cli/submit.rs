@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The time between two looks at a version.
 const LOOK: Duration = Duration::from_secs(2);
@@ -77,13 +77,25 @@ impl Submit {
 
 /// Waits until the trial of a version has ended. Fails when the limit is over.
 async fn wait(server: &str, client: &Client, version: VersionView, limit: Seconds) -> Result<VersionView> {
+    let tried = tried(server, client, version);
+    match tokio::time::timeout(Duration::from_secs(limit.0), tried).await {
+        Ok(tried) => tried,
+        Err(_) => {
+            bail!(
+                "waited {limit}, and the trial has not ended; it goes on, and the page of the version shows its result"
+            )
+        }
+    }
+}
+
+/// Waits until the trial of a version has ended.
+async fn tried(server: &str, client: &Client, version: VersionView) -> Result<VersionView> {
     let (project, number) = (version.project.clone(), version.number);
     let mut now = version;
     if now.state == "trial" {
         errln!("waiting for its trial; you can stop this command, for the trial goes on");
     }
     let (mut has_log, mut reason) = (false, String::new());
-    let start = Instant::now();
     while now.state == "trial" {
         if let Some(run) = now.trial_run.as_deref().filter(|_| !has_log) {
             // no host has begun yet, or the log can't be read: the trial ends all the same
@@ -91,14 +103,11 @@ async fn wait(server: &str, client: &Client, version: VersionView, limit: Second
         }
         tokio::time::sleep(LOOK).await;
         now = client.version(&project, number).await?;
-        if now.state == "trial" && now.trial != reason {
-            reason = now.trial.clone();
-            errln!("{reason}");
-        }
-        if now.state == "trial" && start.elapsed().as_secs() >= limit.0 {
-            bail!(
-                "waited {limit}, and the trial has not ended; it goes on, and the page of the version shows its result"
-            );
+        // how many jobs are queued comes after it, and changes all the time
+        let why = now.trial.split(';').next().unwrap_or_default();
+        if now.state == "trial" && !why.is_empty() && why != reason {
+            errln!("{}", now.trial);
+            reason = why.to_owned();
         }
     }
     Ok(now)

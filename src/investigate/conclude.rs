@@ -9,7 +9,7 @@ use super::incidents::{record_fix, record_fix_by, record_regression};
 use super::model::{Evidence, Fix, Found, Investigated};
 use super::suppression::suppression_ms;
 use crate::domain::id::HostId;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{DAY_MS, Timestamp};
 use crate::store::investigations::{InvestigationRow, NewInvestigation};
 use crate::store::probes::ProbeRow;
 use crate::store::regressions::FixedBy;
@@ -190,13 +190,25 @@ fn is_outside_cpython(what: &NotCpython) -> bool {
     )
 }
 
-/// Whether reruns differ from the first results by what is outside of CPython, such as the date. They say nothing about how the run
-/// was on its day.
-fn has_another_world(answer: &Answer) -> bool {
-    matches!(
-        answer,
-        Answer::NotCpython(NotCpython::FailsOnBoth | NotCpython::BaseImageChanged)
-    )
+/// Returns the time before which a result at the base was made under other conditions than its reruns, such as another date or other
+/// images. Then the reruns say nothing about that result. Returns `None` if the answer names no such condition: a result and reruns of
+/// the same day that disagree are flaky, and so is an error that comes at random in any test.
+fn other_conditions(investigated: &Investigated, findings: &[Finding]) -> Option<Timestamp> {
+    let row = &investigated.row;
+    let all = |fits: fn(&NotCpython) -> bool| {
+        let fits = |finding: &Finding| matches!(&finding.answer, Answer::NotCpython(what) if fits(what));
+        !findings.is_empty() && findings.iter().all(fits)
+    };
+    let names_error = row.subjects.iter().any(|subject| matches!(subject, Subject::Error(_)));
+    if investigated.outer.is_some() {
+        None
+    } else if all(|what| *what == NotCpython::BaseImageChanged) {
+        Some(row.opened_at)
+    } else if all(|what| *what == NotCpython::FailsOnBoth) && !names_error {
+        Some(row.opened_at - DAY_MS)
+    } else {
+        None
+    }
 }
 
 /// Stores a conclusion. An investigation that a person asked for records neither regressions nor fixes.
@@ -216,8 +228,8 @@ async fn store(context: &Context<'_>, investigated: &Investigated, end: Conclusi
         tx.rollback().await?;
         return Ok(Concluded::Yes);
     }
-    if end.findings.iter().all(|finding| has_another_world(&finding.answer)) {
-        store.cross_probes(&mut tx, &row.id).await?;
+    if let Some(before) = other_conditions(investigated, &end.findings) {
+        store.cross_probes(&mut tx, row, before).await?;
     }
     for new in &end.follow_ups {
         store.insert_investigation(&mut tx, new, now).await?;

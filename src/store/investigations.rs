@@ -289,10 +289,18 @@ impl Store {
         Ok(())
     }
 
-    /// Lets the reruns of an investigation count for no cell and no history: they were made under other conditions than the runs.
-    pub async fn cross_probes(&self, tx: &mut Tx, id: &InvestigationId) -> Result<()> {
-        sqlx::query("UPDATE job SET crossed = 1 WHERE investigation_id = $1 AND run_id IS NOT NULL")
-            .bind(id)
+    /// Lets the reruns of an investigation at its base count for no cell and no history, for runs with a result of their own that
+    /// ended before a time.
+    pub async fn cross_probes(&self, tx: &mut Tx, row: &InvestigationRow, before: Timestamp) -> Result<()> {
+        let sql = "UPDATE job SET crossed = 1
+                   WHERE investigation_id = $1 AND run_id IN (SELECT id FROM run WHERE revision_id = $2)
+                     AND EXISTS (SELECT 1 FROM job AS own
+                         JOIN attempt ON attempt.job_id = own.id AND attempt.state = 'finished' AND attempt.finished_at <= $3
+                         WHERE own.run_id = job.run_id AND own.investigation_id IS NULL AND own.crossed = 0)";
+        sqlx::query(sql)
+            .bind(&row.id)
+            .bind(&row.base.revision)
+            .bind(before)
             .execute(&mut **tx)
             .await?;
         Ok(())

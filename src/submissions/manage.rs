@@ -1,6 +1,7 @@
 //! Projects are paused, resumed, retired and handed over.
 
 use super::find::{changed, check_reason, registration, shown};
+use super::submit::check_room;
 use crate::access::{Actor, Change, record};
 use crate::domain::access::Permission;
 use crate::domain::id::AccountId;
@@ -66,7 +67,7 @@ pub async fn hand_over(store: &Store, actor: &Actor, project: &str, to: &str, no
     change(store, actor, "begin hand-over", (&before, after), now).await
 }
 
-/// Accepts a project that its owner hands over, or withdraws the hand-over.
+/// Accepts a project that its owner hands over, or ends the hand-over: its owner withdraws it, or the other account declines.
 pub async fn answer_hand_over(
     store: &Store,
     actor: &Actor,
@@ -76,14 +77,16 @@ pub async fn answer_hand_over(
 ) -> Result<Registration> {
     actor.require(Permission::Recipes)?;
     let before = registration(store, project).await?;
-    if answer == HandOverAnswer::Withdraw {
+    let is_receiver = actor.account.is_some() && actor.account == before.next_owner_id;
+    if answer == HandOverAnswer::Withdraw && !is_receiver {
         actor.require_for(Permission::Recipes, before.owner_id.as_ref())?;
     }
     let Some(receiver) = before.next_owner_id.clone() else {
         return Err(Refusal::Conflict(format!("nobody hands {project:?} over")).into());
     };
     match answer {
-        HandOverAnswer::Accept if actor.account.as_ref() == Some(&receiver) => {
+        HandOverAnswer::Accept if is_receiver => {
+            check_room(store, actor).await?;
             give(store, actor, "accept hand-over", (&before, receiver), now).await
         }
         HandOverAnswer::Accept => {

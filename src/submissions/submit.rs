@@ -237,7 +237,8 @@ async fn is_free(store: &Store, actor: &Actor, project: &str, has_registration: 
     Ok(())
 }
 
-async fn add_project(store: &Store, tx: &mut Tx, actor: &Actor, project: &str, now: Timestamp) -> Result<()> {
+/// Fails if an owner has as many projects as one may have.
+pub(super) async fn check_room(store: &Store, actor: &Actor) -> Result<()> {
     let owner: Option<&AccountId> = actor.account.as_ref();
     if owner.is_some() && actor.require(Permission::Recipes)? == Reach::Own {
         let owned = store.registrations(owner, "", PROJECTS_MOST as i64).await?;
@@ -249,7 +250,13 @@ async fn add_project(store: &Store, tx: &mut Tx, actor: &Actor, project: &str, n
             return Err(Refusal::Conflict(message).into());
         }
     }
+    Ok(())
+}
+
+async fn add_project(store: &Store, tx: &mut Tx, actor: &Actor, project: &str, now: Timestamp) -> Result<()> {
+    check_room(store, actor).await?;
     let names = (project, normalized(project));
+    let owner = actor.account.as_ref();
     match store.insert_registration(tx, (names.0, &names.1), owner, now).await? {
         true => Ok(()),
         false => Err(changed(project).into()),

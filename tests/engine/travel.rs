@@ -2,7 +2,7 @@
 
 use crate::support::engine::OwnEngine;
 use crate::support::factory::{Factory, Made, tail};
-use crate::support::registry::Registry;
+use crate::support::registry::{PASSWORD, Registry};
 use crate::support::toy::{Toy, toy};
 use crate::support::up::{HostProcess, Up, engine_wanted, pybots, settings, toy_repository};
 use crate::support::{copy_folder, here};
@@ -219,7 +219,7 @@ async fn what_was_pulled_must_be_what_was_built() {
         panic!("{}", refused.log)
     };
     assert!(reason.contains("no basic auth credentials"), "{reason}");
-    assert!(!refused.log.contains("secret") && !first.log.contains("secret"));
+    assert!(!refused.log.contains(PASSWORD) && !first.log.contains(PASSWORD));
 
     // a registry that is down spoils no build
     two.registry.stop();
@@ -279,7 +279,7 @@ fn hosts_that_may_not_build_run_what_others_built() {
     let log = pybots(folder.path(), &["logs", cell["run"].as_str().unwrap()]);
     let log = String::from_utf8(log.stdout).unwrap();
     assert!(log.contains("pulling ") && log.contains("layers moved"), "{log}");
-    assert!(!log.contains("secret"), "{log}");
+    assert!(!log.contains(PASSWORD), "{log}");
     let held = engine.docker(&["images", "--format", "{{.Repository}}"]);
     assert!(
         held.contains("pybots/cpython") && !held.contains("pybots/runtime"),
@@ -296,7 +296,7 @@ fn hosts_that_may_not_build_run_what_others_built() {
     let repository_name = registry.settings().repository;
     assert!(where_it_is("remote").as_str().unwrap().starts_with(&repository_name));
     let shown = pybots(folder.path(), &["config"]);
-    assert!(!String::from_utf8_lossy(&shown.stdout).contains("secret"));
+    assert!(!String::from_utf8_lossy(&shown.stdout).contains(PASSWORD));
 
     // once nobody needs it, it goes from the registry too
     runner.stop();

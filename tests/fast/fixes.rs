@@ -327,6 +327,15 @@ async fn a_lock_whose_versions_vanished_is_resolved_anew_at_once() {
     sim.commits(1, GOOD);
     sim.run().await;
     sim.settled().await;
+    // newer versions were tried a short time ago, and could not be installed
+    let tried = "UPDATE pinned_lock SET refresh_at = $1";
+    let store = &sim.coordinator().store;
+    let noted = sqlx::query(tried)
+        .bind(pybots::clock::now().as_millis())
+        .execute(store.pool())
+        .await
+        .unwrap();
+    assert_eq!(noted.rows_affected(), 1);
     sim.delete_old_releases();
     let first = sim.commit("the first without them", "fail a");
     sim.settled().await;

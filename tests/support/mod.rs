@@ -166,7 +166,7 @@ impl Drop for Repository {
             for turn in $(seq 70); do
                 ids=$(docker image ls --quiet --no-trunc --filter label=org.pybots.revision | sort -u |
                     xargs -r docker image inspect --format '{{index .Config.Labels "org.pybots.revision"}} {{.Id}}' |
-                    sort | join "$mine" - | cut -d ' ' -f 2)
+                    sort | join -t ' ' "$mine" - | cut -d ' ' -f 2)
                 if [ -z "$ids" ]; then exit 0; fi
                 docker image rm --force $ids >/dev/null 2>&1 || true
             done

@@ -16,10 +16,10 @@ pub struct Registry {
 }
 
 pub const USER: &str = "pybots";
-pub const PASSWORD: &str = "secret";
+pub const PASSWORD: &str = "open-sesame";
 
 /// bcrypt of [`PASSWORD`].
-const HASH: &str = "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a";
+const HASH: &str = "$2y$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO";
 
 impl Registry {
     /// None, with a word, where the program is not installed.
