@@ -28,18 +28,18 @@ use utoipa::ToSchema;
     security(("token" = ["recipes"])),
 )]
 pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> Outcome {
-    let tag = seen.as_deref().map(version_of_tag).transpose()?;
-    if let (Some(base), Some((number, _))) = (body.base, tag)
-        && base != number
-    {
-        return Err(Error::Stale(
-            format!("`base` is {base}, and `If-Match` names version {number}; send one of them, or the same").into(),
-        ));
-    }
+    let (base, digest) = match (body.base, &seen) {
+        (Some(base), _) => (Some(base), None),
+        (None, Some(tag)) => {
+            let (number, digest) = version_of_tag(tag)?;
+            (Some(number), Some(digest))
+        }
+        (None, None) => (None, None),
+    };
     let submission = Submission {
         text: &body.text,
-        base: body.base.or(tag.map(|(number, _)| number)),
-        digest: tag.map(|(_, digest)| digest),
+        base,
+        digest,
     };
     let version = submissions::submit(&person.desk.store, &person.actor, submission, now()).await?;
     person.desk.nudge();
