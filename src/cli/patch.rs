@@ -18,9 +18,9 @@ pub struct TryPatch {
     #[arg(value_name = "PATCH|REF")]
     change: String,
     /// The revision or branch to compare with. A patch is applied to it; a ref is compared with the commit at which it
-    /// diverged from it.
-    #[arg(long, default_value = "trunk", value_name = "BRANCH|REVISION")]
-    base: String,
+    /// diverged from it. The default is the first branch of the settings.
+    #[arg(long, value_name = "BRANCH|REVISION")]
+    base: Option<String>,
     /// Recipe files or names of registered projects, separated by commas. The default is every registered project.
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     projects: Vec<String>,
@@ -82,13 +82,14 @@ impl TryPatch {
 
     /// The two revisions to compare: the base, and the base with the change.
     async fn sides(&self, runner: &LocalRunner) -> Result<(Revision, Revision)> {
-        let base = runner.revision(&self.base).await?;
+        let base = runner.revision_or_first(self.base.as_deref()).await?;
+        let name = self.base.as_deref().unwrap_or(&base.branch);
         let mirror = &runner.sources.mirror;
         let file = Path::new(&self.change);
         if file.is_file() {
             let file = file.canonicalize().context("failed to find the patch file")?;
             let patched = mirror.patched(&base.sha, &file).await;
-            let patched = patched.with_context(|| format!("{} does not apply to {}", self.change, self.base))?;
+            let patched = patched.with_context(|| format!("{} does not apply to {name}", self.change))?;
             let patched = runner.revision_on(&base.branch, &patched).await?;
             return Ok((base, patched));
         }
@@ -102,10 +103,10 @@ impl TryPatch {
         };
         let sha = mirror.fetch("try-patch", &tip).await?;
         let Some(fork) = mirror.merge_base(&base.sha, &sha).await else {
-            bail!("{} and {} have no common ancestor", self.change, self.base);
+            bail!("{} and {name} have no common ancestor", self.change);
         };
         if fork == sha {
-            bail!("{} is already part of {}", self.change, self.base);
+            bail!("{} is already part of {name}", self.change);
         }
         Ok((
             runner.revision_on(&base.branch, &fork).await?,

@@ -23,9 +23,10 @@ use std::time::Duration;
 pub struct Trial {
     /// The recipe file.
     recipe: PathBuf,
-    /// A revision, or a watched branch (its newest revision). A Subversion revision is written `r45321`.
-    #[arg(long, default_value = "trunk", value_name = "BRANCH|REVISION")]
-    on: String,
+    /// A revision, or a watched branch (its newest revision). A Subversion revision is written `r45321`. The default is the first
+    /// branch of the settings.
+    #[arg(long, value_name = "BRANCH|REVISION")]
+    on: Option<String>,
     /// The variant of CPython to build.
     #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
     variant: String,
@@ -114,7 +115,7 @@ impl Trial {
             ..settings.clone()
         };
         let runner = LocalRunner::open(&one_at_a_time, vec![local::recipe(&self.recipe)?], &self.variant).await?;
-        let revision = runner.revision(&self.on).await?;
+        let revision = runner.revision_or_first(self.on.as_deref()).await?;
         errln!(
             "{} {} ({})",
             revision.branch,

@@ -25,8 +25,8 @@ pub struct Init {
     /// A name on the package index, a folder (`./NAME`), or the address of a git repository.
     #[arg(value_name = "NAME|PATH|URL")]
     target: String,
-    /// A revision, or a watched branch (its newest revision), on which to try the recipe. The default is `trunk`, or the
-    /// first watched branch.
+    /// A revision, or a watched branch (its newest revision), on which to try the recipe. The default is the first branch of the
+    /// settings.
     #[arg(long, value_name = "BRANCH|REVISION")]
     on: Option<String>,
     /// Write the recipe without trying it.
@@ -69,15 +69,7 @@ impl Init {
     }
 
     async fn on(&self, runner: &LocalRunner, target: &Target, place: RecipeLocation) -> Result<ExitCode> {
-        let branches = &runner.settings.branch;
-        let trunk = branches
-            .iter()
-            .find(|branch| branch.name == "trunk")
-            .or(branches.first());
-        let on = self.on.as_deref().or(trunk.map(|branch| branch.name.as_str()));
-        let revision = runner
-            .revision(on.context("the settings name no branch; use --on REVISION")?)
-            .await?;
+        let revision = runner.revision_or_first(self.on.as_deref()).await?;
         let version = revision.version.as_deref().unwrap_or("no version");
         errln!(
             "reading the source of {} for {} ({version})",

@@ -147,6 +147,13 @@ impl LocalRunner {
         bail!("{on} touches no watched branch of a Subversion repository")
     }
 
+    /// Finds a revision likewise. Without a name, it is the newest one of the first branch of the settings.
+    pub async fn revision_or_first(&self, on: Option<&str>) -> Result<Revision> {
+        let first = self.settings.branch.first().map(|branch| branch.name.as_str());
+        let on = on.or(first).context("the settings name no branch; name a revision")?;
+        self.revision(on).await
+    }
+
     /// Reads a revision from the mirror, as one of a branch.
     pub async fn revision_on(&self, branch: &str, sha: &str) -> Result<Revision> {
         Ok(Revision::of(branch, self.sources.mirror.revision(sha).await?))
