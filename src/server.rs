@@ -30,7 +30,7 @@ pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
     routes_with(coordinator, provider)
 }
 
-/// The same with an identity provider, or without one.
+/// All routes, with an identity provider that is not as the settings describe it.
 pub fn routes_with(coordinator: Coordinator, provider: Option<Provider>) -> BoxedFilter<(Response,)> {
     let http = &coordinator.settings.http;
     let web = Web {

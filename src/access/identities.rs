@@ -67,7 +67,6 @@ pub async fn begin_by_identity(
         );
         return Err(Refusal::NotAllowed(message).into());
     }
-    store.remove_old_logins(&mut tx, now).await?;
     let new = NewToken {
         account: &account.id,
         name: "login by identity",
@@ -86,6 +85,7 @@ pub async fn begin_by_identity(
     store
         .insert_session(&mut tx, &digest, &token, (now, token.expires_at))
         .await?;
+    store.remove_ended_logins(&mut tx, &account.id).await?;
     tx.commit().await?;
     Ok(cookie)
 }
@@ -181,7 +181,8 @@ async fn make(store: &Store, tx: &mut Tx, person: &Person<'_>, address: &str, no
     .into())
 }
 
-/// Takes the identities of an account away. Its sessions by them end, and a verified mail address links it again.
+/// Takes the identities of an account away, and ends the sessions that began by them. The next login with a verified mail address links
+/// the account again.
 pub async fn unlink(store: &Store, actor: &Actor, name: &str, now: Timestamp) -> Result<Account> {
     actor.require_all(Permission::Accounts)?;
     let account = find(store, name).await?;

@@ -1,4 +1,4 @@
-//! What of accounts is removed when it is old: tokens that have ended, and entries of the audit log.
+//! Removes tokens that ended long ago, and old entries of the audit log.
 
 use crate::domain::time::{DAY_MS, Timestamp};
 use crate::store::Store;

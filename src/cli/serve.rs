@@ -12,7 +12,6 @@ use crate::signal::stop_signal;
 use anyhow::{Context, Result};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::ExitCode;
 use tokio::task::JoinHandle;
 use warp::filters::BoxedFilter;
@@ -43,17 +42,7 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
             .await
             .context("`oidc.client_secret_file` can't be used")?;
     }
-    for (setting, path) in [
-        ("http.tls_key", &settings.http.tls_key),
-        ("oidc.client_secret_file", &settings.oidc.client_secret_file),
-    ] {
-        if is_readable_by_all(path) {
-            tracing::warn!(
-                "everybody on this machine can read {} (`{setting}`); take that away by `chmod o= {0}`",
-                path.display()
-            );
-        }
-    }
+    warn_of_readable_secrets(settings);
     let coordinator = Coordinator::open(settings.clone(), platform()).await?;
     let listener = tokio::net::TcpListener::bind(settings.listen).await.with_context(|| {
         format!(
@@ -85,9 +74,22 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
     })
 }
 
-/// Whether other people of this machine can read a file.
-fn is_readable_by_all(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o004 != 0)
+/// Warns of files with secrets that every user of this machine can read.
+fn warn_of_readable_secrets(settings: &Settings) {
+    for (setting, path) in [
+        ("http.tls_key", &settings.http.tls_key),
+        ("oidc.client_secret_file", &settings.oidc.client_secret_file),
+        ("registry.password_file", &settings.registry.password_file),
+    ] {
+        let is_readable =
+            std::fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o004 != 0);
+        if is_readable {
+            tracing::warn!(
+                "every user of this machine can read {} (`{setting}`); `chmod o= {0}` takes that away",
+                path.display()
+            );
+        }
+    }
 }
 
 fn server(coordinator: &Coordinator, settings: &Settings, routes: &BoxedFilter<(Response,)>) -> Server {

@@ -55,7 +55,7 @@ pub struct Coordinator {
     submitted: Arc<Mutex<HashMap<String, Registered>>>,
     /// Whether jobs by recipes that are not in force any more may be queued.
     has_past_recipes: Arc<AtomicBool>,
-    /// When what nobody needs was last removed, in milliseconds UTC.
+    /// The time of the last [`Coordinator::sweep`], in milliseconds UTC.
     swept_at: Arc<AtomicI64>,
 }
 

@@ -1,4 +1,4 @@
-//! What the provider publishes about itself: its addresses and its keys. Asked for seldom, whatever people and tokens claim.
+//! The metadata and the keys that the provider publishes. How often they are asked for does not depend on what people and tokens claim.
 
 use super::error::ProviderError;
 use super::http::{CallError, Http};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// How long it is believed.
+/// How long an answer is used.
 const FRESH: Duration = Duration::from_secs(3600);
 /// The time between two questions because no key fits.
 const KEYS: Duration = Duration::from_secs(60);
@@ -40,6 +40,7 @@ impl Default for Directory {
 }
 
 impl Directory {
+    /// Sets the time after which [`Directory::renewed`] asks again.
     pub fn asking_for_keys_every(mut self, time: Duration) -> Self {
         self.keys = time;
         self

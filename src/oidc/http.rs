@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use url::Url;
 
-/// For a whole call.
+/// The time for a whole call.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
 /// Bytes of an answer.

@@ -79,13 +79,13 @@ impl Provider {
         })
     }
 
-    /// Waits as long for each answer.
+    /// Sets how long to wait for each answer.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.http = self.http.with_timeout(timeout);
         self
     }
 
-    /// Asks for the keys again at most so often if none of them fits a token.
+    /// Sets the time after which the keys are asked for again if none of them fits a token.
     pub fn asking_for_keys_every(mut self, time: Duration) -> Self {
         self.directory = self.directory.asking_for_keys_every(time);
         self

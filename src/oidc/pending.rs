@@ -53,22 +53,22 @@ impl PendingLogin {
         &self.cookie
     }
 
-    /// What the provider hands back with its answer.
+    /// The parameter `state`, which the provider returns with its answer.
     pub fn state(&self) -> String {
         self.derive("state")
     }
 
-    /// What the ID token has to hold.
+    /// The claim `nonce`, which the ID token must have.
     pub fn nonce(&self) -> String {
         self.derive("nonce")
     }
 
-    /// What proves to the provider that the one who began the login ends it (PKCE).
+    /// The code verifier of PKCE (RFC 7636): 64 characters.
     pub fn verifier(&self) -> String {
         self.derive("verifier")
     }
 
-    /// The name of a login among those that have ended.
+    /// The key of this login among those that have ended.
     pub fn mark(&self) -> String {
         self.derive("mark")
     }

@@ -21,7 +21,7 @@ use warp::filters::BoxedFilter;
 use warp::http::header::{self, HeaderValue};
 use warp::http::{Method, Request, Response, StatusCode};
 
-/// For so long, browsers ask for nothing without TLS, once they have come over it (RFC 6797): 30 days.
+/// How long browsers keep to TLS after a response over it: 30 days (RFC 6797).
 const TLS_ONLY: &str = "max-age=2592000";
 
 /// What all connections share.

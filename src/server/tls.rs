@@ -78,13 +78,13 @@ impl Tls {
         })
     }
 
-    /// Looks at the files so often.
+    /// Sets the time between two looks at the files.
     pub fn looking_every(mut self, look: Duration) -> Self {
         self.look = look;
         self
     }
 
-    /// What takes a new connection.
+    /// Returns the acceptor with the newest certificate.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.acceptor.clone()

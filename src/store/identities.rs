@@ -84,8 +84,8 @@ impl Store {
 
     /// How many accounts were made for an identity since a time.
     pub async fn accounts_made(&self, tx: &mut Tx, since: Timestamp) -> Result<i64> {
-        let sql = "SELECT COUNT(*) FROM account JOIN identity ON identity.account_id = account.id
-                   WHERE account.created_at > $1 AND identity.linked_at = account.created_at";
+        let sql = "SELECT COUNT(*) FROM identity JOIN account ON account.id = identity.account_id
+                   WHERE identity.linked_at > $1 AND account.created_at = identity.linked_at";
         Ok(sqlx::query_scalar(sql).bind(since).fetch_one(&mut **tx).await?)
     }
 }

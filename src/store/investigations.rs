@@ -289,8 +289,8 @@ impl Store {
         Ok(())
     }
 
-    /// Lets the reruns of an investigation at its base count for no cell and no history, for runs with a result of their own that
-    /// ended before a time.
+    /// Crosses the reruns that an investigation made at its base, so that they count for no cell and no history. Runs without a result
+    /// of their own from before a time keep theirs.
     pub async fn cross_probes(&self, tx: &mut Tx, row: &InvestigationRow, before: Timestamp) -> Result<()> {
         let sql = "UPDATE job SET crossed = 1
                    WHERE investigation_id = $1 AND run_id IN (SELECT id FROM run WHERE revision_id = $2)

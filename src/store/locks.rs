@@ -97,8 +97,8 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(before).fetch_all(self.pool()).await?)
     }
 
-    /// Makes a pinned lock due for newer versions now, if it still is `text`, also if newer versions were tried a short time ago. Returns
-    /// whether it was not due yet.
+    /// Makes a pinned lock due for newer versions now, if it still is `text`, even if newer versions were tried a short time ago.
+    /// Returns false if it was due already.
     pub async fn expire_lock(&self, key: &LockKey<'_>, text: &str) -> Result<bool> {
         let update = sqlx::query(
             "UPDATE pinned_lock SET pinned_at = 0, refresh_at = CASE WHEN refresh_job IS NULL THEN NULL ELSE refresh_at END

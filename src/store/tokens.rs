@@ -169,11 +169,12 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the tokens of logins that are over: nobody could use them again.
-    pub async fn remove_old_logins(&self, tx: &mut Tx, now: Timestamp) -> Result<()> {
-        let sql = "DELETE FROM access_token WHERE login = 1 AND expires_at <= $1
+    /// Removes the tokens of an account that stood for logins whose sessions are over. Nobody has their secrets, so nobody can use them
+    /// again.
+    pub async fn remove_ended_logins(&self, tx: &mut Tx, account: &AccountId) -> Result<()> {
+        let sql = "DELETE FROM access_token WHERE account_id = $1 AND login = 1
                    AND NOT EXISTS (SELECT 1 FROM session WHERE session.token_id = access_token.id)";
-        sqlx::query(sql).bind(now).execute(&mut **tx).await?;
+        sqlx::query(sql).bind(account).execute(&mut **tx).await?;
         Ok(())
     }
 

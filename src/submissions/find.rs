@@ -1,5 +1,6 @@
 //! What all actions on submitted recipes need: the rows that they are about, and their refusals.
 
+use crate::domain::id::AccountId;
 use crate::domain::refusal::Refusal;
 use crate::store::Store;
 use crate::store::submissions::{RecipeVersion, Registration};
@@ -38,10 +39,22 @@ pub(super) fn changed(project: &str) -> Refusal {
     ))
 }
 
+/// The names of the owner of a project, and of the account to which the owner hands it over.
+pub async fn owners(store: &Store, registration: &Registration) -> Result<[Option<String>; 2]> {
+    let name = async |id: &Option<AccountId>| match id {
+        Some(id) => store.account_name(id).await,
+        None => Ok(None),
+    };
+    Ok([
+        name(&registration.owner_id).await?,
+        name(&registration.next_owner_id).await?,
+    ])
+}
+
 /// A registration as the audit log shows it.
 pub(super) fn shown(registration: &Registration) -> Value {
     json!({
-        "owner": registration.owner_id, "next_owner": registration.next_owner_id, "state": registration.state.name(), "reason": registration.reason,
-        "version": registration.version,
+        "owner": registration.owner_id, "next_owner": registration.next_owner_id, "state": registration.state.name(),
+        "reason": registration.reason, "version": registration.version,
     })
 }

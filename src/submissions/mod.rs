@@ -10,7 +10,7 @@ mod submit;
 
 pub use decide::{Decision, decide, trial_ended};
 pub use difference::difference;
-pub use find::{registration, version};
+pub use find::{owners, registration, version};
 pub use manage::{answer_hand_over, hand_over, move_project};
 pub use policy::objections;
 pub use submit::{Submission, submit};

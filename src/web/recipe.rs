@@ -9,7 +9,6 @@ use super::visitor::Visitor;
 use super::wording::{Time, time};
 use crate::clock::now;
 use crate::domain::access::{Permission, Reach};
-use crate::domain::id::AccountId;
 use crate::domain::recipe_version::{HandOverAnswer, ProjectMove, ProjectState, VersionState};
 use crate::store::submissions::{RecipeVersion, Registration};
 use crate::submissions::{self, Decision};
@@ -123,16 +122,13 @@ fn is_receiver(visitor: &Visitor, project: &Registration) -> bool {
 }
 
 async fn project_line(web: &Web, found: &Registration) -> Result<ProjectLine> {
-    let name = async |id: &Option<AccountId>| match id {
-        Some(id) => web.store.account_name(id).await,
-        None => Ok(None),
-    };
+    let [owner, next_owner] = submissions::owners(&web.store, found).await?;
     Ok(ProjectLine {
         name: found.project.clone(),
         state: found.state.name(),
         reason: Some(found.reason.clone()).filter(|reason| !reason.is_empty()),
-        owner: name(&found.owner_id).await?,
-        next_owner: name(&found.next_owner_id).await?,
+        owner,
+        next_owner,
         version: found.version,
     })
 }

@@ -8,8 +8,8 @@ use std::process::Command;
 /// among the dependencies, and a flit and a hatch build.
 const PROJECTS: [&str; 4] = ["idna", "jinja2", "pluggy", "typing_extensions"];
 
-/// What is run of suites that would take most of the time: the proof of a culprit alone takes jinja2 sixteen runs, and
-/// idna has six thousand tests that read a table.
+/// Fewer tests for the suites that would take most of the time. The proof of a culprit alone runs that of jinja2 sixteen times, and idna
+/// has six thousand tests that read a table.
 const FEWER_TESTS: [(&str, &str); 2] = [
     ("idna", "--ignore=tests/test_idna_uts46.py tests"),
     (

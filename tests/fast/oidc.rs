@@ -94,6 +94,15 @@ impl Site {
     }
 }
 
+/// A provider, and a coordinator with the account `ann`, whose mail address the provider has verified.
+async fn with_ann() -> (Provider, Site, String) {
+    let provider = Provider::start().await;
+    let site = Site::start(&provider.issuer, NewAccounts::Refuse).await;
+    let server = site.server.clone();
+    person(&site.sim, &server, "ann", "owner").await;
+    (provider, site, server)
+}
+
 struct Shown {
     status: u16,
     location: String,
@@ -223,10 +232,7 @@ impl Log {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verified_address_is_linked_once_and_logs_in_from_then_on() {
     let log = Log::start();
-    let provider = Provider::start().await;
-    let site = Site::start(&provider.issuer, NewAccounts::Refuse).await;
-    let server = site.server.clone();
-    person(&site.sim, &server, "ann", "owner").await;
+    let (provider, site, server) = with_ann().await;
     let op = person(&site.sim, &server, "op", "operator").await;
     let mut browser = Browser::new();
     let page = browser.get(&format!("{server}/login?next=%2Fsubmit")).await;
@@ -282,6 +288,12 @@ async fn a_verified_address_is_linked_once_and_logs_in_from_then_on() {
     // the identity counts from now on, whatever the provider says about mail
     provider.set(|state| state.claims = json!({ "email": "bob@example.org", "email_verified": false }));
     assert_eq!(browser.logs_in(&server, &provider).await.status, 303);
+    // of logins that are over, nothing stays but the last one
+    let tokens: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM access_token WHERE login = 1")
+        .fetch_one(site.store().pool())
+        .await
+        .unwrap();
+    assert_eq!(tokens, 2);
     // an operator sees it, and takes it away: the sessions end
     let (_, shown) = op.calls("GET", "accounts/ann", None).await;
     assert_eq!(shown["identities"][0]["subject"], "subject-of-ann", "{shown}");
@@ -322,10 +334,7 @@ async fn a_verified_address_is_linked_once_and_logs_in_from_then_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_does_not_hold_lets_nobody_in() {
     let log = Log::start();
-    let provider = Provider::start().await;
-    let site = Site::start(&provider.issuer, NewAccounts::Refuse).await;
-    let server = site.server.clone();
-    person(&site.sim, &server, "ann", "owner").await;
+    let (provider, _site, server) = with_ann().await;
     let past = now().as_millis() / 1000 - 3600;
     let fails = async |claims: Value, reason: &str| {
         provider.set(|state| state.claims = claims.clone());
@@ -394,10 +403,7 @@ async fn a_provider_may_change_its_keys() {
 /// A provider may keep mail addresses for those who ask with the access token.
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_that_is_not_in_the_token_is_asked_for() {
-    let provider = Provider::start().await;
-    let site = Site::start(&provider.issuer, NewAccounts::Refuse).await;
-    let server = site.server.clone();
-    person(&site.sim, &server, "ann", "owner").await;
+    let (provider, _site, server) = with_ann().await;
     let login = async |info: Value| {
         provider.set(|state| {
             state.claims = json!({ "email": null, "email_verified": null });
@@ -429,10 +435,7 @@ async fn the_secret_is_sent_as_the_provider_wants_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_other_site_and_no_other_browser_ends_a_login() {
     let log = Log::start();
-    let provider = Provider::start().await;
-    let site = Site::start(&provider.issuer, NewAccounts::Refuse).await;
-    let server = site.server.clone();
-    person(&site.sim, &server, "ann", "owner").await;
+    let (provider, _site, server) = with_ann().await;
     let mut browser = Browser::new();
     let address = browser.begins(&server).await;
     let back = provider.logs_in(&address);

@@ -14,14 +14,7 @@ use warp::http::header::{self, HeaderValue};
 
 /// What the API shows of a project.
 pub async fn view(store: &Store, registration: Registration) -> Result<RegistrationView> {
-    let mut names = Vec::new();
-    for id in [&registration.owner_id, &registration.next_owner_id] {
-        names.push(match id {
-            Some(id) => store.account_name(id).await?,
-            None => None,
-        });
-    }
-    let (next_owner, owner) = (names.pop().flatten(), names.pop().flatten());
+    let [owner, next_owner] = submissions::owners(store, &registration).await?;
     Ok(RegistrationView::new(registration, owner, next_owner))
 }
 

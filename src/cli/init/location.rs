@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// The place of a recipe.
+/// The file of a recipe, and the folder of its project.
 pub struct RecipeLocation {
     pub name: String,
     /// The `path` of its source, if that is a folder.
@@ -23,7 +23,7 @@ pub struct RecipeLocation {
 }
 
 impl RecipeLocation {
-    /// Finds the place, and copies the folder of the target if no recipe could name it where it is.
+    /// Finds the location of a new recipe, and copies the folder of the target if no recipe could name it where it is.
     pub fn new(target: &Target, output: Option<&Path>, replaces: bool) -> Result<Self> {
         let name = match output {
             Some(file) => named_by(file)?,
@@ -43,7 +43,7 @@ impl RecipeLocation {
         if file.exists() && !replaces {
             bail!("{} is there already; use --force to replace it", file.display());
         }
-        let mut place = Self {
+        let mut location = Self {
             name,
             path: None,
             file,
@@ -52,9 +52,9 @@ impl RecipeLocation {
             replaces,
         };
         if let Target::Path(folder) = target {
-            place.find(folder)?;
+            location.find(folder)?;
         }
-        Ok(place)
+        Ok(location)
     }
 
     /// The folder of the recipe's file.
@@ -171,11 +171,11 @@ mod tests {
         Target::Path(folder.canonicalize().unwrap())
     }
 
-    fn text(place: &RecipeLocation) -> String {
+    fn text(location: &RecipeLocation) -> String {
         format!(
             "name = {:?}\nsource = {{ path = {:?} }}{RECIPE}",
-            place.name,
-            place.path.as_deref().unwrap()
+            location.name,
+            location.path.as_deref().unwrap()
         )
     }
 
@@ -189,12 +189,12 @@ mod tests {
             ("r/other.toml", "other/src", "r/other/src"),
         ] {
             let file = folder.join(output);
-            let place = RecipeLocation::new(&target, Some(&file), false).unwrap();
-            assert_eq!(place.path.as_deref(), Some(path), "{output}");
-            let written = text(&place);
-            place.register(&written).unwrap();
+            let location = RecipeLocation::new(&target, Some(&file), false).unwrap();
+            assert_eq!(location.path.as_deref(), Some(path), "{output}");
+            let written = text(&location);
+            location.register(&written).unwrap();
             assert!(!folder.join(copied).exists());
-            assert_eq!(place.write(&written).unwrap(), file);
+            assert_eq!(location.write(&written).unwrap(), file);
             assert!(folder.join(copied).join("tests/test_a.py").is_file(), "{output}");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
             let again = RecipeLocation::new(&target, Some(&file), false).err().unwrap();
@@ -210,10 +210,10 @@ mod tests {
         let folder = folder.path();
         let target = project(&folder.join("demo/lib"));
         for (output, path) in [("demo/demo.toml", "lib"), ("demo.toml", "demo/lib")] {
-            let place = RecipeLocation::new(&target, Some(&folder.join(output)), false).unwrap();
-            assert_eq!(place.path.as_deref(), Some(path), "{output}");
-            let text = text(&place);
-            place.write(&text).unwrap();
+            let location = RecipeLocation::new(&target, Some(&folder.join(output)), false).unwrap();
+            assert_eq!(location.path.as_deref(), Some(path), "{output}");
+            let text = text(&location);
+            location.write(&text).unwrap();
         }
         assert!(!folder.join("demo/src").exists());
         let within = RecipeLocation::new(&project(&folder.join("x")), Some(&folder.join("x/x/x.toml")), false);
@@ -229,10 +229,10 @@ mod tests {
         std::fs::write(&file, "mine").unwrap();
         let target = Target::Pypi("demo".into());
         assert!(RecipeLocation::new(&target, Some(&file), false).is_err());
-        let place = RecipeLocation::new(&target, Some(&file), true).unwrap();
-        assert!(place.register("name = 1").is_err());
+        let location = RecipeLocation::new(&target, Some(&file), true).unwrap();
+        assert!(location.register("name = 1").is_err());
         let text = format!("name = \"demo\"\nsource = {{ pypi = \"demo\" }}{RECIPE}");
-        place.write(&text).unwrap();
+        location.write(&text).unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
 }

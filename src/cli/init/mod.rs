@@ -56,24 +56,24 @@ impl Init {
     /// none.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let target = Target::parse(&self.target)?;
-        let place = RecipeLocation::new(&target, self.output.as_deref(), self.force)?;
+        let location = RecipeLocation::new(&target, self.output.as_deref(), self.force)?;
         let settings = Settings {
             slots: 1,
             ..settings.clone()
         };
-        let first = place.register(&target.minimal(&place.name, place.path.as_deref()))?;
+        let first = location.register(&target.minimal(&location.name, location.path.as_deref()))?;
         let runner = LocalRunner::open(&settings, vec![first], DEFAULT_VARIANT).await?;
-        let done = self.on(&runner, &target, place).await;
+        let done = self.on(&runner, &target, location).await;
         runner.close().await?;
         done
     }
 
-    async fn on(&self, runner: &LocalRunner, target: &Target, place: RecipeLocation) -> Result<ExitCode> {
+    async fn on(&self, runner: &LocalRunner, target: &Target, location: RecipeLocation) -> Result<ExitCode> {
         let revision = runner.revision_or_first(self.on.as_deref()).await?;
         let version = revision.version.as_deref().unwrap_or("no version");
         errln!(
             "reading the source of {} for {} ({version})",
-            place.name,
+            location.name,
             revision.branch
         );
         let build = runner.build(&revision, DEFAULT_VARIANT).await?;
@@ -88,21 +88,21 @@ impl Init {
         for note in &survey.notes {
             errln!("note: {}", plain(note));
         }
-        let pinned = target.pinned(place.path.as_deref(), source.lock.as_deref())?;
-        let (proposal, reasons) = propose(&survey, &place.name, pinned);
+        let pinned = target.pinned(location.path.as_deref(), source.lock.as_deref())?;
+        let (proposal, reasons) = propose(&survey, &location.name, pinned);
         say(&reasons);
         let mut rounds = Rounds {
             runner,
             revision: &revision,
             build,
-            place: &place,
+            location: &location,
             survey: &survey,
             shows_log: self.verbose,
             allows_network: self.allow_network,
         };
         if self.no_try {
             let remarks = ["It was not tried.".to_owned()];
-            let file = place.write(&with_schema(&runner.settings, &proposal.text(&remarks)))?;
+            let file = location.write(&with_schema(&runner.settings, &proposal.text(&remarks)))?;
             outln!("wrote {}, not tried", file.display());
             return Ok(code(match survey.has_tests() {
                 true => None,
@@ -116,7 +116,7 @@ impl Init {
             revision.name(),
             result.sentence()
         )];
-        let file = place.write(&with_schema(&runner.settings, &proposal.text(&remarks)))?;
+        let file = location.write(&with_schema(&runner.settings, &proposal.text(&remarks)))?;
         if let TrialResult::Red { first, .. } = &result {
             for failure in first {
                 outln!("failed: {} ({})", plain(&failure.test), plain(&failure.message));

@@ -16,7 +16,7 @@ pub struct Rounds<'a> {
     pub runner: &'a LocalRunner,
     pub revision: &'a Revision,
     pub build: BuildSpec,
-    pub place: &'a RecipeLocation,
+    pub location: &'a RecipeLocation,
     pub survey: &'a Survey,
     pub shows_log: bool,
     /// Whether the person lets install use the network.
@@ -75,7 +75,7 @@ impl Rounds<'_> {
 
     /// Tries a proposal once. Returns its result, and what to try next.
     async fn trial(&self, proposal: &Proposal, facts: &Facts) -> Result<(TrialResult, Option<Change>)> {
-        let registered = self.place.register(&proposal.text(&[]))?;
+        let registered = self.location.register(&proposal.text(&[]))?;
         let limits = &self.runner.settings.limits;
         let spec = match plan::run(&registered, self.revision, &self.build, facts, limits) {
             Ok(spec) => spec,

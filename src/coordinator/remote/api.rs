@@ -4,6 +4,7 @@
 use crate::config::{NetworkSettings, RegistrySettings};
 use crate::domain::address::Address;
 use crate::domain::causes::causes;
+use crate::domain::confidential::is_loopback;
 use crate::domain::login::Login;
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::header::{ACCEPT, WWW_AUTHENTICATE};
@@ -135,12 +136,7 @@ impl Api {
 
 /// Whether a registry is on the loopback interface of this machine.
 fn is_near(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    let address = name.parse::<std::net::IpAddr>();
-    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    url::Url::parse(&format!("http://{host}")).is_ok_and(|url| is_loopback(&url))
 }
 
 /// The fields of `Bearer realm="..",service="..",scope=".."`. Returns `None` for another kind of login.

@@ -52,7 +52,7 @@ use tokio::task::JoinHandle;
 const PLATFORM: &str = "linux/amd64";
 const TESTS: [&str; 3] = ["a", "b", "c"];
 const PATIENCE: Duration = Duration::from_secs(120);
-/// So often a host says what it is.
+/// The time between two reports of a simulated host about itself.
 const BEAT: Duration = Duration::from_millis(200);
 
 /// What comes of builds and runs, where it is not what `Lib/faults` says.

@@ -131,7 +131,7 @@ pub struct TokenBody {
     /// The account that gets it. Your own unless you manage accounts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// What it may do. Absent: all that you and the account may do.
+    /// What it may do. If it is absent, the token may do all that both you and the account may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Permission>>)]
     pub permissions: Option<Vec<String>>,
