@@ -12,7 +12,7 @@
 mod support;
 
 use pybots::config::Settings;
-use pybots::domain::tree::{Change, ChangeKind};
+use pybots::domain::tree::{ChangeKind, TreeChange};
 use pybots::runtime::Runtime;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -136,7 +136,7 @@ fn parts(made: &Made) -> String {
     format!("{}, around them {:.2} s", phases.join(", "), made.seconds - within)
 }
 
-fn kind(changes: &[Change], shared: bool) -> &'static str {
+fn kind(changes: &[TreeChange], shared: bool) -> &'static str {
     let any = |test: &dyn Fn(&str) -> bool| changes.iter().any(|change| test(&change.path));
     match () {
         () if shared => "no build input",
@@ -257,8 +257,8 @@ impl Floor {
     }
 
     /// Brings the tree to the next revision, and measures `make` alone.
-    fn step(&self, changes: &[Change], sha: &str, jobs: usize) -> f64 {
-        let (gone, here): (Vec<&Change>, Vec<&Change>) =
+    fn step(&self, changes: &[TreeChange], sha: &str, jobs: usize) -> f64 {
+        let (gone, here): (Vec<&TreeChange>, Vec<&TreeChange>) =
             changes.iter().partition(|change| change.kind == ChangeKind::Deleted);
         if !gone.is_empty() {
             let names: Vec<&str> = gone.iter().map(|change| change.path.as_str()).collect();

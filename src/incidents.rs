@@ -3,7 +3,7 @@
 mod claims;
 mod views;
 
-pub use claims::Claims;
+pub use claims::CorroboratedClaims;
 pub use views::{IncidentView, InvestigationView, NoteView, RegressionView, RevisionView, WaiverView};
 
 use crate::domain::address::Address;
@@ -22,12 +22,12 @@ use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 
 /// Reads incidents and investigations.
-pub struct Reader<'a> {
+pub struct IncidentReader<'a> {
     pub store: &'a Store,
     pub trust: &'a Trust,
 }
 
-impl Reader<'_> {
+impl IncidentReader<'_> {
     /// Returns all open incidents, newest first, and after them the newest `closed` ones that are closed.
     pub async fn all(&self, closed: i64, now: Timestamp) -> Result<Vec<IncidentView>> {
         let mut incidents = self.store.open_incidents().await?;
@@ -48,7 +48,7 @@ impl Reader<'_> {
 
     async fn incident(&self, incident: Incident, now: Timestamp) -> Result<IncidentView> {
         let rows = self.store.regressions_of(&incident.id).await?;
-        let claims = Claims::read(self.store, self.trust, &incident.id, &rows).await?;
+        let claims = CorroboratedClaims::read(self.store, self.trust, &incident.id, &rows).await?;
         let state = incident.state(&rows, now);
         let fixed_on = match &state {
             State::FixedOn { branches } => branches.iter().cloned().collect(),
@@ -103,7 +103,7 @@ impl Reader<'_> {
     /// Whether only projects in probation say what an incident says.
     pub async fn is_unconfirmed(&self, id: &IncidentId) -> Result<bool> {
         let rows = self.store.regressions_of(id).await?;
-        let claims = Claims::read(self.store, self.trust, id, &rows).await?;
+        let claims = CorroboratedClaims::read(self.store, self.trust, id, &rows).await?;
         Ok(claims.are_unconfirmed())
     }
 

@@ -7,10 +7,11 @@ mod sources;
 
 use crate::domain::address::Address;
 use crate::domain::job::{BuildSpec, JobSpec, RunSpec};
+use crate::domain::lock::Lock;
 use crate::domain::text::is_odd;
 use crate::domain::trust::Trust;
 use crate::host::quote;
-use crate::incidents::Claims;
+use crate::incidents::CorroboratedClaims;
 use crate::store::Store;
 use crate::store::attempts::Attempt;
 use crate::store::logs::Objects;
@@ -48,7 +49,7 @@ pub async fn of(store: &Store, objects: &Objects, trust: &Trust, number: i64) ->
     else {
         return Ok(Err("no run shows this incident".to_owned()));
     };
-    let claims = Claims::read(store, trust, &incident.id, &regressions).await?;
+    let claims = CorroboratedClaims::read(store, trust, &incident.id, &regressions).await?;
     let warning = claims
         .is_unconfirmed(regression)
         .then(|| warning(&regression.series.project));
@@ -104,9 +105,7 @@ async fn rerun_of(store: &Store, objects: &Objects, run: RunSpec, attempt: &Atte
         pulls: remote.is_some(),
         image: remote.unwrap_or_else(|| run.image.reference.clone()),
         // without a lock that can be read, the newest versions of the index are installed
-        lock: lock
-            .and_then(|lock| serde_json::from_str(lock).ok())
-            .unwrap_or_default(),
+        lock: lock.and_then(Lock::read).unwrap_or_default(),
         run,
         folders,
     })

@@ -16,7 +16,7 @@ use pybots::config::Settings;
 use pybots::domain::DEFAULT_VARIANT;
 use pybots::domain::job::{BuildSpec, JobSpec, Phase};
 use pybots::domain::limits::{Limits, Seconds};
-use pybots::domain::tree::{Change, Wanted};
+use pybots::domain::tree::{TreeChange, Wanted};
 use pybots::domain::version::PythonVersion;
 use pybots::host::log::{Log, Sink};
 use pybots::host::{Host, Supply, phase};
@@ -336,7 +336,7 @@ impl Supply for Local {
         Ok(self.0.archive(revision, wanted)?.boxed())
     }
 
-    async fn changes(&self, _from: &str, _to: &str, _ignore: &[String]) -> Result<Option<Vec<Change>>> {
+    async fn changes(&self, _from: &str, _to: &str, _ignore: &[String]) -> Result<Option<Vec<TreeChange>>> {
         // every build here begins with a clean tree
         Ok(None)
     }

@@ -1,7 +1,7 @@
 //! Accounts: how they are added and changed.
 
 use super::actor::Actor;
-use super::audit::{Change, record};
+use super::audit::{AuditedChange, record};
 use crate::domain::access::{Permission, Permissions, Role, Roles, check_mail, check_name};
 use crate::domain::refusal::Refusal;
 use crate::domain::time::{DAY_MS, Timestamp};
@@ -81,7 +81,7 @@ async fn check_free(store: &Store, tx: &mut Tx, mail: &str) -> Result<()> {
 }
 
 pub(super) async fn added(store: &Store, tx: &mut Tx, actor: &Actor, account: &Account, now: Timestamp) -> Result<()> {
-    let change = Change {
+    let change = AuditedChange {
         action: "add account",
         subject: format!("account {}", account.name),
         before: None,
@@ -135,7 +135,7 @@ pub async fn change(
     if after.disabled {
         store.revoke_all(&mut tx, &after.id, now).await?;
     }
-    let entry = Change {
+    let entry = AuditedChange {
         action: "change account",
         subject: format!("account {name}"),
         before: Some(shown(&before)),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// What changed, for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change<'a> {
+pub struct AuditedChange<'a> {
     /// What was done, such as `approve`.
     pub action: &'a str,
     /// What it was done to, such as `project flask`.
@@ -19,7 +19,13 @@ pub struct Change<'a> {
 }
 
 /// Writes a change to the audit log, in the transaction that makes it.
-pub async fn record(store: &Store, tx: &mut Tx, actor: &Actor, change: Change<'_>, now: Timestamp) -> Result<()> {
+pub async fn record(
+    store: &Store,
+    tx: &mut Tx,
+    actor: &Actor,
+    change: AuditedChange<'_>,
+    now: Timestamp,
+) -> Result<()> {
     let text = |value: Option<Value>| value.map(|value| value.to_string()).unwrap_or_default();
     let entry = AuditEntry {
         id: String::new(),

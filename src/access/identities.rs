@@ -2,7 +2,7 @@
 
 use super::accounts::{added, find};
 use super::actor::Actor;
-use super::audit::{Change, record};
+use super::audit::{AuditedChange, record};
 use super::sessions::SESSION_MS;
 use crate::domain::access::{NewAccounts, Permission, Permissions, Roles, name_from};
 use crate::domain::refusal::Refusal;
@@ -24,7 +24,7 @@ const RESERVED: [&str; 4] = ["operator", "policy", "root", "admin"];
 
 /// Somebody for whom an identity provider vouches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Person<'a> {
+pub struct VouchedPerson<'a> {
     pub issuer: &'a str,
     pub subject: &'a str,
     /// A mail address that the provider has verified.
@@ -37,7 +37,7 @@ pub struct Person<'a> {
 /// linked then. Returns the secret of the session's cookie.
 pub async fn begin_by_identity(
     store: &Store,
-    person: &Person<'_>,
+    person: &VouchedPerson<'_>,
     new_accounts: NewAccounts,
     address: &str,
     now: Timestamp,
@@ -53,8 +53,10 @@ pub async fn begin_by_identity(
         None => {
             let found = by_mail(store, &mut tx, person).await?;
             match (found, new_accounts) {
-                (Found::One(account), _) => (Some(account), false),
-                (Found::None, NewAccounts::Create) => (Some(make(store, &mut tx, person, address, now).await?), false),
+                (MailMatch::One(account), _) => (Some(account), false),
+                (MailMatch::None, NewAccounts::Create) => {
+                    (Some(make(store, &mut tx, person, address, now).await?), false)
+                }
                 _ => (None, false),
             }
         }
@@ -98,22 +100,22 @@ fn unknown() -> Refusal {
     )
 }
 
-enum Found {
+enum MailMatch {
     None,
     One(Account),
     /// It is not clear which account is meant.
     Several,
 }
 
-async fn by_mail(store: &Store, tx: &mut Tx, person: &Person<'_>) -> Result<Found> {
+async fn by_mail(store: &Store, tx: &mut Tx, person: &VouchedPerson<'_>) -> Result<MailMatch> {
     let Some(mail) = person.mail else {
-        return Ok(Found::None);
+        return Ok(MailMatch::None);
     };
     let mut found = store.accounts_with_mail(tx, mail, 2).await?;
     Ok(match (found.pop(), found.is_empty()) {
-        (None, _) => Found::None,
-        (Some(account), true) => Found::One(account),
-        (Some(_), false) => Found::Several,
+        (None, _) => MailMatch::None,
+        (Some(account), true) => MailMatch::One(account),
+        (Some(_), false) => MailMatch::Several,
     })
 }
 
@@ -121,7 +123,7 @@ async fn link(
     store: &Store,
     tx: &mut Tx,
     (actor, account): (&Actor, &Account),
-    person: &Person<'_>,
+    person: &VouchedPerson<'_>,
     now: Timestamp,
 ) -> Result<()> {
     let identity = Identity {
@@ -139,7 +141,7 @@ async fn link(
         );
         return Err(Refusal::NotAllowed(message).into());
     }
-    let change = Change {
+    let change = AuditedChange {
         action: "link identity",
         subject: format!("account {}", account.name),
         before: None,
@@ -153,7 +155,13 @@ fn shown(identity: &Identity) -> Value {
 }
 
 /// Adds an account without a role.
-async fn make(store: &Store, tx: &mut Tx, person: &Person<'_>, address: &str, now: Timestamp) -> Result<Account> {
+async fn make(
+    store: &Store,
+    tx: &mut Tx,
+    person: &VouchedPerson<'_>,
+    address: &str,
+    now: Timestamp,
+) -> Result<Account> {
     if store.accounts_made(tx, now - HOUR_MS).await? >= MADE_MOST {
         let message =
             format!("{MADE_MOST} people got an account within the last hour; try again in an hour, or ask an operator");
@@ -193,7 +201,7 @@ pub async fn unlink(store: &Store, actor: &Actor, name: &str, now: Timestamp) ->
     if removed.is_empty() {
         return Err(Refusal::Conflict(format!("the account {name:?} has no identity")).into());
     }
-    let change = Change {
+    let change = AuditedChange {
         action: "unlink identity",
         subject: format!("account {name}"),
         before: Some(removed.iter().map(shown).collect()),

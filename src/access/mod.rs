@@ -11,8 +11,8 @@ mod tokens;
 
 pub use accounts::{AccountChange, add, change, first_operator};
 pub use actor::Actor;
-pub use audit::{Change, record};
-pub use identities::{Person, begin_by_identity, unlink};
+pub use audit::{AuditedChange, record};
+pub use identities::{VouchedPerson, begin_by_identity, unlink};
 pub use retention::remove_old;
 pub use sessions::{Session, begin, end, session};
 pub use tokens::{TokenRequest, authenticate, issue, revoke};

@@ -2,7 +2,7 @@
 
 use super::accounts::find;
 use super::actor::Actor;
-use super::audit::{Change, record};
+use super::audit::{AuditedChange, record};
 use crate::domain::access::{Permission, Permissions};
 use crate::domain::id::TokenId;
 use crate::domain::refusal::Refusal;
@@ -94,7 +94,7 @@ pub async fn issue(
         login: false,
     };
     let token = store.insert_token(&mut tx, &new, now).await?;
-    let change = Change {
+    let change = AuditedChange {
         action: "issue token",
         subject: format!("account {}", account.name),
         before: None,
@@ -157,7 +157,7 @@ pub async fn revoke(store: &Store, actor: &Actor, id: &TokenId, now: Timestamp) 
     let owner = store.account_name(&token.account_id).await?.unwrap_or_default();
     let mut tx = store.begin().await?;
     if store.revoke_token(&mut tx, id, now).await? {
-        let change = Change {
+        let change = AuditedChange {
             action: "revoke token",
             subject: format!("account {owner}"),
             before: Some(json!({ "id": token.id, "name": token.name })),

@@ -13,7 +13,7 @@ use super::body::json;
 use crate::coordinator::Coordinator;
 use crate::domain::host::Capabilities;
 use crate::logfile::frame::FRAME_MOST;
-use crate::web::{Error, Outcome};
+use crate::web::{Error, HandlerResult};
 use warp::filters::BoxedFilter;
 use warp::reject::{LengthRequired, PayloadTooLarge};
 use warp::{Filter, Rejection, reply::Response};
@@ -29,7 +29,7 @@ const INVENTORY_MOST: u64 = 8 << 20;
 pub fn host(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
     warp::path!("api" / "host" / ..)
         .and(calls(coordinator))
-        .map(|outcome: Outcome| outcome.unwrap_or_else(|error| respond(&error)))
+        .map(|outcome: HandlerResult| outcome.unwrap_or_else(|error| respond(&error)))
         .recover(rejected)
         .unify()
         .boxed()
@@ -37,7 +37,7 @@ pub fn host(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
 
 /// A line for each call.
 #[rustfmt::skip]
-fn calls(coordinator: Coordinator) -> BoxedFilter<(Outcome,)> {
+fn calls(coordinator: Coordinator) -> BoxedFilter<(HandlerResult,)> {
     use warp::{body, get, header, path, post, query};
     let caller = caller::caller(coordinator);
     let newest = caller::newest(caller.clone());

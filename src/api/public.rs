@@ -9,7 +9,7 @@ use crate::compare::{self, Comparison};
 use crate::domain::id::RevisionId;
 use crate::incidents::IncidentView;
 use crate::store::views::{ResultCell, Scope};
-use crate::web::{self, Error, Outcome, Query, Route, Web, json, peer, query, read_only, secure, with};
+use crate::web::{self, Error, HandlerResult, Query, Route, Web, json, peer, query, read_only, secure, with};
 use range::in_range;
 use reqwest::Url;
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub fn public(web: Web) -> BoxedFilter<(Response,)> {
     warp::path("api")
         .and(warp::path::full())
         .and(gate)
-        .map(|path: FullPath, outcome: Outcome| {
+        .map(|path: FullPath, outcome: HandlerResult| {
             let failed = |error: Error| {
                 error.log(path.as_str());
                 let body = ErrorBody {
@@ -117,18 +117,18 @@ fn next_page(path: &str, query: &Query, older: &RevisionId) -> Option<HeaderValu
     responses((status = 200, body = Vec<ResultCell>), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
 )]
 /// The cells of the newest revisions. Unlike the address of before, this one refuses what is no number of revisions.
-pub(super) async fn checked_results(web: Web, query: Query) -> Outcome {
+pub(super) async fn checked_results(web: Web, query: Query) -> HandlerResult {
     in_range(&query, "revisions", 1..=REVISIONS_MOST)?;
     results_at("/api/v1/results", web, query).await
 }
 
 /// The cells of the newest revisions: `?branch=NAME`, `?variant=NAME`, `?revisions=N`, and `?before=ID` as the header `link` names it.
-async fn results(web: Web, query: Query) -> Outcome {
+async fn results(web: Web, query: Query) -> HandlerResult {
     results_at("/api/results", web, query).await
 }
 
 /// `path` is what the link to the next part begins with.
-async fn results_at(path: &str, web: Web, query: Query) -> Outcome {
+async fn results_at(path: &str, web: Web, query: Query) -> HandlerResult {
     let _turn = turn(&HEAVY, TURN_WITHIN).await?;
     let branch = query.get("branch").map(String::as_str);
     if let Some(name) = branch
@@ -157,7 +157,7 @@ async fn results_at(path: &str, web: Web, query: Query) -> Outcome {
     get, path = "/api/v1/incidents", tag = "incidents", summary = "List the open incidents, and those that were closed lately",
     responses((status = 200, body = Vec<IncidentView>)),
 )]
-pub(super) async fn incidents(web: Web) -> Outcome {
+pub(super) async fn incidents(web: Web) -> HandlerResult {
     let all = web.incidents().all(CLOSED, now()).await?;
     Ok(json(&all))
 }
@@ -167,7 +167,7 @@ pub(super) async fn incidents(web: Web) -> Outcome {
     params(("number" = i64, Path)),
     responses((status = 200, body = IncidentView), (status = 404, body = ProblemDetails)),
 )]
-pub(super) async fn incident(number: i64, web: Web) -> Outcome {
+pub(super) async fn incident(number: i64, web: Web) -> HandlerResult {
     let found = web.incidents().one(number, now()).await?;
     Ok(json(&found.ok_or_else(Error::not_found)?))
 }
@@ -178,7 +178,7 @@ pub(super) async fn incident(number: i64, web: Web) -> Outcome {
     responses((status = 200, body = Comparison), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
 )]
 /// `/api/compare/BASE[:VARIANT]/NOW[:VARIANT]`
-pub(super) async fn comparison(base: String, now: String, web: Web) -> Outcome {
+pub(super) async fn comparison(base: String, now: String, web: Web) -> HandlerResult {
     let _turn = turn(&HEAVY, TURN_WITHIN).await?;
     match compare::of(&web.store, &web.objects, &base, &now).await? {
         Ok(compared) => Ok(json(&compared)),

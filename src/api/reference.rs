@@ -1,8 +1,10 @@
 //! The page `/api`, made of the OpenAPI document.
 
 use super::v1::document;
-use crate::web::reference::{self, FieldView, Group, OperationView, ReferencePage, ResponseView, SchemaView, TypeView};
-use crate::web::{Outcome, Web, gate, plain_failure, secure, unauthorized, with};
+use crate::web::reference::{
+    self, FieldView, OperationGroup, OperationView, ReferencePage, ResponseView, SchemaView, TypeView,
+};
+use crate::web::{HandlerResult, Web, gate, plain_failure, secure, unauthorized, with};
 use serde_json::{Map, Value};
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -15,17 +17,17 @@ pub fn reference(web: &Web) -> BoxedFilter<(Response,)> {
     let shown = read.and(with(web)).then(page);
     warp::path!("api")
         .and(refused.or(shown).unify())
-        .map(|outcome: Outcome| secure(outcome.unwrap_or_else(|error| plain_failure("/api", &error))))
+        .map(|outcome: HandlerResult| secure(outcome.unwrap_or_else(|error| plain_failure("/api", &error))))
         .boxed()
 }
 
-async fn page(web: Web) -> Outcome {
+async fn page(web: Web) -> HandlerResult {
     let document = serde_json::to_value(document()).map_err(anyhow::Error::from)?;
     reference::respond(&web, of(&document)).await
 }
 
 fn of(document: &Value) -> ReferencePage {
-    let mut groups: Vec<Group> = Vec::new();
+    let mut groups: Vec<OperationGroup> = Vec::new();
     for (path, item) in entries(&document["paths"]) {
         for method in ["get", "post", "patch", "delete"] {
             let Some(found) = item.get(method) else { continue };
@@ -33,7 +35,7 @@ fn of(document: &Value) -> ReferencePage {
             let tag = text(&found["tags"][0]);
             match groups.iter_mut().find(|group| group.name == tag) {
                 Some(group) => group.operations.push(view),
-                None => groups.push(Group {
+                None => groups.push(OperationGroup {
                     name: tag,
                     operations: vec![view],
                 }),

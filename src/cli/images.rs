@@ -6,7 +6,7 @@ use super::host::host_id;
 use crate::clock::now;
 use crate::config::Settings;
 use crate::coordinator::keep::Keeper;
-use crate::domain::retention::{Decision, Decisions, Inventory};
+use crate::domain::retention::{Decisions, Inventory, RetentionDecision};
 use crate::host::janitor;
 use crate::profile::Profiles;
 use crate::runtime::Runtime;
@@ -145,7 +145,7 @@ async fn list(settings: &Settings, store: &Store, json: bool, volumes: bool) -> 
 
 async fn prune(settings: &Settings, store: &Store, dry_run: bool) -> Result<()> {
     let (runtime, inventory, decisions) = survey(settings, store).await?;
-    let removable = |decisions: &[Decision]| -> Vec<Decision> {
+    let removable = |decisions: &[RetentionDecision]| -> Vec<RetentionDecision> {
         let removable = decisions.iter().filter(|decision| !decision.reason.stays());
         removable.cloned().collect()
     };

@@ -6,7 +6,7 @@ use crate::clock::{now, show};
 use crate::config::Settings;
 use crate::decisions::IncidentDecision;
 use crate::domain::trust::Trust;
-use crate::incidents::{IncidentView, Reader, RegressionView};
+use crate::incidents::{IncidentReader, IncidentView, RegressionView};
 use crate::store::Store;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -140,8 +140,8 @@ impl Incidents {
     }
 }
 
-fn reader<'a>(store: &'a Store, trust: &'a Trust) -> Reader<'a> {
-    Reader { store, trust }
+fn reader<'a>(store: &'a Store, trust: &'a Trust) -> IncidentReader<'a> {
+    IncidentReader { store, trust }
 }
 
 fn unknown(number: i64) -> String {
@@ -151,29 +151,28 @@ fn unknown(number: i64) -> String {
 impl Action {
     /// The decision that it makes about an incident, and who makes it.
     fn decision(self) -> Option<(i64, Option<String>, IncidentDecision)> {
-        use IncidentDecision as Decision;
         Some(match self {
             Action::Show { .. } => return None,
             Action::Waive { number, by, why, until } => {
                 let until = until.to_string();
-                (number, by, Decision::Waive { why, until })
+                (number, by, IncidentDecision::Waive { why, until })
             }
-            Action::Intended { number, by, why } => (number, by, Decision::Intended { why }),
-            Action::Ours { number, by, why } => (number, by, Decision::Ours { why }),
+            Action::Intended { number, by, why } => (number, by, IncidentDecision::Intended { why }),
+            Action::Ours { number, by, why } => (number, by, IncidentDecision::Ours { why }),
             Action::Agree {
                 number,
                 by,
                 why,
                 revoke: false,
-            } => (number, by, Decision::Agree { why }),
+            } => (number, by, IncidentDecision::Agree { why }),
             Action::Agree {
                 number,
                 by,
                 why,
                 revoke: true,
-            } => (number, by, Decision::Disagree { why }),
-            Action::Reported { number, by, at } => (number, by, Decision::Reported { at }),
-            Action::Close { number, by, why } => (number, by, Decision::Close { why }),
+            } => (number, by, IncidentDecision::Disagree { why }),
+            Action::Reported { number, by, at } => (number, by, IncidentDecision::Reported { at }),
+            Action::Close { number, by, why } => (number, by, IncidentDecision::Close { why }),
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::domain::time::Timestamp;
 use crate::logfile::Stream;
-use crate::screen::{Cell, Screens, Shown, Style};
+use crate::screen::{Screens, Shown, Style, StyledChar};
 use std::ops::ControlFlow;
 
 /// Bytes of a line that are held back until it ends. Behind them, the rest of the line is written as another one.
@@ -27,7 +27,7 @@ struct Writer {
     /// The beginnings of lines that are too long for one part.
     held: Vec<(Stream, Vec<u8>)>,
     /// The line that was printed before its end, and has the last row of the terminal.
-    begun: Option<(Stream, Vec<Cell>)>,
+    begun: Option<(Stream, Vec<StyledChar>)>,
 }
 
 impl LogLines {
@@ -114,7 +114,7 @@ impl Writer {
 
     /// Completes the line that has the last row, if this is how it goes on.
     fn complete(&mut self, out: &mut Vec<u8>, shown: &Shown<'_>) -> bool {
-        let goes_on = self.rest(shown).map(<[Cell]>::to_vec);
+        let goes_on = self.rest(shown).map(<[StyledChar]>::to_vec);
         if let Some(rest) = &goes_on {
             self.draw(out, rest);
             out.push(b'\n');
@@ -124,7 +124,7 @@ impl Writer {
     }
 
     /// Returns what follows on the line that has the last row.
-    fn rest<'a>(&self, shown: &Shown<'a>) -> Option<&'a [Cell]> {
+    fn rest<'a>(&self, shown: &Shown<'a>) -> Option<&'a [StyledChar]> {
         let (stream, begun) = self.begun.as_ref()?;
         shown
             .cells
@@ -146,7 +146,7 @@ impl Writer {
         }
     }
 
-    fn draw(&self, out: &mut Vec<u8>, cells: &[Cell]) {
+    fn draw(&self, out: &mut Vec<u8>, cells: &[StyledChar]) {
         let mut buffer = [0; 4];
         for part in cells.chunk_by(|a, b| a.1 == b.1) {
             let style = part.first().map(|(_, style)| *style).unwrap_or_default();

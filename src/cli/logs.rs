@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::domain::id::AttemptId;
 use crate::domain::skew::corrected;
 use crate::logfile::Stream;
-use crate::logfile::file::Part;
+use crate::logfile::file::LogPart;
 use crate::store::Store;
 use crate::store::attempts::{Attempt, newest};
 use crate::store::logs::Objects;
@@ -96,13 +96,13 @@ impl Logs {
             while let Some(open) = reader.take() {
                 let (open, part) = open.step().await?;
                 match part {
-                    Some(Part::Text(chunk)) => {
+                    Some(LogPart::Text(chunk)) => {
                         for (piece, text) in chunk.parts() {
                             let at = corrected(piece.at, attempt.clock_offset_ms);
                             printer.print(piece.stream, at, &text).await?;
                         }
                     }
-                    Some(Part::Lost(lost)) => printer.lost(&lost.to_string()).await?,
+                    Some(LogPart::Lost(lost)) => printer.lost(&lost.to_string()).await?,
                     None => {
                         reader = Some(open);
                         break;

@@ -180,7 +180,7 @@ fn projects(all: &[RegistrationView]) -> String {
         }
         vec![
             project.project.clone(),
-            project.state.clone(),
+            project.state.to_string(),
             version,
             owner,
             project.reason.clone(),
@@ -195,7 +195,7 @@ fn versions(all: &[VersionView]) -> String {
         vec![
             version.project.clone(),
             version.number.to_string(),
-            version.state.clone(),
+            version.state.to_string(),
             version.trial.clone(),
             version.submitted_by.clone(),
             show(version.submitted_at),

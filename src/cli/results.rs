@@ -9,6 +9,7 @@ use crate::domain::DEFAULT_VARIANT;
 use crate::domain::limits::Seconds;
 use crate::store::Store;
 use crate::store::views::ResultCell;
+use crate::verdict::Cell;
 use anyhow::{Result, bail};
 use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,14 +170,14 @@ fn matrix(cells: &[ResultCell], colour: bool) -> String {
 fn reasons(rows: &[&[ResultCell]]) -> String {
     let mut lines = BTreeSet::new();
     for cell in rows.iter().filter_map(|row| row.first()) {
-        if let (&"no_image", Some(reason)) = (&cell.state, &cell.reason) {
+        if let (Cell::NoImage, Some(reason)) = (cell.state, &cell.reason) {
             lines.insert(format!("no image on {}, {}: {reason}\n", cell.branch, cell.variant));
         }
     }
     let waiting = rows
         .iter()
         .flat_map(|row| row.iter())
-        .filter(|cell| cell.state == "pending");
+        .filter(|cell| cell.state == Cell::Pending);
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in waiting.filter_map(|cell| cell.reason.as_deref()) {
         *counts.entry(reason).or_default() += 1;
@@ -195,13 +196,13 @@ fn short(sha: &str, label: Option<&str>) -> String {
 fn mark(cell: Option<&ResultCell>, colour: bool) -> String {
     let Some(cell) = cell else { return String::new() };
     let (code, text) = match cell.state {
-        "pass" => (32, "✓ pass"),
-        "fail" => (31, "✗ fail"),
-        "flaky" => (33, "~ flaky"),
-        "unknown" => (35, "? unknown"),
-        "no_image" => (31, "no image"),
-        "skipped" => (90, "– skipped"),
-        _ => (90, "⋯ pending"),
+        Cell::Pass => (32, "✓ pass"),
+        Cell::Fail => (31, "✗ fail"),
+        Cell::Flaky => (33, "~ flaky"),
+        Cell::Unknown => (35, "? unknown"),
+        Cell::NoImage => (31, "no image"),
+        Cell::Skipped => (90, "– skipped"),
+        Cell::Pending => (90, "⋯ pending"),
     };
     if colour {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
@@ -214,7 +215,7 @@ fn mark(cell: Option<&ResultCell>, colour: bool) -> String {
 mod tests {
     use super::*;
 
-    fn cell(revision: &str, variant: &str, project: &str, state: &'static str) -> ResultCell {
+    fn cell(revision: &str, variant: &str, project: &str, state: Cell) -> ResultCell {
         ResultCell {
             branch: "trunk".into(),
             revision: revision.repeat(4),
@@ -246,18 +247,18 @@ mod tests {
 
     #[test]
     fn columns_that_say_nothing_are_left_out() {
-        let text = matrix(&[cell("abcdef", "default", "attrs", "pass")], false);
+        let text = matrix(&[cell("abcdef", "default", "attrs", Cell::Pass)], false);
         assert_eq!(text, "branch  revision    attrs\ntrunk   abcdefabcd  ✓ pass\n");
     }
 
     #[test]
     fn variants_have_rows_of_their_own_and_shared_images_are_named() {
         let mut cells = [
-            cell("abcdef", "default", "attrs", "pass"),
-            cell("abcdef", "default", "idna", "fail"),
-            cell("abcdef", "debug", "attrs", "skipped"),
-            cell("abcdef", "debug", "idna", "pass"),
-            cell("012345", "debug", "attrs", "no_image"),
+            cell("abcdef", "default", "attrs", Cell::Pass),
+            cell("abcdef", "default", "idna", Cell::Fail),
+            cell("abcdef", "debug", "attrs", Cell::Skipped),
+            cell("abcdef", "debug", "idna", Cell::Pass),
+            cell("012345", "debug", "attrs", Cell::NoImage),
         ];
         cells[2].image_of = Some("fedcba9876543210".into());
         cells[4].reason = Some("the build profile \"2.5\" has no variant \"debug\"".into());

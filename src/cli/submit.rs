@@ -6,6 +6,7 @@ use super::waiting::WAIT;
 use crate::api::v1::types::VersionView;
 use crate::client::Client;
 use crate::domain::limits::Seconds;
+use crate::domain::recipe_version::VersionState;
 use crate::recipe::{MORE_PROBLEMS, check};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -68,9 +69,9 @@ impl Submit {
             tried.state,
             tried.trial
         );
-        Ok(match tried.trial.as_str() {
-            "passed" => ExitCode::SUCCESS,
-            _ => ExitCode::FAILURE,
+        Ok(match tried.trial_passed {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
         })
     }
 }
@@ -92,11 +93,11 @@ async fn wait(server: &str, client: &Client, version: VersionView, limit: Second
 async fn tried(server: &str, client: &Client, version: VersionView) -> Result<VersionView> {
     let (project, number) = (version.project.clone(), version.number);
     let mut now = version;
-    if now.state == "trial" {
+    if now.state == VersionState::Trial {
         errln!("waiting for its trial; you can stop this command, for the trial goes on");
     }
     let (mut has_log, mut reason) = (false, String::new());
-    while now.state == "trial" {
+    while now.state == VersionState::Trial {
         if let Some(run) = now.trial_run.as_deref().filter(|_| !has_log) {
             // no host has begun yet, or the log can't be read: the trial ends all the same
             has_log = follow(server, run).await.is_ok();
@@ -105,7 +106,7 @@ async fn tried(server: &str, client: &Client, version: VersionView) -> Result<Ve
         now = client.version(&project, number).await?;
         // how many jobs are queued comes after it, and changes all the time
         let why = now.trial.split(';').next().unwrap_or_default();
-        if now.state == "trial" && !why.is_empty() && why != reason {
+        if now.state == VersionState::Trial && !why.is_empty() && why != reason {
             errln!("{}", now.trial);
             reason = why.to_owned();
         }

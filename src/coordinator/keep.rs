@@ -4,7 +4,9 @@ use crate::config::Settings;
 use crate::domain::id::HostId;
 use crate::domain::job::{self, JobSpec};
 use crate::domain::profile::Distribution;
-use crate::domain::retention::{self, BranchUse, DAY_MS, Decisions, HeldImage, ImageHistory, Inventory, Needs, Policy};
+use crate::domain::retention::{
+    self, BranchUse, DAY_MS, Decisions, HeldImage, ImageHistory, ImageKind, Inventory, Policy, VolumeKind, VolumesInUse,
+};
 use crate::domain::time::Timestamp;
 use crate::recipe::Registered;
 use crate::store::Store;
@@ -50,7 +52,7 @@ impl<'a> Keeper<'a> {
         let named = inventory
             .images
             .iter()
-            .filter(|image| image.kind == "cpython" && image.is_named());
+            .filter(|image| image.kind == ImageKind::Cpython && image.is_named());
         let host = HostId::from(inventory.host.as_str());
         self.store.set_held(&host, &keys(named), builds, now).await?;
         let mut decisions = self.decide(inventory, now).await?;
@@ -60,10 +62,10 @@ impl<'a> Keeper<'a> {
         Ok(decisions)
     }
 
-    async fn needs(&self, inventory: &Inventory, now: Timestamp) -> Result<Needs> {
+    async fn needs(&self, inventory: &Inventory, now: Timestamp) -> Result<VolumesInUse> {
         let host = HostId::from(inventory.host.as_str());
         let since = now - i64::from(self.policy.longest()) * DAY_MS;
-        let mut needs = Needs::default();
+        let mut needs = VolumesInUse::default();
         needs.caches.insert(self.cache.clone());
         for planned in self.store.builds_since(since).await? {
             if let Some(build) = readable(planned) {
@@ -73,7 +75,10 @@ impl<'a> Keeper<'a> {
         }
         needs.own_caches.clone_from(&needs.caches);
         let is_odd = |name: &String| !needs.caches.contains(name);
-        let caches = inventory.volumes.iter().filter(|volume| volume.kind == "cache");
+        let caches = inventory
+            .volumes
+            .iter()
+            .filter(|volume| volume.kind == VolumeKind::Cache);
         if caches.map(|volume| &volume.name).any(is_odd) {
             // reading all builds takes long: do it only if there is a cache that no recent build used
             for planned in self.store.builds_since(Timestamp::default()).await? {

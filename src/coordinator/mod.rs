@@ -17,7 +17,7 @@ use crate::investigate::{self, WantedImage};
 use crate::profile::Profiles;
 use crate::queue::Queue;
 use crate::recipe::Registered;
-use crate::recipe::reader::Reader;
+use crate::recipe::reader::RecipeReader;
 use crate::store::Store;
 use crate::store::branches::Watched;
 use crate::store::logs::Objects;
@@ -50,7 +50,7 @@ pub struct Coordinator {
     /// Notified when there may be something to plan.
     changed: Arc<Notify>,
     inputs: Arc<Mutex<Inputs>>,
-    recipes: Arc<Mutex<Reader>>,
+    recipes: Arc<Mutex<RecipeReader>>,
     /// Submitted recipes that were read, by project.
     submitted: Arc<Mutex<HashMap<String, Registered>>>,
     /// Whether jobs by recipes that are not in force any more may be queued.

@@ -8,7 +8,7 @@ use super::Coordinator;
 use super::keep::{self, Keeper};
 use crate::clock::now;
 use crate::domain::job::{JobSpec, Remote, RemoteImage};
-use crate::domain::retention::{self, Decisions, Inventory, Push};
+use crate::domain::retention::{self, Decisions, ImageKind, Inventory, Push};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 use std::time::Duration;
@@ -136,7 +136,7 @@ impl Keeper<'_> {
         let mut held: Vec<_> = inventory.images.iter().zip(&decisions.images).collect();
         held.sort_by_key(|(image, _)| std::cmp::Reverse(image.tagged_at));
         for (image, decision) in held {
-            let wanted = image.kind == "cpython" && decision.reason.travels();
+            let wanted = image.kind == ImageKind::Cpython && decision.reason.travels();
             // a second build of the same key is another image than the one that the results are about
             if wanted && self.store.is_unpushed(&image.build_key, &image.id).await? {
                 push.extend(image.names.first().map(|name| Push {

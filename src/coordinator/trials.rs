@@ -19,7 +19,7 @@ use crate::store::locks::JobEnd;
 use crate::store::revisions::Revision;
 use crate::store::runs::NewRun;
 use crate::store::submissions::RecipeVersion;
-use crate::submissions::{Decision, decide, objections, trial_ended};
+use crate::submissions::{VersionMove, decide, objections, trial_ended};
 use anyhow::{Context, Result};
 
 /// Versions that one pass looks at.
@@ -266,7 +266,7 @@ async fn approve_by_policy(coordinator: &Coordinator, version: &RecipeVersion, n
         );
         return Ok(());
     }
-    let approval = Decision::Approve { without_trial: false };
+    let approval = VersionMove::Approve { without_trial: false };
     let of = (version.project.as_str(), version.number);
     decide(&coordinator.store, &Actor::policy(), of, (&approval, "by policy"), now).await?;
     Ok(())

@@ -1,6 +1,6 @@
 //! Registered hosts: who adds them, and what may be done with them.
 
-use crate::access::{Actor, Change, record};
+use crate::access::{Actor, AuditedChange, record};
 use crate::domain::access::{Permission, Reach};
 use crate::domain::host::HostState;
 use crate::domain::names::names;
@@ -140,7 +140,7 @@ async fn audit(
     now: Timestamp,
 ) -> Result<()> {
     let mut tx = store.begin().await?;
-    let change = Change {
+    let change = AuditedChange {
         action,
         subject: format!("host {name}"),
         before,

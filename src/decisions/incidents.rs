@@ -1,6 +1,6 @@
 //! Decisions about incidents.
 
-use crate::access::{Actor, Change, record};
+use crate::access::{Actor, AuditedChange, record};
 use crate::clock::end_of_day;
 use crate::domain::access::Permission;
 use crate::domain::incident::Assignee;
@@ -134,7 +134,7 @@ pub async fn decide(
         return Err(Refusal::Conflict(format!("incident {number} is closed already")).into());
     }
     store.note(&mut tx, id, by, &note, now).await?;
-    let change = Change {
+    let change = AuditedChange {
         action: "decide",
         subject: format!("incident {number}"),
         before: Some(json!({

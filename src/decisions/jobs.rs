@@ -1,6 +1,6 @@
 //! Requests about jobs: cancel them, or rerun them.
 
-use crate::access::{Actor, Change, record};
+use crate::access::{Actor, AuditedChange, record};
 use crate::domain::access::Permission;
 use crate::domain::names::names;
 use crate::domain::refusal::Refusal;
@@ -38,7 +38,7 @@ pub async fn move_job(
     let requested = requested.ok_or_else(unknown)?;
     if requested != Requested::Needless {
         let mut tx = store.begin().await?;
-        let change = Change {
+        let change = AuditedChange {
             action: request.name(),
             subject: format!("job {id}"),
             before: None,

@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
+use utoipa::ToSchema;
 
 /// What a host reports about itself, when it starts and with each claim.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -197,7 +198,7 @@ pub fn stored_mib(mib: u64) -> i64 {
 }
 
 /// Whether a host gets jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
     Active,

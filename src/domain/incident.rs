@@ -64,7 +64,7 @@ impl Assignee {
 
 /// The part of a regression on which the state of its incident depends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct RegressionProgress {
     pub branch: String,
     pub exact: bool,
     pub fixed: bool,
@@ -80,7 +80,7 @@ pub struct Records {
 }
 
 /// Returns the state of an incident with these regressions at the time `now`.
-pub fn state(regressions: &[Progress], records: Records, now: Timestamp) -> State {
+pub fn state(regressions: &[RegressionProgress], records: Records, now: Timestamp) -> State {
     let unfixed: BTreeSet<&String> = regressions
         .iter()
         .filter(|regression| !regression.fixed)
@@ -161,8 +161,8 @@ pub fn recurrence_of<'a>(new: &Fingerprint, over: &'a [Fingerprint]) -> Option<&
 mod tests {
     use super::*;
 
-    fn progress(branch: &str, exact: bool, fixed: bool) -> Progress {
-        Progress {
+    fn progress(branch: &str, exact: bool, fixed: bool) -> RegressionProgress {
+        RegressionProgress {
             branch: branch.into(),
             exact,
             fixed,

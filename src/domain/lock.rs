@@ -12,14 +12,11 @@ const VARIABLES_MOST: usize = 100;
 const NAME_MOST: usize = 200;
 /// Bytes of an address, or of a revision.
 const ADDRESS_MOST: usize = 2_000;
-/// The role of packages that are extra sources of the recipe.
-const EXTRA_SOURCE: &str = "source";
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
-    pub packages: Vec<Package>,
+    pub packages: Vec<LockedPackage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub project: Option<Origin>,
+    pub project: Option<LockedProject>,
     /// Variables by which builds learn their version, where tags of the source state it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
@@ -27,20 +24,44 @@ pub struct Lock {
 
 /// One file, or an extra source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Package {
+pub struct LockedPackage {
+    /// The name of the file. `None` for an extra source.
     #[serde(default)]
     pub file: Option<String>,
     pub name: String,
-    pub role: String,
+    pub role: PackageRole,
+    /// In hexadecimal digits.
     #[serde(default)]
     pub sha256: Option<String>,
     #[serde(default)]
     pub version: Option<String>,
 }
 
-/// Where the project came from.
+/// The purpose for which a run fetched a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageRole {
+    /// Build back ends use it.
+    Build,
+    /// The suites use it.
+    Run,
+    /// It is an extra source of the recipe.
+    Source,
+}
+
+impl PackageRole {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Run => "run",
+            Self::Source => "source",
+        }
+    }
+}
+
+/// The project, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct LockedProject {
     pub name: String,
     #[serde(default)]
     pub sha256: Option<String>,
@@ -51,18 +72,28 @@ pub struct Origin {
 }
 
 impl Lock {
-    /// Reads a lock. Returns `None` if a part of it is not of the shape that fetching writes.
+    /// Reads a lock that this program wrote, such as a stored one. Returns `None` if it is no lock.
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// Reads a lock that somebody else wrote. Returns `None` if a part of it is not of the shape that fetching writes.
     pub fn parse(text: &str) -> Option<Self> {
-        let lock: Self = serde_json::from_str(text).ok()?;
+        let lock = Self::read(text)?;
         let fine = lock.packages.len() <= PACKAGES_MOST
-            && lock.packages.iter().all(Package::is_sane)
-            && lock.project.as_ref().is_none_or(Origin::is_sane)
+            && lock.packages.iter().all(LockedPackage::is_sane)
+            && lock.project.as_ref().is_none_or(LockedProject::is_sane)
             && lock.variables.len() <= VARIABLES_MOST
             && lock
                 .variables
                 .iter()
                 .all(|(name, value)| is_variable(name) && is_revision(value));
         fine.then_some(lock)
+    }
+
+    /// Returns the packages that were fetched for one purpose.
+    pub fn in_role(&self, role: PackageRole) -> impl Iterator<Item = &LockedPackage> {
+        self.packages.iter().filter(move |package| package.role == role)
     }
 
     pub fn to_text(&self) -> String {
@@ -84,7 +115,7 @@ impl Lock {
             return Err(format!("its project comes from {source}, not from {address}"));
         }
         keeps(own, &origin.name, origin.version.as_deref(), origin.sha256.as_deref())?;
-        let sources = || self.packages.iter().filter(|package| package.role == EXTRA_SOURCE);
+        let sources = || self.in_role(PackageRole::Source);
         if sources().count() != extra.len() {
             return Err("it has other extra sources".to_owned());
         }
@@ -141,17 +172,16 @@ pub fn is_commit(rev: &str) -> bool {
     matches!(rev.len(), 40 | 64) && rev.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-impl Package {
+impl LockedPackage {
     fn is_sane(&self) -> bool {
         is_name(&self.name)
-            && is_name(&self.role)
             && self.version.as_deref().is_none_or(is_revision)
             && self.sha256.as_deref().is_none_or(is_digest)
             && self.file.as_deref().is_none_or(is_file)
     }
 }
 
-impl Origin {
+impl LockedProject {
     fn is_sane(&self) -> bool {
         let is_address = |text: &str| text.len() <= ADDRESS_MOST && !text.chars().any(char::is_control);
         is_name(&self.name)

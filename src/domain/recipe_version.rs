@@ -1,10 +1,12 @@
 //! The states of submitted recipes: of each version, and of the project that they are for. Pure rules.
 
 use super::names::names;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The state of one version of a submitted recipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum VersionState {
     /// Its trial run has not ended.
     Trial,
@@ -33,7 +35,8 @@ impl VersionState {
 }
 
 /// The state of a project whose recipe was submitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum ProjectState {
     /// No version was approved yet.
     Proposed,

@@ -2,23 +2,21 @@
 //! its images in the store, the retention policy and the time. They only decide; the host removes.
 
 mod held;
+mod kind;
 mod pressure;
 mod reason;
 mod remote;
 
 pub use super::time::DAY_MS;
 pub use held::{HELD_MOST, HeldImage, HeldVolume, Inventory, below, own_bytes};
+pub use kind::{ImageKind, VolumeKind};
 use pressure::{carriers, relieve};
-pub use reason::Reason;
+pub use reason::RetentionReason;
 pub use remote::{Push, remote};
 
 use super::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The value of the label `org.pybots.kind` on volumes that hold build trees. Engines hold volumes of earlier versions,
-/// so the value stays as it was.
-pub const BUILD_TREE_KIND: &str = "lane";
 
 /// How many days the image of a project stays after its last run. It is large and serves one revision only; a day is
 /// enough for another attempt.
@@ -83,7 +81,7 @@ impl ImageHistory {
 
 /// The volumes that jobs need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct VolumesInUse {
     pub build_trees: BTreeSet<String>,
     pub caches: BTreeSet<String>,
     /// All caches that this installation ever used. Other installations may share the engine.
@@ -95,9 +93,9 @@ pub struct Needs {
 /// Whether an image, named by its id, or a volume, named by its name, stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Decision {
+pub struct RetentionDecision {
     pub name: String,
-    pub reason: Reason,
+    pub reason: RetentionReason,
     /// How many bytes are freed once everything that goes is removed; 0 for what stays.
     pub frees: u64,
 }
@@ -106,8 +104,8 @@ pub struct Decision {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decisions {
-    pub images: Vec<Decision>,
-    pub volumes: Vec<Decision>,
+    pub images: Vec<RetentionDecision>,
+    pub volumes: Vec<RetentionDecision>,
     /// The images that the host is to push to the registry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub push: Vec<Push>,
@@ -120,18 +118,16 @@ pub fn images(
     histories: &BTreeMap<String, ImageHistory>,
     policy: &Policy,
     now: Timestamp,
-) -> Vec<Decision> {
+) -> Vec<RetentionDecision> {
     let held = &inventory.images;
     let lasts = last_of_build_trees(held, histories);
-    let mut reasons: Vec<Reason> = held
+    let mut reasons: Vec<RetentionReason> = held
         .iter()
-        .map(|image| match histories.get(&image.build_key) {
-            _ if image.kind == "toolchain" || image.kind == "runtime" => Reason::Base,
-            Some(history) if image.kind == "cpython" => {
-                of_cpython(image, history, lasts.contains(&image.id), policy, now)
-            }
-            Some(history) if image.kind == "project" => of_project(image, history, now),
-            _ => Reason::Foreign,
+        .map(|image| match (image.kind, histories.get(&image.build_key)) {
+            (ImageKind::Toolchain | ImageKind::Runtime, _) => RetentionReason::Base,
+            (ImageKind::Cpython, Some(history)) => of_cpython(image, history, lasts.contains(&image.id), policy, now),
+            (ImageKind::Project, Some(history)) => of_project(image, history, now),
+            _ => RetentionReason::Foreign,
         })
         .collect();
     let indexes: BTreeMap<&str, usize> = held
@@ -144,8 +140,13 @@ pub fn images(
         .map(|image| image.below.as_ref().and_then(|id| indexes.get(id.as_str()).copied()))
         .collect();
     for (at, carries) in carriers(&reasons, &below).into_iter().enumerate() {
-        if carries && matches!(reasons[at], Reason::Old { .. } | Reason::Superseded { .. }) {
-            reasons[at] = Reason::Beneath;
+        if carries
+            && matches!(
+                reasons[at],
+                RetentionReason::Old { .. } | RetentionReason::Superseded { .. }
+            )
+        {
+            reasons[at] = RetentionReason::Beneath;
         }
     }
     if let Some(free) = inventory.free {
@@ -158,7 +159,7 @@ pub fn images(
         });
     }
     let carries = carriers(&reasons, &below);
-    let decide = |(at, image): (usize, &HeldImage)| Decision {
+    let decide = |(at, image): (usize, &HeldImage)| RetentionDecision {
         name: image.id.clone(),
         frees: if reasons[at].stays() || carries[at] {
             0
@@ -171,18 +172,24 @@ pub fn images(
 }
 
 /// Decides about an image of CPython without regard to the images on it.
-fn of_cpython(image: &HeldImage, history: &ImageHistory, is_last: bool, policy: &Policy, now: Timestamp) -> Reason {
+fn of_cpython(
+    image: &HeldImage,
+    history: &ImageHistory,
+    is_last: bool,
+    policy: &Policy,
+    now: Timestamp,
+) -> RetentionReason {
     if let Some(reason) = busy(image, history) {
         return reason;
     }
     if !image.is_named() {
-        return Reason::Leftover;
+        return RetentionReason::Leftover;
     }
     if let Some(reason) = wanted(history) {
         return reason;
     }
     if is_last && history.branches.iter().any(|branch| branch.watched) {
-        return Reason::Last;
+        return RetentionReason::Last;
     }
     let within = |since: Timestamp, days: u32| since.max(history.used()) + i64::from(days) * DAY_MS > now;
     let fresh = history
@@ -191,48 +198,48 @@ fn of_cpython(image: &HeldImage, history: &ImageHistory, is_last: bool, policy: 
         .map(|branch| (branch.since, policy.of(&branch.branch)));
     let Some((_, days)) = fresh.clone().max_by_key(|(_, days)| *days) else {
         return match within(Timestamp::default(), policy.days) {
-            true => Reason::Recent { days: policy.days },
-            false => Reason::Superseded { days: policy.days },
+            true => RetentionReason::Recent { days: policy.days },
+            false => RetentionReason::Superseded { days: policy.days },
         };
     };
     if let Some((_, days)) = fresh.clone().find(|(since, days)| within(*since, *days)) {
-        return Reason::Recent { days };
+        return RetentionReason::Recent { days };
     }
     let since = fresh.map(|(since, _)| since).max().unwrap_or_default();
     if policy.key_frames && image.depth == 0 && within(since, policy.key_frame_days) {
-        return Reason::KeyFrame {
+        return RetentionReason::KeyFrame {
             days: policy.key_frame_days,
         };
     }
-    Reason::Old { days }
+    RetentionReason::Old { days }
 }
 
 /// Decides about an image with a project's packages. It has the history of the CPython in it.
-fn of_project(image: &HeldImage, history: &ImageHistory, now: Timestamp) -> Reason {
+fn of_project(image: &HeldImage, history: &ImageHistory, now: Timestamp) -> RetentionReason {
     let days = PROJECT_DAYS;
     busy(image, history)
-        .or_else(|| (!image.is_named()).then_some(Reason::Leftover))
+        .or_else(|| (!image.is_named()).then_some(RetentionReason::Leftover))
         .or_else(|| wanted(history))
         .unwrap_or_else(|| match history.used() + i64::from(days) * DAY_MS > now {
-            true => Reason::Recent { days },
-            false => Reason::Unused { days },
+            true => RetentionReason::Recent { days },
+            false => RetentionReason::Unused { days },
         })
 }
 
-fn busy(image: &HeldImage, history: &ImageHistory) -> Option<Reason> {
+fn busy(image: &HeldImage, history: &ImageHistory) -> Option<RetentionReason> {
     match (image.users, history.open_jobs) {
         (0, 0) => None,
-        (0, jobs) => Some(Reason::OpenJob { jobs }),
-        (containers, _) => Some(Reason::InUse { containers }),
+        (0, jobs) => Some(RetentionReason::OpenJob { jobs }),
+        (containers, _) => Some(RetentionReason::InUse { containers }),
     }
 }
 
-fn wanted(history: &ImageHistory) -> Option<Reason> {
+fn wanted(history: &ImageHistory) -> Option<RetentionReason> {
     if let Some(reason) = history.pins.first().cloned() {
-        return Some(Reason::Pinned { reason });
+        return Some(RetentionReason::Pinned { reason });
     }
     let tip = history.branches.iter().find(|branch| branch.tip)?;
-    Some(Reason::Tip {
+    Some(RetentionReason::Tip {
         branch: tip.branch.clone(),
     })
 }
@@ -240,7 +247,10 @@ fn wanted(history: &ImageHistory) -> Option<Reason> {
 /// The ids of the newest image of each minor version of Python and variant. Build trees put the next layer on them.
 fn last_of_build_trees(held: &[HeldImage], histories: &BTreeMap<String, ImageHistory>) -> BTreeSet<String> {
     let mut lasts = BTreeMap::new();
-    for image in held.iter().filter(|image| image.kind == "cpython" && image.is_named()) {
+    for image in held
+        .iter()
+        .filter(|image| image.kind == ImageKind::Cpython && image.is_named())
+    {
         let Some(history) = histories.get(&image.build_key) else {
             continue;
         };
@@ -256,30 +266,29 @@ fn last_of_build_trees(held: &[HeldImage], histories: &BTreeMap<String, ImageHis
 }
 
 /// Decides about each volume, in the order of the inventory.
-pub fn volumes(inventory: &Inventory, needs: &Needs, policy: &Policy, now: Timestamp) -> Vec<Decision> {
+pub fn volumes(inventory: &Inventory, needs: &VolumesInUse, policy: &Policy, now: Timestamp) -> Vec<RetentionDecision> {
     let days = policy.longest();
     let decide = |volume: &HeldVolume| {
         let own = volume.owner == inventory.host;
         let wheels = || (volume.project.clone(), volume.abi.clone());
-        let (ours, needed) = match volume.kind.as_str() {
-            BUILD_TREE_KIND => (own, needs.build_trees.contains(&volume.name)),
-            "wheels" => (own, needs.wheels.contains(&wheels())),
-            "cache" => (
+        let (ours, needed) = match volume.kind {
+            VolumeKind::BuildTree => (own, needs.build_trees.contains(&volume.name)),
+            VolumeKind::Wheels => (own, needs.wheels.contains(&wheels())),
+            VolumeKind::Cache => (
                 needs.own_caches.contains(&volume.name),
                 needs.caches.contains(&volume.name),
             ),
-            _ => (false, false),
+            VolumeKind::Downloads | VolumeKind::Other => (false, false),
         };
         let young = volume.created_at.unwrap_or_default() + i64::from(days) * DAY_MS > now;
         let reason = match volume.users {
-            // each fetch keeps it within its bound
-            _ if volume.kind == "downloads" => Reason::Base,
-            _ if !ours => Reason::Foreign,
-            0 if needed || young => Reason::Recent { days },
-            0 => Reason::Unused { days },
-            containers => Reason::InUse { containers },
+            _ if volume.kind == VolumeKind::Downloads => RetentionReason::Base,
+            _ if !ours => RetentionReason::Foreign,
+            0 if needed || young => RetentionReason::Recent { days },
+            0 => RetentionReason::Unused { days },
+            containers => RetentionReason::InUse { containers },
         };
-        Decision {
+        RetentionDecision {
             name: volume.name.clone(),
             frees: if reason.stays() { 0 } else { volume.size.unwrap_or(0) },
             reason,

@@ -21,7 +21,7 @@ fn image(id: &str, depth: u32, below: Option<&str>) -> HeldImage {
     HeldImage {
         id: id.into(),
         names: vec![format!("pybots/cpython:{id}")],
-        kind: "cpython".into(),
+        kind: ImageKind::Cpython,
         build_key: id.into(),
         variant: "default".into(),
         version: "3.14.0".into(),
@@ -58,7 +58,7 @@ fn latest() -> (HeldImage, ImageHistory) {
     (image, history("main", 0))
 }
 
-fn decide(held: Vec<Case>, free: Option<u64>) -> Vec<Decision> {
+fn decide(held: Vec<Case>, free: Option<u64>) -> Vec<RetentionDecision> {
     let (newest, fresh) = latest();
     let held: Vec<_> = held.into_iter().chain([(newest, Some(fresh))]).collect();
     let history = held
@@ -71,7 +71,7 @@ fn decide(held: Vec<Case>, free: Option<u64>) -> Vec<Decision> {
         ..Inventory::default()
     };
     let mut decisions = images(&inventory, &history, &policy(), NOW);
-    assert_eq!(decisions.pop().unwrap().reason, Reason::Last);
+    assert_eq!(decisions.pop().unwrap().reason, RetentionReason::Last);
     decisions
 }
 
@@ -85,80 +85,80 @@ fn each_image_has_its_reason() {
         (image, Some(history))
     };
     let branch = |history: &mut ImageHistory, change: &dyn Fn(&mut BranchUse)| change(&mut history.branches[0]);
-    let cases: Vec<(&str, Case, Reason)> = vec![
-        ("of another installation", (delta(), None), Reason::Foreign),
-        ("old", with(&|_, _| {}), Reason::Old { days: 14 }),
+    let cases: Vec<(&str, Case, RetentionReason)> = vec![
+        ("of another installation", (delta(), None), RetentionReason::Foreign),
+        ("old", with(&|_, _| {}), RetentionReason::Old { days: 14 }),
         (
             "young",
             (delta(), Some(history("main", 13))),
-            Reason::Recent { days: 14 },
+            RetentionReason::Recent { days: 14 },
         ),
         (
             "on the edge",
             (delta(), Some(history("main", 14))),
-            Reason::Old { days: 14 },
+            RetentionReason::Old { days: 14 },
         ),
         (
             "branch that keeps images longer",
             (delta(), Some(history("long", 20))),
-            Reason::Recent { days: 60 },
+            RetentionReason::Recent { days: 60 },
         ),
         (
             "such a branch, later",
             (delta(), Some(history("long", 60))),
-            Reason::Old { days: 60 },
+            RetentionReason::Old { days: 60 },
         ),
         (
             "used again",
             with(&|_, history| history.last_used = Some(NOW - DAY_MS)),
-            Reason::Recent { days: 14 },
+            RetentionReason::Recent { days: 14 },
         ),
         (
             "built again",
             with(&|_, history| history.ready_at = Some(NOW)),
-            Reason::Recent { days: 14 },
+            RetentionReason::Recent { days: 14 },
         ),
         (
             "key frame",
             with(&|image, _| image.depth = 0),
-            Reason::KeyFrame { days: 365 },
+            RetentionReason::KeyFrame { days: 365 },
         ),
         (
             "old key frame",
             (image("i", 0, None), Some(history("main", 365))),
-            Reason::Old { days: 14 },
+            RetentionReason::Old { days: 14 },
         ),
         (
             "in use",
             with(&|image, _| image.users = 2),
-            Reason::InUse { containers: 2 },
+            RetentionReason::InUse { containers: 2 },
         ),
         (
             "open job",
             with(&|_, history| history.open_jobs = 1),
-            Reason::OpenJob { jobs: 1 },
+            RetentionReason::OpenJob { jobs: 1 },
         ),
         (
             "pinned",
             with(&|_, history| history.pins = vec!["incident 7".into()]),
-            Reason::Pinned {
+            RetentionReason::Pinned {
                 reason: "incident 7".into(),
             },
         ),
         (
             "tip",
             with(&|_, history| branch(history, &|branch| branch.tip = true)),
-            Reason::Tip { branch: "main".into() },
+            RetentionReason::Tip { branch: "main".into() },
         ),
         (
             "last of another minor version",
             with(&|image, _| image.version = "3.9.1".into()),
-            Reason::Last,
+            RetentionReason::Last,
         ),
         (
             "last of another variant",
             with(&|image, _| image.variant = "debug".into()),
-            Reason::Last,
+            RetentionReason::Last,
         ),
         (
             "last of a branch that is not watched",
@@ -166,7 +166,7 @@ fn each_image_has_its_reason() {
                 image.variant = "debug".into();
                 branch(history, &|branch| branch.watched = false);
             }),
-            Reason::Old { days: 14 },
+            RetentionReason::Old { days: 14 },
         ),
         (
             "replaced by another of its name",
@@ -174,12 +174,12 @@ fn each_image_has_its_reason() {
                 image.names.clear();
                 branch(history, &|branch| branch.tip = true);
             }),
-            Reason::Leftover,
+            RetentionReason::Leftover,
         ),
         (
             "a build's candidate",
             with(&|image, _| image.names = vec!["pybots/cpython:i-0190-ab".into()]),
-            Reason::Leftover,
+            RetentionReason::Leftover,
         ),
         (
             "a candidate whose build runs",
@@ -187,7 +187,7 @@ fn each_image_has_its_reason() {
                 image.names.clear();
                 history.open_jobs = 1;
             }),
-            Reason::OpenJob { jobs: 1 },
+            RetentionReason::OpenJob { jobs: 1 },
         ),
         (
             "superseded key frame",
@@ -195,30 +195,30 @@ fn each_image_has_its_reason() {
                 image.depth = 0;
                 history.branches.clear();
             }),
-            Reason::Superseded { days: 14 },
+            RetentionReason::Superseded { days: 14 },
         ),
         (
             "toolchain",
-            with(&|image, _| image.kind = "toolchain".into()),
-            Reason::Base,
+            with(&|image, _| image.kind = ImageKind::Toolchain),
+            RetentionReason::Base,
         ),
         (
             "project",
-            with(&|image, _| image.kind = "project".into()),
-            Reason::Unused { days: 1 },
+            with(&|image, _| image.kind = ImageKind::Project),
+            RetentionReason::Unused { days: 1 },
         ),
         (
             "project of the tip",
             with(&|image, history| {
-                image.kind = "project".into();
+                image.kind = ImageKind::Project;
                 branch(history, &|branch| branch.tip = true);
             }),
-            Reason::Tip { branch: "main".into() },
+            RetentionReason::Tip { branch: "main".into() },
         ),
         (
             "kind of a later version",
-            with(&|image, _| image.kind = "new".into()),
-            Reason::Foreign,
+            with(&|image, _| image.kind = ImageKind::Other),
+            RetentionReason::Foreign,
         ),
     ];
     for (what, held, reason) in cases {
@@ -229,13 +229,13 @@ fn each_image_has_its_reason() {
 }
 
 fn reasons(held: Vec<Case>, free: u64) -> Vec<&'static str> {
-    let word = |decision: &Decision| match decision.reason {
-        Reason::Old { .. } => "old",
-        Reason::Beneath => "beneath",
-        Reason::Recent { .. } => "recent",
-        Reason::KeyFrame { .. } => "key",
-        Reason::Tip { .. } => "tip",
-        Reason::Pressure => "pressure",
+    let word = |decision: &RetentionDecision| match decision.reason {
+        RetentionReason::Old { .. } => "old",
+        RetentionReason::Beneath => "beneath",
+        RetentionReason::Recent { .. } => "recent",
+        RetentionReason::KeyFrame { .. } => "key",
+        RetentionReason::Tip { .. } => "tip",
+        RetentionReason::Pressure => "pressure",
         _ => "other",
     };
     decide(held, Some(free)).iter().map(word).collect()
@@ -316,7 +316,9 @@ fn a_host_says_what_it_holds_and_keeps_nobody_waiting() {
     held[2].0.below = Some("i2".into());
     let start = std::time::Instant::now();
     let decisions = decide(held.clone(), Some(0));
-    let gone = decisions.iter().filter(|decision| decision.reason == Reason::Pressure);
+    let gone = decisions
+        .iter()
+        .filter(|decision| decision.reason == RetentionReason::Pressure);
     assert_eq!(gone.count(), many - 3);
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     // no engine has so many bytes
@@ -324,7 +326,7 @@ fn a_host_says_what_it_holds_and_keeps_nobody_waiting() {
         image.bytes = u64::MAX;
         image.names.clear();
     }
-    assert_eq!(decide(held, Some(0))[9].reason, Reason::Leftover);
+    assert_eq!(decide(held, Some(0))[9].reason, RetentionReason::Leftover);
 }
 
 #[test]
@@ -346,15 +348,15 @@ fn layers_show_which_image_is_built_on_which() {
 
 #[test]
 fn volumes_go_when_nobody_needs_them() {
-    let needs = Needs {
+    let needs = VolumesInUse {
         build_trees: BTreeSet::from(["needed".to_owned()]),
         caches: BTreeSet::new(),
         own_caches: BTreeSet::from(["c".to_owned()]),
         wheels: BTreeSet::from([("p".to_owned(), "abi".to_owned())]),
     };
-    let volume = |kind: &str, name: &str, owner: &str| HeldVolume {
+    let volume = |kind: VolumeKind, name: &str, owner: &str| HeldVolume {
         name: name.into(),
-        kind: kind.into(),
+        kind,
         owner: owner.into(),
         project: "p".into(),
         abi: name.into(),
@@ -362,28 +364,31 @@ fn volumes_go_when_nobody_needs_them() {
         ..HeldVolume::default()
     };
     // the branch that keeps its images longest counts
-    let (unused, recent) = (Reason::Unused { days: 60 }, Reason::Recent { days: 60 });
+    let (unused, recent) = (
+        RetentionReason::Unused { days: 60 },
+        RetentionReason::Recent { days: 60 },
+    );
     let young = HeldVolume {
         created_at: Some(NOW - 59 * DAY_MS),
-        ..volume(BUILD_TREE_KIND, "l", "me")
+        ..volume(VolumeKind::BuildTree, "l", "me")
     };
     let used = HeldVolume {
         users: 1,
-        ..volume(BUILD_TREE_KIND, "l", "me")
+        ..volume(VolumeKind::BuildTree, "l", "me")
     };
     let cases = [
-        (volume(BUILD_TREE_KIND, "needed", "me"), recent.clone()),
-        (volume(BUILD_TREE_KIND, "l", "me"), unused.clone()),
-        (volume(BUILD_TREE_KIND, "l", "other"), Reason::Foreign),
+        (volume(VolumeKind::BuildTree, "needed", "me"), recent.clone()),
+        (volume(VolumeKind::BuildTree, "l", "me"), unused.clone()),
+        (volume(VolumeKind::BuildTree, "l", "other"), RetentionReason::Foreign),
         (young, recent.clone()),
-        (used, Reason::InUse { containers: 1 }),
-        (volume("wheels", "abi", "me"), recent),
-        (volume("wheels", "old", "me"), unused.clone()),
-        (volume("wheels", "old", ""), Reason::Foreign),
-        (volume("cache", "c", ""), unused),
-        (volume("cache", "theirs", ""), Reason::Foreign),
-        (volume("downloads", "d", ""), Reason::Base),
-        (volume("new", "n", "me"), Reason::Foreign),
+        (used, RetentionReason::InUse { containers: 1 }),
+        (volume(VolumeKind::Wheels, "abi", "me"), recent),
+        (volume(VolumeKind::Wheels, "old", "me"), unused.clone()),
+        (volume(VolumeKind::Wheels, "old", ""), RetentionReason::Foreign),
+        (volume(VolumeKind::Cache, "c", ""), unused),
+        (volume(VolumeKind::Cache, "theirs", ""), RetentionReason::Foreign),
+        (volume(VolumeKind::Downloads, "d", ""), RetentionReason::Base),
+        (volume(VolumeKind::Other, "n", "me"), RetentionReason::Foreign),
     ];
     for (volume, reason) in cases {
         let inventory = Inventory {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 /// What a kind of secret looks like.
-pub struct Form {
+pub struct SecretForm {
     /// Whose it is, for messages: `a token of GitHub`.
     pub what: &'static str,
     begins: &'static [u8],
@@ -14,7 +14,7 @@ pub struct Form {
 }
 
 /// Every form that is looked for. What looks like a word or a hash is not in the list.
-pub static FORMS: [Form; 14] = [
+pub static FORMS: [SecretForm; 14] = [
     form("a token of Pybots", "pybots_", |rest| run(rest, is_hex, 64)),
     form("a token of GitHub", "ghp_", github),
     form("a token of GitHub", "gho_", github),
@@ -35,8 +35,8 @@ pub static FORMS: [Form; 14] = [
     form("a private key", "-----BEGIN ", private_key),
 ];
 
-const fn form(what: &'static str, begins: &'static str, rest: fn(&[u8]) -> Option<usize>) -> Form {
-    Form {
+const fn form(what: &'static str, begins: &'static str, rest: fn(&[u8]) -> Option<usize>) -> SecretForm {
+    SecretForm {
         what,
         begins: begins.as_bytes(),
         rest,
@@ -45,15 +45,15 @@ const fn form(what: &'static str, begins: &'static str, rest: fn(&[u8]) -> Optio
 
 /// A secret in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Whose it is; see [`Form::what`].
+pub struct FoundSecret {
+    /// Whose it is; see [`SecretForm::what`].
     pub what: &'static str,
     /// Its bytes in the text. They begin and end between characters.
     pub range: Range<usize>,
 }
 
 /// Returns the secrets in a text, in its order. The time is linear in the length of the text.
-pub fn find(text: &[u8]) -> Vec<Found> {
+pub fn find(text: &[u8]) -> Vec<FoundSecret> {
     let mut found = Vec::new();
     for form in &FORMS {
         let mut from = 0;
@@ -63,7 +63,7 @@ pub fn find(text: &[u8]) -> Vec<Found> {
             from = match (form.rest)(&text[rest..]) {
                 Some(length) => {
                     let (what, range) = (form.what, at..rest + length);
-                    found.push(Found { what, range });
+                    found.push(FoundSecret { what, range });
                     rest + length
                 }
                 None => rest,
@@ -100,7 +100,7 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     }
     let mut masked = String::with_capacity(text.len());
     let mut from = 0;
-    for Found { range, .. } in found {
+    for FoundSecret { range, .. } in found {
         masked.push_str(text.get(from..range.start).unwrap_or_default());
         let stars = text.get(range.clone()).unwrap_or_default().bytes();
         masked.extend(stars.map(|byte| if byte == b'\n' { '\n' } else { '*' }));
@@ -212,7 +212,7 @@ mod tests {
             for (before, after) in [("", ""), ("é run = \"export T=", "\"\n"), ("x_", " ")] {
                 let text = format!("{before}{secret}{after}");
                 let range = before.len()..before.len() + secret.len();
-                assert_eq!(find(text.as_bytes()), [Found { what, range }], "{text}");
+                assert_eq!(find(text.as_bytes()), [FoundSecret { what, range }], "{text}");
                 let masked = masked(&text);
                 assert_eq!(masked.len(), text.len());
                 assert!(masked.starts_with(before) && masked.ends_with(after), "{masked}");

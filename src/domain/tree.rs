@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One path that differs between two trees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct TreeChange {
     pub kind: ChangeKind,
     /// From the root of the tree, with `/` between folders.
     pub path: String,
@@ -67,7 +67,7 @@ const C_FOLDERS: [&str; 6] = ["Include/", "Modules/", "Objects/", "Parser/", "Pr
 impl Update {
     /// The update that `changes` need. The error says why only a build from scratch is safe. `bytecode` are the paths, as
     /// for [`is_ignored`], that determine the bytecode of modules.
-    pub fn of(changes: &[Change], bytecode: &[String]) -> Result<Self, String> {
+    pub fn of(changes: &[TreeChange], bytecode: &[String]) -> Result<Self, String> {
         if changes.len() > MOST_CHANGES {
             return Err(format!("{} files changed", changes.len()));
         }
@@ -78,8 +78,8 @@ impl Update {
         Ok(update)
     }
 
-    fn add(&mut self, change: &Change, bytecode: &[String]) -> Result<(), String> {
-        let Change { kind, path } = change;
+    fn add(&mut self, change: &TreeChange, bytecode: &[String]) -> Result<(), String> {
+        let TreeChange { kind, path } = change;
         let unsure = || Err(format!("{path} was {}", verb(*kind)));
         let in_c = C_FOLDERS.iter().any(|folder| path.starts_with(folder));
         match (kind, file_type(path)) {
@@ -124,8 +124,8 @@ fn verb(kind: ChangeKind) -> &'static str {
 mod tests {
     use super::*;
 
-    fn change(kind: ChangeKind, path: &str) -> Change {
-        Change {
+    fn change(kind: ChangeKind, path: &str) -> TreeChange {
+        TreeChange {
             kind,
             path: path.into(),
         }
@@ -150,7 +150,7 @@ mod tests {
     fn an_update_compiles_only_what_changes_need() {
         use ChangeKind::*;
         let bytecode = ["Python/compile.c".to_owned(), "Grammar/".to_owned()];
-        let of = |changes: &[Change]| Update::of(changes, &bytecode);
+        let of = |changes: &[TreeChange]| Update::of(changes, &bytecode);
         let lib = of(&[change(Modified, "Lib/os.py"), change(Deleted, "Lib/test/test_x.py")]).unwrap();
         assert_eq!(lib.put, ["Lib/os.py"]);
         assert_eq!(lib.delete, ["Lib/test/test_x.py"]);

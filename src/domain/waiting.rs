@@ -15,7 +15,7 @@ pub const COUNTED_MOST: i64 = 1000;
 
 /// What the jobs of a group need of a host.
 #[derive(Clone, Copy, Debug)]
-pub struct Needs<'a> {
+pub struct JobNeeds<'a> {
     pub kind: JobKind,
     pub platform: &'a str,
     /// Empty for images.
@@ -37,7 +37,7 @@ pub enum Need<'a> {
     Label(&'a str),
 }
 
-impl<'a> Needs<'a> {
+impl<'a> JobNeeds<'a> {
     /// All needs, in the order in which people read them.
     pub fn each(self) -> impl Iterator<Item = Need<'a>> {
         let is_image = self.kind == JobKind::Image;
@@ -110,7 +110,7 @@ impl WaitingHost {
         self.has_token && self.seen_at.is_some_and(|seen| now - seen < ONLINE_MS)
     }
 
-    fn meets(&self, needs: Needs<'_>) -> bool {
+    fn meets(&self, needs: JobNeeds<'_>) -> bool {
         let capabilities = self.capabilities.as_ref();
         capabilities.is_some_and(|capabilities| needs.are_met(&self.id, self.builds, capabilities))
     }
@@ -128,7 +128,7 @@ impl WaitingHost {
 /// A job that waits.
 #[derive(Clone, Copy, Debug)]
 pub struct WaitingJob<'a> {
-    pub needs: Needs<'a>,
+    pub needs: JobNeeds<'a>,
     /// It may be claimed from this time on.
     pub from: Timestamp,
     /// The address that did not answer, if the job waits for it.
@@ -281,7 +281,7 @@ fn split<'a>(
 }
 
 /// The needs that no online host meets; if each is met by some host, those that the best host lacks.
-fn missing(needs: Needs<'_>, hosts: &[WaitingHost], now: Timestamp) -> Vec<String> {
+fn missing(needs: JobNeeds<'_>, hosts: &[WaitingHost], now: Timestamp) -> Vec<String> {
     let online: Vec<(&WaitingHost, &Capabilities)> = hosts
         .iter()
         .filter(|host| host.is_online(now) && host.state != HostState::Removed)

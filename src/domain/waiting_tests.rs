@@ -34,8 +34,8 @@ fn reason(label: &str, hosts: &[WaitingHost]) -> String {
     reason_of(needs(JobKind::Run, &labels), hosts, |_| {}).to_string()
 }
 
-fn needs(kind: JobKind, labels: &Labels) -> Needs<'_> {
-    Needs {
+fn needs(kind: JobKind, labels: &Labels) -> JobNeeds<'_> {
+    JobNeeds {
         kind,
         platform: "linux/amd64",
         project: "attrs",
@@ -45,7 +45,7 @@ fn needs(kind: JobKind, labels: &Labels) -> Needs<'_> {
     }
 }
 
-fn reason_of(needs: Needs<'_>, hosts: &[WaitingHost], change: impl FnOnce(&mut WaitingJob<'_>)) -> WaitReason {
+fn reason_of(needs: JobNeeds<'_>, hosts: &[WaitingHost], change: impl FnOnce(&mut WaitingJob<'_>)) -> WaitReason {
     let nobody = BTreeSet::new();
     let mut job = WaitingJob {
         needs,

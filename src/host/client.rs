@@ -6,7 +6,7 @@ use crate::domain::address::Address;
 use crate::domain::causes::causes;
 use crate::domain::host::Capabilities;
 use crate::domain::retention::{Decisions, Inventory};
-use crate::domain::tree::{Change, Wanted};
+use crate::domain::tree::{TreeChange, Wanted};
 use crate::logfile::file;
 use crate::protocol::{
     CLOCK_HEADER, Claim, FinishRequest, INSTANCE_HEADER, LogGap, PROTOCOL, PROTOCOL_HEADER, PushedRequest, Receipt,
@@ -299,7 +299,7 @@ impl Supply for Client {
         Ok(answer.bytes_stream().map_err(std::io::Error::other).boxed())
     }
 
-    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Option<Vec<Change>>> {
+    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Option<Vec<TreeChange>>> {
         let wanted = Wanted {
             ignore: ignore.to_vec(),
             only: None,

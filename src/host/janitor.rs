@@ -4,7 +4,9 @@
 use super::Host;
 use super::client::Client;
 use super::image::travel::push_image;
-use crate::domain::retention::{Decision, Decisions, HeldImage, HeldVolume, Inventory, Push, below, own_bytes};
+use crate::domain::retention::{
+    Decisions, HeldImage, HeldVolume, ImageKind, Inventory, Push, RetentionDecision, VolumeKind, below, own_bytes,
+};
 use crate::domain::time::Timestamp;
 use crate::runtime::{
     ABI_LABEL, BUILD_KEY_LABEL, BUILD_TREE_LABEL, KIND_LABEL, OWNER_LABEL, PROJECT_LABEL, Runtime, StoredImage,
@@ -119,11 +121,11 @@ fn held_images(stored: &[StoredImage]) -> Vec<HeldImage> {
     let below = below(&layers);
     let one = |(image, below): (&StoredImage, &Option<usize>)| {
         let below = below.map(|at| &stored[at]);
-        let kind = text(image, KIND_LABEL);
+        let kind = kind(image);
         let depth = number(image, image_label::DEPTH);
-        let chain_below = below.filter(|below| text(below, KIND_LABEL) == "cpython");
-        let bytes = match kind.as_str() {
-            "cpython" => own_bytes(
+        let chain_below = below.filter(|below| self::kind(below) == ImageKind::Cpython);
+        let bytes = match kind {
+            ImageKind::Cpython => own_bytes(
                 number(image, image_label::CHAIN),
                 number(image, image_label::ALL),
                 number(image, image_label::ADDED),
@@ -152,6 +154,10 @@ fn held_images(stored: &[StoredImage]) -> Vec<HeldImage> {
     stored.iter().zip(&below).map(one).collect()
 }
 
+fn kind(image: &StoredImage) -> ImageKind {
+    ImageKind::of_label(&text(image, KIND_LABEL))
+}
+
 fn text(image: &StoredImage, label: &str) -> String {
     image.labels.get(label).cloned().unwrap_or_default()
 }
@@ -163,7 +169,7 @@ fn number(image: &StoredImage, label: &str) -> u64 {
 fn held_volume(volume: StoredVolume) -> HeldVolume {
     let label = |name: &str| volume.labels.get(name).cloned().unwrap_or_default();
     HeldVolume {
-        kind: label(KIND_LABEL),
+        kind: VolumeKind::of_label(&label(KIND_LABEL)),
         owner: label(BUILD_TREE_LABEL) + &label(OWNER_LABEL),
         project: label(PROJECT_LABEL),
         abi: label(ABI_LABEL),
@@ -180,9 +186,10 @@ pub async fn sweep(
     host: Option<&Host>,
     inventory: &Inventory,
     decisions: &Decisions,
-) -> Vec<Decision> {
+) -> Vec<RetentionDecision> {
     let mut gone = Vec::new();
-    let mut images: Vec<(&HeldImage, &Decision)> = pairs(&inventory.images, &decisions.images, |image| &image.id);
+    let mut images: Vec<(&HeldImage, &RetentionDecision)> =
+        pairs(&inventory.images, &decisions.images, |image| &image.id);
     // the images on top first
     images.sort_by_key(|(image, _)| std::cmp::Reverse(image.depth));
     for (image, decision) in images {
@@ -213,7 +220,11 @@ pub async fn sweep(
 }
 
 /// Images to remove, with their decisions.
-fn pairs<'a, T>(held: &'a [T], decisions: &'a [Decision], id: impl Fn(&T) -> &String) -> Vec<(&'a T, &'a Decision)> {
+fn pairs<'a, T>(
+    held: &'a [T],
+    decisions: &'a [RetentionDecision],
+    id: impl Fn(&T) -> &String,
+) -> Vec<(&'a T, &'a RetentionDecision)> {
     let pairs = held.iter().zip(decisions);
     // a decision about an image that the inventory does not list removes nothing
     pairs
@@ -221,7 +232,12 @@ fn pairs<'a, T>(held: &'a [T], decisions: &'a [Decision], id: impl Fn(&T) -> &St
         .collect()
 }
 
-fn note(name: String, decision: &Decision, removed: crate::runtime::Result<()>, gone: &mut Vec<Decision>) {
+fn note(
+    name: String,
+    decision: &RetentionDecision,
+    removed: crate::runtime::Result<()>,
+    gone: &mut Vec<RetentionDecision>,
+) {
     match removed {
         Ok(()) => {
             let (why, frees) = (decision.reason.to_string(), decision.frees);

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 type Claim = (RevisionId, bool);
 
 /// The claims of an incident that more than projects in probation make.
-pub struct Claims {
+pub struct CorroboratedClaims {
     believed: BTreeSet<Claim>,
 }
 
-impl Claims {
+impl CorroboratedClaims {
     /// `regressions` are those of the incident.
     pub async fn read(store: &Store, trust: &Trust, id: &IncidentId, regressions: &[Regression]) -> Result<Self> {
         let agreed = store.agreements(id).await?;
@@ -124,7 +124,7 @@ mod tests {
             let agreed = agreed
                 .iter()
                 .map(|(revision, project)| ((*revision).into(), (*project).to_owned()));
-            let claims = Claims::of(&trust, &agreed.collect(), &BTreeMap::new(), &all);
+            let claims = CorroboratedClaims::of(&trust, &agreed.collect(), &BTreeMap::new(), &all);
             assert!(!claims.are_unconfirmed());
             all.iter().map(|one| claims.is_unconfirmed(one)).collect::<Vec<_>>()
         };

@@ -5,7 +5,7 @@ use super::dependency_locks::{expire_lock, pin_lock};
 use super::evidence::failure_message;
 use super::first_results;
 use super::flakiness::repeat;
-use super::history::{Delivered, Results};
+use super::history::{Delivered, HistoryReader};
 use super::known_regressions::{CHANCE_OF_FIX, FailingSubjects, KnownRegressions};
 use super::suppression::{EarlierInvestigations, Suspected};
 use crate::domain::job::Report;
@@ -53,7 +53,7 @@ async fn evaluate<'a>(
     detectors: &mut BTreeMap<Series, Detector<'a>>,
     run: &UnevaluatedRun,
 ) -> Result<Delivered<Option<Report>>> {
-    let results = Results {
+    let results = HistoryReader {
         store: context.store,
         objects: context.objects,
     };
@@ -104,7 +104,7 @@ impl<'a> Detector<'a> {
         })
     }
 
-    /// Returns the history up to `seq`, as far back as baselines take. See [`Results::entries_to_baseline`].
+    /// Returns the history up to `seq`, as far back as baselines take. See [`HistoryReader::entries_to_baseline`].
     pub async fn entries(&self, seq: i64, to_pass: &[Subject]) -> Result<Delivered<Vec<HistoryEntry>>> {
         let failing = self.regressions.failing();
         self.results()
@@ -112,8 +112,8 @@ impl<'a> Detector<'a> {
             .await
     }
 
-    fn results(&self) -> Results<'a> {
-        Results {
+    fn results(&self) -> HistoryReader<'a> {
+        HistoryReader {
             store: self.context.store,
             objects: self.context.objects,
         }

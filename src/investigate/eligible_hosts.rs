@@ -8,7 +8,7 @@ use crate::domain::job::{JobSpec, RunSpec};
 use crate::domain::state::JobKind;
 use crate::domain::waiting::ONLINE_MS;
 use crate::queue::fits;
-use crate::store::claims::{Group, Taker};
+use crate::store::claims::{JobGroup, Taker};
 use crate::store::hosts::HostRow;
 use crate::store::results::{Candidate, CandidateImage};
 use anyhow::Result;
@@ -106,20 +106,20 @@ fn was_seen(context: &Context<'_>, host: &HostRow, within_ms: i64) -> bool {
 }
 
 /// The group of the jobs that make a run.
-fn group_of(run: &RunSpec, branch: &str, platform: &str) -> Group {
-    Group {
+fn group_of(run: &RunSpec, branch: &str, platform: &str) -> JobGroup {
+    JobGroup {
         kind: JobKind::Run,
         platform: platform.to_owned(),
         project: run.project.clone(),
         branch: branch.to_owned(),
         labels: run.labels.clone(),
         memory_mib: stored_mib(run.limits.memory.0.div_ceil(1 << 20)),
-        ..Group::default()
+        ..JobGroup::default()
     }
 }
 
 /// Returns the active hosts that accept the jobs of a group and can have their images. `pulls` says whether images can be pulled.
-async fn fitting_hosts(context: &Context<'_>, group: &Group, pulls: bool) -> Result<Vec<HostRow>> {
+async fn fitting_hosts(context: &Context<'_>, group: &JobGroup, pulls: bool) -> Result<Vec<HostRow>> {
     let mut hosts = context.store.hosts().await?;
     hosts.retain(|host| {
         let Some(capabilities) = &host.capabilities else {

@@ -1,7 +1,7 @@
 //! Collects what proves a change: an attempt on either side, the first error, and how the logs differ.
 
 use super::context::Context;
-use super::history::Results;
+use super::history::HistoryReader;
 use super::model::{Evidence, Found};
 use crate::domain::id::{AttemptId, RevisionId};
 use crate::domain::job::Report;
@@ -109,7 +109,7 @@ async fn newest_seen<'a>(
     subjects: &[Subject],
     wanted: Observation,
 ) -> Option<(&'a ProbeAttempt, RunEnd)> {
-    let results = Results {
+    let results = HistoryReader {
         store: context.store,
         objects: context.objects,
     };

@@ -1,7 +1,7 @@
 //! Investigations that follow from an answer: inside a merge, with an older baseline, or by the recipe that is in force.
 
 use super::context::Context;
-use super::history::{BACK, Delivered, Results};
+use super::history::{BACK, Delivered, HistoryReader};
 use super::model::Found;
 use crate::domain::job::Report;
 use crate::store::investigations::{InvestigationRow, NewInvestigation, Position};
@@ -72,7 +72,7 @@ pub async fn with_older_base(
     if is_young && context.store.awaits_before(&row.series, row.base.seq, BACK).await? {
         return Ok(Delivered::Awaited);
     }
-    let results = Results {
+    let results = HistoryReader {
         store: context.store,
         objects: context.objects,
     };

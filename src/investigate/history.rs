@@ -41,12 +41,12 @@ impl<T> Delivered<T> {
 
 /// Reads results.
 #[derive(Clone, Copy)]
-pub struct Results<'a> {
+pub struct HistoryReader<'a> {
     pub store: &'a Store,
     pub objects: &'a Objects,
 }
 
-impl Results<'_> {
+impl HistoryReader<'_> {
     /// Returns the report that counts for a project's run on the revision at `seq`, or `None` if no attempt is valid.
     pub async fn report(&self, series: &Series, seq: i64) -> Result<Option<Report>> {
         let results = self.store.results_up_to(series, seq, 1).await?;

@@ -2,7 +2,7 @@
 
 use super::context::{Context, recipe_in_force};
 use super::detect::Detector;
-use super::history::{Delivered, Results};
+use super::history::{Delivered, HistoryReader};
 use crate::recipe::Registered;
 use crate::store::investigations::InvestigationRow;
 use crate::verdict::{Change, still_failing};
@@ -35,7 +35,7 @@ async fn recheck(context: &Context<'_>, projects: &[Registered], row: &Investiga
             entries
         }
         _ => {
-            let results = Results {
+            let results = HistoryReader {
                 store,
                 objects: context.objects,
             };

@@ -13,14 +13,14 @@ use crate::store::probes::lock_name;
 use crate::store::results::{Candidate, CandidateImage};
 use crate::store::revisions::Revision;
 use crate::store::runs::NewRun;
-use crate::verdict::{Finding, Investigation, LockSide, ProbeRequest, ProbeResult, Progress, RunEnd};
+use crate::verdict::{Finding, Investigation, InvestigationProgress, LockSide, ProbeRequest, ProbeResult, RunEnd};
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an investigation does next.
 pub enum NextStep {
     /// These runs, all at the same time.
-    Run(Vec<RunRequest>, Progress),
+    Run(Vec<RunRequest>, InvestigationProgress),
     /// It waits for these images.
     Build(Vec<WantedImage>),
     /// An image can't be built, because the machinery failed too often.
@@ -260,7 +260,12 @@ impl Requests<'_> {
 
     /// Queues the requested runs, as further jobs of the runs that their revisions have. `are_proven` says that no new host makes
     /// them. Returns how many there are.
-    pub async fn queue(&self, requests: Vec<RunRequest>, progress: &Progress, are_proven: bool) -> Result<usize> {
+    pub async fn queue(
+        &self,
+        requests: Vec<RunRequest>,
+        progress: &InvestigationProgress,
+        are_proven: bool,
+    ) -> Result<usize> {
         let Context { store, queue, now, .. } = *self.context;
         let row = &self.investigated.row;
         let mut tx = store.begin().await?;

@@ -3,7 +3,7 @@
 use super::conclude::{Concluded, conclude, give_up, replace};
 use super::context::{Context, recipe_in_force};
 use super::eligible_hosts::{NO_HOST_MS, eligible_hosts};
-use super::history::{Delivered, Results};
+use super::history::{Delivered, HistoryReader};
 use super::known_regressions::KnownRegressions;
 use super::model::{Investigated, Pass, WantedImage};
 use super::places::{Places, Precedence};
@@ -275,7 +275,7 @@ struct Finished {
 }
 
 async fn finished(context: &Context<'_>, probes: &[ProbeRow]) -> Delivered<Finished> {
-    let results = Results {
+    let results = HistoryReader {
         store: context.store,
         objects: context.objects,
     };

@@ -1,6 +1,6 @@
 //! Damage of a log's file: which text is lost, and where the file can be read again.
 
-use super::frame::{self, HEAD, Head};
+use super::frame::{self, FrameHead, HEAD};
 use std::fmt;
 use std::fs::File;
 use std::io::Result;
@@ -47,13 +47,13 @@ impl fmt::Display for Lost {
 }
 
 /// Reads the head that begins at a place in a file. Returns `None` if there is no head, or no whole frame.
-pub fn head_at(file: &File, at: u64) -> Result<Option<Head>> {
+pub fn head_at(file: &File, at: u64) -> Result<Option<FrameHead>> {
     let whole = at + HEAD as u64 <= file.metadata()?.len();
     let mut bytes = [0; HEAD];
     if whole {
         file.read_exact_at(&mut bytes, at)?;
     }
-    Ok(Head::read(&bytes).ok().filter(|_| whole))
+    Ok(FrameHead::read(&bytes).ok().filter(|_| whole))
 }
 
 /// Whether a whole frame lies between two places in a file.

@@ -4,7 +4,7 @@
 
 use super::Chunk;
 use super::damage::{self, Lost};
-use super::frame::{self, HEAD, Head};
+use super::frame::{self, FrameHead, HEAD};
 use bytes::Bytes;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom};
@@ -22,7 +22,7 @@ pub struct FilePosition {
 
 /// Reads frame after frame, also from a file that grows meanwhile.
 #[derive(Debug)]
-pub struct Reader {
+pub struct LogReader {
     file: BufReader<File>,
     place: FilePosition,
     /// Text before this offset is skipped.
@@ -37,12 +37,12 @@ pub struct Reader {
 
 /// What a reader finds next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum LogPart {
     Text(Chunk),
     Lost(Lost),
 }
 
-impl Reader {
+impl LogReader {
     /// Returns `None` if there is no such file.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         match File::open(path) {
@@ -79,10 +79,10 @@ impl Reader {
     }
 
     /// Returns the next text, or what is missing of it. Returns `None` if there is no more at present.
-    pub fn next_part(&mut self) -> Result<Option<Part>> {
+    pub fn next_part(&mut self) -> Result<Option<LogPart>> {
         while let Some(head) = self.whole_head()? {
             if let Some(lost) = self.lost.take().and_then(|lost| lost.after(self.from)) {
-                return Ok(Some(Part::Lost(lost)));
+                return Ok(Some(LogPart::Lost(lost)));
             }
             let mut bytes = vec![0; head.length()];
             self.file.read_exact(&mut bytes)?;
@@ -97,11 +97,11 @@ impl Reader {
             self.unread = None;
             let chunk = chunk.after(self.from);
             if !chunk.text.is_empty() {
-                return Ok(Some(Part::Text(chunk)));
+                return Ok(Some(LogPart::Text(chunk)));
             }
         }
         let lost = self.lost.take().and_then(|lost| lost.after(self.from));
-        Ok(lost.map(Part::Lost))
+        Ok(lost.map(LogPart::Lost))
     }
 
     /// Returns what is lost at the end of the file, for a log that nobody writes any more.
@@ -113,14 +113,14 @@ impl Reader {
         }))
     }
 
-    /// [`Reader::skip_to`] on a thread that may wait for the disk.
+    /// [`LogReader::skip_to`] on a thread that may wait for the disk.
     pub async fn skipped_to(mut self, offset: u64) -> Result<Self> {
         let skip = tokio::task::spawn_blocking(move || self.skip_to(offset).map(|()| self));
         skip.await.map_err(std::io::Error::other)?
     }
 
-    /// [`Reader::next_part`] on a thread that may wait for the disk.
-    pub async fn step(mut self) -> Result<(Self, Option<Part>)> {
+    /// [`LogReader::next_part`] on a thread that may wait for the disk.
+    pub async fn step(mut self) -> Result<(Self, Option<LogPart>)> {
         let step = tokio::task::spawn_blocking(move || {
             let part = self.next_part()?;
             Ok((self, part))
@@ -129,7 +129,7 @@ impl Reader {
     }
 
     /// Returns the next frame undecoded: its head and its offset in the file.
-    pub fn next_frame(&mut self) -> Result<Option<(Head, u64)>> {
+    pub fn next_frame(&mut self) -> Result<Option<(FrameHead, u64)>> {
         let Some(head) = self.head()? else { return Ok(None) };
         let at = self.place.at;
         self.pass(&head)?;
@@ -145,7 +145,7 @@ impl Reader {
     }
 
     /// Reads the head of the next frame. If there is none, but a frame further on, what lies between is lost.
-    fn whole_head(&mut self) -> Result<Option<Head>> {
+    fn whole_head(&mut self) -> Result<Option<FrameHead>> {
         let head = self.head()?;
         if head.is_some() || !self.resume()? {
             return Ok(head);
@@ -154,7 +154,7 @@ impl Reader {
     }
 
     /// Goes on behind a frame whose text can't be read. Returns `false` if nothing follows that can be read.
-    fn behind_damage(&mut self, head: &Head) -> Result<bool> {
+    fn behind_damage(&mut self, head: &FrameHead) -> Result<bool> {
         // if only its text is damaged, the next frame begins where its head says
         let next = self.place.at + head.length() as u64;
         if damage::head_at(self.file.get_ref(), next)?.is_some_and(|next| next.offset == head.end()) {
@@ -199,14 +199,14 @@ impl Reader {
 
     /// Reads the head of the next frame. Returns `None` if no whole frame is there, or one that does not continue the
     /// text.
-    fn head(&mut self) -> Result<Option<Head>> {
+    fn head(&mut self) -> Result<Option<FrameHead>> {
         let mut bytes = [0; HEAD];
         match self.file.read_exact(&mut bytes) {
             Ok(()) => self.file.seek_relative(-(HEAD as i64))?,
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return self.back(),
             Err(error) => return Err(error),
         }
-        let head = match Head::read(&bytes) {
+        let head = match FrameHead::read(&bytes) {
             Ok(head) if head.offset == self.place.offset || self.place.at == 0 => head,
             _ => return self.back(),
         };
@@ -217,12 +217,12 @@ impl Reader {
     }
 
     /// Forgets what was read ahead, since the file may have changed by the next read.
-    fn back(&mut self) -> Result<Option<Head>> {
+    fn back(&mut self) -> Result<Option<FrameHead>> {
         self.file.seek(SeekFrom::Start(self.place.at))?;
         Ok(None)
     }
 
-    fn pass(&mut self, head: &Head) -> Result<()> {
+    fn pass(&mut self, head: &FrameHead) -> Result<()> {
         self.unread = Some(self.place);
         self.file.seek_relative(head.length() as i64)?;
         self.place = FilePosition {
@@ -245,7 +245,7 @@ pub struct Extent {
 
 /// Why a frame was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum AppendRefusal {
     /// It begins behind the end of the log, which is this offset.
     #[error("the log ends at {0}")]
     Hole(u64),
@@ -266,10 +266,10 @@ impl Appender {
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         let mut end = FilePosition::default();
-        if let Some(mut reader) = Reader::open(path)? {
+        if let Some(mut reader) = LogReader::open(path)? {
             // after a power failure a frame may have a head and no text
             while let Some(part) = reader.next_part()? {
-                if matches!(part, Part::Text(_)) {
+                if matches!(part, LogPart::Text(_)) {
                     end = reader.place;
                 }
             }
@@ -292,13 +292,13 @@ impl Appender {
 
     /// Appends a frame. A frame that the log has already changes nothing; of one that overlaps the end, the rest is
     /// appended. After an error the file has to be opened again.
-    pub fn append(&mut self, bytes: &Bytes) -> Result<std::result::Result<Extent, Refusal>> {
+    pub fn append(&mut self, bytes: &Bytes) -> Result<std::result::Result<Extent, AppendRefusal>> {
         let chunk = match frame::decode(bytes) {
             Ok(chunk) => chunk,
-            Err(why) => return Ok(Err(Refusal::Malformed(why))),
+            Err(why) => return Ok(Err(AppendRefusal::Malformed(why))),
         };
         if chunk.offset > self.end.offset {
-            return Ok(Err(Refusal::Hole(self.end.offset)));
+            return Ok(Err(AppendRefusal::Hole(self.end.offset)));
         }
         if chunk.end() > self.end.offset {
             if chunk.offset < self.end.offset {

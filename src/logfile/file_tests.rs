@@ -32,10 +32,10 @@ fn frame(offset: u64, text: &[u8]) -> Bytes {
 
 fn text(path: &Path, from: u64) -> Vec<u8> {
     let mut all = Vec::new();
-    if let Some(mut reader) = Reader::open(path).unwrap() {
+    if let Some(mut reader) = LogReader::open(path).unwrap() {
         reader.skip_to(from).unwrap();
         while let Some(part) = reader.next_part().unwrap() {
-            let Part::Text(chunk) = part else {
+            let LogPart::Text(chunk) = part else {
                 panic!("{part:?}");
             };
             assert_eq!(chunk.offset, from + all.len() as u64);
@@ -50,17 +50,20 @@ fn a_log_has_no_holes_and_takes_repeats() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let mut log = Appender::open(&path).unwrap();
-    let length = |taken: std::result::Result<Extent, Refusal>| taken.map(|taken| taken.length);
+    let length = |taken: std::result::Result<Extent, AppendRefusal>| taken.map(|taken| taken.length);
     assert_eq!(length(log.append(&frame(0, b"hello ")).unwrap()), Ok(6));
     assert_eq!(length(log.append(&frame(0, b"hello ")).unwrap()), Ok(6));
-    assert_eq!(length(log.append(&frame(9, b"x")).unwrap()), Err(Refusal::Hole(6)));
+    assert_eq!(
+        length(log.append(&frame(9, b"x")).unwrap()),
+        Err(AppendRefusal::Hole(6))
+    );
     assert_eq!(length(log.append(&frame(6, b"\xff\x00")).unwrap()), Ok(8));
     assert_eq!(length(log.append(&frame(2, b"llo \xff\x00 more")).unwrap()), Ok(13));
     assert_eq!(text(&path, 0), b"hello \xff\x00 more");
     assert_eq!(text(&path, 5), b" \xff\x00 more");
     assert_eq!(text(&path, 99), b"");
     let refused = log.append(&Bytes::from_static(b"plain text")).unwrap();
-    assert!(matches!(refused, Err(Refusal::Malformed(_))), "{refused:?}");
+    assert!(matches!(refused, Err(AppendRefusal::Malformed(_))), "{refused:?}");
 }
 
 /// A host that sends, sends again, is cut off and goes on; a coordinator that is killed at any byte, and whose
@@ -87,7 +90,7 @@ fn whatever_is_torn_or_sent_again_the_log_is_what_was_written() {
             let until = (from + chance.below(3000)).min(wanted.len());
             match log.append(&frame(from as u64, &wanted[from..until])).unwrap() {
                 Ok(taken) => sent = taken.length as usize,
-                Err(Refusal::Hole(length)) => sent = length as usize,
+                Err(AppendRefusal::Hole(length)) => sent = length as usize,
                 Err(refused) => panic!("{refused}"),
             }
             if chance.below(10) == 0 {
@@ -119,9 +122,9 @@ fn a_reader_follows_a_file_that_grows_and_never_sees_a_part_of_a_frame() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     std::fs::write(&path, b"").unwrap();
-    let mut reader = Reader::open(&path).unwrap().unwrap();
-    let text = |reader: &mut Reader| match reader.next_part().unwrap() {
-        Some(Part::Text(chunk)) => Some(chunk.text),
+    let mut reader = LogReader::open(&path).unwrap().unwrap();
+    let text = |reader: &mut LogReader| match reader.next_part().unwrap() {
+        Some(LogPart::Text(chunk)) => Some(chunk.text),
         None => None,
         lost => panic!("{lost:?}"),
     };
@@ -146,13 +149,13 @@ fn a_reader_follows_a_file_that_grows_and_never_sees_a_part_of_a_frame() {
 
 /// What a reader finds: text, and what it says about lost text.
 fn found(path: &Path, from: u64) -> Vec<String> {
-    let mut reader = Reader::open(path).unwrap().unwrap();
+    let mut reader = LogReader::open(path).unwrap().unwrap();
     reader.skip_to(from).unwrap();
     let mut found = Vec::new();
     while let Some(part) = reader.next_part().unwrap() {
         found.push(match part {
-            Part::Text(chunk) => format!("{}: {}", chunk.offset, String::from_utf8_lossy(&chunk.text)),
-            Part::Lost(lost) => lost.to_string(),
+            LogPart::Text(chunk) => format!("{}: {}", chunk.offset, String::from_utf8_lossy(&chunk.text)),
+            LogPart::Lost(lost) => lost.to_string(),
         });
     }
     found.extend(reader.lost_at_end().unwrap().map(|lost| lost.to_string()));
@@ -197,7 +200,7 @@ fn whatever_is_damaged_in_a_frame_the_others_are_read() {
                 unharmed || found_now == [ALL[0], SECOND_LOST, ALL[2]],
                 "byte {at} is {value}: {found_now:?}"
             );
-            assert_eq!(Reader::open(&path).unwrap().unwrap().length().unwrap(), 18);
+            assert_eq!(LogReader::open(&path).unwrap().unwrap().length().unwrap(), 18);
             assert_eq!(found(&path, 12), [ALL[2]]);
             // whoever appends keeps what can be read
             let log = Appender::open(&path).unwrap();

@@ -35,7 +35,7 @@ pub struct Malformed(pub &'static str);
 
 /// The fixed part of the head, without the pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct FrameHead {
     pub offset: u64,
     /// Bytes of text.
     pub text: usize,
@@ -45,7 +45,7 @@ pub struct Head {
     pub begun: i64,
 }
 
-impl Head {
+impl FrameHead {
     pub fn read(bytes: &[u8; HEAD]) -> Result<Self, Malformed> {
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
@@ -115,7 +115,7 @@ pub fn decode(frame: &[u8]) -> Result<Chunk, Malformed> {
     let Some(first) = frame.first_chunk::<HEAD>() else {
         return Err(Malformed("it is shorter than a head"));
     };
-    let head = Head::read(first)?;
+    let head = FrameHead::read(first)?;
     if frame.len() != head.length() {
         return Err(Malformed("its length differs from what its head states"));
     }

@@ -4,21 +4,21 @@
 use crate::domain::id::{HostId, ImageId, JobId};
 use crate::domain::state::JobKind;
 use crate::domain::time::Timestamp;
-use crate::store::claims::{ELSEWHERE_FIRST_MS, Group, Head, Taker};
+use crate::store::claims::{ELSEWHERE_FIRST_MS, FirstJob, JobGroup, Taker};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// The groups with queued jobs, for claims that are served together.
 pub struct QueuedGroups {
     groups: Vec<QueuedGroup>,
-    heads: BTreeMap<JobId, Head>,
+    heads: BTreeMap<JobId, FirstJob>,
     /// Pairs of a host and an image that it holds, for the hosts that claim and the images of `heads`.
     held: BTreeSet<(HostId, ImageId)>,
     now: Timestamp,
 }
 
 struct QueuedGroup {
-    group: Group,
+    group: JobGroup,
     /// A job of the group was taken. Only the database knows which one is first now.
     taken: bool,
 }
@@ -37,7 +37,7 @@ pub struct JobChoice {
 /// and then those that take longest.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    work: Work,
+    work: Urgency,
     round: i64,
     elsewhere: bool,
     expected_ms: Reverse<i64>,
@@ -49,7 +49,7 @@ struct Rank {
 /// before the reruns of investigations: any recipe can make investigations go on and on. Among the newest jobs, runs come before
 /// builds, which take longer. Older revisions fill the gaps.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Work {
+enum Urgency {
     NewestRun,
     NewestBuild,
     Rerun,
@@ -58,7 +58,7 @@ enum Work {
 }
 
 impl QueuedGroups {
-    pub fn new(groups: Vec<Group>, heads: Vec<Head>, held: BTreeSet<(HostId, ImageId)>, now: Timestamp) -> Self {
+    pub fn new(groups: Vec<JobGroup>, heads: Vec<FirstJob>, held: BTreeSet<(HostId, ImageId)>, now: Timestamp) -> Self {
         Self {
             groups: groups
                 .into_iter()
@@ -84,7 +84,7 @@ impl QueuedGroups {
         let group = &queued.group;
         let first = self.heads.get(group.first.as_ref()?)?;
         let image = group.kind == JobKind::Image;
-        let holds = |head: &Head| {
+        let holds = |head: &FirstJob| {
             let (host, image) = (taker.host.clone(), head.target_image_id.clone());
             image.is_some_and(|image| self.held.contains(&(host, image)))
         };
@@ -112,7 +112,7 @@ impl QueuedGroups {
     }
 
     /// The choice of one job of a group. `elsewhere` says that the host does not hold its image.
-    pub fn choice_of(&self, index: usize, head: &Head, elsewhere: bool) -> JobChoice {
+    pub fn choice_of(&self, index: usize, head: &FirstJob, elsewhere: bool) -> JobChoice {
         JobChoice {
             rank: rank(&self.groups[index].group, head, elsewhere, head.id.clone()),
             group: index,
@@ -120,11 +120,11 @@ impl QueuedGroups {
         }
     }
 
-    fn avoids(&self, head: &Head, taker: &Taker<'_>) -> bool {
+    fn avoids(&self, head: &FirstJob, taker: &Taker<'_>) -> bool {
         head.avoid_host.as_ref() == Some(taker.host) && head.not_before > self.now - ELSEWHERE_FIRST_MS
     }
 
-    pub fn group(&self, index: usize) -> &Group {
+    pub fn group(&self, index: usize) -> &JobGroup {
         &self.groups[index].group
     }
 
@@ -136,7 +136,7 @@ impl QueuedGroups {
     }
 }
 
-fn rank(group: &Group, head: &Head, elsewhere: bool, job: JobId) -> Rank {
+fn rank(group: &JobGroup, head: &FirstJob, elsewhere: bool, job: JobId) -> Rank {
     Rank {
         work: work(group, head),
         round: group.round,
@@ -146,19 +146,19 @@ fn rank(group: &Group, head: &Head, elsewhere: bool, job: JobId) -> Rank {
     }
 }
 
-fn work(group: &Group, head: &Head) -> Work {
+fn work(group: &JobGroup, head: &FirstJob) -> Urgency {
     let is_newest = head.priority >= group.newest;
     match (group.kind, is_newest) {
-        _ if group.reruns => Work::Rerun,
-        (JobKind::Run, true) => Work::NewestRun,
-        (JobKind::Image, true) => Work::NewestBuild,
-        (JobKind::Run, false) => Work::OlderRun,
-        (JobKind::Image, false) => Work::OlderBuild,
+        _ if group.reruns => Urgency::Rerun,
+        (JobKind::Run, true) => Urgency::NewestRun,
+        (JobKind::Image, true) => Urgency::NewestBuild,
+        (JobKind::Run, false) => Urgency::OlderRun,
+        (JobKind::Image, false) => Urgency::OlderBuild,
     }
 }
 
 /// Whether a host accepts the jobs of a group, and has what they require.
-pub fn fits(group: &Group, taker: &Taker<'_>) -> bool {
+pub fn fits(group: &JobGroup, taker: &Taker<'_>) -> bool {
     group.needs().are_met(taker.host, taker.builds, taker.capabilities)
 }
 

@@ -3,8 +3,8 @@ use crate::domain::host::Capabilities;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-fn head(id: &str, target_image_id: &str, priority: i64) -> Head {
-    Head {
+fn head(id: &str, target_image_id: &str, priority: i64) -> FirstJob {
+    FirstJob {
         id: id.into(),
         priority,
         target_image_id: Some(target_image_id.into()),
@@ -14,8 +14,8 @@ fn head(id: &str, target_image_id: &str, priority: i64) -> Head {
 }
 
 /// A group of runs of a project on `trunk` with one job.
-fn group(project: &str, job: &str) -> Group {
-    Group {
+fn group(project: &str, job: &str) -> JobGroup {
+    JobGroup {
         id: project.into(),
         kind: JobKind::Run,
         platform: "linux/amd64".into(),
@@ -24,7 +24,7 @@ fn group(project: &str, job: &str) -> Group {
         newest: 10,
         first: Some(job.into()),
         ripe: Some(job.into()),
-        ..Group::default()
+        ..JobGroup::default()
     }
 }
 
@@ -53,7 +53,7 @@ fn capabilities() -> Capabilities {
     }
 }
 
-fn queued(groups: Vec<Group>, heads: Vec<Head>, held: &[(&str, &str)]) -> QueuedGroups {
+fn queued(groups: Vec<JobGroup>, heads: Vec<FirstJob>, held: &[(&str, &str)]) -> QueuedGroups {
     let held = held
         .iter()
         .map(|(host, image)| (HostId::from(*host), ImageId::from(*image)));
@@ -62,13 +62,13 @@ fn queued(groups: Vec<Group>, heads: Vec<Head>, held: &[(&str, &str)]) -> Queued
 
 #[test]
 fn the_newest_then_reruns_then_the_rest_in_turns_then_held_then_the_longest() {
-    let builds = Group {
+    let builds = JobGroup {
         kind: JobKind::Image,
         project: String::new(),
         ..group("builds", "b")
     };
-    let turn = |group: Group, round| Group { round, ..group };
-    let long = |group: Group, expected_ms| Group { expected_ms, ..group };
+    let turn = |group: JobGroup, round| JobGroup { round, ..group };
+    let long = |group: JobGroup, expected_ms| JobGroup { expected_ms, ..group };
     let groups = vec![
         group("old", "o"),
         builds,
@@ -76,7 +76,7 @@ fn the_newest_then_reruns_then_the_rest_in_turns_then_held_then_the_longest() {
         long(group("short", "s"), 5),
         long(group("long", "l"), 50),
         group("held", "h"),
-        Group {
+        JobGroup {
             newest: 0,
             reruns: true,
             ..group("investigated", "r")
@@ -106,11 +106,11 @@ fn the_newest_then_reruns_then_the_rest_in_turns_then_held_then_the_longest() {
 
 #[test]
 fn a_host_without_the_image_waits_or_pulls() {
-    let fresh = Group {
+    let fresh = JobGroup {
         ripe: None,
         ..group("fresh", "f")
     };
-    let pullable = Group {
+    let pullable = JobGroup {
         pullable: Some("p".into()),
         ..group("pullable", "p")
     };
@@ -131,7 +131,7 @@ fn a_host_without_the_image_waits_or_pulls() {
 
 #[test]
 fn a_job_that_a_host_failed_waits_for_other_hosts() {
-    let failed = |ago| Head {
+    let failed = |ago| FirstJob {
         avoid_host: Some("bad".into()),
         not_before: NOW - ago,
         ..head("j", "i", 10)
@@ -147,19 +147,19 @@ fn a_job_that_a_host_failed_waits_for_other_hosts() {
 fn a_host_gets_only_what_it_accepts() {
     let groups = vec![
         group("a", "a"),
-        Group {
+        JobGroup {
             labels: "|gpu||big|".parse().unwrap(),
             ..group("b", "b")
         },
-        Group {
+        JobGroup {
             memory_mib: 4096,
             ..group("c", "c")
         },
-        Group {
+        JobGroup {
             platform: "linux/arm64".into(),
             ..group("d", "d")
         },
-        Group {
+        JobGroup {
             kind: JobKind::Image,
             ..group("", "e")
         },

@@ -25,7 +25,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 const AT_ONCE: usize = 64;
 
 #[derive(Default)]
-pub(super) struct Claims {
+pub(super) struct PendingClaims {
     pending: std::sync::Mutex<Vec<PendingClaim>>,
     /// The holder serves the pending claims.
     turn: tokio::sync::Mutex<()>,

@@ -47,7 +47,7 @@ struct Shared {
     announced: AtomicU64,
     /// The value of `announced` when nothing was left to claim.
     empty_at: AtomicU64,
-    claims: claim::Claims,
+    claims: claim::PendingClaims,
     /// Decides which projects are related.
     trust: Trust,
     /// The time before which no attempt is overdue, in milliseconds UTC.
@@ -67,7 +67,7 @@ impl Queue {
             work: Notify::new(),
             announced: AtomicU64::new(1),
             empty_at: AtomicU64::new(0),
-            claims: claim::Claims::default(),
+            claims: claim::PendingClaims::default(),
             trust,
             overdue_from: AtomicI64::new(0),
             unwanted: watch::Sender::new(BTreeSet::new()),

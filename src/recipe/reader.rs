@@ -47,7 +47,7 @@ const RECIPES_MOST: usize = 5_000;
 
 /// Reads recipes, and remembers those of files that stay as they are.
 #[derive(Default)]
-pub struct Reader {
+pub struct RecipeReader {
     cache: HashMap<PathBuf, Cached>,
     /// Files that were read, and not taken from the cache.
     pub reads: usize,
@@ -62,10 +62,10 @@ struct Cached {
 
 /// Reads every recipe of an origin once.
 pub fn load(origin: &Origin) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
-    Reader::default().read(origin)
+    RecipeReader::default().read(origin)
 }
 
-impl Reader {
+impl RecipeReader {
     /// Reads every recipe that changed since the last time.
     pub fn read(&mut self, origin: &Origin) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
         let (mut good, mut refused): (Vec<Registered>, Vec<RefusedRecipe>) = (Vec::new(), Vec::new());
@@ -204,8 +204,8 @@ mod tests {
             std::fs::read_to_string(at.join("b.toml")).unwrap() + &sections,
         )
         .unwrap();
-        let mut reader = Reader::default();
-        let digests = |reader: &mut Reader| -> Vec<String> {
+        let mut reader = RecipeReader::default();
+        let digests = |reader: &mut RecipeReader| -> Vec<String> {
             let (good, refused) = reader.read(&Origin::Folder(at.to_owned())).unwrap();
             assert_eq!(refused, []);
             good.into_iter().map(|recipe| recipe.digest).collect()
@@ -236,7 +236,7 @@ mod tests {
         }
         std::fs::create_dir(at.join("zopeinterface")).unwrap();
         recipe(&at.join("zopeinterface"), "zopeinterface", "source = { pypi = \"x\" }");
-        let mut reader = Reader::default();
+        let mut reader = RecipeReader::default();
         // what was read before is judged alike
         for _ in 0..2 {
             let (good, refused) = reader.read(&Origin::Folder(at.to_owned())).unwrap();

@@ -2,9 +2,9 @@
 
 use super::network::{CA, FIND_CA, find_network};
 use crate::domain::job::RunSpec;
+use crate::domain::lock::{Lock, LockedPackage, PackageRole};
 use crate::domain::suite::Suite;
 use crate::host::quote;
-use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The folder inside the container that holds everything, as in the containers of hosts.
@@ -22,29 +22,10 @@ pub struct Rerun {
     /// this name to a public registry.
     pub(super) pulls: bool,
     pub(super) run: RunSpec,
-    pub(super) lock: InstalledLock,
+    /// The lock that the run reported.
+    pub(super) lock: Lock,
     /// Tars of the folders that its recipe brings along, by the source's name.
     pub(super) folders: BTreeMap<String, Vec<u8>>,
-}
-
-/// The lock that a run reported: the parts that a reproduction needs.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct InstalledLock {
-    pub(super) project: Option<LockedPackage>,
-    #[serde(default)]
-    pub(super) packages: Vec<LockedPackage>,
-    /// Environment variables by which builds learn their version.
-    #[serde(default)]
-    pub(super) variables: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct LockedPackage {
-    pub(super) name: String,
-    pub(super) version: Option<String>,
-    pub(super) sha256: Option<String>,
-    #[serde(default)]
-    role: String,
 }
 
 impl Rerun {
@@ -109,13 +90,7 @@ impl Rerun {
                 "[ ! -e {CA} ] || export SSL_CERT_FILE={CA} PIP_CERT={CA} REQUESTS_CA_BUNDLE={CA} CURL_CA_BUNDLE={CA} GIT_SSL_CAINFO={CA}"
             ),
         ];
-        let wanted: Vec<String> = self
-            .lock
-            .packages
-            .iter()
-            .filter(|pin| pin.role == "run")
-            .filter_map(LockedPackage::exact)
-            .collect();
+        let wanted: Vec<String> = self.lock.in_role(PackageRole::Run).filter_map(exact).collect();
         if self.run.is_legacy() {
             let packages = format!("{WORK}/venv/lib/python");
             lines.push(format!(
@@ -150,10 +125,9 @@ impl Rerun {
     }
 }
 
-impl LockedPackage {
-    fn exact(&self) -> Option<String> {
-        Some(quote(&format!("{}=={}", self.name, self.version.as_deref()?)))
-    }
+/// Returns the requirement of exactly this package, quoted for a shell.
+fn exact(package: &LockedPackage) -> Option<String> {
+    Some(quote(&format!("{}=={}", package.name, package.version.as_deref()?)))
 }
 
 /// Whether a name that a host reported can be that of a variable.

@@ -1,7 +1,7 @@
 //! Fetches the sources of a project: inside the container if possible, otherwise on the machine before the container
 //! starts.
 
-use super::rerun::{LockedPackage, Rerun, WORK};
+use super::rerun::{Rerun, WORK};
 use crate::domain::suite::Source;
 use crate::host::quote;
 use base64::Engine;
@@ -17,7 +17,7 @@ impl Rerun {
     pub(super) fn source(&self, source: &Source, python: &str) -> Vec<String> {
         let name = source.name.as_deref().unwrap_or(&self.run.fetch.project);
         let into = quote(&format!("{WORK}/src/{name}"));
-        let locked = self.locked(name);
+        let (locked_version, locked_sha256) = self.locked(name).unwrap_or_default();
         if let Some(tar) = self.folders.get(name) {
             let packed = base64::engine::general_purpose::STANDARD.encode(tar);
             return vec![format!(
@@ -27,9 +27,7 @@ impl Rerun {
         let Some(project) = source.pypi.as_ref().filter(|_| !self.run.is_legacy()) else {
             return vec![format!("cp -r /sources/{} {into}", quote(name))];
         };
-        let version = locked
-            .and_then(|locked| locked.version.clone())
-            .or_else(|| source.version.clone());
+        let version = locked_version.or(source.version.as_deref());
         let exact = version.map_or_else(|| project.clone(), |version| format!("{project}=={version}"));
         let get = format!("{WORK}/get");
         let mut lines = vec![
@@ -39,7 +37,7 @@ impl Rerun {
                 quote(&exact)
             ),
         ];
-        if let Some(sha256) = locked.and_then(|locked| locked.sha256.as_deref()) {
+        if let Some(sha256) = locked_sha256 {
             lines.push(format!(
                 "echo {}\"  $(echo {get}/sdist/*)\" | sha256sum -c --quiet",
                 quote(sha256)
@@ -102,15 +100,19 @@ impl Rerun {
             .collect()
     }
 
-    /// Returns the entry of a source in the lock of the run.
-    fn locked(&self, name: &str) -> Option<&LockedPackage> {
-        let mut own = self.lock.project.iter().chain(&self.lock.packages);
-        own.find(|package| package.name == name)
+    /// Returns version and SHA-256 of a source in the lock of the run.
+    fn locked(&self, name: &str) -> Option<(Option<&str>, Option<&str>)> {
+        let project = self.lock.project.iter();
+        let project = project.map(|project| (&project.name, &project.version, &project.sha256));
+        let packages = self.lock.packages.iter();
+        let packages = packages.map(|package| (&package.name, &package.version, &package.sha256));
+        let (_, version, sha256) = project.chain(packages).find(|(own, _, _)| *own == name)?;
+        Some((version.as_deref(), sha256.as_deref()))
     }
 
     /// Returns the commit that the run checked out of a git source, or `None` if its lock names none.
     fn taken(&self, name: &str) -> Option<&str> {
         let is_commit = |text: &&str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        self.locked(name)?.version.as_deref().filter(is_commit)
+        self.locked(name)?.0.filter(is_commit)
     }
 }

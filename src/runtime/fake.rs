@@ -11,8 +11,8 @@ pub use expect::Expect;
 pub use registry::FakeRegistry;
 
 use super::{
-    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Output, PHASE_LABEL, PROJECT_LABEL, Result,
-    Runtime, RuntimeError, StoredImage, StoredVolume, Traits, Transfer, Usage, Users, Volume,
+    Container, Disk, DiskUsage, Engine, EngineImage, Exit, ImageBuild, Layered, Output, PHASE_LABEL, PROJECT_LABEL,
+    Result, Runtime, RuntimeError, StoredImage, StoredVolume, Traits, Transfer, Usage, Users, Volume,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,7 +51,7 @@ struct CreatedContainer {
 #[derive(Default)]
 struct FakeState {
     executed: Vec<String>,
-    images: BTreeMap<String, Image>,
+    images: BTreeMap<String, EngineImage>,
     volumes: BTreeMap<String, Volume>,
     containers: BTreeMap<String, CreatedContainer>,
     /// The last container of each phase, also after its removal.
@@ -145,7 +145,7 @@ impl Runtime for FakeRuntime {
         })
     }
 
-    async fn image(&self, reference: &str) -> Result<Option<Image>> {
+    async fn image(&self, reference: &str) -> Result<Option<EngineImage>> {
         Ok(self.state().images.get(reference).cloned())
     }
 
@@ -157,10 +157,10 @@ impl Runtime for FakeRuntime {
         registry::push(self, transfer).await
     }
 
-    async fn build(&self, build: Build, _log: mpsc::Sender<Bytes>) -> Result<Image> {
+    async fn build(&self, build: ImageBuild, _log: mpsc::Sender<Bytes>) -> Result<EngineImage> {
         let mut context = build.context;
         while context.next().await.is_some() {}
-        let image = Image {
+        let image = EngineImage {
             id: format!("sha256:{}", build.tag),
             size: 1,
             labels: BTreeMap::new(),
@@ -169,14 +169,14 @@ impl Runtime for FakeRuntime {
         Ok(image)
     }
 
-    async fn layer(&self, layered: Layered) -> Result<Image> {
+    async fn layer(&self, layered: Layered) -> Result<EngineImage> {
         let mut layer = layered.layer;
         while layer.next().await.is_some() {}
         let mut state = self.state();
         if !state.images.contains_key(&layered.base) {
             return Err(RuntimeError::NoImage(layered.base));
         }
-        let image = Image {
+        let image = EngineImage {
             id: format!("sha256:{}", layered.digest),
             size: 1,
             labels: layered.labels,

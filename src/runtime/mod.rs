@@ -83,7 +83,7 @@ pub struct Traits {
 
 /// An image that the engine holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
+pub struct EngineImage {
     /// Content id, `sha256:..`.
     pub id: String,
     /// Bytes, layers that others share included.
@@ -92,7 +92,7 @@ pub struct Image {
 }
 
 /// An image to build from a Dockerfile.
-pub struct Build {
+pub struct ImageBuild {
     pub tag: String,
     /// A tar stream with `Dockerfile` in it.
     pub context: BoxStream<'static, std::io::Result<Bytes>>,
@@ -196,15 +196,15 @@ pub trait Runtime: Send + Sync {
     async fn engine(&self) -> Result<Engine>;
 
     /// Returns `None` if the engine does not hold the image.
-    async fn image(&self, reference: &str) -> Result<Option<Image>>;
+    async fn image(&self, reference: &str) -> Result<Option<EngineImage>>;
     /// Pulls an image. `log` receives lines of progress. Dropping the future ends the transfer.
     async fn pull(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<()>;
     /// Pushes an image under a name with a tag that it has. Returns its name in the registry by digest.
     async fn push(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<String>;
     /// Builds and tags an image. `log` receives the output as it arrives.
-    async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image>;
+    async fn build(&self, build: ImageBuild, log: mpsc::Sender<Bytes>) -> Result<EngineImage>;
     /// Puts one layer on an image, without a container. Equal parts make an equal image.
-    async fn layer(&self, layered: Layered) -> Result<Image>;
+    async fn layer(&self, layered: Layered) -> Result<EngineImage>;
     /// Gives an image one more name.
     async fn tag(&self, reference: &str, name: &str) -> Result<()>;
     /// Removes a name of an image, and the image with its last name. Idempotent.

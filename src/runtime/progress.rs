@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Adds up what an engine reports during a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct TransferProgress {
     /// Layers that were named so far; those that were there before; those that have arrived.
     layers: usize,
     there: usize,
@@ -13,7 +13,7 @@ pub struct Progress {
     bytes: BTreeMap<String, (u64, u64)>,
 }
 
-impl Progress {
+impl TransferProgress {
     /// Takes one message of the engine: about which layer it is, the layer's state, and its bytes.
     pub fn hear(&mut self, layer: Option<&str>, status: &str, bytes: Option<(u64, u64)>) {
         match status {
@@ -42,7 +42,7 @@ impl Progress {
 
     /// `3 of 9 layers moved, 5 were there; 12.3 of 20.0 MB`
     pub fn line(&self) -> String {
-        let Progress {
+        let TransferProgress {
             layers, there, moved, ..
         } = self;
         let mut line = format!("{moved} of {layers} layers moved, {there} were there");
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_pull_shows_layers_and_bytes() {
-        let mut progress = Progress::default();
+        let mut progress = TransferProgress::default();
         progress.hear(Some("latest"), "Pulling from pybots/cpython", None);
         progress.hear(Some("a"), "Already exists", None);
         progress.hear(Some("b"), "Pulling fs layer", None);
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_push_shows_layers() {
-        let mut progress = Progress::default();
+        let mut progress = TransferProgress::default();
         for status in ["Preparing", "Preparing", "Preparing", "Waiting", "Layer already exists"] {
             progress.hear(None, status, None);
         }

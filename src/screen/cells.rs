@@ -4,7 +4,7 @@ use super::style::Style;
 use crate::domain::text::is_odd;
 use vte::{Params, Perform};
 
-pub type Cell = (char, Style);
+pub type StyledChar = (char, Style);
 
 /// Columns that a cursor may be moved to.
 const WIDEST: usize = 2000;
@@ -19,8 +19,8 @@ const CREDIT: usize = 4096;
 ///
 /// A program can skip or erase thousands of cells with one short sequence. It has a credit for that, which grows with
 /// what it writes: else 8 MiB of such sequences would become gigabytes of blanks, or hours of work.
-pub struct Cells {
-    pub line: Vec<Cell>,
+pub struct LineCells {
+    pub line: Vec<StyledChar>,
     column: usize,
     style: Style,
     credit: usize,
@@ -28,7 +28,7 @@ pub struct Cells {
     pub silent: usize,
 }
 
-impl Default for Cells {
+impl Default for LineCells {
     fn default() -> Self {
         Self {
             line: Vec::new(),
@@ -40,7 +40,7 @@ impl Default for Cells {
     }
 }
 
-impl Cells {
+impl LineCells {
     pub fn put(&mut self, c: char) {
         if self.column > self.line.len() {
             let skipped = self.spend(self.column - self.line.len());
@@ -94,7 +94,7 @@ impl Cells {
     }
 
     /// Takes the first cells away.
-    pub fn split(&mut self, cells: usize) -> Vec<Cell> {
+    pub fn split(&mut self, cells: usize) -> Vec<StyledChar> {
         self.column = self.column.saturating_sub(cells);
         let rest = self.line.split_off(cells);
         std::mem::replace(&mut self.line, rest)
@@ -108,7 +108,7 @@ pub fn is_invisible(c: char) -> bool {
 }
 
 /// What the parser reports. Strings, such as titles and links, are left out.
-impl Perform for Cells {
+impl Perform for LineCells {
     fn print(&mut self, c: char) {
         self.earn(1);
         if c.is_control() || is_invisible(c) {

@@ -1,6 +1,6 @@
 //! The line of one stream that is being written.
 
-use super::cells::{Cell, Cells, LINE_MOST};
+use super::cells::{LINE_MOST, LineCells, StyledChar};
 use super::characters::{CANCEL, seven_bit, whole_characters};
 use super::mark;
 use crate::logfile::Stream;
@@ -21,7 +21,7 @@ pub struct Shown<'a> {
     pub begins: bool,
     /// Whether it is the end of its line.
     pub ends: bool,
-    pub cells: &'a [Cell],
+    pub cells: &'a [StyledChar],
 }
 
 /// Takes a line, and says whether more are wanted.
@@ -31,7 +31,7 @@ pub type Show<'a> = &'a mut dyn FnMut(Shown<'_>) -> ControlFlow<()>;
 #[derive(Default)]
 pub struct Line {
     parser: Parser,
-    cells: Cells,
+    cells: LineCells,
     /// The beginning of a character whose end has not arrived yet.
     torn: Vec<u8>,
     /// When the first byte of the line was written, if there was one.
@@ -106,7 +106,7 @@ impl Line {
         }
     }
 
-    fn shown<'a>(&self, stream: Stream, cells: &'a [Cell], ends: bool) -> Shown<'a> {
+    fn shown<'a>(&self, stream: Stream, cells: &'a [StyledChar], ends: bool) -> Shown<'a> {
         Shown {
             stream,
             at: self.begun.unwrap_or_default(),

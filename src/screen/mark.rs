@@ -3,14 +3,14 @@
 //! `[stdout: pybots] outcome: passed`. This holds anywhere in a line, because a terminal begins a new row where a long
 //! line wraps.
 
-use super::cells::Cell;
+use super::cells::StyledChar;
 use crate::logfile::Stream;
 use std::borrow::Cow;
 
 const MARK: [char; 7] = ['[', 'p', 'y', 'b', 'o', 't', 's'];
 
 /// Returns the cells of a line as they are shown.
-pub fn renamed(stream: Stream, cells: &[Cell]) -> Cow<'_, [Cell]> {
+pub fn renamed(stream: Stream, cells: &[StyledChar]) -> Cow<'_, [StyledChar]> {
     if stream == Stream::Control || !cells.windows(MARK.len()).any(|cells| begins(cells, MARK.len())) {
         return cells.into();
     }
@@ -26,14 +26,14 @@ pub fn renamed(stream: Stream, cells: &[Cell]) -> Cow<'_, [Cell]> {
 }
 
 /// Returns where a long line is cut: at its end, but not inside what looks like the mark.
-pub fn cut(cells: &[Cell]) -> usize {
+pub fn cut(cells: &[StyledChar]) -> usize {
     let cut = cells.len();
     let torn = (1..MARK.len()).find(|length| cut.checked_sub(*length).is_some_and(|at| begins(&cells[at..], *length)));
     cut - torn.unwrap_or(0)
 }
 
 /// Whether cells begin like the first `length` characters of the mark.
-fn begins(cells: &[Cell], length: usize) -> bool {
+fn begins(cells: &[StyledChar], length: usize) -> bool {
     let pairs = cells.iter().zip(&MARK[..length]);
     cells.len() >= length && pairs.into_iter().all(|((c, _), wanted)| c.eq_ignore_ascii_case(wanted))
 }

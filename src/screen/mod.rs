@@ -2,7 +2,7 @@
 //! mixed don't tear each other's lines. Only text and colours come out of it: whatever else a program sends (links,
 //! titles, the clipboard, jumps of the cursor, a cleared screen) reaches no page and no terminal.
 //!
-//! What comes out is bounded by what goes in: see [`Cells`].
+//! What comes out is bounded by what goes in: see [`LineCells`].
 
 mod cells;
 mod characters;
@@ -11,7 +11,7 @@ mod line;
 mod mark;
 mod style;
 
-pub use cells::Cell;
+pub use cells::StyledChar;
 pub use characters::whole_characters;
 pub use clean::clean;
 pub use line::{Show, Shown};

@@ -4,7 +4,7 @@ use super::answer::Shared;
 use super::house::{ConnectionPermit, House};
 use super::open_files;
 use super::patience::Patience;
-use super::places::{Refusal, Shares};
+use super::places::{ConnectionRefusal, Shares};
 use super::tls::Tls;
 use crate::config::HttpSettings;
 use crate::store::presence::Presence;
@@ -146,10 +146,10 @@ fn is_of_client(error: &std::io::Error) -> bool {
     )
 }
 
-fn reason(refusal: Refusal) -> &'static str {
+fn reason(refusal: ConnectionRefusal) -> &'static str {
     match refusal {
-        Refusal::OfOne => "its address holds too many connections (`http.connections_per_address`)",
-        Refusal::All => "all connections are in use (`http.connections`, and the limit of open files)",
+        ConnectionRefusal::OfOne => "its address holds too many connections (`http.connections_per_address`)",
+        ConnectionRefusal::All => "all connections are in use (`http.connections`, and the limit of open files)",
     }
 }
 

@@ -1,7 +1,7 @@
 //! The connections that are open, and what each does.
 
-use super::places::{Decision, Held, Refusal, Shares, Work, choose};
-use crate::web::{Network, Peer};
+use super::places::{Activity, Admission, ConnectionRefusal, Held, Shares, choose};
+use crate::web::{ClientNetwork, Peer};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +24,7 @@ struct Inside {
     next: u64,
     held: HashMap<u64, (Held, CancellationToken)>,
     /// When a host last called from there.
-    hosts: HashMap<Network, Instant>,
+    hosts: HashMap<ClientNetwork, Instant>,
     /// The registered hosts whose requests are in work, by connection.
     calls: HashMap<u64, String>,
 }
@@ -55,17 +55,17 @@ impl House {
     }
 
     /// Gives a newcomer a place, if need be that of an idle connection.
-    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, Refusal> {
+    pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, ConnectionRefusal> {
         let now = Instant::now();
-        let network = Network::from(address);
+        let network = ClientNetwork::from(address);
         let mut inside = self.inside();
         inside.hosts.retain(|_, called| now.duration_since(*called) < HOST_FOR);
         let is_stranger = self.is_stranger(&inside, address, network);
         let held: Vec<Held> = inside.held.values().map(|(held, _)| *held).collect();
         match choose(&held, network, is_stranger, self.shares, now) {
-            Decision::Enter => {}
-            Decision::Replace(id) => inside.end(id),
-            Decision::Refuse(refusal) => return Err(refusal),
+            Admission::Enter => {}
+            Admission::Replace(id) => inside.end(id),
+            Admission::Refuse(refusal) => return Err(refusal),
         }
         let id = inside.next;
         inside.next += 1;
@@ -74,7 +74,7 @@ impl House {
             network,
             is_stranger,
             is_host: false,
-            work: Work::Idle,
+            work: Activity::Idle,
             since: now,
         };
         let leaves = CancellationToken::new();
@@ -90,13 +90,13 @@ impl House {
     /// Ends the connection that is idle for longest, since the process can't open another file.
     pub fn make_room(&self) {
         let mut inside = self.inside();
-        let idle = inside.held.values().filter(|(held, _)| held.work == Work::Idle);
+        let idle = inside.held.values().filter(|(held, _)| held.work == Activity::Idle);
         if let Some(id) = idle.min_by_key(|(held, _)| held.since).map(|(held, _)| held.id) {
             inside.end(id);
         }
     }
 
-    fn is_stranger(&self, inside: &Inside, address: IpAddr, network: Network) -> bool {
+    fn is_stranger(&self, inside: &Inside, address: IpAddr, network: ClientNetwork) -> bool {
         !(network.is_loopback() || self.is_proxy(address) || inside.hosts.contains_key(&network))
     }
 
@@ -106,7 +106,7 @@ impl House {
 
     /// A host called from there: none of its connections is a stranger's. Returns false if as many of its calls are in work as it may
     /// have, whatever the address.
-    fn note_host(&self, (id, network): (u64, Network), host: &str, slots: u32) -> bool {
+    fn note_host(&self, (id, network): (u64, ClientNetwork), host: &str, slots: u32) -> bool {
         let mut inside = self.inside();
         let others = inside.calls.iter().filter(|(other, by)| **other != id && *by == host);
         if others.count() >= self.shares.of_host(slots) {
@@ -123,7 +123,7 @@ impl House {
         true
     }
 
-    fn set(&self, id: u64, work: Work) {
+    fn set(&self, id: u64, work: Activity) {
         if let Some((held, _)) = self.inside().held.get_mut(&id) {
             held.work = work;
             held.since = Instant::now();
@@ -143,7 +143,7 @@ impl Inside {
 impl ConnectionPermit {
     /// The client of a request. `forwarded` is the header in which a proxy says for whom it calls.
     pub fn peer(&self, forwarded: Option<&str>) -> Peer {
-        let (house, id, network) = (self.house.clone(), self.id, Network::from(self.address));
+        let (house, id, network) = (self.house.clone(), self.id, ClientNetwork::from(self.address));
         let vouch = Arc::new(move |host: &str, slots| house.note_host((id, network), host, slots));
         // earlier elements are what the client itself claims
         let last = forwarded.and_then(|forwarded| address_in(forwarded.rsplit(',').next()?.trim()));
@@ -156,7 +156,7 @@ impl ConnectionPermit {
 
     /// A request has arrived.
     pub fn work(self: &Arc<Self>) -> Working {
-        self.house.set(self.id, Work::Busy);
+        self.house.set(self.id, Activity::Busy);
         Working(self.clone())
     }
 }
@@ -178,14 +178,14 @@ impl Drop for ConnectionPermit {
 impl Working {
     /// The client would miss nothing if the response ended early.
     pub fn note_resumable(&self) {
-        self.0.house.set(self.0.id, Work::Resumable);
+        self.0.house.set(self.0.id, Activity::Resumable);
     }
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
         self.0.house.inside().calls.remove(&self.0.id);
-        self.0.house.set(self.0.id, Work::Idle);
+        self.0.house.set(self.0.id, Activity::Idle);
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
         House::new(Shares { all: 8, of_one: 2 }, &proxies)
     }
 
-    fn enter(house: &Arc<House>, address: &str) -> Result<Arc<ConnectionPermit>, Refusal> {
+    fn enter(house: &Arc<House>, address: &str) -> Result<Arc<ConnectionPermit>, ConnectionRefusal> {
         house.enter(address.parse().unwrap()).map(Arc::new)
     }
 
@@ -222,7 +222,7 @@ mod tests {
         let house = house(&[]);
         let first = enter(&house, "192.0.2.1").unwrap();
         let _second = enter(&house, "192.0.2.1").unwrap();
-        assert_eq!(enter(&house, "192.0.2.1").err(), Some(Refusal::OfOne));
+        assert_eq!(enter(&house, "192.0.2.1").err(), Some(ConnectionRefusal::OfOne));
         assert!(first.peer(None).note_host("host", 1));
         let _third = enter(&house, "192.0.2.1").unwrap();
         assert!(house.inside().held.values().all(|(held, _)| !held.is_stranger));

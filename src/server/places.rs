@@ -1,7 +1,7 @@
 //! Who may hold a connection. This machine and registered hosts keep a share that strangers can't take, and a newcomer gets
 //! the place of a connection that is idle, so sockets that do nothing keep nobody out.
 
-use crate::web::Network;
+use crate::web::ClientNetwork;
 use std::time::{Duration, Instant};
 
 /// The right to hold some connections of all.
@@ -40,7 +40,7 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// What a connection does. An earlier variant gives up its place before a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Work {
+pub enum Activity {
     /// No whole request has arrived since it was opened, or since the last response ended.
     Idle,
     /// The client gets a response after whose end it asks again and misses nothing.
@@ -51,27 +51,27 @@ pub enum Work {
 #[derive(Clone, Copy, Debug)]
 pub struct Held {
     pub id: u64,
-    pub network: Network,
+    pub network: ClientNetwork,
     /// Not this machine, no proxy of ours, and no address of a registered host.
     pub is_stranger: bool,
     /// A registered host made a call on this very connection.
     pub is_host: bool,
-    pub work: Work,
+    pub work: Activity,
     /// Since when it does this.
     pub since: Instant,
 }
 
 /// What becomes of a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum Admission {
     Enter,
     /// It gets the place of this connection.
     Replace(u64),
-    Refuse(Refusal),
+    Refuse(ConnectionRefusal),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ConnectionRefusal {
     /// Its address holds too many connections.
     OfOne,
     /// All clients together do.
@@ -79,34 +79,34 @@ pub enum Refusal {
 }
 
 /// Decides about a newcomer.
-pub fn choose(held: &[Held], network: Network, is_stranger: bool, shares: Shares, now: Instant) -> Decision {
-    let rested = |held: &&Held| held.work == Work::Idle && now.duration_since(held.since) >= GRACE;
+pub fn choose(held: &[Held], network: ClientNetwork, is_stranger: bool, shares: Shares, now: Instant) -> Admission {
+    let rested = |held: &&Held| held.work == Activity::Idle && now.duration_since(held.since) >= GRACE;
     if is_stranger {
         let own = || held.iter().filter(|other| other.network == network);
         if own().count() >= shares.of_one {
-            return replace(own().filter(rested)).unwrap_or(Decision::Refuse(Refusal::OfOne));
+            return replace(own().filter(rested)).unwrap_or(Admission::Refuse(ConnectionRefusal::OfOne));
         }
         let strangers = || held.iter().filter(|other| other.is_stranger);
         if strangers().count() >= shares.of_strangers() {
-            return replace(strangers().filter(rested)).unwrap_or(Decision::Refuse(Refusal::All));
+            return replace(strangers().filter(rested)).unwrap_or(Admission::Refuse(ConnectionRefusal::All));
         }
     }
     if held.len() < shares.all {
-        return Decision::Enter;
+        return Admission::Enter;
     }
     let leaves = |other: &&Held| match other.work {
-        Work::Busy => false,
+        Activity::Busy => false,
         // those who miss nothing, or only an attempt at a connection, make room for a host and this machine
-        Work::Resumable => !is_stranger,
-        Work::Idle => rested(other) || (!is_stranger && other.is_stranger),
+        Activity::Resumable => !is_stranger,
+        Activity::Idle => rested(other) || (!is_stranger && other.is_stranger),
     };
-    replace(held.iter().filter(leaves)).unwrap_or(Decision::Refuse(Refusal::All))
+    replace(held.iter().filter(leaves)).unwrap_or(Admission::Refuse(ConnectionRefusal::All))
 }
 
 /// The one whose place is missed least: idle before resumable, strangers before others, the longest idle one first.
-fn replace<'a>(candidates: impl Iterator<Item = &'a Held>) -> Option<Decision> {
+fn replace<'a>(candidates: impl Iterator<Item = &'a Held>) -> Option<Admission> {
     let least = candidates.min_by_key(|held| (held.work, held.is_host, !held.is_stranger, held.since));
-    least.map(|held| Decision::Replace(held.id))
+    least.map(|held| Admission::Replace(held.id))
 }
 
 #[cfg(test)]
@@ -116,17 +116,17 @@ mod tests {
 
     const SHARES: Shares = Shares { all: 8, of_one: 3 };
 
-    fn network(last: u32) -> Network {
+    fn network(last: u32) -> ClientNetwork {
         IpAddr::from(Ipv4Addr::from_bits(0xc000_0200 + last)).into()
     }
 
-    fn local() -> Network {
+    fn local() -> ClientNetwork {
         IpAddr::from(Ipv4Addr::LOCALHOST).into()
     }
 
     /// Connections of strangers, each older than the next.
-    fn held(now: Instant, all: &[(u32, Work)]) -> Vec<Held> {
-        let one = |(index, (last, work)): (usize, &(u32, Work))| Held {
+    fn held(now: Instant, all: &[(u32, Activity)]) -> Vec<Held> {
+        let one = |(index, (last, work)): (usize, &(u32, Activity))| Held {
             id: index as u64,
             network: network(*last),
             is_stranger: true,
@@ -137,21 +137,21 @@ mod tests {
         all.iter().enumerate().map(one).collect()
     }
 
-    fn of_stranger(held: &[Held], last: u32, now: Instant) -> Decision {
+    fn of_stranger(held: &[Held], last: u32, now: Instant) -> Admission {
         choose(held, network(last), true, SHARES, now)
     }
 
     #[test]
     fn one_stranger_holds_few_and_replaces_its_own() {
         let now = Instant::now();
-        let mut all = held(now, &[(1, Work::Busy), (1, Work::Busy), (1, Work::Busy)]);
-        assert_eq!(of_stranger(&all, 1, now), Decision::Refuse(Refusal::OfOne));
-        assert_eq!(of_stranger(&all, 2, now), Decision::Enter);
-        all[1].work = Work::Idle;
-        assert_eq!(of_stranger(&all, 1, now), Decision::Replace(1));
+        let mut all = held(now, &[(1, Activity::Busy), (1, Activity::Busy), (1, Activity::Busy)]);
+        assert_eq!(of_stranger(&all, 1, now), Admission::Refuse(ConnectionRefusal::OfOne));
+        assert_eq!(of_stranger(&all, 2, now), Admission::Enter);
+        all[1].work = Activity::Idle;
+        assert_eq!(of_stranger(&all, 1, now), Admission::Replace(1));
         // its request may be on the way
         all[1].since = now;
-        assert_eq!(of_stranger(&all, 1, now), Decision::Refuse(Refusal::OfOne));
+        assert_eq!(of_stranger(&all, 1, now), Admission::Refuse(ConnectionRefusal::OfOne));
     }
 
     #[test]
@@ -164,29 +164,29 @@ mod tests {
     #[test]
     fn strangers_leave_a_share_to_hosts_and_this_machine() {
         let now = Instant::now();
-        let mut all = held(now, &[1, 1, 2, 2, 3, 3].map(|last| (last, Work::Busy)));
-        assert_eq!(of_stranger(&all, 4, now), Decision::Refuse(Refusal::All));
-        assert_eq!(choose(&all, local(), false, SHARES, now), Decision::Enter);
-        all[4].work = Work::Idle;
-        assert_eq!(of_stranger(&all, 4, now), Decision::Replace(4));
+        let mut all = held(now, &[1, 1, 2, 2, 3, 3].map(|last| (last, Activity::Busy)));
+        assert_eq!(of_stranger(&all, 4, now), Admission::Refuse(ConnectionRefusal::All));
+        assert_eq!(choose(&all, local(), false, SHARES, now), Admission::Enter);
+        all[4].work = Activity::Idle;
+        assert_eq!(of_stranger(&all, 4, now), Admission::Replace(4));
     }
 
     #[test]
     fn a_full_house_makes_room_where_it_is_missed_least() {
         let now = Instant::now();
-        let mut all = held(now, &[(1, Work::Busy); 8]);
+        let mut all = held(now, &[(1, Activity::Busy); 8]);
         let newcomer = |all: &[Held]| choose(all, local(), false, SHARES, now);
-        assert_eq!(newcomer(&all), Decision::Refuse(Refusal::All));
-        all[0].work = Work::Resumable;
-        assert_eq!(newcomer(&all), Decision::Replace(0));
-        (all[1].work, all[1].is_stranger, all[1].is_host) = (Work::Idle, false, true);
-        assert_eq!(newcomer(&all), Decision::Replace(1));
-        (all[2].work, all[2].is_stranger) = (Work::Idle, false);
-        assert_eq!(newcomer(&all), Decision::Replace(2));
-        (all[3].work, all[3].since) = (Work::Idle, now);
-        assert_eq!(newcomer(&all), Decision::Replace(3));
+        assert_eq!(newcomer(&all), Admission::Refuse(ConnectionRefusal::All));
+        all[0].work = Activity::Resumable;
+        assert_eq!(newcomer(&all), Admission::Replace(0));
+        (all[1].work, all[1].is_stranger, all[1].is_host) = (Activity::Idle, false, true);
+        assert_eq!(newcomer(&all), Admission::Replace(1));
+        (all[2].work, all[2].is_stranger) = (Activity::Idle, false);
+        assert_eq!(newcomer(&all), Admission::Replace(2));
+        (all[3].work, all[3].since) = (Activity::Idle, now);
+        assert_eq!(newcomer(&all), Admission::Replace(3));
         // the longest idle first
-        all[4].work = Work::Idle;
-        assert_eq!(newcomer(&all), Decision::Replace(4));
+        all[4].work = Activity::Idle;
+        assert_eq!(newcomer(&all), Admission::Replace(4));
     }
 }

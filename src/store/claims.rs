@@ -8,7 +8,7 @@ use crate::domain::host::{Capabilities, Labels};
 use crate::domain::id::*;
 use crate::domain::state::JobKind;
 use crate::domain::time::Timestamp;
-use crate::domain::waiting::Needs;
+use crate::domain::waiting::JobNeeds;
 use anyhow::Result;
 use sqlx::FromRow;
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ pub(super) const PARAMETERS_MOST: usize = 500;
 
 /// A job group, and the queued jobs that are first in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Group {
+pub struct JobGroup {
     pub id: JobGroupId,
     pub kind: JobKind,
     pub platform: String,
@@ -65,14 +65,14 @@ pub struct Group {
 }
 
 from_row!(
-    Group, "job_group" by "id":
+    JobGroup, "job_group" by "id":
     id, kind, platform, project, branch, labels, memory_mib, reruns, newest, round, expected_ms, first, ripe, pullable,
 );
 
-impl Group {
+impl JobGroup {
     /// What its jobs need of a host.
-    pub fn needs(&self) -> Needs<'_> {
-        Needs {
+    pub fn needs(&self) -> JobNeeds<'_> {
+        JobNeeds {
             kind: self.kind,
             platform: &self.platform,
             project: &self.project,
@@ -85,7 +85,7 @@ impl Group {
 
 /// The columns of a queued job that decide whether it is next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct FirstJob {
     pub id: JobId,
     pub priority: i64,
     /// The image that the job builds or uses.
@@ -95,7 +95,7 @@ pub struct Head {
     pub not_before: Timestamp,
 }
 
-from_row!(Head, "job" by "id": id, priority, target_image_id, avoid_host, not_before);
+from_row!(FirstJob, "job" by "id": id, priority, target_image_id, avoid_host, not_before);
 
 /// Jobs of a group that may be claimed now.
 const MINE: &str = "job.group_id = job_group.id AND job.state = 'queued' AND job.not_before <= $1";
@@ -104,7 +104,7 @@ const PULLABLE: &str = "EXISTS (SELECT 1 FROM image WHERE image.id = job.target_
 
 impl Store {
     /// The groups with a queued job that may be claimed now.
-    pub async fn waiting_groups(&self, tx: &mut Tx, pulls: bool, now: Timestamp) -> Result<Vec<Group>> {
+    pub async fn waiting_groups(&self, tx: &mut Tx, pulls: bool, now: Timestamp) -> Result<Vec<JobGroup>> {
         let ripe = format!("{MINE} AND job.not_before <= $1 - {LOCAL_FIRST_MS}");
         let first = |which: &str| format!("(SELECT job.id FROM job WHERE {which} {ORDER})");
         let pullable = if pulls {
@@ -124,8 +124,8 @@ impl Store {
     }
 
     /// The jobs that the groups name as `first`, `ripe` or `pullable`.
-    pub async fn heads(&self, tx: &mut Tx, groups: &[Group]) -> Result<Vec<Head>> {
-        let named = |group: &Group| [group.first.clone(), group.ripe.clone(), group.pullable.clone()];
+    pub async fn heads(&self, tx: &mut Tx, groups: &[JobGroup]) -> Result<Vec<FirstJob>> {
+        let named = |group: &JobGroup| [group.first.clone(), group.ripe.clone(), group.pullable.clone()];
         let ids: BTreeSet<JobId> = groups.iter().flat_map(named).flatten().collect();
         let mut heads = Vec::new();
         for ids in Vec::from_iter(ids).chunks(PARAMETERS_MOST) {
@@ -164,10 +164,10 @@ impl Store {
     pub async fn first_for(
         &self,
         tx: &mut Tx,
-        group: &Group,
+        group: &JobGroup,
         taker: &Taker<'_>,
         now: Timestamp,
-    ) -> Result<Option<(Head, bool)>> {
+    ) -> Result<Option<(FirstJob, bool)>> {
         let held =
             "EXISTS (SELECT 1 FROM image_on_host AS held WHERE held.image_id = job.target_image_id AND held.host = $2)";
         let there = if group.kind == JobKind::Image {
@@ -187,7 +187,7 @@ impl Store {
         #[derive(FromRow)]
         struct Row {
             #[sqlx(flatten)]
-            head: Head,
+            head: FirstJob,
             #[sqlx(try_from = "Flag")]
             held: bool,
         }

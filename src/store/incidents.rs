@@ -6,7 +6,7 @@ use super::regressions::Regression;
 use super::rows::BadRow;
 use super::{Store, Tx, new_id};
 use crate::domain::id::IncidentId;
-use crate::domain::incident::{self, Assignee, Progress, Records, State};
+use crate::domain::incident::{self, Assignee, Records, RegressionProgress, State};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::FromRow;
@@ -104,7 +104,7 @@ fn decoded(rows: Vec<Stored>) -> Result<Vec<Incident>> {
 impl Incident {
     /// Returns its state at the time `now`.
     pub fn state(&self, regressions: &[Regression], now: Timestamp) -> State {
-        let progress: Vec<Progress> = regressions.iter().map(Regression::progress).collect();
+        let progress: Vec<RegressionProgress> = regressions.iter().map(Regression::progress).collect();
         let records = Records {
             closed: self.closed_at.is_some(),
             reported: self.reported_at.is_some(),

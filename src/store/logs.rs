@@ -9,7 +9,7 @@ pub use readers::{ReaderPermit, TooMany};
 use crate::domain::id::{AttemptId, HostId};
 use crate::domain::results::Tests;
 use crate::domain::time::Timestamp;
-use crate::logfile::file::{Appender, Part, Reader};
+use crate::logfile::file::{Appender, LogPart, LogReader};
 use crate::logfile::{Chunk, ChunkBuilder, Stream, frame};
 use anyhow::{Context, Result, bail};
 use live::Live;
@@ -28,7 +28,7 @@ pub struct Objects {
 
 /// A part of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct LogWindow {
     pub from: u64,
     pub bytes: Vec<u8>,
     /// The length of the whole log.
@@ -100,9 +100,9 @@ impl Objects {
     }
 
     /// Up to `most` bytes from the offset `from`. The log of an attempt that has none is empty.
-    pub async fn read_log(&self, attempt: &AttemptId, from: u64, most: u64) -> Result<Window> {
+    pub async fn read_log(&self, attempt: &AttemptId, from: u64, most: u64) -> Result<LogWindow> {
         let (chunk, total) = self.read_chunk(attempt, from, most).await?;
-        Ok(Window {
+        Ok(LogWindow {
             from: chunk.offset,
             bytes: chunk.text.into(),
             total,
@@ -129,9 +129,9 @@ impl Objects {
             {
                 let room = |read: &ChunkBuilder| usize::try_from(most - read.len() as u64).unwrap_or(usize::MAX);
                 let chunk = match part {
-                    Part::Text(chunk) => chunk,
+                    LogPart::Text(chunk) => chunk,
                     // offsets stay as they are
-                    Part::Lost(lost) => Chunk::of(lost.from, Stream::Control, 0, lost.filler(room(&read)).into()),
+                    LogPart::Lost(lost) => Chunk::of(lost.from, Stream::Control, 0, lost.filler(room(&read)).into()),
                 };
                 if std::mem::take(&mut first) {
                     read.offset = chunk.offset;
@@ -151,12 +151,12 @@ impl Objects {
     }
 
     /// Opens a log for reading from its beginning. Returns `None` if there is none.
-    pub async fn open_log(&self, attempt: &AttemptId) -> Result<Option<Reader>> {
+    pub async fn open_log(&self, attempt: &AttemptId) -> Result<Option<LogReader>> {
         let (path, plain) = (self.log(attempt)?, self.path("logs", attempt.as_str())?);
-        let open = move || match Reader::open(&path)? {
+        let open = move || match LogReader::open(&path)? {
             None if plain.is_file() => {
                 adopt(&plain, &path)?;
-                Reader::open(&path)
+                LogReader::open(&path)
             }
             found => Ok(found),
         };
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(objects.append_log(&"a".into(), &out(0, b"hello ")).await.unwrap(), 6);
         assert_eq!(objects.append_log(&"a".into(), &out(6, b"\xff\x00")).await.unwrap(), 8);
         assert!(objects.append_log(&"a".into(), &out(9, b"x")).await.is_err());
-        let window = |from, bytes: &[u8]| Window {
+        let window = |from, bytes: &[u8]| LogWindow {
             from,
             bytes: bytes.to_vec(),
             total: 8,

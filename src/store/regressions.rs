@@ -4,7 +4,7 @@ use super::decode::RowOf;
 use super::rows::BadRow;
 use super::{Store, Tx, new_id};
 use crate::domain::id::{AttemptId, BranchId, IncidentId, InvestigationId, RegressionId, RevisionId};
-use crate::domain::incident::Progress;
+use crate::domain::incident::RegressionProgress;
 use crate::domain::series::Series;
 use crate::domain::time::Timestamp;
 use crate::verdict::Subject;
@@ -84,8 +84,8 @@ pub enum FixedBy<'a> {
 
 impl Regression {
     /// The part on which the state of its incident depends.
-    pub fn progress(&self) -> Progress {
-        Progress {
+    pub fn progress(&self) -> RegressionProgress {
+        RegressionProgress {
             branch: self.branch.clone(),
             exact: self.exact,
             fixed: self.fixed_at.is_some(),

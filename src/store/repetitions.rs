@@ -18,7 +18,7 @@ pub fn counts(repetition: Repetition) -> bool {
 
 /// A result of a new host that was to be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FirstResult {
+pub struct FirstResultRow {
     pub id: AttemptId,
     pub run_id: RunId,
     pub project: String,
@@ -27,7 +27,7 @@ pub struct FirstResult {
     pub repeat_job_id: Option<JobId>,
 }
 
-from_row!(FirstResult, "attempt" by "id": id, run_id, project, repetition, repeat_job_id);
+from_row!(FirstResultRow, "attempt" by "id": id, run_id, project, repetition, repeat_job_id);
 
 impl Store {
     /// Returns the results of a host that another host was to repeat, oldest first, at most `most`.
@@ -36,7 +36,7 @@ impl Store {
         on: impl Executor<'e, Database = Any>,
         host: &HostId,
         most: i64,
-    ) -> Result<Vec<FirstResult>> {
+    ) -> Result<Vec<FirstResultRow>> {
         let sql = "SELECT attempt.id, job.run_id, run.project, attempt.repetition, attempt.repeat_job_id
                    FROM attempt JOIN job ON job.id = attempt.job_id JOIN run ON run.id = job.run_id
                    WHERE attempt.host = $1 AND attempt.repetition <> 'no_host'

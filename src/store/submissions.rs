@@ -4,6 +4,7 @@ use super::rows::from_row;
 use super::types::Flag;
 use super::{Store, Tx};
 use crate::domain::id::{AccountId, JobId, RunId};
+use crate::domain::outcome::Outcome;
 use crate::domain::recipe_version::{ProjectState, VersionState};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
@@ -54,6 +55,13 @@ from_row!(
     RecipeVersion, "recipe_version" by "digest":
     project, number, digest, submitted_by, submitted_at, state, trial_run_id, trial_note, decided_by, decided_at, reason,
 );
+
+impl RecipeVersion {
+    /// Returns whether the trial has ended, and passed.
+    pub fn trial_passed(&self) -> bool {
+        self.trial_note == Outcome::Passed.to_string()
+    }
+}
 
 const VERSION: &str = "project, number, digest, submitted_by, submitted_at, state, trial_run_id, trial_note, decided_by, \
                        decided_at, reason";

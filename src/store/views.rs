@@ -51,7 +51,7 @@ pub struct Status {
 
 /// One run and all attempts at it.
 #[derive(Clone, Debug)]
-pub struct RunPage {
+pub struct RunDetails {
     pub run: Run,
     pub row: Row,
     pub cell: RunCell,
@@ -62,7 +62,7 @@ pub struct RunPage {
 
 /// One image, the revisions that share it, and the attempts at its build.
 #[derive(Clone, Debug)]
-pub struct ImagePage {
+pub struct ImageDetails {
     pub image: Image,
     pub built_from: Option<Revision>,
     /// The newest revisions that share the image, [`SHARED`] at most.
@@ -72,7 +72,7 @@ pub struct ImagePage {
 
 /// One project and its newest results on each watched branch.
 #[derive(Clone, Debug)]
-pub struct ProjectPage {
+pub struct ProjectDetails {
     pub project: Project,
     pub registered: bool,
     pub recipe: Option<String>,
@@ -166,7 +166,7 @@ impl Store {
         Ok(Some(self.fill(self.window(&window).await?, None).await?))
     }
 
-    pub async fn run_page(&self, id: &RunId) -> Result<Option<RunPage>> {
+    pub async fn run_page(&self, id: &RunId) -> Result<Option<RunDetails>> {
         let Some(run) = self.run(id).await? else {
             return Ok(None);
         };
@@ -179,7 +179,7 @@ impl Store {
         if let Some((row, cell)) = &mut found {
             self.explain(row.waiting().chain(cell.waiting()).collect()).await?;
         }
-        Ok(found.map(|(row, cell)| RunPage {
+        Ok(found.map(|(row, cell)| RunDetails {
             run,
             row,
             cell,
@@ -188,7 +188,7 @@ impl Store {
         }))
     }
 
-    pub async fn image_page(&self, id: &ImageId) -> Result<Option<ImagePage>> {
+    pub async fn image_page(&self, id: &ImageId) -> Result<Option<ImageDetails>> {
         let Some(image) = self.image(id).await? else {
             return Ok(None);
         };
@@ -200,7 +200,7 @@ impl Store {
         let mut rows = assemble::rows(revisions);
         rows.retain(|row| row.image_id.as_ref() == Some(id));
         self.explain(rows.iter_mut().flat_map(Row::waiting).collect()).await?;
-        Ok(Some(ImagePage {
+        Ok(Some(ImageDetails {
             built_from: self.revision(&image.revision_id).await?,
             rows,
             attempts: self.attempts_of(id.as_str()).await?,
@@ -208,7 +208,7 @@ impl Store {
         }))
     }
 
-    pub async fn project_page(&self, name: &str) -> Result<Option<ProjectPage>> {
+    pub async fn project_page(&self, name: &str) -> Result<Option<ProjectDetails>> {
         let registered: Option<Flag> = sqlx::query_scalar("SELECT registered FROM project WHERE name = $1")
             .bind(name)
             .fetch_optional(self.pool())
@@ -231,7 +231,7 @@ impl Store {
             limit: 1000,
         };
         let revisions = self.window(&window).await?;
-        Ok(Some(ProjectPage {
+        Ok(Some(ProjectDetails {
             recipe: self.recipe_text(&project.recipe).await?,
             matrix: self.fill(revisions, Some(&project.name)).await?,
             registered,

@@ -1,7 +1,7 @@
 //! A version is approved or refused.
 
 use super::find::{changed, check_reason, registration, shown, version};
-use crate::access::{Actor, Change, record};
+use crate::access::{Actor, AuditedChange, record};
 use crate::domain::access::Permission;
 use crate::domain::package::is_same;
 use crate::domain::recipe_version::{ProjectState, VersionState};
@@ -14,7 +14,7 @@ use serde_json::json;
 
 /// What a maintainer decides about a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum VersionMove {
     Approve {
         /// Whether the trial may be left out.
         without_trial: bool,
@@ -27,7 +27,7 @@ pub async fn decide(
     store: &Store,
     actor: &Actor,
     (project, number): (&str, i64),
-    (decision, reason): (&Decision, &str),
+    (decision, reason): (&VersionMove, &str),
     now: Timestamp,
 ) -> Result<RecipeVersion> {
     actor.require_all(Permission::Approvals)?;
@@ -35,7 +35,7 @@ pub async fn decide(
     let before = registration(store, project).await?;
     let version = version(store, project, number).await?;
     check(&before, &version, decision, reason)?;
-    let is_approved = matches!(decision, Decision::Approve { .. });
+    let is_approved = matches!(decision, VersionMove::Approve { .. });
     if is_approved && store.folder_names().await?.iter().any(|name| is_same(name, project)) {
         let message =
             format!("the folder of recipes has or had a file for {project:?}, which goes before a submitted recipe");
@@ -74,7 +74,7 @@ pub async fn decide(
             store.count_trial(&mut tx, run).await?;
         }
     }
-    let change = Change {
+    let change = AuditedChange {
         action: if is_approved { "approve" } else { "refuse" },
         subject: format!("project {project}"),
         before: Some(shown(&before)),
@@ -85,7 +85,7 @@ pub async fn decide(
     Ok(decided)
 }
 
-fn check(project: &Registration, version: &RecipeVersion, decision: &Decision, reason: &str) -> Result<(), Refusal> {
+fn check(project: &Registration, version: &RecipeVersion, decision: &VersionMove, reason: &str) -> Result<(), Refusal> {
     let number = version.number;
     if !version.state.is_open() {
         return Err(Refusal::Conflict(format!(
@@ -94,15 +94,17 @@ fn check(project: &Registration, version: &RecipeVersion, decision: &Decision, r
         )));
     }
     match decision {
-        Decision::Refuse if reason.trim().is_empty() => Err(Refusal::Invalid(
+        VersionMove::Refuse if reason.trim().is_empty() => Err(Refusal::Invalid(
             "a refusal needs a reason, so that the next version is better".to_owned(),
         )),
-        Decision::Approve { .. } if project.state == ProjectState::Retired => {
+        VersionMove::Approve { .. } if project.state == ProjectState::Retired => {
             Err(Refusal::Conflict(format!("{:?} is retired", project.project)))
         }
-        Decision::Approve { without_trial: false } if version.state == VersionState::Trial => Err(Refusal::Conflict(
-            format!("the trial of version {number} has not ended; wait for it, or approve without it"),
-        )),
+        VersionMove::Approve { without_trial: false } if version.state == VersionState::Trial => {
+            Err(Refusal::Conflict(format!(
+                "the trial of version {number} has not ended; wait for it, or approve without it"
+            )))
+        }
         _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::find::{changed, check_reason, registration, shown};
 use super::submit::check_room;
-use crate::access::{Actor, Change, record};
+use crate::access::{Actor, AuditedChange, record};
 use crate::domain::access::Permission;
 use crate::domain::id::AccountId;
 use crate::domain::recipe_version::{HandOverAnswer, ProjectMove};
@@ -130,7 +130,7 @@ async fn change(
     if !store.set_registration(&mut tx, before, &after).await? {
         return Err(changed(&before.project).into());
     }
-    let entry = Change {
+    let entry = AuditedChange {
         action,
         subject: format!("project {}", before.project),
         before: Some(shown(before)),

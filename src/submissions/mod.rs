@@ -8,7 +8,7 @@ mod manage;
 mod policy;
 mod submit;
 
-pub use decide::{Decision, decide, trial_ended};
+pub use decide::{VersionMove, decide, trial_ended};
 pub use difference::difference;
 pub use find::{owners, registration, version};
 pub use manage::{answer_hand_over, hand_over, move_project};

@@ -1,7 +1,7 @@
 //! A recipe is submitted: checked, and kept as the next version.
 
 use super::find::changed;
-use crate::access::{Actor, Change, record};
+use crate::access::{Actor, AuditedChange, record};
 use crate::domain::access::{Permission, Reach};
 use crate::domain::id::AccountId;
 use crate::domain::lookalike::similar;
@@ -144,7 +144,7 @@ async fn once(store: &Store, actor: &Actor, submission: Submission<'_>, now: Tim
     if !store.insert_version(&mut tx, &version, &recipe.text).await? {
         return Err(changed(&project).into());
     }
-    let change = Change {
+    let change = AuditedChange {
         action: "submit",
         subject: format!("project {project}"),
         before: (number > 0).then(|| json!({ "version": number })),
@@ -189,7 +189,7 @@ async fn revoke_pasted(store: &Store, text: &str, now: Timestamp) -> Result<()> 
         };
         let mut tx = store.begin().await?;
         store.revoke_token(&mut tx, &token.id, now).await?;
-        let change = Change {
+        let change = AuditedChange {
             action: "revoke token",
             subject: format!("account {}", account.name),
             before: Some(json!({ "id": token.id, "name": token.name })),

@@ -60,7 +60,7 @@ pub struct Finding {
 
 /// The state of an investigation.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Progress {
+pub struct InvestigationProgress {
     pub findings: Vec<Finding>,
     /// The reruns to schedule, in this order. If there are none, every subject has its answer.
     pub wanted: Vec<ProbeRequest>,
@@ -79,14 +79,14 @@ impl Investigation {
     ///
     /// Subjects with the same samples form a group, which is treated as one case. A group splits when a rerun shows
     /// different results for its subjects.
-    pub fn progress(&self, results: &[ProbeResult]) -> Progress {
+    pub fn progress(&self, results: &[ProbeResult]) -> InvestigationProgress {
         let indexes: BTreeMap<&RevisionId, usize> = self.revisions.iter().zip(0..).collect();
         let mut groups: BTreeMap<Samples, Vec<Subject>> = BTreeMap::new();
         for subject in &self.subjects {
             let samples = self.samples(subject, results, &indexes);
             groups.entry(samples).or_default().push(subject.clone());
         }
-        let mut progress = Progress::default();
+        let mut progress = InvestigationProgress::default();
         let mut wanted: BTreeMap<ProbeKey, usize> = BTreeMap::new();
         let mut order = Vec::new();
         let mut open = 0;

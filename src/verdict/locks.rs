@@ -1,7 +1,6 @@
 //! How the locks of two runs differ.
 
-use serde::Deserialize;
-use serde_json::Value;
+use crate::domain::lock::{Lock, PackageRole};
 use std::collections::BTreeMap;
 
 /// What changed besides CPython.
@@ -13,59 +12,42 @@ pub enum LockDifference {
     Project,
 }
 
-/// The parts of a lock that are compared. `fetch.py` writes locks.
-#[derive(Deserialize, PartialEq)]
-struct ParsedLock {
-    project: Value,
-    packages: Vec<Value>,
-}
-
-impl ParsedLock {
-    /// Returns name and version of each package in a role.
-    fn versions(&self, role: &str) -> Vec<[Option<&Value>; 2]> {
-        let packages = self.packages.iter();
-        let in_role = packages.filter(|package| package.get("role").and_then(Value::as_str) == Some(role));
-        in_role
-            .map(|package| ["name", "version"].map(|key| package.get(key)))
-            .collect()
-    }
-}
-
-/// Returns how two locks (JSON) differ, or `None` if they are equal or one is missing. A lock that can't be parsed counts
+/// Returns how two locks (JSON) differ, or `None` if they are equal or one is missing. A lock that can't be read counts
 /// as one with other dependencies.
 pub fn lock_difference(base: Option<&str>, now: Option<&str>) -> Option<LockDifference> {
     let (base, now) = base.zip(now).filter(|(base, now)| base != now)?;
-    let read = |lock: &str| serde_json::from_str::<ParsedLock>(lock).ok();
-    let Some((base, now)) = read(base).zip(read(now)) else {
+    let Some((base, now)) = Lock::read(base).zip(Lock::read(now)) else {
         return Some(LockDifference::Dependencies);
     };
     // Sources that are unpacked beside the project count as part of it. File names are ignored: wheels differ between
     // versions of Python.
-    let is_same_project = base.project == now.project && base.versions("source") == now.versions("source");
-    match (base == now, base.versions("run") == now.versions("run")) {
+    let is_same = |role| versions_in_role(&base, role) == versions_in_role(&now, role);
+    let is_same_project = base.project == now.project && is_same(PackageRole::Source);
+    match (base == now, is_same(PackageRole::Run)) {
         (true, _) => None,
         (false, true) if !is_same_project => Some(LockDifference::Project),
         (false, _) => Some(LockDifference::Dependencies),
     }
 }
 
+/// Returns name and version of each package in a role.
+fn versions_in_role(lock: &Lock, role: PackageRole) -> Vec<(&str, Option<&str>)> {
+    let packages = lock.in_role(role);
+    packages
+        .map(|package| (package.name.as_str(), package.version.as_deref()))
+        .collect()
+}
+
 /// Returns the versions that a lock (JSON) holds, by name: of the project, of its dependencies, and of the sources beside it.
-/// Returns `None` if the lock can't be parsed.
+/// Returns `None` if the lock can't be read.
 pub(super) fn versions(lock: &str) -> Option<BTreeMap<String, String>> {
-    let lock: ParsedLock = serde_json::from_str(lock).ok()?;
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let mut versions = BTreeMap::new();
-    let project = ["name", "version"].map(|key| lock.project.get(key));
-    for [name, version] in ["run", "source"]
-        .iter()
-        .flat_map(|role| lock.versions(role))
-        .chain([project])
-    {
-        if let Some((name, version)) = text(name).zip(text(version)) {
-            versions.insert(name, version);
-        }
-    }
-    Some(versions)
+    let lock = Lock::read(lock)?;
+    let project = lock.project.iter();
+    let project = project.map(|project| (project.name.as_str(), project.version.as_deref()));
+    let packages = [PackageRole::Run, PackageRole::Source].map(|role| versions_in_role(&lock, role));
+    let all = packages.into_iter().flatten().chain(project);
+    let all = all.filter_map(|(name, version)| Some((name.to_owned(), version?.to_owned())));
+    Some(all.collect())
 }
 
 #[cfg(test)]

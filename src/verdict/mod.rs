@@ -95,7 +95,7 @@ pub use ends::{End, NoDifference};
 pub use first_results::{FirstResult, FirstResultStep};
 pub use flakiness::{AttemptResult, Flakiness, TestFlakiness, flakiness};
 pub use history::{HistoryEntry, RunEnd};
-pub use investigation::{Finding, Investigation, ProbeRequest, ProbeResult, Progress};
+pub use investigation::{Finding, Investigation, InvestigationProgress, ProbeRequest, ProbeResult};
 pub use locks::{LockDifference, lock_difference};
 pub use logs::{LogDifference, first_error, log_difference, may_wander, signature};
 pub use next::next;

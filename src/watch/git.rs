@@ -7,7 +7,7 @@ mod patch;
 use crate::domain::address::Address;
 use crate::domain::text::plain;
 use crate::domain::time::Timestamp;
-use crate::domain::tree::{Change, ChangeKind, Wanted, is_ignored};
+use crate::domain::tree::{ChangeKind, TreeChange, Wanted, is_ignored};
 use crate::domain::version::PythonVersion;
 use crate::store::revisions::NewRevision;
 use bytes::Bytes;
@@ -49,7 +49,7 @@ pub struct Mirror {
 
 /// A branch's tip in the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tip {
+pub struct GitTip {
     /// Full name of the ref, `refs/heads/..` or `refs/tags/..`.
     pub name: String,
     pub sha: String,
@@ -85,7 +85,7 @@ impl Mirror {
 
     /// The tips of branches and tags, in the order of `references`, with `None` where there is none. Asks the repository
     /// once.
-    pub async fn tips(&self, references: &[String]) -> Result<Vec<Option<Tip>>> {
+    pub async fn tips(&self, references: &[String]) -> Result<Vec<Option<GitTip>>> {
         let mut command = self.command();
         let url = login::apart(&mut command, &self.url);
         command.args(["ls-remote", "--quiet", "--", &url]);
@@ -97,10 +97,10 @@ impl Mirror {
             ]);
         }
         let listing = run(&mut command, ASK).await.map_err(|error| self.unreachable(error))?;
-        let all: Vec<Tip> = listing
+        let all: Vec<GitTip> = listing
             .lines()
             .filter_map(|line| line.split_once('\t'))
-            .map(|(sha, name)| Tip {
+            .map(|(sha, name)| GitTip {
                 name: name.to_owned(),
                 sha: sha.to_owned(),
             })
@@ -109,7 +109,7 @@ impl Mirror {
     }
 
     /// Fetches a tip and returns the id of its commit.
-    pub async fn fetch(&self, branch: &str, tip: &Tip) -> Result<String> {
+    pub async fn fetch(&self, branch: &str, tip: &GitTip) -> Result<String> {
         let ours = format!("refs/pybots/{branch}");
         let refspec = format!("+{}:{ours}", tip.name);
         let mut command = self.command();
@@ -193,7 +193,7 @@ impl Mirror {
     }
 
     /// The files that differ between two revisions, without ignored ones.
-    pub async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Vec<Change>> {
+    pub async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Vec<TreeChange>> {
         let arguments = ["diff-tree", "-r", "-z", "--no-renames", "--name-status", from, to];
         let listing = self.git(&arguments).await?;
         let mut fields = listing.split('\0');
@@ -206,7 +206,7 @@ impl Mirror {
                 _ => ChangeKind::Retyped,
             };
             if !is_ignored(path, ignore) {
-                changes.push(Change {
+                changes.push(TreeChange {
                     kind,
                     path: path.to_owned(),
                 });
@@ -305,14 +305,14 @@ fn svn_ref(folder_key: &str) -> String {
 }
 
 /// Finds a tip by its short name. A branch takes precedence over a tag, and an annotated tag stands for its commit.
-fn pick(all: &[Tip], reference: &str) -> Option<Tip> {
+fn pick(all: &[GitTip], reference: &str) -> Option<GitTip> {
     let named = |name: String| all.iter().find(|tip| tip.name == name);
     let (branch, tag) = (format!("refs/heads/{reference}"), format!("refs/tags/{reference}"));
     let tip = named(branch.clone())
         .or_else(|| named(format!("{tag}^{{}}")))
         .or_else(|| named(tag.clone()))?;
     let name = if tip.name == branch { branch } else { tag };
-    Some(Tip {
+    Some(GitTip {
         name,
         sha: tip.sha.clone(),
     })
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn branches_win_and_tags_are_peeled() {
-        let tip = |name: &str, sha: &str| Tip {
+        let tip = |name: &str, sha: &str| GitTip {
             name: name.into(),
             sha: sha.into(),
         };

@@ -5,7 +5,7 @@
 //! addresses give equal ids on every machine. The address matters because `$HeadURL$` expands to it.
 
 use super::git::{self, Mirror};
-use super::svn::{Entry, Result, Svn, SvnError, Tip, local};
+use super::svn::{Result, Svn, SvnEntry, SvnError, SvnTip, local};
 use super::trailer::trailer;
 use crate::domain::svn::SvnRevision;
 use sha2::{Digest, Sha256};
@@ -25,7 +25,7 @@ const BUSY: Duration = Duration::from_millis(100);
 const ATTRIBUTES: &str = "* -text !eol -ident -filter !working-tree-encoding\n";
 
 /// The name of a Subversion folder's working copy in the data folder, and of its ref in the mirror.
-pub fn folder_key(tip: &Tip) -> String {
+pub fn folder_key(tip: &SvnTip) -> String {
     hex::encode(Sha256::digest(tip.folder.to_string()))[..16].to_owned()
 }
 
@@ -40,7 +40,7 @@ struct WorkingCopy {
 impl Svn {
     /// Imports a revision as a commit of the mirror, and returns the commit's id. The commit has no parent: otherwise its
     /// id would depend on the revision at which Pybots began to watch the branch.
-    pub async fn import(&self, mirror: &Mirror, tip: &Tip, entry: &Entry) -> Result<String> {
+    pub async fn import(&self, mirror: &Mirror, tip: &SvnTip, entry: &SvnEntry) -> Result<String> {
         let copy = self.open_copy(tip).await?;
         self.bring_to(&copy.folder, tip, entry.number).await?;
         let tree = match self.tree(mirror, &copy).await {
@@ -68,7 +68,7 @@ impl Svn {
     }
 
     /// Locks the working copy, after waiting until no other task or process uses it.
-    async fn open_copy(&self, tip: &Tip) -> Result<WorkingCopy> {
+    async fn open_copy(&self, tip: &SvnTip) -> Result<WorkingCopy> {
         let path_of = |ending: &str| self.folder.join(format!("{}{ending}", folder_key(tip)));
         let git = self.folder.join("git");
         std::fs::create_dir_all(&git).map_err(|error| folder_error(&git, error))?;
@@ -91,8 +91,8 @@ impl Svn {
     }
 
     /// Brings a working copy to a revision: by an update if possible, otherwise by a new checkout.
-    async fn bring_to(&self, folder: &Path, tip: &Tip, number: u64) -> Result<()> {
-        let ours = |copy: Tip| copy.folder == tip.folder && copy.url == tip.url;
+    async fn bring_to(&self, folder: &Path, tip: &SvnTip, number: u64) -> Result<()> {
+        let ours = |copy: SvnTip| copy.folder == tip.folder && copy.url == tip.url;
         if self.copy_of(folder).await.is_some_and(ours) && self.update(folder, tip, number).await? {
             return Ok(());
         }
@@ -127,7 +127,7 @@ impl Svn {
     }
 
     /// Updates a working copy. Returns false if the working copy is damaged; fails if the repository can't be reached.
-    async fn update(&self, folder: &Path, tip: &Tip, number: u64) -> Result<bool> {
+    async fn update(&self, folder: &Path, tip: &SvnTip, number: u64) -> Result<bool> {
         let (revision, target) = (number.to_string(), local(folder));
         let arguments = ["--quiet", "--ignore-externals", "--revision", &revision, &target];
         if self.run("update", &arguments, COPY).await.is_err() {
@@ -210,7 +210,7 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 /// The text of a commit object. Subversion has neither mail addresses nor time zones.
-fn commit(tree: &str, revision: &SvnRevision, entry: &Entry) -> String {
+fn commit(tree: &str, revision: &SvnRevision, entry: &SvnEntry) -> String {
     let fine = |c: char| !c.is_control() && c != '<' && c != '>';
     let author: String = entry
         .author
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_commit_names_its_subversion_revision() {
         let here: SvnRevision = "uuid python/trunk@7".parse().unwrap();
-        let mut entry = Entry {
+        let mut entry = SvnEntry {
             number: 7,
             author: Some("Łukasz <x>\n".into()),
             at: 12,

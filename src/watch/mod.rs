@@ -121,7 +121,7 @@ async fn next_git_move(
     store: &Store,
     mirror: &Mirror,
     branch: &Branch,
-    tip: &git::Tip,
+    tip: &git::GitTip,
     first: u32,
 ) -> Result<Option<BranchMove>> {
     if branch.head.as_deref() == Some(tip.sha.as_str()) {
@@ -192,7 +192,7 @@ async fn next_svn_move(
     store: &Store,
     sources: &Sources,
     branch: &Branch,
-    tip: &svn::Tip,
+    tip: &svn::SvnTip,
     first: u32,
 ) -> Result<Option<(BranchMove, bool)>> {
     let stored = store.in_svn_folder(&branch.id, &tip.folder).await?;

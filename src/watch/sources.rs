@@ -24,8 +24,8 @@ pub fn mirror_folder(data: &Path) -> PathBuf {
 /// The newest state of a branch in its repository.
 #[derive(Clone, Debug)]
 pub enum Tip {
-    Git(git::Tip),
-    Svn(svn::Tip),
+    Git(git::GitTip),
+    Svn(svn::SvnTip),
 }
 
 impl Sources {
@@ -119,13 +119,13 @@ impl Sources {
     }
 
     /// Records that the mirror has the revisions of a Subversion folder up to this one.
-    pub(super) async fn mark_imported(&self, tip: &svn::Tip, sha: &str) -> Result<(), SvnError> {
+    pub(super) async fn mark_imported(&self, tip: &svn::SvnTip, sha: &str) -> Result<(), SvnError> {
         Ok(self.mirror.set_svn_ref(&import::folder_key(tip), sha).await?)
     }
 
     /// Imports the revisions of a Subversion folder again if the mirror was lost. `stored` has the number and id of each
     /// revision that the store has, oldest first.
-    pub(super) async fn restore(&self, tip: &svn::Tip, stored: &[(u64, String)]) -> Result<(), SvnError> {
+    pub(super) async fn restore(&self, tip: &svn::SvnTip, stored: &[(u64, String)]) -> Result<(), SvnError> {
         let Some((_, newest)) = stored.last() else {
             return Ok(());
         };

@@ -57,7 +57,7 @@ pub struct Svn {
 
 /// The folder of a branch in the newest revision of the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tip {
+pub struct SvnTip {
     pub folder: SvnFolder,
     /// The URL of the folder, as Subversion writes it.
     pub url: Address,
@@ -67,7 +67,7 @@ pub struct Tip {
 
 /// A revision, as the log of the repository has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct SvnEntry {
     pub number: u64,
     pub author: Option<String>,
     /// Seconds since 1970.
@@ -97,7 +97,7 @@ impl Svn {
     }
 
     /// The tip of a branch. `path` is its folder, below the address of the repository.
-    pub async fn tip(&self, path: &str) -> Result<Tip> {
+    pub async fn tip(&self, path: &str) -> Result<SvnTip> {
         // without this peg revision, an `@` in the path would begin one
         let target = format!("{}/{}@HEAD", self.root.with_login(), encode(path));
         let missing = || SvnError::NoFolder {
@@ -120,7 +120,7 @@ impl Svn {
 
     /// The newest revisions of a folder, oldest first. The history of a folder begins where it was made, or copied from
     /// another folder.
-    pub async fn newest(&self, tip: &Tip, most: u32) -> Result<Vec<Entry>> {
+    pub async fn newest(&self, tip: &SvnTip, most: u32) -> Result<Vec<SvnEntry>> {
         let range = format!("{}:1", tip.youngest);
         let mut entries = self.log(&tip.url, tip.youngest, &range, most).await?;
         entries.reverse();
@@ -128,7 +128,7 @@ impl Svn {
     }
 
     /// The revisions of a folder after revision `number`, oldest first.
-    pub async fn since(&self, tip: &Tip, number: u64, most: u32) -> Result<Vec<Entry>> {
+    pub async fn since(&self, tip: &SvnTip, number: u64, most: u32) -> Result<Vec<SvnEntry>> {
         if number > tip.youngest {
             return Err(SvnError::Older {
                 url: self.address.clone(),
@@ -144,7 +144,7 @@ impl Svn {
     }
 
     /// The revision with a number. Returns `None` if it did not touch the folder.
-    pub async fn at(&self, tip: &Tip, number: u64) -> Result<Option<Entry>> {
+    pub async fn at(&self, tip: &SvnTip, number: u64) -> Result<Option<SvnEntry>> {
         if number > tip.youngest {
             return Ok(None);
         }
@@ -155,7 +155,7 @@ impl Svn {
         }
     }
 
-    async fn log(&self, url: &Address, peg: u64, range: &str, most: u32) -> Result<Vec<Entry>> {
+    async fn log(&self, url: &Address, peg: u64, range: &str, most: u32) -> Result<Vec<SvnEntry>> {
         let (target, most) = (format!("{}@{peg}", url.with_login()), most.to_string());
         let arguments = [
             "--xml",
@@ -173,7 +173,7 @@ impl Svn {
     }
 
     /// The tip that a working copy was made from. Returns `None` if the folder is not a working copy.
-    pub(super) async fn copy_of(&self, folder: &Path) -> Option<Tip> {
+    pub(super) async fn copy_of(&self, folder: &Path) -> Option<SvnTip> {
         let answer = self.run("info", &["--xml", &local(folder)], ASK).await.ok()?;
         parse("info", &answer, read_info).ok().map(|(tip, _)| tip)
     }
@@ -282,7 +282,7 @@ fn child<'a>(element: &'a Element, name: &str) -> Option<&'a str> {
 }
 
 /// The entry of `svn info`, and whether it is a folder.
-fn read_info(document: &Element) -> Option<(Tip, bool)> {
+fn read_info(document: &Element) -> Option<(SvnTip, bool)> {
     let entry = document.descendants("entry").into_iter().next()?;
     let url = child(entry, "url")?;
     let path = url.strip_prefix(child(entry, "root")?)?.trim_start_matches('/');
@@ -290,7 +290,7 @@ fn read_info(document: &Element) -> Option<(Tip, bool)> {
         uuid: child(entry, "uuid")?.to_owned(),
         path: decode(path),
     };
-    let tip = Tip {
+    let tip = SvnTip {
         folder,
         url: url.into(),
         youngest: entry.attribute("revision")?.parse().ok()?,
@@ -299,9 +299,9 @@ fn read_info(document: &Element) -> Option<(Tip, bool)> {
 }
 
 /// Reads one entry of `svn log`. A repository may have lost, or may hide, the author, date and message.
-fn read_entry(entry: &Element) -> Option<Entry> {
+fn read_entry(entry: &Element) -> Option<SvnEntry> {
     let at = child(entry, "date").and_then(|date| date.parse::<jiff::Timestamp>().ok());
-    Some(Entry {
+    Some(SvnEntry {
         number: entry.attribute("revision")?.parse().ok()?,
         author: child(entry, "author").map(str::to_owned),
         at: at.map_or(0, |at| at.as_second()),

@@ -23,11 +23,11 @@ fn missing_fields_of_the_log_are_left_out() {
     let text = "<?xml version=\"1.0\"?><log>
         <logentry revision=\"7\"><author>gvr</author><date>2006-04-21T12:34:56.5Z</date><msg>Don't &lt;panic&gt;\n</msg></logentry>
         <logentry revision=\"8\"></logentry></log>";
-    let read = |document: &Element| -> Option<Vec<Entry>> {
+    let read = |document: &Element| -> Option<Vec<SvnEntry>> {
         document.descendants("logentry").into_iter().map(read_entry).collect()
     };
     let entries = parse("log", text, read).unwrap();
-    let entry = |number, author: Option<&str>, at, message: &str| Entry {
+    let entry = |number, author: Option<&str>, at, message: &str| SvnEntry {
         number,
         author: author.map(str::to_owned),
         at,

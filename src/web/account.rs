@@ -1,6 +1,6 @@
 //! Logging in and out, and the page of an account with its access tokens.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::forms::{Form, own_path, see_other, to_login};
 use super::frame;
 use super::route::{Query, Web};
@@ -68,7 +68,7 @@ pub struct TokenLine {
     pub ended: Option<&'static str>,
 }
 
-pub async fn login_page(web: Web, query: Query) -> Outcome {
+pub async fn login_page(web: Web, query: Query) -> HandlerResult {
     let next = query.get("next").map(String::as_str).unwrap_or_default();
     let page = login_of(&web, own_path(next), None);
     frame::respond_form(&web, "Log in", page).await
@@ -86,7 +86,7 @@ fn login_of(web: &Web, next: &str, error: Option<String>) -> LoginPage {
     }
 }
 
-pub async fn login(form: Result<Form, Error>) -> Outcome {
+pub async fn login(form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
     let next = own_path(form.field("next")).to_owned();
     let begun = access::begin(&form.web.store, form.field("token").trim(), now()).await?;
@@ -107,7 +107,7 @@ pub async fn login(form: Result<Form, Error>) -> Outcome {
     }
 }
 
-pub async fn logout(form: Result<Form, Error>) -> Outcome {
+pub async fn logout(form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
     if let Some(cookie) = &form.visitor.cookie {
         access::end(&form.web.store, cookie, now()).await?;
@@ -115,18 +115,18 @@ pub async fn logout(form: Result<Form, Error>) -> Outcome {
     with_cookie(see_other("/")?, None, &form.web)
 }
 
-pub(super) fn with_cookie(mut response: Response, secret: Option<&str>, web: &Web) -> Outcome {
+pub(super) fn with_cookie(mut response: Response, secret: Option<&str>, web: &Web) -> HandlerResult {
     if let Some(cookie) = Cookie::Session.set(secret, None, web.door.is_tls) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
 }
 
-pub async fn page(web: Web, visitor: Visitor) -> Outcome {
+pub async fn page(web: Web, visitor: Visitor) -> HandlerResult {
     respond(&web, &visitor, None, None).await
 }
 
-async fn respond(web: &Web, visitor: &Visitor, secret: Option<String>, error: Option<String>) -> Outcome {
+async fn respond(web: &Web, visitor: &Visitor, secret: Option<String>, error: Option<String>) -> HandlerResult {
     let Some(actor) = &visitor.actor else {
         return to_login("/account");
     };
@@ -172,7 +172,7 @@ fn token_line(token: &AccessToken) -> TokenLine {
     }
 }
 
-pub async fn issue(form: Result<Form, Error>) -> Outcome {
+pub async fn issue(form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
     let actor = form.visitor.actor()?;
     let days = form.field("days").trim().parse().unwrap_or(0);
@@ -196,7 +196,7 @@ pub async fn issue(form: Result<Form, Error>) -> Outcome {
     }
 }
 
-pub async fn revoke(id: String, form: Result<Form, Error>) -> Outcome {
+pub async fn revoke(id: String, form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
     access::revoke(&form.web.store, form.visitor.actor()?, &TokenId::from(id), now()).await?;
     see_other("/account")

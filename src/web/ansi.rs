@@ -1,7 +1,7 @@
 //! Lines of a log as HTML for a `<pre>`. Colours become classes, because the policy of the pages forbids inline styles.
 
 use crate::logfile::Stream;
-use crate::screen::{Cell, Screens, Shown};
+use crate::screen::{Screens, Shown, StyledChar};
 use std::fmt::Write;
 
 /// Writes lines. Of two streams that write long lines at the same time, each part gets a line of its own.
@@ -53,7 +53,7 @@ fn write(html: &mut String, shown: &Shown<'_>) {
     }
 }
 
-fn write_cells(html: &mut String, cells: &[Cell]) {
+fn write_cells(html: &mut String, cells: &[StyledChar]) {
     for part in cells.chunk_by(|a, b| a.1 == b.1) {
         let classes = part.first().map(|(_, style)| style.classes()).unwrap_or_default();
         if !classes.is_empty() {

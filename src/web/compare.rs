@@ -1,6 +1,6 @@
 //! Two revisions side by side.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::frame;
 use super::route::Web;
 use super::template::Template;
@@ -18,7 +18,7 @@ const NEWEST: i64 = 3;
 
 #[derive(Default, Serialize)]
 pub struct ChoosePage {
-    pub rows: Vec<Choice>,
+    pub rows: Vec<ChoiceRow>,
 }
 
 impl Template for ChoosePage {
@@ -27,7 +27,7 @@ impl Template for ChoosePage {
 
 /// A branch as one variant, and what it can be compared with.
 #[derive(Default, Serialize)]
-pub struct Choice {
+pub struct ChoiceRow {
     pub name: String,
     pub against: Vec<ChoiceLink>,
 }
@@ -45,7 +45,7 @@ pub struct ComparePage {
     /// The same comparison with the sides exchanged.
     pub swap: String,
     pub json: String,
-    pub groups: Vec<Group>,
+    pub groups: Vec<ComparedGroup>,
 }
 
 impl Template for ComparePage {
@@ -63,14 +63,14 @@ pub struct SideView {
 
 /// Projects that differ in the same way.
 #[derive(Default, Serialize)]
-pub struct Group {
+pub struct ComparedGroup {
     pub title: &'static str,
     pub count: usize,
-    pub projects: Vec<ProjectLine>,
+    pub projects: Vec<ComparedProject>,
 }
 
 #[derive(Default, Serialize)]
-pub struct ProjectLine {
+pub struct ComparedProject {
     pub project: String,
     pub base: Badge,
     pub now: Badge,
@@ -86,7 +86,7 @@ pub struct TestsLine {
 }
 
 /// `/compare`: the branches and variants that can be chosen.
-pub async fn choose(web: Web) -> Outcome {
+pub async fn choose(web: Web) -> HandlerResult {
     let mut names = Vec::new();
     for branch in web.store.watched_branches().await? {
         let newest = web
@@ -104,7 +104,7 @@ pub async fn choose(web: Web) -> Outcome {
         });
         links.collect()
     };
-    let rows = names.iter().map(|now| Choice {
+    let rows = names.iter().map(|now| ChoiceRow {
         name: now.clone(),
         against: against(now),
     });
@@ -113,7 +113,7 @@ pub async fn choose(web: Web) -> Outcome {
 }
 
 /// `/compare/BASE[:VARIANT]/NOW[:VARIANT]`
-pub async fn page(base: String, now: String, web: Web) -> Outcome {
+pub async fn page(base: String, now: String, web: Web) -> HandlerResult {
     let found = compare::of(&web.store, &web.objects, &base, &now).await?;
     let compared = found.map_err(|_| Error::not_found())?;
     let groups = compared.projects.chunk_by(|a, b| a.difference == b.difference);
@@ -137,16 +137,16 @@ fn side(place: &ComparedRevision) -> SideView {
     }
 }
 
-fn group(projects: &[ProjectComparison]) -> Group {
-    Group {
+fn group(projects: &[ProjectComparison]) -> ComparedGroup {
+    ComparedGroup {
         title: projects.first().map_or("", |project| project.difference.title()),
         count: projects.len(),
         projects: projects.iter().map(line).collect(),
     }
 }
 
-fn line(project: &ProjectComparison) -> ProjectLine {
-    ProjectLine {
+fn line(project: &ProjectComparison) -> ComparedProject {
+    ComparedProject {
         project: project.project.clone(),
         base: wording::state_badge(project.base),
         now: wording::state_badge(project.now),

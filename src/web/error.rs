@@ -10,7 +10,7 @@ use warp::http::header::{self, HeaderValue};
 use warp::reply::Response;
 
 /// What a handler returns.
-pub type Outcome = Result<Response, Error>;
+pub type HandlerResult = Result<Response, Error>;
 
 type Message = Cow<'static, str>;
 

@@ -7,7 +7,7 @@ use super::window;
 use crate::domain::id::AttemptId;
 use crate::logfile::Chunk;
 use crate::logfile::damage::Lost;
-use crate::logfile::file::{Part, Reader};
+use crate::logfile::file::{LogPart, LogReader};
 use crate::store::logs::Following;
 use anyhow::Result;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub struct Follower {
     attempt: AttemptId,
     /// `None` if it reads what is there and does not wait.
     growth: Option<Following>,
-    reader: Option<Reader>,
+    reader: Option<LogReader>,
     /// Where it goes on, in bytes.
     offset: u64,
     /// Whether it leaves out text if the reader is too slow.
@@ -34,7 +34,7 @@ pub struct Follower {
 }
 
 /// What a follower returns.
-pub enum News {
+pub enum LogNews {
     Text(Chunk),
     Lost(Lost),
     /// The reader is brought to this offset. Some text before it follows, for what goes on behind it.
@@ -71,7 +71,7 @@ impl Follower {
     }
 
     /// Waits for more of the log. Returns `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<News>> {
+    pub async fn next(&mut self) -> Result<Option<LogNews>> {
         let mut look = true;
         loop {
             let length = match &mut self.growth {
@@ -84,13 +84,13 @@ impl Follower {
             // the end is looked at before the text, so that nothing that is written in between is missed
             let ended = look && (self.growth.is_none() || self.has_ended().await?);
             match self.read().await? {
-                Some(Part::Text(chunk)) => {
+                Some(LogPart::Text(chunk)) => {
                     self.offset = chunk.end();
-                    return Ok(Some(News::Text(chunk)));
+                    return Ok(Some(LogNews::Text(chunk)));
                 }
-                Some(Part::Lost(lost)) => {
+                Some(LogPart::Lost(lost)) => {
                     self.offset = lost.until.unwrap_or(lost.from);
-                    return Ok(Some(News::Lost(lost)));
+                    return Ok(Some(LogNews::Lost(lost)));
                 }
                 None if ended => return self.end().await,
                 None => {}
@@ -107,16 +107,16 @@ impl Follower {
     }
 
     /// Returns what is lost at the end of a log that has ended, once.
-    async fn end(&mut self) -> Result<Option<News>> {
+    async fn end(&mut self) -> Result<Option<LogNews>> {
         let lost = match &self.reader {
             Some(reader) if !self.is_over && self.has_ended().await? => reader.lost_at_end()?,
             _ => None,
         };
         self.is_over = true;
-        Ok(lost.map(News::Lost))
+        Ok(lost.map(LogNews::Lost))
     }
 
-    async fn read(&mut self) -> Result<Option<Part>> {
+    async fn read(&mut self) -> Result<Option<LogPart>> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => match self.web.objects.open_log(&self.attempt).await? {
@@ -130,11 +130,11 @@ impl Follower {
     }
 
     /// Brings the reader to an offset.
-    async fn skip(&mut self, to: u64) -> Result<News> {
+    async fn skip(&mut self, to: u64) -> Result<LogNews> {
         self.offset = self.offset.max(to.saturating_sub(window::WARM));
         if let Some(reader) = self.reader.take() {
             self.reader = Some(reader.skipped_to(self.offset).await?);
         }
-        Ok(News::Skipped { to })
+        Ok(LogNews::Skipped { to })
     }
 }

@@ -1,6 +1,6 @@
 //! Forms: their fields, and where they may come from.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::peer::{Peer, peer};
 use super::route::{Query, Web};
 use super::visitor::{Visitor, guest};
@@ -91,7 +91,7 @@ pub fn is_own_site(site: Option<&str>) -> bool {
 }
 
 /// Sends the browser to another page of ours by GET.
-pub fn see_other(path: &str) -> Outcome {
+pub fn see_other(path: &str) -> HandlerResult {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let location = HeaderValue::from_str(path).map_err(|_| Error::BadRequest("the address is not good".into()))?;
     response.headers_mut().insert(header::LOCATION, location);
@@ -108,7 +108,7 @@ pub fn own_path(path: &str) -> &str {
 }
 
 /// Sends somebody who is not logged in to the login, and from there back to a path.
-pub fn to_login(path: &str) -> Outcome {
+pub fn to_login(path: &str) -> HandlerResult {
     let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
     see_other(&format!("/login?next={next}"))
 }

@@ -1,6 +1,6 @@
 //! What every page has around its content: title, tabs of branches, status of the queue. `templates/layout.hbs` draws it.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::response::{self, SCRIPT_TAG, STYLE_TAG};
 use super::route::Web;
 use super::template::{Template, render};
@@ -104,7 +104,7 @@ impl<T: Template> Frame<T> {
         render(T::NAME, self)
     }
 
-    pub fn respond(self) -> Outcome {
+    pub fn respond(self) -> HandlerResult {
         let html = self.html()?;
         Ok(match self.has_forms {
             true => response::html_with_forms(html),
@@ -114,13 +114,13 @@ impl<T: Template> Frame<T> {
 }
 
 /// Responds with a page that belongs to no branch.
-pub async fn respond<T: Template>(web: &Web, title: impl Into<String>, page: T) -> Outcome {
+pub async fn respond<T: Template>(web: &Web, title: impl Into<String>, page: T) -> HandlerResult {
     let status = web.store.status().await?;
     Frame::new(Some(&status), title, Here::None, page).respond()
 }
 
 /// Responds with a page that has forms, and belongs to no branch. No cache keeps it.
-pub async fn respond_form<T: Template>(web: &Web, title: impl Into<String>, page: T) -> Outcome {
+pub async fn respond_form<T: Template>(web: &Web, title: impl Into<String>, page: T) -> HandlerResult {
     let status = web.store.status().await?;
     Frame::new(Some(&status), title, Here::None, page)
         .with_forms()

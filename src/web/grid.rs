@@ -13,16 +13,16 @@ use serde::Serialize;
 #[derive(Debug, Default, Serialize)]
 pub struct Grid {
     pub columns: Vec<Column>,
-    pub rows: Vec<RowView>,
+    pub rows: Vec<GridRow>,
     /// Whether rows name their branch.
     pub mixed: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
-pub struct RowView {
+pub struct GridRow {
     /// Whether the row above is the same revision as another variant.
     pub again: bool,
-    pub revision: RevisionView,
+    pub revision: RevisionHead,
     pub image: ImageView,
     pub cells: Vec<CellView>,
     /// What most cells of the row have in common.
@@ -39,7 +39,7 @@ pub struct CellView {
 }
 
 #[derive(Debug, Default, Serialize)]
-pub struct RevisionView {
+pub struct RevisionHead {
     pub branch: String,
     pub sha: String,
     pub short: String,
@@ -120,7 +120,7 @@ pub fn grid(matrix: &Matrix, mixed: bool, trust: &Trust, now: Timestamp) -> Grid
         .iter()
         .zip(above)
         .enumerate()
-        .map(|(index, (row, above))| RowView {
+        .map(|(index, (row, above))| GridRow {
             meaning: meaning_badge(matrix.meaning(index, trust)),
             again: above.is_some_and(|above| above.revision_id == row.revision_id),
             revision: revision(row, now),
@@ -139,8 +139,8 @@ pub fn grid(matrix: &Matrix, mixed: bool, trust: &Trust, now: Timestamp) -> Grid
     }
 }
 
-pub fn revision(row: &Row, now: Timestamp) -> RevisionView {
-    RevisionView {
+pub fn revision(row: &Row, now: Timestamp) -> RevisionHead {
+    RevisionHead {
         branch: row.branch.clone(),
         short: short(row.name()).to_owned(),
         sha: row.sha.clone(),

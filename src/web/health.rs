@@ -1,6 +1,6 @@
 //! `/healthz`: whether the coordinator can work, for a monitor.
 
-use super::error::Outcome;
+use super::error::HandlerResult;
 use super::response;
 use super::route::Web;
 use crate::watch::git::is_repository;
@@ -33,7 +33,7 @@ struct Check {
 }
 
 /// Answers with each check, and with "unavailable" if one fails.
-pub async fn healthz(web: Web) -> Outcome {
+pub async fn healthz(web: Web) -> HandlerResult {
     let (disk, mirror) = (web.objects.data().to_owned(), mirror_folder(web.objects.data()));
     let database = async {
         web.store

@@ -1,6 +1,6 @@
 //! The pages of hosts: all of them, and one with its running and finished jobs.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::frame;
 use super::route::Web;
 use super::template::Template;
@@ -11,7 +11,7 @@ use crate::domain::skew::skew;
 use crate::domain::state::Repetition;
 use crate::domain::time::Timestamp;
 use crate::store::hosts::HostRow;
-use crate::store::repetitions::FirstResult;
+use crate::store::repetitions::FirstResultRow;
 use crate::store::views::HostAttempt;
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ const FIRST_RESULTS: i64 = 1_000;
 
 #[derive(Default, Serialize)]
 pub struct HostsPage {
-    pub hosts: Vec<HostView>,
+    pub hosts: Vec<HostLine>,
 }
 
 impl Template for HostsPage {
@@ -31,7 +31,7 @@ impl Template for HostsPage {
 
 #[derive(Default, Serialize)]
 pub struct HostPage {
-    pub host: HostView,
+    pub host: HostLine,
     pub added: Time,
     /// `None` if no result was to be repeated.
     pub first_results: Option<FirstResultsView>,
@@ -45,7 +45,7 @@ impl Template for HostPage {
 
 /// A host. The owner's address is left out: it is for maintainers only.
 #[derive(Default, Serialize)]
-pub struct HostView {
+pub struct HostLine {
     pub name: String,
     pub badge: Badge,
     pub builds: bool,
@@ -100,7 +100,7 @@ pub struct AttemptLine {
     pub duration: String,
 }
 
-pub async fn all(web: Web) -> Outcome {
+pub async fn all(web: Web) -> HandlerResult {
     let loads = web.store.host_loads().await?;
     let now = now();
     let hosts = web.store.hosts().await?;
@@ -111,7 +111,7 @@ pub async fn all(web: Web) -> Outcome {
     frame::respond(&web, "Hosts", page).await
 }
 
-pub async fn page(name: String, web: Web) -> Outcome {
+pub async fn page(name: String, web: Web) -> HandlerResult {
     let host = web.store.host(&name).await?.ok_or_else(Error::not_found)?;
     let now = now();
     let history = web.store.host_history(&host.id, HISTORY).await?;
@@ -132,10 +132,10 @@ pub async fn page(name: String, web: Web) -> Outcome {
     frame::respond(&web, format!("Host {}", host.name), page).await
 }
 
-fn host_view(host: &HostRow, running: i64, now: Timestamp) -> HostView {
+fn host_view(host: &HostRow, running: i64, now: Timestamp) -> HostLine {
     let capabilities = host.capabilities.clone();
     let time = |at: Timestamp| wording::time(at, now);
-    HostView {
+    HostLine {
         name: host.name.clone(),
         badge: wording::host_badge(host, now),
         builds: host.builds,
@@ -155,9 +155,9 @@ fn host_view(host: &HostRow, running: i64, now: Timestamp) -> HostView {
     }
 }
 
-fn first_results_view(host: &HostRow, results: &[FirstResult], counts_alone: bool) -> Option<FirstResultsView> {
+fn first_results_view(host: &HostRow, results: &[FirstResultRow], counts_alone: bool) -> Option<FirstResultsView> {
     let with = |wanted| results.iter().filter(move |result| result.repetition == wanted);
-    let link = |result: &FirstResult| RunLink {
+    let link = |result: &FirstResultRow| RunLink {
         run: result.run_id.to_string(),
         project: result.project.clone(),
     };

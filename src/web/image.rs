@@ -1,9 +1,9 @@
 //! One image: its facts, the revisions that use it, and the attempts at building it.
 
 use super::attempts::{self, AttemptsView};
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::frame::{Frame, Here};
-use super::grid::{self, RevisionView};
+use super::grid::{self, RevisionHead};
 use super::route::{Query, Web};
 use super::template::Template;
 use super::wording::{self, Badge};
@@ -30,7 +30,7 @@ pub struct ImagePage {
     pub size: Option<String>,
     /// `None` until the image was probed.
     pub facts: Option<FactsView>,
-    pub rows: Vec<RevisionView>,
+    pub rows: Vec<RevisionHead>,
     /// Whether more revisions may use the image than the page lists.
     pub more: bool,
     pub attempts: AttemptsView,
@@ -55,7 +55,7 @@ pub struct FactsView {
     pub missing_modules: Vec<String>,
 }
 
-pub async fn page(id: ImageId, web: Web, query: Query) -> Outcome {
+pub async fn page(id: ImageId, web: Web, query: Query) -> HandlerResult {
     let found = web.store.image_page(&id).await?.ok_or_else(Error::not_found)?;
     let now = now();
     let attempts = attempts::view(&web, &found.attempts, &query, now).await?;

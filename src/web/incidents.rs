@@ -1,6 +1,6 @@
 //! The pages of incidents: all of them with the investigations, and one with its proof.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::frame;
 use super::route::Web;
 use super::template::Template;
@@ -34,19 +34,19 @@ impl Template for IncidentsPage {
 #[derive(Default, Serialize)]
 pub struct IncidentPage {
     pub incident: IncidentLine,
-    pub regressions: Vec<RegressionView>,
+    pub regressions: Vec<RegressionSection>,
     pub assigned_to: Option<&'static str>,
     pub reported_as: Option<String>,
     /// Whether `reported_as` is a web address.
     pub reported_link: bool,
-    pub waiver: Option<WaiverView>,
+    pub waiver: Option<WaiverNotice>,
     /// The number of the incident that this one is the return of.
     pub recurrence_of: Option<i64>,
     /// `None` if nothing can be reproduced.
     pub script: Option<ScriptView>,
     /// The one command that reproduces the failure, if an image is enough for it.
     pub reproduce: Option<String>,
-    pub history: Vec<NoteView>,
+    pub history: Vec<NoteLine>,
 }
 
 impl Template for IncidentPage {
@@ -79,7 +79,7 @@ pub struct RevisionLink {
 }
 
 #[derive(Default, Serialize)]
-pub struct RegressionView {
+pub struct RegressionSection {
     pub project: String,
     pub branch: String,
     pub variant: Option<String>,
@@ -111,7 +111,7 @@ pub struct RegressionView {
 }
 
 #[derive(Default, Serialize)]
-pub struct WaiverView {
+pub struct WaiverNotice {
     pub who: String,
     pub why: String,
     pub until: Time,
@@ -126,7 +126,7 @@ pub struct ScriptView {
 }
 
 #[derive(Default, Serialize)]
-pub struct NoteView {
+pub struct NoteLine {
     pub at: Time,
     pub who: String,
     pub what: String,
@@ -144,7 +144,7 @@ pub struct InvestigationLine {
     pub at: Time,
 }
 
-pub async fn all(web: Web) -> Outcome {
+pub async fn all(web: Web) -> HandlerResult {
     let now = now();
     let reader = web.incidents();
     let (open, closed): (Vec<IncidentView>, Vec<IncidentView>) = reader
@@ -178,7 +178,7 @@ pub async fn open_of(web: &Web, project: &str) -> Result<Vec<IncidentLine>> {
     Ok(its.map(|incident| line(incident, now)).collect())
 }
 
-pub async fn page(number: i64, web: Web) -> Outcome {
+pub async fn page(number: i64, web: Web) -> HandlerResult {
     let now = now();
     let found = web.incidents().one(number, now).await?;
     let incident = found.ok_or_else(Error::not_found)?;
@@ -188,7 +188,7 @@ pub async fn page(number: i64, web: Web) -> Outcome {
         incident: line(&incident, now),
         assigned_to: incident.assigned_to.map(wording::assignee),
         reported_link: incident.reported_as.as_deref().is_some_and(is_web_address),
-        waiver: incident.waiver.map(|waiver| WaiverView {
+        waiver: incident.waiver.map(|waiver| WaiverNotice {
             who: waiver.who,
             why: waiver.why,
             until: wording::time(waiver.until, now),
@@ -211,7 +211,7 @@ pub async fn page(number: i64, web: Web) -> Outcome {
 }
 
 /// `/incident/NUMBER/reproduce.sh`
-pub async fn script(number: i64, web: Web) -> Outcome {
+pub async fn script(number: i64, web: Web) -> HandlerResult {
     match reproduce::of(&web.store, &web.objects, &web.trust, number).await? {
         Ok(reproduction) => Ok(reproduction.script().into_response()),
         Err(_) => Err(Error::not_found()),
@@ -250,9 +250,9 @@ fn name_of(person: &str) -> String {
     person.split(" <").next().unwrap_or_default().to_owned()
 }
 
-fn regression(part: read::RegressionView, now: Timestamp) -> RegressionView {
+fn regression(part: read::RegressionView, now: Timestamp) -> RegressionSection {
     let log = |attempt: Option<String>| attempt.map(|id| format!("/attempt/{id}/log"));
-    RegressionView {
+    RegressionSection {
         variant: wording::unusual_variant(&part.variant),
         more: part.tests.len().saturating_sub(NAMED),
         tests: part.tests.into_iter().take(NAMED).collect(),
@@ -276,8 +276,8 @@ fn regression(part: read::RegressionView, now: Timestamp) -> RegressionView {
     }
 }
 
-fn note(noted: read::NoteView, now: Timestamp) -> NoteView {
-    NoteView {
+fn note(noted: read::NoteView, now: Timestamp) -> NoteLine {
+    NoteLine {
         at: wording::time(noted.at, now),
         who: noted.who,
         what: noted.what,

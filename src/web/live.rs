@@ -1,8 +1,8 @@
 //! Shows a log in a browser while it is written, as server-sent events with HTML.
 
 use super::ansi::Html;
-use super::error::{Error, Outcome};
-use super::follow::{Follower, News};
+use super::error::{Error, HandlerResult};
+use super::follow::{Follower, LogNews};
 use super::peer::Peer;
 use super::render::drawn;
 use super::response::Resumable;
@@ -41,7 +41,7 @@ struct Lines {
 /// `/attempt/ID/events`. The id of each event is the offset up to which the log was shown. A browser that was cut off sends
 /// it back, and goes on there. The log is read from before that offset, so that a sequence, a character or a line that
 /// began there goes on.
-pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap, peer: Peer) -> Outcome {
+pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap, peer: Peer) -> HandlerResult {
     let attempt = web.store.attempt(&id).await?.ok_or_else(Error::not_found)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let from = last.or(query.get("from").map(String::as_str));
@@ -144,7 +144,7 @@ async fn send(mut follower: Follower, from: u64, sender: mpsc::Sender<Event>) ->
     while let Some(news) = follower.next().await? {
         let shown = view.shown;
         let data = match news {
-            News::Skipped { to } => {
+            LogNews::Skipped { to } => {
                 let skipped = to.saturating_sub(shown);
                 view.shown = shown.max(to);
                 Lines {
@@ -155,11 +155,11 @@ async fn send(mut follower: Follower, from: u64, sender: mpsc::Sender<Event>) ->
                     ..Lines::default()
                 }
             }
-            News::Lost(lost) => match lost.after(shown) {
+            LogNews::Lost(lost) => match lost.after(shown) {
                 Some(lost) => view.lose(&lost),
                 None => continue,
             },
-            News::Text(chunk) => {
+            LogNews::Text(chunk) => {
                 let new = chunk.end() > shown;
                 let (next, lines) = drawn(move || view.take(&chunk)).await?;
                 view = next;

@@ -1,7 +1,7 @@
 //! Raw logs.
 
 use super::attempts;
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::response;
 use super::route::{Query, Web};
 use crate::domain::id::AttemptId;
@@ -9,19 +9,19 @@ use crate::store::attempts::Attempt;
 use anyhow::Result;
 
 /// The raw log of the newest attempt at a run or an image, or of `?attempt=N`.
-pub async fn newest(id: String, web: Web, query: Query) -> Outcome {
+pub async fn newest(id: String, web: Web, query: Query) -> HandlerResult {
     let attempt = chosen_attempt(&web, &id, &query).await?;
     download(&web, &attempt.ok_or_else(Error::not_found)?).await
 }
 
 /// The raw log of one attempt.
-pub async fn whole(id: AttemptId, web: Web) -> Outcome {
+pub async fn whole(id: AttemptId, web: Web) -> HandlerResult {
     // only the store's own id of an attempt may become the name of a file
     let attempt = web.store.attempt(&id).await?;
     download(&web, &attempt.ok_or_else(Error::not_found)?).await
 }
 
-async fn download(web: &Web, attempt: &Attempt) -> Outcome {
+async fn download(web: &Web, attempt: &Attempt) -> HandlerResult {
     let reader = web.objects.open_log(&attempt.id).await?;
     let reader = reader.ok_or_else(Error::not_found)?;
     let length = web.objects.read_log(&attempt.id, u64::MAX, 0).await?.total;

@@ -1,6 +1,6 @@
 //! The matrix of revisions and projects: of all branches, and of one.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::frame::{Frame, Here};
 use super::grid::{self, Grid, VariantsView};
 use super::route::{Query, Web};
@@ -34,18 +34,18 @@ impl Template for MatrixPage {
     const NAME: &'static str = "matrix";
 }
 
-pub async fn of_all(web: Web, query: Query) -> Outcome {
+pub async fn of_all(web: Web, query: Query) -> HandlerResult {
     page(&web, None, &query).await
 }
 
-pub async fn of_branch(name: String, web: Web, query: Query) -> Outcome {
+pub async fn of_branch(name: String, web: Web, query: Query) -> HandlerResult {
     if !web.store.has_branch(&name).await? {
         return Err(Error::not_found());
     }
     page(&web, Some(name), &query).await
 }
 
-async fn page(web: &Web, branch: Option<String>, query: &Query) -> Outcome {
+async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult {
     let scope = branch.clone().map_or(Scope::All, Scope::Branch);
     let before = query.get("before").map(|id| RevisionId::from(id.as_str()));
     let mut matrix = web.store.matrix(&scope, ROWS, before.as_ref()).await?;

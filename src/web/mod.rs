@@ -35,11 +35,11 @@ mod visitor;
 mod window;
 mod wording;
 
-pub use error::{Error, Outcome};
-pub use follow::{Follower, News};
+pub use error::{Error, HandlerResult};
+pub use follow::{Follower, LogNews};
 pub use frame::plain_failure;
 pub use log::chosen_attempt;
-pub use peer::{Network, Peer, peer};
+pub use peer::{ClientNetwork, Peer, peer};
 pub use rates::Rates;
 pub use response::{Resumable, json, problem, secure};
 pub use route::{Door, Query, Route, Web, query, read_only, with};
@@ -76,7 +76,7 @@ pub fn routes(web: Web) -> BoxedFilter<(Response,)> {
     let all = sent.fold(shown, |later, form| form.or(later).unify().boxed());
     warp::path::full()
         .and(all)
-        .then(move |path: FullPath, outcome: Outcome| {
+        .then(move |path: FullPath, outcome: HandlerResult| {
             let web = web.clone();
             async move {
                 let response = match outcome {

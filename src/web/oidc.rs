@@ -1,12 +1,12 @@
 //! Logging in by the identity provider: the way there, and back.
 
 use super::account::with_cookie;
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::forms::{is_own_site, own_path, see_other, to_login};
 use super::peer::Peer;
 use super::route::{Query, Web};
 use super::visitor::{Cookie, Visitor};
-use crate::access::{self, Person};
+use crate::access::{self, VouchedPerson};
 use crate::clock::now;
 use crate::enrolment::Token;
 use crate::oidc::{LOGIN_MS, PendingLogin, Provider, ProviderError};
@@ -16,7 +16,7 @@ use warp::http::header::{HeaderMap, SET_COOKIE};
 const ERROR_MOST: usize = 60;
 
 /// Sends the browser to the identity provider.
-pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> Outcome {
+pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> HandlerResult {
     let provider = provider(&web)?;
     let next = query.get("next").map(String::as_str).unwrap_or_default();
     // the login ends the session before it, so no other site begins one: people press the button themselves
@@ -35,7 +35,7 @@ pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> 
 }
 
 /// Takes the browser that the identity provider sends back, and begins a session.
-pub async fn end(web: Web, query: Query, headers: HeaderMap, visitor: Visitor, peer: Peer) -> Outcome {
+pub async fn end(web: Web, query: Query, headers: HeaderMap, visitor: Visitor, peer: Peer) -> HandlerResult {
     let provider = provider(&web)?;
     web.rates.login(&peer)?;
     let field = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
@@ -52,7 +52,7 @@ pub async fn end(web: Web, query: Query, headers: HeaderMap, visitor: Visitor, p
         return Err(refused(field("error")));
     }
     let vouched = provider.finish(field("code"), &login).await.map_err(failed)?;
-    let person = Person {
+    let person = VouchedPerson {
         issuer: &vouched.issuer,
         subject: &vouched.subject,
         mail: vouched.mail.as_deref(),

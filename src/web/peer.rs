@@ -9,7 +9,7 @@ use warp::Filter;
 #[derive(Clone)]
 pub struct Peer {
     /// Where the client is: behind a proxy that the settings name, what the proxy says.
-    pub network: Network,
+    pub network: ClientNetwork,
     vouch: Arc<Vouch>,
 }
 
@@ -45,9 +45,9 @@ pub fn peer() -> impl Filter<Extract = (Peer,), Error = Infallible> + Copy {
 
 /// What counts as one client: an address, or the /64 that one client has in IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Network(IpAddr);
+pub struct ClientNetwork(IpAddr);
 
-impl From<IpAddr> for Network {
+impl From<IpAddr> for ClientNetwork {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(v6) if !v6.is_loopback() => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
@@ -56,7 +56,7 @@ impl From<IpAddr> for Network {
     }
 }
 
-impl Network {
+impl ClientNetwork {
     /// The address, or the first one of the /64.
     pub fn address(&self) -> IpAddr {
         self.0
@@ -71,7 +71,7 @@ impl Network {
 mod tests {
     use super::*;
 
-    fn network(address: &str) -> Network {
+    fn network(address: &str) -> ClientNetwork {
         address.parse::<IpAddr>().unwrap().into()
     }
 

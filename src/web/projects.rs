@@ -1,6 +1,6 @@
 //! The pages of projects: all of them, and one with its newest results.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::frame;
 use super::grid::{self, Grid, VariantsView};
 use super::incidents::{self, IncidentLine};
@@ -69,7 +69,7 @@ pub struct RecipesPage {
     pub projects: Vec<ProjectView>,
     /// Submitted versions that nobody has decided about.
     pub waiting: Vec<WaitingVersion>,
-    pub refused: Vec<RefusedRecipe>,
+    pub refused: Vec<RefusedRecipeLine>,
 }
 
 impl Template for RecipesPage {
@@ -94,7 +94,7 @@ pub struct WaitingVersion {
 }
 
 #[derive(Default, Serialize)]
-pub struct RefusedRecipe {
+pub struct RefusedRecipeLine {
     pub file: String,
     pub message: String,
 }
@@ -124,7 +124,7 @@ pub struct FlakyTest {
     pub rate: String,
 }
 
-pub async fn page(name: String, web: Web, query: Query) -> Outcome {
+pub async fn page(name: String, web: Web, query: Query) -> HandlerResult {
     let mut found = web.store.project_page(&name).await?.ok_or_else(Error::not_found)?;
     let variants = grid::restrict(&mut found.matrix, Vec::new(), grid::asked(&query));
     let repeated = web.store.repeated_runs(&found.project.name, FLAKINESS).await?;
@@ -181,7 +181,7 @@ async fn answers(web: &Web, project: &str) -> anyhow::Result<Vec<AnswerLine>> {
 }
 
 /// All registered projects, and the recipes that were refused.
-pub async fn all(web: Web) -> Outcome {
+pub async fn all(web: Web) -> HandlerResult {
     let refused = web.store.refused_recipes().await?;
     let mut waiting = web.store.versions_in(VersionState::Waiting, 0, WAITING).await?;
     waiting.extend(web.store.versions_in(VersionState::Trial, 0, WAITING).await?);
@@ -190,7 +190,7 @@ pub async fn all(web: Web) -> Outcome {
         projects: web.store.projects().await?.iter().map(project_view).collect(),
         refused: refused
             .into_iter()
-            .map(|(file, message)| RefusedRecipe { file, message })
+            .map(|(file, message)| RefusedRecipeLine { file, message })
             .collect(),
     };
     frame::respond(&web, "Projects", page).await

@@ -1,6 +1,6 @@
 //! The pages of a submitted recipe: its versions, and one version with its trial and its difference to the one before.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::forms::{Form, see_other};
 use super::frame::{self, Frame, Here};
 use super::route::Web;
@@ -11,7 +11,7 @@ use crate::clock::now;
 use crate::domain::access::{Permission, Reach};
 use crate::domain::recipe_version::{HandOverAnswer, ProjectMove, ProjectState, VersionState};
 use crate::store::submissions::{RecipeVersion, Registration};
-use crate::submissions::{self, Decision};
+use crate::submissions::{self, VersionMove};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ const REFRESH: u32 = 5;
 #[derive(Default, Serialize)]
 pub struct VersionsPage {
     pub csrf: String,
-    pub project: ProjectLine,
+    pub project: RegistrationLine,
     pub versions: Vec<VersionLine>,
     /// Whether the person may change the project.
     pub may_manage: bool,
@@ -38,7 +38,7 @@ impl Template for VersionsPage {
 }
 
 #[derive(Default, Serialize)]
-pub struct ProjectLine {
+pub struct RegistrationLine {
     pub name: String,
     pub state: &'static str,
     pub reason: Option<String>,
@@ -65,7 +65,7 @@ pub struct VersionLine {
 #[derive(Default, Serialize)]
 pub struct VersionPage {
     pub csrf: String,
-    pub project: ProjectLine,
+    pub project: RegistrationLine,
     pub version: VersionLine,
     pub text: String,
     /// The earlier version of `diff`.
@@ -88,7 +88,7 @@ pub struct DiffLine {
     pub text: String,
 }
 
-pub async fn versions(project: String, web: Web, visitor: Visitor) -> Outcome {
+pub async fn versions(project: String, web: Web, visitor: Visitor) -> HandlerResult {
     let found = submissions::registration(&web.store, &project).await?;
     let all = web.store.versions(&project, i64::MAX, VERSIONS).await?;
     let can = |action: &&ProjectMove| found.state.after(**action, found.version.is_some()).is_ok();
@@ -121,9 +121,9 @@ fn is_receiver(visitor: &Visitor, project: &Registration) -> bool {
     account.is_some() && account == project.next_owner_id.as_ref()
 }
 
-async fn project_line(web: &Web, found: &Registration) -> Result<ProjectLine> {
+async fn project_line(web: &Web, found: &Registration) -> Result<RegistrationLine> {
     let [owner, next_owner] = submissions::owners(&web.store, found).await?;
-    Ok(ProjectLine {
+    Ok(RegistrationLine {
         name: found.project.clone(),
         state: found.state.name(),
         reason: Some(found.reason.clone()).filter(|reason| !reason.is_empty()),
@@ -160,7 +160,7 @@ fn state_words(state: VersionState) -> &'static str {
     }
 }
 
-pub async fn version(project: String, number: i64, web: Web, visitor: Visitor) -> Outcome {
+pub async fn version(project: String, number: i64, web: Web, visitor: Visitor) -> HandlerResult {
     let found = submissions::registration(&web.store, &project).await?;
     let version = submissions::version(&web.store, &project, number).await?;
     let text = web.store.recipe_text(&version.digest).await?.unwrap_or_default();
@@ -205,13 +205,13 @@ fn diff_lines(unified: &str) -> Vec<DiffLine> {
     unified.lines().skip(2).map(line).collect()
 }
 
-pub async fn decide(project: String, number: i64, form: Result<Form, Error>) -> Outcome {
+pub async fn decide(project: String, number: i64, form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
     let decision = match form.field("decision") {
-        "approve" => Decision::Approve {
+        "approve" => VersionMove::Approve {
             without_trial: form.field("without_trial") == "yes",
         },
-        "refuse" => Decision::Refuse,
+        "refuse" => VersionMove::Refuse,
         _ => return Err(Error::BadRequest("a version is approved or refused".into())),
     };
     let of = (project.as_str(), number);
@@ -220,7 +220,7 @@ pub async fn decide(project: String, number: i64, form: Result<Form, Error>) -> 
     see_other(&format!("/recipe/{project}/{number}"))
 }
 
-pub async fn set_state(project: String, form: Result<Form, Error>) -> Outcome {
+pub async fn set_state(project: String, form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
     let action: ProjectMove = form
         .field("action")
@@ -231,14 +231,14 @@ pub async fn set_state(project: String, form: Result<Form, Error>) -> Outcome {
     see_other(&format!("/recipe/{project}"))
 }
 
-pub async fn hand_over(project: String, form: Result<Form, Error>) -> Outcome {
+pub async fn hand_over(project: String, form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
     let to = form.field("to").trim();
     submissions::hand_over(&form.web.store, form.visitor.actor()?, &project, to, now()).await?;
     see_other(&format!("/recipe/{project}"))
 }
 
-pub async fn answer_hand_over(project: String, form: Result<Form, Error>) -> Outcome {
+pub async fn answer_hand_over(project: String, form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
     let answer: HandOverAnswer = form
         .field("action")

@@ -1,6 +1,6 @@
 //! The page of the API: every operation with what it takes and answers. `api` fills it from the OpenAPI document.
 
-use super::error::Outcome;
+use super::error::HandlerResult;
 use super::frame;
 use super::route::Web;
 use super::template::Template;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 #[derive(Default, Serialize)]
 pub struct ReferencePage {
-    pub groups: Vec<Group>,
+    pub groups: Vec<OperationGroup>,
     pub schemas: Vec<SchemaView>,
 }
 
@@ -18,7 +18,7 @@ impl Template for ReferencePage {
 
 /// The operations about one subject.
 #[derive(Default, Serialize)]
-pub struct Group {
+pub struct OperationGroup {
     pub name: String,
     pub operations: Vec<OperationView>,
 }
@@ -76,6 +76,6 @@ pub struct SchemaView {
 }
 
 /// Responds with the page.
-pub async fn respond(web: &Web, page: ReferencePage) -> Outcome {
+pub async fn respond(web: &Web, page: ReferencePage) -> HandlerResult {
     frame::respond(web, "The API", page).await
 }

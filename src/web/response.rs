@@ -1,8 +1,8 @@
 //! Responses and their headers.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use crate::logfile::damage::Lost;
-use crate::logfile::file::{Part, Reader};
+use crate::logfile::file::{LogPart, LogReader};
 use anyhow::Context;
 use futures_util::stream;
 use serde::Serialize;
@@ -111,17 +111,17 @@ pub fn problem(error: &Error) -> Response {
 }
 
 /// The style sheet; "not modified" if the browser's copy is current.
-pub async fn style(request: HeaderMap) -> Outcome {
+pub async fn style(request: HeaderMap) -> HandlerResult {
     Ok(fixed(STYLE, "text/css; charset=utf-8", &STYLE_TAG, &request))
 }
 
 /// The script of pages with a log that grows.
-pub async fn script(request: HeaderMap) -> Outcome {
+pub async fn script(request: HeaderMap) -> HandlerResult {
     Ok(fixed(SCRIPT, "text/javascript; charset=utf-8", &SCRIPT_TAG, &request))
 }
 
 /// The JSON Schema of recipes, for editors.
-pub async fn recipe_schema(request: HeaderMap) -> Outcome {
+pub async fn recipe_schema(request: HeaderMap) -> HandlerResult {
     Ok(fixed(
         RECIPE_SCHEMA,
         "application/schema+json",
@@ -155,20 +155,20 @@ const FILL: usize = 256 << 10;
 
 /// Streams the first `length` bytes of a log as they are, under a file name. Of a log that grows, the rest is left out.
 /// Text that is lost is replaced by a line that says so, and zeros.
-pub fn download(reader: Reader, length: u64, name: &str) -> Outcome {
+pub fn download(reader: LogReader, length: u64, name: &str) -> HandlerResult {
     let text = stream::try_unfold((reader, None::<Lost>, 0), move |(reader, filling, at)| async move {
         if at >= length {
             return Ok(None);
         }
         let (reader, part) = match filling {
-            Some(lost) => (reader, Some(Part::Lost(lost))),
+            Some(lost) => (reader, Some(LogPart::Lost(lost))),
             None => reader.step().await?,
         };
         // a damaged end has no end of its own
         let until = Some(length);
-        let (text, filling) = match part.unwrap_or(Part::Lost(Lost { from: at, until })) {
-            Part::Text(chunk) => (chunk.before(length).text, None),
-            Part::Lost(lost) => {
+        let (text, filling) = match part.unwrap_or(LogPart::Lost(Lost { from: at, until })) {
+            LogPart::Text(chunk) => (chunk.before(length).text, None),
+            LogPart::Lost(lost) => {
                 let room = usize::try_from(length - at).unwrap_or(FILL).min(FILL);
                 let filler = lost.filler(room);
                 let rest = lost.after(lost.from + filler.len() as u64);

@@ -1,8 +1,8 @@
 //! One revision, on every branch that has it, with the results of all projects.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::frame;
-use super::grid::{self, ImageView, RevisionView};
+use super::grid::{self, ImageView, RevisionHead};
 use super::route::Web;
 use super::template::Template;
 use super::wording::{self, Badge};
@@ -13,8 +13,8 @@ use serde::Serialize;
 
 #[derive(Default, Serialize)]
 pub struct RevisionPage {
-    pub revision: RevisionView,
-    pub rows: Vec<RowView>,
+    pub revision: RevisionHead,
+    pub rows: Vec<VariantRow>,
 }
 
 impl Template for RevisionPage {
@@ -22,8 +22,8 @@ impl Template for RevisionPage {
 }
 
 #[derive(Default, Serialize)]
-pub struct RowView {
-    pub revision: RevisionView,
+pub struct VariantRow {
+    pub revision: RevisionHead,
     pub image: ImageView,
     /// Empty until an image is planned.
     pub platform: String,
@@ -38,7 +38,7 @@ pub struct ProjectCell {
     pub href: Option<String>,
 }
 
-pub async fn page(sha: String, web: Web) -> Outcome {
+pub async fn page(sha: String, web: Web) -> HandlerResult {
     let matrix = web.store.revision_page(&sha).await?.ok_or_else(Error::not_found)?;
     let first = matrix.rows.first().ok_or_else(Error::not_found)?;
     let now = now();
@@ -54,7 +54,7 @@ pub async fn page(sha: String, web: Web) -> Outcome {
     frame::respond(&web, title, page).await
 }
 
-fn row_view(row: &Row, columns: &[Column], now: Timestamp) -> RowView {
+fn row_view(row: &Row, columns: &[Column], now: Timestamp) -> VariantRow {
     let cells = columns.iter().zip(&row.cells).filter_map(|(column, cell)| {
         let cell = cell.as_ref()?;
         Some(ProjectCell {
@@ -64,7 +64,7 @@ fn row_view(row: &Row, columns: &[Column], now: Timestamp) -> RowView {
             href: cell.run.as_ref().map(|run| format!("/run/{run}")),
         })
     });
-    RowView {
+    VariantRow {
         revision: grid::revision(row, now),
         image: grid::image(row, now),
         platform: row.platform.clone(),

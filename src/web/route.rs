@@ -1,9 +1,9 @@
 //! What the routes of pages and of the public API have in common.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::rates::Rates;
 use crate::domain::trust::Trust;
-use crate::incidents::Reader;
+use crate::incidents::IncidentReader;
 use crate::oidc::Provider;
 use crate::store::Store;
 use crate::store::logs::Objects;
@@ -61,8 +61,8 @@ impl Web {
         }
     }
 
-    pub fn incidents(&self) -> Reader<'_> {
-        Reader {
+    pub fn incidents(&self) -> IncidentReader<'_> {
+        IncidentReader {
             store: &self.store,
             trust: &self.trust,
         }
@@ -70,7 +70,7 @@ impl Web {
 }
 
 /// One address and its handler. Boxed, so that the types of many routes together stay shallow.
-pub type Route = BoxedFilter<(Outcome,)>;
+pub type Route = BoxedFilter<(HandlerResult,)>;
 
 /// The part of an address after `?`. What can't be read counts as empty.
 pub type Query = BTreeMap<String, String>;

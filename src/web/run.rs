@@ -1,9 +1,9 @@
 //! One run: its verdict, its attempts, and the log of one of them.
 
 use super::attempts::{self, AttemptsView};
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::frame::{Frame, Here};
-use super::grid::{self, ImageView, RevisionView};
+use super::grid::{self, ImageView, RevisionHead};
 use super::route::{Query, Web};
 use super::run_verdict::{self, RunVerdict};
 use super::template::Template;
@@ -22,7 +22,7 @@ pub struct RunPage {
     pub project: String,
     pub platform: String,
     pub planned: Time,
-    pub revision: RevisionView,
+    pub revision: RevisionHead,
     pub image: ImageView,
     pub badge: Badge,
     pub sentence: String,
@@ -53,7 +53,7 @@ impl Template for RunPage {
     const NAME: &'static str = "run";
 }
 
-pub async fn page(id: RunId, web: Web, query: Query) -> Outcome {
+pub async fn page(id: RunId, web: Web, query: Query) -> HandlerResult {
     let found = web.store.run_page(&id).await?.ok_or_else(Error::not_found)?;
     let now = now();
     let attempts = attempts::view(&web, &found.attempts, &query, now).await?;

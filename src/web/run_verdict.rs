@@ -5,7 +5,7 @@ use super::wording::{self, Badge, Proof, row_name};
 use crate::clock::now;
 use crate::domain::series::Series;
 use crate::incidents;
-use crate::investigate::history::Results;
+use crate::investigate::history::HistoryReader;
 use crate::store::revisions::Revision;
 use crate::store::runs::Run;
 use crate::verdict::{Cell, HistoryEntry, Observation, Subject, Verdict, needs_older_entries, verdict};
@@ -167,7 +167,7 @@ async fn history(web: &Web, series: &Series, seq: i64) -> Result<Vec<HistoryEntr
 }
 
 async fn newest_entries(web: &Web, series: &Series, seq: i64, most: i64) -> Result<Vec<HistoryEntry>> {
-    let results = Results {
+    let results = HistoryReader {
         store: &web.store,
         objects: &web.objects,
     };

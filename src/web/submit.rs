@@ -1,6 +1,6 @@
 //! The form by which a recipe is submitted.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::forms::{Form, see_other, to_login};
 use super::frame;
 use super::route::{Query, Web};
@@ -46,7 +46,7 @@ fn problem_line(problem: &Located) -> ProblemLine {
 }
 
 /// `?project=NAME` to edit the newest version of a recipe.
-pub async fn page(web: Web, visitor: Visitor, query: Query) -> Outcome {
+pub async fn page(web: Web, visitor: Visitor, query: Query) -> HandlerResult {
     let project = query.get("project").cloned();
     if visitor.actor.is_none() {
         let next = project.map_or("/submit".to_owned(), |project| format!("/submit?project={project}"));
@@ -67,7 +67,7 @@ pub async fn page(web: Web, visitor: Visitor, query: Query) -> Outcome {
     frame::respond_form(&web, "Submit a recipe", page).await
 }
 
-pub async fn submit(form: Result<Form, Error>) -> Outcome {
+pub async fn submit(form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
     // browsers end the lines of a text area in their own way
     let text = form.field("recipe").replace("\r\n", "\n");

@@ -1,6 +1,6 @@
 //! Who looks at a page or calls the API: the account of an access token, or that of a session's cookie.
 
-use super::error::{Error, Outcome};
+use super::error::{Error, HandlerResult};
 use super::peer::{Peer, peer};
 use super::route::{Route, Web};
 use crate::access::{self, Actor};
@@ -161,7 +161,7 @@ pub fn guest(web: &Web) -> impl Filter<Extract = (Visitor,), Error = Infallible>
 
 /// Lets everybody through who may read: a filter in front of routes, which rejects so that they answer. Whoever is not logged in where
 /// nobody reads without gets what `refuse` makes of the path, unless it is one of `open`.
-pub fn gate(web: &Web, open: &'static [&'static str], refuse: fn(&str) -> Outcome) -> Route {
+pub fn gate(web: &Web, open: &'static [&'static str], refuse: fn(&str) -> HandlerResult) -> Route {
     if web.door.public_read {
         // who calls does not matter, so no token is looked up
         return warp::any()

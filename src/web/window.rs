@@ -5,7 +5,7 @@
 use super::ansi::Html;
 use crate::logfile::Stream;
 use crate::logfile::damage::Lost;
-use crate::logfile::file::{Part, Reader};
+use crate::logfile::file::{LogPart, LogReader};
 use crate::screen::{Screens, Shown};
 use std::collections::VecDeque;
 use std::io::Result;
@@ -56,7 +56,7 @@ impl Drawn {
 }
 
 /// Draws a part of a log, of one stream or of all. `ended` says that nobody writes the log any more.
-pub fn draw(reader: &mut Reader, place: LogPosition, only: Option<Stream>, ended: bool) -> Result<Drawn> {
+pub fn draw(reader: &mut LogReader, place: LogPosition, only: Option<Stream>, ended: bool) -> Result<Drawn> {
     let total = reader.length()?;
     let pass = |begin, end| Pass {
         begin,
@@ -122,14 +122,14 @@ struct Pass {
 }
 
 impl Pass {
-    fn run(&mut self, reader: &mut Reader) -> Result<()> {
+    fn run(&mut self, reader: &mut LogReader) -> Result<()> {
         reader.rewind()?;
         let warm = self.begin.saturating_sub(WARM);
         reader.skip_to(warm)?;
         while self.offset < self.end && self.offset - self.begin < WORK && !(self.stop && self.is_full) {
             let chunk = match reader.next_part()? {
-                Some(Part::Text(chunk)) => chunk.before(self.end),
-                Some(Part::Lost(lost)) => {
+                Some(LogPart::Text(chunk)) => chunk.before(self.end),
+                Some(LogPart::Lost(lost)) => {
                     self.lose(&lost);
                     continue;
                 }

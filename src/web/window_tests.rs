@@ -26,8 +26,8 @@ impl Log {
         Self { folder, frames }
     }
 
-    fn reader(&self) -> Reader {
-        Reader::open(&self.folder.path().join("log")).unwrap().unwrap()
+    fn reader(&self) -> LogReader {
+        LogReader::open(&self.folder.path().join("log")).unwrap().unwrap()
     }
 
     fn draw(&self, place: LogPosition) -> Drawn {

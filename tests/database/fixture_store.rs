@@ -11,7 +11,7 @@ use pybots::domain::trust::Trust;
 
 use pybots::clock::now;
 use pybots::domain::job::JobSpec;
-use pybots::incidents::{IncidentView, Reader, RegressionView};
+use pybots::incidents::{IncidentReader, IncidentView, RegressionView};
 use pybots::queue::Queue;
 use pybots::store::Store;
 use pybots::store::claims::Taker;
@@ -93,7 +93,7 @@ async fn snapshot(store: &Store) -> Value {
         let matrix = store.matrix(&scope, ALL, None).await.unwrap();
         branches.insert(branch.name.clone(), of_matrix(&matrix));
     }
-    let incidents = Reader {
+    let incidents = IncidentReader {
         store,
         trust: &Trust::all(),
     }

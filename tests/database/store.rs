@@ -8,7 +8,9 @@ use pybots::domain::id::HostId;
 use pybots::domain::id::ImageId;
 use pybots::domain::job::{BuiltImage, Facts, JobSpec, Layer, Report};
 use pybots::domain::outcome::Outcome;
-use pybots::domain::retention::{DAY_MS, Decision, HeldImage, HeldVolume, Inventory, Reason};
+use pybots::domain::retention::{
+    DAY_MS, HeldImage, HeldVolume, ImageKind, Inventory, RetentionDecision, RetentionReason, VolumeKind,
+};
 use pybots::domain::state::ImageState;
 use pybots::domain::time::Timestamp;
 use pybots::enrolment;
@@ -744,7 +746,7 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
         let held = |key: &str| HeldImage {
             id: key.to_owned(),
             names: vec![format!("pybots/cpython:{key}")],
-            kind: "cpython".into(),
+            kind: ImageKind::Cpython,
             build_key: key.to_owned(),
             version: "3.14.0".into(),
             depth: 1,
@@ -753,13 +755,13 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
         };
         let build_tree = HeldVolume {
             name: specs[0].build_tree(&HostId::from("h")),
-            kind: "lane".into(),
+            kind: VolumeKind::BuildTree,
             owner: "h".into(),
             ..HeldVolume::default()
         };
         let cache = HeldVolume {
             name: specs[0].cache(),
-            kind: "cache".into(),
+            kind: VolumeKind::Cache,
             ..HeldVolume::default()
         };
         let stranger = HeldVolume {
@@ -784,7 +786,7 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
         };
         let judge = async |now: Timestamp| {
             let verdicts = keeper.receive(&inventory, true, now).await.unwrap();
-            let words = |verdicts: &[Decision]| {
+            let words = |verdicts: &[RetentionDecision]| {
                 verdicts
                     .iter()
                     .map(|verdict| verdict.reason.clone())
@@ -792,29 +794,39 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
             };
             (words(&verdicts.images), words(&verdicts.volumes))
         };
-        let (recent, unused) = (Reason::Recent { days: 14 }, Reason::Unused { days: 14 });
-        let (old, tip) = (Reason::Old { days: 14 }, Reason::Tip { branch: "trunk".into() });
+        let (recent, unused) = (
+            RetentionReason::Recent { days: 14 },
+            RetentionReason::Unused { days: 14 },
+        );
+        let (old, tip) = (
+            RetentionReason::Old { days: 14 },
+            RetentionReason::Tip { branch: "trunk".into() },
+        );
         let (images, volumes) = judge(Timestamp::from_millis(10 * day)).await;
         assert_eq!(
             images,
-            [recent.clone(), recent.clone(), tip.clone(), Reason::Foreign],
+            [recent.clone(), recent.clone(), tip.clone(), RetentionReason::Foreign],
             "{name}"
         );
         assert_eq!(
             volumes,
-            [recent.clone(), recent.clone(), Reason::Foreign, recent.clone()],
+            [recent.clone(), recent.clone(), RetentionReason::Foreign, recent.clone()],
             "{name}"
         );
         let (images, volumes) = judge(Timestamp::from_millis(now)).await;
         assert_eq!(
             images,
-            [old.clone(), old.clone(), tip.clone(), Reason::Foreign],
+            [old.clone(), old.clone(), tip.clone(), RetentionReason::Foreign],
             "{name}"
         );
-        assert_eq!(volumes, [unused.clone(), unused, Reason::Foreign, recent], "{name}");
+        assert_eq!(
+            volumes,
+            [unused.clone(), unused, RetentionReason::Foreign, recent],
+            "{name}"
+        );
 
         // a pin, twice for the same reason, and a job that waits
-        let pinned = Reason::Pinned { reason: "bug 1".into() };
+        let pinned = RetentionReason::Pinned { reason: "bug 1".into() };
         assert_eq!(
             store.build_keys_of("aaaaaaaa").await.unwrap(),
             [keys[0].clone()],
@@ -838,7 +850,11 @@ async fn what_a_host_may_let_go_is_told_from_the_store() {
             .await
             .unwrap();
         let (images, volumes) = judge(Timestamp::from_millis(now)).await;
-        assert_eq!(images[..2], [pinned.clone(), Reason::OpenJob { jobs: 1 }], "{name}");
+        assert_eq!(
+            images[..2],
+            [pinned.clone(), RetentionReason::OpenJob { jobs: 1 }],
+            "{name}"
+        );
         assert!(volumes[0].stays() && volumes[1].stays(), "{name}");
         assert_eq!(store.unpin_image(&keys[0], Some("bug 2")).await.unwrap(), 1, "{name}");
         assert_eq!(judge(Timestamp::from_millis(now)).await.0[0], pinned, "{name}");

@@ -9,7 +9,7 @@ use pybots::domain::trust::Trust;
 use pybots::server::site as routes;
 use pybots::store::investigations::{NewInvestigation, Position};
 use pybots::store::views::Scope;
-use pybots::verdict::Change;
+use pybots::verdict::{Cell, Change};
 use pybots::web::Web;
 use reqwest::{Client, Response};
 
@@ -585,7 +585,7 @@ async fn postgres_answers_as_sqlite_does() {
         answers[0]
             .0
             .iter()
-            .any(|cell| cell.state == "no_image" && cell.platform == PLATFORM)
+            .any(|cell| cell.state == Cell::NoImage && cell.platform == PLATFORM)
     );
 }
 

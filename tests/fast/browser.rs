@@ -82,8 +82,15 @@ impl Browser {
         self.find("#recipe").await;
     }
 
+    /// The text of the page. The page replaces itself while it is read; then the element that was found is gone.
     async fn text(&self) -> String {
-        self.find("main").await.text().await.unwrap()
+        loop {
+            match self.find("main").await.text().await {
+                Ok(text) => return text,
+                Err(error) if error.is_stale_element_reference() => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     async fn path(&self) -> String {

@@ -388,7 +388,12 @@ async fn newer_dependencies_come_in_by_themselves() {
         .results(None, 10, pybots::clock::now())
         .await
         .unwrap();
-    let state = |sha: &str| known.iter().find(|cell| cell.revision == sha).map(|cell| cell.state);
+    let state = |sha: &str| {
+        known
+            .iter()
+            .find(|cell| cell.revision == sha)
+            .map(|cell| cell.state.name())
+    };
     assert_eq!((state(&second), state(&third)), (Some("pass"), Some("fail")));
     let answers = sim.answers().await;
     assert!(

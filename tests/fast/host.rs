@@ -8,7 +8,7 @@ use pybots::domain::job::{BuildSpec, Facts, JobSpec, Report, RunSpec};
 use pybots::domain::limits::{Limits, Seconds, Size};
 use pybots::domain::outcome::{Outcome, Timeout};
 use pybots::domain::time::Timestamp;
-use pybots::domain::tree::{Change, Wanted};
+use pybots::domain::tree::{TreeChange, Wanted};
 use pybots::host::log::{Log, Sink};
 use pybots::host::{Course, Host, Since, Supply};
 use pybots::logfile::{Chunk, Stream};
@@ -40,7 +40,7 @@ impl Supply for NoSupply {
         Ok(Box::pin(futures_util::stream::empty()))
     }
 
-    async fn changes(&self, _: &str, _: &str, _: &[String]) -> anyhow::Result<Option<Vec<Change>>> {
+    async fn changes(&self, _: &str, _: &str, _: &[String]) -> anyhow::Result<Option<Vec<TreeChange>>> {
         Ok(Some(Vec::new()))
     }
     async fn folder(&self, digest: &str) -> anyhow::Result<Vec<u8>> {

@@ -3,7 +3,7 @@
 use crate::support::up::{Up, pybots, settings, toy_repository};
 use crate::support::work::client;
 use pybots::domain::host::Capabilities;
-use pybots::domain::retention::{HELD_MOST, HeldImage, Inventory};
+use pybots::domain::retention::{HELD_MOST, HeldImage, ImageKind, Inventory};
 use pybots::host::Supply;
 use pybots::protocol::{PROTOCOL, PROTOCOL_HEADER};
 use serde_json::{Value, json};
@@ -178,7 +178,7 @@ async fn an_inventory_has_a_bounded_number_of_images() {
     let token = add(folder.path(), "lent", &[]);
     let image = |number: usize| HeldImage {
         id: format!("sha256:{number}"),
-        kind: "cpython".to_owned(),
+        kind: ImageKind::Cpython,
         build_key: "key".to_owned(),
         bytes: u64::MAX,
         ..HeldImage::default()

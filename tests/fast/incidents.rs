@@ -332,7 +332,12 @@ async fn a_rerun_on_another_day_makes_no_old_pass_flaky() {
         );
         let store = &sim.coordinator().store;
         let cells = store.results(None, 10, pybots::clock::now()).await.unwrap();
-        let state = |sha: &str| cells.iter().find(|cell| cell.revision == sha).map(|cell| cell.state);
+        let state = |sha: &str| {
+            cells
+                .iter()
+                .find(|cell| cell.revision == sha)
+                .map(|cell| cell.state.name())
+        };
         assert_eq!(
             (state(&before), state(&after), state(&next)),
             (Some(expected), Some("fail"), Some("fail"))

@@ -1,7 +1,7 @@
 //! What a host tells of its engine and removes from it, on the strict fake engine.
 
 use pybots::domain::limits::Size;
-use pybots::domain::retention::{Decision, Decisions, Reason};
+use pybots::domain::retention::{Decisions, RetentionDecision, RetentionReason};
 use pybots::host::janitor::{survey, sweep};
 use pybots::runtime::fake::FakeRuntime;
 use pybots::runtime::{Container, Network, Runtime, Volume, labels};
@@ -85,7 +85,7 @@ async fn an_inventory_tells_what_lies_on_what_and_who_uses_it() {
     );
     let volume = &inventory.volumes[0];
     assert_eq!(
-        (volume.owner.as_str(), volume.kind.as_str(), volume.users),
+        (volume.owner.as_str(), volume.kind.label(), volume.users),
         ("h", "lane", 1)
     );
     assert_eq!((inventory.host.as_str(), inventory.free), ("h", Some(50)));
@@ -98,13 +98,13 @@ async fn only_what_may_go_is_removed_and_nothing_in_use() {
     let engine = engine();
     engine.create_volume(&build_tree("old")).await.unwrap();
     let inventory = survey(&engine, "h").await.unwrap();
-    let verdict = |name: &str, reason: Reason| Decision {
+    let verdict = |name: &str, reason: RetentionReason| RetentionDecision {
         name: name.into(),
         reason,
         frees: 1,
     };
     let id = |letter: &str| format!("sha256:pybots/cpython:{letter}");
-    let (old, unused) = (Reason::Old { days: 1 }, Reason::Unused { days: 1 });
+    let (old, unused) = (RetentionReason::Old { days: 1 }, RetentionReason::Unused { days: 1 });
     // an answer that does not fit the question
     let mixed = Decisions {
         images: vec![verdict(&id("b"), old.clone()), verdict(&id("a"), old.clone())],
@@ -114,7 +114,7 @@ async fn only_what_may_go_is_removed_and_nothing_in_use() {
     assert!(sweep(&engine, None, &inventory, &mixed).await.is_empty());
     let verdicts = Decisions {
         images: vec![
-            verdict(&id("a"), Reason::Beneath),
+            verdict(&id("a"), RetentionReason::Beneath),
             verdict(&id("b"), old.clone()),
             verdict(&id("c"), old),
         ],

@@ -600,7 +600,7 @@ async fn people_get_accounts_without_a_role_and_not_too_many() {
     );
     // until an hour has enough of them; who has one logs in
     let enters = async |subject: &str, at| {
-        let person = access::Person {
+        let person = access::VouchedPerson {
             issuer: &provider.issuer,
             subject,
             mail: None,

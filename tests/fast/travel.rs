@@ -8,7 +8,7 @@ use pybots::config::{RegistrySettings, Settings};
 use pybots::domain::job::{BuildSpec, Facts, JobSpec, Remote, RemoteImage, Report};
 use pybots::domain::outcome::Outcome;
 use pybots::domain::time::Timestamp;
-use pybots::domain::tree::{Change, Wanted};
+use pybots::domain::tree::{TreeChange, Wanted};
 use pybots::host::log::Log;
 use pybots::host::{Host, Supply};
 use pybots::profile::Profiles;
@@ -29,7 +29,7 @@ impl Supply for NoSupply {
         anyhow::bail!("there are no sources here")
     }
 
-    async fn changes(&self, _: &str, _: &str, _: &[String]) -> anyhow::Result<Option<Vec<Change>>> {
+    async fn changes(&self, _: &str, _: &str, _: &[String]) -> anyhow::Result<Option<Vec<TreeChange>>> {
         Ok(None)
     }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use pybots::config::Settings;
 use pybots::domain::job::{BuildSpec, BuiltImage, JobSpec, Report};
-use pybots::domain::tree::{Change, Wanted};
+use pybots::domain::tree::{TreeChange, Wanted};
 use pybots::host::log::{Log, Sink};
 use pybots::host::{Host, Supply, scratch};
 use pybots::logfile::Chunk;
@@ -40,7 +40,7 @@ impl Supply for Local {
         Ok(self.0.archive(revision, wanted)?.boxed())
     }
 
-    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> anyhow::Result<Option<Vec<Change>>> {
+    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> anyhow::Result<Option<Vec<TreeChange>>> {
         Ok(Some(self.0.changes(from, to, ignore).await?))
     }
 

@@ -7,7 +7,7 @@ use crate::domain::received::Expected;
 use crate::domain::results::Tests;
 use crate::protocol::{FinishRequest, RenewRequest, Renewed};
 use crate::store::attempts::Attempt;
-use crate::web::{Error, Outcome};
+use crate::web::{Error, HandlerResult};
 use std::time::Duration;
 use warp::Reply;
 
@@ -15,7 +15,7 @@ use warp::Reply;
 const HOLD_MOST: Duration = Duration::from_secs(20);
 
 /// Renews a lease. The response waits as long as the host allows, unless a maintainer cancels the job.
-pub async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> Outcome {
+pub async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> HandlerResult {
     let attempt = caller.own(&attempt).await?;
     let queue = &caller.coordinator.queue;
     if let Err(conflict) = queue.renew(&attempt, &request.fence, now()).await? {
@@ -51,7 +51,7 @@ async fn receive(caller: &Caller, attempt: &Attempt, report: Report) -> Result<R
     Ok(received.report)
 }
 
-pub async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> Outcome {
+pub async fn finish(attempt: String, caller: Caller, request: FinishRequest) -> HandlerResult {
     let attempt = caller.own(&attempt).await?;
     let coordinator = &caller.coordinator;
     let mut report = receive(&caller, &attempt, request.report).await?;

@@ -6,7 +6,7 @@ use crate::coordinator::Coordinator;
 use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState, PROVEN};
 use crate::protocol::Claim;
 use crate::store::claims::Taker;
-use crate::web::{Error, Outcome};
+use crate::web::{Error, HandlerResult};
 use std::time::Duration;
 use warp::Reply;
 use warp::http::StatusCode;
@@ -15,7 +15,7 @@ use warp::http::StatusCode;
 const LONG_POLL: Duration = Duration::from_secs(25);
 
 /// Leases a job to the host, or answers "no content" if none comes in time.
-pub async fn claim(caller: Caller, capabilities: Capabilities) -> Outcome {
+pub async fn claim(caller: Caller, capabilities: Capabilities) -> HandlerResult {
     Ok(match long_poll(&caller, &capabilities).await? {
         Some(claim) => warp::reply::json(&claim).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),

@@ -4,11 +4,11 @@ use super::caller::Caller;
 use crate::clock::now;
 use crate::domain::retention::Inventory;
 use crate::protocol::PushedRequest;
-use crate::web::{Error, Outcome};
+use crate::web::{Error, HandlerResult};
 use warp::Reply;
 
 /// Answers an inventory with what the host may remove.
-pub async fn inventory(caller: Caller, inventory: Inventory) -> Outcome {
+pub async fn inventory(caller: Caller, inventory: Inventory) -> HandlerResult {
     inventory.sane().map_err(|reason| Error::TooLarge(reason.into()))?;
     let _turn = caller.costly.inventories.wait(&caller.host.id).await?;
     let builds = caller.host.builds;
@@ -22,7 +22,7 @@ pub async fn inventory(caller: Caller, inventory: Inventory) -> Outcome {
 }
 
 /// Notes where an image is in the registry. Only hosts that build images may say what an image is.
-pub async fn pushed(build_key: String, caller: Caller, request: PushedRequest) -> Outcome {
+pub async fn pushed(build_key: String, caller: Caller, request: PushedRequest) -> HandlerResult {
     if !caller.host.builds {
         let message = "this host may not build images, so it may not push any";
         return Err(Error::Forbidden(message.into()));

@@ -2,11 +2,11 @@
 
 use super::caller::Caller;
 use crate::domain::received;
-use crate::logfile::file::Refusal;
-use crate::logfile::frame::{FRAME_MOST, Head};
+use crate::logfile::file::AppendRefusal;
+use crate::logfile::frame::{FRAME_MOST, FrameHead};
 use crate::protocol::LogGap;
 use crate::store::attempts::Attempt;
-use crate::web::{Error, Outcome};
+use crate::web::{Error, HandlerResult};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::{Stream, StreamExt};
 use serde::Deserialize;
@@ -21,7 +21,7 @@ pub struct Lease {
     fence: String,
 }
 
-pub async fn append<S, B>(attempt: String, caller: Caller, lease: Lease, length: u64, body: S) -> Outcome
+pub async fn append<S, B>(attempt: String, caller: Caller, lease: Lease, length: u64, body: S) -> HandlerResult
 where
     S: Stream<Item = Result<B, warp::Error>> + Send,
     B: Buf,
@@ -46,17 +46,17 @@ where
     }
     match turn.append(frame).await? {
         Ok(taken) => Ok(warp::reply::json(&taken).into_response()),
-        Err(Refusal::Hole(ends_at)) => {
+        Err(AppendRefusal::Hole(ends_at)) => {
             let gap = warp::reply::json(&LogGap { ends_at });
             Ok(warp::reply::with_status(gap, StatusCode::CONFLICT).into_response())
         }
-        Err(refused @ Refusal::Malformed(_)) => Err(Error::BadRequest(refused.to_string().into())),
+        Err(refused @ AppendRefusal::Malformed(_)) => Err(Error::BadRequest(refused.to_string().into())),
     }
 }
 
 /// The offset at which the text of a frame ends. A frame without a head is refused later.
 fn end_of(frame: &[u8]) -> u64 {
-    let head = frame.first_chunk().and_then(|head| Head::read(head).ok());
+    let head = frame.first_chunk().and_then(|head| FrameHead::read(head).ok());
     head.map_or(0, |head| head.end())
 }
 

@@ -5,12 +5,12 @@ use crate::clock::now;
 use crate::domain::host::Capabilities;
 use crate::protocol::Welcome;
 use crate::store::hosts::HostRow;
-use crate::web::Outcome;
+use crate::web::HandlerResult;
 use warp::Reply;
 use warp::reply::Response;
 
 /// A host starts: what it had leased before is given up.
-pub async fn hello(caller: Caller, capabilities: Capabilities) -> Outcome {
+pub async fn hello(caller: Caller, capabilities: Capabilities) -> HandlerResult {
     let Caller {
         coordinator,
         host,
@@ -29,12 +29,12 @@ pub async fn hello(caller: Caller, capabilities: Capabilities) -> Outcome {
 }
 
 /// A host asks who it is.
-pub async fn who(caller: Caller) -> Outcome {
+pub async fn who(caller: Caller) -> HandlerResult {
     Ok(welcome(caller.host))
 }
 
 /// A host reports its capabilities without asking for work: it pauses, or takes jobs again.
-pub async fn capabilities(caller: Caller, capabilities: Capabilities) -> Outcome {
+pub async fn capabilities(caller: Caller, capabilities: Capabilities) -> HandlerResult {
     let Caller { coordinator, host, .. } = caller;
     coordinator.store.save_capabilities(&host, &capabilities).await?;
     Ok(warp::reply::json(&true).into_response())

@@ -3,8 +3,8 @@
 use super::caller::Caller;
 use super::turns::CallPermit;
 use crate::coordinator::Coordinator;
-use crate::domain::tree::{Change, Wanted};
-use crate::web::{Error, Outcome};
+use crate::domain::tree::{TreeChange, Wanted};
+use crate::web::{Error, HandlerResult};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ const ONLY_MOST: usize = 100_000;
 const PART: usize = 256 << 10;
 
 /// The sources of a revision, as a tar.
-pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> Outcome {
+pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> HandlerResult {
     check(&wanted)?;
     builds(&caller, &revision).await?;
     let turn = caller.costly.trees.wait(&caller.host.id).await?;
@@ -35,7 +35,7 @@ pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> Outcome {
 }
 
 /// The files that differ between two revisions, or `null` if the mirror does not hold the earlier one.
-pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -> Outcome {
+pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -> HandlerResult {
     check(&wanted)?;
     builds(&caller, &to).await?;
     let _turn = caller.costly.changes.wait(&caller.host.id).await?;
@@ -43,7 +43,7 @@ pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -
     if !is_held(coordinator, &to).await {
         return Err(no_revision());
     }
-    let changes: Option<Vec<Change>> = match is_held(coordinator, &from).await {
+    let changes: Option<Vec<TreeChange>> = match is_held(coordinator, &from).await {
         true => {
             let changes = coordinator.mirror.changes(&from, &to, &wanted.ignore).await;
             Some(changes.map_err(anyhow::Error::from)?)
@@ -54,7 +54,7 @@ pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -
 }
 
 /// The folder of a recipe, as a tar.
-pub async fn folder(digest: String, caller: Caller) -> Outcome {
+pub async fn folder(digest: String, caller: Caller) -> HandlerResult {
     let turn = caller.costly.folders.wait(&caller.host.id).await?;
     match caller.coordinator.objects.folder(&digest).await? {
         Some(bytes) => Ok(warp::reply::stream(parts(bytes.into(), turn)).into_response()),

@@ -6,7 +6,7 @@ use crate::domain::skew::corrected;
 use crate::logfile::damage::Lost;
 use crate::logfile::{Chunk, Stream};
 use crate::screen::whole_characters;
-use crate::web::{Error, Follower, News, Outcome, Peer, Query, Resumable, Web, chosen_attempt};
+use crate::web::{Error, Follower, HandlerResult, LogNews, Peer, Query, Resumable, Web, chosen_attempt};
 use futures_util::stream;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use warp::http::header::{self, HeaderValue};
 /// One line of a log, or a part of it. Offsets are in bytes of the whole log. `at` is in milliseconds UTC; if the host's clock was off, it is corrected.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LogPiece)]
-pub struct Piece<'a> {
+pub struct LogPieceView<'a> {
     offset: u64,
     until: u64,
     #[schema(value_type = Stream)]
@@ -49,7 +49,7 @@ const BEFORE: u64 = 4096;
     responses((status = 200, content_type = "application/x-ndjson", body = String, description = "Each line is a `LogPiece`"), (status = 404, body = ProblemDetails)),
 )]
 /// The log of an attempt. Unlike the address of before, this one refuses parameters that it does not understand.
-pub async fn checked_pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {
+pub async fn checked_pieces(id: String, web: Web, query: Query, peer: Peer) -> HandlerResult {
     in_range(&query, "from", 0..=i64::MAX)?;
     in_range(&query, "attempt", 1..=i64::MAX)?;
     let is_in = |name: &str, words: &[&str]| query.get(name).is_none_or(|word| words.contains(&word.as_str()));
@@ -64,7 +64,7 @@ pub async fn checked_pieces(id: String, web: Web, query: Query, peer: Peer) -> O
 
 /// `/api/logs/ID`: the log of an attempt, or of the newest attempt at a run or an image. `?from=OFFSET`, `?stream=NAME`,
 /// `?attempt=N`, `?follow=true` to wait for more until the attempt has ended, `?raw=true` for bytes that are no UTF-8.
-pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {
+pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> HandlerResult {
     let attempt = match web.store.attempt(&id.as_str().into()).await? {
         Some(attempt) => Some(attempt),
         None => chosen_attempt(&web, &id, &query).await?,
@@ -88,9 +88,9 @@ pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> Outcome {
         let send = async {
             loop {
                 let lines = match follower.next().await {
-                    Ok(Some(News::Text(chunk))) => Ok(pieces.lines(&chunk)),
-                    Ok(Some(News::Lost(lost))) => Ok(pieces.lost(&lost)),
-                    Ok(Some(News::Skipped { .. })) => continue,
+                    Ok(Some(LogNews::Text(chunk))) => Ok(pieces.lines(&chunk)),
+                    Ok(Some(LogNews::Lost(lost))) => Ok(pieces.lost(&lost)),
+                    Ok(Some(LogNews::Skipped { .. })) => continue,
                     Ok(None) => {
                         let _ = sender.send(Ok(pieces.rest())).await;
                         break;
@@ -181,7 +181,7 @@ impl Pieces {
     fn line(&self, (offset, until, stream, at): (u64, u64, Stream, i64), bytes: &[u8]) -> String {
         use base64::Engine;
         let raw = self.raw && std::str::from_utf8(bytes).is_err();
-        line(&Piece {
+        line(&LogPieceView {
             offset,
             until,
             stream: stream.name(),
@@ -199,7 +199,7 @@ impl Pieces {
         };
         let rest = self.rest();
         self.end = lost.until.unwrap_or(lost.from);
-        rest + &line(&Piece {
+        rest + &line(&LogPieceView {
             offset: lost.from,
             until: self.end,
             stream: Stream::Control.name(),
@@ -223,6 +223,6 @@ impl Pieces {
     }
 }
 
-fn line(piece: &Piece<'_>) -> String {
+fn line(piece: &LogPieceView<'_>) -> String {
     serde_json::to_string(piece).map_or_else(|_| String::new(), |line| line + "\n")
 }

@@ -10,7 +10,7 @@ use crate::access::{self, AccountChange, TokenRequest};
 use crate::clock::now;
 use crate::domain::access::{Names, Permission};
 use crate::domain::id::TokenId;
-use crate::web::{Error, Outcome, Query, json};
+use crate::web::{Error, HandlerResult, Query, json};
 use std::str::FromStr;
 use warp::Reply;
 use warp::http::StatusCode;
@@ -24,7 +24,7 @@ const DAYS: i64 = 90;
     responses((status = 200, body = MeView), (status = 401, body = ProblemDetails)),
     security(("token" = [])),
 )]
-pub async fn me(person: Person) -> Outcome {
+pub async fn me(person: Person) -> HandlerResult {
     Ok(json(&MeView::from(&person.actor)))
 }
 
@@ -41,7 +41,7 @@ pub async fn me(person: Person) -> Outcome {
     ),
     security(("token" = ["accounts"])),
 )]
-pub async fn all(person: Person, query: Query) -> Outcome {
+pub async fn all(person: Person, query: Query) -> HandlerResult {
     person.actor.require_all(Permission::Accounts)?;
     let part = Part::of(&query)?;
     let after = part.after.clone().unwrap_or_default();
@@ -59,7 +59,7 @@ pub async fn all(person: Person, query: Query) -> Outcome {
     ),
     security(("token" = ["accounts"])),
 )]
-pub async fn add(person: Person, body: AccountBody) -> Outcome {
+pub async fn add(person: Person, body: AccountBody) -> HandlerResult {
     let roles = names(&body.roles)?;
     let store = &person.desk.store;
     let account = access::add(store, &person.actor, (&body.name, &body.mail), &roles, now()).await?;
@@ -77,7 +77,7 @@ pub async fn add(person: Person, body: AccountBody) -> Outcome {
     ),
     security(("token" = ["accounts"])),
 )]
-pub async fn change(name: String, person: Person, body: AccountChangeBody) -> Outcome {
+pub async fn change(name: String, person: Person, body: AccountChangeBody) -> HandlerResult {
     let change = AccountChange {
         mail: body.mail,
         roles: body.roles.as_deref().map(names).transpose()?,
@@ -97,7 +97,7 @@ pub async fn change(name: String, person: Person, body: AccountChangeBody) -> Ou
     ),
     security(("token" = ["accounts"])),
 )]
-pub async fn one(name: String, person: Person) -> Outcome {
+pub async fn one(name: String, person: Person) -> HandlerResult {
     person.actor.require_all(Permission::Accounts)?;
     let store = &person.desk.store;
     let unknown = || Error::NotFound(format!("there is no account {name:?}").into());
@@ -119,7 +119,7 @@ pub async fn one(name: String, person: Person) -> Outcome {
     ),
     security(("token" = ["accounts"])),
 )]
-pub async fn unlink(name: String, person: Person) -> Outcome {
+pub async fn unlink(name: String, person: Person) -> HandlerResult {
     let account = access::unlink(&person.desk.store, &person.actor, &name, now()).await?;
     Ok(json(&AccountView::from(account)))
 }
@@ -139,7 +139,7 @@ fn names<T: Ord + FromStr<Err = String>>(list: &[String]) -> Result<Names<T>, Er
     ),
     security(("token" = [])),
 )]
-pub async fn tokens(person: Person, query: Query) -> Outcome {
+pub async fn tokens(person: Person, query: Query) -> HandlerResult {
     let part = Part::of(&query)?;
     let store = &person.desk.store;
     let account = match query.get("account") {
@@ -171,7 +171,7 @@ pub async fn tokens(person: Person, query: Query) -> Outcome {
     ),
     security(("token" = [])),
 )]
-pub async fn issue(person: Person, body: TokenBody) -> Outcome {
+pub async fn issue(person: Person, body: TokenBody) -> HandlerResult {
     let request = TokenRequest {
         account: body.account.unwrap_or_else(|| person.actor.name.clone()),
         name: body.name,
@@ -193,7 +193,7 @@ pub async fn issue(person: Person, body: TokenBody) -> Outcome {
     responses((status = 204), (status = 401, body = ProblemDetails), (status = 404, body = ProblemDetails)),
     security(("token" = [])),
 )]
-pub async fn revoke(id: String, person: Person) -> Outcome {
+pub async fn revoke(id: String, person: Person) -> HandlerResult {
     access::revoke(&person.desk.store, &person.actor, &TokenId::from(id), now()).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -212,7 +212,7 @@ pub async fn revoke(id: String, person: Person) -> Outcome {
     ),
     security(("token" = ["audit"])),
 )]
-pub async fn audit(person: Person, query: Query) -> Outcome {
+pub async fn audit(person: Person, query: Query) -> HandlerResult {
     person.actor.require_all(Permission::Audit)?;
     let part = Part::of(&query)?;
     let subject = query.get("subject").map(String::as_str);

@@ -5,7 +5,7 @@ use super::responses::created;
 use super::types::{Effect, HostBody, HostView, Page, ProblemDetails};
 use crate::clock::now;
 use crate::decisions::{self, HostMove, HostRequest, IncidentDecision, JobMove};
-use crate::web::{Error, Outcome, Web, json};
+use crate::web::{Error, HandlerResult, Web, json};
 
 /// Decide about an incident.
 #[utoipa::path(
@@ -17,7 +17,7 @@ use crate::web::{Error, Outcome, Web, json};
     ),
     security(("token" = ["incidents"])),
 )]
-pub async fn incident(number: i64, person: Person, body: IncidentDecision) -> Outcome {
+pub async fn incident(number: i64, person: Person, body: IncidentDecision) -> HandlerResult {
     let effect = decisions::decide(&person.desk.store, &person.actor, number, &body, now()).await?;
     Ok(json(&Effect { effect }))
 }
@@ -32,7 +32,7 @@ pub async fn incident(number: i64, person: Person, body: IncidentDecision) -> Ou
     ),
     security(("token" = ["jobs"])),
 )]
-pub async fn job(id: String, action: String, person: Person) -> Outcome {
+pub async fn job(id: String, action: String, person: Person) -> HandlerResult {
     let action: JobMove = action.parse().map_err(|error: String| Error::NotFound(error.into()))?;
     let desk = &person.desk;
     let effect = decisions::move_job((&desk.store, &desk.queue), &person.actor, &id, action, now()).await?;
@@ -41,7 +41,7 @@ pub async fn job(id: String, action: String, person: Person) -> Outcome {
 
 /// List the registered hosts.
 #[utoipa::path(get, path = "/api/v1/hosts", tag = "hosts", responses((status = 200, body = Page<HostView>)))]
-pub async fn hosts(web: Web) -> Outcome {
+pub async fn hosts(web: Web) -> HandlerResult {
     let hosts = web.store.hosts().await?;
     Ok(json(&Page {
         items: hosts.into_iter().map(HostView::from).collect(),
@@ -60,7 +60,7 @@ pub async fn hosts(web: Web) -> Outcome {
     ),
     security(("token" = ["hosts"])),
 )]
-pub async fn add_host(person: Person, body: HostBody) -> Outcome {
+pub async fn add_host(person: Person, body: HostBody) -> HandlerResult {
     let request = HostRequest {
         name: body.name,
         owner: body.owner,
@@ -87,7 +87,7 @@ pub async fn add_host(person: Person, body: HostBody) -> Outcome {
     ),
     security(("token" = ["hosts"])),
 )]
-pub async fn host(name: String, action: String, person: Person) -> Outcome {
+pub async fn host(name: String, action: String, person: Person) -> HandlerResult {
     let action: HostMove = action.parse().map_err(|error: String| Error::NotFound(error.into()))?;
     let (host, token) = decisions::move_host(&person.desk.store, &person.actor, &name, action, now()).await?;
     Ok(json(&HostView {

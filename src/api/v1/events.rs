@@ -8,8 +8,8 @@ pub use feed::Feed;
 pub use view::{EventView, StreamedEvent};
 
 use super::types::ProblemDetails;
-use crate::web::{Error, Outcome, Peer, Query, Resumable, Web};
-use feed::{News, Reader};
+use crate::web::{Error, HandlerResult, Peer, Query, Resumable, Web};
+use feed::{EventNews, EventReader};
 use futures_util::stream;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Filter {
         (status = 503, body = ProblemDetails, description = "Too many streams, in all or of this address"),
     ),
 )]
-pub async fn follow(feed: Feed, web: Web, query: Query, headers: HeaderMap, peer: Peer) -> Outcome {
+pub async fn follow(feed: Feed, web: Web, query: Query, headers: HeaderMap, peer: Peer) -> HandlerResult {
     let sent = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
     let asked = number(query.get("after").map(String::as_str))?;
     let last = number(sent)?.or(asked);
@@ -87,7 +87,7 @@ pub async fn follow(feed: Feed, web: Web, query: Query, headers: HeaderMap, peer
 }
 
 /// Sends what a client wants to see, until it goes, its time is over, or it takes nothing for as long as `slow`.
-async fn pass_on(mut reader: Reader, filter: &Filter, sender: mpsc::Sender<sse::Event>, slow: Duration) {
+async fn pass_on(mut reader: EventReader, filter: &Filter, sender: mpsc::Sender<sse::Event>, slow: Duration) {
     let send = async {
         while let Some(news) = reader.next().await {
             let Some(event) = written(news, filter) else { continue };
@@ -113,14 +113,14 @@ fn number(text: Option<&str>) -> Result<Option<i64>, Error> {
 }
 
 /// An event as it is sent; `None` if the client does not want it.
-fn written(news: News, filter: &Filter) -> Option<sse::Event> {
+fn written(news: EventNews, filter: &Filter) -> Option<sse::Event> {
     let (number, name, data) = match &news {
-        News::Ready(number) => (number, "ready", "{}".to_owned()),
-        News::Reset(number) => (number, "reset", "{}".to_owned()),
-        News::Event(number, event) if filter.takes(event) => {
+        EventNews::Ready(number) => (number, "ready", "{}".to_owned()),
+        EventNews::Reset(number) => (number, "reset", "{}".to_owned()),
+        EventNews::Event(number, event) if filter.takes(event) => {
             (number, event.kind, serde_json::to_string(&**event).ok()?)
         }
-        News::Event(..) => return None,
+        EventNews::Event(..) => return None,
     };
     Some(sse::Event::default().id(number.to_string()).event(name).data(data))
 }
@@ -160,11 +160,11 @@ mod tests {
         let feed = feed(folder.path()).await;
         let oldest = EVENTS_MOST - feed::KEPT as i64;
         let mut late = feed.follow(Some(oldest - 1));
-        assert!(matches!(late.next().await, Some(News::Ready(number)) if number == oldest - 1));
-        assert!(matches!(late.next().await, Some(News::Reset(EVENTS_MOST))));
+        assert!(matches!(late.next().await, Some(EventNews::Ready(number)) if number == oldest - 1));
+        assert!(matches!(late.next().await, Some(EventNews::Reset(EVENTS_MOST))));
         // all events after this one are there, and none of them is shown
         let mut back = feed.follow(Some(oldest));
-        assert!(matches!(back.next().await, Some(News::Ready(number)) if number == oldest));
+        assert!(matches!(back.next().await, Some(EventNews::Ready(number)) if number == oldest));
         let more = tokio::time::timeout(Duration::from_millis(200), back.next()).await;
         assert!(more.is_err(), "nothing is missing");
     }

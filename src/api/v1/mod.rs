@@ -18,7 +18,7 @@ pub use openapi::document;
 
 use super::body::object;
 use super::public;
-use crate::web::{Outcome, Web, peer, query};
+use crate::web::{HandlerResult, Web, peer, query};
 use caller::{person, reader};
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -51,7 +51,9 @@ pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
         .and(warp::path::full())
         .and(warp::header::optional::<String>("if-none-match"))
         .and(found)
-        .then(|path: FullPath, cached: Option<String>, outcome: Outcome| responses::respond(path, cached, outcome))
+        .then(|path: FullPath, cached: Option<String>, outcome: HandlerResult| {
+            responses::respond(path, cached, outcome)
+        })
         .recover(responses::rejected)
         .unify()
         .or(missing)
@@ -66,7 +68,7 @@ fn read() -> impl Filter<Extract = (), Error = warp::Rejection> + Copy {
 
 /// A line for each call. Who calls is found out before any body is read.
 #[rustfmt::skip]
-fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(Outcome,)>> {
+fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(HandlerResult,)>> {
     use warp::{delete, header, patch, path, post};
     let reader = || reader(web);
     let person = || person(desk, web);

@@ -2,7 +2,7 @@
 
 use super::{accounts, decisions, events, projects, submissions};
 use crate::api::public::{self, logs};
-use crate::web::{Error, Outcome, Web, json, problem, secure};
+use crate::web::{Error, HandlerResult, Web, json, problem, secure};
 use std::sync::LazyLock;
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::schema::SchemaType;
@@ -19,7 +19,7 @@ use warp::path::FullPath;
         title = "Pybots",
         description = "Finds the CPython revision that broke a project. docs/api.md has the rules that hold for all calls."
     ),
-    components(schemas(logs::Piece<'static>, events::EventView)),
+    components(schemas(logs::LogPieceView<'static>, events::EventView)),
     modifiers(&Token, &Common),
     paths(
         accounts::me, accounts::all, accounts::add, accounts::one, accounts::change, accounts::unlink, accounts::tokens, accounts::issue, accounts::revoke,
@@ -135,7 +135,7 @@ pub fn document() -> &'static utoipa::openapi::OpenApi {
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", tag = "document", responses((status = 200, body = Object)),
 )]
-pub async fn page(_: Web) -> Outcome {
+pub async fn page(_: Web) -> HandlerResult {
     Ok(json(document()))
 }
 

@@ -8,7 +8,7 @@ use crate::domain::digest::digest;
 use crate::store::Store;
 use crate::store::submissions::Registration;
 use crate::submissions;
-use crate::web::{Error, Outcome, Query, Web, json};
+use crate::web::{Error, HandlerResult, Query, Web, json};
 use anyhow::Result;
 use warp::http::header::{self, HeaderValue};
 
@@ -27,7 +27,7 @@ pub async fn view(store: &Store, registration: Registration) -> Result<Registrat
     ),
     responses((status = 200, body = Page<RegistrationView>), (status = 400, body = ProblemDetails)),
 )]
-pub async fn all(web: Web, query: Query) -> Outcome {
+pub async fn all(web: Web, query: Query) -> HandlerResult {
     let part = Part::of(&query)?;
     let after = part.after.clone().unwrap_or_default();
     let mut views = Vec::new();
@@ -44,7 +44,7 @@ pub async fn all(web: Web, query: Query) -> Outcome {
     get, path = "/api/v1/projects/{project}", tag = "projects", params(("project" = String, Path)),
     responses((status = 200, body = RegistrationView), (status = 404, body = ProblemDetails)),
 )]
-pub async fn one(project: String, web: Web) -> Outcome {
+pub async fn one(project: String, web: Web) -> HandlerResult {
     let found = submissions::registration(&web.store, &project).await?;
     let mut view = view(&web.store, found).await?;
     let newest = web.store.versions(&project, i64::MAX, 1).await?.pop();
@@ -71,7 +71,7 @@ pub async fn one(project: String, web: Web) -> Outcome {
         (status = 200, body = Page<VersionView>), (status = 400, body = ProblemDetails), (status = 404, body = ProblemDetails),
     ),
 )]
-pub async fn versions(project: String, web: Web, query: Query) -> Outcome {
+pub async fn versions(project: String, web: Web, query: Query) -> HandlerResult {
     let part = Part::of(&query)?;
     submissions::registration(&web.store, &project).await?;
     let before = part.number()?.unwrap_or(i64::MAX);
@@ -87,7 +87,7 @@ pub async fn versions(project: String, web: Web, query: Query) -> Outcome {
     params(("project" = String, Path), ("number" = i64, Path)),
     responses((status = 200, body = VersionView), (status = 404, body = ProblemDetails)),
 )]
-pub async fn version(project: String, number: i64, web: Web) -> Outcome {
+pub async fn version(project: String, number: i64, web: Web) -> HandlerResult {
     let found = submissions::version(&web.store, &project, number).await?;
     let text = web.store.recipe_text(&found.digest).await?;
     let mut view = VersionView {
@@ -113,7 +113,7 @@ pub async fn version(project: String, number: i64, web: Web) -> Outcome {
         (status = 200, body = DiffView), (status = 400, body = ProblemDetails), (status = 404, body = ProblemDetails),
     ),
 )]
-pub async fn diff(project: String, number: i64, web: Web, query: Query) -> Outcome {
+pub async fn diff(project: String, number: i64, web: Web, query: Query) -> HandlerResult {
     let from = match query.get("from").map(|text| text.parse::<i64>()) {
         None => number.saturating_sub(1),
         Some(Ok(from)) => from,

@@ -1,7 +1,7 @@
 //! Responses: JSON with an entity tag, and problem details.
 
 use super::types::Page;
-use crate::web::{Error, Outcome, Query, problem, secure};
+use crate::web::{Error, HandlerResult, Query, problem, secure};
 use http_body::Body;
 use http_body_util::BodyExt;
 use serde::Serialize;
@@ -46,7 +46,7 @@ impl Part {
     }
 
     /// A list of at most `limit` items from one more that was read, with the header that names the next part.
-    pub fn list<T: Serialize>(&self, path: &str, mut items: Vec<T>, cursor: impl Fn(&T) -> String) -> Outcome {
+    pub fn list<T: Serialize>(&self, path: &str, mut items: Vec<T>, cursor: impl Fn(&T) -> String) -> HandlerResult {
         let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let has_more = items.len() > most;
         items.truncate(most);
@@ -69,7 +69,7 @@ impl Part {
 }
 
 /// A response for what was made.
-pub fn created(value: &impl Serialize) -> Outcome {
+pub fn created(value: &impl Serialize) -> HandlerResult {
     Ok(warp::reply::with_status(crate::web::json(value), StatusCode::CREATED).into_response())
 }
 
@@ -77,7 +77,7 @@ pub fn created(value: &impl Serialize) -> Outcome {
 const TAGGED_MOST: u64 = 1 << 20;
 
 /// Answers a call: with an entity tag, with "not modified" if the caller has this already, or with problem details.
-pub async fn respond(path: FullPath, cached: Option<String>, outcome: Outcome) -> Response {
+pub async fn respond(path: FullPath, cached: Option<String>, outcome: HandlerResult) -> Response {
     let response = match outcome {
         Ok(response) => tagged(response, cached.as_deref()).await,
         Err(error) => {

@@ -9,8 +9,8 @@ use super::types::{
 };
 use crate::clock::now;
 use crate::domain::recipe_version::{HandOverAnswer, ProjectMove, VersionState};
-use crate::submissions::{self, Decision, Submission};
-use crate::web::{Error, Outcome, Query, Web, json};
+use crate::submissions::{self, Submission, VersionMove};
+use crate::web::{Error, HandlerResult, Query, Web, json};
 use utoipa::ToSchema;
 
 /// Submit a recipe.
@@ -27,7 +27,7 @@ use utoipa::ToSchema;
     ),
     security(("token" = ["recipes"])),
 )]
-pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> Outcome {
+pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> HandlerResult {
     let (base, digest) = match (body.base, &seen) {
         (Some(base), _) => (Some(base), None),
         (None, Some(tag)) => {
@@ -65,7 +65,7 @@ enum OpenState {
     ),
     responses((status = 200, body = Page<VersionView>), (status = 400, body = ProblemDetails)),
 )]
-pub async fn open(web: Web, query: Query) -> Outcome {
+pub async fn open(web: Web, query: Query) -> HandlerResult {
     let part = Part::of(&query)?;
     let state = match query.get("state").map(|name| name.parse::<VersionState>()) {
         None => VersionState::Waiting,
@@ -90,10 +90,10 @@ pub async fn open(web: Web, query: Query) -> Outcome {
     ),
     security(("token" = ["approvals"])),
 )]
-pub async fn decide(project: String, number: i64, person: Person, body: VersionDecision) -> Outcome {
+pub async fn decide(project: String, number: i64, person: Person, body: VersionDecision) -> HandlerResult {
     let (decision, reason) = match body {
-        VersionDecision::Approve { reason, without_trial } => (Decision::Approve { without_trial }, reason),
-        VersionDecision::Refuse { reason } => (Decision::Refuse, reason),
+        VersionDecision::Approve { reason, without_trial } => (VersionMove::Approve { without_trial }, reason),
+        VersionDecision::Refuse { reason } => (VersionMove::Refuse, reason),
     };
     let of = (project.as_str(), number);
     let version = submissions::decide(&person.desk.store, &person.actor, of, (&decision, &reason), now()).await?;
@@ -112,7 +112,7 @@ pub async fn decide(project: String, number: i64, person: Person, body: VersionD
     ),
     security(("token" = ["recipes"])),
 )]
-pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -> Outcome {
+pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -> HandlerResult {
     let action: ProjectMove = body
         .action
         .parse()
@@ -136,7 +136,7 @@ pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -
     ),
     security(("token" = ["recipes"])),
 )]
-pub async fn hand_over(project: String, person: Person, body: HandOverBody) -> Outcome {
+pub async fn hand_over(project: String, person: Person, body: HandOverBody) -> HandlerResult {
     let store = &person.desk.store;
     let moved = submissions::hand_over(store, &person.actor, &project, &body.to, now()).await?;
     Ok(json(&super::projects::view(store, moved).await?))
@@ -155,7 +155,7 @@ pub async fn hand_over(project: String, person: Person, body: HandOverBody) -> O
     ),
     security(("token" = ["recipes"])),
 )]
-pub async fn answer_hand_over(project: String, person: Person, body: HandOverAnswerBody) -> Outcome {
+pub async fn answer_hand_over(project: String, person: Person, body: HandOverAnswerBody) -> HandlerResult {
     let answer: HandOverAnswer = body
         .action
         .parse()

@@ -8,7 +8,7 @@ pub use accounts::{AccountBody, AccountChangeBody, AccountView, IdentityView, To
 pub use hosts::{HostBody, HostView};
 
 use crate::access::Actor;
-use crate::domain::recipe_version::{HandOverAnswer, ProjectMove};
+use crate::domain::recipe_version::{HandOverAnswer, ProjectMove, ProjectState, VersionState};
 use crate::domain::refusal::Located;
 use crate::domain::time::Timestamp;
 use crate::store::audit::AuditEntry;
@@ -96,13 +96,15 @@ pub struct VersionView {
     pub number: i64,
     /// The digest that runs name.
     pub digest: String,
-    /// `trial`, `waiting`, `approved`, `refused` or `superseded`.
-    pub state: String,
+    pub state: VersionState,
     pub submitted_by: String,
     #[schema(value_type = i64)]
     pub submitted_at: Timestamp,
     /// The run that tries it. Its page is `/run/ID`, and its log `/api/v1/logs/ID`.
     pub trial_run: Option<String>,
+    /// Whether the trial has ended, and passed.
+    #[serde(default)]
+    pub trial_passed: bool,
     /// How the trial ended, why there is none, or, where one version is asked for, why it waits.
     pub trial: String,
     pub decided_by: Option<String>,
@@ -116,14 +118,16 @@ pub struct VersionView {
 
 impl From<RecipeVersion> for VersionView {
     fn from(version: RecipeVersion) -> Self {
+        let trial_passed = version.trial_passed();
         Self {
             project: version.project,
             number: version.number,
             digest: version.digest,
-            state: version.state.name().to_owned(),
+            state: version.state,
             submitted_by: version.submitted_by,
             submitted_at: version.submitted_at,
             trial_run: version.trial_run_id.map(|run| run.into_string()),
+            trial_passed,
             trial: version.trial_note,
             decided_by: version.decided_by,
             decided_at: version.decided_at,
@@ -142,8 +146,7 @@ pub struct RegistrationView {
     /// The account to which the owner hands it over, until it accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_owner: Option<String>,
-    /// `proposed`, `active`, `paused` or `retired`.
-    pub state: String,
+    pub state: ProjectState,
     pub reason: String,
     /// The number of the version in force.
     pub version: Option<i64>,
@@ -163,7 +166,7 @@ impl RegistrationView {
             project: registration.project,
             owner,
             next_owner,
-            state: registration.state.name().to_owned(),
+            state: registration.state,
             reason: registration.reason,
             version: registration.version,
             newest: None,

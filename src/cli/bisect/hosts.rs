@@ -10,7 +10,7 @@ use crate::domain::id::InvestigationId;
 use crate::domain::limits::Seconds;
 use crate::domain::series::Series;
 use crate::domain::state::JobState;
-use crate::investigate::history::Results;
+use crate::investigate::history::HistoryReader;
 use crate::store::Store;
 use crate::store::investigations::{InvestigationRow, InvestigationState, NewInvestigation, Position};
 use crate::store::logs::Objects;
@@ -106,7 +106,7 @@ impl Question<'_> {
             variant: self.variant.to_owned(),
             platform: self.platform.to_owned(),
         };
-        let results = Results {
+        let results = HistoryReader {
             store: &store,
             objects: &objects,
         };
@@ -160,7 +160,7 @@ impl Question<'_> {
     /// its place.
     async fn usable_range(
         &self,
-        results: &Results<'_>,
+        results: &HistoryReader<'_>,
         series: &Series,
         change: Change,
         [old, new]: [Revision; 2],
@@ -219,7 +219,7 @@ async fn revision(store: &Store, name: &str) -> Result<Revision> {
     found.with_context(|| format!("{name:?} is neither a watched branch nor a revision that Pybots has seen on one"))
 }
 
-async fn endpoint(results: &Results<'_>, series: &Series, revision: Revision) -> Result<Endpoint> {
+async fn endpoint(results: &HistoryReader<'_>, series: &Series, revision: Revision) -> Result<Endpoint> {
     let entries = results.entries(series, revision.seq, 1, &[], now()).await?;
     // the newest result up to there may be that of an earlier revision
     let mut entries = entries.complete().unwrap_or_default().into_iter();

@@ -181,7 +181,7 @@ fn list_remote(hosts: &[HostView], json: bool) -> Result<()> {
     let row = |host: &HostView| {
         vec![
             host.name.clone(),
-            host.state.clone(),
+            host.state.to_string(),
             if host.builds { "yes" } else { "no" }.to_owned(),
             host.slots.to_string(),
             host.platform.clone(),

@@ -2,7 +2,9 @@
 
 use crate::cli::table;
 use crate::coordinator::keep;
-use crate::domain::retention::{Decision, Decisions, HeldImage, ImageHistory, Inventory};
+use crate::domain::retention::{
+    Decisions, HeldImage, ImageHistory, ImageKind, Inventory, RetentionDecision, VolumeKind,
+};
 use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::store::remote::Whereabouts;
@@ -23,7 +25,7 @@ struct ImageRow {
     revision: String,
     branch: String,
     variant: String,
-    kind: String,
+    kind: ImageKind,
     build_key: String,
     names: Vec<String>,
     id: String,
@@ -52,7 +54,7 @@ struct ImageRow {
 #[derive(Serialize)]
 struct VolumeRow {
     name: String,
-    kind: String,
+    kind: VolumeKind,
     project: String,
     abi: String,
     size: Option<u64>,
@@ -85,7 +87,7 @@ impl Rows {
             let origin = origin.unwrap_or_else(|| (image.revision.clone(), image.branch.clone()));
             let entry = stored.get(&image.build_key).unwrap_or(&nothing);
             let mut row = image_row(image, decision, entry, origin, shared.get(&image.id).copied());
-            if row.kind == "cpython" {
+            if row.kind == ImageKind::Cpython {
                 let copy = copies.get(&image.build_key).unwrap_or(&nowhere);
                 (row.remote, row.hosts) = (copy.remote.clone(), copy.hosts);
             }
@@ -97,7 +99,7 @@ impl Rows {
             .zip(&decisions.volumes)
             .map(|(volume, decision)| VolumeRow {
                 name: volume.name.clone(),
-                kind: volume.kind.clone(),
+                kind: volume.kind,
                 project: volume.project.clone(),
                 abi: volume.abi.clone(),
                 size: volume.size,
@@ -111,7 +113,7 @@ impl Rows {
             volumes: volumes.collect(),
         };
         rows.images
-            .sort_by_key(|row| (row.kind.clone(), std::cmp::Reverse(row.made_at)));
+            .sort_by_key(|row| (row.kind, std::cmp::Reverse(row.made_at)));
         Ok(rows)
     }
 
@@ -143,7 +145,7 @@ impl Rows {
             "why",
         ];
         let row = |row: &ImageRow| {
-            let depth = if row.kind == "cpython" {
+            let depth = if row.kind == ImageKind::Cpython {
                 row.depth.to_string()
             } else {
                 String::new()
@@ -152,7 +154,7 @@ impl Rows {
                 short(&row.revision),
                 row.branch.clone(),
                 row.variant.clone(),
-                row.kind.clone(),
+                row.kind.to_string(),
                 row.build_key.chars().take(12).collect(),
                 depth,
                 size(row.added),
@@ -172,7 +174,7 @@ impl Rows {
         let row = |row: &VolumeRow| {
             vec![
                 row.name.clone(),
-                row.kind.clone(),
+                row.kind.to_string(),
                 row.size.map(size).unwrap_or_default(),
                 row.made_at.map(|at| span(now - at)).unwrap_or_default(),
                 counted(row.containers, "container"),
@@ -206,7 +208,7 @@ impl ImageRow {
 
 fn image_row(
     image: &HeldImage,
-    decision: &Decision,
+    decision: &RetentionDecision,
     entry: &ImageHistory,
     (revision, branch): (String, String),
     shared: Option<u64>,
@@ -215,7 +217,7 @@ fn image_row(
         revision,
         branch,
         variant: image.variant.clone(),
-        kind: image.kind.clone(),
+        kind: image.kind,
         build_key: image.build_key.clone(),
         names: image.names.clone(),
         id: image.id.clone(),

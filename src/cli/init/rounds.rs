@@ -4,7 +4,7 @@ use super::location::RecipeLocation;
 use crate::cli::local::LocalRunner;
 use crate::domain::job::{BuildSpec, Facts, JobSpec};
 use crate::plan;
-use crate::recipe::propose::{Observed, Proposal, Reason, Survey, TrialResult, corrected, trial_result, untried};
+use crate::recipe::propose::{ChoiceReason, Observed, Proposal, Survey, TrialResult, corrected, trial_result, untried};
 use crate::store::revisions::Revision;
 use anyhow::{Result, bail};
 
@@ -24,7 +24,7 @@ pub struct Rounds<'a> {
 }
 
 /// What to try next, and why.
-type Change = (Proposal, Vec<Reason>);
+type NextProposal = (Proposal, Vec<ChoiceReason>);
 
 impl Rounds<'_> {
     /// Tries a proposal, and what is better, until there is nothing to change. Returns the best proposal and its result.
@@ -74,7 +74,7 @@ impl Rounds<'_> {
     }
 
     /// Tries a proposal once. Returns its result, and what to try next.
-    async fn trial(&self, proposal: &Proposal, facts: &Facts) -> Result<(TrialResult, Option<Change>)> {
+    async fn trial(&self, proposal: &Proposal, facts: &Facts) -> Result<(TrialResult, Option<NextProposal>)> {
         let registered = self.location.register(&proposal.text(&[]))?;
         let limits = &self.runner.settings.limits;
         let spec = match plan::run(&registered, self.revision, &self.build, facts, limits) {
@@ -110,8 +110,8 @@ fn rank(result: &TrialResult) -> (usize, usize) {
 }
 
 /// Prints choices with their reasons.
-pub fn say(reasons: &[Reason]) {
-    for Reason { choice, why } in reasons {
+pub fn say(reasons: &[ChoiceReason]) {
+    for ChoiceReason { choice, why } in reasons {
         outln!("{choice}: {why}");
     }
 }

@@ -10,7 +10,8 @@ use crate::plan;
 use crate::recipe::Registered;
 use crate::store::revisions::Revision;
 use crate::verdict::{
-    Change, Finding, Investigation, LockSide, LogDifference, ProbeResult, Progress, RunEnd, Subject, log_difference,
+    Change, Finding, Investigation, InvestigationProgress, LockSide, LogDifference, ProbeResult, RunEnd, Subject,
+    log_difference,
 };
 use anyhow::{Result, bail};
 use futures_util::stream::{StreamExt, TryStreamExt};
@@ -129,7 +130,7 @@ impl<'a> Runs<'a> {
     }
 
     /// Makes all runs that the search wants, as many at a time as there are slots.
-    async fn round(&mut self, investigation: &Investigation, progress: &Progress) -> Result<()> {
+    async fn round(&mut self, investigation: &Investigation, progress: &InvestigationProgress) -> Result<()> {
         let what = if progress.searches {
             self.rounds += 1;
             format!("round {}", self.rounds)

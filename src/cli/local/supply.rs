@@ -1,6 +1,6 @@
 //! Delivers sources and folders to jobs without a coordinator, from what this machine holds.
 
-use crate::domain::tree::{Change, Wanted};
+use crate::domain::tree::{TreeChange, Wanted};
 use crate::host::Supply;
 use crate::watch::git::Mirror;
 use anyhow::{Context, Result};
@@ -23,7 +23,7 @@ impl Supply for LocalSupply {
         Ok(self.mirror.archive(revision, wanted)?.boxed())
     }
 
-    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Option<Vec<Change>>> {
+    async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Option<Vec<TreeChange>>> {
         if !self.mirror.holds(from).await {
             return Ok(None);
         }

@@ -91,11 +91,11 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
 /// What the coordinator says about a refusal.
 async fn reason(response: reqwest::Response) -> String {
     #[derive(Deserialize)]
-    struct Refusal {
+    struct RefusalBody {
         error: String,
     }
     let text = response.text().await.unwrap_or_default();
-    plain(&serde_json::from_str(&text).map_or(text, |refusal: Refusal| refusal.error))
+    plain(&serde_json::from_str(&text).map_or(text, |refusal: RefusalBody| refusal.error))
 }
 
 /// Prints a response. Returns false if the connection broke before its end.

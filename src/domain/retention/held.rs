@@ -1,5 +1,6 @@
 //! The images and volumes on a host's engine.
 
+use super::kind::{ImageKind, VolumeKind};
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,8 +42,7 @@ pub struct HeldImage {
     pub id: String,
     /// Empty if a later image took its name.
     pub names: Vec<String>,
-    /// `cpython`, `project`, `toolchain` or `runtime`.
-    pub kind: String,
+    pub kind: ImageKind,
     pub build_key: String,
     pub revision: String,
     pub branch: String,
@@ -75,8 +75,7 @@ impl HeldImage {
 #[serde(deny_unknown_fields)]
 pub struct HeldVolume {
     pub name: String,
-    /// [`super::BUILD_TREE_KIND`], `cache` or `wheels`.
-    pub kind: String,
+    pub kind: VolumeKind,
     /// The id of the host to which it belongs; empty if hosts share it.
     pub owner: String,
     /// The project and the ABI key of wheels; otherwise empty.

@@ -1,12 +1,12 @@
 //! Which images go beside the old ones, so that the disk has enough free space.
 
-use super::{HeldImage, Reason};
+use super::{HeldImage, RetentionReason};
 use crate::domain::time::Timestamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// For each image, whether one that stays is built on it.
-pub(super) fn carriers(reasons: &[Reason], below: &[Option<usize>]) -> Vec<bool> {
+pub(super) fn carriers(reasons: &[RetentionReason], below: &[Option<usize>]) -> Vec<bool> {
     let mut carries = vec![false; reasons.len()];
     for at in (0..reasons.len()).filter(|at| reasons[*at].stays()) {
         let mut next = below[at];
@@ -26,10 +26,10 @@ struct Candidates<'a, U> {
 }
 
 impl<U: Fn(&HeldImage) -> Timestamp> Candidates<'_, U> {
-    fn add(&mut self, reasons: &[Reason], at: usize) {
+    fn add(&mut self, reasons: &[RetentionReason], at: usize) {
         if reasons[at].is_soft() {
             // what only stayed for the images on it is older than the policy allows, and goes first
-            let is_young = reasons[at] != Reason::Beneath;
+            let is_young = reasons[at] != RetentionReason::Beneath;
             self.soft.push(Reverse((is_young, (self.used)(&self.held[at]), at)));
         }
     }
@@ -44,7 +44,7 @@ impl<U: Fn(&HeldImage) -> Timestamp> Candidates<'_, U> {
 pub(super) fn relieve(
     held: &[HeldImage],
     below: &[Option<usize>],
-    reasons: &mut [Reason],
+    reasons: &mut [RetentionReason],
     missing: u64,
     used: impl Fn(&HeldImage) -> Timestamp,
 ) {
@@ -68,7 +68,7 @@ pub(super) fn relieve(
     while freed < missing
         && let Some(oldest) = candidates.next()
     {
-        reasons[oldest] = Reason::Pressure;
+        reasons[oldest] = RetentionReason::Pressure;
         // what goes frees the images below it that go anyway, too
         let mut gone = Some(oldest);
         while let Some(at) = gone {

@@ -6,7 +6,7 @@ use std::fmt;
 /// Why something stays or goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
-pub enum Reason {
+pub enum RetentionReason {
     // it stays even if the disk is full
     /// Another installation made it.
     Foreign,
@@ -51,14 +51,14 @@ pub enum Reason {
     Pressure,
 }
 
-impl Reason {
+impl RetentionReason {
     /// Whether the image or volume stays for this reason.
     pub fn stays(&self) -> bool {
         self.is_firm() || self.is_soft()
     }
 
     fn is_firm(&self) -> bool {
-        use Reason::*;
+        use RetentionReason::*;
         matches!(
             self,
             Foreign | Base | InUse { .. } | OpenJob { .. } | Pinned { .. } | Tip { .. } | Last
@@ -66,28 +66,33 @@ impl Reason {
     }
 
     pub(super) fn is_soft(&self) -> bool {
-        matches!(self, Reason::Recent { .. } | Reason::KeyFrame { .. } | Reason::Beneath)
+        matches!(
+            self,
+            RetentionReason::Recent { .. } | RetentionReason::KeyFrame { .. } | RetentionReason::Beneath
+        )
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for RetentionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Foreign => write!(f, "not of this installation"),
-            Reason::Base => write!(f, "others may share it"),
-            Reason::InUse { containers } => write!(f, "in use by {containers} containers"),
-            Reason::OpenJob { jobs } => write!(f, "{jobs} open jobs need it"),
-            Reason::Pinned { reason } => write!(f, "pinned: {reason}"),
-            Reason::Tip { branch } => write!(f, "newest of {branch}"),
-            Reason::Last => write!(f, "the next image is built on it"),
-            Reason::Recent { days } => write!(f, "used in the last {days} days"),
-            Reason::KeyFrame { days } => write!(f, "key frame, kept {days} days"),
-            Reason::Beneath => write!(f, "images built on it stay, so its removal would free nothing"),
-            Reason::Leftover => write!(f, "left over from a build"),
-            Reason::Old { days } => write!(f, "older than {days} days"),
-            Reason::Superseded { days } => write!(f, "belongs to no revision any more, not used for {days} days"),
-            Reason::Unused { days } => write!(f, "not used for {days} days"),
-            Reason::Pressure => write!(f, "the disk is full, and the others were used more recently"),
+            RetentionReason::Foreign => write!(f, "not of this installation"),
+            RetentionReason::Base => write!(f, "others may share it"),
+            RetentionReason::InUse { containers } => write!(f, "in use by {containers} containers"),
+            RetentionReason::OpenJob { jobs } => write!(f, "{jobs} open jobs need it"),
+            RetentionReason::Pinned { reason } => write!(f, "pinned: {reason}"),
+            RetentionReason::Tip { branch } => write!(f, "newest of {branch}"),
+            RetentionReason::Last => write!(f, "the next image is built on it"),
+            RetentionReason::Recent { days } => write!(f, "used in the last {days} days"),
+            RetentionReason::KeyFrame { days } => write!(f, "key frame, kept {days} days"),
+            RetentionReason::Beneath => write!(f, "images built on it stay, so its removal would free nothing"),
+            RetentionReason::Leftover => write!(f, "left over from a build"),
+            RetentionReason::Old { days } => write!(f, "older than {days} days"),
+            RetentionReason::Superseded { days } => {
+                write!(f, "belongs to no revision any more, not used for {days} days")
+            }
+            RetentionReason::Unused { days } => write!(f, "not used for {days} days"),
+            RetentionReason::Pressure => write!(f, "the disk is full, and the others were used more recently"),
         }
     }
 }

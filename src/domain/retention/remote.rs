@@ -1,6 +1,6 @@
 //! Images in the registry.
 
-use super::{HeldImage, ImageHistory, Policy, Reason, of_cpython};
+use super::{HeldImage, ImageHistory, Policy, RetentionReason, of_cpython};
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +15,10 @@ pub struct Push {
     pub repository: String,
 }
 
-impl Reason {
+impl RetentionReason {
     /// Whether an image that a host keeps for this reason would stay in the registry too.
     pub fn travels(&self) -> bool {
-        use Reason::*;
+        use RetentionReason::*;
         matches!(
             self,
             InUse { .. } | OpenJob { .. } | Pinned { .. } | Tip { .. } | Recent { .. }
@@ -28,7 +28,7 @@ impl Reason {
 
 /// Decides about an image in the registry. The registry shares layers among images: neither key frames nor the images
 /// below others need to stay longer there.
-pub fn remote(history: &ImageHistory, policy: &Policy, now: Timestamp) -> Reason {
+pub fn remote(history: &ImageHistory, policy: &Policy, now: Timestamp) -> RetentionReason {
     let policy = Policy {
         key_frames: false,
         ..policy.clone()
@@ -68,9 +68,9 @@ mod tests {
             ..ImageHistory::default()
         };
         let decide = |history: &ImageHistory, days: i64| remote(history, &policy, Timestamp::default() + days * DAY_MS);
-        assert_eq!(decide(&history, 13), Reason::Recent { days: 14 });
+        assert_eq!(decide(&history, 13), RetentionReason::Recent { days: 14 });
         assert!(decide(&history, 13).travels());
-        assert_eq!(decide(&history, 15), Reason::Old { days: 14 });
+        assert_eq!(decide(&history, 15), RetentionReason::Old { days: 14 });
         let pinned = ImageHistory {
             pins: vec!["evidence".into()],
             ..history.clone()
@@ -87,6 +87,10 @@ mod tests {
         };
         assert!(decide(&wanted, 500).travels());
         // these reasons only concern the layers on an engine
-        assert!(!Reason::Beneath.travels() && !Reason::Last.travels() && !Reason::KeyFrame { days: 1 }.travels());
+        assert!(
+            !RetentionReason::Beneath.travels()
+                && !RetentionReason::Last.travels()
+                && !RetentionReason::KeyFrame { days: 1 }.travels()
+        );
     }
 }

@@ -149,7 +149,7 @@ impl Supply for Nothing {
         _from: &str,
         _to: &str,
         _ignore: &[String],
-    ) -> Result<Option<Vec<crate::domain::tree::Change>>> {
+    ) -> Result<Option<Vec<crate::domain::tree::TreeChange>>> {
         Ok(None)
     }
 

@@ -4,12 +4,12 @@
 use super::steps::BUILD;
 use crate::domain::id::HostId;
 use crate::domain::job::BuildSpec;
-use crate::domain::retention::BUILD_TREE_KIND;
+use crate::domain::retention::VolumeKind;
 use crate::domain::tree::Update;
 use crate::host::log::Log;
 use crate::host::{Host, Stop};
 use crate::runtime::tar::{self, FileOwner};
-use crate::runtime::{BUILD_TREE_LABEL, Image, KIND_LABEL, RuntimeError, Volume};
+use crate::runtime::{BUILD_TREE_LABEL, EngineImage, KIND_LABEL, RuntimeError, Volume};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ struct MadeImage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastImage {
     pub reference: String,
-    pub image: Image,
+    pub image: EngineImage,
 }
 
 /// The build tree of a build, with an open container.
@@ -53,7 +53,7 @@ pub fn cache(spec: &BuildSpec) -> Volume {
     Volume {
         name: spec.cache(),
         size: None,
-        labels: BTreeMap::from([(KIND_LABEL.to_owned(), "cache".to_owned())]),
+        labels: BTreeMap::from([(KIND_LABEL.to_owned(), VolumeKind::Cache.label().to_owned())]),
     }
 }
 
@@ -62,7 +62,7 @@ pub fn volume(host: &Host, name: &str) -> Volume {
         name: name.to_owned(),
         size: None,
         labels: BTreeMap::from([
-            (KIND_LABEL.to_owned(), BUILD_TREE_KIND.to_owned()),
+            (KIND_LABEL.to_owned(), VolumeKind::BuildTree.label().to_owned()),
             (BUILD_TREE_LABEL.to_owned(), host.id.clone()),
         ]),
     }
@@ -113,7 +113,7 @@ impl BuildTree<'_> {
     }
 
     /// Records which image was made last.
-    pub async fn made(&self, reference: &str, image: &Image) -> Result<(), Stop> {
+    pub async fn made(&self, reference: &str, image: &EngineImage) -> Result<(), Stop> {
         let made = MadeImage {
             reference: reference.to_owned(),
             id: image.id.clone(),

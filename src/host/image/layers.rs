@@ -10,7 +10,7 @@ use crate::host::unique::unique_name;
 use crate::host::{Host, Stop};
 use crate::logfile::Stream;
 use crate::runtime::tar::{self, FileOwner};
-use crate::runtime::{Build, Image, RuntimeError, Transfer};
+use crate::runtime::{EngineImage, ImageBuild, RuntimeError, Transfer};
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use handlebars::Handlebars;
@@ -36,7 +36,7 @@ pub fn dockerfile(name: &str, data: &serde_json::Value) -> anyhow::Result<String
 }
 
 /// Builds the toolchain and the runtime image if the engine lacks them. Returns the runtime image.
-pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log) -> Result<Image, Stop> {
+pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log) -> Result<EngineImage, Stop> {
     ensure_toolchain(host, distribution, log).await?;
     let reference = distribution.runtime_reference();
     let _held = host.images.hold(&reference).await;
@@ -129,7 +129,7 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
     if let Some(ca) = &ca {
         files.push(("ca.crt", ca, false));
     }
-    let build = Build {
+    let build = ImageBuild {
         tag: tag.to_owned(),
         context: tar::stream(tar::files(FileOwner::Root, &files)),
         args: host.network.with_logins(None),
@@ -195,7 +195,7 @@ fn uninstallable(output: &[u8]) -> Option<String> {
 const TAIL: usize = 64 << 10;
 
 /// Builds an image, with the output in the attempt's log and its end in `tail`.
-async fn build_logged(host: &Host, build: Build, log: &Log, tail: &mut Vec<u8>) -> Result<Image, Stop> {
+async fn build_logged(host: &Host, build: ImageBuild, log: &Log, tail: &mut Vec<u8>) -> Result<EngineImage, Stop> {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(64);
     let mut mask = StreamMask::new(&host.secrets);
     let forward = async {

@@ -16,7 +16,7 @@ use crate::domain::job::{BuildSpec, BuiltImage, Facts, Phase, Report};
 use crate::domain::outcome::Timeout;
 use crate::domain::tree::{Update, Wanted};
 use crate::runtime::tar::{self, FileOwner};
-use crate::runtime::{Container, Image, Network, PHASE_LABEL, RuntimeError, image_label};
+use crate::runtime::{Container, EngineImage, Network, PHASE_LABEL, RuntimeError, image_label};
 use build_tree::{BuildTree, LastImage, TreeState};
 use probe::ImageProbe;
 
@@ -98,9 +98,9 @@ enum Start {
 async fn make(
     probe: &ImageProbe<'_>,
     reference: &str,
-    runtime: &Image,
+    runtime: &EngineImage,
     report: &mut Report,
-) -> Result<(Image, Facts), Stop> {
+) -> Result<(EngineImage, Facts), Stop> {
     let build_tree_name = build_tree::name(probe.host, probe.spec);
     let _build_tree = probe.host.images.hold(&build_tree_name).await;
     let mut start = Start::Kept;
@@ -118,9 +118,9 @@ async fn make_from(
     start: Start,
     probe: &ImageProbe<'_>,
     reference: &str,
-    runtime: &Image,
+    runtime: &EngineImage,
     report: &mut Report,
-) -> Result<Option<(Image, Facts)>, Stop> {
+) -> Result<Option<(EngineImage, Facts)>, Stop> {
     let ImageProbe {
         host,
         attempt,

@@ -4,9 +4,10 @@
 use super::build_tree::{BuildTree, LastImage};
 use super::steps::BUILD;
 use crate::domain::job::{BuildSpec, Layer};
+use crate::domain::retention::ImageKind;
 use crate::host::Stop;
 use crate::host::log::Log;
-use crate::runtime::{Image, KIND_LABEL, Layered, image_label};
+use crate::runtime::{EngineImage, KIND_LABEL, Layered, image_label};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -30,7 +31,7 @@ struct LayerReport {
 /// Returns the largest layer, in bytes, that may be put on an image with these labels, or `None` if the next image
 /// has to be a key frame. A chain ends when it is long, when its layers add up to two whole images, or before a layer
 /// of half an image.
-pub fn room(parent: &Image) -> Option<u64> {
+pub fn room(parent: &EngineImage) -> Option<u64> {
     let (depth, chain, all) = (
         number(parent, image_label::DEPTH)?,
         number(parent, image_label::CHAIN)?,
@@ -41,12 +42,12 @@ pub fn room(parent: &Image) -> Option<u64> {
 }
 
 /// Whether an image of CPython lies on a runtime image.
-pub fn lies_on(image: &Image, runtime: &Image) -> bool {
+pub fn lies_on(image: &EngineImage, runtime: &EngineImage) -> bool {
     image.labels.get(image_label::RUNTIME) == Some(&runtime.id)
 }
 
 /// Reads the layer's properties from an image's labels.
-pub fn layer_of(image: &Image) -> Layer {
+pub fn layer_of(image: &EngineImage) -> Layer {
     Layer {
         depth: number(image, image_label::DEPTH).map_or(0, |depth| u32::try_from(depth).unwrap_or(u32::MAX)),
         added: number(image, image_label::ADDED).unwrap_or(0),
@@ -54,7 +55,7 @@ pub fn layer_of(image: &Image) -> Layer {
     }
 }
 
-fn number(image: &Image, label: &str) -> Option<u64> {
+fn number(image: &EngineImage, label: &str) -> Option<u64> {
     image.labels.get(label)?.parse().ok()
 }
 
@@ -63,10 +64,10 @@ fn number(image: &Image, label: &str) -> Option<u64> {
 pub async fn pack(
     build_tree: &BuildTree<'_>,
     spec: &BuildSpec,
-    (runtime_image, last): (&Image, Option<&LastImage>),
+    (runtime_image, last): (&EngineImage, Option<&LastImage>),
     candidate: &str,
     log: &Log,
-) -> Result<Image, Stop> {
+) -> Result<EngineImage, Stop> {
     let runtime = &build_tree.host.runtime;
     let written: LayerReport = build_tree
         .read("out/layer.json")
@@ -111,9 +112,9 @@ pub async fn pack(
     Ok(runtime.layer(layered).await?)
 }
 
-fn labels(spec: &BuildSpec, runtime: &Image, layer: &Layer, chain: u64, all: u64) -> BTreeMap<String, String> {
+fn labels(spec: &BuildSpec, runtime: &EngineImage, layer: &Layer, chain: u64, all: u64) -> BTreeMap<String, String> {
     [
-        (KIND_LABEL, "cpython".to_owned()),
+        (KIND_LABEL, ImageKind::Cpython.label().to_owned()),
         ("org.pybots.build-key", spec.build_key.clone()),
         (image_label::REVISION, spec.revision.clone()),
         (image_label::BRANCH, spec.branch.clone()),
@@ -134,13 +135,13 @@ fn labels(spec: &BuildSpec, runtime: &Image, layer: &Layer, chain: u64, all: u64
 mod tests {
     use super::*;
 
-    fn image(depth: u32, chain: u64) -> Image {
+    fn image(depth: u32, chain: u64) -> EngineImage {
         let labels = [
             (image_label::DEPTH, u64::from(depth)),
             (image_label::CHAIN, chain),
             (image_label::ALL, 100),
         ];
-        Image {
+        EngineImage {
             id: "sha256:i".into(),
             size: 1,
             labels: labels
@@ -156,7 +157,7 @@ mod tests {
         assert_eq!(room(&image(DEPTH_MOST, 50)), None);
         assert_eq!(room(&image(3, 190)), Some(10));
         assert_eq!(room(&image(3, 200)), None);
-        let unlabelled = Image {
+        let unlabelled = EngineImage {
             labels: BTreeMap::new(),
             ..image(0, 0)
         };

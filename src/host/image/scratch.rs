@@ -6,7 +6,7 @@ use super::steps;
 use crate::domain::job::BuildSpec;
 use crate::host::unique::unique_name;
 use crate::runtime::tar::{self, FileOwner};
-use crate::runtime::{Build, Image, Runtime};
+use crate::runtime::{EngineImage, ImageBuild, Runtime};
 use anyhow::Result;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
@@ -22,7 +22,7 @@ pub async fn build(
     jobs: usize,
     tag: &str,
     log: mpsc::Sender<Bytes>,
-) -> Result<Image> {
+) -> Result<EngineImage> {
     let stage = unique_name();
     let data = serde_json::json!({
         "stage": stage,
@@ -39,7 +39,7 @@ pub async fn build(
             ("build.sh", script.as_bytes(), false),
         ],
     );
-    let build = Build {
+    let build = ImageBuild {
         tag: tag.to_owned(),
         context: tar::stream(head).chain(sources).boxed(),
         args: BTreeMap::new(),

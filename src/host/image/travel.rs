@@ -6,13 +6,13 @@ use crate::domain::job::{BuildSpec, Facts, Phase, RemoteImage, Report};
 use crate::domain::time::Timestamp;
 use crate::host::log::Log;
 use crate::host::{Host, Stop};
-use crate::runtime::{BUILD_KEY_LABEL, Image, RuntimeError, Transfer, image_label};
+use crate::runtime::{BUILD_KEY_LABEL, EngineImage, RuntimeError, Transfer, image_label};
 use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// Pulls the image of a spec, checks that it is the one that was built, and names it. Returns `None` if the registry
 /// can't deliver it and this host may build it.
-pub async fn pull(probe: &ImageProbe<'_>, report: &mut Report) -> Result<Option<(Image, Facts)>, Stop> {
+pub async fn pull(probe: &ImageProbe<'_>, report: &mut Report) -> Result<Option<(EngineImage, Facts)>, Stop> {
     let ImageProbe { host, spec, log, .. } = *probe;
     let Some(remote) = spec.remote.as_ref().and_then(|remote| remote.image.as_ref()) else {
         return Ok(None);
@@ -33,7 +33,11 @@ pub async fn pull(probe: &ImageProbe<'_>, report: &mut Report) -> Result<Option<
     Ok(None)
 }
 
-async fn pulled(probe: &ImageProbe<'_>, remote: &RemoteImage, report: &mut Report) -> Result<(Image, Facts), Stop> {
+async fn pulled(
+    probe: &ImageProbe<'_>,
+    remote: &RemoteImage,
+    report: &mut Report,
+) -> Result<(EngineImage, Facts), Stop> {
     let ImageProbe {
         host,
         attempt,
@@ -67,7 +71,7 @@ async fn prove(
     remote: &RemoteImage,
     candidate: &str,
     report: &mut Report,
-) -> Result<(Image, Facts), Stop> {
+) -> Result<(EngineImage, Facts), Stop> {
     let none = || RuntimeError::NoImage(remote.reference.clone());
     let image = probe.host.runtime.image(candidate).await?.ok_or_else(none)?;
     let key = image.labels.get(BUILD_KEY_LABEL).map_or("none", String::as_str);

@@ -3,7 +3,7 @@
 //! it can be delivered. While the coordinator is away nobody waits: the frames go to a file, and from there to the
 //! coordinator once it is back.
 
-use crate::logfile::file::Reader;
+use crate::logfile::file::LogReader;
 use crate::logfile::{Chunk, frame};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -84,7 +84,7 @@ impl Outbox {
     pub async fn left(folder: PathBuf) -> Result<Option<Self>> {
         let path = folder.join(FILE);
         let read = move || -> std::io::Result<Option<(PathBuf, VecDeque<Frame>)>> {
-            let Some(mut reader) = Reader::open(&path)? else {
+            let Some(mut reader) = LogReader::open(&path)? else {
                 return Ok(None);
             };
             let mut frames = VecDeque::new();

@@ -151,7 +151,7 @@ pub fn judge(end: Option<Outcome>, results: &mut SuiteResults) -> Option<Outcome
 
 #[cfg(test)]
 mod tests {
-    use super::super::results::recorded::Session;
+    use super::super::results::recorded::RunnerSession;
     use super::*;
 
     fn passed(name: &str) -> Tests {
@@ -164,7 +164,7 @@ mod tests {
     fn recorded(has_ended: bool) -> Recorded {
         Recorded {
             tests: passed("s: recorded"),
-            sessions: vec![Session {
+            sessions: vec![RunnerSession {
                 runner: "pytest".to_owned(),
                 python: "3.14".to_owned(),
                 has_ended,

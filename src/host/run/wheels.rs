@@ -7,10 +7,11 @@
 use super::environment::{self, CACHE_AT, OURS};
 use crate::domain::digest::digest;
 use crate::domain::job::{Facts, RunSpec};
+use crate::domain::lock::{Lock, LockedPackage, PackageRole};
 use crate::domain::package::normalized;
+use crate::domain::retention::VolumeKind;
 use crate::host::quote;
 use crate::runtime::{ABI_LABEL, KIND_LABEL, OWNER_LABEL, PROJECT_LABEL, Volume};
-use serde::Deserialize;
 use std::collections::BTreeSet;
 
 /// What copies wheels between the cache and the work folder, and builds those that the cache lacks.
@@ -56,22 +57,6 @@ impl Wheels {
     }
 }
 
-#[derive(Deserialize)]
-struct FetchedLock {
-    packages: Vec<LockedPackage>,
-}
-
-/// A package of the lock, as `fetch.py` writes it.
-#[derive(Deserialize)]
-struct LockedPackage {
-    name: String,
-    version: Option<String>,
-    /// `None` for an extra source, which is never cached.
-    file: Option<String>,
-    sha256: Option<String>,
-    role: String,
-}
-
 /// Returns the cache that a run may use, or `None` if it has nothing to cache, or must not. `host` is the host's id:
 /// the hosts of two coordinators may share an engine, and have different projects of the same name.
 pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Wheels> {
@@ -80,7 +65,7 @@ pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Whe
         return None;
     }
     let abi = facts.abi_key.as_deref()?;
-    let FetchedLock { packages } = serde_json::from_str(lock).ok()?;
+    let Lock { packages, .. } = Lock::read(lock)?;
     let inputs = inputs(spec, &packages);
     let own = own(spec);
     let mut lines: Vec<(bool, String)> = packages
@@ -112,7 +97,7 @@ fn volume(host: &str, spec: &RunSpec, abi: &str) -> Volume {
     let parts = [host, &spec.project, abi, &runtime];
     let key = digest(&parts.map(str::as_bytes));
     let labels = [
-        (KIND_LABEL, "wheels"),
+        (KIND_LABEL, VolumeKind::Wheels.label()),
         (PROJECT_LABEL, &spec.project),
         (ABI_LABEL, abi),
         (OWNER_LABEL, host),
@@ -145,17 +130,17 @@ fn line(package: &LockedPackage, inputs: &str) -> Option<(bool, String)> {
     let file = package.file.as_deref().filter(|file| !file.ends_with(".whl"))?;
     let sha256 = package.sha256.as_deref()?;
     let version = package.version.as_deref()?;
-    let LockedPackage { name, role, .. } = package;
+    let (name, role) = (&package.name, package.role);
     // the index chose these names, and a shell will read them
-    let plain = [file, sha256, version, name, role].iter().all(|word| is_plain(word));
+    let plain = [file, sha256, version, name].iter().all(|word| is_plain(word));
     let hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !plain || !hash {
         return None;
     }
     let key = digest(&[sha256.as_bytes(), inputs.as_bytes()]);
     Some((
-        role != "build",
-        format!("{role} {key} {sha256} {file} {name} {version}\n"),
+        role != PackageRole::Build,
+        format!("{} {key} {sha256} {file} {name} {version}\n", role.name()),
     ))
 }
 

@@ -31,7 +31,7 @@ fn package(name: &str, file: &str, hash: char, role: &str) -> serde_json::Value 
 }
 
 fn lock(packages: &[serde_json::Value]) -> String {
-    serde_json::json!({ "project": {}, "packages": packages }).to_string()
+    serde_json::json!({ "project": null, "packages": packages }).to_string()
 }
 
 fn one() -> String {

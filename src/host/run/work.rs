@@ -7,6 +7,7 @@ use super::scripts;
 use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
 use crate::domain::limits::Seconds;
+use crate::domain::retention::VolumeKind;
 use crate::domain::suite::Suite;
 use crate::host::gateway::Gateway;
 use crate::host::log::Log;
@@ -180,7 +181,7 @@ impl<'a> Work<'a> {
         let cache = Volume {
             name: DOWNLOADS.to_owned(),
             size: None,
-            labels: BTreeMap::from([(KIND_LABEL.to_owned(), "downloads".to_owned())]),
+            labels: BTreeMap::from([(KIND_LABEL.to_owned(), VolumeKind::Downloads.label().to_owned())]),
         };
         self.host.runtime.create_volume(&cache).await?;
         let path = "/opt/pybots/bin:/usr/local/bin:/usr/bin:/bin";

@@ -10,7 +10,7 @@ pub use interrupted::is_of_no_end;
 use super::requires::RequirementList;
 use super::suite::{remove, shadows};
 use super::trial::Observed;
-use super::{Proposal, Reason, Survey, names, requires, write};
+use super::{ChoiceReason, Proposal, Survey, names, requires, write};
 use crate::domain::job::FETCH;
 use crate::domain::outcome::Outcome;
 use crate::domain::package::normalized;
@@ -47,7 +47,7 @@ fn is_of_features(extra: &str) -> bool {
 }
 
 /// Changes a proposal by what its trial showed. Returns the changes with their reasons; none if there is nothing to change.
-pub fn correct(proposal: &mut Proposal, survey: &Survey, observed: &Observed<'_>) -> Vec<Reason> {
+pub fn correct(proposal: &mut Proposal, survey: &Survey, observed: &Observed<'_>) -> Vec<ChoiceReason> {
     let mut faults = Faults {
         proposal,
         survey,
@@ -72,12 +72,12 @@ struct Faults<'a> {
     proposal: &'a mut Proposal,
     survey: &'a Survey,
     observed: &'a Observed<'a>,
-    reasons: Vec<Reason>,
+    reasons: Vec<ChoiceReason>,
 }
 
 impl Faults<'_> {
     fn say(&mut self, choice: impl Into<String>, why: impl Into<String>) {
-        self.reasons.push(Reason::new(choice, why));
+        self.reasons.push(ChoiceReason::new(choice, why));
     }
 
     fn require(&mut self, distribution: &str, why: String) {

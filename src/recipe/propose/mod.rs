@@ -52,12 +52,12 @@ pub struct Proposal {
 
 /// A choice, and why it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
+pub struct ChoiceReason {
     pub choice: String,
     pub why: String,
 }
 
-impl Reason {
+impl ChoiceReason {
     fn new(choice: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             choice: choice.into(),
@@ -89,8 +89,8 @@ pub fn project_name(text: &str) -> Option<String> {
 }
 
 /// Proposes a recipe. Returns it with each choice and its reason.
-pub fn propose(survey: &Survey, name: &str, source: Source) -> (Proposal, Vec<Reason>) {
-    let mut reasons = vec![Reason::new(write::source(&source), source_reason(&source))];
+pub fn propose(survey: &Survey, name: &str, source: Source) -> (Proposal, Vec<ChoiceReason>) {
+    let mut reasons = vec![ChoiceReason::new(write::source(&source), source_reason(&source))];
     let when = when::choose(&survey.requires_python, &mut reasons);
     let mut lists = requires::lists(survey).into_iter();
     let base = lists.next().unwrap_or_default();
@@ -113,11 +113,11 @@ pub fn propose(survey: &Survey, name: &str, source: Source) -> (Proposal, Vec<Re
     };
     suite::choose(&mut proposal, survey, &mut reasons);
     let base = &proposal.base;
-    reasons.extend(base.keys().map(|key| Reason::new(key, base.why.clone())));
+    reasons.extend(base.keys().map(|key| ChoiceReason::new(key, base.why.clone())));
     requires::complete(&mut proposal, survey, &mut reasons);
     if !survey.build.installs {
         proposal.install = Some(Vec::new());
-        reasons.push(Reason::new(
+        reasons.push(ChoiceReason::new(
             "install = []",
             "the source has neither pyproject.toml nor setup.py",
         ));
@@ -154,7 +154,7 @@ fn homepage(survey: &Survey) -> String {
 }
 
 /// Makes a proposal for a source without tests: it only imports the project.
-fn no_tests(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
+fn no_tests(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     let own = normalized(&survey.name);
     let packages = survey.packages.iter().map(|package| package.name.as_str());
     let mut modules = packages.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
@@ -171,7 +171,7 @@ fn no_tests(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>)
     proposal.others.clear();
     proposal.added.clear();
     reasons.retain(|reason| !reason.choice.starts_with("requires") && !reason.choice.starts_with("groups"));
-    reasons.push(Reason::new(
+    reasons.push(ChoiceReason::new(
         format!("run = {}", write::text(&line)),
         "the source has no tests",
     ));

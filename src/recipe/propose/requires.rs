@@ -1,7 +1,7 @@
 //! Chooses what the tests need.
 
 use super::survey::{Environment, Survey, is_of_tests};
-use super::{Proposal, Reason, imports, names, write};
+use super::{ChoiceReason, Proposal, imports, names, write};
 use crate::domain::package::normalized;
 use crate::recipe::check::ENTRIES_MOST;
 use crate::recipe::requirement::{self, Entry};
@@ -321,13 +321,16 @@ impl Proposal {
 }
 
 /// Adds the test runner and the plugins to which tests and settings point.
-pub fn complete(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
+pub fn complete(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     if !proposal.suite.as_ref().is_some_and(|suite| suite.is_pytest()) {
         return;
     }
     let mut add = |distribution: &str, why: String| {
         if proposal.require(distribution) {
-            reasons.push(Reason::new(format!("requires {}", write::text(distribution)), why));
+            reasons.push(ChoiceReason::new(
+                format!("requires {}", write::text(distribution)),
+                why,
+            ));
         }
     };
     add("pytest", "pytest runs the tests".to_owned());

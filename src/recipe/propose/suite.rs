@@ -2,7 +2,7 @@
 
 use super::command::{Command, Pytest, quoted, words};
 use super::survey::{Package, Survey, TestFolder};
-use super::{Proposal, Reason, names, write};
+use super::{ChoiceReason, Proposal, names, write};
 use crate::domain::pattern::{is_match, pattern};
 use std::collections::BTreeSet;
 
@@ -79,15 +79,18 @@ fn own_runner(survey: &Survey, line: &str) -> Option<String> {
 }
 
 /// Chooses the command, and what has to be installed for it. The proposal has no suite if there are no tests.
-pub fn choose(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
+pub fn choose(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     let Some((command, why)) = command(proposal, survey, reasons) else {
         return;
     };
-    reasons.push(Reason::new(format!("run = {}", write::text(&command.shell())), why));
+    reasons.push(ChoiceReason::new(
+        format!("run = {}", write::text(&command.shell())),
+        why,
+    ));
     proposal.suite = Some(command);
 }
 
-fn command(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) -> Option<(Command, String)> {
+fn command(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) -> Option<(Command, String)> {
     if !survey.has_tests() {
         return None;
     }
@@ -142,7 +145,7 @@ fn pytest_reason(survey: &Survey) -> String {
 }
 
 /// Replaces `addopts` that only measure or report, or that need a dispensable plugin.
-fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
+fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     let Some(settings) = survey.pytest.as_ref().filter(|settings| !settings.addopts.is_empty()) else {
         return;
     };
@@ -176,7 +179,7 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reason
                 write::line(&settings.file),
                 write::text(&word)
             );
-            reasons.push(Reason::new(
+            reasons.push(ChoiceReason::new(
                 format!("requires {}", write::text(plugin.distribution)),
                 why,
             ));
@@ -190,7 +193,7 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reason
     pytest.options.push("-o addopts=".to_owned());
     pytest.options.extend(kept.iter().map(|word| quoted(word)));
     let dropped: Vec<String> = dropped.iter().map(|word| write::line(word)).collect();
-    reasons.push(Reason::new(
+    reasons.push(ChoiceReason::new(
         "-o addopts=",
         format!(
             "{} has {} in `addopts`: that needs a plugin, or is about reports, which say nothing about CPython",
@@ -281,7 +284,7 @@ fn is_of_tests(place: &TestFolder) -> bool {
 
 /// Removes packages from the root of the source after the installation: tests would import them instead of the installed ones, which
 /// have the compiled modules.
-fn shadowed(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>) {
+fn shadowed(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     let shadowing: Vec<&Package> = survey
         .packages
         .iter()
@@ -290,7 +293,10 @@ fn shadowed(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<Reason>)
     for package in shadowing {
         if remove(proposal, &package.name) {
             let why = "the project compiles modules, and tests would import the folder in the source, which lacks them";
-            reasons.push(Reason::new(format!("install ends with `rm -r {}`", package.name), why));
+            reasons.push(ChoiceReason::new(
+                format!("install ends with `rm -r {}`", package.name),
+                why,
+            ));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a trial of a proposal shows: its result, and what may help.
 
 use super::command::Command;
-use super::{Proposal, Reason, Survey, faults};
+use super::{ChoiceReason, Proposal, Survey, faults};
 use crate::domain::outcome::Outcome;
 use crate::domain::results::{Failure, Tests};
 use crate::domain::text::plain;
@@ -77,7 +77,11 @@ impl TrialResult {
 
 /// Returns a proposal that may do better than one that was tried, and the changes with their reasons. Returns `None` if there is
 /// nothing to change.
-pub fn corrected(proposal: &Proposal, survey: &Survey, observed: &Observed<'_>) -> Option<(Proposal, Vec<Reason>)> {
+pub fn corrected(
+    proposal: &Proposal,
+    survey: &Survey,
+    observed: &Observed<'_>,
+) -> Option<(Proposal, Vec<ChoiceReason>)> {
     let mut other = proposal.clone();
     let reasons = faults::correct(&mut other, survey, observed);
     (!reasons.is_empty()).then_some((other, reasons))

@@ -1,17 +1,17 @@
 //! Turns `Requires-Python` into `when`.
 
-use super::{Reason, write};
+use super::{ChoiceReason, write};
 use pep440_rs::{Operator, VersionSpecifiers};
 use std::str::FromStr;
 
 /// Returns the versions of Python for `when`. Pybots compares major and minor version only, so a third number goes.
-pub fn choose(requires_python: &str, reasons: &mut Vec<Reason>) -> Option<String> {
+pub fn choose(requires_python: &str, reasons: &mut Vec<ChoiceReason>) -> Option<String> {
     if requires_python.trim().is_empty() {
         return None;
     }
     let Ok(specifiers) = VersionSpecifiers::from_str(requires_python) else {
         let shown = write::text(requires_python);
-        reasons.push(Reason::new(
+        reasons.push(ChoiceReason::new(
             "no `when`",
             format!("Requires-Python is {shown}, which is no set of versions"),
         ));
@@ -46,7 +46,7 @@ pub fn choose(requires_python: &str, reasons: &mut Vec<Reason>) -> Option<String
         return None;
     }
     let shown = write::text(requires_python);
-    reasons.push(Reason::new(
+    reasons.push(ChoiceReason::new(
         format!("when = {}", write::text(&when)),
         format!("Requires-Python is {shown}"),
     ));

@@ -6,7 +6,7 @@
 
 use super::DockerRuntime;
 use super::translate::refused;
-use crate::runtime::{Build, Image, Layered, Result, Runtime, RuntimeError, tar};
+use crate::runtime::{EngineImage, ImageBuild, Layered, Result, Runtime, RuntimeError, tar};
 use bollard::Docker;
 use bollard::query_parameters as query;
 use bytes::Bytes;
@@ -35,7 +35,7 @@ pub async fn layers_are_loaded(docker: &Docker) -> std::result::Result<bool, bol
 }
 
 /// Builds a Dockerfile and tags the image. `log` receives the output as it arrives.
-pub async fn build(runtime: &DockerRuntime, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image> {
+pub async fn build(runtime: &DockerRuntime, build: ImageBuild, log: mpsc::Sender<Bytes>) -> Result<EngineImage> {
     let options = query::BuildImageOptionsBuilder::new()
         .dockerfile("Dockerfile")
         .t(&build.tag)
@@ -72,7 +72,7 @@ pub async fn build(runtime: &DockerRuntime, build: Build, log: mpsc::Sender<Byte
 }
 
 /// Puts one layer on an image.
-pub async fn put_on(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
+pub async fn put_on(runtime: &DockerRuntime, layered: Layered) -> Result<EngineImage> {
     if runtime.loads_layers {
         load(runtime, layered).await
     } else {
@@ -80,7 +80,7 @@ pub async fn put_on(runtime: &DockerRuntime, layered: Layered) -> Result<Image> 
     }
 }
 
-async fn load(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
+async fn load(runtime: &DockerRuntime, layered: Layered) -> Result<EngineImage> {
     let base = runtime
         .docker
         .inspect_image(&layered.base)
@@ -122,7 +122,7 @@ async fn load(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
     loaded(runtime, &layered.tag).await
 }
 
-async fn layer_by_building(runtime: &DockerRuntime, layered: Layered) -> Result<Image> {
+async fn layer_by_building(runtime: &DockerRuntime, layered: Layered) -> Result<EngineImage> {
     let mut text = format!("FROM {}\n", layered.base);
     let layer = if layered.has_marks {
         // `ADD` would unpack a removal as a file
@@ -141,7 +141,7 @@ async fn layer_by_building(runtime: &DockerRuntime, layered: Layered) -> Result<
     let head = tar::open_ended(tar::FileOwner::Root, &[("Dockerfile", text.as_bytes(), false)]);
     let (sender, mut receiver) = mpsc::channel(16);
     let silent = tokio::spawn(async move { while receiver.recv().await.is_some() {} });
-    let build = Build {
+    let build = ImageBuild {
         tag: layered.tag,
         context: tar::stream(head).chain(layer).boxed(),
         args: BTreeMap::new(),
@@ -183,7 +183,7 @@ async fn unmarked(layer: BoxStream<'static, std::io::Result<Bytes>>) -> std::io:
     Ok((tar::files(tar::FileOwner::Root, &[("layer.tar", &inner, false)]), gone))
 }
 
-async fn loaded(runtime: &DockerRuntime, tag: &str) -> Result<Image> {
+async fn loaded(runtime: &DockerRuntime, tag: &str) -> Result<EngineImage> {
     runtime
         .image(tag)
         .await?

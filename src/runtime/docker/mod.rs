@@ -8,8 +8,8 @@ mod transfer;
 mod translate;
 
 use super::{
-    Build, Container, Disk, DiskUsage, Engine, Exit, Image, Layered, Network, Output, Result, Runtime, RuntimeError,
-    StoredImage, StoredVolume, Transfer, Usage, Users, Volume,
+    Container, Disk, DiskUsage, Engine, EngineImage, Exit, ImageBuild, Layered, Network, Output, Result, Runtime,
+    RuntimeError, StoredImage, StoredVolume, Transfer, Usage, Users, Volume,
 };
 use crate::domain::causes::causes;
 use async_trait::async_trait;
@@ -117,9 +117,9 @@ impl Runtime for DockerRuntime {
         })
     }
 
-    async fn image(&self, reference: &str) -> Result<Option<Image>> {
+    async fn image(&self, reference: &str) -> Result<Option<EngineImage>> {
         match self.docker.inspect_image(reference).await {
-            Ok(image) => Ok(Some(Image {
+            Ok(image) => Ok(Some(EngineImage {
                 id: image.id.unwrap_or_default(),
                 size: image.size.unwrap_or_default().unsigned_abs(),
                 labels: image
@@ -142,11 +142,11 @@ impl Runtime for DockerRuntime {
         transfer::push(self, transfer, log).await
     }
 
-    async fn build(&self, build: Build, log: mpsc::Sender<Bytes>) -> Result<Image> {
+    async fn build(&self, build: ImageBuild, log: mpsc::Sender<Bytes>) -> Result<EngineImage> {
         image::build(self, build, log).await
     }
 
-    async fn layer(&self, layered: Layered) -> Result<Image> {
+    async fn layer(&self, layered: Layered) -> Result<EngineImage> {
         image::put_on(self, layered).await
     }
 

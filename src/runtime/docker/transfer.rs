@@ -1,7 +1,7 @@
 //! Pulls images from registries and pushes them.
 
 use super::{DockerRuntime, name_and_tag};
-use crate::runtime::progress::Progress;
+use crate::runtime::progress::TransferProgress;
 use crate::runtime::{Result, RuntimeError, Transfer};
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
@@ -77,7 +77,7 @@ async fn follow(
     log: mpsc::Sender<String>,
 ) -> Result<()> {
     let mut words = std::pin::pin!(words);
-    let mut progress = Progress::default();
+    let mut progress = TransferProgress::default();
     let mut logged_at = Instant::now();
     loop {
         let word = tokio::time::timeout(STALLED, words.next()).await;

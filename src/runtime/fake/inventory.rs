@@ -2,13 +2,13 @@
 
 use super::{FakeRuntime, FakeState};
 use crate::runtime::image_label::ON;
-use crate::runtime::{Disk, Image, Owned, Result, RuntimeError, StoredImage, StoredVolume, Users, Volume};
+use crate::runtime::{Disk, EngineImage, Owned, Result, RuntimeError, StoredImage, StoredVolume, Users, Volume};
 use std::collections::BTreeMap;
 
 impl FakeRuntime {
     /// The engine holds this image.
     pub fn with_image(self, reference: &str) -> Self {
-        let image = Image {
+        let image = EngineImage {
             id: format!("sha256:{reference}"),
             size: 1,
             labels: BTreeMap::new(),
@@ -22,7 +22,7 @@ impl FakeRuntime {
         let labels = labels
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        let image = Image {
+        let image = EngineImage {
             id: format!("sha256:{reference}"),
             size: 1,
             labels: labels.collect(),

@@ -1,13 +1,13 @@
 //! A registry that several stand-ins share.
 
 use super::FakeRuntime;
-use crate::runtime::{Image, Result, Runtime, RuntimeError, Transfer};
+use crate::runtime::{EngineImage, Result, Runtime, RuntimeError, Transfer};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Default)]
 struct RegistryState {
-    images: BTreeMap<String, Image>,
+    images: BTreeMap<String, EngineImage>,
     down: bool,
     pulls: usize,
     pushes: usize,

@@ -6,7 +6,7 @@
 
 use super::readers::{ReaderPermit, Readers, TooMany};
 use crate::domain::id::{AttemptId, HostId};
-use crate::logfile::file::{Appender, Extent, Refusal};
+use crate::logfile::file::{AppendRefusal, Appender, Extent};
 use anyhow::Result;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -180,7 +180,7 @@ impl Live {
 
 impl AppendPermit {
     /// Appends a frame. Returns the new length of the log, or why the frame does not fit it.
-    pub async fn append(self, frame: Bytes) -> Result<Result<Extent, Refusal>> {
+    pub async fn append(self, frame: Bytes) -> Result<Result<Extent, AppendRefusal>> {
         let (live, attempt, log) = (self.live.clone(), self.attempt.clone(), self.log.clone());
         if !log.is_synced.swap(true, Ordering::SeqCst) {
             tokio::spawn(sync_until_idle(live, attempt, log));

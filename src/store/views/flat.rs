@@ -26,8 +26,7 @@ pub struct ResultCell {
     /// The name of that one, if it is a Subversion revision.
     #[schema(required = true)]
     pub image_of_label: Option<String>,
-    #[schema(value_type = Cell)]
-    pub state: &'static str,
+    pub state: Cell,
     /// How the attempt ended that explains the state: `passed`, `failed`, `crashed`, `timed_out`, `out_of_memory`, `setup_failed`,
     /// `recipe_error`, `infra`, `cancelled` or `skipped`. `null` while there is none.
     #[schema(value_type = Option<String>, required = true)]
@@ -64,7 +63,7 @@ impl Matrix {
                     platform: row.platform.clone(),
                     image_of: row.built_from.as_ref().map(|built| built.sha.clone()),
                     image_of_label: row.built_from.as_ref().and_then(|built| built.label.clone()),
-                    state: cell.state.name(),
+                    state: cell.state,
                     outcome: cell.outcome.as_ref().map(Outcome::name),
                     reason: cell.reason(row, now),
                     exit_code: cell.outcome.as_ref().and_then(Outcome::exit_code),

@@ -5,7 +5,7 @@ use crate::domain::id::{HostId, ImageId, InvestigationId, JobGroupId};
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::{COUNTED_MOST, WaitReason, WaitingHost, WaitingJob, wait_reason};
 use crate::store::Store;
-use crate::store::claims::{Group, PARAMETERS_MOST, parameters};
+use crate::store::claims::{JobGroup, PARAMETERS_MOST, parameters};
 use crate::store::rows::from_row;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +43,7 @@ pub struct Waiting {
 #[derive(Debug, Default, PartialEq)]
 struct QueueState {
     hosts: Vec<WaitingHost>,
-    groups: BTreeMap<JobGroupId, Group>,
+    groups: BTreeMap<JobGroupId, JobGroup>,
     /// Until when jobs wait for which source. A job that waits for one has exactly this time.
     sources: BTreeMap<Timestamp, String>,
     holders: BTreeMap<ImageId, BTreeSet<HostId>>,
@@ -181,7 +181,7 @@ impl Store {
             for id in ids {
                 query = query.bind(*id);
             }
-            let groups: Vec<Group> = query.fetch_all(self.pool()).await?;
+            let groups: Vec<JobGroup> = query.fetch_all(self.pool()).await?;
             state
                 .groups
                 .extend(groups.into_iter().map(|group| (group.id.clone(), group)));

@@ -3,9 +3,9 @@
 use crate::domain::results::{Failure, Summary};
 use crate::store::views::Column;
 use crate::web::attempts::{AttemptView, AttemptsView, LogView, PhaseView, StreamLink, TestsView};
-use crate::web::grid::{CellView, Grid, ImageView, RevisionView, RowView, SharedView, VariantLink, VariantsView};
-use crate::web::hosts::{AttemptLine, HostView};
-use crate::web::incidents::{IncidentLine, RegressionView, RevisionLink};
+use crate::web::grid::{CellView, Grid, GridRow, ImageView, RevisionHead, SharedView, VariantLink, VariantsView};
+use crate::web::hosts::{AttemptLine, HostLine};
+use crate::web::incidents::{IncidentLine, RegressionSection, RevisionLink};
 use crate::web::projects::ProjectView;
 use crate::web::wording::{Badge, Time};
 
@@ -28,13 +28,13 @@ pub fn badge() -> Badge {
     }
 }
 
-pub fn revision() -> RevisionView {
-    RevisionView {
+pub fn revision() -> RevisionHead {
+    RevisionHead {
         branch: mark(),
         version: some(),
         left: Some(Time::default()),
         variant: some(),
-        ..RevisionView::default()
+        ..RevisionHead::default()
     }
 }
 
@@ -57,7 +57,7 @@ pub fn cell() -> CellView {
 
 /// Two rows: one with everything, and one without links.
 pub fn grid() -> Grid {
-    let full = RowView {
+    let full = GridRow {
         again: true,
         revision: revision(),
         image: image(),
@@ -71,7 +71,7 @@ pub fn grid() -> Grid {
                 registered,
             })
             .into(),
-        rows: vec![full, RowView::default()],
+        rows: vec![full, GridRow::default()],
         mixed: true,
     }
 }
@@ -158,8 +158,8 @@ pub fn incidents() -> Vec<IncidentLine> {
 }
 
 /// A culprit, and a range.
-pub fn regressions() -> Vec<RegressionView> {
-    let regression = |exact| RegressionView {
+pub fn regressions() -> Vec<RegressionSection> {
+    let regression = |exact| RegressionSection {
         exact,
         unconfirmed: Some(badge()),
         variant: some(),
@@ -175,7 +175,7 @@ pub fn regressions() -> Vec<RegressionView> {
         fixed_by: Some(link()),
         fixed_as: some(),
         rounds: 2,
-        ..RegressionView::default()
+        ..RegressionSection::default()
     };
     vec![regression(true), regression(false)]
 }
@@ -188,8 +188,8 @@ pub fn project() -> ProjectView {
     }
 }
 
-pub fn host() -> HostView {
-    HostView {
+pub fn host() -> HostLine {
+    HostLine {
         name: mark(),
         builds: true,
         slots: Some(2),
@@ -202,7 +202,7 @@ pub fn host() -> HostView {
         consecutive_failures: Some(2),
         backoff_until: Some(Time::default()),
         silence_reported: Some(Time::default()),
-        ..HostView::default()
+        ..HostLine::default()
     }
 }
 

@@ -8,20 +8,20 @@ use super::contexts::{
 use super::*;
 use crate::web::account::{AccountPage, LoginPage, ProviderButton, TokenLine};
 use crate::web::attempts::{AttemptsView, LogView};
-use crate::web::compare::{Choice, ChoiceLink, ChoosePage, ComparePage, Group, ProjectLine, TestsLine};
+use crate::web::compare::{ChoiceLink, ChoiceRow, ChoosePage, ComparePage, ComparedGroup, ComparedProject, TestsLine};
 use crate::web::frame::{ErrorPage, Frame, Here};
 use crate::web::grid::VariantsView;
-use crate::web::hosts::{FirstResultsView, HostPage, HostView, HostsPage, RunLink};
+use crate::web::hosts::{FirstResultsView, HostLine, HostPage, HostsPage, RunLink};
 use crate::web::image::{FactsView, ImagePage, SourceView};
-use crate::web::incidents::{IncidentPage, IncidentsPage, InvestigationLine, NoteView, ScriptView, WaiverView};
+use crate::web::incidents::{IncidentPage, IncidentsPage, InvestigationLine, NoteLine, ScriptView, WaiverNotice};
 use crate::web::matrix::MatrixPage;
 use crate::web::projects::{
-    AnswerLine, BurnInView, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipe,
+    AnswerLine, BurnInView, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipeLine,
     WaitingVersion,
 };
-use crate::web::recipe::{DiffLine, ProjectLine as ProjectState, VersionLine, VersionPage, VersionsPage};
+use crate::web::recipe::{DiffLine, RegistrationLine, VersionLine, VersionPage, VersionsPage};
 use crate::web::reference::{
-    FieldView, Group as Calls, OperationView, ReferencePage, ResponseView, SchemaView, TypeView,
+    FieldView, OperationGroup, OperationView, ReferencePage, ResponseView, SchemaView, TypeView,
 };
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
 use crate::web::run::{KnownFailureView, RunPage};
@@ -71,13 +71,13 @@ fn pages_of_revisions_have_what_their_templates_name() {
     check(RevisionPage {
         revision: revision(),
         rows: vec![
-            one::RowView {
+            one::VariantRow {
                 revision: revision(),
                 image: image(),
                 platform: mark(),
                 cells: cells.into(),
             },
-            one::RowView::default(),
+            one::VariantRow::default(),
         ],
     });
     check(ProjectPage {
@@ -107,7 +107,7 @@ fn pages_of_revisions_have_what_their_templates_name() {
     check(RecipesPage {
         projects: vec![project(), ProjectView::default()],
         waiting: vec![WaitingVersion::default()],
-        refused: vec![RefusedRecipe::default()],
+        refused: vec![RefusedRecipeLine::default()],
     });
 }
 
@@ -144,13 +144,13 @@ fn pages_with_forms_have_what_their_templates_name() {
         problems: problems.into(),
         ..SubmitPage::default()
     });
-    let project = || ProjectState {
+    let project = || RegistrationLine {
         name: mark(),
         reason: some(),
         owner: some(),
         next_owner: some(),
         version: Some(1),
-        ..ProjectState::default()
+        ..RegistrationLine::default()
     };
     // a trial goes from nothing to a run, and to its end
     let versions = || {
@@ -256,7 +256,7 @@ fn pages_of_jobs_have_what_their_templates_name() {
         ..ImagePage::default()
     });
     check(HostsPage {
-        hosts: vec![host(), HostView::default()],
+        hosts: vec![host(), HostLine::default()],
     });
     check(HostPage {
         host: host(),
@@ -300,7 +300,7 @@ fn the_page_of_the_api_has_what_its_template_names() {
         ..OperationView::default()
     };
     check(ReferencePage {
-        groups: vec![Calls {
+        groups: vec![OperationGroup {
             name: mark(),
             operations: vec![operation, OperationView::default()],
         }],
@@ -333,14 +333,14 @@ fn pages_of_verdicts_have_what_their_templates_name() {
             assigned_to: Some("somebody"),
             reported_as: some(),
             reported_link,
-            waiver: Some(WaiverView::default()),
+            waiver: Some(WaiverNotice::default()),
             recurrence_of: Some(1),
             script: Some(ScriptView {
                 is_build,
                 warning: some(),
             }),
             reproduce: some(),
-            history: vec![NoteView::default()],
+            history: vec![NoteLine::default()],
         });
     }
     let tests = TestsLine {
@@ -349,24 +349,24 @@ fn pages_of_verdicts_have_what_their_templates_name() {
         more: 1,
     };
     let mut page = ComparePage {
-        groups: vec![Group {
-            projects: vec![ProjectLine {
+        groups: vec![ComparedGroup {
+            projects: vec![ComparedProject {
                 tests: vec![tests, TestsLine::default()],
-                ..ProjectLine::default()
+                ..ComparedProject::default()
             }],
-            ..Group::default()
+            ..ComparedGroup::default()
         }],
         ..ComparePage::default()
     };
     page.base.version = some();
     page.now.version = some();
     check(page);
-    let choice = Choice {
+    let choice = ChoiceRow {
         name: mark(),
         against: vec![ChoiceLink::default(), ChoiceLink::default()],
     };
     check(ChoosePage {
-        rows: vec![choice, Choice::default()],
+        rows: vec![choice, ChoiceRow::default()],
     });
     check(ErrorPage {
         code: 404,

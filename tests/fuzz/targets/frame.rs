@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pybots_fuzz::logfile::frame::{self, HEAD, Head};
+use pybots_fuzz::logfile::frame::{self, HEAD, FrameHead};
 
 fuzz_target!(|data: &[u8]| {
     if let Some(first) = data.first_chunk::<HEAD>()
-        && let Ok(head) = Head::read(first)
+        && let Ok(head) = FrameHead::read(first)
     {
         assert!(head.length() <= frame::FRAME_MOST && head.end() >= head.offset);
     }

@@ -35,10 +35,11 @@ use pybots::domain::outcome::Outcome;
 use pybots::domain::results::{Failure, Tests};
 use pybots::domain::time::Timestamp;
 use pybots::enrolment;
-use pybots::incidents::{IncidentView, Reader};
+use pybots::incidents::{IncidentReader, IncidentView};
 use pybots::logfile::{Chunk, Stream};
 use pybots::store::claims::Taker;
 use pybots::store::hosts::HostRow;
+use pybots::verdict::Cell;
 use pybots::watch::{self, sources::Sources};
 use pybots::web::Web;
 use std::collections::{BTreeMap, BTreeSet};
@@ -403,7 +404,7 @@ impl Sim {
         let cell = cells
             .iter()
             .find(|cell| cell.revision == sha && cell.project == project);
-        cell.unwrap().state
+        cell.unwrap().state.name()
     }
 
     /// Until an investigation has asked for runs.
@@ -584,7 +585,7 @@ impl Sim {
                 .unwrap();
             let open = known
                 .iter()
-                .filter(|cell| ["pending", "unknown"].contains(&cell.state))
+                .filter(|cell| [Cell::Pending, Cell::Unknown].contains(&cell.state))
                 .count();
             if known.len() - open >= cells && open == 0 {
                 return;
@@ -611,14 +612,17 @@ impl Sim {
         self.done().await;
         let store = &self.coordinator().store;
         let trust = &self.settings.trust();
-        Reader { store, trust }.all(100, now()).await.unwrap()
+        IncidentReader { store, trust }.all(100, now()).await.unwrap()
     }
 
     /// What came of the investigations.
     pub async fn answers(&self) -> Vec<String> {
         let store = &self.coordinator().store;
         let trust = &self.settings.trust();
-        let all = Reader { store, trust }.investigations(100, now()).await.unwrap();
+        let all = IncidentReader { store, trust }
+            .investigations(100, now())
+            .await
+            .unwrap();
         all.into_iter().flat_map(|views| views.answers).collect()
     }
 

@@ -57,7 +57,7 @@ impl Kept {
 }
 
 /// What a client gets.
-pub enum News {
+pub enum EventNews {
     /// It follows from this number on.
     Ready(i64),
     /// It has missed events, and follows from this number on.
@@ -66,7 +66,7 @@ pub enum News {
 }
 
 /// One client.
-pub struct Reader {
+pub struct EventReader {
     shared: Arc<Shared>,
     last: watch::Receiver<Option<i64>>,
     /// The number of the last event that the client has; `None` before its first one.
@@ -89,7 +89,7 @@ impl Feed {
     }
 
     /// Follows events after the one with the number `cursor`, or from now on. The database is read only while somebody follows.
-    pub fn follow(&self, cursor: Option<i64>) -> Reader {
+    pub fn follow(&self, cursor: Option<i64>) -> EventReader {
         let mut is_running = locked(&self.shared.is_running);
         if !*is_running {
             *is_running = true;
@@ -97,7 +97,7 @@ impl Feed {
             let feed = self.clone();
             tokio::spawn(async move { feed.run().await });
         }
-        Reader {
+        EventReader {
             shared: self.shared.clone(),
             last: self.shared.last.subscribe(),
             cursor,
@@ -149,9 +149,9 @@ impl Feed {
     }
 }
 
-impl Reader {
+impl EventReader {
     /// Waits for the next event. Returns `None` when the feed is over.
-    pub async fn next(&mut self) -> Option<News> {
+    pub async fn next(&mut self) -> Option<EventNews> {
         if !self.has_begun {
             self.last.wait_for(Option::is_some).await.ok()?;
             self.has_begun = true;
@@ -159,15 +159,15 @@ impl Reader {
             let cursor = *self.cursor.get_or_insert(last);
             // a number that is still to come is that of another database
             if cursor <= last {
-                return Some(News::Ready(cursor));
+                return Some(EventNews::Ready(cursor));
             }
             self.cursor = Some(last);
-            return Some(News::Reset(last));
+            return Some(EventNews::Reset(last));
         }
         loop {
             if let Some((number, event)) = self.batch.pop_front() {
                 self.cursor = Some(number);
-                return Some(News::Event(number, event));
+                return Some(EventNews::Event(number, event));
             }
             self.last.borrow_and_update();
             {
@@ -175,7 +175,7 @@ impl Reader {
                 let cursor = self.cursor.unwrap_or(kept.last);
                 if cursor < kept.after {
                     self.cursor = Some(kept.last);
-                    return Some(News::Reset(kept.last));
+                    return Some(EventNews::Reset(kept.last));
                 }
                 let newer = kept.events.iter().filter(|(number, _)| *number > cursor);
                 self.batch.extend(newer.cloned());

@@ -1,5 +1,6 @@
 //! Registered hosts.
 
+use crate::domain::host::HostState;
 use crate::domain::time::Timestamp;
 use crate::store::hosts::HostRow;
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HostView {
     pub name: String,
-    /// `active`, `draining`, `quarantined` or `removed`.
-    pub state: String,
+    pub state: HostState,
     pub builds: bool,
     pub has_token: bool,
     pub slots: u32,
@@ -28,7 +28,7 @@ impl From<HostRow> for HostView {
         let capabilities = host.capabilities.unwrap_or_default();
         Self {
             name: host.name,
-            state: host.state.name().to_owned(),
+            state: host.state,
             builds: host.builds,
             has_token: host.token.is_some(),
             slots: capabilities.slots,

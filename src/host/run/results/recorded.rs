@@ -18,14 +18,14 @@ const UNDER_WAY_MOST: usize = 1000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     pub tests: Tests,
-    pub sessions: Vec<Session>,
+    pub sessions: Vec<RunnerSession>,
     /// Tests that had begun and not ended when their session broke off, named as in `tests`.
     pub under_way: Vec<String>,
 }
 
 /// One start of a test runner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
+pub struct RunnerSession {
     /// `pytest`, `unittest` or `trial`.
     pub runner: String,
     /// The `sys.version` of its Python, on one line.
@@ -41,7 +41,7 @@ impl Recorded {
     }
 
     /// Returns the first session that broke off.
-    pub fn broken_off(&self) -> Option<&Session> {
+    pub fn broken_off(&self) -> Option<&RunnerSession> {
         self.sessions.iter().find(|session| !session.has_ended)
     }
 }
@@ -80,7 +80,7 @@ pub fn read(suite: &str, files: &[Vec<u8>], is_cut: bool) -> Option<Recorded> {
             under_way.extend(left.into_iter().map(|name| format!("{suite}: {name}")));
         }
         if sessions.len() < SESSIONS_MOST || !session.has_ended {
-            sessions.push(Session {
+            sessions.push(RunnerSession {
                 has_ended: session.has_ended || is_cut,
                 ..session
             });
@@ -94,14 +94,14 @@ pub fn read(suite: &str, files: &[Vec<u8>], is_cut: bool) -> Option<Recorded> {
 }
 
 /// Reads a file. Returns its session and the tests that are under way at its end.
-fn read_file(file: &[u8], tests: &mut Collector) -> Option<(Session, BTreeSet<String>)> {
-    let mut session: Option<Session> = None;
+fn read_file(file: &[u8], tests: &mut Collector) -> Option<(RunnerSession, BTreeSet<String>)> {
+    let mut session: Option<RunnerSession> = None;
     let mut under_way = BTreeSet::new();
     let lines = file.split(|byte| *byte == b'\n').filter(|line| line.len() <= LINE_MOST);
     for line in lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok()) {
         if let Some(runner) = line.begin {
             let plain = |text: &str| text.chars().filter(|c| !c.is_control()).take(300).collect();
-            session.get_or_insert(Session {
+            session.get_or_insert(RunnerSession {
                 runner: plain(&runner),
                 python: plain(&line.python),
                 has_ended: false,
