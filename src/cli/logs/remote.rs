@@ -7,13 +7,19 @@ use crate::domain::causes::causes;
 use crate::domain::text::plain;
 use crate::logfile::Stream;
 use anyhow::{Context, Result, bail};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use base64::Engine;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Time to wait before a retry when the connection breaks.
-const RETRY: Duration = Duration::from_secs(1);
+/// Returns the waiting times before retries when the connection breaks: half a second, doubled up to 8 s. Up to as much again is
+/// added at random, so that the readers of a coordinator that comes back do not all call at the same moment.
+fn retry_delays() -> ExponentialBackoff {
+    let delays = ExponentialBuilder::new().with_min_delay(Duration::from_millis(500));
+    let delays = delays.with_max_delay(Duration::from_secs(8)).with_jitter();
+    delays.without_max_times().build()
+}
 
 const UNREADABLE: &str = "the coordinator sent a line that can't be read";
 
@@ -51,6 +57,7 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
     let url = format!("{}/api/logs/{}", server.trim_end_matches('/'), request.id);
     let mut from = 0;
     let mut began = false;
+    let mut delays = retry_delays();
     loop {
         let mut query = vec![("from", from.to_string()), ("follow", request.follow.to_string())];
         query.extend(request.raw.then(|| ("raw", true.to_string())));
@@ -64,7 +71,7 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
             Ok(response) => response,
             // the coordinator may be restarting
             Err(error) if began && !error.is_builder() => {
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(delays.next().unwrap_or_default()).await;
                 continue;
             }
             Err(error) => {
@@ -73,10 +80,10 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
             }
         };
         match response.status() {
-            status if status.is_success() => began = true,
+            status if status.is_success() => (began, delays) = (true, retry_delays()),
             reqwest::StatusCode::NOT_FOUND => bail!("there is no log of {:?} at {shown}", request.id),
             status if status.is_server_error() && began => {
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(delays.next().unwrap_or_default()).await;
                 continue;
             }
             status => bail!("{shown} answered {status}: {}", reason(response).await),
@@ -84,7 +91,7 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
         if read(response, &mut from, printer).await? || printer.is_closed() || !request.follow {
             return Ok(());
         }
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(delays.next().unwrap_or_default()).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The images below CPython (base, toolchain, runtime), and the one above it with a project's packages.
 
+use super::dockerfile::{Packages, PackagesImage};
 use crate::domain::address::StreamMask;
 use crate::domain::digest::digest;
 use crate::domain::job::RunSpec;
@@ -11,29 +12,10 @@ use crate::host::{Host, Stop};
 use crate::logfile::Stream;
 use crate::runtime::tar::{self, FileOwner};
 use crate::runtime::{EngineImage, ImageBuild, RuntimeError, Transfer};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use bytes::Bytes;
-use handlebars::Handlebars;
-use include_dir::{Dir, include_dir};
 use std::time::Duration;
 use tokio::sync::mpsc;
-
-static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/dockerfiles");
-
-/// Renders `dockerfiles/NAME.hbs`.
-pub fn dockerfile(name: &str, data: &serde_json::Value) -> anyhow::Result<String> {
-    let mut templates = Handlebars::new();
-    templates.set_strict_mode(true);
-    templates.register_escape_fn(handlebars::no_escape);
-    for file in TEMPLATES.files() {
-        let stem = file.path().file_stem().unwrap_or_default().to_string_lossy();
-        let text = file.contents_utf8().context("a Dockerfile template is not UTF-8")?;
-        templates.register_template_string(&stem, text)?;
-    }
-    templates
-        .render(name, data)
-        .with_context(|| format!("dockerfiles/{name}.hbs can't be rendered"))
-}
 
 /// Builds the toolchain and the runtime image if the engine lacks them. Returns the runtime image.
 pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log) -> Result<EngineImage, Stop> {
@@ -43,13 +25,11 @@ pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log)
     if let Some(image) = host.runtime.image(&reference).await? {
         return Ok(image);
     }
-    let data = serde_json::json!({
-        "base": base(host, distribution, log).await?,
-        "packages": distribution.runtime,
-        "toolchain": distribution.toolchain_reference(),
-        "uv": null,
-    });
-    packages(host, "runtime", data, &reference, log).await?;
+    let base = base(host, distribution, log).await?;
+    let image = PackagesImage::Runtime {
+        toolchain: &distribution.toolchain_reference(),
+    };
+    build_packages(host, image, (&base, &distribution.runtime), &reference, log).await?;
     let image = host.runtime.image(&reference).await?;
     Ok(image.ok_or_else(|| anyhow!("the engine lost {reference}, which it has just built"))?)
 }
@@ -60,12 +40,9 @@ pub async fn ensure_toolchain(host: &Host, distribution: &Distribution, log: &Lo
     if host.runtime.image(&reference).await?.is_some() {
         return Ok(());
     }
-    let data = serde_json::json!({
-        "base": base(host, distribution, log).await?,
-        "packages": distribution.toolchain,
-        "uv": distribution.uv,
-    });
-    packages(host, "toolchain", data, &reference, log).await
+    let base = base(host, distribution, log).await?;
+    let image = PackagesImage::Toolchain { uv: &distribution.uv };
+    build_packages(host, image, (&base, &distribution.toolchain), &reference, log).await
 }
 
 /// Returns the image that a run starts from: CPython's, or one with the packages that the recipe asks for.
@@ -78,14 +55,12 @@ pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<St
     let reference = format!("pybots/project:{}", &digest(&[asked.as_bytes()])[..24]);
     let _held = host.images.hold(&reference).await;
     if host.runtime.image(&reference).await?.is_none() {
-        let data = serde_json::json!({
-            "base": spec.distribution.runtime_reference(),
-            "packages": spec.system,
-            "cpython": cpython,
-            "build_key": spec.image.build.build_key,
-            "uv": null,
-        });
-        packages(host, "project", data, &reference, log).await?;
+        let base = spec.distribution.runtime_reference();
+        let image = PackagesImage::Project {
+            cpython,
+            build_key: &spec.image.build.build_key,
+        };
+        build_packages(host, image, (&base, &spec.system), &reference, log).await?;
     }
     Ok(reference)
 }
@@ -116,15 +91,24 @@ async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<Str
     }
 }
 
-/// Builds an image of packages from a template that includes `packages.hbs`.
-async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag: &str, log: &Log) -> Result<(), Stop> {
+/// Builds an image with packages on a base.
+async fn build_packages(
+    host: &Host,
+    image: PackagesImage<'_>,
+    (base, packages): (&str, &[String]),
+    tag: &str,
+    log: &Log,
+) -> Result<(), Stop> {
     log.say(&format!("building {tag}")).await;
     let ca = host.ca().await?;
-    data["ca"] = ca.is_some().into();
     // a unique name: the clean-up after one build must not touch another one's stages, even of another process
     let stage = unique_name();
-    data["stage"] = stage.as_str().into();
-    let text = dockerfile(template, &data)?;
+    let text = image.dockerfile(Packages {
+        base,
+        packages,
+        ca: ca.is_some(),
+        stage: &stage,
+    })?;
     let mut files: Vec<(&str, &[u8], bool)> = vec![("Dockerfile", text.as_bytes(), false)];
     if let Some(ca) = &ca {
         files.push(("ca.crt", ca, false));
@@ -141,7 +125,9 @@ async fn packages(host: &Host, template: &str, mut data: serde_json::Value, tag:
     host.runtime.prune_images(&format!("org.pybots.stage={stage}")).await?;
     match (built, uninstallable(&tail)) {
         // the packages of a project are its recipe's choice
-        (Err(Stop::Runtime(RuntimeError::BuildFailed(_))), Some(line)) if template == "project" => {
+        (Err(Stop::Runtime(RuntimeError::BuildFailed(_))), Some(line))
+            if matches!(image, PackagesImage::Project { .. }) =>
+        {
             let reason = format!("`system` names packages that the distribution can't install: {line}");
             Err(Stop::Ended(Outcome::RecipeError { reason }))
         }
@@ -253,27 +239,5 @@ mod tests {
         ] {
             assert_eq!(uninstallable(other.as_bytes()), None);
         }
-    }
-
-    #[test]
-    fn every_template_renders() {
-        let packages = serde_json::json!({
-            "base": "b", "packages": ["gcc", "make"], "uv": "1.0", "ca": true, "toolchain": "t", "cpython": "c", "build_key": "k", "stage": "s",
-        });
-        for name in ["toolchain", "runtime", "project"] {
-            let text = dockerfile(name, &packages).unwrap();
-            assert!(text.contains("install -y --no-install-recommends gcc make"), "{text}");
-            assert!(text.trim_start().starts_with("FROM b AS packages"), "{text}");
-            // the CA bundle stays in the first stage
-            let last = text.rsplit("FROM scratch").next().unwrap();
-            assert!(!last.contains("ca.crt"), "{last}");
-        }
-        let text = dockerfile(
-            "cpython",
-            &serde_json::json!({ "stage": "s", "toolchain": "t", "runtime": "r", "python": "/p" }),
-        )
-        .unwrap();
-        assert!(text.contains("FROM r\nCOPY --from=build"), "{text}");
-        assert!(dockerfile("cpython", &serde_json::json!({})).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 mod build_tree;
 mod cause;
+mod dockerfile;
 pub mod layers;
 mod pack;
 mod probe;

@@ -1,7 +1,7 @@
 //! Builds the same image from nothing: a plain `docker build`, without build trees or caches. Hosts do not use this.
 //! Builds are measured against it, and people without Pybots can run it.
 
-use super::layers::dockerfile;
+use super::dockerfile::Scratch;
 use super::steps;
 use crate::domain::job::BuildSpec;
 use crate::host::unique::unique_name;
@@ -24,13 +24,13 @@ pub async fn build(
     log: mpsc::Sender<Bytes>,
 ) -> Result<EngineImage> {
     let stage = unique_name();
-    let data = serde_json::json!({
-        "stage": stage,
-        "toolchain": spec.distribution.toolchain_reference(),
-        "runtime": spec.distribution.runtime_reference(),
-        "python": spec.profile.python,
-    });
-    let text = dockerfile("cpython", &data)?;
+    let dockerfile = Scratch {
+        stage: &stage,
+        toolchain: &spec.distribution.toolchain_reference(),
+        runtime: &spec.distribution.runtime_reference(),
+        python: &spec.profile.python,
+    };
+    let text = dockerfile.dockerfile()?;
     let script = steps::from_scratch(spec, jobs);
     let head = tar::open_ended(
         FileOwner::Root,

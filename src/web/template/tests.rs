@@ -28,6 +28,7 @@ use crate::web::run::{KnownFailureView, RunPage};
 use crate::web::run_verdict::{AnswerView, IncidentLink, Link, RunVerdict};
 use crate::web::submit::{ProblemLine, SubmitPage};
 use crate::web::wording::Time;
+use std::collections::BTreeMap;
 
 /// Renders a page as it is inside a frame with everything, and without anything in it or around it.
 fn check<T: Template + Default>(full: T) {
@@ -394,6 +395,17 @@ fn a_misspelt_name_is_an_error() {
 
 #[test]
 fn every_template_is_embedded() {
-    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/templates")).unwrap();
-    assert_eq!(files.count(), SOURCES.len());
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/templates");
+    let files: BTreeMap<String, String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| {
+            let path = file.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).unwrap())
+        })
+        .collect();
+    let embedded = SOURCES
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    assert_eq!(files, embedded.collect());
 }

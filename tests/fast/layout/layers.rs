@@ -297,7 +297,7 @@ pub const LAYERS: &[Layer] = &[
     ),
 ];
 
-/// Files that import each other: prefixes of their paths, and why that is better than to take them apart.
+/// Files that import each other, all of each circle, and why that is better than to take them apart.
 pub const CIRCLES: &[(&[&str], &str)] = &[
     (
         &["coordinator/"],
