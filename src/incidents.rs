@@ -1,4 +1,4 @@
-//! Incidents as pages, JSON and the command line show them.
+//! Incidents, in the form that pages, JSON and the command line show.
 
 mod claims;
 mod views;
@@ -21,7 +21,7 @@ use crate::verdict::{Answer, NotCpython, Subject, version_changes};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 
-/// Reads incidents and investigations.
+/// Builds the views of incidents and investigations from the store.
 pub struct IncidentReader<'a> {
     pub store: &'a Store,
     pub trust: &'a Trust,
@@ -100,7 +100,7 @@ impl IncidentReader<'_> {
         })
     }
 
-    /// Whether only projects in probation say what an incident says.
+    /// Returns whether an incident is unconfirmed by others: only projects in probation support it.
     pub async fn is_unconfirmed(&self, id: &IncidentId) -> Result<bool> {
         let rows = self.store.regressions_of(id).await?;
         let claims = CorroboratedClaims::read(self.store, self.trust, id, &rows).await?;
@@ -143,7 +143,8 @@ impl IncidentReader<'_> {
         })
     }
 
-    /// Returns a revision as one of the watched branch, also if a merge brought it.
+    /// Returns the view of a revision. Its branch is that of the regression, even if a merge brought the revision from
+    /// another one.
     async fn revision(&self, id: &RevisionId, regression: &Regression) -> Result<RevisionView> {
         let revision = self.store.revision(id).await?;
         let revision = revision.context("a regression without its revision")?;
@@ -158,7 +159,8 @@ impl IncidentReader<'_> {
         })
     }
 
-    /// Returns the investigations that were opened last, newest first, at most `most`. Open ones say why they wait at `now`.
+    /// Returns the newest investigations, newest first, at most `most`. For an open one, the view includes why it waits
+    /// at `now`.
     pub async fn investigations(&self, most: i64, now: Timestamp) -> Result<Vec<InvestigationView>> {
         let mut views = Vec::new();
         let rows = self.store.newest_investigations(most).await?;
@@ -201,10 +203,11 @@ pub fn answers(row: &InvestigationRow) -> Vec<String> {
     row.findings.iter().map(|finding| sentence(&finding.answer)).collect()
 }
 
-/// Versions that an answer names.
+/// The most version changes that an answer lists.
 const VERSIONS: usize = 5;
 
-/// Returns which versions differ between the ends of an investigation, if its answer is about them.
+/// Lists the versions that differ between the ends of an investigation. Returns an empty string if the answer is not
+/// about versions.
 fn versions(answer: &NotCpython, row: &InvestigationRow) -> String {
     let is_about_versions = matches!(answer, NotCpython::DependencyChanged | NotCpython::ProjectChanged);
     let (Some(base), Some(now), true) = (&row.base_lock, &row.now_lock, is_about_versions) else {
@@ -226,7 +229,7 @@ fn versions(answer: &NotCpython, row: &InvestigationRow) -> String {
     }
 }
 
-/// Tests that a view names. A module that can't be imported may have thousands.
+/// The most tests that a view names. A module that can't be imported may have thousands.
 const NAMED: usize = 200;
 
 fn names(subjects: &[Subject]) -> Vec<String> {

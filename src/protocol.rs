@@ -1,4 +1,4 @@
-//! What a host and the coordinator send each other over HTTP, apart from the types of [`crate::domain`].
+//! The messages between a host and the coordinator over HTTP, apart from the types of [`crate::domain`].
 //! docs/protocol.md lists the calls in the order in which a host makes them.
 
 mod nul;
@@ -26,11 +26,11 @@ pub const PROTOCOL_HEADER: &str = "pybots-protocol";
 /// The header in which a host names the instance of its daemon. Calls of an instance that another has replaced get 410.
 pub const INSTANCE_HEADER: &str = "pybots-instance";
 
-/// The header in which a host sends its time: milliseconds since 1970-01-01 00:00 UTC. A coordinator that does not get it knows
-/// nothing about the host's clock.
+/// The header in which a host sends its time, in milliseconds since 1970-01-01 00:00 UTC. Without it, the coordinator
+/// can't compute the host's clock offset.
 pub const CLOCK_HEADER: &str = "pybots-clock";
 
-/// The answer to `hello`: how the coordinator registered the host that calls.
+/// The response to `hello`: how the coordinator has registered the calling host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The host's id, with which it labels every container, image and volume that it creates.
@@ -40,11 +40,11 @@ pub struct Welcome {
     pub builds: bool,
 }
 
-/// The answer to `claim`: a job that is leased to the host.
+/// The response to `claim`: a job that is leased to the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
     pub attempt: AttemptId,
-    /// 1 for the first attempt at the job.
+    /// The number of the attempt at the job, from 1.
     pub number: i64,
     /// The secret of this lease. Every later call about the attempt carries it, so that the holder of an earlier
     /// lease can't end the attempt.
@@ -59,12 +59,13 @@ pub struct Claim {
 #[serde(deny_unknown_fields)]
 pub struct RenewRequest {
     pub fence: String,
-    /// Seconds for which the coordinator may hold its answer. It answers earlier if the attempt is cancelled.
+    /// The most seconds for which the coordinator may hold its response. It responds earlier if the attempt is
+    /// cancelled.
     #[serde(default)]
     pub hold_s: u64,
 }
 
-/// The answer to a renewal.
+/// The response to a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renewed {
     /// `false` if a maintainer has cancelled the attempt.
@@ -79,13 +80,13 @@ pub struct FinishRequest {
     pub report: Report,
 }
 
-/// The answer to a report.
+/// The response to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Receipt {
     /// The report ended the attempt.
     Counted,
-    /// Another host was given the job before the report arrived. The report is stored, and does not count.
+    /// The job was given to another host before the report arrived. The report is stored, but does not count.
     Late,
 }
 
@@ -97,7 +98,7 @@ pub struct PushedRequest {
     pub reference: String,
 }
 
-/// Refuses a frame that begins behind the end of the coordinator's log.
+/// The refusal of a frame that begins behind the end of the coordinator's log.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogGap {

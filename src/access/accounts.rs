@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 
 /// The name of the first account.
 const FIRST: &str = "operator";
-/// How long its first token is valid.
+/// Days for which the first token of that account is valid.
 const FIRST_DAYS: i64 = 30;
 
-/// Adds the first operator if the store has no account yet. Its token is returned this once.
+/// Adds the first operator and issues its token if the store has no account yet. Returns the token, whose secret can't
+/// be read again, or `None` if there is an account.
 pub async fn first_operator(store: &Store, now: Timestamp) -> Result<Option<Token>> {
     let mut tx = store.begin().await?;
     if store.has_accounts(&mut tx).await? {
@@ -65,7 +66,8 @@ pub async fn add(
     Ok(account)
 }
 
-/// Fails if an account has a mail address, in upper or lower case. Hosts belong to an account by its address, and people log in by it.
+/// Fails if an account has this mail address already, in upper or lower case. Hosts belong to an account by its
+/// address, and people log in by it.
 async fn check_free(store: &Store, tx: &mut Tx, mail: &str) -> Result<()> {
     if mail.is_empty() {
         return Ok(());
@@ -90,7 +92,7 @@ pub(super) async fn added(store: &Store, tx: &mut Tx, actor: &Actor, account: &A
     record(store, tx, actor, change, now).await
 }
 
-/// What an operator changes of an account. `None` leaves a value as it is.
+/// The changes that an operator makes to an account. A field that is `None` keeps its value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountChange {
     pub mail: Option<String>,
@@ -99,7 +101,7 @@ pub struct AccountChange {
     pub disabled: Option<bool>,
 }
 
-/// Changes an account. The last operator stays one, so that nobody is locked out.
+/// Changes an account. Fails if no active operator would be left, so that nobody is locked out.
 pub async fn change(
     store: &Store,
     actor: &Actor,
@@ -120,7 +122,7 @@ pub async fn change(
     }
     let mut tx = store.begin().await?;
     store.lock_accounts(&mut tx).await?;
-    // accounts that had the same address before the rule was made can still be changed
+    // older accounts may share an address, and can still be changed
     if !after.mail.eq_ignore_ascii_case(&before.mail) {
         check_free(store, &mut tx, &after.mail).await?;
     }

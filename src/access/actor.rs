@@ -1,4 +1,4 @@
-//! Who makes a change, and what it may do.
+//! The person or program that makes a change, and its permissions.
 
 use crate::domain::access::{Permission, Permissions, Reach, Role, Roles};
 use crate::domain::id::{AccountId, TokenId};
@@ -6,23 +6,24 @@ use crate::domain::refusal::Refusal;
 use crate::store::accounts::Account;
 use crate::store::tokens::AccessToken;
 
-/// Who makes a change: an account with one of its tokens, or whoever works on the coordinator's machine.
+/// An account with one of its tokens, or a person on the coordinator's machine, who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// `None` on the coordinator's machine.
+    /// `None` for a person on the coordinator's machine.
     pub account: Option<AccountId>,
     pub name: String,
     pub mail: String,
     pub roles: Roles,
-    /// What the token carries. A permission counts only if the roles grant it too.
+    /// The permissions that the token carries. One counts only if the roles grant it too.
     pub permissions: Permissions,
     pub token: Option<TokenId>,
-    /// The address of the client; empty on the coordinator's machine.
+    /// The client's network address; empty on the coordinator's machine.
     pub address: String,
 }
 
 impl Actor {
-    /// A person on the coordinator's machine, who can write to the database anyway.
+    /// Returns the actor for a person on the coordinator's machine. It has all permissions, since that person can write
+    /// to the database anyway.
     pub fn local(name: &str) -> Self {
         Self {
             account: None,
@@ -35,7 +36,7 @@ impl Actor {
         }
     }
 
-    /// The coordinator itself, where a rule of the settings decides.
+    /// Returns the actor for changes that the coordinator makes by a rule of its settings.
     pub fn policy() -> Self {
         Self::local("policy")
     }
@@ -52,18 +53,18 @@ impl Actor {
         }
     }
 
-    /// How far a permission reaches. `None` if the actor does not have it.
+    /// Returns the reach of a permission, or `None` if the actor does not have the permission.
     pub fn reach(&self, permission: Permission) -> Option<Reach> {
         let carries = self.permissions.0.contains(&permission);
         self.roles.reach(permission).filter(|_| carries)
     }
 
-    /// Fails unless the actor has a permission, at least for its own things.
+    /// Fails unless the actor has the permission, at least for its own account.
     pub fn require(&self, permission: Permission) -> Result<Reach, Refusal> {
         self.reach(permission).ok_or_else(|| self.lacks(permission))
     }
 
-    /// Fails unless the actor has a permission for everything.
+    /// Fails unless the actor has the permission for everything.
     pub fn require_all(&self, permission: Permission) -> Result<(), Refusal> {
         match self.require(permission)? {
             Reach::All => Ok(()),
@@ -71,7 +72,8 @@ impl Actor {
         }
     }
 
-    /// Fails unless the actor has a permission for what belongs to an account.
+    /// Fails unless the actor has the permission for the belongings of this account. `None` stands for a thing without
+    /// an owner.
     pub fn require_for(&self, permission: Permission, owner: Option<&AccountId>) -> Result<(), Refusal> {
         match self.require(permission)? {
             Reach::All => Ok(()),
@@ -127,7 +129,7 @@ mod tests {
                 .to_string()
                 .contains("does not carry it")
         );
-        // its own things, and those of nobody
+        // an owner may change its own recipes only, not those of others or of nobody
         owner.require_for(Permission::Recipes, Some(&"1".into())).unwrap();
         for other in [Some(AccountId::from("2")), None] {
             owner.require_for(Permission::Recipes, other.as_ref()).unwrap_err();

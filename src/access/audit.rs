@@ -7,12 +7,12 @@ use crate::store::{Store, Tx};
 use anyhow::Result;
 use serde_json::Value;
 
-/// What changed, for the audit log.
+/// A change to record in the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditedChange<'a> {
-    /// What was done, such as `approve`.
+    /// The action, such as `approve`.
     pub action: &'a str,
-    /// What it was done to, such as `project flask`.
+    /// The thing that was changed, such as `project flask`.
     pub subject: String,
     pub before: Option<Value>,
     pub after: Option<Value>,

@@ -1,4 +1,4 @@
-//! Logins by an identity provider: to which account an identity leads.
+//! Logins by an identity provider: finds the account of an identity.
 
 use super::accounts::{added, find};
 use super::actor::Actor;
@@ -15,26 +15,27 @@ use crate::store::{Store, Tx};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-/// Accounts that are made in an hour for people who have none.
+/// The most accounts that logins may create in an hour.
 const MADE_MOST: i64 = 20;
-/// Names that are tried for such an account.
+/// The most names to try for such an account.
 const NAMES_MOST: u32 = 100;
-/// Names that nobody gets without an operator.
+/// Names that only an operator can give to an account.
 const RESERVED: [&str; 4] = ["operator", "policy", "root", "admin"];
 
-/// Somebody for whom an identity provider vouches.
+/// A person whom an identity provider has authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VouchedPerson<'a> {
     pub issuer: &'a str,
     pub subject: &'a str,
     /// A mail address that the provider has verified.
     pub mail: Option<&'a str>,
-    /// How the person wants to be called; empty if nobody knows.
+    /// The name that the person prefers. Empty if the provider does not state one.
     pub name: &'a str,
 }
 
-/// Begins a session for a person: in the account with the identity, or else in the only one with the person's mail address, which is
-/// linked then. Returns the secret of the session's cookie.
+/// Begins a session in the account of the person's identity. If no account has the identity, the only account with the
+/// person's mail address gets it, or a new account if `new_accounts` allows that. Returns the secret of the session's
+/// cookie.
 pub async fn begin_by_identity(
     store: &Store,
     person: &VouchedPerson<'_>,
@@ -43,7 +44,7 @@ pub async fn begin_by_identity(
     now: Timestamp,
 ) -> Result<Token> {
     let mut tx = store.begin().await?;
-    // two logins of one person at the same moment, and changes of accounts meanwhile, wait for each other
+    // serializes two logins of one person, and logins with changes of accounts
     store.lock_accounts(&mut tx).await?;
     let (account, is_linked) = match store.identity(&mut tx, person.issuer, person.subject).await? {
         Some(identity) => {
@@ -103,7 +104,7 @@ fn unknown() -> Refusal {
 enum MailMatch {
     None,
     One(Account),
-    /// It is not clear which account is meant.
+    /// More than one account has the mail address.
     Several,
 }
 
@@ -133,7 +134,7 @@ async fn link(
         linked_at: now,
         used_at: Some(now),
     };
-    // a mail address can get another owner: the account stays with the first
+    // a mail address can pass to another person: the account stays with the first
     if !store.insert_identity(tx, &identity).await? {
         let message = format!(
             "the account {} belongs to another identity of your provider; if it is yours, ask an operator to unlink that one",
@@ -154,7 +155,7 @@ fn shown(identity: &Identity) -> Value {
     json!({ "issuer": identity.issuer, "subject": identity.subject })
 }
 
-/// Adds an account without a role.
+/// Adds an account without roles for a person.
 async fn make(
     store: &Store,
     tx: &mut Tx,
@@ -189,13 +190,13 @@ async fn make(
     .into())
 }
 
-/// Takes the identities of an account away, and ends the sessions that began by them. The next login with a verified mail address links
-/// the account again.
+/// Removes the identities of an account, and ends the sessions that began with them. The next login with a verified
+/// mail address links the account again.
 pub async fn unlink(store: &Store, actor: &Actor, name: &str, now: Timestamp) -> Result<Account> {
     actor.require_all(Permission::Accounts)?;
     let account = find(store, name).await?;
     let mut tx = store.begin().await?;
-    // a login at the same moment ends before this, and its session with the others, or finds no identity after it
+    // a login at the same moment either ends first, and its session ends here, or finds no identity
     store.lock_accounts(&mut tx).await?;
     let removed = store.remove_identities(&mut tx, &account.id, now).await?;
     if removed.is_empty() {

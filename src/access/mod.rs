@@ -1,5 +1,5 @@
-//! Who makes a request, and what it may do: accounts, identities, access tokens, sessions, and the audit log. The rules are in
-//! [`crate::domain::access`].
+//! The access rules for people and programs: accounts, identities, access tokens, sessions, and the audit log.
+//! [`crate::domain::access`] defines roles and permissions.
 
 mod accounts;
 mod actor;

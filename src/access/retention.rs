@@ -4,16 +4,17 @@ use crate::domain::time::{DAY_MS, Timestamp};
 use crate::store::Store;
 use anyhow::{Context, Result};
 
-/// Days for which a token stays after its end, for those who look at what has ended.
+/// Days for which a token stays after its end, so that people can look it up.
 const TOKEN_DAYS: i64 = 90;
 
-/// Rows that are removed in one transaction, so that nobody waits long for it.
+/// The most rows to remove in one transaction, so that other transactions wait only briefly.
 const AT_ONCE: i64 = 1_000;
 
-/// Transactions of one pass; the next pass goes on.
+/// The most transactions in one pass. The next pass removes the rest.
 const PASSES_MOST: usize = 20;
 
-/// Removes tokens that ended long ago, and entries of the audit log that are older than so many days. Returns how many rows there were.
+/// Removes tokens that ended more than `TOKEN_DAYS` ago, and entries of the audit log that are older than `audit_days`.
+/// Returns the number of removed rows.
 pub async fn remove_old(store: &Store, audit_days: u32, now: Timestamp) -> Result<u64> {
     let mut removed = 0;
     for _ in 0..PASSES_MOST {

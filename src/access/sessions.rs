@@ -7,19 +7,19 @@ use crate::enrolment::Token;
 use crate::store::Store;
 use anyhow::Result;
 
-/// How long a session lasts.
+/// The longest time that a session lasts.
 pub(super) const SESSION_MS: i64 = 12 * HOUR_MS;
 
 /// A browser that is logged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     pub actor: Actor,
-    /// What each form carries, so that no other site can send one.
+    /// The secret that each form of the session carries, so that no other site can send one.
     pub csrf: String,
 }
 
-/// Begins a session by an access token. Returns the secret of its cookie, or `None` if the token is not valid. The secret is a new
-/// one each time, so nobody can prepare a session for somebody else.
+/// Begins a session by an access token. Returns the secret of its cookie, or `None` if the token is not valid. The
+/// secret is new each time, so nobody can prepare a session for another person.
 pub async fn begin(store: &Store, secret: &str, now: Timestamp) -> Result<Option<Token>> {
     let Some((token, _)) = store.token_of(&Token::digest(secret), now).await? else {
         return Ok(None);
@@ -34,7 +34,7 @@ pub async fn begin(store: &Store, secret: &str, now: Timestamp) -> Result<Option
     Ok(Some(cookie))
 }
 
-/// The session with the secret of a cookie, if it is valid.
+/// Returns the session of a cookie's secret, or `None` if no valid session has it.
 pub async fn session(store: &Store, cookie: &str, address: &str, now: Timestamp) -> Result<Option<Session>> {
     let found = store.session_of(&Token::digest(cookie), now).await?;
     Ok(found.map(|(token, account)| Session {
@@ -43,7 +43,7 @@ pub async fn session(store: &Store, cookie: &str, address: &str, now: Timestamp)
     }))
 }
 
-/// What forms of a session carry. Whoever reads it learns nothing about the cookie.
+/// Returns the secret that the session's forms carry. It does not reveal the cookie.
 fn csrf_of(cookie: &str) -> String {
     digest(&[b"form", cookie.as_bytes()])
 }

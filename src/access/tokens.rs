@@ -14,14 +14,14 @@ use crate::store::{Store, Tx};
 use anyhow::Result;
 use serde_json::json;
 
-/// Days for which a token can be valid.
+/// The most days for which a token can be valid.
 const DAYS_MOST: i64 = 366;
-/// Valid tokens of one account.
+/// The most valid tokens of one account.
 const TOKENS_MOST: i64 = 50;
-/// Characters of the name of a token.
+/// The most characters in the name of a token.
 const NAME_MOST: usize = 60;
 
-/// The actor that a secret stands for, if a valid token has it.
+/// Returns the actor of a token's secret, or `None` if no valid token has it.
 pub async fn authenticate(store: &Store, secret: &str, address: &str, now: Timestamp) -> Result<Option<Actor>> {
     let found = store.token_of(&Token::digest(secret), now).await?;
     let Some((token, account)) = found else {
@@ -34,17 +34,17 @@ pub async fn authenticate(store: &Store, secret: &str, address: &str, now: Times
 /// A token to issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRequest {
-    /// The account that it is for.
+    /// The name of the account that gets the token.
     pub account: String,
-    /// What its owner calls it.
+    /// The name of the token, which says what it is for.
     pub name: String,
-    /// `None` for all that the actor and the account may do.
+    /// The permissions of the token. If `None`, it gets every permission that both the actor and the account have.
     pub permissions: Option<Permissions>,
     pub days: i64,
 }
 
-/// Issues a token for the actor's own account, or for another one if the actor manages accounts. It never carries more than the
-/// actor has.
+/// Issues a token for the actor's own account, or for another account if the actor manages accounts. The token never
+/// carries more permissions than the actor's own token.
 pub async fn issue(
     store: &Store,
     actor: &Actor,
@@ -73,7 +73,7 @@ pub async fn issue(
     }
     let secret = Token::new()?;
     let mut tx = store.begin().await?;
-    // the account, or the token by which this one is issued, may have ended since
+    // the account or the actor's token may have been disabled meanwhile
     let is_active = store
         .lock_account(&mut tx, &account.id)
         .await?
@@ -107,7 +107,8 @@ pub async fn issue(
     Ok((token, secret))
 }
 
-/// Fails for a token that carries a part of what its account may do: it neither outlives itself nor ends others.
+/// Fails if the actor's token carries only some of its account's permissions. Such a token must not issue a token that
+/// outlives it, or revoke others.
 fn require_whole(actor: &Actor) -> Result<(), Refusal> {
     let missing = actor.roles.permissions();
     match missing.0.difference(&actor.permissions.0).next() {
@@ -118,7 +119,7 @@ fn require_whole(actor: &Actor) -> Result<(), Refusal> {
     }
 }
 
-/// Whether the token of an actor is valid. Nobody revokes it before the transaction ends.
+/// Returns whether the actor's token is valid, and locks it so that nobody revokes it before the transaction ends.
 async fn is_valid(store: &Store, tx: &mut Tx, actor: &Actor, now: Timestamp) -> Result<bool> {
     match &actor.token {
         Some(token) => store.lock_token(tx, token, now).await,
@@ -145,12 +146,13 @@ fn check(request: &TokenRequest) -> Result<(), String> {
     }
 }
 
-/// Revokes a token of the actor's own account, or of another one if the actor manages accounts. Sessions that began by it end.
+/// Revokes a token of the actor's own account, or of another account if the actor manages accounts. Ends the sessions
+/// that began with it.
 pub async fn revoke(store: &Store, actor: &Actor, id: &TokenId, now: Timestamp) -> Result<AccessToken> {
     let unknown = || Refusal::NotFound(format!("there is no token {id:?}", id = id.as_str()));
     let token = store.token(id).await?.ok_or_else(unknown)?;
     if actor.account.as_ref() != Some(&token.account_id) && actor.require_all(Permission::Accounts).is_err() {
-        // of other accounts' tokens it learns nothing
+        // the actor must not learn which tokens other accounts have
         return Err(unknown().into());
     }
     require_whole(actor)?;

@@ -1,4 +1,4 @@
-//! Bodies of requests: JSON, read only up to a length.
+//! Request bodies as JSON, with a bounded length.
 
 use crate::protocol::has_nul;
 use crate::web::Error;
@@ -8,7 +8,7 @@ use warp::{Filter, Rejection};
 
 const NUL: &str = "the body has a NUL character (\\u0000); no text may have one";
 
-/// The body of a request as JSON, read only if it is at most `most` bytes long.
+/// Reads the request body as JSON. Rejects a body of more than `most` bytes.
 pub fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
     bytes(most).and_then(|body: Bytes| async move {
         if has_nul(&body) {
@@ -18,7 +18,8 @@ pub fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,)
     })
 }
 
-/// The body of a request as a JSON object. Without this check, a list would be read as the fields of a type in their order.
+/// Reads the request body as a JSON object. Without this check, serde would accept a list as the fields of a type in
+/// their order.
 pub fn object<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
     bytes(most).and_then(|body: Bytes| async move {
         if !body.trim_ascii_start().starts_with(b"{") {

@@ -23,9 +23,9 @@ const REPORT_MOST: u64 = 8 << 20;
 /// Bytes of the largest inventory: about 500 for each image and volume.
 const INVENTORY_MOST: u64 = 8 << 20;
 
-/// The addresses under `/api/host`. A caller that is no registered host is refused before any body is read. Calls that do
-/// not exist are rejected, so that other routes answer them, but only if a host makes them: nobody else learns which
-/// calls exist.
+/// Routes the calls under `/api/host`. Refuses a caller that is no registered host before it reads any body. Rejects a
+/// registered host's call that does not exist, so that other routes answer it. Other callers can't find out which calls
+/// exist.
 pub fn host(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
     warp::path!("api" / "host" / ..)
         .and(calls(coordinator))
@@ -35,7 +35,7 @@ pub fn host(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// A line for each call.
+/// Builds the routes, one line for each call.
 #[rustfmt::skip]
 fn calls(coordinator: Coordinator) -> BoxedFilter<(HandlerResult,)> {
     use warp::{body, get, header, path, post, query};
@@ -62,7 +62,7 @@ fn calls(coordinator: Coordinator) -> BoxedFilter<(HandlerResult,)> {
     calls.into_iter().rev().fold(none, |later, call| call.or(later).unify().boxed())
 }
 
-/// The capabilities of a host, if Pybots can work with them.
+/// Reads the capabilities of a host from the body. Rejects values that make no sense.
 fn capabilities() -> impl Filter<Extract = (Capabilities,), Error = Rejection> + Copy {
     json(REPORT_MOST).and_then(|capabilities: Capabilities| async move {
         match capabilities.sane() {
@@ -72,13 +72,13 @@ fn capabilities() -> impl Filter<Extract = (Capabilities,), Error = Rejection> +
     })
 }
 
-/// Hosts get errors as text.
+/// Responds with an error as plain text.
 fn respond(error: &Error) -> Response {
     error.log("/api/host");
     error.respond(error.to_string())
 }
 
-/// Answers a call that a filter refused. A call that does not exist stays rejected.
+/// Responds to a call that a filter refused. A call that does not exist stays rejected.
 async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
     if let Some(error) = rejection.find::<Error>() {
         Ok(respond(error))

@@ -1,5 +1,5 @@
-//! The HTTP interface for programs: [`host`] for hosts, [`v1`] for people and their programs, and [`public`], which has the addresses
-//! of before.
+//! The HTTP interface for programs: [`host`] for hosts, [`v1`] for people and their programs, and [`public`] for the
+//! older addresses directly under `/api`.
 
 mod body;
 mod host;

@@ -1,4 +1,4 @@
-//! Results for programs, as JSON: what the pages show, and logs piece by piece.
+//! Results, incidents, comparisons and logs as JSON, for programs.
 
 pub(super) mod logs;
 mod range;
@@ -22,24 +22,25 @@ use warp::http::header::LINK;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-/// The most revisions whose cells one response of `/api/results` has, and as many as it has unless `?revisions=N` asks for fewer.
+/// The most revisions in one response of `/api/results`, and the number without `?revisions=N`.
 const REVISIONS_MOST: i64 = 100;
 
-/// Requests that read a lot are answered two at a time: the others wait for their turn, and not for long.
+/// At most two requests that read a lot are answered at the same time. The others wait up to `TURN_WITHIN` for their
+/// turn.
 static HEAVY: Semaphore = Semaphore::const_new(2);
 const TURN_WITHIN: Duration = Duration::from_secs(5);
 
-/// Closed incidents that `/api/incidents` returns.
+/// The number of closed incidents that `/api/incidents` returns.
 const CLOSED: i64 = 30;
 
-/// What every error looks like.
+/// The body of every error.
 #[derive(Serialize)]
 struct ErrorBody {
     error: String,
 }
 
-/// The addresses under `/api`. Answers every request below it, if need be with an error as JSON, so the routes of hosts
-/// belong before it.
+/// Routes the addresses under `/api`. Responds to every request there, if need be with an error as JSON, so place the
+/// routes of hosts before it.
 pub fn public(web: Web) -> BoxedFilter<(Response,)> {
     let gate = gate(&web).or(read_only(routes(&web))).unify();
     warp::path("api")
@@ -58,12 +59,12 @@ pub fn public(web: Web) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// Refuses callers without a login if nobody reads without one.
+/// Rejects callers without a login unless everybody may read.
 pub(super) fn gate(web: &Web) -> Route {
     web::gate(web, &[], |_| Err(web::unauthorized()))
 }
 
-/// A line for each address.
+/// Builds the routes, one line for each address.
 #[rustfmt::skip]
 pub(super) fn routes(web: &Web) -> Vec<Route> {
     use warp::path;
@@ -77,7 +78,7 @@ pub(super) fn routes(web: &Web) -> Vec<Route> {
     ]
 }
 
-/// Waits for the turn of a request that reads a lot.
+/// Waits for the turn of a request that reads a lot. Fails if none is free in time.
 async fn turn(turns: &Semaphore, within: Duration) -> Result<SemaphorePermit<'_>, Error> {
     match tokio::time::timeout(within, turns.acquire()).await {
         Ok(Ok(turn)) => Ok(turn),
@@ -87,13 +88,13 @@ async fn turn(turns: &Semaphore, within: Duration) -> Result<SemaphorePermit<'_>
     }
 }
 
-/// How many revisions a request asks for.
+/// Returns the number of revisions that a request asks for, within the bounds.
 fn revisions_asked(query: &Query) -> i64 {
     let asked = query.get("revisions").and_then(|text| text.parse().ok());
     asked.unwrap_or(REVISIONS_MOST).clamp(1, REVISIONS_MOST)
 }
 
-/// The header that names the next page of results.
+/// Returns the header that links to the next page of results.
 fn next_page(path: &str, query: &Query, older: &RevisionId) -> Option<HeaderValue> {
     let kept = query.iter().filter(|(name, _)| *name != "before");
     let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
@@ -116,18 +117,20 @@ fn next_page(path: &str, query: &Query, older: &RevisionId) -> Option<HeaderValu
     ),
     responses((status = 200, body = Vec<ResultCell>), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
 )]
-/// The cells of the newest revisions. Unlike the address of before, this one refuses what is no number of revisions.
+/// Responds with the cells of the newest revisions. Unlike `/api/results`, refuses a `?revisions=N` that is out of
+/// range.
 pub(super) async fn checked_results(web: Web, query: Query) -> HandlerResult {
     in_range(&query, "revisions", 1..=REVISIONS_MOST)?;
     results_at("/api/v1/results", web, query).await
 }
 
-/// The cells of the newest revisions: `?branch=NAME`, `?variant=NAME`, `?revisions=N`, and `?before=ID` as the header `link` names it.
+/// Responds with the cells of the newest revisions: `?branch=NAME`, `?variant=NAME`, `?revisions=N`, and `?before=ID`
+/// as the header `link` contains it.
 async fn results(web: Web, query: Query) -> HandlerResult {
     results_at("/api/results", web, query).await
 }
 
-/// `path` is what the link to the next part begins with.
+/// Responds with the cells of the newest revisions. `path` begins the link to the next page.
 async fn results_at(path: &str, web: Web, query: Query) -> HandlerResult {
     let _turn = turn(&HEAVY, TURN_WITHIN).await?;
     let branch = query.get("branch").map(String::as_str);
@@ -177,7 +180,7 @@ pub(super) async fn incident(number: i64, web: Web) -> HandlerResult {
     params(("base" = String, Path, description = "`REVISION[:VARIANT]`"), ("now" = String, Path)),
     responses((status = 200, body = Comparison), (status = 404, body = ProblemDetails), (status = 503, body = ProblemDetails)),
 )]
-/// `/api/compare/BASE[:VARIANT]/NOW[:VARIANT]`
+/// `/api/compare/BASE[:VARIANT]/NOW[:VARIANT]`: responds with the comparison.
 pub(super) async fn comparison(base: String, now: String, web: Web) -> HandlerResult {
     let _turn = turn(&HEAVY, TURN_WITHIN).await?;
     match compare::of(&web.store, &web.objects, &base, &now).await? {

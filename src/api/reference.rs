@@ -1,4 +1,4 @@
-//! The page `/api`, made of the OpenAPI document.
+//! The page `/api`, generated from the OpenAPI document.
 
 use super::v1::document;
 use crate::web::reference::{
@@ -10,7 +10,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-/// `/api`, for whoever may read.
+/// Routes `/api`, for everybody who may read.
 pub fn reference(web: &Web) -> BoxedFilter<(Response,)> {
     let refused = gate(web, &[], |_| Err(unauthorized()));
     let read = warp::get().or(warp::head()).unify();
@@ -79,7 +79,8 @@ fn operation(method: &str, path: &str, found: &Value) -> OperationView {
     }
 }
 
-/// Who may make a call: its security in the document names the permission. `tests/fast/access.rs` compares it with what is enforced.
+/// Returns who may make a call. The operation's security in the document names the permission; `tests/fast/access.rs`
+/// compares it with the one that is enforced.
 fn caller(found: &Value) -> String {
     let Some(security) = found.get("security") else {
         return "everybody, unless the coordinator shows nothing without a login".to_owned();
@@ -90,7 +91,7 @@ fn caller(found: &Value) -> String {
     }
 }
 
-/// A command that makes a call. Names to fill in are in capitals.
+/// Returns a `curl` command that makes a call. Placeholders are in capitals.
 fn curl(method: &str, path: &str, needs_token: bool, has_body: bool) -> String {
     let address: String = path
         .split('/')
@@ -130,7 +131,7 @@ fn parameter(found: &Value) -> FieldView {
 }
 
 fn schema(name: &str, found: &Value) -> SchemaView {
-    // of an object that has one form or another, all fields are shown
+    // an object that has several forms shows the fields of all
     let forms = std::iter::once(found).chain(list(&found["oneOf"]));
     let mut fields: Vec<FieldView> = Vec::new();
     for form in forms {
@@ -159,7 +160,7 @@ fn schema(name: &str, found: &Value) -> SchemaView {
     }
 }
 
-/// The name of a type, such as `list of IncidentView` or `number or null`.
+/// Returns the name of a type, such as `list of IncidentView` or `number or null`.
 fn type_of(schema: &Value) -> TypeView {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap_or_default();
@@ -229,7 +230,7 @@ mod tests {
             assert!(!operation.summary.is_empty(), "{}", operation.path);
             assert!(operation.responses.iter().all(|response| response.status.len() == 3));
         }
-        // what is linked to is there
+        // every link leads to a schema on the page
         let names: Vec<&str> = page.schemas.iter().map(|schema| schema.name.as_str()).collect();
         let linked = all().flat_map(|one| {
             one.body

@@ -1,4 +1,4 @@
-//! `pybots account`, `pybots token` and `pybots audit`: who may do what, and what was done.
+//! `pybots account`, `pybots token` and `pybots audit`: manage accounts and access tokens, and print the audit log.
 
 use super::server::ServerOption;
 use super::table;
@@ -22,7 +22,7 @@ pub struct AccountCommand {
 
 #[derive(Subcommand)]
 enum AccountAction {
-    /// Show which account the commands use, and what it may do.
+    /// Show the account that the commands use, and its permissions.
     Me,
     /// List the accounts.
     List,
@@ -42,10 +42,10 @@ enum AccountAction {
         /// Mail address.
         #[arg(long)]
         mail: Option<String>,
-        /// A role that the account has from now on, instead of those before. Can be repeated.
+        /// A role of the account. Replaces its earlier roles. Can be repeated.
         #[arg(long = "role", value_name = "ROLE", conflicts_with = "no_role")]
         roles: Option<Vec<String>>,
-        /// Take all roles away.
+        /// Remove all roles.
         #[arg(long)]
         no_role: bool,
     },
@@ -53,9 +53,9 @@ enum AccountAction {
     Disable { name: String },
     /// Enable a disabled account. It needs a new token.
     Enable { name: String },
-    /// Show an account, and who it is for the identity provider.
+    /// Show an account, with its identities.
     Show { name: String },
-    /// Take away who an account is for the identity provider. Its logins by that end.
+    /// Remove the identities of an account. Sessions that began with them end.
     Unlink { name: String },
 }
 
@@ -190,26 +190,26 @@ pub struct TokenCommand {
 enum TokenAction {
     /// List the newest access tokens of an account.
     List {
-        /// The account; your own if it is left out.
+        /// The account. The default is your own.
         #[arg(long)]
         account: Option<String>,
     },
     /// Issue an access token, and print it. It is not shown again.
     Issue {
-        /// What it is for.
+        /// Name of the token, which says what it is for.
         name: String,
-        /// The account that gets it; your own if it is left out.
+        /// The account that gets the token. The default is your own.
         #[arg(long)]
         account: Option<String>,
-        /// A permission: recipes, approvals, incidents, jobs, hosts, accounts or audit. Can be repeated; all that you and the
-        /// account have if it is left out.
+        /// A permission: recipes, approvals, incidents, jobs, hosts, accounts or audit. Can be repeated. The default is
+        /// every permission that both you and the account have.
         #[arg(long = "permission", value_name = "PERMISSION")]
         permissions: Option<Vec<String>>,
-        /// Days until it expires, 366 at most.
+        /// Days until the token expires, 366 at most.
         #[arg(long, default_value_t = 90)]
         days: i64,
     },
-    /// Revoke an access token. Sessions that began by it end.
+    /// Revoke an access token. Sessions that began with it end.
     Revoke {
         /// Id of the token, as `pybots token list` shows it.
         id: String,
@@ -287,10 +287,10 @@ pub struct AuditCommand {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Changes of one subject only, such as `project flask` or `account ann`.
+    /// Print only changes of this subject, such as `project flask` or `account ann`.
     #[arg(long)]
     subject: Option<String>,
-    /// Number of entries, the newest first.
+    /// Number of entries, newest first.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100))]
     last: i64,
 }

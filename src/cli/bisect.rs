@@ -17,7 +17,7 @@ use ends::{EndView, Ends, no_difference, roles, subjects};
 use hosts::Question;
 use std::process::ExitCode;
 
-/// How many revisions are tried in the place of an end that can't show the change.
+/// The most revisions to try in place of an end that can't show the change.
 const MOST_TRIED: usize = 8;
 
 #[derive(Args)]
@@ -30,13 +30,13 @@ pub struct Bisect {
     /// A revision on which the project fails, or a branch. If it is older than the good one, the search is for the fix.
     #[arg(long, value_name = "BRANCH|REVISION")]
     bad: String,
-    /// Search for this test only, written `SUITE: CLASS.NAME`; repeatable. The default is every test that differs.
+    /// Search for this test only, written `SUITE: CLASS.NAME`. Can be repeated. The default is every test that differs.
     #[arg(long, value_name = "ID")]
     test: Vec<String>,
-    /// Let the coordinator's hosts build and run, for a registered project and two revisions of one watched branch.
+    /// Let the coordinator's hosts build and run. Needs a registered project and two revisions of one watched branch.
     #[arg(long)]
     on_hosts: bool,
-    /// Wait no longer than this for the hosts. The investigation goes on.
+    /// Wait no longer than this for the hosts. The investigation goes on after that.
     #[arg(long, value_name = "TIME", default_value = WAIT, requires = "on_hosts")]
     wait: Seconds,
     #[command(flatten)]
@@ -62,8 +62,8 @@ impl Range {
 }
 
 impl Bisect {
-    /// The exit code is 0 if the answer is a revision or a range, and 1 if it is another one. An error, which means that
-    /// the search could not be made, becomes 2.
+    /// Runs the command. The exit code is 0 if the answer is a revision or a range, and 1 for any other answer. An
+    /// error, which means that no search was possible, becomes 2.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         if self.on_hosts {
             if let AsOf::Day(day) = self.options.as_of {
@@ -149,13 +149,13 @@ impl Bisect {
         Ok(answers)
     }
 
-    /// Runs both ends once. If one of them can't show the change, the nearest revision that can takes its place.
+    /// Runs both ends once. If an end can't show the change, the nearest usable revision replaces it.
     async fn usable_range(&self, runs: &mut Runs<'_>, change: Change, revisions: Vec<String>) -> Result<Range> {
         let (old, new) = runs.both(&revisions[0], &revisions[revisions.len() - 1]).await?;
         let mut range = Range { revisions, old, new };
         let (old_end, new_end) = roles(change);
         let has_tests = !self.test.is_empty();
-        // setup that fails everywhere is no matter of the revision
+        // a setup that fails everywhere does not depend on the revision
         if no_difference(change, &range.old, &range.new) == NoDifference::SetupFails {
             return Ok(range);
         }
@@ -192,8 +192,8 @@ impl Bisect {
         runs.one(revision).await
     }
 
-    /// Adds a finding to the answers. If its culprit is a merge, the search goes on among the revisions that the merge
-    /// brought; if none of them is the culprit, the answer is the merge.
+    /// Adds a finding to the answers. If its culprit is a merge, first searches among the revisions that the merge
+    /// brought. If none of them is the culprit, the answer is the merge.
     async fn search_inside_merge(
         &self,
         runs: &mut Runs<'_>,
@@ -238,8 +238,8 @@ impl Bisect {
         Ok(())
     }
 
-    /// In a history with merges, the revision before a culprit in the list may not be its parent. The change must then
-    /// show between the culprit and its parent too; otherwise the answer becomes inconclusive.
+    /// Checks a culprit against its parent. In a history with merges, the revision before it in the list may not be its
+    /// parent. If the change does not show between the culprit and its parent, the answer becomes inconclusive.
     async fn checked_against_parent(
         &self,
         runs: &mut Runs<'_>,

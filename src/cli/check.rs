@@ -19,7 +19,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Checks each file, and prints its problems, or advice about a file without any. The exit code is 1 if a file has a problem.
+    /// Checks each file. Prints its problems, or advice if it has none. The exit code is 1 if a file has a problem.
     pub fn run(&self) -> Result<ExitCode> {
         if self.schema {
             outln!("{:#}", schema());
@@ -51,7 +51,7 @@ impl Check {
     }
 }
 
-/// Returns advice about a good recipe. The error is the problems of another one.
+/// Returns advice about a valid recipe, or the problems of an invalid one as the error.
 fn check(file: &Path, shown: &str, colour: bool) -> Result<Vec<String>, Vec<String>> {
     let draw = |problems: Vec<Problem>| problems.iter().map(|problem| problem.draw(colour)).collect();
     let bytes = std::fs::read(file).map_err(|error| vec![format!("{shown} can't be read: {error}\n")])?;

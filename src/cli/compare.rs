@@ -21,7 +21,7 @@ pub struct Compare {
 }
 
 impl Compare {
-    /// The exit code is 1 if a project is newly failing.
+    /// Runs the command. The exit code is 1 if a project is newly failing.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let store = super::open::store(settings).await?;
         let objects = Objects::open(&settings.data)?;

@@ -14,7 +14,7 @@ pub fn run(loaded: &Loaded) -> Result<ExitCode> {
         .map(|(key, value, origin)| vec![key, value, origin])
         .collect::<Vec<_>>();
     out!("{}", table::plain(&["setting", "value", "from"], &rows));
-    // `pybots up` makes the same check: which variants there are is in the build profiles, not in the settings
+    // `pybots up` makes the same check: the build profiles define the variants, not the settings
     let profiles = Profiles::load(loaded.settings.images_folder())?;
     loaded.settings.buildable(&profiles)?;
     Ok(ExitCode::SUCCESS)

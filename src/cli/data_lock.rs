@@ -1,34 +1,34 @@
-//! Locks the data folder, so that two processes never do the same work on it.
+//! Locks on the data folder, so that two processes never do the same work in it.
 
 use anyhow::{Context, Result, bail};
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
-/// A lock on the data folder. It ends when it is dropped, and with the process.
+/// A lock on the data folder. It ends when it is dropped, and when the process ends.
 #[derive(Debug)]
 pub struct DataLock {
     _file: File,
 }
 
-/// The lock of the coordinator of a data folder. Commands that only read the store, or add to it, don't need it.
+/// The coordinator's lock on a data folder. Commands that only read the store, or add to it, do not need it.
 #[derive(Debug)]
 pub struct CoordinatorLock {
     _lock: DataLock,
 }
 
-/// Locks the data folder for a coordinator. A second one would migrate the first one's database, and plan, investigate and
-/// notify everything twice.
+/// Locks the data folder for a coordinator. A second coordinator would migrate the database of the first, and plan,
+/// investigate and notify everything twice.
 pub fn coordinator(data: &Path) -> Result<CoordinatorLock> {
     let lock = lock(data, "coordinator.lock", "`pybots serve` or `pybots up`")?;
     Ok(CoordinatorLock { _lock: lock })
 }
 
-/// Locks the data folder for a host. A second one would remove the first one's containers as leftovers of a crash.
+/// Locks the data folder for a host. A second host would remove the containers of the first as leftovers of a crash.
 pub fn host(data: &Path) -> Result<DataLock> {
     lock(data, "host.lock", "`pybots host` or `pybots up`")
 }
 
-/// Makes the data folder if it is missing, and locks a file in it. `owners` are the commands that take this lock.
+/// Creates the data folder if it is missing, and locks a file in it. `owners` names the commands that take this lock.
 fn lock(data: &Path, name: &str, owners: &str) -> Result<DataLock> {
     let shown = data.display();
     std::fs::create_dir_all(data).with_context(|| format!("failed to make the data folder {shown}; set `data`"))?;

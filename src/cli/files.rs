@@ -1,10 +1,10 @@
-//! Writes files: recipes, and secrets.
+//! Writes files that contain recipes or secrets.
 
 use std::io::{Result, Write};
 use std::path::Path;
 
-/// Writes a recipe, so that a reader never sees a part of it. Unless it `replaces` one, a file that is there stays, and the error
-/// is [`std::io::ErrorKind::AlreadyExists`].
+/// Writes a recipe atomically, so that a reader never sees a part of it. If the file exists and `replaces` is not set,
+/// leaves it and fails with [`std::io::ErrorKind::AlreadyExists`].
 pub fn write(file: &Path, text: &str, replaces: bool) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut new = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
@@ -17,18 +17,18 @@ pub fn write(file: &Path, text: &str, replaces: bool) -> Result<()> {
     kept.map_err(|error| error.error)
 }
 
-/// Writes a file that only its owner can read, with the folder that it is in.
+/// Writes a file that only its owner can read. Creates its folder if need be.
 pub fn write_private(file: &Path, text: &str) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    // nobody else can read a temporary file
+    // a temporary file is readable for its owner only
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(text.as_bytes())?;
     new.persist(file).map(drop).map_err(|error| error.error)
 }
 
-/// Gives a file the permissions of files that people write; temporary ones are for their owner alone.
+/// Gives a temporary file, which only its owner can read, the usual permissions of new files.
 fn readable(file: &std::fs::File) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))

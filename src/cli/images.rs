@@ -69,7 +69,7 @@ impl Images {
     }
 }
 
-/// The label or id of a revision, and the build keys of its images.
+/// Returns the label or id of a revision, and the build keys of its images.
 async fn keys(store: &Store, revision: &str) -> Result<(String, Vec<String>)> {
     let Some(found) = store.revision_by_sha(revision).await? else {
         bail!("there is no revision {revision:?}; write at least 7 digits of its id, or its number as `r45321`");
@@ -103,7 +103,7 @@ async fn unpin(store: &Store, revision: &str, reason: Option<&str>) -> Result<()
     Ok(())
 }
 
-/// The images and volumes on this machine's engine, with the decision whether to keep each.
+/// Returns the images and volumes on this machine's engine, with the decision which ones stay.
 async fn survey(settings: &Settings, store: &Store) -> Result<(DockerRuntime, Inventory, Decisions)> {
     let profiles = Profiles::load(settings.images_folder())?;
     let keeper = Keeper::new(store, settings, &profiles.distribution);

@@ -1,4 +1,4 @@
-//! `pybots import laruche PATH`: turns another registry into recipe files.
+//! `pybots import laruche PATH`: converts another registry to recipe files.
 
 use super::files;
 use crate::recipe::import::{Imported, laruche};
@@ -23,21 +23,21 @@ enum Registry {
 
 #[derive(Args)]
 struct Laruche {
-    /// One YAML file, or a folder of them. Of a whole registry, its folder `packages` is read.
+    /// One YAML file, or a folder of them. For a whole registry, its folder `packages` is read.
     path: PathBuf,
     /// The folder in which recipes are written.
     #[arg(long, short, default_value = ".", value_name = "FOLDER")]
     output: PathBuf,
-    /// Replace recipe files that are there already.
+    /// Replace existing recipe files.
     #[arg(long)]
     force: bool,
 }
 
-/// Entries of a registry. That of laruche has some five thousand.
+/// The most entries of a registry. The registry of laruche has some five thousand.
 const ENTRIES_MOST: usize = 50_000;
 
 impl Import {
-    /// The exit code is 1 if no recipe is written.
+    /// Runs the command. The exit code is 1 if no recipe is written.
     pub fn run(&self) -> Result<ExitCode> {
         let Registry::Laruche(laruche) = &self.registry;
         laruche.run()
@@ -83,7 +83,7 @@ impl Laruche {
         })
     }
 
-    /// Writes a recipe. Returns `None` if one is there that must stay.
+    /// Writes a recipe. Returns `None` if a file exists that must not be replaced.
     fn write(&self, name: &str, text: &str) -> Result<Option<PathBuf>> {
         let file = self.output.join(format!("{name}.toml"));
         match files::write(&file, text, self.force) {
@@ -94,7 +94,7 @@ impl Laruche {
     }
 }
 
-/// The YAML files of a registry, by name.
+/// Returns the YAML files of a registry, sorted by name.
 fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let whole = path.join("packages");
     let folder = if whole.is_dir() { &whole } else { path };
@@ -106,7 +106,7 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).with_context(context)? {
         let entry = entry.with_context(context)?;
         let is_yaml = matches!(entry.path().extension(), Some(extension) if extension == "yaml" || extension == "yml");
-        // a link may lead out of the registry
+        // a link may lead outside the registry
         if is_yaml && entry.file_type().with_context(context)?.is_file() {
             files.push(entry.path());
         }
@@ -127,7 +127,7 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Reads a file, no further than an entry may go.
+/// Reads a file, up to the size limit of an entry.
 fn read(file: &Path) -> Result<String> {
     let most = u64::try_from(laruche::ENTRY_MOST).unwrap_or(u64::MAX);
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! `pybots incidents`: lists incidents, and records what maintainers decide about them.
+//! `pybots incidents`: lists incidents, and records decisions of maintainers.
 
 use super::server::ServerOption;
 use super::table;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
-/// The number of closed incidents that are listed.
+/// The number of closed incidents in the list.
 const CLOSED: i64 = 20;
 
 #[derive(Args)]
@@ -20,7 +20,7 @@ pub struct Incidents {
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// Where decisions go.
+    /// The coordinator that records decisions.
     #[command(flatten)]
     server: ServerOption,
     #[command(subcommand)]
@@ -77,10 +77,10 @@ enum Action {
         /// Your name. Not needed with `--server`, which takes that of your account.
         #[arg(long, required_unless_present = "server")]
         by: Option<String>,
-        /// What you looked at.
+        /// Reason of the agreement, such as what you looked at.
         #[arg(long)]
         why: String,
-        /// Revoke all agreements with it instead.
+        /// Revoke all agreements with the incident instead.
         #[arg(long)]
         revoke: bool,
     },
@@ -149,7 +149,8 @@ fn unknown(number: i64) -> String {
 }
 
 impl Action {
-    /// The decision that it makes about an incident, and who makes it.
+    /// Returns the incident's number, the author and the decision. Returns `None` for a command that only shows
+    /// incidents.
     fn decision(self) -> Option<(i64, Option<String>, IncidentDecision)> {
         Some(match self {
             Action::Show { .. } => return None,
@@ -197,7 +198,7 @@ fn list(all: &[IncidentView]) -> String {
     )
 }
 
-/// The state of an incident, and whether it is unconfirmed by others.
+/// Returns the state of an incident, and whether it is unconfirmed by others.
 fn state(incident: &IncidentView) -> String {
     match incident.unconfirmed_by_others {
         true => format!("{}, unconfirmed by others", incident.state),

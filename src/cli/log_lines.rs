@@ -1,18 +1,18 @@
-//! A log for a terminal or a file, line by line as [`crate::screen`] sees it: the text of a line as it is at its end, and
-//! its colours. A line is written whole, so that the lines of two streams don't tear each other.
+//! Formats a log for a terminal or a file, line by line. [`crate::screen`] gives the final text of a line and its
+//! colours. Each line is written whole, so that the lines of two streams do not mix.
 
 use crate::domain::time::Timestamp;
 use crate::logfile::Stream;
 use crate::screen::{Screens, Shown, Style, StyledChar};
 use std::ops::ControlFlow;
 
-/// Bytes of a line that are held back until it ends. Behind them, the rest of the line is written as another one.
+/// The most bytes of a line that are held back until it ends. The rest of a longer line is written as another line.
 const HELD_MOST: usize = 16 << 20;
 
-/// What says so.
+/// The mark at the end of such a line.
 const GOES_ON: &str = " [this line goes on]";
 
-/// Turns a log into what is printed of it.
+/// Turns the chunks of a log into the text to print.
 pub struct LogLines {
     screens: Screens,
     writer: Writer,
@@ -24,9 +24,9 @@ struct Writer {
     /// Whether each line begins with its time and its stream.
     timestamps: bool,
     colours: bool,
-    /// The beginnings of lines that are too long for one part.
+    /// The beginnings of lines that arrive in several parts.
     held: Vec<(Stream, Vec<u8>)>,
-    /// The line that was printed before its end, and has the last row of the terminal.
+    /// The unfinished line that is printed already, in the last row of the terminal.
     begun: Option<(Stream, Vec<StyledChar>)>,
 }
 
@@ -44,7 +44,7 @@ impl LogLines {
         }
     }
 
-    /// Returns the lines that end in a text. Times are in milliseconds since the epoch.
+    /// Returns the lines that end in `text`. `at` is in milliseconds since 1970, UTC.
     pub fn take(&mut self, stream: Stream, at: i64, text: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let writer = &mut self.writer;
@@ -55,13 +55,13 @@ impl LogLines {
         out
     }
 
-    /// Returns the line that says what is lost.
+    /// Returns a line that reports a loss.
     pub fn lost(&mut self, lost: &str) -> Vec<u8> {
         self.take(Stream::Control, 0, format!("[pybots] {lost}\n").as_bytes())
     }
 
-    /// Returns what can be seen already of a line that has not ended, for somebody who watches. What a program wrote over
-    /// is shown at the end of its line.
+    /// Returns the visible part of unfinished lines, for a person who watches. Text that a program later overwrites is
+    /// corrected at the end of its line.
     pub fn preview(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let writer = &mut self.writer;
@@ -69,7 +69,7 @@ impl LogLines {
         out
     }
 
-    /// Returns the lines that have not ended.
+    /// Returns the unfinished lines at the end of the log.
     pub fn end(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let writer = &mut self.writer;
@@ -112,7 +112,7 @@ impl Writer {
         out.push(b'\n');
     }
 
-    /// Completes the line that has the last row, if this is how it goes on.
+    /// Completes the line in the last row. Returns `false` if `shown` does not continue it.
     fn complete(&mut self, out: &mut Vec<u8>, shown: &Shown<'_>) -> bool {
         let goes_on = self.rest(shown).map(<[StyledChar]>::to_vec);
         if let Some(rest) = &goes_on {
@@ -123,7 +123,7 @@ impl Writer {
         goes_on.is_some()
     }
 
-    /// Returns what follows on the line that has the last row.
+    /// Returns the cells that continue the line in the last row, or `None` if `shown` does not continue it.
     fn rest<'a>(&self, shown: &Shown<'a>) -> Option<&'a [StyledChar]> {
         let (stream, begun) = self.begun.as_ref()?;
         shown

@@ -4,7 +4,7 @@ fn lines(timestamps: bool, colours: bool) -> LogLines {
     LogLines::new(None, timestamps, colours)
 }
 
-/// What is printed of a log that comes in parts.
+/// Returns the printed text of a log that arrives in parts.
 fn printed(mut lines: LogLines, parts: &[(Stream, &str)]) -> String {
     let mut out = Vec::new();
     for (at, (stream, text)) in parts.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! `pybots login`: keeps an access token for a coordinator on another machine.
+//! `pybots login`: saves an access token for a coordinator on another machine.
 
 use super::server::Logins;
 use crate::client::Client;
@@ -13,13 +13,13 @@ pub struct Login {
     /// Address of the coordinator, such as `https://pybots.example.org`.
     #[arg(long, env = "PYBOTS_SERVER", value_name = "URL")]
     server: String,
-    /// Forget the token of this coordinator instead.
+    /// Remove the saved token of this coordinator instead.
     #[arg(long)]
     forget: bool,
 }
 
 impl Login {
-    /// Reads an access token from PYBOTS_TOKEN or standard input, tries it, and keeps it for the next commands.
+    /// Reads an access token from PYBOTS_TOKEN or standard input, checks it, and saves it for later commands.
     pub async fn run(&self) -> Result<ExitCode> {
         let mut logins = Logins::read()?;
         if self.forget {
@@ -45,12 +45,12 @@ impl Login {
     }
 }
 
-/// Whether a token would travel unencrypted between machines.
+/// Returns whether a token would travel unencrypted between machines.
 fn sends_openly(server: &str) -> bool {
     url::Url::parse(server).is_ok_and(|url| url.scheme() == "http" && !is_confidential(&url))
 }
 
-/// A token is no argument: other people of the machine can read these.
+/// Reads the token. It is not an argument, because other users of the machine can read arguments.
 fn token() -> Result<String> {
     if let Some(token) = std::env::var("PYBOTS_TOKEN").ok().filter(|token| !token.is_empty()) {
         return Ok(token);

@@ -18,7 +18,7 @@ use remote::LogRequest;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// How often a growing log is read. Another process, the coordinator, writes it.
+/// The time between two reads of a growing log, which the coordinator's process writes.
 const READ_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Args)]
@@ -26,7 +26,8 @@ pub struct Logs {
     /// Id of a run, an image or an attempt, as the pages and `pybots results --json` show it.
     #[arg(value_name = "RUN")]
     id: String,
-    /// Number of the attempt, counted from 1 as on its page. The default is the newest one that counts for the result.
+    /// Number of the attempt, counted from 1 as on its page. The default is the newest attempt that counts for the
+    /// result.
     #[arg(long, value_name = "N")]
     attempt: Option<usize>,
     /// Go on printing until the attempt has ended.
@@ -35,11 +36,11 @@ pub struct Logs {
     /// Print one stream only: `stdout`, `stderr` or `control` (the lines that Pybots itself writes).
     #[arg(long, value_name = "NAME")]
     stream: Option<Stream>,
-    /// Begin each line with the time at which it was begun, and with its stream. The time is in UTC; if the host's clock was off by
-    /// more than 5 s, it is corrected.
+    /// Begin each line with the time of its first byte, and with its stream. The time is in UTC. If the host's clock
+    /// was off by more than 5 s, it is corrected.
     #[arg(long, conflicts_with = "raw")]
     timestamps: bool,
-    /// Print the bytes of the log as they are. Not for a terminal: a log can control it.
+    /// Print the bytes of the log unchanged. Do not use this on a terminal, which a log could control.
     #[arg(long)]
     raw: bool,
     /// Read the log from a coordinator on another machine instead of the data folder.
@@ -47,7 +48,7 @@ pub struct Logs {
     server: Option<String>,
 }
 
-/// Prints the log of a run that a coordinator on another machine holds, until the attempt has ended.
+/// Prints the log of a run from a coordinator on another machine, until the attempt has ended.
 pub async fn follow(server: &str, run: &str) -> Result<()> {
     let mut printer = Printer::new(None, false, false);
     let request = LogRequest {
@@ -128,7 +129,7 @@ impl Logs {
         }
     }
 
-    /// The attempt whose log is printed.
+    /// Returns the attempt whose log to print.
     async fn find(&self, store: &Store, settings: &Settings) -> Result<Attempt> {
         if let Some(attempt) = store.attempt(&self.id.as_str().into()).await? {
             return Ok(attempt);

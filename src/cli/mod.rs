@@ -46,10 +46,10 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(name = "pybots", version, about)]
 pub struct Arguments {
-    /// Settings file (TOML); without it, the defaults apply.
+    /// Settings file (TOML). Without it, the defaults apply.
     #[arg(long, global = true, env = "PYBOTS_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// When output has colours: on a terminal unless NO_COLOR is set, always, or never.
+    /// Whether output has colours: on a terminal unless NO_COLOR is set, always, or never.
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
     color: output::Colours,
     #[command(subcommand)]
@@ -68,7 +68,7 @@ enum Command {
     Config,
     /// Check recipe files.
     Check(check::Check),
-    /// Turn another registry into recipe files.
+    /// Convert another registry to recipe files.
     Import(import::Import),
     /// Propose a recipe for a project: read its sources, try the recipe, and correct it.
     Init(init::Init),
@@ -88,7 +88,7 @@ enum Command {
     Results(results::Results),
     /// Compare the results of two revisions, branches or variants.
     Compare(compare::Compare),
-    /// List the incidents (what is broken, and by which revision); waive, assign, report or close one.
+    /// List the incidents; waive, assign, report or close one.
     Incidents(incidents::Incidents),
     /// Print a command or a script that reproduces an incident on a machine with Docker.
     Reproduce(reproduce::Reproduce),
@@ -109,7 +109,7 @@ enum Command {
     Images(images::Images),
 }
 
-/// Runs one command and returns the exit code of the process: 2 if the command failed with an error.
+/// Runs a command. Returns the exit code of the process, which is 2 after an error.
 pub async fn run(arguments: Arguments) -> ExitCode {
     output::choose(arguments.color);
     let daemon = match &arguments.command {
@@ -212,7 +212,7 @@ mod tests {
                 panic!("{line}: {error}");
             }
         }
-        // on the coordinator's machine, a decision names its author
+        // on the coordinator's machine, the author of a decision has to be named
         let error = Arguments::try_parse_from("pybots incidents close 1 --why x".split(' '));
         assert!(error.err().unwrap().to_string().contains("--by"));
     }

@@ -4,8 +4,8 @@ use crate::config::Settings;
 use crate::store::Store;
 use anyhow::{Result, bail};
 
-/// Opens the store that a coordinator with these settings uses. Fails if no coordinator has run with them, instead of
-/// making an empty store.
+/// Opens the store of a coordinator with these settings. If no coordinator has run with them, fails and does not create
+/// an empty store.
 pub async fn store(settings: &Settings) -> Result<Store> {
     if settings.database.is_empty() && !settings.data.exists() {
         bail!(

@@ -1,5 +1,5 @@
-//! The one way to stdout and stderr. Much of what commands print was written by strangers: subjects, messages, errors of
-//! servers. A terminal obeys what it reads, so nothing reaches it here but text, and colours where they are wanted.
+//! The only access to stdout and stderr. Much of the output quotes other people: subjects, messages, errors of servers.
+//! A terminal obeys control characters in it, so this module lets through only text, and colours if they are enabled.
 //! [`super::log_lines`] does the same for logs.
 
 use crate::domain::address::Secrets;
@@ -14,17 +14,17 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::OnceLock;
 
-/// Does what `print!` does, but ends the process quietly if the reader of stdout has gone (`| head`).
+/// Does the same as `print!`, but ends the process quietly if the reader of stdout is gone (`| head`).
 macro_rules! out {
     ($($text:tt)*) => { $crate::cli::output::print(&format!($($text)*)) };
 }
 
-/// Does what `println!` does, with the same exception as [`out!`].
+/// Does the same as `println!`, with the same exception as [`out!`].
 macro_rules! outln {
     ($($text:tt)*) => { $crate::cli::output::print(&(format!($($text)*) + "\n")) };
 }
 
-/// Does what `eprintln!` does, and goes on if the reader of stderr has gone.
+/// Does the same as `eprintln!`, but continues if the reader of stderr is gone.
 macro_rules! errln {
     ($($text:tt)*) => { $crate::cli::output::report(&(format!($($text)*) + "\n")) };
 }
@@ -41,12 +41,12 @@ pub enum Colours {
 
 static CHOSEN: OnceLock<Colours> = OnceLock::new();
 
-/// Sets what `--color` says. Counts once in a process.
+/// Sets the choice of `--color`. Only the first call in a process counts.
 pub fn choose(colours: Colours) {
     let _ = CHOSEN.set(colours);
 }
 
-/// Whether what is written there has colours.
+/// Returns whether output to `stream` has colours.
 pub fn has_colours(stream: &impl IsTerminal) -> bool {
     match CHOSEN.get().copied().unwrap_or_default() {
         Colours::Always => true,
@@ -66,11 +66,11 @@ pub fn print(text: &str) {
 pub fn report(text: &str) {
     let mut out = std::io::stderr();
     let text = clean(text, has_colours(&out));
-    // a command goes on if nobody reads what it says meanwhile
+    // without a reader of stderr, the command goes on
     let _ = out.write_all(text.as_bytes());
 }
 
-/// Prints a script on stdout: for a file or another program, each byte as it is.
+/// Prints a script on stdout. A file or another program gets each byte unchanged.
 pub fn script(text: &str) {
     let mut out = std::io::stdout();
     if out.is_terminal() {
@@ -87,7 +87,7 @@ pub fn json(value: &(impl Serialize + ?Sized)) -> Result<()> {
     Ok(())
 }
 
-/// They can only be in strings of the JSON, where an escape is the same character.
+/// Escapes control characters in JSON. They can only occur in strings, where the escape stands for the same character.
 fn escaped(json: &str) -> Cow<'_, str> {
     let is_escaped = |c: char| is_odd(c) && c != '\n';
     if !json.contains(is_escaped) {
@@ -104,7 +104,7 @@ fn escaped(json: &str) -> Cow<'_, str> {
     text.into()
 }
 
-/// Ends the process if stdout could not be written: with exit code 0 if the reader has gone, otherwise with 2.
+/// Ends the process if stdout could not be written: with exit code 0 if the reader is gone, otherwise with 2.
 fn written(result: std::io::Result<()>) {
     match result {
         Ok(()) => {}
@@ -116,16 +116,16 @@ fn written(result: std::io::Result<()>) {
     }
 }
 
-/// What the settings hold that nobody else may read.
+/// The secrets in the settings.
 static SECRETS: OnceLock<Secrets> = OnceLock::new();
 
-/// Keeps secrets out of the log and out of errors from now on.
+/// Masks these secrets in the log and in errors from now on.
 pub fn hide(secrets: Secrets) {
     // only a second call in one process fails
     let _ = SECRETS.set(secrets);
 }
 
-/// Masks the secrets of the settings, and what looks like a secret.
+/// Masks the secrets of the settings, and all text that looks like a secret.
 pub fn without_secrets(text: &str) -> String {
     match SECRETS.get().filter(|secrets| !secrets.is_empty()) {
         Some(secrets) => masked(&secrets.mask_in(text)).into_owned(),
@@ -133,7 +133,7 @@ pub fn without_secrets(text: &str) -> String {
     }
 }
 
-/// Stderr for the process's own log. Others read it, so no secret gets there.
+/// Stderr for the log of the process. Masks secrets, because other people may read the log.
 pub struct CleanStderr;
 
 impl Write for CleanStderr {

@@ -17,8 +17,8 @@ pub struct TryPatch {
     /// A patch file, or a branch or tag of the repository in `source.git`.
     #[arg(value_name = "PATCH|REF")]
     change: String,
-    /// The revision or branch to compare with. A patch is applied to it; a ref is compared with the commit at which it
-    /// diverged from it. The default is the first branch of the settings.
+    /// The revision or branch to compare with. A patch is applied to it. A branch or tag is compared with the commit at
+    /// which it diverged from it. The default is the first branch of the settings.
     #[arg(long, value_name = "BRANCH|REVISION")]
     base: Option<String>,
     /// Recipe files or names of registered projects, separated by commas. The default is every registered project.
@@ -29,7 +29,8 @@ pub struct TryPatch {
 }
 
 impl TryPatch {
-    /// The exit code is 0 if no project is newly failing, 1 if one is, and 2 if the change could not be tried.
+    /// Runs the command. The exit code is 0 if no project is newly failing, 1 if one is, and 2 if the change could not
+    /// be tried.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let projects = self.chosen(settings).await?;
         let runner = LocalRunner::open(settings, projects, &self.options.variant).await?;
@@ -80,7 +81,7 @@ impl TryPatch {
         })
     }
 
-    /// The two revisions to compare: the base, and the base with the change.
+    /// Returns the two revisions to compare: the base, and the base with the change.
     async fn sides(&self, runner: &LocalRunner) -> Result<(Revision, Revision)> {
         let base = runner.revision_or_first(self.base.as_deref()).await?;
         let name = self.base.as_deref().unwrap_or(&base.branch);
@@ -139,7 +140,8 @@ fn side(end: &RunEnd) -> ProjectResult {
     }
 }
 
-/// Reruns both revisions until chance is excluded. Returns the subjects that the change broke, and those that it fixed.
+/// Reruns both revisions until chance is excluded. Returns the subjects that the change broke, and the subjects that it
+/// fixed.
 async fn confirm(
     runs: &mut Runs<'_>,
     base: &Revision,

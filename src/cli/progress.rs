@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// Shows how far a task has got.
+/// Shows the progress of a task.
 pub struct Progress {
     bar: Option<ProgressBar>,
     last_line: String,
@@ -33,7 +33,7 @@ impl Progress {
         }
     }
 
-    /// Shows that `done` of `all` steps are finished, with a text. `all` is 0 if the number is not available.
+    /// Shows a text, and that `done` of `all` steps are finished. `all` is 0 if their number is not available.
     pub fn at(&mut self, done: u64, all: u64, text: &str) {
         match &self.bar {
             Some(bar) => {
@@ -55,7 +55,7 @@ impl Progress {
         }
     }
 
-    /// Runs `write`, which writes to the terminal, without damaging the bar.
+    /// Calls `write`, which writes to the terminal, without damaging the bar.
     pub fn aside(&self, write: impl FnOnce()) {
         match &self.bar {
             Some(bar) => bar.suspend(write),
@@ -63,7 +63,7 @@ impl Progress {
         }
     }
 
-    /// Whether there is a bar, because stderr is a terminal.
+    /// Returns whether there is a bar, because stderr is a terminal.
     pub fn has_bar(&self) -> bool {
         self.bar.is_some()
     }

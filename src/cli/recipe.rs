@@ -32,7 +32,7 @@ enum Action {
         /// Number of a version.
         number: Option<i64>,
     },
-    /// Print the difference of a version and an earlier one.
+    /// Print the difference between a version and an earlier one.
     Diff {
         project: String,
         number: i64,
@@ -44,10 +44,10 @@ enum Action {
     Approve {
         project: String,
         number: i64,
-        /// What the owner is to know.
+        /// Message for the owner.
         #[arg(long, default_value = "")]
         why: String,
-        /// Approve it although its trial has not ended.
+        /// Approve the version although its trial has not ended.
         #[arg(long)]
         without_trial: bool,
     },
@@ -80,7 +80,7 @@ enum Action {
 #[derive(Args)]
 struct Move {
     project: String,
-    /// Reason, for people.
+    /// Reason, which pages show.
     #[arg(long, default_value = "")]
     why: String,
 }

@@ -18,7 +18,7 @@ use tokio::process::Command;
 pub struct Reproduce {
     /// Number of the incident.
     incident: i64,
-    /// Print a script that builds the image first if the engine does not have it.
+    /// Print a script that builds the image if the engine does not have it, and then reproduces the failure.
     #[arg(long)]
     script: bool,
     /// Run that script on this machine, with its network settings.
@@ -27,7 +27,7 @@ pub struct Reproduce {
 }
 
 impl Reproduce {
-    /// With `--run`, the exit code is that of the suite.
+    /// Runs the command. With `--run`, the exit code is that of the suite.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let store = super::open::store(settings).await?;
         let objects = Objects::open(&settings.data)?;
@@ -46,7 +46,7 @@ impl Reproduce {
     }
 }
 
-/// Shows the output of a suite on a terminal, with or without colours.
+/// Copies the output of a suite to a terminal, with or without colours.
 async fn show(from: Option<impl AsyncRead + Unpin>, stream: Stream, to: (impl Write, bool)) -> Result<()> {
     let Some(mut from) = from else { return Ok(()) };
     let (mut to, colours) = to;
@@ -63,7 +63,7 @@ async fn show(from: Option<impl AsyncRead + Unpin>, stream: Stream, to: (impl Wr
     }
 }
 
-/// The script takes CA bundle, index and proxies from its environment.
+/// Runs the script. It takes CA bundle, index and proxies from its environment.
 async fn run_script(reproduction: &Reproduction, network: &NetworkSettings) -> Result<ExitCode> {
     let ca = Some(&network.ca).filter(|ca| !ca.as_os_str().is_empty());
     let find = |ca: &PathBuf| {
@@ -71,14 +71,14 @@ async fn run_script(reproduction: &Reproduction, network: &NetworkSettings) -> R
         found.with_context(|| format!("failed to find the CA bundle {}", ca.display()))
     };
     let ca = ca.map(find).transpose()?.map(|ca| ca.display().to_string());
-    // a file, since the script may be too long for an argument
+    // in a file, because the script may be too long for an argument
     let script = tempfile::NamedTempFile::new().context("failed to make a file for the script")?;
     std::fs::write(script.path(), reproduction.script()).context("failed to write the script")?;
     let mut shell = Command::new("sh");
     shell.envs(network.with_logins(ca.as_deref()));
     shell.arg(script.path()).stdin(Stdio::null());
     let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
-    // a terminal gets no more of a suite than of a log; a file gets each byte
+    // a terminal gets the cleaned output, as for a log; a file gets each byte
     let pipe = |is_terminal| if is_terminal { Stdio::piped() } else { Stdio::inherit() };
     shell
         .stdout(pipe(stdout.is_terminal()))

@@ -1,4 +1,4 @@
-//! `pybots cancel` and `pybots rerun`: what a maintainer requests of jobs.
+//! `pybots cancel` and `pybots rerun`: requests about jobs.
 
 use super::server::ServerOption;
 use crate::config::Settings;

@@ -18,19 +18,19 @@ use std::time::{Duration, Instant};
 
 #[derive(Args)]
 pub struct Results {
-    /// Print this watched branch only.
+    /// Print only this watched branch.
     #[arg(long)]
     branch: Option<String>,
-    /// Print this variant of CPython only, such as `debug`.
+    /// Print only this variant of CPython, such as `debug`.
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
     /// Print JSON: a list of cells.
     #[arg(long)]
     json: bool,
-    /// How many of the newest revisions of each branch to print.
+    /// Number of newest revisions of each branch to print.
     #[arg(long, default_value_t = 20, value_name = "N")]
     revisions: i64,
-    /// Wait first until every revision is planned and every job has ended, but no longer than this.
+    /// First wait until every revision is planned and every job has ended, but no longer than this.
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = WAIT)]
     wait: Option<Seconds>,
 }
@@ -78,7 +78,7 @@ impl Results {
     }
 }
 
-/// Counts jobs that ended. Jobs that are added meanwhile do not take any back.
+/// Counts jobs that have ended. Jobs that are added meanwhile do not lower the count.
 #[derive(Default)]
 struct Ended {
     ended: u64,
@@ -86,7 +86,8 @@ struct Ended {
 }
 
 impl Ended {
-    /// Takes the number of open jobs. Returns how many have ended, of how many.
+    /// Takes the current number of open jobs. Returns the number of jobs that have ended, and the number of all jobs so
+    /// far.
     fn of(&mut self, open: u64) -> (u64, u64) {
         self.ended += self.open.saturating_sub(open);
         self.open = open;
@@ -94,7 +95,7 @@ impl Ended {
     }
 }
 
-/// Waits until every branch was looked at, every revision is planned and every job has ended. Fails when the limit is over.
+/// Waits until every branch was read, every revision is planned and every job has ended. Fails after `limit`.
 async fn wait(store: &Store, limit: Seconds) -> Result<()> {
     let mut progress = Progress::new();
     let mut ended = Ended::default();
@@ -124,15 +125,15 @@ async fn wait(store: &Store, limit: Seconds) -> Result<()> {
     }
 }
 
-/// What makes a row: branch, revision and variant.
+/// The key of a row: branch, revision and variant.
 type Key<'a> = (&'a str, &'a str, &'a str);
 
 fn key(cell: &ResultCell) -> Key<'_> {
     (&cell.branch, &cell.revision, &cell.variant)
 }
 
-/// The matrix as text: a row for each revision and variant, newest first as the store returns them, and a column for each
-/// project. The columns `variant` and `image of` are left out if they would be the same in all rows.
+/// Formats the matrix as text: a row for each revision and variant, newest first as the store returns them, and a
+/// column for each project. Omits the columns `variant` and `image of` if they are the same in all rows.
 fn matrix(cells: &[ResultCell], colour: bool) -> String {
     if cells.is_empty() {
         return "no results yet\n".to_owned();
@@ -166,7 +167,7 @@ fn matrix(cells: &[ResultCell], colour: bool) -> String {
     table::plain(&heads, &lines) + &reasons(&rows)
 }
 
-/// The reasons why rows have no image, and why cells wait, one a line, without duplicates.
+/// Returns the reasons why rows have no image and why cells wait, one per line, without duplicates.
 fn reasons(rows: &[&[ResultCell]]) -> String {
     let mut lines = BTreeSet::new();
     for cell in rows.iter().filter_map(|row| row.first()) {
@@ -188,7 +189,7 @@ fn reasons(rows: &[&[ResultCell]]) -> String {
     lines.into_iter().chain(waits).collect()
 }
 
-/// The label of a revision, or the first 10 characters of its id.
+/// Returns the label of a revision, or the first 10 characters of its id.
 fn short(sha: &str, label: Option<&str>) -> String {
     label.map_or_else(|| sha.chars().take(10).collect(), str::to_owned)
 }

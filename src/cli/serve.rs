@@ -1,4 +1,4 @@
-//! `pybots serve`: the coordinator, whose hosts call it over HTTP.
+//! `pybots serve`: runs the coordinator alone. Its hosts call it over HTTP.
 
 use super::data_lock::{self, CoordinatorLock};
 use crate::access;
@@ -21,17 +21,17 @@ use warp::reply::Response;
 pub struct Serving {
     pub coordinator: Coordinator,
     pub address: SocketAddr,
-    /// The address for people.
+    /// The address at which people reach the pages.
     pub url: String,
     pub server: JoinHandle<()>,
     routes: BoxedFilter<(Response,)>,
     _lock: CoordinatorLock,
 }
 
-/// Opens the store, which migrates it, and starts the server for hosts and browsers. `lock` is that of the data folder in the
-/// settings: nobody else may use the store meanwhile.
+/// Opens and migrates the store, and starts the server for hosts and browsers. `lock` is the lock on the data folder of
+/// the settings: no other coordinator may use the store meanwhile.
 pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving> {
-    // before anything else, since a wrong file is the operator's first mistake
+    // first, because a wrong file is the most likely mistake of an operator
     let tls = match settings.http.tls() {
         Some((certificate, key)) => Some(Tls::open(certificate, key).await?),
         None => None,
@@ -74,7 +74,7 @@ pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving
     })
 }
 
-/// Warns of files with secrets that every user of this machine can read.
+/// Warns about files with secrets that every user of this machine can read.
 fn warn_of_readable_secrets(settings: &Settings) {
     for (setting, path) in [
         ("http.tls_key", &settings.http.tls_key),
@@ -98,8 +98,9 @@ fn server(coordinator: &Coordinator, settings: &Settings, routes: &BoxedFilter<(
 }
 
 impl Serving {
-    /// An address for this process itself, without TLS: the certificate is for the name that others use. The listener that it may need
-    /// is for loopback only, and ends with the task.
+    /// Returns an address for this process itself, without TLS, because the certificate is only valid for the public
+    /// name. If the server uses TLS, opens another listener on the loopback interface, which ends with the returned
+    /// task.
     pub async fn for_this_process(&self, settings: &Settings) -> Result<(SocketAddr, Option<JoinHandle<()>>)> {
         if settings.http.tls().is_none() {
             return Ok((reach(self.address), None));
@@ -111,7 +112,7 @@ impl Serving {
     }
 }
 
-/// The address at which this process can reach its own server.
+/// Returns the address at which this process can reach its own server.
 fn reach(address: SocketAddr) -> SocketAddr {
     let mut address = address;
     if address.ip().is_unspecified() {
@@ -120,7 +121,7 @@ fn reach(address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// At the first start, prints the token of the first operator. It is the only time that it is shown.
+/// Prints the token of the first operator at the first start. It is not shown again.
 async fn greet_operator(coordinator: &Coordinator) -> Result<()> {
     if let Some(token) = access::first_operator(&coordinator.store, now()).await? {
         errln!(
@@ -138,7 +139,7 @@ pub async fn run(settings: Settings) -> Result<ExitCode> {
     outln!("{}", serving.url);
     tokio::select! {
         () = serving.coordinator.run() => {}
-        // hosts go on with their jobs meanwhile
+        // hosts continue their jobs meanwhile
         signal = stop_signal() => tracing::info!(signal, "stopping"),
     }
     serving.server.abort();

@@ -1,4 +1,4 @@
-//! Which coordinator a command speaks to: one at an address, as an account, or the one whose store this machine has.
+//! The coordinator that a command uses: one at an address, or the one whose store is on this machine.
 
 use super::files::write_private;
 use super::open;
@@ -11,17 +11,18 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The coordinator to call. Without an address, a command works on the store that the settings name.
+/// The coordinator to use. Without an address, a command works on the store of the settings.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServerOption {
-    /// Address of the coordinator, such as `https://pybots.example.org`; `pybots login` keeps a token for it. Without one, the
-    /// command works on the coordinator of this machine's settings.
+    /// Address of the coordinator, such as `https://pybots.example.org`; `pybots login` saves a token for it. Without
+    /// an address, the command works on the coordinator of this machine's settings.
     #[arg(long, global = true, env = "PYBOTS_SERVER", value_name = "URL")]
     pub server: Option<String>,
 }
 
 impl ServerOption {
-    /// A client of the chosen coordinator. `name` is who makes the changes where nobody logs in.
+    /// Returns a client of the chosen coordinator. `name` is the author of changes on this machine, where nobody logs
+    /// in.
     pub async fn client(&self, settings: &Settings, name: Option<&str>) -> Result<Client> {
         match &self.server {
             Some(server) => remote(server),
@@ -29,7 +30,7 @@ impl ServerOption {
         }
     }
 
-    /// A client of a coordinator at an address: the given one, or the only one with a kept token.
+    /// Returns the address and a client of a remote coordinator: the given one, or the only one with a saved token.
     pub fn remote(&self) -> Result<(String, Client)> {
         let server = match &self.server {
             Some(server) => server.clone(),
@@ -43,7 +44,7 @@ fn remote(server: &str) -> Result<Client> {
     Client::remote(server, token_for(server)?.as_deref())
 }
 
-/// The access token for a coordinator: that of PYBOTS_TOKEN, or the one that `pybots login` kept.
+/// Returns the access token for a coordinator: from PYBOTS_TOKEN, or the one that `pybots login` saved.
 pub fn token_for(server: &str) -> Result<Option<String>> {
     match std::env::var("PYBOTS_TOKEN") {
         Ok(token) if !token.is_empty() => Ok(Some(token)),
@@ -73,12 +74,12 @@ fn only_login(logins: &Logins) -> Result<String> {
     }
 }
 
-/// The address of a coordinator as it is kept.
+/// Returns the key of a coordinator in the saved tokens: its address without a slash at the end.
 fn key(server: &str) -> String {
     server.trim_end_matches('/').to_owned()
 }
 
-/// The tokens that `pybots login` keeps, by the address of the coordinator.
+/// The tokens that `pybots login` saved, by the address of the coordinator.
 #[derive(Debug, Default)]
 pub struct Logins(BTreeMap<String, String>);
 
@@ -90,13 +91,13 @@ impl Logins {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error).with_context(|| format!("failed to read {}", file.display())),
         };
-        // the text of an error could repeat a token
+        // the error could quote a token
         let read = toml::from_str(&text)
             .map_err(|_| anyhow::anyhow!("{} can't be read; remove it, and log in again", file.display()));
         Ok(Self(read?))
     }
 
-    /// Keeps a token, or forgets the one that is kept.
+    /// Saves a token, or removes the saved one if `token` is `None`. Returns the file.
     pub fn keep(&mut self, server: &str, token: Option<&str>) -> Result<PathBuf> {
         match token {
             Some(token) => self.0.insert(key(server), token.to_owned()),
@@ -109,7 +110,7 @@ impl Logins {
     }
 }
 
-/// The file of the tokens: in the folder for configuration that the system names.
+/// Returns the file of the tokens, in the user's configuration folder.
 fn file() -> Result<PathBuf> {
     let set = |name| {
         std::env::var_os(name)

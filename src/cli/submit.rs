@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The time between two looks at a version.
+/// The time between two calls that check the state of a version.
 const LOOK: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
@@ -24,20 +24,21 @@ pub struct Submit {
     file: PathBuf,
     #[command(flatten)]
     server: ServerOption,
-    /// Number of the version that you have edited; 0 for a new project. Refused if there is a newer one.
+    /// Number of the version that you have edited; 0 for a new project. The submission is refused if there is a newer
+    /// version.
     #[arg(long, value_name = "NUMBER")]
     base: Option<i64>,
     /// Do not wait for the trial.
     #[arg(long)]
     no_wait: bool,
-    /// Wait no longer than this for the trial. It goes on.
+    /// Wait no longer than this for the trial. The trial goes on after that.
     #[arg(long, value_name = "TIME", default_value = WAIT, conflicts_with = "no_wait")]
     wait: Seconds,
 }
 
 impl Submit {
-    /// Submits the recipe, and prints the log of its trial as it is written. The exit code is 1 if the recipe is refused, or if its
-    /// trial does not pass.
+    /// Submits the recipe, and prints the log of its trial as it grows. The exit code is 1 if the recipe is refused, or
+    /// its trial does not pass.
     pub async fn run(&self) -> Result<ExitCode> {
         let shown = self.file.display().to_string();
         let text = std::fs::read_to_string(&self.file).with_context(|| format!("{shown} can't be read"))?;
@@ -76,7 +77,7 @@ impl Submit {
     }
 }
 
-/// Waits until the trial of a version has ended. Fails when the limit is over.
+/// Waits until the trial of a version has ended. Fails after `limit`.
 async fn wait(server: &str, client: &Client, version: VersionView, limit: Seconds) -> Result<VersionView> {
     let tried = tried(server, client, version);
     match tokio::time::timeout(Duration::from_secs(limit.0), tried).await {
@@ -99,12 +100,12 @@ async fn tried(server: &str, client: &Client, version: VersionView) -> Result<Ve
     let (mut has_log, mut reason) = (false, String::new());
     while now.state == VersionState::Trial {
         if let Some(run) = now.trial_run.as_deref().filter(|_| !has_log) {
-            // no host has begun yet, or the log can't be read: the trial ends all the same
+            // an error is ignored: a host may not have begun yet, and the trial does not need the log
             has_log = follow(server, run).await.is_ok();
         }
         tokio::time::sleep(LOOK).await;
         now = client.version(&project, number).await?;
-        // how many jobs are queued comes after it, and changes all the time
+        // the number of queued jobs after the semicolon changes all the time
         let why = now.trial.split(';').next().unwrap_or_default();
         if now.state == VersionState::Trial && !why.is_empty() && why != reason {
             errln!("{}", now.trial);

@@ -1,6 +1,6 @@
-//! Tables for a terminal.
+//! Formats tables for a terminal.
 
-/// A table with columns as wide as their widest cells. Escape sequences of colours have no width.
+/// Formats a table with columns as wide as their widest cells. Escape sequences of colours have no width.
 pub fn plain(heads: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = heads.iter().map(|head| width(head)).collect();
     for row in rows {
@@ -25,7 +25,7 @@ pub fn plain(heads: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The number of characters that are shown, without escape sequences of colours.
+/// Returns the number of visible characters, without escape sequences of colours.
 fn width(text: &str) -> usize {
     let mut count = 0;
     let mut escape = false;

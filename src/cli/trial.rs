@@ -30,25 +30,25 @@ pub struct Trial {
     /// The variant of CPython to build.
     #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
     variant: String,
-    /// Take dependencies from the package index as it was on a day. `auto` takes today's, and if the project does not
-    /// install with them, those of the revision's day.
+    /// Take dependencies from the package index as it was on a day. `auto` takes today's; if the project does not
+    /// install with them, it takes those of the revision's day.
     #[arg(long, value_name = "YYYY-MM-DD|auto", conflicts_with = "since")]
     as_of: Option<AsOf>,
-    /// Keep the work folder, in memory, for `--since` of the next trial of this project.
+    /// Keep the work folder in memory, for `--since` in the next trial of this project.
     #[arg(long)]
     keep: bool,
-    /// Begin with this phase, in the work folder that an earlier trial kept. It stays again.
+    /// Begin with this phase, in the work folder that an earlier trial kept. The folder stays again.
     #[arg(long, value_name = "PHASE")]
     since: Option<First>,
-    /// Open a shell at the end, in a container like that of the first suite.
+    /// Open a shell after the trial, in a container like that of the first suite.
     #[arg(long)]
     shell: bool,
-    /// Try again each time the recipe, or a folder that it names, is saved. A signal (Ctrl-C) ends it.
+    /// Try again each time the recipe, or a folder that it names, is saved. A signal (Ctrl-C) ends the command.
     #[arg(long, conflicts_with_all = ["since", "shell"])]
     watch: bool,
 }
 
-/// How often `--watch` looks for a change.
+/// The time between two looks for a change with `--watch`.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The phase with which a trial begins.
@@ -59,8 +59,8 @@ enum First {
 }
 
 impl Trial {
-    /// The exit code is 0 if the project passed, 1 if code made it fail, and 2 if it could not be run. With `--watch` it is that
-    /// of the last trial.
+    /// Runs the command. The exit code is 0 if the project passed, 1 if code made it fail, and 2 if it could not be
+    /// run. With `--watch`, it is the code of the last trial.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         match self.watch {
             true => self.watch(settings).await,
@@ -68,10 +68,10 @@ impl Trial {
         }
     }
 
-    /// Makes a trial, and another one each time the recipe changes. What goes wrong is shown, and ends only that trial.
+    /// Makes a trial, and another one each time the recipe changes. An error is printed, and ends only its trial.
     async fn watch(&self, settings: &Settings) -> Result<ExitCode> {
         let mut stop = std::pin::pin!(crate::signal::stop_signal());
-        // a signal counts from now on: a trial that one stops is the last
+        // registers the signal now: the trial during which it arrives is the last
         let _ = stop.as_mut().now_or_never();
         let mut code = ExitCode::from(2);
         loop {
@@ -91,7 +91,7 @@ impl Trial {
         }
     }
 
-    /// Returns once the recipe is another one, and its files are written to their end.
+    /// Waits until the recipe differs from `tried`, and its files are completely written.
     async fn changes(&self, tried: &str) {
         let mut last = tried.to_owned();
         loop {
@@ -123,7 +123,7 @@ impl Trial {
             revision.version.as_deref().unwrap_or("no version")
         );
         let build = runner.build(&revision, &self.variant).await?;
-        // this finds out before the build whether the recipe skips the revision: no fact of the image matters for that
+        // finds out before the build whether the recipe skips the revision, which does not depend on facts of the image
         plan::run(runner.project(), &revision, &build, &Facts::default(), &settings.limits).map_err(skipped)?;
         let tried = self.try_on(&runner, &revision, build).await;
         runner.close().await?;
@@ -171,7 +171,7 @@ impl Trial {
             Some(container) => enter(&runner.settings, &container).await,
             None => Ok(()),
         };
-        // a trial that ended in its fetch left nothing to go on in
+        // a trial that ended in its fetch left no work folder to continue in
         let can_go_on = report.phases.iter().any(|phase| phase.name != FETCH);
         if can_go_on && (self.keep || self.since.is_some()) {
             errln!(
@@ -185,7 +185,7 @@ impl Trial {
         Ok(code)
     }
 
-    /// Makes a run, or the part of it that is asked for. Returns the container for the shell, if one is wanted.
+    /// Makes a run, or the requested part of it. Returns the container for the shell, if `--shell` is set.
     async fn perform(&self, runner: &LocalRunner, run: &RunSpec) -> Result<(Report, Option<Container>)> {
         let course = self.course();
         if course.keeps {
@@ -197,7 +197,7 @@ impl Trial {
     }
 }
 
-/// Runs a container on this terminal by the engine's own program.
+/// Runs a container on this terminal, through the engine's command line program.
 async fn enter(settings: &Settings, container: &Container) -> Result<()> {
     let socket = settings.engine.socket().display().to_string();
     let host = if socket.contains("://") {
@@ -216,7 +216,7 @@ fn skipped(reason: String) -> anyhow::Error {
     anyhow!("skipped: {reason}")
 }
 
-/// Shows how a run ended. Returns the exit code for it.
+/// Prints the outcome of a run. Returns its exit code.
 fn show(runner: &LocalRunner, report: &Report) -> ExitCode {
     for phase in &report.phases {
         let code = phase

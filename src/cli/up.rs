@@ -1,4 +1,4 @@
-//! `pybots up`: the coordinator and one host in one process. The two talk over HTTP, as they do across a network.
+//! `pybots up`: runs the coordinator and one host in one process. They communicate over HTTP, as across a network.
 
 use super::host::{host_id, serve_jobs, stop_now};
 use super::{data_lock, serve};
@@ -29,12 +29,12 @@ pub async fn run(loaded: Loaded) -> Result<ExitCode> {
         () = serving.coordinator.run() => {}
         signal = stop_signal() => tracing::info!(signal, "stopping; a second signal ends the process at once"),
     }
-    // running jobs are handed back instead of awaited: stopping should be quick
+    // stops quickly: running jobs are handed back, and not awaited
     tokio::select! {
         () = stop_now(&ending, daemon) => {}
         _ = stop_signal() => {}
     }
-    // last, so that the host can deliver its reports
+    // the server ends last, so that the host can deliver its reports
     serving.server.abort();
     if let Some(server) = own_server {
         server.abort();

@@ -1,17 +1,17 @@
-//! Why commands wait for hosts.
+//! Wait limits and wait reasons for commands that wait for hosts.
 
 use crate::domain::time::Timestamp;
 use crate::domain::waiting::{COUNTED_MOST, by_reason};
 use crate::store::views::Waiting;
 
-/// How long commands wait unless they are asked for another time.
+/// The default time that commands wait.
 pub const WAIT: &str = "24h";
 
-/// What to do where nothing moves.
+/// The advice if jobs do not progress.
 pub const SEE_HOSTS: &str = "`pybots host list` shows which hosts are online";
 
-/// The reason that keeps most of the jobs waiting on which somebody has to act: `; 3 wait: no host is online`. Empty if all jobs go on
-/// by themselves.
+/// Returns the reason why most jobs wait, if a person has to act on it: `; 3 wait: no host is online`. Returns an empty
+/// string if the most common reason passes by itself.
 pub fn standstill(waiting: impl IntoIterator<Item = (Waiting, i64)>, now: Timestamp) -> String {
     let reasons = waiting.into_iter().map(|(waiting, jobs)| (waiting.reason(now), jobs));
     match by_reason(reasons).first() {

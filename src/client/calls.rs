@@ -1,4 +1,4 @@
-//! A method for each call.
+//! The methods of the client, one for each call of the API.
 
 use super::{Client, NOTHING};
 use crate::api::v1::types::*;
@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 use url::form_urlencoded::byte_serialize;
 use warp::http::Method;
 
-/// Parts of one list, of 100 items each.
+/// The most parts that a list may have. Each part has up to 100 items.
 const PARTS_MOST: usize = 1_000;
 
-/// A name as a part of a path.
+/// Encodes a name as one segment of a path.
 fn part(name: &str) -> String {
     // `+` means a space in queries only
     byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
@@ -29,12 +29,12 @@ impl Client {
         self.post("recipes", &body).await
     }
 
-    /// The versions in an open state.
+    /// Returns the versions in an open state: `trial` or `waiting`.
     pub async fn open_versions(&self, state: &str) -> Result<Vec<VersionView>> {
         self.all(&format!("recipes?state={}", part(state))).await
     }
 
-    /// All projects whose recipes were submitted.
+    /// Returns all projects whose recipes were submitted.
     pub async fn projects(&self) -> Result<Vec<RegistrationView>> {
         self.all("projects").await
     }
@@ -43,7 +43,7 @@ impl Client {
         self.get(&format!("projects/{}", part(name))).await
     }
 
-    /// All versions of a project, the newest first.
+    /// Returns all versions of a project, newest first.
     pub async fn versions(&self, project: &str) -> Result<Vec<VersionView>> {
         self.all(&format!("projects/{}/versions", part(project))).await
     }
@@ -76,7 +76,7 @@ impl Client {
         self.post(&format!("projects/{}/owner", part(project)), &body).await
     }
 
-    /// `action` is `accept` or `withdraw`.
+    /// Accepts or withdraws a hand-over. `action` is `accept` or `withdraw`.
     pub async fn answer_hand_over(&self, project: &str, action: &str) -> Result<RegistrationView> {
         let body = HandOverAnswerBody {
             action: action.to_owned(),
@@ -96,7 +96,7 @@ impl Client {
         self.get(&format!("accounts/{}", part(name))).await
     }
 
-    /// Takes the identities of an account away.
+    /// Removes the identities of an account.
     pub async fn unlink_account(&self, name: &str) -> Result<AccountView> {
         let path = format!("accounts/{}/identities", part(name));
         self.call(Method::DELETE, &path, NOTHING).await
@@ -107,7 +107,7 @@ impl Client {
         self.call(Method::PATCH, &path, Some(change)).await
     }
 
-    /// The newest tokens of an account; of the caller's own without one.
+    /// Returns the newest tokens of an account, or of the caller's own if `account` is `None`.
     pub async fn tokens(&self, account: Option<&str>) -> Result<Vec<TokenView>> {
         let of = account
             .map(|account| format!("?account={}", part(account)))
@@ -125,7 +125,7 @@ impl Client {
             .await
     }
 
-    /// The newest entries of the audit log, about one subject if it is given.
+    /// Returns the newest entries of the audit log, at most `most`. A `subject` restricts them to one thing.
     pub async fn audit(&self, subject: Option<&str>, most: i64) -> Result<Vec<AuditView>> {
         let of = subject
             .map(|subject| format!("&subject={}", part(subject)))
@@ -157,7 +157,7 @@ impl Client {
         self.call(Method::POST, &path, NOTHING).await
     }
 
-    /// All parts of a list.
+    /// Returns the items of all parts of a list.
     async fn all<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
         let mut all = Vec::new();
         let mut after = String::new();

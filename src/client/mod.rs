@@ -1,5 +1,5 @@
-//! A typed client of `/api/v1`: over HTTP, or in this process on the coordinator's machine. Both ways lead through the same
-//! handlers, so a command does the same wherever it is typed.
+//! A typed client of `/api/v1`: over HTTP, or in this process on the coordinator's machine. Both ways use the same
+//! handlers, so a command does the same on every machine.
 
 mod calls;
 mod transport;
@@ -18,18 +18,20 @@ pub struct Client {
     transport: Transport,
 }
 
-/// A call without a body.
+/// The body of a call without one.
 const NOTHING: Option<&()> = None;
 
 impl Client {
-    /// A client of the coordinator at an address. `token` is an access token; without one, only what is public can be read.
+    /// Builds a client of the coordinator at an address. `token` is an access token; without one, the client can read
+    /// only what is public.
     pub fn remote(server: &str, token: Option<&str>) -> Result<Self> {
         Ok(Self {
             transport: Transport::remote(server, token)?,
         })
     }
 
-    /// A client of the coordinator whose store this machine can open. `name` is who makes the changes.
+    /// Builds a client of the coordinator whose store this machine can open. `name` is the person who makes the
+    /// changes.
     pub fn local(web: crate::web::Web, name: &str) -> Self {
         Self {
             transport: Transport::local(web, name),
@@ -44,7 +46,7 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    /// Makes a call. `path` begins below `/api/v1`, and has its query.
+    /// Makes a call. `path` is relative to `/api/v1`, and includes the query.
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T> {
         let body = body.map(serde_json::to_vec).transpose()?;
         let path = format!("/api/v1/{path}");
@@ -57,12 +59,12 @@ impl Client {
 }
 
 fn read<T: DeserializeOwned>(answer: &Bytes) -> Result<T> {
-    // nothing is `null` in JSON
+    // an empty response is `null` in JSON
     let text: &[u8] = if answer.is_empty() { b"null" } else { answer };
     serde_json::from_slice(text).context("the coordinator sent what this version of Pybots can't read")
 }
 
-/// The error that problem details describe.
+/// Returns the error that problem details describe.
 fn refusal(status: StatusCode, answer: &Bytes) -> anyhow::Error {
     let Ok(problem) = serde_json::from_slice::<ProblemDetails>(answer) else {
         return anyhow!(

@@ -1,4 +1,4 @@
-//! How calls get to the handlers: over HTTP, or straight to them.
+//! The transport of calls: over HTTP, or straight to the handlers.
 
 use crate::api::v1::{Desk, v1};
 use crate::domain::address::Address;
@@ -14,10 +14,10 @@ use warp::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use warp::http::{Method, Request, StatusCode};
 use warp::reply::Response;
 
-/// How long an answer may take. The largest is a list of a hundred items.
+/// The time limit of a response. The largest is a list of a hundred items.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Most bytes of an answer.
+/// The most bytes of a response.
 const ANSWER_MOST: usize = 16 << 20;
 
 pub enum Transport {

@@ -43,7 +43,7 @@ fn one() -> u32 {
 }
 
 impl BranchSettings {
-    /// A branch with a name and a ref, and defaults for everything else.
+    /// Builds a branch with a name and a ref, and defaults for everything else.
     pub fn new(name: &str, reference: &str) -> Self {
         Self {
             name: name.to_owned(),

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSettings {
-    /// The socket of the container engine. If empty, the first that exists; see [`EngineSettings::socket`].
+    /// The socket of the container engine. If empty, [`EngineSettings::socket`] chooses one.
     pub socket: PathBuf,
     /// The network of the fetch phase, and of installs whose recipes ask for one.
     pub network: String,
-    /// Free disk space of the engine's data root, in GiB, below which no job is started.
+    /// Free disk space of the engine's data root, in GiB, that a host needs to start a job.
     pub min_free_gib: u64,
 }
 
@@ -29,8 +29,8 @@ impl Default for EngineSettings {
 const DOCKER: &str = "/var/run/docker.sock";
 
 impl EngineSettings {
-    /// The socket that is set. If none is, the first that exists of Docker's, rootless Docker's, rootless Podman's and
-    /// Podman's; if none exists, the path of Docker's.
+    /// Returns the socket that is set. If none is, returns the first existing one of Docker, rootless Docker, rootless
+    /// Podman and Podman. If none exists, returns the path of Docker's.
     pub fn socket(&self) -> PathBuf {
         if !self.socket.as_os_str().is_empty() {
             return self.socket.clone();
@@ -69,16 +69,16 @@ impl EngineSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BuildLimits {
-    /// Wall-clock time of the whole build.
+    /// The time limit of the whole build.
     pub timeout: Seconds,
-    /// Time without output, CPU time or I/O.
+    /// The longest time without output, CPU time or I/O.
     pub silence: Seconds,
-    /// Memory, without swap.
+    /// The memory limit, without swap.
     pub memory: Size,
-    /// Bytes of log that are kept: half from the head, half from the tail.
+    /// The most bytes of log to keep: half from the head, half from the tail.
     pub log: Size,
     pub pids: u64,
-    /// Processors, as a quota. `make` runs as many jobs, shared among the host's slots.
+    /// The limit of processors, as a quota. `make` runs that many jobs, shared among the host's slots.
     pub cpus: f64,
 }
 
@@ -96,7 +96,7 @@ impl Default for BuildLimits {
     }
 }
 
-/// How long images and volumes stay on the engine. A removed one is made again when a run needs it.
+/// How long images and volumes stay on the engine. A removed image is built again when a run needs it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionSettings {
@@ -106,17 +106,19 @@ pub struct RetentionSettings {
     pub key_frames: bool,
     /// Days for which key frames stay.
     pub key_frame_days: u32,
-    /// Free disk space of the engine's data root, in GiB, below which the least recently used images go too.
+    /// Free disk space of the engine's data root, in GiB. If less is free, the least recently used images are removed
+    /// too.
     pub min_free_gib: u64,
-    /// How large the cache of downloads may be, which all hosts on an engine share. A fetch may exceed it while it runs.
+    /// The size limit of the cache of downloads, which all hosts on an engine share. A fetch may exceed it while it
+    /// runs.
     pub downloads: Size,
-    /// How often a host checks which images and volumes to remove.
+    /// The time between two removals of images and volumes that no longer stay.
     pub every: Seconds,
     /// Days for which entries of the audit log stay.
     pub audit_days: NonZeroU32,
 }
 
-/// Days for which entries of the audit log stay, unless the settings say otherwise: two years.
+/// The default of `audit_days`: two years.
 const AUDIT_DAYS: NonZeroU32 = NonZeroU32::MIN.saturating_add(729);
 
 impl Default for RetentionSettings {

@@ -13,22 +13,22 @@ use std::collections::BTreeSet;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HostSettings {
-    /// Projects that may run here. If empty, all.
+    /// The projects that may run here. If empty, all may.
     pub projects: BTreeSet<String>,
-    /// Branches whose revisions may be built and run here. If empty, all.
+    /// The branches whose revisions may be built and run here. If empty, all may.
     pub branches: BTreeSet<String>,
     /// Labels of this host. A recipe requires labels with `needs`.
     pub labels: BTreeSet<String>,
-    /// The hours in which the host takes jobs. If empty, always.
+    /// The hours in which the host takes jobs. If empty, it always does.
     pub hours: Vec<Window>,
-    /// The time zone of `hours`, such as `Europe/Berlin`. If empty, the machine's own.
+    /// The time zone of `hours`, such as `Europe/Berlin`. If empty, the zone of the machine.
     pub time_zone: String,
     /// Processors that each run may use, as a quota.
     pub cpus: f64,
-    /// Memory that each run may use. `None` if there is no limit but that of the recipe.
+    /// Memory that each run may use. If `None`, only the recipe limits it.
     #[serde(with = "or_all")]
     pub memory: Option<Size>,
-    /// Disk space of the engine that Pybots may use. `None` if it may use all that is free.
+    /// Disk space of the engine that Pybots may use. If `None`, it may use all that is free.
     #[serde(with = "or_all")]
     pub disk: Option<Size>,
 }
@@ -74,7 +74,7 @@ impl HostSettings {
         })
     }
 
-    /// Why the host takes no job at this time. Returns `None` if the time is within its hours.
+    /// Returns why the host takes no job at this time, or `None` if the time is within its hours.
     pub fn rests(&self, at: Timestamp) -> Option<String> {
         // the zone was checked when the settings were read
         let local = at.to_zoned(self.zone().unwrap_or(TimeZone::UTC));
@@ -94,7 +94,8 @@ impl HostSettings {
         }
     }
 
-    /// The hours as text: `22:00-07:00, sat-sun 00:00-24:00 (Europe/Berlin)`. Returns `None` if the host always takes jobs.
+    /// Returns the hours as text: `22:00-07:00, sat-sun 00:00-24:00 (Europe/Berlin)`. Returns `None` if the host always
+    /// takes jobs.
     pub fn shown_hours(&self) -> Option<String> {
         let windows: Vec<String> = self.hours.iter().map(Window::to_string).collect();
         let zone = match self.time_zone.as_str() {
@@ -104,7 +105,7 @@ impl HostSettings {
         (!windows.is_empty()).then(|| format!("{} ({zone})", windows.join(", ")))
     }
 
-    /// The capabilities that the host reports under this policy.
+    /// Returns the capabilities that the host reports under this policy.
     pub fn capabilities(&self, capabilities: &Capabilities) -> Capabilities {
         let some = |names: &BTreeSet<String>| (!names.is_empty()).then(|| names.clone());
         Capabilities {
@@ -119,7 +120,8 @@ impl HostSettings {
         }
     }
 
-    /// Why this host refuses a job that the coordinator gave it. The host policy takes precedence over the coordinator.
+    /// Returns why this host refuses a job, or `None` if it accepts the job. The host policy takes precedence over the
+    /// coordinator.
     pub fn refuses(&self, spec: &JobSpec) -> Option<String> {
         let none_of = |accepted: &BTreeSet<String>, name: &str| !accepted.is_empty() && !accepted.contains(name);
         let branch = &spec.build().branch;
@@ -142,7 +144,8 @@ impl HostSettings {
         }
     }
 
-    /// The limits of a run on this host. Fewer processors make it slower, but do not change its result.
+    /// Lowers the limits of a run to those of this host. Fewer processors make a run slower, but do not change its
+    /// result.
     pub fn cap(&self, limits: &Limits) -> Limits {
         Limits {
             cpus: limits.cpus.min(self.cpus),

@@ -1,4 +1,4 @@
-//! `[http]`: under which names the coordinator answers, and how many connections it holds.
+//! `[http]`: the names of the coordinator, and the limits of its connections.
 
 use crate::domain::access::{CHANGES_PER_MINUTE, WRONG_TOKENS_PER_MINUTE};
 use crate::domain::limits::Seconds;
@@ -14,26 +14,26 @@ pub struct HttpSettings {
     pub names: Vec<String>,
     /// Addresses of reverse proxies, whose header `X-Forwarded-For` names the client.
     pub proxies: Vec<IpAddr>,
-    /// Connections at the same time. The limit of open files may allow fewer.
+    /// The most connections at the same time. The limit of open files may allow fewer.
     pub connections: usize,
-    /// Connections of one address that belongs to no host, to no proxy and not to this machine.
+    /// The most connections of one address, unless it belongs to a host, to a proxy or to this machine.
     pub connections_per_address: usize,
-    /// Logs that one address can follow at the same time, as long as they grow.
+    /// The most growing logs that one address can follow at the same time.
     pub log_readers_per_address: usize,
-    /// Wrong access tokens of one address in a minute. Further ones are answered with 429.
+    /// The most wrong access tokens of one address in a minute. Further ones get the response 429.
     pub wrong_tokens_per_minute: NonZeroU32,
-    /// Changes of one account in a minute.
+    /// The most changes of one account in a minute.
     pub changes_per_minute: NonZeroU32,
-    /// The address under which people reach the pages, such as `https://pybots.example.org`. If it begins with `https://`, the
-    /// cookies of sessions travel over TLS only.
+    /// The address at which people reach the pages, such as `https://pybots.example.org`. If it begins with `https://`,
+    /// browsers send the cookies of sessions over TLS only.
     pub url: String,
-    /// The certificate (PEM), with those of its issuers after it. With it, the coordinator speaks TLS.
+    /// The certificate (PEM), followed by those of its issuers. If it is set, the coordinator serves TLS.
     pub tls_certificate: PathBuf,
     /// The private key of that certificate (PEM).
     pub tls_key: PathBuf,
-    /// Whether everybody reads pages and results without a login.
+    /// Whether everybody may read pages and results without a login.
     pub public_read: bool,
-    /// After this long without a whole request, a connection is closed.
+    /// The time without a complete request after which a connection is closed.
     pub idle: Seconds,
 }
 
@@ -101,22 +101,22 @@ impl HttpSettings {
         }
     }
 
-    /// Whether people reach the pages over TLS, which the coordinator speaks itself, or a proxy.
+    /// Returns whether people reach the pages over TLS, from the coordinator itself or from a proxy.
     pub fn is_tls(&self) -> bool {
         self.tls().is_some() || self.is_https()
     }
 
-    /// The files of the certificate and of its key. `None` if the coordinator speaks no TLS itself.
+    /// Returns the files of the certificate and of its key, or `None` if the coordinator serves no TLS itself.
     pub fn tls(&self) -> Option<(&Path, &Path)> {
         let is_set = !self.tls_certificate.as_os_str().is_empty();
         is_set.then_some((&self.tls_certificate, &self.tls_key))
     }
 
-    /// The address of the coordinator's own server, without a path.
+    /// Returns the URL of the coordinator's own server, without a path.
     pub fn own_url(&self, address: SocketAddr) -> String {
         match self.tls() {
             None => format!("http://{address}"),
-            // a certificate is for a name, rather than for an address
+            // a certificate is valid for a name, and usually not for an address
             Some(_) if !self.url.is_empty() => self.url.trim_end_matches('/').to_owned(),
             Some(_) => format!("https://{address}"),
         }
@@ -126,16 +126,16 @@ impl HttpSettings {
         url::Url::parse(&self.url).is_ok_and(|url| url.scheme() == "https")
     }
 
-    /// The name in `url`.
+    /// Returns the host name in `url`.
     fn name_of_url(&self) -> Option<String> {
         let url = url::Url::parse(&self.url).ok()?;
         let is_web = ["http", "https"].contains(&url.scheme());
         url.host_str().filter(|_| is_web).map(str::to_owned)
     }
 
-    /// Whether the coordinator answers to the host in a URL or in the header `Host`, without its port. A page of another
-    /// site can get a name of its own to point here (DNS rebinding), but its browser then sends that name. It never
-    /// sends an address, so addresses are safe.
+    /// Returns whether the coordinator responds under `host`, the host of a URL or of the header `Host`, without the
+    /// port. A page of another site can let its own name point here (DNS rebinding), but the browser then sends that
+    /// name. It never sends an address, so addresses are safe.
     pub fn answers_to(&self, host: &str) -> bool {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         if bare.unwrap_or(host).parse::<IpAddr>().is_ok() {

@@ -14,12 +14,13 @@ use toml::{Table, Value};
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub settings: Settings,
-    /// By dotted key: `default`, the path of the file, or the name of the environment variable.
+    /// The origin of each setting by its dotted key: `default`, the path of the file, or the name of the environment
+    /// variable.
     pub origins: BTreeMap<String, String>,
     pub file: Option<PathBuf>,
 }
 
-/// Standard environment variables that set a setting, in the order in which they are tried.
+/// Common environment variables that set a setting. The first that is present counts.
 const STANDARD: &[(&str, &[&str])] = &[
     ("engine.socket", &["DOCKER_HOST"]),
     ("network.ca", &["SSL_CERT_FILE", "PIP_CERT"]),
@@ -29,14 +30,14 @@ const STANDARD: &[(&str, &[&str])] = &[
     ("network.index", &["PIP_INDEX_URL", "UV_INDEX_URL"]),
 ];
 
-/// The environment variables of this process, without those that are not UTF-8.
+/// Returns the environment variables of this process, except for those that are not UTF-8.
 pub fn environment() -> BTreeMap<String, String> {
     let text = |(key, value): (OsString, OsString)| Some((key.into_string().ok()?, value.into_string().ok()?));
     std::env::vars_os().filter_map(text).collect()
 }
 
 impl Settings {
-    /// Merges the defaults, the file if there is one, and the variables of the environment.
+    /// Merges the defaults, the file if there is one, and the environment variables.
     pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Loaded, SettingsError> {
         let defaults = as_table(&Settings::default());
         let mut merged = defaults.clone();
@@ -96,7 +97,7 @@ impl Settings {
 }
 
 impl Loaded {
-    /// Key, value and origin of each setting, without logins. A list gives a line for each of its values.
+    /// Returns key, value and origin of each setting, with masked logins. A list has one line for each of its values.
     pub fn lines(&self) -> Vec<(String, String, String)> {
         let mut lines = Vec::new();
         for (key, value) in leaves(&as_table(&self.settings)) {
@@ -112,7 +113,7 @@ impl Loaded {
     }
 }
 
-/// A value as TOML, with a masked login if it is an address.
+/// Formats a value as TOML. Masks the login if the value is an address.
 fn shown(value: Value) -> String {
     match value {
         Value::String(text) => Value::String(Address::new(text).to_string()).to_string(),
@@ -120,7 +121,7 @@ fn shown(value: Value) -> String {
     }
 }
 
-/// Parses a settings file. `shown` is its path, for the error.
+/// Parses a settings file. `shown` is its path for error messages.
 fn read_file(shown: &str, text: &str) -> Result<Table, SettingsError> {
     let wrong = |error: toml::de::Error| {
         let span = error.span().unwrap_or(0..0);

@@ -15,7 +15,7 @@ const CA_VARIABLES: [&str; 5] = [
     "GIT_SSL_CAINFO",
 ];
 
-/// How containers that may use the network reach it; never part of an image.
+/// The way in which containers with network access reach the network. It is never part of an image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NetworkSettings {
@@ -26,12 +26,13 @@ pub struct NetworkSettings {
     pub no_proxy: String,
     /// Package index (Simple API). Defaults to `PIP_INDEX_URL`, then to the public one.
     pub index: Address,
-    /// What runs may reach beside public addresses: names of hosts (`.example.org` for all below it), addresses and networks.
+    /// Targets that runs may reach besides public addresses: host names (`.example.org` for all below it), addresses
+    /// and networks.
     pub allow: Vec<String>,
 }
 
 impl NetworkSettings {
-    /// Masks the logins of proxies and index in a text that a program printed which had them.
+    /// Masks the logins of the proxies and of the index in the output of a program that had them.
     pub fn mask_in(&self, text: &str) -> String {
         let addresses = [&self.http_proxy, &self.https_proxy, &self.index];
         addresses
@@ -39,13 +40,13 @@ impl NetworkSettings {
             .fold(text.to_owned(), |text, address| address.mask_in(&text))
     }
 
-    /// The logins of proxies and index.
+    /// Returns the logins of the proxies and of the index.
     pub fn secrets(&self) -> Secrets {
         Secrets::of([&self.http_proxy, &self.https_proxy, &self.index])
     }
 
-    /// The variables with logins, for a program that runs no code of strangers, such as a build of an image of packages. `ca` is
-    /// the path of the bundle.
+    /// Returns the environment variables, with logins, for a program that runs no third-party code, such as the build
+    /// of a base image. `ca` is the path of the CA bundle.
     pub fn with_logins(&self, ca: Option<&str>) -> BTreeMap<String, String> {
         let mut env = Variables::default();
         env.set(&["http_proxy", "HTTP_PROXY"], self.http_proxy.with_login());
@@ -56,8 +57,8 @@ impl NetworkSettings {
         env.0
     }
 
-    /// The settings of the proxy between strangers' code and the network. `ca` is the name of the bundle beside them; `near`
-    /// are addresses and networks that are refused although they are public.
+    /// Returns the settings of the gateway, the proxy between third-party code and the network. `ca` is the name of the
+    /// CA bundle in its folder. `near` lists addresses and networks that are refused although they are public.
     pub fn of_gateway(&self, ca: Option<&str>, near: &[String]) -> serde_json::Value {
         serde_json::json!({
             "allow": self.allow,
@@ -70,14 +71,14 @@ impl NetworkSettings {
         })
     }
 
-    /// The variables of a container that reaches the network through a proxy which adds the logins. `ca` is the path of the bundle
-    /// in the container. The proxy can add a login to plain HTTP only, so an index with a login has an address of that
-    /// kind here; the proxy itself uses TLS.
+    /// Returns the environment variables of a container that reaches the network through a proxy, which adds the
+    /// logins. `ca` is the path of the CA bundle in the container. The proxy can add a login to plain HTTP only. An
+    /// index with a login therefore has an `http` address in the container; the proxy itself uses TLS.
     pub fn behind_proxy(&self, proxy: &str, ca: Option<&str>) -> BTreeMap<String, String> {
         let mut env = Variables::default();
         env.set(&["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"], proxy);
         let index = self.index.without_login();
-        // through the proxy, an index on this machine's loopback address is not on the container's own
+        // the container must reach an index on this machine's loopback address through the proxy too
         let own = ["localhost", "127.0.0.1", "::1"]
             .into_iter()
             .filter(|host| !index.contains(host));
@@ -95,8 +96,8 @@ impl NetworkSettings {
         env.0
     }
 
-    /// Checks that all programs agree about the addresses, that proxies are plain, and that `allow` has names, addresses and
-    /// networks, and nothing else. No message quotes an address: it may hold a login.
+    /// Checks that all programs understand the addresses in the same way, that proxies use plain HTTP, and that `allow`
+    /// contains only names, addresses and networks. No message quotes an address, because it may contain a login.
     pub(super) fn sane(&self) -> Result<(), String> {
         let proxies = [("http_proxy", &self.http_proxy), ("https_proxy", &self.https_proxy)];
         let parses =

@@ -11,13 +11,13 @@ use url::Url;
 pub struct OidcSettings {
     /// The address of the provider (OpenID Connect). If empty, people log in with access tokens only.
     pub issuer: String,
-    /// How the provider calls this coordinator.
+    /// The id of this coordinator at the provider.
     pub client_id: String,
-    /// A file that holds the secret which the provider gave to this coordinator.
+    /// A file with the secret that the provider issued to this coordinator.
     pub client_secret_file: PathBuf,
-    /// How people call the provider, for the button.
+    /// The name of the provider on the login button.
     pub name: String,
-    /// Whether people without an account get one.
+    /// Whether people without an account get one when they log in.
     pub accounts: NewAccounts,
 }
 
@@ -33,7 +33,7 @@ impl Default for OidcSettings {
     }
 }
 
-/// Most characters of the name on the button.
+/// The most characters of the name on the button.
 const NAME_MOST: usize = 40;
 
 impl OidcSettings {
@@ -41,12 +41,12 @@ impl OidcSettings {
         !self.issuer.is_empty()
     }
 
-    /// Whether the provider is on this machine, and has no TLS.
+    /// Returns whether the provider is on this machine, and serves no TLS.
     pub fn is_plain(&self) -> bool {
         Url::parse(&self.issuer).is_ok_and(|url| url.scheme() == "http")
     }
 
-    /// Checks the values. `http_url` is the setting `http.url`: the address to which the provider sends people back.
+    /// Checks the values. `http_url` is the setting `http.url`, to which the provider redirects browsers.
     pub(super) fn sane(&self, http_url: &str) -> Result<(), String> {
         if !self.is_on() {
             return match self.client_id.is_empty() && self.client_secret_file.as_os_str().is_empty() {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct OwnersSettings {
     /// A host that made no call for this long is silent. Its owner is notified once.
     pub silent_after: Seconds,
-    /// The command that sends a mail, such as `["/usr/sbin/sendmail", "-t"]`. It gets the mail on its standard input, with
-    /// `To:` and `Subject:`. If empty, the message goes to the coordinator's log only.
+    /// The command that sends a mail, such as `["/usr/sbin/sendmail", "-t"]`. It gets the mail on standard input, with
+    /// the headers `To:` and `Subject:`. If empty, the message goes to the coordinator's log only.
     pub mail: Vec<String>,
 }
 

@@ -9,7 +9,8 @@ pub enum Approval {
     /// A maintainer decides about every version.
     #[default]
     Maintainer,
-    /// A version whose trial passes is approved at once, if it only takes releases of the package index and asks for nothing more.
+    /// A version whose trial passes is approved at once, if it installs only releases from the package index and asks
+    /// for nothing more.
     Policy,
 }
 
@@ -23,7 +24,7 @@ pub struct RecipesSettings {
     pub reference: String,
     /// The folder of the recipes in that repository. Empty for its root.
     pub folder: String,
-    /// Who approves the versions of submitted recipes.
+    /// The person or rule that approves the versions of submitted recipes.
     pub approval: Approval,
 }
 

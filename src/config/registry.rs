@@ -4,13 +4,13 @@ use crate::domain::login::Login;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// On the coordinator, where images are. On a host, the login of its engine.
+/// On the coordinator, the place of images. On a host, the login of its engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RegistrySettings {
-    /// `HOST[:PORT]/PATH`. If empty, images don't travel.
+    /// `HOST[:PORT]/PATH`. If empty, images are not transferred between hosts.
     pub repository: String,
-    /// The user. Empty if the registry asks for no login.
+    /// The user. Empty if the registry needs no login.
     pub user: String,
     /// A file with the password or token.
     pub password_file: PathBuf,
@@ -40,13 +40,13 @@ impl RegistrySettings {
         Ok(())
     }
 
-    /// The repository. Returns `None` if images don't travel.
+    /// Returns the repository, or `None` if images are not transferred.
     pub fn repository(&self) -> Option<&str> {
         Some(self.repository.as_str()).filter(|name| !name.is_empty())
     }
 
-    /// The login for a repository. The coordinator decides which repository a host pulls from, but the host sends its login
-    /// only to the one in its own settings. Fails if the password file can't be read.
+    /// Returns the login for a repository. The coordinator decides from which repository a host pulls, but the host
+    /// sends its login only to the one in its own settings. Fails if the password file can't be read.
     pub fn login(&self, repository: &str) -> std::io::Result<Option<Login>> {
         if self.user.is_empty() || self.repository != repository {
             return Ok(None);
@@ -66,8 +66,8 @@ impl RegistrySettings {
     }
 }
 
-/// Whether a name is a host and a path. As for container engines, the first part is a host only if it has a dot or a port,
-/// or is `localhost`.
+/// Returns whether a name consists of a host and a path. As in container engines, the first part is a host only if it
+/// has a dot or a port, or is `localhost`.
 fn is_repository(name: &str) -> bool {
     let Some((host, path)) = name.split_once('/') else {
         return false;

@@ -1,4 +1,4 @@
-//! Everything that an operator can set.
+//! All settings of an operator.
 
 use super::branch::{self, BranchSettings};
 use super::engine::{BuildLimits, EngineSettings, RetentionSettings};
@@ -27,26 +27,26 @@ use std::path::{Path, PathBuf};
 pub struct Settings {
     /// Folder of the SQLite database, the logs, the objects and the mirror.
     pub data: PathBuf,
-    /// A `postgres://..` URL. If empty, SQLite in `data`.
+    /// The database, as a `postgres://..` URL. If empty, an SQLite file in `data`.
     pub database: Address,
     /// Address on which the pages and the API are served.
     pub listen: SocketAddr,
-    /// Folder of recipes. If empty, the built-in ones.
+    /// Folder of recipes. If empty, the built-in recipes are used.
     pub projects: PathBuf,
-    /// Folder of build profiles. If empty, the built-in ones.
+    /// Folder of build profiles. If empty, the built-in profiles are used.
     pub images: PathBuf,
-    /// Jobs that a host does at the same time.
+    /// The number of jobs that a host runs at the same time.
     pub slots: usize,
-    /// How often the repositories are asked for new revisions.
+    /// The time between two fetches of new revisions.
     pub poll: Seconds,
-    /// Who is answered over HTTP, and how many connections are held.
+    /// The names of the coordinator on the web, and the limits of its connections.
     pub http: HttpSettings,
     /// The identity provider by which people log in.
     pub oidc: OidcSettings,
     pub source: SourceSettings,
     pub branch: Vec<BranchSettings>,
     pub engine: EngineSettings,
-    /// Which images and volumes stay on the engine, and how long.
+    /// The retention of images and volumes on the engine.
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
     /// The container registry through which images travel between hosts.
@@ -61,9 +61,9 @@ pub struct Settings {
     pub build: BuildLimits,
     /// How changes in results are investigated.
     pub verdicts: VerdictSettings,
-    /// Whose word is enough to name the author of a revision.
+    /// Which projects are maintained, and whose results are enough to name the author of a revision.
     pub trust: TrustSettings,
-    /// The host policy: what this machine does, and for which projects and branches.
+    /// The host policy: which jobs this machine takes, for which projects and branches.
     pub host: HostSettings,
 }
 
@@ -106,7 +106,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks that the values make sense together.
+    /// Checks that the values are consistent.
     pub(super) fn sane(&self) -> Result<(), SettingsError> {
         branch::sane(&self.branch).map_err(SettingsError::Nonsense)?;
         self.registry.sane().map_err(SettingsError::Nonsense)?;
@@ -137,23 +137,23 @@ impl Settings {
         self.source.sane().map_err(SettingsError::Nonsense)
     }
 
-    /// The variants of a branch. A branch that is no longer watched has the default variant.
+    /// Returns the variants of a branch. A branch that is no longer watched has the default variant.
     pub fn variants(&self, branch: &str) -> Vec<String> {
         let settings = self.branch.iter().find(|settings| settings.name == branch);
         settings.map_or_else(branch::default_variant, |settings| settings.variants.clone())
     }
 
-    /// The folder of recipes. Returns `None` for the built-in ones.
+    /// Returns the folder of recipes, or `None` for the built-in ones.
     pub fn projects_folder(&self) -> Option<&Path> {
         (!self.projects.as_os_str().is_empty()).then_some(&self.projects)
     }
 
-    /// The folder of build profiles. Returns `None` for the built-in ones.
+    /// Returns the folder of build profiles, or `None` for the built-in ones.
     pub fn images_folder(&self) -> Option<&Path> {
         (!self.images.as_os_str().is_empty()).then_some(&self.images)
     }
 
-    /// The URL of the database, which is an SQLite file in `data` unless `database` is set.
+    /// Returns the URL of the database: an SQLite file in `data` unless `database` is set.
     pub fn database_url(&self) -> Address {
         match self.database.is_empty() {
             true => format!("sqlite://{}?mode=rwc", self.data.join("pybots.sqlite").display()).into(),
@@ -174,7 +174,7 @@ impl Settings {
     }
 
     /// Drops the default git repository and its default branches if only a Subversion repository was set. `by_default`
-    /// says whether a key has its default.
+    /// returns whether a key has its default.
     pub(super) fn drop_default_git(&mut self, by_default: impl Fn(&str) -> bool) {
         if self.source.svn.is_empty() || !by_default("source.git") {
             return;
@@ -188,7 +188,8 @@ impl Settings {
         }
     }
 
-    /// All logins that the settings hold or name. A password file that can't be read is reported where it is used.
+    /// Returns all logins that the settings contain or refer to. A password file that can't be read is reported where
+    /// it is used.
     pub fn secrets(&self) -> Secrets {
         let NetworkSettings {
             http_proxy,
@@ -212,13 +213,13 @@ impl Settings {
         }
     }
 
-    /// What these settings say about projects. The built-in recipes are maintained.
+    /// Returns which projects these settings maintain, and their owners. The built-in recipes are maintained.
     pub fn trust(&self) -> Trust {
         self.trust
             .trust(self.projects_folder().is_none() && self.recipes.git.is_empty())
     }
 
-    /// The retention policy that these settings describe.
+    /// Returns the retention policy of these settings.
     pub fn policy(&self) -> Policy {
         let RetentionSettings {
             days,

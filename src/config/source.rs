@@ -23,8 +23,8 @@ impl Default for SourceSettings {
 }
 
 impl SourceSettings {
-    /// The kind of repository that holds a branch: the one that the branch sets, otherwise git, or Subversion if that is
-    /// the only repository.
+    /// Returns the kind of repository that holds a branch: the one that the branch sets, otherwise git, or Subversion
+    /// if that is the only repository.
     pub fn kind(&self, branch: &BranchSettings) -> SourceKind {
         let only_svn = self.git.is_empty() && !self.svn.is_empty();
         branch
@@ -32,7 +32,7 @@ impl SourceSettings {
             .unwrap_or(if only_svn { SourceKind::Svn } else { SourceKind::Git })
     }
 
-    /// The address of the repository that holds a branch, as the settings write it.
+    /// Returns the address of the repository that holds a branch, as the settings write it.
     pub fn of(&self, branch: &BranchSettings) -> &Address {
         match self.kind(branch) {
             SourceKind::Git => &self.git,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-/// All values that are not tables, by their dotted keys. An array is one value.
+/// Returns all values that are not tables, by their dotted keys. An array is one value.
 pub fn leaves(table: &Table) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     for (key, value) in table {
@@ -21,7 +21,7 @@ pub fn leaves(table: &Table) -> BTreeMap<String, Value> {
     found
 }
 
-/// The value with a dotted key.
+/// Returns the value of a dotted key.
 pub fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         Some((first, rest)) => lookup(table.get(first)?.as_table()?, rest),
@@ -29,7 +29,7 @@ pub fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     }
 }
 
-/// Sets the value with a dotted key, and makes the tables on the way.
+/// Sets the value of a dotted key, and creates the tables on the way.
 pub fn set(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         Some((first, rest)) => {

@@ -1,4 +1,4 @@
-//! `[trust]`: which projects are maintained, and when the word of the others is enough to name an author.
+//! `[trust]`: which projects are maintained, and when the results of community projects are enough to name an author.
 
 use crate::domain::trust::{Maintained, Trust};
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,11 @@ const ALL: &str = "*";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrustSettings {
-    /// Projects whose recipes the maintainers answer for; `*` for all. The built-in recipes are always maintained.
+    /// Projects for whose recipes the maintainers answer; `*` for all. The built-in recipes are always maintained.
     pub maintained: Vec<String>,
     /// A community project is in probation until maintainers have agreed with this many of its incidents.
     pub probation: u32,
-    /// The owners of community projects, if the operator knows them.
+    /// The owners of community projects that the operator names.
     pub owner: Vec<OwnerSettings>,
 }
 
@@ -49,7 +49,7 @@ impl TrustSettings {
         }
     }
 
-    /// What these settings say. `are_built_in` says whether all recipes came with the program.
+    /// Returns the trust that these settings describe. `are_built_in` is true if all recipes came with the program.
     pub(super) fn trust(&self, are_built_in: bool) -> Trust {
         let maintains_all = are_built_in || self.maintained.iter().any(|name| name == ALL);
         let owned = |owner: &OwnerSettings| {

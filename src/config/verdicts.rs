@@ -8,16 +8,17 @@ use serde::{Deserialize, Serialize};
 pub struct VerdictSettings {
     /// How long a pinned lock is used. After that, the newest versions of the dependencies are installed and pinned.
     pub locks: Seconds,
-    /// One run in this many is made twice on the same image with the same lock, to measure flakiness. If 0, none is.
+    /// One run in this many is repeated on the same image with the same lock, to measure flakiness. If 0, none is.
     pub repeat: u64,
-    /// The repeated results of a project that have to agree in a row until its owners get notices. If 0, none have to.
+    /// The number of repeated results of a project that have to agree in a row before its owners get notices. If 0, the
+    /// owners get notices at once.
     pub burn_in: u32,
-    /// The results of a new host that another host has to repeat with the same outcome before its results count by themselves. If 0,
-    /// none are repeated.
+    /// The number of results of a new host that another host has to repeat with the same outcome before its results
+    /// count by themselves. If 0, none are repeated.
     pub first_results: u32,
     /// The number of investigations that may be open at the same time.
     pub at_once: usize,
-    /// How many of them may be about projects in probation.
+    /// The number of those that may be about projects in probation.
     pub in_probation: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Which images and volumes of a host stay: reads what [`crate::domain::retention`] needs to decide.
+//! Decides which images and volumes of a host stay, by the rules of [`crate::domain::retention`].
 
 use crate::config::Settings;
 use crate::domain::id::HostId;
@@ -19,9 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Keeper<'a> {
     pub store: &'a Store,
     pub policy: Policy,
-    /// The name of the cache volume that belongs to the toolchain in force. Other Pybots installations on the engine may share it.
+    /// The name of the cache volume of the current toolchain. Other Pybots installations on the engine may share it.
     pub cache: String,
-    /// The repository of the container registry, if there is one.
+    /// The repository in the container registry, if the settings name one.
     pub repository: Option<String>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Decides about all that a host holds.
+    /// Decides about every image and volume of an inventory.
     pub async fn decide(&self, inventory: &Inventory, now: Timestamp) -> Result<Decisions> {
         let histories = histories(self.store, inventory).await?;
         let needs = self.needs(inventory, now).await?;
@@ -46,8 +46,8 @@ impl<'a> Keeper<'a> {
         })
     }
 
-    /// Records the inventory that a host sends, and decides about it. A host that may build images is also asked to push
-    /// those that the registry does not have.
+    /// Records the inventory of a host, and decides about it. A host that may build images also gets a list of images
+    /// to push, if the registry lacks them.
     pub async fn receive(&self, inventory: &Inventory, builds: bool, now: Timestamp) -> Result<Decisions> {
         let named = inventory
             .images
@@ -80,7 +80,7 @@ impl<'a> Keeper<'a> {
             .iter()
             .filter(|volume| volume.kind == VolumeKind::Cache);
         if caches.map(|volume| &volume.name).any(is_odd) {
-            // reading all builds takes long: do it only if there is a cache that no recent build used
+            // reading all builds takes long, and is needed only for a cache that no recent build used
             for planned in self.store.builds_since(Timestamp::default()).await? {
                 if let Some(build) = readable(planned) {
                     needs.own_caches.insert(build.cache());
@@ -94,8 +94,8 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// Removes the source folders that no registered recipe and no open job has needed for `days`: recipes change, and each version of a
-/// folder is stored. Returns how many there were.
+/// Removes the source folders that no registered recipe and no open job has needed for `days`. Each version of a folder
+/// is stored separately, so old ones add up. Returns the number of removed folders.
 pub async fn remove_folders(
     store: &Store,
     objects: &Objects,
@@ -122,7 +122,8 @@ pub async fn remove_folders(
     Ok(removed)
 }
 
-/// The build of a planned job. Returns `None` if another version of Pybots planned it: this one has no volumes for it.
+/// Returns the build of a planned image. Returns `None` if another version of Pybots planned it, because this one has
+/// no volumes for it.
 fn readable(planned: PlannedBuild) -> Option<Box<job::BuildSpec>> {
     match planned.spec {
         Ok(JobSpec::Image(build)) => Some(build),
@@ -142,12 +143,12 @@ fn keys<'a>(images: impl Iterator<Item = &'a HeldImage>) -> Vec<String> {
     keys.into_iter().map(str::to_owned).collect()
 }
 
-/// The histories of the images in an inventory, by build key. Images of other installations have none.
+/// Returns the histories of the images in an inventory, by build key. Images of other installations have none.
 pub async fn histories(store: &Store, inventory: &Inventory) -> Result<BTreeMap<String, ImageHistory>> {
     histories_of(store, &keys(inventory.images.iter())).await
 }
 
-/// The histories of images by their build keys.
+/// Returns the histories of images, by build key.
 pub async fn histories_of(store: &Store, keys: &[String]) -> Result<BTreeMap<String, ImageHistory>> {
     let mut histories = BTreeMap::new();
     for used in store.image_uses(keys).await? {
@@ -165,7 +166,7 @@ pub async fn histories_of(store: &Store, keys: &[String]) -> Result<BTreeMap<Str
         };
         let branch = BranchUse {
             branch: revision.branch,
-            // an old revision may be discovered late, and is to stay for the full time since then
+            // a revision that is discovered late stays for the full time too
             since: revision.committed_at.max(revision.discovered_at),
             watched: revision.watched,
             tip: revision.tip,

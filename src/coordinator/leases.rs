@@ -1,4 +1,4 @@
-//! The loop over the queue: ends attempts whose leases ran out, passes requests on, and writes to owners of silent hosts.
+//! The loop over leases: ends attempts whose leases ran out, passes requests on, and notifies owners of silent hosts.
 
 use super::{Coordinator, silent};
 use crate::clock::{Clock, now};
@@ -18,11 +18,11 @@ impl Coordinator {
             }
             let looked = self.look_at_leases(passed).await;
             if logged("leases", looked).is_none() {
-                // if the coordinator could not read the store, hosts could not renew their leases either
+                // while the coordinator could not read the store, hosts could not renew their leases either
                 clock = Clock::default();
             }
             logged("requests", self.queue.look_for_requests().await);
-            // a host is silent only if the coordinator was there all the time
+            // a host counts as silent only if the coordinator ran all the time
             if since.elapsed() > silent_after {
                 logged("silent hosts", silent::look(self, now()).await);
             }
@@ -32,7 +32,8 @@ impl Coordinator {
         }
     }
 
-    /// `passed` says that time passed normally since the last look.
+    /// Ends the attempts whose leases or time limits ran out. If `passed` is false, time did not pass normally since
+    /// the last check; then extends all leases instead.
     async fn look_at_leases(&self, passed: bool) -> Result<()> {
         if passed {
             self.queue.expire(now()).await?;

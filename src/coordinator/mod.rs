@@ -39,21 +39,21 @@ pub struct Coordinator {
     pub store: Store,
     pub objects: Objects,
     pub queue: Queue,
-    /// The mirror of `sources`. Only the watcher needs the sources themselves.
+    /// The mirror of `sources`. Other parts of the coordinator need only the mirror.
     pub mirror: Mirror,
     sources: Sources,
-    /// `None` if recipes come from a folder, or with the program.
+    /// `None` if recipes come from a folder, or are built in.
     recipe_repository: Option<RecipeRepository>,
     pub settings: Arc<Settings>,
     profiles: Arc<Profiles>,
     platform: String,
-    /// Notified when there may be something to plan.
+    /// Notified when there may be new work to plan.
     changed: Arc<Notify>,
     inputs: Arc<Mutex<Inputs>>,
     recipes: Arc<Mutex<RecipeReader>>,
-    /// Submitted recipes that were read, by project.
+    /// A cache of submitted recipes, by file name.
     submitted: Arc<Mutex<HashMap<String, Registered>>>,
-    /// Whether jobs by recipes that are not in force any more may be queued.
+    /// Whether the queue may have jobs of recipes that are no longer in force.
     has_past_recipes: Arc<AtomicBool>,
     /// The time of the last [`Coordinator::sweep`], in milliseconds UTC.
     swept_at: Arc<AtomicI64>,
@@ -66,11 +66,11 @@ type Inputs = HashMap<(String, Vec<String>), String>;
 const INPUTS_MOST: usize = 10_000;
 
 impl Coordinator {
-    /// Opens the store and the mirror. `platform` is that of the images, such as `linux/amd64`.
+    /// Opens the store and the mirror. `platform` is the platform of the images, such as `linux/amd64`.
     pub async fn open(settings: Settings, platform: &str) -> Result<Self> {
         let profiles = Profiles::load(settings.images_folder())?;
         settings.buildable(&profiles)?;
-        // tokens and logs are nobody else's
+        // other users of the machine must not read tokens and logs
         let mut folder = std::fs::DirBuilder::new();
         folder
             .recursive(true)
@@ -98,7 +98,7 @@ impl Coordinator {
             inputs: Arc::default(),
             recipes: Arc::default(),
             submitted: Arc::default(),
-            // an earlier process may have been killed after it read the recipes
+            // an earlier process may have stopped after it read the recipes
             has_past_recipes: Arc::new(AtomicBool::new(true)),
             swept_at: Arc::default(),
             settings: Arc::new(settings),
@@ -106,7 +106,7 @@ impl Coordinator {
         })
     }
 
-    /// Runs all loops until the process ends. A pass that fails is logged, and the next one follows.
+    /// Runs all loops until the process ends. Logs a pass that fails, and goes on with the next one.
     pub async fn run(&self) {
         tokio::join!(
             self.watch(),
@@ -122,12 +122,12 @@ impl Coordinator {
         self.changed.notify_one();
     }
 
-    /// Decides which images and volumes hosts may remove.
+    /// Returns the keeper, which decides about the images and volumes of hosts.
     pub fn keeper(&self) -> keep::Keeper<'_> {
         keep::Keeper::new(&self.store, &self.settings, &self.profiles.distribution)
     }
 
-    /// The digest of the files that a build of a revision reads.
+    /// Returns the digest of the files that a build of a revision reads.
     async fn inputs(&self, sha: &str, ignore: &[String]) -> Result<String> {
         let key = (sha.to_owned(), ignore.to_vec());
         let cached = self
@@ -159,7 +159,7 @@ impl Coordinator {
         }
     }
 
-    /// Fetches the repository of recipes, apart from those of CPython: their first fetch takes long.
+    /// Fetches the repository of recipes. A loop of its own, because the first fetch of CPython takes long.
     async fn watch_recipes(&self) {
         let Some(repository) = &self.recipe_repository else {
             return;
@@ -192,7 +192,7 @@ impl Coordinator {
         self.sweep(&projects, now()).await;
         let planned = plan::tick(self, &projects, now()).await?;
         let tried = trials::tick(self, now()).await?;
-        // also when nobody follows events, for the oldest are deleted then
+        // also without followers of events, because this deletes the oldest ones
         self.store.number_events().await?;
         if planned + replaced + tried > 0 {
             self.queue.announce();
@@ -200,7 +200,7 @@ impl Coordinator {
         self.investigate(&projects, now()).await
     }
 
-    /// Removes what nobody needs once an hour: source folders, ended tokens, and old entries of the audit log.
+    /// Once an hour, removes unused source folders, ended tokens, and old entries of the audit log.
     async fn sweep(&self, projects: &[Registered], now: Timestamp) {
         let last = self.swept_at.load(Ordering::SeqCst);
         if (0..HOUR_MS).contains(&(now.as_millis() - last)) {
@@ -254,7 +254,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Plans an image for which an investigation waits, and has it built before the backlog. Returns how many jobs it added.
+    /// Plans an image for which an investigation waits, and moves its build before the backlog. Returns how many jobs
+    /// it added.
     async fn build_soon(&self, image: &WantedImage, now: Timestamp) -> Result<usize> {
         let WantedImage {
             revision,

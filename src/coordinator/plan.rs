@@ -14,7 +14,7 @@ use crate::store::revisions::Revision;
 use crate::store::runs::NewRun;
 use anyhow::{Context, Result};
 
-/// One pass over the revisions whose image or runs may not be planned. Returns how many jobs it added.
+/// Makes one pass over the revisions whose planning is not complete. Returns how many jobs it added.
 pub async fn tick(coordinator: &Coordinator, projects: &[Registered], now: Timestamp) -> Result<usize> {
     let mut added = 0;
     for revision in coordinator.store.revisions_to_plan().await? {
@@ -54,8 +54,8 @@ async fn plan_one(
     Ok(added)
 }
 
-/// Plans an image for which an investigation waits: that of a revision without one, or one that replaces an image of an
-/// earlier profile or distribution. Returns how many jobs it added.
+/// Plans an image for which an investigation waits. The revision has none yet, or has one by an earlier profile or
+/// distribution. Returns how many jobs it added.
 pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &str, now: Timestamp) -> Result<usize> {
     let Coordinator { store, platform, .. } = coordinator;
     let present = match store.image_of(&revision.id, variant, platform).await? {
@@ -73,7 +73,7 @@ pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &
     }
 }
 
-/// The build that a variant of a revision needs. The inner error says why nothing can be built.
+/// Returns the build that a variant of a revision needs. The inner error says why it can't be built.
 pub async fn wanted(
     coordinator: &Coordinator,
     revision: &Revision,
@@ -95,8 +95,8 @@ pub async fn wanted(
     ))
 }
 
-/// Plans what can be planned now of one variant of a revision. Returns how many jobs it added, and whether nothing is left
-/// to plan.
+/// Plans all that can be planned now for one variant of a revision. Returns how many jobs it added, and whether the
+/// planning is complete.
 async fn plan_variant(
     coordinator: &Coordinator,
     revision: &Revision,
@@ -111,7 +111,7 @@ async fn plan_variant(
             store.no_image(&revision.id, variant, platform, &reason).await?;
             Ok((0, true))
         }
-        // a profile may have been added or fixed since nothing could be built
+        // a profile may have been added or fixed since the last pass
         (None | Some(RevisionImage::Impossible(_)), Ok(build)) => {
             add_image(coordinator, revision, build, projects, now).await
         }
@@ -129,7 +129,8 @@ async fn plan_variant(
     }
 }
 
-/// Gives a revision the image of its build key. If another revision had it built already, plans the runs at once.
+/// Gives a revision the image of its build key. If that image is ready because another revision has it, plans the runs
+/// at once.
 async fn add_image(
     coordinator: &Coordinator,
     revision: &Revision,
@@ -144,7 +145,7 @@ async fn add_image(
         variant: &build.variant,
         platform,
         build_key: &build.build_key,
-        // an image that an investigation wants is for its runs alone
+        // an image for an investigation gets only the runs of the investigation
         plans_runs: !projects.is_empty(),
     };
     let (image_id, is_new) = store.attach_image(&mut tx, &new, now).await?;
@@ -206,7 +207,8 @@ async fn add_runs(
     }
 }
 
-/// The lock that a run is to install, so that only CPython differs between runs. Returns `None` if no lock is pinned yet.
+/// Returns the lock that a run has to install, so that only CPython differs between runs. Returns `None` if no lock is
+/// pinned yet.
 async fn pinned_lock(
     coordinator: &Coordinator,
     tx: &mut Tx,
@@ -222,7 +224,7 @@ async fn pinned_lock(
     coordinator.store.pinned_lock(tx, &key).await
 }
 
-/// Plans the runs of a revision that are missing.
+/// Plans the missing runs of a revision.
 async fn add_runs_of(
     coordinator: &Coordinator,
     revision: &Revision,
@@ -259,7 +261,8 @@ async fn add_runs_of(
     Ok((added, true))
 }
 
-/// Adds a run, and its job unless the recipe skips it, if the revision has no such run. Returns whether it added a job.
+/// Adds a run if the revision does not have it, and its job unless the recipe skips the run. Returns whether it added a
+/// job.
 pub async fn new_run_job(
     coordinator: &Coordinator,
     tx: &mut Tx,

@@ -1,4 +1,5 @@
-//! Registers recipes. What waits for a recipe that was changed or removed is cancelled, and planned by the recipe in force.
+//! Registers recipes. Cancels jobs of recipes that were changed or removed, and plans their cells by the recipes in
+//! force.
 
 use super::Coordinator;
 use super::plan::new_run_job;
@@ -15,14 +16,15 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-/// Jobs that are cancelled, and runs that are replaced, in one pass.
+/// The most jobs to cancel, and the most runs to replace, in one pass.
 const AT_ONCE: i64 = 500;
 
-/// What pages show in the place of a file where the repository of recipes has a problem. No project can have this name.
+/// The name that pages show for a problem of the repository of recipes, in place of a file. No project can have this
+/// name.
 const REPOSITORY: &str = "[recipes] git";
 
-/// Rereads the recipes, so that files that were added or corrected are used from now on. Returns `None` until the repository of
-/// recipes could be read once: registered projects stay registered.
+/// Reads the recipes again, which puts added and corrected files in force. Returns `None` until the repository of
+/// recipes was read for the first time; registered projects then stay registered.
 pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Option<Vec<Registered>>> {
     let Coordinator { store, objects, .. } = coordinator;
     let (origin, problem) = origin(coordinator).await;
@@ -78,7 +80,7 @@ pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Optio
     Ok(Some(good))
 }
 
-/// Where the recipes are now. The second value is a problem of their repository.
+/// Returns the current origin of the recipes, and a problem of their repository if it has one.
 async fn origin(coordinator: &Coordinator) -> (Option<Origin>, Option<String>) {
     if let Some(repository) = &coordinator.recipe_repository {
         let checkout = repository.checkout().await;
@@ -93,14 +95,15 @@ fn log_new(refused: &[(String, String)], refused_before: &[(String, String)]) {
     }
 }
 
-/// Adds the recipes that people submitted, if they are in force. A file of the folder goes before a submitted recipe with its name.
+/// Adds the submitted recipes that are in force. A file in the folder takes precedence over a submitted recipe of the
+/// same name.
 async fn add_submitted(
     coordinator: &Coordinator,
     good: &mut Vec<Registered>,
     refused: &mut Vec<RefusedRecipe>,
 ) -> Result<()> {
     let of_files = good.iter().map(|recipe| recipe.recipe.name.get_ref().clone());
-    // nobody gets the name of a file that is being edited
+    // a file that can't be read at the moment keeps its name
     let of_refused = refused
         .iter()
         .filter_map(|refused| project_of(&refused.file))
@@ -125,7 +128,7 @@ async fn add_submitted(
     Ok(())
 }
 
-/// Reads a submitted recipe, or takes it from the cache: its text never changes.
+/// Returns a submitted recipe, from the cache if its text is the same.
 fn submitted(coordinator: &Coordinator, file: &str, text: String) -> Result<Registered, String> {
     let mut cache = coordinator.submitted.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(recipe) = cache.get(file).filter(|recipe| recipe.text == text) {
@@ -139,8 +142,8 @@ fn submitted(coordinator: &Coordinator, file: &str, text: String) -> Result<Regi
     Ok(recipe)
 }
 
-/// Cancels what is queued for recipes that are not in force any more, and plans the cells again. Returns how many jobs it
-/// added.
+/// Cancels the queued jobs of recipes that are no longer in force, and plans their cells again. Returns how many jobs
+/// it added.
 pub async fn replace(coordinator: &Coordinator, projects: &[Registered], now: Timestamp) -> Result<usize> {
     let Coordinator { store, queue, .. } = coordinator;
     if coordinator.has_past_recipes.load(Ordering::SeqCst) {
@@ -156,7 +159,7 @@ pub async fn replace(coordinator: &Coordinator, projects: &[Registered], now: Ti
                 "cancelled jobs of recipes that were changed or removed"
             );
         }
-        // what is leased by a past recipe may be queued again
+        // a leased job of a past recipe may return to the queue
         let has_past = !jobs.is_empty() || store.is_changed_recipe_leased().await?;
         coordinator.has_past_recipes.store(has_past, Ordering::SeqCst);
     }
@@ -172,12 +175,12 @@ pub async fn replace(coordinator: &Coordinator, projects: &[Registered], now: Ti
     Ok(added)
 }
 
-/// Plans a withdrawn run by the recipe in force, on the same image. Returns whether it added a job.
+/// Plans a withdrawn run again by the recipe in force, on the same image. Returns whether it added a job.
 async fn replace_run(coordinator: &Coordinator, run: &Run, project: &Registered, now: Timestamp) -> Result<bool> {
     let store = &coordinator.store;
     let revision = store.revision(&run.revision_id).await?;
     let spec = store.spec_on(&run.revision_id, &run.project, &run.variant, &run.recipe);
-    // another version of Pybots may have planned the job: then the whole revision is planned again
+    // if another version of Pybots planned the job, the whole revision is planned again
     let (spec, is_readable) = spec.await.map_or((None, false), |spec| (spec, true));
     let mut planned = None;
     if let (Some(revision), Some(JobSpec::Run(spec)), Some(image)) = (&revision, &spec, &run.image_id)
@@ -190,7 +193,7 @@ async fn replace_run(coordinator: &Coordinator, run: &Run, project: &Registered,
     }
     let mut tx = store.begin().await?;
     let mut added = false;
-    // a revision that has left its branch, or that is planned again as a whole, gets no run in the place of this one
+    // empty if no run replaces this one: its revision left the branch, or is planned again as a whole
     let by = if planned.is_some() { project.digest.as_str() } else { "" };
     if let Some((revision, image, next)) = planned {
         let new = NewRun {

@@ -1,4 +1,4 @@
-//! Images in the container registry: where hosts find them, which ones hosts are to push, and which ones are deleted.
+//! Images in the container registry: where hosts find them, which ones hosts push, and which ones are deleted.
 
 mod api;
 
@@ -17,8 +17,8 @@ use std::time::Duration;
 const AT_ONCE: usize = 5;
 
 impl Coordinator {
-    /// Adds to the spec of a claim where its image is in the registry. If that can't be read, the claim is still useful for
-    /// a host that holds the image or may build it.
+    /// Adds the place of the image in the registry to the spec of a claim. If the place can't be read, the claim is
+    /// still useful for a host that holds the image or may build it.
     pub async fn add_remote(&self, spec: &mut JobSpec) {
         let Some(repository) = self.settings.registry.repository() else {
             return;
@@ -40,8 +40,8 @@ impl Coordinator {
         });
     }
 
-    /// Records the reference under which a host pushed an image. Returns false if the repository is not the one of the
-    /// settings, or no image with that build key is ready.
+    /// Records the reference under which a host pushed an image. Returns `false` if the reference is outside the
+    /// repository of the settings, or no image with that build key is ready.
     pub async fn pushed(&self, build_key: &str, reference: &str) -> Result<bool> {
         if !self.is_ours(reference) || !self.store.set_remote(build_key, Some(reference)).await? {
             return Ok(false);
@@ -51,7 +51,7 @@ impl Coordinator {
         Ok(true)
     }
 
-    /// Whether a reference is by digest, and in the repository of the settings.
+    /// Returns whether a reference names an image by digest in the repository of the settings.
     pub fn is_ours(&self, reference: &str) -> bool {
         let repository = self.settings.registry.repository();
         let parts = reference.split_once("@sha256:");
@@ -59,7 +59,7 @@ impl Coordinator {
         matches!((repository, parts), (Some(ours), Some((there, digest))) if ours == there && hex(digest))
     }
 
-    /// The loop over the registry.
+    /// Runs the loop over the registry.
     pub(super) async fn travel(&self) {
         let mut last_error = String::new();
         loop {
@@ -78,8 +78,8 @@ impl Coordinator {
         }
     }
 
-    /// One pass: deletes images that nobody needs any more, and forgets those that the registry lost, so that they are
-    /// pushed again.
+    /// Makes one pass: deletes images that are no longer needed. Clears the place of images that the registry lost, so
+    /// that hosts push them again.
     pub async fn check_registry(&self, now: Timestamp) -> Result<()> {
         let registry = &self.settings.registry;
         self.store.forget_remotes(registry.repository()).await?;
@@ -101,7 +101,7 @@ impl Coordinator {
             let (_, digest) = row.remote.split_once('@').unwrap_or_default();
             let reason = retention::remote(history, &policy, now);
             if !reason.stays() {
-                // forget it first, so that no claim names an image that is being deleted
+                // cleared before the deletion, so that no claim names an image that is being deleted
                 self.store.set_remote(&row.build_key, None).await?;
                 let deleted = api.delete(digest).await;
                 if deleted.is_err() {
@@ -126,7 +126,8 @@ impl Coordinator {
 }
 
 impl Keeper<'_> {
-    /// The images that a host is to push: it built them, the registry does not have them, and they would stay there.
+    /// Returns the images for a host to push. The host built them, the registry does not have them, and it would keep
+    /// them.
     pub async fn to_push(&self, inventory: &Inventory, decisions: &Decisions) -> Result<Vec<Push>> {
         let Some(repository) = &self.repository else {
             return Ok(Vec::new());
@@ -137,7 +138,7 @@ impl Keeper<'_> {
         held.sort_by_key(|(image, _)| std::cmp::Reverse(image.tagged_at));
         for (image, decision) in held {
             let wanted = image.kind == ImageKind::Cpython && decision.reason.travels();
-            // a second build of the same key is another image than the one that the results are about
+            // a second build of the same key differs from the image that the results are about
             if wanted && self.store.is_unpushed(&image.build_key, &image.id).await? {
                 push.extend(image.names.first().map(|name| Push {
                     name: name.clone(),

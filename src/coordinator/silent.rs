@@ -1,4 +1,4 @@
-//! Silent hosts: writes to their owners, once for each silence.
+//! Notifies the owners of silent hosts, once for each silence.
 
 use super::Coordinator;
 use crate::clock::show;
@@ -10,20 +10,20 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// How long the mail command may take.
+/// The time limit of the mail command.
 const MAIL_MOST: Duration = Duration::from_secs(30);
 
-/// Writes to the owners of hosts that fell silent.
+/// Notifies the owners of hosts that made no call for `owners.silent_after`.
 pub(super) async fn look(coordinator: &Coordinator, now: Timestamp) -> Result<()> {
     let owners = &coordinator.settings.owners;
     let since = now - Duration::from_secs(owners.silent_after.0);
     for host in coordinator.store.silent_hosts(since).await? {
         let seen = host.seen_at.map(show).unwrap_or_default();
         tracing::warn!(host = host.name, owner = host.owner, seen, "a host fell silent");
-        // recorded first, so that a mail that can't be sent is not tried every second
+        // recorded before the mail, so that a mail that can't be sent is not tried every second
         coordinator.store.silence_reported(&host.id, now).await?;
         if let Some((program, arguments)) = owners.mail.split_first() {
-            // in a task of its own, because leases must not wait for a mail
+            // in a separate task, because leases must not wait for a mail
             let (mail, mut command) = (mail(&host, &seen), Command::new(program));
             command.args(arguments);
             tokio::spawn(async move {

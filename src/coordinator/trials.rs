@@ -1,4 +1,5 @@
-//! Trials: each submitted version of a recipe runs once on the newest image before anybody decides about it.
+//! Trials: each submitted version of a recipe runs once on the newest image before a maintainer or the policy decides
+//! about it.
 
 use super::Coordinator;
 use super::plan::wanted;
@@ -22,14 +23,14 @@ use crate::store::submissions::RecipeVersion;
 use crate::submissions::{VersionMove, decide, objections, trial_ended};
 use anyhow::{Context, Result};
 
-/// Versions that one pass looks at.
+/// The most versions that one pass handles.
 const AT_ONCE: i64 = 50;
-/// After this time, a version waits for a decision although its trial has not ended.
+/// The time in milliseconds after which a version waits for a decision although its trial has not ended.
 const TRIAL_MS: i64 = DAY_MS;
-/// Newest images of a branch among which one by the profile in force is looked for.
+/// The number of newest images of a branch in which the pass looks for one by the current profile.
 const IMAGES: i64 = 5;
 
-/// One pass over the versions whose trial has not ended. Returns how many jobs it added.
+/// Makes one pass over the versions whose trial has not ended. Returns how many jobs it added.
 pub async fn tick(coordinator: &Coordinator, now: Timestamp) -> Result<usize> {
     for job in coordinator.store.jobs_of_decided_trials(AT_ONCE).await? {
         coordinator.queue.cancel_queued(&job, now).await?;
@@ -44,14 +45,14 @@ pub async fn tick(coordinator: &Coordinator, now: Timestamp) -> Result<usize> {
         let begun = begin(coordinator, &version, &images, now).await;
         added += usize::from(logged(&version, begun).unwrap_or(false));
     }
-    // those that wait for a host hold up no others
+    // a separate query, so that trials that wait for a host do not hold up others
     for version in coordinator.store.tried_versions(now - TRIAL_MS, AT_ONCE).await? {
         let _ = logged(&version, end(coordinator, &version, now).await);
     }
     Ok(added)
 }
 
-/// Writes an error to the log: one version must not hold up the others.
+/// Logs an error and continues, so that one version does not hold up the others.
 fn logged<T>(version: &RecipeVersion, done: Result<T>) -> Option<T> {
     match done {
         Ok(done) => Some(done),
@@ -68,7 +69,7 @@ fn logged<T>(version: &RecipeVersion, done: Result<T>) -> Option<T> {
     }
 }
 
-/// Lets a version whose trial has ended wait for a decision, or approves it by policy.
+/// Records the end of a version's trial. The version then waits for a decision, or the policy approves it.
 async fn end(coordinator: &Coordinator, version: &RecipeVersion, now: Timestamp) -> Result<()> {
     let store = &coordinator.store;
     let job = match &version.trial_run_id {
@@ -105,7 +106,7 @@ async fn read(coordinator: &Coordinator, version: &RecipeVersion) -> Result<Resu
     Ok(register(&format!("{}.toml", version.project), text, None))
 }
 
-/// Adds the trial run on the first image whose Python the recipe is for. Returns whether there is one.
+/// Adds the trial run on the first image that the recipe supports. Returns whether it added the run.
 async fn begin(
     coordinator: &Coordinator,
     version: &RecipeVersion,
@@ -115,7 +116,7 @@ async fn begin(
     let Coordinator { store, settings, .. } = coordinator;
     let project = match read(coordinator, version).await? {
         Ok(project) => project,
-        // it was good for the version of Pybots that took it
+        // the version of Pybots that accepted the recipe could read it
         Err(message) => {
             trial_ended(store, version, &format!("the recipe can't be read any more: {message}")).await?;
             return Ok(false);
@@ -137,7 +138,7 @@ async fn begin(
             Err(reason) => skipped = Some(format!("{}: {reason}", revision.branch)),
         }
     }
-    // without an image of any branch, it waits for the first one
+    // if no branch has an image yet, the version waits for the first one
     if let Some(reason) = skipped {
         let note = format!("no image of a watched branch runs it ({reason})");
         trial_ended(store, version, &note).await?;
@@ -145,7 +146,7 @@ async fn begin(
     Ok(false)
 }
 
-/// An image on which a recipe can be tried, and the revision that it stands for.
+/// An image on which recipes can be tried, and the revision that it was built for.
 struct TrialImage {
     revision: Revision,
     image: ImageId,
@@ -153,7 +154,7 @@ struct TrialImage {
     facts: Facts,
 }
 
-/// The newest image of each watched branch that the profiles in force build, in the order of the branches.
+/// Returns, for each watched branch in order, the newest image that the current profile builds.
 async fn newest_images(coordinator: &Coordinator) -> Result<Vec<TrialImage>> {
     let mut images = Vec::new();
     for branch in coordinator.store.watched_branches().await? {
@@ -222,14 +223,15 @@ async fn add(
         trial_run_id: Some(run),
         ..version.clone()
     };
-    // a version that was decided meanwhile needs no trial
+    // a version that has been decided about meanwhile needs no trial
     if store.set_version(&mut tx, version, &after).await? {
         tx.commit().await?;
     }
     Ok(())
 }
 
-/// Why the policy leaves a version to a maintainer, by who submitted it and by the state of its project. `None` if it need not.
+/// Returns why the version's submitter or the state of its project leaves the decision to a maintainer. Returns `None`
+/// if they do not.
 async fn owner_objection(coordinator: &Coordinator, version: &RecipeVersion) -> Result<Option<String>> {
     let store = &coordinator.store;
     let account = store

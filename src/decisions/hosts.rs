@@ -1,4 +1,4 @@
-//! Registered hosts: who adds them, and what may be done with them.
+//! Decisions about registered hosts: adds them, and changes their state, token and trust.
 
 use crate::access::{Actor, AuditedChange, record};
 use crate::domain::access::{Permission, Reach};
@@ -13,7 +13,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-/// Hosts of one owner.
+/// The most hosts that a host owner can register.
 const HOSTS_MOST: i64 = 50;
 
 /// A host to register.
@@ -22,27 +22,27 @@ pub struct HostRequest {
     pub name: String,
     /// The mail address of the owner.
     pub owner: String,
-    /// Whether it may build images, which other hosts then run.
+    /// Whether the host may build images, which other hosts then run.
     pub builds: bool,
 }
 
-/// What is done with a registered host.
+/// A change of a registered host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum HostMove {
-    /// It gets a new token.
+    /// Give the host a new token.
     Rotate,
-    /// It loses its token.
+    /// Revoke the host's token.
     Revoke,
-    /// It may build images from now on.
+    /// Let the host build images from now on.
     Trust,
-    /// It may no longer build images.
+    /// Let the host build no more images.
     Distrust,
-    /// It gets no new jobs.
+    /// Give the host no new jobs.
     Drain,
-    /// It gets jobs again.
+    /// Give the host jobs again.
     Resume,
-    /// It is gone for good.
+    /// Remove the host for good.
     Remove,
 }
 
@@ -57,8 +57,8 @@ names!(
     Remove = "remove",
 );
 
-/// Registers a host. Its token is returned this once. A host owner registers hosts in its own name, and only an operator lets a host
-/// build images.
+/// Registers a host. Returns it with its token, whose secret can't be read again. A host owner registers hosts for its
+/// own account, and only an operator lets a host build images.
 pub async fn add_host(store: &Store, actor: &Actor, request: &HostRequest, now: Timestamp) -> Result<(HostRow, Token)> {
     let reach = actor.require(Permission::Hosts)?;
     let owner = match reach {
@@ -80,7 +80,7 @@ pub async fn add_host(store: &Store, actor: &Actor, request: &HostRequest, now: 
     Ok((host, token))
 }
 
-/// Does something with a host. Returns its new token if it got one.
+/// Changes a host. Returns it, with its new token if it got one.
 pub async fn move_host(
     store: &Store,
     actor: &Actor,
@@ -97,7 +97,7 @@ pub async fn move_host(
     if matches!(action, HostMove::Trust | HostMove::Distrust) {
         actor.require_all(Permission::Hosts)?;
     }
-    // what the quarantine is for, its owner does not end
+    // only an operator may end a quarantine, not the owner of the host
     if matches!(action, HostMove::Resume | HostMove::Drain) && before.state == HostState::Quarantined {
         actor.require_all(Permission::Hosts)?;
     }
@@ -121,7 +121,7 @@ pub async fn move_host(
     Ok((after, token))
 }
 
-/// The address by which hosts belong to an account.
+/// Returns the mail address by which hosts belong to the actor's account. Fails if the account has none.
 fn own_mail(actor: &Actor) -> Result<&str, Refusal> {
     match actor.mail.is_empty() {
         false => Ok(&actor.mail),

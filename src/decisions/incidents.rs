@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-/// What a maintainer decides about an incident.
+/// A maintainer's decision about an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum IncidentDecision {
-    /// Accept it until a day.
+    /// Accept the incident until a day.
     Waive {
         #[schema(min_length = 1, max_length = 1000)]
         why: String,
@@ -26,33 +26,33 @@ pub enum IncidentDecision {
         #[schema(format = Date)]
         until: String,
     },
-    /// Assign it to the projects: the change in CPython is intended and documented.
+    /// Assign the incident to the projects: the change in CPython is intended and documented.
     Intended {
         #[schema(min_length = 1, max_length = 1000)]
         why: String,
     },
-    /// Assign it to CPython, which will fix it.
+    /// Assign the incident to CPython, which will fix it.
     Ours {
         #[schema(min_length = 1, max_length = 1000)]
         why: String,
     },
-    /// Agree that its revisions broke its projects. Pages then name the author.
+    /// Agree that the revisions of the incident broke its projects. Pages then name the author.
     Agree {
         #[schema(min_length = 1, max_length = 1000)]
         why: String,
     },
-    /// Revoke all agreements with it.
+    /// Revoke all agreements with the incident.
     Disagree {
         #[schema(min_length = 1, max_length = 1000)]
         why: String,
     },
-    /// Record where it was reported.
+    /// Record where the incident was reported.
     Reported {
         /// The address of the report.
         #[schema(pattern = "^https?://", max_length = 1000)]
         at: String,
     },
-    /// Close it.
+    /// Close the incident.
     Close {
         #[schema(min_length = 1, max_length = 1000)]
         why: String,
@@ -60,7 +60,7 @@ pub enum IncidentDecision {
 }
 
 impl IncidentDecision {
-    /// What the person wrote.
+    /// Returns the reason or the address in the decision.
     fn text(&self) -> &str {
         match self {
             Self::Waive { why, .. }
@@ -74,7 +74,7 @@ impl IncidentDecision {
     }
 }
 
-/// Most characters of a reason or an address.
+/// The most characters of a reason or an address.
 const TEXT_MOST: usize = 1_000;
 
 /// Records a decision, with a note in the history of the incident. Returns the text of the note.
@@ -162,7 +162,7 @@ fn check(decision: &IncidentDecision) -> Result<(), Refusal> {
     }
 }
 
-/// The end of the last day of a waiver.
+/// Returns the end of the last day of a waiver. Fails if that day is over.
 fn last_moment(until: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
     let day: jiff::civil::Date = until
         .parse()

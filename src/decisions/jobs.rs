@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde_json::json;
 use utoipa::ToSchema;
 
-/// What is requested of a job.
+/// A request about a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum JobMove {

@@ -1,5 +1,6 @@
-//! What maintainers, operators and host owners decide, through the API and on the coordinator's machine alike: about incidents,
-//! jobs and hosts. Each decision checks the permission of its actor, and is in the audit log.
+//! Decisions of maintainers, operators and host owners about incidents, jobs and hosts. The API and the command line on
+//! the coordinator's machine use the same functions. Each decision checks the permission of its actor, and is recorded
+//! in the audit log.
 
 mod hosts;
 mod incidents;

@@ -1,4 +1,4 @@
-//! What an incident says about each of its revisions, and whether others than one unknown project say it.
+//! The claims of an incident about its revisions, and which of them only projects in probation make.
 
 use crate::domain::id::{IncidentId, RevisionId};
 use crate::domain::trust::{Accuser, Trust};
@@ -7,24 +7,25 @@ use crate::store::regressions::Regression;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A revision, and whether it is called the culprit rather than the end of a range.
+/// A revision, and whether the incident claims that it is the culprit. If not, it is the end of a range.
 type Claim = (RevisionId, bool);
 
-/// The claims of an incident that more than projects in probation make.
+/// The claims of an incident with enough support: a maintainer agreed, or more than projects of one owner in probation
+/// make them.
 pub struct CorroboratedClaims {
     believed: BTreeSet<Claim>,
 }
 
 impl CorroboratedClaims {
-    /// `regressions` are those of the incident.
+    /// Reads the claims of an incident. `regressions` are the regressions of the incident.
     pub async fn read(store: &Store, trust: &Trust, id: &IncidentId, regressions: &[Regression]) -> Result<Self> {
         let agreed = store.agreements(id).await?;
         let counts = store.agreed_of_projects_in(id).await?;
         Ok(Self::of(trust, &agreed, &counts, regressions))
     }
 
-    /// `agreed` are the revisions and projects with which maintainers agreed in this incident, and `counts` with how many
-    /// incidents of each project they did.
+    /// Computes the claims. `agreed` contains the revisions and projects with which maintainers agreed in this
+    /// incident. `counts` is the number of incidents of each project with which maintainers agreed.
     fn of(
         trust: &Trust,
         agreed: &BTreeSet<(RevisionId, String)>,
@@ -36,7 +37,7 @@ impl CorroboratedClaims {
             let (is_agreed, accusers) = claims.entry(claim(regression)).or_default();
             let project = &regression.series.project;
             *is_agreed |= agreed.contains(&(regression.bad_id.clone(), project.clone()));
-            // without an investigation, it is the build of CPython that fails, whatever a recipe calls itself
+            // a regression without an investigation is a failed build of CPython, whatever its project is called
             accusers.insert(match &regression.investigation_id {
                 None => Accuser::Coordinator,
                 Some(_) => Accuser::Project {
@@ -51,12 +52,12 @@ impl CorroboratedClaims {
         }
     }
 
-    /// Whether nobody but projects in probation says what a regression says about its revision.
+    /// Returns whether only projects in probation support the claim of a regression.
     pub fn is_unconfirmed(&self, regression: &Regression) -> bool {
         !self.believed.contains(&claim(regression))
     }
 
-    /// Whether that holds for all that the incident says.
+    /// Returns whether only projects in probation support all claims of the incident.
     pub fn are_unconfirmed(&self) -> bool {
         self.believed.is_empty()
     }
@@ -128,7 +129,7 @@ mod tests {
             assert!(!claims.are_unconfirmed());
             all.iter().map(|one| claims.is_unconfirmed(one)).collect::<Vec<_>>()
         };
-        // a range that ends at a revision does not make it the culprit, nor does a name make a build
+        // the end of a range is not the culprit, and a project's name does not make it a build of CPython
         assert_eq!(unconfirmed(&[]), [false, true, true, false, true]);
         // a maintainer agreed before the liar named a second revision
         assert_eq!(unconfirmed(&[("x", "liar")]), [false, false, true, false, true]);

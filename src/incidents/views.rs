@@ -1,4 +1,4 @@
-//! What pages, JSON and the command line show of incidents.
+//! The views of incidents that pages, JSON and the command line share.
 
 use crate::domain::time::Timestamp;
 use serde::Serialize;
@@ -15,7 +15,8 @@ pub struct IncidentView {
     pub fixed_on: Vec<String>,
     /// One line: which projects broke, and by which revision.
     pub title: String,
-    /// Whether only projects in probation say what it says: no maintainer agrees, and no second project does.
+    /// Whether only projects in probation support the incident: no maintainer agrees, and no other project reports the
+    /// same.
     pub unconfirmed_by_others: bool,
     /// Milliseconds since 1970, UTC.
     #[schema(value_type = i64)]
@@ -35,14 +36,14 @@ pub struct IncidentView {
     pub reported_as: Option<String>,
     #[schema(required = true)]
     pub waiver: Option<WaiverView>,
-    /// The number of the incident whose return it is.
+    /// The number of the earlier incident of which this one is a recurrence.
     #[schema(required = true)]
     pub recurrence_of: Option<i64>,
     /// Oldest first.
     pub history: Vec<NoteView>,
 }
 
-/// What an incident broke in one project on one branch as one variant.
+/// The regression of an incident in one project on one branch as one variant.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RegressionView {
     pub branch: String,
@@ -56,20 +57,20 @@ pub struct RegressionView {
     pub bad: RevisionView,
     /// Whether `bad` is the culprit.
     pub exact: bool,
-    /// Whether only projects in probation say that `bad` broke something. Then no revision of this regression has an author.
+    /// Whether only projects in probation support the claim about `bad`. The view then names no author.
     pub unconfirmed_by_others: bool,
-    /// Why it is a range.
+    /// Why the answer is a range and not a culprit.
     #[schema(required = true)]
     pub reason: Option<String>,
-    /// The part of runs that fail, from 0 to 1; `null` if all do.
+    /// The fraction of runs that fail, from 0 to 1; `null` if all do.
     #[schema(required = true)]
     pub rate: Option<f64>,
-    /// The first error.
+    /// The first line of the log that says what failed.
     #[schema(required = true)]
     pub error: Option<String>,
     /// Lines that the log of `bad` has and the log of `good` lacks.
     pub difference: Vec<String>,
-    /// What differed besides CPython between the two attempts.
+    /// Conditions besides CPython that differed between the two attempts.
     pub conditions: Vec<String>,
     /// The ids of the attempts that were compared.
     #[schema(required = true)]
@@ -78,10 +79,10 @@ pub struct RegressionView {
     pub bad_attempt: Option<String>,
     #[schema(required = true)]
     pub fixed_by: Option<RevisionView>,
-    /// How it was fixed, if no revision did.
+    /// The event that fixed it, if no revision did.
     #[schema(required = true)]
     pub fixed_as: Option<String>,
-    /// Rounds of the search.
+    /// The number of rounds of the search.
     pub rounds: i64,
 }
 
@@ -93,7 +94,7 @@ pub struct RevisionView {
     pub revision: String,
     /// The name that people use: `r45321` for Subversion, else the hash.
     pub name: String,
-    /// `None` if only projects in probation say what the incident says.
+    /// The author. `None` if only projects in probation support the claim.
     #[schema(required = true)]
     pub author: Option<String>,
     pub subject: String,
@@ -138,7 +139,7 @@ pub struct InvestigationView {
     pub state: &'static str,
     /// A sentence for each finding. Empty while it is open.
     pub answers: Vec<String>,
-    /// Why its next rerun waits. `None` if none is queued.
+    /// Why the next rerun waits. `None` if none is queued.
     pub waiting: Option<String>,
     pub rounds: i64,
     pub opened_at: Timestamp,

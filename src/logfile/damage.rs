@@ -1,4 +1,4 @@
-//! Damage of a log's file: which text is lost, and where the file can be read again.
+//! Damage in the file of a log: which text is lost, and where the next readable frame begins.
 
 use super::frame::{self, FrameHead, HEAD};
 use std::fmt;
@@ -6,16 +6,16 @@ use std::fs::File;
 use std::io::Result;
 use std::os::unix::fs::FileExt;
 
-/// Text that can't be read: its offsets in the log.
+/// A range of lost text, as offsets in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     pub from: u64,
-    /// `None` if nothing after it can be read.
+    /// `None` if the rest of the log is lost.
     pub until: Option<u64>,
 }
 
 impl Lost {
-    /// Returns what is lost from an offset on, if anything.
+    /// Returns the part that is lost from `offset` on, or `None` if nothing is.
     pub fn after(self, offset: u64) -> Option<Self> {
         let from = self.from.max(offset);
         self.until
@@ -23,8 +23,8 @@ impl Lost {
             .then_some(Self { from, ..self })
     }
 
-    /// Returns what stands for the lost text where offsets must stay as they are: a line that says so, and zeros. Of more
-    /// than `most` bytes, the beginning is returned.
+    /// Returns a replacement of the same length for the lost text, so that later offsets stay valid: a line that names
+    /// the loss, and zeros. The replacement ends after `most` bytes.
     pub fn filler(&self, most: usize) -> Vec<u8> {
         let length = self.until.map_or(0, |until| until - self.from);
         let mut filler = format!("\n[pybots] {self}\n").into_bytes();
@@ -46,7 +46,7 @@ impl fmt::Display for Lost {
     }
 }
 
-/// Reads the head that begins at a place in a file. Returns `None` if there is no head, or no whole frame.
+/// Reads the head that begins at a place in a file. Returns `None` if there is no head, or the file ends within it.
 pub fn head_at(file: &File, at: u64) -> Result<Option<FrameHead>> {
     let whole = at + HEAD as u64 <= file.metadata()?.len();
     let mut bytes = [0; HEAD];
@@ -56,7 +56,7 @@ pub fn head_at(file: &File, at: u64) -> Result<Option<FrameHead>> {
     Ok(FrameHead::read(&bytes).ok().filter(|_| whole))
 }
 
-/// Whether a whole frame lies between two places in a file.
+/// Returns whether the bytes between two places in a file are one readable frame.
 pub fn can_be_read(file: &File, from: u64, until: u64) -> Result<bool> {
     let length = usize::try_from(until.saturating_sub(from)).unwrap_or(usize::MAX);
     let mut bytes = vec![0; length.min(frame::FRAME_MOST)];
@@ -64,11 +64,11 @@ pub fn can_be_read(file: &File, from: u64, until: u64) -> Result<bool> {
     Ok(frame::decode(&bytes).is_ok())
 }
 
-/// Bytes that are searched at a time.
+/// The number of bytes that are searched at a time.
 const BLOCK: usize = 64 << 10;
 
-/// Searches a file, from a place on, for the next frame that can be read and whose text begins at `offset` or later.
-/// Returns its place and the offset of its text, and the place at which the next search may begin.
+/// Searches a file from a place on for the next readable frame whose text begins at `offset` or later. Returns the
+/// frame's place and the offset of its text, and the place at which the next search may begin.
 pub fn next_frame(file: &File, from: u64, offset: u64) -> Result<(Option<(u64, u64)>, u64)> {
     let length = file.metadata()?.len();
     let magic = frame::MAGIC.to_le_bytes();
@@ -91,7 +91,7 @@ pub fn next_frame(file: &File, from: u64, offset: u64) -> Result<(Option<(u64, u
                 unfinished.get_or_insert(place);
                 continue;
             }
-            // offsets are under no checksum: the next frame must not contradict
+            // no checksum covers offsets: the next frame must not contradict this one
             let end = place + head.length() as u64;
             let fits = head_at(file, end)?.is_none_or(|next| next.offset == head.end());
             if fits && can_be_read(file, place, end)? {

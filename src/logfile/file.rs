@@ -1,6 +1,6 @@
-//! A file of frames. The head of each frame gives its length, so that an offset is found by reading heads alone: 100
-//! MB of text have about 400. A torn end, from a writer that was killed, is ignored. Where a disk damaged the file, the
-//! reader goes on at the next frame that can be read, and says which bytes are lost.
+//! A file of frames. The head of each frame gives its length, so the reader finds an offset by reading heads alone: 100
+//! MB of text have about 400. The reader ignores an incomplete end, from a writer that was killed. After damage by a
+//! disk, it goes on at the next readable frame, and reports which bytes are lost.
 
 use super::Chunk;
 use super::damage::{self, Lost};
@@ -11,7 +11,7 @@ use std::io::{BufReader, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// A position between two frames.
+/// A position in a file between two frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FilePosition {
     /// Offset in the text.
@@ -20,22 +20,22 @@ pub struct FilePosition {
     pub at: u64,
 }
 
-/// Reads frame after frame, also from a file that grows meanwhile.
+/// Reads the frames of a file, which may grow meanwhile.
 #[derive(Debug)]
 pub struct LogReader {
     file: BufReader<File>,
     place: FilePosition,
-    /// Text before this offset is skipped.
+    /// The offset before which text is skipped.
     from: u64,
-    /// What was lost before the place.
+    /// The text that was lost before `place`.
     lost: Option<Lost>,
-    /// Up to here in the file, no frame follows a damaged one.
+    /// The position in the file up to which the search found no frame after a damaged one.
     searched: u64,
-    /// The last frame that was passed by its head alone, which may be wrong about its length.
+    /// The last frame whose head alone was read. Its length may be wrong.
     unread: Option<FilePosition>,
 }
 
-/// What a reader finds next.
+/// The next part of a log: text, or a loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogPart {
     Text(Chunk),
@@ -43,7 +43,7 @@ pub enum LogPart {
 }
 
 impl LogReader {
-    /// Returns `None` if there is no such file.
+    /// Opens a file. Returns `None` if it does not exist.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         match File::open(path) {
             Ok(file) => Ok(Some(Self {
@@ -59,7 +59,7 @@ impl LogReader {
         }
     }
 
-    /// Goes on to an offset in the text.
+    /// Moves on to an offset in the text.
     pub fn skip_to(&mut self, offset: u64) -> Result<()> {
         self.from = self.from.max(offset);
         while let Some(head) = self.whole_head()? {
@@ -71,14 +71,14 @@ impl LogReader {
         Ok(())
     }
 
-    /// Goes back to the beginning.
+    /// Moves back to the beginning.
     pub fn rewind(&mut self) -> Result<()> {
         (self.place, self.from, self.lost, self.searched) = (FilePosition::default(), 0, None, 0);
         self.unread = None;
         self.back().map(drop)
     }
 
-    /// Returns the next text, or what is missing of it. Returns `None` if there is no more at present.
+    /// Returns the next text, or the loss before it. Returns `None` if there is no more at present.
     pub fn next_part(&mut self) -> Result<Option<LogPart>> {
         while let Some(head) = self.whole_head()? {
             if let Some(lost) = self.lost.take().and_then(|lost| lost.after(self.from)) {
@@ -104,7 +104,7 @@ impl LogReader {
         Ok(lost.map(LogPart::Lost))
     }
 
-    /// Returns what is lost at the end of the file, for a log that nobody writes any more.
+    /// Returns the loss at the end of the file. Call it only if no writer is left.
     pub fn lost_at_end(&self) -> Result<Option<Lost>> {
         let torn = self.file.get_ref().metadata()?.len() > self.place.at;
         Ok(torn.then_some(Lost {
@@ -113,13 +113,13 @@ impl LogReader {
         }))
     }
 
-    /// [`LogReader::skip_to`] on a thread that may wait for the disk.
+    /// Does the same as [`LogReader::skip_to`], on a thread that may wait for the disk.
     pub async fn skipped_to(mut self, offset: u64) -> Result<Self> {
         let skip = tokio::task::spawn_blocking(move || self.skip_to(offset).map(|()| self));
         skip.await.map_err(std::io::Error::other)?
     }
 
-    /// [`LogReader::next_part`] on a thread that may wait for the disk.
+    /// Does the same as [`LogReader::next_part`], on a thread that may wait for the disk.
     pub async fn step(mut self) -> Result<(Self, Option<LogPart>)> {
         let step = tokio::task::spawn_blocking(move || {
             let part = self.next_part()?;
@@ -128,7 +128,7 @@ impl LogReader {
         step.await.map_err(std::io::Error::other)?
     }
 
-    /// Returns the next frame undecoded: its head and its offset in the file.
+    /// Returns the head of the next frame and its offset in the file, without reading its text.
     pub fn next_frame(&mut self) -> Result<Option<(FrameHead, u64)>> {
         let Some(head) = self.head()? else { return Ok(None) };
         let at = self.place.at;
@@ -136,7 +136,7 @@ impl LogReader {
         Ok(Some((head, at)))
     }
 
-    /// Reads to the present end, and returns its offset in the text.
+    /// Reads to the current end. Returns its offset in the text.
     pub fn length(&mut self) -> Result<u64> {
         while let Some(head) = self.whole_head()? {
             self.pass(&head)?;
@@ -144,7 +144,8 @@ impl LogReader {
         Ok(self.place.offset)
     }
 
-    /// Reads the head of the next frame. If there is none, but a frame further on, what lies between is lost.
+    /// Reads the head of the next frame. If the next bytes are no frame, but one follows further on, records the text
+    /// in between as lost.
     fn whole_head(&mut self) -> Result<Option<FrameHead>> {
         let head = self.head()?;
         if head.is_some() || !self.resume()? {
@@ -153,7 +154,7 @@ impl LogReader {
         self.head()
     }
 
-    /// Goes on behind a frame whose text can't be read. Returns `false` if nothing follows that can be read.
+    /// Moves past a frame whose text can't be read. Returns `false` if no readable frame follows.
     fn behind_damage(&mut self, head: &FrameHead) -> Result<bool> {
         // if only its text is damaged, the next frame begins where its head says
         let next = self.place.at + head.length() as u64;
@@ -164,13 +165,13 @@ impl LogReader {
         self.resume()
     }
 
-    /// Goes on at the next frame that can be read. Returns `false` if there is none, as at the end of a log.
+    /// Moves to the next readable frame. Returns `false` if there is none, as at the end of a log.
     fn resume(&mut self) -> Result<bool> {
         let file = self.file.get_ref();
         if self.place.at >= file.metadata()?.len() {
             return Ok(false);
         }
-        // the head that led here may be what is damaged
+        // the damage may be in the head that led here
         let mut since = self.place;
         if let Some(unread) = self.unread
             && !damage::can_be_read(file, unread.at, self.place.at)?
@@ -186,7 +187,7 @@ impl LogReader {
         }
     }
 
-    /// Goes on at a place, since what lies before it can't be read.
+    /// Moves to a place in the file, and records the text before it as lost.
     fn lose(&mut self, since: u64, offset: u64, at: u64) -> Result<()> {
         self.lost = Some(Lost {
             from: self.lost.take().map_or(since, |lost| lost.from),
@@ -197,8 +198,8 @@ impl LogReader {
         self.back().map(drop)
     }
 
-    /// Reads the head of the next frame. Returns `None` if no whole frame is there, or one that does not continue the
-    /// text.
+    /// Reads the head of the next frame. Returns `None` if no complete frame is there, or one that does not continue
+    /// the text.
     fn head(&mut self) -> Result<Option<FrameHead>> {
         let mut bytes = [0; HEAD];
         match self.file.read_exact(&mut bytes) {
@@ -216,7 +217,7 @@ impl LogReader {
         Ok(Some(head))
     }
 
-    /// Forgets what was read ahead, since the file may have changed by the next read.
+    /// Discards the bytes that were read ahead, because the file may change before the next read.
     fn back(&mut self) -> Result<Option<FrameHead>> {
         self.file.seek(SeekFrom::Start(self.place.at))?;
         Ok(None)
@@ -233,10 +234,10 @@ impl LogReader {
     }
 }
 
-/// Bytes that may wait before they are synced. A power failure can lose them.
+/// The most bytes that are not synced yet. A power failure can lose them.
 const UNSYNCED_MOST: u64 = 2 << 20;
 
-/// How much of a log there is, and how much of it would survive a power failure: offsets in its text.
+/// The length of a log, and the length that would survive a power failure, as offsets in its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Extent {
     pub length: u64,
@@ -246,14 +247,14 @@ pub struct Extent {
 /// Why a frame was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendRefusal {
-    /// It begins behind the end of the log, which is this offset.
+    /// The frame begins behind the end of the log, which is this offset.
     #[error("the log ends at {0}")]
     Hole(u64),
     #[error("this is no frame of a log: {0}")]
     Malformed(frame::Malformed),
 }
 
-/// Appends to a log.
+/// Appends frames to the file of a log.
 #[derive(Debug)]
 pub struct Appender {
     file: File,
@@ -262,12 +263,12 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Opens or creates the file, and cuts off a torn end.
+    /// Opens or creates the file, and removes an incomplete end.
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         let mut end = FilePosition::default();
         if let Some(mut reader) = LogReader::open(path)? {
-            // after a power failure a frame may have a head and no text
+            // after a power failure, a frame may have a head without text
             while let Some(part) = reader.next_part()? {
                 if matches!(part, LogPart::Text(_)) {
                     end = reader.place;
@@ -290,8 +291,8 @@ impl Appender {
         }
     }
 
-    /// Appends a frame. A frame that the log has already changes nothing; of one that overlaps the end, the rest is
-    /// appended. After an error the file has to be opened again.
+    /// Appends a frame. Ignores a frame whose text the log has already, and appends only the rest of one that overlaps
+    /// the end. After an error, the file has to be opened again.
     pub fn append(&mut self, bytes: &Bytes) -> Result<std::result::Result<Extent, AppendRefusal>> {
         let chunk = match frame::decode(bytes) {
             Ok(chunk) => chunk,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::logfile::{ChunkBuilder, Stream};
 
-/// Random numbers that are the same each time.
+/// Pseudo-random numbers, the same in each test run.
 struct Chance(u64);
 
 impl Chance {
@@ -66,8 +66,8 @@ fn a_log_has_no_holes_and_takes_repeats() {
     assert!(matches!(refused, Err(AppendRefusal::Malformed(_))), "{refused:?}");
 }
 
-/// A host that sends, sends again, is cut off and goes on; a coordinator that is killed at any byte, and whose
-/// machine loses what was not synced: at the end the log is what was written.
+/// A host sends frames, sends some again, is cut off and goes on. The coordinator is killed at any byte, and its
+/// machine loses unsynced bytes. In the end the log is complete.
 #[test]
 fn whatever_is_torn_or_sent_again_the_log_is_what_was_written() {
     for seed in 0..60 {
@@ -97,7 +97,7 @@ fn whatever_is_torn_or_sent_again_the_log_is_what_was_written() {
                 log.sync().unwrap();
             }
             if chance.below(12) == 0 {
-                // killed: what was not synced may be there in whole, in part, or as nothing but its length
+                // killed: the unsynced bytes may be there in whole, in part, or only as a length
                 let kept = log.synced;
                 let end = log.end;
                 drop(log);
@@ -147,7 +147,7 @@ fn a_reader_follows_a_file_that_grows_and_never_sees_a_part_of_a_frame() {
     }
 }
 
-/// What a reader finds: text, and what it says about lost text.
+/// Returns all parts that a reader finds: text, and reports of lost text.
 fn found(path: &Path, from: u64) -> Vec<String> {
     let mut reader = LogReader::open(path).unwrap().unwrap();
     reader.skip_to(from).unwrap();
@@ -162,7 +162,7 @@ fn found(path: &Path, from: u64) -> Vec<String> {
     found
 }
 
-/// Three frames, and their places in the file.
+/// Writes three frames. Returns their positions in the file.
 fn three(path: &Path) -> [u64; 4] {
     let frames = [frame(0, b"one\n"), frame(4, b"two two\n"), frame(12, b"three\n")];
     std::fs::write(path, frames.concat()).unwrap();
@@ -194,7 +194,7 @@ fn whatever_is_damaged_in_a_frame_the_others_are_read() {
             }
             file.write_all_at(&[value], at).unwrap();
             let found_now = found(&path, 0);
-            // times and streams are under no checksum
+            // no checksum covers times and streams
             let unharmed = found_now == ALL;
             assert!(
                 unharmed || found_now == [ALL[0], SECOND_LOST, ALL[2]],
@@ -202,7 +202,7 @@ fn whatever_is_damaged_in_a_frame_the_others_are_read() {
             );
             assert_eq!(LogReader::open(&path).unwrap().unwrap().length().unwrap(), 18);
             assert_eq!(found(&path, 12), [ALL[2]]);
-            // whoever appends keeps what can be read
+            // an appender preserves the readable text
             let log = Appender::open(&path).unwrap();
             assert_eq!((log.extent().length, found(&path, 0)), (18, found_now));
         }
@@ -215,7 +215,7 @@ fn the_beginning_and_the_end_can_be_damaged() {
     let path = folder.path().join("log");
     let places = three(&path);
     let file = OpenOptions::new().write(true).open(&path).unwrap();
-    // no head, and one that claims more than there is
+    // no head, and a head that claims more bytes than the file has
     for (bytes, at) in [(&[0; 40][..], 0), (&[0xff; 4], 20)] {
         three(&path);
         file.write_all_at(bytes, at).unwrap();

@@ -1,5 +1,5 @@
-//! A chunk as bytes: a head, and the text as a zstd frame. The head is a skippable frame of zstd, so that `zstd -dc`
-//! of several frames prints the log's text.
+//! The encoding of a chunk: a head, and the text as a zstd frame. The head is a skippable frame of zstd. A decoder of
+//! zstd therefore prints the log's text from several frames: `zstd -dc`.
 //!
 //! | bytes | what they are, little-endian |
 //! |---|---|
@@ -18,17 +18,17 @@ use std::io::Read;
 /// The number that begins each frame.
 pub const MAGIC: u32 = 0x184D_2A5B;
 
-/// Bytes of a head without its pieces.
+/// The length of a head without its pieces, in bytes.
 pub const HEAD: usize = 32;
 const PIECE: usize = 9;
 
-/// Most bytes of a frame: text that can't be compressed takes a little more than itself.
+/// The most bytes of a frame. Text that can't be compressed takes a little more than its own length.
 pub const FRAME_MOST: usize = HEAD + PIECES_MOST * PIECE + TEXT_MOST + (64 << 10);
 
-/// Compression level: for text of logs, higher levels save little and cost much.
+/// The compression level. Higher levels save little on logs, and cost much time.
 const LEVEL: i32 = 1;
 
-/// Why bytes are not a frame.
+/// The reason why bytes are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
@@ -37,10 +37,10 @@ pub struct Malformed(pub &'static str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHead {
     pub offset: u64,
-    /// Bytes of text.
+    /// The length of the text in bytes.
     pub text: usize,
     pub pieces: usize,
-    /// Bytes of the zstd frame.
+    /// The length of the zstd frame in bytes.
     pub packed: usize,
     pub begun: i64,
 }
@@ -70,12 +70,12 @@ impl FrameHead {
         }
     }
 
-    /// Bytes of the whole frame.
+    /// Returns the length of the whole frame in bytes.
     pub fn length(&self) -> usize {
         HEAD + self.pieces * PIECE + self.packed
     }
 
-    /// The offset after the text.
+    /// Returns the offset after the text.
     pub fn end(&self) -> u64 {
         self.offset + self.text as u64
     }
@@ -96,7 +96,7 @@ pub fn encode(chunk: &Chunk) -> std::io::Result<Bytes> {
     frame.extend(begun.to_le_bytes());
     for piece in &chunk.pieces {
         frame.push(piece.stream.code());
-        // a clock that was set back does not make the log go backwards
+        // if the clock was set back, the log keeps the earlier time
         frame.extend(u32::try_from(piece.at - begun).unwrap_or(0).to_le_bytes());
         frame.extend(small(piece.length));
     }
@@ -110,7 +110,7 @@ fn pack(text: &[u8]) -> std::io::Result<Vec<u8>> {
     compressor.compress(text)
 }
 
-/// Decodes a whole frame. It may come from anywhere, so every length in it is checked.
+/// Decodes a whole frame. Checks every length in it, because the frame may come from an untrusted host.
 pub fn decode(frame: &[u8]) -> Result<Chunk, Malformed> {
     let Some(first) = frame.first_chunk::<HEAD>() else {
         return Err(Malformed("it is shorter than a head"));
@@ -150,7 +150,7 @@ fn unpack(packed: &[u8], length: usize) -> Result<Vec<u8>, Malformed> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)
         .map_err(|_| damaged)?
         .single_frame();
-    // the frame chooses the window, and a large one would take memory that nothing limits
+    // the frame chooses the window, so a bound is needed: a large window would take much memory
     decoder.window_log_max(21).map_err(|_| damaged)?;
     let read = (&mut decoder).take(length as u64 + 1).read_to_end(&mut text);
     match read {
@@ -206,7 +206,7 @@ mod tests {
             assert!(decode(&good[..at]).is_err(), "cut at {at}");
             let mut bad = good.to_vec();
             bad[at] ^= 0x41;
-            // offset and times are under no checksum; the text and its length are
+            // a checksum covers the text and its length, but not offset and times
             if let Ok(read) = decode(&bad) {
                 assert_eq!(read.text, chunk().text, "changed at {at}");
             }

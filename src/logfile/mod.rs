@@ -1,6 +1,7 @@
-//! The format of a log. Its text is one sequence of bytes, and an offset is a position in it. Beside the text, each
-//! piece has its stream and its time. Text goes from host to browser in chunks. A chunk as bytes is a *frame*
-//! ([`frame`]), which is the same in a request, in a host's spool and in the coordinator's file ([`file`]).
+//! The format of a log. Its text is one sequence of bytes, and an offset is a position in it. The text consists of
+//! pieces, each with its stream and its time. Hosts send it to the coordinator and browsers get it in chunks. An
+//! encoded chunk is a *frame* ([`frame`]), which is the same in a request, in a host's spool and in the coordinator's
+//! file ([`file`]).
 
 pub mod damage;
 pub mod file;
@@ -9,19 +10,19 @@ pub mod frame;
 use bytes::{Bytes, BytesMut};
 use utoipa::ToSchema;
 
-/// Most bytes of text in a chunk.
+/// The most bytes of text in a chunk.
 pub const TEXT_MOST: usize = 1 << 20;
 
-/// Most pieces in a chunk.
+/// The most pieces in a chunk.
 pub const PIECES_MOST: usize = 16 << 10;
 
-/// Which stream a piece of a log belongs to.
+/// The stream of a piece of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub enum Stream {
     Stdout,
     Stderr,
-    /// What Pybots itself writes about the attempt.
+    /// Messages of Pybots itself about the attempt.
     Control,
 }
 
@@ -58,30 +59,30 @@ impl std::str::FromStr for Stream {
     }
 }
 
-/// Some bytes of one stream.
+/// Consecutive bytes of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub stream: Stream,
-    /// When it was written: milliseconds since the epoch, UTC.
+    /// When the piece was written, in milliseconds since 1970, UTC.
     pub at: i64,
-    /// Length in bytes.
+    /// The length in bytes.
     pub length: usize,
 }
 
-/// Pieces of one stream within this time become one piece, in milliseconds.
+/// The time in milliseconds within which writes to one stream become one piece.
 const TOGETHER: i64 = 100;
 
-/// A part of a log.
+/// A part of a log: text, with the stream and time of each piece.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// Offset of its text in the log.
+    /// The offset of the text in the log.
     pub offset: u64,
     pub pieces: Vec<Piece>,
     pub text: Bytes,
 }
 
 impl Chunk {
-    /// Returns a chunk of one piece.
+    /// Builds a chunk of one piece.
     pub fn of(offset: u64, stream: Stream, at: i64, text: Bytes) -> Self {
         let length = text.len();
         let pieces = if length == 0 {
@@ -92,12 +93,12 @@ impl Chunk {
         Self { offset, pieces, text }
     }
 
-    /// The offset after its text.
+    /// Returns the offset after the text.
     pub fn end(&self) -> u64 {
         self.offset + self.text.len() as u64
     }
 
-    /// The pieces with their text.
+    /// Returns the pieces with their text.
     pub fn parts(&self) -> impl Iterator<Item = (Piece, Bytes)> {
         let mut at = 0;
         self.pieces.iter().map(move |piece| {
@@ -166,12 +167,12 @@ impl ChunkBuilder {
         self.text.is_empty()
     }
 
-    /// Returns whether one more piece might make it too large to be sent.
+    /// Returns whether the chunk should be sent before another piece is added. `most` is in bytes of text.
     pub fn is_full(&self, most: usize) -> bool {
         self.text.len() >= most || self.pieces.len() >= PIECES_MOST / 2
     }
 
-    /// Returns the chunk so far; the next one begins where it ends.
+    /// Returns the chunk so far. The next chunk begins where it ends.
     pub fn take(&mut self) -> Chunk {
         let chunk = Chunk {
             offset: self.offset,
@@ -183,7 +184,7 @@ impl ChunkBuilder {
     }
 }
 
-/// Appends a piece, or lengthens the last one.
+/// Appends a piece, or extends the last one if stream and time fit.
 pub fn extend(pieces: &mut impl Pieces, stream: Stream, at: i64, length: usize) {
     match pieces.newest() {
         Some(last) if last.stream == stream && (0..TOGETHER).contains(&at.saturating_sub(last.at)) => {

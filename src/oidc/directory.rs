@@ -1,4 +1,5 @@
-//! The metadata and the keys that the provider publishes. How often they are asked for does not depend on what people and tokens claim.
+//! A cache of the metadata and the keys that the provider publishes. People and tokens can't influence how often it is
+//! refreshed.
 
 use super::error::ProviderError;
 use super::http::{CallError, Http};
@@ -9,11 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// How long an answer is used.
+/// How long metadata and keys stay in use.
 const FRESH: Duration = Duration::from_secs(3600);
-/// The time between two questions because no key fits.
+/// The shortest time between two refreshes because no key fits a token.
 const KEYS: Duration = Duration::from_secs(60);
-/// How long a failure answers for the next callers, so that they do not wait one after the other.
+/// How long a failure is returned to later callers, so that they do not wait one after the other.
 const FAILED: Duration = Duration::from_secs(5);
 
 pub struct Directory {
@@ -21,7 +22,7 @@ pub struct Directory {
     kept: Mutex<Kept>,
 }
 
-/// Characters of a reason with the provider's words.
+/// The most characters of a reason that quotes the provider.
 const REASON_MOST: usize = 300;
 
 #[derive(Default)]
@@ -40,18 +41,18 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// Sets the time after which [`Directory::renewed`] asks again.
+    /// Sets the time after which [`Directory::renewed`] refreshes the cache.
     pub fn asking_for_keys_every(mut self, time: Duration) -> Self {
         self.keys = time;
         self
     }
 
-    /// What the provider published, at most an hour ago.
+    /// Returns what the provider published at most an hour ago.
     pub async fn get(&self, http: &Http, issuer: &str) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
         self.younger_than(FRESH, http, issuer).await
     }
 
-    /// The same after no key fitted a token: asked for again, at most once a minute.
+    /// Returns the same for a token that no key fits. Refreshes the cache, by default at most once a minute.
     pub async fn renewed(&self, http: &Http, issuer: &str) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
         self.younger_than(self.keys, http, issuer).await
     }
@@ -62,7 +63,7 @@ impl Directory {
         http: &Http,
         issuer: &str,
     ) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
-        // one question at a time
+        // the lock allows one refresh at a time
         let mut kept = self.kept.lock().await;
         if let Some((found, at)) = &kept.found
             && at.elapsed() < age
@@ -99,7 +100,7 @@ async fn ask(http: &Http, issuer: &str) -> Result<CoreProviderMetadata, Provider
         DiscoveryError::Response(status, ..) if !status.is_success() => {
             ProviderError::Unusable(format!("it answers {status} where it should describe itself"))
         }
-        // what it calls itself is in there, which is mostly `oidc.issuer` with another end
+        // the reason quotes the issuer that the provider claims, often `oidc.issuer` with another ending
         DiscoveryError::Validation(reason) => {
             let reason: String = reason.chars().filter(|c| !is_odd(*c)).take(REASON_MOST).collect();
             ProviderError::Unusable(format!("it calls itself otherwise than `oidc.issuer` does: {reason}"))

@@ -1,6 +1,6 @@
-//! Why a login by the provider fails.
+//! Errors of a login by the identity provider.
 
-/// Why somebody can't be logged in by the provider. The reasons are for the log; they have no code, no token and no secret.
+/// Why a login by the provider fails. The reasons go to the log, and contain no code, token or secret.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProviderError {
     #[error("the identity provider does not answer: {0}")]

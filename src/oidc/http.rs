@@ -1,4 +1,4 @@
-//! Calls to the provider, each bounded in time and size. What it answers is a stranger's word.
+//! HTTP calls to the provider, each with a limit of time and size. Its responses are not trusted.
 
 use super::error::ProviderError;
 use crate::domain::causes::causes;
@@ -11,20 +11,20 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use url::Url;
 
-/// The time for a whole call.
+/// The time limit of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
-/// Bytes of an answer.
+/// The most bytes of a response.
 const ANSWER_MOST: usize = 256 << 10;
 
 pub struct Http {
     client: OnceCell<reqwest::Client>,
-    /// Whether the provider is on this machine, and has no TLS.
+    /// Whether the provider is on this machine, and serves no TLS.
     is_plain: bool,
     timeout: Duration,
 }
 
-/// Why a call failed. No message has an address, a code or a secret.
+/// Why a call failed. No message contains an address, a code or a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     #[error("{0}")]
@@ -68,8 +68,8 @@ impl Http {
         self
     }
 
-    /// Checks an address that the provider says is one of its own. Only one on this machine may have addresses without TLS, and these
-    /// are on this machine too.
+    /// Checks an address that the provider names as its own. It must use TLS; a provider on this machine may also name
+    /// addresses on this machine without TLS.
     pub fn check(&self, url: &Url) -> Result<(), CallError> {
         match url.scheme() == "https" || (self.is_plain && is_confidential(url)) {
             true => Ok(()),
@@ -88,7 +88,7 @@ impl Http {
             client
                 .connect_timeout(CONNECT)
                 .timeout(self.timeout)
-                // a code or a secret must not go elsewhere
+                // the code or the secret must not follow a redirect to another server
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
                 .build()

@@ -1,5 +1,5 @@
-//! The identity provider (OpenID Connect): it says who somebody is. The authorization code flow with PKCE, and the check of the ID
-//! token. Which account somebody logs in to is decided in [`crate::access`].
+//! Logins by an identity provider (OpenID Connect), which authenticates people. Implements the authorization code flow
+//! with PKCE, and checks the ID token. [`crate::access`] chooses the account of the person.
 
 mod directory;
 mod error;
@@ -30,34 +30,34 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
-/// The path to which the provider sends people back.
+/// The path to which the provider redirects browsers.
 pub const CALLBACK: &str = "/login/oidc/callback";
 
-/// Bytes of the file that holds the secret.
+/// The most bytes of the file with the client's secret.
 const SECRET_MOST: u64 = 4096;
-/// Bytes of a code.
+/// The most bytes of a code.
 const CODE_MOST: usize = 4096;
-/// Characters of a subject, by OpenID Connect.
+/// The most characters of a subject, by OpenID Connect.
 const SUBJECT_MOST: usize = 255;
-/// Ended logins that are remembered, so that none ends twice.
+/// The most ended logins to remember, so that none ends twice.
 const SPENT_MOST: usize = 10_000;
 
-/// Somebody for whom the provider vouches.
+/// A person whom the provider has authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouched {
     pub issuer: String,
-    /// The name of the person for the provider, which never changes.
+    /// The provider's identifier of the person, which never changes.
     pub subject: String,
     /// A mail address that the provider has verified.
     pub mail: Option<String>,
-    /// How the person wants to be called; empty if the provider does not say it.
+    /// The name that the person prefers. Empty if the provider does not state one.
     pub name: String,
 }
 
-/// The identity provider of a coordinator.
+/// The client of the coordinator's identity provider.
 pub struct Provider {
     settings: OidcSettings,
-    /// Where the provider sends people back to.
+    /// The address to which the provider redirects browsers.
     callback: String,
     http: Http,
     directory: Directory,
@@ -68,7 +68,8 @@ type Client =
     CoreClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointMaybeSet, EndpointMaybeSet>;
 
 impl Provider {
-    /// `None` if the settings name none. `url` is the address of the coordinator for people.
+    /// Builds the client, or returns `None` if the settings name no provider. `url` is the address at which people
+    /// reach the coordinator.
     pub fn new(settings: &OidcSettings, url: &str) -> Option<Self> {
         settings.is_on().then(|| Self {
             settings: settings.clone(),
@@ -79,19 +80,19 @@ impl Provider {
         })
     }
 
-    /// Sets how long to wait for each answer.
+    /// Sets the time limit of each call.
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.http = self.http.with_timeout(timeout);
         self
     }
 
-    /// Sets the time after which the keys are asked for again if none of them fits a token.
+    /// Sets the shortest time between two refreshes of the keys because none fits a token.
     pub fn asking_for_keys_every(mut self, time: Duration) -> Self {
         self.directory = self.directory.asking_for_keys_every(time);
         self
     }
 
-    /// How people call the provider.
+    /// Returns the name of the provider for people.
     pub fn name(&self) -> &str {
         &self.settings.name
     }
@@ -104,7 +105,7 @@ impl Provider {
         self.settings.accounts
     }
 
-    /// The address at the provider where somebody logs in.
+    /// Returns the address at the provider to which the browser goes for the login.
     pub async fn begin(&self, login: &PendingLogin) -> Result<String, ProviderError> {
         let metadata = self.directory.get(&self.http, self.issuer()).await?;
         let verifier = PkceCodeVerifier::new(login.verifier());
@@ -116,16 +117,16 @@ impl Provider {
             .add_scope(Scope::new("profile".to_owned()))
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
             .url();
-        // the browser goes there, and nowhere else than over TLS
+        // the browser must reach that address over TLS
         self.http.check(&url)?;
         Ok(url.into())
     }
 
-    /// Marks a login as ended. Returns false if it was before.
+    /// Marks a login as ended. Returns `false` if it had ended before.
     pub fn spend(&self, login: &PendingLogin, now: Timestamp) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         if spent.len() >= SPENT_MOST {
-            // those too old to be read again need no mark
+            // logins that have expired need no mark
             spent.retain(|_, at| *at > now - 2 * LOGIN_MS);
         }
         if spent.len() >= SPENT_MOST {
@@ -135,7 +136,7 @@ impl Provider {
         spent.insert(login.mark(), now).is_none()
     }
 
-    /// Asks the provider who has logged in there.
+    /// Exchanges the code of a login for the person who logged in at the provider.
     pub async fn finish(&self, code: &str, login: &PendingLogin) -> Result<Vouched, ProviderError> {
         if code.is_empty() || code.len() > CODE_MOST {
             return Err(ProviderError::Unusable("it sends no code that can be one".to_owned()));
@@ -179,7 +180,7 @@ impl Provider {
         let mut is_verified = claims.email_verified();
         let mut name = claims.preferred_username().cloned();
         if mail.is_none() {
-            // a provider may keep them for those who ask
+            // some providers return the mail address only from the userinfo endpoint
             let request = client.user_info(answer.access_token().clone(), Some(claims.subject().clone()));
             if let Ok(request) = request {
                 let info: Result<CoreUserInfoClaims, _> = request.request_async(&self.http).await;
@@ -216,14 +217,14 @@ impl Provider {
         }))
     }
 
-    /// Reads the client's secret. It may be replaced while the coordinator works.
+    /// Reads the client's secret at each use, so that the file can be replaced while the coordinator runs.
     pub async fn secret(&self) -> Result<ClientSecret> {
         let path = &self.settings.client_secret_file;
         let file = tokio::fs::File::open(path).await;
         let file = file.with_context(|| format!("failed to read {}", path.display()))?;
         let mut text = String::new();
         let read = file.take(SECRET_MOST + 1).read_to_string(&mut text).await;
-        // the cause could quote the text
+        // an error message could quote the file
         if read.is_err() || text.len() as u64 > SECRET_MOST {
             bail!("{} is not a short text", path.display());
         }
@@ -234,9 +235,9 @@ impl Provider {
     }
 }
 
-/// Why an ID token does not hold.
+/// Why an ID token is invalid.
 enum Wrong {
-    /// None of the keys that the provider had published fits. It may have published another one since.
+    /// No key fits. The provider may have published another one since the last refresh.
     Key(&'static str),
     Other(&'static str),
 }
@@ -249,7 +250,8 @@ impl Wrong {
     }
 }
 
-/// Signatures by a key of the provider. One by the client's secret would say only that somebody knows the secret.
+/// The allowed signatures, all by a key of the provider. A signature by the client's secret would prove only that the
+/// signer has the secret.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
@@ -272,7 +274,7 @@ fn verify(
     let claims = token.claims(&verifier, nonce).map_err(|error| match error {
         ClaimsVerificationError::SignatureVerification(error) => match error {
             SignatureVerificationError::NoMatchingKey => Wrong::Key("the provider publishes no key for it"),
-            // a provider may give a new key no name, or that of the one before
+            // a provider may give a new key no name, or the name of an old one
             SignatureVerificationError::AmbiguousKeyId(_) | SignatureVerificationError::CryptoError(_) => {
                 Wrong::Key("its signature is wrong")
             }
@@ -302,7 +304,7 @@ fn verify(
     Ok(claims.clone())
 }
 
-/// Why the provider takes no code. Its own words could quote the code, so none are repeated.
+/// Returns why the provider rejects a code. Quotes nothing of its response, which could contain the code.
 fn refused<T: openidconnect::ErrorResponse>(error: RequestTokenError<CallError, T>) -> ProviderError {
     match error {
         RequestTokenError::Request(error) => error.into(),

@@ -1,5 +1,5 @@
-//! One login under way. Everything about it follows from the secret in the browser's cookie, so the coordinator keeps nothing, and
-//! no other browser can end it.
+//! A login in progress. Everything about it derives from the secret in the browser's cookie, so the coordinator stores
+//! nothing, and no other browser can end it.
 
 use crate::domain::digest::digest;
 use crate::domain::time::Timestamp;
@@ -7,20 +7,20 @@ use crate::enrolment::Token;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// How long somebody has to log in at the provider.
+/// The time limit for a login at the provider, in milliseconds.
 pub const LOGIN_MS: i64 = 10 * 60_000;
-/// How far a clock may have gone back meanwhile.
+/// How far the coordinator's clock may go back during a login, in milliseconds.
 const SKEW_MS: i64 = 60_000;
-/// Bytes of the cookie.
+/// The most bytes of the cookie.
 const COOKIE_MOST: usize = 2048;
-/// Bytes of the page to go to then. Another one is forgotten.
+/// The most bytes of `next`. A longer path becomes `/`.
 const NEXT_MOST: usize = 1024;
 
-/// A login that was begun and has not ended.
+/// A login that has begun and has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingLogin {
     cookie: String,
-    /// The page to go to then. The browser says it, so it is to be checked.
+    /// The page to show after the login. It comes from the browser, so check it before use.
     pub next: String,
 }
 
@@ -33,7 +33,7 @@ impl PendingLogin {
         }
     }
 
-    /// Reads the cookie of a login. Returns `None` if it is none, or too old.
+    /// Reads the cookie of a login. Returns `None` if it is malformed or too old.
     pub fn read(cookie: &str, now: Timestamp) -> Option<Self> {
         if cookie.len() > COOKIE_MOST {
             return None;
@@ -53,22 +53,22 @@ impl PendingLogin {
         &self.cookie
     }
 
-    /// The parameter `state`, which the provider returns with its answer.
+    /// Returns the parameter `state`, which the provider sends back with its response.
     pub fn state(&self) -> String {
         self.derive("state")
     }
 
-    /// The claim `nonce`, which the ID token must have.
+    /// Returns the claim `nonce`, which the ID token must contain.
     pub fn nonce(&self) -> String {
         self.derive("nonce")
     }
 
-    /// The code verifier of PKCE (RFC 7636): 64 characters.
+    /// Returns the code verifier of PKCE (RFC 7636): 64 characters.
     pub fn verifier(&self) -> String {
         self.derive("verifier")
     }
 
-    /// The key of this login among those that have ended.
+    /// Returns the key of this login in the list of ended logins.
     pub fn mark(&self) -> String {
         self.derive("mark")
     }
@@ -118,7 +118,7 @@ mod tests {
         ];
         let different: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());
-        // between 43 and 128 characters, by RFC 7636
+        // RFC 7636 asks for 43 to 128 characters
         assert_eq!(login.verifier().len(), 64);
     }
 }

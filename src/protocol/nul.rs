@@ -1,16 +1,17 @@
-//! NUL characters in JSON. No database stores text that has one, so the coordinator refuses them and hosts replace them.
+//! NUL characters in JSON. Not all databases can store them in text, so the coordinator refuses them and hosts replace
+//! them.
 
 /// The only way to write a NUL character in JSON.
 const NUL: &[u8] = b"\\u0000";
-/// What stands for it: the replacement character, which is as long.
+/// The replacement character, whose escape is as long.
 const REPLACEMENT: &[u8] = b"\\ufffd";
 
-/// Whether a text or a key of a JSON document has a NUL character.
+/// Returns whether a text or a key in a JSON document has a NUL character.
 pub fn has_nul(json: &[u8]) -> bool {
     positions(json).next().is_some()
 }
 
-/// The document with another character for each NUL.
+/// Returns the document with the replacement character in the place of each NUL.
 pub fn without_nul(mut json: Vec<u8>) -> Vec<u8> {
     let found: Vec<usize> = positions(&json).collect();
     for at in found {
@@ -19,7 +20,7 @@ pub fn without_nul(mut json: Vec<u8>) -> Vec<u8> {
     json
 }
 
-/// Where the escapes of NUL begin. A backslash may itself be escaped.
+/// Returns the positions of escaped NULs. Skips escaped backslashes, so `\\u0000` does not count.
 fn positions(json: &[u8]) -> impl Iterator<Item = usize> {
     let mut from = 0;
     std::iter::from_fn(move || {

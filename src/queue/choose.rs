@@ -1,5 +1,5 @@
-//! Chooses the next job for a host. Jobs that the same hosts can take are a group, and only the first job of each group
-//! competes: the cost of a choice depends on the number of groups, not on the length of the queue.
+//! Chooses the next job for a host. Jobs that the same hosts can take form a group, and only the first job of each
+//! group competes. So the cost of a choice depends on the number of groups, not on the length of the queue.
 
 use crate::domain::id::{HostId, ImageId, JobId};
 use crate::domain::state::JobKind;
@@ -8,46 +8,47 @@ use crate::store::claims::{ELSEWHERE_FIRST_MS, FirstJob, JobGroup, Taker};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-/// The groups with queued jobs, for claims that are served together.
+/// The groups with queued jobs, for a batch of claims.
 pub struct QueuedGroups {
     groups: Vec<QueuedGroup>,
     heads: BTreeMap<JobId, FirstJob>,
-    /// Pairs of a host and an image that it holds, for the hosts that claim and the images of `heads`.
+    /// Pairs of a host and an image that it holds, for the claiming hosts and the images of `heads`.
     held: BTreeSet<(HostId, ImageId)>,
     now: Timestamp,
 }
 
 struct QueuedGroup {
     group: JobGroup,
-    /// A job of the group was taken. Only the database knows which one is first now.
+    /// Whether this batch has taken a job of the group. Only the database can then name the next one.
     taken: bool,
 }
 
-/// A job that a host may get. The smallest is the best.
+/// A job that a host may get. The smallest value is the best choice.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobChoice {
     rank: Rank,
     /// The index of the group.
     pub group: usize,
-    /// `None` if the database has to be asked which job of the group the host may get. That job ranks no better than this.
+    /// `None` if only the database can say which job of the group the host may get. That job ranks no better than this
+    /// choice.
     pub job: Option<JobId>,
 }
 
-/// The order of choices: what kind of work it is, and then whose turn. Within a turn, jobs come first whose image the host holds,
-/// and then those that take longest.
+/// The order of choices: by kind of work, and then by the groups' turns. Within a turn, jobs whose image the host holds
+/// come first, and then the longest ones.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     work: Urgency,
     round: i64,
     elsewhere: bool,
     expected_ms: Reverse<i64>,
-    /// Empty if the database has to be asked which job it is.
+    /// Empty if only the database can name the job.
     job: JobId,
 }
 
-/// Kinds of work, the most urgent first. Somebody waits for the result of the newest revision of a branch, so what it needs goes
-/// before the reruns of investigations: any recipe can make investigations go on and on. Among the newest jobs, runs come before
-/// builds, which take longer. Older revisions fill the gaps.
+/// Kinds of work, the most urgent first. People wait for the results of the newest revision of a branch, so its jobs
+/// come before the reruns of investigations, which any recipe can cause again and again. Among the newest jobs, runs
+/// come before builds, which take longer. Older revisions fill the gaps.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
     NewestRun,
@@ -70,7 +71,7 @@ impl QueuedGroups {
         }
     }
 
-    /// The choices for a host, the best first.
+    /// Returns the choices for a host, best first.
     pub fn choices(&self, taker: &Taker<'_>) -> BinaryHeap<Reverse<JobChoice>> {
         let indexed = self.groups.iter().enumerate();
         indexed
@@ -92,10 +93,10 @@ impl QueuedGroups {
         let job = if holds(first) || (image && taker.builds) {
             Some(first)
         } else if taker.builds {
-            // for a while, only hosts that hold its image may have it
+            // for a while after it is queued, only hosts that hold its image may take a job
             Some(head(&group.ripe)?)
         } else if taker.pulls {
-            // if no image can be pulled, the host may hold the image of a job behind the first
+            // if the first job's image can't be pulled, the host may still hold the image of a later job
             head(&group.pullable)
         } else {
             None
@@ -111,7 +112,7 @@ impl QueuedGroups {
         })
     }
 
-    /// The choice of one job of a group. `elsewhere` says that the host does not hold its image.
+    /// Returns the choice of one job of a group. `elsewhere` is true if the host does not hold its image.
     pub fn choice_of(&self, index: usize, head: &FirstJob, elsewhere: bool) -> JobChoice {
         JobChoice {
             rank: rank(&self.groups[index].group, head, elsewhere, head.id.clone()),
@@ -128,7 +129,7 @@ impl QueuedGroups {
         &self.groups[index].group
     }
 
-    /// Records that a job of a group was taken, which was the group's turn.
+    /// Records that a job of a group was taken, and that the group had its turn.
     pub fn took(&mut self, index: usize) {
         let queued = &mut self.groups[index];
         queued.taken = true;
@@ -157,7 +158,7 @@ fn work(group: &JobGroup, head: &FirstJob) -> Urgency {
     }
 }
 
-/// Whether a host accepts the jobs of a group, and has what they require.
+/// Returns whether a host accepts the jobs of a group, and meets their needs.
 pub fn fits(group: &JobGroup, taker: &Taker<'_>) -> bool {
     group.needs().are_met(taker.host, taker.builds, taker.capabilities)
 }

@@ -13,7 +13,7 @@ fn head(id: &str, target_image_id: &str, priority: i64) -> FirstJob {
     }
 }
 
-/// A group of runs of a project on `trunk` with one job.
+/// Builds a group of runs of a project on `trunk` with one job.
 fn group(project: &str, job: &str) -> JobGroup {
     JobGroup {
         id: project.into(),
@@ -28,7 +28,7 @@ fn group(project: &str, job: &str) -> JobGroup {
     }
 }
 
-/// The jobs that a host may get, the best first; `?` and the group if the database has to be asked.
+/// Returns the jobs that a host may get, best first; `?` and the group if only the database can name the job.
 fn order(queued: &QueuedGroups, host: &str, builds: bool, pulls: bool, capabilities: &Capabilities) -> Vec<String> {
     let taker = Taker {
         host: &host.into(),
@@ -96,7 +96,7 @@ fn the_newest_then_reruns_then_the_rest_in_turns_then_held_then_the_longest() {
         order(&queued, "h", true, false, &capabilities()),
         ["h", "l", "s", "t", "b", "r", "o"]
     );
-    // a group of which a job was taken waits for its next turn, and the database is asked for its next job
+    // after a job was taken, the group waits for its next turn, and only the database can name its next job
     queued.took(5);
     assert_eq!(
         order(&queued, "h", true, false, &capabilities()),

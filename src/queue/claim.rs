@@ -1,4 +1,4 @@
-//! Claims. The first of those that come at the same time serves all of them in one transaction: separate ones would choose
+//! Claims of jobs. One transaction serves all claims that arrive at the same time. Separate transactions would choose
 //! the same job and wait for each other, and each would pay for a commit.
 
 use super::choose::{JobChoice, QueuedGroups};
@@ -21,13 +21,13 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-/// How many claims one transaction serves.
+/// The most claims that one transaction serves.
 const AT_ONCE: usize = 64;
 
 #[derive(Default)]
 pub(super) struct PendingClaims {
     pending: std::sync::Mutex<Vec<PendingClaim>>,
-    /// The holder serves the pending claims.
+    /// The lock whose holder serves the pending claims.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -54,7 +54,7 @@ impl PendingClaim {
 }
 
 impl Queue {
-    /// Leases the next job to a host. Returns `None` if there is none for it.
+    /// Leases the next job to a host. Returns `None` if there is none for this host.
     pub async fn claim(&self, taker: &Taker<'_>, now: Timestamp) -> Result<Option<Claim>> {
         let claims = &self.shared.claims;
         loop {
@@ -80,20 +80,20 @@ impl Queue {
             match answer.try_recv() {
                 Ok(claim) => return Ok(claim),
                 Err(TryRecvError::Empty) => {
-                    // in a task of its own: if this caller goes away, the claims of the others are still served
+                    // in a separate task, so that the other claims are served even if this caller is dropped
                     let queue = self.clone();
                     tokio::spawn(async move { queue.serve().await }).await??;
                     if let Ok(claim) = answer.try_recv() {
                         return Ok(claim);
                     }
                 }
-                // serving failed, or the job can't be done: claim again
+                // the batch failed, or the job's spec can't be read: claim again
                 Err(TryRecvError::Closed) => {}
             }
         }
     }
 
-    /// Serves the pending claims in the order in which they came.
+    /// Serves the pending claims in the order of their arrival.
     async fn serve(&self) -> Result<()> {
         let announced = self.shared.announced.load(Ordering::SeqCst);
         let batch = {
@@ -119,7 +119,7 @@ impl Queue {
         }
         tx.commit().await?;
         let somebody_has_nothing = served.iter().any(|(_, taken)| taken.is_none());
-        // the jobs are leased: from here on, no failure may keep them from their hosts
+        // the jobs are leased: from here on, an error must not withhold them from their hosts
         if somebody_has_nothing {
             match self.store.is_job_due(now).await {
                 Ok(true) => {}
@@ -131,7 +131,7 @@ impl Queue {
             let claim = match taken {
                 Some((job, attempt)) => match self.readable(job, attempt, &pending).await {
                     Ok(Some(claim)) => Some(claim),
-                    // the host claims again
+                    // dropping the sender makes the host's claim start again
                     Ok(None) => continue,
                     Err(error) => {
                         tracing::error!(error = format!("{error:#}"), "failed to end a job that can't be done");
@@ -140,7 +140,7 @@ impl Queue {
                 },
                 None => None,
             };
-            // if the host has gone away, the lease runs out
+            // if the host is gone, the lease runs out
             let _ = pending.answer.send(claim);
         }
         Ok(())
@@ -157,7 +157,7 @@ impl Queue {
         Ok(QueuedGroups::new(groups, heads, held, now))
     }
 
-    /// Leases the best job for a host.
+    /// Leases the best job for a host. Returns `None` if there is none, or the host has enough jobs.
     async fn take(
         &self,
         tx: &mut Tx,
@@ -178,7 +178,7 @@ impl Queue {
                 }
                 continue;
             };
-            // even if another transaction takes the job first, the group had its turn
+            // even if another transaction takes the job first, the group has had its turn
             queued.took(group);
             if let Some(job) = self.store.take_job(tx, &job).await? {
                 let until = now + FIRST_LEASE_MS;
@@ -189,8 +189,8 @@ impl Queue {
         Ok(None)
     }
 
-    /// The claim of a leased job. Returns `None` if its spec can't be read, because another version of Pybots planned it:
-    /// then the attempt is ended, so that the job does not hold up the others.
+    /// Returns the claim of a leased job. If its spec can't be read, because another version of Pybots planned it, ends
+    /// the attempt and returns `None`. The job then does not hold up the others.
     async fn readable(&self, job: Job, attempt: Attempt, pending: &PendingClaim) -> Result<Option<Claim>> {
         match job.spec {
             Ok(spec) => Ok(Some(Claim {

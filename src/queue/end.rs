@@ -1,4 +1,4 @@
-//! The end of an attempt, and what follows for its job and its host.
+//! Ends attempts, and updates their jobs and hosts.
 
 use super::sources::UNANSWERED_ATTEMPTS_MOST;
 use super::{Queue, conflict};
@@ -17,28 +17,28 @@ use crate::store::jobs::{Job, Release, Request};
 use crate::store::{Conflict, Tx};
 use anyhow::{Context, Result, bail};
 
-/// After this many attempts that ended as `infra`, a job is finished.
+/// The number of attempts that ended as `infra` after which a job is finished.
 const INFRA_ATTEMPTS_MOST: i64 = 3;
 
-/// How long a job waits before its second and its third attempt.
+/// The wait before the second and before the third attempt at a job, in milliseconds.
 pub(super) const RETRY_MS: [i64; 2] = [5_000, 60_000];
 
-/// How often [`Queue::finish`] tries again when the attempt changes while it is being ended.
+/// The number of tries of [`Queue::finish`] if the attempt changes while it is being ended.
 const FINISH_TRIES: usize = 3;
 
-/// Who ends an attempt.
+/// The party that ends an attempt.
 #[derive(Clone, Copy, PartialEq)]
 enum EndedBy<'a> {
-    /// The host that has its lease. `None` if the host is no longer registered.
+    /// The host that has the lease. `None` if the host is no longer registered.
     Host(Option<&'a HostRow>),
-    /// The coordinator. `lost` says that the host fell silent and may come back.
+    /// The coordinator. `lost` is true if the host fell silent and may come back.
     Coordinator { lost: bool },
-    /// The coordinator, since the attempt takes longer than its job allows. That counts against the host.
+    /// The coordinator, because the attempt takes longer than its job allows. This counts against the host.
     Deadline(Option<&'a HostRow>),
 }
 
 impl<'a> EndedBy<'a> {
-    /// The host against which a failure counts.
+    /// Returns the host against which a failure counts.
     fn accountable(self) -> Option<&'a HostRow> {
         match self {
             EndedBy::Host(host) | EndedBy::Deadline(host) => host,
@@ -48,9 +48,10 @@ impl<'a> EndedBy<'a> {
 }
 
 impl Queue {
-    /// Ends an attempt with its host's report. The job ends too, or is queued again if the infrastructure failed. The same
-    /// report sent twice changes nothing. A report that comes after the lease ran out counts if no other host was given the
-    /// job; otherwise it is stored as late. Returns a conflict for a wrong fence, or an attempt that ended otherwise.
+    /// Ends an attempt with its host's report. The job ends too, or is queued again if the infrastructure failed.
+    /// Sending the same report twice changes nothing. A report after the lease ran out counts unless the job was given
+    /// to another host; otherwise it is stored as late. Returns a conflict for a wrong fence, or if the attempt has
+    /// ended in another way.
     pub async fn finish(
         &self,
         attempt_id: &AttemptId,
@@ -67,7 +68,7 @@ impl Queue {
         bail!("attempt {attempt_id} changes faster than it can be ended")
     }
 
-    /// Returns `None` if the attempt changed between reading and writing.
+    /// Tries to end an attempt once. Returns `None` if the attempt changed between reading and writing.
     async fn try_finish(
         &self,
         attempt_id: &AttemptId,
@@ -96,7 +97,7 @@ impl Queue {
             self.announce();
             return Ok(Some(Ok(Receipt::Counted)));
         }
-        // release the connection first: tasks that hold one and wait for another would block each other
+        // release the connection first: tasks that hold one and wait for another could block each other
         tx.rollback().await?;
         let ended = self.store.attempt(attempt_id).await?;
         let same = |earlier: Option<&Report>| earlier == Some(report);
@@ -108,8 +109,8 @@ impl Queue {
         })
     }
 
-    /// Ends an attempt without its host. `lost` says that the host may come back with it. Returns false if the attempt had
-    /// ended before.
+    /// Ends an attempt without its host's report. `lost` is true if the host may come back with the attempt. Returns
+    /// `false` if the attempt had ended before.
     pub(super) async fn give_up(&self, attempt: &Attempt, report: &Report, lost: bool, now: Timestamp) -> Result<bool> {
         let mut tx = self.store.begin().await?;
         let ended = self.give_up_in(&mut tx, attempt, report, lost, now).await?;
@@ -122,7 +123,7 @@ impl Queue {
         Ok(ended)
     }
 
-    /// Ends an attempt that takes longer than its job allows. Returns false if it had ended before.
+    /// Ends an attempt that takes longer than its job allows. Returns `false` if it had ended before.
     pub(super) async fn give_up_overdue(&self, attempt: &Attempt, now: Timestamp) -> Result<bool> {
         let host = self.store.host(attempt.host.as_str()).await?;
         let name = self.store.host_name(&attempt.host).await?;
@@ -142,7 +143,7 @@ impl Queue {
         Ok(ended)
     }
 
-    /// [`Queue::give_up`] inside the caller's transaction.
+    /// Does the same as [`Queue::give_up`], inside the caller's transaction.
     pub(super) async fn give_up_in(
         &self,
         tx: &mut Tx,
@@ -169,7 +170,7 @@ impl Queue {
             .context("an attempt without its job")?;
         let request = job.request;
         let cancelled = Report::of(Outcome::Cancelled);
-        // a job that a maintainer cancelled is not retried because the cancellation made it fail
+        // a failure that the cancellation caused must not lead to a retry
         let report = match (&report.outcome, request) {
             (Outcome::Infra { .. }, Some(Request::Cancel)) => &cancelled,
             _ => report,
@@ -180,11 +181,11 @@ impl Queue {
         {
             return Ok(false);
         }
-        // the job only waits for another host if there is one
+        // the job avoids this host only if another one is online
         let alone = !store.others_are_there(tx, &attempt.host, now - ONLINE_MS).await?;
         let avoid_host = (!alone).then_some(&attempt.host);
         let on_trial = matches!(by.accountable(), Some(host) if host.consecutive_failures >= CONSECUTIVE_FAILURES_MOST);
-        // a failure on a host that keeps failing does not count against the job, unless the job failed before
+        // a failure on a host that keeps failing does not count for a job that has not failed before
         let spared = on_trial && !store.failed_before(tx, attempt).await?;
         let unanswered = self.note_sources(tx, &job, report, now).await?;
         self.count_refuted(tx, &job, attempt, report).await?;
@@ -213,7 +214,7 @@ impl Queue {
         if let Some(image) = &job.image_id {
             store.add_build_event(tx, image).await?;
         }
-        // before anybody evaluates it
+        // recorded in this transaction, before the run is evaluated
         if let (EndedBy::Host(Some(host)), Some(_), None) = (by, &job.run_id, &job.investigation_id)
             && host.is_new()
             && report.outcome.is_result()
@@ -229,8 +230,8 @@ impl Queue {
         Ok(true)
     }
 
-    /// Counts the consecutive jobs that a host's machinery failed, and backs the host off or quarantines it. Failures of
-    /// related projects alone do neither.
+    /// Counts the consecutive jobs that failed in a host's infrastructure, and backs the host off or quarantines it.
+    /// Failures that only concern related projects have neither effect.
     async fn count_failures(
         &self,
         tx: &mut Tx,
@@ -247,7 +248,7 @@ impl Queue {
                     host.streak().with(job.spec.as_ref().ok(), &self.shared.trust),
                 );
                 let counts = longer.strikes() > streak.strikes();
-                // a job that failed before, here or elsewhere, may be the cause
+                // the job may be the cause if it failed before, here or on another host
                 let streak = match store.failed_before(tx, attempt).await? {
                     true => streak,
                     false => longer,
@@ -289,7 +290,7 @@ impl Queue {
     }
 }
 
-/// Where a job goes whose source did not answer.
+/// Returns the next state of a job whose source did not answer.
 fn wait_for_source<'a>(job: &Job, avoid_host: Option<&'a HostId>, until: Timestamp) -> Release<'a> {
     let unanswered_attempts = job.unanswered_attempts + 1;
     match unanswered_attempts < UNANSWERED_ATTEMPTS_MOST {
@@ -303,7 +304,8 @@ fn wait_for_source<'a>(job: &Job, avoid_host: Option<&'a HostId>, until: Timesta
     }
 }
 
-/// Where a job goes after an attempt ended. `spared` says that a failure of the infrastructure does not count.
+/// Returns the next state of a job after an attempt ended. `spared` is true if an infrastructure failure does not
+/// count.
 fn release<'a>(
     job: &Job,
     report: &Report,
@@ -330,7 +332,7 @@ fn release<'a>(
         (_, Some(Request::Rerun)) => queued(now, None, 0),
         (_, Some(Request::Cancel)) => Release::Finished,
         (Outcome::Infra { .. }, None) if report.handed_back || spared => {
-            // a host that is alone would otherwise take the job again at once, over and over
+            // the only host would otherwise take the job again at once, over and over
             let from = if avoid_host.is_some() { now } else { now + RETRY_MS[0] };
             queued(from, avoid_host, job.infra_attempts)
         }

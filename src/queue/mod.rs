@@ -1,5 +1,5 @@
-//! The queue: jobs wait here until a host claims them. This is the only place that ends an attempt. Whatever the cause (an
-//! exit, a timeout, a lost host, a cancellation), it ends by [`Queue::finish`] or [`Queue::give_up`].
+//! The queue: jobs wait here until a host claims them. Only this module ends attempts. Whatever the cause (an exit, a
+//! timeout, a lost host, a cancellation), an attempt ends in [`Queue::finish`] or [`Queue::give_up`].
 
 mod choose;
 mod claim;
@@ -25,13 +25,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::{Notify, futures::Notified, watch};
 
-/// How long a lease is valid after a renewal.
+/// The length of a lease after a renewal, in milliseconds.
 pub const LEASE_MS: i64 = 60_000;
 
-/// How long the first lease is valid. A host renews it within seconds; one that does not has not got its claim.
+/// The length of the first lease, in milliseconds. A host that has received its claim renews the lease within seconds.
 const FIRST_LEASE_MS: i64 = 15_000;
 
-/// How long no attempt is overdue after the coordinator was away. Hosts then deliver what they have kept.
+/// The time after an absence of the coordinator in which no attempt is overdue, in milliseconds. Hosts deliver their
+/// spools in it.
 const DELIVERY_MS: i64 = 600_000;
 
 #[derive(Clone)]
@@ -43,7 +44,7 @@ pub struct Queue {
 struct Shared {
     /// Notified whenever a job may have become claimable.
     work: Notify,
-    /// How often `work` was notified.
+    /// The number of notifications of `work`.
     announced: AtomicU64,
     /// The value of `announced` when nothing was left to claim.
     empty_at: AtomicU64,
@@ -52,12 +53,12 @@ struct Shared {
     trust: Trust,
     /// The time before which no attempt is overdue, in milliseconds UTC.
     overdue_from: AtomicI64,
-    /// Leased attempts that are to end.
+    /// The leased attempts that hosts have to end.
     unwanted: watch::Sender<BTreeSet<AttemptId>>,
 }
 
 impl Queue {
-    /// Makes a queue for which all projects are maintained.
+    /// Builds a queue that treats all projects as maintained.
     pub fn new(store: Store) -> Self {
         Self::with_trust(store, Trust::all())
     }
@@ -83,25 +84,25 @@ impl Queue {
         self.store.insert_job(tx, new, now).await
     }
 
-    /// Wakes the hosts that wait for work.
+    /// Wakes the hosts that wait for jobs.
     pub fn announce(&self) {
         self.shared.announced.fetch_add(1, Ordering::SeqCst);
         self.shared.work.notify_waiters();
     }
 
-    /// Resolves when a job may have become claimable. It misses nothing that is announced after its `enable`.
+    /// Resolves when a job may have become claimable. Does not miss an announcement after its `enable`.
     pub fn work(&self) -> Notified<'_> {
         self.shared.work.notified()
     }
 
-    /// Whether the last claim found nothing, and nothing was announced since. If a hundred hosts are woken for one job,
-    /// most of them need not ask the database.
+    /// Returns whether the last claim found nothing, and nothing was announced since. When a hundred hosts wake up for
+    /// one job, this saves most of them a query.
     pub fn is_empty(&self) -> bool {
         self.shared.empty_at.load(Ordering::SeqCst) == self.shared.announced.load(Ordering::SeqCst)
     }
 
-    /// Renews a lease. One that has run out is renewed too, unless another host was given the job. Returns a conflict if the
-    /// lease is lost.
+    /// Renews a lease. Also renews one that has run out, unless the job was given to another host. Returns a conflict
+    /// if the lease is lost.
     pub async fn renew(&self, attempt: &Attempt, fence: &str, now: Timestamp) -> Result<Result<(), Conflict>> {
         let until = now + LEASE_MS;
         if self.store.renew_attempt(&attempt.id, fence, until).await? {
@@ -119,7 +120,7 @@ impl Queue {
         Ok(Err(conflict(&attempt.id, "is not leased under this fence")))
     }
 
-    /// Ends the attempts whose leases ran out because their hosts fell silent. Returns how many there were.
+    /// Ends the attempts of silent hosts, whose leases ran out. Returns how many it ended.
     pub async fn expire(&self, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
         for attempt in self.store.expired_attempts(now).await? {
@@ -143,8 +144,8 @@ impl Queue {
         Ok(ended)
     }
 
-    /// Ends the attempts that take longer than the limits of their jobs allow, however often their hosts renew them. Returns how many
-    /// there were.
+    /// Ends the attempts that exceed the time limits of their jobs, even if their hosts renew the leases. Returns how
+    /// many it ended.
     pub async fn end_overdue(&self, now: Timestamp) -> Result<usize> {
         if now.as_millis() < self.shared.overdue_from.load(Ordering::SeqCst) {
             return Ok(0);
@@ -163,12 +164,13 @@ impl Queue {
         Ok(ended)
     }
 
-    /// Renews every lease: hosts could not renew them while the coordinator was away, and after a jump of the clock nobody
-    /// knows when they last did. Also shortens waits and back-offs that a clock which was ahead has set. Returns how many
-    /// leases there are.
+    /// Renews every lease, after the coordinator was away or the clock jumped: hosts could not renew their leases, or
+    /// the times of the renewals are wrong. Also shortens waits and back-offs that a fast clock has set. Returns the
+    /// number of leases.
     pub async fn grant_grace(&self, now: Timestamp) -> Result<u64> {
         let longest = end::RETRY_MS.into_iter().max().unwrap_or(0);
-        // first the waits that no source can ask for, so that the jobs which have them count as put off by a wrong clock
+        // too long waits for sources are shortened first: `hasten_jobs` skips each job whose wait ends with that of a
+        // source
         self.store.shorten_source_waits(now + sources::WAIT_MOST_MS).await?;
         self.store.hasten_jobs(now + longest).await?;
         let hosts = self.store.hosts().await?;
@@ -185,7 +187,7 @@ impl Queue {
         self.store.prolong_leases(now + LEASE_MS).await
     }
 
-    /// Ends the attempts that a host leased before it was started again. Returns how many there were.
+    /// Ends the attempts that a host leased before it started again. Returns how many it ended.
     pub async fn abandon(&self, host: &HostId, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
         let name = self.store.host_name(host).await?;
@@ -203,8 +205,8 @@ impl Queue {
         Ok(ended)
     }
 
-    /// Queues the jobs again whose last attempt ended as `infra` on a host that starts: it may have been fixed. What other
-    /// hosts failed says nothing about this one. Returns how many jobs there were.
+    /// Queues jobs again whose last attempt ended as `infra` on this host, which starts and may have been fixed. Jobs
+    /// that failed on other hosts stay. Returns how many jobs it queued.
     pub async fn revive(&self, host: &HostId, now: Timestamp) -> Result<u64> {
         let revived = self.store.revive_jobs(host, now).await?;
         self.announce();

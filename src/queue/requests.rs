@@ -1,4 +1,4 @@
-//! Requests of maintainers: cancel a job, or rerun it.
+//! Requests to cancel or rerun jobs.
 
 use super::Queue;
 use crate::domain::id::{AttemptId, HostId, JobId, RunId};
@@ -16,9 +16,9 @@ use tokio::sync::watch;
 pub enum Requested {
     /// The job is cancelled, or queued again.
     Done,
-    /// A host works on the job, and learns of the request within seconds.
+    /// A host works on the job, and is informed of the request within seconds.
     Pending,
-    /// The job was in that state before.
+    /// Nothing changed, because the job is in that state already.
     Needless,
 }
 
@@ -34,7 +34,7 @@ impl Queue {
         if self.cancel_queued(&job.id, now).await? {
             return Ok(Some(Requested::Done));
         }
-        // a host may have taken it since the first try
+        // a host may have claimed the job since the first try
         let pending = self.store.request_of_leased(&job.id, Request::Cancel).await?;
         Ok(Some(if pending {
             Requested::Pending
@@ -43,7 +43,7 @@ impl Queue {
         }))
     }
 
-    /// Cancels a queued job. Returns false if the job is not queued.
+    /// Cancels a queued job. Returns `false` if the job is not queued.
     pub async fn cancel_queued(&self, job_id: &JobId, now: Timestamp) -> Result<bool> {
         let mut tx = self.store.begin().await?;
         let cancelled = self.cancel_queued_in(&mut tx, job_id, now).await?;
@@ -54,8 +54,8 @@ impl Queue {
         Ok(cancelled)
     }
 
-    /// Cancels a queued job whose recipe is not in force any more. The same transaction marks its run as withdrawn, so that the
-    /// cell is never forgotten. Returns false if the job is not queued.
+    /// Cancels a queued job whose recipe is no longer in force, and marks its run as withdrawn. Both happen in one
+    /// transaction, so that the cell is always planned again. Returns `false` if the job is not queued.
     pub async fn withdraw(&self, job_id: &JobId, run_id: &RunId, now: Timestamp) -> Result<bool> {
         let mut tx = self.store.begin().await?;
         let cancelled = self.cancel_queued_in(&mut tx, job_id, now).await?;
@@ -79,7 +79,7 @@ impl Queue {
             .await
     }
 
-    /// Reruns the job of a run or an image, given by its id. A leased job is ended first. Returns `None` if there is no
+    /// Reruns the job of a run or an image, given by its id. Ends a leased job first. Returns `None` if there is no
     /// such job.
     pub async fn rerun(&self, run_or_image: &str, now: Timestamp) -> Result<Option<Requested>> {
         let Some(job) = self.store.job_of(run_or_image).await? else {
@@ -93,12 +93,12 @@ impl Queue {
         Ok(Some(if queued { Requested::Done } else { Requested::Needless }))
     }
 
-    /// Leased attempts that are to end. A host learns of it when it renews its lease.
+    /// Returns the leased attempts that have to end. A host is informed when it renews its lease.
     pub fn unwanted(&self) -> watch::Receiver<BTreeSet<AttemptId>> {
         self.shared.unwanted.subscribe()
     }
 
-    /// Reads the requests from the store, because another process may have made them.
+    /// Reads the requests again from the store, because another process may have added some.
     pub async fn look_for_requests(&self) -> Result<()> {
         let now: BTreeSet<AttemptId> = self.store.unwanted_attempts().await?.into_iter().collect();
         self.shared.unwanted.send_if_modified(|unwanted| {

@@ -1,4 +1,5 @@
-//! Sources of projects that do not answer. A run that waits for one is tried again, later each time, and is no strike of its host.
+//! Handles sources of projects that do not answer. A run that waits for one is retried at growing intervals, and its
+//! host gets no strike.
 
 use super::Queue;
 use crate::domain::host::backoff_until;
@@ -10,23 +11,25 @@ use crate::store::attempts::Attempt;
 use crate::store::jobs::Job;
 use anyhow::Result;
 
-/// After this many attempts that met no answer, a job is finished. They do not count as failures of the infrastructure.
+/// The number of attempts without an answer of the source after which a job is finished. They do not count as
+/// infrastructure failures.
 pub const UNANSWERED_ATTEMPTS_MOST: i64 = 7;
 
-/// A source that answers another host within this time, in milliseconds, was not away.
+/// A source that answers another host within this time, in milliseconds, counts as reachable.
 const REFUTED_WITHIN_MS: i64 = 300_000;
 
 /// The longest wait for a source, in milliseconds.
 pub const WAIT_MOST_MS: i64 = 3_600_000;
 
-/// How long jobs wait for a source that did not answer so many times in a row: a minute, doubled each time, an hour at most.
+/// Returns the wait in milliseconds after so many failures of a source in a row: a minute, doubled each time, at most
+/// an hour.
 fn wait_ms(failures: i64) -> i64 {
     let doublings = u32::try_from(failures - 1).unwrap_or(0);
     60_000_i64.saturating_mul(1 << doublings.min(20)).min(WAIT_MOST_MS)
 }
 
-/// The address that did not answer. Returns `None` if something else happened, or if it is none of the job's sources: a host may
-/// say anything.
+/// Returns the key of the source that did not answer. Returns `None` for any other outcome, or if the reported address
+/// is not a source of the job. Hosts are not trusted here.
 fn unanswered(job: &Job, report: &Report) -> Option<String> {
     let address = report.unreachable.as_deref()?;
     let (Outcome::Infra { .. }, Ok(JobSpec::Run(run))) = (&report.outcome, &job.spec) else {
@@ -38,8 +41,8 @@ fn unanswered(job: &Job, report: &Report) -> Option<String> {
 }
 
 impl Queue {
-    /// Counts a strike against each host that reported a short while ago that the job's source does not answer, since another host has
-    /// reached it. Otherwise a host could put jobs off again and again.
+    /// Gives a strike to each host that recently reported the job's source as unreachable although another host has
+    /// reached it. Otherwise a host could delay jobs again and again.
     pub(super) async fn count_refuted(&self, tx: &mut Tx, job: &Job, attempt: &Attempt, report: &Report) -> Result<()> {
         if job.unanswered_attempts == 0 || matches!(report.outcome, Outcome::Infra { .. } | Outcome::Cancelled) {
             return Ok(());
@@ -60,7 +63,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Notes whether the sources of a job answered. Returns until when its next attempt has to wait.
+    /// Records whether the sources of a job answered. Returns the time until which its next attempt has to wait.
     pub(super) async fn note_sources(
         &self,
         tx: &mut Tx,

@@ -1,5 +1,5 @@
-//! What a recipe may do, and what will hurt its owner later: on a newer Python, on another day, or in a run that says nothing.
-//! Advice keeps no recipe from being registered.
+//! Advice about a valid recipe: risks for its owner on a newer Python, on another day, or in a run whose result says
+//! little. A recipe with advice can still be registered.
 
 use super::check::{Problem, Shown, value_of};
 use super::file::{Recipe, Steps};
@@ -25,7 +25,7 @@ pattern!(
 );
 pattern!(PIP_INSTALL, r"\bpip3?\s+install\s+([^;&|\n]+)");
 
-/// Returns advice about a recipe that has no problem, in the order of the text. `now` decides what has expired.
+/// Returns advice about a valid recipe, in the order of the text. `now` decides what has expired.
 pub fn advice(file: &str, text: &str, recipe: &Recipe, now: Timestamp) -> Vec<Problem> {
     let mut adviser = Adviser {
         file,
@@ -40,7 +40,7 @@ pub fn advice(file: &str, text: &str, recipe: &Recipe, now: Timestamp) -> Vec<Pr
     advice
 }
 
-/// Most pieces of advice about one recipe.
+/// The most pieces of advice about one recipe.
 const ADVICE_MOST: usize = 50;
 
 struct Adviser<'a> {
@@ -48,7 +48,8 @@ struct Adviser<'a> {
     text: &'a str,
     shown: Shown<'a>,
     advice: Vec<Problem>,
-    /// Sections share the keys of the file. Each place gets one advice of a kind.
+    /// The advice that each place has already. Sections share the keys of the file, so a place can come up more than
+    /// once.
     seen: BTreeSet<(usize, &'static str)>,
 }
 
@@ -149,7 +150,7 @@ impl Adviser<'_> {
         let is_plain = |address: &str| {
             address.to_ascii_lowercase().starts_with("http://") || address.to_ascii_lowercase().starts_with("git://")
         };
-        // what a digest or the id of a commit proves may come by any way
+        // a digest or the id of a commit proves the content, so any transport is safe
         let is_proven = inner.sha256.is_some() || inner.rev.as_deref().is_some_and(is_commit);
         if !is_proven && inner.address().is_some_and(is_plain) {
             self.say(
@@ -170,13 +171,13 @@ impl Adviser<'_> {
         }
     }
 
-    /// Where a value first stands in the text, or else the beginning.
+    /// Returns the first place of a value in the text, or else the beginning.
     fn place(&self, what: &str) -> Range<usize> {
         self.text.find(what).map_or(0..0, |start| start..start + what.len())
     }
 }
 
-/// Whether a line has pip install something by its name: neither a path, nor an option.
+/// Returns whether a line makes pip install a package by its name, and not by a path or an option.
 fn installs_by_name(line: &str) -> bool {
     all(&PIP_INSTALL, line).iter().any(|arguments| {
         let words: Vec<&str> = arguments.split_whitespace().collect();

@@ -28,14 +28,14 @@ use toml::Spanned;
 
 /// The result of a check.
 pub struct Checked {
-    /// `None` if there is a problem.
+    /// The recipe. `None` if there is a problem.
     pub recipe: Option<Recipe>,
     pub problems: Vec<Problem>,
-    /// Whether there may be problems that are not among these.
+    /// Whether there may be more problems than the listed ones.
     pub has_more: bool,
 }
 
-/// What follows the problems if there are more than are shown.
+/// The text after the problems if there are more than are shown.
 pub const MORE_PROBLEMS: &str = "There may be more problems. Correct these, then check again.\n";
 
 impl Checked {
@@ -49,17 +49,17 @@ impl Checked {
     }
 }
 
-/// Returns the text of the `pyproject.toml` of a source, or `None` if only a fetch could read it. The error says that the source
+/// Returns the text of the `pyproject.toml` of a source, or `None` if only a fetch could read it. Fails if the source
 /// is not where the recipe says.
 pub type ReadProject<'a> = dyn Fn(&Source) -> Result<Option<String>, String> + 'a;
 
-/// Checks the text of one recipe file, without a look at its sources.
+/// Checks the text of one recipe file, without its sources.
 pub fn check(file: &str, text: &str) -> Checked {
     check_with(file, text, |_| Box::new(|_| Ok(None)))
 }
 
-/// Checks the text of one recipe file, and what it says about sources that can be read. `reader` makes the reader of sources for
-/// the recipe.
+/// Checks the text of one recipe file, also against the sources that can be read. `reader` returns a reader of the
+/// recipe's sources.
 pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<ReadProject<'r>>) -> Checked {
     if let Some(problem) = too_large(file, text) {
         return Checked {
@@ -90,14 +90,14 @@ pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<Re
         checker.requires(recipe, &*reader(recipe));
     }
     checker.characters();
-    // what follows from a mistake that is reported already would only confuse
+    // consequences of a mistake that is reported already would only confuse
     let follows = |span: &Range<usize>| {
         let within = |other: &Range<usize>| span.start <= other.start && other.end <= span.end && *span != *other;
         let same_line = |other: &Range<usize>| !is_toml && lines.line(span.start) == lines.line(other.start);
         spans.iter().any(|other| within(other) || same_line(other))
     };
     let beside = std::mem::take(&mut checker.problems);
-    // first, for they matter whatever else is wrong
+    // first, because secrets matter whatever else is wrong
     checker.secrets();
     let mut found = checker.problems;
     let mut others = problems;
@@ -114,10 +114,10 @@ pub fn check_with<'r>(file: &str, text: &str, reader: impl Fn(&Recipe) -> Box<Re
     }
 }
 
-/// Bytes of a recipe file.
+/// The most bytes of a recipe file.
 pub const FILE_MOST: usize = 128 << 10;
 
-/// Refuses a text that is too long to be parsed at each pass. The problem shows only its beginning, for pages repeat it.
+/// Refuses a text that is too long to parse at each pass. The problem quotes only its beginning, because pages show it.
 fn too_large(file: &str, text: &str) -> Option<Problem> {
     let (length, most) = (text.len(), FILE_MOST >> 10);
     (length > FILE_MOST).then(|| {
@@ -128,17 +128,17 @@ fn too_large(file: &str, text: &str) -> Option<Problem> {
     })
 }
 
-/// Most bytes of the path of a report. File systems take 255 of one name.
+/// The most bytes of the path of a report. File systems allow 255 for one name.
 const REPORT_PATH_MOST: usize = 200;
 
 struct Checker<'a> {
     file: &'a str,
     text: &'a str,
     shown: &'a Shown<'a>,
-    /// Keys that the recipe has and that could not be read.
+    /// The keys that the recipe has but that could not be read.
     lost: Vec<String>,
     problems: Vec<Problem>,
-    /// Whether there are problems beside these.
+    /// Whether there are more problems than these.
     has_more: bool,
 }
 
@@ -224,7 +224,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Pages link to it, so a browser must not run it.
+    /// Checks the homepage. Pages link to it, so it must not be a script.
     fn homepage(&mut self, homepage: &str) {
         let is_plain = |rest: &str| {
             let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -250,7 +250,7 @@ impl Checker<'_> {
 
     fn steps(&mut self, steps: &Steps<'_>, project: &str) {
         self.bounds(steps);
-        // what is beyond a bound was reported
+        // entries beyond a bound were reported already
         let steps = steps.first(ENTRIES_MOST);
         if let Some(source) = steps.source {
             self.source(source);
@@ -258,7 +258,7 @@ impl Checker<'_> {
         let mut names = BTreeSet::new();
         for extra in steps.extra_sources.unwrap_or_default() {
             self.source(extra);
-            // the project's own source lies in a folder with its name
+            // the project's own source is in a folder with the project's name
             let is_own = |name: &str| name.eq_ignore_ascii_case(project);
             match extra.get_ref().name.as_deref() {
                 Some(name) if is_name(&name.to_lowercase()) && !is_own(name) && names.insert(name.to_lowercase()) => {}
@@ -272,7 +272,7 @@ impl Checker<'_> {
         for package in steps.system.unwrap_or_default() {
             let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
             let text = package.get_ref();
-            // what is no plain name, apt reads as an option, a removal, a task or an expression
+            // apt would read any other text as an option, a removal, a task or an expression
             let is_plain =
                 text.starts_with(|c: char| c.is_ascii_alphanumeric()) && !text.ends_with('-') && !text.contains(".+");
             if !is_plain || !text.chars().all(fine) {
@@ -328,7 +328,7 @@ pub(super) fn is_name(text: &str) -> bool {
     first.is_some_and(|c| c.is_ascii_alphanumeric()) && text.len() <= 64 && text.chars().all(fine)
 }
 
-/// Whether a path goes down only, by names that do not begin with a dot.
+/// Returns whether a path only leads downwards, by names that do not begin with a dot.
 pub fn is_plain_path(path: &str) -> bool {
     path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
 }

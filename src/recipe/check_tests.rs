@@ -150,7 +150,7 @@ fn a_mode_has_its_place_and_wants_pythons_that_have_it() {
     assert!(problems(&(with("\"-X dev\"", "") + &other)).contains("on 3.6 too"));
 }
 
-/// The problems of a recipe, each as `line: message (help)`.
+/// Returns the problems of a recipe, each as `line: message (help)`.
 fn lines(text: &str) -> Vec<String> {
     let problems = check("projects/demo.toml", text).problems;
     let line = |problem: &Problem| text[..problem.span().start].matches('\n').count() + 1;

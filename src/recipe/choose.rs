@@ -1,4 +1,4 @@
-//! Chooses what applies of a recipe to one Python.
+//! Chooses the parts of a recipe that apply to one Python.
 
 use super::{Recipe, RequestedLimits, Steps};
 use crate::domain::limits::Limits;
@@ -7,11 +7,11 @@ use crate::domain::version::PythonVersion;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 
-/// What a recipe does on one CPython.
+/// The result of a choice: the steps of a recipe on one CPython, or a reason to skip it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Choice {
     Run(Box<Chosen>),
-    /// It does not run there, for this reason.
+    /// The recipe does not run on this CPython, for this reason.
     Skip(String),
 }
 
@@ -27,8 +27,8 @@ pub struct Chosen {
     pub needs: BTreeSet<String>,
 }
 
-/// Chooses the steps for one CPython. `cap` holds the operator's limits, which a recipe may only lower; `folders` the
-/// digests of its `path` sources.
+/// Chooses the steps for one CPython. `cap` contains the operator's limits, which a recipe can only lower. `folders`
+/// contains the digests of the recipe's `path` sources.
 pub fn choose(
     recipe: &Recipe,
     folders: &BTreeMap<String, String>,
@@ -102,8 +102,8 @@ fn plain(texts: Option<&[Spanned<String>]>) -> Vec<String> {
 }
 
 impl Recipe {
-    /// Returns the steps for one Python: those of the first section that matches it, and for keys that the section
-    /// lacks, the recipe's own.
+    /// Returns the steps for one Python: those of the first matching section, and the recipe's own for keys that the
+    /// section lacks.
     pub fn steps_for(&self, version: &PythonVersion) -> Steps<'_> {
         let matching = self.section.iter().find(|section| version.is_in(&section.when.0));
         matching

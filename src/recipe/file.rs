@@ -1,4 +1,4 @@
-//! A recipe file, as its owner wrote it.
+//! A recipe file, in the form in which its owner writes it.
 
 use super::texts;
 use crate::clock::end_of_day;
@@ -127,13 +127,13 @@ with_steps! {
     }
 }
 
-/// The keys that say what a run does.
+/// The keys that describe a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Steps<'a> {
     pub source: Option<&'a Spanned<Source>>,
     pub extra_sources: Option<&'a [Spanned<Source>]>,
     pub system: Option<&'a [Spanned<String>]>,
-    /// The day of whose index dependencies are taken.
+    /// The day of the package index from which dependencies are installed.
     pub as_of: Option<Day>,
     pub requires: Option<&'a [Spanned<String>]>,
     pub groups: Option<&'a [Spanned<String>]>,
@@ -145,7 +145,7 @@ pub struct Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
-    /// Returns these steps with each list cut to its first `most` entries.
+    /// Returns these steps, with each list cut to its first `most` entries.
     pub fn first(self, most: usize) -> Steps<'a> {
         fn first<T>(list: Option<&[T]>, most: usize) -> Option<&[T]> {
             list.map(|list| &list[..list.len().min(most)])
@@ -161,7 +161,7 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// Returns these steps, with those of `other` for missing keys.
+    /// Returns these steps, with missing keys filled from `other`.
     pub fn or(self, other: Steps<'a>) -> Steps<'a> {
         Steps {
             source: self.source.or(other.source),
@@ -188,7 +188,7 @@ impl TryFrom<toml::value::Datetime> for AsOf {
     type Error = String;
 
     fn try_from(date: toml::value::Datetime) -> Result<Self, String> {
-        // one with a time or a zone is no day
+        // a date with a time or a zone is not a day
         date.to_string().parse().map(Self)
     }
 }

@@ -1,4 +1,4 @@
-//! Recipe files: where they are, and what one of them registers.
+//! Finds recipe files, and registers their recipes.
 
 use super::check::{FILE_MOST, is_plain_path};
 use super::pack::pack;
@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/projects");
 
-/// Where the sources of a recipe's `path` are.
+/// The place from which a recipe's `path` sources are resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beside {
     /// The folder of the recipe's file.
     pub folder: PathBuf,
-    /// Whether the folder belongs to this project alone, as that of `NAME/NAME.toml` does.
+    /// Whether the folder belongs to this project alone, as for `NAME/NAME.toml`.
     pub is_own: bool,
 }
 
@@ -34,7 +34,7 @@ impl Beside {
     }
 }
 
-/// Checks one recipe file, and what it says about the folders that it names.
+/// Checks one recipe file, also against the folders that it names.
 pub fn check_beside(file: &str, text: &str, beside: Option<&Beside>) -> Checked {
     check_with(file, text, |recipe| {
         let project = recipe.name.get_ref().clone();
@@ -42,16 +42,16 @@ pub fn check_beside(file: &str, text: &str, beside: Option<&Beside>) -> Checked 
     })
 }
 
-/// Most bytes of all source folders of a recipe, packed. They are in memory at the same time.
+/// The most bytes of all source folders of a recipe, packed. They are in memory at the same time.
 const FOLDERS_MOST: usize = 128 << 20;
 
-/// Most bytes of a `pyproject.toml` that is read for its extras. Each section reads it again. Large
-/// projects have 50 KiB.
+/// The most bytes of a `pyproject.toml` that is read for its extras. Each section reads it again. Large projects have
+/// 50 KiB.
 const PYPROJECT_MOST: u64 = 256 << 10;
 
 /// Returns the text of the `pyproject.toml` of a source that is a folder.
 fn pyproject(beside: Option<&Beside>, project: &str, source: &Source) -> Result<Option<String>, String> {
-    // a path that is wrong by itself was reported
+    // an invalid path was reported already
     let path = source.path.as_deref().filter(|path| is_plain_path(path));
     let (Some(beside), Some(path)) = (beside, path) else {
         return Ok(None);
@@ -72,7 +72,7 @@ fn pyproject(beside: Option<&Beside>, project: &str, source: &Source) -> Result<
     Ok(std::fs::read_to_string(file).ok())
 }
 
-/// Checks one recipe file and packs the folders that it names.
+/// Checks one recipe file, and packs the folders that it names.
 pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Registered, String> {
     let checked = check_beside(file, &text, beside);
     let Some(recipe) = checked.recipe else {
@@ -111,7 +111,7 @@ pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Reg
     })
 }
 
-/// Copies a source folder to a place that is not there yet, as it would travel with a recipe: without links and the folders of
+/// Copies a source folder to a new place, with the files that a recipe would pack: without links and the folders of
 /// version control.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let context = || format!("failed to copy {} to {}", from.display(), to.display());
@@ -127,7 +127,7 @@ pub struct RecipeFile {
     pub beside: Option<Beside>,
 }
 
-/// The built-in recipes: name and text.
+/// Returns the name and text of each built-in recipe.
 pub fn built_in() -> Vec<(String, String)> {
     let files = BUILT_IN.files().filter(|file| is_toml(file.path()));
     let texts = files.filter_map(|file| {
@@ -137,7 +137,8 @@ pub fn built_in() -> Vec<(String, String)> {
     texts.collect()
 }
 
-/// The recipe files of a folder by path: `NAME.toml`, and `NAME/NAME.toml` for recipes with sources of their own beside them.
+/// Returns the recipe files of a folder, by path: `NAME.toml`, and `NAME/NAME.toml` for recipes with their own sources
+/// beside them.
 pub fn files(folder: &Path) -> Result<Vec<RecipeFile>> {
     let context = || format!("failed to read the recipes in {}", folder.display());
     let mut found = Vec::new();
@@ -162,7 +163,7 @@ pub fn files(folder: &Path) -> Result<Vec<RecipeFile>> {
     Ok(found)
 }
 
-/// The text of a recipe file, or why it can't be read. A file that is too long is not read.
+/// Returns the text of a recipe file, or why it can't be read. Does not read a file that is too long.
 pub fn text(file: &Path) -> Result<String, String> {
     let shown = file.display();
     let read = std::fs::metadata(file).and_then(|found| {
@@ -183,7 +184,7 @@ fn is_toml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml")
 }
 
-/// Returns the source folder that a recipe names, which has to be below the folder `NAME/` of its project.
+/// Returns the source folder that a recipe names. It has to be below the project's folder `NAME/`.
 pub fn source_folder(beside: &Beside, project: &str, path: &str) -> Result<PathBuf> {
     let Beside { folder, is_own } = beside;
     let is_below = *is_own || path.strip_prefix(project).is_some_and(|rest| rest.starts_with('/'));
@@ -300,14 +301,14 @@ mod tests {
         );
         assert!(says("", "requires = [\".[test]\"]").contains("is a dependency group: write `groups = [\"test\"]`"));
         assert!(says("", "groups = [\"docs-extra\"]").contains("is an extra: write `requires = [\".[docs-extra]\"]`"));
-        // only a fetch can see what code computes
+        // extras that code computes can only be checked by a fetch
         assert_eq!(says(", subfolder = \"core\"", "requires = [\".[any]\"]"), "");
         let gone = says(", subfolder = \"gone\"", "requires = [\"pytest=8\"]");
         assert!(
             gone.contains("src/gone") && gone.contains("did you mean `pytest==8`?"),
             "{gone}"
         );
-        // sparse: it takes no room, and is not read
+        // a sparse file, which takes no space and is not read
         let large = std::fs::File::create(folder.path().join("src/pyproject.toml")).unwrap();
         large.set_len(1 << 42).unwrap();
         assert!(says("", "groups = [\"test\"]").contains("src/pyproject.toml has more than 256 KiB"));

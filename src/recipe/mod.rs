@@ -1,5 +1,5 @@
-//! Recipes: `projects/*.toml`, how a registered project is fetched, installed and tested. [`check()`] reports
-//! mistakes to people; [`choose()`] picks what applies to one Python.
+//! Recipes, from `projects/*.toml`: how a registered project is fetched, installed and tested. [`check()`] reports
+//! mistakes to people, and [`choose()`] selects the parts that apply to one Python.
 
 mod advice;
 pub mod check;

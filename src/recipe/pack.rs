@@ -1,4 +1,4 @@
-//! Packs the source folder of a recipe, and notices when it has changed.
+//! Packs the source folder of a recipe, and detects changes of it.
 
 use crate::domain::digest::digest;
 use anyhow::{Context, Result, bail};
@@ -7,16 +7,16 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Most bytes of a source folder.
+/// The most bytes of a source folder.
 const FOLDER_MOST: usize = 64 << 20;
 
-/// Folders of version control: they can hold logins, and history that nobody meant to hand out.
+/// The folders of version control. They can contain logins, and history that is not meant to be public.
 const HISTORIES: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
 
-/// Most files and folders of a source folder.
+/// The most files and folders of a source folder.
 const ENTRIES_MOST: usize = 20_000;
 
-/// The folders and files of a source folder, relative to it, without links and the folders of version control.
+/// Returns the folders and files of a source folder, relative to it. Skips links and the folders of version control.
 fn walk(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let (mut folders, mut files) = (Vec::new(), Vec::new());
     let mut left = vec![PathBuf::new()];
@@ -47,21 +47,21 @@ fn walk(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     Ok((folders, files))
 }
 
-/// What changes whenever a file does: its inode, size, mode and times. Changes within the time that a clock of a file system takes
-/// to advance can't be seen, so a file that has just changed has no stamp.
+/// A value that changes with each change of a file: its inode, size, mode and times. Two changes within one tick of the
+/// file system's clock have equal times, so a file that has just changed has no stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp(String);
 
-/// A file that changed within this time may change again without a trace.
+/// The time after a change in which another change may go undetected.
 const SETTLED: Duration = Duration::from_secs(2);
 
 impl Stamp {
-    /// The stamp of a file. Returns `None` if there is none, or if the file has just changed.
+    /// Returns the stamp of a file, or `None` if the file does not exist or has just changed.
     pub fn of_file(file: &Path) -> Option<Self> {
         Self::of(file, &[PathBuf::new()])
     }
 
-    /// The stamp of a source folder with everything in it, as [`Stamp::of_file`].
+    /// Returns the stamp of a source folder and everything in it, as [`Stamp::of_file`] does.
     pub fn of_folder(folder: &Path) -> Option<Self> {
         let (mut all, files) = walk(folder).ok()?;
         all.extend(files);
@@ -92,8 +92,8 @@ impl Stamp {
     }
 }
 
-/// Packs a folder as a tar that depends only on names, contents and executable bits. Links, and the folders of version
-/// control, are left out. Everything belongs to the user of the runs.
+/// Packs a folder as a tar that depends only on names, contents and executable bits. Skips links and the folders of
+/// version control. All entries belong to the user of the runs.
 pub fn pack(folder: &Path) -> Result<Vec<u8>> {
     let shown = folder.display();
     let mut tar = tar::Builder::new(Vec::new());
@@ -118,7 +118,7 @@ pub fn pack(folder: &Path) -> Result<Vec<u8>> {
     for relative in files {
         let file = folder.join(&relative);
         let is_executable = std::fs::symlink_metadata(&file)?.permissions().mode() & 0o111 != 0;
-        // a sparse file of terabytes takes no room on a disk, and all of it in memory
+        // reading is bounded: a sparse file of terabytes takes no space on a disk, but would fill the memory
         let mut content = Vec::new();
         let left = FOLDER_MOST - size;
         std::fs::File::open(file)?

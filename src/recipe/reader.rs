@@ -1,5 +1,5 @@
-//! Reads the registered recipes again and again: those of a folder, or the built-in ones. Files that did not change are not read
-//! again, nor are their source folders packed again.
+//! Reads the registered recipes at each pass: those of a folder, or the built-in ones. Does not read unchanged files
+//! again, or pack their source folders again.
 
 use super::Registered;
 use super::folder::{RecipeFile, built_in, files, register, source_folder, text};
@@ -10,23 +10,23 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// Where the registered recipes are.
+/// The place of the registered recipes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// In the program.
+    /// Built into the program.
     BuiltIn,
     Folder(PathBuf),
-    /// In a checkout of a repository. Messages name its files by their paths in the repository.
+    /// A checkout of a repository. Messages give the paths of files in the repository.
     Checkout(PathBuf),
 }
 
 impl Origin {
-    /// Returns the origin that the setting `projects` names.
+    /// Returns the origin for the setting `projects`.
     pub fn of(folder: Option<&Path>) -> Self {
         folder.map_or(Self::BuiltIn, |folder| Self::Folder(folder.to_owned()))
     }
 
-    /// Messages without the place of a checkout, which changes with each commit.
+    /// Removes the folder of a checkout from a message, because it changes with each commit.
     fn shown(&self, text: &str) -> String {
         match self {
             Self::Checkout(folder) => text.replace(&format!("{}/", folder.display()), ""),
@@ -42,20 +42,20 @@ pub struct RefusedRecipe {
     pub message: String,
 }
 
-/// Recipes of one folder. All files after these are refused.
+/// The most recipes of one folder. The first file beyond them is refused, and the rest is ignored.
 const RECIPES_MOST: usize = 5_000;
 
-/// Reads recipes, and remembers those of files that stay as they are.
+/// Reads recipes, with a cache of unchanged files.
 #[derive(Default)]
 pub struct RecipeReader {
     cache: HashMap<PathBuf, Cached>,
-    /// Files that were read, and not taken from the cache.
+    /// The number of files that were read, and not taken from the cache.
     pub reads: usize,
 }
 
 struct Cached {
     stamp: Stamp,
-    /// The stamps of the source folders. `None` for one that can't be read.
+    /// The stamps of the source folders. `None` for one that can't be read or has just changed.
     folders: BTreeMap<String, Option<Stamp>>,
     recipe: Result<Registered, String>,
 }
@@ -66,10 +66,10 @@ pub fn load(origin: &Origin) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
 }
 
 impl RecipeReader {
-    /// Reads every recipe that changed since the last time.
+    /// Returns all recipes of an origin. Reads those that changed since the last call.
     pub fn read(&mut self, origin: &Origin) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
         let (mut good, mut refused): (Vec<Registered>, Vec<RefusedRecipe>) = (Vec::new(), Vec::new());
-        // the file of each name
+        // the file that has each name
         let mut names: HashMap<String, String> = HashMap::new();
         let mut sort = |file: String, recipe: Result<Registered, String>| {
             let recipe = recipe.and_then(|recipe| {
@@ -115,7 +115,7 @@ impl RecipeReader {
         Ok((good, refused))
     }
 
-    /// Frees the packed folders, once they are stored.
+    /// Frees the packed folders. Call it once they are stored.
     pub fn drop_tars(&mut self) {
         for cached in self.cache.values_mut() {
             if let Ok(recipe) = &mut cached.recipe {
@@ -125,7 +125,7 @@ impl RecipeReader {
     }
 
     fn read_file(&mut self, shown: &str, file: &RecipeFile) -> (Result<Registered, String>, Option<Cached>) {
-        // before the text: what changes in between has another stamp next time
+        // before the text: after a change in between, the next stamp differs
         let stamp = Stamp::of_file(&file.path);
         if let (Some(cached), Some(stamp)) = (self.cache.remove(&file.path), &stamp)
             && cached.stamp == *stamp
@@ -165,7 +165,7 @@ impl RecipeReader {
     }
 }
 
-/// Refuses a recipe whose name is a spelling of that of an earlier file.
+/// Returns the refusal of a recipe whose name is another spelling of an earlier file's name.
 fn same_name(file: &str, name: &str, first: &str) -> String {
     format!(
         "{file}: the project `{name}` is registered already, by {first}: case, `-`, `_` and `.` make no difference between names of \
@@ -196,7 +196,7 @@ mod tests {
         recipe(at, "a", "source = { pypi = \"a\" }");
         std::fs::create_dir_all(at.join("b/src")).unwrap();
         std::fs::write(at.join("b/src/x.py"), "1").unwrap();
-        // the same folder, many times
+        // the same folder, in many sections
         let sections = "[[section]]\nwhen = \">=3\"\nsource = { path = \"b/src\" }\n".repeat(30);
         recipe(at, "b", &format!("source = {{ path = \"b/src\" }}\n{}", ""));
         std::fs::write(
@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(refused, []);
             good.into_iter().map(|recipe| recipe.digest).collect()
         };
-        // what has just changed is read each time
+        // a file that has just changed is read each time
         let first = digests(&mut reader);
         assert_eq!((digests(&mut reader), reader.reads), (first.clone(), 4));
         std::thread::sleep(Duration::from_secs(4));
@@ -237,7 +237,7 @@ mod tests {
         std::fs::create_dir(at.join("zopeinterface")).unwrap();
         recipe(&at.join("zopeinterface"), "zopeinterface", "source = { pypi = \"x\" }");
         let mut reader = RecipeReader::default();
-        // what was read before is judged alike
+        // the cached recipe gets the same refusal
         for _ in 0..2 {
             let (good, refused) = reader.read(&Origin::Folder(at.to_owned())).unwrap();
             let names: Vec<&str> = good
@@ -268,7 +268,7 @@ mod tests {
                 );
             }
         }
-        // a file that is refused holds no name
+        // the name of a refused file is free
         std::fs::write(at.join("zope-interface.toml"), "name = 3").unwrap();
         let (good, _) = reader.read(&Origin::Folder(at.to_owned())).unwrap();
         assert_eq!(good[0].recipe.name.get_ref(), "zope.interface");

@@ -1,10 +1,10 @@
-//! Requirements of a recipe, as PEP 508 defines them: enough to find mistakes before a resolver does.
+//! Parses requirements of a recipe (PEP 508), to find mistakes before a resolver does.
 
 use crate::domain::pattern::pattern;
 use pep440_rs::VersionSpecifiers;
 use std::str::FromStr;
 
-/// What an entry of `requires` asks for.
+/// An entry of `requires`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// `.[test]`: extras of the project itself.
@@ -13,7 +13,7 @@ pub enum Entry {
     Package { name: String, extras: Vec<String> },
 }
 
-/// Why a text is no requirement, and what to write instead.
+/// Why a text is no requirement, and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     pub message: String,
@@ -34,10 +34,10 @@ pattern!(
     r#"^(?:'[^']*'|"[^"]*"|[()]|===|[=!<>~]=|[<>]|[A-Za-z_.]+|[^\s()'"=<>!~]+)"#
 );
 
-/// Bytes of an entry.
+/// The most bytes of an entry.
 const ENTRY_MOST: usize = 500;
 
-/// Reads an entry of `requires`.
+/// Parses an entry of `requires`.
 pub fn parse(text: &str) -> Result<Entry, Wrong> {
     let text = text.trim();
     if text.len() > ENTRY_MOST {
@@ -103,7 +103,7 @@ fn own(text: &str, rest: &str) -> Result<Entry, Wrong> {
     wrong(format!("`{text}` is not a requirement"), help)
 }
 
-/// Reads `[a, b]` at the beginning of a text. Returns the names and what follows.
+/// Parses `[a, b]` at the beginning of a text. Returns the names and the rest.
 fn extras<'a>(text: &str, rest: &'a str) -> Result<(Vec<String>, &'a str), Wrong> {
     let Some(inner) = rest.strip_prefix('[') else {
         return Ok((Vec::new(), rest));
@@ -146,7 +146,7 @@ fn versions(text: &str, name: &str, specifiers: &str) -> Result<(), Wrong> {
     wrong(format!("`{text}`: `{inner}` is not a set of versions"), help)
 }
 
-/// The operator that somebody meant.
+/// Returns the operator that was probably meant.
 fn operator(written: &str) -> &str {
     match written {
         "=>" | "^" | "^=" | ">>" => ">=",
@@ -174,15 +174,15 @@ const VARIABLES: [&str; 12] = [
     "sys_platform",
 ];
 
-/// A condition such as `python_version < "3.9" and os_name == "posix"`, read from left to right.
+/// A parser of a condition such as `python_version < "3.9" and os_name == "posix"`, from left to right.
 struct Marker<'a> {
     text: &'a str,
     rest: &'a str,
-    /// Open parentheses, which bound how deep this goes.
+    /// The number of open parentheses, which is bounded.
     depth: usize,
 }
 
-/// Parentheses within each other that nobody writes.
+/// The most levels of nested parentheses. No real condition has so many.
 const DEPTH_MOST: usize = 20;
 
 impl<'a> Marker<'a> {
@@ -221,7 +221,7 @@ impl<'a> Marker<'a> {
         )
     }
 
-    /// `A or B and C`; the order in which they bind changes nothing here.
+    /// Parses `A or B and C`. The precedence does not matter here.
     fn either(&mut self) -> Result<(), Wrong> {
         loop {
             if self.peek() == Some("(") {

@@ -1,9 +1,10 @@
-//! The JSON Schema of recipes, with which editors complete keys and mark mistakes. [`super::check()`] finds more than a schema can say.
+//! The JSON Schema of recipes, by which editors complete keys and mark mistakes. [`super::check()`] finds more than a
+//! schema can express.
 
 use super::Recipe;
 use schemars::generate::SchemaSettings;
 
-/// Returns the schema, of draft 7: editors of TOML read no newer one.
+/// Returns the schema in draft 7, the newest one that TOML editors support.
 pub fn schema() -> serde_json::Value {
     let generator = SchemaSettings::draft07().into_generator();
     generator.into_root_schema_for::<Recipe>().to_value()
@@ -22,7 +23,7 @@ mod tests {
         );
     }
 
-    /// What editors show while a key is typed.
+    /// Editors show the description while the user types a key.
     #[test]
     fn every_key_says_what_it_means() {
         let schema = schema();

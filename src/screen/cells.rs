@@ -1,4 +1,4 @@
-//! One line as cells, each a character with its style.
+//! The cells of one line: each has a character and its style.
 
 use super::style::Style;
 use crate::domain::text::is_odd;
@@ -6,25 +6,25 @@ use vte::{Params, Perform};
 
 pub type StyledChar = (char, Style);
 
-/// Columns that a cursor may be moved to.
+/// The last column to which a program can move the cursor.
 const WIDEST: usize = 2000;
 
-/// Cells of a line that has not ended yet. Of a longer line, the beginning is shown before its end has come.
+/// The most cells of an unfinished line. The beginning of a longer line is shown before the line ends.
 pub const LINE_MOST: usize = 16 << 10;
 
-/// Cells that a program may skip or erase before it has written anything.
+/// The number of cells that a program may skip or erase before it has written anything.
 const CREDIT: usize = 4096;
 
-/// The line that is being written.
+/// The current line of a stream.
 ///
-/// A program can skip or erase thousands of cells with one short sequence. It has a credit for that, which grows with
-/// what it writes: else 8 MiB of such sequences would become gigabytes of blanks, or hours of work.
+/// One short sequence can skip or erase thousands of cells. A program has a credit for that, which grows with its
+/// output. Without it, 8 MiB of such sequences would become gigabytes of blanks, or hours of work.
 pub struct LineCells {
     pub line: Vec<StyledChar>,
     column: usize,
     style: Style,
     credit: usize,
-    /// Bytes that were parsed since the parser last reported anything.
+    /// Bytes that were parsed since the last callback of the parser.
     pub silent: usize,
 }
 
@@ -59,7 +59,7 @@ impl LineCells {
         self.line.extend(text.chars().map(|c| (c, Style::default())));
     }
 
-    /// Returns how many of some cells the credit is enough for, and takes them from it.
+    /// Returns how many of `cells` the credit covers, and subtracts them.
     fn spend(&mut self, cells: usize) -> usize {
         let spent = cells.min(self.credit);
         self.credit -= spent;
@@ -87,13 +87,13 @@ impl LineCells {
         }
     }
 
-    /// Begins a new line, with the style of the last one.
+    /// Begins a new line, which keeps the current style.
     pub fn clear(&mut self) {
         self.line.clear();
         self.column = 0;
     }
 
-    /// Takes the first cells away.
+    /// Removes and returns the first cells.
     pub fn split(&mut self, cells: usize) -> Vec<StyledChar> {
         self.column = self.column.saturating_sub(cells);
         let rest = self.line.split_off(cells);
@@ -101,13 +101,13 @@ impl LineCells {
     }
 }
 
-/// Whether a character takes no place, so that words that look the same may differ.
+/// Returns whether a character has no width. With such characters, different words look the same.
 pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// What the parser reports. Strings, such as titles and links, are left out.
+/// The callbacks of the parser. Strings, such as titles and links, have none and are dropped.
 impl Perform for LineCells {
     fn print(&mut self, c: char) {
         self.earn(1);
@@ -141,7 +141,7 @@ impl Perform for LineCells {
             'C' => self.move_to(self.column.saturating_add(count)),
             'D' => self.move_to(self.column.saturating_sub(count)),
             'G' => self.move_to(count - 1),
-            // the others repeat characters, move between lines, query the terminal or clear it, but a log keeps its lines
+            // the others repeat characters, move between lines, query the terminal or clear it; a log keeps its lines
             _ => {}
         }
     }

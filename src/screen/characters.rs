@@ -1,12 +1,12 @@
-//! Characters that come in parts, and those that begin or end a sequence.
+//! Incomplete characters, and the characters that begin or end a sequence.
 
 use std::borrow::Cow;
 
 /// CAN, the control character that cancels an unfinished sequence.
 pub const CANCEL: &[u8] = b"\x18";
 
-/// Returns the length of the bytes without an unfinished character at their end. What can't become a character counts
-/// as finished.
+/// Returns the number of bytes before an incomplete character at the end. Bytes that can't become a character count as
+/// complete.
 pub fn whole_characters(bytes: &[u8]) -> usize {
     let tail = bytes.len().saturating_sub(3);
     let lead = bytes[tail..].iter().rposition(|byte| *byte >= 0xc0);
@@ -16,8 +16,8 @@ pub fn whole_characters(bytes: &[u8]) -> usize {
     }
 }
 
-/// Replaces the 8-bit forms of the characters that begin and end sequences, which the parser does not know, by the
-/// 7-bit forms.
+/// Replaces the 8-bit forms of the characters that begin and end sequences by the 7-bit forms. The parser supports only
+/// these.
 pub fn seven_bit(text: &str) -> Cow<'_, str> {
     let is_eight_bit = |c: char| matches!(c, '\u{90}' | '\u{98}' | '\u{9b}'..='\u{9f}');
     if !text.contains(is_eight_bit) {

@@ -1,4 +1,5 @@
-//! Text of several lines that is written by us and quotes others: subjects of revisions, messages, errors of servers.
+//! Cleans text of several lines that Pybots writes and that quotes others: subjects of revisions, messages, errors of
+//! servers.
 
 use super::characters::{CANCEL, seven_bit};
 use super::style::Style;
@@ -6,8 +7,8 @@ use crate::domain::text::is_odd;
 use std::borrow::Cow;
 use vte::{Params, Parser, Perform};
 
-/// Returns a text without anything that could control a terminal: lines, tabs and characters stay, and colours if
-/// `colours` is set. A sequence that does not end hides no more than its line.
+/// Removes everything from a text that could control a terminal. Lines, tabs and characters stay, and colours if
+/// `colours` is set. An unterminated sequence hides at most the rest of its line.
 pub fn clean(text: &str, colours: bool) -> Cow<'_, str> {
     if !text.contains(|c| is_odd(c) && !matches!(c, '\n' | '\t')) {
         return text.into();

@@ -1,4 +1,4 @@
-//! The line of one stream that is being written.
+//! The current line of one stream.
 
 use super::cells::{LINE_MOST, LineCells, StyledChar};
 use super::characters::{CANCEL, seven_bit, whole_characters};
@@ -8,40 +8,40 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 use vte::Parser;
 
-/// Bytes that are parsed between two looks at the length of the line.
+/// The number of bytes that are parsed between two checks of the line's length.
 pub const SLICE: usize = 4096;
 
 /// A line, or a part of one that is too long to wait for its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     pub stream: Stream,
-    /// When its first byte was written: milliseconds since the epoch, UTC.
+    /// When the first byte was written, in milliseconds since 1970, UTC.
     pub at: i64,
-    /// Whether it is the beginning of its line.
+    /// Whether this is the beginning of a line.
     pub begins: bool,
-    /// Whether it is the end of its line.
+    /// Whether this is the end of a line.
     pub ends: bool,
     pub cells: &'a [StyledChar],
 }
 
-/// Takes a line, and says whether more are wanted.
+/// A callback that takes a line, and returns whether to continue.
 pub type Show<'a> = &'a mut dyn FnMut(Shown<'_>) -> ControlFlow<()>;
 
-/// The line of one stream.
+/// The current line of one stream.
 #[derive(Default)]
 pub struct Line {
     parser: Parser,
     cells: LineCells,
-    /// The beginning of a character whose end has not arrived yet.
+    /// The first bytes of a character that is not complete yet.
     torn: Vec<u8>,
-    /// When the first byte of the line was written, if there was one.
+    /// When the first byte of the line was written. `None` for an empty line.
     begun: Option<i64>,
-    /// Whether a part of the line was shown already.
+    /// Whether the beginning of the line was shown already.
     parted: bool,
 }
 
 impl Line {
-    /// Takes more of the line. `ends` says that the rest of it has come, which is needed for characters that are torn.
+    /// Parses more of the line. `ends` is true for its last part, which resolves incomplete characters.
     pub fn parse(&mut self, at: i64, part: &[u8], ends: bool) {
         self.begun.get_or_insert(at);
         let mut bytes = Cow::Borrowed(part);
@@ -55,13 +55,13 @@ impl Line {
         self.parser.advance(&mut self.cells, seven_bit(&text).as_bytes());
     }
 
-    /// Whether nothing of it would be seen.
+    /// Returns whether the line has nothing to show.
     pub fn is_blank(&self) -> bool {
         !self.parted && self.cells.line.is_empty() && self.torn.is_empty()
     }
 
-    /// Shows the line, and begins the next one. No sequence goes on in the next line, so that an unterminated one can't
-    /// hide the log.
+    /// Shows the line, and begins the next one. Resets open sequences, so that an unterminated one can't hide the rest
+    /// of the log.
     pub fn end(&mut self, stream: Stream, show: Show<'_>) -> ControlFlow<()> {
         if !self.torn.is_empty() {
             self.torn.clear();
@@ -93,13 +93,13 @@ impl Line {
         flow
     }
 
-    /// Shows the line as it is now.
+    /// Shows the unfinished line.
     pub fn unfinished(&self, stream: Stream, show: &mut dyn FnMut(Shown<'_>)) {
         let cells = mark::renamed(stream, &self.cells.line);
         show(self.shown(stream, &cells, false));
     }
 
-    /// Forgets what is left of a line whose beginning was shown.
+    /// Drops the rest of a line whose beginning was shown.
     pub fn drop_parted(&mut self) {
         if std::mem::take(&mut self.parted) {
             self.cells.clear();

@@ -1,7 +1,6 @@
-//! Lines of Pybots begin with `[pybots]`, and only Pybots writes on the stream `control`. What a suite writes on its own
-//! streams is changed where it looks like such a line: `[pybots] outcome: passed` becomes
-//! `[stdout: pybots] outcome: passed`. This holds anywhere in a line, because a terminal begins a new row where a long
-//! line wraps.
+//! Protects the mark `[pybots]`. Lines of Pybots begin with it, and only Pybots writes on the stream `control`. If the
+//! output of a suite looks like such a line, it is changed: `[pybots] outcome: passed` becomes `[stdout: pybots]
+//! outcome: passed`. This applies anywhere in a line, because a terminal begins a new row where a long line wraps.
 
 use super::cells::StyledChar;
 use crate::logfile::Stream;
@@ -9,7 +8,7 @@ use std::borrow::Cow;
 
 const MARK: [char; 7] = ['[', 'p', 'y', 'b', 'o', 't', 's'];
 
-/// Returns the cells of a line as they are shown.
+/// Returns the cells of a line with changed marks, as they are shown.
 pub fn renamed(stream: Stream, cells: &[StyledChar]) -> Cow<'_, [StyledChar]> {
     if stream == Stream::Control || !cells.windows(MARK.len()).any(|cells| begins(cells, MARK.len())) {
         return cells.into();
@@ -25,14 +24,14 @@ pub fn renamed(stream: Stream, cells: &[StyledChar]) -> Cow<'_, [StyledChar]> {
     shown.into()
 }
 
-/// Returns where a long line is cut: at its end, but not inside what looks like the mark.
+/// Returns where to cut a long line: at its end, or before a mark that the cut would split.
 pub fn cut(cells: &[StyledChar]) -> usize {
     let cut = cells.len();
     let torn = (1..MARK.len()).find(|length| cut.checked_sub(*length).is_some_and(|at| begins(&cells[at..], *length)));
     cut - torn.unwrap_or(0)
 }
 
-/// Whether cells begin like the first `length` characters of the mark.
+/// Returns whether cells begin like the first `length` characters of the mark.
 fn begins(cells: &[StyledChar], length: usize) -> bool {
     let pairs = cells.iter().zip(&MARK[..length]);
     cells.len() >= length && pairs.into_iter().all(|((c, _), wanted)| c.eq_ignore_ascii_case(wanted))

@@ -1,8 +1,8 @@
-//! What a terminal would show of a log. Each stream has its own line, cursor and colours, so that two streams that come
-//! mixed don't tear each other's lines. Only text and colours come out of it: whatever else a program sends (links,
-//! titles, the clipboard, jumps of the cursor, a cleared screen) reaches no page and no terminal.
+//! Renders a log as a terminal would show it. Each stream has its own line, cursor and colours, so that two mixed
+//! streams do not break each other's lines. The output has only text and colours. Other sequences of a program (links,
+//! titles, the clipboard, jumps of the cursor, a cleared screen) never reach a page or a terminal.
 //!
-//! What comes out is bounded by what goes in: see [`LineCells`].
+//! The size of the output is bounded by the size of the input: see [`LineCells`].
 
 mod cells;
 mod characters;
@@ -20,15 +20,15 @@ pub use style::Style;
 use crate::logfile::Stream;
 use line::{Line, SLICE};
 
-/// The lines of a log's streams that are being written.
+/// The current lines of a log's streams.
 #[derive(Default)]
 pub struct Screens {
     lines: [Line; 3],
 }
 
 impl Screens {
-    /// Takes more of a stream, which may begin and end anywhere, also inside a character or a sequence. Calls `show` for
-    /// each line that ends, and returns after the line at which `show` breaks. Returns how many bytes it took.
+    /// Parses more of a stream. The text may begin and end anywhere, even inside a character or a sequence. Calls
+    /// `show` for each line that ends, and returns early if `show` breaks. Returns how many bytes it parsed.
     pub fn feed(&mut self, stream: Stream, at: i64, text: &[u8], show: Show<'_>) -> usize {
         if stream == Stream::Control && !text.is_empty() {
             self.interrupt(show);
@@ -52,19 +52,19 @@ impl Screens {
         taken
     }
 
-    /// Ends the lines of the suites, because Pybots says something: the processes that wrote them have ended, or a part
-    /// of what they wrote is missing. Neither a line nor a colour goes on behind that.
+    /// Ends the lines of the suites before a line of Pybots: their processes have ended, or a part of their output is
+    /// missing. No line and no colour continues after it.
     fn interrupt(&mut self, show: Show<'_>) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let mut line = std::mem::take(&mut self.lines[index(stream)]);
             if !line.is_blank() {
-                // whoever wants no more is asked again at the next line
+                // a caller that breaks is asked again at the next line
                 let _ = line.end(stream, show);
             }
         }
     }
 
-    /// Passes the lines that have not ended yet to `show`.
+    /// Calls `show` for each unfinished line.
     pub fn unfinished(&self, show: &mut dyn FnMut(Shown<'_>)) {
         for stream in Stream::ALL {
             let line = &self.lines[index(stream)];
@@ -74,7 +74,7 @@ impl Screens {
         }
     }
 
-    /// Forgets what is left of lines whose beginning was shown, for a reader that begins here.
+    /// Drops the rest of lines whose beginning was shown, for a reader that begins here.
     pub fn drop_parted(&mut self) {
         self.lines.iter_mut().for_each(Line::drop_parted);
     }

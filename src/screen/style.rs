@@ -1,5 +1,5 @@
-//! How a character looks: the colours and attributes that sequences ending in `m` select (ECMA-48, "SGR"), as classes of
-//! the style sheet.
+//! The style of a character: colours and attributes that sequences ending in `m` select (ECMA-48, "SGR"), and their
+//! classes in the style sheet.
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
@@ -15,7 +15,7 @@ pub struct Style {
 }
 
 impl Style {
-    /// Applies the numbers of one sequence, such as `1;31`.
+    /// Applies the parameters of one sequence, such as `1;31`.
     pub fn apply(&mut self, params: &vte::Params) {
         let numbers: Vec<u16> = params.iter().flatten().copied().collect();
         let mut at = 0;
@@ -53,7 +53,7 @@ impl Style {
         }
     }
 
-    /// Returns the sequence that selects this style on a terminal, and nothing else.
+    /// Returns the sequence that selects exactly this style on a terminal.
     pub fn sgr(self) -> String {
         let code = |n: u8, low: u16, high: u16| {
             if n < 8 {
@@ -84,7 +84,8 @@ impl Style {
         sequence
     }
 
-    /// Classes of the style sheet, separated by spaces: `f1` for red text, `k4` for a blue background, `bo` for bold.
+    /// Returns classes of the style sheet, separated by spaces: `f1` for red text, `k4` for a blue background, `bo` for
+    /// bold.
     pub fn classes(self) -> String {
         let (mut foreground, mut background) = (self.foreground, self.background);
         if self.inverse {
@@ -104,7 +105,7 @@ impl Style {
     }
 }
 
-/// Returns the colour that follows 38 or 48, and how many numbers it takes.
+/// Returns the colour after 38 or 48, and how many parameters it takes.
 fn extended(numbers: &[u16]) -> (Option<u8>, usize) {
     let byte = |n: u16| n.min(255) as u8;
     match numbers {

@@ -2,7 +2,7 @@ use super::*;
 use crate::domain::text::is_odd;
 use std::ops::ControlFlow;
 
-/// What is shown of one stream, as text.
+/// Returns the visible text of one stream.
 fn render(bytes: &[u8]) -> String {
     render_parts(&[(Stream::Stdout, bytes)])
 }
@@ -61,7 +61,7 @@ fn any_bytes_survive() {
     assert!(!render(&all).is_empty());
 }
 
-/// Sequences, links and characters that are torn anywhere: none of their bytes is shown as text.
+/// Feeds sequences, links and characters that are torn anywhere. None of their bytes shows as text.
 #[test]
 fn a_log_that_comes_in_parts_looks_as_if_it_came_at_once() {
     let link = "x".repeat(9000);
@@ -102,7 +102,7 @@ fn each_stream_has_its_own_line() {
         (Stdout, b"UT\n"),
     ]);
     assert_eq!(shown, "error\nOUT more\n");
-    // what Pybots says ends the lines of the suites
+    // a line of Pybots ends the lines of the suites
     let shown = render_parts(&[
         (Stdout, b"out\xe2\x82"),
         (Stderr, b"\x1b]0;title"),
@@ -132,7 +132,7 @@ fn only_pybots_writes_its_mark() {
             "{hidden}"
         );
     }
-    // where a long line wraps, and where it is shown in parts
+    // where a long line wraps, and where it is split into parts
     for before in (20_440..20_490).chain([80]) {
         let line = format!("{}[pybots] passed{}\n", " ".repeat(before), "y".repeat(9000));
         let parts: Vec<_> = line

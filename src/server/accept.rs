@@ -1,4 +1,5 @@
-//! Takes connections, and serves each in a task of its own. Neither a client nor a full table of open files ends this.
+//! Accepts connections, and serves each in its own task. Errors of a client or a lack of file descriptors do not end
+//! the server.
 
 use super::answer::Shared;
 use super::house::{ConnectionPermit, House};
@@ -21,13 +22,13 @@ use tokio_rustls::TlsAcceptor;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-/// Bytes of a request without its body.
+/// The most bytes of a request without its body.
 const HEAD_MOST: usize = 32 << 10;
 
-/// The time to wait after the process could not take a connection.
+/// The wait after the process could not accept a connection.
 const REST: Duration = Duration::from_millis(100);
 
-/// The time between two lines in the log about the same trouble.
+/// The time between two log lines about the same problem.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// The server for browsers, programs and hosts.
@@ -56,7 +57,7 @@ impl Server {
         }
     }
 
-    /// Answers "unavailable" while the store is away.
+    /// Makes the server respond with "unavailable" while the store is away.
     pub fn watching(mut self, presence: Presence) -> Self {
         self.shared.presence = presence;
         self
@@ -67,13 +68,13 @@ impl Server {
         self
     }
 
-    /// Speaks TLS, and nothing else.
+    /// Makes the server use TLS only.
     pub fn with_tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// Serves until it is dropped. Connections end with the process.
+    /// Serves until the future is dropped. Connections end with the process.
     pub async fn run(self, listener: TcpListener) {
         let house = House::new(self.shares, &self.shared.settings.proxies);
         let shared = Arc::new(self.shared);
@@ -87,7 +88,7 @@ impl Server {
     }
 }
 
-/// Takes connections until it is dropped.
+/// Accepts connections until the future is dropped.
 async fn accept(house: &Arc<House>, shared: &Arc<Shared>, tls: Option<&Tls>, listener: &TcpListener) {
     let mut trouble = Trouble::default();
     loop {
@@ -109,7 +110,7 @@ async fn accept(house: &Arc<House>, shared: &Arc<Shared>, tls: Option<&Tls>, lis
             Err(refusal) => {
                 let why = reason(refusal);
                 trouble.log(&format!("a connection of {} was refused: {why}", address.ip()));
-                // before the handshake, a client of TLS could not read why
+                // before the handshake, a client with TLS could not read the reason
                 if tls.is_none() {
                     refuse(stream, why);
                 }
@@ -118,7 +119,7 @@ async fn accept(house: &Arc<House>, shared: &Arc<Shared>, tls: Option<&Tls>, lis
     }
 }
 
-/// Writes about trouble to the log, but not each time.
+/// Logs a problem, but not each time it occurs.
 #[derive(Default)]
 struct Trouble {
     last: Option<Instant>,
@@ -137,7 +138,7 @@ impl Trouble {
     }
 }
 
-/// Whether the client was gone before its connection was taken.
+/// Returns whether the error means that the client was gone before its connection was accepted.
 fn is_of_client(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     matches!(
@@ -153,29 +154,30 @@ fn reason(refusal: ConnectionRefusal) -> &'static str {
     }
 }
 
-/// Answers a client for which there is no place. What can't be sent at once is not sent: a refusal must cost nothing.
+/// Responds to a client for which there is no place. Sends only what can be sent at once, because a refusal must cost
+/// nothing.
 fn refuse(stream: TcpStream, why: &str) {
     let body = format!("try again in a few seconds: {why}\n");
     let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\nretry-after: 5\r\nconnection: close";
     let _ = stream.try_write(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes());
 }
 
-/// A connection whose client has to take what is sent.
+/// Wraps a connection in a time limit for the client to read what is sent.
 fn timely(shared: &Shared, stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
-    // a line of a log goes out when it comes
+    // sends each line of a log at once
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(shared.patience.write));
     Box::pin(stream)
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends.
 async fn serve(shared: Arc<Shared>, place: ConnectionPermit, stream: TcpStream) {
     let stream = timely(&shared, stream);
     converse(shared, place, stream).await;
 }
 
-/// Serves one connection over TLS to its end. The handshake has as long as the head of a request.
+/// Serves one TLS connection until it ends. The time limit of the handshake is that of a request's head.
 async fn serve_tls(shared: Arc<Shared>, place: ConnectionPermit, stream: TcpStream, acceptor: TlsAcceptor) {
     let handshake = acceptor.accept(timely(&shared, stream));
     let handshake = tokio::time::timeout(shared.patience.head, handshake);
@@ -190,7 +192,7 @@ async fn serve_tls(shared: Arc<Shared>, place: ConnectionPermit, stream: TcpStre
     }
 }
 
-/// Answers the requests on a connection to its end.
+/// Responds to the requests on a connection until it ends.
 async fn converse<S>(shared: Arc<Shared>, place: ConnectionPermit, stream: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,

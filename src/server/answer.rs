@@ -1,4 +1,4 @@
-//! Answers one request: checks it, passes it to the routes, and replaces their answer where they can't give one.
+//! Responds to one request: checks it, passes it to the routes, and replaces their response where they can't give one.
 
 use super::body::{Holding, Timely};
 use super::house::ConnectionPermit;
@@ -21,10 +21,10 @@ use warp::filters::BoxedFilter;
 use warp::http::header::{self, HeaderValue};
 use warp::http::{Method, Request, Response, StatusCode};
 
-/// How long browsers keep to TLS after a response over it: 30 days (RFC 6797).
+/// Makes browsers use only TLS for 30 days after a response over TLS (RFC 6797).
 const TLS_ONLY: &str = "max-age=2592000";
 
-/// What all connections share.
+/// The state that all connections share.
 pub struct Shared {
     pub routes: BoxedFilter<(warp::reply::Response,)>,
     pub settings: HttpSettings,
@@ -33,7 +33,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Answers a request on a connection. Never fails.
+    /// Responds to a request on a connection. Never fails.
     pub async fn answer(
         self: Arc<Self>,
         place: Arc<ConnectionPermit>,
@@ -41,7 +41,7 @@ impl Shared {
     ) -> Result<Response<impl Body<Data = Bytes, Error = warp::Error>>, Infallible> {
         let working = place.work();
         let path = request.uri().path().to_owned();
-        // what comes after a request that nobody understood is not to be understood either
+        // after a request that could not be interpreted, the rest of the connection can't be either
         let is_odd = *request.method() == Method::CONNECT || !path.starts_with('/');
         let mut response = match target::check(&request, &self.settings) {
             Ok(()) => self.route(&place, &path, request).await,
@@ -52,7 +52,7 @@ impl Shared {
             let headers = response.headers_mut();
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
         }
-        // of a body that is too long, the rest was not read
+        // the rest of a body that is too long was not read
         if is_odd || response.status() == StatusCode::PAYLOAD_TOO_LARGE {
             response
                 .headers_mut()
@@ -94,7 +94,7 @@ impl Shared {
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
                 response
             }
-            // a query that was under way may fail with any error, before the reason is clear
+            // a query that is in progress may fail with any error before the store counts as away
             Ok(Ok(response))
                 if response.status() == StatusCode::INTERNAL_SERVER_ERROR && self.presence.is_away_soon().await =>
             {

@@ -1,4 +1,4 @@
-//! Bodies: those of requests have to arrive in time, and those of responses hold something until they end.
+//! Bodies with limits: a request's body has to arrive in time, and a response's body holds a value until it ends.
 
 use super::patience::Patience;
 use http_body::{Body, Frame, SizeHint};
@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
-/// The body of a request, which ends with an error if it comes too slowly.
+/// The body of a request. It ends with an error if it arrives too slowly.
 pub struct Timely<B> {
     body: B,
     silence: Duration,
-    /// When it has to be whole.
+    /// When the whole body has to be here.
     end: Instant,
-    /// When the next part has to be there. Runs only while somebody waits for it.
+    /// When the next part has to be here. The timer runs only while a task waits for the part.
     next: Option<Pin<Box<Sleep>>>,
     is_late: Arc<AtomicBool>,
 }
@@ -29,7 +29,7 @@ pub enum BodyError<E> {
 }
 
 impl<B> Timely<B> {
-    /// `is_late` is set if the body comes too slowly, for whoever answers the request.
+    /// Wraps a body. Sets `is_late` if the body arrives too slowly, which changes the response.
     pub fn new(body: B, patience: Patience, is_late: Arc<AtomicBool>) -> Self {
         Self {
             body,
@@ -73,7 +73,7 @@ impl<B: Body + Unpin> Body for Timely<B> {
     }
 }
 
-/// The body of a response, and what is held until it was sent.
+/// The body of a response, with a value that is held until it was sent.
 pub struct Holding<B, T> {
     pub body: B,
     pub _held: T,

@@ -1,4 +1,4 @@
-//! The connections that are open, and what each does.
+//! The open connections, and the state of each.
 
 use super::places::{Activity, Admission, ConnectionRefusal, Held, Shares, choose};
 use crate::web::{ClientNetwork, Peer};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// An address counts as that of a host for so long after the last call of one.
+/// The time after the last call of a host for which its address counts as a host's address.
 const HOST_FOR: Duration = Duration::from_secs(3600);
 
 /// All open connections.
@@ -23,22 +23,22 @@ pub struct House {
 struct Inside {
     next: u64,
     held: HashMap<u64, (Held, CancellationToken)>,
-    /// When a host last called from there.
+    /// The time of a host's last call from each network.
     hosts: HashMap<ClientNetwork, Instant>,
-    /// The registered hosts whose requests are in work, by connection.
+    /// The registered hosts whose calls are in progress, by connection.
     calls: HashMap<u64, String>,
 }
 
-/// A connection's right to stay. Dropping it frees the place.
+/// The right of a connection to stay open. Dropping it frees the place.
 pub struct ConnectionPermit {
     house: Arc<House>,
     id: u64,
     address: IpAddr,
-    /// Somebody else needs the place.
+    /// Cancelled when another connection needs the place.
     pub leaves: CancellationToken,
 }
 
-/// A request in work.
+/// A request in progress.
 pub struct Working(Arc<ConnectionPermit>);
 
 impl House {
@@ -54,7 +54,7 @@ impl House {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a newcomer a place, if need be that of an idle connection.
+    /// Gives a new connection a place. Replaces an idle connection if need be.
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, ConnectionRefusal> {
         let now = Instant::now();
         let network = ClientNetwork::from(address);
@@ -87,7 +87,7 @@ impl House {
         })
     }
 
-    /// Ends the connection that is idle for longest, since the process can't open another file.
+    /// Ends the connection that has been idle for longest, because the process can't open another file.
     pub fn make_room(&self) {
         let mut inside = self.inside();
         let idle = inside.held.values().filter(|(held, _)| held.work == Activity::Idle);
@@ -104,8 +104,8 @@ impl House {
         self.proxies.contains(&address.to_canonical())
     }
 
-    /// A host called from there: none of its connections is a stranger's. Returns false if as many of its calls are in work as it may
-    /// have, whatever the address.
+    /// Records that a host calls from this network, so that its connections no longer count as a stranger's. Returns
+    /// `false` if the host has as many calls in progress as it may have, from all addresses together.
     fn note_host(&self, (id, network): (u64, ClientNetwork), host: &str, slots: u32) -> bool {
         let mut inside = self.inside();
         let others = inside.calls.iter().filter(|(other, by)| **other != id && *by == host);
@@ -141,11 +141,11 @@ impl Inside {
 }
 
 impl ConnectionPermit {
-    /// The client of a request. `forwarded` is the header in which a proxy says for whom it calls.
+    /// Returns the client of a request. `forwarded` is the header in which a proxy names its client.
     pub fn peer(&self, forwarded: Option<&str>) -> Peer {
         let (house, id, network) = (self.house.clone(), self.id, ClientNetwork::from(self.address));
         let vouch = Arc::new(move |host: &str, slots| house.note_host((id, network), host, slots));
-        // earlier elements are what the client itself claims
+        // earlier elements are claims of the client itself
         let last = forwarded.and_then(|forwarded| address_in(forwarded.rsplit(',').next()?.trim()));
         let address = match self.house.is_proxy(self.address) {
             true => last.unwrap_or(self.address),
@@ -154,14 +154,14 @@ impl ConnectionPermit {
         Peer::new(address, vouch)
     }
 
-    /// A request has arrived.
+    /// Records that a request has arrived.
     pub fn work(self: &Arc<Self>) -> Working {
         self.house.set(self.id, Activity::Busy);
         Working(self.clone())
     }
 }
 
-/// The address that a proxy writes, with or without a port.
+/// Parses an address as proxies write it, with or without a port.
 fn address_in(text: &str) -> Option<IpAddr> {
     let alone = || text.trim_start_matches('[').trim_end_matches(']').parse().ok();
     alone().or_else(|| text.parse().ok().map(|place: SocketAddr| place.ip()))
@@ -176,7 +176,7 @@ impl Drop for ConnectionPermit {
 }
 
 impl Working {
-    /// The client would miss nothing if the response ended early.
+    /// Records that the client would miss nothing if the response ended early.
     pub fn note_resumable(&self) {
         self.0.house.set(self.0.id, Activity::Resumable);
     }
@@ -236,10 +236,10 @@ mod tests {
         let mut working: Vec<Working> = all.iter().map(ConnectionPermit::work).collect();
         let mut calls = all.iter().map(|place| place.peer(None).note_host("host", 1));
         assert_eq!(calls.by_ref().filter(|fits| *fits).count(), most);
-        // the other routes look at the same request again
+        // other routes may check the same request again
         assert!(all[0].peer(None).note_host("host", 1));
         assert!(all[most].peer(None).note_host("another", 1));
-        // an answer makes room
+        // the end of a request makes room
         drop(working.remove(0));
         assert!(enter(&house, "198.51.100.1").unwrap().peer(None).note_host("host", 1));
         drop((working, all));

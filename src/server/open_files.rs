@@ -1,13 +1,13 @@
-//! How many connections the process can hold beside its own files.
+//! Computes how many connections the process can hold besides its own files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files of the coordinator itself: the database, git, the runtime; with `pybots up` also those of the host.
+/// Open files of the coordinator itself: the database, git, the runtime. With `pybots up`, also those of the host.
 const OWN: u64 = 64;
-/// Files of a connection: its socket, and the log that it reads or writes.
+/// Open files of one connection: its socket, and the log that it reads or writes.
 const OF_ONE: u64 = 2;
 
-/// How many of the wanted connections fit. Raises the soft limit of open files for that, up to the hard limit.
+/// Returns how many of the wanted connections fit. Raises the soft limit of open files for that, up to the hard limit.
 pub fn connections(wanted: usize) -> usize {
     let needed = OWN + OF_ONE * wanted as u64;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -32,7 +32,7 @@ pub fn connections(wanted: usize) -> usize {
     fit
 }
 
-/// How many connections fit into a limit of open files.
+/// Returns how many connections fit into a limit of open files.
 fn fit(files: u64) -> usize {
     usize::try_from((files.saturating_sub(OWN) / OF_ONE).max(1)).unwrap_or(usize::MAX)
 }

@@ -1,16 +1,17 @@
-//! How long the server waits for a client.
+//! The time limits of the server for clients.
 
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For a whole request without its body: from the opening of a connection, or from the end of the last response.
+    /// The limit for a whole request without its body, from the opening of the connection or the end of the last
+    /// response.
     pub head: Duration,
-    /// For the next part of a body.
+    /// The limit for the next part of a body.
     pub body_silence: Duration,
-    /// For a whole body. No connection that works is so slow.
+    /// The limit for a whole body. No working connection is so slow.
     pub body: Duration,
-    /// For the client to take the next part of a response.
+    /// The limit for the client to take the next part of a response.
     pub write: Duration,
 }
 

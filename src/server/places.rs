@@ -1,25 +1,25 @@
-//! Who may hold a connection. This machine and registered hosts keep a share that strangers can't take, and a newcomer gets
-//! the place of a connection that is idle, so sockets that do nothing keep nobody out.
+//! Decides which clients may hold a connection. A share is reserved for this machine and for registered hosts. A new
+//! connection can replace an idle one, so idle sockets keep nobody out.
 
 use crate::web::ClientNetwork;
 use std::time::{Duration, Instant};
 
-/// The right to hold some connections of all.
+/// The limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Shares {
-    /// All connections together.
+    /// The limit of all connections together.
     pub all: usize,
-    /// Those of one stranger.
+    /// The limit of one stranger.
     pub of_one: usize,
 }
 
 impl Shares {
-    /// Those of all strangers together.
+    /// Returns the limit of all strangers together.
     fn of_strangers(&self) -> usize {
         (self.all * 3 / 4).max(1)
     }
 
-    /// The calls of one registered host at the same time. It says itself how many slots it has.
+    /// Returns the most calls of one registered host at the same time. The host itself reports its slots.
     pub fn of_host(&self, slots: u32) -> usize {
         let wanted = usize::try_from(slots)
             .unwrap_or(usize::MAX)
@@ -30,20 +30,21 @@ impl Shares {
     }
 }
 
-/// Calls of each slot of a host: it claims a job, or renews its lease, sends its log and fetches what it needs.
+/// Calls for each slot of a host: it claims a job, or renews the lease, sends the log and fetches files.
 const CALLS_OF_SLOT: usize = 4;
-/// Calls of a host beside those of its slots: its images, pauses, reports of earlier processes, and calls that it has given up.
+/// Calls of a host besides those of its slots: inventories, pauses, reports of earlier processes, and calls that it has
+/// abandoned.
 const CALLS_BESIDE: usize = 16;
 
-/// A connection that was not used for less than this keeps its place: its request may be on the way.
+/// The time for which a newly idle connection keeps its place, because its request may be on the way.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// What a connection does. An earlier variant gives up its place before a later one.
+/// The state of a connection. A connection in an earlier variant gives up its place before one in a later variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Activity {
-    /// No whole request has arrived since it was opened, or since the last response ended.
+    /// No complete request has arrived since the connection was opened, or since the last response ended.
     Idle,
-    /// The client gets a response after whose end it asks again and misses nothing.
+    /// The client gets a response that may end early: the client then asks again and misses nothing.
     Resumable,
     Busy,
 }
@@ -52,33 +53,34 @@ pub enum Activity {
 pub struct Held {
     pub id: u64,
     pub network: ClientNetwork,
-    /// Not this machine, no proxy of ours, and no address of a registered host.
+    /// Whether the client is neither this machine, nor a proxy of the settings, nor at the address of a registered
+    /// host.
     pub is_stranger: bool,
-    /// A registered host made a call on this very connection.
+    /// Whether a registered host made a call on this connection.
     pub is_host: bool,
     pub work: Activity,
-    /// Since when it does this.
+    /// When the connection entered this state.
     pub since: Instant,
 }
 
-/// What becomes of a newcomer.
+/// The decision about a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     Enter,
-    /// It gets the place of this connection.
+    /// The new connection replaces this one.
     Replace(u64),
     Refuse(ConnectionRefusal),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionRefusal {
-    /// Its address holds too many connections.
+    /// The address holds too many connections.
     OfOne,
-    /// All clients together do.
+    /// All clients together hold too many connections.
     All,
 }
 
-/// Decides about a newcomer.
+/// Decides about a new connection.
 pub fn choose(held: &[Held], network: ClientNetwork, is_stranger: bool, shares: Shares, now: Instant) -> Admission {
     let rested = |held: &&Held| held.work == Activity::Idle && now.duration_since(held.since) >= GRACE;
     if is_stranger {
@@ -96,14 +98,15 @@ pub fn choose(held: &[Held], network: ClientNetwork, is_stranger: bool, shares: 
     }
     let leaves = |other: &&Held| match other.work {
         Activity::Busy => false,
-        // those who miss nothing, or only an attempt at a connection, make room for a host and this machine
+        // a client that misses nothing, or only an attempt at a connection, makes room for a host and for this machine
         Activity::Resumable => !is_stranger,
         Activity::Idle => rested(other) || (!is_stranger && other.is_stranger),
     };
     replace(held.iter().filter(leaves)).unwrap_or(Admission::Refuse(ConnectionRefusal::All))
 }
 
-/// The one whose place is missed least: idle before resumable, strangers before others, the longest idle one first.
+/// Chooses the connection to replace: idle before resumable, strangers before others, and the one that is idle for
+/// longest first.
 fn replace<'a>(candidates: impl Iterator<Item = &'a Held>) -> Option<Admission> {
     let least = candidates.min_by_key(|held| (held.work, held.is_host, !held.is_stranger, held.since));
     least.map(|held| Admission::Replace(held.id))
@@ -124,7 +127,7 @@ mod tests {
         IpAddr::from(Ipv4Addr::LOCALHOST).into()
     }
 
-    /// Connections of strangers, each older than the next.
+    /// Builds connections of strangers, each older than the next.
     fn held(now: Instant, all: &[(u32, Activity)]) -> Vec<Held> {
         let one = |(index, (last, work)): (usize, &(u32, Activity))| Held {
             id: index as u64,

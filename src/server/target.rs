@@ -1,14 +1,14 @@
-//! Which requests reach the routes: those with a plain path, for a name of this coordinator, without NUL.
+//! Decides which requests reach the routes: those with a plain path, for a name of this coordinator, without NUL.
 
 use crate::config::HttpSettings;
 use crate::web::Error;
 use warp::http::header::{self, HeaderMap};
 use warp::http::{Method, Request, Uri, Version};
 
-/// Characters of a client's text that a message repeats.
+/// The most characters of a client's text that a message quotes.
 const SHOWN: usize = 100;
 
-/// Checks everything of a request but its body. The error says what is wrong, and which setting to change.
+/// Checks all of a request except its body. The error names the problem, and the setting to change.
 pub fn check<B>(request: &Request<B>, settings: &HttpSettings) -> Result<(), Error> {
     is_plain(request.method(), request.uri())?;
     if let Some(host) = host(request.version(), request.headers())?
@@ -28,7 +28,7 @@ pub fn check<B>(request: &Request<B>, settings: &HttpSettings) -> Result<(), Err
     }
 }
 
-/// Only a path is served. `CONNECT` and absolute addresses are for proxies, and `*` means the server as a whole.
+/// Fails unless the target is a path. `CONNECT` and absolute addresses are for proxies, and `*` means the whole server.
 fn is_plain(method: &Method, uri: &Uri) -> Result<(), Error> {
     if *method == Method::CONNECT {
         return Err(Error::MethodNotAllowed);
@@ -42,7 +42,7 @@ fn is_plain(method: &Method, uri: &Uri) -> Result<(), Error> {
     }
 }
 
-/// The header `Host`. HTTP/1.0 has requests without it, and no browser makes such.
+/// Returns the header `Host`. Only HTTP/1.0 allows requests without it, and no browser sends such requests.
 fn host(version: Version, headers: &HeaderMap) -> Result<Option<&str>, Error> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -63,7 +63,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Whether a path or query has a NUL once it is decoded. No database stores one.
+/// Returns whether a path or query has a NUL after decoding. Not all databases can store one.
 fn has_nul(target: &str) -> bool {
     target.contains("%00")
 }

@@ -10,13 +10,13 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{Error as Cause, ServerConfig};
 
-/// Bytes of a file. The longest chain of certificates has a few kilobytes.
+/// The most bytes of a file. The longest chain of certificates has a few kilobytes.
 const FILE_MOST: u64 = 1 << 20;
 
-/// The time between two looks at the files.
+/// The time between two checks of the files.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Why the server can't speak TLS. No message has anything of the key.
+/// Why the server can't use TLS. No message quotes the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("failed to read {path} (`{setting}`): {error}")]
@@ -45,7 +45,7 @@ pub enum TlsError {
     },
 }
 
-/// The certificate that the server shows, and where it comes from.
+/// The server's certificate and key, with the files that hold them.
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
@@ -58,7 +58,7 @@ struct Shown {
     acceptor: TlsAcceptor,
 }
 
-/// The texts of the two files.
+/// The contents of the two files.
 #[derive(PartialEq, Eq)]
 struct Pair {
     certificate: Vec<u8>,
@@ -78,7 +78,7 @@ impl Tls {
         })
     }
 
-    /// Sets the time between two looks at the files.
+    /// Sets the time between two checks of the files.
     pub fn looking_every(mut self, look: Duration) -> Self {
         self.look = look;
         self
@@ -90,7 +90,7 @@ impl Tls {
         shown.acceptor.clone()
     }
 
-    /// Takes a new certificate when the files change. One that can't be used changes nothing.
+    /// Loads a new certificate when the files change. Keeps the old one if the new one can't be used.
     pub(super) async fn follow(&self) {
         let mut problems = Problems::default();
         loop {
@@ -122,7 +122,8 @@ impl Tls {
     }
 }
 
-/// What was wrong at the last look. Two files are not replaced at the same moment, so a problem counts at the second look, and once.
+/// The problem at the last check. Two files are not replaced at the same moment, so a problem is logged at its second
+/// check, and only once.
 #[derive(Default)]
 struct Problems {
     last: Option<String>,
@@ -130,7 +131,7 @@ struct Problems {
 }
 
 impl Problems {
-    /// Returns the problem if it is to be logged now.
+    /// Records a problem. Returns it if it has to be logged now.
     fn note(&mut self, problem: String) -> Option<&str> {
         if self.last.as_ref() != Some(&problem) {
             self.last = Some(problem);
@@ -182,7 +183,8 @@ fn acceptor(pair: &Pair, certificate: &Path, key: &Path) -> Result<TlsAcceptor, 
             },
         }
     };
-    // named, since the crates of this program bring more than one, and rustls takes neither by itself then
+    // explicit, because the dependencies of this program bring several providers, and rustls chooses none of them by
+    // itself
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(unusable)?

@@ -1,4 +1,4 @@
-//! A version is approved or refused.
+//! Approves or refuses versions.
 
 use super::find::{changed, check_reason, registration, shown, version};
 use crate::access::{Actor, AuditedChange, record};
@@ -12,17 +12,18 @@ use crate::store::submissions::{RecipeVersion, Registration};
 use anyhow::Result;
 use serde_json::json;
 
-/// What a maintainer decides about a version.
+/// The decision about a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VersionMove {
     Approve {
-        /// Whether the trial may be left out.
+        /// Whether the version may be approved without a finished trial.
         without_trial: bool,
     },
     Refuse,
 }
 
-/// Approves or refuses an open version. An approved one is in force from now on, and its trial run counts as its first result.
+/// Approves or refuses an open version. An approved version is in force from now on, and its trial run counts as its
+/// first result.
 pub async fn decide(
     store: &Store,
     actor: &Actor,
@@ -109,7 +110,7 @@ fn check(project: &Registration, version: &RecipeVersion, decision: &VersionMove
     }
 }
 
-/// Records that the trial of a version has ended, or that there is none, and why. It waits for a decision then.
+/// Records that the trial of a version has ended, or why there is none. The version then waits for a decision.
 pub async fn trial_ended(store: &Store, version: &RecipeVersion, note: &str) -> Result<Option<RecipeVersion>> {
     let after = RecipeVersion {
         state: VersionState::Waiting,

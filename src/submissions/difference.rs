@@ -1,4 +1,4 @@
-//! The difference of two versions of a recipe.
+//! The difference between two versions of a recipe.
 
 use super::find::version;
 use crate::store::Store;
@@ -6,10 +6,10 @@ use anyhow::Result;
 use similar::TextDiff;
 use std::time::Duration;
 
-/// After this time, a difference is made of larger pieces. Strangers write both texts.
+/// The time after which a difference is computed in larger pieces. The texts are not trusted.
 const TIME_MOST: Duration = Duration::from_millis(500);
 
-/// A unified diff of two versions, by their numbers; empty if the texts are equal. Version 0 is the empty text.
+/// Returns a unified diff of two versions, given by number; empty if the texts are equal. Version 0 is the empty text.
 pub async fn difference(store: &Store, project: &str, from: i64, to: i64) -> Result<String> {
     let old = match from {
         0 => String::new(),

@@ -1,4 +1,4 @@
-//! What all actions on submitted recipes need: the rows that they are about, and their refusals.
+//! Finds the rows of submitted recipes, and checks reasons, for all actions.
 
 use crate::domain::id::AccountId;
 use crate::domain::refusal::Refusal;
@@ -7,16 +7,16 @@ use crate::store::submissions::{RecipeVersion, Registration};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-/// Most characters of a reason.
+/// The most characters of a reason.
 const REASON_MOST: usize = 500;
 
-/// The registration of a project. Fails if its recipe was not submitted.
+/// Returns the registration of a project. Fails if its recipe was not submitted.
 pub async fn registration(store: &Store, project: &str) -> Result<Registration> {
     let unknown = || Refusal::NotFound(format!("no recipe of a project {project:?} was submitted"));
     Ok(store.registration(project).await?.ok_or_else(unknown)?)
 }
 
-/// A version of a recipe. Fails if there is none with that number.
+/// Returns a version of a recipe. Fails if there is none with that number.
 pub async fn version(store: &Store, project: &str, number: i64) -> Result<RecipeVersion> {
     let unknown = || Refusal::NotFound(format!("the recipe of {project:?} has no version {number}"));
     Ok(store.version(project, number).await?.ok_or_else(unknown)?)
@@ -39,7 +39,7 @@ pub(super) fn changed(project: &str) -> Refusal {
     ))
 }
 
-/// The names of the owner of a project, and of the account to which the owner hands it over.
+/// Returns the names of the project's owner, and of the account to which the owner hands it over.
 pub async fn owners(store: &Store, registration: &Registration) -> Result<[Option<String>; 2]> {
     let name = async |id: &Option<AccountId>| match id {
         Some(id) => store.account_name(id).await,
@@ -51,7 +51,7 @@ pub async fn owners(store: &Store, registration: &Registration) -> Result<[Optio
     ])
 }
 
-/// A registration as the audit log shows it.
+/// Returns a registration in the form in which the audit log shows it.
 pub(super) fn shown(registration: &Registration) -> Value {
     json!({
         "owner": registration.owner_id, "next_owner": registration.next_owner_id, "state": registration.state.name(),

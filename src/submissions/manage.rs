@@ -1,4 +1,4 @@
-//! Projects are paused, resumed, retired and handed over.
+//! Pauses, resumes, retires and hands over projects.
 
 use super::find::{changed, check_reason, registration, shown};
 use super::submit::check_room;
@@ -12,7 +12,7 @@ use crate::store::Store;
 use crate::store::submissions::Registration;
 use anyhow::Result;
 
-/// Pauses, resumes or retires a project. Its results stay in each case.
+/// Pauses, resumes or retires a project. The results stay in each case.
 pub async fn move_project(
     store: &Store,
     actor: &Actor,
@@ -42,8 +42,8 @@ pub async fn move_project(
     change(store, actor, action.name(), (&before, after), now).await
 }
 
-/// Gives a project to another account, which can submit recipes. If its owner does so, that account has to accept. A maintainer needs
-/// no consent: an owner who left is replaced.
+/// Hands a project over to another account, which must be able to submit recipes. If the owner does this, that account
+/// has to accept. A maintainer needs no consent, so that an owner who left can be replaced.
 pub async fn hand_over(store: &Store, actor: &Actor, project: &str, to: &str, now: Timestamp) -> Result<Registration> {
     actor.require(Permission::Recipes)?;
     let before = registration(store, project).await?;
@@ -67,7 +67,8 @@ pub async fn hand_over(store: &Store, actor: &Actor, project: &str, to: &str, no
     change(store, actor, "begin hand-over", (&before, after), now).await
 }
 
-/// Accepts a project that its owner hands over, or ends the hand-over: its owner withdraws it, or the other account declines.
+/// Accepts a project that its owner hands over, or ends the hand-over: the owner withdraws it, or the receiver
+/// declines.
 pub async fn answer_hand_over(
     store: &Store,
     actor: &Actor,
@@ -103,7 +104,7 @@ pub async fn answer_hand_over(
     }
 }
 
-/// Makes an account the owner of a project. A hand-over that nobody has accepted ends.
+/// Makes an account the owner of a project. Ends a hand-over that was not accepted.
 async fn give(
     store: &Store,
     actor: &Actor,

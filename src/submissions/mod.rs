@@ -1,5 +1,5 @@
-//! Submitted recipes: owners submit versions, each is tried on the newest image, and a maintainer or the policy decides. The trial
-//! itself is planned by [`crate::coordinator`].
+//! Submitted recipes: owners submit versions, each is tried on the newest image, and a maintainer or the policy
+//! decides. [`crate::coordinator`] plans the trials.
 
 mod decide;
 mod difference;

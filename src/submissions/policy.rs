@@ -1,11 +1,11 @@
-//! Which recipes the policy approves without a maintainer. Pure.
+//! Decides which recipes need no maintainer's approval. Pure.
 
 use crate::domain::package::is_same;
 use crate::recipe::Recipe;
 
-/// Why the policy does not approve a recipe: everything that a maintainer should look at first. Empty if there is nothing.
+/// Returns the reasons why a maintainer should look at a recipe before it is approved. Empty if there are none.
 ///
-/// Its limits need no look, for a recipe can only lower those of the settings.
+/// Limits need no look, because a recipe can only lower those of the settings.
 pub fn objections(recipe: &Recipe) -> Vec<String> {
     let mut found = Vec::new();
     let all = std::iter::once(recipe.steps()).chain(recipe.section.iter().map(|section| section.steps()));

@@ -1,4 +1,4 @@
-//! A recipe is submitted: checked, and kept as the next version.
+//! Submits recipes: checks them, and stores them as the next version.
 
 use super::find::changed;
 use crate::access::{Actor, AuditedChange, record};
@@ -18,30 +18,30 @@ use crate::store::{Store, Tx};
 use anyhow::Result;
 use serde_json::json;
 
-/// Versions that one account submits within an hour.
+/// The most versions that one account can submit in an hour.
 const PER_HOUR: i64 = 60;
-/// Versions of one account whose trials have not ended.
+/// The most versions of one account whose trials have not ended.
 const TRIALS_MOST: i64 = 20;
-/// How often a submission is tried while somebody else changes the project.
+/// The number of tries of a submission while other changes of the project interfere.
 const TRIES: usize = 3;
-/// Projects of one account.
+/// The most projects of one account.
 const PROJECTS_MOST: usize = 200;
 
-/// What somebody submits.
+/// A submitted recipe.
 #[derive(Clone, Copy, Debug)]
 pub struct Submission<'a> {
     /// The text of the recipe.
     pub text: &'a str,
-    /// The number of the newest version that the person has seen; 0 if the project is to be a new one. `None` to submit over any.
+    /// The number of the newest version that the submitter has seen; 0 for a new project. `None` skips the check.
     pub base: Option<i64>,
-    /// The beginning of that version's digest, if the person has sent it.
+    /// The beginning of that version's digest, if the submitter has sent it.
     pub digest: Option<&'a str>,
 }
 
-/// Checks a recipe and keeps it as the next version of its project, which it registers if there is none. A version that waits for
-/// its trial or its approval is superseded.
+/// Checks a recipe and stores it as the next version of its project, which it registers if need be. Supersedes a
+/// version that waits for its trial or its approval.
 ///
-/// The trial of the version before may end meanwhile, which is no reason to refuse a new one.
+/// The end of the previous version's trial during the submission is no reason to refuse the new version.
 pub async fn submit(store: &Store, actor: &Actor, submission: Submission<'_>, now: Timestamp) -> Result<RecipeVersion> {
     for _ in 1..TRIES {
         match once(store, actor, submission, now).await {
@@ -155,7 +155,7 @@ async fn once(store: &Store, actor: &Actor, submission: Submission<'_>, now: Tim
     Ok(version)
 }
 
-/// The name that the file of a recipe has in messages: that of its project, as in a folder of recipes.
+/// Returns the name that messages use for the recipe's file: that of its project, as in a folder of recipes.
 fn file_of(text: &str) -> String {
     #[derive(serde::Deserialize)]
     struct Named {
@@ -165,7 +165,7 @@ fn file_of(text: &str) -> String {
     named.map_or_else(|| "recipe.toml".to_owned(), |named| format!("{}.toml", named.name))
 }
 
-/// Checks the text of a recipe that comes without a folder.
+/// Checks the text of a recipe that has no folder.
 fn read(text: &str) -> Result<Registered, Refusal> {
     let file = file_of(text);
     let checked = check(&file, text);
@@ -181,7 +181,8 @@ fn read(text: &str) -> Result<Registered, Refusal> {
     register(&file, text.to_owned(), None).map_err(Refusal::Invalid)
 }
 
-/// Revokes access tokens that somebody pasted into a recipe: who has the text has them too.
+/// Revokes access tokens that the text of a recipe contains by mistake, because every reader of the text could use
+/// them.
 async fn revoke_pasted(store: &Store, text: &str, now: Timestamp) -> Result<()> {
     for secret in secrets::own_tokens(text) {
         let Some((token, account)) = store.token_of(&Token::digest(secret), now).await? else {
@@ -206,8 +207,8 @@ async fn revoke_pasted(store: &Store, text: &str, now: Timestamp) -> Result<()> 
     Ok(())
 }
 
-/// Fails if another project has the name, by the rules that indexes of packages have for names. `has_registration` says whether
-/// the name is that of a submitted recipe.
+/// Fails if another project has the name, by the name rules of package indexes. `has_registration` is true if the name
+/// belongs to a submitted recipe.
 async fn is_free(store: &Store, actor: &Actor, project: &str, has_registration: bool) -> Result<()> {
     let of_folder = store.folder_names().await?;
     if of_folder.iter().any(|name| name == project) {
@@ -226,7 +227,7 @@ async fn is_free(store: &Store, actor: &Actor, project: &str, has_registration: 
         );
         return Err(Refusal::Conflict(message).into());
     }
-    // a maintainer can see that two projects with such names are meant
+    // a maintainer may have both projects on purpose
     if actor.require_all(Permission::Recipes).is_err()
         && let Some(other) = similar(project, all.iter().map(String::as_str))
     {
@@ -237,7 +238,7 @@ async fn is_free(store: &Store, actor: &Actor, project: &str, has_registration: 
     Ok(())
 }
 
-/// Fails if an owner has as many projects as one may have.
+/// Fails if an owner has the most projects that an account may have.
 pub(super) async fn check_room(store: &Store, actor: &Actor) -> Result<()> {
     let owner: Option<&AccountId> = actor.account.as_ref();
     if owner.is_some() && actor.require(Permission::Recipes)? == Reach::Own {

@@ -18,9 +18,9 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio_util::io::ReaderStream;
 
-/// Timeout for the questions that git answers at once, such as the tips of a repository.
+/// The time limit of quick git commands, such as a query for the tips of a repository.
 pub(super) const ASK: Duration = Duration::from_secs(60);
-/// Timeout for a fetch. The first one of CPython takes long.
+/// The time limit of a fetch. The first one of CPython takes long.
 const COPY: Duration = Duration::from_secs(3 * 3600);
 
 /// Why a git command failed.
@@ -56,7 +56,7 @@ pub struct GitTip {
 }
 
 impl Mirror {
-    /// Opens the mirror in a folder, which is made if it is missing.
+    /// Opens the mirror in a folder. Creates it if it is missing.
     pub async fn open(folder: &Path, url: &Address) -> Result<Self> {
         let mirror = Self {
             folder: folder.to_owned(),
@@ -66,14 +66,14 @@ impl Mirror {
         Ok(mirror)
     }
 
-    /// Makes the repository if it is missing. Returns whether it was.
+    /// Creates the repository if it is missing. Returns whether it did.
     pub async fn make_if_missing(&self) -> Result<bool> {
         if is_repository(&self.folder) {
             return Ok(false);
         }
         let folder = self.folder.display().to_string();
         run(Command::new("git").args(["init", "--quiet", "--bare", &folder]), ASK).await?;
-        // commits that a force-push removed stay here, so that their revisions keep their sources
+        // keeps commits that a force-push removed, because their revisions still need their sources
         self.git(&["config", "gc.auto", "0"]).await?;
         self.git(&["config", "gc.pruneExpire", "never"]).await?;
         Ok(true)
@@ -83,8 +83,8 @@ impl Mirror {
         &self.url
     }
 
-    /// The tips of branches and tags, in the order of `references`, with `None` where there is none. Asks the repository
-    /// once.
+    /// Returns the tips of branches and tags, in the order of `references`, with `None` for each that does not exist.
+    /// Queries the repository once.
     pub async fn tips(&self, references: &[String]) -> Result<Vec<Option<GitTip>>> {
         let mut command = self.command();
         let url = login::apart(&mut command, &self.url);
@@ -128,7 +128,7 @@ impl Mirror {
         self.commit(&ours).await
     }
 
-    /// The full id of a revision that the mirror holds.
+    /// Returns the full id of a revision in the mirror.
     pub async fn commit(&self, name: &str) -> Result<String> {
         let peeled = format!("{name}^{{commit}}");
         let found = self
@@ -143,7 +143,7 @@ impl Mirror {
         self.commit(sha).await.is_ok()
     }
 
-    /// Reads a revision, as the store keeps it.
+    /// Reads a revision in the form in which the store keeps it.
     pub async fn revision(&self, sha: &str) -> Result<NewRevision> {
         let format = "--format=%H%x00%T%x00%P%x00%an <%ae>%x00%ct%x00%s%x00%B";
         let line = self
@@ -173,14 +173,14 @@ impl Mirror {
         })
     }
 
-    /// The Python version in a tree's `patchlevel.h`. Returns `None` if the tree has none.
+    /// Returns the Python version in a tree's `patchlevel.h`, or `None` if the tree has none.
     pub async fn version(&self, sha: &str) -> Option<PythonVersion> {
         let path = format!("{sha}:Include/patchlevel.h");
         let header = self.git(&["show", &path]).await.ok()?;
         PythonVersion::from_patchlevel(&header).ok()
     }
 
-    /// The digest of the files that a build reads. `ignore` lists the others, as for
+    /// Returns the digest of the files that a build reads. `ignore` lists the other files, as for
     /// [`crate::domain::tree::is_ignored`].
     pub async fn inputs(&self, sha: &str, ignore: &[String]) -> Result<String> {
         let listing = self.git(&["ls-tree", "-r", "-z", "--full-tree", sha]).await?;
@@ -192,7 +192,7 @@ impl Mirror {
         Ok(crate::domain::digest::digest(&lines))
     }
 
-    /// The files that differ between two revisions, without ignored ones.
+    /// Returns the files that differ between two revisions, without ignored ones.
     pub async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Vec<TreeChange>> {
         let arguments = ["diff-tree", "-r", "-z", "--no-renames", "--name-status", from, to];
         let listing = self.git(&arguments).await?;
@@ -215,15 +215,15 @@ impl Mirror {
         Ok(changes)
     }
 
-    /// The tree of a revision, or the wanted files of it, as a tar stream whose names begin with `src/`. The stream ends
-    /// with an error if git fails, so that a truncated tree is never taken for a complete one.
+    /// Returns the tree of a revision, or the wanted files of it, as a tar stream whose names begin with `src/`. The
+    /// stream ends with an error if git fails, so that nobody takes a truncated tree for a complete one.
     pub fn archive(
         &self,
         sha: &str,
         wanted: &Wanted,
     ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + Sync + use<>> {
         let mut command = self.command();
-        // the tar does not depend on this machine's git settings
+        // makes the tar independent of this machine's git settings
         command.args(["-c", "core.attributesFile=/dev/null", "-c", "tar.umask=0022"]);
         command.args(["archive", "--format=tar", "--prefix=src/", sha, "--"]);
         match &wanted.only {
@@ -257,7 +257,7 @@ impl Mirror {
         Ok(stream)
     }
 
-    /// The folder of the repository, for callers that run git themselves.
+    /// Returns the folder of the repository, for callers that run git themselves.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -268,7 +268,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// Whether the mirror has the revisions of a Subversion folder.
+    /// Returns whether the mirror has the revisions of a Subversion folder.
     pub(super) async fn has_svn_ref(&self, folder_key: &str) -> bool {
         self.holds(&svn_ref(folder_key)).await
     }
@@ -295,7 +295,7 @@ impl Mirror {
     }
 }
 
-/// Whether git takes a folder for a bare repository.
+/// Returns whether git accepts a folder as a bare repository.
 pub fn is_repository(folder: &Path) -> bool {
     folder.join("HEAD").is_file() && ["objects", "refs"].iter().all(|name| folder.join(name).is_dir())
 }
@@ -318,7 +318,7 @@ fn pick(all: &[GitTip], reference: &str) -> Option<GitTip> {
     })
 }
 
-/// Runs a git command and returns its output. The error has the cause that git printed.
+/// Runs a git command and returns its output. The error contains the cause that git printed.
 pub(super) async fn run(command: &mut Command, patience: Duration) -> Result<String> {
     let shown = {
         let arguments = command.as_std().get_args().map(|a| a.to_string_lossy().into_owned());

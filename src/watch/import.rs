@@ -1,8 +1,7 @@
 //! Imports Subversion revisions into the mirror as git commits, so that the rest of Pybots treats all revisions alike.
-//!
-//! A working copy is updated from revision to revision, which copies only what changed. The mirror gets the files as the
-//! working copy has them: with keywords expanded, line ends converted and symbolic links made. Equal histories at equal
-//! addresses give equal ids on every machine. The address matters because `$HeadURL$` expands to it.
+//! A working copy is updated from revision to revision, which transfers only the changes. The mirror gets the files as
+//! they are in the working copy: with keywords expanded, line ends converted and symbolic links made. Equal histories
+//! at equal addresses give equal ids on every machine. The address matters because `$HeadURL$` expands to it.
 
 use super::git::{self, Mirror};
 use super::svn::{Result, Svn, SvnEntry, SvnError, SvnTip, local};
@@ -14,17 +13,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Timeout for an update or a checkout. The first checkout of CPython takes long.
+/// The time limit of an update or a checkout. The first checkout of CPython takes long.
 const COPY: Duration = Duration::from_secs(3600);
-/// Timeout for git to read a working copy.
+/// The time limit for git to read a working copy.
 const READ: Duration = Duration::from_secs(600);
-/// Time between attempts to lock a working copy that another process uses.
+/// The wait between attempts to lock a working copy that another process uses.
 const BUSY: Duration = Duration::from_millis(100);
 
 /// Attributes that store every file unchanged, even if the tree has a `.gitattributes`.
 const ATTRIBUTES: &str = "* -text !eol -ident -filter !working-tree-encoding\n";
 
-/// The name of a Subversion folder's working copy in the data folder, and of its ref in the mirror.
+/// Returns the name of a Subversion folder's working copy in the data folder, and of its ref in the mirror.
 pub fn folder_key(tip: &SvnTip) -> String {
     hex::encode(Sha256::digest(tip.folder.to_string()))[..16].to_owned()
 }
@@ -38,8 +37,8 @@ struct WorkingCopy {
 }
 
 impl Svn {
-    /// Imports a revision as a commit of the mirror, and returns the commit's id. The commit has no parent: otherwise its
-    /// id would depend on the revision at which Pybots began to watch the branch.
+    /// Imports a revision as a commit of the mirror, and returns the commit's id. The commit has no parent. Otherwise
+    /// its id would depend on the revision at which Pybots began to watch the branch.
     pub async fn import(&self, mirror: &Mirror, tip: &SvnTip, entry: &SvnEntry) -> Result<String> {
         let copy = self.open_copy(tip).await?;
         self.bring_to(&copy.folder, tip, entry.number).await?;
@@ -67,7 +66,7 @@ impl Svn {
         Ok(sha.trim().to_owned())
     }
 
-    /// Locks the working copy, after waiting until no other task or process uses it.
+    /// Locks the working copy. Waits until no other task or process uses it.
     async fn open_copy(&self, tip: &SvnTip) -> Result<WorkingCopy> {
         let path_of = |ending: &str| self.folder.join(format!("{}{ending}", folder_key(tip)));
         let git = self.folder.join("git");
@@ -90,7 +89,7 @@ impl Svn {
         })
     }
 
-    /// Brings a working copy to a revision: by an update if possible, otherwise by a new checkout.
+    /// Brings a working copy to a revision, by an update if possible, otherwise by a new checkout.
     async fn bring_to(&self, folder: &Path, tip: &SvnTip, number: u64) -> Result<()> {
         let ours = |copy: SvnTip| copy.folder == tip.folder && copy.url == tip.url;
         if self.copy_of(folder).await.is_some_and(ours) && self.update(folder, tip, number).await? {
@@ -109,7 +108,7 @@ impl Svn {
             "--revision",
             &revision,
             &source,
-            // no `@` at the end: for this argument alone, it would be part of the name
+            // no `@` at the end, which svn would take as part of the name for this argument
             &folder.display().to_string(),
         ];
         self.run("checkout", &arguments, COPY).await?;
@@ -126,12 +125,13 @@ impl Svn {
         })
     }
 
-    /// Updates a working copy. Returns false if the working copy is damaged; fails if the repository can't be reached.
+    /// Updates a working copy. Returns `false` if the working copy is damaged. Fails if the repository can't be
+    /// reached.
     async fn update(&self, folder: &Path, tip: &SvnTip, number: u64) -> Result<bool> {
         let (revision, target) = (number.to_string(), local(folder));
         let arguments = ["--quiet", "--ignore-externals", "--revision", &revision, &target];
         if self.run("update", &arguments, COPY).await.is_err() {
-            // fails if the repository can't be reached, so that the working copy is kept
+            // fails if the repository can't be reached, and the working copy stays
             self.at(tip, number).await?;
             let cleaned = self.run("cleanup", &[&target], COPY).await;
             if cleaned.is_err() || self.run("update", &arguments, COPY).await.is_err() {
@@ -141,7 +141,7 @@ impl Svn {
         self.is_clean(folder).await
     }
 
-    /// Stores the files of a working copy in the mirror and returns the id of the tree. Reads only files that changed.
+    /// Stores the files of a working copy in the mirror, and returns the id of the tree. Reads only changed files.
     async fn tree(&self, mirror: &Mirror, copy: &WorkingCopy) -> Result<String> {
         let all = ["add", "--all", "--force", "--", ".", ":(exclude,top).svn"];
         self.git(mirror, copy).await?.args(all).output_of().await?;
@@ -149,8 +149,8 @@ impl Svn {
         Ok(tree.trim().to_owned())
     }
 
-    /// A git command that uses the mirror's objects but a configuration of its own, so that neither the user's settings nor
-    /// the mirror's change what is stored.
+    /// Returns a git command that uses the mirror's objects with a separate configuration, so that neither the user's
+    /// settings nor the mirror's change the stored files.
     async fn git(&self, mirror: &Mirror, copy: &WorkingCopy) -> Result<Command> {
         let own = self.folder.join("git");
         if !own.join("HEAD").exists() {
@@ -201,7 +201,7 @@ fn folder_error(path: &Path, error: std::io::Error) -> SvnError {
     }
 }
 
-/// Removes a file if there is one.
+/// Removes a file if it exists.
 fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(folder_error(path, error)),
@@ -209,7 +209,7 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// The text of a commit object. Subversion has neither mail addresses nor time zones.
+/// Returns the text of a commit object. Subversion has neither mail addresses nor time zones.
 fn commit(tree: &str, revision: &SvnRevision, entry: &SvnEntry) -> String {
     let fine = |c: char| !c.is_control() && c != '<' && c != '>';
     let author: String = entry

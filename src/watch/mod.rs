@@ -1,4 +1,4 @@
-//! Reads the new revisions of the watched branches and stores them: in order, none skipped, none twice.
+//! Reads the new revisions of the watched branches and stores them in order, each exactly once.
 
 pub mod git;
 mod import;
@@ -19,20 +19,20 @@ use sources::{Sources, Tip};
 use std::collections::BTreeSet;
 use svn::SvnError;
 
-/// Subversion revisions that are imported before they are stored. Each one is imported separately, and a restart loses
-/// those that are not stored yet.
+/// The number of Subversion revisions that are imported before they are stored. Each one is imported separately, and a
+/// restart loses those that are not stored yet.
 const BATCH: u32 = 50;
 
-/// More revisions than a branch of CPython has along first parents.
+/// More than the number of revisions that a branch of CPython has along first parents.
 const ALL: u32 = 1_000_000;
 
-/// Asks the repositories once. Everything is reread from the store, so a tick that was missed, interrupted or repeated
-/// does no harm. Returns the number of new revisions.
+/// Makes one pass over the repositories. Reads everything again from the store, so a pass that was missed, interrupted
+/// or repeated does no harm. Returns the number of new revisions.
 pub async fn tick(store: &Store, sources: &Sources, settings: &[BranchSettings], now: Timestamp) -> Result<usize> {
     match sources.mirror.make_if_missing().await {
         Ok(false) => {}
         Ok(true) => tracing::error!("the mirror was missing; copying the repositories again"),
-        // the branches say the reason
+        // the errors of the branches give the reason
         Err(error) => tracing::error!(%error, "failed to make the mirror anew"),
     }
     let branches = store.watched_branches().await?;
@@ -92,7 +92,7 @@ async fn advance(
     let mut found = 0;
     loop {
         let next = match tip {
-            // git moves to its tip at once
+            // a branch in git moves to its tip in one step
             Tip::Git(tip) => next_git_move(store, &sources.mirror, &branch, tip, first)
                 .await?
                 .map(|branch_move| (branch_move, false)),
@@ -116,7 +116,7 @@ async fn advance(
     }
 }
 
-/// The move to a tip of git. Returns `None` if the branch is there already.
+/// Returns the move to a tip of git, or `None` if the branch is there already.
 async fn next_git_move(
     store: &Store,
     mirror: &Mirror,
@@ -150,9 +150,10 @@ async fn next_git_move(
     }))
 }
 
-/// What a branch gains and loses when its history does not go on after its old head: it was set back, it got another
-/// history, the mirror was lost, or this is the first sight. Continues after the newest stored revision of the new
-/// history if there is one, and otherwise begins with the newest `first`, so the head always is a revision.
+/// Returns the revisions that a branch gains and loses when its new history does not continue the old head. This
+/// happens if the branch was set back or got another history, if the mirror was lost, or on the first pass. Continues
+/// after the newest stored revision of the new history if there is one. Otherwise begins with the newest `first`
+/// revisions, so that the head is always a revision.
 async fn other_history(
     store: &Store,
     mirror: &Mirror,
@@ -171,7 +172,7 @@ async fn other_history(
         None => {
             let insert = match old {
                 Some(old) if mirror.is_before(head, old).await => {
-                    // those between are taken when the branch goes forward again
+                    // the revisions in between are added when the branch moves forward again
                     let after = mirror.since(old, head).await?;
                     let between = after.iter().position(|sha| on_branch.contains(sha)).unwrap_or(0);
                     Insert::BeforeAll { between }
@@ -186,8 +187,9 @@ async fn other_history(
     Ok((history[from..].to_vec(), left, insert))
 }
 
-/// The next batch of revisions of a Subversion folder, and whether more may follow. Returns `None` if there are none. The
-/// store alone decides which revisions are new: their numbers only grow, and a repository that was replaced has another UUID.
+/// Returns the next batch of revisions of a Subversion folder, and whether more may follow. Returns `None` if there are
+/// none. The store alone decides which revisions are new: numbers only grow, and a repository that was replaced has
+/// another UUID.
 async fn next_svn_move(
     store: &Store,
     sources: &Sources,

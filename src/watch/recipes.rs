@@ -1,5 +1,5 @@
-//! The git repository of recipes. It is fetched into a mirror of its own, and each commit is checked out into a folder of its own,
-//! so that nobody reads half of a change.
+//! The git repository of recipes. It is fetched into a separate mirror, and each commit is checked out into a separate
+//! folder, so that nobody reads half of a change.
 
 use super::git::{ASK, GitError, Mirror, run};
 use crate::config::RecipesSettings;
@@ -9,27 +9,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::fs;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// The branch of the mirror.
+/// The name of the branch in the mirror.
 const BRANCH: &str = "recipes";
 
-/// The ref that [`Mirror::fetch`] makes of it.
+/// The ref that [`Mirror::fetch`] creates for the branch.
 const FETCHED: &str = "refs/pybots/recipes";
 
-/// The file beside the checkouts that names the one in force.
+/// The file beside the checkouts that names the current one.
 const IN_FORCE: &str = "in-force";
 
-/// Most files of a checkout. 5,000 recipes with source folders have fewer.
+/// The most files of a checkout. 5,000 recipes with source folders have fewer.
 const FILES_MOST: usize = 100_000;
 
-/// Most bytes of a checkout.
+/// The most bytes of a checkout.
 const BYTES_MOST: u64 = 1 << 30;
 
-/// The repository of recipes that the settings name. Cheap to clone.
+/// The repository of recipes in the settings. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct RecipeRepository {
     mirror: Mirror,
     reference: String,
-    /// The folder of the recipes in the repository. Empty for its root.
+    /// The folder of the recipes in the repository. Empty for the root.
     folder: String,
     checkouts: PathBuf,
     /// Why the newest fetch failed.
@@ -39,13 +39,13 @@ pub struct RecipeRepository {
 /// The recipes of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkout {
-    /// Where they are. `None` until a commit could be checked out for the first time.
+    /// The folder of the recipes. `None` until a commit was checked out for the first time.
     pub folder: Option<PathBuf>,
     /// Why there is no newer checkout.
     pub problem: Option<String>,
 }
 
-/// Why a commit is not checked out.
+/// Why a commit can't be checked out.
 #[derive(Debug, thiserror::Error)]
 enum CheckoutError {
     #[error(transparent)]
@@ -62,13 +62,13 @@ enum CheckoutError {
 }
 
 impl RecipeRepository {
-    /// Opens the mirror in the data folder. Contacts no repository. `checkouts` is a folder of this process alone. Returns `None`
-    /// if the settings name no repository. Both paths may be relative.
+    /// Opens the mirror in the data folder, without contacting the repository. `checkouts` is a folder that only this
+    /// process uses. Returns `None` if the settings name no repository. Both paths may be relative.
     pub async fn open(data: &Path, settings: &RecipesSettings, checkouts: PathBuf) -> Result<Option<Self>, GitError> {
         if settings.git.is_empty() {
             return Ok(None);
         }
-        // git is called within the checkout
+        // git runs inside the checkout, so the paths must be absolute
         let data = std::path::absolute(data).map_err(GitError::NotRun)?;
         let checkouts = std::path::absolute(checkouts).map_err(GitError::NotRun)?;
         Ok(Some(Self {
@@ -80,7 +80,7 @@ impl RecipeRepository {
         }))
     }
 
-    /// Fetches the newest commit. Returns whether [`RecipeRepository::checkout`] has something new to say: another commit, or
+    /// Fetches the newest commit. Returns whether [`RecipeRepository::checkout`] would now return another commit or
     /// another problem.
     pub async fn fetch(&self) -> bool {
         let (has_moved, problem) = match self.try_fetch().await {
@@ -104,7 +104,8 @@ impl RecipeRepository {
         Ok(Some(self.mirror.fetch(BRANCH, &tip).await?) != before)
     }
 
-    /// Checks out the commit that was fetched last, unless it is. If that fails, the checkout before it stays. Removes all others.
+    /// Checks out the commit that was fetched last, unless it is checked out already. If that fails, the previous
+    /// checkout stays. Removes all other checkouts.
     pub async fn checkout(&self) -> Checkout {
         let mut in_force = self.in_force().await;
         let mut problem = self.unfetched.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -131,19 +132,19 @@ impl RecipeRepository {
         }
     }
 
-    /// The name of the checkout in force. Returns `None` if there is none.
+    /// Returns the name of the current checkout, or `None` if there is none.
     async fn in_force(&self) -> Option<String> {
         let name = fs::read_to_string(self.checkouts.join(IN_FORCE)).await.ok()?;
         self.checkouts.join(&name).is_dir().then_some(name)
     }
 
-    /// The name of a commit's checkout. One of another folder has another name.
+    /// Returns the name of a commit's checkout. The name also depends on the folder of the recipes.
     fn name(&self, sha: &str) -> String {
         let folder = digest(&[self.folder.as_bytes()]);
         format!("{sha}.{}", folder.get(..8).unwrap_or_default())
     }
 
-    /// Writes the files of a commit, and names its folder as the one in force.
+    /// Writes the files of a commit, and makes its folder the current checkout.
     async fn write(&self, sha: &str) -> Result<(), CheckoutError> {
         let tree = format!("{sha}:{}", self.folder);
         self.measure(&tree).await?;
@@ -157,7 +158,7 @@ impl RecipeRepository {
             &["checkout-index", "--all", "--quiet"],
         ] {
             let mut command = self.mirror.command();
-            // filters of this machine's settings could reach addresses that files of the repository name
+            // filters in this machine's git settings could contact addresses that files of the repository name
             command
                 .env("GIT_CONFIG_NOSYSTEM", "1")
                 .env("GIT_CONFIG_GLOBAL", "/dev/null");
@@ -165,7 +166,7 @@ impl RecipeRepository {
                 .env("GIT_INDEX_FILE", &index)
                 .arg("--work-tree")
                 .arg(&unfinished);
-            // a link could lead to any file of this machine; it becomes a file that holds its text
+            // a link could lead to any file of this machine, so it becomes a file that contains the link's text
             command.args(["-c", "core.symlinks=false"]).args(arguments);
             run(command.current_dir(&unfinished), ASK).await?;
         }
@@ -177,7 +178,7 @@ impl RecipeRepository {
         Ok(())
     }
 
-    /// Removes what is not in force: older checkouts, and what an earlier process left unfinished.
+    /// Removes everything but the current checkout: older ones, and unfinished ones of an earlier process.
     async fn remove_others(&self) -> std::io::Result<()> {
         let in_force = self.in_force().await.unwrap_or_default();
         let mut entries = fs::read_dir(&self.checkouts).await?;
@@ -194,8 +195,8 @@ impl RecipeRepository {
         Ok(())
     }
 
-    /// Checks the number and size of a tree's files. A tree can be far larger than the repository that holds it, so reading stops
-    /// at the bound.
+    /// Checks the number and size of a tree's files. Reading stops at the bound, because a tree can be far larger than
+    /// its repository.
     async fn measure(&self, tree: &str) -> Result<(), CheckoutError> {
         let mut command = self.mirror.command();
         command.args(["ls-tree", "-r", "-l", "-z", tree]);
@@ -231,7 +232,8 @@ impl RecipeRepository {
     }
 }
 
-/// The size of a file in a line of `git ls-tree -l`: `MODE TYPE ID SIZE<tab>PATH`. Submodules have none.
+/// Returns the size of a file in a line of `git ls-tree -l`: `MODE TYPE ID SIZE<tab>PATH`. Returns 0 for a submodule,
+/// which has none.
 fn size(entry: &[u8]) -> u64 {
     let entry = String::from_utf8_lossy(entry);
     let before_path = entry.split('\t').next().unwrap_or_default();

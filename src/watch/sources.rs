@@ -1,4 +1,4 @@
-//! The repositories of the watched branches, and the mirror that holds the revisions of all of them.
+//! The repositories of the watched branches, and the mirror that holds all their revisions.
 
 use super::git::{self, GitError, Mirror};
 use super::import;
@@ -8,7 +8,7 @@ use crate::domain::address::Address;
 use crate::domain::svn::SvnRevision;
 use std::path::{Path, PathBuf};
 
-/// The mirror, the Subversion repository, and the settings that say which branch is where. Cheap to clone.
+/// The mirror, the Subversion repository, and the settings that give each branch its repository. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sources {
     pub mirror: Mirror,
@@ -16,7 +16,7 @@ pub struct Sources {
     settings: SourceSettings,
 }
 
-/// The folder of the mirror in a data folder.
+/// Returns the folder of the mirror in a data folder.
 pub fn mirror_folder(data: &Path) -> PathBuf {
     data.join("mirror.git")
 }
@@ -29,7 +29,7 @@ pub enum Tip {
 }
 
 impl Sources {
-    /// Opens the mirror and the folder of working copies in the data folder. Contacts no repository.
+    /// Opens the mirror and the folder of working copies in the data folder, without contacting a repository.
     pub async fn open(data: &Path, settings: &SourceSettings) -> Result<Self, GitError> {
         Ok(Self {
             mirror: Mirror::open(&mirror_folder(data), &settings.git).await?,
@@ -38,18 +38,18 @@ impl Sources {
         })
     }
 
-    /// The kind of repository that holds a branch.
+    /// Returns the kind of repository that holds a branch.
     pub fn kind(&self, branch: &BranchSettings) -> SourceKind {
         self.settings.kind(branch)
     }
 
-    /// The address of the repository that holds a branch, as the settings write it.
+    /// Returns the address of the repository that holds a branch, as the settings write it.
     pub fn url(&self, branch: &BranchSettings) -> &Address {
         self.settings.of(branch)
     }
 
-    /// The tip of each branch (kind and ref), or the reason why it has none. The git repository is asked once for all
-    /// branches. A repository is not asked if it holds none of them, or again after it could not be reached.
+    /// Returns the tip of each branch (kind and ref), or the reason why it has none. Queries the git repository once
+    /// for all branches. Does not query a repository that holds none of them, or again after it could not be reached.
     pub async fn tips(&self, branches: &[(SourceKind, &str)]) -> Vec<Result<Tip, String>> {
         let in_git = branches.iter().filter(|(kind, _)| *kind == SourceKind::Git);
         let references: Vec<String> = in_git.map(|(_, reference)| (*reference).to_owned()).collect();
@@ -103,7 +103,7 @@ impl Sources {
         }
     }
 
-    /// Whether a revision is on a branch. The revision has to be in the mirror.
+    /// Returns whether a revision is on a branch. The revision has to be in the mirror.
     pub async fn is_on(&self, sha: &str, svn: Option<&SvnRevision>, branch: &BranchSettings) -> bool {
         match (self.kind(branch), svn) {
             (SourceKind::Svn, Some(svn)) => {
@@ -123,8 +123,8 @@ impl Sources {
         Ok(self.mirror.set_svn_ref(&import::folder_key(tip), sha).await?)
     }
 
-    /// Imports the revisions of a Subversion folder again if the mirror was lost. `stored` has the number and id of each
-    /// revision that the store has, oldest first.
+    /// Imports the revisions of a Subversion folder again if the mirror was lost. `stored` contains the number and id
+    /// of each revision in the store, oldest first.
     pub(super) async fn restore(&self, tip: &svn::SvnTip, stored: &[(u64, String)]) -> Result<(), SvnError> {
         let Some((_, newest)) = stored.last() else {
             return Ok(());
@@ -146,7 +146,7 @@ impl Sources {
                 None => None,
             };
             if found.as_ref() != Some(sha) {
-                // the message was changed, or the repository has another address in $HeadURL$; the stored revision stays
+                // the message was edited, or $HeadURL$ has another address; the stored revision stays
                 tracing::warn!(
                     number,
                     sha,
@@ -154,7 +154,7 @@ impl Sources {
                 );
             }
         }
-        // last, so that an interrupted import is continued at the next tick
+        // marked last, so that the next pass continues an interrupted import
         let imported = match self.mirror.holds(newest).await {
             true => newest.clone(),
             false => self.fetch("", &Tip::Svn(tip.clone())).await?,

@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-/// Timeout for questions to the repository, or about a working copy.
+/// The time limit of queries to the repository or to a working copy.
 const ASK: Duration = Duration::from_secs(120);
-/// The most bytes of output that are read. The log of a whole batch takes less than one MiB.
+/// The most bytes of a command's output. The log of a whole batch takes less than one MiB.
 const OUTPUT: u64 = 64 << 20;
-/// The most elements that are parsed in one output.
+/// The most XML elements in one output.
 const MAX_ELEMENTS: usize = 1_000_000;
 
 /// Why a Subversion command, or the import of a revision, failed.
@@ -48,10 +48,10 @@ pub type Result<T> = std::result::Result<T, SvnError>;
 pub struct Svn {
     /// The address as the settings write it.
     address: Address,
-    /// The address as a URL without a slash at its end, and without the login that svn gets apart.
+    /// The address as a URL without a slash at the end, and without the login that svn gets separately.
     root: Address,
     login: Option<Login>,
-    /// Holds working copies, svn's configuration, and the git repository that reads the working copies.
+    /// The folder for working copies, svn's configuration, and the git repository that reads the working copies.
     pub(super) folder: PathBuf,
 }
 
@@ -61,22 +61,22 @@ pub struct SvnTip {
     pub folder: SvnFolder,
     /// The URL of the folder, as Subversion writes it.
     pub url: Address,
-    /// The number of the newest revision of the repository, in whichever folder it is.
+    /// The number of the newest revision of the whole repository.
     pub youngest: u64,
 }
 
-/// A revision, as the log of the repository has it.
+/// A revision in the log of the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SvnEntry {
     pub number: u64,
     pub author: Option<String>,
-    /// Seconds since 1970.
+    /// When it was committed, in seconds since 1970, UTC.
     pub at: i64,
     pub message: String,
 }
 
 impl Svn {
-    /// `address` is a URL or a path. `folder` may be missing; the first import makes it.
+    /// Builds a client. `address` is a URL or a path. `folder` need not exist; the first import creates it.
     pub fn new(address: &Address, folder: &Path) -> Self {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         // with SSH, the user is part of the address
@@ -96,9 +96,9 @@ impl Svn {
         }
     }
 
-    /// The tip of a branch. `path` is its folder, below the address of the repository.
+    /// Returns the tip of a branch. `path` is its folder, relative to the address of the repository.
     pub async fn tip(&self, path: &str) -> Result<SvnTip> {
-        // without this peg revision, an `@` in the path would begin one
+        // without this peg revision, svn would take an `@` in the path for one
         let target = format!("{}/{}@HEAD", self.root.with_login(), encode(path));
         let missing = || SvnError::NoFolder {
             path: path.to_owned(),
@@ -118,8 +118,8 @@ impl Svn {
         if is_folder { Ok(tip) } else { Err(missing()) }
     }
 
-    /// The newest revisions of a folder, oldest first. The history of a folder begins where it was made, or copied from
-    /// another folder.
+    /// Returns the newest revisions of a folder, oldest first. The history of a folder begins where it was created, or
+    /// copied from another folder.
     pub async fn newest(&self, tip: &SvnTip, most: u32) -> Result<Vec<SvnEntry>> {
         let range = format!("{}:1", tip.youngest);
         let mut entries = self.log(&tip.url, tip.youngest, &range, most).await?;
@@ -127,7 +127,7 @@ impl Svn {
         Ok(entries)
     }
 
-    /// The revisions of a folder after revision `number`, oldest first.
+    /// Returns the revisions of a folder after revision `number`, oldest first.
     pub async fn since(&self, tip: &SvnTip, number: u64, most: u32) -> Result<Vec<SvnEntry>> {
         if number > tip.youngest {
             return Err(SvnError::Older {
@@ -143,12 +143,12 @@ impl Svn {
         self.log(&tip.url, tip.youngest, &range, most).await
     }
 
-    /// The revision with a number. Returns `None` if it did not touch the folder.
+    /// Returns the revision with a number, or `None` if it did not touch the folder.
     pub async fn at(&self, tip: &SvnTip, number: u64) -> Result<Option<SvnEntry>> {
         if number > tip.youngest {
             return Ok(None);
         }
-        // the peg is that revision, since the folder may have been deleted and made again later
+        // the peg is that revision, because the folder may have been deleted and created again later
         match self.log(&tip.url, number, &format!("{number}:{number}"), 1).await {
             Err(SvnError::Failed { reason, .. }) if is_missing(&reason) => Ok(None),
             found => Ok(found?.into_iter().next()),
@@ -172,13 +172,14 @@ impl Svn {
         })
     }
 
-    /// The tip that a working copy was made from. Returns `None` if the folder is not a working copy.
+    /// Returns the tip that a working copy was checked out from, or `None` if the folder is not a working copy.
     pub(super) async fn copy_of(&self, folder: &Path) -> Option<SvnTip> {
         let answer = self.run("info", &["--xml", &local(folder)], ASK).await.ok()?;
         parse("info", &answer, read_info).ok().map(|(tip, _)| tip)
     }
 
-    /// Whether a working copy equals its revision. The file system, a full disk or a person may have changed it.
+    /// Returns whether a working copy equals its revision. The file system, a full disk or a person may have changed
+    /// it.
     pub(super) async fn is_clean(&self, folder: &Path) -> Result<bool> {
         let arguments = ["--xml", "--no-ignore", "--ignore-externals", &local(folder)];
         let answer = self.run("status", &arguments, ASK).await?;
@@ -202,7 +203,7 @@ impl Svn {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        // everybody on a machine sees the arguments of a process
+        // the login goes to stdin, because every user of the machine can see the arguments of a process
         if let Some(login) = &self.login {
             svn.args(["--no-auth-cache", "--username", &login.user, "--password-from-stdin"])
                 .stdin(Stdio::piped());
@@ -217,7 +218,7 @@ impl Svn {
         let work = async {
             let mut child = svn.spawn()?;
             if let (Some(mut stdin), Some(login)) = (child.stdin.take(), &self.login) {
-                // one that ends before it needs a password reads none
+                // a command that ends before it needs a password does not read it
                 let _ = stdin.write_all(format!("{}\n", login.password).as_bytes()).await;
             }
             let (out, err) = tokio::join!(read(child.stdout.take(), OUTPUT), read(child.stderr.take(), 1 << 20));
@@ -242,7 +243,7 @@ impl Svn {
     }
 }
 
-/// A local path as an argument. With the `@` at its end, svn does not take an `@` in the path as the start of a peg revision.
+/// Returns a local path as an argument. The `@` at its end keeps svn from taking an `@` in the path for a peg revision.
 pub(super) fn local(path: &Path) -> String {
     format!("{}@", path.display())
 }
@@ -259,7 +260,7 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Resul
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Whether svn failed because a path is missing, rather than the repository. The codes are those that `svn` prints.
+/// Returns whether svn failed because a path is missing, and not the repository. The codes are those that `svn` prints.
 fn is_missing(reason: &str) -> bool {
     ["W170000", "W160013", "E160013", "E195012"]
         .iter()
@@ -281,7 +282,7 @@ fn child<'a>(element: &'a Element, name: &str) -> Option<&'a str> {
     Some(&found.text)
 }
 
-/// The entry of `svn info`, and whether it is a folder.
+/// Reads the entry of `svn info`, and whether it is a folder.
 fn read_info(document: &Element) -> Option<(SvnTip, bool)> {
     let entry = document.descendants("entry").into_iter().next()?;
     let url = child(entry, "url")?;
@@ -298,7 +299,7 @@ fn read_info(document: &Element) -> Option<(SvnTip, bool)> {
     Some((tip, entry.attribute("kind") == Some("dir")))
 }
 
-/// Reads one entry of `svn log`. A repository may have lost, or may hide, the author, date and message.
+/// Reads one entry of `svn log`. The author, date and message may be missing or hidden.
 fn read_entry(entry: &Element) -> Option<SvnEntry> {
     let at = child(entry, "date").and_then(|date| date.parse::<jiff::Timestamp>().ok());
     Some(SvnEntry {

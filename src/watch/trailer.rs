@@ -4,12 +4,12 @@ use crate::domain::svn::SvnRevision;
 
 const PREFIX: &str = "svn: ";
 
-/// The line for a revision: `svn: UUID PATH@NUMBER`.
+/// Returns the line for a revision: `svn: UUID PATH@NUMBER`.
 pub fn trailer(revision: &SvnRevision) -> String {
     format!("{PREFIX}{revision}")
 }
 
-/// The Subversion revision that a commit was imported from. Returns `None` if the commit was made in git.
+/// Returns the Subversion revision that a commit was imported from, or `None` if the commit was made in git.
 pub fn svn_revision(message: &str) -> Option<SvnRevision> {
     message
         .trim_end()

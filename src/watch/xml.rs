@@ -1,26 +1,26 @@
-//! Reads the XML that `svn --xml` prints into a tree of elements. Document types, and with them entities other than
-//! the five of XML, are refused.
+//! Parses the output of `svn --xml` into a tree of elements. Refuses document types, and with them all entities except
+//! the five of XML.
 
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 
-/// Elements within each other.
+/// The most levels of nested elements.
 const MAX_DEPTH: usize = 64;
 
 #[derive(Debug, Default)]
 pub struct Element {
     name: String,
     attributes: Vec<(String, String)>,
-    /// The text directly within it, without that of its children.
+    /// The text directly within the element, without the text of its children.
     pub text: String,
     children: Vec<Element>,
 }
 
 impl Element {
-    /// Reads a document of at most `max_elements` elements and returns an element without a name that holds its
-    /// root. The error says what is wrong with the document.
+    /// Parses a document of at most `max_elements` elements. Returns an element without a name that holds the root. The
+    /// error says what is wrong with the document.
     pub fn read(text: &str, max_elements: usize) -> Result<Self, String> {
         let mut reader = Reader::from_str(text);
         let mut open = vec![Element::default()];
@@ -83,7 +83,7 @@ impl Element {
         Some(&found.1)
     }
 
-    /// All elements of a name within this one, at any depth, in the order of the document.
+    /// Returns all elements of a name within this one, at any depth, in the order of the document.
     pub fn descendants<'a>(&'a self, name: &str) -> Vec<&'a Element> {
         let mut found = Vec::new();
         for child in &self.children {

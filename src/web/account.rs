@@ -15,20 +15,20 @@ use serde::Serialize;
 use warp::http::header::SET_COOKIE;
 use warp::reply::Response;
 
-/// Tokens on the page.
+/// The number of tokens on the page.
 const TOKENS: i64 = 50;
 
 #[derive(Default, Serialize)]
 pub struct LoginPage {
-    /// The page to go to then.
+    /// The page to show after the login.
     pub next: String,
-    /// Why the last try failed.
+    /// The reason why the last attempt failed.
     pub error: Option<String>,
     /// The identity provider by which people log in.
     pub provider: Option<ProviderButton>,
 }
 
-/// The way to the identity provider.
+/// The button for a login by the identity provider.
 #[derive(Default, Serialize)]
 pub struct ProviderButton {
     pub name: String,
@@ -49,7 +49,7 @@ pub struct AccountPage {
     pub tokens: Vec<TokenLine>,
     /// The secret of a token that was just issued.
     pub secret: Option<String>,
-    /// Why a request failed.
+    /// The reason why a request failed.
     pub error: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub struct TokenLine {
     pub permissions: String,
     pub used: Option<Time>,
     pub expires: Time,
-    /// `None` while it is valid.
+    /// Why the token is no longer valid. `None` while it is valid.
     pub ended: Option<&'static str>,
 }
 

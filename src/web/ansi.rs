@@ -1,13 +1,14 @@
-//! Lines of a log as HTML for a `<pre>`. Colours become classes, because the policy of the pages forbids inline styles.
+//! Renders lines of a log as HTML for a `<pre>`. Colours become classes, because the content security policy of the
+//! pages forbids inline styles.
 
 use crate::logfile::Stream;
 use crate::screen::{Screens, Shown, StyledChar};
 use std::fmt::Write;
 
-/// Writes lines. Of two streams that write long lines at the same time, each part gets a line of its own.
+/// Writes lines as HTML. If two streams write long lines at the same time, each part gets its own line.
 #[derive(Default)]
 pub struct Html {
-    /// The stream whose line was written in part.
+    /// The stream whose unfinished line was written last.
     open: Option<Stream>,
 }
 
@@ -21,7 +22,7 @@ impl Html {
         self.open = (!shown.ends).then_some(shown.stream);
     }
 
-    /// Returns the lines that have not ended yet, each on a line of its own.
+    /// Returns the unfinished lines, each on its own line.
     pub fn unfinished(&self, screens: &Screens, is_shown: impl Fn(&Shown<'_>) -> bool) -> String {
         let mut html = String::new();
         let mut open = self.open;
@@ -38,7 +39,7 @@ impl Html {
     }
 }
 
-/// Lines of Pybots have a class that nothing in a log can have.
+/// Writes a line. Lines of Pybots get a class that no text of a log can have.
 fn write(html: &mut String, shown: &Shown<'_>) {
     let own = shown.stream == Stream::Control;
     if own {

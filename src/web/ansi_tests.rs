@@ -69,7 +69,7 @@ fn no_log_has_the_class_of_our_lines() {
     );
 }
 
-/// A MiB of whatever multiplies: bounded HTML, and in a time that no attack multiplies either.
+/// For a MiB of any input that multiplies its output, the HTML is bounded, and so is the time.
 #[test]
 fn html_is_bounded_by_the_log() {
     let attacks: [&[u8]; 14] = [
@@ -100,7 +100,7 @@ fn html_is_bounded_by_the_log() {
             html.len()
         );
     }
-    // seconds; hours without a bound
+    // seconds, instead of hours without a bound
     assert!(
         clock.elapsed() < std::time::Duration::from_secs(60),
         "{:?}",

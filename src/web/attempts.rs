@@ -1,4 +1,4 @@
-//! The attempts at a run or an image: a list of all, and the phases, tests and log of one.
+//! The attempts at a run or an image: a list of all, and the phases, tests and log of one of them.
 
 use super::render::drawn;
 use super::route::{Query, Web};
@@ -14,7 +14,7 @@ use crate::store::logs::Objects;
 use anyhow::Result;
 use serde::Serialize;
 
-/// Seconds after which a page with a running attempt loads itself again.
+/// Seconds after which a page with a running attempt reloads.
 const REFRESH: u32 = 3;
 
 /// The context of `attempts.hbs`.
@@ -38,22 +38,22 @@ pub struct AttemptsView {
 #[derive(Debug, Default, Serialize)]
 pub struct TestsView {
     pub summary: Summary,
-    /// Failures that the summary does not name.
+    /// The number of failures that the summary does not name.
     pub more: usize,
 }
 
 #[derive(Debug, Default, Serialize)]
 pub struct AttemptView {
     pub number: usize,
-    /// The name of the host, or its id if it is not registered.
+    /// The host's name, or its id if it is not registered.
     pub host: String,
     pub registered: bool,
     pub badge: Badge,
     pub started: Time,
     pub duration: String,
-    /// The outcome that the host reported after the lease had ended. It does not count.
+    /// The outcome of a late report, which the host sent after the lease had ended. It does not count.
     pub late: Option<Badge>,
-    /// Whether the attempt was made to compare it with others.
+    /// Whether the attempt was made for a comparison.
     pub compares: bool,
     pub here: bool,
 }
@@ -66,7 +66,7 @@ pub struct PhaseView {
     pub bad: bool,
     /// The mode of the suite: `-X dev -W error`.
     pub modes: Option<String>,
-    /// Where the phase begins in the log, in bytes.
+    /// The offset in the log at which the phase begins, in bytes.
     pub from: u64,
     pub attempt: usize,
 }
@@ -81,21 +81,21 @@ pub struct StreamLink {
 #[derive(Debug, Default, Serialize)]
 pub struct LogView {
     pub html: String,
-    /// The HTML of the last line, which may still grow.
+    /// The HTML of the last, unfinished line.
     pub line: String,
-    /// The address of the events that show the log while it grows.
+    /// The address of the events that show new text of the log.
     pub events: Option<String>,
     pub streams: Vec<StreamLink>,
-    /// The stream to which the page is restricted.
+    /// The only stream that the page shows; `None` for all.
     pub stream: Option<&'static str>,
     pub attempt: usize,
     pub raw: String,
     /// Whether the page shows the end of the log and opens at its last line.
     pub tail: bool,
     pub empty: bool,
-    /// How far the host's clock was off while it wrote the log.
+    /// The clock offset of the host while it wrote the log, as text.
     pub clock: Option<String>,
-    /// `256 KiB of 12 MiB`, or `None` if the page shows the whole log.
+    /// The shown part, such as `256 KiB of 12 MiB`. `None` if the page shows the whole log.
     pub part: Option<String>,
     pub size: String,
     pub earlier: Option<u64>,
@@ -103,20 +103,20 @@ pub struct LogView {
 }
 
 impl AttemptsView {
-    /// Whether the log on the page is still being written.
+    /// Returns whether the page shows a log that is still being written.
     pub fn is_live(&self) -> bool {
         self.log.as_ref().is_some_and(|log| log.events.is_some())
     }
 
-    /// Returns the seconds until the page loads itself again. Returns `None` if nothing new can come, or if the reader
-    /// has chosen an attempt or a part of the log.
+    /// Returns the seconds until the page reloads. Returns `None` if nothing new can come, or if the reader has chosen
+    /// an attempt or a part of the log.
     pub fn refresh(&self, waits: bool, query: &Query) -> Option<u32> {
         let reading = ["from", "until", "attempt"].iter().any(|key| query.contains_key(*key));
         ((self.running || waits) && !reading).then_some(REFRESH)
     }
 }
 
-/// Describes all attempts, and in detail the one that [`chosen`] returns.
+/// Builds the view of all attempts, with the details of the one that [`chosen`] returns.
 pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: Timestamp) -> Result<AttemptsView> {
     let hosts = web.store.host_names().await?;
     let number = chosen(attempts, query);
@@ -159,8 +159,8 @@ pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: Timestamp
     })
 }
 
-/// Returns the number of the attempt that `?attempt=N` asks for, else of the newest one that was not made to compare it
-/// with others. Numbers count from 1; 0 means that there is no attempt.
+/// Returns the number of the attempt for `?attempt=N`. By default it is the newest one that was not made for a
+/// comparison. Numbers count from 1; 0 means that there is no attempt.
 pub fn chosen(attempts: &[Attempt], query: &Query) -> usize {
     let asked = query.get("attempt").and_then(|text| text.parse().ok());
     asked
@@ -172,7 +172,7 @@ fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now:
     let outcome = attempt.report().map(|report| report.outcome.clone());
     let mut badge = outcome_badge(outcome.as_ref());
     if let (None, Some(name)) = (&outcome, &attempt.outcome) {
-        // it has ended, but its report can't be read
+        // the attempt has ended, but its report can't be read
         badge = Badge {
             class: "unknown",
             sign: "?",
@@ -185,7 +185,7 @@ fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now:
         registered: host.is_some(),
         host: match host {
             Some(name) => name.clone(),
-            // it was cancelled before a host claimed it
+            // the job was cancelled before a host claimed it
             None if attempt.host.as_str().is_empty() => "none".to_owned(),
             None => attempt.host.to_string(),
         },
@@ -245,7 +245,7 @@ async fn log(objects: &Objects, attempt: &Attempt, number: usize, query: &Query)
     })
 }
 
-/// Links to all streams together, and to each alone.
+/// Returns links to all streams together, and to each alone.
 fn streams(attempt: usize, place: LogPosition, here: Option<Stream>) -> Vec<StreamLink> {
     let offset = match place {
         LogPosition::From(from) => format!("&from={from}"),
@@ -266,11 +266,12 @@ fn streams(attempt: usize, place: LogPosition, here: Option<Stream>) -> Vec<Stre
     std::iter::once(None).chain(all).map(link).collect()
 }
 
-/// Bytes of a lock that a page shows, and the depth up to which its JSON is indented.
+/// The most bytes of a lock that a page shows.
 const SHOWN: usize = 256 << 10;
 const DEPTH: usize = 8;
 
-/// Indents JSON, one line a value. Leaves other text as it is, and JSON so deep that indentation would multiply its size.
+/// Indents JSON with one value per line. Leaves other text as it is, and JSON that is nested so deeply that indentation
+/// would multiply its size.
 fn pretty(text: &str) -> String {
     if text.len() > SHOWN {
         return text.chars().take(SHOWN).chain("\n…".chars()).collect();
@@ -340,7 +341,7 @@ mod tests {
             assert_eq!(chosen(&two, &ask(odd)), 2);
         }
         assert_eq!(chosen(&[], &ask("1")), 0);
-        // an attempt that was made for a comparison is not the newest one of this run
+        // an attempt for a comparison does not count as the newest one of its run
         let [first, second] = two;
         let compared = [first, second, probe.clone()];
         assert_eq!(chosen(&compared, &Query::new()), 2);

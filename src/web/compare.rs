@@ -1,4 +1,4 @@
-//! Two revisions side by side.
+//! The page that compares two revisions.
 
 use super::error::{Error, HandlerResult};
 use super::frame;
@@ -11,9 +11,9 @@ use crate::verdict::ProjectComparison;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Tests of a project that the page names.
+/// The most tests of a project that the page names.
 const NAMED: usize = 20;
-/// The newest revisions of a branch from which its variants are taken.
+/// The number of newest revisions whose variants can be chosen for a branch.
 const NEWEST: i64 = 3;
 
 #[derive(Default, Serialize)]
@@ -25,7 +25,7 @@ impl Template for ChoosePage {
     const NAME: &'static str = "compare_choose";
 }
 
-/// A branch as one variant, and what it can be compared with.
+/// A branch as one variant, with the choices to compare it with.
 #[derive(Default, Serialize)]
 pub struct ChoiceRow {
     pub name: String,
@@ -42,7 +42,7 @@ pub struct ChoiceLink {
 pub struct ComparePage {
     pub base: SideView,
     pub now: SideView,
-    /// The same comparison with the sides exchanged.
+    /// The address of the same comparison with the sides exchanged.
     pub swap: String,
     pub json: String,
     pub groups: Vec<ComparedGroup>,
@@ -81,11 +81,11 @@ pub struct ComparedProject {
 pub struct TestsLine {
     pub what: &'static str,
     pub named: Vec<String>,
-    /// Tests that are not named.
+    /// The number of tests that are not named.
     pub more: usize,
 }
 
-/// `/compare`: the branches and variants that can be chosen.
+/// `/compare`: responds with the branches and variants to choose from.
 pub async fn choose(web: Web) -> HandlerResult {
     let mut names = Vec::new();
     for branch in web.store.watched_branches().await? {
@@ -112,7 +112,7 @@ pub async fn choose(web: Web) -> HandlerResult {
     frame::respond(&web, "Compare", page).await
 }
 
-/// `/compare/BASE[:VARIANT]/NOW[:VARIANT]`
+/// `/compare/BASE[:VARIANT]/NOW[:VARIANT]`: responds with the comparison.
 pub async fn page(base: String, now: String, web: Web) -> HandlerResult {
     let found = compare::of(&web.store, &web.objects, &base, &now).await?;
     let compared = found.map_err(|_| Error::not_found())?;

@@ -1,4 +1,4 @@
-//! Why a request fails. Pages show it as HTML, `/api` as JSON, and hosts get it as text.
+//! Errors of requests. Pages show them as HTML, `/api` as JSON, and hosts get them as text.
 
 use crate::domain::refusal::{Located, Refusal};
 use crate::store::presence;
@@ -9,16 +9,16 @@ use warp::http::StatusCode;
 use warp::http::header::{self, HeaderValue};
 use warp::reply::Response;
 
-/// What a handler returns.
+/// The result of a handler.
 pub type HandlerResult = Result<Response, Error>;
 
 type Message = Cow<'static, str>;
 
-/// Each variant is one status code; its message is for the caller.
+/// An error of a request. Each variant is one status code, and its message is for the caller.
 #[derive(Debug)]
 pub enum Error {
     BadRequest(Message),
-    /// What was sent can be read, and is against a rule.
+    /// The request is well-formed, but breaks a rule.
     Unprocessable(Message),
     Unauthorized(Message),
     Forbidden(Message),
@@ -27,22 +27,22 @@ pub enum Error {
     Timeout(Message),
     Conflict(Message),
     Gone(Message),
-    /// Somebody else changed what the caller wants to change.
+    /// Another change came before the caller's change.
     Stale(Message),
     LengthRequired,
     TooLarge(Message),
     TooMany(Message),
     Misdirected(Message),
     UpgradeRequired(Message),
-    /// A recipe that can't be registered.
+    /// The problems of a recipe that can't be registered.
     Problems(Vec<Located>),
     Unavailable(Message),
-    /// The cause is for the log, not for the caller.
+    /// An internal failure. The cause is for the log, not for the caller.
     Internal(anyhow::Error),
 }
 
 impl Error {
-    /// The address names nothing that exists.
+    /// Returns the error for an address that names nothing.
     pub fn not_found() -> Self {
         Error::NotFound("not found".into())
     }
@@ -73,7 +73,7 @@ impl Error {
         }
     }
 
-    /// Writes to the log what an operator has to know about. Whoever answers the request calls this once.
+    /// Logs an error that needs an operator. Call this once per request, where the response is made.
     pub fn log(&self, path: &str) {
         if let Error::Internal(cause) = self {
             tracing::error!(path, error = format!("{cause:#}"), "failed to answer a request");
@@ -94,7 +94,7 @@ impl Error {
     }
 }
 
-/// The message for the caller.
+/// Formats the message for the caller.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

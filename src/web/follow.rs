@@ -1,4 +1,4 @@
-//! Reads a log while it is written.
+//! Reads a log while it grows.
 
 use super::error::Error;
 use super::peer::Peer;
@@ -12,40 +12,41 @@ use crate::store::logs::Following;
 use anyhow::Result;
 use std::time::Duration;
 
-/// Time between two looks whether an attempt has ended, if its log does not grow.
+/// The time between two checks whether an attempt has ended, while its log does not grow.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A reader that is more bytes behind than this is brought to the end, because nobody reads that fast.
+/// The number of bytes behind the end at which a slow reader skips to the end. No person reads that fast.
 const BEHIND: u64 = 1 << 20;
 
 /// Reads the log of an attempt, and waits for more while the attempt is running.
 pub struct Follower {
     web: Web,
     attempt: AttemptId,
-    /// `None` if it reads what is there and does not wait.
+    /// Reports the growth of the log. `None` if the follower does not wait for more.
     growth: Option<Following>,
     reader: Option<LogReader>,
-    /// Where it goes on, in bytes.
+    /// The offset of the next text, in bytes.
     offset: u64,
-    /// Whether it leaves out text if the reader is too slow.
+    /// Whether the follower skips text for a slow reader.
     skips: bool,
-    /// Whether it has returned what is lost at the end.
+    /// Whether the follower has reached the end, and reported a loss there.
     is_over: bool,
 }
 
-/// What a follower returns.
+/// The next thing that a follower returns.
 pub enum LogNews {
     Text(Chunk),
     Lost(Lost),
-    /// The reader is brought to this offset. Some text before it follows, for what goes on behind it.
+    /// The follower skips to this offset. It first returns some text before the offset, for colours and lines that
+    /// begin there.
     Skipped {
         to: u64,
     },
 }
 
 impl Follower {
-    /// Follows a log from an offset. With `waits`, the follower ends when the attempt has ended, else at the end of what
-    /// was written. Fails if too many followers wait already.
+    /// Follows a log from an offset. If `waits` is set, it ends when the attempt has ended, otherwise at the current
+    /// end of the log. Fails if too many followers wait already.
     pub fn new(web: &Web, attempt: &AttemptId, offset: u64, waits: bool, peer: &Peer) -> Result<Self, Error> {
         let growth = match waits {
             true => Some(web.objects.follow(attempt, peer.network.address())?),
@@ -65,7 +66,7 @@ impl Follower {
         })
     }
 
-    /// Makes the follower leave out text if the reader is too slow.
+    /// Makes the follower skip text if the reader is too slow.
     pub fn skipping(self) -> Self {
         Self { skips: true, ..self }
     }
@@ -81,7 +82,7 @@ impl Follower {
             if self.skips && length.saturating_sub(self.offset) > BEHIND {
                 return self.skip(length - window::PAGE as u64).await.map(Some);
             }
-            // the end is looked at before the text, so that nothing that is written in between is missed
+            // checked before the text is read, so that text written in between is not missed
             let ended = look && (self.growth.is_none() || self.has_ended().await?);
             match self.read().await? {
                 Some(LogPart::Text(chunk)) => {
@@ -106,7 +107,7 @@ impl Follower {
         Ok(attempt.is_none_or(|attempt| attempt.finished_at.is_some()))
     }
 
-    /// Returns what is lost at the end of a log that has ended, once.
+    /// Returns the loss at the end of a log whose attempt has ended, once.
     async fn end(&mut self) -> Result<Option<LogNews>> {
         let lost = match &self.reader {
             Some(reader) if !self.is_over && self.has_ended().await? => reader.lost_at_end()?,
@@ -129,7 +130,7 @@ impl Follower {
         Ok(part)
     }
 
-    /// Brings the reader to an offset.
+    /// Skips to an offset.
     async fn skip(&mut self, to: u64) -> Result<LogNews> {
         self.offset = self.offset.max(to.saturating_sub(window::WARM));
         if let Some(reader) = self.reader.take() {

@@ -1,4 +1,4 @@
-//! Forms: their fields, and where they may come from.
+//! Forms: reads their fields, and checks where they come from.
 
 use super::error::{Error, HandlerResult};
 use super::peer::{Peer, peer};
@@ -11,13 +11,13 @@ use warp::http::StatusCode;
 use warp::http::header::{self, HeaderValue};
 use warp::{Filter, Reply};
 
-/// Bytes of a form: a recipe of 128 KiB can need three for each.
+/// The most bytes of a form. Its encoding can triple a recipe of 128 KiB.
 const FORM_MOST: u64 = 512 << 10;
 
-/// The field that shows that a form was made for this session.
+/// The field with the secret that ties a form to its session.
 pub const CSRF_FIELD: &str = "csrf";
 
-/// A form that somebody sends.
+/// A form that a browser sent.
 pub struct Form {
     pub web: Web,
     pub visitor: Visitor,
@@ -26,18 +26,18 @@ pub struct Form {
 }
 
 impl Form {
-    /// A field; empty if the form has none of that name.
+    /// Returns a field, or an empty text if the form does not have it.
     pub fn field(&self, name: &str) -> &str {
         self.fields.get(name).map(String::as_str).unwrap_or_default()
     }
 }
 
-/// A form, or the reason why it can't be taken. `web` is passed on.
+/// Reads a form of a session, or returns the reason to refuse it.
 pub fn form(web: &Web) -> BoxedFilter<(Result<Form, Error>,)> {
     sent(web, true)
 }
 
-/// The form of the login, which belongs to no session yet.
+/// Reads the login form, which belongs to no session yet.
 pub fn login_form(web: &Web) -> BoxedFilter<(Result<Form, Error>,)> {
     sent(web, false)
 }
@@ -81,16 +81,16 @@ fn sent(web: &Web, has_session: bool) -> BoxedFilter<(Result<Form, Error>,)> {
         .boxed()
 }
 
-/// The header by which a browser says which site made it send a request.
+/// The header in which a browser names the origin of a request: the same site, another site, or the user.
 pub const SITE: &str = "sec-fetch-site";
 
-/// Whether a request was made by a page of ours or by the person, rather than by another site. Browsers that do not say it send no
-/// cookie with a form of another site (`SameSite`).
+/// Returns whether a request comes from one of our pages or from the user, and not from another site. Browsers without
+/// this header do not send the cookie with a form of another site (`SameSite`).
 pub fn is_own_site(site: Option<&str>) -> bool {
     matches!(site, None | Some("same-origin" | "none"))
 }
 
-/// Sends the browser to another page of ours by GET.
+/// Redirects the browser to another address by GET.
 pub fn see_other(path: &str) -> HandlerResult {
     let mut response = StatusCode::SEE_OTHER.into_response();
     let location = HeaderValue::from_str(path).map_err(|_| Error::BadRequest("the address is not good".into()))?;
@@ -98,7 +98,7 @@ pub fn see_other(path: &str) -> HandlerResult {
     Ok(response)
 }
 
-/// A path of ours that an address names, or `/`. A link must not send people elsewhere.
+/// Returns the path if it leads to one of our pages, or else `/`. A link must not lead people to another site.
 pub fn own_path(path: &str) -> &str {
     let is_own = path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && path.is_ascii();
     match is_own && !path.chars().any(|c| c.is_control()) {
@@ -107,7 +107,7 @@ pub fn own_path(path: &str) -> &str {
     }
 }
 
-/// Sends somebody who is not logged in to the login, and from there back to a path.
+/// Redirects to the login, and after it back to a path.
 pub fn to_login(path: &str) -> HandlerResult {
     let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
     see_other(&format!("/login?next={next}"))

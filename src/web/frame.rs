@@ -1,4 +1,5 @@
-//! What every page has around its content: title, tabs of branches, status of the queue. `templates/layout.hbs` draws it.
+//! The frame around the content of every page: title, tabs of branches, and state of the queue. `templates/layout.hbs`
+//! renders it.
 
 use super::error::{Error, HandlerResult};
 use super::response::{self, SCRIPT_TAG, STYLE_TAG};
@@ -19,14 +20,14 @@ pub struct Frame<T> {
     /// Version of the style sheet.
     style: &'static str,
     tabs: Vec<Tab>,
-    /// `None` if the store can't be read.
+    /// The state of the queue. `None` if the store can't be read.
     status: Option<StatusView>,
-    /// Seconds until the browser loads the page again.
+    /// Seconds until the browser reloads the page.
     refresh: Option<u32>,
     /// Version of the script, if the page has a log that grows.
     script: Option<&'static str>,
     page: T,
-    /// Whether the page has forms, which the browser may send to us.
+    /// Whether the page has forms, which the browser may then send.
     #[serde(skip)]
     has_forms: bool,
 }
@@ -53,7 +54,7 @@ struct ProblemView {
     checked: Option<Time>,
 }
 
-/// Which tab a page belongs to.
+/// The tab to which a page belongs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Here<'a> {
     None,
@@ -76,7 +77,7 @@ impl<T: Template> Frame<T> {
         }
     }
 
-    /// Makes the browser load the page again every few seconds.
+    /// Makes the browser reload the page every few seconds.
     pub fn refreshed(self, seconds: Option<u32>) -> Self {
         Self {
             refresh: seconds,
@@ -84,7 +85,7 @@ impl<T: Template> Frame<T> {
         }
     }
 
-    /// Lets our script show a log that grows. A browser without scripts loads the page again.
+    /// Lets the page's script show a growing log. A browser without scripts reloads the page.
     pub fn live(self, live: bool) -> Self {
         Self {
             script: live.then_some(SCRIPT_TAG.as_str()),
@@ -92,7 +93,7 @@ impl<T: Template> Frame<T> {
         }
     }
 
-    /// Lets the browser send the forms of the page.
+    /// Allows the browser to send the forms of the page.
     pub fn with_forms(self) -> Self {
         Self {
             has_forms: true,
@@ -119,7 +120,7 @@ pub async fn respond<T: Template>(web: &Web, title: impl Into<String>, page: T) 
     Frame::new(Some(&status), title, Here::None, page).respond()
 }
 
-/// Responds with a page that has forms, and belongs to no branch. No cache keeps it.
+/// Responds with a page that has forms and belongs to no branch. Caches must not store it.
 pub async fn respond_form<T: Template>(web: &Web, title: impl Into<String>, page: T) -> HandlerResult {
     let status = web.store.status().await?;
     Frame::new(Some(&status), title, Here::None, page)
@@ -174,17 +175,17 @@ impl Template for ErrorPage {
     const NAME: &'static str = "error";
 }
 
-/// Responds with an error page. Works without the store, which may be what failed.
+/// Responds with an error page. Works without the store, whose failure may be the cause.
 pub async fn failed(web: &Web, path: &str, error: &Error) -> Response {
     let status = match error {
-        // the store may be away: to ask it would take long
+        // the store may be away, and a query would take long
         Error::Unavailable(_) => None,
         _ => web.store.status().await.ok(),
     };
     page_of_failure(status.as_ref(), path, error)
 }
 
-/// Responds with an error in the form that those who ask for a path expect. Does not ask the store.
+/// Responds with an error in the format for a path: problem details, JSON, text or HTML. Does not query the store.
 pub fn plain_failure(path: &str, error: &Error) -> Response {
     let is_below = |folder: &str| path == folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
     let response = if is_below("/api/v1") {
@@ -221,7 +222,7 @@ fn page_of_failure(status: Option<&Status>, path: &str, error: &Error) -> Respon
 
 #[cfg(test)]
 impl<T: Template> Frame<T> {
-    /// A frame with everything that the layout can show.
+    /// Returns a frame with everything that the layout can show.
     pub fn full(page: T) -> Self {
         let problem = ProblemView {
             branch: "trunk".to_owned(),

@@ -1,4 +1,4 @@
-//! The matrix as its template reads it.
+//! The matrix, in the form that its template reads.
 
 use super::route::Query;
 use super::wording::{
@@ -14,18 +14,18 @@ use serde::Serialize;
 pub struct Grid {
     pub columns: Vec<Column>,
     pub rows: Vec<GridRow>,
-    /// Whether rows name their branch.
+    /// Whether the rows name their branch.
     pub mixed: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
 pub struct GridRow {
-    /// Whether the row above is the same revision as another variant.
+    /// Whether the row above has the same revision as another variant.
     pub again: bool,
     pub revision: RevisionHead,
     pub image: ImageView,
     pub cells: Vec<CellView>,
-    /// What most cells of the row have in common.
+    /// The common state of most cells in the row.
     pub meaning: Option<Badge>,
 }
 
@@ -33,7 +33,7 @@ pub struct GridRow {
 #[derive(Debug, Default, Serialize)]
 pub struct CellView {
     pub badge: Badge,
-    /// The whole sentence, for tooltips and screen readers.
+    /// The full sentence, for tooltips and screen readers.
     pub label: String,
     pub href: Option<String>,
 }
@@ -47,19 +47,19 @@ pub struct RevisionHead {
     pub author: String,
     pub version: Option<String>,
     pub committed: Time,
-    /// When a force-push took it off its branch.
+    /// When a force-push removed the revision from its branch.
     pub left: Option<Time>,
-    /// `None` if the revision is built as the default variant only.
+    /// The variant. `None` if the revision is built only as the default variant.
     pub variant: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
 pub struct ImageView {
     pub badge: Badge,
-    /// The whole sentence, for tooltips and screen readers.
+    /// The full sentence, for tooltips and screen readers.
     pub label: String,
     pub href: Option<String>,
-    /// The revision that the image was built from, if it is another one.
+    /// The revision that the image was built from, if it differs from the row's.
     pub shared: Option<SharedView>,
 }
 
@@ -69,10 +69,10 @@ pub struct SharedView {
     pub href: String,
 }
 
-/// Links that choose a variant.
+/// Links to the variants.
 #[derive(Debug, Default, Serialize)]
 pub struct VariantsView {
-    /// The variant to which the page is restricted.
+    /// The only variant that the page shows; `None` for all.
     pub asked: Option<String>,
     /// Empty if there is only one variant.
     pub links: Vec<VariantLink>,
@@ -84,14 +84,14 @@ pub struct VariantLink {
     pub here: bool,
 }
 
-/// Returns the variant in a query, if it has the form of a name. So it needs no escape in a link.
+/// Returns the variant in a query, if it has the form of a name. It then needs no escaping in a link.
 pub fn asked(query: &Query) -> Option<&str> {
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name = query.get("variant")?;
     (!name.is_empty() && name.chars().all(fine)).then_some(name)
 }
 
-/// Restricts a matrix to the variant that a query asks for. `others` are variants to link to beside those of the rows.
+/// Restricts a matrix to the variant in `asked`. Besides the variants of the rows, links to those in `others`.
 pub fn restrict(matrix: &mut Matrix, others: Vec<String>, asked: Option<&str>) -> VariantsView {
     let mut names = others;
     names.extend(matrix.rows.iter().map(|row| row.variant.clone()));
@@ -112,7 +112,7 @@ pub fn restrict(matrix: &mut Matrix, others: Vec<String>, asked: Option<&str>) -
     }
 }
 
-/// Describes a matrix as seen at `now`, milliseconds UTC. `mixed`: whether rows name their branch.
+/// Builds the view of a matrix at `now`. `mixed` makes the rows name their branch.
 pub fn grid(matrix: &Matrix, mixed: bool, trust: &Trust, now: Timestamp) -> Grid {
     let above = std::iter::once(None).chain(matrix.rows.iter().map(Some));
     let rows = matrix

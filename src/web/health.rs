@@ -1,4 +1,4 @@
-//! `/healthz`: whether the coordinator can work, for a monitor.
+//! `/healthz`: reports to a monitor whether the coordinator can work.
 
 use super::error::HandlerResult;
 use super::response;
@@ -13,10 +13,10 @@ use std::path::Path;
 use std::time::Duration;
 use warp::http::StatusCode;
 
-/// A check that takes longer fails.
+/// The time after which a check fails.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Bytes below which a disk counts as full: logs and the database would soon fail.
+/// Free bytes below which a disk counts as full, because logs and the database would soon fail.
 const FREE_LEAST: u64 = 16 << 20;
 
 #[derive(Serialize)]
@@ -32,7 +32,7 @@ struct Check {
     problem: Option<String>,
 }
 
-/// Answers with each check, and with "unavailable" if one fails.
+/// Responds with the result of each check, and with status "unavailable" if one fails.
 pub async fn healthz(web: Web) -> HandlerResult {
     let (disk, mirror) = (web.objects.data().to_owned(), mirror_folder(web.objects.data()));
     let database = async {
@@ -62,8 +62,8 @@ pub async fn healthz(web: Web) -> HandlerResult {
     Ok(response)
 }
 
-/// The result of a check. Anybody can ask for health, so an error shows no cause, which may name folders, and does not fill the
-/// log.
+/// Makes a check. The result omits the cause of an error, because everybody can read it and a cause may name folders.
+/// Logs the cause at debug level only, so that it does not fill the log.
 async fn check(late: &str, check: impl Future<Output = Result<()>>) -> Check {
     let problem = match tokio::time::timeout(PATIENCE, check).await {
         Ok(Ok(())) => None,
@@ -83,7 +83,7 @@ async fn blocking(check: impl FnOnce() -> Result<()> + Send + 'static) -> Result
     tokio::task::spawn_blocking(check).await?
 }
 
-/// Checks that a file can be written into a folder, if the file system is right.
+/// Checks that the file system has room for a new file in a folder.
 fn has_room(folder: &Path) -> Result<()> {
     let disk = statvfs(folder).context("the data folder can't be read")?;
     ensure!(
@@ -96,7 +96,7 @@ fn has_room(folder: &Path) -> Result<()> {
         "the disk of the data folder is full: {} MiB are free",
         free >> 20
     );
-    // some file systems count no files
+    // some file systems do not count files
     ensure!(
         disk.f_files == 0 || disk.f_favail > 0,
         "the disk of the data folder can't hold another file"

@@ -1,4 +1,4 @@
-//! The pages of hosts: all of them, and one with its running and finished jobs.
+//! The pages of hosts: all hosts, and one host with its running and finished jobs.
 
 use super::error::{Error, HandlerResult};
 use super::frame;
@@ -15,9 +15,9 @@ use crate::store::repetitions::FirstResultRow;
 use crate::store::views::HostAttempt;
 use serde::Serialize;
 
-/// Attempts on the page of a host.
+/// The number of attempts on the page of a host.
 const HISTORY: i64 = 100;
-/// First results that the page of a host counts.
+/// The most first results of a new host that its page counts.
 const FIRST_RESULTS: i64 = 1_000;
 
 #[derive(Default, Serialize)]
@@ -33,7 +33,7 @@ impl Template for HostsPage {
 pub struct HostPage {
     pub host: HostLine,
     pub added: Time,
-    /// `None` if no result was to be repeated.
+    /// The repetitions of the first results. `None` if none had to be repeated and results do not count alone.
     pub first_results: Option<FirstResultsView>,
     pub running: Vec<AttemptLine>,
     pub finished: Vec<AttemptLine>,
@@ -43,32 +43,32 @@ impl Template for HostPage {
     const NAME: &'static str = "host";
 }
 
-/// A host. The owner's address is left out: it is for maintainers only.
+/// A host on a page. Omits the owner's address, which only maintainers may see.
 #[derive(Default, Serialize)]
 pub struct HostLine {
     pub name: String,
     pub badge: Badge,
     pub builds: bool,
-    /// Jobs that it works on.
+    /// The number of jobs in progress.
     pub running: i64,
-    /// `None` until the host has reported its capabilities, as in the next three.
+    /// The number of slots. Like the next three fields, `None` until the host has reported its capabilities.
     pub slots: Option<u32>,
     pub platform: Option<String>,
     pub version: Option<String>,
     pub policy: Option<String>,
-    /// Why it takes no jobs at the moment.
+    /// Why the host takes no jobs at the moment.
     pub pause: Option<String>,
-    /// How far its clock is off: `3 h 0 min ahead of the coordinator's`.
+    /// The clock offset as text, such as `3 h 0 min ahead of the coordinator's`.
     pub clock: Option<String>,
     pub seen: Option<Time>,
-    /// `None` if its last job did not fail in the infrastructure.
+    /// The number of consecutive infrastructure failures. `None` if the last job did not fail in this way.
     pub consecutive_failures: Option<i64>,
     pub backoff_until: Option<Time>,
-    /// When its owner was notified that it is silent.
+    /// When the owner was notified that the host is silent.
     pub silence_reported: Option<Time>,
 }
 
-/// What became of the first results of a host on other hosts.
+/// The repetitions of a new host's first results on other hosts.
 #[derive(Default, Serialize)]
 pub struct FirstResultsView {
     pub is_new: bool,
@@ -76,9 +76,9 @@ pub struct FirstResultsView {
     pub awaited: usize,
     /// Whether results count although no other host could repeat them.
     pub counts_alone: bool,
-    /// Results that do not count, since their repetition failed or was one too many.
+    /// The number of results that do not count, because their repetition failed or the host had too many.
     pub unrepeated: usize,
-    /// The runs of which another host had another result.
+    /// The runs for which another host had another result.
     pub disagreed: Vec<RunLink>,
 }
 

@@ -1,4 +1,4 @@
-//! One image: its facts, the revisions that use it, and the attempts at building it.
+//! The page of an image: its facts, the revisions that use it, and the attempts at building it.
 
 use super::attempts::{self, AttemptsView};
 use super::error::{Error, HandlerResult};
@@ -17,9 +17,9 @@ use serde::Serialize;
 
 #[derive(Default, Serialize)]
 pub struct ImagePage {
-    /// `None` if no revision uses the image any more.
+    /// The state. `None` if no revision uses the image any more.
     pub badge: Option<Badge>,
-    /// Why it is not built yet, while its build is queued.
+    /// The wait reason of the build while it is queued.
     pub waits: Option<String>,
     pub build_key: String,
     pub variant: String,
@@ -28,7 +28,7 @@ pub struct ImagePage {
     pub reference: Option<String>,
     pub digest: Option<String>,
     pub size: Option<String>,
-    /// `None` until the image was probed.
+    /// The facts. `None` until the image was probed.
     pub facts: Option<FactsView>,
     pub rows: Vec<RevisionHead>,
     /// Whether more revisions may use the image than the page lists.

@@ -1,4 +1,4 @@
-//! The pages of incidents: all of them with the investigations, and one with its proof.
+//! The pages of incidents: all incidents with the investigations, and one incident with its proof.
 
 use super::error::{Error, HandlerResult};
 use super::frame;
@@ -13,10 +13,10 @@ use anyhow::Result;
 use serde::Serialize;
 use warp::Reply;
 
-/// Closed incidents, and investigations, on the page.
+/// The number of closed incidents, and of investigations, on the page.
 const CLOSED: i64 = 30;
 const INVESTIGATIONS: i64 = 50;
-/// Tests that a line names.
+/// The most tests that a line names.
 const NAMED: usize = 12;
 
 #[derive(Default, Serialize)]
@@ -40,11 +40,11 @@ pub struct IncidentPage {
     /// Whether `reported_as` is a web address.
     pub reported_link: bool,
     pub waiver: Option<WaiverNotice>,
-    /// The number of the incident that this one is the return of.
+    /// The number of the earlier incident of which this one is a recurrence.
     pub recurrence_of: Option<i64>,
-    /// `None` if nothing can be reproduced.
+    /// The script that reproduces the failure. `None` if that is not possible.
     pub script: Option<ScriptView>,
-    /// The one command that reproduces the failure, if an image is enough for it.
+    /// The single command that reproduces the failure, if an image is enough for it.
     pub reproduce: Option<String>,
     pub history: Vec<NoteLine>,
 }
@@ -58,7 +58,7 @@ pub struct IncidentLine {
     pub number: i64,
     pub title: String,
     pub badge: Badge,
-    /// Present if only projects in probation say what the incident says.
+    /// Present if only projects in probation support the incident.
     pub unconfirmed: Option<Badge>,
     pub culprit: Option<RevisionLink>,
     pub projects: String,
@@ -72,9 +72,9 @@ pub struct RevisionLink {
     pub name: String,
     pub href: String,
     pub subject: String,
-    /// Without the address. `None` if only projects in probation say what the incident says.
+    /// The author without the mail address. `None` if only projects in probation support the claim.
     pub author: Option<String>,
-    /// Where its repository shows it.
+    /// The address of the revision in its repository's web interface.
     pub link: Option<String>,
 }
 
@@ -84,28 +84,28 @@ pub struct RegressionSection {
     pub branch: String,
     pub variant: Option<String>,
     pub tests: Vec<String>,
-    /// Tests that are not named.
+    /// The number of tests that are not named.
     pub more: usize,
     pub good: RevisionLink,
     pub bad: RevisionLink,
     /// When `bad` was committed.
     pub when: Time,
-    /// Whether `bad` is the culprit; else it is the end of a range.
+    /// Whether `bad` is the culprit. If not, it is the end of a range.
     pub exact: bool,
-    /// Present if only projects in probation say that of `bad`.
+    /// Present if only projects in probation support the claim about `bad`.
     pub unconfirmed: Option<Badge>,
-    /// Why it is a range.
+    /// Why the answer is a range and not a culprit.
     pub reason: Option<String>,
     pub rate: Option<String>,
     pub error: Option<String>,
-    /// Lines that only the failing log has.
+    /// The lines that only the failing log has.
     pub difference: String,
-    /// What differed besides CPython between the two runs.
+    /// Conditions besides CPython that differed between the two runs.
     pub conditions: Vec<String>,
     pub good_log: Option<String>,
     pub bad_log: Option<String>,
     pub fixed_by: Option<RevisionLink>,
-    /// How it was fixed if no revision fixed it.
+    /// The event that fixed it, if no revision did.
     pub fixed_as: Option<String>,
     pub rounds: i64,
 }
@@ -119,9 +119,9 @@ pub struct WaiverNotice {
 
 #[derive(Default, Serialize)]
 pub struct ScriptView {
-    /// Whether it is the build of CPython that fails.
+    /// Whether CPython itself fails to build.
     pub is_build: bool,
-    /// The sentence for what only a project in probation reports.
+    /// The warning if only a project in probation reports the failure.
     pub warning: Option<String>,
 }
 
@@ -210,7 +210,7 @@ pub async fn page(number: i64, web: Web) -> HandlerResult {
     frame::respond(&web, format!("Incident {number}"), page).await
 }
 
-/// `/incident/NUMBER/reproduce.sh`
+/// `/incident/NUMBER/reproduce.sh`: responds with the script.
 pub async fn script(number: i64, web: Web) -> HandlerResult {
     match reproduce::of(&web.store, &web.objects, &web.trust, number).await? {
         Ok(reproduction) => Ok(reproduction.script().into_response()),
@@ -245,7 +245,7 @@ fn revision(revision: &read::RevisionView) -> RevisionLink {
     }
 }
 
-/// The name of a person without the address.
+/// Returns the name of a person without the mail address.
 fn name_of(person: &str) -> String {
     person.split(" <").next().unwrap_or_default().to_owned()
 }

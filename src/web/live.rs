@@ -1,4 +1,4 @@
-//! Shows a log in a browser while it is written, as server-sent events with HTML.
+//! Shows a growing log in a browser, through server-sent events with HTML.
 
 use super::ansi::Html;
 use super::error::{Error, HandlerResult};
@@ -24,23 +24,23 @@ use warp::Reply;
 use warp::http::header::{HeaderMap, HeaderValue};
 use warp::sse::Event;
 
-/// Time between two events. A browser can't usefully draw more.
+/// The time between two events. A browser could not show more.
 const PACE: Duration = Duration::from_millis(100);
 
-/// What `static/live.js` reads.
+/// The data of an event, as `static/live.js` reads it.
 #[derive(Default, Serialize)]
 struct Lines {
-    /// A sentence if text was left out, else empty.
+    /// A sentence if text was skipped, else empty.
     skipped: String,
     /// The HTML of the lines that ended since the last event.
     lines: String,
-    /// The HTML of the lines that have not ended yet.
+    /// The HTML of the unfinished lines.
     line: String,
 }
 
-/// `/attempt/ID/events`. The id of each event is the offset up to which the log was shown. A browser that was cut off sends
-/// it back, and goes on there. The log is read from before that offset, so that a sequence, a character or a line that
-/// began there goes on.
+/// `/attempt/ID/events`: streams new text of a log. The id of each event is the offset up to which the log was shown. A
+/// browser that reconnects sends this id back, and the stream continues there. Reading begins before that offset,
+/// because a sequence, a character or a line may have begun there.
 pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap, peer: Peer) -> HandlerResult {
     let attempt = web.store.attempt(&id).await?.ok_or_else(Error::not_found)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
@@ -62,7 +62,7 @@ pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap, p
         Some((Ok::<_, Infallible>(event), receiver))
     });
     let mut response = warp::sse::reply(warp::sse::keep_alive().stream(events)).into_response();
-    // a proxy must pass each event on at once
+    // makes a proxy pass on each event at once
     response
         .headers_mut()
         .insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -70,13 +70,13 @@ pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap, p
     Ok(response)
 }
 
-/// What one reader sees of a log.
+/// The view of one reader on a log.
 struct View {
     screens: Screens,
     writer: Html,
-    /// Up to this offset, everything was shown. What comes before only sets colours and begins lines.
+    /// The offset up to which everything was shown. Earlier text only sets colours and begins lines.
     shown: u64,
-    /// How far the log was read.
+    /// The offset up to which the log was read.
     read: u64,
 }
 
@@ -121,7 +121,7 @@ impl View {
         });
     }
 
-    /// Says which bytes are lost.
+    /// Returns a line that reports lost bytes.
     fn lose(&mut self, lost: &Lost) -> Lines {
         let mut lines = String::new();
         self.feed(Stream::Control, 0, format!("[pybots] {lost}\n").as_bytes(), &mut lines);
@@ -174,7 +174,7 @@ async fn send(mut follower: Follower, from: u64, sender: mpsc::Sender<Event>) ->
         if sender.send(event).await.is_err() {
             return Ok(());
         }
-        // a long line that has not ended is sent again each time, so it is sent less often
+        // a long unfinished line is sent again each time, so the pace depends on its length
         tokio::time::sleep(PACE.max(Duration::from_micros(length as u64))).await;
     }
     // browsers ignore an event without data

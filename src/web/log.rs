@@ -1,4 +1,4 @@
-//! Raw logs.
+//! Downloads of raw logs.
 
 use super::attempts;
 use super::error::{Error, HandlerResult};
@@ -8,15 +8,15 @@ use crate::domain::id::AttemptId;
 use crate::store::attempts::Attempt;
 use anyhow::Result;
 
-/// The raw log of the newest attempt at a run or an image, or of `?attempt=N`.
+/// Responds with the raw log of the newest attempt at a run or an image, or of `?attempt=N`.
 pub async fn newest(id: String, web: Web, query: Query) -> HandlerResult {
     let attempt = chosen_attempt(&web, &id, &query).await?;
     download(&web, &attempt.ok_or_else(Error::not_found)?).await
 }
 
-/// The raw log of one attempt.
+/// Responds with the raw log of one attempt.
 pub async fn whole(id: AttemptId, web: Web) -> HandlerResult {
-    // only the store's own id of an attempt may become the name of a file
+    // only an attempt's id from the store may become the name of a file
     let attempt = web.store.attempt(&id).await?;
     download(&web, &attempt.ok_or_else(Error::not_found)?).await
 }
@@ -28,7 +28,7 @@ async fn download(web: &Web, attempt: &Attempt) -> HandlerResult {
     response::download(reader, length, &format!("pybots-{}.log", attempt.id))
 }
 
-/// Returns the attempt at a run or an image that `?attempt=N` asks for, else the newest one. Returns `None` if there is
+/// Returns the attempt at a run or an image for `?attempt=N`, by default the newest one. Returns `None` if there is
 /// none.
 pub async fn chosen_attempt(web: &Web, run_or_image: &str, query: &Query) -> Result<Option<Attempt>> {
     let mut all = web.store.attempts_of(run_or_image).await?;

@@ -1,4 +1,4 @@
-//! The matrix of revisions and projects: of all branches, and of one.
+//! The pages with the matrix of revisions and projects: for all branches, and for one.
 
 use super::error::{Error, HandlerResult};
 use super::frame::{Frame, Here};
@@ -11,10 +11,10 @@ use crate::domain::id::RevisionId;
 use crate::store::views::Scope;
 use serde::Serialize;
 
-/// Revisions on a page.
+/// The number of rows on a page.
 const ROWS: i64 = 40;
 
-/// Seconds after which a page with open jobs loads itself again.
+/// Seconds after which a page with open jobs reloads.
 const REFRESH: u32 = 30;
 
 #[derive(Default, Serialize)]
@@ -22,7 +22,7 @@ pub struct MatrixPage {
     pub grid: Grid,
     pub branch: Option<String>,
     pub variants: VariantsView,
-    /// What `?before=` has to be for the next page.
+    /// The value of `?before=` for the next page.
     pub older: Option<String>,
     /// Whether this is not the first page.
     pub paged: bool,

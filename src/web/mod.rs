@@ -1,5 +1,5 @@
-//! Pages: the matrix of revisions and projects, and behind each cell its run with the log. Each request reads the store
-//! anew. No page needs a script; where the browser runs one, a log that grows is shown as it is written.
+//! The pages: the matrix of revisions and projects, and behind each cell its run with the log. Each request reads the
+//! store again. No page needs a script; in a browser with scripts, a growing log is shown as it is written.
 
 mod account;
 mod ansi;
@@ -51,12 +51,12 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-/// Whether the answer to a path does not need the store, or reports by itself that the store is away.
+/// Returns whether the response to a path does not need the store, or itself reports that the store is away.
 pub fn needs_no_store(path: &str) -> bool {
     ["/healthz", "/live.js", "/style.css"].contains(&path)
 }
 
-/// What can be read without a login in any case.
+/// The paths that are always public.
 const OPEN: [&str; 6] = [
     "/login",
     "/login/oidc",
@@ -66,7 +66,7 @@ const OPEN: [&str; 6] = [
     "/healthz",
 ];
 
-/// All pages. Answers every request, with an error page if need be, so other areas belong before it.
+/// Routes all pages. Responds to every request, with an error page if need be, so place other routes before it.
 pub fn routes(web: Web) -> BoxedFilter<(Response,)> {
     let sent = sent(&web).into_iter().rev();
     let shown = gate(&web, &OPEN, forms::to_login)
@@ -89,7 +89,7 @@ pub fn routes(web: Web) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// A line for each form.
+/// Builds the routes of forms, one line for each.
 #[rustfmt::skip]
 fn sent(web: &Web) -> Vec<Route> {
     use warp::{path, post};
@@ -107,7 +107,7 @@ fn sent(web: &Web) -> Vec<Route> {
     ]
 }
 
-/// A line for each address.
+/// Builds the routes of pages, one line for each address.
 #[rustfmt::skip]
 fn pages(web: &Web) -> Vec<Route> {
     use warp::{header, header::headers_cloned, path};

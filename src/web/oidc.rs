@@ -1,4 +1,4 @@
-//! Logging in by the identity provider: the way there, and back.
+//! Logins by the identity provider: redirects to the provider, and handles the return.
 
 use super::account::with_cookie;
 use super::error::{Error, HandlerResult};
@@ -12,14 +12,14 @@ use crate::enrolment::Token;
 use crate::oidc::{LOGIN_MS, PendingLogin, Provider, ProviderError};
 use warp::http::header::{HeaderMap, SET_COOKIE};
 
-/// Characters of the error that a provider names.
+/// The most characters of a provider's error that are shown.
 const ERROR_MOST: usize = 60;
 
-/// Sends the browser to the identity provider.
+/// Redirects the browser to the identity provider.
 pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> HandlerResult {
     let provider = provider(&web)?;
     let next = query.get("next").map(String::as_str).unwrap_or_default();
-    // the login ends the session before it, so no other site begins one: people press the button themselves
+    // the login ends an earlier session, so another site must not begin one: users press the button themselves
     if !is_own_site(site.as_deref()) {
         return to_login(own_path(next));
     }
@@ -34,17 +34,17 @@ pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> 
     Ok(response)
 }
 
-/// Takes the browser that the identity provider sends back, and begins a session.
+/// Handles the return of the browser from the identity provider, and begins a session.
 pub async fn end(web: Web, query: Query, headers: HeaderMap, visitor: Visitor, peer: Peer) -> HandlerResult {
     let provider = provider(&web)?;
     web.rates.login(&peer)?;
     let field = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
     let login = Cookie::PendingLogin.of(&headers, web.door.is_tls);
     let login = login.and_then(|cookie| PendingLogin::read(cookie, now()));
-    // another site can send a browser here, but knows no state that belongs to its cookie
+    // another site can send a browser here, but does not have the state that belongs to its cookie
     let login = login.filter(|login| Token::digest(&login.state()) == Token::digest(field("state")));
     let login = login.filter(|login| provider.spend(login, now())).ok_or_else(stale)?;
-    // of another provider, if it says so (RFC 9207)
+    // the response may name its issuer (RFC 9207), which must be this provider
     if !["", provider.issuer()].contains(&field("iss")) {
         return Err(stale());
     }
@@ -80,7 +80,7 @@ fn stale() -> Error {
     )
 }
 
-/// The provider lets nobody in. Its word for that goes onto the page, if it is one.
+/// Returns the error for a login that the provider refused. Shows the characters of its error code only.
 fn refused(error: &str) -> Error {
     let fits = |c: &char| c.is_ascii_lowercase() || *c == '_';
     let word: String = error.chars().filter(fits).take(ERROR_MOST).collect();

@@ -1,23 +1,24 @@
-//! Who is at the other end of a connection.
+//! The client of a connection.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use warp::Filter;
 
-/// The client of a request. The server puts it into the request's extensions.
+/// The client of a request. The server puts it into the extensions of the request.
 #[derive(Clone)]
 pub struct Peer {
-    /// Where the client is: behind a proxy that the settings name, what the proxy says.
+    /// The network of the client. Behind a proxy that the settings name, it is the one that the proxy reports.
     pub network: ClientNetwork,
     vouch: Arc<Vouch>,
 }
 
-/// Notes that a registered host makes the request: its id, and how many slots it has. Returns whether it has room for another call.
+/// A callback that records a registered host as the client: its id, and its number of slots. Returns whether the host
+/// may make another call.
 pub type Vouch = dyn Fn(&str, u32) -> bool + Send + Sync;
 
 impl Peer {
-    /// `vouch` is called when the client proves to be a registered host.
+    /// Builds a client. `vouch` is called when the client proves to be a registered host.
     pub fn new(address: IpAddr, vouch: Arc<Vouch>) -> Self {
         Self {
             network: address.into(),
@@ -25,25 +26,26 @@ impl Peer {
         }
     }
 
-    /// Notes that the client is a registered host with so many slots. Returns false if it has too many calls in work.
+    /// Records that the client is a registered host with so many slots. Returns `false` if the host has too many calls
+    /// in progress.
     pub fn note_host(&self, id: &str, slots: u32) -> bool {
         (self.vouch)(id, slots)
     }
 }
 
-/// A client whose server does not say who it is.
+/// Stands for a client whose address the server does not give.
 impl Default for Peer {
     fn default() -> Self {
         Self::new(Ipv4Addr::UNSPECIFIED.into(), Arc::new(|_, _| true))
     }
 }
 
-/// Who makes the request.
+/// Returns the client of the request.
 pub fn peer() -> impl Filter<Extract = (Peer,), Error = Infallible> + Copy {
     warp::ext::optional::<Peer>().map(Option::unwrap_or_default)
 }
 
-/// What counts as one client: an address, or the /64 that one client has in IPv6.
+/// The network that counts as one client: an address, or in IPv6 the /64 around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientNetwork(IpAddr);
 
@@ -57,7 +59,7 @@ impl From<IpAddr> for ClientNetwork {
 }
 
 impl ClientNetwork {
-    /// The address, or the first one of the /64.
+    /// Returns the address, or the first address of the /64.
     pub fn address(&self) -> IpAddr {
         self.0
     }
@@ -80,7 +82,7 @@ mod tests {
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
-        // the same client over a socket that takes both
+        // the same client on a socket for both versions of IP
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         assert!(network("::1").is_loopback() && network("::ffff:127.0.0.1").is_loopback());
         assert!(!network("::2").is_loopback());

@@ -1,4 +1,4 @@
-//! The pages of projects: all of them, and one with its newest results.
+//! The pages of projects: all projects, and one project with its newest results.
 
 use super::error::{Error, HandlerResult};
 use super::frame;
@@ -17,13 +17,13 @@ use crate::verdict::{AttemptResult, Flakiness, agree, flakiness};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The newest runs of a project from which its flakiness is computed.
+/// The number of newest runs from which a project's flakiness is computed.
 const FLAKINESS: i64 = 500;
-/// Results of investigations on the page.
+/// The number of answers of investigations on the page.
 const ANSWERS: i64 = 10;
-/// Flaky tests on the page.
+/// The number of flaky tests on the page.
 const FLAKY: usize = 20;
-/// Open versions of one state on the page of all projects.
+/// The most open versions of each state on the page of all projects.
 const WAITING: i64 = 50;
 
 #[derive(Default, Serialize)]
@@ -33,11 +33,11 @@ pub struct ProjectPage {
     /// Whether its recipe was submitted, so that it has versions.
     pub has_versions: bool,
     pub incidents: Vec<IncidentLine>,
-    /// What investigations found out, the newest first.
+    /// The answers of investigations, newest first.
     pub answers: Vec<AnswerLine>,
-    /// `None` if its burn-in has ended.
+    /// The burn-in. `None` if it has ended.
     pub burn_in: Option<BurnInView>,
-    /// `None` if no run was repeated.
+    /// The flakiness. `None` if no run was repeated.
     pub flakiness: Option<FlakinessView>,
     pub variants: VariantsView,
     pub grid: Grid,
@@ -49,16 +49,16 @@ impl Template for ProjectPage {
     const NAME: &'static str = "project";
 }
 
-/// The result of an investigation.
+/// The answer of an investigation.
 #[derive(Default, Serialize)]
 pub struct AnswerLine {
     pub branch: String,
-    /// The revision that opened it.
+    /// The revision that opened the investigation.
     pub sha: String,
     pub name: String,
-    /// What it was about.
+    /// The first subject of the investigation.
     pub subject: String,
-    /// Subjects that are not named.
+    /// The number of subjects that are not named.
     pub more: usize,
     pub sentences: Vec<String>,
     pub ended: Option<Time>,
@@ -80,7 +80,7 @@ impl Template for RecipesPage {
 pub struct ProjectView {
     pub name: String,
     pub summary: String,
-    /// `None` if it is no web address.
+    /// The homepage. `None` if it is no web address.
     pub homepage: Option<String>,
 }
 
@@ -111,7 +111,7 @@ pub struct BurnInView {
 #[derive(Default, Serialize)]
 pub struct FlakinessView {
     pub repeated: usize,
-    /// Repeated runs with different results.
+    /// The number of repeated runs with different results.
     pub mixed: usize,
     pub rate: String,
     pub tests: Vec<FlakyTest>,
@@ -180,7 +180,7 @@ async fn answers(web: &Web, project: &str) -> anyhow::Result<Vec<AnswerLine>> {
     Ok(lines)
 }
 
-/// All registered projects, and the recipes that were refused.
+/// `/recipes`: responds with all registered projects, and the refused recipes.
 pub async fn all(web: Web) -> HandlerResult {
     let refused = web.store.refused_recipes().await?;
     let mut waiting = web.store.versions_in(VersionState::Waiting, 0, WAITING).await?;
@@ -210,7 +210,7 @@ fn waiting_version(version: RecipeVersion) -> WaitingVersion {
 }
 
 fn project_view(project: &Project) -> ProjectView {
-    // the address comes from a recipe: a link must not be a script
+    // the address comes from a recipe, and a link must not be a script
     let homepage = Some(&project.homepage).filter(|url| url.starts_with("https://") || url.starts_with("http://"));
     ProjectView {
         name: project.name.clone(),

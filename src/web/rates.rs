@@ -1,4 +1,4 @@
-//! How often somebody may do something: wrong tokens and logins of an address, and changes of an account.
+//! Rate limits: wrong tokens and logins of an address, and changes of an account.
 
 use super::error::Error;
 use super::peer::Peer;
@@ -12,13 +12,13 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-/// Logins by the identity provider that one address begins or ends in a minute.
+/// The most steps of logins by the identity provider that one address can make in a minute.
 const LOGINS: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
 
-/// Addresses or accounts that are remembered; above this, those that have been quiet are forgotten.
+/// The number of addresses or accounts above which inactive ones are dropped.
 const KEYS_MOST: usize = 10_000;
 
-/// Counts by key what happens in a minute.
+/// A rate limit per minute, for each key.
 struct PerMinute<K: Hash + Eq + Clone>(RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock>);
 
 impl<K: Hash + Eq + Clone> PerMinute<K> {
@@ -26,7 +26,7 @@ impl<K: Hash + Eq + Clone> PerMinute<K> {
         Self(RateLimiter::keyed(Quota::per_minute(most)))
     }
 
-    /// Counts one more. Returns false if it is too much.
+    /// Counts an event. Returns `false` if the limit is exceeded.
     fn count(&self, key: &K) -> bool {
         if self.0.len() > KEYS_MOST {
             self.0.retain_recent();
@@ -35,12 +35,12 @@ impl<K: Hash + Eq + Clone> PerMinute<K> {
     }
 }
 
-/// The rates of a coordinator.
+/// The rate limits of a coordinator.
 pub struct Rates {
     guesses: PerMinute<IpAddr>,
     logins: PerMinute<IpAddr>,
     changes: PerMinute<AccountId>,
-    /// Changes of one account in a minute, for the message.
+    /// The most changes of one account in a minute, for the message.
     changes_most: NonZeroU32,
 }
 
@@ -51,7 +51,8 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// So many wrong tokens of an address and so many changes of an account in a minute.
+    /// Builds the limits. `guesses` is the number of wrong tokens of an address in a minute, `changes` the number of
+    /// changes of an account.
     pub fn new(guesses: NonZeroU32, changes: NonZeroU32) -> Self {
         Self {
             guesses: PerMinute::new(guesses),
@@ -61,7 +62,7 @@ impl Rates {
         }
     }
 
-    /// The error for a wrong token: unauthorized, or too many of them.
+    /// Counts a wrong token. Returns the error: unauthorized, or too many.
     pub fn wrong_token(&self, peer: &Peer) -> Error {
         match self.guesses.count(&peer.network.address()) {
             true => Error::Unauthorized(
@@ -71,7 +72,7 @@ impl Rates {
         }
     }
 
-    /// Counts a step of a login by the identity provider, and fails if there are too many.
+    /// Counts a step of a login by the identity provider. Fails if there are too many.
     pub fn login(&self, peer: &Peer) -> Result<(), Error> {
         match self.logins.count(&peer.network.address()) {
             true => Ok(()),
@@ -81,7 +82,7 @@ impl Rates {
         }
     }
 
-    /// Counts a change, and fails if there are too many. A person on the coordinator's machine is not counted.
+    /// Counts a change. Fails if there are too many. A person on the coordinator's machine has no limit.
     pub fn change(&self, actor: Option<&Actor>) -> Result<(), Error> {
         let account = actor.and_then(|actor| actor.account.as_ref());
         match account.is_none_or(|account| self.changes.count(account)) {

@@ -1,4 +1,5 @@
-//! The pages of a submitted recipe: its versions, and one version with its trial and its difference to the one before.
+//! The pages of a submitted recipe: its versions, and one version with its trial and its difference from the one
+//! before.
 
 use super::error::{Error, HandlerResult};
 use super::forms::{Form, see_other};
@@ -15,9 +16,9 @@ use crate::submissions::{self, VersionMove};
 use anyhow::Result;
 use serde::Serialize;
 
-/// Versions on the page of a recipe.
+/// The number of versions on the page of a recipe.
 const VERSIONS: i64 = 50;
-/// Seconds until the browser looks again whether a trial has ended.
+/// Seconds after which a page with a running trial reloads.
 const REFRESH: u32 = 5;
 
 #[derive(Default, Serialize)]
@@ -25,11 +26,11 @@ pub struct VersionsPage {
     pub csrf: String,
     pub project: RegistrationLine,
     pub versions: Vec<VersionLine>,
-    /// Whether the person may change the project.
+    /// Whether the visitor may change the project.
     pub may_manage: bool,
-    /// Whether the project is handed over to the person, who has not accepted yet.
+    /// Whether the project is being handed over to the visitor, who has not accepted yet.
     pub is_receiver: bool,
-    /// What can be done with the project.
+    /// The possible changes of the project's state.
     pub moves: Vec<&'static str>,
 }
 
@@ -43,7 +44,7 @@ pub struct RegistrationLine {
     pub state: &'static str,
     pub reason: Option<String>,
     pub owner: Option<String>,
-    /// The account to which the owner hands it over, until it accepts.
+    /// The account to which the owner hands the project over, until that account accepts.
     pub next_owner: Option<String>,
     pub version: Option<i64>,
 }
@@ -55,7 +56,7 @@ pub struct VersionLine {
     pub in_force: bool,
     pub by: String,
     pub at: Time,
-    /// How its trial ended.
+    /// The result of the trial.
     pub trial: Option<String>,
     pub trial_run: Option<String>,
     pub decided_by: Option<String>,
@@ -68,12 +69,12 @@ pub struct VersionPage {
     pub project: RegistrationLine,
     pub version: VersionLine,
     pub text: String,
-    /// The earlier version of `diff`.
+    /// The earlier version in the difference.
     pub before: Option<i64>,
     pub diff: Vec<DiffLine>,
-    /// Whether the person may approve and refuse it, and nobody has.
+    /// Whether the visitor may approve or refuse the version, and nobody has decided yet.
     pub may_decide: bool,
-    /// Whether its trial has not ended.
+    /// Whether the trial is still open.
     pub is_tried: bool,
 }
 
@@ -83,7 +84,7 @@ impl Template for VersionPage {
 
 #[derive(Default, Serialize)]
 pub struct DiffLine {
-    /// `old`, `new` or empty.
+    /// The class in the style sheet: `old`, `new` or empty.
     pub class: &'static str,
     pub text: String,
 }
@@ -149,7 +150,7 @@ fn version_line(version: RecipeVersion, project: &Registration) -> VersionLine {
     }
 }
 
-/// A state in words that go on after "It is".
+/// Returns the words for a state that follow "It is".
 fn state_words(state: VersionState) -> &'static str {
     match state {
         VersionState::Trial => "on trial",
@@ -184,7 +185,7 @@ pub async fn version(project: String, number: i64, web: Web, visitor: Visitor) -
     };
     let status = web.store.status().await?;
     let title = format!("Version {number} of the recipe of {project}");
-    // a page that loads again would empty the form in which a maintainer writes
+    // a reload would empty the form in which a maintainer writes
     let refresh = (is_tried && !page.may_decide).then_some(REFRESH);
     Frame::new(Some(&status), title, Here::None, page)
         .refreshed(refresh)
@@ -192,7 +193,7 @@ pub async fn version(project: String, number: i64, web: Web, visitor: Visitor) -
         .respond()
 }
 
-/// The lines of a unified diff, after its two lines of names.
+/// Returns the lines of a unified diff, without its two header lines.
 fn diff_lines(unified: &str) -> Vec<DiffLine> {
     let line = |text: &str| DiffLine {
         class: match text.chars().next() {

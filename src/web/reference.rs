@@ -1,4 +1,5 @@
-//! The page of the API: every operation with what it takes and answers. `api` fills it from the OpenAPI document.
+//! The page of the API: every operation with its parameters and responses. `api` builds its context from the OpenAPI
+//! document.
 
 use super::error::HandlerResult;
 use super::frame;
@@ -25,13 +26,13 @@ pub struct OperationGroup {
 
 #[derive(Default, Serialize)]
 pub struct OperationView {
-    /// The part of the page's address after `#`.
+    /// The fragment of the page's address, after `#`.
     pub anchor: String,
     pub method: String,
     pub path: String,
     pub summary: String,
     pub description: Option<String>,
-    /// Who may make the call.
+    /// The permission or login that the call needs.
     pub caller: String,
     pub parameters: Vec<FieldView>,
     /// The type of the body.
@@ -45,14 +46,14 @@ pub struct OperationView {
 #[derive(Default, Serialize)]
 pub struct FieldView {
     pub name: String,
-    /// Where a parameter is: path, query or header. Empty for a field.
+    /// The place of a parameter: path, query or header. Empty for a field.
     pub place: String,
     pub kind: TypeView,
     pub is_required: bool,
     pub description: String,
 }
 
-/// A type, and the schema on this page that describes it.
+/// A type, with a link to the schema on this page that describes it.
 #[derive(Clone, Default, Serialize)]
 pub struct TypeView {
     pub name: String,
@@ -71,7 +72,7 @@ pub struct SchemaView {
     pub name: String,
     pub description: String,
     pub fields: Vec<FieldView>,
-    /// The type of what is no object.
+    /// The type, if the schema is not an object.
     pub kind: Option<TypeView>,
 }
 

@@ -1,4 +1,4 @@
-//! Responses and their headers.
+//! Builds responses with their headers.
 
 use super::error::{Error, HandlerResult};
 use crate::logfile::damage::Lost;
@@ -17,10 +17,10 @@ const STYLE: &str = include_str!("static/style.css");
 
 const SCRIPT: &str = include_str!("static/live.js");
 
-/// A test compares the file with what recipes are.
+/// The JSON Schema of recipes. A test compares the file with the types.
 const RECIPE_SCHEMA: &str = include_str!("../../docs/recipe.schema.json");
 
-/// Versions of them, made of their content: an address that has one can be cached for good.
+/// The version of the style sheet, derived from its content. Browsers can cache an address with a version for good.
 pub static STYLE_TAG: LazyLock<String> = LazyLock::new(|| tag(STYLE));
 pub static SCRIPT_TAG: LazyLock<String> = LazyLock::new(|| tag(SCRIPT));
 static RECIPE_SCHEMA_TAG: LazyLock<String> = LazyLock::new(|| tag(RECIPE_SCHEMA));
@@ -29,13 +29,14 @@ fn tag(content: &str) -> String {
     hex::encode(&Sha256::digest(content)[..8])
 }
 
-/// The policy of a page with a log that grows: it allows our script, and the script's requests to us.
+/// The policy of a page with a growing log. It allows our script, and the script's requests to us.
 const LIVE_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The policy of a page with forms, which the browser may send to us.
+/// The policy of a page with forms. It allows the browser to send them to us.
 const FORM_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Logs are other people's output, so a page runs no script, loads nothing from elsewhere, and can't be framed.
+/// The headers of all responses. Logs are untrusted output, so a page runs no script, loads nothing from other sites,
+/// and can't be framed.
 const SECURITY: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -47,8 +48,7 @@ const SECURITY: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Marks a response, among its extensions, after whose end the client asks again and misses nothing. The server may end
-/// it early.
+/// An extension of a response that the server may end early: the client then asks again and misses nothing.
 #[derive(Clone, Copy)]
 pub struct Resumable;
 
@@ -64,7 +64,7 @@ pub fn secure(mut response: Response) -> Response {
     response
 }
 
-/// A page; `live` if it has a log that grows.
+/// Builds a page. `live` is true if it has a growing log.
 pub fn html(html: String, live: bool) -> Response {
     let mut response = warp::reply::html(html).into_response();
     if live {
@@ -75,7 +75,7 @@ pub fn html(html: String, live: bool) -> Response {
     response
 }
 
-/// A page with forms. It shows what belongs to one person, so no cache keeps it.
+/// Builds a page with forms. Its content is for one person, so caches must not store it.
 pub fn html_with_forms(html: String) -> Response {
     let mut response = warp::reply::html(html).into_response();
     let headers = response.headers_mut();
@@ -88,7 +88,7 @@ pub fn json(values: &impl Serialize) -> Response {
     warp::reply::json(values).into_response()
 }
 
-/// An error as problem details (RFC 9457), for `/api/v1`.
+/// Builds a response with problem details (RFC 9457), for `/api/v1`.
 pub fn problem(error: &Error) -> Response {
     let status = error.status();
     let mut body = serde_json::json!({
@@ -110,17 +110,17 @@ pub fn problem(error: &Error) -> Response {
     response
 }
 
-/// The style sheet; "not modified" if the browser's copy is current.
+/// Responds with the style sheet, or "not modified" if the browser's copy is current.
 pub async fn style(request: HeaderMap) -> HandlerResult {
     Ok(fixed(STYLE, "text/css; charset=utf-8", &STYLE_TAG, &request))
 }
 
-/// The script of pages with a log that grows.
+/// Responds with the script of pages with a growing log.
 pub async fn script(request: HeaderMap) -> HandlerResult {
     Ok(fixed(SCRIPT, "text/javascript; charset=utf-8", &SCRIPT_TAG, &request))
 }
 
-/// The JSON Schema of recipes, for editors.
+/// Responds with the JSON Schema of recipes, for editors.
 pub async fn recipe_schema(request: HeaderMap) -> HandlerResult {
     Ok(fixed(
         RECIPE_SCHEMA,
@@ -150,11 +150,11 @@ fn fixed(content: &'static str, kind: &'static str, tag: &str, request: &HeaderM
     response
 }
 
-/// Bytes of lost text that are filled at a time.
+/// The most bytes of lost text that are replaced at a time.
 const FILL: usize = 256 << 10;
 
-/// Streams the first `length` bytes of a log as they are, under a file name. Of a log that grows, the rest is left out.
-/// Text that is lost is replaced by a line that says so, and zeros.
+/// Streams the first `length` bytes of a log unchanged, as a file for download. Omits the text that a growing log gains
+/// meanwhile. Replaces lost text by a line that reports it, and zeros.
 pub fn download(reader: LogReader, length: u64, name: &str) -> HandlerResult {
     let text = stream::try_unfold((reader, None::<Lost>, 0), move |(reader, filling, at)| async move {
         if at >= length {
@@ -164,7 +164,7 @@ pub fn download(reader: LogReader, length: u64, name: &str) -> HandlerResult {
             Some(lost) => (reader, Some(LogPart::Lost(lost))),
             None => reader.step().await?,
         };
-        // a damaged end has no end of its own
+        // damage at the end of the file extends to `length`
         let until = Some(length);
         let (text, filling) = match part.unwrap_or(LogPart::Lost(Lost { from: at, until })) {
             LogPart::Text(chunk) => (chunk.before(length).text, None),
@@ -179,7 +179,7 @@ pub fn download(reader: LogReader, length: u64, name: &str) -> HandlerResult {
         Ok::<_, std::io::Error>(Some((text, (reader, filling, at))))
     });
     let body = warp::reply::stream(text).into_response().into_body();
-    // no charset: a log is bytes
+    // no charset, because a log may have any bytes
     let response = warp::http::Response::builder()
         .header(header::CONTENT_TYPE, "text/plain")
         .header(header::CONTENT_LENGTH, length)

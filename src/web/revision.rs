@@ -1,4 +1,4 @@
-//! One revision, on every branch that has it, with the results of all projects.
+//! The page of a revision, on every branch that has it, with the results of all projects.
 
 use super::error::{Error, HandlerResult};
 use super::frame;
@@ -25,7 +25,7 @@ impl Template for RevisionPage {
 pub struct VariantRow {
     pub revision: RevisionHead,
     pub image: ImageView,
-    /// Empty until an image is planned.
+    /// The platform. Empty until an image is planned.
     pub platform: String,
     pub cells: Vec<ProjectCell>,
 }

@@ -1,4 +1,4 @@
-//! What the routes of pages and of the public API have in common.
+//! Types and filters that the routes of pages and of the public API share.
 
 use super::error::{Error, HandlerResult};
 use super::rates::Rates;
@@ -13,28 +13,28 @@ use std::sync::Arc;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
-/// What handlers read.
+/// The parts of the coordinator that handlers read.
 #[derive(Clone)]
 pub struct Web {
     pub store: Store,
     pub objects: Objects,
-    /// Whose word is enough to name an author.
+    /// Decides whose results are enough to name an author.
     pub trust: Arc<Trust>,
-    /// The repeated results of a project that have to agree in a row until its burn-in ends.
+    /// The number of repeated results of a project that have to agree in a row before its burn-in ends.
     pub burn_in: u32,
-    /// How often each address and each account did what is bounded.
+    /// The rate limits of addresses and accounts.
     pub rates: Arc<Rates>,
     pub door: Door,
     /// The identity provider by which people log in, if the settings name one.
     pub provider: Option<Arc<Provider>>,
 }
 
-/// Who may come in.
+/// The access settings of the web server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Door {
-    /// Whether everybody reads pages and results without a login.
+    /// Whether everybody may read pages and results without a login.
     pub public_read: bool,
-    /// Whether browsers reach the coordinator over TLS, so that cookies never travel without.
+    /// Whether browsers reach the coordinator over TLS. If so, cookies are never sent without it.
     pub is_tls: bool,
 }
 
@@ -48,7 +48,7 @@ impl Default for Door {
 }
 
 impl Web {
-    /// What everybody reads without a login.
+    /// Builds a `Web` that everybody can read without a login.
     pub fn open(store: Store, objects: Objects, trust: Trust) -> Self {
         Self {
             store,
@@ -69,10 +69,10 @@ impl Web {
     }
 }
 
-/// One address and its handler. Boxed, so that the types of many routes together stay shallow.
+/// One address and its handler. It is boxed, so that the combined type of many routes stays small.
 pub type Route = BoxedFilter<(HandlerResult,)>;
 
-/// The part of an address after `?`. What can't be read counts as empty.
+/// The query of an address, after `?`. A query that can't be parsed counts as empty.
 pub type Query = BTreeMap<String, String>;
 
 pub fn query() -> impl Filter<Extract = (Query,), Error = Infallible> + Clone {
@@ -85,8 +85,8 @@ pub fn with(web: &Web) -> impl Filter<Extract = (Web,), Error = Infallible> + Cl
     warp::any().map(move || web.clone())
 }
 
-/// Answers GET and HEAD by the first route that matches. Answers every request: with "not found" if no route matches,
-/// and with "method not allowed" to other methods.
+/// Responds to GET and HEAD by the first route that matches, or with "not found" if none does. Responds to other
+/// methods with "method not allowed".
 pub fn read_only(routes: Vec<Route>) -> Route {
     let none = warp::any().map(|| Err(Error::not_found())).boxed();
     let found = routes

@@ -1,4 +1,4 @@
-//! One run: its verdict, its attempts, and the log of one of them.
+//! The page of a run: its verdict, its attempts, and the log of one of them.
 
 use super::attempts::{self, AttemptsView};
 use super::error::{Error, HandlerResult};
@@ -27,15 +27,15 @@ pub struct RunPage {
     pub badge: Badge,
     pub sentence: String,
     pub run_verdict: Option<RunVerdict>,
-    /// Tests that fail here and that the recipe declares as known failures.
+    /// The failing tests that the recipe declares as known failures.
     pub known_failures: Vec<KnownFailureView>,
     pub attempts: AttemptsView,
-    /// The recipe by which the run was made.
+    /// The recipe of the run.
     pub recipe: Option<String>,
     pub recipe_digest: String,
     /// The number of the version, if the recipe was submitted.
     pub version: Option<i64>,
-    /// Whether it only tries that version.
+    /// Whether the run is the trial of that version.
     pub trial: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct RunPage {
 pub struct KnownFailureView {
     pub test: String,
     pub reason: String,
-    /// The last day on which it is no news.
+    /// The last day on which the known failure applies.
     pub expires: String,
     /// Whether that day is over.
     pub expired: bool,
@@ -67,7 +67,7 @@ pub async fn page(id: RunId, web: Web, query: Query) -> HandlerResult {
         image: grid::image(&found.row, now),
         badge: wording::cell_badge(&found.cell),
         sentence: wording::sentence(&found.cell, &found.row, now),
-        // a trial is in no series, so there is nothing to compare it with
+        // a trial belongs to no series, so there is nothing to compare it with
         run_verdict: match found.run.trial {
             true => None,
             false => run_verdict::of(&web, &found.run, found.cell.state).await?,

@@ -1,4 +1,4 @@
-//! The verdict on a run: its cell compared with the revision before, and the incidents that it belongs to.
+//! The verdict on a run: its cell compared with the previous revision, and its incidents.
 
 use super::route::Web;
 use super::wording::{self, Badge, Proof, row_name};
@@ -14,11 +14,12 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-/// Entries of the history that are read at first, the run's own included.
+/// The number of entries of the history that are read first, including the run's own.
 const BACK: i64 = 2;
-/// Entries that are read if the first ones do not show since when the run fails. A page has little time.
+/// The number of entries that are read if the first ones do not show since when the run fails. More would delay the
+/// page.
 const BACK_MOST: i64 = 10;
-/// Subjects that the page names.
+/// The most subjects that the page names.
 const NAMED: usize = 12;
 
 /// The context of `run_verdict.hbs`.
@@ -26,16 +27,16 @@ const NAMED: usize = 12;
 pub struct RunVerdict {
     pub badge: Badge,
     pub sentence: &'static str,
-    /// The revision that the run is compared with.
+    /// The revision with which the run is compared.
     pub base: Option<Link>,
-    /// The page that compares all projects on both revisions.
+    /// The address of the page that compares all projects on both revisions.
     pub compare: Option<String>,
-    /// The first revision that is seen to fail.
+    /// The first revision that fails in the history that was read.
     pub since: Option<Link>,
     /// Whether earlier revisions may fail too.
     pub or_before: bool,
     pub subjects: Vec<String>,
-    /// Subjects that are not named.
+    /// The number of subjects that are not named.
     pub more: usize,
     /// The command that finds the culprit, if another branch passes.
     pub bisect: Option<String>,
@@ -46,11 +47,11 @@ pub struct RunVerdict {
 #[derive(Debug, Default, Serialize)]
 pub struct IncidentLink {
     pub number: i64,
-    /// Whether only projects in probation say what it says.
+    /// Whether only projects in probation support the incident.
     pub is_unconfirmed: bool,
 }
 
-/// The answer of an investigation into what fails here.
+/// The answer of an investigation about the failures of the run.
 #[derive(Debug, Default, Serialize)]
 pub struct AnswerView {
     pub sentence: String,
@@ -58,7 +59,7 @@ pub struct AnswerView {
     pub at: Option<Link>,
 }
 
-/// The regressions that a run shows.
+/// The regressions that explain a run's failures, and their incidents.
 #[derive(Default)]
 struct Regressions {
     subjects: BTreeSet<Subject>,
@@ -77,7 +78,7 @@ pub struct Link {
     pub name: String,
 }
 
-/// Computes the verdict on a run. Returns `None` if the cell says all there is to say.
+/// Computes the verdict on a run. Returns `None` if it would add nothing to the cell.
 pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<RunVerdict>> {
     let Some(revision) = web.store.revision(&run.revision_id).await? else {
         return Ok(None);
@@ -89,7 +90,7 @@ pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<RunVerdict>> 
         platform: run.platform.clone(),
     };
     let history = history(web, &series, revision.seq).await?;
-    // another run of the revision, by another recipe, may have replaced this one
+    // a run by another recipe may have replaced this one on the same revision
     if history
         .last()
         .is_none_or(|last| last.seq != revision.seq || last.recipe != run.recipe)
@@ -156,7 +157,8 @@ pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<RunVerdict>> 
     }))
 }
 
-/// Returns the newest entries up to `seq`, oldest first: as many as it takes to see since when the last one fails.
+/// Returns the newest entries up to `seq`, oldest first. Reads more of them if the first ones do not show since when
+/// the last one fails.
 async fn history(web: &Web, series: &Series, seq: i64) -> Result<Vec<HistoryEntry>> {
     let entries = newest_entries(web, series, seq, BACK).await?;
     let failing = entries.last().map(|entry| entry.end.failing()).unwrap_or_default();
@@ -175,7 +177,7 @@ async fn newest_entries(web: &Web, series: &Series, seq: i64, most: i64) -> Resu
     Ok(entries.complete().unwrap_or_default())
 }
 
-/// Returns the names of the other watched branches that have a result, and the newest result on each.
+/// Returns the names of the other watched branches that have a result, and the newest entry of each.
 async fn elsewhere(web: &Web, series: &Series) -> Result<(Vec<String>, Vec<HistoryEntry>)> {
     let mut found = Vec::new();
     for branch in web.store.watched_branches().await? {
@@ -213,7 +215,7 @@ fn to_link(revision: &Revision) -> Link {
     }
 }
 
-/// Returns the regressions that make `failing` fail here, and the incidents that this revision belongs to: those of the
+/// Returns the regressions that explain the subjects in `failing`, and the incidents of this revision: those of these
 /// regressions, and those that it fixed.
 async fn regressions(web: &Web, series: &Series, here: &Revision, failing: &[Subject]) -> Result<Regressions> {
     let mut ids = BTreeSet::new();
@@ -259,7 +261,8 @@ async fn regressions(web: &Web, series: &Series, here: &Revision, failing: &[Sub
     Ok(found)
 }
 
-/// Returns the answers of the newest investigation about each of `subjects` that one of these revisions opened.
+/// Returns the answers of the newest investigation about each subject, among those that a revision in `opened_by`
+/// opened.
 async fn answers(
     web: &Web,
     series: &Series,

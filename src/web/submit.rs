@@ -1,4 +1,4 @@
-//! The form by which a recipe is submitted.
+//! The form for submitting a recipe.
 
 use super::error::{Error, HandlerResult};
 use super::forms::{Form, see_other, to_login};
@@ -16,10 +16,10 @@ pub struct SubmitPage {
     pub csrf: String,
     /// The project whose recipe is edited.
     pub project: Option<String>,
-    /// The number of the version that is edited; empty for a new project.
+    /// The number of the edited version; empty for a new project.
     pub base: String,
     pub text: String,
-    /// Why the text was refused.
+    /// The reason why the text was refused.
     pub error: Option<String>,
     pub problems: Vec<ProblemLine>,
 }
@@ -45,7 +45,7 @@ fn problem_line(problem: &Located) -> ProblemLine {
     }
 }
 
-/// `?project=NAME` to edit the newest version of a recipe.
+/// Responds with the form. `?project=NAME` edits the newest version of a recipe.
 pub async fn page(web: Web, visitor: Visitor, query: Query) -> HandlerResult {
     let project = query.get("project").cloned();
     if visitor.actor.is_none() {
@@ -69,11 +69,11 @@ pub async fn page(web: Web, visitor: Visitor, query: Query) -> HandlerResult {
 
 pub async fn submit(form: Result<Form, Error>) -> HandlerResult {
     let form = form?;
-    // browsers end the lines of a text area in their own way
+    // browsers send CRLF as the line ends of a text area
     let text = form.field("recipe").replace("\r\n", "\n");
     let submission = Submission {
         text: &text,
-        // a text that was written into the empty form is that of a new project
+        // without a version, the text is for a new project
         base: Some(form.field("base").parse().unwrap_or(0)),
         digest: None,
     };

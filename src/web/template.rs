@@ -1,5 +1,5 @@
-//! Templates, embedded in the binary and parsed once. Values are escaped. A name in a template that its context does not
-//! have is an error, also in `{{#if}}` and `{{#unless}}`.
+//! Templates, which are embedded in the binary and parsed once. Values are escaped. A name that a template uses and its
+//! context lacks is an error, also in `{{#if}}` and `{{#unless}}`.
 
 use anyhow::{Context, Result, anyhow};
 use handlebars::{
@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 /// The context of a page's template.
 pub trait Template: Serialize {
-    /// The file in `templates/`, without `.hbs`.
+    /// The name of the file in `templates/`, without `.hbs`.
     const NAME: &'static str;
 }
 
@@ -60,7 +60,7 @@ static TEMPLATES: LazyLock<Result<Handlebars<'static>, String>> = LazyLock::new(
     Ok(templates)
 });
 
-/// `{{#if}}` or `{{#unless}}`. Those of the library take a misspelt name for false, also in strict mode.
+/// `{{#if}}` or `{{#unless}}`. The library's own versions treat a misspelt name as false, also in strict mode.
 struct Condition {
     wanted: bool,
 }

@@ -1,4 +1,4 @@
-//! Who looks at a page or calls the API: the account of an access token, or that of a session's cookie.
+//! The visitor of a page or caller of the API: the account of an access token or of a session's cookie.
 
 use super::error::{Error, HandlerResult};
 use super::peer::{Peer, peer};
@@ -11,24 +11,24 @@ use warp::http::header::{self, HeaderMap, HeaderValue};
 use warp::path::FullPath;
 use warp::{Filter, Rejection};
 
-/// The header that carries the form token of a session, for scripts of our own pages.
+/// The header with the form token of a session, for scripts of our own pages.
 pub const CSRF_HEADER: &str = "x-csrf-token";
 
-/// The name of the cookie of a session.
+/// The name of a session's cookie.
 const COOKIE: &str = "pybots_session";
-/// The name over TLS: browsers take it only with `Secure`, from this host, for all paths.
+/// The name over TLS. Browsers accept it only with `Secure`, from this host, for all paths.
 const SECURE_COOKIE: &str = "__Host-pybots_session";
 
-/// The names of the cookie of a login by the identity provider, likewise.
+/// The names of the cookie of a login by the identity provider, without and with TLS.
 const LOGIN_COOKIE: &str = "pybots_login";
 const SECURE_LOGIN_COOKIE: &str = "__Host-pybots_login";
 
-/// A cookie of ours.
+/// A cookie that the coordinator sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cookie {
-    /// Of somebody who is logged in.
+    /// The cookie of a session.
     Session,
-    /// Of somebody who logs in at the identity provider.
+    /// The cookie of a login at the identity provider.
     PendingLogin,
 }
 
@@ -42,7 +42,8 @@ impl Cookie {
         }
     }
 
-    /// What a browser sends. Over TLS, only the name counts that no other site and no plain connection can set.
+    /// Returns the value that a browser sent. Over TLS, only the secure name counts, which no other site and no plain
+    /// connection can set.
     pub fn of(self, headers: &HeaderMap, is_tls: bool) -> Option<&str> {
         let texts = headers
             .get_all(header::COOKIE)
@@ -54,7 +55,8 @@ impl Cookie {
         pairs.find_map(|(name, value)| (name == self.name(is_tls)).then_some(value))
     }
 
-    /// The header that gives a browser the cookie, or takes it back. Without a number of seconds, it stays until the browser ends.
+    /// Returns the header that sets the cookie, or removes it if `secret` is `None`. Without `seconds`, the cookie
+    /// lasts until the browser closes.
     pub fn set(self, secret: Option<&str>, seconds: Option<i64>, is_tls: bool) -> Option<HeaderValue> {
         let name = self.name(is_tls);
         let secure = if is_tls { "; Secure" } else { "" };
@@ -67,25 +69,25 @@ impl Cookie {
     }
 }
 
-/// Who makes a request.
+/// The visitor who makes a request.
 #[derive(Clone, Debug, Default)]
 pub struct Visitor {
-    /// `None` for somebody who is not logged in.
+    /// The account. `None` without a login.
     pub actor: Option<Actor>,
     /// The secret of the session's cookie. `None` for a caller with an access token.
     pub cookie: Option<String>,
-    /// What forms of the session carry; empty without one.
+    /// The secret that forms of the session carry. Empty without a session.
     pub csrf: String,
 }
 
 impl Visitor {
-    /// The account that makes a request. Fails for somebody who is not logged in.
+    /// Returns the account that makes the request. Fails without a login.
     pub fn actor(&self) -> Result<&Actor, Error> {
         self.actor.as_ref().ok_or_else(unauthorized)
     }
 
-    /// Fails for a change that another site made the browser send. Callers with an access token are not concerned, for no site can
-    /// add that to a request.
+    /// Fails for a change that another site made the browser send. Always succeeds for a caller with an access token,
+    /// because no other site can add one to a request.
     pub fn check_form(&self, sent: &str) -> Result<(), Error> {
         match self.cookie.is_none() || (!self.csrf.is_empty() && self.csrf == sent) {
             true => Ok(()),
@@ -96,16 +98,16 @@ impl Visitor {
     }
 }
 
-/// The error for somebody who is not logged in.
+/// Returns the error for a request without a login.
 pub fn unauthorized() -> Error {
     Error::Unauthorized("log in first: send `Authorization: Bearer TOKEN`, or open /login in a browser".into())
 }
 
-/// Among the extensions of a request, the name of a person on the coordinator's machine. Only code of this process can put it there.
+/// An extension of a request: the name of a person on the coordinator's machine. Only code in this process can add it.
 #[derive(Clone, Debug)]
 pub struct LocalPerson(pub String);
 
-/// Finds out who makes a request. Rejects a wrong access token, and takes an unknown cookie for none.
+/// Finds the visitor of a request. Rejects a wrong access token, and ignores an unknown cookie.
 pub fn visitor(web: &Web) -> BoxedFilter<(Visitor,)> {
     let web = web.clone();
     warp::header::headers_cloned()
@@ -154,16 +156,16 @@ async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Er
     }))
 }
 
-/// Who looks at a page. A wrong access token counts as none, for pages are for browsers.
+/// Finds the visitor of a page. Ignores a wrong access token, because pages are for browsers.
 pub fn guest(web: &Web) -> impl Filter<Extract = (Visitor,), Error = Infallible> + Clone + use<> {
     visitor(web).or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })
 }
 
-/// Lets everybody through who may read: a filter in front of routes, which rejects so that they answer. Whoever is not logged in where
-/// nobody reads without gets what `refuse` makes of the path, unless it is one of `open`.
+/// Returns a filter to place before routes. It rejects the requests that the routes may answer. If a login is needed,
+/// answers the requests of other visitors with `refuse`, except for the paths in `open`.
 pub fn gate(web: &Web, open: &'static [&'static str], refuse: fn(&str) -> HandlerResult) -> Route {
     if web.door.public_read {
-        // who calls does not matter, so no token is looked up
+        // everybody may read, so no token is looked up
         return warp::any()
             .and_then(|| async { Err(warp::reject::not_found()) })
             .boxed();
@@ -192,7 +194,7 @@ mod tests {
         };
         assert_eq!(of("a=b; pybots_session=x; c=d", false), Some("x".to_owned()));
         assert_eq!(of("xpybots_session=x; session=y; pybots_session", false), None);
-        // a neighbour of the site can set the plain name
+        // another site on the same domain can set the plain name
         let both = "pybots_session=x; __Host-pybots_session=y";
         assert_eq!(of(both, true), Some("y".to_owned()));
         assert_eq!(of("pybots_session=x", true), None);

@@ -1,6 +1,6 @@
-//! Which part of a long log a page shows. It is measured by what is seen: a progress bar of megabytes is one line. A page
-//! begins and ends between lines. Drawing begins before the page, so that the page has the colours, and the beginnings of
-//! lines, that come from there.
+//! Chooses the part of a long log that a page shows. The part is measured by the visible text: a progress bar of
+//! megabytes is one line. A page begins and ends between lines. Reading begins before the page, because its colours,
+//! and the beginnings of its lines, may come from there.
 
 use super::ansi::Html;
 use crate::logfile::Stream;
@@ -11,19 +11,19 @@ use std::collections::VecDeque;
 use std::io::Result;
 use std::ops::ControlFlow;
 
-/// Characters of a log that a page shows, approximately.
+/// The approximate number of visible characters on a page.
 pub const PAGE: usize = 256 << 10;
 
-/// Bytes of a log that are read for a page at most.
+/// The most bytes of a log that are read for a page.
 const WORK: u64 = 8 << 20;
 
-/// Bytes before a page from which its first colours and lines come.
+/// The bytes before a page that are read for its first colours and lines.
 pub const WARM: u64 = 256 << 10;
 
-/// Bytes that are read for a page that ends at a place: the first number that is enough counts.
+/// The bytes to read for a page that ends at a given place. The first of these numbers that fills the page is used.
 const BACK: [u64; 3] = [512 << 10, 2 << 20, WORK];
 
-/// Where a page begins or ends: an offset in the log.
+/// The position of a page in the log: the offset at which it begins or ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogPosition {
     From(u64),
@@ -35,9 +35,9 @@ pub enum LogPosition {
 #[derive(Debug, Default)]
 pub struct Drawn {
     pub html: String,
-    /// The HTML of the lines that have not ended yet.
+    /// The HTML of the unfinished lines.
     pub line: String,
-    /// Offsets in the whole log.
+    /// Offsets in the whole log, in bytes.
     pub from: u64,
     pub until: u64,
     pub total: u64,
@@ -55,7 +55,7 @@ impl Drawn {
     }
 }
 
-/// Draws a part of a log, of one stream or of all. `ended` says that nobody writes the log any more.
+/// Renders a part of a log, of one stream or of all. `ended` is true if no writer is left.
 pub fn draw(reader: &mut LogReader, place: LogPosition, only: Option<Stream>, ended: bool) -> Result<Drawn> {
     let total = reader.length()?;
     let pass = |begin, end| Pass {
@@ -79,7 +79,7 @@ pub fn draw(reader: &mut LogReader, place: LogPosition, only: Option<Stream>, en
             return Ok(page.drawn(total));
         }
         LogPosition::Until(until) if until < total => until,
-        // a log that grows meanwhile is read to its end
+        // reads to the end of a log that grows meanwhile
         LogPosition::Until(_) | LogPosition::End => u64::MAX,
     };
     let mut page = pass(0, end);
@@ -97,11 +97,11 @@ pub fn draw(reader: &mut LogReader, place: LogPosition, only: Option<Stream>, en
 struct Line {
     html: String,
     seen: usize,
-    /// Offset in the log at which it had ended.
+    /// The offset in the log at which the line ends.
     end: u64,
 }
 
-/// One pass over a part of a log.
+/// A pass over a part of a log.
 struct Pass {
     begin: u64,
     end: u64,
@@ -110,13 +110,13 @@ struct Pass {
     screens: Screens,
     writer: Html,
     lines: VecDeque<Line>,
-    /// How much is seen of the lines.
+    /// The visible size of the lines.
     seen: usize,
-    /// Where the page begins.
+    /// The offset at which the page begins.
     from: u64,
-    /// How far the log was read.
+    /// The offset up to which the log was read.
     offset: u64,
-    /// Whether it stops when the page is full. Else the first lines make room for the last ones.
+    /// Whether to stop when the page is full. Otherwise the first lines make room for the last ones.
     stop: bool,
     is_full: bool,
 }
@@ -164,7 +164,7 @@ impl Pass {
         Ok(())
     }
 
-    /// Takes text of the page, which begins at an offset.
+    /// Adds text of the page that begins at an offset.
     fn take(&mut self, stream: Stream, time: i64, offset: u64, text: &[u8]) {
         let mut taken = 0;
         while taken < text.len() && !(self.stop && self.is_full) {
@@ -177,8 +177,8 @@ impl Pass {
         }
     }
 
-    /// Takes text up to its first newline. Returns how many bytes it took, and the lines that end, with what is seen of
-    /// each.
+    /// Parses text up to its first newline. Returns how many bytes it parsed, and the lines that end, each with its
+    /// visible size.
     fn feed(&mut self, stream: Stream, time: i64, text: &[u8]) -> (usize, Vec<(String, usize)>) {
         let mut lines = Vec::new();
         let (only, writer) = (self.only, &mut self.writer);
@@ -186,7 +186,7 @@ impl Pass {
             if only.is_none_or(|only| only == shown.stream) {
                 let mut html = String::new();
                 writer.write(&mut html, &shown);
-                // colours of each character would make a page much larger than what is seen
+                // counts HTML too, because many colours make a page much larger than its visible text
                 let seen = (shown.cells.len() + 1).max(html.len() / 4);
                 lines.push((html, seen));
             }
@@ -219,7 +219,7 @@ impl Pass {
     }
 
     fn drawn(self, total: u64) -> Drawn {
-        // what ends on the next page is shown there
+        // a line that ends on the next page is shown there
         let to_end = self.end == u64::MAX && !(self.stop && self.is_full);
         let all = to_end || self.lines.is_empty();
         let only = self.only;

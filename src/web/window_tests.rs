@@ -4,7 +4,7 @@ use crate::logfile::file::Appender;
 use crate::logfile::frame;
 use std::os::unix::fs::FileExt;
 
-/// A log in a file, and the offsets in the file at which its frames begin.
+/// A log in a file, with the positions of its frames in the file.
 struct Log {
     folder: tempfile::TempDir,
     frames: Vec<u64>,
@@ -34,7 +34,7 @@ impl Log {
         draw(&mut self.reader(), place, None, true).unwrap()
     }
 
-    /// All pages from the first to the last.
+    /// Returns all pages from the first to the last.
     fn forward(&self) -> Vec<Drawn> {
         let mut pages = vec![self.draw(LogPosition::From(0))];
         while let Some(next) = pages[pages.len() - 1].later() {
@@ -44,7 +44,7 @@ impl Log {
         pages
     }
 
-    /// All pages from the last to the first.
+    /// Returns all pages from the last to the first.
     fn backward(&self) -> Vec<Drawn> {
         let mut pages = vec![self.draw(LogPosition::End)];
         while let Some(earlier) = pages[0].earlier() {
@@ -105,7 +105,7 @@ fn a_progress_bar_of_megabytes_is_one_line_on_one_page() {
 
 #[test]
 fn a_page_reads_no_more_than_its_work() {
-    // one line of which hardly anything is seen
+    // one long line with hardly any visible text
     let log = Log::of(&[(Stream::Stdout, &b"nothing to see\r".repeat(1_500_000))]);
     let page = log.draw(LogPosition::From(0));
     assert!(
@@ -144,7 +144,7 @@ fn colours_and_links_go_on_where_a_page_begins() {
         }
         assert_eq!(whole(&pages).matches("link").count(), 1);
     }
-    // from the middle of the link
+    // begins in the middle of the link
     let page = log.draw(LogPosition::From(5 * 50_005 + 50_000));
     assert!(
         page.html.contains("link") && !page.html.contains('y'),
@@ -180,7 +180,7 @@ fn a_damaged_log_is_shown_but_for_what_is_lost() {
         assert_eq!((shown.lines().count(), shown.matches(report).count()), (40_001, 1));
         assert!(shown.contains(&format!("<span class=\"own\">{report}</span>\n")));
     }
-    // torn, and nobody writes it any more
+    // incomplete, and no writer is left
     let length = std::fs::metadata(log.folder.path().join("log")).unwrap().len();
     file.set_len(length - 7).unwrap();
     let report = "this log is lost from byte 400000 on";

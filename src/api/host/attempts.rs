@@ -1,4 +1,4 @@
-//! A host renews the lease of an attempt, and reports its end.
+//! The calls by which a host renews the lease of an attempt, and reports its end.
 
 use super::caller::Caller;
 use crate::clock::now;
@@ -11,10 +11,10 @@ use crate::web::{Error, HandlerResult};
 use std::time::Duration;
 use warp::Reply;
 
-/// A response to a renewal waits at most this long, which is well below the time of a lease.
+/// The longest wait of a response to a renewal. It is well below the time of a lease.
 const HOLD_MOST: Duration = Duration::from_secs(20);
 
-/// Renews a lease. The response waits as long as the host allows, unless a maintainer cancels the job.
+/// Renews a lease. The response waits as long as the host allows, or until a maintainer cancels the job.
 pub async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> HandlerResult {
     let attempt = caller.own(&attempt).await?;
     let queue = &caller.coordinator.queue;
@@ -28,7 +28,7 @@ pub async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> Ha
     Ok(warp::reply::json(&Renewed { wanted }).into_response())
 }
 
-/// Takes from a report what its job's limits rule out. A report that no honest host sends is refused.
+/// Removes from a report everything that the limits of its job rule out. Fails for a report that no honest host sends.
 async fn receive(caller: &Caller, attempt: &Attempt, report: Report) -> Result<Report, Error> {
     let store = &caller.coordinator.store;
     let mut tx = store.begin().await?;
@@ -37,7 +37,7 @@ async fn receive(caller: &Caller, attempt: &Attempt, report: Report) -> Result<R
     let expected = Expected {
         job: job.as_ref().and_then(|job| job.spec.as_ref().ok()),
         builds: caller.host.builds,
-        // a report that is sent twice comes when the request is gone
+        // the request is gone by the time a report is sent again
         cancelled: !attempt.is_open() || job.as_ref().is_some_and(|job| job.request.is_some()),
         started_at: attempt.started_at,
     };

@@ -1,4 +1,4 @@
-//! Authenticates a call: by the token of a registered host, under a protocol that both sides speak.
+//! Authenticates calls by the token of a registered host, and checks the version of the protocol.
 
 use super::turns::CostlyCalls;
 use crate::clock::now;
@@ -18,13 +18,14 @@ use warp::{Filter, Rejection};
 pub struct Caller {
     pub coordinator: Coordinator,
     pub host: HostRow,
-    /// The instance of its daemon that calls.
+    /// The instance of the host's daemon that makes the call.
     pub instance: Option<String>,
-    /// What the calls of all hosts share.
+    /// The turns in costly calls, shared by all hosts.
     pub costly: Arc<CostlyCalls>,
 }
 
-/// Lets a call through if it bears the token of a registered host. Belongs before the filter that reads the body.
+/// Returns a filter that accepts a call with the token of a registered host. Place it before the filter that reads the
+/// body.
 pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
     let costly = Arc::new(CostlyCalls::default());
     warp::header::optional::<String>("authorization")
@@ -54,8 +55,8 @@ pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
         .boxed()
 }
 
-/// Lets a call through if it comes from the newest instance, by its hello. Calls about attempts need no such check, for they carry a
-/// fence.
+/// Returns a filter that accepts a call from the instance that sent the last hello. Calls about attempts do not need
+/// it, because they carry a fence.
 pub fn newest(caller: BoxedFilter<(Caller,)>) -> BoxedFilter<(Caller,)> {
     caller
         .and_then(|caller: Caller| async move {
@@ -67,14 +68,14 @@ pub fn newest(caller: BoxedFilter<(Caller,)>) -> BoxedFilter<(Caller,)> {
         .boxed()
 }
 
-/// Informs an instance that another one has taken its place.
+/// Returns the error for an instance that another one has replaced.
 pub fn replaced() -> Error {
     let message = "another daemon with this token has started since, and took the place of this one; run one daemon for each \
                    token, and add a host for each machine";
     Error::Gone(message.into())
 }
 
-/// What a host says about itself in the head of each call.
+/// The headers that a host sends with each call.
 struct Headers {
     authorization: Option<String>,
     protocol: Option<String>,
@@ -142,13 +143,14 @@ fn upgrade_required(theirs: Option<u32>) -> Error {
 }
 
 impl Caller {
-    /// Whether another instance made its hello after this one, by the present row of the host. A caller that names no instance is none of
-    /// several.
+    /// Returns whether another instance has sent its hello after this one, according to the current row of the host. A
+    /// caller that names no instance is never replaced.
     pub fn is_replaced_in(&self, host: &HostRow) -> bool {
         self.instance.is_some() && host.instance.is_some() && self.instance != host.instance
     }
 
-    /// Returns an attempt that this host made or makes. Of other hosts' attempts it learns nothing.
+    /// Returns an attempt of this host. Fails in the same way for another host's attempt and for one that does not
+    /// exist.
     pub async fn own(&self, attempt: &str) -> Result<Attempt, Error> {
         let found = self.coordinator.store.attempt(&attempt.into()).await?;
         let own = found.filter(|found| found.host == self.host.id);

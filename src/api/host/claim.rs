@@ -1,4 +1,4 @@
-//! A host asks for a job, and waits for one.
+//! The call by which a host claims a job, and waits for one.
 
 use super::caller::{Caller, replaced};
 use crate::clock::now;
@@ -14,7 +14,7 @@ use warp::http::StatusCode;
 /// How long a claim waits for a job.
 const LONG_POLL: Duration = Duration::from_secs(25);
 
-/// Leases a job to the host, or answers "no content" if none comes in time.
+/// Leases a job to the host, or responds with "no content" if none is available in time.
 pub async fn claim(caller: Caller, capabilities: Capabilities) -> HandlerResult {
     Ok(match long_poll(&caller, &capabilities).await? {
         Some(claim) => warp::reply::json(&claim).into_response(),
@@ -28,7 +28,7 @@ async fn long_poll(caller: &Caller, capabilities: &Capabilities) -> Result<Optio
     store.save_capabilities(host, capabilities).await?;
     let end = tokio::time::Instant::now() + LONG_POLL;
     loop {
-        // listen before looking, so that no job is missed that is announced in between
+        // subscribe before the look, so that no announcement in between is missed
         let work = queue.work();
         tokio::pin!(work);
         work.as_mut().enable();
@@ -45,11 +45,11 @@ async fn long_poll(caller: &Caller, capabilities: &Capabilities) -> Result<Optio
 
 async fn claim_now(caller: &Caller, capabilities: &Capabilities) -> Result<Option<Claim>, Error> {
     let Coordinator { store, queue, .. } = &caller.coordinator;
-    // read again each time, so that what a maintainer changes takes effect at once
+    // read again each time, so that a maintainer's changes take effect at once
     let Some(host) = store.host(caller.host.id.as_str()).await? else {
         return Ok(None);
     };
-    // another instance may have started while this one waited
+    // another instance may have started during the wait
     if caller.is_replaced_in(&host) {
         return Err(replaced());
     }

@@ -1,4 +1,4 @@
-//! A host reports the images that it holds, and one that it has pushed to the registry.
+//! The calls by which a host reports its images, and an image that it has pushed to the registry.
 
 use super::caller::Caller;
 use crate::clock::now;
@@ -7,7 +7,7 @@ use crate::protocol::PushedRequest;
 use crate::web::{Error, HandlerResult};
 use warp::Reply;
 
-/// Answers an inventory with what the host may remove.
+/// Records the inventory of a host. Returns what the host may remove.
 pub async fn inventory(caller: Caller, inventory: Inventory) -> HandlerResult {
     inventory.sane().map_err(|reason| Error::TooLarge(reason.into()))?;
     let _turn = caller.costly.inventories.wait(&caller.host.id).await?;
@@ -21,7 +21,8 @@ pub async fn inventory(caller: Caller, inventory: Inventory) -> HandlerResult {
     Ok(warp::reply::json(&verdicts).into_response())
 }
 
-/// Notes where an image is in the registry. Only hosts that build images may say what an image is.
+/// Records the place of an image in the registry. Fails for a host that may not build images, because runs on other
+/// hosts trust the image.
 pub async fn pushed(build_key: String, caller: Caller, request: PushedRequest) -> HandlerResult {
     if !caller.host.builds {
         let message = "this host may not build images, so it may not push any";

@@ -1,4 +1,4 @@
-//! A host appends to the log of an attempt that it has leased.
+//! The call by which a host appends to the log of an attempt that it has leased.
 
 use super::caller::Caller;
 use crate::domain::received;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use warp::Reply;
 use warp::http::StatusCode;
 
-/// Logs of any job may be as long as this, so that most chunks need no look at their job.
+/// Bytes that the log of any job may have, so that most chunks need no query for the limits of their job.
 const ANY_LOG: u64 = 1 << 20;
 
 #[derive(Debug, Deserialize)]
@@ -35,7 +35,7 @@ where
         .objects
         .turn(&attempt.host, &attempt.id, length as usize)
         .await?;
-    // the server ends a body that comes too slowly, so that its place in memory goes to another one
+    // the server ends a body that comes too slowly, which frees its place in memory
     let Some(frame) = read(body).await else {
         // the host sends it again
         return Err(Error::Unavailable("the chunk arrived incomplete".into()));
@@ -54,13 +54,13 @@ where
     }
 }
 
-/// The offset at which the text of a frame ends. A frame without a head is refused later.
+/// Returns the offset at which the text of a frame ends, or 0 if the frame has no head. Such a frame is refused later.
 fn end_of(frame: &[u8]) -> u64 {
     let head = frame.first_chunk().and_then(|head| FrameHead::read(head).ok());
     head.map_or(0, |head| head.end())
 }
 
-/// How long the log of an attempt may become.
+/// Returns the most bytes that the log of the attempt may have.
 async fn log_most(caller: &Caller, attempt: &Attempt) -> Result<u64, Error> {
     // the job of another version of Pybots can't be read
     let job = caller
@@ -72,12 +72,12 @@ async fn log_most(caller: &Caller, attempt: &Attempt) -> Result<u64, Error> {
     Ok(received::log_most(job.as_ref(), caller.host.builds))
 }
 
-/// Whether the holder of this fence may write to the log of the attempt now.
+/// Returns whether the attempt is open and has this fence.
 fn may_append(attempt: &Attempt, fence: &str) -> bool {
     attempt.fence == fence && attempt.is_open()
 }
 
-/// Reads the body. Returns `None` if it breaks off, or is longer than announced.
+/// Reads the body. Returns `None` if it breaks off, or has more than [`FRAME_MOST`] bytes.
 async fn read<S, B>(body: S) -> Option<Bytes>
 where
     S: Stream<Item = Result<B, warp::Error>>,

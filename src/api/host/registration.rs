@@ -1,4 +1,4 @@
-//! A host introduces itself.
+//! The calls by which a host starts, asks for its registration, and reports its capabilities.
 
 use super::caller::Caller;
 use crate::clock::now;
@@ -9,7 +9,7 @@ use crate::web::HandlerResult;
 use warp::Reply;
 use warp::reply::Response;
 
-/// A host starts: what it had leased before is given up.
+/// Registers the start of a host's daemon. Gives up the leases that the host had before.
 pub async fn hello(caller: Caller, capabilities: Capabilities) -> HandlerResult {
     let Caller {
         coordinator,
@@ -20,7 +20,7 @@ pub async fn hello(caller: Caller, capabilities: Capabilities) -> HandlerResult 
     coordinator.store.save_capabilities(&host, &capabilities).await?;
     coordinator.store.set_instance(&host.id, instance.as_deref()).await?;
     coordinator.queue.abandon(&host.id, now()).await?;
-    // what made its machinery fail may be corrected
+    // the cause of the earlier infrastructure failures may be corrected
     let revived = coordinator.queue.revive(&host.id, now()).await?;
     if revived > 0 {
         tracing::info!(revived, "jobs that this host had failed are queued again");
@@ -28,12 +28,12 @@ pub async fn hello(caller: Caller, capabilities: Capabilities) -> HandlerResult 
     Ok(welcome(host))
 }
 
-/// A host asks who it is.
+/// Returns how the coordinator has registered the host.
 pub async fn who(caller: Caller) -> HandlerResult {
     Ok(welcome(caller.host))
 }
 
-/// A host reports its capabilities without asking for work: it pauses, or takes jobs again.
+/// Records the capabilities of a host that asks for no job, as when it pauses or takes jobs again.
 pub async fn capabilities(caller: Caller, capabilities: Capabilities) -> HandlerResult {
     let Caller { coordinator, host, .. } = caller;
     coordinator.store.save_capabilities(&host, &capabilities).await?;

@@ -1,4 +1,4 @@
-//! A host fetches the sources of a revision, and the folder of a recipe.
+//! The calls by which a host fetches the sources of a revision, and the folder of a recipe.
 
 use super::caller::Caller;
 use super::turns::CallPermit;
@@ -10,14 +10,14 @@ use futures_util::stream::{self, Stream, StreamExt};
 use std::convert::Infallible;
 use warp::Reply;
 
-/// Paths that a host may leave out of a tree, and to which it may restrict it. Each is compared with each file of a tree.
+/// The most paths that a host may exclude from a tree. Each is compared with each file of the tree.
 const IGNORED_MOST: usize = 1_000;
 const ONLY_MOST: usize = 100_000;
 
-/// Bytes of a folder that are sent at a time.
+/// Bytes of a folder that are sent in one part.
 const PART: usize = 256 << 10;
 
-/// The sources of a revision, as a tar.
+/// Responds with the sources of a revision as a tar.
 pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> HandlerResult {
     check(&wanted)?;
     builds(&caller, &revision).await?;
@@ -34,7 +34,8 @@ pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> HandlerRe
     Ok(warp::reply::stream(stream).into_response())
 }
 
-/// The files that differ between two revisions, or `null` if the mirror does not hold the earlier one.
+/// Responds with the files that differ between two revisions, or with `null` if the mirror does not hold the earlier
+/// one.
 pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -> HandlerResult {
     check(&wanted)?;
     builds(&caller, &to).await?;
@@ -53,7 +54,7 @@ pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -
     Ok(warp::reply::json(&changes).into_response())
 }
 
-/// The folder of a recipe, as a tar.
+/// Responds with the folder of a recipe as a tar.
 pub async fn folder(digest: String, caller: Caller) -> HandlerResult {
     let turn = caller.costly.folders.wait(&caller.host.id).await?;
     match caller.coordinator.objects.folder(&digest).await? {
@@ -62,7 +63,7 @@ pub async fn folder(digest: String, caller: Caller) -> HandlerResult {
     }
 }
 
-/// Returns the parts of a folder. They hold `turn` until the last one is sent.
+/// Returns the parts of a folder. The stream holds `turn` until the last part is sent.
 fn parts(tar: Bytes, turn: CallPermit) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold((tar, turn), async |(mut tar, turn)| {
         let part = tar.split_to(tar.len().min(PART));
@@ -70,8 +71,8 @@ fn parts(tar: Bytes, turn: CallPermit) -> impl Stream<Item = Result<Bytes, Infal
     })
 }
 
-/// Refuses a host that may not build, or has no lease of a job that takes an image of the revision: a run may need one that the host has
-/// to build first.
+/// Fails if the host may not build images, or has leased no job on an image of the revision. A run counts too, because
+/// the host may have to build its image first.
 async fn builds(caller: &Caller, revision: &str) -> Result<(), Error> {
     if !caller.host.builds {
         let message = "this host may not build images, so it needs no sources of CPython";

@@ -1,5 +1,5 @@
-//! Turns in calls that cost the coordinator much. Each host takes few at a time and all hosts together some, and the others wait:
-//! a host that calls again and again delays only itself.
+//! Turns in calls that cost the coordinator much. Each host and all hosts together have a limited number at the same
+//! time; further calls wait. A host that calls again and again delays only itself.
 
 use crate::domain::id::HostId;
 use crate::web::Error;
@@ -7,16 +7,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The costly calls of hosts.
+/// The turns in each kind of costly call.
 #[derive(Debug)]
 pub struct CostlyCalls {
-    /// Each runs `git archive` until the host has read it.
+    /// Each call runs `git archive` until the host has read the tree.
     pub trees: Turns,
-    /// Each compares two revisions.
+    /// Each call compares two revisions.
     pub changes: Turns,
-    /// Each has a source folder in memory until the host has read it.
+    /// Each call keeps a source folder in memory until the host has read it.
     pub folders: Turns,
-    /// Each reads and writes a row for each image.
+    /// Each call reads and writes a row for each image.
     pub inventories: Turns,
 }
 
@@ -25,7 +25,7 @@ impl Default for CostlyCalls {
         Self {
             trees: Turns::new(2, 16),
             changes: Turns::new(2, 16),
-            // any host may read one, so it takes many hosts to keep one waiting
+            // every host may read folders, so the limit of all is high: one host must not fill it
             folders: Turns::new(2, 64),
             inventories: Turns::new(1, 4),
         }
@@ -40,7 +40,7 @@ pub struct Turns {
     by_host: Mutex<HashMap<HostId, Arc<Semaphore>>>,
 }
 
-/// The right to make a call. Dropping it passes the turn on.
+/// The right to make one call. Dropping it passes the turn on.
 #[derive(Debug)]
 pub struct CallPermit {
     _of_one: OwnedSemaphorePermit,
@@ -48,7 +48,7 @@ pub struct CallPermit {
 }
 
 impl Turns {
-    /// One host has `of_one` turns at a time, and all hosts together have `all`.
+    /// Allows `of_one` calls at a time of one host, and `all` calls of all hosts together.
     fn new(of_one: usize, all: usize) -> Self {
         Self {
             of_one,
@@ -59,7 +59,7 @@ impl Turns {
 
     /// Waits for a turn. Turns come in the order of the calls.
     pub async fn wait(&self, host: &HostId) -> Result<CallPermit, Error> {
-        // a host that waits for its own turn takes none of the others'
+        // a host that waits for its own limit takes no turn from other hosts
         let of_one = take(self.of(host)).await?;
         let of_all = take(self.of_all.clone()).await?;
         Ok(CallPermit {
@@ -70,7 +70,7 @@ impl Turns {
 
     fn of(&self, host: &HostId) -> Arc<Semaphore> {
         let mut by_host = self.by_host.lock().unwrap_or_else(PoisonError::into_inner);
-        // a turn and whoever waits for one hold their host's
+        // each permit and each waiting call holds its host's semaphore: the others can go
         by_host.retain(|_, turns| Arc::strong_count(turns) > 1);
         let turns = by_host
             .entry(host.clone())
@@ -81,7 +81,7 @@ impl Turns {
 
 async fn take(turns: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
     let taken = turns.acquire_owned().await;
-    // nothing closes it
+    // the semaphore is never closed
     taken.map_err(|_| Error::Unavailable("the coordinator stops; try again in a minute".into()))
 }
 
@@ -101,7 +101,7 @@ mod tests {
         let mut third = Box::pin(turns.wait(&three));
         assert!(third.as_mut().now_or_never().is_none(), "two have a turn");
         drop(first);
-        // who waited for a turn among all comes before who waited for itself
+        // the call that waited for a turn among all hosts comes before the one that waited for its own host
         drop(third.await.unwrap());
         drop(second.await.unwrap());
         drop(turns.wait(&two).now_or_never());

@@ -1,4 +1,4 @@
-//! Pieces of a log as lines of JSON.
+//! Logs as lines of JSON.
 
 use super::range::in_range;
 use crate::api::v1::types::ProblemDetails;
@@ -15,7 +15,8 @@ use utoipa::ToSchema;
 use warp::Reply;
 use warp::http::header::{self, HeaderValue};
 
-/// One line of a log, or a part of it. Offsets are in bytes of the whole log. `at` is in milliseconds UTC; if the host's clock was off, it is corrected.
+/// One line of a log, or a part of it. Offsets are in bytes of the whole log. `at` is in milliseconds since 1970, UTC,
+/// corrected by the offset of the host's clock.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LogPiece)]
 pub struct LogPieceView<'a> {
@@ -25,15 +26,15 @@ pub struct LogPieceView<'a> {
     stream: &'static str,
     at: i64,
     text: &'a str,
-    /// Which bytes are lost; absent if none are.
+    /// A sentence that says which bytes are lost; absent if none are.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<String>,
-    /// The bytes as they are, in base64; absent unless they were asked for and are no UTF-8.
+    /// The original bytes in base64. Absent unless the caller asked for them and they are not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
 }
 
-/// Bytes before the first piece that are read for the beginning of a character that goes on in it.
+/// Bytes to read before the first piece, so that a character which begins there is complete.
 const BEFORE: u64 = 4096;
 
 #[utoipa::path(
@@ -48,7 +49,7 @@ const BEFORE: u64 = 4096;
     ),
     responses((status = 200, content_type = "application/x-ndjson", body = String, description = "Each line is a `LogPiece`"), (status = 404, body = ProblemDetails)),
 )]
-/// The log of an attempt. Unlike the address of before, this one refuses parameters that it does not understand.
+/// Responds with the log of an attempt. Unlike `/api/logs`, refuses values of parameters that it does not understand.
 pub async fn checked_pieces(id: String, web: Web, query: Query, peer: Peer) -> HandlerResult {
     in_range(&query, "from", 0..=i64::MAX)?;
     in_range(&query, "attempt", 1..=i64::MAX)?;
@@ -62,8 +63,9 @@ pub async fn checked_pieces(id: String, web: Web, query: Query, peer: Peer) -> H
     pieces(id, web, query, peer).await
 }
 
-/// `/api/logs/ID`: the log of an attempt, or of the newest attempt at a run or an image. `?from=OFFSET`, `?stream=NAME`,
-/// `?attempt=N`, `?follow=true` to wait for more until the attempt has ended, `?raw=true` for bytes that are no UTF-8.
+/// `/api/logs/ID`: responds with the log of an attempt, or of the newest attempt at a run or an image. `?from=OFFSET`
+/// and `?stream=NAME` select a part, and `?attempt=N` another attempt. `?follow=true` waits for more until the attempt
+/// has ended, and `?raw=true` adds bytes that are not UTF-8.
 pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> HandlerResult {
     let attempt = match web.store.attempt(&id.as_str().into()).await? {
         Some(attempt) => Some(attempt),
@@ -126,15 +128,15 @@ pub async fn pieces(id: String, web: Web, query: Query, peer: Peer) -> HandlerRe
     Ok(response)
 }
 
-/// Turns chunks into lines. A character that is torn goes into the piece that has its end.
+/// Turns chunks into lines of JSON. A character that two pieces share goes into the piece that has its end.
 struct Pieces {
-    /// Text before this offset is not sent.
+    /// Omits text before this offset.
     from: u64,
     only: Option<Stream>,
     raw: bool,
-    /// The beginnings of characters, by stream, with their time.
+    /// The incomplete character at the end of each stream, with its time.
     torn: BTreeMap<&'static str, (i64, Vec<u8>)>,
-    /// How far the log was read.
+    /// The offset up to which the log was read.
     end: u64,
     /// How far the host's clock was ahead of the coordinator's while it wrote the log, in milliseconds.
     clock_offset_ms: Option<i64>,
@@ -158,7 +160,7 @@ impl Pieces {
                 continue;
             }
             let wanted = self.only.is_none_or(|stream| stream == part.stream);
-            // the last part of a chunk is sent in any case, without its text: it says up to where the log was read
+            // a chunk's last part is always sent, without its text if need be: it shows up to where the log was read
             if !wanted && offset != chunk.end() {
                 continue;
             }
@@ -192,7 +194,7 @@ impl Pieces {
         })
     }
 
-    /// Says which bytes are lost.
+    /// Returns a line that says which bytes are lost.
     fn lost(&mut self, lost: &Lost) -> String {
         let Some(lost) = lost.after(self.from) else {
             return String::new();
@@ -210,7 +212,7 @@ impl Pieces {
         })
     }
 
-    /// Returns the characters whose ends never came.
+    /// Returns the characters that are incomplete at the end of the log.
     fn rest(&mut self) -> String {
         let torn = std::mem::take(&mut self.torn).into_iter();
         let torn = torn.filter(|(_, (_, bytes))| !bytes.is_empty());

@@ -15,7 +15,7 @@ use std::str::FromStr;
 use warp::Reply;
 use warp::http::StatusCode;
 
-/// Days for which a token is valid if nobody says how many.
+/// Days for which a token is valid if the request does not set them.
 const DAYS: i64 = 90;
 
 /// Show who you are.
@@ -87,7 +87,7 @@ pub async fn change(name: String, person: Person, body: AccountChangeBody) -> Ha
     Ok(json(&AccountView::from(account)))
 }
 
-/// Show an account, with who it is for the identity provider.
+/// Show an account, with its identities.
 #[utoipa::path(
     get, path = "/api/v1/accounts/{name}", tag = "accounts",
     params(("name" = String, Path)),
@@ -109,7 +109,7 @@ pub async fn one(name: String, person: Person) -> HandlerResult {
     }))
 }
 
-/// Take the identities of an account away. Its sessions by them end.
+/// Remove the identities of an account. Sessions that began with them end.
 #[utoipa::path(
     delete, path = "/api/v1/accounts/{name}/identities", tag = "accounts",
     params(("name" = String, Path)),
@@ -162,7 +162,7 @@ pub async fn tokens(person: Person, query: Query) -> HandlerResult {
 
 /// Issue an access token.
 ///
-/// The response has its secret, which is not shown again.
+/// The response contains the secret, which is not shown again.
 #[utoipa::path(
     post, path = "/api/v1/tokens", tag = "accounts", request_body = TokenBody,
     responses(
@@ -187,7 +187,7 @@ pub async fn issue(person: Person, body: TokenBody) -> HandlerResult {
 
 /// Revoke an access token.
 ///
-/// Sessions that began by it end.
+/// Sessions that began with it end.
 #[utoipa::path(
     delete, path = "/api/v1/tokens/{id}", tag = "accounts", params(("id" = String, Path)),
     responses((status = 204), (status = 401, body = ProblemDetails), (status = 404, body = ProblemDetails)),

@@ -1,4 +1,4 @@
-//! Who calls: everybody who may read, or somebody who is logged in.
+//! Filters that find out who makes a call: a reader, or a person who is logged in.
 
 use super::desk::Desk;
 use crate::access::Actor;
@@ -7,14 +7,14 @@ use warp::filters::BoxedFilter;
 use warp::http::Method;
 use warp::{Filter, Rejection};
 
-/// Somebody who is logged in, and what it changes.
+/// A caller that is logged in, and the coordinator that its call changes.
 #[derive(Clone)]
 pub struct Person {
     pub desk: Desk,
     pub actor: Actor,
 }
 
-/// Lets everybody through who may read.
+/// Accepts every caller that may read.
 pub fn reader(web: &Web) -> BoxedFilter<(Web,)> {
     let passed = with(web);
     if web.door.public_read {
@@ -29,7 +29,7 @@ pub fn reader(web: &Web) -> BoxedFilter<(Web,)> {
         .boxed()
 }
 
-/// Lets somebody through who is logged in. A browser has to send the token of its session's forms too.
+/// Accepts callers that are logged in. For a change, a browser also has to send the form token of its session.
 pub fn person(desk: &Desk, web: &Web) -> BoxedFilter<(Person,)> {
     let (desk, rates) = (desk.clone(), web.rates.clone());
     visitor(web)

@@ -1,4 +1,4 @@
-//! What maintainers, operators and host owners decide.
+//! Decisions of maintainers, operators and host owners.
 
 use super::caller::Person;
 use super::responses::created;
@@ -51,7 +51,7 @@ pub async fn hosts(web: Web) -> HandlerResult {
 
 /// Register a host.
 ///
-/// The response has its token, which is not shown again.
+/// The response contains its token, which is not shown again.
 #[utoipa::path(
     post, path = "/api/v1/hosts", tag = "hosts", request_body = HostBody,
     responses(
@@ -74,7 +74,7 @@ pub async fn add_host(person: Person, body: HostBody) -> HandlerResult {
     })
 }
 
-/// Do something with a host.
+/// Change the state or the token of a host, or whether it may build images.
 #[utoipa::path(
     post, path = "/api/v1/hosts/{name}/{action}", tag = "hosts",
     params(

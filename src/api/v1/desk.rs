@@ -1,11 +1,11 @@
-//! What calls change.
+//! The parts of a coordinator that calls of the API change.
 
 use crate::coordinator::Coordinator;
 use crate::queue::Queue;
 use crate::store::Store;
 use std::sync::Arc;
 
-/// The store and the queue of a coordinator, whether it runs in this process or not.
+/// The store and the queue of a coordinator, which may run in this process or in another.
 #[derive(Clone)]
 pub struct Desk {
     pub store: Store,
@@ -14,7 +14,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// The desk of a coordinator in this process.
+    /// Returns the desk of a coordinator in this process.
     pub fn of(coordinator: &Coordinator) -> Self {
         let woken = coordinator.clone();
         Self {
@@ -24,7 +24,8 @@ impl Desk {
         }
     }
 
-    /// The desk of a coordinator that may run elsewhere, and sees changes in the store at its next pass.
+    /// Returns the desk of a coordinator that may run in another process. That coordinator sees changes at its next
+    /// pass.
     pub fn beside(store: &Store) -> Self {
         Self {
             store: store.clone(),
@@ -33,7 +34,7 @@ impl Desk {
         }
     }
 
-    /// Lets the coordinator look at once.
+    /// Starts the coordinator's next pass at once, if it runs in this process.
     pub fn nudge(&self) {
         (self.wake)();
     }

@@ -1,5 +1,5 @@
-//! What happens, as a stream of server-sent events. One task reads the database for all streams, and keeps the newest events for clients
-//! that come back.
+//! Events as a stream of server-sent events. One task reads the database for all streams, and keeps the newest events
+//! for clients that reconnect.
 
 mod feed;
 mod view;
@@ -19,13 +19,13 @@ use warp::http::HeaderValue;
 use warp::http::header::HeaderMap;
 use warp::sse;
 
-/// A client that takes no event for this long is cut off. It comes back with the id of its last event.
+/// The time after which a client that takes no event is disconnected. It can reconnect with the id of its last event.
 const SLOW: Duration = Duration::from_secs(30);
 
-/// After this time a stream ends, and a client asks again: whose token was revoked meanwhile is refused then.
+/// The time after which a stream ends and the client reconnects, so that a revoked token is refused then.
 const LIFE: Duration = Duration::from_secs(15 * 60);
 
-/// What a client wants to see.
+/// The events that a client asks for.
 struct Filter {
     branch: Option<String>,
     project: Option<String>,
@@ -40,9 +40,9 @@ impl Filter {
 
 /// Follow what happens.
 ///
-/// The stream begins with the event `ready`. Each event has an id; with that of the last one in the header `Last-Event-ID`, a client goes on
-/// where it was. If that is too long ago, the event `reset` comes instead: read anew what you show. The data of all other events is an
-/// `EventView`.
+/// The stream begins with the event `ready`. Each event has an id. To continue after an event, send its id in the
+/// header `Last-Event-ID`. If that event is too old, the event `reset` follows: read again what you show. The data of
+/// all other events is an `EventView`.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "results",
     params(
@@ -86,7 +86,8 @@ pub async fn follow(feed: Feed, web: Web, query: Query, headers: HeaderMap, peer
     Ok(response)
 }
 
-/// Sends what a client wants to see, until it goes, its time is over, or it takes nothing for as long as `slow`.
+/// Sends the events that the client asks for. Ends when the client disconnects, after [`LIFE`], or if the client takes
+/// no event for `slow`.
 async fn pass_on(mut reader: EventReader, filter: &Filter, sender: mpsc::Sender<sse::Event>, slow: Duration) {
     let send = async {
         while let Some(news) = reader.next().await {
@@ -104,7 +105,7 @@ async fn pass_on(mut reader: EventReader, filter: &Filter, sender: mpsc::Sender<
     }
 }
 
-/// The id of an event, from a header or a parameter.
+/// Parses the id of an event in a header or a parameter.
 fn number(text: Option<&str>) -> Result<Option<i64>, Error> {
     let number = text.map(str::parse::<i64>).transpose().ok();
     number
@@ -112,7 +113,7 @@ fn number(text: Option<&str>) -> Result<Option<i64>, Error> {
         .ok_or_else(|| Error::BadRequest("`Last-Event-ID` or `after` is no id of an event".into()))
 }
 
-/// An event as it is sent; `None` if the client does not want it.
+/// Returns an event in the form in which it is sent, or `None` if the client does not ask for it.
 fn written(news: EventNews, filter: &Filter) -> Option<sse::Event> {
     let (number, name, data) = match &news {
         EventNews::Ready(number) => (number, "ready", "{}".to_owned()),
@@ -162,7 +163,7 @@ mod tests {
         let mut late = feed.follow(Some(oldest - 1));
         assert!(matches!(late.next().await, Some(EventNews::Ready(number)) if number == oldest - 1));
         assert!(matches!(late.next().await, Some(EventNews::Reset(EVENTS_MOST))));
-        // all events after this one are there, and none of them is shown
+        // all later events are kept, and none of them is shown
         let mut back = feed.follow(Some(oldest));
         assert!(matches!(back.next().await, Some(EventNews::Ready(number)) if number == oldest));
         let more = tokio::time::timeout(Duration::from_millis(200), back.next()).await;
@@ -192,10 +193,10 @@ mod tests {
         for _ in 0..2 {
             assert!(receiver.recv().await.is_some());
         }
-        // there is nothing to take, which is not slow
+        // a client for which there is no event is not slow
         assert!(tokio::time::timeout(4 * slow, receiver.recv()).await.is_err());
         assert!(!passed.is_finished());
-        // and who goes is served no longer
+        // nothing is sent to a client that disconnects
         drop(receiver);
         let ended = tokio::time::timeout(PATIENCE, passed).await;
         ended.expect("a client that has gone is still served").unwrap();

@@ -1,5 +1,5 @@
-//! `/api/v1`: everything that people and their programs read and change. docs/api.md describes it, and `openapi.rs` makes the OpenAPI
-//! document of the handlers.
+//! `/api/v1`: the calls by which people and their programs read and change. docs/api.md describes them, and
+//! `openapi.rs` generates the OpenAPI document from the handlers.
 
 mod accounts;
 mod caller;
@@ -25,12 +25,12 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-/// Bytes of a submitted recipe as JSON: each of its 128 KiB can need two.
+/// The most bytes of a submitted recipe as JSON. Its text has up to 128 KiB, and JSON can double them.
 const SUBMISSION_MOST: u64 = 512 << 10;
-/// Bytes of any other body.
+/// The most bytes of any other body.
 const BODY_MOST: u64 = 16 << 10;
 
-/// The addresses under `/api/v1`. Answers every request below it.
+/// Routes the addresses under `/api/v1`, and responds to every request there.
 pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
     let calls = calls(desk, &web).into_iter();
     let reading = std::iter::once(public::gate(&web)).chain(public::routes(&web));
@@ -42,7 +42,7 @@ pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
         .chain(reading)
         .rev()
         .fold(none, |later, call| call.or(later).unify().boxed());
-    // what a filter refused is answered before: a wrong token makes no address unknown
+    // comes after `recover`: a call that a filter refused, as for a wrong token, gets that error and not "not found"
     let missing = warp::path!("api" / "v1" / ..)
         .and(warp::path::full())
         .and(warp::method())
@@ -61,12 +61,12 @@ pub fn v1(desk: &Desk, web: Web) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// GET and HEAD.
+/// Accepts GET and HEAD.
 fn read() -> impl Filter<Extract = (), Error = warp::Rejection> + Copy {
     warp::get().or(warp::head()).unify()
 }
 
-/// A line for each call. Who calls is found out before any body is read.
+/// Builds the routes, one line for each call. Each authenticates the caller before it reads a body.
 #[rustfmt::skip]
 fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(HandlerResult,)>> {
     use warp::{delete, header, patch, path, post};

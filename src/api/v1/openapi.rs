@@ -1,4 +1,4 @@
-//! The OpenAPI document, made of the handlers and their types.
+//! The OpenAPI document, generated from the handlers and their types.
 
 use super::{accounts, decisions, events, projects, submissions};
 use crate::api::public::{self, logs};
@@ -31,7 +31,7 @@ use warp::path::FullPath;
 )]
 struct Document;
 
-/// How callers show who they are.
+/// The way in which callers authenticate.
 struct Token;
 
 impl Modify for Token {
@@ -42,7 +42,7 @@ impl Modify for Token {
     }
 }
 
-/// What any call may be answered with, whatever its handler says.
+/// Adds the responses that every call can have.
 struct Common;
 
 impl Modify for Common {
@@ -59,7 +59,7 @@ impl Modify for Common {
     }
 }
 
-/// Statuses of every call, and of those with a body.
+/// The statuses of every call.
 const COMMON: [(u16, &str); 5] = [
     (400, "What was sent can't be read"),
     (
@@ -79,7 +79,7 @@ const OF_BODIES: [(u16, &str); 3] = [
     (422, "The body can be read, and is against a rule"),
 ];
 
-/// A parameter is there or not: none of them is `null`.
+/// Removes `null` from the type of a parameter: a parameter is present or absent, but never `null`.
 fn never_null(parameter: &mut RefOr<Parameter>) {
     if let RefOr::T(parameter) = parameter
         && let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
@@ -90,7 +90,7 @@ fn never_null(parameter: &mut RefOr<Parameter>) {
     }
 }
 
-/// Errors have a media type of their own.
+/// Sets the media type of errors.
 fn name_type(response: &mut RefOr<Response>) {
     let RefOr::T(response) = response else { return };
     let is_problem = |content: &RefOr<Content>| {
@@ -126,7 +126,7 @@ fn add_common(operation: &mut Operation) {
 
 static DOCUMENT: LazyLock<utoipa::openapi::OpenApi> = LazyLock::new(Document::openapi);
 
-/// The document as JSON.
+/// Returns the document.
 pub fn document() -> &'static utoipa::openapi::OpenApi {
     &DOCUMENT
 }
@@ -139,7 +139,7 @@ pub async fn page(_: Web) -> HandlerResult {
     Ok(json(document()))
 }
 
-/// Answers a call that does not exist, or that has another method.
+/// Responds to a call that does not exist, or that has another method.
 pub fn none(path: FullPath, method: Method) -> warp::reply::Response {
     let allowed = methods_of(path.as_str());
     if allowed.is_empty() || allowed.contains(&method) {
@@ -153,7 +153,7 @@ pub fn none(path: FullPath, method: Method) -> warp::reply::Response {
     secure(response)
 }
 
-/// The methods that a path has. Empty if the document has no such path.
+/// Returns the methods of a path, or none if the document has no such path.
 fn methods_of(path: &str) -> Vec<Method> {
     let asked: Vec<&str> = path.split('/').collect();
     let fits = |template: &str| {

@@ -12,7 +12,7 @@ use crate::web::{Error, HandlerResult, Query, Web, json};
 use anyhow::Result;
 use warp::http::header::{self, HeaderValue};
 
-/// What the API shows of a project.
+/// Returns the API's view of a project.
 pub async fn view(store: &Store, registration: Registration) -> Result<RegistrationView> {
     let [owner, next_owner] = submissions::owners(store, &registration).await?;
     Ok(RegistrationView::new(registration, owner, next_owner))
@@ -39,7 +39,7 @@ pub async fn all(web: Web, query: Query) -> HandlerResult {
 
 /// Show one project.
 ///
-/// The entity tag of the response is what `If-Match` of a submission takes.
+/// Send the entity tag of the response as `If-Match` with a submission.
 #[utoipa::path(
     get, path = "/api/v1/projects/{project}", tag = "projects", params(("project" = String, Path)),
     responses((status = 200, body = RegistrationView), (status = 404, body = ProblemDetails)),

@@ -13,10 +13,10 @@ use warp::reject::{LengthRequired, PayloadTooLarge};
 use warp::reply::Response;
 use warp::{Rejection, Reply};
 
-/// Items of a list, unless `?limit=N` asks for fewer.
+/// The most items in a part of a list, and the number without `?limit=N`.
 pub const ITEMS_MOST: i64 = 100;
 
-/// Where a list starts, and how many items it has.
+/// The position and the length of a part of a list.
 pub struct Part {
     pub after: Option<String>,
     pub limit: i64,
@@ -39,13 +39,14 @@ impl Part {
         })
     }
 
-    /// `after` as a number.
+    /// Parses `after` as a number.
     pub fn number(&self) -> Result<Option<i64>, Error> {
         let number = self.after.as_deref().map(str::parse).transpose();
         number.map_err(|_| Error::BadRequest("`after` is not what `next` of the part before was".into()))
     }
 
-    /// A list of at most `limit` items from one more that was read, with the header that names the next part.
+    /// Responds with at most `limit` of the items, and a link to the next part if there are more. Read one item more
+    /// than `limit` for this.
     pub fn list<T: Serialize>(&self, path: &str, mut items: Vec<T>, cursor: impl Fn(&T) -> String) -> HandlerResult {
         let most = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let has_more = items.len() > most;
@@ -68,15 +69,16 @@ impl Part {
     }
 }
 
-/// A response for what was made.
+/// Responds with status 201 and the created value.
 pub fn created(value: &impl Serialize) -> HandlerResult {
     Ok(warp::reply::with_status(crate::web::json(value), StatusCode::CREATED).into_response())
 }
 
-/// Most bytes of a body that gets an entity tag. Logs are streams, and are not read for one.
+/// The most bytes of a body that gets an entity tag. Logs are streams, and get none.
 const TAGGED_MOST: u64 = 1 << 20;
 
-/// Answers a call: with an entity tag, with "not modified" if the caller has this already, or with problem details.
+/// Responds to a call: adds an entity tag, replies "not modified" if the caller's copy is current, or describes an
+/// error as problem details.
 pub async fn respond(path: FullPath, cached: Option<String>, outcome: HandlerResult) -> Response {
     let response = match outcome {
         Ok(response) => tagged(response, cached.as_deref()).await,
@@ -120,7 +122,7 @@ async fn tagged(response: Response, cached: Option<&str>) -> Response {
     Response::from_parts(parts, bytes.to_vec().into_response().into_body())
 }
 
-/// Answers a call that a filter refused.
+/// Responds to a call that a filter refused.
 pub async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
     let error = if let Some(error) = rejection.find::<Error>() {
         return Ok(secure(problem(error)));

@@ -1,4 +1,4 @@
-//! Recipes are submitted and decided about, and their projects managed.
+//! Submits recipes, decides about versions, and manages their projects.
 
 use super::caller::Person;
 use super::responses::{Part, created};
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 /// Submit a recipe.
 ///
-/// It is checked, kept as the next version of its project, and tried on the newest image.
+/// The coordinator checks it, stores it as the next version of its project, and tries it on the newest image.
 #[utoipa::path(
     post, path = "/api/v1/recipes", tag = "recipes", request_body = SubmitBody,
     params(("if-match" = Option<String>, Header, description = "The entity tag of the project as you have seen it")),
@@ -46,7 +46,7 @@ pub async fn submit(person: Person, seen: Option<String>, body: SubmitBody) -> H
     created(&VersionView::from(version))
 }
 
-/// The states in which nobody has decided about a version.
+/// The states of a version that nobody has decided about.
 #[derive(ToSchema)]
 #[schema(rename_all = "kebab-case")]
 #[allow(dead_code)] // only the document has it; the handler reads a `VersionState`
@@ -125,7 +125,7 @@ pub async fn set_state(project: String, person: Person, body: ProjectMoveBody) -
 
 /// Hand a project over to another account.
 ///
-/// If its owner does so, the other account has to accept. If a maintainer does, it takes effect at once.
+/// If its owner does this, the other account has to accept. If a maintainer does, it takes effect at once.
 #[utoipa::path(
     post, path = "/api/v1/projects/{project}/owner", tag = "recipes", request_body = HandOverBody,
     params(("project" = String, Path)),
@@ -144,7 +144,7 @@ pub async fn hand_over(project: String, person: Person, body: HandOverBody) -> H
 
 /// Accept a project that its owner hands over, or withdraw the hand-over.
 ///
-/// The other account accepts or withdraws; the owner withdraws.
+/// The receiving account can accept or withdraw; the owner can withdraw.
 #[utoipa::path(
     post, path = "/api/v1/projects/{project}/hand-over", tag = "recipes", request_body = HandOverAnswerBody,
     params(("project" = String, Path)),

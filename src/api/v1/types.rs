@@ -1,4 +1,5 @@
-//! What the API sends and takes. The command line reads the same types, and the OpenAPI document is made of them.
+//! The bodies of requests and responses. The command line uses the same types, and the OpenAPI document is generated
+//! from them.
 
 mod accounts;
 mod hosts;
@@ -21,7 +22,7 @@ use whole::whole;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// What `after` is to be for the next part. Absent at the end.
+    /// The value of `after` for the next part. Absent in the last part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -29,11 +30,11 @@ pub struct Page<T> {
 /// An error, as RFC 9457 describes.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProblemDetails {
-    /// `about:blank`: the status says what kind it is.
+    /// Always `about:blank`: the status gives the kind of error.
     pub r#type: String,
     pub title: String,
     pub status: u16,
-    /// What happened, and what to do.
+    /// The error, and what to do about it.
     pub detail: String,
     /// The problems of a recipe that can't be registered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -52,13 +53,13 @@ pub struct RecipeProblem {
     pub help: Option<String>,
 }
 
-/// Who makes the request.
+/// The caller: its account, roles and permissions.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MeView {
     pub account: String,
     pub mail: String,
     pub roles: Vec<String>,
-    /// What the request may do: what the token carries and a role grants.
+    /// The permissions of the request: those that the token carries and a role grants.
     pub permissions: Vec<String>,
 }
 
@@ -75,14 +76,15 @@ impl From<&Actor> for MeView {
     }
 }
 
-/// A recipe that is submitted.
+/// A recipe to submit.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitBody {
-    /// The text of the recipe, TOML; at most 128 KiB.
+    /// The text of the recipe as TOML; at most 128 KiB.
     #[schema(max_length = 131072)]
     pub text: String,
-    /// The number of the newest version that you have seen; 0 for a new project. Answered with 412 if there is another by now.
+    /// The number of the newest version that you have seen; 0 for a new project. The response is 412 if there is a
+    /// newer version.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
     #[schema(minimum = 0)]
     pub base: Option<i64>,
@@ -94,24 +96,24 @@ pub struct VersionView {
     pub project: String,
     /// Counted from 1 in each project.
     pub number: i64,
-    /// The digest that runs name.
+    /// The digest by which runs name the version.
     pub digest: String,
     pub state: VersionState,
     pub submitted_by: String,
     #[schema(value_type = i64)]
     pub submitted_at: Timestamp,
-    /// The run that tries it. Its page is `/run/ID`, and its log `/api/v1/logs/ID`.
+    /// The id of the trial run. Its page is `/run/ID`, and its log `/api/v1/logs/ID`.
     pub trial_run: Option<String>,
     /// Whether the trial has ended, and passed.
     #[serde(default)]
     pub trial_passed: bool,
-    /// How the trial ended, why there is none, or, where one version is asked for, why it waits.
+    /// How the trial ended, or why there is none. In the response for a single version also why it waits.
     pub trial: String,
     pub decided_by: Option<String>,
     #[schema(value_type = Option<i64>)]
     pub decided_at: Option<Timestamp>,
     pub reason: String,
-    /// The text of the recipe; only where one version is asked for.
+    /// The text of the recipe. Only in the response for a single version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
@@ -143,24 +145,24 @@ pub struct RegistrationView {
     pub project: String,
     /// The account that owns it.
     pub owner: Option<String>,
-    /// The account to which the owner hands it over, until it accepts.
+    /// The account to which the owner hands the project over, until that account accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_owner: Option<String>,
     pub state: ProjectState,
     pub reason: String,
     /// The number of the version in force.
     pub version: Option<i64>,
-    /// The number of the newest version; only where one project is asked for.
+    /// The number of the newest version. Only in the response for a single project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<i64>,
-    /// Repeated results that agreed in a row, up to the newest one; only where one project is asked for. Its burn-in ends once
-    /// there are as many as `verdicts.burn_in` says.
+    /// The number of repeated results that agreed in a row, up to the newest one. The burn-in ends once it reaches
+    /// `verdicts.burn_in`. Only in the response for a single project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreeing: Option<i64>,
 }
 
 impl RegistrationView {
-    /// `owner` and `next_owner` are names of accounts.
+    /// Builds the view. `owner` and `next_owner` are names of accounts.
     pub fn new(registration: Registration, owner: Option<String>, next_owner: Option<String>) -> Self {
         Self {
             project: registration.project,
@@ -175,26 +177,26 @@ impl RegistrationView {
     }
 }
 
-/// What a maintainer decides about a version.
+/// The decision of a maintainer about a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum VersionDecision {
-    /// It is in force from now on.
+    /// Put the version in force.
     Approve {
         #[serde(default)]
         reason: String,
-        /// Whether to approve it although its trial has not ended.
+        /// Whether to approve the version although its trial has not ended.
         #[serde(default)]
         without_trial: bool,
     },
-    /// It is not to be used.
+    /// Refuse the version.
     Refuse {
         #[schema(min_length = 1)]
         reason: String,
     },
 }
 
-/// What is done with a project.
+/// A change of a project's state.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectMoveBody {
@@ -204,15 +206,15 @@ pub struct ProjectMoveBody {
     pub reason: String,
 }
 
-/// To whom a project is handed over.
+/// The receiver of a project that is handed over.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandOverBody {
-    /// The name of the account.
+    /// The name of the receiving account.
     pub to: String,
 }
 
-/// What becomes of the hand-over of a project.
+/// An answer to a hand-over: accept it or withdraw it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandOverAnswerBody {

@@ -10,15 +10,16 @@ use crate::verdict::{Answer, Change, Finding, LogDifference, Subject};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// The lines of a log that are printed for people; `--json` prints all.
+/// The most lines of the log's difference that are printed for people; `--json` prints all.
 const LOG_LINES: usize = 12;
 
-/// What a bisection found, and what it took.
+/// The answers of a bisection, and the rounds and builds that it took.
 pub struct Answers {
     pub change: Change,
     ends: Ends,
     answers: Vec<AnswerView>,
-    /// The day whose dependencies the runs took. `None` means that of the recipe, or else the day of the search.
+    /// The day of the dependencies that the runs installed. `None` means the day in the recipe, or else the day of the
+    /// search.
     as_of: Option<Day>,
     rounds: usize,
     builds: usize,
@@ -36,7 +37,7 @@ struct AnswerView {
     reason: Option<String>,
     /// The tests that failed, or the other subjects (a suite, the build) by their names.
     tests: Vec<String>,
-    /// The share of runs in which the tests fail, from 0 to 1. `None` if they always fail.
+    /// The fraction of runs in which the tests fail, from 0 to 1. `None` if they always fail.
     rate: Option<f64>,
     author: Option<String>,
     subject: Option<String>,
@@ -56,7 +57,7 @@ impl Answers {
         }
     }
 
-    /// Adds the answer that nothing was found, with the reason.
+    /// Adds an inconclusive answer, with the reason.
     pub fn add_inconclusive(&mut self, reason: &str) {
         self.answers.push(AnswerView {
             reason: Some(reason.to_owned()),
@@ -64,7 +65,7 @@ impl Answers {
         });
     }
 
-    /// Adds a finding of a search on this machine. `revisions` are the ids that the finding's indexes refer to.
+    /// Adds a finding of a search on this machine. The finding's indexes refer to `revisions`, a list of ids.
     pub async fn add(&mut self, runs: &Runs<'_>, finding: Finding, revisions: &[String]) {
         self.add_with_reason(runs, finding, revisions, None).await;
     }
@@ -116,7 +117,7 @@ impl Answers {
         Ok(())
     }
 
-    /// Leaves out the authors of culprits, and says why: only a project in probation names them.
+    /// Removes the authors of culprits, and gives the reason: only a project in probation names them.
     pub fn leave_out_authors(&mut self) {
         for answer in self.answers.iter_mut().filter(|answer| answer.culprit.is_some()) {
             answer.author = None;
@@ -124,13 +125,13 @@ impl Answers {
         }
     }
 
-    /// Notes how many rounds and builds a search on this machine took, and which dependencies.
+    /// Records how many rounds and builds a search on this machine took, and the day of its dependencies.
     pub fn count(&mut self, runs: &Runs<'_>) {
         self.as_of = runs.as_of();
         (self.rounds, self.builds) = (runs.rounds, runs.builds());
     }
 
-    /// Sorts the answers, those that name revisions first, and adds author and subject of each culprit.
+    /// Sorts the answers so that those with revisions come first. Adds the author and subject of each culprit.
     pub async fn describe(&mut self, runner: &LocalRunner) -> Result<()> {
         self.answers
             .sort_by_key(|answer| (answer.culprit.is_none(), answer.range.is_empty()));
@@ -144,13 +145,13 @@ impl Answers {
         Ok(())
     }
 
-    /// Whether the first answer is a culprit or a range.
+    /// Returns whether the first answer is a culprit or a range.
     pub fn names_revisions(&self) -> bool {
         let first = self.answers.first();
         first.is_some_and(|answer| answer.culprit.is_some() || !answer.range.is_empty())
     }
 
-    /// The first answer as an object, with both ends, and with the other answers under `others`.
+    /// Returns the first answer as an object, with both ends, and with the other answers under `others`.
     pub fn json(&self) -> serde_json::Value {
         let mut answers = self.answers.iter().map(|answer| serde_json::json!(answer));
         let mut first = answers.next().unwrap_or_default();
@@ -176,7 +177,7 @@ impl Answers {
 }
 
 impl AnswerView {
-    /// `revisions` are the ids that the finding's indexes refer to.
+    /// Builds an answer. The finding's indexes refer to `revisions`, a list of ids.
     fn of(change: Change, finding: &Finding, revisions: &[String]) -> Self {
         let view = |answer| AnswerView::new(answer, &finding.subjects);
         match &finding.answer {

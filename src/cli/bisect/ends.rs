@@ -1,4 +1,4 @@
-//! The two ends of a bisection, as its answer names them.
+//! The two ends of a bisection, in the form in which the answer shows them.
 
 use crate::cli::local::short;
 use crate::domain::id::RevisionId;
@@ -33,7 +33,7 @@ impl EndView {
         }
     }
 
-    /// Adds to the error of a run in which no test failed what its log says last.
+    /// Adds the last error of the log to the end's error, if no test failed in the run.
     pub fn with_log(mut self, result: &RunEnd, log: &str) -> Self {
         let no_test_failed =
             matches!(result, RunEnd::Run(_, tests) if tests.as_ref().is_none_or(|tests| tests.failed.is_empty()));
@@ -44,7 +44,7 @@ impl EndView {
     }
 }
 
-/// Returns the project's last line that mentions an error, or its last line if none does. Lines that Pybots wrote are left out.
+/// Returns the last line of the project's output that mentions an error, or else the last line. Skips lines of Pybots.
 fn last_error(log: &str) -> Option<String> {
     let own = || {
         let lines = log.lines().map(plain).rev();
@@ -55,7 +55,7 @@ fn last_error(log: &str) -> Option<String> {
         .or_else(|| own().next())
 }
 
-/// The good end and the bad one.
+/// The good end and the bad end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ends {
     pub good: EndView,
@@ -63,7 +63,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// The ends from the older one and the newer one.
+    /// Builds the ends from the older one and the newer one.
     pub fn of(change: Change, old: EndView, new: EndView) -> Self {
         let (good, bad) = match change {
             Change::Broke => (old, new),
@@ -76,13 +76,13 @@ impl Ends {
         [("good", &self.good), ("bad", &self.bad)]
     }
 
-    /// The good end, then the bad one.
+    /// Returns the good end and then the bad end as a list.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!([self.good, self.bad])
     }
 
-    /// A line for each end: its revision, its outcome and its first error. Leaves out ends that were used as asked, unless
-    /// `all` are wanted.
+    /// Returns a line for each end, with its revision, its outcome and its first error. Omits ends that are the
+    /// revisions which the command named, unless `all` is set.
     pub fn text(&self, all: bool) -> String {
         let shown = self
             .both()
@@ -117,7 +117,7 @@ fn first_error(result: &RunEnd) -> Option<String> {
     Some(plain(&error))
 }
 
-/// Which ends the older revision and the newer one are.
+/// Returns which end the older revision is, and which the newer one is.
 pub fn roles(change: Change) -> (End, End) {
     match change {
         Change::Broke => (End::Good, End::Bad),
@@ -132,7 +132,7 @@ pub fn no_difference(change: Change, old: &RunEnd, new: &RunEnd) -> NoDifference
     }
 }
 
-/// The subjects to search for: the tests that were named, or everything that differs between the two ends.
+/// Returns the subjects to search for: the named tests, or everything that differs between the two ends.
 pub fn subjects(tests: &[String], change: Change, old: &RunEnd, new: &RunEnd) -> Vec<Subject> {
     if !tests.is_empty() {
         return tests.iter().cloned().map(Subject::Test).collect();

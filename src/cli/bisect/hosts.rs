@@ -19,21 +19,21 @@ use crate::verdict::{Change, End, HistoryEntry, RunEnd, Subject};
 use anyhow::{Context, Result, bail};
 use std::time::{Duration, Instant};
 
-/// Most revisions with results that are looked at for one that can be an end.
+/// The most results in which the command looks for a revision that can be an end.
 const MOST_RESULTS: i64 = 480;
 
-/// What is asked: the revision that broke or fixed a registered project between two revisions of one watched branch.
+/// A bisection on hosts: which revision broke or fixed a registered project between two revisions of a watched branch.
 pub struct Question<'a> {
     pub project: &'a str,
     /// A revision, or a branch.
     pub good: &'a str,
     /// A revision, or a branch.
     pub bad: &'a str,
-    /// The tests to search for. If there are none, everything that differs is searched for.
+    /// The tests to search for. If empty, everything that differs between the ends.
     pub tests: &'a [String],
     pub variant: &'a str,
     pub platform: &'a str,
-    /// How long to wait for the answer.
+    /// The longest time to wait for the answer.
     pub wait: Seconds,
 }
 
@@ -61,12 +61,13 @@ impl Endpoint {
         EndView::new(&self.asked, &self.revision.sha, self.result())
     }
 
-    /// Whether it can be an end. Without a result it can if tests are searched for: the investigation runs them.
+    /// Returns whether the revision can be an end. Without a result, it can only in a search for tests, because the
+    /// investigation then runs it.
     fn is_usable(&self, end: End, has_tests: bool) -> bool {
         self.result().map_or(has_tests, |result| end.accepts(result, has_tests))
     }
 
-    /// The lock of the result, if it has one.
+    /// Returns the lock of the result, or `None` if it has none.
     fn lock(&self) -> Option<String> {
         let lock = self.row.as_ref().and_then(|row| row.lock.clone());
         lock.filter(|lock| !lock.is_empty())
@@ -74,7 +75,7 @@ impl Endpoint {
 }
 
 impl Question<'_> {
-    /// Opens an investigation and waits for its answer, which takes a running coordinator.
+    /// Opens an investigation and waits for its answer. A coordinator must be running.
     pub async fn ask(&self, settings: &Settings) -> Result<Answers> {
         let store = crate::cli::open::store(settings).await?;
         let objects = Objects::open(&settings.data)?;
@@ -156,8 +157,8 @@ impl Question<'_> {
         Ok(answers)
     }
 
-    /// The results of both ends. If one of them can't show the change, the nearest revision between them whose result can takes
-    /// its place.
+    /// Returns the results of both ends. If an end can't show the change, the nearest usable revision between the ends
+    /// replaces it.
     async fn usable_range(
         &self,
         results: &HistoryReader<'_>,
@@ -221,7 +222,7 @@ async fn revision(store: &Store, name: &str) -> Result<Revision> {
 
 async fn endpoint(results: &HistoryReader<'_>, series: &Series, revision: Revision) -> Result<Endpoint> {
     let entries = results.entries(series, revision.seq, 1, &[], now()).await?;
-    // the newest result up to there may be that of an earlier revision
+    // the newest result may belong to an earlier revision
     let mut entries = entries.complete().unwrap_or_default().into_iter();
     let row = entries.find(|entry| entry.seq == revision.seq);
     Ok(Endpoint {
@@ -231,8 +232,8 @@ async fn endpoint(results: &HistoryReader<'_>, series: &Series, revision: Revisi
     })
 }
 
-/// Waits until an investigation and its children, which search inside merges, are answered. Returns all of them. Fails when the limit is
-/// over.
+/// Waits until an investigation, and its children that search inside merges, are answered. Returns all of them. Fails
+/// after `limit`.
 async fn answered(store: &Store, id: &InvestigationId, limit: Seconds) -> Result<Vec<InvestigationRow>> {
     let mut progress = Progress::new();
     let start = Instant::now();

@@ -1,11 +1,11 @@
-//! The coordinator's address and the host's token, kept in the data folder after the first start.
+//! The coordinator's address and the host's token, which the first start saves in the data folder.
 
 use crate::cli::files::write_private;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
-/// Returns the value that was given, after keeping it in a file that only its owner can read. If none was given, returns
-/// the one that an earlier start kept.
+/// Saves the given value in a file that only its owner can read, and returns it. If none is given, returns the value
+/// that an earlier start saved.
 pub fn keep(data: &Path, name: &str, flag: &str, given: Option<String>) -> Result<String> {
     let path = data.join(name);
     match given {
@@ -23,7 +23,7 @@ pub fn keep(data: &Path, name: &str, flag: &str, given: Option<String>) -> Resul
     }
 }
 
-/// The value that an earlier start kept, if any.
+/// Returns the value that an earlier start saved, or `None`.
 pub fn kept(data: &Path, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(data.join(name)).ok()?;
     Some(text.trim().to_owned())

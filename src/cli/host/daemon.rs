@@ -1,4 +1,4 @@
-//! The daemon of a host.
+//! Runs the daemon of a host.
 
 use super::credentials;
 use super::identity::ID_FILE;
@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::{Receiver, Sender};
 
-/// Time that running jobs get to end normally when the daemon stops.
+/// The time in which running jobs can end normally when the daemon stops.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// Time that the daemon then gets to remove what still runs, and to report it.
+/// The time after that in which the daemon removes jobs that still run, and reports them.
 const CLEAN_UP: Duration = Duration::from_secs(25);
 
 /// Runs the daemon until a signal ends it. The exit code is 1 if the coordinator does not accept the host.
@@ -46,7 +46,7 @@ pub async fn run(loaded: Loaded, server: Option<String>, token: Option<String>) 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets a daemon hand its running jobs back to the coordinator and remove their containers.
+/// Makes a daemon hand its running jobs back to the coordinator and remove their containers.
 pub async fn stop_now<T>(ending: &Sender<Ending>, daemon: tokio::task::JoinHandle<T>) {
     if daemon.is_finished() {
         return;
@@ -57,8 +57,8 @@ pub async fn stop_now<T>(ending: &Sender<Ending>, daemon: tokio::task::JoinHandl
     }
 }
 
-/// Does jobs as soon as the engine and the coordinator answer, until `ending` changes. Returns false if the coordinator
-/// does not accept the host, or if the data folder can't be used.
+/// Does jobs once the engine and the coordinator answer, until `ending` changes. Returns `false` if the coordinator
+/// does not accept the host, or the data folder can't be used.
 pub async fn serve_jobs(settings: Settings, policy: HostPolicy, client: Client, ending: Receiver<Ending>) -> bool {
     let runtime = tokio::select! {
         runtime = engine(&settings) => runtime,
@@ -74,7 +74,7 @@ pub async fn serve_jobs(settings: Settings, policy: HostPolicy, client: Client, 
             return false;
         }
     };
-    // containers of an earlier process are removed even while the coordinator is away
+    // containers of an earlier process are removed even if the coordinator does not answer
     host::reap_gone(runtime.as_ref(), &instances).await;
     let client = client.as_instance(instances.own());
     let supply = Arc::new(client.clone());
@@ -92,7 +92,7 @@ pub async fn serve_jobs(settings: Settings, policy: HostPolicy, client: Client, 
             return false;
         }
     };
-    // reports go first: after the hello, the coordinator takes the earlier leases as ended
+    // reports go first: with the hello, the coordinator ends the earlier leases
     tokio::select! {
         () = spool.deliver_left(&client) => {}
         () = ending_requested(ending.clone()) => return true,
@@ -117,12 +117,13 @@ pub async fn serve_jobs(settings: Settings, policy: HostPolicy, client: Client, 
     }
     host.id = welcome.id;
     host.builds = welcome.builds;
-    // being replaced is no failure: a service manager would start this daemon again, and the two would replace each other for ever
+    // success also if another daemon replaced this one: after a failure, a service manager would start it again, and
+    // the two would replace each other for ever
     host::daemon(host, client, spool, ending).await;
     true
 }
 
-/// Connects to the engine, and waits if it does not answer.
+/// Connects to the engine. Retries until it answers.
 async fn engine(settings: &Settings) -> Arc<dyn Runtime> {
     let mut logged = false;
     loop {
@@ -138,8 +139,8 @@ async fn engine(settings: &Settings) -> Arc<dyn Runtime> {
     }
 }
 
-/// Resolves when the daemon is to end, soon or now.
+/// Resolves when the daemon has to end, soon or now.
 async fn ending_requested(mut ending: Receiver<Ending>) {
-    // an error means that the sender has gone, which ends the daemon too
+    // an error means that the sender is gone, which ends the daemon too
     let _ = ending.wait_for(|ending| *ending > Ending::No).await;
 }

@@ -18,7 +18,7 @@ pub async fn run(loaded: &Loaded, server: Option<String>, token: Option<String>,
     show(&diagnoses, json)
 }
 
-/// Reports that the settings can't be used, without which no other check is possible.
+/// Reports settings that can't be used. No other check is possible then.
 pub fn without_settings(error: &SettingsError, json: bool) -> Result<ExitCode> {
     let diagnosis = Diagnosis::fail("settings", error.to_string(), "correct the settings file");
     show(&[diagnosis], json)

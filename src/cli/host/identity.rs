@@ -3,10 +3,11 @@
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// The file with the id by which this host labels the containers, images and volumes that it makes.
+/// The file with the host's id, which labels the containers, images and volumes that the host creates.
 pub const ID_FILE: &str = "host-id";
 
-/// The host's id, kept in the data folder, so that the host finds its leftovers on the engine after a crash.
+/// Returns the host's id. It is stored in the data folder, so that the host finds its leftovers on the engine after a
+/// crash.
 pub fn host_id(data: &Path) -> Result<String> {
     let path = data.join(ID_FILE);
     if let Ok(id) = std::fs::read_to_string(&path)

@@ -17,11 +17,11 @@ use std::process::ExitCode;
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct HostCommand {
-    /// Address of the coordinator, such as `https://pybots.example.org`. Kept in the data folder for the next start.
-    /// Commands that manage hosts call that coordinator, with the token of `pybots login`.
+    /// Address of the coordinator, such as `https://pybots.example.org`. Saved in the data folder for the next start.
+    /// For commands that manage hosts, the coordinator to call with the token of `pybots login`.
     #[arg(long, global = true, env = "PYBOTS_SERVER", value_name = "URL")]
     server: Option<String>,
-    /// Token of this host, as `pybots host add` prints it. Kept in the data folder for the next start.
+    /// Token of this host, as `pybots host add` prints it. Saved in the data folder for the next start.
     #[arg(long, env = "PYBOTS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
     #[command(subcommand)]
@@ -44,7 +44,7 @@ enum Action {
 }
 
 impl HostCommand {
-    /// Whether the command runs the daemon, rather than manage hosts.
+    /// Returns whether the command runs the daemon and does not manage hosts.
     pub fn is_daemon(&self) -> bool {
         self.action.is_none()
     }
@@ -53,7 +53,7 @@ impl HostCommand {
         matches!(self.action, Some(Action::Doctor { .. }))
     }
 
-    /// Lets the doctor report settings that can't be used. It checks nothing else then.
+    /// Makes the doctor report settings that can't be used. It makes no other check then.
     pub fn without_settings(&self, error: &SettingsError) -> Result<ExitCode> {
         let json = matches!(self.action, Some(Action::Doctor { json: true, .. }));
         doctor::without_settings(error, json)

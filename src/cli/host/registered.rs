@@ -1,4 +1,4 @@
-//! The commands that manage registered hosts, on the coordinator's machine.
+//! The commands that manage registered hosts, in a store on this machine or through a coordinator's API.
 
 use crate::api::v1::types::{HostBody, HostView};
 use crate::cli::server::ServerOption;
@@ -26,7 +26,7 @@ pub enum Action {
         /// Allow the host to build images.
         #[arg(long)]
         builds: bool,
-        /// Address of the coordinator in that command; the default is made of `listen`.
+        /// Address of the coordinator in that command. The default is derived from `listen`.
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
@@ -39,7 +39,7 @@ pub enum Action {
     /// Give a host a new token; the earlier one stops working.
     Rotate {
         name: String,
-        /// Address of the coordinator in the printed command; the default is made of `listen`.
+        /// Address of the coordinator in the printed command. The default is derived from `listen`.
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
@@ -61,10 +61,10 @@ pub enum Action {
 }
 
 impl Action {
-    /// `server` is the address of a coordinator on another machine.
+    /// Runs the command. `server` is the address of a coordinator on another machine.
     pub async fn run(self, settings: &Settings, server: Option<String>) -> Result<ExitCode> {
         if let (Action::Add { .. }, None) = (&self, &server) {
-            // a host may be registered before the first start of the coordinator
+            // a host may be registered before the coordinator's first start
             std::fs::create_dir_all(&settings.data)
                 .with_context(|| format!("failed to make the data folder {}; set `data`", settings.data.display()))?;
         }
@@ -122,7 +122,7 @@ impl Action {
     }
 }
 
-/// Prints the command for the owner. It is the only time that the token is shown.
+/// Prints the command for the owner. It contains the token, which is not shown again.
 fn print_start_command(settings: &Settings, host: &HostView, owner: &str, url: Option<String>) {
     errln!(
         "Give this command to {owner}. It contains the token of {}, which is not shown again:",

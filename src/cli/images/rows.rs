@@ -30,21 +30,21 @@ struct ImageRow {
     names: Vec<String>,
     id: String,
     depth: u32,
-    /// Bytes of the layers that this image adds.
+    /// Bytes of the layers that only this image uses.
     added: u64,
-    /// Bytes of the layers that other images use too. `None` if the engine does not report it.
+    /// Bytes of the layers that other images use too. `None` if the engine does not report them.
     shared: Option<u64>,
     /// Bytes of all layers.
     size: u64,
-    /// Milliseconds since 1970.
+    /// When the image was created, in milliseconds since 1970, UTC.
     made_at: Option<Timestamp>,
     used_at: Option<Timestamp>,
     containers: u32,
     open_jobs: u32,
     pins: Vec<String>,
-    /// Its reference in the registry, by digest.
+    /// The image's reference in the registry, by digest.
     remote: Option<String>,
-    /// The number of hosts that report to hold it.
+    /// The number of hosts that report the image in their inventory.
     hosts: i64,
     stays: bool,
     why: String,
@@ -65,7 +65,7 @@ struct VolumeRow {
 }
 
 impl Rows {
-    /// Makes the rows. `shared` has the shared bytes of images, by their ids.
+    /// Builds the rows. `shared` contains the shared bytes of images, by image id.
     pub async fn gather(
         store: &Store,
         inventory: &Inventory,
@@ -117,7 +117,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// The names of images for people, by the ids of the images.
+    /// Returns names of images for people, by image id.
     pub fn names(&self) -> BTreeMap<String, String> {
         let name = |row: &ImageRow| match row.names.first() {
             Some(name) if row.revision.is_empty() => name.clone(),
@@ -260,7 +260,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A duration in milliseconds as minutes, hours or days.
+/// Formats a duration in milliseconds as minutes, hours or days.
 fn span(ms: i64) -> String {
     let minutes = ms.max(0) / 60_000;
     match minutes {

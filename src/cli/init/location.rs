@@ -1,4 +1,4 @@
-//! Where a recipe is written, and where the folder is that it names as its source.
+//! The place of a new recipe, and of the folder that it names as its source.
 
 use super::target::Target;
 use crate::cli::files;
@@ -9,21 +9,21 @@ use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// The file of a recipe, and the folder of its project.
+/// The file of a recipe, and the folder with the project's source.
 pub struct RecipeLocation {
     pub name: String,
-    /// The `path` of its source, if that is a folder.
+    /// The `path` of the source in the recipe, if the source is a folder.
     pub path: Option<String>,
     file: PathBuf,
-    /// Where the folder is until the recipe is written.
+    /// The place of the folder until the recipe is written.
     beside: Option<Beside>,
-    /// The copy of the folder, and where it goes.
+    /// A temporary copy of the folder, and its destination.
     staged: Option<(TempDir, PathBuf)>,
     replaces: bool,
 }
 
 impl RecipeLocation {
-    /// Finds the location of a new recipe, and copies the folder of the target if no recipe could name it where it is.
+    /// Chooses the location of a new recipe. Copies the folder of the target if a recipe can't name it at its place.
     pub fn new(target: &Target, output: Option<&Path>, replaces: bool) -> Result<Self> {
         let name = match output {
             Some(file) => named_by(file)?,
@@ -57,12 +57,13 @@ impl RecipeLocation {
         Ok(location)
     }
 
-    /// The folder of the recipe's file.
+    /// Returns the folder of the recipe's file.
     fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Sets the `path` under which the recipe finds the project's folder. Copies the folder if it is not beside the recipe.
+    /// Sets the `path` by which the recipe names the project's folder. Copies the folder if it is not beside the
+    /// recipe.
     fn find(&mut self, source: &Path) -> Result<()> {
         let folder = self.folder().to_owned();
         let is_own = folder
@@ -74,7 +75,7 @@ impl RecipeLocation {
             folder.join(&self.name)
         };
         let whole = own.canonicalize().unwrap_or_else(|_| own.clone());
-        // a recipe may name folders below that of its project
+        // a recipe may name folders below its project's folder
         if let Ok(below) = source.strip_prefix(&whole)
             && let Some(below) = below.to_str().filter(|below| !below.is_empty())
         {
@@ -129,7 +130,7 @@ impl RecipeLocation {
             .map_err(|message| anyhow!("the proposed recipe can't be used\n{message}"))
     }
 
-    /// Writes the recipe, and the copy of its folder. Returns the file. A reader never sees a part of it.
+    /// Writes the copy of the folder, and then the recipe atomically. Returns the recipe's file.
     pub fn write(mut self, text: &str) -> Result<PathBuf> {
         self.register(text)?;
         let context = format!("failed to write {}", self.file.display());
@@ -146,7 +147,7 @@ impl RecipeLocation {
     }
 }
 
-/// Returns the project's name that a file's name holds.
+/// Returns the project's name from the name of a file. Fails if that is not `NAME.toml` with a valid name.
 fn named_by(file: &Path) -> Result<String> {
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let is_toml = file.extension().is_some_and(|extension| extension == "toml");

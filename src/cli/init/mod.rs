@@ -32,15 +32,15 @@ pub struct Init {
     /// Write the recipe without trying it.
     #[arg(long)]
     no_try: bool,
-    /// Try the recipe also if install needs the network, as builds of Rust do. The code of the project and of what it
-    /// requires then reaches public addresses.
+    /// Try the recipe even if install needs the network, as builds of Rust do. The code of the project and of its
+    /// requirements can then reach public addresses.
     #[arg(long)]
     allow_network: bool,
-    /// The file to write. Its name is that of the recipe. The default is NAME.toml; for a folder NAME/NAME.toml, with a
-    /// copy of the folder in NAME/src.
+    /// The file to write. Its name becomes the name of the recipe. The default is NAME.toml. For a folder it is
+    /// NAME/NAME.toml, with a copy of the folder in NAME/src.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace a recipe file that is there already.
+    /// Replace an existing recipe file.
     #[arg(long)]
     force: bool,
     /// Show the logs of builds and runs.
@@ -48,12 +48,12 @@ pub struct Init {
     verbose: bool,
 }
 
-/// The exit code if there are no tests to be had.
+/// The exit code if the source has no tests.
 const NO_TESTS: u8 = 3;
 
 impl Init {
-    /// The exit code is 0 if the tests run, whether they pass or some fail, 1 if they do not run, and 3 if the source has
-    /// none.
+    /// Runs the command. The exit code is 0 if the tests run, whether they pass or fail, 1 if they do not run, and 3 if
+    /// the source has no tests.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let target = Target::parse(&self.target)?;
         let location = RecipeLocation::new(&target, self.output.as_deref(), self.force)?;
@@ -128,8 +128,8 @@ impl Init {
     }
 }
 
-/// Puts the line before a recipe by which editors find the schema: at the coordinator's first name, where a proxy speaks TLS, or
-/// else where it listens.
+/// Adds the line before a recipe by which editors find the schema. Its address is the coordinator's first name if a
+/// proxy serves TLS, or else the address on which it listens.
 fn with_schema(settings: &Settings, text: &str) -> String {
     let coordinator = match settings.http.names.first() {
         Some(name) => format!("https://{name}"),
@@ -138,7 +138,7 @@ fn with_schema(settings: &Settings, text: &str) -> String {
     format!("#:schema {coordinator}/recipe.schema.json\n{text}")
 }
 
-/// Returns the exit code for a result; `None` for a recipe that was not tried.
+/// Returns the exit code for a result. `None` stands for a recipe that was not tried.
 fn code(result: Option<&TrialResult>) -> ExitCode {
     match result {
         None => ExitCode::SUCCESS,

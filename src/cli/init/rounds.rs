@@ -1,4 +1,4 @@
-//! The trials of a proposal: each shows what to change in the next one.
+//! The trials of a proposal. Each trial suggests a change for the next one.
 
 use super::location::RecipeLocation;
 use crate::cli::local::LocalRunner;
@@ -8,10 +8,10 @@ use crate::recipe::propose::{ChoiceReason, Observed, Proposal, Survey, TrialResu
 use crate::store::revisions::Revision;
 use anyhow::{Result, bail};
 
-/// Changes that are tried one after the other.
+/// The most changes that are tried one after the other.
 const CHANGES_MOST: usize = 4;
 
-/// What the trials need.
+/// The inputs of the trials.
 pub struct Rounds<'a> {
     pub runner: &'a LocalRunner,
     pub revision: &'a Revision,
@@ -19,15 +19,16 @@ pub struct Rounds<'a> {
     pub location: &'a RecipeLocation,
     pub survey: &'a Survey,
     pub shows_log: bool,
-    /// Whether the person lets install use the network.
+    /// Whether the user allows the network during install.
     pub allows_network: bool,
 }
 
-/// What to try next, and why.
+/// The next proposal to try, and the reasons for its changes.
 type NextProposal = (Proposal, Vec<ChoiceReason>);
 
 impl Rounds<'_> {
-    /// Tries a proposal, and what is better, until there is nothing to change. Returns the best proposal and its result.
+    /// Tries a proposal and improved ones, until there is nothing left to change. Returns the best proposal and its
+    /// result.
     pub async fn run(&mut self, proposal: Proposal) -> Result<(Proposal, TrialResult)> {
         errln!(
             "building CPython {} ({}), unless its image is there",
@@ -73,7 +74,7 @@ impl Rounds<'_> {
         }
     }
 
-    /// Tries a proposal once. Returns its result, and what to try next.
+    /// Tries a proposal once. Returns its result, and the change to try next.
     async fn trial(&self, proposal: &Proposal, facts: &Facts) -> Result<(TrialResult, Option<NextProposal>)> {
         let registered = self.location.register(&proposal.text(&[]))?;
         let limits = &self.runner.settings.limits;
@@ -98,12 +99,12 @@ impl Rounds<'_> {
     }
 }
 
-/// Orders results: the recipe that is written has the best one, and of equal ones the last.
+/// Returns the order of a result. The best proposal is written; among equals, the last.
 fn rank(result: &TrialResult) -> (usize, usize) {
     match result {
         TrialResult::Failed(_) => (0, 0),
         TrialResult::NoTests => (1, 0),
-        // more tests that pass are better than fewer that fail: what is not run can't fail
+        // more passed tests count, not fewer failures: a test that does not run can't fail
         TrialResult::Red { failed, run, .. } => (2, run.saturating_sub(*failed)),
         TrialResult::Green { .. } => (3, 0),
     }

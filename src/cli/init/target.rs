@@ -1,4 +1,4 @@
-//! What `pybots init` is asked about.
+//! The target of `pybots init`: a project by the place of its source.
 
 use crate::domain::address::Address;
 use crate::domain::lock::Lock;
@@ -12,14 +12,15 @@ use std::path::{Path, PathBuf};
 pub enum Target {
     /// A name on the package index.
     Pypi(String),
-    /// A folder of this machine, as an absolute path.
+    /// A folder on this machine, as an absolute path.
     Path(PathBuf),
     /// A git repository.
     Git(String),
 }
 
 impl Target {
-    /// Reads what a person wrote: an address has `://`, a path a slash or a dot at its beginning, and all else is a name.
+    /// Parses the argument. An address contains `://`, a path begins with a slash or a dot, and everything else is a
+    /// name.
     pub fn parse(text: &str) -> Result<Self> {
         if text.contains("://") {
             let address = Address::from(text);
@@ -60,7 +61,7 @@ impl Target {
         Ok(Target::Pypi(text.to_lowercase()))
     }
 
-    /// Returns the text from which the name of the recipe is made.
+    /// Returns the text from which the recipe's name is derived.
     pub fn title(&self) -> String {
         match self {
             Target::Pypi(name) => name.clone(),
@@ -82,14 +83,14 @@ impl Target {
         source
     }
 
-    /// Returns the text of a recipe that only names the source. `path` is that of a folder.
+    /// Returns the text of a recipe that only names the source. `path` is the path of a folder.
     pub fn minimal(&self, name: &str, path: Option<&str>) -> String {
         let source = self.source(path);
         let (name, source) = (toml::Value::from(name), source_line(&source));
         format!("name = {name}\n{source}\ninstall = []\n\n[[suite]]\nname = \"tests\"\nrun = \"true\"\n")
     }
 
-    /// Returns the source for the recipe, pinned to what the fetch brought.
+    /// Returns the source for the recipe, pinned to the version that was fetched.
     pub fn pinned(&self, path: Option<&str>, lock: Option<&str>) -> Result<Source> {
         let mut source = self.source(path);
         let Some(lock) = lock else { return Ok(source) };

@@ -12,8 +12,8 @@ pub struct RunOptions {
     /// The variant of CPython to build.
     #[arg(long, default_value = DEFAULT_VARIANT, value_name = "NAME")]
     pub variant: String,
-    /// Take dependencies from the package index as it was on a day. `auto` takes today's, and if the project installs at
-    /// neither end with them, those of the newer end's day.
+    /// Take dependencies from the package index as it was on a day. `auto` takes today's; if the project installs at
+    /// neither end with them, it takes those of the newer end's day.
     #[arg(long, default_value = "auto", value_name = "YYYY-MM-DD|auto")]
     pub as_of: AsOf,
     /// Print JSON.
@@ -27,13 +27,13 @@ pub struct RunOptions {
 /// The value of `--as-of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AsOf {
-    /// Today's dependencies; those of the newer revision's day where the project does not install with today's.
+    /// Today's dependencies, or those of the newer revision's day if the project does not install with today's.
     Auto,
     Day(Day),
 }
 
 impl AsOf {
-    /// The day for the first runs. `None` means today.
+    /// Returns the day for the first runs. `None` means today.
     pub fn first(self) -> Option<Day> {
         match self {
             AsOf::Auto => None,
@@ -56,7 +56,7 @@ impl FromStr for AsOf {
     }
 }
 
-/// Whether a project with this outcome was not installed, for which its dependencies may be the reason.
+/// Returns whether an outcome means that the project was not installed, which may be due to its dependencies.
 pub fn is_not_installed(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::SetupFailed { .. } | Outcome::RecipeError { .. })
 }

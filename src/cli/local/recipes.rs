@@ -29,9 +29,9 @@ pub async fn project(settings: &Settings, name: &str) -> Result<Registered> {
     bail!("{name:?} is neither a recipe file nor a registered project")
 }
 
-/// Reads all registered recipes, and those that are refused. Fetches the repository of recipes, if there is one.
+/// Reads all registered recipes, and the refused ones. Fetches the repository of recipes, if there is one.
 pub async fn registered(settings: &Settings) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
-    // a coordinator may use the checkouts of the data folder
+    // a coordinator may use the checkouts in the data folder
     let checkouts = tempfile::tempdir().context("failed to make a temporary folder")?;
     let folder = checkouts.path().to_owned();
     let Some(repository) = RecipeRepository::open(&settings.data, &settings.recipes, folder).await? else {

@@ -1,4 +1,4 @@
-//! The parts of a host and of a coordinator that one command needs to build and run on this machine.
+//! Builds and runs on this machine, with the parts of a host and of a coordinator that one command needs.
 
 use super::supply::LocalSupply;
 use super::terminal::{LogTail, Terminal};
@@ -31,8 +31,8 @@ pub struct LocalRunner {
     pub sources: Sources,
     profiles: Profiles,
     host: Host,
-    /// Held while containers and volumes are labelled with the id of the data folder. `None` if another command holds it
-    /// and this one has an id of its own.
+    /// The lock on the id of the data folder, which labels containers and volumes. `None` if another command holds it;
+    /// this one then has an id of its own.
     lock: Option<File>,
 }
 
@@ -62,7 +62,7 @@ impl LocalRunner {
         })
     }
 
-    /// The first project.
+    /// Returns the first project.
     pub fn project(&self) -> &Registered {
         &self.projects[0]
     }
@@ -70,7 +70,7 @@ impl LocalRunner {
     /// Removes the build tree if no later command would use it.
     pub async fn close(&self) -> Result<()> {
         if self.lock.is_none() {
-            // the id that labels it was made for this command alone
+            // its label is an id that only this command uses
             self.host.runtime.reap(BUILD_TREE_LABEL, &self.host.id).await?;
         }
         Ok(())
@@ -129,8 +129,8 @@ impl LocalRunner {
         self.revision_on(&branch, &sha).await
     }
 
-    /// Finds a Subversion revision by its label, such as `r45321`. Returns the first watched branch that it touched, and
-    /// its id in the mirror.
+    /// Finds a Subversion revision by its label, such as `r45321`. Returns the first watched branch that it touched,
+    /// and its id in the mirror.
     async fn numbered(&self, on: &str, progress: &mut Progress) -> Result<(String, String)> {
         let Self { settings, sources, .. } = self;
         let in_svn = settings
@@ -147,20 +147,21 @@ impl LocalRunner {
         bail!("{on} touches no watched branch of a Subversion repository")
     }
 
-    /// Finds a revision likewise. Without a name, it is the newest one of the first branch of the settings.
+    /// Finds a revision as [`Self::revision`] does. Without a name, returns the newest one of the first branch in the
+    /// settings.
     pub async fn revision_or_first(&self, on: Option<&str>) -> Result<Revision> {
         let first = self.settings.branch.first().map(|branch| branch.name.as_str());
         let on = on.or(first).context("the settings name no branch; name a revision")?;
         self.revision(on).await
     }
 
-    /// Reads a revision from the mirror, as one of a branch.
+    /// Reads a revision from the mirror, as a revision of the given branch.
     pub async fn revision_on(&self, branch: &str, sha: &str) -> Result<Revision> {
         Ok(Revision::of(branch, self.sources.mirror.revision(sha).await?))
     }
 
-    /// Does a part of a run in a work folder that may stay for the next command. Returns its report and, if `enters` is set, the
-    /// container for a shell in it.
+    /// Does a part of a run in a work folder that can stay for the next command. Returns its report and, if `enters` is
+    /// set, the container for a shell in that folder.
     pub async fn perform_part(
         &self,
         run: &RunSpec,
@@ -170,7 +171,7 @@ impl LocalRunner {
         if self.lock.is_none() {
             bail!("another command builds or runs in this data folder; try again when it has ended");
         }
-        // an id of its own, so that the next command does not take it for a leftover
+        // a separate id, so that the next command does not remove the folder as a leftover
         let mut host = self.host.clone();
         host.id = format!("{}-kept", host.id);
         let attempt = format!("{}-{}", host.id, run.project);
@@ -183,7 +184,7 @@ impl LocalRunner {
             2 + run.suites.len() as u64,
         ))));
         let (log, delivered) = Log::start(tail.clone());
-        // a folder that stays can be entered, and is removed with the next trial of the project
+        // the folder stays for the shell, and is removed with the project's next trial
         let report = tokio::select! {
             report = host.perform_part(&attempt, &spec, &log, course) => report,
             signal = crate::signal::stop_signal() => {
@@ -197,13 +198,13 @@ impl LocalRunner {
         };
         drop(log);
         delivered.await??;
-        // the report counts, whether there is a folder to enter or not
+        // without a folder to enter, the report is still returned
         let entered = entered.and_then(|shell| shell.inspect_err(|error| errln!("{error:#}")).ok());
         Ok((report, entered))
     }
 
-    /// Fetches the source of a run and surveys it. Returns the survey, or how that failed. No code of the project runs. The log
-    /// is also written to stderr if `shows_log` is set.
+    /// Fetches the source of a run and surveys it, without running code of the project. Returns the survey, or the
+    /// outcome of a failure. Also writes the log to stderr if `shows_log` is set.
     pub async fn survey(&self, run: &RunSpec, shows_log: bool) -> Result<Result<SourceSurvey, Outcome>> {
         let attempt = new_id();
         let title = format!("source of {}", run.project);
@@ -221,15 +222,15 @@ impl LocalRunner {
         Ok(read)
     }
 
-    /// Removes the work folder that an earlier trial of a project kept.
+    /// Removes the work folder that an earlier trial of the project kept.
     pub async fn forget(&self, project: &str) -> Result<()> {
         let attempt = format!("{}-kept-{project}", self.host.id);
         self.host.runtime.reap(ATTEMPT_LABEL, &attempt).await?;
         Ok(())
     }
 
-    /// Does one job. Returns its report and the tail of its log, which is also written to stderr if `shows_log`. A signal
-    /// ends the job and removes its containers.
+    /// Does one job. Returns its report and the tail of its log. Also writes the log to stderr if `shows_log` is set. A
+    /// signal ends the job and removes its containers.
     pub async fn perform(&self, spec: &JobSpec, shows_log: bool) -> Result<(Report, String)> {
         let attempt = new_id();
         let phases = match spec {
@@ -251,8 +252,8 @@ impl LocalRunner {
     }
 }
 
-/// The first watched branch that has the revision, for recipes that depend on the branch. Returns the revision's id if
-/// no watched branch has it.
+/// Returns the first watched branch that has the revision, for recipes that depend on the branch. Returns the
+/// revision's id if no watched branch has it.
 async fn branch_of(settings: &Settings, sources: &Sources, sha: &str) -> Result<String> {
     let revision = sources.mirror.revision(sha).await?;
     for branch in &settings.branch {
@@ -263,8 +264,8 @@ async fn branch_of(settings: &Settings, sources: &Sources, sha: &str) -> Result<
     Ok(sha.to_owned())
 }
 
-/// The id that labels containers and volumes. One command at a time takes the id of its data folder, and begins by
-/// removing what a command that was killed has left. A second one at the same time gets an id of its own.
+/// Returns the id that labels containers and volumes. One command at a time uses the id of its data folder, and first
+/// removes the leftovers of a command that was killed. A second command at the same time gets a new id.
 async fn trial_id(data: &Path, runtime: &dyn Runtime) -> Result<(String, Option<File>)> {
     let file = File::create(data.join("try.lock")).context("failed to write to the data folder")?;
     if file.try_lock().is_err() {
@@ -278,8 +279,8 @@ async fn trial_id(data: &Path, runtime: &dyn Runtime) -> Result<(String, Option<
     Ok((id, Some(file)))
 }
 
-/// Copies the watched branches that are in git. An id that is not in the mirror can't be one of a Subversion revision,
-/// since only Pybots gives ids to these.
+/// Copies the watched branches that are in git. Subversion branches are not needed: only the mirror assigns ids to
+/// their revisions, so an unknown id is not one of them.
 async fn copy_all(settings: &Settings, sources: &Sources) -> Result<()> {
     let in_git = settings
         .branch

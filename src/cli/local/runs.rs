@@ -20,25 +20,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Mutex, OnceCell};
 
-/// The name of this machine among the hosts of a search.
+/// The name of this machine in the hosts of a search.
 const HERE: &str = "here";
 
-/// How often the machinery may fail at one job before the search gives up.
+/// The number of infrastructure failures of one job after which the search gives up.
 const INFRA_FAILURES: usize = 3;
 
-/// The builds and runs of one project, which a search makes as it needs them.
+/// Makes the builds and runs of one project when a search needs them.
 pub struct Runs<'a> {
     pub runner: &'a LocalRunner,
     project: &'a Registered,
     branch: &'a str,
     options: &'a RunOptions,
-    /// The day whose dependencies all runs take. `None` means that of the recipe, or else today.
+    /// The day of the dependencies that all runs install. `None` means the day in the recipe, or else today.
     as_of: Option<Day>,
-    /// By revision.
+    /// The images by revision.
     images: Mutex<BTreeMap<String, Arc<OnceCell<ImageResult>>>>,
-    /// By Python version: the lock of the first run, which all later runs install too.
+    /// The lock of the first run, by Python version. All later runs install it too.
     locks: Mutex<BTreeMap<String, String>>,
-    /// By revision: the tail of the log of its newest run.
+    /// The tail of the log of the newest run, by revision.
     logs: Mutex<BTreeMap<String, String>>,
     all: Vec<ProbeResult>,
     pub rounds: usize,
@@ -69,17 +69,17 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// The number of images that were built, without those that the engine had already.
+    /// Returns the number of images that were built. Images that the engine had already do not count.
     pub fn builds(&self) -> usize {
         self.builds.load(Ordering::Relaxed)
     }
 
-    /// This machine, listed once for each slot, so that a round has one run for each.
+    /// Returns this machine once for each slot, so that a round has one run per slot.
     fn hosts(&self) -> Vec<HostId> {
         vec![HERE.into(); self.runner.settings.slots.max(1)]
     }
 
-    /// The lines that are in the log of `bad` and not in the log of `good`.
+    /// Returns the lines that are in the log of `bad` and not in the log of `good`.
     pub async fn difference(&self, good: &str, bad: &str) -> LogDifference {
         let logs = self.logs.lock().await;
         match (logs.get(good), logs.get(bad)) {
@@ -88,23 +88,25 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// The end of the log of the newest run on a revision. Empty if there was none.
+    /// Returns the end of the log of the newest run on a revision, or an empty string if there was none.
     pub async fn log_of(&self, revision: &str) -> String {
         self.logs.lock().await.get(revision).cloned().unwrap_or_default()
     }
 
-    /// The day whose dependencies all runs take. `None` means that of the recipe, or else today.
+    /// Returns the day of the dependencies that all runs install. `None` means the day in the recipe, or else today.
     pub fn as_of(&self) -> Option<Day> {
         self.as_of
     }
 
-    /// Makes one run, to find out what to search for. It does not count as evidence: it was chosen for its result.
+    /// Makes one run, to find out what to search for. The run is no evidence, because its result decided about the
+    /// search.
     pub async fn one(&self, revision: &str) -> Result<RunEnd> {
         usable(self.run(revision, false).await?)
     }
 
-    /// Makes one run on each of two revisions, as [`Self::one`] does. If the project installs on neither, and no day was
-    /// asked for, all runs take the dependencies of the newer revision's day from then on.
+    /// Makes one run on each of two revisions, as [`Self::one`] does. If the project installs on neither and `--as-of`
+    /// is `auto`, tries the dependencies of the newer revision's day. If the runs work with them, all later runs use
+    /// them.
     pub async fn both(&mut self, old: &str, new: &str) -> Result<(RunEnd, RunEnd)> {
         let mut ends = (self.run(old, false).await?, self.run(new, false).await?);
         let is_not_installed = |end: &RunEnd| matches!(end, RunEnd::Run(outcome, _) if is_not_installed(outcome));
@@ -117,7 +119,7 @@ impl<'a> Runs<'a> {
                 let then = (self.run(old, false).await?, self.run(new, false).await?);
                 match (usable(then.0), usable(then.1)) {
                     (Ok(old), Ok(new)) => ends = (old, new),
-                    // the index may not state when its files came, or that day has no set of versions that fits
+                    // the index may not state upload times, or that day may have no set of versions that fits
                     (Err(error), _) | (_, Err(error)) => {
                         errln!("{error:#}; going on with today's");
                         self.as_of = None;
@@ -129,7 +131,7 @@ impl<'a> Runs<'a> {
         Ok((usable(ends.0)?, usable(ends.1)?))
     }
 
-    /// Makes all runs that the search wants, as many at a time as there are slots.
+    /// Makes all runs that the search asks for, up to one per slot at a time.
     async fn round(&mut self, investigation: &Investigation, progress: &InvestigationProgress) -> Result<()> {
         let what = if progress.searches {
             self.rounds += 1;
@@ -159,8 +161,8 @@ impl<'a> Runs<'a> {
         Ok(())
     }
 
-    /// Runs revisions until there is an answer about each subject. The first revision is taken to be as before the change,
-    /// the last one as after it.
+    /// Runs revisions until there is an answer about each subject. Assumes that the first revision is before the
+    /// change, and the last one after it.
     pub async fn search(
         &mut self,
         change: Change,
@@ -186,7 +188,7 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// `wheels_anew`: see [`RunSpec::wheels_anew`](crate::domain::job::RunSpec::wheels_anew).
+    /// Makes one run. For `wheels_anew`, see [`RunSpec::wheels_anew`](crate::domain::job::RunSpec::wheels_anew).
     async fn run(&self, sha: &str, wheels_anew: bool) -> Result<RunEnd> {
         let cell = self.images.lock().await.entry(sha.to_owned()).or_default().clone();
         let image = cell.get_or_try_init(|| self.image(sha)).await?;
@@ -243,7 +245,7 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Refuses a run that shows that the recipe can't be used.
+/// Fails for a run which shows that the recipe can't be used.
 fn usable(end: RunEnd) -> Result<RunEnd> {
     match end {
         RunEnd::Run(outcome, _) if outcome.blame() == Blame::RecipeOwner => {
@@ -272,7 +274,7 @@ fn summary(end: &RunEnd) -> String {
     }
 }
 
-/// The first 10 characters of an id.
+/// Returns the first 10 characters of an id.
 pub fn short(sha: &str) -> &str {
     &sha[..sha.len().min(10)]
 }

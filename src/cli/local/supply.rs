@@ -1,4 +1,4 @@
-//! Delivers sources and folders to jobs without a coordinator, from what this machine holds.
+//! Supplies jobs with sources and folders from this machine, without a coordinator.
 
 use crate::domain::tree::{TreeChange, Wanted};
 use crate::host::Supply;
@@ -10,10 +10,10 @@ use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Hands out the sources of CPython and the folders of recipes.
+/// The sources of CPython, and the folders of recipes.
 pub struct LocalSupply {
     pub mirror: Mirror,
-    /// The folders that recipes name as sources, as tars by their digest.
+    /// The tars of the folders that recipes name as sources, by digest.
     pub folders: BTreeMap<String, Arc<Vec<u8>>>,
 }
 

@@ -1,4 +1,4 @@
-//! Shows the log of a job on the terminal, and keeps its tail.
+//! Shows the log of a job on the terminal, and stores its tail.
 
 use crate::cli::log_lines::LogLines;
 use crate::cli::output;
@@ -37,7 +37,7 @@ impl Terminal {
         }
     }
 
-    /// Moves the bar whenever Pybots says that a phase has begun or ended.
+    /// Advances the bar when a line of Pybots reports that a phase has begun or ended.
     fn follow(&self, lines: &str, view: &mut View) {
         for line in lines.split(MARK).skip(1).filter_map(|line| line.strip_prefix("phase ")) {
             let line = line.split('\u{1b}').next().unwrap_or(line);
@@ -48,7 +48,7 @@ impl Terminal {
 }
 
 impl View {
-    /// Writes to stderr. The job goes on if the terminal has gone.
+    /// Writes to stderr. Ignores errors, so that the job goes on without a terminal.
     fn write(&self, lines: &[u8]) {
         self.bar.aside(|| drop(std::io::stderr().write_all(lines)));
     }
@@ -80,13 +80,13 @@ impl Sink for Terminal {
     }
 }
 
-/// Keeps the tail of a log. Also shows the log as it grows, if `shown` is set.
+/// Stores the tail of a log. Also shows the log as it grows, if `shown` is set.
 pub struct LogTail {
     pub shown: Option<Terminal>,
     text: Mutex<Vec<u8>>,
 }
 
-/// How many bytes of a longer log are kept at least. The text is cut to this size when it exceeds twice the size.
+/// The least number of bytes to keep of a longer log. A text of twice this size is cut to it.
 const TAIL: usize = 512 << 10;
 
 impl LogTail {

@@ -7,13 +7,13 @@ use anyhow::Result;
 use std::io::IsTerminal;
 use tokio::io::{AsyncWriteExt, Stdout};
 
-/// Writes a log line by line, or its bytes as they are.
+/// Prints a log line by line, or as unchanged bytes.
 pub struct Printer {
     out: Stdout,
-    /// `None` if bytes are written as they are.
+    /// `None` if bytes are printed unchanged.
     lines: Option<LogLines>,
     only: Option<Stream>,
-    /// Whether somebody watches, who wants to see lines before they end.
+    /// Whether stdout is a terminal, where lines are shown before they end.
     watched: bool,
     closed: bool,
 }
@@ -30,7 +30,7 @@ impl Printer {
         }
     }
 
-    /// Whether the reader of stdout has gone. This is not an error: a pager may be closed.
+    /// Returns whether the reader of stdout is gone. This is not an error: a user may close a pager.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
@@ -46,7 +46,7 @@ impl Printer {
         }
     }
 
-    /// Says which bytes are lost: in place, or on stderr if stdout gets the bytes of the log alone.
+    /// Reports lost bytes: between the lines, or on stderr if stdout gets unchanged bytes.
     pub async fn lost(&mut self, lost: &str) -> Result<()> {
         match &mut self.lines {
             Some(lines) => {
@@ -60,7 +60,7 @@ impl Printer {
         }
     }
 
-    /// Writes what is there so far.
+    /// Writes the output so far.
     pub async fn flush(&mut self) -> Result<()> {
         if self.watched
             && let Some(lines) = &mut self.lines

@@ -1,4 +1,4 @@
-//! Prints a log that a coordinator on another machine holds: `/api/logs/ID`.
+//! Prints a log from a coordinator on another machine: `/api/logs/ID`.
 
 use super::print::Printer;
 use crate::cli::server::token_for;
@@ -23,13 +23,13 @@ fn retry_delays() -> ExponentialBackoff {
 
 const UNREADABLE: &str = "the coordinator sent a line that can't be read";
 
-/// Which log to print, and how.
+/// The log to print, and the options.
 pub struct LogRequest<'a> {
     /// Id of a run, an image or an attempt.
     pub id: &'a str,
     pub attempt: Option<usize>,
     pub stream: Option<Stream>,
-    /// Whether to go on until the attempt has ended.
+    /// Whether to wait for more until the attempt has ended.
     pub follow: bool,
     /// Whether to print bytes that are not UTF-8 unchanged.
     pub raw: bool,
@@ -42,13 +42,13 @@ struct Line {
     stream: String,
     at: i64,
     text: String,
-    /// Which bytes are lost.
+    /// A sentence that says which bytes are lost.
     lost: Option<String>,
-    /// Bytes that are no text, in base64.
+    /// Bytes that are not UTF-8, in base64.
     bytes: Option<String>,
 }
 
-/// Prints a log. Once the first part has come, it reconnects when the connection breaks.
+/// Prints a log. After the first part has arrived, reconnects when the connection breaks.
 pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer) -> Result<()> {
     let shown = Address::new(server);
     let http = reqwest::Client::builder()
@@ -95,7 +95,7 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
     }
 }
 
-/// What the coordinator says about a refusal.
+/// Returns the reason of the coordinator's refusal.
 async fn reason(response: reqwest::Response) -> String {
     #[derive(Deserialize)]
     struct RefusalBody {
@@ -105,7 +105,7 @@ async fn reason(response: reqwest::Response) -> String {
     plain(&serde_json::from_str(&text).map_or(text, |refusal: RefusalBody| refusal.error))
 }
 
-/// Prints a response. Returns false if the connection broke before its end.
+/// Prints a response, and advances `from`. Returns `false` if the connection broke before its end.
 async fn read(response: reqwest::Response, from: &mut u64, printer: &mut Printer) -> Result<bool> {
     let mut parts = response.bytes_stream();
     let mut begun = Vec::new();

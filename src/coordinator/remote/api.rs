@@ -1,5 +1,5 @@
-//! The calls that the coordinator makes to a container registry itself, by the API of the OCI distribution specification: to
-//! find out whether an image is there, and to delete one. Only engines push and pull.
+//! The calls that the coordinator itself makes to a container registry, by the OCI distribution specification. They
+//! find out whether an image is there, and delete images. Only engines push and pull.
 
 use crate::config::{NetworkSettings, RegistrySettings};
 use crate::domain::address::Address;
@@ -12,12 +12,12 @@ use reqwest::{Method, Response, StatusCode, Url};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// All types of manifests. A registry answers that an image is missing if the request does not accept its type.
+/// All types of manifests. A registry reports an image as missing if the request does not accept the image's type.
 const MANIFESTS: &str = "application/vnd.docker.distribution.manifest.v2+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json";
 
-/// A repository of a registry.
+/// A client of one repository in a registry.
 pub struct Api {
     http: reqwest::Client,
     base: String,
@@ -28,7 +28,7 @@ impl Api {
     pub fn open(registry: &RegistrySettings, network: &NetworkSettings, repository: &str) -> Result<Self> {
         let (host, path) = repository.split_once('/').context("a repository has a path")?;
         let near = is_near(host);
-        // as engines do: a registry on the loopback interface needs no certificate
+        // engines do the same: a registry on the loopback interface needs no certificate
         let scheme = if near { "http" } else { "https" };
         let mut http = reqwest::Client::builder().timeout(Duration::from_secs(30));
         if near {
@@ -49,7 +49,7 @@ impl Api {
         })
     }
 
-    /// Whether the repository has the image with a digest.
+    /// Returns whether the repository has the image with this digest.
     pub async fn has(&self, digest: &str) -> Result<bool> {
         let answer = self.ask(Method::HEAD, digest).await?;
         match answer.status() {
@@ -93,13 +93,13 @@ impl Api {
         Ok(answer)
     }
 
-    /// A registry that does not answer: the error says where it was looked for.
+    /// Returns the error for a registry that does not answer. It names the address and the cause.
     fn silent(&self, error: reqwest::Error) -> anyhow::Error {
         let (base, causes) = (Address::new(self.base.as_str()), causes(&error.without_url()));
         anyhow!("the registry does not answer at {base}: {causes}; check that it runs, and `registry.repository`")
     }
 
-    /// Gets a token from the server that the registry trusts.
+    /// Gets a token from the token server that the registry names.
     async fn token(&self, fields: &BTreeMap<String, String>, login: Option<&Login>) -> Result<String> {
         let realm = fields
             .get("realm")
@@ -134,12 +134,12 @@ impl Api {
     }
 }
 
-/// Whether a registry is on the loopback interface of this machine.
+/// Returns whether a registry is on the loopback interface of this machine.
 fn is_near(host: &str) -> bool {
     url::Url::parse(&format!("http://{host}")).is_ok_and(|url| is_loopback(&url))
 }
 
-/// The fields of `Bearer realm="..",service="..",scope=".."`. Returns `None` for another kind of login.
+/// Returns the fields of `Bearer realm="..",service="..",scope=".."`, or `None` for another kind of login.
 fn challenge(text: &str) -> Option<BTreeMap<String, String>> {
     let rest = text.strip_prefix("Bearer ")?;
     let mut fields = BTreeMap::new();

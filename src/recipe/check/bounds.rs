@@ -1,5 +1,5 @@
-//! Bounds of a recipe: what it may ask of a container, and how much of everything it may have. Registered recipes are read at each
-//! pass, and one stranger's file must not slow down all others.
+//! Checks the bounds of a recipe: the resources that it may ask for, and the number and size of its parts. Registered
+//! recipes are read at each pass, so one file must not slow down all others.
 
 use super::Checker;
 use super::most::{
@@ -12,18 +12,18 @@ use crate::recipe::{KnownFailure, Recipe, Steps};
 use std::ops::Range;
 use toml::Spanned;
 
-/// The beginning of a line.
+/// Returns the beginning of a line.
 fn cut(line: &str) -> &str {
     let end = line.char_indices().nth(80).map_or(line.len(), |(at, _)| at);
     &line[..end]
 }
 
 impl Checker<'_> {
-    /// Checks limits and sizes of the steps of the file or of a section.
+    /// Checks the limits and sizes of the steps of the file or of a section.
     pub(super) fn bounds(&mut self, steps: &Steps<'_>) {
         if let Some(limits) = steps.limits {
             let asked = limits.get_ref().within(&Limits::unbounded());
-            // the lower one of a number and of what is none is the number
+            // the minimum of a number and NaN is the number, so check the recipe's own value
             let cpus = limits.get_ref().cpus.unwrap_or(asked.cpus);
             if let Some(reason) = (Limits { cpus, ..asked }).impossible() {
                 self.say(
@@ -113,7 +113,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Checks how much there is beside the steps.
+    /// Checks the number and size of everything besides the steps.
     pub(super) fn counts(&mut self, recipe: &Recipe) {
         let here = recipe.name.span();
         self.homepage(&recipe.homepage);
@@ -242,7 +242,7 @@ mod tests {
             let shown = problems(&more);
             assert!(shown.contains(says), "{says}: {shown}");
         }
-        // a large file is refused before it is parsed, and is not repeated
+        // a large file is refused before it is parsed, and the problem does not quote it
         let shown = problems(&format!("summary = \"{}\"\n", "x".repeat(30 << 20)));
         assert!(
             shown.contains("a recipe has 128 KiB at most") && shown.len() < 1_000,

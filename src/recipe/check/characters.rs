@@ -1,4 +1,4 @@
-//! Rejects characters that no value of a recipe may have: shells drop some, and terminals obey others.
+//! Rejects characters that no value of a recipe may have. Shells drop some of them, and terminals obey others.
 
 use super::Checker;
 use crate::domain::text::{is_invisible, is_odd};
@@ -10,22 +10,23 @@ fn is_refused(c: char) -> bool {
 }
 
 impl Checker<'_> {
-    /// Shells run recipes, here and where people reproduce a failure, and pages and terminals show them.
+    /// Checks the text and the values. Shells run recipes, here and on the machines of people who reproduce a failure,
+    /// and pages and terminals show them.
     pub(super) fn characters(&mut self) {
         let mut found = Vec::new();
-        // editors begin files with a byte order mark
+        // some editors begin files with a byte order mark
         let text = self.text.strip_prefix('\u{feff}').unwrap_or(self.text);
         let skipped = self.text.len() - text.len();
         for (at, odd) in text.char_indices().filter(|(_, c)| is_refused(*c)) {
             found.push((skipped + at..skipped + at + odd.len_utf8(), odd));
         }
-        // a text that can't be parsed was reported before
+        // a text that can't be parsed was reported already
         if let Ok(table) = DeTable::parse(self.text) {
             let as_written = found.len();
             in_table(table.get_ref(), &mut found);
             let escaped = found.split_off(as_written);
             let is_new = |span: &Range<usize>| {
-                // the characters of the text are in its order
+                // `found` is in the order of the text
                 let first = found.partition_point(|(odd, _): &(Range<usize>, char)| odd.start < span.start);
                 found.get(first).is_none_or(|(odd, _)| odd.end > span.end)
             };

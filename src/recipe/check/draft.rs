@@ -1,4 +1,4 @@
-//! Reads a recipe of which some values are wrong. Each is reported and left out, so that it hides no other mistake.
+//! Reads a recipe that has wrong values. Reports and removes each of them, so that none hides other mistakes.
 
 use super::super::Recipe;
 use super::excerpt::Shown;
@@ -11,18 +11,18 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer, Error};
 
-/// A recipe without the values that can't be read.
+/// A recipe without its wrong values.
 pub(super) struct Draft {
-    /// `None` if it can't be read even without the values that are wrong.
+    /// `None` if the recipe can't be read even without the wrong values.
     pub recipe: Option<Recipe>,
     pub problems: Vec<Problem>,
-    /// Where the values are that were left out.
+    /// The places of the removed values.
     pub spans: Vec<Range<usize>>,
-    /// The keys that were left out since they or their values are wrong.
+    /// The keys that are missing, or were removed because they or their values are wrong.
     pub lost: Vec<String>,
     /// Whether the text is TOML.
     pub is_toml: bool,
-    /// Whether reading ended before the last mistake.
+    /// Whether reading stopped before the last mistake.
     pub is_cut: bool,
 }
 
@@ -77,7 +77,7 @@ impl Draft {
         self.spans.push(span);
     }
 
-    /// Reports an error and makes the next reading come further. Returns `false` if it can't.
+    /// Reports an error, and changes the document so that the next try gets further. Returns `false` if it can't.
     fn correct(
         &mut self,
         file: &str,
@@ -95,7 +95,7 @@ impl Draft {
             self.lost.push(key.to_owned());
             return value.is_some_and(|value| insert(root, &span, key, value));
         }
-        // a value that is no TOML has no right type either
+        // a value that is no TOML would also have the wrong type
         if self.is_toml
             || !self
                 .spans
@@ -118,7 +118,7 @@ impl Draft {
     }
 }
 
-/// A value for a required key, so that reading goes on.
+/// Returns a value for a required key, so that reading can go on.
 fn placeholder(key: &str, number: usize) -> Option<DeValue<'static>> {
     let text = |text: String| Some(DeValue::String(Cow::Owned(text)));
     match key {
@@ -130,7 +130,7 @@ fn placeholder(key: &str, number: usize) -> Option<DeValue<'static>> {
     }
 }
 
-/// The values right below a value.
+/// Returns the direct children of a value.
 fn below<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut Spanned<DeValue<'i>>> {
     match value {
         DeValue::Table(table) => table.iter_mut().map(|(_, value)| value).collect(),
@@ -139,7 +139,7 @@ fn below<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut Spanned<DeValue<'i>>
     }
 }
 
-/// Adds a key to the table at a place.
+/// Adds a key to the table at a place. Returns `false` if there is no table.
 fn insert(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>, key: &str, added: DeValue<'static>) -> bool {
     if value.span() == *span
         && let DeValue::Table(table) = value.get_mut()
@@ -152,7 +152,7 @@ fn insert(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>, key: &str, adde
     below.into_iter().any(|value| insert(value, span, key, added.clone()))
 }
 
-/// Gives the key at a place another name, or removes it if that name is taken. Returns a name that is lost.
+/// Renames the key at a place, or removes it if the new name is taken. Returns the old name.
 fn rename(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>, meant: &str) -> Option<String> {
     if let DeValue::Table(table) = value.get_mut()
         && let Some(key) = table.keys().find(|key| key.span() == *span).cloned()
@@ -167,9 +167,9 @@ fn rename(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>, meant: &str) ->
     below.into_iter().find_map(|value| rename(value, span, meant))
 }
 
-/// Removes the key or the value at a place. Returns its key; of an element of a list, an empty text.
+/// Removes the key or the value at a place. Returns its key, or an empty text for an element of a list.
 fn remove(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> {
-    // what is deepest is what is wrong: a list may begin where its only element does
+    // the deepest match is the wrong value: a list may begin where its only element does
     for inner in below(value.get_mut()) {
         if let Some(key) = remove(inner, span) {
             return Some(key);

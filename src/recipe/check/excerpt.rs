@@ -1,4 +1,4 @@
-//! The lines of a text around a place, cut so that a report of a text of one long line stays short.
+//! Excerpts of a text around a place, cut so that a report stays short even if the text is one long line.
 
 use crate::domain::address::starred;
 use crate::domain::secrets::masked;
@@ -6,21 +6,21 @@ use crate::domain::text::is_odd;
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use std::ops::Range;
 
-/// Bytes of the line of the place, from some way before the place on.
+/// The most bytes of the text to show after the place.
 const SHOWN: usize = 400;
-/// Bytes of a line that are shown before the place. If there are more, the line is cut.
+/// The most bytes of a line to show before the place. A longer beginning is cut.
 const BEFORE: usize = 120;
-/// Bytes of a neighbouring line. A longer one is left out.
+/// The most bytes of a neighbouring line. A longer one is omitted.
 const NEIGHBOUR: usize = 200;
 
-/// A text as everybody may see it. Bytes in it have the places that they have in the original.
+/// A text without secrets, which everybody may see. Each byte has the same place as in the original.
 pub struct Shown<'a> {
     original: &'a str,
     shown: String,
 }
 
 impl<'a> Shown<'a> {
-    /// Masks logins, values of queries and secrets, and replaces characters that a terminal obeys.
+    /// Masks logins, values of queries and secrets, and replaces characters that a terminal would obey.
     pub fn of(original: &'a str) -> Self {
         let mut shown = starred(&masked(original));
         let is_refused = |c: char| is_odd(c) && !matches!(c, '\n' | '\r' | '\t');
@@ -42,20 +42,20 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Some lines of a file, with a place in them.
+/// Some lines of a file, with a marked place.
 #[derive(Clone, Debug)]
 pub struct Excerpt {
     file: String,
     text: String,
-    /// Where the text begins in the file: the byte, and the line, from 0.
+    /// The byte and the line in the file where the excerpt begins, from 0.
     begin: (usize, usize),
     /// The line and the column of the place, from 0.
     place: (usize, usize),
-    /// The bytes of the place in the file that the excerpt has.
+    /// The bytes of the file that are marked and within the excerpt.
     span: Range<usize>,
 }
 
-/// The nearest boundary between characters at or before a byte.
+/// Returns the nearest boundary between characters at or before a byte.
 fn boundary(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
@@ -68,7 +68,7 @@ impl Excerpt {
         let before = &text[..start];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count();
-        // a mask has more characters than what it hides
+        // counted in the original, because a mask is longer than the secret
         let column = shown
             .original
             .get(line_start..start)
@@ -109,19 +109,20 @@ impl Excerpt {
         }
     }
 
-    /// The line and the column, from 1.
+    /// Returns the line and the column, from 1.
     pub fn place(&self) -> (usize, usize) {
         (self.place.0 + 1, self.place.1 + 1)
     }
 
-    /// What of the place the excerpt has, for a label.
+    /// Returns the marked bytes, for a label.
     pub fn label(&self) -> SourceSpan {
         (self.span.start, self.span.len().max(1)).into()
     }
 }
 
 impl SourceCode for Excerpt {
-    /// Without lines around it, a span stands for its place: the head of a report asks for that.
+    /// Returns the excerpt around a span. Without context lines, returns only the place of the span, which the head of
+    /// a report needs.
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,

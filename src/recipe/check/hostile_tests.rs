@@ -1,4 +1,4 @@
-//! What a recipe must not hold, wherever it stands.
+//! Texts that a recipe must not contain, in any place.
 
 use super::check;
 
@@ -31,7 +31,7 @@ fn a_secret_in_a_recipe_is_refused_where_it_stands_and_not_repeated() {
             GOOD.replace("run = \"", &format!("run = {github} \"")),
             "5:7",
         ),
-        // the name is refused too, with a message of its own
+        // the name is also refused, with its own message
         (
             &github,
             "a token of GitHub",

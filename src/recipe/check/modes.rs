@@ -1,4 +1,4 @@
-//! Rejects modes that can't work: on a Python that lacks them, or beside a variable that the recipe sets.
+//! Rejects modes that can't work, because a Python lacks them or the recipe sets a variable for the same thing.
 
 use super::Checker;
 use super::most::{ENTRIES_MOST, SECTIONS_MOST};
@@ -9,7 +9,7 @@ use crate::recipe::{Recipe, Steps};
 use std::collections::BTreeSet;
 use toml::Spanned;
 
-/// Python lines older than the first one that has every mode, newest first.
+/// Returns the Python versions that lack some mode, newest first.
 fn old_lines() -> impl Iterator<Item = PythonVersion> {
     let three = (0..7).rev().map(|minor| (3, minor));
     let two = (0..8).rev().map(|minor| (2, minor));
@@ -21,7 +21,7 @@ fn old_lines() -> impl Iterator<Item = PythonVersion> {
 }
 
 impl Checker<'_> {
-    /// Each suite is reported once, on however many Pythons it is wrong.
+    /// Reports each suite once, even if it is wrong on several Pythons.
     pub(super) fn modes(&mut self, recipe: &Recipe) {
         let mut reported = BTreeSet::new();
         for line in old_lines().filter(|line| recipe.when.as_ref().is_none_or(|when| line.is_in(&when.0))) {
@@ -29,7 +29,7 @@ impl Checker<'_> {
                 self.too_old(suite, &line, &mut reported);
             }
         }
-        // each section looks at the common steps again, so what is beyond the bounds does not count
+        // each section checks the common steps again, so entries beyond the bounds are ignored
         let common = recipe.steps().first(ENTRIES_MOST);
         let sections = recipe.section.iter().take(SECTIONS_MOST);
         let sections = sections.map(|section| section.steps().first(ENTRIES_MOST).or(common));

@@ -1,22 +1,22 @@
-//! How much of everything a recipe may have, and its report.
+//! The bounds of a recipe and of its report.
 
-/// Problems of a file that are reported.
+/// The most problems of a file that are reported.
 pub const PROBLEMS_MOST: usize = 50;
 
 pub const SUITES_MOST: usize = 32;
 pub const SECTIONS_MOST: usize = 32;
 pub const KNOWN_FAILURES_MOST: usize = 500;
-/// Conditions of a `when`.
+/// The most conditions of a `when`.
 pub const CONDITIONS_MOST: usize = 50;
-/// Modes of a suite.
+/// The most modes of a suite.
 pub const MODES_MOST: usize = 20;
-/// Entries of each other list or table.
+/// The most entries of each other list or table.
 pub const ENTRIES_MOST: usize = 100;
-/// Bytes of `summary`, `homepage` and a name in a list.
+/// The most bytes of `summary`, of `homepage`, and of a name in a list.
 pub const LINE_MOST: usize = 500;
-/// Bytes of one command, and of one variable.
+/// The most bytes of one command, and of one variable.
 pub const COMMAND_MOST: usize = 8 << 10;
-/// Bytes of an address, and of what a known failure names.
+/// The most bytes of an address, and of each text of a known failure.
 pub const TEXT_MOST: usize = 2 << 10;
-/// Bytes of all install commands: they are one argument of a program.
+/// The most bytes of all install commands together, which become one argument of a program.
 pub const INSTALL_MOST: usize = 16 << 10;

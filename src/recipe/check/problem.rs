@@ -1,4 +1,4 @@
-//! One mistake in a TOML text, with its place and its fix.
+//! A mistake in a TOML text, with its place and its fix.
 
 use super::excerpt::{Excerpt, Shown};
 use crate::domain::nearest::nearest;
@@ -9,11 +9,11 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
 
-/// Characters of a message, and of what to write instead.
+/// The most characters of a message, and of its fix.
 const MESSAGE_MOST: usize = 500;
 const HELP_MOST: usize = 800;
 
-/// One mistake: where it is, and what to write instead.
+/// A mistake: its place, and the fix.
 #[derive(Debug, Clone)]
 pub struct Problem {
     pub message: String,
@@ -56,7 +56,7 @@ impl Problem {
         Self::within(file, &Shown::of(text), span, message, help)
     }
 
-    /// As [`Problem::at`], for several problems of one text.
+    /// Does the same as [`Problem::at`], for several problems of one text.
     pub(super) fn within(
         file: &str,
         text: &Shown<'_>,
@@ -76,7 +76,7 @@ impl Problem {
         }
     }
 
-    /// Returns advice, which is drawn as such: the recipe is good, and may hurt its owner later.
+    /// Returns a piece of advice, which is drawn differently: the recipe is valid, but may cause trouble later.
     pub fn advice(file: &str, text: &Shown<'_>, span: Range<usize>, message: &str, help: &str) -> Self {
         Self {
             severity: Severity::Advice,
@@ -120,7 +120,7 @@ impl Problem {
     }
 }
 
-/// A text for everybody, without the secrets that it repeats, and cut in its middle if it is long: a stranger chose some of it.
+/// Masks the secrets in a text, and cuts its middle if it is long. The text may quote values of the recipe.
 fn short(text: &str, most: usize) -> String {
     let shown = Shown::of(text);
     let length = shown.text().chars().count();
@@ -138,7 +138,7 @@ pub(super) fn toml_problem(file: &str, text: &Shown<'_>, span: Range<usize>, mes
     Problem::within(file, text, span, message, help)
 }
 
-/// Where the lines of a text begin.
+/// The ends of the lines of a text.
 pub(super) struct Lines(Vec<usize>);
 
 impl Lines {
@@ -146,13 +146,13 @@ impl Lines {
         Self(text.match_indices('\n').map(|(at, _)| at).collect())
     }
 
-    /// The line of a byte, from 0.
+    /// Returns the line of a byte, from 0.
     pub fn line(&self, at: usize) -> usize {
         self.0.partition_point(|end| *end < at)
     }
 }
 
-/// Explains an error of the TOML parser in a text that nobody may see: the place and the fix, without any value.
+/// Explains an error of the TOML parser in a secret text: gives the place and the fix, but no value.
 pub fn toml_place(file: &str, text: &str, span: Range<usize>, message: &str) -> String {
     let (line, column) = place(text, span.start);
     let value = text.get(span).unwrap_or_default();
@@ -161,7 +161,7 @@ pub fn toml_place(file: &str, text: &str, span: Range<usize>, message: &str) -> 
     format!("{file}:{line}:{column}: {message}{help}")
 }
 
-/// The line and the column of a byte of a text, counted from 1.
+/// Returns the line and the column of a byte in a text, from 1.
 fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at.min(text.len())).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
@@ -169,14 +169,14 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The place of the value of a key of the file. It is the beginning of the text if the file has no such key.
+/// Returns the place of the value of a top-level key, or the beginning of the text if the file lacks the key.
 pub fn value_of(text: &str, key: &str) -> Range<usize> {
     let table = DeTable::parse(text).ok();
     let value = table.as_ref().and_then(|table| table.get_ref().get(key));
     value.map_or(0..0, Spanned::span)
 }
 
-/// A message without the value that it is about.
+/// Removes from a message the value that it is about.
 pub fn without_value(message: &str, value: &str) -> String {
     for kind in ["invalid type: ", "invalid value: "] {
         if let Some((given, expected)) = message
@@ -197,7 +197,7 @@ pub fn without_value(message: &str, value: &str) -> String {
     }
 }
 
-/// The message and the fix of an error of the TOML parser.
+/// Returns the message and the fix for an error of the TOML parser.
 fn explained(message: &str) -> (String, Option<String>) {
     match (unknown_key(message), missing_key(message)) {
         (Some((key, keys)), _) => {
@@ -215,18 +215,18 @@ fn explained(message: &str) -> (String, Option<String>) {
     }
 }
 
-/// Returns the key that a message calls unknown, and the keys that could be there.
+/// Returns the key that a message reports as unknown, and the allowed keys.
 pub(super) fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
     let (key, rest) = message.strip_prefix("unknown field `")?.split_once('`')?;
     Some((key, rest.split('`').skip(1).step_by(2).collect()))
 }
 
-/// Returns the key that a message calls missing.
+/// Returns the key that a message reports as missing.
 pub(super) fn missing_key(message: &str) -> Option<&str> {
     message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
-/// What to write where a value of another type is expected.
+/// Returns the fix for a value of the wrong type.
 fn type_help(message: &str) -> Option<String> {
     let expected = message
         .strip_prefix("invalid type: ")

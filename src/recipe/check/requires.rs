@@ -1,4 +1,4 @@
-//! Rejects requirements that no resolver would take, and extras and groups that the project does not have.
+//! Rejects requirements that no resolver accepts, and extras and groups that the project does not have.
 
 use super::most::{ENTRIES_MOST, SECTIONS_MOST};
 use super::{Checker, ReadProject};
@@ -9,9 +9,9 @@ use crate::recipe::{Recipe, Steps};
 use std::collections::BTreeSet;
 use toml::Spanned;
 
-/// What the `pyproject.toml` of a source declares.
+/// The extras and groups that the `pyproject.toml` of a source declares.
 struct Declared {
-    /// `None` if they are computed.
+    /// `None` if code computes the extras.
     extras: Option<BTreeSet<String>>,
     groups: BTreeSet<String>,
 }
@@ -50,9 +50,9 @@ fn listing(names: &BTreeSet<String>) -> String {
 }
 
 impl Checker<'_> {
-    /// Each entry is reported once, on however many Pythons it is wrong.
+    /// Reports each entry once, even if it is wrong on several Pythons.
     pub(super) fn requires(&mut self, recipe: &Recipe, read: &ReadProject<'_>) {
-        // each section looks at the common steps again, so what is beyond the bounds does not count
+        // each section checks the common steps again, so entries beyond the bounds are ignored
         let common = recipe.steps().first(ENTRIES_MOST);
         let sections = recipe.section.iter().take(SECTIONS_MOST);
         let sections = sections.map(|section| section.steps().first(ENTRIES_MOST).or(common));
@@ -84,7 +84,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Reads what the project of these steps declares.
+    /// Reads the declarations of the project that these steps fetch.
     fn project(
         &mut self,
         steps: &Steps<'_>,
@@ -146,7 +146,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Returns whether the group is wrong.
+    /// Checks a group. Returns whether it is wrong.
     fn group(&mut self, group: &Spanned<String>, project: Option<&Declared>) -> bool {
         let name = group.get_ref();
         if !matches!(requirement::parse(name), Ok(Entry::Package { name: whole, .. }) if whole == *name) {

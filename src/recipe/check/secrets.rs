@@ -1,10 +1,10 @@
-//! Rejects tokens and keys: everybody can read a recipe, and pages, stores and backups repeat it.
+//! Rejects tokens and keys: everybody can read a recipe, and pages, stores and backups copy it.
 
 use super::Checker;
 use crate::domain::secrets::find;
 
 impl Checker<'_> {
-    /// Looks at the whole text, for a comment is as readable as a value.
+    /// Checks the whole text, because comments are as public as values.
     pub(super) fn secrets(&mut self) {
         for found in find(self.text.as_bytes()) {
             self.say(

@@ -1,4 +1,4 @@
-//! Rejects a source that can't be fetched as it is written.
+//! Rejects a source that can't be fetched in the form in which it is written.
 
 use super::{Checker, is_plain_path};
 use crate::domain::address::Address;
@@ -75,7 +75,7 @@ impl Checker<'_> {
                     "remove the login; files that need one can be a `path` source, which brings them with the recipe",
                 );
             }
-            // an archive may have one: its digest says what it is
+            // an archive may have a query, because its digest proves the content
             if key != "url" && Address::from(address).has_query() {
                 self.say(
                     span.clone(),

@@ -1,5 +1,5 @@
-//! Entries of a registry in the form of laruche: a YAML file for each package, with a shell line that installs it and one that
-//! tests it.
+//! Imports entries of a registry in the form of laruche: a YAML file for each package, with one shell line that
+//! installs it and one that tests it.
 
 use super::Imported;
 use super::shell::{Installs, installs};
@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
-/// Bytes of an entry.
+/// The most bytes of an entry.
 pub const ENTRY_MOST: usize = 64 << 10;
-/// Keys that a recipe has no use for, since Pybots finds out by itself or has no such notion.
+/// Keys that a recipe does not need, because Pybots finds the value itself or has no such concept.
 const NEEDLESS: [&str; 7] = [
     "pypi_url",
     "install_method",
@@ -45,7 +45,7 @@ struct Record {
     others: BTreeMap<String, IgnoredAny>,
 }
 
-/// Turns the text of one entry into a recipe. `file` is its name without the extension.
+/// Converts one entry to a recipe. `file` is its file name without the extension.
 pub fn import(file: &str, entry: &str) -> Imported {
     let nothing = |reason: String| Imported::Nothing {
         name: line(file),
@@ -90,7 +90,7 @@ fn recipe(record: &Record) -> Imported {
             "it installs more than {ENTRIES_MOST} packages by their names; name a list of the project"
         ));
     }
-    // a bound of the project itself, or its wheel, has no meaning for a source
+    // a version bound of the project itself, or its wheel, has no meaning for a source
     found.requires.retain(|entry| {
         let is_own =
             matches!(requirement::parse(entry), Ok(Entry::Package { name: other, .. }) if normalized(&other) == name);
@@ -137,7 +137,7 @@ fn recipe(record: &Record) -> Imported {
     lines.extend([String::new(), "[[suite]]".to_owned(), "name = \"tests\"".to_owned()]);
     lines.push(format!("run = {}", text(command)));
     let text = lines.join("\n") + "\n";
-    // whatever an entry holds, a recipe that is written can be registered
+    // a recipe that is written can be registered, whatever the entry contains
     match check(&format!("{name}.toml"), &text).problems.first() {
         Some(problem) => nothing(format!("its recipe would be wrong: {}", problem.message)),
         None => Imported::Recipe {
@@ -148,10 +148,10 @@ fn recipe(record: &Record) -> Imported {
     }
 }
 
-/// Parts of an entry that are named as left out.
+/// The most omitted parts of an entry that are listed.
 const LEFT_OUT_MOST: usize = 50;
 
-/// What people read about an entry of thousands of keys, or of long ones.
+/// Shortens the list of omitted parts, for entries with thousands of keys or with long ones.
 fn shortened(left_out: Vec<String>) -> Vec<String> {
     let more = left_out.len().saturating_sub(LEFT_OUT_MOST);
     let mut shown: Vec<String> = left_out.iter().take(LEFT_OUT_MOST).map(|one| line(one)).collect();
@@ -178,7 +178,7 @@ fn installed(record: &Record, left_out: &mut Vec<String>) -> Installs {
     found
 }
 
-/// Returns the Pythons of the recipe, and adds the reasons for those that it leaves out.
+/// Returns the Pythons of the recipe. Adds the reasons for those that it omits to `left_out`.
 fn when(record: &Record, lines: &mut Vec<String>, left_out: &mut Vec<String>) -> Option<String> {
     let number = |version: &str| -> Option<(u64, u64)> {
         let (major, minor) = version.trim().split_once('.')?;
@@ -206,7 +206,7 @@ fn when(record: &Record, lines: &mut Vec<String>, left_out: &mut Vec<String>) ->
     (!parts.is_empty()).then(|| parts.join(","))
 }
 
-/// Returns where the project comes from: its repository, or else the package index.
+/// Returns the source of the project: its repository, or else the package index.
 fn origin(record: &Record, left_out: &mut Vec<String>) -> Source {
     let repository = filled(record.repo.as_deref()).map(|repository| repository.trim_end_matches('/'));
     match repository {

@@ -143,7 +143,7 @@ fn bombs_are_refused() {
     assert!(reason_of(&long).contains("bytes"));
 }
 
-/// What a parser of YAML may stumble over: none of it takes long, and no answer is long.
+/// Inputs that are hard for a parser of YAML: none takes long, and no answer is long.
 #[test]
 fn hostile_entries_get_a_short_answer() {
     let start = "package: a\ntest_command: x\n";

@@ -1,18 +1,19 @@
-//! Turns entries of other registries into recipes, and lists the parts of an entry that a recipe cannot express. Pure rules.
+//! Converts entries of other registries to recipes, and lists the parts of an entry that a recipe can't express. Pure
+//! rules.
 
 pub mod laruche;
 mod shell;
 
-/// What becomes of an entry.
+/// The result of importing an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Imported {
     Recipe {
-        /// The name of the project and, before `.toml`, of the file.
+        /// The name of the project, and of the file without `.toml`.
         name: String,
         text: String,
-        /// A sentence for each part of the entry that the recipe does not have.
+        /// A sentence for each part of the entry that the recipe lacks.
         left_out: Vec<String>,
     },
-    /// No recipe can be made of it, and why.
+    /// No recipe is possible, with the reason.
     Nothing { name: String, reason: String },
 }

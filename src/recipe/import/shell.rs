@@ -1,22 +1,22 @@
-//! Turns a shell line that installs a project with pip into keys of a recipe.
+//! Converts a shell line that installs a project with pip to keys of a recipe.
 
 use crate::recipe::requirement::{self, Entry};
 
-/// What a line installs.
+/// The keys of a recipe that do the same as a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installs {
     pub requires: Vec<String>,
-    /// Lines for `install`. Empty if the default does the same.
+    /// The lines for `install`. Empty if the default does the same.
     pub lines: Vec<String>,
-    /// Whether a line needs what only the network has.
+    /// Whether a line needs the network.
     pub network: bool,
-    /// What is left out, and why.
+    /// The omitted parts, with the reasons.
     pub left_out: Vec<String>,
 }
 
 /// One command of a line.
 enum Step {
-    /// The project itself, in place or not.
+    /// Installs the project itself, in place or not.
     Project {
         editable: bool,
         extras: Vec<String>,
@@ -29,7 +29,7 @@ enum Step {
     },
 }
 
-/// Reads a line. Its commands are joined by `&&`; a line with other operators is kept as it is.
+/// Converts a line of commands that are joined by `&&`. Keeps a line with other operators unchanged.
 pub fn installs(line: &str) -> Installs {
     let mut found = Installs::default();
     let (mut in_place, mut project, mut own) = (false, false, false);
@@ -68,8 +68,8 @@ pub fn installs(line: &str) -> Installs {
     found
 }
 
-/// Returns the commands that `&&` joins. `None` if the line has another operator, a redirection or an expansion: then only a shell
-/// can read it.
+/// Returns the commands that `&&` joins. Returns `None` if the line has another operator, a redirection or an
+/// expansion, because only a shell can interpret it.
 fn commands(line: &str) -> Option<Vec<&str>> {
     let (mut commands, mut begin, mut quote, mut ampersands) = (Vec::new(), 0, None, 0);
     for (at, character) in line.char_indices() {
@@ -255,7 +255,7 @@ mod tests {
         ] {
             assert_eq!(read(line), (texts(requires), texts(lines), true, 0), "{line}");
         }
-        // pip itself, for what it removes
+        // pip itself, because only it can uninstall
         let (_, lines, network, _) = read("pip install . && pip uninstall -y x");
         assert_eq!(lines, ["uv pip install .", "uv pip uninstall -y x"]);
         assert!(!network);

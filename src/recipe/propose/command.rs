@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Tests that a recipe leaves out one by one. Where more are to go, their file goes.
+/// The most tests that a recipe deselects one by one. Beyond that, their whole file is deselected.
 const DESELECTED_MOST: usize = 40;
 
 /// The command of a suite.
@@ -12,7 +12,7 @@ pub enum Command {
     /// Any other command.
     Line {
         line: String,
-        /// Whether it only imports the project, since there are no tests.
+        /// Whether the command only imports the project, because there are no tests.
         imports: bool,
     },
 }
@@ -20,11 +20,11 @@ pub enum Command {
 /// A run of pytest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pytest {
-    /// Options, each quoted for a shell.
+    /// The options, each quoted for a shell.
     pub options: Vec<String>,
-    /// Files and folders; empty where pytest finds them by its settings.
+    /// The files and folders to test. Empty if pytest finds them by its settings.
     pub targets: Vec<String>,
-    /// Tests and files that are left out, by their addresses (`tests/test_a.py::test_x`), with the reasons.
+    /// The deselected tests and files, by address (`tests/test_a.py::test_x`), with the reasons.
     pub left_out: BTreeMap<String, String>,
 }
 
@@ -48,7 +48,7 @@ impl Command {
         }
     }
 
-    /// Returns the line for the shell.
+    /// Returns the command as a shell line.
     pub fn shell(&self) -> String {
         let pytest = match self {
             Self::Line { line, .. } => return line.clone(),
@@ -67,7 +67,7 @@ impl Command {
 }
 
 impl Pytest {
-    /// Leaves a test or a file out. Returns whether that changes anything. `file` is that of the test.
+    /// Deselects a test or a file. `file` is the file of the test. Returns whether this changes the command.
     pub fn leave_out(&mut self, address: &str, file: &str, reason: &str) -> bool {
         if self.left_out.contains_key(address) || self.left_out.contains_key(file) {
             return false;
@@ -85,12 +85,12 @@ impl Pytest {
     }
 }
 
-/// Quotes a word for a shell, if it needs that. No text of a survey has a NUL, which can't be quoted.
+/// Quotes a word for a shell if need be. No text of a survey has a NUL, which can't be quoted.
 pub fn quoted(word: &str) -> String {
     shlex::try_quote(word).map_or_else(|_| "''".to_owned(), std::borrow::Cow::into_owned)
 }
 
-/// Splits a line into words as a shell does, without expanding anything. If a quote has no end, at white space.
+/// Splits a line into words as a shell does, but without expansions. If a quote has no end, splits at white space.
 pub fn words(line: &str) -> Vec<String> {
     shlex::split(line).unwrap_or_else(|| line.split_whitespace().map(str::to_owned).collect())
 }

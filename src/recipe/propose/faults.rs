@@ -1,4 +1,4 @@
-//! Recognizes in a trial what a recipe can do something about, and changes the proposal.
+//! Finds faults in a trial that a recipe can fix, and changes the proposal.
 
 mod install;
 mod interrupted;
@@ -18,7 +18,7 @@ use crate::domain::pattern::{all, is_match, pattern};
 use crate::domain::results::Failure;
 use std::collections::BTreeSet;
 
-/// The exit code of pytest and unittest when they found no tests.
+/// The exit code of pytest and unittest if they found no tests.
 const NO_TESTS: i64 = 5;
 pattern!(NO_PACKAGE_OF_TESTS, r"(?m)^ERROR: module or package not found: ");
 pattern!(NO_MODULE, r"No module named '?([A-Za-z_][\w.]*)");
@@ -34,10 +34,10 @@ pattern!(
     FROM_SOURCE,
     r"imported `(\w+)` from the source folder [^\n]* that folder lacks \d+ compiled"
 );
-/// Extras that are tried together.
+/// The most extras that are tried together.
 const EXTRAS_MOST: usize = 12;
 
-/// Returns whether an extra is for a feature of the project, and not for those who work on it.
+/// Returns whether an extra is for a feature of the project, and not for its developers.
 fn is_of_features(extra: &str) -> bool {
     let others = [
         "doc", "dev", "lint", "typ", "check", "cover", "enabler", "release", "bench", "build", "ci", "all", "full",
@@ -46,7 +46,8 @@ fn is_of_features(extra: &str) -> bool {
     !others.iter().any(|other| extra.starts_with(other))
 }
 
-/// Changes a proposal by what its trial showed. Returns the changes with their reasons; none if there is nothing to change.
+/// Changes a proposal according to its trial. Returns the changes with their reasons, or none if there is nothing to
+/// change.
 pub fn correct(proposal: &mut Proposal, survey: &Survey, observed: &Observed<'_>) -> Vec<ChoiceReason> {
     let mut faults = Faults {
         proposal,
@@ -86,7 +87,8 @@ impl Faults<'_> {
         }
     }
 
-    /// What was added and does not exist goes again; then a list that cannot be met gives way to the next one.
+    /// Handles a failed fetch. First removes added requirements that do not exist. If there are none, replaces a list
+    /// that can't be met by the next one.
     fn fetch(&mut self, reason: &str) {
         let named: BTreeSet<String> = all(&NO_PACKAGE, reason).iter().map(|name| normalized(name)).collect();
         let name_of = |line: &String| normalized(&requires::of_requirement(line));
@@ -103,7 +105,7 @@ impl Faults<'_> {
                 format!("fetch can't get it: {}", write::line(reason)),
             );
         }
-        // what a build requires is in no list of the tests
+        // the requirements of a build are in no list of the tests
         let is_about_requires = [
             "dependencies: the requirements cannot be met",
             "dependencies: a package that only has sdists",
@@ -133,7 +135,7 @@ impl Faults<'_> {
         }
     }
 
-    /// Takes another list, without what is gone.
+    /// Takes another list, without the distributions that were given up.
     fn take(&mut self, list: RequirementList, why: String) {
         self.proposal.base = list.without(self.survey, &self.proposal.given_up).unwrap_or(list);
         let keys: Vec<String> = self.proposal.base.keys().collect();
@@ -173,7 +175,7 @@ impl Faults<'_> {
             return;
         }
         let mut messages: Vec<&str> = failed.iter().map(|failure| failure.message.as_str()).collect();
-        // what keeps a runner from starting is in the log alone
+        // if no test ran, only the log has the reason
         if tests.is_none_or(|tests| tests.passed.is_empty()) {
             messages.push(suite_log(self.observed.log));
             self.broken_plugins();
@@ -189,7 +191,8 @@ impl Faults<'_> {
         self.extras();
     }
 
-    /// No list says what the tests need, and some fail: they may be those of optional features.
+    /// Requires the extras for features if no list names the requirements of the tests. Failing tests may need these
+    /// extras.
     fn extras(&mut self) {
         if !self.reasons.is_empty() || !self.proposal.base.is_of_imports {
             return;
@@ -209,7 +212,7 @@ impl Faults<'_> {
         }
     }
 
-    /// Modules that tests can't import.
+    /// Adds modules that tests can't import.
     fn modules(&mut self, text: &str) {
         let paths = self.survey.paths();
         for module in all(&NO_MODULE, text) {
@@ -236,7 +239,7 @@ impl Faults<'_> {
         }
     }
 
-    /// Messages that say what to install: `pip install demo[http2]`.
+    /// Follows messages that ask for an installation: `pip install demo[http2]`.
     fn hints(&mut self, text: &str) {
         let own = [normalized(&self.proposal.name), normalized(&self.survey.name)];
         for named in all(&TO_INSTALL, text) {
@@ -258,7 +261,7 @@ impl Faults<'_> {
         }
     }
 
-    /// A module of the tests is not found. Python then searches its folder.
+    /// Adds the folder of a module of the tests to Python's search path.
     fn search_path(&mut self, module: &str, folder: &str) {
         let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
         if !folder.chars().all(plain) || self.proposal.env.contains_key("PYTHONPATH") {
@@ -274,7 +277,7 @@ impl Faults<'_> {
     }
 }
 
-/// Returns whether a failure says that something is missing which a recipe can name: a package, a plugin, a program or the network.
+/// Returns whether a failure names a missing package, plugin, program or network. A recipe can name all but the last.
 pub fn says_what_is_missing(failure: &Failure) -> bool {
     let text = failure.message.as_str();
     all(&NO_MODULE, text)
@@ -287,7 +290,7 @@ pub fn says_what_is_missing(failure: &Failure) -> bool {
 /// Returns the part of a log that belongs to the suites.
 fn suite_log(log: &str) -> &str {
     let start = log.rfind("[pybots] phase test ").filter(|_| !log.is_empty());
-    // the mark of the end of the phase begins likewise
+    // the mark at the end of the phase begins in the same way
     let start = match start {
         Some(at)
             if log[at..]
@@ -302,10 +305,10 @@ fn suite_log(log: &str) -> &str {
     &log[start.unwrap_or(0)..]
 }
 
-/// Returns the last line of the suites' log that looks like an error.
+/// Returns the last line in the suites' part of a log that looks like an error.
 pub fn last_error(log: &str) -> Option<String> {
     if let Some((_, report)) = log.rsplit_once("  × ") {
-        // a report of uv, whose lines are those of a tree
+        // a report of uv, whose lines form a tree
         let words = report.lines().take_while(|line| !line.contains("[pybots]"));
         let words: Vec<&str> = words
             .map(|line| line.trim_matches(['├', '╰', '─', '▶', '│', ' ']))

@@ -36,7 +36,7 @@ pub fn tests(passed: usize, failed: &[(&str, &str)]) -> Tests {
     }
 }
 
-/// What a trial changes in the recipe: the lines that are new, and the reasons.
+/// Returns how a trial changes the recipe: the new lines, and the reasons.
 fn change(survey: &Survey, outcome: &Outcome, tests: Option<&Tests>, phase: &str, log: &str) -> Vec<String> {
     let before = proposal(survey);
     let observed = Observed {
@@ -100,7 +100,7 @@ fn failures_of_tests_change_what_a_recipe_can_change() {
             "ImportError: use `pip install demo[test,fast]`",
             requires("\".[fast]\""),
         ),
-        // neither the project's own modules, nor what is no module of Linux, nor a plain failure
+        // no change for the project's own modules, for modules that Linux lacks, and for a plain failure
         ("ModuleNotFoundError: No module named 'demo.part'", vec![]),
         ("ModuleNotFoundError: No module named 'winreg'", vec![]),
         ("fixture 'client' not found", vec![]),
@@ -130,7 +130,7 @@ fn what_keeps_pytest_from_starting_is_in_the_log() {
         change(&survey, &wrong, None, "test tests", log),
         ["requires = [\".[test]\", \"trustme\"]"]
     );
-    // the log of tests that ran says much that is none of their failures
+    // if tests ran, the log also has text that belongs to none of their failures
     let ran = tests(1, &[("tests: tests.test_a.test_x", "AssertionError")]);
     assert_eq!(
         change(&survey, &FAILED, Some(&ran), "test tests", log),
@@ -170,18 +170,18 @@ fn what_can_not_be_fetched_gives_way() {
     let unmet = |text: &str| Outcome::RecipeError {
         reason: format!("dependencies: {text}"),
     };
-    // what it names goes from the list, and the rest stays
+    // the named distribution leaves the list, and the rest stays
     let gone = unmet("a package that only has sdists ..: extra_sources = [{ name = \"gone\"");
     assert_eq!(change(&survey, &gone, None, "fetch", ""), ["requires = [\"pytest\"]"]);
-    // a list that can't be met for another reason gives way to what the tests import
+    // a list that can't be met for another reason is replaced by the imports of the tests
     let gone = unmet("the requirements cannot be met. Because other was not found in the package registry");
     assert_eq!(change(&survey, &gone, None, "fetch", ""), ["requires = [\"pytest\"]"]);
-    // what a build requires is no matter of the tests
+    // the requirements of a build do not concern the tests
     let of_build = Outcome::RecipeError {
         reason: "to build demo: the requirements cannot be met. Because only gone<1 is available".into(),
     };
     assert_eq!(change(&survey, &of_build, None, "fetch", ""), Vec::<String>::new());
-    // what was added goes first, and is not added again
+    // an added requirement is removed first, and not added again
     let tests = tests(1, &[("tests: tests.test_a.test_x", "No module named 'private'")]);
     let observed = Observed {
         outcome: &FAILED,
@@ -217,7 +217,7 @@ fn an_install_says_what_it_lacks() {
         ["requires = [\".[test]\", \"ninja\"]"]
     );
     let rust = lacks("the build needs a Rust tool chain, which the image does not have");
-    // what a build prints opens no network: the project's own settings must name what builds Rust
+    // the output of a build never enables the network: the project's own settings must name a builder of Rust
     assert_eq!(change(&survey, &rust, None, "install", ""), [""; 0]);
     for (required, opens) in [
         ("maturin>=1.9,<2", true),
@@ -260,7 +260,7 @@ fn an_install_says_what_it_lacks() {
     let error =
         "Failed to build `demo` Failed to parse entry: `core` `core` references a workspace in `tool.uv.sources`";
     assert_eq!(last_error(log).as_deref(), Some(error));
-    // what tests need may be what does not build
+    // the build that fails may belong to a requirement of the tests
     assert_eq!(
         change(&survey, &version, None, "install", ""),
         ["requires = [\"pytest\"]"]

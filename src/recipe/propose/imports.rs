@@ -1,4 +1,4 @@
-//! What tests import, as a list of requirements.
+//! Builds a list of requirements from the imports of the tests.
 
 use super::names;
 use super::requires::{RequirementList, names_of, of_requirement};
@@ -7,8 +7,8 @@ use crate::domain::package::normalized;
 use crate::recipe::check::ENTRIES_MOST;
 use std::collections::BTreeSet;
 
-/// Returns whether a distribution has the name of a module, or that name with a word before or after it: `python-NAME`, `NAME-lib`.
-/// Type stubs (`types-NAME`, `NAME-stubs`) hold no code.
+/// Returns whether a distribution has the name of a module, possibly with a word before or after it: `python-NAME`,
+/// `NAME-lib`. Type stubs (`types-NAME`, `NAME-stubs`) do not count, because they contain no code.
 fn is_named_after(distribution: &str, module: &str) -> bool {
     if distribution.starts_with("types-") || distribution.ends_with("-stubs") {
         return distribution == module;
@@ -20,7 +20,7 @@ fn is_named_after(distribution: &str, module: &str) -> bool {
     rest == Some(true) || before == Some(true)
 }
 
-/// Makes a list of the test runner and of what tests import.
+/// Builds a list of the test runner and of the distributions that tests import.
 pub fn list(survey: &Survey, runner: Option<&str>) -> RequirementList {
     let have: BTreeSet<String> = names_of(&survey.dependencies);
     let mut requires: Vec<String> = runner.map(str::to_owned).into_iter().collect();

@@ -1,6 +1,6 @@
-//! Libraries that builds need and programs that builds and tests start, and the Debian packages that hold them.
+//! Debian packages of libraries that builds need, and of programs that builds and tests start.
 
-/// Name for the linker, package, and the beginnings of its headers' paths.
+/// The linker's name of a library, its package, and the beginnings of its headers' paths.
 const LIBRARIES: &[(&str, &str, &[&str])] = &[
     ("archive", "libarchive-dev", &["archive.h"]),
     ("asound", "libasound2-dev", &["alsa/"]),
@@ -57,7 +57,7 @@ const LIBRARIES: &[(&str, &str, &[&str])] = &[
     ("zstd", "libzstd-dev", &["zstd.h"]),
 ];
 
-/// Returns the Debian package that has a header: `openssl/ssl.h`.
+/// Returns the Debian package that contains a header, such as `openssl/ssl.h`.
 pub fn of_header(path: &str) -> Option<&'static str> {
     let has = |start: &&str| match start.ends_with('/') {
         true => path.starts_with(start),
@@ -69,7 +69,8 @@ pub fn of_header(path: &str) -> Option<&'static str> {
         .map(|(_, package, _)| *package)
 }
 
-/// Returns the Debian package that a library is built with, by its name for the linker or for people: `jpeg`, `libxml2`.
+/// Returns the Debian package for building with a library, given the linker's name or the common one: `jpeg`,
+/// `libxml2`.
 pub fn of_library(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
     let short = name.strip_prefix("lib").unwrap_or(&name);
@@ -79,7 +80,7 @@ pub fn of_library(name: &str) -> Option<&'static str> {
         .map(|(_, package, _)| *package)
 }
 
-/// Programs that builds and tests start, and the Debian packages that hold them.
+/// Programs that builds and tests start, and the Debian packages that contain them.
 const PROGRAMS: &[(&str, &str)] = &[
     ("git", "git"),
     ("hg", "mercurial"),
@@ -120,7 +121,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("lsof", "lsof"),
 ];
 
-/// Returns the Debian package that holds a program.
+/// Returns the Debian package that contains a program.
 pub fn of_program(program: &str) -> Option<&'static str> {
     let found = PROGRAMS.iter().find(|(name, _)| *name == program);
     found.map(|(_, package)| *package)

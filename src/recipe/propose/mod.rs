@@ -1,5 +1,5 @@
-//! Proposes a recipe for a project, and corrects it by what a trial shows. Pure rules: [`propose()`] makes a [`Proposal`] of
-//! [`Survey`], [`corrected()`] changes it by what a trial showed, and [`Proposal::text`] writes the file.
+//! Proposes a recipe for a project, and corrects it by trials. Pure rules: [`propose()`] makes a [`Proposal`] from a
+//! [`Survey`], [`corrected()`] changes it after a trial, and [`Proposal::text`] returns the text of the file.
 
 mod command;
 mod faults;
@@ -31,26 +31,26 @@ pub struct Proposal {
     summary: String,
     homepage: String,
     when: Option<String>,
-    /// What the tests need, as the project says.
+    /// The list of the tests' requirements in use.
     base: RequirementList,
-    /// Where else the project may say so, the best first.
+    /// Other lists of the tests' requirements in the project, best first.
     others: Vec<RequirementList>,
-    /// Requirements beside those.
+    /// Requirements besides that list.
     added: Vec<String>,
-    /// Modules and distributions that did not help.
+    /// Distributions that did not help, and are not tried again.
     given_up: BTreeSet<String>,
     system: Vec<String>,
-    /// `None` for the default.
+    /// The lines for `install`. `None` for the default.
     install: Option<Vec<String>>,
     install_network: bool,
     env: BTreeMap<String, String>,
-    /// `None` if the source has no tests.
+    /// The command of the suite. `None` if the source has no tests.
     suite: Option<Command>,
-    /// Sentences for the head of the file.
+    /// Sentences for the beginning of the file.
     comments: Vec<String>,
 }
 
-/// A choice, and why it was made.
+/// A choice, and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChoiceReason {
     pub choice: String,
@@ -66,7 +66,7 @@ impl ChoiceReason {
     }
 }
 
-/// Characters of a text that goes into the file.
+/// The most characters of a text in the file.
 const TEXT_MOST: usize = 300;
 
 /// Returns whether a text can be a project's name.
@@ -74,7 +74,7 @@ pub fn is_project_name(text: &str) -> bool {
     super::check::is_name(text)
 }
 
-/// Returns the name for a recipe that is nearest to a text, or `None` if nothing of it can be one.
+/// Returns the recipe name that is nearest to a text, or `None` if no part of the text can be a name.
 pub fn project_name(text: &str) -> Option<String> {
     let fine = |c: char| {
         if c.is_ascii_alphanumeric() || "-_.".contains(c) {
@@ -88,7 +88,7 @@ pub fn project_name(text: &str) -> Option<String> {
     is_project_name(name).then(|| name.to_owned())
 }
 
-/// Proposes a recipe. Returns it with each choice and its reason.
+/// Proposes a recipe. Returns it, and each choice with its reason.
 pub fn propose(survey: &Survey, name: &str, source: Source) -> (Proposal, Vec<ChoiceReason>) {
     let mut reasons = vec![ChoiceReason::new(write::source(&source), source_reason(&source))];
     let when = when::choose(&survey.requires_python, &mut reasons);
@@ -153,13 +153,13 @@ fn homepage(survey: &Survey) -> String {
     found.map(|address| write::line(address)).unwrap_or_default()
 }
 
-/// Makes a proposal for a source without tests: it only imports the project.
+/// Makes a proposal for a source without tests, which only imports the project.
 fn no_tests(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     let own = normalized(&survey.name);
     let packages = survey.packages.iter().map(|package| package.name.as_str());
     let mut modules = packages.filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
     let line = match modules.find(|name| normalized(name) == own) {
-        // elsewhere, so that the installed one is imported
+        // outside the source, so that Python imports the installed package
         Some(module) => format!("cd /tmp && python -c 'import {module}'"),
         None => format!(
             "python -c 'import importlib.metadata as m; m.version(\"{}\")'",

@@ -1,4 +1,4 @@
-//! Names that differ: modules and the distributions that hold them, and what the plugins of pytest bring.
+//! Tables of names: the distributions of modules, and the options, fixtures, marks and settings of pytest plugins.
 
 use crate::domain::package::normalized;
 
@@ -63,10 +63,10 @@ const MODULES: &[(&str, &str)] = &[
     ("zmq", "pyzmq"),
 ];
 
-/// Outermost names of modules that many distributions share. Theirs bear both parts of the name.
+/// Top-level names of modules that many distributions share. The names of these distributions contain both parts.
 const NAMESPACES: [&str; 6] = ["google", "zope", "ruamel", "azure", "backports", "jaraco"];
 
-/// Names that projects give to modules of their own tests. A distribution of that name would be somebody else's.
+/// Names that projects give to modules of their own tests. A distribution of that name would be unrelated.
 const OF_PROJECTS: [&str; 24] = [
     "app",
     "base",
@@ -94,8 +94,8 @@ const OF_PROJECTS: [&str; 24] = [
     "utils",
 ];
 
-/// Returns the distribution that holds a module. Returns `None` if no distribution for Linux does, or if the name is one that
-/// projects give to modules of their tests.
+/// Returns the distribution that contains a module. Returns `None` if there is none for Linux, or if projects give this
+/// name to modules of their tests.
 pub fn distribution(module: &str) -> Option<String> {
     let top = module.split('.').next().unwrap_or(module);
     let two: Vec<&str> = module.splitn(3, '.').take(2).collect();
@@ -114,12 +114,12 @@ pub fn distribution(module: &str) -> Option<String> {
     (is_name && !top.starts_with('_')).then(|| normalized(top))
 }
 
-/// What a plugin of pytest brings.
+/// A plugin of pytest, with the names that it adds.
 pub struct Plugin {
     pub distribution: &'static str,
-    /// Whether results stay the same without it: it measures, reports, or checks style.
+    /// Whether results stay the same without the plugin, because it measures, reports, or checks style.
     pub is_dispensable: bool,
-    /// The beginnings of its options.
+    /// The beginnings of the plugin's options.
     options: &'static [&'static str],
     fixtures: &'static [&'static str],
     marks: &'static [&'static str],
@@ -224,22 +224,22 @@ pub fn of_plugin_module(name: &str) -> Option<&'static Plugin> {
         .find(|plugin| plugin.distribution == name || plugin.distribution.strip_prefix("pytest-") == Some(&name))
 }
 
-/// Returns the plugin that has a fixture.
+/// Returns the plugin that defines a fixture.
 pub fn of_fixture(fixture: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().find(|plugin| plugin.fixtures.contains(&fixture))
 }
 
-/// Returns the plugin that has a mark.
+/// Returns the plugin that defines a mark.
 pub fn of_mark(mark: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().find(|plugin| plugin.marks.contains(&mark))
 }
 
-/// Returns the plugin that has a setting.
+/// Returns the plugin that defines a setting.
 pub fn of_setting(setting: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().find(|plugin| plugin.settings.contains(&setting))
 }
 
-/// Returns whether a distribution checks style, builds documents or publishes: no test needs it.
+/// Returns whether a distribution checks style, builds documents or publishes. No test needs it.
 pub fn is_of_no_test(distribution: &str) -> bool {
     const NAMES: &[&str] = &[
         "black",

@@ -1,4 +1,4 @@
-//! Chooses what the tests need.
+//! Chooses the requirements of the tests.
 
 use super::survey::{Environment, Survey, is_of_tests};
 use super::{ChoiceReason, Proposal, imports, names, write};
@@ -7,23 +7,23 @@ use crate::recipe::check::ENTRIES_MOST;
 use crate::recipe::requirement::{self, Entry};
 use std::collections::BTreeSet;
 
-/// One of the places where a project says what its tests need.
+/// The requirements of the tests, from one place in the project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequirementList {
     pub requires: Vec<String>,
     pub groups: Vec<String>,
-    /// The distributions that it names, in their normalized form.
+    /// The normalized names of the distributions in the list.
     pub names: BTreeSet<String>,
-    /// All of its requirements one by one.
+    /// All requirements, one by one.
     pub lines: Vec<String>,
-    /// Whether it is drawn from the imports of the tests, for want of a list.
+    /// Whether the list comes from the imports of the tests, because the project has no better one.
     pub is_of_imports: bool,
-    /// Where the project says so.
+    /// The reason for the choice, which names the place.
     pub why: String,
 }
 
 impl RequirementList {
-    /// Returns the keys of the recipe that hold it.
+    /// Returns the keys of the recipe for this list.
     pub fn keys(&self) -> impl Iterator<Item = String> {
         let lists = [("requires", &self.requires), ("groups", &self.groups)];
         let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
@@ -31,7 +31,7 @@ impl RequirementList {
     }
 }
 
-/// Names of extras and groups for tests, the best first.
+/// Names of extras and groups for tests, best first.
 const TESTS: [&str; 8] = [
     "test",
     "tests",
@@ -42,11 +42,11 @@ const TESTS: [&str; 8] = [
     "tests-all",
     "all-tests",
 ];
-/// Names of those that hold other tools, too.
+/// Names of extras and groups that also contain other tools.
 const DEVELOPMENT: [&str; 4] = ["dev", "develop", "development", "devel"];
 
-/// Returns where the project says what its tests need, the best first. The last one is drawn from the imports of the tests.
-/// There is always one.
+/// Returns the lists of the tests' requirements in the project, best first. The last one comes from the imports of the
+/// tests. There is always at least one.
 pub fn lists(survey: &Survey) -> Vec<RequirementList> {
     let mut found = Vec::new();
     for names in [&TESTS[..], &DEVELOPMENT[..]] {
@@ -61,7 +61,7 @@ pub fn lists(survey: &Survey) -> Vec<RequirementList> {
             found.extend(files(survey, "dev"));
         }
     }
-    // a list without the test runner is for something else
+    // a list without the test runner has another purpose
     let runner = if uses_pytest(survey) { Some("pytest") } else { None };
     found.retain(|list: &RequirementList| {
         runner.is_none_or(|runner| list.names.contains(runner))
@@ -81,7 +81,7 @@ fn uses_pytest(survey: &Survey) -> bool {
     super::suite::uses_pytest(survey)
 }
 
-/// Returns the distributions that tests import.
+/// Returns the normalized names of the distributions that tests import.
 fn imported(survey: &Survey) -> BTreeSet<String> {
     let modules = survey
         .imports
@@ -114,7 +114,7 @@ fn extra(survey: &Survey, wanted: &str) -> Option<RequirementList> {
 
 fn group(survey: &Survey, wanted: &str) -> Option<RequirementList> {
     let (name, lines) = find(&survey.groups, wanted)?;
-    // a group that requires an address would be refused
+    // the check of the recipe would refuse a group that requires an address
     lines
         .iter()
         .all(|line| requirement::parse(line).is_ok())
@@ -133,7 +133,7 @@ pub(super) fn names_of(lines: &[String]) -> BTreeSet<String> {
     lines.iter().map(|line| normalized(&of_requirement(line))).collect()
 }
 
-/// Returns the name in a requirement.
+/// Returns the name in a requirement, or an empty text if it has none.
 pub fn of_requirement(line: &str) -> String {
     match requirement::parse(line) {
         Ok(Entry::Package { name, .. }) => name,
@@ -141,7 +141,7 @@ pub fn of_requirement(line: &str) -> String {
     }
 }
 
-/// Returns what the environments of tox, nox and hatch install.
+/// Returns the lists that the environments of tox, nox and hatch install.
 fn environments(survey: &Survey) -> Vec<RequirementList> {
     let tox = survey.tox.iter().map(|tox| (tox.name.clone(), tox));
     let nox = survey.nox.iter().filter(|session| is_of_tests(&session.name));
@@ -183,7 +183,7 @@ fn of_environment(survey: &Survey, place: &str, environment: &Environment) -> Op
         let file = line
             .strip_prefix("-r")
             .map(|file| file.trim().replace("{toxinidir}/", ""));
-        // nox passes the option and the file as two arguments
+        // nox passes the option and the file as separate arguments
         let file = file
             .filter(|file| !file.is_empty())
             .or_else(|| line.ends_with(".txt").then(|| line.clone()));
@@ -203,7 +203,8 @@ fn of_environment(survey: &Survey, place: &str, environment: &Environment) -> Op
     (!found.names.is_empty()).then_some(found)
 }
 
-/// Returns what the files of requirements with a word in their names list, and what poetry's groups of that name do.
+/// Returns the lists in requirement files whose paths contain a word, and in groups of poetry, pdm and uv whose names
+/// contain it.
 fn files(survey: &Survey, word: &str) -> Vec<RequirementList> {
     let files = survey
         .requirement_files
@@ -230,14 +231,15 @@ fn files(survey: &Survey, word: &str) -> Vec<RequirementList> {
     found.collect()
 }
 
-/// Returns the lines that a recipe can have: requirements of the index, without tools that no test needs.
+/// Returns the lines that a recipe can contain: requirements from the index, without tools that no test needs. Also
+/// returns their names.
 fn usable(survey: &Survey, lines: &[String]) -> (Vec<String>, BTreeSet<String>) {
     let own = normalized(&survey.name);
     let imported = imported(survey);
     let mut names = BTreeSet::new();
     let mut found = Vec::new();
     for line in lines {
-        // `py39: dep` of tox is for some environments only
+        // a line `py39: dep` of tox applies to some environments only
         if line.contains(": ") || line.ends_with(".txt") {
             continue;
         }
@@ -250,13 +252,13 @@ fn usable(survey: &Survey, lines: &[String]) -> (Vec<String>, BTreeSet<String>) 
     (found, names)
 }
 
-/// Moves the list to the front that covers most of what tests import. Of equal ones, the order stays.
+/// Moves the list that covers most imports of the tests to the front. Among equals, the first wins.
 fn most_complete_first(survey: &Survey, found: &mut [RequirementList]) {
     let mut needed = imported(survey);
     let have = names_of(&survey.dependencies);
     needed.retain(|name| !have.contains(name) && *name != normalized(&survey.name));
     let missing = |list: &RequirementList| needed.difference(&list.names).count();
-    // the last one is drawn from the imports themselves, and is for want of another
+    // the last list comes from the imports themselves, and is only a fallback
     let others = found.len().saturating_sub(1);
     let best = found
         .iter()
@@ -271,7 +273,7 @@ fn most_complete_first(survey: &Survey, found: &mut [RequirementList]) {
 }
 
 impl RequirementList {
-    /// Lists one by one what there is but for some distributions. Returns `None` if none of them is in the list.
+    /// Returns the requirements one by one, without some distributions. Returns `None` if the list has none of these.
     pub fn without(&self, survey: &Survey, left_out: &BTreeSet<String>) -> Option<Self> {
         if self.names.is_disjoint(left_out) {
             return None;
@@ -297,7 +299,7 @@ impl Proposal {
         self.base.names.contains(&name) || self.added.iter().any(|line| normalized(&of_requirement(line)) == name)
     }
 
-    /// Requires an extra of the project itself. Returns whether that changes anything.
+    /// Requires an extra of the project itself. Returns whether this changes the proposal.
     pub(super) fn require_extra(&mut self, extra: &str) -> bool {
         let entry = format!(".[{extra}]");
         let has = self.base.requires.contains(&entry) || self.added.contains(&entry);
@@ -308,7 +310,7 @@ impl Proposal {
         true
     }
 
-    /// Requires a distribution. Returns whether that changes anything.
+    /// Requires a distribution. Returns whether this changes the proposal.
     pub(super) fn require(&mut self, distribution: &str) -> bool {
         let name = normalized(&of_requirement(distribution));
         let is_own = name == normalized(&self.name);
@@ -320,7 +322,7 @@ impl Proposal {
     }
 }
 
-/// Adds the test runner and the plugins to which tests and settings point.
+/// Adds the test runner, and the plugins that tests and settings use.
 pub fn complete(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     if !proposal.suite.as_ref().is_some_and(|suite| suite.is_pytest()) {
         return;

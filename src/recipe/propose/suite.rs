@@ -6,9 +6,9 @@ use super::{ChoiceReason, Proposal, names, write};
 use crate::domain::pattern::{is_match, pattern};
 use std::collections::BTreeSet;
 
-/// What install does if a recipe says nothing about it.
+/// The `install` line of a recipe without one.
 pub const DEFAULT_INSTALL: &str = "uv pip install .";
-/// Folders of tests that one command names.
+/// The most folders of tests that one command names.
 const TARGETS_MOST: usize = 5;
 
 pattern!(FACTOR, r"^[\w,{}!.-]+:\s");
@@ -24,14 +24,15 @@ pub fn uses_pytest(survey: &Survey) -> bool {
     !has_own && (survey.pytest.is_some() || survey.hints("pytest") > 0)
 }
 
-/// Returns whether a line starts a program, by its name or as a module.
+/// Returns whether a line contains the name of a program as a word.
 fn calls(line: &str, program: &str) -> bool {
     let words = words(line);
     let py_test = program == "pytest" && words.iter().any(|word| word == "py.test");
     py_test || words.iter().any(|word| word == program)
 }
 
-/// Returns a line that runs tests by something else than pytest, as a recipe can have it.
+/// Returns a line that runs tests by another runner than pytest, in the form for a recipe. Returns `None` if it does
+/// not.
 fn own_runner(survey: &Survey, line: &str) -> Option<String> {
     let line = match POSARGS.as_ref() {
         Some(pattern) => pattern.replace_all(line, "").into_owned(),
@@ -51,7 +52,7 @@ fn own_runner(survey: &Survey, line: &str) -> Option<String> {
         return None;
     }
     if words.first().is_some_and(|word| word == "coverage") {
-        // `coverage run --branch -m unittest` is `python -m unittest`, and measures
+        // `coverage run --branch -m unittest` runs `python -m unittest`, and measures it
         let start = words
             .iter()
             .position(|word| word == "-m")
@@ -78,7 +79,7 @@ fn own_runner(survey: &Survey, line: &str) -> Option<String> {
     runs_tests.then(|| words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }
 
-/// Chooses the command, and what has to be installed for it. The proposal has no suite if there are no tests.
+/// Chooses the command, and the requirements for it. If there are no tests, the proposal has no suite.
 pub fn choose(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     let Some((command, why)) = command(proposal, survey, reasons) else {
         return;
@@ -118,7 +119,7 @@ fn command(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceRea
         let place = survey.places.first()?;
         let line = match place.path.as_str() {
             "" => "python -m unittest discover".to_owned(),
-            // with its top, so that a package of tests can import itself
+            // with the top folder, so that a package of tests can import itself
             path if place.is_package => format!("python -m unittest discover -t . -s {}", quoted(path)),
             path => format!("python -m unittest discover -s {}", quoted(path)),
         };
@@ -144,7 +145,7 @@ fn pytest_reason(survey: &Survey) -> String {
     }
 }
 
-/// Replaces `addopts` that only measure or report, or that need a dispensable plugin.
+/// Replaces `addopts` if some of them only measure or report, or need a dispensable plugin.
 fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     let Some(settings) = survey.pytest.as_ref().filter(|settings| !settings.addopts.is_empty()) else {
         return;
@@ -155,7 +156,7 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reason
         if word == "-p" {
             let module = words.next().unwrap_or_default();
             let is_dispensable = names::of_plugin_module(&module).is_some_and(|plugin| plugin.is_dispensable);
-            // Pybots asks pytest for JUnit XML, which it would refuse
+            // `no:junitxml` would prevent the JUnit XML that Pybots asks for
             match is_dispensable || module == "no:junitxml" {
                 true => dropped.push(format!("-p {module}")),
                 false => kept.extend([word, module]),
@@ -166,7 +167,7 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reason
             kept.push(word);
             continue;
         };
-        // a value may follow as a word of its own
+        // the value may be a separate word
         let is_value = |next: &String| !next.starts_with('-') && !word.contains('=');
         let value = words.next_if(is_value);
         if plugin.is_dispensable {
@@ -203,7 +204,7 @@ fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reason
     ));
 }
 
-/// Chooses where pytest looks, and keeps it from importing a source tree that lacks compiled modules.
+/// Chooses the folders for pytest, so that it does not import a source tree that lacks compiled modules.
 fn targets(pytest: &mut Pytest, proposal: &Proposal, survey: &Survey, why: &mut Vec<String>) {
     let paths = survey.paths();
     let settings = survey.pytest.as_ref();
@@ -251,7 +252,7 @@ fn modules_of(survey: &Survey, named: &[&TestFolder]) -> Vec<String> {
     }
 }
 
-/// Returns the module that a place of tests is when it is installed.
+/// Returns the installed module of a folder of tests.
 fn module_of(survey: &Survey, place: &TestFolder) -> String {
     let below = survey.packages.iter().find_map(|package| {
         let rest = place.path.strip_prefix(&package.below)?.trim_start_matches('/');
@@ -261,7 +262,7 @@ fn module_of(survey: &Survey, place: &TestFolder) -> String {
     below.unwrap_or(&place.path).replace('/', ".")
 }
 
-/// Returns whether a place holds the project's tests, and not those of its documents, examples or benchmarks.
+/// Returns whether a folder contains the project's tests, and not tests of its documents, examples or benchmarks.
 fn is_of_tests(place: &TestFolder) -> bool {
     let other = [
         "doc",
@@ -282,8 +283,8 @@ fn is_of_tests(place: &TestFolder) -> bool {
         .any(|part| other.contains(&part.to_lowercase().as_str()))
 }
 
-/// Removes packages from the root of the source after the installation: tests would import them instead of the installed ones, which
-/// have the compiled modules.
+/// Removes packages from the root of the source after the installation. Otherwise tests would import them and not the
+/// installed packages, which have the compiled modules.
 fn shadowed(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     let shadowing: Vec<&Package> = survey
         .packages
@@ -301,7 +302,7 @@ fn shadowed(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceRe
     }
 }
 
-/// Returns whether a Python in the root of the source would import the package from there.
+/// Returns whether Python in the root of the source would import the package from there.
 pub fn shadows(survey: &Survey, package: &Package) -> bool {
     let holds_tests = survey.places.iter().any(|place| place.path == package.name);
     package.below.is_empty() && package.is_folder && is_identifier(&package.name) && !holds_tests
@@ -311,7 +312,7 @@ fn is_identifier(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Lets `install` end with a line that removes a package from the source. Returns whether that changes anything.
+/// Appends a line to `install` that removes a package from the source. Returns whether this changes the proposal.
 pub fn remove(proposal: &mut Proposal, package: &str) -> bool {
     let line = format!("rm -r {package}");
     let install = proposal.install.get_or_insert_with(|| vec![DEFAULT_INSTALL.to_owned()]);

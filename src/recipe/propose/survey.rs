@@ -1,21 +1,21 @@
-//! Survey: what a source tree says about its project and its tests, as `survey.py` reads it in a sandbox.
+//! Survey: the information about a project and its tests in a source tree, which `survey.py` reads in a sandbox.
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a source tree says. All texts are a stranger's.
+/// The information in a source tree. No text in it is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Survey {
-    /// The project's name in its metadata; empty if that names none.
+    /// The project's name in its metadata. Empty if there is none.
     pub name: String,
     pub summary: String,
     pub requires_python: String,
     pub homepage: String,
-    /// The address of its repository; empty if the metadata names none that is recognized.
+    /// The address of the repository. Empty if the metadata has none that is recognized.
     pub repository: String,
     pub build: Build,
-    /// What computes the dependencies; empty if they are written down.
+    /// The code that computes the dependencies. Empty if they are listed.
     pub computed: String,
     /// The requirements of each extra.
     pub extras: BTreeMap<String, Vec<String>>,
@@ -23,15 +23,15 @@ pub struct Survey {
     pub groups: BTreeMap<String, Vec<String>>,
     pub dependencies: Vec<String>,
     pub packages: Vec<Package>,
-    /// The folders that hold tests, the one with most files first.
+    /// The folders with tests, the one with most files first.
     pub places: Vec<TestFolder>,
-    /// The files of tests, by their paths.
+    /// The paths of test files.
     pub files: Vec<String>,
-    /// Modules that test files import, and how many files do. Modules of Python and of the project are left out.
+    /// Modules that test files import, with the number of files. Excludes modules of Python and of the project.
     pub imports: Vec<(String, usize)>,
-    /// Arguments of tests and fixtures that nothing in the tree defines.
+    /// Arguments of tests and fixtures that the tree does not define.
     pub arguments: Vec<String>,
-    /// Names of the marks of pytest that tests bear.
+    /// Names of the pytest marks in the tests.
     pub marks: Vec<String>,
     /// Programs that look like test runners.
     pub runners: Vec<String>,
@@ -39,34 +39,34 @@ pub struct Survey {
     pub tox: Option<Environment>,
     pub nox: Vec<Environment>,
     pub hatch: Vec<Environment>,
-    /// The groups of poetry, pdm and uv that are in none of the common tables.
+    /// The groups of poetry, pdm and uv that are in none of the standard tables.
     pub poetry: BTreeMap<String, Vec<String>>,
     pub requirement_files: Vec<RequirementFile>,
-    /// What could not be read, and why.
+    /// The parts that could not be read, with the reasons.
     pub notes: Vec<String>,
 }
 
-/// How a project is built.
+/// The build of a project.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Build {
     pub backend: String,
-    /// What its `[build-system]` requires.
+    /// The requirements in `[build-system]`.
     pub requires: Vec<String>,
-    /// Whether it has sources to compile.
+    /// Whether the project has sources to compile.
     pub compiles: bool,
-    /// Whether there is anything that an installer would install.
+    /// Whether the source has anything to install.
     pub installs: bool,
 }
 
-/// What of a project can be imported.
+/// A package or module that the project provides.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Package {
     pub name: String,
-    /// The folder that holds it: `src`, or empty for the root of the tree.
+    /// The folder that contains it: `src`, or empty for the root of the tree.
     pub below: String,
-    /// Whether it is a folder, and not a file.
+    /// Whether it is a folder and not a file.
     pub is_folder: bool,
 }
 
@@ -74,10 +74,10 @@ pub struct Package {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct TestFolder {
-    /// Empty for the root of the tree.
+    /// The path. Empty for the root of the tree.
     pub path: String,
     pub files: usize,
-    /// Hints for each test runner, by its name.
+    /// The number of hints to each test runner, by its name.
     pub runners: BTreeMap<String, usize>,
     /// Whether it is a package within a package of the project.
     pub is_in_package: bool,
@@ -89,7 +89,7 @@ pub struct TestFolder {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct PytestSettings {
-    /// The file that has them.
+    /// The file with the settings.
     pub file: String,
     pub addopts: String,
     pub testpaths: Vec<String>,
@@ -98,11 +98,11 @@ pub struct PytestSettings {
     pub keys: Vec<String>,
 }
 
-/// What an environment of tox, nox or hatch installs and runs.
+/// An environment of tox, nox or hatch: what it installs and runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Environment {
-    /// The file or the name that it has.
+    /// The name of the environment, or its file.
     #[serde(alias = "file")]
     pub name: String,
     #[serde(alias = "deps")]
@@ -128,13 +128,13 @@ impl Survey {
         !self.places.is_empty() || !self.runners.is_empty()
     }
 
-    /// Returns how many hints there are for a runner.
+    /// Returns the number of hints to a runner.
     pub fn hints(&self, runner: &str) -> usize {
         let hints = self.places.iter().filter_map(|place| place.runners.get(runner));
         hints.sum()
     }
 
-    /// Returns the commands by which the project runs its tests: those of tox, then of nox, then of hatch.
+    /// Returns the commands that run the tests: those of tox first, then of nox, then of hatch.
     pub fn commands(&self) -> Vec<(&str, &str)> {
         let tox = self.tox.iter().map(|tox| (tox.name.as_str(), tox));
         let nox = self.nox.iter().filter(|session| is_of_tests(&session.name));
@@ -161,7 +161,7 @@ impl Survey {
     }
 }
 
-/// Returns whether an environment has a name of those that run tests.
+/// Returns whether an environment has a typical name for running tests.
 pub fn is_of_tests(name: &str) -> bool {
     let name = name.to_lowercase();
     ["test", "unit", "py"].iter().any(|word| name.contains(word)) || name == "default"

@@ -18,7 +18,7 @@ fn git() -> Source {
     Source::of_git("https://example.org/demo", "0123456789")
 }
 
-/// Tests in `tests/`, with hints for one runner.
+/// Returns tests in `tests/`, with hints to one runner.
 fn tests_for(runner: &str) -> serde_json::Value {
     json!({
         "name": "demo",
@@ -35,7 +35,7 @@ fn with(mut base: serde_json::Value, more: serde_json::Value) -> serde_json::Val
     base
 }
 
-/// The lines of a proposed recipe that begin with one of the keys.
+/// Returns the lines of a proposed recipe that begin with one of the keys.
 fn proposed(value: serde_json::Value) -> Vec<String> {
     let (proposal, reasons) = propose(&survey(value), "demo", pypi());
     assert!(reasons.iter().all(|reason| !reason.why.is_empty()), "{reasons:?}");
@@ -59,7 +59,7 @@ fn what_tests_need_is_taken_from_where_the_project_says_it() {
             json!({ "groups": { "tests": ["pytest"], "docs": ["sphinx"] } }),
             "groups = [\"tests\"]",
         ),
-        // a group for development without the test runner is for something else
+        // a development group without the test runner has another purpose
         (
             json!({ "groups": { "dev": ["ruff", "tox"] } }),
             "requires = [\"pytest\"]",
@@ -87,12 +87,12 @@ fn what_tests_need_is_taken_from_where_the_project_says_it() {
             json!({ "imports": [["pytest", 3], ["yaml", 1], ["winreg", 1], ["numpy", 1]], "dependencies": ["numpy>=1"] }),
             "requires = [\"pytest\", \"pyyaml\"]",
         ),
-        // the group for development has what tests import and the other one lacks
+        // the development group contains a requirement that the other group lacks
         (
             json!({ "groups": { "test": ["pytest"], "dev": ["pytest", "trustme"] }, "imports": [["trustme", 2]] }),
             "groups = [\"dev\"]",
         ),
-        // the extra lacks the test runner, and tests import what it has
+        // the extra lacks the test runner, but contains what the tests import
         (
             json!({ "extras": { "test": ["hypothesis"] }, "imports": [["hypothesis", 2]] }),
             "requires = [\".[test]\", \"pytest\"]",
@@ -187,7 +187,7 @@ fn the_command_is_that_of_the_project() {
             tox("python {toxinidir}/tests/run_tests.py"),
             "python tests/run_tests.py",
         ),
-        // neither what is for some environments only, nor what a shell would obey
+        // neither lines for some environments only, nor lines that a shell would interpret
         (tox("py39: python -m demo.test"), "python -m unittest discover -s tests"),
         (
             tox("python -m demo.test; rm -r /"),
@@ -229,7 +229,7 @@ fn a_compiled_project_is_tested_as_it_is_installed() {
     let within = json!({ "places": [place("src/other/tests")], "packages": [compiled["packages"][1]] });
     let lines = proposed(with(with(tests_for("pytest"), compiled.clone()), within));
     assert_eq!(lines[1], "run = \"python -m pytest -q --pyargs other.tests\"");
-    // more places than a command names
+    // more folders than one command names
     let many: Vec<_> = ["a", "b", "c", "d", "e", "f"]
         .map(|part| place(&format!("demo/{part}/tests")))
         .to_vec();

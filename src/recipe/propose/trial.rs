@@ -1,4 +1,4 @@
-//! What a trial of a proposal shows: its result, and what may help.
+//! Results of a trial of a proposal, and corrections.
 
 use super::command::Command;
 use super::{ChoiceReason, Proposal, Survey, faults};
@@ -9,7 +9,7 @@ use crate::domain::text::plain;
 /// The most failures that a result lists by name.
 const NAMED: usize = 5;
 
-/// What a trial showed.
+/// The observations of a trial.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
     pub outcome: &'a Outcome,
@@ -21,7 +21,7 @@ pub struct Observed<'a> {
     pub log: &'a str,
 }
 
-/// How a trial of a proposal ended.
+/// The result of a trial of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TrialResult {
     /// All tests pass. `passed` is `None` if the suite reports no tests.
@@ -33,7 +33,7 @@ pub enum TrialResult {
         failed: usize,
         run: usize,
         first: Vec<Failure>,
-        /// How many failures say that something is missing which a recipe can name.
+        /// The number of failures that name something missing: a package, a plugin, a program or the network.
         missing: usize,
     },
     /// The source has no tests.
@@ -42,7 +42,7 @@ pub enum TrialResult {
 }
 
 impl TrialResult {
-    /// Returns whether the recipe does what a recipe should: its tests run.
+    /// Returns whether the recipe is usable: its tests run.
     pub fn is_usable(&self) -> bool {
         matches!(self, TrialResult::Green { .. } | TrialResult::Red { .. })
     }
@@ -75,8 +75,8 @@ impl TrialResult {
     }
 }
 
-/// Returns a proposal that may do better than one that was tried, and the changes with their reasons. Returns `None` if there is
-/// nothing to change.
+/// Returns a proposal that may do better than the tried one, and the changes with their reasons. Returns `None` if
+/// there is nothing to change.
 pub fn corrected(
     proposal: &Proposal,
     survey: &Survey,
@@ -91,12 +91,13 @@ pub fn corrected(
 const NEEDS_NETWORK: &str = "install needs the network (`install_network = true`), and a trial gives it to nobody unasked: look at what \
                              builds the project, then try the recipe by `pybots try`, or use `pybots init --allow-network`";
 
-/// Returns the result of a proposal that is not to be tried: install would use the network, which the person did not allow.
+/// Returns the result of a proposal that must not be tried, because install would use the network without the user's
+/// permission. Returns `None` for any other proposal.
 pub fn untried(proposal: &Proposal, allows_network: bool) -> Option<TrialResult> {
     (proposal.install_network && !allows_network).then(|| TrialResult::Failed(NEEDS_NETWORK.to_owned()))
 }
 
-/// Returns what a trial means.
+/// Returns the result of a trial.
 pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult {
     let reason = || match observed.outcome {
         Outcome::Failed { exit_code } if observed.tests.is_some_and(|tests| tests.incomplete) => {
@@ -135,7 +136,7 @@ pub fn trial_result(proposal: &Proposal, observed: &Observed<'_>) -> TrialResult
         (Outcome::Passed, Some(tests)) => {
             TrialResult::Failed(format!("no test ran, and {} are skipped", tests.skipped.len()))
         }
-        // a suite that broke off says nothing about its other tests
+        // if a suite broke off, its other tests have no results
         (Outcome::Failed { .. }, Some(tests)) if !tests.incomplete && tests.count_run() > tests.failed.len() => {
             TrialResult::Red {
                 failed: tests.failed.len(),

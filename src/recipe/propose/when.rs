@@ -1,10 +1,11 @@
-//! Turns `Requires-Python` into `when`.
+//! Converts `Requires-Python` to `when`.
 
 use super::{ChoiceReason, write};
 use pep440_rs::{Operator, VersionSpecifiers};
 use std::str::FromStr;
 
-/// Returns the versions of Python for `when`. Pybots compares major and minor version only, so a third number goes.
+/// Returns the versions of Python for `when`. Pybots compares only major and minor version, so further numbers are
+/// dropped.
 pub fn choose(requires_python: &str, reasons: &mut Vec<ChoiceReason>) -> Option<String> {
     if requires_python.trim().is_empty() {
         return None;

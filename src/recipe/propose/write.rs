@@ -9,25 +9,25 @@ use toml::Value;
 /// The first line of each file.
 pub const FIRST_LINE: &str = "# `pybots init` wrote this recipe.";
 
-/// Returns a text of a stranger as one line of bounded length that controls nothing.
+/// Returns an untrusted text as one line of bounded length, without control characters.
 pub fn line(text: &str) -> String {
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     plain(&text).chars().take(TEXT_MOST).collect()
 }
 
-/// Returns a text as TOML.
+/// Formats a text as TOML.
 pub fn text(text: &str) -> String {
     Value::String(plain_lines(text)).to_string()
 }
 
-/// Replaces what no recipe may hold. A command may be longer than other texts.
+/// Replaces characters that no recipe may contain. Does not shorten the text, because a command may be long.
 fn plain_lines(text: &str) -> String {
     text.chars()
         .map(|c| if crate::domain::text::is_odd(c) { '?' } else { c })
         .collect()
 }
 
-/// Returns a list of texts as TOML.
+/// Formats a list of texts as TOML.
 pub fn list(texts: &[String]) -> String {
     let entries: Vec<String> = texts.iter().take(ENTRIES_MOST).map(|entry| text(entry)).collect();
     format!("[{}]", entries.join(", "))
@@ -51,7 +51,7 @@ pub fn source(source: &Source) -> String {
 }
 
 impl Proposal {
-    /// Returns the text of the recipe file. `remarks` are sentences for its head, such as what the trial showed.
+    /// Returns the text of the recipe file. `remarks` are sentences for its beginning, such as the result of the trial.
     pub fn text(&self, remarks: &[String]) -> String {
         let mut lines = vec![FIRST_LINE.to_owned()];
         lines.extend(

@@ -1,9 +1,9 @@
-//! Which revisions come before and after which.
+//! Questions about the order of revisions in the mirror.
 
 use super::{Mirror, Result};
 
 impl Mirror {
-    /// The newest revisions that lead to `head` by first parents, oldest first. A merge is one revision.
+    /// Returns the newest revisions that lead to `head` by first parents, oldest first. A merge is one revision.
     pub async fn newest(&self, head: &str, most: u32) -> Result<Vec<String>> {
         let most = format!("--max-count={most}");
         let list = self.git(&["rev-list", "--first-parent", &most, head]).await?;
@@ -12,7 +12,7 @@ impl Mirror {
         Ok(shas)
     }
 
-    /// The revisions that lead to `head` by first parents and that are not in `old`, oldest first.
+    /// Returns the revisions that lead to `head` by first parents and are not in `old`, oldest first.
     pub async fn since(&self, head: &str, old: &str) -> Result<Vec<String>> {
         let not = format!("^{old}");
         let list = self
@@ -21,8 +21,8 @@ impl Mirror {
         Ok(list.lines().map(str::to_owned).collect())
     }
 
-    /// The revisions after `old` up to `head`, oldest first, if first parents lead from `head` to `old`. Returns `None`
-    /// if they do not, or if the mirror lacks one of the two.
+    /// Returns the revisions after `old` up to `head`, oldest first, if first parents lead from `head` to `old`.
+    /// Returns `None` if they do not, or if the mirror lacks one of the two.
     pub async fn continued(&self, head: &str, old: &str) -> Option<Vec<String>> {
         let new = self.since(head, old).await.ok()?;
         let parent = self
@@ -32,19 +32,20 @@ impl Mirror {
         (parent.trim() == old).then_some(new)
     }
 
-    /// Whether `old` is `new` or an ancestor of it.
+    /// Returns whether `old` is `new` or an ancestor of it.
     pub async fn is_before(&self, old: &str, new: &str) -> bool {
         self.git(&["merge-base", "--is-ancestor", old, new]).await.is_ok()
     }
 
-    /// The best common ancestor of two revisions, if they have one.
+    /// Returns the best common ancestor of two revisions, or `None` if they have none.
     pub async fn merge_base(&self, one: &str, other: &str) -> Option<String> {
         let base = self.git(&["merge-base", one, other]).await.ok()?;
         Some(base.trim().to_owned())
     }
 
-    /// Returns the lines of history that a merge brought, one for each parent after the first. Each line has the revision at which
-    /// it diverged, and after it what the merge brought, oldest first. Lines that brought nothing are left out.
+    /// Returns the lines of history that a merge brought, one for each parent after the first. Each line begins with
+    /// the revision at which it diverged, followed by the revisions that the merge brought, oldest first. Omits lines
+    /// without such revisions.
     pub async fn merged_lines(&self, merge: &str) -> Result<Vec<Vec<String>>> {
         let parents = self.git(&["rev-list", "--parents", "--max-count=1", merge]).await?;
         let mut parents = parents.split_whitespace().skip(1);
@@ -65,7 +66,7 @@ impl Mirror {
         Ok(lines)
     }
 
-    /// The revisions of `old` that are not in `head`. There are none unless history was rewritten.
+    /// Returns the revisions of `old` that are not in `head`. There are none unless history was rewritten.
     pub async fn lost(&self, head: &str, old: &str) -> Result<Vec<String>> {
         let not = format!("^{head}");
         let list = self.git(&["rev-list", old, &not]).await?;

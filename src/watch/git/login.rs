@@ -1,9 +1,10 @@
-//! Gives git the login of a repository: in its environment, for everybody on a machine sees the arguments of a process.
+//! Passes the login of a repository to git in its environment, because every user of the machine can see the arguments
+//! of a process.
 
 use crate::domain::address::Address;
 use tokio::process::Command;
 
-/// A credential helper that answers from the environment. The one of the machine is not asked.
+/// A credential helper that answers from the environment. It replaces the machine's own helper.
 const HELPER: [&str; 4] = [
     "-c",
     "credential.helper=",
@@ -11,7 +12,8 @@ const HELPER: [&str; 4] = [
     "credential.helper=!f() { printf 'username=%s\\npassword=%s\\n' \"$PYBOTS_GIT_USER\" \"$PYBOTS_GIT_PASSWORD\"; }; f",
 ];
 
-/// Prepares a command for a repository. Returns the address for its arguments. Only HTTP asks for a login apart from the address.
+/// Prepares a command for a repository. Returns the address for its arguments. Only for HTTP is the login removed from
+/// it.
 pub fn apart(command: &mut Command, url: &Address) -> String {
     match url.apart() {
         (shown, Some(login)) if shown.starts_with("http") => {
@@ -32,8 +34,8 @@ pub mod tests {
     use base64::prelude::BASE64_STANDARD;
     use std::io::{Read, Write};
 
-    /// A server that wants a login. Returns the head of the first request that has one. No process may have the secret in its
-    /// arguments meanwhile.
+    /// Serves as a git server that asks for a login. Returns the head of the first request with a login. Checks
+    /// meanwhile that no process has the secret in its arguments.
     pub fn serve(listener: &std::net::TcpListener, secret: &str) -> String {
         loop {
             let (mut connection, _) = listener.accept().unwrap();

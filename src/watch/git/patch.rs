@@ -3,7 +3,7 @@
 use super::{ASK, Mirror, Result, run};
 use std::path::Path;
 
-/// The author of these commits.
+/// The author of the commits.
 const AUTHOR: &str = "pybots try-patch";
 
 impl Mirror {

@@ -1,4 +1,4 @@
-//! Contexts in which everything is there that a template can show.
+//! Contexts that contain everything that a template can show.
 
 use crate::domain::results::{Failure, Summary};
 use crate::store::views::Column;
@@ -9,7 +9,7 @@ use crate::web::incidents::{IncidentLine, RegressionSection, RevisionLink};
 use crate::web::projects::ProjectView;
 use crate::web::wording::{Badge, Time};
 
-/// A text that must reach the page.
+/// A text to look for on the page.
 pub const MARK: &str = "<mark>";
 
 pub fn mark() -> String {
@@ -55,7 +55,7 @@ pub fn cell() -> CellView {
     }
 }
 
-/// Two rows: one with everything, and one without links.
+/// Returns two rows: one with everything, and one without links.
 pub fn grid() -> Grid {
     let full = GridRow {
         again: true,
@@ -142,7 +142,7 @@ pub fn link() -> RevisionLink {
     }
 }
 
-/// An open incident with a culprit, and a closed one without.
+/// Returns an open incident with a culprit, and a closed one without.
 pub fn incidents() -> Vec<IncidentLine> {
     let open = IncidentLine {
         title: mark(),
@@ -157,7 +157,7 @@ pub fn incidents() -> Vec<IncidentLine> {
     vec![open, closed]
 }
 
-/// A culprit, and a range.
+/// Returns a regression with a culprit, and one with a range.
 pub fn regressions() -> Vec<RegressionSection> {
     let regression = |exact| RegressionSection {
         exact,

@@ -1,5 +1,4 @@
-//! Renders every template with a context in which everything is there, and with one in which nothing is, so that each
-//! name in a template is looked up.
+//! Renders every template with a full context and with an empty one, so that each name in a template is looked up.
 
 use super::contexts::{
     MARK, attempt_lines, attempts, badge, grid, host, image, incidents, log, mark, project, regressions, revision,
@@ -30,7 +29,7 @@ use crate::web::submit::{ProblemLine, SubmitPage};
 use crate::web::wording::Time;
 use std::collections::BTreeMap;
 
-/// Renders a page as it is inside a frame with everything, and without anything in it or around it.
+/// Renders a page with a full frame, and an empty page in an empty frame.
 fn check<T: Template + Default>(full: T) {
     let html = Frame::full(full).html().unwrap();
     assert!(
@@ -53,7 +52,7 @@ fn pages_of_revisions_have_what_their_templates_name() {
         has_projects: false,
         legend: vec![badge()],
     });
-    // without rows, a page says why
+    // a page without rows gives the reason
     for (variants, paged) in [(variants(), false), (VariantsView::default(), true)] {
         let page = MatrixPage {
             branch: some(),
@@ -153,7 +152,7 @@ fn pages_with_forms_have_what_their_templates_name() {
         version: Some(1),
         ..RegistrationLine::default()
     };
-    // a trial goes from nothing to a run, and to its end
+    // a version before, during and after its trial
     let versions = || {
         [(None, None), (some(), None), (some(), some()), (None, some())].map(|(trial_run, trial)| VersionLine {
             in_force: true,

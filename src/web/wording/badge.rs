@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-/// A state on a page. The sign and the word repeat what the colour shows.
+/// A state on a page. The sign and the word repeat the meaning of the colour.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Badge {
-    /// Selects the colour in the style sheet: `s-pass`.
+    /// The class that selects the colour in the style sheet, such as `s-pass`.
     pub class: &'static str,
     pub sign: &'static str,
     pub word: String,

@@ -1,4 +1,4 @@
-//! What pages call the states of cells, attempts and images.
+//! Badges and sentences for the states of cells, attempts and images.
 
 use super::badge::{Badge, badge};
 use super::units::{brief_duration, duration, short};
@@ -7,7 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::store::views::{ImageProgress, Row, RunCell};
 use crate::verdict::{Cell, RowHealth};
 
-/// What most cells of a row have in common. Returns `None` if they have nothing in common.
+/// Returns the badge for the common state of a row, or `None` if its cells have nothing in common.
 pub fn meaning_badge(meaning: RowHealth) -> Option<Badge> {
     match meaning {
         RowHealth::Plain => None,
@@ -22,7 +22,7 @@ pub fn meaning_badge(meaning: RowHealth) -> Option<Badge> {
     }
 }
 
-/// The states of cells, in the order of the legend.
+/// Returns the states of cells, in the order of the legend.
 pub fn legend() -> Vec<Badge> {
     vec![
         badge("pass", "✓", "passed"),
@@ -62,7 +62,7 @@ pub fn cell_badge(cell: &RunCell) -> Badge {
     }
 }
 
-/// The badge of a cell whose attempts were not read. `None` stands for a project without a run.
+/// Returns the badge of a cell whose attempts were not read. `None` stands for a project without a run.
 pub fn state_badge(state: Option<Cell>) -> Badge {
     match state {
         Some(Cell::Pass) => badge("pass", "✓", "pass"),
@@ -76,7 +76,7 @@ pub fn state_badge(state: Option<Cell>) -> Badge {
     }
 }
 
-/// An outcome in one or two words.
+/// Describes an outcome in one or two words.
 fn in_brief(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Passed => "passed".to_owned(),
@@ -96,7 +96,7 @@ fn in_brief(outcome: &Outcome) -> String {
     }
 }
 
-/// The badge of one attempt; `None` stands for one that is running.
+/// Returns the badge of one attempt. `None` stands for a running one.
 pub fn outcome_badge(outcome: Option<&Outcome>) -> Badge {
     let Some(outcome) = outcome else {
         return badge("running", "▸", "running");
@@ -114,7 +114,7 @@ pub fn outcome_badge(outcome: Option<&Outcome>) -> Badge {
     }
 }
 
-/// The badge of an attempt of which only the stored name of its outcome is at hand.
+/// Returns the badge of an attempt, given only the stored name of its outcome.
 pub fn named_badge(outcome: Option<&str>) -> Badge {
     let Some(name) = outcome else {
         return outcome_badge(None);
@@ -128,7 +128,7 @@ pub fn named_badge(outcome: Option<&str>) -> Badge {
     }
 }
 
-/// The state of a cell as a sentence.
+/// Describes the state of a cell as a sentence.
 pub fn sentence(cell: &RunCell, row: &Row, now: Timestamp) -> String {
     let image = &row.image;
     let time = cell
@@ -140,7 +140,7 @@ pub fn sentence(cell: &RunCell, row: &Row, now: Timestamp) -> String {
         .as_ref()
         .map(|phase| format!(" in {phase}"))
         .unwrap_or_default();
-    // the reason of a failed setup names it already
+    // the reason of a failed setup already includes it
     let is_named = matches!(&cell.outcome, Some(Outcome::SetupFailed { .. }));
     let limit = cell.limit.as_ref().filter(|_| !is_named);
     let limit = limit.map(|limit| format!("; {limit}")).unwrap_or_default();
@@ -175,7 +175,7 @@ pub fn sentence(cell: &RunCell, row: &Row, now: Timestamp) -> String {
     }
 }
 
-/// The state of an image as the end of a sentence that begins with "image:".
+/// Describes the state of an image as the end of a sentence that begins with "image:".
 pub fn image_sentence(row: &Row, now: Timestamp) -> String {
     match &row.image {
         ImageProgress::Unplanned => "not planned yet".to_owned(),
@@ -192,7 +192,7 @@ pub fn image_sentence(row: &Row, now: Timestamp) -> String {
     }
 }
 
-/// The badge of an image.
+/// Returns the badge of an image.
 pub fn image_badge(image: &ImageProgress) -> Badge {
     match image {
         ImageProgress::Unplanned => badge("pending", "⋯", "waiting"),
@@ -206,7 +206,7 @@ pub fn image_badge(image: &ImageProgress) -> Badge {
     }
 }
 
-/// A project on a revision: `attrs on trunk @ 0ec9fdba30, debug`.
+/// Names a project on a revision: `attrs on trunk @ 0ec9fdba30, debug`.
 pub fn place(project: &str, row: &Row) -> String {
     let variant = row
         .shown_variant()

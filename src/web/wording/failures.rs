@@ -1,8 +1,8 @@
-//! Error pages.
+//! The texts of error pages.
 
 use crate::web::error::Error;
 
-/// Title and advice of the page for an error.
+/// Returns the title and the advice of the page for an error.
 pub fn failure(error: &Error) -> (&'static str, String) {
     match error {
         Error::NotFound(_) => (
@@ -19,7 +19,7 @@ pub fn failure(error: &Error) -> (&'static str, String) {
     }
 }
 
-/// A message as a sentence.
+/// Formats a message as a sentence.
 fn sentence(message: &str) -> String {
     let mut characters = message.chars();
     let first = characters.next().map(|c| c.to_uppercase().to_string());

@@ -1,4 +1,4 @@
-//! What pages say about hosts.
+//! The texts of pages about hosts.
 
 use super::badge::{Badge, badge};
 use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState};
@@ -7,7 +7,7 @@ use crate::domain::waiting::ONLINE_MS;
 use crate::store::hosts::HostRow;
 use std::collections::BTreeSet;
 
-/// The state of a host at `now`, milliseconds UTC.
+/// Returns the badge for the state of a host at `now`.
 pub fn host_badge(host: &HostRow, now: Timestamp) -> Badge {
     match (host.state, &host.token, host.seen_at) {
         (HostState::Removed, ..) => badge("skipped", "↷", "removed"),
@@ -26,7 +26,7 @@ pub fn host_badge(host: &HostRow, now: Timestamp) -> Badge {
     }
 }
 
-/// The host policy in sentences: `Accepts all projects and branches 3.14, trunk. Labels: gpu.`
+/// Describes the host policy in sentences: `Accepts all projects and branches 3.14, trunk. Labels: gpu.`
 pub fn policy(capabilities: &Capabilities) -> String {
     let accepted = |names: &Option<BTreeSet<String>>, what: &str| match names {
         Some(names) => format!("{what} {}", list(names)),

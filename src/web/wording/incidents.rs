@@ -1,9 +1,9 @@
-//! What pages say about incidents and investigations.
+//! The texts of pages about incidents and investigations.
 
 use super::badge::{Badge, badge};
 
-/// The badge of a state, as [`crate::domain::incident::State::name`] spells it. `fixed_on` lists the branches on which
-/// the incident is fixed.
+/// Returns the badge of a state, given by [`crate::domain::incident::State::name`]. `fixed_on` lists the branches on
+/// which the incident is fixed.
 pub fn incident_badge(state: &str, fixed_on: &[String]) -> Badge {
     match state {
         "confirmed" => badge("fail", "✗", "confirmed"),
@@ -15,12 +15,12 @@ pub fn incident_badge(state: &str, fixed_on: &[String]) -> Badge {
     }
 }
 
-/// Stands beside what only projects in probation say.
+/// Returns the badge for claims that only projects in probation support.
 pub fn unconfirmed_badge() -> Badge {
     badge("flaky", "?", "unconfirmed by others")
 }
 
-/// Who acts on an incident, by the name of the assignee.
+/// Returns who acts on an incident, given the name of the assignee.
 pub fn assignee(name: &str) -> &'static str {
     match name {
         "projects" => "CPython changed this on purpose, so the projects have to adapt.",
@@ -28,7 +28,7 @@ pub fn assignee(name: &str) -> &'static str {
     }
 }
 
-/// What an investigation looks for, by the name of the change.
+/// Returns the question of an investigation, given the name of the change.
 pub fn question(change: &str) -> &'static str {
     match change {
         "fixed" => "what fixed it",

@@ -21,7 +21,7 @@ pub use verdicts::{Proof, run_verdict};
 
 use crate::domain::DEFAULT_VARIANT;
 
-/// The name of a row in commands and addresses: `NAME`, or `NAME:VARIANT` if the variant is not the default.
+/// Returns the name of a row in commands and addresses: `NAME`, or `NAME:VARIANT` if the variant is not the default.
 pub fn row_name(revision: &str, variant: &str) -> String {
     match variant {
         DEFAULT_VARIANT => revision.to_owned(),
@@ -29,7 +29,7 @@ pub fn row_name(revision: &str, variant: &str) -> String {
     }
 }
 
-/// The variant, or `None` if it is the default, which pages leave out.
+/// Returns the variant, or `None` for the default, which pages omit.
 pub fn unusual_variant(variant: &str) -> Option<String> {
     (variant != DEFAULT_VARIANT).then(|| variant.to_owned())
 }

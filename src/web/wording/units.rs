@@ -1,4 +1,4 @@
-//! Times, sizes and names in the form in which people read them.
+//! Formats times, sizes and names for people.
 
 use crate::clock;
 use crate::domain::time::Timestamp;
@@ -15,7 +15,7 @@ pub struct Time {
     pub ago: String,
 }
 
-/// Describes a point in time as seen at `now`.
+/// Formats a point in time relative to `now`.
 pub fn time(at: Timestamp, now: Timestamp) -> Time {
     let shown = clock::show(at);
     Time {
@@ -40,7 +40,7 @@ fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A length of time in seconds: `0.4 s`, `34 s`, `2 min 5 s`, `1 h 20 min`.
+/// Formats a duration in seconds: `0.4 s`, `34 s`, `2 min 5 s`, `1 h 20 min`.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     match whole {
@@ -51,7 +51,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A length of time in seconds, in the width of a cell: `<1 s`, `34 s`, `2 min`, `1.3 h`.
+/// Formats a duration in seconds for the width of a cell: `<1 s`, `34 s`, `2 min`, `1.3 h`.
 pub fn brief_duration(seconds: f64) -> String {
     match seconds.max(0.0).round() as u64 {
         0 => "<1 s".to_owned(),
@@ -61,7 +61,7 @@ pub fn brief_duration(seconds: f64) -> String {
     }
 }
 
-/// Bytes: `17 B`, `3.2 KiB`, `470 MiB`.
+/// Formats a number of bytes: `17 B`, `3.2 KiB`, `470 MiB`.
 pub fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
@@ -80,7 +80,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// The name of a revision as people write it: the first ten characters of an id, or the whole label (`r45321`).
+/// Shortens the name of a revision: returns the first ten characters of an id, or the whole label (`r45321`).
 pub fn short(name: &str) -> &str {
     match name.get(..10) {
         Some(beginning) if !name.starts_with('r') => beginning,
@@ -88,7 +88,7 @@ pub fn short(name: &str) -> &str {
     }
 }
 
-/// The first 16 characters of a digest, without `sha256:`.
+/// Returns the first 16 characters of a digest, without `sha256:`.
 pub fn short_digest(digest: &str) -> String {
     let bare = digest.strip_prefix("sha256:").unwrap_or(digest);
     bare.get(..16).unwrap_or(bare).to_owned()

@@ -1,18 +1,18 @@
-//! What the page of a run says about it. docs/verdicts.md explains each word.
+//! The verdict on the page of a run. docs/verdicts.md explains each word.
 
 use super::badge::{Badge, badge};
 use crate::verdict::Verdict;
 
-/// What is proved about a suspicion.
+/// The proof for a suspicion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     None,
-    /// An investigation has ended without finding a culprit for all of it.
+    /// An investigation has ended, but did not find a culprit for all subjects.
     Answered,
     Incident,
 }
 
-/// Badge and sentence of a verdict. Returns `None` if the cell says all there is to say.
+/// Returns the badge and the sentence of a verdict, or `None` if they would add nothing to the cell.
 pub fn run_verdict(verdict: &Verdict, proof: Proof) -> Option<(Badge, &'static str)> {
     let found = match (verdict, proof) {
         (Verdict::Ok, _) => (badge("pass", "✓", "ok"), "This run passes, like the one before."),

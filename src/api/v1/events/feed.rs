@@ -1,4 +1,4 @@
-//! The one reader of the database behind all streams of events.
+//! The single reader of the database that feeds all streams of events.
 
 use super::view::EventView;
 use crate::store::Store;
@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Time between two looks at the database, while anybody follows.
+/// The time between two reads of the database while a client follows.
 const PACE: Duration = Duration::from_millis(500);
 
-/// Events that a client can have missed when it comes back. The database has more of them.
+/// The number of events that are kept for clients that reconnect. The database has more.
 pub(super) const KEPT: usize = 1_000;
 
-/// Events that are read at a time.
+/// The number of events that one query reads.
 const PART: i64 = 200;
 
-/// Cheap to clone.
+/// The newest events, for all clients that follow them; cheap to clone.
 #[derive(Clone)]
 pub struct Feed {
     store: Store,
@@ -27,7 +27,7 @@ pub struct Feed {
 
 struct Shared {
     kept: Mutex<Kept>,
-    /// The number of the newest event, once the database was read.
+    /// The number of the newest event; `None` until the database was read.
     last: watch::Sender<Option<i64>>,
     is_running: Mutex<bool>,
 }
@@ -35,7 +35,7 @@ struct Shared {
 /// The newest events.
 #[derive(Default)]
 struct Kept {
-    /// All events after this number, up to `last`, are here, except those that are not shown.
+    /// `events` holds all events with numbers after this one and up to `last`, except those that are not shown.
     after: i64,
     last: i64,
     events: VecDeque<(i64, Arc<EventView>)>,
@@ -56,16 +56,16 @@ impl Kept {
     }
 }
 
-/// What a client gets.
+/// One message to a client.
 pub enum EventNews {
-    /// It follows from this number on.
+    /// Events after this number follow.
     Ready(i64),
-    /// It has missed events, and follows from this number on.
+    /// The client has missed events. Events after this number follow.
     Reset(i64),
     Event(i64, Arc<EventView>),
 }
 
-/// One client.
+/// The place of one client in the feed.
 pub struct EventReader {
     shared: Arc<Shared>,
     last: watch::Receiver<Option<i64>>,
@@ -88,7 +88,8 @@ impl Feed {
         }
     }
 
-    /// Follows events after the one with the number `cursor`, or from now on. The database is read only while somebody follows.
+    /// Returns a reader of the events after number `cursor`, or of future events if it is `None`. The database is read
+    /// only while there is a reader.
     pub fn follow(&self, cursor: Option<i64>) -> EventReader {
         let mut is_running = locked(&self.shared.is_running);
         if !*is_running {
@@ -114,7 +115,7 @@ impl Feed {
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "failed to read events"),
             }
             tokio::time::sleep(PACE).await;
-            // nobody comes between the two: `follow` takes the same lock
+            // no reader can come in between: `follow` takes the same lock
             let mut is_running = locked(&self.shared.is_running);
             if self.shared.last.receiver_count() == 0 {
                 *is_running = false;
@@ -123,7 +124,7 @@ impl Feed {
         }
     }
 
-    /// Reads what is new. `is_new` for the first time, when nothing that was kept counts.
+    /// Reads new events. `is_new` discards the events that an earlier run of the loop kept.
     async fn read(&self, is_new: bool) -> Result<()> {
         self.store.number_events().await?;
         if is_new {
@@ -150,14 +151,14 @@ impl Feed {
 }
 
 impl EventReader {
-    /// Waits for the next event. Returns `None` when the feed is over.
+    /// Waits for the next event. Returns `None` when the feed has ended.
     pub async fn next(&mut self) -> Option<EventNews> {
         if !self.has_begun {
             self.last.wait_for(Option::is_some).await.ok()?;
             self.has_begun = true;
             let last = locked(&self.shared.kept).last;
             let cursor = *self.cursor.get_or_insert(last);
-            // a number that is still to come is that of another database
+            // a number beyond the newest event comes from another database
             if cursor <= last {
                 return Some(EventNews::Ready(cursor));
             }

@@ -1,4 +1,4 @@
-//! What an event says.
+//! The fields of an event in the API.
 
 use crate::store::events::{About, Event, EventKind};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 /// The fields of one server-sent event.
 #[derive(Serialize, ToSchema)]
 pub struct StreamedEvent {
-    /// Digits; send it as `Last-Event-ID` to go on behind this event.
+    /// Digits. Send them as `Last-Event-ID` to continue after this event.
     pub id: String,
     /// `ready`, `reset` or an `EventKind`.
     pub event: String,
@@ -18,18 +18,18 @@ pub struct StreamedEvent {
 /// The data of an event. Its kind is the name of the server-sent event.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EventView {
-    /// When it happened. Milliseconds since 1970, UTC.
+    /// When the event happened, in milliseconds since 1970, UTC.
     pub at: i64,
     #[schema(value_type = EventKind)]
     pub kind: &'static str,
-    /// The branches that it is about.
+    /// The branches that the event is about.
     pub branches: Vec<String>,
-    /// The projects that it is about. Empty for a revision.
+    /// The projects that the event is about. Empty for a revision.
     pub projects: Vec<String>,
     /// The id of the run that has finished.
     #[schema(required = true)]
     pub run: Option<String>,
-    /// The hash of the revision of the run, or of the one that was seen.
+    /// The hash of the revision: of the run, or the one that was seen.
     #[schema(required = true)]
     pub revision: Option<String>,
     /// The variant of the run.
@@ -44,7 +44,7 @@ pub struct EventView {
 }
 
 impl EventView {
-    /// `None` if what the event is about is not shown.
+    /// Returns `None` if the API does not show the subject of the event.
     pub fn of(event: Event) -> Option<Self> {
         let view = Self {
             at: event.at.as_millis(),

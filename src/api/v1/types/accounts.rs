@@ -18,19 +18,19 @@ pub struct AccountView {
     pub disabled: bool,
     #[schema(value_type = i64)]
     pub created_at: Timestamp,
-    /// Who it is for the identity provider. Absent in a list, and of an account without one.
+    /// The identities of the account. Absent in a list, and for an account without one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<IdentityView>,
 }
 
-/// Who an account is for an identity provider.
+/// The identity of an account for an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct IdentityView {
     pub issuer: String,
     pub subject: String,
     #[schema(value_type = i64)]
     pub linked_at: Timestamp,
-    /// When it last logged in.
+    /// The time of the last login with this identity.
     #[schema(value_type = Option<i64>)]
     pub used_at: Option<Timestamp>,
 }
@@ -96,12 +96,12 @@ pub struct TokenView {
     pub created_at: Timestamp,
     #[schema(value_type = i64)]
     pub expires_at: Timestamp,
-    /// To the minute.
+    /// The time of the last use, to the minute.
     #[schema(value_type = Option<i64>)]
     pub used_at: Option<Timestamp>,
     #[schema(value_type = Option<i64>)]
     pub revoked_at: Option<Timestamp>,
-    /// The secret, this once.
+    /// The secret. Present only in the response that issues the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }
@@ -125,17 +125,17 @@ impl From<AccessToken> for TokenView {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenBody {
-    /// What it is for.
+    /// The name of the token, which says what it is for.
     #[schema(min_length = 1, max_length = 60)]
     pub name: String,
-    /// The account that gets it. Your own unless you manage accounts.
+    /// The account that gets the token. If absent, your own; only those who manage accounts can name another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// What it may do. If it is absent, the token may do all that both you and the account may do.
+    /// The permissions of the token. If absent, every permission that both you and the account have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Permission>>)]
     pub permissions: Option<Vec<String>>,
-    /// Days until it expires: 1 to 366, 90 if absent.
+    /// Days until the token expires: 1 to 366, 90 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 366)]
     pub days: Option<i64>,

@@ -18,7 +18,7 @@ pub struct HostView {
     pub version: String,
     #[schema(value_type = Option<i64>)]
     pub seen_at: Option<Timestamp>,
-    /// The secret, where the request made it.
+    /// The host's token. Present only in the response that issues it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }
@@ -46,10 +46,10 @@ impl From<HostRow> for HostView {
 pub struct HostBody {
     #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     pub name: String,
-    /// The mail address of the owner. A host owner registers hosts under the address of the account, whatever this is.
+    /// The owner's mail address. Ignored for a host owner, whose hosts get the address of the account.
     #[serde(default)]
     pub owner: String,
-    /// Whether it may build images. Only an operator says so.
+    /// Whether the host may build images. Only an operator may set this.
     #[serde(default)]
     pub builds: bool,
 }

@@ -1,4 +1,4 @@
-//! What install lacks.
+//! Faults of install: missing sources, builders and packages.
 
 use super::{Faults, last_error};
 use crate::domain::outcome::Outcome;
@@ -25,9 +25,9 @@ pattern!(
     NO_PKG_CONFIG,
     r"(?i)(?:did not find|no such file or directory: |unable to find|could not run) '?(pkg-config|pkgconf)"
 );
-/// Installs the project without what `tool.uv.sources` names.
+/// Installs the project and ignores `tool.uv.sources`.
 const NO_SOURCES: &str = "uv pip install --no-sources .";
-/// What builds Rust, and can bring a tool chain of its own.
+/// Distributions that build Rust code, and can bring their own tool chain.
 const BUILDERS_OF_RUST: [&str; 3] = ["maturin", "puccinialin", "setuptools-rust"];
 
 impl Faults<'_> {
@@ -35,7 +35,7 @@ impl Faults<'_> {
         for name in all(&TO_REQUIRE, reason) {
             self.require(&name, "the build of the project asks for it".to_owned());
         }
-        // anybody's build can print what a lack of Rust looks like
+        // the text alone is no proof: any build can print it
         if reason.contains("Rust tool chain")
             && !self.proposal.install_network
             && let Some(builder) = self.builder_of_rust()
@@ -59,7 +59,7 @@ impl Faults<'_> {
         if self.observed.log.contains("`tool.uv.sources`") {
             self.without_sources();
         }
-        // what the tests need may not build, and the project may
+        // the failure may be in what the tests require, and not in the project
         let is_built = matches!(self.observed.outcome, Outcome::SetupFailed { .. });
         if self.reasons.is_empty()
             && is_built
@@ -71,7 +71,7 @@ impl Faults<'_> {
         }
     }
 
-    /// Lets install pass over the sources of other packages that the project names.
+    /// Makes install ignore the sources that the project names for other packages.
     fn without_sources(&mut self) {
         let mut install = self
             .proposal
@@ -89,7 +89,7 @@ impl Faults<'_> {
         self.proposal.install = Some(install);
     }
 
-    /// Headers, libraries and programs of Debian that a build lacks.
+    /// Adds the Debian packages of headers, libraries and programs that a build lacks.
     fn packages_of_builds(&mut self, reason: &str) {
         let log = self.observed.log;
         let mut wanted: Vec<(&str, String)> = Vec::new();
@@ -114,7 +114,7 @@ impl Faults<'_> {
         }
     }
 
-    /// What of the project's own `[build-system] requires` builds Rust.
+    /// Returns the distribution in the project's `[build-system] requires` that builds Rust code.
     fn builder_of_rust(&self) -> Option<&'static str> {
         let requires = &self.survey.build.requires;
         let required: BTreeSet<String> = requires
@@ -193,7 +193,7 @@ mod tests {
             let (after, _) = corrected(before, &survey, &observed).unwrap();
             assert!(after.text(&[]).lines().any(|line| line == expected));
         }
-        // only packages of a table: a log is a stranger's
+        // only packages in a table of Pybots, because the text of a log is not trusted
         let outcome = Outcome::RecipeError {
             reason: "install runs `evil`, which the image does not have".to_owned(),
         };

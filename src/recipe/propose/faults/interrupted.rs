@@ -1,20 +1,20 @@
-//! Tests that did not come to their end: they hung, crashed, ended the suite or took all memory.
+//! Tests that did not finish: they hung, crashed, ended the suite or ran out of memory.
 
 use super::Faults;
 use crate::domain::results::Failure;
 use crate::recipe::propose::command::Command;
 use crate::recipe::propose::write;
 
-/// How the failure of a test begins with which its suite ended (`host::run::suite::judge`).
+/// The beginning of a failure's message if the suite ended during its test (`host::run::suite::judge`).
 const NO_END: &str = "it did not end: ";
 
-/// Returns whether a failure is that of a test with which its suite ended.
+/// Returns whether the suite ended during the test of this failure.
 pub fn is_of_no_end(failure: &Failure) -> bool {
     failure.message.starts_with(NO_END)
 }
 
 impl Faults<'_> {
-    /// The suite ended with a test, which hides all tests after it.
+    /// Deselects the test during which the suite ended, because it hides all tests after it.
     pub(super) fn interrupted(&mut self) {
         let failed = self.observed.tests.map(|tests| tests.failed.as_slice());
         for failure in failed
@@ -27,7 +27,8 @@ impl Faults<'_> {
         }
     }
 
-    /// Leaves a test out, if its file is found. pytest can do that, and runs the tests of unittest from then on.
+    /// Deselects a test, if its file is found. Only pytest can do this, so it also runs the tests of unittest from then
+    /// on.
     pub(super) fn leave_out(&mut self, test: &str, reason: String) {
         self.run_by_pytest("unittest can't leave out single tests");
         let Some((file, address)) = address(&self.survey.files, test) else {
@@ -43,7 +44,7 @@ impl Faults<'_> {
 }
 
 /// Returns the file of a test, and its address for pytest: `tests: tests.test_a.Class.test_x[1]` is
-/// `tests/test_a.py::Class::test_x[1]`. Returns `None` if no file of tests has that name.
+/// `tests/test_a.py::Class::test_x[1]`. Returns `None` if no test file has that name.
 fn address(files: &[String], test: &str) -> Option<(String, String)> {
     let test = test.split_once(": ").map_or(test, |(_, test)| test);
     let (dotted, case) = match test.split_once('[') {
@@ -59,7 +60,7 @@ fn address(files: &[String], test: &str) -> Option<(String, String)> {
     if rest.is_empty() {
         return Some((file.clone(), file.clone()));
     }
-    // an address that a shell or a terminal could not take names the whole test
+    // if a shell or a terminal could not take the case, the address names the whole test
     let case = case.filter(|case| case.len() < 80 && case.chars().all(|c| c.is_ascii_graphic() && c != '\''));
     let case = case.map(|case| format!("[{case}")).unwrap_or_default();
     Some((file.clone(), format!("{file}::{}{case}", rest.replace('.', "::"))))
@@ -154,7 +155,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("requires = [\"pytest\"]"), "{text}");
-        // unittest had another name for it, so the next trial finds it
+        // unittest had another name for the test, so only the next trial finds it
         let text = trial("tests: test_a.C.test_x");
         assert!(text.contains("run = \"python -m pytest -q tests\""), "{text}");
     }

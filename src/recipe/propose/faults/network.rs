@@ -6,7 +6,7 @@ use crate::domain::results::Failure;
 use crate::recipe::propose::write;
 use std::collections::BTreeMap;
 
-/// Cases of one parametrized test beyond which the whole test is left out.
+/// The most cases of a parametrized test to deselect one by one. Beyond that, the whole test is deselected.
 const CASES_MOST: usize = 3;
 
 pattern!(
@@ -20,14 +20,15 @@ pattern!(
 pattern!(ON_LOOPBACK, r"(?i)localhost|127\.0\.0\.\d|\[?::1\]?|0\.0\.0\.0");
 pattern!(HAS_ADDRESS, r"(?i)https?://|host=|Cannot connect to host");
 
-/// Returns whether an error comes from the missing network, and not from a server on loopback, which every suite may have.
+/// Returns whether an error comes from the missing network. An error of a server on loopback does not, because every
+/// suite may have one.
 pub(super) fn is_of_network(message: &str) -> bool {
     let is_remote = || is_match(&NO_CONNECTION, message) && is_match(&HAS_ADDRESS, message);
     is_match(&NO_NETWORK, message) || (is_remote() && !is_match(&ON_LOOPBACK, message))
 }
 
 impl Faults<'_> {
-    /// Tests that need the network, which no suite has.
+    /// Deselects tests that need the network, which no suite has.
     pub(super) fn network(&mut self, failed: &[Failure]) {
         let failed: Vec<&Failure> = failed
             .iter()

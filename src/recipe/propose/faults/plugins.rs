@@ -1,4 +1,4 @@
-//! What pytest lacks, and what else tests need to run.
+//! Missing plugins of pytest, and other things that tests need to run.
 
 use super::Faults;
 use crate::domain::outcome::Outcome;
@@ -8,13 +8,13 @@ use crate::domain::results::Failure;
 use crate::recipe::propose::command::{Command, Pytest};
 use crate::recipe::propose::{libraries, names, requires, write};
 
-/// The exit code of pytest when something interrupted it, such as a file that it can't import.
+/// The exit code of pytest after an interruption, such as a file that it can't import.
 const INTERRUPTED: i64 = 2;
-/// Lets pytest run the other files.
+/// Makes pytest run the other files.
 const GO_ON: &str = "--continue-on-collection-errors";
 /// Sets the loop scope of fixtures to the default of pytest-asyncio. Some versions warn until the option is set.
 const FIXTURE_SCOPE: &str = "-o asyncio_default_fixture_loop_scope=function";
-/// Folders of tests that one command names.
+/// The most folders of tests that one command names.
 const TARGETS_MOST: usize = 5;
 
 pattern!(UNRECOGNIZED, r"error: unrecognized arguments: (.+)");
@@ -41,7 +41,7 @@ pattern!(
 );
 pattern!(NO_ZONE, r"No time zone found with key");
 
-/// Returns whether an error names a missing plugin or program that Pybots knows the package of. The tables are in `names` and
+/// Returns whether an error names a missing plugin or program whose package is in the tables of `names` and
 /// `libraries`.
 pub(super) fn is_of_plugins(text: &str) -> bool {
     let marks = [&NO_MARK, &UNKNOWN_MARK]
@@ -62,7 +62,7 @@ fn is_by_module(pytest: &Pytest) -> bool {
 }
 
 impl Faults<'_> {
-    /// pytest or unittest found no test where it looked.
+    /// Makes pytest look elsewhere, or replaces unittest, after no test was found.
     pub(super) fn no_tests_found(&mut self) {
         let places: Vec<String> = self
             .survey
@@ -92,7 +92,7 @@ impl Faults<'_> {
         }
     }
 
-    /// Lets pytest run the tests of a suite that unittest ran.
+    /// Makes pytest run the tests of a suite that unittest ran.
     pub(super) fn run_by_pytest(&mut self, why: &str) {
         let is_unittest =
             |suite: &Command| matches!(suite, Command::Line { line, imports: false } if line.contains("-m unittest"));
@@ -109,7 +109,7 @@ impl Faults<'_> {
         self.require("pytest", "pytest runs the tests".to_owned());
     }
 
-    /// pytest stops before the first test if it can't import one of the files.
+    /// Makes pytest go on if it can't import a file. By default it stops before the first test.
     pub(super) fn collection(&mut self, failed: &[Failure]) {
         let is_interrupted = matches!(self.observed.outcome, Outcome::Failed { exit_code: INTERRUPTED });
         let Some(pytest) = self.proposal.suite.as_mut().and_then(Command::pytest) else {
@@ -130,7 +130,7 @@ impl Faults<'_> {
         );
     }
 
-    /// Plugins of pytest that are missing.
+    /// Requires missing plugins of pytest.
     pub(super) fn plugins(&mut self, text: &str) {
         for words in all(&UNRECOGNIZED, text) {
             for word in words.split_whitespace() {
@@ -190,7 +190,8 @@ impl Faults<'_> {
         }
     }
 
-    /// pytest does not start, for one of its hooks in a plugin fails. A plugin that was a guess goes again, unless a setting helps.
+    /// Handles a pytest that does not start because a hook of a plugin fails. Sets an option if that helps. Otherwise
+    /// removes the plugin if the proposal only guessed it.
     pub(super) fn broken_plugins(&mut self) {
         if is_match(&UNSET_SCOPE, self.observed.log)
             && let Some(pytest) = self.proposal.suite.as_mut().and_then(Command::pytest)
@@ -218,7 +219,7 @@ impl Faults<'_> {
         }
     }
 
-    /// Programs and data that tests need.
+    /// Adds programs and data that tests need.
     pub(super) fn programs(&mut self, text: &str) {
         for program in all(&NO_PROGRAM, text) {
             let Some(package) = libraries::of_program(&program) else {
