@@ -300,27 +300,60 @@ pub const LAYERS: &[Layer] = &[
 /// Files that import each other, all of each circle, and why that is better than to take them apart.
 pub const CIRCLES: &[(&[&str], &str)] = &[
     (
-        &["coordinator/"],
+        &[
+            "coordinator/mod.rs",
+            "coordinator/plan.rs",
+            "coordinator/recipes.rs",
+            "coordinator/trials.rs",
+        ],
         "the loop in `mod.rs` runs passes that are given the coordinator",
     ),
     (
-        &["domain/retention"],
+        &["domain/retention.rs", "domain/retention/remote.rs"],
         "the rules for an engine ask those for a registry, which judge images of the same types",
     ),
     (
-        &["queue/"],
+        &[
+            "queue/claim.rs",
+            "queue/end.rs",
+            "queue/mod.rs",
+            "queue/requests.rs",
+            "queue/sources.rs",
+        ],
         "one type, with a file for each group of its methods; it holds the state of those that claim",
     ),
     (
-        &["recipe/propose/"],
+        &[
+            "recipe/propose/faults.rs",
+            "recipe/propose/faults/interrupted.rs",
+            "recipe/propose/faults/network.rs",
+            "recipe/propose/faults/plugins.rs",
+            "recipe/propose/imports.rs",
+            "recipe/propose/mod.rs",
+            "recipe/propose/requires.rs",
+            "recipe/propose/suite.rs",
+            "recipe/propose/trial.rs",
+            "recipe/propose/when.rs",
+            "recipe/propose/write.rs",
+        ],
         "rules take and return the proposal in `mod.rs`, a file for each group of them; `faults.rs` is such a group again",
     ),
     (
-        &["runtime/docker/"],
+        &[
+            "runtime/docker/image.rs",
+            "runtime/docker/inventory.rs",
+            "runtime/docker/mod.rs",
+            "runtime/docker/transfer.rs",
+        ],
         "one type implements the contract: the trait's methods in `mod.rs` pass on to methods of the type in other files",
     ),
     (
-        &["runtime/fake"],
+        &[
+            "runtime/fake.rs",
+            "runtime/fake/expect.rs",
+            "runtime/fake/inventory.rs",
+            "runtime/fake/registry.rs",
+        ],
         "as with the real engine: one type and its trait in one file, its methods in others",
     ),
 ];
