@@ -9,7 +9,7 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
 }
 
-/// The end of a day in UTC.
+/// Returns the end of a day in UTC.
 pub fn end_of_day(day: jiff::civil::Date) -> Result<Timestamp, jiff::Error> {
     let end = day.tomorrow()?.to_zoned(jiff::tz::TimeZone::UTC)?;
     Ok(Timestamp::from_millis(end.timestamp().as_millisecond()))
@@ -21,11 +21,12 @@ pub struct Clock {
     last: Option<(Timestamp, Instant)>,
 }
 
-/// Looks are a second apart. More time than this between two of them means that the process was stopped or the clock set.
+/// The longest time between two looks, in milliseconds. Looks are a second apart, so a longer time means that the
+/// process was stopped or the clock set.
 const STRIDE_MS: i64 = 15_000;
 
 impl Clock {
-    /// Whether time passed normally since the last look. Returns false at the first look.
+    /// Returns whether time passed normally since the last look. Returns `false` at the first look.
     pub fn passed(&mut self, now: Timestamp, instant: Instant) -> bool {
         let Some((then, earlier)) = self.last.replace((now, instant)) else {
             return false;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use utoipa::ToSchema;
 
-/// The number of newest revisions of a branch that are searched for one with results.
+/// How many of the newest revisions of a branch are searched for one with results.
 const NEWEST: i64 = 30;
 
 /// One of the two revisions.
@@ -38,8 +38,8 @@ pub struct Comparison {
     pub projects: Vec<ProjectComparison>,
 }
 
-/// Compares two revisions, each written `NAME` or `NAME:VARIANT`. The name is that of a branch (its newest revision with
-/// results) or of a revision. The inner error says which of the two was not found.
+/// Compares two revisions, each written `NAME` or `NAME:VARIANT`. `NAME` is a revision, or a branch, which stands for
+/// its newest revision with results. The inner error says which of the two was not found.
 pub async fn of(store: &Store, objects: &Objects, base: &str, now: &str) -> Result<Result<Comparison, String>> {
     let (base, before) = match find_row(store, base).await? {
         Ok(found) => found,
@@ -91,7 +91,7 @@ async fn find_row(store: &Store, name: &str) -> Result<Result<(ComparedRevision,
     Ok(Ok((compared_revision(&row), cells.collect())))
 }
 
-/// Whether any project has a result in this row.
+/// Returns whether any project has a result in this row.
 fn is_decided(row: &Row) -> bool {
     let mut cells = row.cells.iter().flatten();
     cells.any(|cell| cell.state.is_decided())
@@ -129,7 +129,7 @@ fn compared_revision(row: &Row) -> ComparedRevision {
 }
 
 impl ComparedRevision {
-    /// The revision as a title: `trunk 0ec9fdba30 (3.16.0a0, debug)`.
+    /// Returns the revision as a title: `trunk 0ec9fdba30 (3.16.0a0, debug)`.
     fn title(&self) -> String {
         let name: String = self.name.chars().take(10).collect();
         let mut what: Vec<&str> = self.version.as_deref().into_iter().collect();
@@ -144,13 +144,13 @@ impl ComparedRevision {
 }
 
 impl Comparison {
-    /// The exit code is 1 if a project is newly failing, and 0 otherwise.
+    /// Returns the exit code: 1 if a project is newly failing, and 0 otherwise.
     pub fn exit_code(&self) -> ExitCode {
         let fails = |project: &ProjectComparison| project.difference == Difference::NewlyFailing;
         ExitCode::from(u8::from(self.projects.iter().any(fails)))
     }
 
-    /// The comparison as Markdown, for a mail or an issue.
+    /// Returns the comparison as Markdown, for a mail or an issue.
     pub fn markdown(&self) -> String {
         let mut text = format!("# {} against {}\n", self.now.title(), self.base.title());
         for differing in self.projects.chunk_by(|a, b| a.difference == b.difference) {
@@ -178,10 +178,10 @@ impl Comparison {
     }
 }
 
-/// The number of tests that one line names. There may be thousands.
+/// The most tests that one line names. There may be thousands.
 const NAMED: usize = 20;
 
-/// The name of a test as Markdown code. The name may contain anything, so backticks are replaced.
+/// Returns the name of a test as Markdown code. The name may contain anything, so backticks are replaced.
 fn marked(test: &str) -> String {
     format!("`{}`", plain(test).replace('`', "?"))
 }

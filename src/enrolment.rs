@@ -18,7 +18,7 @@ pub struct Token(String);
 const PREFIX: &str = "pybots_";
 
 impl Token {
-    /// A new token of 256 random bits.
+    /// Creates a token of 256 random bits.
     pub fn new() -> Result<Self> {
         let mut secret = [0u8; 32];
         getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("the system has no random bytes: {error}"))?;
@@ -29,8 +29,8 @@ impl Token {
         &self.0
     }
 
-    /// The digest that the store has. A token has 256 random bits, which nobody can guess: one round of SHA-256 protects
-    /// it as well as a slow digest, for which every call would have to wait.
+    /// Returns the digest of a token, which the store has. Nobody can guess the 256 random bits of a token. So one
+    /// round of SHA-256 protects it as well as a slow digest, for which every call would have to wait.
     pub fn digest(secret: &str) -> String {
         digest(&[secret.as_bytes()])
     }
@@ -39,7 +39,7 @@ impl Token {
 /// Registers a host and gives it its first token. Fails if the name or the owner's address is not valid, or if a host
 /// has the name already.
 pub async fn add(store: &Store, name: &str, owner: &str, builds: bool, now: Timestamp) -> Result<(HostRow, Token)> {
-    // an id is a UUID, by which hosts are found too
+    // an id is a UUID, and hosts are found by their ids too
     if !is_name(name) || uuid::Uuid::parse_str(name).is_ok() {
         return Err(Refusal::Invalid(format!(
             "a host can't be called {name:?}; take up to 64 letters, digits, `-`, `_` and `.`"

@@ -100,7 +100,7 @@ impl IncidentReader<'_> {
         })
     }
 
-    /// Returns whether an incident is unconfirmed by others: only projects in probation support it.
+    /// Returns whether an incident rests on projects in probation alone.
     pub async fn is_unconfirmed(&self, id: &IncidentId) -> Result<bool> {
         let rows = self.store.regressions_of(id).await?;
         let claims = CorroboratedClaims::read(self.store, self.trust, id, &rows).await?;
@@ -143,8 +143,7 @@ impl IncidentReader<'_> {
         })
     }
 
-    /// Returns the view of a revision. Its branch is that of the regression, even if a merge brought the revision from
-    /// another one.
+    /// Returns a revision with the name of the watched branch, even if a merge brought it.
     async fn revision(&self, id: &RevisionId, regression: &Regression) -> Result<RevisionView> {
         let revision = self.store.revision(id).await?;
         let revision = revision.context("a regression without its revision")?;
@@ -203,11 +202,11 @@ pub fn answers(row: &InvestigationRow) -> Vec<String> {
     row.findings.iter().map(|finding| sentence(&finding.answer)).collect()
 }
 
-/// The most version changes that an answer lists.
+/// The most versions that an answer names.
 const VERSIONS: usize = 5;
 
-/// Lists the versions that differ between the ends of an investigation. Returns an empty string if the answer is not
-/// about versions.
+/// Returns the versions that differ between the ends of an investigation, or an empty text if its answer is not about
+/// versions.
 fn versions(answer: &NotCpython, row: &InvestigationRow) -> String {
     let is_about_versions = matches!(answer, NotCpython::DependencyChanged | NotCpython::ProjectChanged);
     let (Some(base), Some(now), true) = (&row.base_lock, &row.now_lock, is_about_versions) else {
@@ -262,7 +261,8 @@ fn title(regressions: &[RegressionView]) -> String {
     }
 }
 
-/// Returns the address at which the web interface of a repository shows a revision.
+/// Returns the address at which the web interface of a repository shows a revision, or `None` if Pybots has no address
+/// for it.
 fn link(source: &str, revision: &Revision) -> Option<String> {
     let source = Address::new(source).without_login();
     let base = source.trim_end_matches('/').trim_end_matches(".git");

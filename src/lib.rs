@@ -14,7 +14,7 @@ pub mod config;
 /// Recipes, `projects/*.toml`: how a project is fetched, installed and tested.
 pub mod recipe;
 
-/// Build profiles, `images/*.toml`: how an era of CPython is built.
+/// Build profiles, `images/*.toml`: how each era of CPython is built.
 pub mod profile;
 
 // Between host and coordinator.
@@ -43,7 +43,7 @@ pub mod oidc;
 /// Submitted recipes: versions, their approval, and the projects that they register.
 pub mod submissions;
 
-/// What maintainers, operators and host owners decide: about incidents, jobs and hosts.
+/// The decisions of maintainers, operators and host owners about incidents, jobs and hosts.
 pub mod decisions;
 
 /// The coordinator's loops: watch, plan, supervise leases, and investigate.
@@ -95,7 +95,7 @@ pub mod domain;
 /// The format of logs, in files and between host and coordinator.
 pub mod logfile;
 
-/// What a terminal would show of a log, for pages and terminals: text and colours, and nothing that controls anything. Pure.
+/// The text and colours that a terminal would show of a log, without anything that controls a terminal. Pure.
 pub mod screen;
 
 /// The database: all SQL and its migrations. Logs and other large objects, as files.

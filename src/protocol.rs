@@ -1,4 +1,4 @@
-//! The messages between a host and the coordinator over HTTP, apart from the types of [`crate::domain`].
+//! The messages that a host and the coordinator send each other over HTTP, apart from the types of [`crate::domain`].
 //! docs/protocol.md lists the calls in the order in which a host makes them.
 
 mod nul;
@@ -26,8 +26,8 @@ pub const PROTOCOL_HEADER: &str = "pybots-protocol";
 /// The header in which a host names the instance of its daemon. Calls of an instance that another has replaced get 410.
 pub const INSTANCE_HEADER: &str = "pybots-instance";
 
-/// The header in which a host sends its time, in milliseconds since 1970-01-01 00:00 UTC. Without it, the coordinator
-/// can't compute the host's clock offset.
+/// The header in which a host sends its time: milliseconds since 1970-01-01 00:00 UTC. Without it, the coordinator has
+/// no clock offset of the host.
 pub const CLOCK_HEADER: &str = "pybots-clock";
 
 /// The response to `hello`: how the coordinator has registered the calling host.

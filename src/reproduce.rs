@@ -35,7 +35,8 @@ pub struct Reproduction {
     rerun: Option<Box<Rerun>>,
 }
 
-/// Reads what reproduces the first regression of an incident. The inner error says why it can't be reproduced.
+/// Reads everything that reproduces the first regression of an incident. The inner error says why it can't be
+/// reproduced.
 pub async fn of(store: &Store, objects: &Objects, trust: &Trust, number: i64) -> Result<Result<Reproduction, String>> {
     let Some(incident) = store.incident(number).await? else {
         return Ok(Err(format!(
@@ -84,7 +85,7 @@ pub async fn of(store: &Store, objects: &Objects, trust: &Trust, number: i64) ->
     Ok(Ok(found))
 }
 
-/// Asks people to read before they run what a project in probation wrote.
+/// Returns a sentence that asks people to read the recipe and the code of a project in probation before they run them.
 fn warning(project: &str) -> String {
     format!(
         "Unconfirmed by others: only the project {project} says that this revision broke something, so read its recipe and its code \
@@ -112,30 +113,31 @@ async fn rerun_of(store: &Store, objects: &Objects, run: RunSpec, attempt: &Atte
 }
 
 impl Reproduction {
-    /// Whether the build fails, rather than a run.
+    /// Returns whether the incident is about a build that fails, rather than a run.
     pub fn is_build(&self) -> bool {
         self.rerun.is_none()
     }
 
-    /// A shell command for a machine that has the image or can pull it. Returns `None` if only the script can reproduce the
-    /// incident.
+    /// Returns a shell command for a machine that has the image or can pull it, or `None` if only the script can
+    /// reproduce the incident.
     pub fn line(&self) -> Option<String> {
         let line = self.rerun.as_ref()?.line()?;
         Some(self.warn() + &line)
     }
 
-    /// The warning, if the incident needs one.
+    /// Returns the warning, or `None` if the incident needs none.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
 
-    /// A shell command that prints the warning, and ends before the next one begins.
+    /// Returns a shell command that prints the warning, or an empty text if there is none. It ends with `; `, so that
+    /// another command can follow.
     fn warn(&self) -> String {
         let echo = |warning: &String| format!("echo {} >&2; ", quote(warning));
         self.warning.as_ref().map(echo).unwrap_or_default()
     }
 
-    /// A shell script that reproduces the incident. It builds the image first if the machine does not have it.
+    /// Returns a shell script that reproduces the incident. It builds the image first if the machine does not have it.
     pub fn script(&self) -> String {
         let warning = self.warning.as_ref().map(|warning| format!("# {warning}\n"));
         let warn = self.warning.as_ref().map(|_| format!("{}\n", self.warn()));

@@ -1,4 +1,4 @@
-//! The HTTP server of the coordinator: all its routes, and the server in front of them.
+//! Everything that the coordinator serves over HTTP: the routes of all areas, and the server in front of them.
 
 mod accept;
 mod answer;
@@ -24,13 +24,13 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-/// Builds all routes. They respond to every request.
+/// Returns all routes, which answer every request.
 pub fn routes(coordinator: Coordinator) -> BoxedFilter<(Response,)> {
     let provider = Provider::new(&coordinator.settings.oidc, &coordinator.settings.http.url);
     routes_with(coordinator, provider)
 }
 
-/// Builds all routes with this identity provider in place of the one in the settings.
+/// Returns all routes, with an identity provider other than that of the settings.
 pub fn routes_with(coordinator: Coordinator, provider: Option<Provider>) -> BoxedFilter<(Response,)> {
     let http = &coordinator.settings.http;
     let web = Web {
@@ -49,7 +49,7 @@ pub fn routes_with(coordinator: Coordinator, provider: Option<Provider>) -> Boxe
     api::host(coordinator).or(v1).unify().or(site(web)).unify().boxed()
 }
 
-/// Builds the routes of the pages and the public API, which need no token.
+/// Returns the routes of the pages and the public API, which need no token of a host.
 pub fn site(web: Web) -> BoxedFilter<(Response,)> {
     let api = api::reference(&web).or(api::public(web.clone())).unify();
     api.or(web::routes(web)).unify().boxed()

@@ -1,4 +1,5 @@
-//! Who may do what: roles, the permissions that each grants, and how far a permission reaches. `docs/access.md` has the same table.
+//! Access rights: roles, the permissions that each role grants, and the reach of a permission. `docs/access.md` has the
+//! same table.
 
 use super::names::names;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,8 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use utoipa::ToSchema;
 
-/// What an account is for. An account can have several roles; one without any reads only.
+/// The role of an account, which grants permissions. An account can have several roles. One without a role can only
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum Role {
@@ -61,17 +63,17 @@ names!(
     Audit = "audit",
 );
 
-/// On what a permission may be used.
+/// The reach of a permission: on what an account may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
-    /// On what belongs to the account.
+    /// Only what belongs to the account.
     Own,
-    /// On everything.
+    /// Everything.
     All,
 }
 
 impl Role {
-    /// How far the role's permission reaches. `None` if the role does not grant it.
+    /// Returns the reach of a permission that the role grants, or `None` if the role does not grant it.
     pub fn reach(self, permission: Permission) -> Option<Reach> {
         use Permission::*;
         match (self, permission) {
@@ -115,7 +117,7 @@ impl<T: Ord + FromStr> FromStr for Names<T> {
 }
 
 impl<T: Ord + fmt::Display> Names<T> {
-    /// The names as a list, for JSON.
+    /// Returns the names as a list, for JSON.
     pub fn list(&self) -> Vec<String> {
         self.0.iter().map(T::to_string).collect()
     }
@@ -125,12 +127,12 @@ pub type Roles = Names<Role>;
 pub type Permissions = Names<Permission>;
 
 impl Roles {
-    /// How far a permission of an account with these roles reaches.
+    /// Returns the widest reach of a permission that these roles grant, or `None` if none of them grants it.
     pub fn reach(&self, permission: Permission) -> Option<Reach> {
         self.0.iter().filter_map(|role| role.reach(permission)).max()
     }
 
-    /// Everything that these roles grant.
+    /// Returns all permissions that these roles grant.
     pub fn permissions(&self) -> Permissions {
         let all = Permission::ALL.iter().copied();
         all.filter(|permission| self.reach(*permission).is_some()).collect()
@@ -138,18 +140,18 @@ impl Roles {
 }
 
 impl Permissions {
-    /// All permissions. An access token with all of them may do whatever its account may.
+    /// Returns all permissions. An access token with all of them may do whatever its account may.
     pub fn all() -> Self {
         Permission::ALL.iter().copied().collect()
     }
 }
 
-/// Wrong access tokens of one address in a minute, unless the settings say otherwise.
+/// The default for the most wrong access tokens that one address may send in a minute.
 pub const WRONG_TOKENS_PER_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
-/// Changes of one account in a minute, unless the settings say otherwise.
+/// The default for the most changes that one account may make in a minute.
 pub const CHANGES_PER_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(119);
 
-/// Most characters of the name of an account.
+/// The most characters in the name of an account.
 const NAME_MOST: usize = 40;
 
 /// Checks the name of an account. Names have one spelling, so that no two look the same. The error says what to write.
@@ -169,7 +171,8 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// A name for an account that resembles a text of a stranger; `None` if nothing of it can be one. It leaves room for a number.
+/// Returns a name for an account that resembles a text of a stranger. Returns `None` if the text has nothing that a
+/// name may contain. The name leaves room for a number.
 pub fn name_from(text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let spelled: String = text
@@ -183,7 +186,7 @@ pub fn name_from(text: &str) -> Option<String> {
     check_name(&name).is_ok().then_some(name)
 }
 
-/// Most bytes of a mail address, by RFC 5321.
+/// The most bytes in a mail address, by RFC 5321.
 const MAIL_MOST: usize = 254;
 
 /// Checks that a text can be a mail address: one `@`, and nothing that could end a header. The error says what to write.
@@ -204,7 +207,7 @@ pub fn check_mail(mail: &str) -> Result<(), String> {
     }
 }
 
-/// What happens when a person without an account logs in by the identity provider.
+/// The answer to a person without an account who logs in by the identity provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NewAccounts {

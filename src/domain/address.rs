@@ -32,7 +32,8 @@ impl Address {
         self.printed("")
     }
 
-    /// Returns the address with a text in the place of a secret login. A user who logs in by a key stays.
+    /// Returns the address with `masked_login` in place of a secret login. A login that is no secret stays, such as the
+    /// user of SSH.
     fn printed(&self, masked_login: &str) -> String {
         let parts = login::Parts::of(&self.0);
         let login = match parts.secret_login() {
@@ -42,8 +43,8 @@ impl Address {
         format!("{}{login}{}{}", parts.scheme, parts.place, parts.masked_query())
     }
 
-    /// Replaces the secrets of this address in a text of another program, such as an error of git. They are found raw and
-    /// percent-encoded, inside of the address and alone.
+    /// Replaces the secrets of this address in a text of another program, such as an error of git. The text may hold
+    /// them raw or percent-encoded, within the address or alone.
     pub fn mask_in(&self, text: &str) -> String {
         login::mask(text, &login::Parts::of(&self.0).secrets())
     }
@@ -52,8 +53,8 @@ impl Address {
         self.0.is_empty()
     }
 
-    /// Returns the address without a secret login, and that login, decoded, for a program that gets them apart. Unlike
-    /// [`Address::without_login`], the query stays.
+    /// Returns the address without its secret login, and the decoded login, for a program that takes the two
+    /// separately. Unlike [`Address::without_login`], the query stays.
     pub fn apart(&self) -> (String, Option<Login>) {
         let Some(login) = login::Parts::of(&self.0).secret_login() else {
             return (self.0.clone(), None);
@@ -67,24 +68,24 @@ impl Address {
         (self.0.replacen(&format!("{login}@"), "", 1), Some(both))
     }
 
-    /// Whether the address has a query, in which a secret may stand.
+    /// Returns whether the address has a query, which may contain a secret.
     pub fn has_query(&self) -> bool {
         self.0.contains('?')
     }
 
-    /// Whether the address holds a login that is a secret.
+    /// Returns whether the address has a secret login.
     pub fn has_login(&self) -> bool {
         login::Parts::of(&self.0).secret_login().is_some()
     }
 }
 
-/// Replaces the logins of all URLs in a text and the values in their queries, each byte by an asterisk, so that places in the text stay
-/// what they are. For texts whose secrets are in no list.
+/// Replaces the logins of all URLs in a text and the values in their queries. Each byte becomes an asterisk, so that
+/// positions in the text stay the same. This is for texts whose secrets are in no list.
 pub fn starred(text: &str) -> String {
     with_starred_queries(&with_starred_logins(text))
 }
 
-/// Returns where a URL ends that a text begins with.
+/// Returns the position at which the URL at the beginning of a text ends.
 fn end_of_url(text: &str) -> usize {
     text.find(|c: char| c.is_whitespace() || "\"'`<>".contains(c))
         .unwrap_or(text.len())
@@ -128,7 +129,7 @@ fn with_starred_logins(text: &str) -> String {
     starred + rest
 }
 
-/// Whether the text between `://` and `@` is a login, and no path in which an `@` stands.
+/// Returns whether the text between `://` and `@` is a login, rather than a part of a path that contains an `@`.
 fn is_login(text: &str) -> bool {
     !text.contains('/')
         || text
@@ -143,7 +144,7 @@ fn has_port(host: &str) -> bool {
 }
 
 impl Secrets {
-    /// The logins of addresses.
+    /// Collects the logins of addresses.
     pub fn of<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Self {
         let of_one = |address: &'a Address| login::Parts::of(&address.0).secrets();
         Self::new(addresses.into_iter().flat_map(of_one).collect())

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// Texts of libraries that say only through which of their parts an error came.
+/// Texts of libraries that only name the part of the library through which an error came.
 const MACHINERY: [&str; 6] = [
     "error sending request",
     "client error (",
@@ -12,9 +12,9 @@ const MACHINERY: [&str; 6] = [
     "connection error",
 ];
 
-/// Returns the causes of an error, from the outermost to the root, without what only names parts of libraries: of "error
-/// sending request for url (..): client error (Connect): tcp connect error: Connection refused" the last one stays. The caller
-/// says what was tried.
+/// Returns the causes of an error, from the outermost to the root. Leaves out causes that only name parts of libraries:
+/// of "error sending request for url (..): client error (Connect): tcp connect error: Connection refused" the last one
+/// stays. The caller adds what it tried.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut last = String::new();

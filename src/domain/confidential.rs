@@ -1,13 +1,13 @@
-//! Whether others can read what is sent to an address.
+//! Finds out whether others can read what is sent to an address.
 
 use url::{Host, Url};
 
-/// Whether the address has TLS, or is on this machine.
+/// Returns whether the address uses TLS, or is on this machine.
 pub fn is_confidential(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
-/// Whether the address is on the loopback interface.
+/// Returns whether the address is on the loopback interface.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

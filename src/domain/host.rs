@@ -12,7 +12,7 @@ use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 use utoipa::ToSchema;
 
-/// What a host reports about itself, when it starts and with each claim.
+/// The capabilities of a host, which it reports when it starts and with each claim.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// The version of Pybots on the host.
@@ -41,7 +41,7 @@ pub struct Capabilities {
     /// The hours at which the host works, as text for people; always if this is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<String>,
-    /// Why the host takes no jobs at present.
+    /// The reason why the host takes no jobs at present, or `None` if it takes jobs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<String>,
 }
@@ -120,7 +120,7 @@ impl Labels {
         self.0.is_empty()
     }
 
-    /// Whether only one host may do a job with these labels; see [`only`].
+    /// Returns whether only one host may do a job with these labels; see [`only`].
     pub fn name_one_host(&self) -> bool {
         self.0.iter().any(|label| label.starts_with(ONLY) && label != PROVEN)
     }
@@ -182,22 +182,22 @@ const ONLY: &str = "only:";
 /// The label of jobs that no new host may take. The coordinator gives it to all other hosts.
 pub const PROVEN: &str = "only:proven";
 
-/// The label of jobs that only the host with this id may take.
+/// Returns the label of jobs that only the host with this id may take.
 pub fn only(host: &HostId) -> String {
     format!("{ONLY}{host}")
 }
 
-/// Whether a name is short and has no character that separates names in a list.
+/// Returns whether a name is short and has no character that separates names in a list.
 fn is_plain(name: &str) -> bool {
     (1..=NAME_MOST).contains(&name.len()) && !name.contains(|c: char| is_odd(c) || c == '|')
 }
 
-/// Mebibytes as the number that a row holds.
+/// Converts mebibytes to the number that a row holds.
 pub fn stored_mib(mib: u64) -> i64 {
     i64::try_from(mib).unwrap_or(i64::MAX)
 }
 
-/// Whether a host gets jobs.
+/// The state of a host, which decides whether it gets jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostState {
@@ -218,29 +218,29 @@ names!(
     Removed = "removed",
 );
 
-/// This many jobs in a row that the machinery of one host failed are no coincidence: the host is backed off.
+/// The number of consecutive failed jobs after which a host is backed off. So many are no coincidence.
 pub const CONSECUTIVE_FAILURES_MOST: i64 = 3;
 
-/// How long a host is backed off after consecutive failures, in milliseconds: 10 s, doubled with each further failure,
-/// an hour at most. Afterwards the host gets one job at a time until one of them ends well. Returns `None` if it is not
-/// backed off.
+/// Returns how long a host is backed off after consecutive failures, in milliseconds: 10 s, doubled with each further
+/// failure, an hour at most. Afterwards the host gets one job at a time until one of them ends well. Returns `None` if
+/// the host is not backed off.
 pub fn backoff_ms(consecutive_failures: i64) -> Option<i64> {
     let doublings = u32::try_from(consecutive_failures - CONSECUTIVE_FAILURES_MOST).ok()?;
     Some(10_000_i64.saturating_mul(1 << doublings.min(20)).min(3_600_000))
 }
 
-/// The time until which a host is backed off that failed the last of `consecutive_failures` jobs now.
+/// Returns the time until which a host is backed off whose last consecutive failure happened now.
 pub fn backoff_until(consecutive_failures: i64, now: Timestamp) -> Option<Timestamp> {
     backoff_ms(consecutive_failures).map(|ms| now + ms)
 }
 
-/// Whether backing off does not help: the host failed again after several back-offs of an hour.
+/// Returns whether back-offs no longer help: the host failed again after several back-offs of an hour.
 pub fn is_beyond_backoff(consecutive_failures: i64) -> bool {
     // the ninth doubling is the first that makes an hour; two more failures follow it
     consecutive_failures > CONSECUTIVE_FAILURES_MOST + 9 + 2
 }
 
-/// Whether a name can stand in an address and in a shell: up to 64 letters, digits, `-`, `_` and `.`.
+/// Returns whether a name can stand in an address and in a shell: up to 64 letters, digits, `-`, `_` and `.`.
 pub fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())

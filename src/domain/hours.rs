@@ -16,12 +16,12 @@ pub struct Window {
     /// Minutes since midnight. An end before the beginning is on the next day.
     from: u16,
     to: u16,
-    /// What the owner wrote.
+    /// The text that the owner wrote.
     text: String,
 }
 
 impl Window {
-    /// Whether the window is open at a minute of a day. Monday is day 0.
+    /// Returns whether the window is open at a minute of a day. Monday is day 0.
     pub fn holds(&self, day: usize, minute: u16) -> bool {
         let (today, yesterday) = (self.days[day % 7], self.days[(day + 6) % 7]);
         if self.from < self.to {
@@ -32,7 +32,7 @@ impl Window {
     }
 }
 
-/// Whether any window is open. No windows at all are always open.
+/// Returns whether any window is open at a minute of a day. Without windows the result is always `true`.
 pub fn open(windows: &[Window], day: usize, minute: u16) -> bool {
     windows.is_empty() || windows.iter().any(|window| window.holds(day, minute))
 }
@@ -56,7 +56,7 @@ impl FromStr for Window {
     }
 }
 
-/// The minutes since midnight of a time such as `07:30`; `24:00` is the last.
+/// Returns the minutes since midnight of a time from `00:00` to `24:00`, or `None` if the text is no such time.
 fn minutes(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let number = |text: &str| -> Option<u16> {
@@ -67,7 +67,8 @@ fn minutes(text: &str) -> Option<u16> {
     Some(number(hours)? * 60 + minutes).filter(|all| *all <= DAY)
 }
 
-/// The days of a text such as `mon`, `mon-fri` or `sat,sun`; every day if the text is empty.
+/// Returns the days that a text such as `mon`, `mon-fri` or `sat,sun` names. An empty text names every day. Returns
+/// `None` if a part of the text is not a day.
 fn week(text: &str) -> Option<[bool; 7]> {
     if text.trim().is_empty() {
         return Some([true; 7]);
@@ -113,7 +114,7 @@ impl fmt::Display for Window {
 mod tests {
     use super::*;
 
-    /// Whether a window is open on a day (Monday is 0) at an hour and minute.
+    /// Returns whether a window is open on a day (Monday is 0) at an hour and minute.
     fn at(window: &str, day: usize, hour: u16, minute: u16) -> bool {
         window.parse::<Window>().unwrap().holds(day, hour * 60 + minute)
     }

@@ -56,7 +56,7 @@ macro_rules! ids {
             }
         }
 
-        /// So that a map with these keys can be asked with text.
+        /// Lets callers look up a key of this type by its text.
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
@@ -78,28 +78,29 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A watched branch.
+    /// The id of a watched branch.
     BranchId,
-    /// A revision on one branch.
+    /// The id of a revision on one branch.
     RevisionId,
-    /// An image, whether it is built already or not.
+    /// The id of an image, whether it is built already or not.
     ImageId,
-    /// One project's suites on one image.
+    /// The id of a run: one project's suites on one image.
     RunId,
     JobId,
-    /// A group of jobs that the same hosts can take. The id consists of everything that these jobs have in common.
+    /// The id of a job group: jobs that the same hosts can take. It consists of everything that these jobs have in
+    /// common.
     JobGroupId,
-    /// One try at a job.
+    /// The id of an attempt: one try at a job.
     AttemptId,
     HostId,
     InvestigationId,
     RegressionId,
-    /// Identifies an incident in the database. Pages show the incident's number instead.
+    /// The id of an incident in the database. Pages show the incident's number instead.
     IncidentId,
-    /// An entry in the history of an incident.
+    /// The id of a note: an entry in the history of an incident.
     NoteId,
     AccountId,
-    /// An access token, which is not its secret.
+    /// The id of an access token, which is not its secret.
     TokenId,
 }
 

@@ -13,9 +13,9 @@ pub enum State {
     /// The change is proved, and its revision is narrowed down to a range.
     Confirmed,
     CulpritFound,
-    /// It was reported to somebody who can fix it.
+    /// The incident was reported to somebody who can fix it.
     Reported,
-    /// It is fixed on these branches, and not yet on the others.
+    /// The incident is fixed on these branches, but not yet on the others.
     FixedOn {
         branches: BTreeSet<String>,
     },
@@ -27,7 +27,7 @@ pub enum State {
 }
 
 impl State {
-    /// The word that pages and JSON show.
+    /// Returns the word that pages and JSON show.
     pub fn name(&self) -> &'static str {
         match self {
             State::Confirmed => "confirmed",
@@ -40,7 +40,7 @@ impl State {
     }
 }
 
-/// Who acts on an incident.
+/// The assignee of an incident: who acts on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Assignee {
@@ -53,7 +53,7 @@ pub enum Assignee {
 impl Assignee {
     pub const ALL: [Assignee; 2] = [Assignee::Cpython, Assignee::Projects];
 
-    /// The name that the database, pages and JSON use.
+    /// Returns the name that the database, pages and JSON use.
     pub fn name(self) -> &'static str {
         match self {
             Assignee::Cpython => "cpython",
@@ -70,7 +70,7 @@ pub struct RegressionProgress {
     pub fixed: bool,
 }
 
-/// What people recorded about an incident.
+/// Facts that people recorded about an incident.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Records {
     pub closed: bool,
@@ -118,7 +118,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Whether both belong to one incident. They do if they have the same culprit, or the same error either in
+    /// Returns whether both belong to one incident. They do if they have the same culprit, or the same error either in
     /// overlapping ranges of one branch or in the same project on two branches.
     fn matches(&self, other: &Fingerprint) -> bool {
         let same_branch = self.branch == other.branch;
@@ -132,7 +132,7 @@ impl Fingerprint {
         alike && if same_branch { overlap } else { backported }
     }
 
-    /// Whether this is the return of `over`, a regression that is fixed or whose incident is closed.
+    /// Returns whether this is the return of `over`, a regression that is fixed or whose incident is closed.
     fn is_recurrence_of(&self, over: &Fingerprint) -> bool {
         let alike = self.signature.is_some() && self.signature == over.signature;
         self.branch == over.branch

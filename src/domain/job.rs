@@ -1,5 +1,5 @@
-//! What a host gets for a job, and what it reports. The spec of a job has all that an attempt needs. It is fixed when
-//! the job is planned, so that every attempt does the same.
+//! The spec of a job, which a host gets, and the report, which it sends. The spec has all that an attempt needs. It is
+//! fixed when the job is planned, so that every attempt does the same.
 
 use super::DEFAULT_VARIANT;
 use super::digest::digest;
@@ -23,12 +23,12 @@ pub enum JobSpec {
 }
 
 impl JobSpec {
-    /// The build key of the image that the job builds or uses.
+    /// Returns the build key of the image that the job builds or uses.
     pub fn build_key(&self) -> &str {
         &self.build().build_key
     }
 
-    /// The labels that a host must have to do the job.
+    /// Returns the labels that a host must have to do the job.
     pub fn labels(&self) -> Labels {
         match self {
             JobSpec::Image(_) => Labels::default(),
@@ -36,7 +36,7 @@ impl JobSpec {
         }
     }
 
-    /// How the image is built that the job builds or uses.
+    /// Returns the build of the image that the job builds or uses.
     pub fn build(&self) -> &BuildSpec {
         match self {
             JobSpec::Image(build) => build,
@@ -44,7 +44,7 @@ impl JobSpec {
         }
     }
 
-    /// As [`JobSpec::build`], to change it.
+    /// Returns the same as [`JobSpec::build`], to change it.
     pub fn build_mut(&mut self) -> &mut BuildSpec {
         match self {
             JobSpec::Image(build) => build,
@@ -52,7 +52,7 @@ impl JobSpec {
         }
     }
 
-    /// What the job does and on which image, for logs.
+    /// Returns a title for logs: the action of the job, and its image.
     pub fn title(&self) -> String {
         match self {
             JobSpec::Image(build) => format!("image of {}", build.name()),
@@ -91,18 +91,18 @@ pub struct Remote {
 pub struct RemoteImage {
     /// The reference by digest, which no other image can have: `registry.example.org/pybots/cpython@sha256:..`.
     pub reference: String,
-    /// What the probe found when the image was built.
+    /// The facts that the probe found when the image was built.
     pub facts: Facts,
 }
 
 impl BuildSpec {
-    /// The name of the image on engines.
+    /// Returns the name of the image on engines.
     pub fn reference(&self) -> String {
         format!("pybots/cpython:{}", beginning(&self.build_key, 24))
     }
 
-    /// The volume of the build tree in which a host builds the image. Builds share a tree if profile, variant, minor
-    /// version of Python and toolchain are equal.
+    /// Returns the name of the volume of the build tree in which a host builds the image. Builds share a tree if
+    /// profile, variant, minor version of Python and toolchain are equal.
     pub fn build_tree(&self, host: &HostId) -> String {
         let line: Vec<&str> = self.version.splitn(3, '.').take(2).collect();
         let profile = serde_json::json!([self.profile, line, self.variant]).to_string();
@@ -111,12 +111,12 @@ impl BuildSpec {
         format!("pybots-lane-{}", &digest(&parts)[..24])
     }
 
-    /// The volume of the cache that all build trees of the toolchain share.
+    /// Returns the name of the volume of the cache that all build trees of the toolchain share.
     pub fn cache(&self) -> String {
         cache(&self.distribution)
     }
 
-    /// `0ec9fdba30 (trunk)`, or `0ec9fdba30 (trunk, debug)`.
+    /// Returns a name for logs: `0ec9fdba30 (trunk)`, or `0ec9fdba30 (trunk, debug)`.
     fn name(&self) -> String {
         let revision = beginning(&self.revision, 10);
         match self.variant.as_str() {
@@ -126,12 +126,13 @@ impl BuildSpec {
     }
 }
 
-/// The first bytes of a text that another machine sent.
+/// Returns the first `most` bytes of a text that another machine sent, without a torn character.
 fn beginning(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-/// The volume that caches what compilers made and what `configure` found out, for all build trees of a toolchain.
+/// Returns the name of the volume that caches the output of compilers and the results of `configure`, for all build
+/// trees of a toolchain.
 pub fn cache(distribution: &Distribution) -> String {
     let toolchain = distribution.toolchain_reference();
     format!("pybots-cache-{}", toolchain.rsplit(':').next().unwrap_or("none"))
@@ -164,7 +165,7 @@ pub struct RunSpec {
 const FIRST_MODERN: (u64, u64) = (3, 8);
 
 impl RunSpec {
-    /// Whether Python is too old for `uv`. Then the recipe names every package to install.
+    /// Returns whether Python is too old for `uv`. Then the recipe names every package to install.
     pub fn is_legacy(&self) -> bool {
         let numbers = self.fetch.python.split('.');
         let mut numbers = numbers.map(|part| part.parse::<u64>().unwrap_or(0));
@@ -180,7 +181,7 @@ pub struct ImageUnderTest {
     pub facts: Facts,
 }
 
-/// What the probe of an image found out from its interpreter.
+/// The facts that the probe of an image learned from its interpreter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The whole `sys.version`.
@@ -196,7 +197,7 @@ pub struct Facts {
     pub abi_key: Option<String>,
     #[serde(default)]
     pub free_threaded: bool,
-    /// CPython was built with `--with-pydebug`.
+    /// Whether CPython was built with `--with-pydebug`.
     #[serde(default)]
     pub debug: bool,
     pub executable: String,
@@ -233,7 +234,7 @@ const ATTEMPT_MARGIN: u64 = 2 * 3600;
 /// How long an attempt at a build may take, in seconds. Its limit is a setting of the host, an hour by default.
 const BUILD_MOST: u64 = 12 * 3600;
 
-/// How long an attempt at a job may take, in milliseconds. `None` stands for a job that can't be read.
+/// Returns how long an attempt at a job may take, in milliseconds. `None` stands for a job that can't be read.
 pub fn attempt_most_ms(job: Option<&JobSpec>) -> i64 {
     let seconds = match job {
         Some(JobSpec::Run(run)) => run.limits.run_timeout.0.saturating_add(ATTEMPT_MARGIN),
@@ -242,10 +243,10 @@ pub fn attempt_most_ms(job: Option<&JobSpec>) -> i64 {
     i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
 }
 
-/// No attempt that is younger than this is overdue, in milliseconds.
+/// The least age of an overdue attempt, in milliseconds.
 pub const ATTEMPT_LEAST_MS: i64 = ATTEMPT_MARGIN as i64 * 1000;
 
-/// What a host sends at the end of an attempt.
+/// The report that a host sends at the end of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     pub outcome: Outcome,
@@ -254,8 +255,8 @@ pub struct Report {
     pub image: Option<BuiltImage>,
     /// The lock that a run installed, as JSON text.
     pub lock: Option<String>,
-    /// The coordinator moves a lock here that other hosts must not install: a host that may not build reported it, and its job did not
-    /// name it.
+    /// A lock that other hosts must not install: a host that may not build reported it, and its job did not name it.
+    /// The coordinator moves such a lock here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed_lock: Option<String>,
     /// The `sys.version` on which the suites ran.
@@ -274,19 +275,19 @@ pub struct Report {
     pub tests: Option<Tests>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
-    /// The address of a source that did not answer, if the run could not be made for that.
+    /// The address of the source that did not answer, if that kept the run from being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<String>,
-    /// If a phase failed for lack of space: the limit that it reached, as a sentence.
+    /// The limit of space that a phase reached, as a sentence, if it failed for lack of space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
-    /// The host was stopped before the job could end. Nothing failed.
+    /// Whether the host was stopped before the job could end. Then nothing failed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_back: bool,
 }
 
 impl Report {
-    /// A report that only has an outcome.
+    /// Creates a report that only has an outcome.
     pub fn of(outcome: Outcome) -> Self {
         Self {
             outcome,
@@ -305,14 +306,14 @@ impl Report {
         }
     }
 
-    /// Whether the recipe was wrong when its dependencies were fetched. What a lock names may have vanished. A report without phases
-    /// says nothing of the kind.
+    /// Returns whether the fetch ended with an error of the recipe, which may mean that something in a lock has
+    /// vanished. Returns `false` for a report without phases.
     pub fn is_unfetchable(&self) -> bool {
         let ended_in_fetch = self.phases.last().is_some_and(|phase| phase.name == FETCH);
         ended_in_fetch && matches!(self.outcome, Outcome::RecipeError { .. })
     }
 
-    /// The report of a host that is stopped.
+    /// Creates the report of a job that a stopped host hands back.
     pub fn handed_back() -> Self {
         let reason = "the host was stopped".to_owned();
         Self {
@@ -328,7 +329,7 @@ pub struct BuiltImage {
     pub reference: String,
     /// The content id on the engine, `sha256:..`.
     pub digest: String,
-    /// Bytes, with all layers.
+    /// The size in bytes, with all layers.
     pub size: u64,
     pub facts: Facts,
     #[serde(default)]

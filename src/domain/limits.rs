@@ -62,7 +62,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The lower one of each limit.
+    /// Returns the lower value of each limit.
     pub fn capped_by(&self, cap: &Limits) -> Limits {
         Limits {
             timeout: self.timeout.min(cap.timeout),
@@ -77,7 +77,7 @@ impl Limits {
         }
     }
 
-    /// The limits of an operator who sets none.
+    /// Returns the limits of an operator who sets none, which bound nothing.
     pub fn unbounded() -> Self {
         Self {
             timeout: Seconds(u64::MAX),
@@ -99,7 +99,7 @@ impl Limits {
             _ if self.memory < MEMORY_LEAST => least("memory", &MEMORY_LEAST),
             _ if self.work < WORK_LEAST => least("work", &WORK_LEAST),
             _ if self.pids < PIDS_LEAST => least("pids", &PIDS_LEAST),
-            // not a number is no number of processors either
+            // NaN is not a number of processors either
             _ if !(self.cpus >= CPUS_LEAST && self.cpus.is_finite()) => least("cpus", &CPUS_LEAST),
             _ => None,
         }

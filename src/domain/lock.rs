@@ -1,16 +1,17 @@
-//! The lock of a run: what it fetched, version by version. A host reports it, and another host may install it. So it is parsed, and
-//! written out again, before it is stored: nothing in it reaches a resolver or a shell that is not of this shape. And it is compared
-//! with the recipe: a lock may say which commit a branch is, but not that the project comes from elsewhere.
+//! The lock of a run: everything that it fetched, version by version. A host reports a lock, and another host may
+//! install it. So a lock is parsed and written out again before it is stored. Text of any other shape never reaches a
+//! resolver or a shell. A lock is also compared with the recipe: it may name the commit of a branch, but no other
+//! source of the project.
 
 use super::suite::{Fetch, Source, source_key};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The most packages of a lock.
+/// The most packages in a lock.
 const PACKAGES_MOST: usize = 5_000;
 const VARIABLES_MOST: usize = 100;
 const NAME_MOST: usize = 200;
-/// Bytes of an address, or of a revision.
+/// The most bytes of an address or a revision.
 const ADDRESS_MOST: usize = 2_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {
@@ -22,7 +23,7 @@ pub struct Lock {
     pub variables: BTreeMap<String, String>,
 }
 
-/// One file, or an extra source.
+/// One fetched file, or an extra source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockedPackage {
     /// The name of the file. `None` for an extra source.
@@ -59,7 +60,7 @@ impl PackageRole {
     }
 }
 
-/// The project, and where it came from.
+/// The project, and the source that it was fetched from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockedProject {
     pub name: String,
@@ -100,7 +101,7 @@ impl Lock {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Checks that a job which fetches this can have the lock. The error says what differs.
+    /// Checks that a fetch of a job can have produced the lock. The error says what differs.
     pub fn fits(&self, fetch: &Fetch) -> Result<(), String> {
         let (Some(origin), Some((own, extra))) = (&self.project, fetch.sources.split_first()) else {
             return Err("it names no project".to_owned());
@@ -130,7 +131,7 @@ impl Lock {
     }
 }
 
-/// Where a source comes from, as fetching writes it into a lock.
+/// Returns the address of a source in the form in which locks hold it.
 fn address_in_lock(source: &Source) -> String {
     match (&source.pypi, source.address()) {
         (Some(name), _) => format!("pypi:{name}"),
@@ -139,7 +140,8 @@ fn address_in_lock(source: &Source) -> String {
     }
 }
 
-/// Whether a lock keeps what the recipe pins of a source: a version, a digest, a whole commit or a revision of Subversion.
+/// Checks that a lock keeps what the recipe pins of a source: a version, a digest, a whole commit or a revision of
+/// Subversion. The error says what differs.
 fn keeps(source: &Source, name: &str, version: Option<&str>, sha256: Option<&str>) -> Result<(), String> {
     let differs = |what: &str| Err(format!("the {what} of {name} is not the one that the recipe pins"));
     if let Some(pinned) = &source.sha256
@@ -161,13 +163,13 @@ fn keeps(source: &Source, name: &str, version: Option<&str>, sha256: Option<&str
     Ok(())
 }
 
-/// Whether two texts are one version: `1.0` and `1.0.0` are.
+/// Returns whether two texts are one version: `1.0` and `1.0.0` are.
 fn is_same_version(one: &str, other: &str) -> bool {
     let version = |text: &str| text.parse::<pep440_rs::Version>().ok();
     one == other || (version(one).is_some() && version(one) == version(other))
 }
 
-/// Whether a git revision is a whole commit id, and no branch, tag or abbreviation.
+/// Returns whether a git revision is a whole commit id, rather than a branch, a tag or an abbreviation.
 pub fn is_commit(rev: &str) -> bool {
     matches!(rev.len(), 40 | 64) && rev.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -201,7 +203,7 @@ fn is_variable(text: &str) -> bool {
     (1..=NAME_MOST).contains(&text.len()) && !text.starts_with(|c: char| c.is_ascii_digit()) && text.bytes().all(fine)
 }
 
-/// Whether a text is a version or a revision: it is no option, and one word.
+/// Returns whether a text can be a version or a revision: one word that is not an option.
 fn is_revision(text: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"._-+!/".contains(&b);
     text.len() <= NAME_MOST && !text.starts_with('-') && text.bytes().all(fine)

@@ -1,19 +1,21 @@
 //! Names of projects that people take for each other. A stranger who registers `d-jango` or `request5` hopes for that.
 //!
-//! A typo, such as `nunpy` for `numpy`, does not look like what was meant, and has no rule here: among names of projects, one letter
-//! often makes a real difference.
+//! A typo, such as `nunpy` for `numpy`, does not look like the intended name, and no rule here covers it: in names of
+//! projects, one letter often makes a real difference.
 
 use super::package::{is_same, normalized};
 
-/// Names with fewer letters and digits than this differ by a doubled letter: `ldb` and `lldb`.
+/// Doubled letters are ignored in names with at least this many letters and digits. Shorter names differ by them: `ldb`
+/// and `lldb`.
 const DOUBLED_LEAST: usize = 6;
 
-/// Letters that look like one letter, and that letter. [`Skeleton::of`] has another pair.
+/// Pairs of letters, each with the one letter that it looks like. [`Skeleton::of`] handles another pair.
 const PAIRS: [(&str, &str); 2] = [("rn", "m"), ("cl", "d")];
 
-/// What of a name a person sees at a glance: no separators, and one letter for all that look like it. For comparing only.
+/// The parts of a name that a person sees at a glance: no separators, and one letter for all that look alike. It serves
+/// for comparisons only.
 ///
-/// Of the 15,000 projects with the most downloads, 28 pairs look alike, and 23 of them differ in separators only.
+/// Among the 15,000 projects with the most downloads, 28 pairs look alike. 23 of these pairs differ only in separators.
 #[derive(Clone, Debug)]
 pub struct Skeleton {
     whole: String,
@@ -41,8 +43,8 @@ impl Skeleton {
     }
 }
 
-/// Returns the first of the registered names that a person would take for this one. Spellings of one name are no look-alikes: see
-/// [`super::package::is_same`].
+/// Returns the first of the registered names that a person would take for this one. Other spellings of the same name
+/// are not look-alikes: see [`super::package::is_same`].
 pub fn similar<'a>(name: &str, mut registered: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let skeleton = Skeleton::of(name);
     registered.find(|other| skeleton.looks_like(&Skeleton::of(other)) && !is_same(name, other))
@@ -66,7 +68,7 @@ fn plain(name: &str) -> String {
     letters.replace('i', "l")
 }
 
-/// The letter that a digit looks like.
+/// Returns the letter that a digit looks like.
 fn letter(c: char) -> char {
     match c {
         '0' => 'o',

@@ -42,5 +42,5 @@ pub mod trust;
 pub mod version;
 pub mod waiting;
 
-/// How CPython is built unless the settings ask for more.
+/// The variant of CPython that is built unless the settings ask for more.
 pub const DEFAULT_VARIANT: &str = "default";

@@ -30,7 +30,7 @@ impl Mode {
     pub fn since(&self) -> (u64, u64) {
         match self {
             Mode::Dev | Mode::Utf8 => (3, 7),
-            // the variable's first line but for 3.0 and 3.1, which lack it and which nobody builds any more
+            // the variable exists since 2.7, except in 3.0 and 3.1, which nobody builds any more
             Mode::Warnings(_) => (2, 7),
             Mode::Optimize { .. } => (2, 0),
         }

@@ -1,6 +1,6 @@
 //! Suggestions for misspelt words.
 
-/// Bytes of a word that somebody may have misspelt.
+/// The most bytes of a word that somebody may have misspelt.
 const WORD_MOST: usize = 200;
 
 /// Returns the candidate that is nearest to `word`, if at most two edits lead from one to the other.

@@ -40,17 +40,17 @@ pub enum Outcome {
     },
 }
 
-/// Which of the two clocks ran out.
+/// The time limit that a phase exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Timeout {
     /// The phase took longer than its limit.
     Total,
-    /// No output, and no CPU time or I/O either.
+    /// The phase went too long without output, CPU time and I/O.
     Silence,
 }
 
-/// Who has to act.
+/// The people who have to act on an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
@@ -65,7 +65,7 @@ impl Outcome {
     /// The outcome of a suite that exits with 0 although its report says that it broke off.
     pub const NO_COMPLETE_REPORT: Outcome = Outcome::Failed { exit_code: 0 };
 
-    /// The name in the database and in JSON.
+    /// Returns the name in the database and in JSON.
     pub fn name(&self) -> &'static str {
         match self {
             Outcome::Passed => "passed",
@@ -94,17 +94,17 @@ impl Outcome {
         }
     }
 
-    /// Whether code caused the outcome, so that it counts as evidence.
+    /// Returns whether code caused the outcome, so that it counts as evidence.
     pub fn is_valid(&self) -> bool {
         *self == Outcome::Passed || self.blame() == Blame::Code
     }
 
-    /// Whether the outcome blames or clears the code or the recipe. Otherwise another attempt has to do so.
+    /// Returns whether the outcome blames or clears the code or the recipe. Otherwise another attempt has to do so.
     pub fn is_result(&self) -> bool {
         self.is_valid() || self.blame() == Blame::RecipeOwner
     }
 
-    /// The exit code to show, in the shell's convention (128 + signal). Returns `None` if no command ended.
+    /// Returns the exit code to show, in the shell's convention (128 + signal). Returns `None` if no command ended.
     pub fn exit_code(&self) -> Option<i64> {
         match self {
             Outcome::Passed => Some(0),

@@ -1,13 +1,13 @@
 //! Names of packages.
 
-/// Returns a name in the one form in which names are compared: `Zope.Interface` is `zope-interface`. It is that of PEP 503 without
-/// separators at the ends.
+/// Returns a name in the form in which names are compared: `Zope.Interface` becomes `zope-interface`. This is the form
+/// of PEP 503 without separators at the ends.
 pub fn normalized(name: &str) -> String {
     let parts: Vec<&str> = name.split(['-', '_', '.']).filter(|part| !part.is_empty()).collect();
     parts.join("-").to_lowercase()
 }
 
-/// Whether two texts are spellings of one name: they differ in case, or in runs of `-`, `_` and `.`, if at all.
+/// Returns whether two texts are spellings of one name: they differ at most in case and in runs of `-`, `_` and `.`.
 pub fn is_same(name: &str, other: &str) -> bool {
     normalized(name) == normalized(other)
 }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 /// A compiled pattern. It is `None`, and matches nothing, if the pattern is not valid.
 pub type Pattern = LazyLock<Option<Regex>>;
 
-/// Matches of one pattern that [`all`] returns.
+/// The most matches of one pattern that [`all`] returns.
 const MATCHES_MOST: usize = 100;
 
 /// Defines a static [`Pattern`]: `pattern!(NAME, r"..")`.

@@ -7,7 +7,7 @@ use super::version::PythonVersion;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One era of CPython.
+/// The profile of one era of CPython.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
@@ -46,10 +46,10 @@ pub struct Profile {
     /// tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Kept>,
-    /// Other ways to build it.
+    /// The variants beside the default one, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variant: BTreeMap<String, Variant>,
-    /// What it can't build, and why.
+    /// The modules that the profile can't build, with the reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gap: Vec<Gap>,
 }
@@ -65,7 +65,7 @@ pub struct Gap {
     pub reason: String,
 }
 
-/// What a build needs to know to continue in a tree that was built before.
+/// The rules by which a build continues in the tree of an earlier one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kept {
@@ -74,7 +74,7 @@ pub struct Kept {
     pub bytecode: Vec<String>,
 }
 
-/// A way to build that differs from the default one.
+/// A variant that differs from the default one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
@@ -91,7 +91,7 @@ pub struct Variant {
 impl Profile {
     /// Returns the profile for one variant of one version, or why it can't build that.
     pub fn as_variant(&self, variant: &str, version: &PythonVersion) -> Result<Profile, String> {
-        // neither is part of the build, or of its key
+        // variants and gaps are no part of the build or its key
         let mut profile = Profile {
             variant: BTreeMap::new(),
             gap: Vec::new(),
@@ -141,7 +141,7 @@ pub struct Distribution {
     pub uv: String,
     pub toolchain: Vec<String>,
     pub runtime: Vec<String>,
-    /// The [`TEMPLATES`] of the version that planned with it. No file has it.
+    /// The value of [`TEMPLATES`] in the version of Pybots that planned the build. No file in `images/` has this key.
     #[serde(default)]
     pub templates: u32,
 }
@@ -156,7 +156,7 @@ impl Distribution {
         format!("pybots/runtime:{}", self.digest(&self.runtime))
     }
 
-    /// Whether images of CPython on either distribution lie on the same images.
+    /// Returns whether images of CPython on either distribution have the same images below them.
     pub fn is_same(&self, other: &Self) -> bool {
         let references = |of: &Self| (of.toolchain_reference(), of.runtime_reference());
         references(self) == references(other)
@@ -168,7 +168,8 @@ impl Distribution {
     }
 }
 
-/// Raise it when a template under `dockerfiles/`, or a step of `host::image`, changes what images contain.
+/// The version of the templates. Raise it when a template under `dockerfiles/`, or a step of `host::image`, changes
+/// what images contain.
 pub const TEMPLATES: u32 = 3;
 
 /// Returns the build key: equal keys give equal images. `inputs` is the digest of the files that a build reads, and

@@ -1,5 +1,5 @@
-//! What a host may say in a report. The coordinator believes nothing that the job's own limits rule out: a host is a stranger's
-//! machine, and its texts stand on pages and in shells.
+//! Checks the reports of hosts. The coordinator accepts nothing that the limits of the job rule out. A host is a
+//! stranger's machine, and its texts appear on pages and in shells.
 
 use super::address::starred;
 use super::job::{JobSpec, Phase, Report, RunSpec};
@@ -9,38 +9,41 @@ use super::suite::source_key;
 use super::text::is_odd;
 use super::time::Timestamp;
 
-/// Characters of a reason, of the name of a phase, and of `sys.version`.
+/// The most characters of a reason, of the name of a phase, and of `sys.version`.
 const REASON_MOST: usize = 2_000;
 const NAME_MOST: usize = 100;
 const INTERPRETER_MOST: usize = 300;
-/// Phases of a build.
+/// The most phases of a build.
 const BUILD_PHASES_MOST: usize = 64;
-/// Images that a run uses.
+/// The most images that a run uses.
 const IMAGES_MOST: usize = 8;
-/// Tests of a run. The coordinator compares each with those of other runs.
+/// The most tests of a run. The coordinator compares each with those of other runs.
 const TESTS_MOST: usize = 50_000;
-/// No phase takes longer, in seconds.
+/// The longest duration of a phase, in seconds.
 const SECONDS_MOST: f64 = 30.0 * 24.0 * 3600.0;
 /// How much later than its attempt a phase may begin, in milliseconds.
 const AHEAD_MS: i64 = 31 * 24 * 3_600_000;
 
-/// Bytes of log that an attempt may have beyond the limits of its run: lines of Pybots itself, and retries.
+/// The bytes of log that an attempt may have beyond the limits of its run, for lines of Pybots itself and retries.
 const LOG_MARGIN: u64 = 4 << 20;
-/// Bytes of each phase's log that are kept whatever the run's limit says.
+/// The bytes of each phase's log that are kept whatever the run's limit says.
 const LOG_OF_PHASE: u64 = 64 << 10;
-/// Bytes of log of a build of an image. Its limit is a setting of the host, and only trusted hosts build.
+/// The bytes of log that a build of an image may have. Its limit is a setting of the host, and only trusted hosts
+/// build.
 const LOG_OF_BUILD: u64 = 1 << 30;
-/// Bytes of log of a build that adds packages of the distribution.
+/// The bytes of log that a build may have if it adds packages of the distribution.
 const LOG_OF_PACKAGES: u64 = 32 << 20;
 
-/// How a report has to be read that a host sent for a job. `cancelled` says that the coordinator asked for the end of the attempt.
+/// The attempt for which a host sent a report, which limits what the report may say. `cancelled` says that the
+/// coordinator asked for the end of the attempt.
 pub struct Expected<'a> {
     /// `None` if another version of Pybots planned the job.
     pub job: Option<&'a JobSpec>,
-    /// The host may build images.
+    /// Whether the host may build images.
     pub builds: bool,
     pub cancelled: bool,
-    /// When the attempt began. Nothing depends on the present time: the same report is received alike each time.
+    /// When the attempt began. The check does not depend on the present time, so that the same report always gives the
+    /// same result.
     pub started_at: Timestamp,
 }
 
@@ -48,7 +51,7 @@ pub struct Expected<'a> {
 #[derive(Debug)]
 pub struct Received {
     pub report: Report,
-    /// Why the report's lock was dropped.
+    /// Why the report's lock was dropped, or `None` if it was not.
     pub refused_lock: Option<String>,
 }
 
@@ -148,7 +151,7 @@ impl Expected<'_> {
     }
 }
 
-/// How many bytes of log an attempt at a job may have.
+/// Returns how many bytes of log an attempt at a job may have.
 pub fn log_most(job: Option<&JobSpec>, builds: bool) -> u64 {
     match job {
         Some(JobSpec::Image(_)) | None => LOG_OF_BUILD,
@@ -187,12 +190,12 @@ fn sane_outcome(outcome: Outcome) -> Outcome {
     }
 }
 
-/// The exit code of a process.
+/// Returns an exit code within the range that processes have.
 fn sane_code(code: i64) -> i64 {
     code.clamp(-255, 255)
 }
 
-/// A text of a stranger as one line.
+/// Returns the first `most` characters of a stranger's text, on one line.
 fn line(text: &str, most: usize) -> String {
     let shown = text.chars().map(|c| if is_odd(c) { ' ' } else { c });
     shown.take(most).collect()
@@ -202,7 +205,7 @@ fn is_word(text: &str) -> bool {
     (1..=NAME_MOST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase())
 }
 
-/// Whether a text may be the content id of an image, such as `sha256:..`.
+/// Returns whether a text may be the content id of an image, such as `sha256:..`.
 fn is_content_id(text: &str) -> bool {
     (1..=2 * NAME_MOST).contains(&text.len())
         && text

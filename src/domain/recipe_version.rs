@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VersionState {
-    /// Its trial run has not ended.
+    /// The trial of the version has not ended.
     Trial,
-    /// It waits for a maintainer.
+    /// The version waits for a maintainer.
     Waiting,
     Approved,
     Refused,
@@ -28,7 +28,7 @@ names!(
 );
 
 impl VersionState {
-    /// Whether nobody has decided yet.
+    /// Returns whether nobody has decided yet.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Trial | Self::Waiting)
     }
@@ -55,7 +55,7 @@ names!(
     Retired = "retired",
 );
 
-/// What an owner or a maintainer does with a project.
+/// An action of an owner or a maintainer on a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum ProjectMove {
@@ -66,7 +66,7 @@ pub enum ProjectMove {
 
 names!(ProjectMove, "action": Pause = "pause", Resume = "resume", Retire = "retire");
 
-/// What becomes of the hand-over of a project.
+/// The answer to the hand-over of a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum HandOverAnswer {
@@ -79,7 +79,8 @@ pub enum HandOverAnswer {
 names!(HandOverAnswer, "action": Accept = "accept", Withdraw = "withdraw");
 
 impl ProjectState {
-    /// The state after an action. `has_version` says whether a version is in force. The error says why it is not possible.
+    /// Returns the state after an action. `has_version` says whether a version is in force. The error says why the
+    /// action is not possible.
     pub fn after(self, action: ProjectMove, has_version: bool) -> Result<Self, &'static str> {
         use ProjectMove::*;
         match (self, action) {

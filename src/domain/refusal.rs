@@ -1,11 +1,12 @@
-//! Why a request of a person is refused. Services return it as the error, commands print it, and the server turns it into a status.
+//! Refusals of a person's request. Services return a refusal as the error, commands print it, and the server turns it
+//! into a status.
 
 use serde::{Deserialize, Serialize};
 
-/// Each variant is one reaction: who reads it must do something else next. Its message says what.
+/// Why a request of a person is refused. Each variant calls for a reaction of its own, and its message names that.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// What was sent can't be used.
+    /// The request has content that can't be used.
     #[error("{0}")]
     Invalid(String),
     /// A recipe has problems, each with its place.
@@ -14,22 +15,22 @@ pub enum Refusal {
     /// The person has to log in first.
     #[error("{0}")]
     NotLoggedIn(String),
-    /// The account or the token has not the right.
+    /// The account or the token lacks the permission.
     #[error("{0}")]
     NotAllowed(String),
     /// There is nothing with this name.
     #[error("{0}")]
     NotFound(String),
-    /// It does not fit to the present state.
+    /// The request does not fit the present state.
     #[error("{0}")]
     Conflict(String),
-    /// Somebody else changed it since the person read it.
+    /// Somebody else changed the object since the person read it.
     #[error("{0}")]
     Stale(String),
 }
 
 impl Refusal {
-    /// The refusal that an error is about, if it is one.
+    /// Returns the refusal that an error is about, or `None` if it is about something else.
     pub fn of(error: &anyhow::Error) -> Option<&Self> {
         error.downcast_ref()
     }
@@ -38,9 +39,9 @@ impl Refusal {
 /// One problem of a text, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Located {
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: usize,
-    /// In characters, counted from 1.
+    /// The column in characters, counted from 1.
     pub column: usize,
     pub message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

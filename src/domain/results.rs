@@ -34,7 +34,7 @@ pub struct Summary {
     pub failures: Vec<Failure>,
 }
 
-/// Failures that a summary names, and characters of each text.
+/// The most failures in a summary, and the most characters of each of their texts.
 const NAMED: usize = 100;
 const CHARACTERS: usize = 400;
 

@@ -1,5 +1,5 @@
-//! Which images and volumes stay on a host's engine, and why. The rules compare the host's inventory with the history of
-//! its images in the store, the retention policy and the time. They only decide; the host removes.
+//! Decides which images and volumes stay on a host's engine, and why. The rules compare the host's inventory with the
+//! history of its images in the store, the retention policy and the time. They only decide; the host removes.
 
 mod held;
 mod kind;
@@ -27,12 +27,12 @@ const PROJECT_DAYS: u32 = 1;
 pub struct Policy {
     /// How many days an image stays after its last use.
     pub days: u32,
-    /// The days of branches that differ.
+    /// The days of branches with a value of their own, by branch.
     pub branch_days: BTreeMap<String, u32>,
     /// Whether key frames stay longer, for `key_frame_days`.
     pub key_frames: bool,
     pub key_frame_days: u32,
-    /// How many bytes of the engine's disk are to be free. If fewer are, recent images go too.
+    /// How many bytes of the engine's disk are to be free. If fewer are, recent images are removed too.
     pub min_free: u64,
 }
 
@@ -41,7 +41,7 @@ impl Policy {
         self.branch_days.get(branch).copied().unwrap_or(self.days)
     }
 
-    /// The days of the branch that keeps its images longest.
+    /// Returns the days of the branch that keeps its images longest.
     pub fn longest(&self) -> u32 {
         self.branch_days.values().copied().fold(self.days, u32::max)
     }
@@ -51,7 +51,7 @@ impl Policy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageHistory {
     pub ready_at: Option<Timestamp>,
-    /// When an attempt last built it or ran on it.
+    /// When an attempt last built the image or ran on it.
     pub last_used: Option<Timestamp>,
     /// How many queued and leased jobs need it.
     pub open_jobs: u32,
@@ -68,12 +68,12 @@ pub struct BranchUse {
     /// When the newest of these revisions was committed, or discovered if that was later.
     pub since: Timestamp,
     pub watched: bool,
-    /// The newest revision of the branch has the image.
+    /// Whether the newest revision of the branch has the image.
     pub tip: bool,
 }
 
 impl ImageHistory {
-    /// When the image was last used; 1970 if it never was.
+    /// Returns when the image was last used, or 1970 if it never was.
     pub fn used(&self) -> Timestamp {
         self.last_used.max(self.ready_at).unwrap_or_default()
     }
@@ -90,7 +90,7 @@ pub struct VolumesInUse {
     pub wheels: BTreeSet<(String, String)>,
 }
 
-/// Whether an image, named by its id, or a volume, named by its name, stays.
+/// The decision about an image, named by its id, or a volume, named by its name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetentionDecision {
@@ -111,8 +111,8 @@ pub struct Decisions {
     pub push: Vec<Push>,
 }
 
-/// Decides about each image, in the order of the inventory. `histories` is by build key; images that it does not have are
-/// of other installations.
+/// Decides about each image, in the order of the inventory. `histories` is by build key. An image without a history
+/// belongs to another installation.
 pub fn images(
     inventory: &Inventory,
     histories: &BTreeMap<String, ImageHistory>,
@@ -244,7 +244,8 @@ fn wanted(history: &ImageHistory) -> Option<RetentionReason> {
     })
 }
 
-/// The ids of the newest image of each minor version of Python and variant. Build trees put the next layer on them.
+/// Returns the ids of the newest image of each variant and minor version of Python. Build trees put the next layer on
+/// them.
 fn last_of_build_trees(held: &[HeldImage], histories: &BTreeMap<String, ImageHistory>) -> BTreeSet<String> {
     let mut lasts = BTreeMap::new();
     for image in held

@@ -16,7 +16,7 @@ fn policy() -> Policy {
 /// An image, and its history if it is one of this installation.
 type Case = (HeldImage, Option<ImageHistory>);
 
-/// An image whose build key is its id, on another one.
+/// Returns an image whose build key is its id, on another one.
 fn image(id: &str, depth: u32, below: Option<&str>) -> HeldImage {
     HeldImage {
         id: id.into(),
@@ -33,7 +33,7 @@ fn image(id: &str, depth: u32, below: Option<&str>) -> HeldImage {
     }
 }
 
-/// The history of an image of a revision on a branch `days` ago, used then and never since.
+/// Returns the history of an image of a revision on a branch `days` ago, used then and never since.
 fn history(branch: &str, days: i64) -> ImageHistory {
     let at = NOW - days * DAY_MS;
     ImageHistory {
@@ -49,7 +49,7 @@ fn history(branch: &str, days: i64) -> ImageHistory {
     }
 }
 
-/// A newer image than all others, so that no other is the last one.
+/// Returns a newer image than all others, so that no other is the last one.
 fn latest() -> (HeldImage, ImageHistory) {
     let image = HeldImage {
         tagged_at: Some(Timestamp::from_millis(9)),

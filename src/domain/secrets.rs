@@ -1,19 +1,19 @@
-//! Tokens and keys that people paste by mistake where everybody can read them. Each has a form of its own, so it is found without
-//! knowing it. [`FORMS`] is the one list of them.
+//! Tokens and keys that people paste by mistake where everybody can read them. Each kind has a form of its own, by
+//! which it is found. [`FORMS`] is the one list of these forms.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What a kind of secret looks like.
+/// The form of a kind of secret.
 pub struct SecretForm {
-    /// Whose it is, for messages: `a token of GitHub`.
+    /// The kind, for messages: `a token of GitHub`.
     pub what: &'static str,
     begins: &'static [u8],
-    /// Returns how many of the bytes after the beginning belong to the secret. `None` if it is none.
+    /// Returns how many of the bytes after the beginning belong to the secret, or `None` if this is no secret.
     rest: fn(&[u8]) -> Option<usize>,
 }
 
-/// Every form that is looked for. What looks like a word or a hash is not in the list.
+/// All forms that are searched for. A secret that looks like a word or a hash has no form.
 pub static FORMS: [SecretForm; 14] = [
     form("a token of Pybots", "pybots_", |rest| run(rest, is_hex, 64)),
     form("a token of GitHub", "ghp_", github),
@@ -46,20 +46,20 @@ const fn form(what: &'static str, begins: &'static str, rest: fn(&[u8]) -> Optio
 /// A secret in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundSecret {
-    /// Whose it is; see [`SecretForm::what`].
+    /// The kind of the secret; see [`SecretForm::what`].
     pub what: &'static str,
-    /// Its bytes in the text. They begin and end between characters.
+    /// The range of its bytes in the text, which begins and ends between characters.
     pub range: Range<usize>,
 }
 
-/// Returns the secrets in a text, in its order. The time is linear in the length of the text.
+/// Returns the secrets in a text, in the order of the text. The time is linear in the length of the text.
 pub fn find(text: &[u8]) -> Vec<FoundSecret> {
     let mut found = Vec::new();
     for form in &FORMS {
         let mut from = 0;
         while let Some(at) = position(&text[from..], form.begins).map(|at| from + at) {
             let rest = at + form.begins.len();
-            // a secret is passed over as a whole, and else few bytes were looked at
+            // a secret is skipped as a whole; otherwise few bytes were read
             from = match (form.rest)(&text[rest..]) {
                 Some(length) => {
                     let (what, range) = (form.what, at..rest + length);
@@ -110,7 +110,7 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
-/// Where bytes first stand in a text.
+/// Returns the first position of bytes in a text, or `None` if the text does not contain them.
 fn position(text: &[u8], what: &[u8]) -> Option<usize> {
     let first = *what.first()?;
     let mut from = 0;
@@ -123,7 +123,7 @@ fn position(text: &[u8], what: &[u8]) -> Option<usize> {
     }
 }
 
-/// The length of the run of bytes of one kind at the beginning, if it is long enough.
+/// Returns the length of the run of matching bytes at the beginning, or `None` if it is shorter than `least`.
 fn run(rest: &[u8], is_part: fn(u8) -> bool, least: usize) -> Option<usize> {
     let length = rest.iter().take_while(|byte| is_part(**byte)).count();
     (length >= least).then_some(length)
@@ -147,11 +147,11 @@ fn github(rest: &[u8]) -> Option<usize> {
 
 fn aws(rest: &[u8]) -> Option<usize> {
     let is_part = |byte: u8| byte.is_ascii_uppercase() || (b'2'..=b'7').contains(&byte);
-    // in a longer text of this kind, chance wrote the beginning
+    // in a longer run of such bytes, the beginning is a coincidence
     run(&rest[..rest.len().min(17)], is_part, 16).filter(|length| *length == 16)
 }
 
-/// Bytes of a token of Slack, without its beginning, that decide whether it is one.
+/// The bytes of a Slack token, after the letter of its kind, that decide whether it is one.
 const SLACK_LEAST: usize = 11;
 
 fn slack(rest: &[u8]) -> Option<usize> {
@@ -164,7 +164,7 @@ fn slack(rest: &[u8]) -> Option<usize> {
     is_one.then(|| run(rest, is_part, 0).map(|length| length + 1))?
 }
 
-/// The words before `PRIVATE KEY` in the first line of a key are `RSA`, `OPENSSH` and the like.
+/// The most bytes that are searched for the words `PRIVATE KEY`. Words such as `RSA` or `OPENSSH` may precede them.
 const KEY_WORDS_MOST: usize = 40;
 
 fn private_key(rest: &[u8]) -> Option<usize> {
@@ -175,7 +175,7 @@ fn private_key(rest: &[u8]) -> Option<usize> {
         1,
     )?;
     position(&line[..length], b"PRIVATE KEY")?;
-    // all of the key, or all that follows
+    // up to the end of the key, or to the end of the text
     let end = position(rest, b"-----END ").map(|end| end + b"-----END ".len());
     Some(end.unwrap_or(rest.len()))
 }

@@ -1,10 +1,10 @@
-//! How far a host's clock is off, compared with the coordinator's.
+//! The clock offset of a host: how far its clock is ahead of the coordinator's.
 
-/// Clocks may differ by this many milliseconds. With a larger difference leases run out early, and times in logs mislead.
+/// The largest clock offset that counts as none, in milliseconds. With a larger one, leases run out early, and times in
+/// logs mislead.
 pub const SKEW_MS: i64 = 5_000;
 
-/// Says how far a clock is ahead of the coordinator's or behind it: `3 h 0 min ahead of the coordinator's`. Returns `None` if the
-/// clocks agree.
+/// Returns a clock offset in words: `3 h 0 min ahead of the coordinator's`. Returns `None` if the clocks agree.
 pub fn skew(offset_ms: i64) -> Option<String> {
     let seconds = offset_ms.unsigned_abs() / 1000;
     let length = match seconds {
@@ -17,7 +17,8 @@ pub fn skew(offset_ms: i64) -> Option<String> {
     (offset_ms.unsigned_abs() > SKEW_MS.unsigned_abs()).then(|| format!("{length} {way} the coordinator's"))
 }
 
-/// A time by a host's clock, in milliseconds, as the coordinator's clock has it. A clock that agrees is left alone.
+/// Converts a time by a host's clock to the coordinator's clock, both in milliseconds. If the clocks agree, the time
+/// stays as it is.
 pub fn corrected(at_ms: i64, offset_ms: Option<i64>) -> i64 {
     let off = offset_ms.filter(|offset| skew(*offset).is_some());
     at_ms.saturating_sub(off.unwrap_or(0))

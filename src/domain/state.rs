@@ -2,7 +2,7 @@
 
 use super::names::names;
 
-/// What a job does.
+/// The kind of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum JobKind {
     /// Builds an image.
@@ -33,7 +33,7 @@ pub enum AttemptState {
 
 names!(AttemptState, "state of an attempt": Leased = "leased", Finished = "finished");
 
-/// What became of the repetition of a new host's result on another host.
+/// The state of the repetition of a new host's result on another host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repetition {
     /// The result does not count yet.
@@ -59,7 +59,7 @@ names!(
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageState {
-    /// Not built yet. A build may be queued or leased, or the infrastructure failed every attempt at it.
+    /// The image is not built yet. A build may be queued or leased, or the infrastructure failed every attempt at it.
     Wanted,
     Ready,
     /// CPython does not build.
@@ -68,7 +68,7 @@ pub enum ImageState {
 
 names!(ImageState, "state of an image": Wanted = "wanted", Ready = "ready", Failed = "failed");
 
-/// What a maintainer requests of a job.
+/// A maintainer's request about a leased job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     /// The attempt ends, and the job with it.

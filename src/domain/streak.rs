@@ -1,5 +1,6 @@
-//! The jobs in a row that a host's machinery failed, and how many of them are strikes against the host. Whoever writes a recipe
-//! can make its runs fail in ways that nobody foresaw. So failures of related projects alone never put a host to rest.
+//! Counts the consecutive jobs that a host's machinery failed, and how many of them are strikes against the host. A
+//! recipe can make its runs fail in ways that nobody foresaw. So failures of related projects alone never lead to a
+//! back-off.
 
 use super::job::{JobSpec, RunSpec};
 use super::suite::Source;
@@ -7,19 +8,19 @@ use super::trust::Trust;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Jobs in a row that a host's machinery failed.
+/// The consecutive jobs that a host's machinery failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureStreak {
-    /// Image builds, which no recipe controls, and runs of projects beyond the first [`PROJECTS_MOST`].
+    /// Failed image builds, which no recipe controls, and failed runs of projects beyond the first [`PROJECTS_MOST`].
     others: i64,
-    /// Runs, by what makes projects related.
+    /// Failed runs, by the relation between their projects.
     runs: BTreeMap<String, i64>,
 }
 
 const PROJECTS_MOST: usize = 64;
 
 impl FailureStreak {
-    /// The streak of a host of which the store has only the number of strikes.
+    /// Creates the streak of a host for which the store has only the number of strikes.
     pub fn of(strikes: i64) -> Self {
         Self {
             others: strikes,
@@ -44,8 +45,8 @@ impl FailureStreak {
         streak
     }
 
-    /// How many failures count against the host. Related projects make at most one more than half of them, so that a strike
-    /// that puts the host to rest needs unrelated ones.
+    /// Returns how many failures count against the host. Failures of related projects count up to one more than the
+    /// number of all other failures. So a back-off needs failures of unrelated projects.
     pub fn strikes(&self) -> i64 {
         let runs: i64 = self.runs.values().sum();
         let all = self.others + runs;
@@ -54,9 +55,9 @@ impl FailureStreak {
     }
 }
 
-/// What related projects have in common. Of maintained ones it is the account from which their sources come, or else the project
-/// itself. Of community projects it is their owner: those whose owner the settings do not name may all have the same one, whatever
-/// accounts they use.
+/// Returns a key that related projects share. Maintained projects share the account from which their sources come; a
+/// project without one is related to itself only. Community projects share their owner. If the settings name no owner,
+/// one person may own them all, whatever accounts they use, so they are all related.
 fn relation(run: &RunSpec, trust: &Trust) -> String {
     match trust.owners.get(&run.project) {
         _ if trust.is_maintained(&run.project) => {
@@ -68,7 +69,7 @@ fn relation(run: &RunSpec, trust: &Trust) -> String {
     }
 }
 
-/// Server and first folder of a source's address, such as `example.org/owner`.
+/// Returns the server and the first folder of a source's address, such as `example.org/owner`.
 fn account(source: &Source) -> Option<String> {
     let address = source.address()?;
     let (_, place) = address.split_once("://")?;

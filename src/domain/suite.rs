@@ -1,5 +1,5 @@
-//! What a run does with a project: its sources, what is fetched, and its test commands. A recipe names these, and a
-//! job carries them.
+//! The parts of a run that depend on its project: the sources, the input of the fetch phase, and the suites. A recipe
+//! names them, and a job carries them.
 
 use super::address::Address;
 use super::day::Day;
@@ -53,7 +53,7 @@ impl Source {
         [&self.git, &self.svn, &self.url].into_iter().find_map(Option::as_deref)
     }
 
-    /// A revision in a git repository.
+    /// Creates the source for a revision in a git repository.
     pub fn of_git(address: &str, rev: &str) -> Self {
         Self {
             git: Some(address.to_owned()),
@@ -80,7 +80,7 @@ pub struct Suite {
     pub modes: Vec<Mode>,
 }
 
-/// Returns an address of a source without its login.
+/// Returns the address of a source without its login.
 pub fn source_key(address: &str) -> String {
     Address::from(address).without_login()
 }
@@ -97,24 +97,24 @@ pub struct Fetch {
     pub groups: Vec<String>,
     pub python: String,
     pub free_threaded: bool,
-    /// For `path` sources: the source's name, and the digest of its folder's tar.
+    /// The digest of the folder's tar for each `path` source, by the source's name.
     #[serde(default)]
     pub folders: BTreeMap<String, String>,
     /// The lock of an earlier run, as JSON. The fetch takes its versions and files, if the lock has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<String>,
-    /// What the index got after this day is not seen: dependencies are those of that day.
+    /// The day of the dependencies. Everything that the index received after this day is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Day>,
 }
 
 impl Fetch {
-    /// Whether an address is that of a source, with or without its login.
+    /// Returns whether an address belongs to one of the sources. The login does not matter.
     pub fn is_source(&self, address: &str) -> bool {
         self.source_keys().contains(&source_key(address))
     }
 
-    /// The addresses of the sources, without logins.
+    /// Returns the addresses of the sources, without logins.
     pub fn source_keys(&self) -> Vec<String> {
         self.sources
             .iter()
@@ -123,7 +123,7 @@ impl Fetch {
             .collect()
     }
 
-    /// The folder of the project below that of all sources. Install and the suites begin there.
+    /// Returns the folder of the project, relative to the folder of all sources. Install and the suites begin there.
     pub fn project_folder(&self) -> String {
         let source = self.sources.first();
         match source.and_then(|source| source.subfolder.as_deref()) {

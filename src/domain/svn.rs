@@ -21,13 +21,13 @@ pub struct SvnFolder {
 }
 
 impl SvnRevision {
-    /// The name of the revision on pages: `r45321`.
+    /// Returns the name of the revision on pages: `r45321`.
     pub fn label(&self) -> String {
         format!("r{}", self.number)
     }
 }
 
-/// The number of a label such as `r45321`. Returns `None` if the text is not a label.
+/// Returns the number of a label such as `r45321`. Returns `None` if the text is not a label.
 pub fn number(label: &str) -> Option<u64> {
     let digits = label.strip_prefix('r')?;
     let plain = digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');

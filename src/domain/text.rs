@@ -3,14 +3,15 @@
 /// How many characters of such a text are shown.
 pub const SHOWN: usize = 500;
 
-/// Whether a character could control a terminal, or change the order in which the following text is shown.
+/// Returns whether a character could control a terminal, or change the order in which the following text is shown.
 pub fn is_odd(c: char) -> bool {
     let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || reorders
 }
 
-/// Whether a character can't be seen, so that a text is not what people read. Scripts and emoji need the two joiners and the first 16
-/// selectors of variants, so these are not among them. The other 240 selectors are: they can hide any text.
+/// Returns whether a character is invisible, so that the text is not what people read. Scripts and emoji need the two
+/// joiners and the first 16 variation selectors, so these do not count. The other 240 variation selectors do: they can
+/// hide any text.
 pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -19,7 +20,7 @@ pub fn is_invisible(c: char) -> bool {
     )
 }
 
-/// The text as one line of [`SHOWN`] characters at most, with `?` for each character that [`is_odd`].
+/// Returns the text as one line of [`SHOWN`] characters at most, with `?` for each character that [`is_odd`].
 pub fn plain(text: &str) -> String {
     let shown = text.chars().map(|c| if is_odd(c) { '?' } else { c });
     shown.take(SHOWN).collect()

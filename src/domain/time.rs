@@ -5,9 +5,9 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// Milliseconds of an hour.
+/// An hour in milliseconds.
 pub const HOUR_MS: i64 = 3_600_000;
-/// Milliseconds of a day.
+/// A day in milliseconds.
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// A point in time: milliseconds since 1970-01-01 00:00 UTC. Rows, JSON and calls between hosts and the coordinator
@@ -78,12 +78,12 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// `2026-08-21 17:02` in UTC; empty if no calendar has the time.
+/// Returns a time in UTC as `2026-08-21 17:02`, or an empty text if no calendar has the time.
 pub fn show(time: Timestamp) -> String {
     format(time, "%Y-%m-%d %H:%M")
 }
 
-/// `2026-08-21T17:02:03.004Z`; empty if no calendar has the time.
+/// Returns a time in UTC as `2026-08-21T17:02:03.004Z`, or an empty text if no calendar has the time.
 pub fn show_exactly(time: Timestamp) -> String {
     format(time, "%Y-%m-%dT%H:%M:%S%.3fZ")
 }

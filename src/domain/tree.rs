@@ -20,7 +20,7 @@ pub enum ChangeKind {
     Retyped,
 }
 
-/// Which files of a tree a host requests.
+/// The files of a tree that a host requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
@@ -31,8 +31,8 @@ pub struct Wanted {
     pub only: Option<Vec<String>>,
 }
 
-/// Whether a path is ignored. A name in `ignore` that ends in `/` is a folder with all that it contains; any other name
-/// is one file.
+/// Returns whether a path is ignored. A name in `ignore` that ends in `/` is a folder with all that it contains; any
+/// other name is one file.
 pub fn is_ignored(path: &str, ignore: &[String]) -> bool {
     ignore.iter().any(|name| match name.strip_suffix('/') {
         Some(_) => path.starts_with(name.as_str()),
@@ -58,15 +58,15 @@ pub struct Update {
     pub bytecode: bool,
 }
 
-/// After more changes than this, a build from scratch is as fast, and safer.
+/// The most changes of an update. With more, a build from scratch is as fast, and safer.
 const MOST_CHANGES: usize = 1000;
 
 /// Folders of C sources. `make` writes the objects beside them.
 const C_FOLDERS: [&str; 6] = ["Include/", "Modules/", "Objects/", "Parser/", "Programs/", "Python/"];
 
 impl Update {
-    /// The update that `changes` need. The error says why only a build from scratch is safe. `bytecode` are the paths, as
-    /// for [`is_ignored`], that determine the bytecode of modules.
+    /// Returns the update that `changes` need. The error says why only a build from scratch is safe. `bytecode` are the
+    /// paths, as for [`is_ignored`], that determine the bytecode of modules.
     pub fn of(changes: &[TreeChange], bytecode: &[String]) -> Result<Self, String> {
         if changes.len() > MOST_CHANGES {
             return Err(format!("{} files changed", changes.len()));

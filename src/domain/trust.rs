@@ -1,24 +1,25 @@
-//! Whose word about a revision counts: maintained projects, probation, and when one word is enough. A suite can
-//! fail on purpose on the revision of somebody it dislikes, so one unknown project is not enough to name an author.
+//! Decides whose word about a revision counts: which projects are maintained, which are in probation, and when one word
+//! is enough. A suite can fail on purpose on the revision of somebody whom its author dislikes. So one unknown project
+//! is not enough to name an author.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which projects are maintained: the maintainers of this Pybots answer for their recipes. The operator decides it, and no recipe
-/// can claim it. All others are community projects.
+/// The maintained projects, for whose recipes the maintainers of this Pybots answer. The operator names them, and no
+/// recipe can. All others are community projects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Maintained {
     All,
     These(BTreeSet<String>),
 }
 
-/// What the operator says about projects.
+/// The operator's settings about projects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
     pub maintained: Maintained,
     /// A community project is in probation until maintainers have agreed with this many of its incidents.
     pub probation: u32,
-    /// The owners of community projects, by project. What a recipe says about its owners is not among them: whoever registers two
-    /// recipes can write two names.
+    /// The owners of community projects, by project. Owners that a recipe names do not count, because a person who
+    /// registers two recipes can write two names.
     pub owners: BTreeMap<String, String>,
 }
 
@@ -34,18 +35,18 @@ pub enum Accuser {
     },
 }
 
-/// Who speaks by a result. Whoever registers many recipes speaks with one voice.
+/// The voice with which a result counts. All recipes of one owner share a voice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Voice<'a> {
     /// A maintained project, by its name.
     Project(&'a str),
-    /// All community projects of one owner. `None` stands for the projects whose owner the settings do not name. They have one voice
-    /// together, for one person may own them all.
+    /// All community projects of one owner. `None` stands for the projects whose owner the settings do not name. They
+    /// share one voice, because one person may own them all.
     Owner(Option<&'a str>),
 }
 
 impl Trust {
-    /// Returns whose voice a result of a project is.
+    /// Returns the voice of a project's results.
     pub fn voice<'a>(&'a self, project: &'a str) -> Voice<'a> {
         match self.is_maintained(project) {
             true => Voice::Project(project),
@@ -69,13 +70,15 @@ impl Trust {
         }
     }
 
-    /// Whether a project is in probation. `agreed` is the number of its incidents with which maintainers agreed.
+    /// Returns whether a project is in probation. `agreed` is the number of its incidents with which maintainers
+    /// agreed.
     pub fn is_in_probation(&self, project: &str, agreed: i64) -> bool {
         !self.is_maintained(project) && agreed < i64::from(self.probation)
     }
 
-    /// Whether the word of these accusers about one revision is enough to name its author: one of them is not in probation, or
-    /// two of them have different owners. Projects whose owner the settings do not name may all have the same one.
+    /// Returns whether these accusers of one revision are enough to name its author. They are if one of them is not in
+    /// probation, or if two of them have different owners. Projects whose owner the settings do not name may all have
+    /// the same one.
     pub fn believes<'a>(&self, accusers: impl IntoIterator<Item = &'a Accuser>) -> bool {
         let mut owners = BTreeSet::new();
         accusers.into_iter().any(|accuser| match accuser {

@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub struct PythonVersion {
     pub major: u64,
     pub minor: u64,
-    /// As the tree has it, such as `3.16.0a0` or `2.5.6c1`.
+    /// The version as the tree has it, such as `3.16.0a0` or `2.5.6c1`.
     pub full: String,
 }
 
@@ -33,8 +33,8 @@ impl PythonVersion {
         format!("{}.{}", self.major, self.minor)
     }
 
-    /// Whether a PEP 440 set such as `>=3.9,<3.15` contains the version. Only major and minor count, so that an alpha of
-    /// 3.16 is in `>=3.16`.
+    /// Returns whether a PEP 440 set such as `>=3.9,<3.15` contains the version. Only major and minor count, so that an
+    /// alpha of 3.16 is in `>=3.16`.
     pub fn is_in(&self, when: &pep440_rs::VersionSpecifiers) -> bool {
         when.contains(&pep440_rs::Version::new([self.major, self.minor]))
     }

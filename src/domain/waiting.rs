@@ -1,4 +1,5 @@
-//! Why a queued job waits: a pure rule over the hosts, what the job needs of them, and when it may be claimed.
+//! Finds out why a queued job waits. This is a pure rule over the hosts, the needs of the job, and the time from which
+//! it may be claimed.
 
 use super::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState, Labels, only, stored_mib};
 use super::id::HostId;
@@ -10,15 +11,16 @@ use std::fmt;
 /// A host is online if its last call was within this many milliseconds. A daemon asks for work every 25 seconds.
 pub const ONLINE_MS: i64 = 120_000;
 
-/// Queued jobs are counted up to this number: there may be a million, and each page that waits counts them.
+/// The number up to which queued jobs are counted. There may be a million of them, and each page with waiting jobs
+/// counts them.
 pub const COUNTED_MOST: i64 = 1000;
 
-/// What the jobs of a group need of a host.
+/// The needs of a job group: what its jobs need of a host.
 #[derive(Clone, Copy, Debug)]
 pub struct JobNeeds<'a> {
     pub kind: JobKind,
     pub platform: &'a str,
-    /// Empty for images.
+    /// The project, or an empty text for images.
     pub project: &'a str,
     pub branch: &'a str,
     pub labels: &'a Labels,
@@ -38,7 +40,7 @@ pub enum Need<'a> {
 }
 
 impl<'a> JobNeeds<'a> {
-    /// All needs, in the order in which people read them.
+    /// Returns all needs, in the order in which people read them.
     pub fn each(self) -> impl Iterator<Item = Need<'a>> {
         let is_image = self.kind == JobKind::Image;
         let fixed = [
@@ -52,7 +54,7 @@ impl<'a> JobNeeds<'a> {
         fixed.into_iter().flatten().chain(labels)
     }
 
-    /// Whether a host accepts the jobs, and has what they need.
+    /// Returns whether a host accepts the jobs, and has what they need.
     pub fn are_met(self, host: &HostId, builds: bool, capabilities: &Capabilities) -> bool {
         self.each().all(|need| need.is_met(host, builds, capabilities))
     }
@@ -72,7 +74,7 @@ impl Need<'_> {
         }
     }
 
-    /// The need as the end of "no host has ..".
+    /// Returns the need as the end of "no host has ..".
     fn sentence(self, hosts: &[WaitingHost]) -> String {
         match self {
             Need::Builds => "leave to build images, which `pybots host trust NAME` gives".to_owned(),
@@ -88,13 +90,13 @@ impl Need<'_> {
     }
 }
 
-/// What matters of a registered host for the jobs that wait.
+/// The properties of a registered host on which waiting jobs depend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WaitingHost {
     pub id: HostId,
     pub name: String,
     pub state: HostState,
-    /// Whether a token is valid, so that it can call.
+    /// Whether the host has a valid token, so that it can make calls.
     pub has_token: bool,
     pub builds: bool,
     pub seen_at: Option<Timestamp>,
@@ -129,7 +131,7 @@ impl WaitingHost {
 #[derive(Clone, Copy, Debug)]
 pub struct WaitingJob<'a> {
     pub needs: JobNeeds<'a>,
-    /// It may be claimed from this time on.
+    /// The time from which the job may be claimed.
     pub from: Timestamp,
     /// The address that did not answer, if the job waits for it.
     pub source: Option<&'a str>,
@@ -141,12 +143,12 @@ pub struct WaitingJob<'a> {
     pub queued: i64,
 }
 
-/// Why a job waits.
+/// The reason why a job waits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WaitReason {
     /// No host is registered.
     NoHost,
-    /// No host called lately; the name and the last call of the one that called last.
+    /// No host has called recently. `last` has the name and the time of the last call, if a host ever called.
     NoneOnline { last: Option<(String, Timestamp)> },
     /// No host that is online has what the job needs.
     NoneFits { needs: Vec<String> },
@@ -159,22 +161,22 @@ pub enum WaitReason {
     Held { host: String, state: HostState },
     /// The machinery of the hosts that fit failed too many jobs.
     BackingOff { hosts: Vec<String>, until: Timestamp },
-    /// The hosts that fit take no jobs, such as for a full disk, and why.
+    /// The hosts that fit take no jobs at present. `pause` says why, such as a full disk.
     Paused { host: String, pause: String },
     /// The hosts that fit have no image for the job, and can get none.
     NoImage { hosts: Vec<String> },
     /// A source did not answer.
     Source { address: String, until: Timestamp },
-    /// The infrastructure failed the attempt before.
+    /// The infrastructure failed the previous attempt.
     Retry { until: Timestamp },
-    /// The hosts that fit have as many jobs as they do at a time.
+    /// All hosts that fit have as many jobs as they do at the same time.
     Busy { hosts: usize, queued: i64 },
-    /// A host is free, and takes the job when it asks next.
+    /// A host is free, and takes the job with its next claim.
     Soon,
 }
 
 impl WaitReason {
-    /// Whether the job goes on by itself: nobody has to do anything.
+    /// Returns whether the wait ends by itself, so that nobody has to act.
     pub fn passes(&self) -> bool {
         matches!(
             self,
@@ -215,7 +217,7 @@ pub fn wait_reason(job: &WaitingJob<'_>, hosts: &[WaitingHost], now: Timestamp) 
     of_fitting(job, fitting, now)
 }
 
-/// Finds out why none of the hosts that fit has taken a job. There is one at least.
+/// Finds out why none of the hosts that fit has taken a job. `fitting` must not be empty.
 fn of_fitting(job: &WaitingJob<'_>, fitting: Vec<&WaitingHost>, now: Timestamp) -> WaitReason {
     let names = |hosts: &[&WaitingHost]| hosts.iter().map(|host| host.name.clone()).collect::<Vec<_>>();
     let (online, offline) = split(&fitting, |host| host.is_online(now));
@@ -280,7 +282,7 @@ fn split<'a>(
     hosts.iter().partition(|host| is_first(host))
 }
 
-/// The needs that no online host meets; if each is met by some host, those that the best host lacks.
+/// Returns the needs that no online host meets or, if there are none, those that the best host lacks.
 fn missing(needs: JobNeeds<'_>, hosts: &[WaitingHost], now: Timestamp) -> Vec<String> {
     let online: Vec<(&WaitingHost, &Capabilities)> = hosts
         .iter()
@@ -304,7 +306,7 @@ fn missing(needs: JobNeeds<'_>, hosts: &[WaitingHost], now: Timestamp) -> Vec<St
     lacking.into_iter().map(|need| need.sentence(hosts)).collect()
 }
 
-/// A reason as the end of a sentence that begins with "waiting:".
+/// Writes a reason as the end of a sentence that begins with "waiting:".
 impl fmt::Display for WaitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -364,7 +366,7 @@ impl fmt::Display for WaitReason {
     }
 }
 
-/// `lab fits, but is`, `lab and 2 other hosts fit, but are`.
+/// Returns the beginning of a sentence: `lab fits, but is`, or `lab and 2 other hosts fit, but are`.
 fn fit(hosts: &[String]) -> String {
     match hosts {
         [] => "no host fits that is".to_owned(),

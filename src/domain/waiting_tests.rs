@@ -28,7 +28,7 @@ fn with(name: &str, change: impl FnOnce(&mut Capabilities)) -> WaitingHost {
     host
 }
 
-/// Why a run waits that needs a label, if there is one.
+/// Returns why a run waits that needs a label, if there is one.
 fn reason(label: &str, hosts: &[WaitingHost]) -> String {
     let labels = label.parse().unwrap();
     reason_of(needs(JobKind::Run, &labels), hosts, |_| {}).to_string()

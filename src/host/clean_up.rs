@@ -12,7 +12,7 @@ impl Host {
         }
     }
 
-    /// Removes what ended attempts have left, if there is reason to look.
+    /// Removes what attempts that have ended left on the engine, if there is reason to look for it.
     pub async fn clear_left(&self) {
         if !self.leftovers.is_doubtful() {
             return;

@@ -22,8 +22,8 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use std::time::Duration;
 
-/// Returns the waiting times between tries to reach the coordinator: 250 ms, doubled up to 7.5 s. Up to as much again
-/// is added at random, so that the hosts of a coordinator that comes back do not all call at the same moment.
+/// Returns the waits between tries to reach the coordinator: 250 ms, doubled up to 7.5 s. Up to as much again is added
+/// at random, so that the hosts of a coordinator that comes back do not all call at the same moment.
 pub(super) fn retry_delays() -> ExponentialBuilder {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(250))
@@ -33,11 +33,12 @@ pub(super) fn retry_delays() -> ExponentialBuilder {
         .without_max_times()
 }
 
-/// The longest waiting time between two tries.
+/// The longest wait between two tries.
 pub(super) const MAX_RETRY_DELAY: Duration = Duration::from_secs(15);
 
-/// Returns the waiting times before a call is made again that the coordinator refused because too many of this host were in work: as
-/// long as it asks for, and up to as much again at random. Together they take 30 s at most, which is less than a lease.
+/// Returns the waits before a call is made again that the coordinator refused because too many calls of this host were
+/// in work. Each wait is as long as the coordinator asks for, and up to as much again at random. Together they take 30
+/// s at most, which is less than a lease.
 fn busy_delays() -> impl Iterator<Item = Duration> {
     let delays = ConstantBuilder::new().with_delay(Duration::from_secs(5));
     delays.with_max_times(3).with_jitter().build()
@@ -53,7 +54,7 @@ pub struct Client {
     instance: Option<String>,
 }
 
-/// The coordinator refused a call, for example because another host holds the lease now.
+/// A refusal of a call by the coordinator, for example because another host holds the lease now.
 #[derive(Debug, thiserror::Error)]
 #[error("the coordinator refused ({status}): {text}")]
 pub struct CallRefused {
@@ -86,7 +87,7 @@ impl CallRefused {
     }
 }
 
-/// A response of the coordinator as it came, for the doctor.
+/// A response of the coordinator, unchanged, for the doctor.
 pub struct RawResponse {
     pub status: u16,
     pub text: String,
@@ -123,7 +124,8 @@ impl Client {
         })
     }
 
-    /// The same connection, for an instance of the daemon. The coordinator refuses calls of one that another has replaced.
+    /// Returns the same connection for an instance of the daemon. The coordinator refuses calls of an instance that
+    /// another has replaced.
     pub fn as_instance(&self, instance: &str) -> Self {
         Self {
             instance: Some(instance.to_owned()),
@@ -148,7 +150,7 @@ impl Client {
         insist(|| async {
             let request = self.post_as_instance("hello", capabilities)?;
             let answer = self.send(request.timeout(Duration::from_secs(10))).await?;
-            // somebody starts this host and waits for the reason; a host at work waits for the coordinator's settings
+            // a person starts this host and waits for the reason; a host at work waits for the coordinator's settings
             if answer.status() == StatusCode::MISDIRECTED_REQUEST {
                 return Err(refused(answer).await.into());
             }
@@ -157,7 +159,7 @@ impl Client {
         .await
     }
 
-    /// Asks how this host is registered, and whether it is let in. Changes nothing.
+    /// Asks how this host is registered, and whether the coordinator accepts it. Changes nothing.
     pub async fn ask(&self) -> Result<RawResponse> {
         let request = self.http.get(self.url("hello")).bearer_auth(&self.token);
         let answer = self.send(request.timeout(Duration::from_secs(10))).await?;
@@ -252,7 +254,7 @@ impl Client {
         }
     }
 
-    /// Makes a call, and makes it again a few times while the coordinator has enough calls of this host in work.
+    /// Makes a call. Repeats it a few times while the coordinator has too many calls of this host in work.
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
         for delay in busy_delays() {
             let Some(same) = request.try_clone() else { break };
@@ -265,7 +267,7 @@ impl Client {
         self.send_once(request).await
     }
 
-    /// Makes a call. The error says where the coordinator was looked for, without a login.
+    /// Makes a call. The error names the coordinator's address, without a login.
     async fn send_once(&self, request: RequestBuilder) -> Result<Response> {
         request.send().await.map_err(|error| {
             let (server, causes) = (Address::new(self.server.as_str()), causes(&error.without_url()));
@@ -273,7 +275,7 @@ impl Client {
         })
     }
 
-    /// A call with a body that may have text of suites, in which the coordinator accepts no NUL.
+    /// Begins a call whose body may have text of suites. NULs are removed, because the coordinator accepts none.
     fn post(&self, url: &str, body: &impl Serialize) -> Result<RequestBuilder> {
         let json = without_nul(serde_json::to_vec(body)?);
         let request = self.http.post(url).bearer_auth(&self.token);
@@ -350,7 +352,8 @@ async fn good(answer: Response) -> Result<Response> {
     if status.is_success() {
         return Ok(answer);
     }
-    // too slow a network, too many other calls, or a name that the coordinator's settings lack: none is the fault of the call
+    // the network was too slow, there were too many other calls, or the coordinator's settings lack a name: none of
+    // these is the fault of the call
     let passes = matches!(
         status,
         StatusCode::REQUEST_TIMEOUT | StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_MANY_REQUESTS

@@ -23,7 +23,7 @@ const HOLD: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 const NOT_READY: Duration = Duration::from_secs(15);
 
-/// Whether the host goes on.
+/// Whether and how soon the daemon ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
     #[default]
@@ -34,19 +34,19 @@ pub enum Ending {
     Now,
 }
 
-/// What the slots share.
+/// The state that the slots share.
 #[derive(Clone)]
 struct Daemon {
     host: Host,
     client: Client,
     readiness: Arc<ReadinessLog>,
     spool: Spool,
-    /// Set once the coordinator reports that another daemon has taken the place of this one.
+    /// Whether the coordinator has reported that another daemon has taken the place of this one.
     replaced: Arc<watch::Sender<bool>>,
 }
 
-/// Works until `ending` asks it to stop, or until another daemon takes its place, and leaves nothing on the engine. Returns false if
-/// it was replaced. Call [`Client::hello`] first.
+/// Works until `ending` asks it to stop, or until another daemon takes its place. It leaves nothing on the engine.
+/// Returns `false` if another daemon has taken its place. Call [`Client::hello`] first.
 pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Ending>) -> bool {
     let replaced = Arc::new(watch::Sender::new(false));
     let mut workers = JoinSet::new();
@@ -86,7 +86,7 @@ pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Endi
     !was_replaced
 }
 
-/// Removes everything that earlier instances of this host have left on the engine.
+/// Removes everything that earlier instances of this host left on the engine.
 pub async fn reap_gone(runtime: &dyn Runtime, instances: &Instances) {
     let mut is_clean = true;
     for instance in instances.gone() {
@@ -97,7 +97,7 @@ pub async fn reap_gone(runtime: &dyn Runtime, instances: &Instances) {
     }
 }
 
-/// Removes everything that an instance has left on the engine. Returns whether that worked.
+/// Removes everything that an instance left on the engine. Returns whether that worked.
 async fn reap(runtime: &dyn Runtime, instance: &str) -> bool {
     match runtime.reap(INSTANCE_LABEL, instance).await {
         Ok(0) => {}
@@ -116,7 +116,7 @@ async fn until_replaced(replaced: &watch::Sender<bool>) {
     let _ = replaced.subscribe().wait_for(|replaced| *replaced).await;
 }
 
-/// One slot.
+/// Works as one slot: does one job after the other.
 async fn work(daemon: Daemon, mut ending: Receiver<Ending>) {
     while *ending.borrow() == Ending::No {
         let ready = daemon.host.ready().await;
@@ -154,7 +154,7 @@ async fn at_least(ending: &mut Receiver<Ending>, which: Ending) {
     let _ = ending.wait_for(|ending| *ending >= which).await;
 }
 
-/// How long the end of a log may take to be delivered before it is spooled on disk.
+/// How long the end of a log may take to be delivered before it is spooled.
 const SOON: Duration = Duration::from_secs(2);
 
 /// Why a running attempt is broken off.
@@ -166,7 +166,7 @@ enum BrokenOff {
 }
 
 impl Daemon {
-    /// Notes if a call was refused because another daemon has taken the place of this one.
+    /// Records it if a call was refused because another daemon has taken the place of this one.
     fn note_replaced(&self, refused: Option<&CallRefused>) {
         if refused.is_some_and(CallRefused::is_replaced) {
             self.replaced.send_replace(true);
@@ -245,7 +245,7 @@ impl Daemon {
         let delivered = match tokio::time::timeout(SOON, &mut *delivered).await {
             Ok(delivered) => delivered,
             Err(_) => {
-                // the coordinator is away: if this process ends before it is back, the next one has everything on
+                // the coordinator is away: if this process ends before it is back, the next one finds everything on
                 // disk
                 sink.spill().await;
                 self.spool.keep(claim.attempt.as_str(), &finish);

@@ -32,13 +32,13 @@ impl LogSink {
         }
     }
 
-    /// Waits until everything that was written and not delivered is on disk.
+    /// Waits until everything that was written but not delivered is on disk.
     pub async fn spill(&self) {
         self.outbox.spill().await;
     }
 }
 
-/// Delivers the log that an earlier process of this host has spooled. Returns `false` if there is none.
+/// Delivers the log that an earlier process of this host spooled. Returns `false` if there is none.
 pub async fn deliver_left(client: &Client, attempt: &str, fence: &str, folder: PathBuf) -> Result<bool> {
     let Some(outbox) = Outbox::left(folder).await? else {
         return Ok(false);
@@ -74,7 +74,7 @@ async fn send(client: &Client, attempt: &str, fence: &str, outbox: &Outbox) -> R
 
 async fn send_all(client: &Client, attempt: &str, fence: &str, outbox: &Outbox) -> Result<()> {
     let mut delays = retry_delays().build();
-    // limits a coordinator that reports gap after gap and never stores a frame
+    // bounds the tries with a coordinator that reports gap after gap and never stores a frame
     let mut gaps = 0;
     while let Some(next) = outbox.next().await? {
         match client.append(attempt, fence, next.frame).await {

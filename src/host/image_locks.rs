@@ -1,5 +1,5 @@
-//! Locks on images. The engine counts an image as used only once a container exists; a job relies on it from the
-//! moment at which it finds that the image is there.
+//! Locks on images. The engine counts an image as used only once a container exists. A job relies on the image earlier:
+//! from the moment at which it finds that the image is there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ pub struct ImageLocks {
 }
 
 impl ImageLocks {
-    /// Shares the image. Waits while it is being removed.
+    /// Waits while the image is being removed, then takes a share of its lock.
     pub async fn share(&self, key: &str) -> OwnedRwLockReadGuard<()> {
         self.lock(key).read_owned().await
     }

@@ -1,6 +1,6 @@
-//! The starts of a host's daemon, called instances. Two daemons may run with one token on one engine, by mistake. Each labels its
-//! containers by its instance, and removes only its own and those of instances that are surely gone: those which worked with the
-//! data folder that this process has locked.
+//! The starts of a host's daemon, called instances. Two daemons may run with one token on one engine, by mistake. So
+//! each labels its containers by its instance. It removes only its own containers and those of instances that have
+//! surely ended: those that worked with the data folder which this process has locked.
 
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub struct Instances {
 }
 
 impl Default for Instances {
-    /// An instance that no file records.
+    /// Creates an instance that no file records.
     fn default() -> Self {
         Self {
             own: uuid::Uuid::new_v4().to_string(),
@@ -50,7 +50,7 @@ impl Instances {
         &self.own
     }
 
-    /// Earlier instances, which have ended.
+    /// Returns the earlier instances, which have ended.
     pub fn gone(&self) -> impl Iterator<Item = &str> {
         self.gone.iter().map(String::as_str)
     }
@@ -60,7 +60,8 @@ impl Instances {
         self.write(std::iter::once(&self.own))
     }
 
-    /// Whether what an instance left may be removed. `None` stands for an instance of a version that had no such label.
+    /// Returns whether the remains of an instance may be removed. `None` stands for an instance of a version that had
+    /// no such label.
     pub fn may_remove(&self, instance: Option<&str>) -> bool {
         instance.is_none_or(|instance| instance == self.own || self.gone.contains(instance))
     }

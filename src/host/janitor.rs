@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Longest time between two checks of the disk.
+/// The longest time between two checks of the disk.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Rounds of removals in one tick: a removal may free less than expected, and a tick has to end.
+/// The most rounds of removals in one tick. A removal may free less than expected, and a tick has to end.
 const ROUNDS: usize = 5;
 
 /// Runs until it is dropped. A tick that fails is logged and repeated.
@@ -73,7 +73,7 @@ pub async fn tick(host: &Host, client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// Pushes an image that the registry did not accept when it was built, or has lost since.
+/// Pushes an image that the registry did not accept after its build, or has lost since.
 async fn give(host: &Host, client: &Client, push: &Push) -> Result<()> {
     let _used = host.share_image(&push.build_key).await;
     // nobody reads the progress: an open receiver that is not read would block the push
@@ -86,7 +86,7 @@ async fn give(host: &Host, client: &Client, push: &Push) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of all images and volumes with our labels.
+/// Returns the bytes of all images and volumes with our labels.
 async fn taken(runtime: &dyn Runtime, inventory: &Inventory) -> Result<u64> {
     let volumes = runtime.disk_usage().await?.volumes;
     let volumes = inventory.volumes.iter().filter_map(|volume| volumes.get(&volume.name));
@@ -94,7 +94,7 @@ async fn taken(runtime: &dyn Runtime, inventory: &Inventory) -> Result<u64> {
     Ok(images.chain(volumes).fold(0, |sum, bytes| sum.saturating_add(*bytes)))
 }
 
-/// Lists the images and volumes that bear our labels.
+/// Lists the images and volumes with our labels.
 pub async fn survey(runtime: &dyn Runtime, host: &str) -> Result<Inventory> {
     let stored = runtime.images(KIND_LABEL).await?;
     let volumes = runtime.volumes(KIND_LABEL).await?;
@@ -179,8 +179,9 @@ fn held_volume(volume: StoredVolume) -> HeldVolume {
     }
 }
 
-/// Removes what the decisions allow, and returns the decisions on what was removed. If the engine refuses because
-/// something is in use again, it is tried again with the next tick. `host` is the host whose jobs hold locks.
+/// Removes images and volumes as the decisions allow, and returns the decisions on those that were removed. If the
+/// engine refuses because something is in use again, the next tick tries again. `host` is the host whose jobs hold
+/// locks.
 pub async fn sweep(
     runtime: &dyn Runtime,
     host: Option<&Host>,
@@ -190,7 +191,7 @@ pub async fn sweep(
     let mut gone = Vec::new();
     let mut images: Vec<(&HeldImage, &RetentionDecision)> =
         pairs(&inventory.images, &decisions.images, |image| &image.id);
-    // the images on top first
+    // the images on top come first
     images.sort_by_key(|(image, _)| std::cmp::Reverse(image.depth));
     for (image, decision) in images {
         let _alone = match host.map(|host| host.lock_unused_image(&image.build_key)) {
@@ -219,7 +220,7 @@ pub async fn sweep(
     gone
 }
 
-/// Images to remove, with their decisions.
+/// Returns the images or volumes to remove, with their decisions.
 fn pairs<'a, T>(
     held: &'a [T],
     decisions: &'a [RetentionDecision],

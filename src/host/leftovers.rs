@@ -1,14 +1,14 @@
-//! Keeps account of attempts whose containers and volumes may still be on the engine: those whose clean-up failed, or
-//! that were broken off while the engine was creating something.
+//! Tracks attempts whose containers and volumes may still be on the engine: their clean-up failed, or they were broken
+//! off while the engine was creating something.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long after a failure the engine may still complete what nobody waits for any more.
+/// How long after a failure the engine may still complete a request that nobody waits for any more.
 const DOUBT: Duration = Duration::from_secs(60);
 
-/// The running attempts, and until when leftovers are likely. Clones share the state.
+/// The running attempts, and the time until which leftovers are likely. Clones share the state.
 #[derive(Clone)]
 pub struct Leftovers(Arc<Mutex<LeftoversState>>);
 
@@ -25,7 +25,7 @@ pub struct AtWork {
 }
 
 impl Default for Leftovers {
-    /// Doubtful at the start: an earlier process may have left something.
+    /// Begins in doubt, because an earlier process may have left something.
     fn default() -> Self {
         Self(Arc::new(Mutex::new(LeftoversState {
             at_work: BTreeSet::new(),

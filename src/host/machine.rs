@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
-/// A host: its engine, and what it may hand to containers.
+/// A host: its engine, and the settings and secrets that it gives to containers.
 #[derive(Clone)]
 pub struct Host {
     /// The host's id, a label on everything that it creates.
@@ -26,7 +26,7 @@ pub struct Host {
     pub engine: EngineSettings,
     pub retention: RetentionSettings,
     pub network: NetworkSettings,
-    /// What no log shows: the logins of the network's settings.
+    /// The secrets that no log shows: the logins of the network's settings.
     pub(super) secrets: Secrets,
     /// The host's login at the registry.
     pub registry: RegistrySettings,
@@ -35,19 +35,19 @@ pub struct Host {
     /// The constant part of the host's capabilities.
     pub capabilities: Capabilities,
     pub policy: Arc<HostPolicy>,
-    /// Bytes of the engine's disk that Pybots used when that was last measured. Measured only if the owner limits
-    /// them.
+    /// The bytes of the engine's disk that Pybots used when they were last measured. They are measured only if the
+    /// owner limits them.
     pub(super) disk_used: Arc<AtomicU64>,
-    /// Jobs at the same time.
+    /// How many jobs the host does at the same time.
     pub slots: usize,
-    /// Whether a maintainer lets it build images.
+    /// Whether the host may build images.
     pub builds: bool,
     /// Locks on references of images and on build trees: the first job makes the image, and the others wait for it.
     pub(super) images: NameLocks,
     /// Build keys of the images that jobs work with.
     pub(super) image_locks: ImageLocks,
     pub(super) leftovers: Leftovers,
-    /// This start of the daemon, and earlier ones.
+    /// This instance of the daemon, and earlier ones.
     pub instances: Arc<Instances>,
 }
 
@@ -80,13 +80,13 @@ impl Host {
         }
     }
 
-    /// Locks an image for a job, so that it is not removed meanwhile.
+    /// Locks an image for a job, so that it is not removed during the job.
     pub(super) async fn share_image(&self, build_key: &str) -> OwnedRwLockReadGuard<()> {
         self.image_locks.share(build_key).await
     }
 
-    /// Bytes that remain of the disk space that the owner grants, when that was last measured. Returns `None` if the
-    /// owner sets no limit.
+    /// Returns how many bytes remained of the disk space that the owner grants, when it was last measured. Returns
+    /// `None` if the owner sets no limit.
     pub(super) fn disk_left(&self) -> Option<u64> {
         let given = self.policy.current().disk?;
         Some(given.0.saturating_sub(self.disk_used.load(Ordering::SeqCst)))
@@ -96,17 +96,17 @@ impl Host {
         self.disk_used.store(bytes, Ordering::SeqCst);
     }
 
-    /// Locks an image for its removal: no job can begin to use it meanwhile. Returns `None` if a job uses it.
+    /// Locks an image for its removal, so that no job can begin to use it. Returns `None` if a job uses it.
     pub(super) fn lock_unused_image(&self, build_key: &str) -> Option<OwnedRwLockWriteGuard<()>> {
         self.image_locks.alone(build_key)
     }
 
-    /// Locks a build tree for its removal: no build can open it meanwhile. Returns `None` if a build has it open.
+    /// Locks a build tree for its removal, so that no build can open it. Returns `None` if a build has it open.
     pub(super) fn lock_idle_build_tree(&self, build_tree: &str) -> Option<OwnedMutexGuard<()>> {
         self.images.hold_if_free(build_tree)
     }
 
-    /// Parallel processes of one `make`: the slots share the processors.
+    /// Returns the number of parallel processes for one `make`. The slots share the processors.
     pub(super) fn build_jobs(&self) -> usize {
         ((self.build.cpus / self.slots.max(1) as f64).ceil() as usize).max(1)
     }

@@ -11,7 +11,7 @@ pub struct NameLocks {
 }
 
 impl NameLocks {
-    /// Waits for the lock of a name, and holds it.
+    /// Waits for the lock of a name, and takes it.
     pub async fn hold(&self, name: &str) -> OwnedMutexGuard<()> {
         self.lock(name).lock_owned().await
     }

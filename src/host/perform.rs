@@ -13,7 +13,7 @@ impl Host {
         self.perform_part(attempt, spec, log, Course::default()).await
     }
 
-    /// Does a part of a job. The work folder of a run stays if `course` says so; then the caller removes it.
+    /// Does a part of a job. If `course` says so, the work folder of a run stays, and the caller has to remove it.
     pub async fn perform_part(&self, attempt: &str, spec: &JobSpec, log: &Log, course: Course) -> Report {
         let say = self.policy.current();
         if let Some(reason) = say.refuses(spec) {
@@ -57,7 +57,8 @@ impl Host {
         report
     }
 
-    /// Returns a container with a shell that sees what the first suite of a run sees, in the work folder that the attempt kept.
+    /// Returns a container with a shell in the work folder that the attempt kept. It sees the same as the first suite
+    /// of the run.
     pub async fn shell(&self, attempt: &str, run: &RunSpec, log: &Log) -> anyhow::Result<Container> {
         let shell = run::shell(self, attempt, run, log).await;
         shell.map_err(|stop| anyhow::anyhow!("there is no shell: {}", stop.outcome()))

@@ -15,16 +15,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The limits of a phase.
+/// The limits of a phase, and its other settings.
 pub struct PhaseLimits<'a> {
     pub name: &'a str,
     pub timeout: Seconds,
     pub silence: Seconds,
-    /// Bytes of its log that are kept.
+    /// The most bytes of its log that are kept.
     pub log: Size,
-    /// The script that makes the processes show what they are doing, before they are killed because a time limit is over.
+    /// A script that makes the processes show their activity. It runs before they are killed because of a time limit.
     pub before_kill: Option<&'a str>,
-    /// What no log shows.
+    /// The secrets that no log shows.
     pub secrets: &'a Secrets,
 }
 
@@ -59,19 +59,20 @@ pub const STEP: &str = "== step ";
 pub struct StepMark {
     pub name: String,
     pub at: Timestamp,
-    /// Offset in the attempt's log.
+    /// The offset in the attempt's log.
     pub position: u64,
 }
 
 type OutputStream = BoxStream<'static, std::io::Result<Output>>;
 
-/// Bytes of output that are kept in memory for [`PhaseResult::output`], half from the head and half from the tail.
+/// The most bytes of output that are kept in memory for [`PhaseResult::output`]: half from the head, and half from the
+/// tail.
 const ANSWER: u64 = 64 << 10;
 
-/// How long the engine has to start the script before a kill, and how long the processes have to write after it.
+/// How long the engine may take to start the script before a kill, and how long the processes may write after it.
 const BEFORE_KILL: Duration = Duration::from_secs(2);
 
-/// How long the engine may take to report what a container has used.
+/// How long the engine may take to report the usage of a container.
 const USAGE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Creates a container, runs it to its end and removes it.
@@ -143,7 +144,7 @@ async fn watch(
     let timed_out = {
         let pump = pump(output, log, &heard, &mut cap, &mut answer, &mut answered, &mut marks);
         tokio::pin!(pump);
-        // the time limits apply while the log is held up, too
+        // the time limits also apply while the log is held up
         tokio::select! {
             ended = &mut pump => {
                 ended?;
@@ -153,7 +154,7 @@ async fn watch(
                 let which = which?;
                 let mut ended = None;
                 if let Some(script) = plan.before_kill {
-                    // for the log alone: an engine that is slow or refuses must not keep the container alive
+                    // this only adds to the log: an engine that is slow or refuses must not keep the container alive
                     let _ = tokio::time::timeout(BEFORE_KILL, runtime.exec(id, &["/bin/sh", "-c", script])).await;
                     ended = tokio::time::timeout(BEFORE_KILL, &mut pump).await.ok();
                 }
@@ -183,7 +184,7 @@ async fn watch(
     ))
 }
 
-/// Whether the container wrote something since the last look. While the log is not accepted the container can't
+/// Whether the container wrote something since the last check. While the log accepts nothing, the container can't
 /// write, and counts as active.
 #[derive(Default)]
 struct Heard {
@@ -204,7 +205,7 @@ fn masked(output: OutputStream, secrets: &Secrets) -> OutputStream {
     }
     let mut masks = BTreeMap::new();
     let secrets = secrets.clone();
-    // `None` at the end brings what was held
+    // `None` at the end returns the text that was held back
     let output = output.map(Some).chain(futures_util::stream::once(async { None }));
     let parts = output.flat_map(move |part| {
         let parts: Vec<std::io::Result<Output>> = match part {
@@ -266,9 +267,9 @@ struct StepFinder {
     line: Vec<u8>,
 }
 
-/// Bytes of a line that are kept: longer lines announce no step.
+/// The most bytes of a line that are kept. Longer lines announce no step.
 const MARK_MOST: usize = 100;
-/// Limit of the steps that are kept, since project code may print such lines.
+/// The most steps that are kept, because project code may print such lines.
 const MARKS_MOST: usize = 1000;
 
 impl StepFinder {
@@ -276,7 +277,7 @@ impl StepFinder {
         for (at, part) in chunk.split(|byte| *byte == b'\n').enumerate() {
             if at > 0 {
                 let line = String::from_utf8_lossy(&self.line);
-                // project code prints what it likes, and must not fill our memory
+                // project code may print anything, and must not fill our memory
                 if let Some(name) = line.strip_prefix(STEP).filter(|_| self.found.len() < MARKS_MOST) {
                     self.found.push(StepMark {
                         name: name.trim().to_owned(),
@@ -292,18 +293,18 @@ impl StepFinder {
     }
 }
 
-/// The total and the silence limit of a phase. Silence means no output and no CPU or I/O: a suite that computes
-/// without output may use all of its total time.
+/// The total and the silence limit of a phase. Silence means no output, no CPU time and no I/O. So a suite that
+/// computes without output may use all of its total time.
 struct Clocks {
     started: Instant,
     timeout: Duration,
     silence: Duration,
     active: Instant,
-    /// Usage when the container was last active. `None` if it was not read since the last output.
+    /// The usage when the container was last active. `None` if it was not read since the last output.
     base: Option<Usage>,
 }
 
-/// Less I/O than this during the silence limit counts as idle.
+/// The most bytes of I/O that count as idle during the silence limit.
 const IDLE_IO_BYTES: u64 = 1 << 20;
 
 impl Clocks {
@@ -318,12 +319,12 @@ impl Clocks {
         }
     }
 
-    /// Time between two checks: short for short limits, to notice their end, and at most 10 s.
+    /// Returns the time between two checks: a quarter of the shorter limit, between 0.5 and 10 s.
     fn step(&self) -> Duration {
         (self.silence.min(self.timeout) / 4).clamp(Duration::from_millis(500), Duration::from_secs(10))
     }
 
-    /// Resolves when a limit is over, with the limit.
+    /// Waits until a limit is over, and returns which one.
     async fn run(mut self, runtime: &dyn Runtime, id: &str, heard: &Heard) -> Result<Timeout> {
         let mut look = tokio::time::interval(self.step());
         loop {
@@ -356,8 +357,8 @@ impl Clocks {
         }
     }
 
-    /// A process that only wakes up to read the clock does no work. Up to a CPU-second within the silence limit
-    /// counts as idle, or a tenth of a limit that is shorter than 10 s.
+    /// Returns whether the container did work. A process that only wakes up to read the clock does none. Up to a second
+    /// of CPU time within the silence limit counts as idle, or a tenth of a limit that is shorter than 10 s.
     fn worked(&self, base: Usage, now: Usage) -> bool {
         let idle_ns = (self.silence / 10).min(Duration::from_secs(1)).as_nanos() as u64;
         now.cpu_ns.saturating_sub(base.cpu_ns) > idle_ns || now.io_bytes.saturating_sub(base.io_bytes) > IDLE_IO_BYTES

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// Modification time and length: a file with another stamp is read again.
+/// The modification time and the length of a file. A file with another stamp is read again.
 type Stamp = (SystemTime, u64);
 
 pub struct HostPolicy {
@@ -19,7 +19,7 @@ struct PolicyState {
 }
 
 impl HostPolicy {
-    /// A policy that never changes.
+    /// Creates a policy that never changes.
     pub fn fixed(say: HostSettings) -> Self {
         let state = PolicyState { say, stamp: None };
         Self {
@@ -28,7 +28,7 @@ impl HostPolicy {
         }
     }
 
-    /// The policy of a settings file, followed as the file changes.
+    /// Creates the policy of a settings file, which follows the changes of the file.
     pub fn follow(loaded: &Loaded) -> Self {
         let owner = Self {
             file: loaded.file.clone(),

@@ -6,7 +6,7 @@ use crate::domain::host::Capabilities;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often an idle host reports why it takes no jobs, so that it does not count as silent.
+/// How often an idle host reports why it takes no jobs, so that the coordinator does not take it for silent.
 const REPORT_EVERY: Duration = Duration::from_secs(30);
 
 /// The state that was logged last. The slots share it, so that each change is logged once.
@@ -48,7 +48,8 @@ pub enum Pause {
 }
 
 impl Host {
-    /// Returns whether the host takes jobs now. Jobs wait for a host that can't work instead of failing on it.
+    /// Checks whether the host takes jobs now. The error says why it takes none. Jobs wait for a host that can't work
+    /// instead of failing on it.
     pub(super) async fn ready(&self) -> Result<(), Pause> {
         let say = self.policy.current();
         if say.rests(jiff::Timestamp::now()).is_some() {
@@ -64,7 +65,7 @@ impl Host {
         }
     }
 
-    /// Returns whether the engine answers and has room. The error says what to fix.
+    /// Checks that the engine answers and has room. The error says what to fix.
     pub(super) async fn well(&self) -> Result<(), String> {
         let engine = self.runtime.engine().await.map_err(|error| {
             self.leftovers.doubt();
@@ -80,12 +81,12 @@ impl Host {
         }
     }
 
-    /// Returns the capabilities as the host policy has them now.
+    /// Returns the capabilities under the present host policy.
     pub fn capabilities_now(&self) -> Capabilities {
         self.policy.current().capabilities(&self.capabilities)
     }
 
-    /// Reports to the coordinator why the host takes no jobs, for as long as it takes none.
+    /// Reports to the coordinator why the host takes no jobs, until it takes jobs again.
     pub(super) async fn report_pauses(&self, client: &Client) {
         let mut paused = false;
         loop {

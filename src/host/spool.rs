@@ -1,5 +1,5 @@
 //! Keeps reports that are not delivered yet as files, each beside a folder with the rest of its log. A host delivers
-//! them when it is started again.
+//! them when it starts again.
 
 use super::client::{CallRefused, Client};
 use super::deliver::deliver_left;
@@ -33,7 +33,7 @@ impl Spool {
         self.folder.join(attempt)
     }
 
-    /// Delivers a report, and keeps it in a file until that is done.
+    /// Delivers a report. A file keeps the report until it is delivered.
     pub async fn deliver(&self, client: &Client, attempt: &str, finish: FinishRequest) {
         self.keep(attempt, &finish);
         let kept = SpooledReport {
@@ -56,7 +56,7 @@ impl Spool {
         self.folder.join(format!("{attempt}.json"))
     }
 
-    /// Delivers what an earlier process of this host has left.
+    /// Delivers the reports and logs that an earlier process of this host left.
     pub async fn deliver_left(&self, client: &Client) {
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
             return;
@@ -93,7 +93,7 @@ impl Spool {
 }
 
 impl Spool {
-    /// Removes the log of an attempt without a report: the attempt did not end, so its log is of no use.
+    /// Removes the log of an attempt without a report. The attempt did not end, so its log is of no use.
     async fn forget_log(&self, folder: &Path) {
         if folder.is_dir() && !folder.with_extension("json").exists() {
             let _ = tokio::fs::remove_dir_all(folder).await;
@@ -122,8 +122,8 @@ async fn hand_in(client: &Client, kept: &SpooledReport, path: &Path) {
     let _ = std::fs::remove_file(path);
 }
 
-/// Delivers a report. If it is too large for the coordinator, delivers it without the results of its tests: the outcome counts
-/// more than they do.
+/// Delivers a report. If it is too large for the coordinator, delivers it without the results of its tests, because the
+/// outcome counts more.
 async fn finish(client: &Client, kept: &SpooledReport) -> Result<Receipt> {
     let whole = client.finish(&kept.attempt, &kept.finish).await;
     let is_too_large = |error: &anyhow::Error| {

@@ -1,4 +1,4 @@
-//! Why a job stops before its end.
+//! The reasons for which a job stops before its end.
 
 use crate::domain::outcome::Outcome;
 use crate::runtime::RuntimeError;
@@ -26,7 +26,7 @@ impl Stop {
         }
     }
 
-    /// An image that can't be built, or that is not what its sources and its profile call for.
+    /// Ends an image job: the image can't be built, or is not the one that its sources and its profile call for.
     pub fn image_failed(reason: String, exit_code: Option<i64>) -> Self {
         Stop::Ended(Outcome::SetupFailed { reason, exit_code })
     }

@@ -1,5 +1,5 @@
-//! Finds revisions that broke or fixed the build of CPython, or the import of one of its modules. Each is one incident,
-//! whatever follows for the projects.
+//! Finds revisions that broke or fixed the build of CPython, or the import of one of its modules. Each such revision is
+//! one incident, whatever happens to the projects.
 
 use super::context::Context;
 use super::incidents::{record_fix, record_fix_by, record_regression};
@@ -14,13 +14,13 @@ use crate::verdict::{BuildChange, BuildState, Change, LogDifference, Subject, bu
 use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
 
-/// Revisions with build events that are evaluated in one pass.
+/// How many revisions with build events are evaluated in one pass.
 const AT_ONCE: i64 = 500;
-/// Revisions before and after a build event among which its neighbours are looked for.
+/// How many revisions before and after a build event are searched for its neighbours.
 const AROUND: i64 = 200;
-/// A build that failed this many times is proof.
+/// How many failed builds prove that a revision does not build.
 pub const FAILURES: i64 = 2;
-/// Attempts at a build after which it is not tried again without a request.
+/// The most attempts at a build. Further ones need a request.
 pub const BUILDS_MOST: i64 = 12;
 /// The project that an incident about a build names.
 const CPYTHON: &str = "cpython";
@@ -95,7 +95,7 @@ async fn evaluate_subject(
                 if recorded.iter().any(is_recorded) {
                     continue;
                 }
-                // a degraded image was proved by its host
+                // the host has already proved a degraded image
                 if *subject == Subject::Build && bad.failures < FAILURES {
                     if let (Some(image), true) = (bad.image_id(), bad.builds < BUILDS_MOST) {
                         queue.rerun(image.as_str(), now).await?;
@@ -126,8 +126,8 @@ async fn evaluate_subject(
     Ok(())
 }
 
-/// Whether CPython alone differs between two builds: both were made on the same distribution, and by the same profile or
-/// by those of two eras. A module is compared only where both profiles name it: others are not probed.
+/// Returns whether two builds differ in CPython alone: they have the same distribution, and the same profile or those
+/// of two eras. A module is compared only if both profiles name it, because others are not probed.
 async fn is_comparable(context: &Context<'_>, subject: &Subject, good: &Candidate, bad: &Candidate) -> Result<bool> {
     let build = async |candidate: &Candidate| -> Result<Option<Box<BuildSpec>>> {
         let Some(image) = candidate.image_id() else {
@@ -174,7 +174,7 @@ async fn found(
     })
 }
 
-/// Records as fixed what failed and succeeded when it was built again.
+/// Records a fix of each build that failed and then succeeded when it was repeated.
 async fn fix_built_later(
     context: &Context<'_>,
     affected: &Affected,
@@ -203,13 +203,13 @@ async fn fix_built_later(
     Ok(())
 }
 
-/// The state of a candidate's build, or of the import of a module by the Python that was built.
+/// Returns the state of a candidate's build, or of the import of a module by the built Python.
 fn state(candidate: &Candidate, subject: &Subject) -> BuildState {
     let built = built(candidate);
     match subject {
         Subject::Import(module) => match built {
             BuildState::Built if missing(candidate).any(|(missing, _)| missing == module) => BuildState::Failed,
-            // only an image shows which modules there are
+            // only an image shows which modules can be imported
             BuildState::Failed => BuildState::Skipped,
             state => state,
         },
@@ -217,7 +217,7 @@ fn state(candidate: &Candidate, subject: &Subject) -> BuildState {
     }
 }
 
-/// Returns the modules that the Python of a candidate can't import, and why.
+/// Returns the modules that the Python of a candidate can't import, with the reasons.
 fn missing(candidate: &Candidate) -> impl Iterator<Item = (&str, &str)> {
     candidate.facts.iter().flat_map(Facts::missing)
 }
@@ -235,8 +235,8 @@ fn built(candidate: &Candidate) -> BuildState {
     }
 }
 
-/// The last attempts at both builds. Their logs are not compared: a build that continues in a build tree prints too much
-/// that a full build does not.
+/// Returns the last attempts at both builds as evidence. Their logs are not compared, because a build that continues in
+/// a build tree prints other lines than a full build.
 async fn evidence(context: &Context<'_>, subject: &Subject, good: &Candidate, bad: &Candidate) -> Result<Evidence> {
     let last = async |image: Option<&ImageId>| -> Result<Option<(AttemptId, Option<Report>)>> {
         let Some(image) = image else { return Ok(None) };

@@ -18,7 +18,7 @@ use crate::store::revisions::Revision;
 use crate::verdict::{Answer, Change, Finding, NotCpython, Subject};
 use anyhow::{Context as _, Result};
 
-/// Why a merge is a culprit itself.
+/// The reason why a merge itself is the culprit.
 const ALONE: &str = "no revision that it merged shows the change by itself";
 
 /// Whether an investigation has ended.
@@ -29,7 +29,7 @@ pub enum Concluded {
     NotYet,
 }
 
-/// What follows from an investigation.
+/// The results of an investigation.
 #[derive(Default)]
 struct Conclusion {
     findings: Vec<Finding>,
@@ -41,7 +41,7 @@ struct Conclusion {
     suppressed_until: Option<Timestamp>,
 }
 
-/// Puts the names of hosts in the place of their ids, for people read answers.
+/// Replaces the ids of hosts by their names, because people read answers.
 async fn name_hosts(context: &Context<'_>, findings: &mut [Finding]) -> Result<()> {
     for finding in findings {
         if let Answer::NotCpython(NotCpython::HostSpecific(hosts)) = &mut finding.answer {
@@ -190,9 +190,10 @@ fn is_outside_cpython(what: &NotCpython) -> bool {
     )
 }
 
-/// Returns the time before which a result at the base was made under other conditions than its reruns, such as another date or other
-/// images. Then the reruns say nothing about that result. Returns `None` if the answer names no such condition: a result and reruns of
-/// the same day that disagree are flaky, and so is an error that comes at random in any test.
+/// Returns the time before which a result at the base was made under other conditions than its reruns, such as another
+/// date or other images. Then the reruns say nothing about that result. Returns `None` if the answer names no such
+/// condition. If a result and reruns of the same day disagree, they are flaky, and so is an error that comes at random
+/// in any test.
 fn other_conditions(investigated: &Investigated, findings: &[Finding]) -> Option<Timestamp> {
     let row = &investigated.row;
     let all = |fits: fn(&NotCpython) -> bool| {
@@ -250,7 +251,7 @@ async fn store(context: &Context<'_>, investigated: &Investigated, end: Conclusi
             };
             record_fix(store, &mut tx, &affected, &fix, now).await?;
         }
-        // suspicions that came up meanwhile waited for this answer
+        // suspicions that arose during the investigation waited for this answer
         store
             .reevaluate_since(&mut tx, &watched.series, watched.opened_at)
             .await?;
@@ -276,7 +277,7 @@ async fn store(context: &Context<'_>, investigated: &Investigated, end: Conclusi
     Ok(Concluded::Yes)
 }
 
-/// The merge inside which an investigation searches, as the outer investigation found it.
+/// A merge that an outer investigation found, and inside which another one searches.
 struct Merge<'a> {
     outer: &'a InvestigationRow,
     /// The range of the outer investigation.
@@ -285,13 +286,13 @@ struct Merge<'a> {
 
 /// A merge as the culprit of some subjects.
 struct MergeCulprit {
-    /// Its index in the range of the outer investigation.
+    /// The index of the merge in the range of the outer investigation.
     index: usize,
     rate: Option<f64>,
 }
 
 impl<'a> Merge<'a> {
-    /// Returns `None` if the investigation does not search inside a merge.
+    /// Reads the merge inside which an investigation searches. Returns `None` if it does not search inside a merge.
     async fn read(context: &Context<'_>, investigated: &'a Investigated) -> Result<Option<Self>> {
         let Some(outer) = &investigated.outer else {
             return Ok(None);
@@ -301,18 +302,18 @@ impl<'a> Merge<'a> {
         Ok(Some(Self { outer, candidates }))
     }
 
-    /// Returns the merge that is the culprit of all the subjects. Returns `None` if it has left the branch.
+    /// Returns the merge if it is the culprit of all the subjects and still on the branch.
     fn culprit_of(&self, subjects: &[Subject]) -> Option<MergeCulprit> {
         let about_all = |finding: &&Finding| subjects.iter().all(|subject| finding.subjects.contains(subject));
         let finding = self.outer.findings.iter().find(about_all)?;
         match finding.answer {
-            // revisions leave a branch at its end, so the indexes of the others stay
+            // revisions leave a branch at its end, so the indexes of the others stay the same
             Answer::Culprit { index, rate } if index < self.candidates.len() => Some(MergeCulprit { index, rate }),
             _ => None,
         }
     }
 
-    /// Gives changes inside the merge the position of the merge. Those of a merge that has left the branch are dropped.
+    /// Gives changes inside the merge the position of the merge. If the merge has left the branch, they are dropped.
     fn on_watched_branch(&self, changes: Vec<Found>) -> Vec<Found> {
         let seq = |index: usize| self.candidates.get(index).map_or(0, |candidate| candidate.seq);
         let place = |mut found: Found| {
@@ -323,8 +324,8 @@ impl<'a> Merge<'a> {
         changes.into_iter().filter_map(place).collect()
     }
 
-    /// Returns what follows if no revision of the line that `row` searched has caused the change: the investigation of the merge's next
-    /// line, or after the last line the merge itself as the culprit.
+    /// Returns the next steps if no revision of the line that `row` searched has caused the change: the investigation
+    /// of the merge's next line or, after the last line, the merge itself as the culprit.
     async fn after_line(
         &self,
         context: &Context<'_>,
@@ -347,7 +348,7 @@ impl<'a> Merge<'a> {
         Ok((changes, next_lines))
     }
 
-    /// Returns changes that no revision inside the merge has caused: the merge itself has.
+    /// Returns the changes that no revision inside the merge has caused, with the merge as the culprit.
     async fn its_own(&self, context: &Context<'_>, findings: &[Finding]) -> Result<Vec<Found>> {
         let mut changes = Vec::new();
         for finding in findings {
@@ -388,7 +389,8 @@ async fn found(
     })
 }
 
-/// Whether the revision before the culprit is its parent. It is not where lines of history cross.
+/// Returns whether the revision before the culprit is its parent. It may be another revision where lines of history
+/// cross.
 async fn is_parent(context: &Context<'_>, found: &Found) -> bool {
     match context.mirror.revision(&found.bad.sha).await {
         Ok(revision) => revision.parent.is_none_or(|parent| parent == found.good.sha),

@@ -1,4 +1,4 @@
-//! What the parts of this module work with.
+//! The context of a pass, which all parts of this module use.
 
 use crate::config::VerdictSettings;
 use crate::domain::limits::Limits;
@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::store::logs::Objects;
 use crate::watch::git::Mirror;
 
-/// What one pass works with.
+/// The store, the settings and the time of one pass.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     pub store: &'a Store,
@@ -19,11 +19,11 @@ pub struct Context<'a> {
     pub queue: &'a Queue,
     pub mirror: &'a Mirror,
     pub settings: &'a VerdictSettings,
-    /// Decides whose investigations go first.
+    /// The trust in projects, which decides whose investigations go first.
     pub trust: &'a Trust,
-    /// How images are built. All images of an investigation are built by the profiles, and on the distribution, in force.
+    /// The profiles in force. All images of an investigation are built by them, on the distribution in force.
     pub profiles: &'a Profiles,
-    /// The limits that bound those of every recipe.
+    /// The operator's limits, which bound those of every recipe.
     pub limits: &'a Limits,
     /// Whether images travel between hosts through a registry.
     pub has_registry: bool,

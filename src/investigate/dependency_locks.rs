@@ -1,9 +1,9 @@
-//! Pins the dependencies of a recipe, so that only CPython differs between its runs, and refreshes them after a while. A
-//! newer version never arrives together with a new revision: a run that has its result is done once more with the newer
-//! versions on the same image, so a difference is due to them.
+//! Pins the dependencies of a recipe, so that only CPython differs between its runs, and refreshes them after a while.
+//! A newer version never arrives together with a new revision: a run that has its result is repeated with the newer
+//! versions on the same image. So a difference is due to them.
 //!
-//! A pinned lock decides which code all hosts install. So a lock is pinned only if a host that may build reported it, or if the
-//! hosts of two owners reported the same one.
+//! A pinned lock decides which code all hosts install. So a lock is pinned only if a host that may build reported it,
+//! or if hosts of two owners reported the same one.
 
 use super::context::Context;
 use super::eligible_hosts::trusted_host;
@@ -19,14 +19,15 @@ use crate::store::results::UnevaluatedRun;
 use crate::verdict::LockSide;
 use anyhow::{Context as _, Result};
 
-/// Milliseconds after which newer versions are tried again that could not be installed, or at which the machinery failed.
+/// How long newer versions are not tried again after they could not be installed, or after the machinery failed, in
+/// milliseconds.
 const RETRY_MS: i64 = 24 * 3_600_000;
 /// How many of a recipe's newest reports are searched for a second one with the same lock.
 const REPORTS_MOST: i64 = 100;
-/// The newest runs of a recipe, among which one on the lock's version of Python is looked for.
+/// How many of a recipe's newest runs are searched for one on the lock's version of Python.
 const NEWEST_RUNS: i64 = 50;
 
-/// Pins what a run has installed, if it is the first one of its recipe on its version of Python.
+/// Pins the lock that a run installed, if it is the first of its recipe on its version of Python.
 pub async fn pin_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<()> {
     let Some((_, spec)) = newest_job(context, run).await? else {
         return Ok(());
@@ -46,7 +47,7 @@ pub async fn pin_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<()>
     Ok(())
 }
 
-/// Returns the first lock of these attempts that may be pinned, and when it was reported.
+/// Returns the first lock of these attempts that may be pinned, and the time at which it was reported.
 async fn lock_to_pin(
     context: &Context<'_>,
     key: &LockKey<'_>,
@@ -71,7 +72,8 @@ async fn lock_to_pin(
     Ok(None)
 }
 
-/// Whether a host of another owner installed the same lock for the recipe. Owners are compared, for one person may enrol many hosts.
+/// Returns whether a host of another owner installed the same lock for the recipe. Owners are compared, because one
+/// person may enrol many hosts.
 async fn is_confirmed(context: &Context<'_>, key: &LockKey<'_>, host: &HostId, lock: &str) -> Result<bool> {
     let store = context.store;
     let Some(first) = store.host(host.as_str()).await? else {
@@ -89,9 +91,9 @@ async fn is_confirmed(context: &Context<'_>, key: &LockKey<'_>, host: &HostId, l
     Ok(false)
 }
 
-/// Has a lock resolved anew at once if a run can't be made with it: what it names may have vanished from the index, or from a
-/// repository. The newest run is made once more with the new versions. A new host is not believed in this: it would choose when
-/// versions change.
+/// Makes a lock due at once if a run can't be made with it, because its files may have vanished from the index or from
+/// a repository. The newest run is made once more with new versions. The report of a new host is not enough, because
+/// the host would choose when versions change.
 pub async fn expire_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<()> {
     let Some((job, spec)) = newest_job(context, run).await? else {
         return Ok(());
@@ -122,13 +124,13 @@ pub async fn expire_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<
     Ok(())
 }
 
-/// Whether the results of a host count by themselves.
+/// Returns whether the results of a host count without repetition.
 async fn is_believed(context: &Context<'_>, host: &HostId) -> Result<bool> {
     let host = context.store.host(host.as_str()).await?;
     Ok(host.is_some_and(|host| !host.is_new() || context.settings.first_results == 0))
 }
 
-/// Returns the newest job of a run that no investigation asked for, with what it runs.
+/// Returns the newest job of a run that no investigation requested, with its spec.
 async fn newest_job(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Option<(JobId, Box<RunSpec>)>> {
     let job = context.store.job_of(run.id.as_str()).await?;
     Ok(job.and_then(|job| match job.spec {
@@ -180,13 +182,13 @@ pub async fn tick(context: &Context<'_>) -> Result<usize> {
     Ok(added)
 }
 
-/// How far the refresh of a lock is.
+/// The progress of the refresh of a lock.
 enum Refresh {
     /// A run with newer versions was scheduled.
     Scheduled,
-    /// That run has ended. Its versions are pinned if they could be installed.
+    /// The run with newer versions has ended. Its versions are pinned if they could be installed.
     Refreshed,
-    /// That run has not ended, or it is not time for one, or there is no run to repeat.
+    /// The run with newer versions has not ended, is not due, or has no run to repeat.
     NotNow,
 }
 
@@ -196,7 +198,7 @@ async fn refresh(context: &Context<'_>, stale: &StaleLock) -> Result<Refresh> {
     if let Some(job) = &stale.refresh_job {
         let scheduled_at = stale.refresh_at.unwrap_or(now);
         if store.end_of_job(job).await? == JobEnd::Pending {
-            // the host that was to try them may be gone
+            // the host that was to try them may not come back
             if now - scheduled_at >= RETRY_MS {
                 queue.cancel_queued(job, now).await?;
             }
@@ -225,7 +227,7 @@ async fn refresh(context: &Context<'_>, stale: &StaleLock) -> Result<Refresh> {
     };
     spec.fetch.lock = None;
     let host = trusted_host(context, &spec, &stale.platform).await?;
-    // a run without a result gets it now; one that has a result keeps that
+    // a run without a result gets it now; one with a result keeps it
     let has_result = recipe_error(&store.end_of_job(&job.id).await?).is_none();
     let new = NewJob {
         image: job.target_image_id.as_ref().context("a run's job without its image")?,
@@ -264,7 +266,8 @@ async fn newest_run(context: &Context<'_>, key: &LockKey<'_>) -> Result<Option<(
     Ok(None)
 }
 
-/// Returns a lock of a report, if the installation succeeded: versions that can't be installed are no base for comparisons.
+/// Returns a lock of a report if the installation succeeded. Versions that can't be installed are no base for
+/// comparisons.
 fn installed<'a>(report: &Report, lock: &'a Option<String>) -> Option<&'a str> {
     let is_installed = report.outcome.is_valid() && !matches!(report.outcome, Outcome::SetupFailed { .. });
     lock.as_deref().filter(|_| is_installed)

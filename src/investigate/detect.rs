@@ -19,9 +19,9 @@ use crate::verdict::{Change, HistoryEntry, Observation, Subject, Suspicion, sign
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-/// Runs that are evaluated in one pass.
+/// How many runs are evaluated in one pass.
 const AT_ONCE: i64 = 200;
-/// Later results that are evaluated again when an earlier one arrives.
+/// How many later results are evaluated again when an earlier one arrives.
 const LATER_MOST: usize = 50;
 
 /// Evaluates runs that have ended, oldest revision first.
@@ -31,13 +31,13 @@ pub async fn tick(context: &Context<'_>, projects: &[Registered]) -> Result<()> 
         match evaluate(context, projects, &mut detectors, &run).await {
             Ok(Delivered::Complete(report)) => {
                 context.store.mark_evaluated(&run, context.now).await?;
-                // only now: if the repetition ended before the mark was set, nobody would evaluate it
+                // only now: if the repetition ended before the mark was set, nothing would evaluate it
                 if let Some(report) = report {
                     repeat(context, &run, &report).await?;
                 }
             }
             Ok(Delivered::Awaited) => {}
-            // a run that can't be evaluated keeps no other one from being evaluated
+            // a run that can't be evaluated must not keep others from their evaluation
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::error!(run = run.id.as_str(), error, "failed to evaluate a run");
@@ -66,7 +66,7 @@ async fn evaluate<'a>(
         return Ok(Delivered::Complete(None));
     };
     pin_lock(context, run).await?;
-    // the run may be by an earlier recipe; investigations of what it shows use the one that is in force
+    // the run may be by an earlier recipe; investigations of its changes use the recipe in force
     if let Some(project) = recipe_in_force(projects, &run.series.project) {
         if !detectors.contains_key(&run.series) {
             let detector = Detector::read(context, project, run.series.clone()).await?;
@@ -81,7 +81,7 @@ async fn evaluate<'a>(
     Ok(Delivered::Complete(Some(report)))
 }
 
-/// Looks for changes in one series. Reads its regressions and earlier investigations once.
+/// Looks for changes in one series. It reads the regressions and earlier investigations of the series once.
 pub struct Detector<'a> {
     context: &'a Context<'a>,
     project: &'a Registered,
@@ -104,7 +104,7 @@ impl<'a> Detector<'a> {
         })
     }
 
-    /// Returns the history up to `seq`, as far back as baselines take. See [`HistoryReader::entries_to_baseline`].
+    /// Returns the history up to `seq`, back to the baselines. See [`HistoryReader::entries_to_baseline`].
     pub async fn entries(&self, seq: i64, to_pass: &[Subject]) -> Result<Delivered<Vec<HistoryEntry>>> {
         let failing = self.regressions.failing();
         self.results()
@@ -157,8 +157,8 @@ impl<'a> Detector<'a> {
         Ok(Delivered::Complete(()))
     }
 
-    /// Opens investigations of what is suspected about the last entry, unless a regression explains it or an earlier
-    /// investigation covers it.
+    /// Opens investigations of the suspicions about the last entry, unless a regression explains them or an earlier
+    /// investigation covers them.
     pub async fn investigate(&mut self, entries: &[HistoryEntry], suspicions: Vec<Suspicion>) -> Result<()> {
         let Some(last) = entries.last() else { return Ok(()) };
         self.follow_errors(last, &suspicions).await?;
@@ -179,7 +179,8 @@ impl<'a> Detector<'a> {
         Ok(())
     }
 
-    /// An error that shows in another test than before is the same regression. From now on, its subject is the error.
+    /// Makes an error the subject of its regression if it shows in another test than before. The regression stays the
+    /// same.
     async fn follow_errors(&mut self, last: &HistoryEntry, suspicions: &[Suspicion]) -> Result<()> {
         let broke = suspicions.iter().filter(|suspicion| suspicion.change == Change::Broke);
         let mut wandered = BTreeMap::new();
@@ -203,7 +204,8 @@ impl<'a> Detector<'a> {
         Ok(())
     }
 
-    /// Whether a change of a subject is neither part of a regression, nor declared by the recipe, nor likely to be chance.
+    /// Returns whether a change of a subject needs an investigation: it is no part of a regression, the recipe does not
+    /// declare it, and chance is unlikely.
     fn is_news(
         &self,
         entries: &[HistoryEntry],
@@ -233,7 +235,7 @@ impl<'a> Detector<'a> {
         self.excused.contains(subject) || (*subject == Subject::Run && all_excused())
     }
 
-    /// Whether a regression explains a change already, or an earlier investigation covers it.
+    /// Returns whether a regression already explains a change, or an earlier investigation covers it.
     fn is_covered(&self, change: Change, subject: &Subject, base: &HistoryEntry, last: &HistoryEntry) -> bool {
         let range = (base.seq, last.seq);
         if change == Change::Broke && self.earlier.may_have_wandered(subject, (base, last)) {
@@ -258,7 +260,7 @@ impl<'a> Detector<'a> {
     ) -> Result<()> {
         // the recipe that is in force may need other versions than an earlier one
         let lock = |entry: &HistoryEntry| entry.lock.clone().filter(|_| entry.recipe == self.project.digest);
-        // if the base installed nothing, the versions of the last entry are held
+        // if the base installed nothing, the base lock is that of the last entry
         let base_lock = lock(base).or_else(|| lock(last));
         let now_lock = lock(last).filter(|lock| Some(lock) != base_lock.as_ref());
         let position = |entry: &HistoryEntry| Position {
@@ -295,7 +297,7 @@ impl<'a> Detector<'a> {
     }
 }
 
-/// Returns how likely it is that a subject which fails at a rate passes as it did in the newest entries.
+/// Returns the probability, from 0 to 1, that a subject that fails at a rate passes as often as in the newest entries.
 fn chance_of_passes(entries: &[HistoryEntry], subject: &Subject, rate: f64) -> f64 {
     let seen = entries.iter().rev().filter_map(|entry| entry.end.observe(subject));
     let passes = seen
@@ -304,7 +306,7 @@ fn chance_of_passes(entries: &[HistoryEntry], subject: &Subject, rate: f64) -> f
     (1.0 - rate).powi(i32::try_from(passes.count()).unwrap_or(i32::MAX))
 }
 
-/// Returns tests that the recipe declares as known failures and that `which` selects.
+/// Returns the tests that the recipe declares as known failures and that `which` selects.
 fn declared_failures(project: &Registered, which: impl Fn(&KnownFailure) -> bool) -> Vec<Subject> {
     let declared = project.recipe.known_failure.iter().map(|declared| declared.get_ref());
     declared

@@ -13,7 +13,7 @@ use crate::store::hosts::HostRow;
 use crate::store::results::{Candidate, CandidateImage};
 use anyhow::Result;
 
-/// Slots that an investigation uses at most at a time.
+/// The most slots that an investigation uses at a time.
 const SLOTS_MOST: usize = 16;
 
 /// A host that called within this many milliseconds may come back.
@@ -21,14 +21,14 @@ pub const NO_HOST_MS: i64 = 24 * 3_600_000;
 
 /// The hosts that can make the runs of an investigation.
 pub struct EligibleHosts {
-    /// Listed once per slot: first each host once, then the second slots.
+    /// The hosts, each as often as it has slots: first each host once, then the second slots.
     pub slots: Vec<HostId>,
-    /// Whether new hosts are left out, since others can make the runs.
+    /// Whether new hosts are left out, because others can make the runs.
     pub are_proven: bool,
 }
 
-/// Returns the hosts that may make the runs and called within `seen_within_ms`. New hosts are among them only if no other host can
-/// make the runs: until others have repeated its results, a host proves nothing by itself.
+/// Returns the hosts that may make the runs and called within `seen_within_ms`. New hosts are among them only if no
+/// other host can make the runs: the results of a new host prove nothing until others have repeated some.
 pub async fn eligible_hosts(
     requests: &Requests<'_>,
     candidates: &[Candidate],
@@ -79,7 +79,7 @@ pub async fn eligible_hosts(
     Ok(EligibleHosts { slots, are_proven })
 }
 
-/// Whether a host that is not new can make a run, now or when it is back.
+/// Returns whether a host that is not new can make a run, now or when it comes back.
 pub async fn has_proven_host(context: &Context<'_>, run: &RunSpec, platform: &str) -> Result<bool> {
     let group = group_of(run, &run.image.build.branch, platform);
     let hosts = fitting_hosts(context, &group, context.has_registry).await?;
@@ -105,7 +105,7 @@ fn was_seen(context: &Context<'_>, host: &HostRow, within_ms: i64) -> bool {
     host.seen_at.is_some_and(|seen| context.now - seen < within_ms)
 }
 
-/// The group of the jobs that make a run.
+/// Returns the group of the jobs that make a run.
 fn group_of(run: &RunSpec, branch: &str, platform: &str) -> JobGroup {
     JobGroup {
         kind: JobKind::Run,
@@ -137,8 +137,8 @@ async fn fitting_hosts(context: &Context<'_>, group: &JobGroup, pulls: bool) -> 
     Ok(hosts)
 }
 
-/// Returns a run that shows what all runs require of a host: the one in which the change was seen. If the recipe has
-/// changed since, it is a run by the recipe in force on the newest revision that has an image.
+/// Returns a run that has the needs of all runs: the run in which the change was seen. If the recipe has changed since,
+/// it is a run by the recipe in force on the newest revision that has an image.
 async fn typical_run(requests: &Requests<'_>) -> Result<Option<Box<RunSpec>>> {
     let store = requests.context.store;
     let (row, watched) = (&requests.investigated.row, requests.investigated.watched());

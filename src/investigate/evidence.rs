@@ -1,4 +1,4 @@
-//! Collects what proves a change: an attempt on either side, the first error, and how the logs differ.
+//! Collects the evidence of a change: an attempt on either side, the first error, and how the logs differ.
 
 use super::context::Context;
 use super::history::HistoryReader;
@@ -12,7 +12,7 @@ use crate::verdict::{
 };
 use anyhow::Result;
 
-/// Bytes at the end of a log that are compared.
+/// How many bytes at the end of a log are compared.
 const LOG_MOST: u64 = 1 << 20;
 
 /// Returns the evidence for a change among the probes of an investigation.
@@ -54,8 +54,8 @@ pub async fn evidence(context: &Context<'_>, probes: &[ProbeRow], found: &Found)
     })
 }
 
-/// Returns the signature of an error that wandered from one test to another: before the change, a test reported it that does not fail
-/// after the change. Then the change did not cause the error.
+/// Returns the signature of an error that wandered from one test to another: before the change, it was in a test that
+/// does not fail after the change. Then the change did not cause the error.
 pub async fn wandered_error(context: &Context<'_>, probes: &[ProbeRow], found: &Found) -> Option<String> {
     let seen = async |revision: &RevisionId, wanted| {
         newest_seen(context, probes, revision.as_str(), &found.subjects, wanted).await
@@ -78,7 +78,7 @@ pub async fn wandered_error(context: &Context<'_>, probes: &[ProbeRow], found: &
     wandered.then_some(error)
 }
 
-/// Returns what differed besides CPython between two attempts.
+/// Returns the differences between two attempts besides CPython.
 async fn differences(context: &Context<'_>, good: &ProbeAttempt, bad: &ProbeAttempt) -> Result<Vec<String>> {
     let (Some(good_report), Some(bad_report)) = (&good.report, &bad.report) else {
         return Ok(Vec::new());
@@ -101,7 +101,7 @@ fn conditions<'a>(host: &'a str, report: &'a Report) -> RunConditions<'a> {
     }
 }
 
-/// Returns the newest attempt at a revision with the base lock in which one of the subjects was seen so.
+/// Returns the newest attempt at a revision with the base lock that shows `wanted` for one of the subjects.
 async fn newest_seen<'a>(
     context: &Context<'_>,
     probes: &'a [ProbeRow],

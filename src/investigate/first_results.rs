@@ -1,5 +1,5 @@
-//! The first results of a new host, which another host repeats before they count. Otherwise a machine that nobody has seen at work
-//! could raise an incident, or support one.
+//! The first results of a new host, which another host repeats before they count. Otherwise a machine without any
+//! history could raise an incident, or support one.
 
 use super::context::Context;
 use super::dependency_locks::pinned_lock;
@@ -16,10 +16,10 @@ use crate::store::results::UnevaluatedRun;
 use crate::verdict::{FirstResult, FirstResultStep};
 use anyhow::{Context as _, Result};
 
-/// Results of a new host that are read. They are few: the host is either proven or in quarantine soon.
+/// The most results of a new host that are read. There are few: soon the host is either proven or in quarantine.
 const READ_MOST: i64 = 1_000;
 
-/// Decides about those results of a run that new hosts have. Awaits the repetitions that it asks for.
+/// Decides whether the results of new hosts for a run count. Returns `Awaited` while repetitions are under way.
 pub async fn check(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Delivered<()>> {
     let attempts = context.store.attempts_of(run.id.as_str()).await?;
     for attempt in &attempts {
@@ -33,7 +33,7 @@ pub async fn check(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Delive
     Ok(Delivered::Complete(()))
 }
 
-/// Cancels repetitions that no host can make any more, so that the results are decided about again.
+/// Cancels repetitions that no host can make any more, so that their results are decided anew.
 pub async fn tick(context: &Context<'_>) -> Result<()> {
     let Context { store, queue, now, .. } = *context;
     for (attempt, job, platform) in store.queued_repetitions().await? {
@@ -115,8 +115,8 @@ async fn decide(
     Ok(Delivered::Complete(()))
 }
 
-/// Whether a result of a new host can be compared with another attempt. An error of the recipe passes, as when a lock is resolved anew,
-/// so it only counts in the repetition itself.
+/// Returns whether a result of a new host can be compared with another attempt. An error of the recipe may pass, for
+/// example when a lock is resolved anew. So it counts only in the repetition itself.
 fn compares(attempt: &Attempt, other: &Attempt) -> bool {
     let repeats = attempt.repeat_job_id.as_ref() == Some(&other.job_id);
     let says_enough = |report: &Report| match repeats {
@@ -126,7 +126,8 @@ fn compares(attempt: &Attempt, other: &Attempt) -> bool {
     !other.is_probe && other.report().is_some_and(says_enough) && other.repetition.is_none_or(repetitions::counts)
 }
 
-/// Has a run made again, with the lock of its job or else the pinned one, by a host that is not new. Returns whether there is one.
+/// Queues a run once more for a host that is not new, with the lock of its job or else the pinned one. Returns `false`
+/// if there is no such host.
 async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, attempt: &Attempt) -> Result<bool> {
     let store = context.store;
     let job = store.job_of(run.id.as_str()).await?.context("a run without its job")?;
@@ -137,7 +138,7 @@ async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, attempt: &Attempt) 
     if !has_proven_host(context, &spec, &run.series.platform).await? {
         return Ok(false);
     }
-    // not the lock that the new host reports: it would choose what another host installs
+    // the lock that the new host reports is not used: the host would choose what another one installs
     if spec.fetch.lock.is_none() {
         spec.fetch.lock = pinned_lock(context, run, &spec).await?;
     }

@@ -1,5 +1,5 @@
-//! Repeats a small part of all runs on the same image with the same lock, and those of projects in burn-in. Attempts that disagree
-//! show how flaky a suite is.
+//! Repeats a small part of all runs, and the runs of projects in burn-in, on the same image with the same lock.
+//! Attempts that disagree show how flaky a suite is.
 
 use super::context::Context;
 use crate::domain::job::{JobSpec, Report};
@@ -10,14 +10,14 @@ use crate::store::results::UnevaluatedRun;
 use crate::verdict::agreeing;
 use anyhow::{Context as _, Result};
 
-/// The newest runs of a project whose repetitions count.
+/// How many of the newest runs of a project are searched for repetitions.
 const RUNS: i64 = 500;
 
-/// After this time, a repeat that has not ended is taken for lost.
+/// The milliseconds after which a repeat that has not ended counts as lost.
 const LOST_MS: i64 = 24 * HOUR_MS;
 
-/// Queues a run once more if it is one of those that the setting `verdicts.repeat` selects, or if its project is in burn-in. Counts
-/// a run that was repeated.
+/// Queues a run once more if the setting `verdicts.repeat` selects it, or if its project is in burn-in. If the run was
+/// repeated already, counts it.
 pub async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, report: &Report) -> Result<()> {
     let store = context.store;
     let (id, project) = (run.id.as_str(), run.series.project.as_str());
@@ -29,7 +29,7 @@ pub async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, report: &Report
         0 => return Ok(()),
         _ => return count(context, project, &burn_in).await,
     }
-    // one at a time: each evaluated run would ask for one while the first ones wait
+    // one at a time: otherwise each evaluated run would ask for a repeat while the first ones wait
     let is_asked = burn_in.repeat_asked_at.is_some_and(|at| context.now - at < LOST_MS);
     let burns_in = burn_in.agreeing < i64::from(context.settings.burn_in) && !is_asked;
     if !burns_in && !is_selected(id, context.settings.repeat) {
@@ -49,7 +49,7 @@ pub async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, report: &Report
         image: job.target_image_id.as_ref().context("a run's job without its image")?,
         run: Some(&run.id),
         platform: &run.series.platform,
-        // somebody waits for the end of a burn-in; otherwise everything else goes first
+        // people wait for the end of a burn-in; otherwise everything else goes first
         priority: if burns_in { context.now.as_millis() } else { 0 },
         spec: &JobSpec::Run(spec),
         proven: false,
@@ -83,7 +83,7 @@ async fn count(context: &Context<'_>, project: &str, before: &BurnIn) -> Result<
     context.store.set_agreeing(project, now).await
 }
 
-/// Selects one run in `one_in`, or none if that is 0. The last part of an id is random.
+/// Selects one run in `one_in`, or none if `one_in` is 0. The last part of an id is random.
 fn is_selected(id: &str, one_in: u64) -> bool {
     let random = id.rsplit('-').next().and_then(|end| u64::from_str_radix(end, 16).ok());
     random.is_some_and(|random| one_in > 0 && random % one_in == 0)

@@ -10,11 +10,11 @@ use crate::verdict::{Answer, LockSide, NotCpython, Subject, older_baseline};
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-/// Milliseconds after the start of an investigation for which it waits for results before its base.
+/// How long an investigation waits for results before its base, in milliseconds after its start.
 const WAITS_MS: i64 = 24 * 3_600_000;
 
-/// Returns the investigation of a line of history that a merge brought: of the first one, or of the one after the line that ends
-/// with `searched`. Returns `None` if the culprit is no merge, or if no line is left.
+/// Returns the investigation of a line of history that a merge brought: the first line or, if `searched` is set, the
+/// one after the line that ends with it. Returns `None` if the culprit is no merge, or if no line is left.
 pub async fn inside_merge(
     context: &Context<'_>,
     row: &InvestigationRow,
@@ -61,8 +61,8 @@ pub async fn inside_merge(
     Ok(Some(inner))
 }
 
-/// Returns investigations of a flaky failure with older baselines, because the base may have passed by chance. There are
-/// none if no older revision has passed.
+/// Returns investigations of a flaky failure with older baselines, because the base may have passed by chance. The list
+/// is empty if no older revision has passed.
 pub async fn with_older_base(
     context: &Context<'_>,
     row: &InvestigationRow,
@@ -109,18 +109,19 @@ pub async fn with_older_base(
     Ok(Delivered::Complete(next.collect()))
 }
 
-/// What becomes of tests whose error wanders from test to test.
+/// The follow-up about tests whose error wanders from test to test.
 pub enum ErrorFollowUp {
     /// An investigation of the error.
     Opens(Box<NewInvestigation>),
-    /// A regression has the error already, an investigation of it is under way, or it showed on both ends of one.
+    /// Nothing needs to be done: a regression has the error already, an investigation of it is under way, or it showed
+    /// on both ends of one.
     Explained,
     /// The error was investigated, and no revision was found.
     Unexplained,
 }
 
-/// Opens the investigation of an error that shows in one test or another, over the range of an investigation of such a test. An error is
-/// investigated once, so that its tests do not lead to it again and again.
+/// Returns the follow-up about an error that wanders from test to test, which an investigation of one of these tests
+/// found. It covers the same range. An error is investigated once, so that its tests do not lead to it again and again.
 pub async fn follow_error(context: &Context<'_>, row: &InvestigationRow, error: String) -> Result<ErrorFollowUp> {
     let store = context.store;
     let subject = Subject::Error(error.clone());
@@ -155,8 +156,8 @@ fn has_error_on_both(earlier: &InvestigationRow, error: &Subject) -> bool {
     })
 }
 
-/// Returns the same question with the lock of the newer end, if that of the older one can't be fetched any more. It may not install on
-/// the older end, but nothing else is left.
+/// Returns the same question with the lock of the newer end, if that of the older end can't be fetched any more. The
+/// older end may not install with it, but no other lock is left.
 pub fn with_newer_lock(row: &InvestigationRow, probes: &[ProbeRow], subjects: &[Subject]) -> Option<NewInvestigation> {
     let newer = row.now_lock.as_ref()?;
     let with_base = probes.iter().filter(|probe| probe.lock == LockSide::Base);
@@ -170,7 +171,7 @@ pub fn with_newer_lock(row: &InvestigationRow, probes: &[ProbeRow], subjects: &[
     is_unfetchable.then_some(new)
 }
 
-/// Returns the same question by the recipe that is in force. It may need other dependencies, so it has no locks.
+/// Returns the same question by the recipe in force. That may need other dependencies, so the question has no locks.
 pub fn by_recipe(row: &InvestigationRow, recipe: &str) -> NewInvestigation {
     let mut new = again(row, row.subjects.clone());
     recipe.clone_into(&mut new.recipe);

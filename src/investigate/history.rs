@@ -14,11 +14,11 @@ use crate::verdict::{HistoryEntry, RunEnd, Subject, is_fall, needs_older_entries
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Milliseconds for which the test results of an attempt may arrive after its report.
+/// How long after its report the test results of an attempt may arrive, in milliseconds.
 const TESTS_LATE_MS: i64 = 60_000;
-/// Entries among which a baseline is looked for at first.
+/// The number of entries that are searched for a baseline at first.
 pub const BACK: i64 = 30;
-/// Most entries that are read.
+/// The most entries that are read.
 const BACK_MOST: i64 = 480;
 
 /// Something that depends on test results, which a host delivers after its report.
@@ -39,7 +39,7 @@ impl<T> Delivered<T> {
     }
 }
 
-/// Reads results.
+/// Reads the results of a series.
 #[derive(Clone, Copy)]
 pub struct HistoryReader<'a> {
     pub store: &'a Store,
@@ -54,7 +54,8 @@ impl HistoryReader<'_> {
         Ok(counts.map(|(_, report)| report.clone()))
     }
 
-    /// Returns whether a run that passed may have run fewer tests than the one before: it did, or that one did not pass.
+    /// Returns whether the number of tests of a passed run may have fallen: it has fallen since the result before, or
+    /// that result was no pass.
     pub async fn may_run_fewer_tests(&self, series: &Series, seq: i64, report: &Report) -> Result<bool> {
         let results = self.store.results_up_to(series, seq - 1, 1).await?;
         let count = |report: &Report| {
@@ -67,8 +68,9 @@ impl HistoryReader<'_> {
             .is_some_and(|(_, before)| before.outcome != Outcome::Passed || is_fall(count(before), count(report))))
     }
 
-    /// Returns the last `back` entries of a history up to `seq`, oldest first. There may be hundreds, of 40,000 tests each, so
-    /// all but the last entry leave out passed tests that are neither `about` nor fail in the last entry.
+    /// Returns the last `back` entries of a history up to `seq`, oldest first. There may be hundreds of entries with
+    /// 40,000 tests each. So all but the last entry leave out passed tests that are neither `about` nor fail in the
+    /// last entry.
     pub async fn entries(
         &self,
         series: &Series,
@@ -105,9 +107,9 @@ impl HistoryReader<'_> {
         Ok(Delivered::Complete(entries))
     }
 
-    /// Returns the entries up to `seq` that it takes to find the baseline of what changed in the last one, oldest first:
-    /// the last pass of what fails, and the last failure of what passes despite a regression. The subjects `to_pass` are
-    /// followed back to their last pass too.
+    /// Returns as many entries up to `seq` as it takes to find the baselines of the changes in the last one, oldest
+    /// first. These are the last pass of each subject that fails, and the last failure of each one that passes despite
+    /// a regression. The subjects `to_pass` are followed back to their last pass too.
     pub async fn entries_to_baseline(
         &self,
         series: &Series,
@@ -147,7 +149,7 @@ impl HistoryReader<'_> {
         }
     }
 
-    /// Returns how an attempt ended, with the test results that are there by now.
+    /// Returns how an attempt ended, with the test results that have arrived by now.
     pub async fn end_by_now(&self, attempt: &AttemptId, report: &Report) -> RunEnd {
         run_end(report, self.tests_of(attempt).await)
     }
@@ -164,8 +166,8 @@ impl HistoryReader<'_> {
     }
 }
 
-/// Returns how an attempt ended. Results that it reported and that are not there are unknown, which differs from a run without
-/// tests.
+/// Returns how an attempt ended. If it reported results that have not arrived, they are unknown, which differs from a
+/// run without tests.
 fn run_end(report: &Report, tests: Option<Tests>) -> RunEnd {
     let unknown = || Tests {
         cut: true,
@@ -175,8 +177,8 @@ fn run_end(report: &Report, tests: Option<Tests>) -> RunEnd {
     RunEnd::Run(report.outcome.clone(), tests)
 }
 
-/// Returns the attempt that counts at a revision, with its report. It belongs to the newest run with a valid attempt, and
-/// most attempts at that run ended alike. Of two ends that are equally frequent, the failure counts.
+/// Returns the attempt that counts at a revision, with its report. It belongs to the newest run with a valid attempt,
+/// and ended as most attempts at that run did. If two ends are equally frequent, the failure counts.
 fn typical(results: &[ResultRow]) -> Option<(&ResultRow, &Report)> {
     let runs = results.chunk_by(|a, b| a.run_id == b.run_id).rev();
     let newest = runs
@@ -197,14 +199,14 @@ fn typical(results: &[ResultRow]) -> Option<(&ResultRow, &Report)> {
     most.1.into_iter().next()
 }
 
-/// The kind of outcome, and the tests that failed.
+/// Returns the kind of outcome, and the tests that failed.
 fn kind(report: &Report) -> (&'static str, Vec<String>) {
     let failures = report.summary.iter().flat_map(|summary| &summary.failures);
     let tests = failures.map(|failure| failure.test.clone()).collect();
     (report.outcome.name(), tests)
 }
 
-/// Whether two attempts ended alike: with the same kind of outcome, and with the same tests that failed.
+/// Returns whether two attempts ended alike: with the same kind of outcome and the same failed tests.
 pub fn is_same(one: &Report, other: &Report) -> bool {
     kind(one) == kind(other)
 }

@@ -83,8 +83,8 @@ pub async fn record_regression(
     store.note(tx, &incident, PYBOTS, &note, now).await
 }
 
-/// Returns the regression that is one with a change: one of them is about a test and the other about the error of that test, or both
-/// are about the error, since the same revision.
+/// Returns the regression that describes the same failure as a change, since the same revision. Either one of the two
+/// is about a test and the other about the error of that test, or both are about the error.
 fn same_error<'a>(
     unfixed: &'a [Regression],
     found: &Found,
@@ -124,7 +124,7 @@ fn fingerprints(regressions: &[Regression]) -> Vec<Fingerprint> {
     regressions.iter().map(fingerprint).collect()
 }
 
-/// Records that a revision fixed what was broken before it.
+/// Records that a revision fixed regressions from before it.
 pub async fn record_fix_by(
     store: &Store,
     tx: &mut Tx,
@@ -145,7 +145,7 @@ pub async fn record_fix_by(
     record_fix(store, tx, affected, &fix, now).await
 }
 
-/// Records a fix in each regression that it concerns, and closes incidents of which no regression is left.
+/// Records a fix in each regression that it concerns, and closes incidents without any unfixed regression.
 pub async fn record_fix(store: &Store, tx: &mut Tx, affected: &Affected, fix: &Fix<'_>, now: Timestamp) -> Result<()> {
     let mut touched = BTreeSet::new();
     let unfixed = store.unfixed_regressions(&mut **tx, &affected.series).await?;
@@ -181,7 +181,7 @@ pub async fn record_fix(store: &Store, tx: &mut Tx, affected: &Affected, fix: &F
     Ok(())
 }
 
-/// Ends regressions whose revision has left its branch, and has the results after them evaluated again.
+/// Ends regressions whose revision has left its branch, and marks the results after them to be evaluated again.
 pub async fn end_those_that_left(store: &Store, now: Timestamp) -> Result<()> {
     for regression in store.regressions_that_left().await? {
         let affected = Affected {

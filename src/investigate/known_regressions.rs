@@ -1,5 +1,4 @@
-//! The regressions of a series that are proved already. A known failure raises no new suspicion, and only a known failure
-//! can be fixed.
+//! The regressions of a series that are already proved. They raise no new suspicion, and only they can be fixed.
 
 use crate::domain::series::Series;
 use crate::store::Store;
@@ -8,12 +7,12 @@ use crate::verdict::{HistoryEntry, Observation, RunEnd, Subject, may_wander, rep
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-/// An intermittent failure counts as fixed once it passed so often that the chance of that is below this.
+/// An intermittent failure counts as fixed once the probability of so many passes by chance is below this.
 pub const CHANCE_OF_FIX: f64 = 0.01;
 
 /// The regressions of one series, read once per pass.
 pub struct KnownRegressions {
-    /// Those that still fail, oldest first.
+    /// Regressions that still fail, oldest first.
     unfixed: Vec<Regression>,
     /// Regressions whose culprit is on the branch, fixed or not.
     on_branch: Vec<Regression>,
@@ -27,18 +26,20 @@ impl KnownRegressions {
         })
     }
 
-    /// Returns what fails because of any of them.
+    /// Returns the subjects that fail because of unfixed regressions.
     pub fn failing(&self) -> FailingSubjects {
         FailingSubjects::of(self.unfixed.iter())
     }
 
-    /// Returns what fails because of regressions that began at or before `seq`, or whose revision is only narrowed down to a range.
+    /// Returns the subjects that fail because of unfixed regressions that began at or before `seq`, or whose revision
+    /// is only narrowed down to a range.
     pub fn failing_at(&self, seq: i64) -> FailingSubjects {
         let unfixed = self.unfixed.iter();
         FailingSubjects::of(unfixed.filter(|regression| regression.bad_seq <= seq || !regression.exact))
     }
 
-    /// Whether one of them is the reason that a subject passes at `base` and fails at `last`, two positions of the branch.
+    /// Returns whether a known regression is the reason why a subject passes at `base` and fails at `last`, two
+    /// positions of the branch.
     pub fn explains(&self, subject: &Subject, (base, last): (&HistoryEntry, &HistoryEntry)) -> bool {
         let is_between = |regression: &&Regression| base.seq < regression.bad_seq && regression.good_seq < last.seq;
         let is_subject = |regression: &Regression| regression.subjects.iter().any(|one| one.is_same(subject));
@@ -52,8 +53,8 @@ impl KnownRegressions {
                 .is_some_and(|error| errors.any(|one| *one == Subject::Error(error.clone())))
     }
 
-    /// Whether the error of a regression shows in another test, now that `subject` passes. A test that failed beside the subject does
-    /// not count: it fails for its own reason.
+    /// Returns whether the error of a regression shows in another test, now that `subject` passes. A test that failed
+    /// beside the subject does not count, because it fails for a reason of its own.
     pub fn goes_on(&self, subject: &Subject, entries: &[HistoryEntry]) -> bool {
         let fails = |entry: &HistoryEntry, subject: &Subject| entry.end.observe(subject) == Some(Observation::Fail);
         let Some(failed) = entries.iter().rev().find(|entry| fails(entry, subject)) else {
@@ -77,8 +78,8 @@ impl KnownRegressions {
         })
     }
 
-    /// Returns the regression whose error wandered to a test, and the error as a subject. The regression's own tests pass or do not
-    /// run now.
+    /// Returns the regression whose error wandered to a test, and the error as a subject. None of the regression's own
+    /// tests fails now.
     pub fn wandered_to(&self, test: &Subject, last: &HistoryEntry) -> Option<(&Regression, Subject)> {
         let error = wandering_error_of(test, last)?;
         let regression = self.unfixed.iter().find(|regression| {
@@ -98,7 +99,7 @@ impl KnownRegressions {
     }
 }
 
-/// Subjects that fail because of known regressions, each with the part of runs that fail.
+/// The subjects that fail because of known regressions, each with the part of runs that fail, from 0 to 1.
 pub struct FailingSubjects(BTreeMap<Subject, f64>);
 
 impl FailingSubjects {
@@ -106,7 +107,7 @@ impl FailingSubjects {
         let mut rates = BTreeMap::new();
         for regression in regressions {
             for subject in &regression.subjects {
-                // of two regressions in one subject, the older one counts
+                // if two regressions have one subject, the older one counts
                 rates
                     .entry(subject.clone())
                     .or_insert_with(|| regression.rate.unwrap_or(1.0));
@@ -115,7 +116,7 @@ impl FailingSubjects {
         Self(rates)
     }
 
-    /// Whether a known regression is the error that a test reports.
+    /// Returns whether a test reports the error of a known regression.
     pub fn has_error_of(&self, test: &Subject, last: &HistoryEntry) -> bool {
         wandering_error_of(test, last).is_some_and(|error| self.0.contains_key(&Subject::Error(error)))
     }
@@ -128,12 +129,13 @@ impl FailingSubjects {
         self.0.keys()
     }
 
-    /// Returns the part of runs in which a subject fails: 1.0 if it always fails, `None` if no regression concerns it.
+    /// Returns the part of runs in which a subject fails: 1.0 if it always fails. Returns `None` if no regression
+    /// concerns it.
     pub fn rate(&self, subject: &Subject) -> Option<f64> {
         subject.find_in(&self.0).copied()
     }
 
-    /// Returns the passes in a row that prove the fix of the subject that fails most rarely.
+    /// Returns how many passes in a row prove the fix of the subject that fails most rarely.
     pub fn passes_for_fix(&self) -> i64 {
         let rarest = self.0.values().copied().fold(1.0, f64::min);
         (CHANCE_OF_FIX.ln() / (1.0 - rarest).ln()).ceil() as i64

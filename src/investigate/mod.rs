@@ -1,8 +1,9 @@
 //! From results to incidents.
 //!
-//! A run that has ended is compared with the history of its series. What changed is investigated: runs on both sides prove
-//! the change, and further runs search the revision that caused it. The answer becomes an incident, fixes one, or explains
-//! the failure otherwise. The rules are in [`crate::verdict`], which does no I/O. This module reads what they need and acts
+//! A run that has ended is compared with the history of its series. Each change is investigated: runs on both sides
+//! prove the change, and further runs search the revision that caused it. The answer becomes an incident, fixes one, or
+//! explains the failure otherwise. The rules are in [`crate::verdict`], which does no I/O. This module reads their
+//! input and acts on their decisions.
 //! on what they decide.
 //!
 //! ```text
@@ -19,8 +20,8 @@
 //!   -> recheck         looks again when the suppression by an answer is over
 //! ```
 //!
-//! A pass keeps nothing in memory. It reads the store, so a missed event or a restart changes no answer, and any step can
-//! be repeated.
+//! A pass keeps nothing in memory. It reads the store, so a missed event or a restart changes no answer, and any step
+//! can be repeated.
 
 mod build_failures;
 mod conclude;

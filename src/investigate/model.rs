@@ -1,4 +1,4 @@
-//! The data that the steps of an investigation hand on to each other.
+//! The data that the steps of an investigation pass to each other.
 
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::{AttemptId, InvestigationId};
@@ -10,21 +10,22 @@ use crate::store::revisions::Revision;
 use crate::verdict::{LogDifference, Subject};
 use anyhow::{Context as _, Result};
 
-/// What one pass did.
+/// The results of one pass.
 #[derive(Debug, Default)]
 pub struct Pass {
-    /// Jobs that it added to the queue.
+    /// How many jobs the pass added to the queue.
     pub jobs: usize,
     /// Images without which an investigation can't go on. They are to be built before all others.
     pub images: Vec<WantedImage>,
-    /// Investigations that it answered. Another pass should follow soon: what waited for the answers can go on.
+    /// How many investigations the pass answered. Another pass should follow soon, because others may have waited for
+    /// the answers.
     pub answers: usize,
 }
 
 /// An image that an investigation needs.
 #[derive(Clone, Debug)]
 pub struct WantedImage {
-    /// The revision. Its `branch` names the watched branch, also if the revision is part of a merge.
+    /// The revision. Its `branch` names the watched branch, even if the revision is part of a merge.
     pub revision: Revision,
     pub variant: String,
     pub platform: String,
@@ -51,7 +52,7 @@ impl Investigated {
         self.outer.as_ref().unwrap_or(&self.row)
     }
 
-    /// Returns whose results an answer concerns.
+    /// Returns the series whose results an answer concerns.
     pub fn affected(&self) -> Affected {
         let watched = self.watched();
         Affected {
@@ -62,7 +63,7 @@ impl Investigated {
     }
 }
 
-/// A change that was found, and the revision from which it came.
+/// A change that was found, and the revision that caused it.
 pub struct Found {
     pub subjects: Vec<Subject>,
     /// The revision before the change.
@@ -75,26 +76,26 @@ pub struct Found {
     pub bad_seq: i64,
     /// Whether `bad` is the culprit.
     pub exact: bool,
-    /// Why it is a range, or why the culprit is a merge.
+    /// Why the answer is a range, or why the culprit is a merge.
     pub reason: Option<String>,
-    /// The part of runs that fail, if not all do.
+    /// The part of runs that fail, from 0 to 1. `None` stands for all.
     pub rate: Option<f64>,
 }
 
-/// What proves a change: an attempt on either side, and how their logs differ.
+/// The evidence of a change: an attempt on either side, and how their logs differ.
 #[derive(Default)]
 pub struct Evidence {
     pub good: Option<AttemptId>,
     pub bad: Option<AttemptId>,
     /// Lines that the log of `bad` has and the log of `good` lacks.
     pub difference: LogDifference,
-    /// What differed besides CPython between the two attempts.
+    /// The differences between the two attempts besides CPython.
     pub conditions: Vec<String>,
     /// The first error.
     pub error: Option<String>,
 }
 
-/// The series in which something changed, with what notes about it name.
+/// The series in which something changed, with the names that notes about it use.
 #[derive(Clone, Debug)]
 pub struct Affected {
     /// `None` if no investigation found the change.
@@ -115,12 +116,12 @@ impl Affected {
     }
 }
 
-/// Subjects that no longer fail, and why.
+/// Subjects that no longer fail, and the reason.
 pub struct Fix<'a> {
     pub subjects: &'a [Subject],
     /// Only regressions that began before this position of the branch are fixed.
     pub before: i64,
     pub by: FixedBy<'a>,
-    /// What the note about it states.
+    /// The text of the note about the fix.
     pub note: &'a str,
 }

@@ -1,9 +1,10 @@
-//! How many investigations are worked on at the same time, and whose go first. Whoever registers recipes can make their suites
-//! pass and fail as they like, so that each opens investigations without end. They must not hold all places.
+//! Limits how many investigations are worked on at the same time, and decides which go first. A person who registers
+//! recipes can make their suites pass and fail at will, so that they open investigations without end. These must not
+//! hold all places.
 
 use crate::config::VerdictSettings;
 
-/// Whether an investigation goes first.
+/// The rank of an investigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precedence {
     /// The project is not in probation, or a person asked for the investigation.

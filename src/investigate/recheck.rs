@@ -1,4 +1,4 @@
-//! Looks again at subjects whose suppression is over: those that still fail may be investigated once more.
+//! Rechecks subjects whose suppression is over. Those that still fail may be investigated once more.
 
 use super::context::{Context, recipe_in_force};
 use super::detect::Detector;
@@ -46,7 +46,7 @@ async fn recheck(context: &Context<'_>, projects: &[Registered], row: &Investiga
             entries
         }
     };
-    // last: if this pass ends before, the next one rechecks once more with the same result
+    // last: if this pass ends before it, the next one rechecks once more with the same result
     let mut tx = store.begin().await?;
     store.end_suppression(&mut tx, &row.id).await?;
     if let Some(newest) = entries.last() {

@@ -1,4 +1,4 @@
-//! Turns the runs that an investigation wants next into jobs.
+//! Turns the run requests of an investigation into jobs.
 
 use super::build_failures::{BUILDS_MOST, FAILURES};
 use super::context::Context;
@@ -17,18 +17,18 @@ use crate::verdict::{Finding, Investigation, InvestigationProgress, LockSide, Pr
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an investigation does next.
+/// The next step of an investigation.
 pub enum NextStep {
-    /// These runs, all at the same time.
+    /// The investigation makes these runs, all at the same time.
     Run(Vec<RunRequest>, InvestigationProgress),
-    /// It waits for these images.
+    /// The investigation waits for these images.
     Build(Vec<WantedImage>),
     /// An image can't be built, because the machinery failed too often.
     Stuck,
     Answered(Vec<Finding>),
 }
 
-/// A run that an investigation wants, and with what it is made.
+/// A run that an investigation wants, with its spec and its image.
 pub struct RunRequest {
     wanted: ProbeRequest,
     spec: Box<RunSpec>,
@@ -44,34 +44,34 @@ pub struct Requests<'a> {
     pub investigated: &'a Investigated,
 }
 
-/// Whether a revision can be run.
+/// Whether runs on a revision are possible.
 enum Readiness {
     Ready {
         build: Box<BuildSpec>,
         facts: Box<Facts>,
         image: ImageId,
     },
-    /// Its image is being built, or is to be planned. An image by another profile or on another distribution is planned
-    /// anew: with it, CPython would not be all that differs between two runs.
+    /// The revision's image is being built, or is to be planned. An image with another profile or distribution than the
+    /// present one is planned anew: otherwise runs would differ in more than CPython.
     Awaited,
-    /// Its image is to be built once more: the machinery failed at it, or it failed for the first time. Holds the image's
-    /// id.
+    /// The revision's image is to be built once more, because the machinery failed, or because the build failed for the
+    /// first time. Holds the id of the image.
     BuildAgain(ImageId),
-    /// It can't be built.
+    /// No image of the revision can be built.
     NoImage,
-    /// The machinery failed too often at its image.
+    /// The machinery failed too often to build the revision's image.
     Stuck,
 }
 
-/// What a recipe makes of a revision.
+/// The plan of a recipe for a revision.
 enum Planned {
     Run(Box<RunSpec>),
-    /// The recipe skips the project there, for this reason.
+    /// The recipe skips the project on the revision, for this reason.
     Skipped(String),
 }
 
 impl Requests<'_> {
-    /// Returns what an investigation does next, from the runs that have ended.
+    /// Returns the next step of an investigation, from the runs that have ended.
     pub async fn next(
         &self,
         question: &Investigation,
@@ -104,7 +104,7 @@ impl Requests<'_> {
                     Readiness::NoImage => RunEnd::NoImage,
                     Readiness::Ready { build, facts, image } => match self.plan(wanted, &build, &facts).await? {
                         Planned::Run(mut spec) => {
-                            // what an earlier revision compiled must not be what the two ends differ in
+                            // the two ends must not differ in wheels that an earlier revision compiled
                             spec.wheels_anew = question.is_end(&wanted.revision);
                             requests.push(RunRequest {
                                 wanted: wanted.clone(),
@@ -124,7 +124,7 @@ impl Requests<'_> {
                     end,
                 });
             }
-            // a revision that can't be run needs no job to find that out, so the question is asked again
+            // no job is needed to find out that a revision can't be run, so the question is asked again at once
             if has_learned {
                 continue;
             }
@@ -175,7 +175,7 @@ impl Requests<'_> {
         })
     }
 
-    /// Returns the build of a revision's image, as one of that revision.
+    /// Returns the build of an image, with the given revision.
     async fn build_of(&self, revision: &Revision, image: &ImageId) -> Result<Option<Box<BuildSpec>>> {
         let job = self.context.store.job_of(image.as_str()).await?;
         let Some(JobSpec::Image(mut build)) = job.map(|job| job.spec).transpose()? else {
@@ -187,7 +187,7 @@ impl Requests<'_> {
         Ok(Some(build))
     }
 
-    /// Whether an image was built by the profile, and on the distribution, that are in force.
+    /// Returns whether an image was built by the profile in force, on the distribution in force.
     fn is_in_force(&self, revision: &Revision, build: &BuildSpec) -> bool {
         let profiles = self.context.profiles;
         let profile = plan::profile(revision, profiles, &build.variant);
@@ -199,9 +199,8 @@ impl Requests<'_> {
         revision.context("no such revision")
     }
 
-    /// Returns the run of the recipe on a candidate, for what all runs of the recipe have in common: its image may be one
-    /// that the investigation will replace. Returns `None` if there is no image yet, or if the recipe skips the project
-    /// there.
+    /// Returns the run of the recipe on a candidate, as an example of all runs of the recipe. The investigation may
+    /// replace its image. Returns `None` if there is no image yet, or if the recipe skips the project there.
     pub async fn run_on(&self, candidate: &Candidate) -> Result<Option<Box<RunSpec>>> {
         let CandidateImage::Ready { id, .. } = &candidate.image else {
             return Ok(None);
@@ -258,8 +257,8 @@ impl Requests<'_> {
         })
     }
 
-    /// Queues the requested runs, as further jobs of the runs that their revisions have. `are_proven` says that no new host makes
-    /// them. Returns how many there are.
+    /// Queues the requested runs, as further jobs of the runs that their revisions have. `are_proven` says that no new
+    /// host may make them. Returns the number of jobs.
     pub async fn queue(
         &self,
         requests: Vec<RunRequest>,

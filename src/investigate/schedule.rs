@@ -1,4 +1,4 @@
-//! Gives each open investigation its turn: schedules the runs that it wants next, or ends it with its answer.
+//! Gives each open investigation its turn: schedules its next runs, or ends it with its answer.
 
 use super::conclude::{Concluded, conclude, give_up, replace};
 use super::context::{Context, recipe_in_force};
@@ -22,29 +22,30 @@ use crate::store::results::Candidate;
 use crate::verdict::{Answer, Change, Finding, Investigation, NotCpython, ProbeResult, Subject, lock_difference};
 use anyhow::Result;
 
-/// Milliseconds for which a run waits for a host that is offline, before it is requested from another one.
+/// How long a run waits for a host that is offline before another host is asked, in milliseconds.
 const PATIENCE_MS: i64 = 300_000;
-/// An investigation is given up after this many runs that the machinery failed or a person cancelled.
+/// The most runs of an investigation that the machinery may fail or a person may cancel. Then the investigation is
+/// given up.
 const VOID_MOST: usize = 20;
-/// Milliseconds after which an investigation that the machinery kept from an answer is rechecked.
+/// The milliseconds after which an investigation is rechecked if the machinery kept it from an answer.
 const RECHECK_MS: i64 = 24 * 3_600_000;
 
-/// How an investigation spent its turn.
+/// The end of an investigation's turn.
 enum Turn {
-    /// It scheduled this many runs.
+    /// The investigation scheduled this many runs.
     Scheduled(usize),
-    /// It needs these images first.
+    /// The investigation needs these images first.
     Building(Vec<WantedImage>),
-    /// Its runs are under way, or their test results are awaited.
+    /// The runs of the investigation are under way, or their test results are awaited.
     Running,
-    /// It waits for a host, or for results before its base.
+    /// The investigation waits for a host, or for results before its base.
     Waiting,
-    /// It has ended.
+    /// The investigation has ended.
     Done,
 }
 
 impl Turn {
-    /// Whether it counts among the investigations that are worked on at the same time.
+    /// Returns whether the investigation counts among those that are worked on at the same time.
     fn takes_place(&self) -> bool {
         matches!(self, Turn::Scheduled(_) | Turn::Building(_) | Turn::Running)
     }
@@ -59,8 +60,8 @@ impl From<Concluded> for Turn {
     }
 }
 
-/// Gives the open investigations their turns, up to the numbers that the settings `verdicts.at_once` and `verdicts.in_probation`
-/// allow: first those that are trusted, and of equals the oldest.
+/// Gives the open investigations their turns, up to the numbers that the settings `verdicts.at_once` and
+/// `verdicts.in_probation` allow. Trusted investigations go first, and among equals the oldest.
 pub async fn tick(context: &Context<'_>, projects: &[Registered], pass: &mut Pass) -> Result<()> {
     let mut places = Places::new(context.settings);
     let agreed = context.store.agreed_of_projects().await?;
@@ -74,7 +75,7 @@ pub async fn tick(context: &Context<'_>, projects: &[Registered], pass: &mut Pas
     let rows = context.store.open_investigations().await?;
     let mut open: Vec<(Precedence, &InvestigationRow)> = rows.iter().map(|row| (precedence(row), row)).collect();
     open.sort_by_key(|(precedence, _)| *precedence);
-    // nobody in probation keeps those waiting that are trusted
+    // an investigation in probation must not delay a trusted one
     let waits = |(precedence, row): &(Precedence, &InvestigationRow)| {
         let mut elders = open.iter().filter(|(elder, _)| elder <= precedence);
         elders.any(|(_, elder)| is_preferred(elder, row))
@@ -86,7 +87,7 @@ pub async fn tick(context: &Context<'_>, projects: &[Registered], pass: &mut Pas
         let turn = match turn(context, projects, row).await {
             Ok(turn) => turn,
             Err(error) => {
-                // an investigation that fails keeps no other one from its turn
+                // an investigation that fails must not keep others from their turns
                 let error = format!("{error:#}");
                 tracing::error!(investigation = row.id.as_str(), error, "failed to schedule runs");
                 continue;
@@ -105,7 +106,8 @@ pub async fn tick(context: &Context<'_>, projects: &[Registered], pass: &mut Pas
     Ok(())
 }
 
-/// Whether an older investigation of another project with the same error goes first: its culprit will be a hint.
+/// Returns whether an older investigation of another project with the same error goes first. Its culprit will be a
+/// hint.
 fn is_preferred(elder: &InvestigationRow, row: &InvestigationRow) -> bool {
     let (its, own) = (&elder.series, &row.series);
     elder.id < row.id
@@ -143,7 +145,7 @@ async fn turn(context: &Context<'_>, projects: &[Registered], row: &Investigatio
         .copied()
         .filter(|probe| probe.state == JobState::Queued && now - probe.created_at > PATIENCE_MS)
         .collect();
-    // most turns end here, so the hundreds of candidates are read only after that
+    // most turns end here, so the hundreds of candidates are read only after this
     if !unfinished.is_empty() && late.is_empty() {
         return Ok(Turn::Running);
     }
@@ -164,7 +166,7 @@ async fn turn(context: &Context<'_>, projects: &[Registered], row: &Investigatio
         let reason = "a revision of it has left the branch";
         return Ok(give_up(context, &investigated, reason, now).await?.into());
     }
-    // a run on an image that was replaced since is no evidence about the image that stands there now
+    // a run on an image that was replaced since is no evidence about the present image
     let is_current = |probe: &ProbeRow| {
         let mut there = candidates
             .iter()
@@ -223,20 +225,20 @@ async fn turn(context: &Context<'_>, projects: &[Registered], row: &Investigatio
     })
 }
 
-/// Answers with the images below CPython instead of an unnamed cause outside of it, if the good end passed before they
-/// changed and the failure was seen after that.
+/// Names the images below CPython as the cause, instead of an unnamed cause outside of CPython. The condition is that
+/// the good end passed before these images changed, and that the failure was seen after that.
 async fn name_base_image(
     context: &Context<'_>,
     row: &InvestigationRow,
     mut findings: Vec<Finding>,
 ) -> Result<Vec<Finding>> {
     let Series { project, variant, .. } = &row.series;
-    // whether the runs by themselves were made on the distribution in force
+    // whether the revision's own run was made on the distribution in force
     let is_in_force = async |revision: &RevisionId| {
         let spec = context.store.spec_on(revision, project, variant, &row.recipe).await;
         match spec {
             Ok(Some(JobSpec::Run(run))) => Some(run.distribution.is_same(&context.profiles.distribution)),
-            // a spec of another version that can't be read is no reason to keep the answer back
+            // a spec of another version that can't be read is no reason to hold the answer back
             _ => None,
         }
     };
@@ -250,7 +252,7 @@ async fn name_base_image(
     Ok(findings)
 }
 
-/// Cancels those late runs that wait for a host which went offline. The next turn requests them from another host.
+/// Cancels the late runs that wait for a host which went offline. The next turn requests them from another host.
 async fn free_stranded(requests: &Requests<'_>, candidates: &[Candidate], late: &[&ProbeRow]) -> Result<Turn> {
     let Context { queue, now, .. } = *requests.context;
     let hosts = eligible_hosts(requests, candidates, ONLINE_MS).await?;
@@ -270,7 +272,7 @@ async fn free_stranded(requests: &Requests<'_>, candidates: &[Candidate], late: 
 /// The finished runs of an investigation.
 struct Finished {
     ran: Vec<ProbeResult>,
-    /// Runs that are no evidence: the machinery failed, or a person cancelled them.
+    /// The number of runs that are no evidence: the machinery failed, or a person cancelled them.
     void: usize,
 }
 
@@ -309,7 +311,8 @@ async fn finished(context: &Context<'_>, probes: &[ProbeRow]) -> Delivered<Finis
     Delivered::Complete(Finished { ran, void })
 }
 
-/// Returns how often the subjects failed before they were fixed, if they did not always.
+/// Returns the part of runs in which the subjects failed before they were fixed, from 0 to 1. Returns `None` if they
+/// always failed.
 async fn rate(context: &Context<'_>, row: &InvestigationRow) -> Result<Option<f64>> {
     if row.change == Change::Broke {
         return Ok(None);
@@ -319,7 +322,7 @@ async fn rate(context: &Context<'_>, row: &InvestigationRow) -> Result<Option<f6
     Ok(rates.filter(|rate| *rate < 1.0).reduce(f64::min))
 }
 
-/// Returns subjects that earlier investigations saw fail and pass on the same image.
+/// Returns the subjects that failed and passed on the same image in earlier investigations.
 async fn flaky(context: &Context<'_>, row: &InvestigationRow) -> Result<Vec<Subject>> {
     let earlier = context.store.investigations_about(&row.series).await?;
     let findings = earlier.into_iter().flat_map(|earlier| earlier.findings);

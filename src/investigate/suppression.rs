@@ -1,5 +1,5 @@
-//! Decides whether an earlier investigation makes a new one unnecessary: because it is under way, because its answer
-//! still holds, or because its answer suppresses the subject for a while.
+//! Decides whether an earlier investigation makes a new one unnecessary. It does if it is under way, if its answer
+//! still holds, or if its answer suppresses the subject for a while.
 
 use super::known_regressions::wandering_error_of;
 use crate::domain::series::Series;
@@ -10,12 +10,12 @@ use crate::verdict::{Answer, Change, HistoryEntry, NotCpython, Observation, Subj
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-/// After this many investigations that could not reproduce a failure, the failure opens no other investigation while
-/// their answers suppress it.
+/// After this many investigations that could not reproduce a failure, the failure opens no further one while their
+/// answers suppress it.
 const UNSEEN_MOST: usize = 2;
 
 /// Returns for how many milliseconds an answer keeps its subjects from opening another investigation. Returns `None` if
-/// the answer holds for its range for good.
+/// the answer holds for its range permanently.
 pub fn suppression_ms(answer: &Answer) -> Option<i64> {
     match answer {
         Answer::NotCpython(NotCpython::Flaky { .. } | NotCpython::HostSpecific(_) | NotCpython::NotSeenAgain) => {
@@ -40,7 +40,7 @@ pub struct Suspected<'a> {
     pub subject: &'a Subject,
     /// The digest of the recipe that is in force.
     pub recipe: &'a str,
-    /// The position of the baseline, and that of the entry where the change was seen.
+    /// The position of the baseline, and the position of the entry where the change was seen.
     pub range: (i64, i64),
 }
 
@@ -72,11 +72,12 @@ impl EarlierInvestigations {
         });
     }
 
-    /// Whether an investigation is about the error of a test:
+    /// Returns whether an earlier investigation is about the error of a test. There are two cases:
     ///
-    /// - It is under way, about that error in any test, or in tests that pass or do not run now. Its answer decides, and then the test
-    ///   is evaluated again.
-    /// - It found the error on both ends of a range in which this one begins. Before that range, the error may be new.
+    /// - The investigation is under way. It is about the error itself, or about tests with that error that do not fail
+    ///   now. Its answer decides, and then the test is evaluated again.
+    /// - It found the error on both ends of its range, and the baseline lies in that range. Before that range, the
+    ///   error may be new.
     pub fn may_have_wandered(&self, test: &Subject, (base, last): (&HistoryEntry, &HistoryEntry)) -> bool {
         let fails = |subject: &Subject| last.end.observe(subject) == Some(Observation::Fail);
         let mut with_error = self
@@ -101,7 +102,7 @@ impl EarlierInvestigations {
         })
     }
 
-    /// Whether a suspicion needs no investigation of its own.
+    /// Returns whether a suspicion needs no investigation of its own.
     pub fn cover(&self, suspected: Suspected<'_>, now: Timestamp) -> bool {
         let unseen = self
             .0
@@ -114,19 +115,19 @@ impl EarlierInvestigations {
 /// An investigation that no person asked for.
 struct Earlier {
     change: Change,
-    /// That of the first error.
+    /// The signature of the first error.
     signature: Option<String>,
     recipe: String,
     range: (i64, i64),
-    /// Each subject with its answer, if there is one.
+    /// The answer about each subject, or `None` if there is none yet.
     answers: BTreeMap<Subject, Option<Answer>>,
     has_ended: bool,
     suppressed_until: Option<Timestamp>,
-    /// Whether its culprit is a merge that another investigation searches now.
+    /// Whether its culprit is a merge inside which another investigation searches now.
     is_searched_within: bool,
 }
 
-/// What an investigation says about a subject.
+/// The answer of an investigation about a subject.
 enum Coverage<'a> {
     /// The investigation is not about that subject.
     Unrelated,
@@ -167,12 +168,12 @@ impl Earlier {
         self.suppressed_until.is_some_and(|until| now < until)
     }
 
-    /// Whether this investigation examines the suspicion already, or its answer holds for the suspicion.
+    /// Returns whether this investigation already examines the suspicion, or its answer holds for the suspicion.
     fn covers(&self, suspected: Suspected<'_>, now: Timestamp) -> bool {
         let overlaps = self.range.0 < suspected.range.1 && suspected.range.0 < self.range.1;
         let answer = match self.coverage(suspected) {
             Coverage::Unrelated => return false,
-            // while it is open its answer may hold for this range too; after that the suspicion is judged again
+            // while it is open, its answer may hold for this range too; after that the suspicion is judged again
             Coverage::Unanswered => return !self.has_ended,
             Coverage::Answered(answer) => answer,
         };
@@ -189,7 +190,7 @@ impl Earlier {
         }
     }
 
-    /// Whether this investigation could not reproduce the failure and still suppresses it.
+    /// Returns whether this investigation could not reproduce the failure and still suppresses it.
     fn was_not_seen_again(&self, suspected: Suspected<'_>, now: Timestamp) -> bool {
         let unseen = Answer::NotCpython(NotCpython::NotSeenAgain);
         self.is_suppressing(now) && matches!(self.coverage(suspected), Coverage::Answered(answer) if *answer == unseen)

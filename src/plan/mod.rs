@@ -1,4 +1,5 @@
-//! Rules that make an image build of a revision, and runs of its image. [`crate::coordinator`] stores the results.
+//! The rules that plan the image build of a revision, and the runs on its image. [`crate::coordinator`] stores the
+//! results.
 
 use crate::domain::job::{BuildSpec, Facts, ImageUnderTest, RunSpec};
 use crate::domain::limits::Limits;
@@ -18,7 +19,7 @@ pub struct Commit<'a> {
     pub committed_at: Timestamp,
 }
 
-/// The profile that builds a variant of a revision. The error says why none does.
+/// Returns the profile that builds a variant of a revision. The error says why none does.
 pub fn profile<'a>(revision: impl Into<Commit<'a>>, profiles: &Profiles, variant: &str) -> Result<Profile, String> {
     let version = version(revision.into())?;
     let Some(profile) = profiles.for_version(&version) else {
@@ -30,7 +31,7 @@ pub fn profile<'a>(revision: impl Into<Commit<'a>>, profiles: &Profiles, variant
     profile.as_variant(variant, &version)
 }
 
-/// The build of a revision by its profile. `inputs` is the digest of the files that the build reads.
+/// Returns the build of a revision by its profile. `inputs` is the digest of the files that the build reads.
 pub fn build<'a>(
     revision: impl Into<Commit<'a>>,
     profile: Profile,
@@ -52,7 +53,7 @@ pub fn build<'a>(
     })
 }
 
-/// The run of a project on an image. The error is the reason why the recipe skips it.
+/// Returns the run of a project on an image. The error is the reason why the recipe skips it.
 pub fn run<'a>(
     project: &Registered,
     revision: impl Into<Commit<'a>>,
@@ -92,8 +93,8 @@ pub fn run<'a>(
     }
 }
 
-/// The priority of a revision's jobs: in each group, those of the newest revision are next. A revision from the future
-/// counts as one of `now`, so that later revisions do not count as older.
+/// Returns the priority of a revision's jobs: in each group, the jobs of the newest revision are next. A revision from
+/// the future counts as one of `now`, so that later revisions do not count as older.
 pub fn priority<'a>(revision: impl Into<Commit<'a>>, now: Timestamp) -> i64 {
     revision.into().committed_at.min(now).as_millis()
 }

@@ -7,8 +7,8 @@ use crate::host::{from_scratch, quote};
 /// The folder of a build inside its container.
 const BUILD: &str = "/build";
 
-/// Lines of a script that build the image of a revision with the flags of its profile, import its modules as a check, and
-/// leave its name in `$image`. They need `$ca`.
+/// Returns the lines of a script that builds the image of a revision with the flags of its profile, imports its modules
+/// as a check, and leaves its name in `$image`. The lines need `$ca`.
 pub(super) fn rebuild(build: &BuildSpec, git: &str) -> String {
     let distribution = &build.distribution;
     let mut packages: Vec<&str> = distribution
@@ -20,7 +20,7 @@ pub(super) fn rebuild(build: &BuildSpec, git: &str) -> String {
     packages.sort_unstable();
     packages.dedup();
     let arguments: String = NETWORK.iter().map(|name| format!(" --build-arg {name}")).collect();
-    // images that Pybots made are preferred if the machine has them: the packages are installed there already
+    // images that Pybots made are preferred if the machine has them, because the packages are already installed there
     let bases = [distribution.toolchain_reference(), distribution.bootstrapped.clone()]
         .iter()
         .map(|image| {

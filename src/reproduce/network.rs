@@ -1,13 +1,13 @@
-//! What a reproduction takes from the environment of whoever runs it: a CA bundle, an index and proxies.
+//! The parts of a user's environment that a reproduction uses: a CA bundle, an index and proxies.
 
 /// The path of the CA bundle inside a container.
 pub(super) const CA: &str = "/ca.crt";
 
-/// A shell command that sets `$ca` to the CA bundle of whoever runs it. It is empty where no bundle is needed.
+/// A shell command that sets `$ca` to the CA bundle of the user. The variable is empty where no bundle is needed.
 pub(super) const FIND_CA: &str = "ca=${SSL_CERT_FILE:-${PIP_CERT:-}}";
 
-/// A shell command that sets `$@` to options of `docker run`: index and proxies of whoever runs it, without their logins, for the
-/// container runs strangers' code and has a network.
+/// Returns a shell command that sets `$@` to options of `docker run`: index and proxies of the user. Their logins are
+/// left out, because the container runs strangers' code and has a network.
 pub(super) fn find_network() -> String {
     let names = NETWORK.join(" ");
     format!(
@@ -16,7 +16,7 @@ pub(super) fn find_network() -> String {
     )
 }
 
-/// The variables of whoever runs a reproduction that containers get. Docker leaves out those that are not set.
+/// The variables of the user's environment that containers get. Docker leaves out those that are not set.
 pub(super) const NETWORK: [&str; 7] = [
     "http_proxy",
     "https_proxy",

@@ -29,8 +29,8 @@ pub struct Rerun {
 }
 
 impl Rerun {
-    /// A shell command for a machine that has the image or can pull it. Returns `None` if sources have to be fetched outside
-    /// the container, which only the script can do, or if the command would be too long.
+    /// Returns a shell command for a machine that has the image or can pull it. Returns `None` if the command would be
+    /// too long, or if sources have to be fetched outside the container, which only the script can do.
     pub(super) fn line(&self) -> Option<String> {
         let inside = self.inside();
         let is_whole = self.host_sources().is_empty() && inside.len() <= COMMAND_BYTES;
@@ -42,7 +42,7 @@ impl Rerun {
         })
     }
 
-    /// Lines of a script that has the name of the image in `$image`, and the CA bundle in `$ca`.
+    /// Returns the lines of a script that has the name of the image in `$image`, and the CA bundle in `$ca`.
     pub(super) fn script(&self) -> String {
         let sources = self.host_sources();
         let (mut text, mount) = if sources.is_empty() {
@@ -54,8 +54,8 @@ impl Rerun {
             );
             (text, " -v \"$sources:/sources:ro\"")
         };
-        // quoted as a whole, since a recipe may contain any end marker of a here-document; put into a file, since suites may
-        // read their standard input
+        // quoted as a whole, because a recipe may contain any end marker of a here-document; put into a file, because
+        // suites may read their standard input
         text += &format!("{}\n", find_network());
         text += &format!(
             "printf '%s\\n' {} | {}{mount} -i \"$image\" sh -c 'cat >{WORK}/run; exec sh -e {WORK}/run </dev/null'\n",
@@ -65,8 +65,9 @@ impl Rerun {
         text
     }
 
-    /// The start of a `docker run` for untrusted code. It has the rights of a run on a host, and the network in addition, from
-    /// which it installs: by the CA bundle in `$ca`, and the index and the proxies in `$@`.
+    /// Returns the start of a `docker run` for untrusted code. The container has the rights of a run on a host. In
+    /// addition it has the network, from which it installs: with the CA bundle in `$ca`, and the index and the proxies
+    /// in `$@`.
     fn docker_run(&self) -> String {
         let limits = &self.run.limits;
         let pull = if self.pulls { "" } else { "--pull never " };
@@ -78,7 +79,7 @@ impl Rerun {
         )
     }
 
-    /// The commands inside the container: the installation as the run made it, then the suites that failed.
+    /// Returns the commands inside the container: the installation as the run made it, then the suites that failed.
     pub(super) fn inside(&self) -> String {
         let python = &self.run.image.build.profile.python;
         let mut lines = vec![
@@ -110,7 +111,7 @@ impl Rerun {
         let folder = format!("{WORK}/src/{}", self.run.fetch.project_folder());
         let variables = self.run.env.iter();
         lines.extend(variables.map(|(name, value)| format!("export {name}={}", quote(value))));
-        // versions that the fetch took from tags, which the sources here lack
+        // versions that the fetch took from tags, which the sources here do not have
         let versions = self.lock.variables.iter().filter(|(name, _)| is_variable(name));
         lines.extend(
             versions.map(|(name, value)| format!("[ -n \"${{{name}:-}}\" ] || export {name}={}", quote(value))),
@@ -130,13 +131,13 @@ fn exact(package: &LockedPackage) -> Option<String> {
     Some(quote(&format!("{}=={}", package.name, package.version.as_deref()?)))
 }
 
-/// Whether a name that a host reported can be that of a variable.
+/// Returns whether a name that a host reported can be the name of a variable.
 fn is_variable(name: &str) -> bool {
     name.bytes()
         .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// The command of one suite, with its modes.
+/// Returns the command of one suite, with its modes.
 fn suite(suite: &Suite) -> String {
     let modes = crate::domain::modes::variables(&suite.modes);
     let set: String = modes

@@ -49,7 +49,7 @@ impl Rerun {
         lines
     }
 
-    /// Returns the commands that fetch the sources that no package index has. They run on the machine before the
+    /// Returns the commands that fetch the sources that no package index has. They run on the machine, before the
     /// container starts, and may need git or Subversion.
     pub(super) fn host_sources(&self) -> Vec<String> {
         let name = |source: &Source| source.name.clone().unwrap_or_else(|| self.run.fetch.project.clone());

@@ -22,14 +22,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 
-/// What an expected container does.
+/// The behaviour of an expected container.
 #[derive(Clone, Debug, PartialEq)]
 enum Behaviour {
     Exits(i64),
     OutOfMemory,
     /// Runs until it is killed, and uses no CPU.
     Hangs,
-    /// The engine goes away while it runs.
+    /// Loses its engine, which goes away while the container runs.
     LosesEngine,
 }
 
@@ -54,12 +54,12 @@ struct FakeState {
     images: BTreeMap<String, EngineImage>,
     volumes: BTreeMap<String, Volume>,
     containers: BTreeMap<String, CreatedContainer>,
-    /// The last container of each phase, also after its removal.
+    /// The last container of each phase, even after its removal.
     phases: BTreeMap<String, Container>,
     /// Containers that are no phase, in the order in which they were created.
     served: Vec<Container>,
     expected: Vec<Expectation>,
-    /// For [`Runtime::get`].
+    /// The files that [`Runtime::get`] returns.
     files: Files,
     violations: Vec<String>,
     made: usize,
@@ -68,7 +68,7 @@ struct FakeState {
     away: bool,
 }
 
-/// The engine of a test. Clones share it.
+/// The engine of a test. Clones share its state.
 #[derive(Clone, Default)]
 pub struct FakeRuntime {
     state: Arc<Mutex<FakeState>>,
@@ -79,20 +79,20 @@ impl FakeRuntime {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a file whose path ends like this its content.
+    /// Sets the content of files whose path ends with `end`.
     pub fn with_file(self, end: &str, content: &str) -> Self {
         self.state().files.insert(end.to_owned(), Some(content.to_owned()));
         self
     }
 
-    /// Refuses to read what has a path that ends like this.
+    /// Refuses to read files whose path ends with `end`.
     pub fn with_unreadable(self, end: &str) -> Self {
         self.state().files.insert(end.to_owned(), None);
         self
     }
 
-    /// Expects one start of a project's phase, which succeeds unless the expectation changes that. Several
-    /// expectations of one phase are used in their order.
+    /// Expects one start of a project's phase. It succeeds unless the expectation changes that. Several expectations of
+    /// one phase are used in their order.
     pub fn expect(&self, project: &str, phase: &str) -> Expect<'_> {
         let mut state = self.state();
         state.expected.push(Expectation {
@@ -108,7 +108,7 @@ impl FakeRuntime {
         }
     }
 
-    /// Returns what the caller did wrong. The list is empty for a caller that kept the contract.
+    /// Returns the violations of the contract by the caller. The list is empty for a caller that kept the contract.
     pub fn complaints(&self) -> Vec<String> {
         let state = self.state();
         let mut complaints = state.violations.clone();

@@ -2,57 +2,59 @@
 
 use std::collections::BTreeMap;
 
-/// On everything that a host creates for an attempt: the host's id. After a restart, objects with it are leftovers.
+/// The id of the host, on everything that it creates for an attempt. After a restart, objects with this label are
+/// leftovers.
 pub const HOST_LABEL: &str = "org.pybots.host";
 
-/// On the same objects: the start of the host's daemon that created them. Two daemons may run under one id, by mistake.
+/// The instance of the host's daemon, on everything that it creates for an attempt. Two daemons may run under one id,
+/// by mistake.
 pub const INSTANCE_LABEL: &str = "org.pybots.instance";
 
-/// On everything that belongs to one attempt: the attempt's id.
+/// The id of the attempt, on everything that belongs to one attempt.
 pub const ATTEMPT_LABEL: &str = "org.pybots.attempt";
 
-/// On the containers of a run, and on volumes of wheels: the project.
+/// The project, on the containers of a run and on volumes of wheels.
 pub const PROJECT_LABEL: &str = "org.pybots.project";
 
-/// On the container of a phase: the phase's name.
+/// The name of the phase, on the container of a phase.
 pub const PHASE_LABEL: &str = "org.pybots.phase";
 
-/// On everything that outlives attempts and may be removed once nobody needs it: its kind.
+/// The kind of an object, on everything that outlives attempts and may be removed once nobody needs it.
 pub const KIND_LABEL: &str = "org.pybots.kind";
 
-/// On the volume of a build tree: the id of the host that builds in it.
+/// The id of the host that builds in a build tree, on the volume of the build tree.
 pub const BUILD_TREE_LABEL: &str = "org.pybots.lane-of";
 
-/// On a volume of wheels: the ABI key that they were compiled for.
+/// The ABI key for which wheels were compiled, on a volume of wheels.
 pub const ABI_LABEL: &str = "org.pybots.abi";
 
-/// On a volume that only one host may use: the host's id. Unlike [`HOST_LABEL`], it does not mark a leftover.
+/// The id of the host, on a volume that only this host may use. Unlike [`HOST_LABEL`], it does not mark a leftover.
 pub const OWNER_LABEL: &str = "org.pybots.kept-by";
 
-/// On an image of CPython: its build key.
+/// The build key, on an image of CPython.
 pub const BUILD_KEY_LABEL: &str = "org.pybots.build-key";
 
-/// On an image of CPython: what it was built from, and where its files are.
+/// The labels on an image of CPython that describe its origin and its files.
 pub mod image_label {
     pub const REVISION: &str = "org.pybots.revision";
     pub const BRANCH: &str = "org.pybots.branch";
     pub const VARIANT: &str = "org.pybots.variant";
     pub const VERSION: &str = "org.pybots.version";
-    /// Content id of the runtime image that it lies on.
+    /// The content id of the runtime image that the image lies on.
     pub const RUNTIME: &str = "org.pybots.runtime";
-    /// Layers above the key frame.
+    /// The number of layers above the key frame.
     pub const DEPTH: &str = "org.pybots.layer-depth";
-    /// Bytes of the files in its own layer.
+    /// The bytes of the files in the image's own layer.
     pub const ADDED: &str = "org.pybots.layer-bytes";
-    /// Id of the image below it; empty for a key frame.
+    /// The id of the image below, or an empty text for a key frame.
     pub const ON: &str = "org.pybots.layer-on";
-    /// Bytes of all layers above the key frame.
+    /// The bytes of all layers above the key frame.
     pub const CHAIN: &str = "org.pybots.chain-bytes";
-    /// Bytes of all files of this CPython.
+    /// The bytes of all files of this CPython.
     pub const ALL: &str = "org.pybots.all-bytes";
 }
 
-/// Returns the labels of what a host creates for an attempt.
+/// Returns the labels of everything that a host creates for an attempt.
 pub fn labels(host: &str, instance: &str, attempt: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (HOST_LABEL.to_owned(), host.to_owned()),

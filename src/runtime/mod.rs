@@ -1,5 +1,5 @@
-//! The narrow contract with a container engine. It has no paths of the host, because the daemon may be a container
-//! itself: files go in and out as tar streams, and phases share volumes. Only [`docker`] uses bollard; [`fake`] is a
+//! The narrow contract with a container engine. It has no paths of the host, because the daemon may itself run in a
+//! container: files go in and out as tar streams, and phases share volumes. Only [`docker`] uses bollard; [`fake`] is a
 //! strict stand-in for tests.
 
 pub mod docker;
@@ -30,7 +30,7 @@ pub fn platform() -> &'static str {
     }
 }
 
-/// Why the engine did not do what was asked.
+/// Why the engine did not fulfil a request.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     #[error("the container engine does not answer at {socket}: {reason}; start it, or set `engine.socket`")]
@@ -54,14 +54,14 @@ pub enum RuntimeError {
 
 pub type Result<T> = std::result::Result<T, RuntimeError>;
 
-/// An engine that answered.
+/// The properties of an engine that answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
     pub version: String,
     pub api: String,
-    /// OS and architecture of what it runs, for example `linux/amd64`.
+    /// The operating system and architecture of its images, for example `linux/amd64`.
     pub platform: String,
-    /// Free space of its disk, or `None` if this process can't see the disk.
+    /// The free space of its disk in GiB, or `None` if this process can't see the disk.
     pub free_gib: Option<u64>,
     pub traits: Traits,
 }
@@ -86,7 +86,7 @@ pub struct Traits {
 pub struct EngineImage {
     /// Content id, `sha256:..`.
     pub id: String,
-    /// Bytes, layers that others share included.
+    /// The size in bytes, including layers that other images share.
     pub size: u64,
     pub labels: BTreeMap<String, String>,
 }
@@ -98,7 +98,7 @@ pub struct ImageBuild {
     pub context: BoxStream<'static, std::io::Result<Bytes>>,
     /// Predefined arguments such as `HTTP_PROXY`: `RUN` steps see them, and no layer keeps them.
     pub args: BTreeMap<String, String>,
-    /// Network of `RUN` steps.
+    /// The network of `RUN` steps.
     pub network: String,
 }
 
@@ -106,29 +106,30 @@ pub struct ImageBuild {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
     pub name: String,
-    /// Size of a volume in memory, which belongs to the user of the runs. `None` for an unlimited one on disk.
+    /// The size of a volume in memory, which belongs to the user of the runs. `None` stands for an unlimited volume on
+    /// disk.
     pub size: Option<Size>,
     pub labels: BTreeMap<String, String>,
 }
 
-/// What a container reaches.
+/// The network that a container reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// Its own loopback addresses.
+    /// The container's own loopback addresses.
     Loopback,
     /// The loopback addresses of another running container, given by its id.
     SharedLoopback(String),
-    /// A network of the engine, by name: the outside, other containers, services of the machine.
+    /// A network of the engine, by name. It leads to the outside, to other containers and to services of the machine.
     Open(String),
 }
 
-/// A container to create. Everything that has no field here is the safe choice: all capabilities dropped, no new
+/// A container to create. Every property without a field has the safe value: all capabilities dropped, no new
 /// privileges, default seccomp, read-only image, no engine socket, no path of the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Container {
     pub image: String,
     pub command: Vec<String>,
-    /// `1000:1000`, or `0:0` for a container that installs into an image.
+    /// The user and group, `1000:1000`, or `0:0` for a container that installs into an image.
     pub user: String,
     pub workdir: String,
     pub env: BTreeMap<String, String>,
@@ -141,7 +142,7 @@ pub struct Container {
     pub labels: BTreeMap<String, String>,
 }
 
-/// An image to make from another one and one layer.
+/// An image to make from another image and one layer.
 pub struct Layered {
     /// The image below, which the engine holds.
     pub base: String,
@@ -149,7 +150,7 @@ pub struct Layered {
     /// The command that the image runs by default.
     pub command: Vec<String>,
     pub labels: BTreeMap<String, String>,
-    /// SHA-256 of the layer, hex.
+    /// The SHA-256 of the layer, in hex.
     pub digest: String,
     /// Whether the layer removes files.
     pub has_marks: bool,
@@ -161,12 +162,12 @@ pub struct Layered {
 /// A transfer of an image between this engine and a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
-    /// With the registry's name: `registry.example.org/pybots/cpython:TAG`, or `..@sha256:..`.
+    /// The name of the image in the registry: `registry.example.org/pybots/cpython:TAG`, or `..@sha256:..`.
     pub reference: String,
     pub login: Option<Login>,
 }
 
-/// What a container wrote.
+/// A piece of a container's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     pub stream: Stream,
@@ -176,13 +177,13 @@ pub struct Output {
 /// How a container ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// 128 + signal if a signal ended it.
+    /// The exit code, or 128 + signal if a signal ended the container.
     pub code: i64,
     /// Whether the kernel killed one of its processes because memory ran out.
     pub out_of_memory: bool,
 }
 
-/// What a container has used so far.
+/// The resources that a container has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub cpu_ns: u64,
@@ -195,11 +196,11 @@ pub trait Runtime: Send + Sync {
     /// Asks the engine for its properties. Fails if it does not answer or is too old.
     async fn engine(&self) -> Result<Engine>;
 
-    /// Returns `None` if the engine does not hold the image.
+    /// Returns an image, or `None` if the engine does not hold it.
     async fn image(&self, reference: &str) -> Result<Option<EngineImage>>;
     /// Pulls an image. `log` receives lines of progress. Dropping the future ends the transfer.
     async fn pull(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<()>;
-    /// Pushes an image under a name with a tag that it has. Returns its name in the registry by digest.
+    /// Pushes an image under one of its names, which must have a tag. Returns its name in the registry by digest.
     async fn push(&self, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<String>;
     /// Builds and tags an image. `log` receives the output as it arrives.
     async fn build(&self, build: ImageBuild, log: mpsc::Sender<Bytes>) -> Result<EngineImage>;
@@ -207,14 +208,14 @@ pub trait Runtime: Send + Sync {
     async fn layer(&self, layered: Layered) -> Result<EngineImage>;
     /// Gives an image one more name.
     async fn tag(&self, reference: &str, name: &str) -> Result<()>;
-    /// Removes a name of an image, and the image with its last name. Idempotent.
+    /// Removes a name of an image. The last name takes the image with it. Idempotent.
     async fn remove_image(&self, reference: &str) -> Result<()>;
     /// Removes untagged images with this label, and the layers that only they needed.
     async fn prune_images(&self, label: &str) -> Result<()>;
 
-    /// Idempotent.
+    /// Creates a volume. Idempotent.
     async fn create_volume(&self, volume: &Volume) -> Result<()>;
-    /// Idempotent; fails while a container uses it.
+    /// Removes a volume. Fails while a container uses it. Idempotent.
     async fn remove_volume(&self, name: &str) -> Result<()>;
 
     /// Creates a container and returns its id.
@@ -223,27 +224,28 @@ pub trait Runtime: Send + Sync {
     async fn put(&self, id: &str, path: &str, tar: BoxStream<'static, std::io::Result<Bytes>>) -> Result<()>;
     /// Returns a file or folder of the container as a tar stream. Names in it begin with the last part of `path`.
     async fn get(&self, id: &str, path: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>>;
-    /// Starts a container. The stream carries stdout and stderr, and ends with the container. While nobody reads the
+    /// Starts a container. The stream carries stdout and stderr, and ends with the container. If nobody reads the
     /// stream, the container can't write.
     async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Output>>>;
-    /// Waits for the container's end.
+    /// Waits for the end of a container.
     async fn wait(&self, id: &str) -> Result<Exit>;
     async fn usage(&self, id: &str) -> Result<Usage>;
-    /// Starts a command beside those of a running container, and does not wait for it. Idempotent: a container that has ended gets none.
+    /// Starts a command in a running container, beside its own process, and does not wait for the command. A container
+    /// that has ended is left alone.
     async fn exec(&self, id: &str, command: &[&str]) -> Result<()>;
     /// Kills every process of the container. Idempotent.
     async fn kill(&self, id: &str) -> Result<()>;
     /// Kills and removes the container with its anonymous volumes. Idempotent.
     async fn remove(&self, id: &str) -> Result<()>;
 
-    /// Removes all containers, then all volumes with this label, and returns how many.
+    /// Removes all containers, and then all volumes, with this label and value. Returns how many there were.
     async fn reap(&self, label: &str, value: &str) -> Result<usize>;
 
     /// Lists images that have a label, whatever its value.
     async fn images(&self, label: &str) -> Result<Vec<StoredImage>>;
     /// Lists volumes that have a label, whatever its value.
     async fn volumes(&self, label: &str) -> Result<Vec<StoredVolume>>;
-    /// Counts what containers use, including stopped ones.
+    /// Counts the containers that use each image and volume, including stopped containers.
     async fn users(&self) -> Result<Users>;
     /// Returns the disk with the engine's data root, or `None` if this process can't see it.
     async fn disk(&self) -> Result<Option<Disk>>;

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 /// Adds up what an engine reports during a transfer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransferProgress {
-    /// Layers that were named so far; those that were there before; those that have arrived.
+    /// How many layers were named so far; how many of them were there before; how many have arrived.
     layers: usize,
     there: usize,
     moved: usize,
-    /// For each layer in transfer, by its id: bytes so far, and bytes in all.
+    /// The bytes so far and the bytes in all, for each layer in transfer, by its id.
     bytes: BTreeMap<String, (u64, u64)>,
 }
 
 impl TransferProgress {
-    /// Takes one message of the engine: about which layer it is, the layer's state, and its bytes.
+    /// Takes one message of the engine: the layer, its state, and its bytes so far and in all.
     pub fn hear(&mut self, layer: Option<&str>, status: &str, bytes: Option<(u64, u64)>) {
         match status {
             "Pulling fs layer" | "Preparing" => self.layers += 1,
-            // a pull says nothing about layers that are there already before this
+            // for a layer that is there already, a pull sends no message before this one
             "Already exists" => {
                 self.layers += 1;
                 self.there += 1;
@@ -40,7 +40,7 @@ impl TransferProgress {
         }
     }
 
-    /// `3 of 9 layers moved, 5 were there; 12.3 of 20.0 MB`
+    /// Returns the progress in words: `3 of 9 layers moved, 5 were there; 12.3 of 20.0 MB`.
     pub fn line(&self) -> String {
         let TransferProgress {
             layers, there, moved, ..

@@ -12,19 +12,19 @@ pub enum FileOwner {
     Runner,
 }
 
-/// A tar of files: (path, content, executable).
+/// Returns a tar of files. Each is a path, its content, and whether it is executable.
 pub fn files(owner: FileOwner, files: &[(&str, &[u8], bool)]) -> Vec<u8> {
     let mut bytes = open_ended(owner, files);
     bytes.extend(end());
     bytes
 }
 
-/// The end marker of a tar.
+/// Returns the end marker of a tar.
 pub fn end() -> [u8; 1024] {
     [0; 1024]
 }
 
-/// Folders, without an end marker.
+/// Returns a tar of folders without the end marker.
 pub fn folders(owner: FileOwner, paths: &[&str]) -> Vec<u8> {
     let headers = paths
         .iter()
@@ -32,7 +32,7 @@ pub fn folders(owner: FileOwner, paths: &[&str]) -> Vec<u8> {
     headers.flat_map(|header| *header.as_bytes()).collect()
 }
 
-/// Files without an end marker, so that another tar can follow.
+/// Returns a tar of files without the end marker, so that another tar can follow.
 pub fn open_ended(owner: FileOwner, files: &[(&str, &[u8], bool)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (path, content, executable) in files {
@@ -83,7 +83,7 @@ pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most
     let invalid = |reason: String| std::io::Error::new(std::io::ErrorKind::InvalidData, reason);
     let mut archive = tar::Archive::new(bytes.as_slice());
     for entry in archive.entries().map_err(|error| invalid(error.to_string()))? {
-        // project code may have made the file, so what can't be read is no failure of the engine
+        // project code may have made the file, so a failure to read it is no failure of the engine
         let mut entry = entry.map_err(|error| invalid(error.to_string()))?;
         if entry.header().entry_type().is_file() {
             let mut content = Vec::new();
@@ -94,8 +94,8 @@ pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most
     Err(invalid("no file in the archive".to_owned()))
 }
 
-/// Returns the files of a tar stream, and whether there is more: it has more than `most` bytes, or can't be read on. Then the last
-/// file may be incomplete.
+/// Returns the files of a tar stream, and whether it is cut off. It is if it has more than `most` bytes, or if the rest
+/// can't be read. Then the last file may be incomplete.
 pub async fn all_files(
     mut stream: BoxStream<'static, std::io::Result<Bytes>>,
     most: usize,
@@ -113,7 +113,7 @@ pub async fn all_files(
     let mut archive = tar::Archive::new(bytes.as_slice());
     let mut files = Vec::new();
     for entry in archive.entries()? {
-        // project code made the files, so what can't be read is no failure of the engine
+        // project code made the files, so a failure to read them is no failure of the engine
         let Ok(mut entry) = entry else {
             is_cut = true;
             break;

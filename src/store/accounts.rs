@@ -12,10 +12,10 @@ use anyhow::Result;
 pub struct Account {
     pub id: AccountId,
     pub name: String,
-    /// The mail address; empty if nobody has given one.
+    /// The mail address, or an empty text if nobody has given one.
     pub mail: String,
     pub roles: Roles,
-    /// Whether it may neither log in nor use its tokens.
+    /// Whether the account may neither log in nor use its tokens.
     pub disabled: bool,
     pub created_at: Timestamp,
 }
@@ -26,7 +26,7 @@ pub(super) const COLUMNS: &str =
     "account.id, account.name, account.mail, account.roles, account.disabled, account.created_at";
 
 impl Store {
-    /// Adds an account. Returns `None` if one has the name.
+    /// Adds an account. Returns `None` if another account has the name.
     pub async fn insert_account(
         &self,
         tx: &mut Tx,
@@ -49,7 +49,7 @@ impl Store {
             .await?)
     }
 
-    /// Whether there is an account at all.
+    /// Returns whether there is an account at all.
     pub async fn has_accounts(&self, tx: &mut Tx) -> Result<bool> {
         let first: Option<AccountId> = sqlx::query_scalar("SELECT id FROM account LIMIT 1")
             .fetch_optional(&mut **tx)
@@ -64,20 +64,21 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// The name of an account.
+    /// Returns the name of an account, or `None` if there is no such account.
     pub async fn account_name(&self, id: &AccountId) -> Result<Option<String>> {
         let query = sqlx::query_scalar("SELECT name FROM account WHERE id = $1").bind(id);
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// The next `most` accounts after a name, by name.
+    /// Returns the next `most` accounts after a name, sorted by name.
     pub async fn accounts(&self, after: &str, most: i64) -> Result<Vec<Account>> {
         let sql = format!("SELECT {COLUMNS} FROM account WHERE name > $1 ORDER BY name LIMIT $2");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(after).bind(most);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Replaces what an operator sets of an account. Returns false if it changed since `before` was read.
+    /// Replaces the fields of an account that an operator sets. Returns `false` if the account changed since `before`
+    /// was read.
     pub async fn set_account(&self, tx: &mut Tx, before: &Account, after: &Account) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE account SET mail = $1, roles = $2, disabled = $3
@@ -95,21 +96,22 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Reads an account, and keeps others from changing it until the end of the transaction.
+    /// Reads an account, and keeps others from changing it before the transaction ends.
     pub async fn lock_account(&self, tx: &mut Tx, id: &AccountId) -> Result<Option<Account>> {
         let sql = format!("UPDATE account SET name = name WHERE id = $1 RETURNING {COLUMNS}");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
         Ok(query.fetch_optional(&mut **tx).await?)
     }
 
-    /// Keeps others from changing any account until the end of the transaction: PostgreSQL runs several at a time.
+    /// Keeps others from changing any account before the transaction ends. PostgreSQL runs several transactions at a
+    /// time.
     pub async fn lock_accounts(&self, tx: &mut Tx) -> Result<()> {
         let first = "UPDATE account SET name = name WHERE id = (SELECT MIN(id) FROM account)";
         sqlx::query(first).execute(&mut **tx).await?;
         Ok(())
     }
 
-    /// How many accounts with a role are not disabled. `role` is one word.
+    /// Returns how many accounts with a role are not disabled. `role` is one word.
     pub async fn active_with_role(&self, tx: &mut Tx, role: &str) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM account WHERE disabled = 0 AND ' ' || roles || ' ' LIKE '% ' || $1 || ' %'";
         Ok(sqlx::query_scalar(sql).bind(role).fetch_one(&mut **tx).await?)

@@ -1,4 +1,4 @@
-//! Agreements: with which claims of incidents maintainers agree.
+//! Agreements: the claims of incidents with which maintainers agree.
 
 use super::{Store, Tx};
 use crate::domain::id::{IncidentId, RevisionId};
@@ -7,8 +7,8 @@ use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Store {
-    /// Records that a maintainer agrees with all that an incident says now: which revisions broke which projects. Returns whether
-    /// any of it is new.
+    /// Records that a maintainer agrees with all present claims of an incident: which revisions broke which projects.
+    /// Returns whether any of this is new.
     pub async fn agree(&self, tx: &mut Tx, id: &IncidentId, who: &str, now: Timestamp) -> Result<bool> {
         let added = sqlx::query(
             "INSERT INTO agreement (incident_id, revision_id, project, who, at)
@@ -39,8 +39,8 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    /// Returns, of each project in an incident, with how many of its incidents maintainers agreed. A project without any is
-    /// absent.
+    /// Returns, for each project in an incident, with how many of its incidents maintainers agreed. Projects without
+    /// such an incident are left out.
     pub async fn agreed_of_projects_in(&self, id: &IncidentId) -> Result<BTreeMap<String, i64>> {
         let sql = "SELECT project, COUNT(DISTINCT incident_id) FROM agreement
                    WHERE project IN (SELECT project FROM regression WHERE incident_id = $1) GROUP BY project";
@@ -48,7 +48,8 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    /// Returns for each project with how many of its incidents maintainers agreed. Projects without such an incident are left out.
+    /// Returns, for each project, with how many of its incidents maintainers agreed. Projects without such an incident
+    /// are left out.
     pub async fn agreed_of_projects(&self) -> Result<BTreeMap<String, i64>> {
         let sql = "SELECT project, COUNT(DISTINCT incident_id) FROM agreement GROUP BY project";
         let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(self.pool()).await?;

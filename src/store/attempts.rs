@@ -15,7 +15,7 @@ pub struct Attempt {
     pub job_id: JobId,
     /// Counted from 1 for each job.
     pub number: i64,
-    /// Empty for the attempt that records the cancellation of a queued job.
+    /// The host. The id is empty for the attempt that records the cancellation of a queued job.
     pub host: HostId,
     pub state: AttemptState,
     pub fence: String,
@@ -25,28 +25,28 @@ pub struct Attempt {
     /// The name of the report's outcome.
     pub outcome: Option<String>,
     pub exit_code: Option<i64>,
-    /// See [`Attempt::report`].
+    /// The report; see [`Attempt::report`].
     pub report: Option<Result<Report, BadRow>>,
-    /// The coordinator ended the attempt because its host fell silent.
+    /// Whether the coordinator ended the attempt because its host fell silent.
     pub lost: bool,
-    /// When the host brought a report after another host had been given the job.
+    /// When the host sent a report after another host had been given the job.
     pub late_at: Option<Timestamp>,
-    /// That report, which does not count; see [`Attempt::late_report`].
+    /// The late report, which does not count; see [`Attempt::late_report`].
     pub late_report: Option<Result<Report, BadRow>>,
-    /// What became of the result, if a new host had it.
+    /// The state of the repetition, if a new host had the result.
     pub repetition: Option<Repetition>,
-    /// The job that repeats it on another host.
+    /// The job that repeats the result on another host.
     pub repeat_job_id: Option<JobId>,
-    /// The attempt is a probe's.
+    /// Whether the job of the attempt is a probe.
     pub is_probe: bool,
-    /// How far the host's clock was ahead of the coordinator's when the attempt began, in milliseconds.
+    /// The clock offset of the host when the attempt began, in milliseconds.
     pub clock_offset_ms: Option<i64>,
 }
 
 const COLUMNS: &str = "id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, \
                        lost, late_at, late_report, repetition, repeat_job_id, clock_offset_ms";
 
-/// The column `is_probe` of queries that have no job at hand and do not need it.
+/// The column `is_probe` of queries that neither read the job nor need the column.
 const NO_PROBE: &str = "0 AS is_probe";
 
 from_row!(
@@ -55,35 +55,36 @@ from_row!(
     late_report, repetition, repeat_job_id, is_probe, clock_offset_ms,
 );
 
-/// The index of the newest attempt that is not a probe's; if all are, of the newest.
+/// Returns the index of the newest attempt that is not a probe's or, if all are, of the newest one. Returns `None` if
+/// there is no attempt.
 pub fn newest(attempts: &[Attempt]) -> Option<usize> {
     let own = attempts.iter().rposition(|attempt| !attempt.is_probe);
     own.or(attempts.len().checked_sub(1))
 }
 
 impl Attempt {
-    /// The report. Returns `None` while the attempt runs, and if the report can't be read because another version of Pybots
-    /// wrote it. Then `outcome` still has the name of its outcome.
+    /// Returns the report. Returns `None` while the attempt runs, and if another version of Pybots wrote a report that
+    /// can't be read. Then `outcome` still has the name of its outcome.
     pub fn report(&self) -> Option<&Report> {
         self.report.as_ref()?.as_ref().ok()
     }
 
-    /// The late report, as [`Attempt::report`].
+    /// Returns the late report, as [`Attempt::report`] does.
     pub fn late_report(&self) -> Option<&Report> {
         self.late_report.as_ref()?.as_ref().ok()
     }
 
-    /// Whether the host may still come back with a report.
+    /// Returns whether the host may still come back with a report.
     pub fn is_lost(&self) -> bool {
         self.lost && self.late_report.is_none()
     }
 
-    /// Whether the host may still append to the log.
+    /// Returns whether the host may still append to the log.
     pub fn is_open(&self) -> bool {
         self.state == AttemptState::Leased || self.is_lost()
     }
 
-    /// How long the attempt took, in seconds. Returns `None` while it runs.
+    /// Returns how long the attempt took, in seconds, or `None` while it runs.
     pub fn seconds(&self) -> Option<f64> {
         Some((self.finished_at? - self.started_at) as f64 / 1000.0)
     }
@@ -124,7 +125,7 @@ impl Store {
             .await?)
     }
 
-    /// Renews a lease. Returns false if it is no longer this holder's.
+    /// Renews a lease. Returns `false` if the lease no longer belongs to this holder.
     pub async fn renew_attempt(&self, id: &AttemptId, fence: &str, until: Timestamp) -> Result<bool> {
         let _writer = self.writer().await;
         let moved =
@@ -137,7 +138,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Ends a leased attempt. `lost` says that its host fell silent. Returns false if the attempt had ended before.
+    /// Ends a leased attempt. `lost` says that its host fell silent. Returns `false` if the attempt had ended before.
     pub async fn end_attempt(
         &self,
         tx: &mut Tx,
@@ -161,7 +162,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Leases a lost attempt to its host again. Returns false if another attempt at the job has begun.
+    /// Leases a lost attempt to its host again. Returns `false` if another attempt at the job has begun.
     pub async fn regain_attempt(&self, tx: &mut Tx, attempt: &Attempt, until: Timestamp) -> Result<bool> {
         // the loss no longer counts as an attempt that the infrastructure failed; a job that it finished is leased again
         let job = sqlx::query(
@@ -190,7 +191,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Stores a report that came too late to count. Returns false if the attempt has one already.
+    /// Stores a report that came too late to count. Returns `false` if the attempt has one already.
     pub async fn keep_late(&self, tx: &mut Tx, id: &AttemptId, report: &Report, now: Timestamp) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE attempt SET late_at = $1, late_report = $2 WHERE id = $3 AND lost = 1 AND late_report IS NULL",
@@ -203,7 +204,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Whether an earlier attempt at the job ended as `infra` on a host that reported it.
+    /// Returns whether an earlier attempt at the job ended as `infra` by the report of its host.
     pub async fn failed_before(&self, tx: &mut Tx, attempt: &Attempt) -> Result<bool> {
         let sql = "SELECT id FROM attempt WHERE job_id = $1 AND number < $2 AND outcome = 'infra' AND lost = 0 LIMIT 1";
         let found: Option<String> = sqlx::query_scalar(sql)
@@ -214,7 +215,8 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Whether another host began an attempt at or after `since` that its infrastructure did not fail.
+    /// Returns whether another host began an attempt at or after `since` that ended, and that its infrastructure did
+    /// not fail.
     pub async fn others_do_well(&self, tx: &mut Tx, host: &HostId, since: Timestamp) -> Result<bool> {
         let sql = "SELECT id FROM attempt WHERE host <> $1 AND started_at >= $2
                    AND outcome IS NOT NULL AND outcome NOT IN ('infra', 'cancelled') LIMIT 1";
@@ -226,7 +228,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Renews every lease. Returns how many there are.
+    /// Renews every lease. Returns how many leases there are.
     pub async fn prolong_leases(&self, until: Timestamp) -> Result<u64> {
         let moved = sqlx::query("UPDATE attempt SET lease_until = $1 WHERE state = 'leased'")
             .bind(until)
@@ -235,21 +237,21 @@ impl Store {
         Ok(moved.rows_affected())
     }
 
-    /// Leased attempts that a maintainer's request ends.
+    /// Returns the leased attempts that a maintainer's request ends.
     pub async fn unwanted_attempts(&self) -> Result<Vec<AttemptId>> {
         let sql = "SELECT attempt.id FROM job JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'leased'
                    WHERE job.request IS NOT NULL AND job.state = 'leased' ORDER BY attempt.id";
         Ok(sqlx::query_scalar(sql).fetch_all(self.pool()).await?)
     }
 
-    /// Leased attempts whose lease has run out.
+    /// Returns the leased attempts whose lease has run out.
     pub async fn expired_attempts(&self, now: Timestamp) -> Result<Vec<Attempt>> {
         let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND lease_until < $1");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(now);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Leased attempts that began before a time, with their jobs.
+    /// Returns the leased attempts that began before a time, with their jobs.
     pub async fn leased_since(&self, before: Timestamp) -> Result<Vec<(Attempt, Result<JobSpec, BadRow>)>> {
         let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND started_at < $1");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(before);
@@ -270,7 +272,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// The `most` newest attempts of a host, newest first.
+    /// Returns the `most` newest attempts of a host, newest first.
     pub async fn attempts_by(&self, host: &HostId, most: i64) -> Result<Vec<Attempt>> {
         let sql = format!(
             "SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE host = $1 ORDER BY started_at DESC, id DESC LIMIT $2"
@@ -279,14 +281,14 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// All attempts at a job, oldest first.
+    /// Returns all attempts at a job, oldest first.
     pub async fn attempts_at(&self, job: &JobId) -> Result<Vec<Attempt>> {
         let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE job_id = $1 ORDER BY number");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// All attempts at a run or an image, given by its id, oldest first.
+    /// Returns all attempts at a run or an image, given by its id, oldest first.
     pub async fn attempts_of(&self, run_or_image: &str) -> Result<Vec<Attempt>> {
         let columns = COLUMNS
             .split(", ")

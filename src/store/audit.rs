@@ -1,5 +1,5 @@
-//! The audit log: every change that a person made, with who, when, from where, before and after. Rows are never changed, and removed when
-//! they are old.
+//! The audit log: every change that a person made, with who, when, from where, before and after. Rows are never
+//! changed. They are removed when they are old.
 
 use super::rows::from_row;
 use super::{Store, Tx, new_id};
@@ -12,17 +12,17 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// The name of the account.
     pub account: String,
-    /// The id of the access token; empty if the change was made on the coordinator's machine.
+    /// The id of the access token, or an empty text if the change was made on the coordinator's machine.
     pub token: String,
-    /// The address of the client; empty likewise.
+    /// The address of the client, or an empty text if the change was made on the coordinator's machine.
     pub address: String,
-    /// What was done, such as `approve`.
+    /// The action, such as `approve`.
     pub action: String,
-    /// What it was done to, such as `project flask` or `account ann`.
+    /// The subject of the action, such as `project flask` or `account ann`.
     pub subject: String,
-    /// Its state before, as JSON; empty if it was new.
+    /// The subject's state before, as JSON, or an empty text if it was new.
     pub before: String,
-    /// Its state after, as JSON; empty if it is gone.
+    /// The subject's state after, as JSON, or an empty text if it is gone.
     pub after: String,
 }
 
@@ -31,7 +31,7 @@ from_row!(AuditEntry, "audit_entry" by "id": id, at, account, token, address, ac
 const COLUMNS: &str = "id, at, account, token, address, action, subject, before, after";
 
 impl Store {
-    /// Adds an entry. Its id is made here.
+    /// Adds an entry with a new id.
     pub async fn insert_audit(&self, tx: &mut Tx, entry: &AuditEntry) -> Result<()> {
         sqlx::query(
             "INSERT INTO audit_entry (id, at, account, token, address, action, subject, before, after)
@@ -51,7 +51,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the `most` oldest entries from before a time. Returns how many there were.
+    /// Removes the oldest entries from before a time, at most `most`. Returns how many were removed.
     pub async fn remove_audit(&self, before: Timestamp, most: i64) -> Result<u64> {
         let _writer = self.writer().await;
         let sql = "DELETE FROM audit_entry WHERE id IN (SELECT id FROM audit_entry WHERE at < $1 ORDER BY at LIMIT $2)";
@@ -59,7 +59,8 @@ impl Store {
         Ok(removed.rows_affected())
     }
 
-    /// The `most` newest entries that are older than the one with the id `before`, about one subject if it is given.
+    /// Returns the `most` newest entries that are older than the one with the id `before`. If a subject is given,
+    /// returns only its entries.
     pub async fn audit(&self, subject: Option<&str>, before: Option<&str>, most: i64) -> Result<Vec<AuditEntry>> {
         let of_subject = if subject.is_some() { "AND subject = $3" } else { "" };
         let sql = format!("SELECT {COLUMNS} FROM audit_entry WHERE id < $1 {of_subject} ORDER BY id DESC LIMIT $2");

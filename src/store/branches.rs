@@ -13,9 +13,9 @@ pub struct Branch {
     pub id: BranchId,
     pub name: String,
     pub reference: String,
-    /// The newest revision when the branch was last read.
+    /// The newest revision of the branch when it was last read.
     pub head: Option<String>,
-    /// Why the branch can't be read at present.
+    /// Why the branch can't be read at present, or `None` if it can.
     pub problem: Option<String>,
     /// When the branch was last read.
     pub checked_at: Option<Timestamp>,
@@ -36,10 +36,10 @@ const COLUMNS: &str = "id, name, reference, head, problem, checked_at";
 
 impl Store {
     /// Watches exactly these branches, in this order. A branch that is no longer named keeps its history. A branch
-    /// whose source or ref changed is read as if it were new; another login is no other source.
+    /// whose source or ref changed is read as if it were new. A change of the login does not count as another source.
     pub async fn set_branches(&self, branches: &[Watched]) -> Result<()> {
         let mut tx = self.begin().await?;
-        // a problem was that of the earlier settings; the next reading finds it again
+        // a problem belonged to the earlier settings; if it persists, the next reading finds it again
         sqlx::query("UPDATE branch SET watched = 0, problem = NULL")
             .execute(&mut *tx)
             .await?;
@@ -65,8 +65,8 @@ impl Store {
         Ok(())
     }
 
-    /// Stores revisions that are on no watched branch, oldest first, as an unwatched branch of their own. Returns its
-    /// revisions.
+    /// Stores revisions that are on no watched branch, oldest first, as an unwatched branch of their own. Returns the
+    /// stored revisions.
     pub async fn line_of(&self, name: &str, revisions: &[NewRevision], now: Timestamp) -> Result<Vec<Revision>> {
         let Some(last) = revisions.last() else {
             return Ok(Vec::new());
@@ -94,7 +94,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// The watched branches, in the order of the settings.
+    /// Returns the watched branches, in the order of the settings.
     pub async fn watched_branches(&self) -> Result<Vec<Branch>> {
         let sql = format!("SELECT {COLUMNS} FROM branch WHERE watched = 1 ORDER BY position");
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(self.pool()).await?)
@@ -112,7 +112,7 @@ impl Store {
     }
 }
 
-/// Rewrites the sources that a version of Pybots stored with a login.
+/// Removes logins from the sources that a version of Pybots stored with them.
 async fn forget_logins(tx: &mut Tx) -> Result<()> {
     let sources: Vec<(String,)> = sqlx::query_as("SELECT DISTINCT source FROM branch")
         .fetch_all(&mut **tx)

@@ -32,7 +32,7 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(most).fetch_all(self.pool()).await?)
     }
 
-    /// Notes that build events were evaluated. Events that came meanwhile stay.
+    /// Records that build events were evaluated. Events that arrived since they were read stay.
     pub async fn builds_evaluated(&self, builds: &[BuildEvents]) -> Result<()> {
         let mut tx = self.begin().await?;
         for build in builds {
@@ -51,7 +51,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that the build of an image has ended, whatever its outcome.
+    /// Records that the build of an image has ended, whatever its outcome.
     pub async fn add_build_event(&self, tx: &mut Tx, image_id: &ImageId) -> Result<()> {
         sqlx::query("UPDATE revision_image SET build_events = build_events + 1 WHERE image_id = $1")
             .bind(image_id)

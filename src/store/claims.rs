@@ -13,26 +13,26 @@ use anyhow::Result;
 use sqlx::FromRow;
 use std::collections::BTreeSet;
 
-/// The host that claims a job.
+/// The host that makes a claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Taker<'a> {
     pub host: &'a HostId,
-    /// The host may build images. One that may not does only runs, on images that it holds or can pull.
+    /// Whether the host may build images. A host that may not only does runs, on images that it holds or can pull.
     pub builds: bool,
-    /// The host can pull images from a registry.
+    /// Whether the host can pull images from a registry.
     pub pulls: bool,
     /// The most jobs that the host may have leased; any number if this is `None`.
     pub most: Option<i64>,
     pub capabilities: &'a Capabilities,
 }
 
-/// For this long, only hosts that hold its image may claim a run.
+/// How long only the hosts that hold its image may claim a run, in milliseconds.
 const LOCAL_FIRST_MS: i64 = 500;
 
-/// For this long, a job that failed on a host waits for another one.
+/// How long a job that failed on a host waits for another host, in milliseconds.
 pub const ELSEWHERE_FIRST_MS: i64 = 60_000;
 
-/// The most parameters of one statement that hold ids. Both databases accept more.
+/// The most ids among the parameters of one statement. Both databases accept more.
 pub(super) const PARAMETERS_MOST: usize = 500;
 
 /// A job group, and the queued jobs that are first in it.
@@ -41,26 +41,26 @@ pub struct JobGroup {
     pub id: JobGroupId,
     pub kind: JobKind,
     pub platform: String,
-    /// Empty for images.
+    /// The project, or an empty text for images.
     pub project: String,
     pub branch: String,
-    /// A host must have all of them.
+    /// The labels of which a host must have all.
     pub labels: Labels,
-    /// How much memory a run may use.
+    /// How much memory a run may use, in MiB.
     pub memory_mib: i64,
-    /// Whether its jobs are reruns, or builds that investigations request.
+    /// Whether the jobs are reruns, or builds that investigations request.
     pub reruns: bool,
     /// The highest priority that a job of the group ever had.
     pub newest: i64,
     /// How many turns the group has had.
     pub round: i64,
-    /// How long a job of the group took recently.
+    /// The moving average of the time that a job of the group takes, in milliseconds.
     pub expected_ms: i64,
     /// The first job that may be claimed now.
     pub first: Option<JobId>,
-    /// The first job that hosts may claim which do not hold its image.
+    /// The first job that hosts without its image may claim, too.
     pub ripe: Option<JobId>,
-    /// The first of those jobs whose image can be pulled.
+    /// The first job that hosts without its image may claim, and whose image can be pulled.
     pub pullable: Option<JobId>,
 }
 
@@ -70,7 +70,7 @@ from_row!(
 );
 
 impl JobGroup {
-    /// What its jobs need of a host.
+    /// Returns the needs of its jobs.
     pub fn needs(&self) -> JobNeeds<'_> {
         JobNeeds {
             kind: self.kind,
@@ -90,20 +90,20 @@ pub struct FirstJob {
     pub priority: i64,
     /// The image that the job builds or uses.
     pub target_image_id: Option<ImageId>,
-    /// The host that failed it last.
+    /// The host on which the job failed last.
     pub avoid_host: Option<HostId>,
     pub not_before: Timestamp,
 }
 
 from_row!(FirstJob, "job" by "id": id, priority, target_image_id, avoid_host, not_before);
 
-/// Jobs of a group that may be claimed now.
+/// The condition on jobs of a group that may be claimed now.
 const MINE: &str = "job.group_id = job_group.id AND job.state = 'queued' AND job.not_before <= $1";
 const ORDER: &str = "ORDER BY job.priority DESC, job.created_at, job.id LIMIT 1";
 const PULLABLE: &str = "EXISTS (SELECT 1 FROM image WHERE image.id = job.target_image_id AND image.remote IS NOT NULL)";
 
 impl Store {
-    /// The groups with a queued job that may be claimed now.
+    /// Returns the groups with a queued job that may be claimed now.
     pub async fn waiting_groups(&self, tx: &mut Tx, pulls: bool, now: Timestamp) -> Result<Vec<JobGroup>> {
         let ripe = format!("{MINE} AND job.not_before <= $1 - {LOCAL_FIRST_MS}");
         let first = |which: &str| format!("(SELECT job.id FROM job WHERE {which} {ORDER})");
@@ -123,7 +123,7 @@ impl Store {
         Ok(query.fetch_all(&mut **tx).await?)
     }
 
-    /// The jobs that the groups name as `first`, `ripe` or `pullable`.
+    /// Returns the jobs that the groups name as `first`, `ripe` or `pullable`.
     pub async fn heads(&self, tx: &mut Tx, groups: &[JobGroup]) -> Result<Vec<FirstJob>> {
         let named = |group: &JobGroup| [group.first.clone(), group.ripe.clone(), group.pullable.clone()];
         let ids: BTreeSet<JobId> = groups.iter().flat_map(named).flatten().collect();
@@ -141,7 +141,7 @@ impl Store {
         Ok(heads)
     }
 
-    /// Which of the hosts hold which of the images, as pairs.
+    /// Returns the pairs of a host and an image that it holds, among these hosts and images.
     pub async fn held(&self, tx: &mut Tx, hosts: &[HostId], images: &[ImageId]) -> Result<BTreeSet<(HostId, ImageId)>> {
         let mut held = BTreeSet::new();
         for images in images.chunks(PARAMETERS_MOST) {
@@ -160,7 +160,8 @@ impl Store {
         Ok(held)
     }
 
-    /// The first job of a group that a host may claim now, and whether the host holds its image.
+    /// Returns the first job of a group that a host may claim now, and whether the host holds its image. Returns `None`
+    /// if there is no such job.
     pub async fn first_for(
         &self,
         tx: &mut Tx,
@@ -200,13 +201,13 @@ impl Store {
         Ok(row.map(|row| (row.head, row.held)))
     }
 
-    /// How many jobs are leased to a host.
+    /// Returns how many jobs are leased to a host.
     pub async fn working(&self, tx: &mut Tx, host: &HostId) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM attempt WHERE host = $1 AND state = 'leased'";
         Ok(sqlx::query_scalar(sql).bind(host).fetch_one(&mut **tx).await?)
     }
 
-    /// Leases a queued job, which is its group's turn. Returns `None` if the job is no longer queued.
+    /// Leases a queued job, which takes a turn of its group. Returns `None` if the job is no longer queued.
     pub async fn take_job(&self, tx: &mut Tx, id: &JobId) -> Result<Option<Job>> {
         let sql = format!("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued' RETURNING {JOB}");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
@@ -220,7 +221,7 @@ impl Store {
         Ok(taken)
     }
 
-    /// Whether any queued job may be claimed now, by whichever host.
+    /// Returns whether any queued job may be claimed now by at least one host.
     pub async fn is_job_due(&self, now: Timestamp) -> Result<bool> {
         let due: Option<String> =
             sqlx::query_scalar("SELECT id FROM job WHERE state = 'queued' AND not_before <= $1 LIMIT 1")
@@ -231,7 +232,7 @@ impl Store {
     }
 }
 
-/// The parameters of a list in a statement: `$3, $4, $5`.
+/// Returns the parameters for a list in a statement: `$3, $4, $5`.
 pub(super) fn parameters(from: usize, count: usize) -> String {
     let parameters: Vec<String> = (from..from + count).map(|number| format!("${number}")).collect();
     parameters.join(", ")

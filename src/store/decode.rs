@@ -1,10 +1,10 @@
-//! Decodes what a column holds as text or as a number. Only this folder reads stored JSON, names and flags.
+//! Decodes columns that hold text or numbers. Only this folder reads stored JSON, names and flags.
 
 use super::rows::BadRow;
 use crate::domain::job::Report;
 use serde::de::DeserializeOwned;
 
-/// The row whose columns are decoded. Errors name it.
+/// The row whose columns are decoded. Errors name this row.
 #[derive(Clone, Copy)]
 pub struct RowOf<'a> {
     pub table: &'static str,

@@ -1,5 +1,5 @@
-//! Events: what happened, for programs that follow it. The transaction of a change inserts its event; a number, by which readers go on,
-//! is given afterwards.
+//! Events: changes that other programs follow. The transaction of a change inserts its event. The event gets its number
+//! afterwards, by which readers continue.
 
 use super::{Store, Tx, new_id};
 use crate::domain::names::names;
@@ -7,7 +7,7 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use utoipa::ToSchema;
 
-/// What happened.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 pub enum EventKind {
     /// A run has ended, and its result counts and was compared.
@@ -37,15 +37,16 @@ names!(
 /// An event with its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Higher is later.
+    /// The number of the event. A later event has a higher one.
     pub number: i64,
     pub at: Timestamp,
     pub kind: EventKind,
-    /// What it is about. `None` if that is not shown: a trial, a run by a withdrawn recipe, what is gone.
+    /// The subject of the event. `None` if it is not shown: a trial, a run by a withdrawn recipe, or something that is
+    /// gone.
     pub about: Option<About>,
 }
 
-/// What an event is about.
+/// The subject of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
     Run {
@@ -67,19 +68,19 @@ pub enum About {
     },
 }
 
-/// Events that stay for readers who come back. Older ones are deleted.
+/// How many events are kept for readers who come back. Older ones are deleted.
 pub const EVENTS_MOST: i64 = 2_000;
 
-/// Events that get a number in one transaction.
+/// How many events get a number in one transaction.
 const AT_ONCE: i64 = 500;
 
 impl Store {
-    /// Records that something happened. It is seen when the transaction is committed, and never if it is rolled back.
+    /// Records an event. Readers see it once the transaction is committed, and never if it is rolled back.
     pub async fn insert_event(&self, tx: &mut Tx, kind: EventKind, subject: &str, now: Timestamp) -> Result<()> {
         self.insert_event_of(tx, kind, (subject, 0), now).await
     }
 
-    /// Records that something happened to a subject, once for each `round` of a run.
+    /// Records an event about a subject, once for each `round` of a run.
     pub async fn insert_event_of(
         &self,
         tx: &mut Tx,
@@ -104,7 +105,7 @@ impl Store {
         let waits = "SELECT COUNT(*) FROM (SELECT 1 FROM event WHERE number IS NULL LIMIT 1) AS one";
         while sqlx::query_scalar::<_, i64>(waits).fetch_one(self.pool()).await? > 0 {
             let mut tx = self.begin().await?;
-            // locks the counter, for another coordinator may do the same
+            // this locks the counter, because another coordinator may do the same
             let locked = "UPDATE event_counter SET last = last WHERE id = 1 RETURNING last";
             let mut last: i64 = sqlx::query_scalar(locked).fetch_one(&mut *tx).await?;
             let sql = "SELECT id FROM event WHERE number IS NULL ORDER BY id LIMIT $1";
@@ -123,13 +124,13 @@ impl Store {
         Ok(())
     }
 
-    /// The number of the newest event; 0 if there was none yet.
+    /// Returns the number of the newest event, or 0 if there was none yet.
     pub async fn last_event(&self) -> Result<i64> {
         let sql = "SELECT last FROM event_counter WHERE id = 1";
         Ok(sqlx::query_scalar(sql).fetch_one(self.pool()).await?)
     }
 
-    /// The events after a number, the oldest first, at most `most`.
+    /// Returns the events after a number, the oldest first, at most `most`.
     pub async fn events_after(&self, number: i64, most: i64) -> Result<Vec<Event>> {
         let sql = "SELECT number, at, kind, subject FROM event WHERE number > $1 ORDER BY number LIMIT $2";
         let rows: Vec<(i64, Timestamp, String, String)> = sqlx::query_as(sql)

@@ -10,12 +10,12 @@ use crate::verdict::AttemptResult;
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-/// Where a project is in its burn-in.
+/// The progress of a project's burn-in.
 #[derive(Clone, Debug)]
 pub struct BurnIn {
-    /// Repeated results that agreed in a row, up to the newest one.
+    /// How many repeated results agreed in a row, up to the newest one.
     pub agreeing: i64,
-    /// When a repeat was asked for that has not ended.
+    /// When a repeat was requested that has not ended.
     pub repeat_asked_at: Option<Timestamp>,
 }
 
@@ -54,7 +54,7 @@ impl Store {
         Ok(runs)
     }
 
-    /// Where a project is in its burn-in. Returns `None` if there is no such project.
+    /// Returns the progress of a project's burn-in, or `None` if there is no such project.
     pub async fn burn_in(&self, project: &str) -> Result<Option<BurnIn>> {
         Ok(
             sqlx::query_as("SELECT name, agreeing, repeat_asked_at FROM project WHERE name = $1")
@@ -64,7 +64,7 @@ impl Store {
         )
     }
 
-    /// Records how many repeated results agreed in a row. Another repeat may be asked for.
+    /// Records how many repeated results agreed in a row. Afterwards another repeat may be requested.
     pub async fn set_agreeing(&self, project: &str, agreeing: u32) -> Result<()> {
         sqlx::query("UPDATE project SET agreeing = $1, repeat_asked_at = NULL WHERE name = $2")
             .bind(i64::from(agreeing))
@@ -74,7 +74,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records that the burn-in of a project asked for a repeat.
+    /// Records that the burn-in of a project requested a repeat.
     pub async fn repeat_asked(&self, tx: &mut Tx, project: &str, now: Timestamp) -> Result<()> {
         sqlx::query("UPDATE project SET repeat_asked_at = $1 WHERE name = $2")
             .bind(now)

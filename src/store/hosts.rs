@@ -13,34 +13,36 @@ use anyhow::Result;
 pub struct HostRow {
     pub id: HostId,
     pub name: String,
-    /// The mail address of the owner; empty for the host of the coordinator's own process.
+    /// The mail address of the owner, or an empty text for the host of the coordinator's own process.
     pub owner: String,
-    /// The SHA-256 of its token, in hex. `None` if no token is valid.
+    /// The SHA-256 of the host's token, in hex. `None` if no token is valid.
     pub token: Option<String>,
     pub token_at: Option<Timestamp>,
-    /// Whether it may build images.
+    /// Whether the host may build images.
     pub builds: bool,
     pub state: HostState,
     pub added_at: Timestamp,
-    /// When it last made a call.
+    /// When the host last made a call.
     pub seen_at: Option<Timestamp>,
-    /// `None` until the host has reported them.
+    /// The capabilities, or `None` until the host has reported them.
     pub capabilities: Option<Capabilities>,
-    /// How many strikes it has: jobs in a row that its machinery failed, if they count against it.
+    /// How many strikes the host has: jobs in a row that its machinery failed, if they count against it.
     pub consecutive_failures: i64,
-    /// These jobs. `None` if there are none, or if a version before wrote the row; see [`HostRow::streak`].
+    /// The jobs behind the strikes. `None` if there are none, or if an earlier version of Pybots wrote the row; see
+    /// [`HostRow::streak`].
     pub failure_streak: Option<FailureStreak>,
-    /// Until when it gets no jobs for that.
+    /// The end of the back-off because of these failures.
     pub backoff_until: Option<Timestamp>,
-    /// When its owner was written to because it fell silent.
+    /// When the owner got a message because the host fell silent.
     pub silence_reported_at: Option<Timestamp>,
-    /// Since when its results count without being repeated. `None` if it is new, or was trusted with builds before.
+    /// Since when the host's results count without being repeated. `None` if the host is new, or was trusted with
+    /// builds before.
     pub proven_at: Option<Timestamp>,
-    /// How many repetitions no longer count towards quarantine, since a person has resumed the host.
+    /// How many repetitions no longer count towards quarantine, because a person has resumed the host since.
     pub repeats_forgiven: i64,
-    /// The newest start of its daemon.
+    /// The newest instance of the host's daemon.
     pub instance: Option<String>,
-    /// How far its clock is ahead of the coordinator's, in milliseconds, as of its last call.
+    /// The clock offset at the host's last call, in milliseconds.
     pub clock_offset_ms: Option<i64>,
 }
 
@@ -51,13 +53,13 @@ from_row!(
 );
 
 impl HostRow {
-    /// Whether its results do not count before another host has repeated them: nobody trusts it with builds, and too few of its
-    /// results had the same outcome elsewhere.
+    /// Returns whether the host is new, so that its results do not count before another host has repeated them. A new
+    /// host is not trusted with builds, and too few of its results had the same outcome elsewhere.
     pub fn is_new(&self) -> bool {
         !self.builds && self.proven_at.is_none()
     }
 
-    /// The jobs in a row that the host's machinery failed.
+    /// Returns the streak of jobs that the host's machinery failed.
     pub fn streak(&self) -> FailureStreak {
         let stored = self.failure_streak.clone();
         stored.unwrap_or_else(|| FailureStreak::of(self.consecutive_failures))
@@ -68,7 +70,7 @@ const COLUMNS: &str = "id, name, owner, token, token_at, builds, state, added_at
                        failure_streak, backoff_until, silence_reported_at, proven_at, repeats_forgiven, instance, clock_offset_ms";
 
 impl Store {
-    /// Adds a host without a token. Returns false if a host has that name or that id.
+    /// Adds a host without a token. Returns `false` if another host has the name or the id.
     pub async fn insert_host(
         &self,
         id: &HostId,
@@ -98,13 +100,13 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// How many hosts of an owner are not removed.
+    /// Returns how many hosts of an owner are not removed.
     pub async fn hosts_of(&self, owner: &str) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM host WHERE owner = $1 AND state <> 'removed'";
         Ok(sqlx::query_scalar(sql).bind(owner).fetch_one(self.pool()).await?)
     }
 
-    /// The hosts that reported for a job, since a time, that its source did not answer, other than `host`.
+    /// Returns the other hosts that reported at or after `since` that a source of the job did not answer.
     pub async fn hosts_without_source(
         &self,
         tx: &mut Tx,
@@ -123,7 +125,7 @@ impl Store {
         Ok(query.fetch_all(&mut **tx).await?)
     }
 
-    /// Returns the name of a host for people. A host that no row describes is named by its id.
+    /// Returns the name of a host for people. If the store has no such host, returns its id.
     pub async fn host_name(&self, id: &HostId) -> Result<String> {
         let name = sqlx::query_scalar("SELECT name FROM host WHERE id = $1").bind(id);
         Ok(name
@@ -139,13 +141,14 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// All hosts by name; removed ones come last.
+    /// Returns all hosts by name. Removed hosts come last.
     pub async fn hosts(&self) -> Result<Vec<HostRow>> {
         let sql = format!("SELECT {COLUMNS} FROM host ORDER BY CASE state WHEN 'removed' THEN 1 ELSE 0 END, name");
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(self.pool()).await?)
     }
 
-    /// Replaces the token of a host; with `None`, the host has no token any more. Returns false if the host was removed.
+    /// Replaces the token of a host. With `None`, the host has no token any more. Returns `false` if the host was
+    /// removed.
     pub async fn set_host_token(&self, id: &HostId, digest: Option<&str>, now: Timestamp) -> Result<bool> {
         let moved = sqlx::query("UPDATE host SET token = $1, token_at = $2 WHERE id = $3 AND state <> 'removed'")
             .bind(digest)
@@ -156,7 +159,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Moves a host to another state. Returns false if it is not in the state `from`.
+    /// Moves a host to another state. Returns `false` if it is not in the state `from`.
     pub async fn move_host(&self, id: &HostId, from: HostState, to: HostState) -> Result<bool> {
         let mut tx = self.begin().await?;
         let moved = self.move_host_in(&mut tx, id, from, to).await?;
@@ -164,7 +167,7 @@ impl Store {
         Ok(moved)
     }
 
-    /// [`Store::move_host`] inside the caller's transaction.
+    /// Does the same as [`Store::move_host`] inside the caller's transaction.
     pub async fn move_host_in(&self, tx: &mut Tx, id: &HostId, from: HostState, to: HostState) -> Result<bool> {
         let more = match to {
             HostState::Removed => ", token = NULL, token_at = NULL",
@@ -208,7 +211,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records the newest start of a host's daemon. Others are replaced by it.
+    /// Records the newest instance of a host's daemon, which replaces all others.
     pub async fn set_instance(&self, id: &HostId, instance: Option<&str>) -> Result<()> {
         sqlx::query("UPDATE host SET instance = $1 WHERE id = $2")
             .bind(instance)
@@ -218,7 +221,7 @@ impl Store {
         Ok(())
     }
 
-    /// Sets which jobs in a row a host failed.
+    /// Stores the streak of jobs that a host failed.
     pub async fn set_streak(&self, tx: &mut Tx, id: &HostId, streak: &FailureStreak) -> Result<()> {
         sqlx::query("UPDATE host SET consecutive_failures = $1, failure_streak = $2 WHERE id = $3")
             .bind(streak.strikes())
@@ -229,7 +232,7 @@ impl Store {
         Ok(())
     }
 
-    /// Sets until when a host gets no jobs.
+    /// Sets the end of a host's back-off, or ends the back-off with `None`.
     pub async fn set_backoff(&self, tx: &mut Tx, id: &HostId, until: Option<Timestamp>) -> Result<()> {
         sqlx::query("UPDATE host SET backoff_until = $1 WHERE id = $2")
             .bind(until)
@@ -239,7 +242,7 @@ impl Store {
         Ok(())
     }
 
-    /// Hosts that should make calls but made none since a time, and whose owners have not been written to for that.
+    /// Returns hosts that should make calls but made none since a time, and whose owners got no message about that.
     pub async fn silent_hosts(&self, since: Timestamp) -> Result<Vec<HostRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM host WHERE state IN ('active', 'draining') AND token IS NOT NULL
@@ -249,7 +252,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Whether another host is active and made a call at or after `since`.
+    /// Returns whether another host is active and made a call at or after `since`.
     pub async fn others_are_there(&self, tx: &mut Tx, host: &HostId, since: Timestamp) -> Result<bool> {
         let sql = "SELECT id FROM host WHERE id <> $1 AND state = 'active' AND seen_at >= $2 LIMIT 1";
         let found: Option<String> = sqlx::query_scalar(sql)
@@ -260,7 +263,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Records that the owner of a silent host is written to.
+    /// Records that the owner of a silent host gets a message.
     pub async fn silence_reported(&self, id: &HostId, now: Timestamp) -> Result<()> {
         sqlx::query("UPDATE host SET silence_reported_at = $1 WHERE id = $2")
             .bind(now)
@@ -270,7 +273,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records that a host made a call, every few seconds at most, and how far its clock is ahead, if the call says so.
+    /// Records that a host made a call, every few seconds at most, and the clock offset of the call, if it has one.
     pub async fn saw_host(&self, host: &HostRow, clock_offset_ms: Option<i64>, now: Timestamp) -> Result<()> {
         const EVERY_MS: i64 = 5_000;
         let is_new = |offset: i64| {

@@ -1,4 +1,4 @@
-//! Identities: who an account is for an identity provider. Only [`crate::access`] changes them.
+//! Identities of accounts at identity providers. Only [`crate::access`] changes them.
 
 use super::accounts::{self, Account};
 use super::rows::from_row;
@@ -7,16 +7,16 @@ use crate::domain::id::AccountId;
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 
-/// Who an account is for an identity provider.
+/// The identity of an account at an identity provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The address of the provider.
+    /// The address of the identity provider.
     pub issuer: String,
-    /// The name of the person for the provider, which never changes.
+    /// The name of the person at the identity provider, which never changes.
     pub subject: String,
     pub account_id: AccountId,
     pub linked_at: Timestamp,
-    /// When it last logged in.
+    /// When the person last logged in by the identity.
     pub used_at: Option<Timestamp>,
 }
 
@@ -31,14 +31,15 @@ impl Store {
         Ok(query.fetch_optional(&mut **tx).await?)
     }
 
-    /// The identities of an account.
+    /// Returns the identities of an account.
     pub async fn identities(&self, account: &AccountId) -> Result<Vec<Identity>> {
         let sql = format!("SELECT {COLUMNS} FROM identity WHERE account_id = $1 ORDER BY issuer");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Links an account. Returns false if it has an identity of this issuer already, or another account has this one.
+    /// Links an identity to an account. Returns `false` if the account has an identity of this issuer already, or if
+    /// another account has this identity.
     pub async fn insert_identity(&self, tx: &mut Tx, identity: &Identity) -> Result<bool> {
         let sql = "INSERT INTO identity (issuer, subject, account_id, linked_at, used_at) VALUES ($1, $2, $3, $4, $5)
                    ON CONFLICT DO NOTHING";
@@ -63,7 +64,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes all identities of an account, and ends its logins by them.
+    /// Removes all identities of an account, and ends its logins by them. Returns the removed identities.
     pub async fn remove_identities(&self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<Vec<Identity>> {
         let sql = format!("DELETE FROM identity WHERE account_id = $1 RETURNING {COLUMNS}");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account);
@@ -72,7 +73,7 @@ impl Store {
         Ok(removed)
     }
 
-    /// The first `most` accounts with a mail address, whether upper or lower case.
+    /// Returns the first `most` accounts with a mail address, in upper or lower case.
     pub async fn accounts_with_mail(&self, tx: &mut Tx, mail: &str, most: i64) -> Result<Vec<Account>> {
         let columns = accounts::COLUMNS;
         let sql = format!("SELECT {columns} FROM account WHERE LOWER(mail) = $1 ORDER BY id LIMIT $2");
@@ -82,7 +83,7 @@ impl Store {
         Ok(query.fetch_all(&mut **tx).await?)
     }
 
-    /// How many accounts were made for an identity since a time.
+    /// Returns how many accounts were created for an identity since a time.
     pub async fn accounts_made(&self, tx: &mut Tx, since: Timestamp) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM identity JOIN account ON account.id = identity.account_id
                    WHERE identity.linked_at > $1 AND account.created_at = identity.linked_at";

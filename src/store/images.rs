@@ -21,7 +21,7 @@ pub struct Image {
     pub reference: Option<String>,
     /// The content id, `sha256:..`.
     pub digest: Option<String>,
-    /// Bytes.
+    /// The size in bytes.
     pub size: Option<i64>,
     pub facts: Option<Facts>,
 }
@@ -31,11 +31,11 @@ from_row!(
     id, build_key, revision_id, variant, platform, state, reference, digest, size, facts,
 );
 
-/// What a revision has as an image.
+/// The image of a revision, or why it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RevisionImage {
     Image(Box<Image>),
-    /// No image can be built of it, and why.
+    /// No image of the revision can be built, for this reason.
     Impossible(String),
 }
 
@@ -45,7 +45,7 @@ pub struct NewImage<'a> {
     pub variant: &'a str,
     pub platform: &'a str,
     pub build_key: &'a str,
-    /// Whether the runs of all projects on it are still to be planned.
+    /// Whether the runs of all projects on the image are still to be planned.
     pub plans_runs: bool,
 }
 
@@ -56,7 +56,7 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(id).fetch_optional(self.pool()).await?)
     }
 
-    /// What a revision has as an image. Returns `None` until its build is planned.
+    /// Returns the image of a revision, or why it has none. Returns `None` until its build is planned.
     pub async fn image_of(
         &self,
         revision_id: &RevisionId,
@@ -92,8 +92,8 @@ impl Store {
         }
     }
 
-    /// Gives a revision the image of its build key, instead of an earlier one. Adds the image if there is none. Returns
-    /// its id, and whether it is new.
+    /// Gives a revision the image of its build key, in place of any earlier image. Adds the image if there is none.
+    /// Returns its id, and whether it is new.
     pub async fn attach_image(&self, tx: &mut Tx, new: &NewImage<'_>, now: Timestamp) -> Result<(ImageId, bool)> {
         let inserted = sqlx::query(
             "INSERT INTO image (id, build_key, revision_id, variant, platform, state, created_at)
@@ -130,7 +130,7 @@ impl Store {
         Ok((id, inserted.rows_affected() == 1))
     }
 
-    /// Records why no image can be built of a revision. An image that it has is taken away from it.
+    /// Records why no image of a revision can be built. If the revision has an image, it loses it.
     pub async fn no_image(&self, revision_id: &RevisionId, variant: &str, platform: &str, reason: &str) -> Result<()> {
         sqlx::query(
             "INSERT INTO revision_image (revision_id, variant, platform, reason) VALUES ($1, $2, $3, $4)
@@ -145,7 +145,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records the end of an image's build. The image is ready if `built` describes it; otherwise it failed.
+    /// Records the end of an image's build. The image is ready if `built` describes it, and failed otherwise.
     pub async fn image_built(
         &self,
         tx: &mut Tx,
@@ -169,7 +169,7 @@ impl Store {
                 .bind(id)
                 .execute(&mut **tx)
                 .await?;
-                // an image may have failed before: then no run on it is planned yet
+                // the image may have failed before, so that no run on it is planned yet
                 sqlx::query(
                     "UPDATE revision SET planned_at = NULL WHERE planned_at IS NOT NULL
                      AND id IN (SELECT planned.revision_id FROM revision_image AS planned WHERE planned.image_id = $1

@@ -1,4 +1,4 @@
-//! Incidents and their notes. What an incident is on each branch, for each project, is in [`super::regressions`].
+//! Incidents and their notes. [`super::regressions`] has their parts: one for each project, branch and variant.
 
 use super::decode::RowOf;
 use super::events::EventKind;
@@ -17,7 +17,7 @@ pub struct Incident {
     pub id: IncidentId,
     /// The number by which people refer to it.
     pub number: i64,
-    /// Milliseconds UTC, as the other times.
+    /// Milliseconds UTC, like the other times.
     pub opened_at: Timestamp,
     pub reported_at: Option<Timestamp>,
     /// The address of the report.
@@ -25,7 +25,7 @@ pub struct Incident {
     pub assigned_to: Option<Assignee>,
     pub waiver: Option<Waiver>,
     pub closed_at: Option<Timestamp>,
-    /// The earlier incident whose return it is.
+    /// The earlier incident of which this one is the return.
     pub recurrence_of: Option<IncidentId>,
 }
 
@@ -47,7 +47,7 @@ pub struct Note {
     pub what: String,
 }
 
-/// The author of notes about what Pybots does without being asked.
+/// The author of notes about actions of Pybots itself.
 pub const PYBOTS: &str = "pybots";
 
 #[derive(FromRow)]
@@ -102,7 +102,7 @@ fn decoded(rows: Vec<Stored>) -> Result<Vec<Incident>> {
 }
 
 impl Incident {
-    /// Returns its state at the time `now`.
+    /// Returns the incident's state at the time `now`.
     pub fn state(&self, regressions: &[Regression], now: Timestamp) -> State {
         let progress: Vec<RegressionProgress> = regressions.iter().map(Regression::progress).collect();
         let records = Records {

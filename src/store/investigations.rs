@@ -1,5 +1,5 @@
 //! Investigations, each of which searches the revision that changed something in a project. The runs that an
-//! investigation schedules are jobs like all others, several of them for the same run.
+//! investigation schedules are jobs like all others. Several of them may be for the same run.
 
 use super::decode::RowOf;
 use super::rows::BadRow;
@@ -12,7 +12,7 @@ use anyhow::Result;
 use sqlx::FromRow;
 use std::collections::BTreeSet;
 
-/// A revision, and its position on its branch.
+/// A revision with its position on its branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     pub revision: RevisionId,
@@ -27,7 +27,7 @@ pub enum InvestigationState {
 }
 
 impl InvestigationState {
-    /// The name that the database, pages and JSON use.
+    /// Returns the name that the database, pages and JSON use.
     pub fn name(self) -> &'static str {
         match self {
             InvestigationState::Open => "open",
@@ -40,12 +40,12 @@ impl InvestigationState {
 #[derive(Clone, Debug, PartialEq)]
 pub struct InvestigationRow {
     pub id: InvestigationId,
-    /// The series whose results it is about. Where it searches among the revisions that a merge brought, these are a
-    /// branch of their own.
+    /// The series whose results the investigation is about. If it searches among the revisions that a merge brought,
+    /// these are a branch of their own.
     pub series: Series,
     /// The name of the branch.
     pub branch: String,
-    /// The digest of the recipe by which it runs the project.
+    /// The digest of the recipe by which the investigation runs the project.
     pub recipe: String,
     pub change: Change,
     pub base: Position,
@@ -53,19 +53,19 @@ pub struct InvestigationRow {
     pub subjects: Vec<Subject>,
     /// The lock of the base.
     pub base_lock: Option<String>,
-    /// The lock of the other end, if it differs from that of the base.
+    /// The lock of the other end, if it differs from the lock of the base.
     pub now_lock: Option<String>,
     pub signature: Option<String>,
-    /// The investigation whose culprit is a merge. This one searches among the revisions that the merge brought.
+    /// The investigation whose culprit is a merge, if this one searches among the revisions that the merge brought.
     pub parent: Option<InvestigationId>,
-    /// Whether a person asked for it. Its answer opens no incident.
+    /// Whether a person requested the investigation. Then its answer opens no incident.
     pub manual: bool,
     pub state: InvestigationState,
-    /// Empty while it is open.
+    /// The findings. The list is empty while the investigation is open.
     pub findings: Vec<Finding>,
-    /// Rounds of the search.
+    /// The number of rounds of the search.
     pub rounds: i64,
-    /// Milliseconds UTC, as the other times.
+    /// Milliseconds UTC, like the other times.
     pub opened_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     /// The time before which its answer keeps the subjects from opening another investigation.
@@ -256,8 +256,8 @@ impl Store {
         decoded(query.fetch_all(self.pool()).await?)
     }
 
-    /// Returns the answered investigations about a project on the watched branches, at most `most`, the one that ended last first.
-    /// Those that a person asked for are left out.
+    /// Returns the answered investigations about a project on the watched branches, at most `most`, the one that ended
+    /// last first. Investigations that a person requested are left out.
     pub async fn newest_answers(&self, project: &str, most: i64) -> Result<Vec<InvestigationRow>> {
         let sql = select(
             "WHERE investigation.branch_id IN (SELECT id FROM branch WHERE watched = 1) AND investigation.project = $1
@@ -273,7 +273,7 @@ impl Store {
         )
     }
 
-    /// Returns the investigations that have an open child, which searches inside a merge.
+    /// Returns the investigations inside whose merge another open investigation searches.
     pub async fn searched_within(&self) -> Result<BTreeSet<InvestigationId>> {
         let sql = "SELECT parent_id FROM investigation WHERE state = 'open' AND parent_id IS NOT NULL";
         let parents: Vec<InvestigationId> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
@@ -289,8 +289,8 @@ impl Store {
         Ok(())
     }
 
-    /// Crosses the reruns that an investigation made at its base, so that they count for no cell and no history. Runs without a result
-    /// of their own from before a time keep theirs.
+    /// Crosses the reruns that an investigation made at its base, so that they count for no cell and no history. Only
+    /// runs that had a result of their own at the time `before` are affected.
     pub async fn cross_probes(&self, tx: &mut Tx, row: &InvestigationRow, before: Timestamp) -> Result<()> {
         let sql = "UPDATE job SET crossed = 1
                    WHERE investigation_id = $1 AND run_id IN (SELECT id FROM run WHERE revision_id = $2)
@@ -336,7 +336,7 @@ impl Store {
         decoded(sqlx::query_as(sql).bind(now).fetch_all(self.pool()).await?)
     }
 
-    /// Notes that the subjects of an investigation were rechecked after its suppression.
+    /// Records that the subjects of an investigation were rechecked after its suppression.
     pub async fn end_suppression(&self, tx: &mut Tx, id: &InvestigationId) -> Result<()> {
         sqlx::query("UPDATE investigation SET suppressed_until = NULL WHERE id = $1")
             .bind(id.as_str())

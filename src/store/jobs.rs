@@ -1,5 +1,5 @@
-//! Jobs: queued, leased or finished. Only [`crate::queue`] changes them. [`super::claims`] has the queries by which a job
-//! is chosen for a host.
+//! Jobs: queued, leased or finished. Only [`crate::queue`] changes them. [`super::claims`] has the queries that choose
+//! a job for a host.
 
 pub use crate::domain::state::Request;
 
@@ -25,13 +25,14 @@ pub struct Job {
     /// The image that the job builds or uses.
     pub target_image_id: Option<ImageId>,
     pub state: JobState,
-    /// Attempts that ended as `infra` since a person last asked for the job.
+    /// How many attempts ended as `infra` since a person last requested the job.
     pub infra_attempts: i64,
-    /// Attempts that ended since a source did not answer, likewise.
+    /// How many attempts ended because a source did not answer, since a person last requested the job.
     pub unanswered_attempts: i64,
-    /// What a maintainer requests while the job is leased.
+    /// A maintainer's request about the job while it is leased.
     pub request: Option<Request>,
-    /// Another version of Pybots may have planned the job. Whoever needs its spec handles the error.
+    /// The spec. It is an error if another version of Pybots planned the job in another form. Callers that need the
+    /// spec handle the error.
     pub spec: Result<JobSpec, BadRow>,
     /// The investigation that scheduled the job.
     pub investigation_id: Option<InvestigationId>,
@@ -45,7 +46,7 @@ from_row!(
     investigation_id,
 );
 
-/// The suffix of the ids of groups for reruns, and for builds that investigations request.
+/// The suffix in the ids of groups of reruns, and of builds that investigations request.
 const RERUNS: &str = " reruns";
 
 /// A job to insert.
@@ -56,33 +57,33 @@ pub struct NewJob<'a> {
     /// The run that the job performs. `None` if the job builds the image.
     pub run: Option<&'a RunId>,
     pub platform: &'a str,
-    /// Of the jobs of a group, the one with the highest priority is next.
+    /// The priority. In each group, the job with the highest one is next.
     pub priority: i64,
     pub spec: &'a JobSpec,
-    /// Whether no new host may do it.
+    /// Whether new hosts may not do the job.
     pub proven: bool,
-    /// Set if the job reruns its run for a comparison.
+    /// Why the job reruns its run for a comparison, if it does.
     pub probe: Option<Probe<'a>>,
 }
 
-/// Why a run is done again.
+/// A rerun for a comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe<'a> {
-    /// The investigation that needs the result. A probe without one tries newer dependencies.
+    /// The investigation that needs the result. A probe without an investigation tries newer dependencies.
     pub investigation: Option<&'a InvestigationId>,
-    /// Whose lock the run installs: `base` or `now`.
+    /// The end whose lock the run installs: `base` or `now`.
     pub lock_of: &'a str,
-    /// The run installs another lock than its first job did.
+    /// Whether the run installs another lock than its first job did.
     pub crossed: bool,
-    /// The only host that may do it; any host if this is `None`.
+    /// The only host that may do the job; any host may if this is `None`.
     pub host: Option<&'a HostId>,
 }
 
-/// Where a leased job goes.
+/// The next state of a leased job.
 #[derive(Clone, Copy, Debug)]
 pub enum Release<'a> {
     Finished,
-    /// The job waits again until `from`. For a while, a host other than `avoid_host` is to have it.
+    /// The job waits again until `from`. For a while, only hosts other than `avoid_host` may claim it.
     Queued {
         from: Timestamp,
         avoid_host: Option<&'a HostId>,
@@ -129,7 +130,7 @@ impl Store {
         .bind(&build.branch)
         .bind(&build.variant)
         .bind(&labels)
-        // no rerun makes another one old
+        // reruns count as no newer work, so they make no other job old
         .bind(if new.probe.is_some() { 0 } else { new.priority })
         .bind(memory_mib)
         .bind(Flag(new.probe.is_some()))
@@ -168,7 +169,8 @@ impl Store {
         Ok(id)
     }
 
-    /// Moves a group without queued jobs to the lowest round of the groups that have some: it has no turns to catch up.
+    /// Moves a group without queued jobs to the lowest round of the groups that have some, because it has no turns to
+    /// make up for.
     async fn join_round(&self, tx: &mut Tx, group: &JobGroupId) -> Result<()> {
         sqlx::query(
             "UPDATE job_group SET round = (
@@ -196,7 +198,7 @@ impl Store {
         Ok(sqlx::query_scalar(sql).bind(id).fetch_optional(self.pool()).await?)
     }
 
-    /// The newest job of a run or an image, given by its id. Probes do not count.
+    /// Returns the newest job of a run or an image, given by its id. Probes do not count.
     pub async fn job_of(&self, run_or_image: &str) -> Result<Option<Job>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM job
@@ -207,7 +209,7 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// Leases a queued job to no host. Returns false if the job is not queued.
+    /// Leases a queued job to no host. Returns `false` if the job is not queued.
     pub async fn take_queued(&self, tx: &mut Tx, id: &JobId) -> Result<bool> {
         let moved = sqlx::query("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued'")
             .bind(id)
@@ -216,7 +218,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Queues a finished job again. Returns false if the job is not finished.
+    /// Queues a finished job again. Returns `false` if the job is not finished.
     pub async fn requeue(&self, id: &JobId, now: Timestamp) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, unanswered_attempts = 0, avoid_host = NULL,
@@ -230,7 +232,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Sets the request of a leased job. Returns false if the job is not leased.
+    /// Sets the request of a leased job. Returns `false` if the job is not leased.
     pub async fn request_of_leased(&self, id: &JobId, request: Request) -> Result<bool> {
         let moved = sqlx::query("UPDATE job SET request = $1 WHERE id = $2 AND state = 'leased'")
             .bind(request)
@@ -240,7 +242,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Ends a leased job, or queues it again. Returns false if the job is not leased.
+    /// Ends a leased job, or queues it again. Returns `false` if the job is not leased.
     pub async fn release_job(&self, tx: &mut Tx, id: &JobId, to: Release<'_>) -> Result<bool> {
         let (state, from, avoid_host, infra_attempts, unanswered_attempts) = match to {
             Release::Finished => (JobState::Finished, Timestamp::default(), None, 0, 0),
@@ -280,7 +282,7 @@ impl Store {
         Ok(())
     }
 
-    /// Queues the jobs again whose last attempt ended as `infra` on a host. Returns how many there were.
+    /// Queues the jobs again whose last attempt ended as `infra` on a host. Returns how many jobs there were.
     pub async fn revive_jobs(&self, host: &HostId, now: Timestamp) -> Result<u64> {
         let moved = sqlx::query(
             "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, unanswered_attempts = 0, avoid_host = NULL
@@ -299,8 +301,8 @@ impl Store {
         Ok(moved.rows_affected())
     }
 
-    /// Moves the build of a revision's image to the reruns of investigations, unless it is the newest build of its branch, which
-    /// goes before them.
+    /// Moves the build of a revision's image to the group of reruns. The newest build of its branch stays where it is,
+    /// because it goes before them.
     pub async fn hasten_build(
         &self,
         revision_id: &RevisionId,
@@ -337,7 +339,8 @@ impl Store {
         Ok(())
     }
 
-    /// Shortens the wait of queued jobs to `until`, unless they wait for a source. Returns how many had a longer one.
+    /// Shortens the waits of queued jobs to `until`, unless they wait for a source. Returns how many waits it
+    /// shortened.
     pub async fn hasten_jobs(&self, until: Timestamp) -> Result<u64> {
         let sql = "UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1
                    AND NOT EXISTS (SELECT 1 FROM unreachable_source WHERE unreachable_source.until = job.not_before)";
@@ -345,13 +348,13 @@ impl Store {
         Ok(moved.rows_affected())
     }
 
-    /// How many jobs are queued, and how many are leased.
+    /// Returns how many jobs are queued, and how many are leased.
     pub async fn open_jobs(&self) -> Result<(i64, i64)> {
         let ahead = self.ahead().await?;
         Ok((ahead.queued, ahead.leased))
     }
 
-    /// Counts what is left to do.
+    /// Counts the work that is left.
     pub async fn ahead(&self) -> Result<Ahead> {
         Ok(sqlx::query_as(
             "SELECT (SELECT COUNT(*) FROM branch WHERE watched = 1 AND checked_at IS NULL) AS unseen_branches,
@@ -372,7 +375,7 @@ impl Store {
     }
 }
 
-/// Counts of what is left to do.
+/// Counts of the work that is left.
 #[derive(Clone, Copy, Debug, FromRow, PartialEq, Eq)]
 pub struct Ahead {
     pub unseen_branches: i64,

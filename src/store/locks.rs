@@ -46,18 +46,18 @@ impl StaleLock {
     }
 }
 
-/// How far a job is.
+/// The end of a job, if it has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobEnd {
-    /// It is queued or leased, or there is no such job.
+    /// The job is queued or leased, or there is no such job.
     Pending,
     Reported(Box<Report>),
-    /// It ended without a report.
+    /// The job ended without a report.
     Unreported,
 }
 
 impl Store {
-    /// Returns the pinned lock, as JSON that a run reported. Returns `None` if none is pinned yet.
+    /// Returns the pinned lock, as the JSON that a run reported, or `None` if none is pinned yet.
     pub async fn pinned_lock(&self, tx: &mut Tx, key: &LockKey<'_>) -> Result<Option<String>> {
         let sql = "SELECT text FROM pinned_lock
                    WHERE recipe = $1 AND python = $2 AND variant = $3 AND platform = $4";
@@ -70,7 +70,7 @@ impl Store {
             .await?)
     }
 
-    /// Pins a lock unless one is pinned already. Returns whether it pinned this one.
+    /// Pins a lock unless another one is pinned already. Returns whether it was pinned.
     pub async fn pin_lock(&self, key: &LockKey<'_>, text: &str, now: Timestamp) -> Result<bool> {
         let _writer = self.writer().await;
         let pinned = sqlx::query(
@@ -88,7 +88,7 @@ impl Store {
         Ok(pinned.rows_affected() == 1)
     }
 
-    /// Returns the locks that were pinned at or before a time and whose recipe is in force, oldest first.
+    /// Returns the locks that were pinned at or before a time, and whose recipe is in force, oldest first.
     pub async fn stale_locks(&self, before: Timestamp) -> Result<Vec<StaleLock>> {
         let sql =
             "SELECT pinned_lock.recipe, python, variant, platform, project.name AS project, refresh_job, refresh_at
@@ -97,8 +97,8 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(before).fetch_all(self.pool()).await?)
     }
 
-    /// Makes a pinned lock due for newer versions now, if it still is `text`, even if newer versions were tried a short time ago.
-    /// Returns false if it was due already.
+    /// Makes a pinned lock due for newer versions now, if it still is `text`. It becomes due even if newer versions
+    /// were tried a short time ago. Returns `false` if it was due already.
     pub async fn expire_lock(&self, key: &LockKey<'_>, text: &str) -> Result<bool> {
         let update = sqlx::query(
             "UPDATE pinned_lock SET pinned_at = 0, refresh_at = CASE WHEN refresh_job IS NULL THEN NULL ELSE refresh_at END
@@ -108,7 +108,8 @@ impl Store {
         Ok(of(update, key).bind(text).execute(self.pool()).await?.rows_affected() == 1)
     }
 
-    /// Notes the job that tries newer versions, or `None` when it has ended. `at`: when it was scheduled.
+    /// Records the job that tries newer versions, or `None` when that job has ended. `at` is the time at which it was
+    /// scheduled.
     pub async fn note_refresh(&self, tx: &mut Tx, key: &LockKey<'_>, job: Option<&JobId>, at: Timestamp) -> Result<()> {
         let update = sqlx::query(
             "UPDATE pinned_lock SET refresh_job = $5, refresh_at = $6
@@ -145,8 +146,8 @@ impl Store {
             .await?)
     }
 
-    /// Returns the newest reports by a recipe that a host sent for a run or a try of newer versions, with the hosts. Reports that
-    /// can't be read are left out.
+    /// Returns the newest reports about runs of a recipe, with the hosts that sent them. Runs that try newer versions
+    /// are included. Reports that can't be read are left out.
     pub async fn reports_by(&self, key: &LockKey<'_>, most: i64) -> Result<Vec<(HostId, Report)>> {
         let sql = "SELECT attempt.host, attempt.report FROM run
                    JOIN job ON job.run_id = run.id JOIN attempt ON attempt.job_id = job.id AND attempt.report IS NOT NULL

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The folder of objects; cheap to clone.
+/// The folder of objects. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Objects {
     data: PathBuf,
@@ -31,7 +31,7 @@ pub struct Objects {
 pub struct LogWindow {
     pub from: u64,
     pub bytes: Vec<u8>,
-    /// The length of the whole log.
+    /// The length of the whole log, in bytes.
     pub total: u64,
 }
 
@@ -51,12 +51,12 @@ impl Objects {
         })
     }
 
-    /// The folder for everything that the coordinator keeps.
+    /// Returns the folder for everything that the coordinator keeps.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The path of an object. Names come from URLs: only letters, digits and `-` are accepted.
+    /// Returns the path of an object. Names come from URLs, so only letters, digits and `-` are accepted.
     fn path(&self, kind: &str, name: &str) -> Result<PathBuf> {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             bail!("{name:?} is no object's name");
@@ -68,8 +68,8 @@ impl Objects {
         Ok(self.path("logs", attempt.as_str())?.with_extension("zst"))
     }
 
-    /// Waits until a host may append `bytes` to an attempt's log: one chunk at a time to each log, and a limited number
-    /// of bytes over all logs. Call it before the chunk is read from the network.
+    /// Waits until a host may append `bytes` to an attempt's log. Each log takes one chunk at a time, and all logs
+    /// together take a limited number of bytes. Call this before the chunk is read from the network.
     pub async fn turn(&self, host: &HostId, attempt: &AttemptId, bytes: usize) -> Result<AppendPermit> {
         Ok(self.live.turn(host, attempt, self.log(attempt)?, bytes).await)
     }
@@ -81,7 +81,7 @@ impl Objects {
         Ok(turn.append(frame).await??.length)
     }
 
-    /// Lets one client follow so many logs at the same time.
+    /// Sets how many logs one client can follow at the same time.
     pub fn with_readers_of_one(self, most: usize) -> Self {
         Self {
             live: Arc::new(Live::with_readers_of_one(most)),
@@ -94,12 +94,12 @@ impl Objects {
         Ok(self.live.follow(attempt, self.log(attempt)?, reader))
     }
 
-    /// The right of a client at an address to one more stream, beside the logs that it follows.
+    /// Gives a client at an address one more stream, beside the logs that it follows.
     pub fn enter_stream(&self, reader: IpAddr) -> Result<ReaderPermit, TooMany> {
         self.live.enter_stream(reader)
     }
 
-    /// Up to `most` bytes from the offset `from`. The log of an attempt that has none is empty.
+    /// Returns up to `most` bytes from the offset `from`. An attempt without a log has an empty one.
     pub async fn read_log(&self, attempt: &AttemptId, from: u64, most: u64) -> Result<LogWindow> {
         let (chunk, total) = self.read_chunk(attempt, from, most).await?;
         Ok(LogWindow {
@@ -109,13 +109,14 @@ impl Objects {
         })
     }
 
-    /// The last `most` bytes of a log.
+    /// Returns the last `most` bytes of a log.
     pub async fn end_of_log(&self, attempt: &AttemptId, most: u64) -> Result<Vec<u8>> {
         let length = self.read_log(attempt, u64::MAX, 0).await?.total;
         Ok(self.read_log(attempt, length.saturating_sub(most), most).await?.bytes)
     }
 
-    /// [`Objects::read_log`], with the stream and the time of each piece.
+    /// Does the same as [`Objects::read_log`], with the stream and the time of each piece. Also returns the length of
+    /// the whole log.
     async fn read_chunk(&self, attempt: &AttemptId, from: u64, most: u64) -> Result<(Chunk, u64)> {
         let Some(mut reader) = self.open_log(attempt).await? else {
             return Ok((Chunk::default(), 0));
@@ -130,7 +131,7 @@ impl Objects {
                 let room = |read: &ChunkBuilder| usize::try_from(most - read.len() as u64).unwrap_or(usize::MAX);
                 let chunk = match part {
                     LogPart::Text(chunk) => chunk,
-                    // offsets stay as they are
+                    // the offsets of later pieces stay the same
                     LogPart::Lost(lost) => Chunk::of(lost.from, Stream::Control, 0, lost.filler(room(&read)).into()),
                 };
                 if std::mem::take(&mut first) {
@@ -150,7 +151,7 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(read).await??)
     }
 
-    /// Opens a log for reading from its beginning. Returns `None` if there is none.
+    /// Opens a log to read it from its beginning. Returns `None` if there is none.
     pub async fn open_log(&self, attempt: &AttemptId) -> Result<Option<LogReader>> {
         let (path, plain) = (self.log(attempt)?, self.path("logs", attempt.as_str())?);
         let open = move || match LogReader::open(&path)? {
@@ -163,7 +164,7 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(open).await??)
     }
 
-    /// Stores the results of an attempt's tests, unless there are some already: results that count never change.
+    /// Stores the results of an attempt's tests, unless some are stored already: results that count never change.
     pub async fn put_tests(&self, attempt: &AttemptId, tests: &Tests) -> Result<()> {
         let path = self.path("tests", attempt.as_str())?.with_extension("zst");
         let json = serde_json::to_vec(tests)?;
@@ -181,7 +182,7 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(write).await??)
     }
 
-    /// The results of an attempt's tests. Returns `None` if its suites reported none.
+    /// Returns the results of an attempt's tests, or `None` if its suites reported none.
     pub async fn tests(&self, attempt: &AttemptId) -> Result<Option<Tests>> {
         let path = self.path("tests", attempt.as_str())?.with_extension("zst");
         let packed = match tokio::fs::read(&path).await {
@@ -203,7 +204,7 @@ impl Objects {
         Ok(tokio::fs::rename(&part, &path).await?)
     }
 
-    /// Notes that a folder is needed now. There may be none with this digest.
+    /// Marks a folder as needed now. There may be no folder with this digest.
     pub async fn keep_folder(&self, digest: &str) -> Result<()> {
         let path = self.path("folders", digest)?;
         let kept = tokio::task::spawn_blocking(move || touch(&path)).await?;
@@ -213,7 +214,7 @@ impl Objects {
         }
     }
 
-    /// Returns the names of the folders that were stored, and last needed, before a time: their digests.
+    /// Returns the names of the folders that were stored, and last needed, before a time. The names are their digests.
     pub async fn folders_before(&self, before: Timestamp) -> Result<Vec<String>> {
         let folder = self.path("folders", "x")?.with_file_name("");
         let read = move || -> std::io::Result<Vec<String>> {
@@ -231,7 +232,8 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(read).await??)
     }
 
-    /// Removes a folder, or what an interrupted process left of one, by the name that [`Objects::folders_before`] returned.
+    /// Removes a folder, or the part of one that an interrupted process left, by the name that
+    /// [`Objects::folders_before`] returned.
     pub async fn remove_folder(&self, name: &str) -> Result<()> {
         let path = match name.strip_suffix(".part") {
             Some(digest) => self.path("folders", digest)?.with_extension("part"),
@@ -240,7 +242,7 @@ impl Objects {
         Ok(tokio::fs::remove_file(path).await?)
     }
 
-    /// The tar of the folder with a digest. Returns `None` if there is none.
+    /// Returns the tar of the folder with a digest, or `None` if there is none.
     pub async fn folder(&self, digest: &str) -> Result<Option<Vec<u8>>> {
         let Ok(path) = self.path("folders", digest) else {
             return Ok(None);
@@ -253,7 +255,7 @@ impl Objects {
     }
 }
 
-/// Notes that a file is needed now.
+/// Marks a file as needed now.
 fn touch(path: &Path) -> std::io::Result<()> {
     std::fs::File::options()
         .append(true)
@@ -261,7 +263,7 @@ fn touch(path: &Path) -> std::io::Result<()> {
         .set_modified(std::time::SystemTime::now())
 }
 
-/// How many bytes of a plain log become one chunk.
+/// The number of bytes of a plain log that become one chunk.
 const ADOPT: u64 = 256 << 10;
 
 /// Converts a log of an earlier version: plain text in a file with the attempt's id as its name.
@@ -271,7 +273,7 @@ fn adopt(plain: &Path, path: &Path) -> std::io::Result<()> {
     let at = at
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |age| age.as_millis());
-    // two readers may convert it at once, each into a file of its own
+    // two readers may convert the log at the same time, each into a file of its own
     let part = path.with_extension(format!("part-{}", crate::store::new_id()));
     let mut log = Appender::open(&part)?;
     loop {

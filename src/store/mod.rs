@@ -1,5 +1,5 @@
-//! All SQL, a file for each table. SQLite and PostgreSQL run the same statements; comments here name the few places in
-//! which the two behave differently. Rows are decoded by [`rows`] and [`types`]: nobody else parses stored text.
+//! All SQL, a file for each table. SQLite and PostgreSQL run the same statements. Comments here name the few places in
+//! which the two behave differently. [`rows`] and [`types`] decode rows: no other module parses stored text.
 
 pub mod accounts;
 pub mod agreements;
@@ -48,13 +48,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// How long a database has to say why it can't be opened.
+/// How long a database has to report why it can't be opened.
 const DIRECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Connections of planning and hosts, and how long a task waits for one.
+/// The number of connections of planning and hosts, and how long a task waits for one of them.
 const CONNECTIONS: u32 = 8;
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(30);
-/// Connections of pages and the public API. A client that waits too long gets 503.
+/// The number of connections of pages and the public API. A client that waits too long gets 503.
 const CONNECTIONS_OF_PAGES: u32 = 4;
 const PAGES_ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -73,7 +73,7 @@ pub struct Tx {
     _writer: Writer,
 }
 
-/// Held while one writes.
+/// The lock that a writer holds.
 pub type Writer = Option<OwnedMutexGuard<()>>;
 
 impl Tx {
@@ -123,7 +123,7 @@ impl Store {
         let pool = match opened {
             Ok(pool) => pool,
             Err(error) => {
-                // a pool says only that it waited in vain
+                // a pool only reports that it waited in vain
                 let direct = tokio::time::timeout(DIRECT_WITHIN, options.connect()).await;
                 let error = direct.ok().and_then(Result::err).unwrap_or(error);
                 return Err(masked(&address, "it can't be opened", &error));
@@ -133,7 +133,7 @@ impl Store {
             .run(&pool)
             .await
             .context("failed to bring the database's schema up to date")?;
-        // A SQLite transaction that reads first could not get the write lock later: take it at once.
+        // A SQLite transaction that reads first may fail to get the write lock later, so it takes the lock at once.
         let begin = if sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
         let writer = sqlite.then(Arc::default);
         Ok(Self { pool, begin, writer })
@@ -157,8 +157,8 @@ impl Store {
         }
     }
 
-    /// The same database over connections of its own, for pages and the public API: however many clients read them, planning and
-    /// hosts have theirs.
+    /// Returns the same database with connections of its own, for pages and the public API. However many clients read
+    /// them, planning and hosts keep their own connections.
     pub fn for_pages(&self) -> Self {
         let options = self.pool.connect_options().as_ref().clone();
         let pool = pool_of(self.writer.is_some(), CONNECTIONS_OF_PAGES, PAGES_ACQUIRE_WITHIN);
@@ -192,7 +192,7 @@ fn pool_of(sqlite: bool, connections: u32, acquire_within: Duration) -> AnyPoolO
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
-/// An error of a database: which one it is and what was tried, without its login.
+/// Returns an error that names the database and what was tried, without its login.
 fn masked(address: &Address, tried: &str, error: &sqlx::Error) -> anyhow::Error {
     let remedy = match address.with_login().starts_with("sqlite:") {
         true => "check that `data` can be written",
@@ -202,7 +202,7 @@ fn masked(address: &Address, tried: &str, error: &sqlx::Error) -> anyhow::Error 
     anyhow!("the database {address}: {tried}: {causes}; {remedy}")
 }
 
-/// A new id. Ids sort by the time at which they were made.
+/// Returns a new id. Ids sort by the time at which they were created.
 pub fn new_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }

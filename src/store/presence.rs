@@ -1,4 +1,4 @@
-//! Whether the database answers. A server asks for this instead of waiting with each request.
+//! Watches whether the database answers. A server asks this module instead of waiting with each request.
 
 use super::Store;
 use sqlx::any::AnyConnectOptions;
@@ -10,10 +10,11 @@ use tokio::sync::watch;
 const PACE: Duration = Duration::from_millis(400);
 /// How long a database has to answer a question.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// So many questions in a row without an answer mean that the database is away: a single slow second does not.
+/// The number of questions in a row without an answer after which the database counts as away. A single slow second is
+/// not enough.
 const UNANSWERED_MOST: u32 = 2;
 
-/// Whether the database answers, as it changes.
+/// The present answer to whether the database answers.
 #[derive(Clone, Debug, Default)]
 pub struct Presence(Option<watch::Receiver<bool>>);
 
@@ -28,7 +29,7 @@ impl Presence {
         std::future::pending().await
     }
 
-    /// Whether the database does not answer now, or when it is asked next.
+    /// Returns whether the database does not answer now or at the next questions.
     pub async fn is_away_soon(&self) -> bool {
         self.0.is_some()
             && tokio::time::timeout((PACE + PATIENCE) * UNANSWERED_MOST, self.away())
@@ -38,7 +39,8 @@ impl Presence {
 }
 
 impl Store {
-    /// Watches whether the database answers, as long as anybody wants to know. SQLite, a file, is always there.
+    /// Watches whether the database answers, as long as anybody holds the result. SQLite is a file, which is always
+    /// there.
     pub fn presence(&self) -> Presence {
         if self.writer.is_some() {
             return Presence::default();
@@ -55,7 +57,7 @@ impl Store {
     }
 }
 
-/// Asks again and again, over a connection of its own: those of the pool may all be busy.
+/// Asks again and again. It uses a connection of its own, because those of the pool may all be busy.
 async fn look(options: &AnyConnectOptions, sender: &watch::Sender<bool>) {
     let mut connection = None;
     let mut unanswered = 0;
@@ -80,8 +82,9 @@ async fn look(options: &AnyConnectOptions, sender: &watch::Sender<bool>) {
     }
 }
 
-/// Whether the database is there, from its answer: an error means that it is away, and no answer in time only after several
-/// questions. Returns `None` if that is not decided yet. `unanswered` counts the questions in a row without an answer.
+/// Decides from an answer whether the database is there. An error means that it is away. A missing answer means so only
+/// after several questions. Returns `None` if it is not decided yet. `unanswered` counts the questions in a row without
+/// an answer.
 fn answers(asked: Option<bool>, unanswered: &mut u32) -> Option<bool> {
     *unanswered = if asked.is_none() { *unanswered + 1 } else { 0 };
     match asked {
@@ -90,9 +93,9 @@ fn answers(asked: Option<bool>, unanswered: &mut u32) -> Option<bool> {
     }
 }
 
-/// Asks over the connection that there is, or over a new one.
+/// Asks over the existing connection, or over a new one.
 async fn ask(options: &AnyConnectOptions, connection: &mut Option<AnyConnection>) -> sqlx::Result<()> {
-    // taken out, so that nothing remains of one that is broken or half used
+    // taken out, so that a broken or half used connection does not stay
     if let Some(mut old) = connection.take()
         && old.ping().await.is_ok()
     {
@@ -100,7 +103,7 @@ async fn ask(options: &AnyConnectOptions, connection: &mut Option<AnyConnection>
         return Ok(());
     }
     let mut new = match options.connect().await {
-        // the pool may have all connections that the server grants: then it answers
+        // if the pool has all connections that the server grants, the server has answered
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("53300") => return Ok(()),
         connected => connected?,
     };
@@ -109,7 +112,7 @@ async fn ask(options: &AnyConnectOptions, connection: &mut Option<AnyConnection>
     Ok(())
 }
 
-/// Whether an error came of a database that is away, and not of what it was asked.
+/// Returns whether an error means that the database is away, rather than that the request was wrong.
 pub fn is_away(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref::<sqlx::Error>() {
         Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut) => true,

@@ -1,4 +1,4 @@
-//! Probes: the jobs of an investigation, with what their last attempts reported.
+//! Probes: the jobs of an investigation, with the reports of their last attempts.
 
 use super::Store;
 use super::decode::RowOf;
@@ -18,7 +18,7 @@ pub struct ProbeRow {
     pub job_id: JobId,
     pub run_id: RunId,
     pub revision_id: RevisionId,
-    /// The image on which it runs.
+    /// The image on which the job runs.
     pub image_id: ImageId,
     pub state: JobState,
     pub lock: LockSide,
@@ -35,11 +35,11 @@ pub struct ProbeAttempt {
     /// The id of the host. It is empty if the job was cancelled before a host claimed it.
     pub host: HostId,
     pub finished_at: Option<Timestamp>,
-    /// `None` until the attempt has ended.
+    /// The report, or `None` until the attempt has ended.
     pub report: Option<Report>,
 }
 
-/// The name under which the database holds a lock's side.
+/// Returns the name under which the database stores the side of a lock.
 pub fn lock_name(lock: LockSide) -> &'static str {
     match lock {
         LockSide::Base => "base",

@@ -6,10 +6,10 @@ use super::{Store, Tx};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 
-/// The beginning of the name that a submitted recipe has among files.
+/// The beginning of the file name under which a submitted recipe appears.
 pub const SUBMITTED: &str = "submitted/";
 
-/// The project that a recipe file is for, by the name of the file.
+/// Returns the project of a recipe file, by the name of the file.
 pub fn project_of(file: &str) -> Option<&str> {
     std::path::Path::new(file).file_stem()?.to_str()
 }
@@ -78,7 +78,7 @@ impl Store {
         Ok(())
     }
 
-    /// The registered projects, by name.
+    /// Returns the registered projects, by name.
     pub async fn projects(&self) -> Result<Vec<Project>> {
         Ok(sqlx::query_as(
             "SELECT name, summary, homepage, recipe, submitted FROM project WHERE registered = 1 ORDER BY name",
@@ -87,8 +87,8 @@ impl Store {
         .await?)
     }
 
-    /// Names that the folder of recipes has or had: nobody else gets the results of its projects. Those of refused files are read
-    /// from the names of the files.
+    /// Returns the names of projects in the folder of recipes, now or earlier: nobody else gets their results. For a
+    /// refused file, the name is that of the file.
     pub async fn folder_names(&self) -> Result<Vec<String>> {
         let sql = "SELECT name FROM project WHERE submitted = 0 ORDER BY name";
         let mut names: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
@@ -102,14 +102,14 @@ impl Store {
         Ok(names)
     }
 
-    /// The recipe files that were refused, as `(file, message)`.
+    /// Returns the recipe files that were refused, as `(file, message)`.
     pub async fn refused_recipes(&self) -> Result<Vec<(String, String)>> {
         Ok(sqlx::query_as("SELECT file, message FROM refused_recipe ORDER BY file")
             .fetch_all(self.pool())
             .await?)
     }
 
-    /// The text of the recipe with a digest.
+    /// Returns the text of the recipe with a digest.
     pub async fn recipe_text(&self, digest: &str) -> Result<Option<String>> {
         Ok(sqlx::query_scalar("SELECT text FROM recipe WHERE digest = $1")
             .bind(digest)

@@ -16,7 +16,7 @@ use sqlx::{Any, Executor, FromRow};
 pub struct Regression {
     pub id: RegressionId,
     pub incident_id: IncidentId,
-    /// `None` for a build that fails: no investigation searches it.
+    /// The investigation. It is `None` for a build that fails, which needs none.
     pub investigation_id: Option<InvestigationId>,
     pub series: Series,
     /// The name of the branch.
@@ -36,18 +36,18 @@ pub struct Regression {
     pub exact: bool,
     /// Why the answer is a range, if `exact` is false.
     pub reason: Option<String>,
-    /// The part of runs that fail, if not all do.
+    /// The part of runs that fail, from 0 to 1. `None` stands for all.
     pub rate: Option<f64>,
     pub error: Option<String>,
     pub signature: Option<String>,
     /// Lines that the log of `bad` has and the log of `good` lacks.
     pub difference: Vec<String>,
-    /// What differed besides CPython between the two attempts.
+    /// The differences between the two attempts besides CPython.
     pub conditions: Vec<String>,
     pub good_attempt: Option<AttemptId>,
     pub bad_attempt: Option<AttemptId>,
     pub fixed_id: Option<RevisionId>,
-    /// What fixed the regression, if it was not a revision of CPython.
+    /// The reason for the fix, if it was not a revision of CPython.
     pub fixed_as: Option<String>,
     /// Milliseconds UTC.
     pub fixed_at: Option<Timestamp>,
@@ -73,17 +73,17 @@ pub struct NewRegression<'a> {
     pub bad_attempt: Option<&'a AttemptId>,
 }
 
-/// What fixed a regression.
+/// The revision or the event that fixed a regression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FixedBy<'a> {
     /// The id of a revision.
     Revision(&'a RevisionId),
-    /// Something other than a revision of CPython. The text explains to people what it was.
+    /// Something other than a revision of CPython, explained by this text.
     Otherwise(&'a str),
 }
 
 impl Regression {
-    /// The part on which the state of its incident depends.
+    /// Returns the part on which the state of the regression's incident depends.
     pub fn progress(&self) -> RegressionProgress {
         RegressionProgress {
             branch: self.branch.clone(),
@@ -111,7 +111,7 @@ struct Stored {
     bad_seq: i64,
     exact: i64,
     reason: Option<String>,
-    /// Per mille.
+    /// The part of runs that fail, per mille.
     rate: Option<i64>,
     error: Option<String>,
     signature: Option<String>,
@@ -218,7 +218,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Gives an unfixed regression one subject in place of its subjects.
+    /// Replaces the subjects of an unfixed regression by one subject.
     pub async fn set_subject(&self, tx: &mut Tx, id: &RegressionId, subject: &Subject) -> Result<()> {
         sqlx::query("UPDATE regression SET subjects = $1 WHERE id = $2 AND fixed_at IS NULL")
             .bind(serde_json::to_string(&[subject])?)

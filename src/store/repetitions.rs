@@ -1,4 +1,4 @@
-//! The first results of new hosts, and what became of their repetition on another host.
+//! The first results of new hosts, and their repetitions on other hosts.
 
 use super::rows::from_row;
 use super::{Store, Tx};
@@ -8,10 +8,10 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::{Any, Executor};
 
-/// Attempts that count as evidence: all but those of new hosts that no other host has repeated with the same result.
+/// The condition on attempts that count as evidence: all but results of new hosts that no other host has confirmed.
 pub(super) const COUNTS: &str = "(attempt.repetition IS NULL OR attempt.repetition IN ('agreed', 'no_host'))";
 
-/// Whether a result counts as evidence whose repetition has this state. [`COUNTS`] says the same to the database.
+/// Returns whether a result counts as evidence if its repetition has this state. [`COUNTS`] is the same rule in SQL.
 pub fn counts(repetition: Repetition) -> bool {
     matches!(repetition, Repetition::Agreed | Repetition::NoHost)
 }
@@ -23,7 +23,7 @@ pub struct FirstResultRow {
     pub run_id: RunId,
     pub project: String,
     pub repetition: Repetition,
-    /// The job that repeats it.
+    /// The job that repeats the result.
     pub repeat_job_id: Option<JobId>,
 }
 
@@ -44,14 +44,14 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(host).bind(most).fetch_all(on).await?)
     }
 
-    /// Whether a result of a host counts that no other host could repeat.
+    /// Returns whether the host has a result that counts because no other host could repeat it.
     pub async fn counts_alone(&self, host: &HostId) -> Result<bool> {
         let sql = "SELECT id FROM attempt WHERE host = $1 AND repetition = 'no_host' LIMIT 1";
         let found: Option<String> = sqlx::query_scalar(sql).bind(host).fetch_optional(self.pool()).await?;
         Ok(found.is_some())
     }
 
-    /// Returns the awaited results whose repetition is queued, with its job and its platform.
+    /// Returns the awaited results whose repetition is queued, each with the job and the platform of the repetition.
     pub async fn queued_repetitions(&self) -> Result<Vec<(AttemptId, JobId, String)>> {
         let sql = "SELECT attempt.id, job.id, job_group.platform
                    FROM attempt JOIN job ON job.id = attempt.repeat_job_id JOIN job_group ON job_group.id = job.group_id
@@ -59,7 +59,7 @@ impl Store {
         Ok(sqlx::query_as(sql).fetch_all(self.pool()).await?)
     }
 
-    /// Records what became of a result of a new host. With `None`, it counts as any other.
+    /// Records the state of the repetition of a new host's result. With `None`, the result counts like any other.
     pub async fn set_repetition(&self, tx: &mut Tx, id: &AttemptId, repetition: Option<Repetition>) -> Result<()> {
         sqlx::query("UPDATE attempt SET repetition = $1 WHERE id = $2")
             .bind(repetition)

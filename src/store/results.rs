@@ -12,16 +12,16 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::FromRow;
 
-/// A run that must be evaluated: its own jobs have ended, and no evaluation has taken their results into account.
+/// A run to be evaluated: its own jobs have ended, and no evaluation has taken their results into account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnevaluatedRun {
     pub id: RunId,
     pub series: Series,
-    /// The position of its revision on the branch.
+    /// The position of the run's revision on the branch.
     pub seq: i64,
-    /// The digest of its recipe.
+    /// The digest of the run's recipe.
     pub recipe: String,
-    /// How often one of its attempts had ended when it was read.
+    /// How many attempts at the run had ended when it was read.
     pub ended: i64,
 }
 
@@ -45,31 +45,31 @@ pub struct Candidate {
     pub revision_id: RevisionId,
     pub seq: i64,
     pub image: CandidateImage,
-    /// Attempts at building its image.
+    /// How many attempts were made to build the image.
     pub builds: i64,
-    /// Builds that failed and that code caused.
+    /// How many builds failed because of code.
     pub failures: i64,
-    /// What the interpreter of its image reported, once the image is ready.
+    /// The facts that the image's interpreter reported, once the image is ready.
     pub facts: Option<Facts>,
 }
 
 /// The image of a candidate, as one variant on one platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CandidateImage {
-    /// Nothing is planned yet.
+    /// No image is planned yet.
     Unplanned,
-    /// The revision can't be built, or is not to be built.
+    /// The revision can't be built, or must not be built.
     Impossible,
-    /// It waits for a build. `is_building` is true while a build is queued or under way.
+    /// The image waits for its build. `is_building` is true while a build is queued or under way.
     Wanted { id: ImageId, is_building: bool },
-    /// `is_pushed` is true if a registry has it.
+    /// The image is ready. `is_pushed` is true if a registry has it.
     Ready { id: ImageId, is_pushed: bool },
-    /// Its last build failed. `is_building` is true while another build is queued or under way.
+    /// The last build of the image failed. `is_building` is true while another build is queued or under way.
     Failed { id: ImageId, is_building: bool },
 }
 
 impl Candidate {
-    /// Returns the id of its image, if one is planned.
+    /// Returns the id of the image, if one is planned.
     pub fn image_id(&self) -> Option<&ImageId> {
         match &self.image {
             CandidateImage::Unplanned | CandidateImage::Impossible => None,
@@ -221,7 +221,7 @@ impl Store {
         Ok(())
     }
 
-    /// Marks those runs of a series to be evaluated again whose revisions have a `seq` in the range.
+    /// Marks the runs of a series to be evaluated again whose revisions have a `seq` in the range.
     pub async fn reevaluate_results(
         &self,
         tx: &mut Tx,
@@ -244,7 +244,7 @@ impl Store {
         Ok(())
     }
 
-    /// Marks those runs of a series to be evaluated again that were evaluated at or after `since`. Runs that only have
+    /// Marks the runs of a series to be evaluated again that were evaluated at or after `since`. Runs that only have
     /// probes are left out.
     pub async fn reevaluate_since(&self, tx: &mut Tx, series: &Series, since: Timestamp) -> Result<()> {
         sqlx::query(
@@ -296,7 +296,7 @@ impl Store {
         Ok(rows.into_iter().map(StoredResult::decode).collect::<Result<_, _>>()?)
     }
 
-    /// Whether one of the `most` revisions before `seq` is yet to be planned, or has a run that has not ended.
+    /// Returns whether one of the `most` revisions before `seq` is not planned yet, or has a run that has not ended.
     pub async fn awaits_before(&self, series: &Series, seq: i64, most: i64) -> Result<bool> {
         let sql = "SELECT COUNT(*) FROM revision
                    WHERE branch_id = $1 AND seq < $2 AND seq >= $3 AND left_at IS NULL
@@ -316,7 +316,7 @@ impl Store {
         Ok(awaited > 0)
     }
 
-    /// Returns the `seq` of the next revision after one that has a valid and evaluated result.
+    /// Returns the `seq` of the next revision after `seq` with a valid and evaluated result.
     pub async fn next_result(&self, series: &Series, seq: i64) -> Result<Option<i64>> {
         let sql = format!(
             "SELECT MIN(revision.seq) FROM revision

@@ -10,14 +10,14 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::FromRow;
 
-/// How an image was used.
+/// The use of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageUse {
     pub build_key: String,
     pub ready_at: Option<Timestamp>,
-    /// When an attempt at its build last began or ended.
+    /// When an attempt at the image's build last began or ended.
     pub built_at: Option<Timestamp>,
-    /// When an attempt at a run on it last began or ended.
+    /// When an attempt at a run on the image last began or ended.
     pub run_at: Option<Timestamp>,
     pub open_builds: i64,
     pub open_runs: i64,
@@ -34,9 +34,9 @@ pub struct ImageRevision {
     pub revision: String,
     pub committed_at: Timestamp,
     pub discovered_at: Timestamp,
-    /// The branch is watched.
+    /// Whether the branch is watched.
     pub watched: bool,
-    /// The revision is the newest of its branch.
+    /// Whether the revision is the newest of its branch.
     pub tip: bool,
 }
 
@@ -45,7 +45,7 @@ from_row!(
     build_key, branch, revision, committed_at, discovered_at, watched, tip,
 );
 
-/// An image that must stay on the engines, and why.
+/// An image that must stay on the engines, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
     pub build_key: String,
@@ -56,7 +56,7 @@ pub struct Pin {
 from_row!(Pin, "pin" by "build_key": build_key, reason, since);
 
 impl Store {
-    /// Whether an open job fetches a source folder, by its digest.
+    /// Returns whether an open job fetches a source folder, which its digest identifies.
     pub async fn is_folder_needed(&self, digest: &str) -> Result<bool> {
         // two parts, each of which has an index for its open jobs
         let sql = "SELECT job.id FROM job WHERE job.state = 'queued' AND job.spec LIKE $1
@@ -70,7 +70,7 @@ impl Store {
     }
 }
 
-/// The spec of an image job. Another version of Pybots may have planned it.
+/// The spec of an image job. It is an error if another version of Pybots planned the job in another form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedBuild {
     pub id: JobId,
@@ -125,7 +125,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the pin of an image for one reason, or all its pins if `reason` is `None`. Returns how many there were.
+    /// Removes the pin of an image for one reason, or all its pins if `reason` is `None`. Returns how many pins there
+    /// were.
     pub async fn unpin_image(&self, build_key: &str, reason: Option<&str>) -> Result<u64> {
         let removed = sqlx::query("DELETE FROM pin WHERE build_key = $1 AND (reason = $2 OR $2 IS NULL)")
             .bind(build_key)
@@ -135,13 +136,13 @@ impl Store {
         Ok(removed.rows_affected())
     }
 
-    /// All pins, oldest first.
+    /// Returns all pins, oldest first.
     pub async fn pins(&self) -> Result<Vec<Pin>> {
         let sql = "SELECT build_key, reason, since FROM pin ORDER BY since, build_key, reason";
         Ok(sqlx::query_as(sql).fetch_all(self.pool()).await?)
     }
 
-    /// The build keys of a revision's images on all branches, of all variants.
+    /// Returns the build keys of a revision's images, for all branches and variants.
     pub async fn build_keys_of(&self, sha: &str) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(
             "SELECT DISTINCT image.build_key FROM image JOIN revision_image ON revision_image.image_id = image.id
@@ -153,7 +154,7 @@ impl Store {
         .await?)
     }
 
-    /// How the images of these build keys were used. Keys of images that are not in the store are left out.
+    /// Returns how the images of these build keys were used. Keys without an image in the store are left out.
     pub async fn image_uses(&self, keys: &[String]) -> Result<Vec<ImageUse>> {
         let attempts = "FROM job JOIN attempt ON attempt.job_id = job.id";
         let latest = "SELECT MAX(COALESCE(attempt.finished_at, attempt.started_at))";
@@ -171,7 +172,7 @@ impl Store {
         .await
     }
 
-    /// The revisions whose image has one of these build keys, newest first.
+    /// Returns the revisions whose image has one of these build keys, newest first.
     pub async fn image_revisions(&self, keys: &[String]) -> Result<Vec<ImageRevision>> {
         self.by_build_key(keys, |list| {
             format!(
@@ -205,7 +206,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The specs of image jobs that are open, or had an attempt at or after `since`.
+    /// Returns the specs of image jobs that are open, or had an attempt at or after `since`.
     pub async fn builds_since(&self, since: Timestamp) -> Result<Vec<PlannedBuild>> {
         Ok(sqlx::query_as(
             "SELECT id, spec FROM job WHERE kind = 'image' AND (state <> 'finished' OR EXISTS (
@@ -216,7 +217,8 @@ impl Store {
         .await?)
     }
 
-    /// Projects, and the facts of the images on which they have an open job, or had an attempt at or after `since`.
+    /// Returns pairs of a project and the facts of an image, for runs that have an open job, or had an attempt at or
+    /// after `since`.
     pub async fn runs_since(&self, since: Timestamp) -> Result<Vec<(String, Facts)>> {
         Ok(sqlx::query_as(
             "SELECT DISTINCT run.project, image.facts FROM run JOIN image ON image.id = run.image_id
@@ -229,8 +231,9 @@ impl Store {
         .await?)
     }
 
-    /// Replaces the images that a host holds. Everybody can read the keys of images, so that a host that is not trusted
-    /// confirms only what a build or a run of its own has shown, and what it could pull from the registry.
+    /// Replaces the images that a host holds. Everybody can read the keys of images. So the word of a host that is not
+    /// trusted counts only for images that a build or a run of its own has shown, or that it could pull from the
+    /// registry.
     pub async fn set_held(&self, host: &HostId, keys: &[String], trusted: bool, now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
         for key in keys {
@@ -256,7 +259,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records that a host holds an image, until its next inventory says so.
+    /// Records that a host holds an image, until its next inventory.
     pub async fn holds(&self, tx: &mut Tx, host: &HostId, image_id: &ImageId, now: Timestamp) -> Result<()> {
         sqlx::query(
             "INSERT INTO image_on_host (host, image_id, seen_at) VALUES ($1, $2, $3) ON CONFLICT (host, image_id) DO NOTHING",
@@ -269,7 +272,7 @@ impl Store {
         Ok(())
     }
 
-    /// The hosts that hold an image.
+    /// Returns the hosts that hold an image.
     pub async fn hosts_with(&self, image_id: &ImageId) -> Result<Vec<HostId>> {
         let sql = "SELECT host FROM image_on_host WHERE image_id = $1 ORDER BY host";
         Ok(sqlx::query_scalar(sql).bind(image_id).fetch_all(self.pool()).await?)

@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use std::collections::BTreeSet;
 
-/// Revisions of one move of a branch that are news.
+/// How many revisions of one move of a branch get events.
 const NEWS_MOST: usize = 100;
 
 /// A revision as its repository describes it.
@@ -25,7 +25,7 @@ pub struct NewRevision {
     pub committed_at: Timestamp,
     /// The version in the tree's `Include/patchlevel.h`.
     pub version: Option<String>,
-    /// Set if the source is Subversion.
+    /// The revision in Subversion, if the source is Subversion.
     pub svn: Option<SvnRevision>,
 }
 
@@ -65,7 +65,7 @@ impl<'a> From<&'a Revision> for crate::plan::Commit<'a> {
 }
 
 impl Revision {
-    /// A revision that is not in the store: its ids are empty, and its `seq` is 0.
+    /// Creates a revision that is not in the store. Its ids are empty, and its `seq` is 0.
     pub fn of(branch: &str, revision: NewRevision) -> Self {
         Self {
             id: RevisionId::from(""),
@@ -83,7 +83,7 @@ impl Revision {
         }
     }
 
-    /// The label if there is one, otherwise the id in git.
+    /// Returns the label if there is one, otherwise the id in git.
     pub fn name(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.sha)
     }
@@ -118,15 +118,15 @@ pub(super) const COLUMNS: &str = "revision.id, revision.branch_id, branch.name A
 pub struct BranchMove {
     /// The id in git of the newest revision after the move.
     pub head: String,
-    /// The revisions that come, oldest first.
+    /// The revisions that the branch gains, oldest first.
     pub new: Vec<NewRevision>,
     pub insert: Insert,
-    /// The ids in git of revisions that are no longer on the branch.
+    /// The ids in git of revisions that leave the branch.
     pub left: Vec<String>,
 }
 
 impl BranchMove {
-    /// The branch goes on with these revisions, oldest first, up to `head`.
+    /// Creates the move by which a branch goes on with these revisions, oldest first, up to `head`.
     pub fn onto(head: &str, new: &[NewRevision]) -> Self {
         Self {
             head: head.to_owned(),
@@ -137,8 +137,8 @@ impl BranchMove {
     }
 }
 
-/// Returns the `seq` of each revision that is stored, or that comes right before a stored one: a branch that was set back
-/// beyond its first stored revision goes forward again. The others have none yet.
+/// Returns the `seq` of each revision that is stored, or that comes right before a stored one. The latter happens if a
+/// branch that was set back beyond its first stored revision goes forward again. The others have none yet.
 async fn seqs_before_stored(tx: &mut Tx, branch_id: &BranchId, new: &[NewRevision]) -> Result<Vec<Option<i64>>> {
     let mut seqs = vec![None; new.len()];
     let mut next: Option<i64> = None;
@@ -165,19 +165,20 @@ async fn seqs_before_stored(tx: &mut Tx, branch_id: &BranchId, new: &[NewRevisio
     Ok(seqs)
 }
 
-/// Where new revisions come in the order of their branch.
+/// The place of new revisions in the order of their branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Insert {
     AfterAll,
-    /// Before all stored revisions, with room for so many between them: the branch was set back to an ancestor of them.
+    /// Before all stored revisions, with room for `between` revisions between them: the branch was set back to an
+    /// ancestor of the stored revisions.
     BeforeAll {
         between: usize,
     },
 }
 
 impl Store {
-    /// Moves a branch in one transaction. A revision that a force-push brought back keeps its place, and is marked as on
-    /// the branch again. Returns false, and changes nothing, if the head is no longer `seen_head`.
+    /// Moves a branch in one transaction. A revision that a force-push brought back keeps its place, and is marked as
+    /// on the branch again. If the head is no longer `seen_head`, returns `false` and changes nothing.
     pub async fn advance_branch(
         &self,
         branch_id: &BranchId,
@@ -251,7 +252,7 @@ impl Store {
             .bind(listed_at)
             .execute(&mut *tx)
             .await?;
-            // of a long history, only the end is news
+            // only the end of a long history gets events
             if *insert == Insert::AfterAll && index + NEWS_MOST >= new.len() {
                 self.insert_event(&mut tx, EventKind::RevisionSeen, &id, now).await?;
             }
@@ -260,7 +261,7 @@ impl Store {
         Ok(true)
     }
 
-    /// The ids in git of all stored revisions that are on a branch.
+    /// Returns the ids in git of all stored revisions that are on a branch.
     pub async fn shas_on_branch(&self, branch_id: &BranchId) -> Result<BTreeSet<String>> {
         let shas: Vec<String> = sqlx::query_scalar("SELECT sha FROM revision WHERE branch_id = $1 AND left_at IS NULL")
             .bind(branch_id)
@@ -269,8 +270,8 @@ impl Store {
         Ok(shas.into_iter().collect())
     }
 
-    /// The stored revisions of a Subversion folder that are on a branch, oldest first: number in Subversion, and id in
-    /// git.
+    /// Returns the stored revisions of a Subversion folder that are on a branch, oldest first. Each is a number in
+    /// Subversion and an id in git.
     pub async fn in_svn_folder(&self, branch_id: &BranchId, folder: &SvnFolder) -> Result<Vec<(u64, String)>> {
         let rows: Vec<Labelled> = sqlx::query_as(
             "SELECT id, label, sha FROM revision WHERE branch_id = $1 AND svn_folder = $2 AND left_at IS NULL",
@@ -297,8 +298,8 @@ impl Store {
             .await?)
     }
 
-    /// Finds a revision by its full or abbreviated id in git, or by its label. If several branches have it, returns the
-    /// newest row.
+    /// Finds a revision by its full or abbreviated id in git, or by its label. If several branches have the revision,
+    /// returns the newest row.
     pub async fn revision_by_sha(&self, sha: &str) -> Result<Option<Revision>> {
         if number(sha).is_some() {
             // a repository may have been replaced: prefer the revision that is on its branch
@@ -325,8 +326,8 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// The revisions of watched branches whose image or runs are not planned yet, and the newest revision of each branch,
-    /// for which changed recipes are planned again.
+    /// Returns the revisions of watched branches whose image or runs are not planned yet. The newest revision of each
+    /// branch is always included, because changed recipes are planned on it again.
     pub async fn revisions_to_plan(&self) -> Result<Vec<Revision>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
@@ -337,8 +338,8 @@ impl Store {
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(self.pool()).await?)
     }
 
-    /// The `most` newest revisions of a branch that have a ready image as a variant on a platform, the newest first. Looks at the
-    /// newest hundred only.
+    /// Returns the `most` newest revisions of a branch that have a ready image as a variant on a platform, newest
+    /// first. Looks only at the newest hundred revisions.
     pub async fn newest_with_image(
         &self,
         branch: &BranchId,

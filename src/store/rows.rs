@@ -1,4 +1,4 @@
-//! From a row of the database to a value, with an error that names the row and the column.
+//! Converts rows of the database to values. An error names the row and the column.
 
 use super::types::{Ending, Flag};
 use crate::domain::access::{Permissions, Roles};
@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Row, ValueRef};
 
-/// A column holds what this program never writes: the row was changed by hand, or by another version.
+/// A column with a value that this program never writes. The row was changed by hand, or by another version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{table} {id}: {column} can't be read: {problem}")]
 pub struct BadRow {
@@ -24,7 +24,7 @@ pub struct BadRow {
 }
 
 impl BadRow {
-    /// The bad row that an error of the store is about. Returns `None` if the error has another cause.
+    /// Returns the bad row that an error of the store is about, or `None` if the error has another cause.
     pub fn of(error: &anyhow::Error) -> Option<&Self> {
         error
             .chain()
@@ -66,7 +66,7 @@ impl Cells<'_> {
     }
 }
 
-/// What a column can be decoded to.
+/// A type to which a column can be decoded.
 pub(super) trait Column: Sized {
     fn read(cells: &Cells<'_>, column: &str) -> Result<Self, BadRow>;
 }
@@ -113,7 +113,7 @@ impl<T: Column> Column for Option<T> {
     }
 }
 
-/// A column whose error does not spoil the rest of the row: whoever needs its value handles the error.
+/// A column whose error does not affect the rest of the row. Callers that need its value handle the error.
 impl<T: Column> Column for Result<T, BadRow> {
     fn read(cells: &Cells<'_>, column: &str) -> Result<Self, BadRow> {
         Ok(cells.read(column))

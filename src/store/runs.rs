@@ -18,10 +18,10 @@ pub struct Run {
     /// The digest of the recipe.
     pub recipe: String,
     pub image_id: Option<ImageId>,
-    /// Why the recipe does not run here.
+    /// Why the recipe skips the project here, if it does.
     pub skip_reason: Option<String>,
     pub created_at: Timestamp,
-    /// Whether it only tries its recipe, so that its result is in no series.
+    /// Whether the run only tries its recipe, so that its result is in no series.
     pub trial: bool,
 }
 
@@ -43,7 +43,7 @@ pub struct NewRun<'a> {
 }
 
 impl Store {
-    /// Adds a run. Returns `None` if the revision has it already.
+    /// Adds a run. Returns `None` if the revision already has it.
     pub async fn insert_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<Option<RunId>> {
         Ok(sqlx::query_scalar(
             "INSERT INTO run (id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at)
@@ -63,14 +63,14 @@ impl Store {
         .await?)
     }
 
-    /// Returns a run that needs a job of its own, which is any job but a probe. Adds the run if there is none. If an
-    /// investigation has added it for its probes, or if it was withdrawn, marks it to be evaluated. Returns `None` if the run
-    /// has its own job.
+    /// Returns a run that needs a job of its own, which is any job but a probe. Adds the run if there is none. Marks
+    /// the run to be evaluated if an investigation has added it for its probes, or if it was withdrawn. Returns `None`
+    /// if the run already has its own job.
     pub async fn adopt_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<Option<RunId>> {
         if let Some(id) = self.insert_run(tx, new, now).await? {
             return Ok(Some(id));
         }
-        // it was tried before its recipe was in force
+        // the run was a trial, and now its recipe is in force
         sqlx::query(
             "UPDATE run SET trial = 0, evaluated_at = NULL WHERE revision_id = $1 AND project = $2 AND variant = $3
                  AND platform = $4 AND recipe = $5 AND trial = 1",
@@ -98,8 +98,8 @@ impl Store {
         .await?)
     }
 
-    /// Returns the run that tries a recipe, and whether it needs a job. Adds the run if there is none; one of a recipe that was in
-    /// force before is a trial too.
+    /// Returns the run that tries a recipe, and whether it needs a job. Adds the run if there is none. A run of a
+    /// recipe that was in force before is a trial too.
     pub async fn trial_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<(RunId, bool)> {
         let id = self.run_for(tx, new, now).await?;
         let is_new: Option<RunId> = sqlx::query_scalar(
@@ -115,8 +115,8 @@ impl Store {
         Ok((id, is_new.is_some()))
     }
 
-    /// Returns the run to which an investigation adds its probes: that of a project on a revision with a recipe. Adds
-    /// the run if there is none. A run added here is marked as evaluated, so that its probes alone raise no suspicion.
+    /// Returns the run to which an investigation adds its probes, for a project on a revision with a recipe. Adds the
+    /// run if there is none. A run added here is marked as evaluated, so that its probes alone raise no suspicion.
     pub async fn run_for(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<RunId> {
         if let Some(id) = self.insert_run(tx, new, now).await? {
             let evaluated = sqlx::query("UPDATE run SET evaluated_at = $1 WHERE id = $2");
@@ -147,7 +147,7 @@ impl Store {
             .and_then(|report| report.lock.or(report.unconfirmed_lock)))
     }
 
-    /// The spec of the first job of a project's run on a revision.
+    /// Returns the spec of the first job of a project's run on a revision.
     pub async fn spec_on(
         &self,
         revision_id: &RevisionId,
@@ -177,7 +177,8 @@ impl Store {
         .await?)
     }
 
-    /// Digests of the recipes that a revision has runs of. Runs that only have probes do not count, nor do withdrawn runs.
+    /// Returns the digests of the recipes of which a revision has runs. Withdrawn runs and runs that only have probes
+    /// do not count.
     pub async fn recipes_run(
         &self,
         revision_id: &RevisionId,

@@ -1,4 +1,5 @@
-//! Submitted recipes: the projects that they register, and every version. Only [`crate::submissions`] changes them.
+//! Submitted recipes: the projects that they register, and all their versions. Only [`crate::submissions`] changes
+//! them.
 
 use super::rows::from_row;
 use super::types::Flag;
@@ -13,14 +14,14 @@ use anyhow::Result;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     pub project: String,
-    /// `None` if nobody owns it.
+    /// The owner, or `None` if nobody owns the project.
     pub owner_id: Option<AccountId>,
-    /// The account to which the owner hands the project over, until it accepts.
+    /// The account to which the owner hands the project over, until that account accepts.
     pub next_owner_id: Option<AccountId>,
     pub state: ProjectState,
-    /// Why it has this state, for people; may be empty.
+    /// The reason for the state, for people. It may be empty.
     pub reason: String,
-    /// Whether somebody else than its owner paused or retired it.
+    /// Whether somebody other than the owner paused or retired the project.
     pub held: bool,
     /// The number of the version in force.
     pub version: Option<i64>,
@@ -38,16 +39,16 @@ pub struct RecipeVersion {
     /// Counted from 1 in each project.
     pub number: i64,
     pub digest: String,
-    /// The name of the account.
+    /// The name of the account that submitted the version.
     pub submitted_by: String,
     pub submitted_at: Timestamp,
     pub state: VersionState,
     pub trial_run_id: Option<RunId>,
-    /// Why there is no trial run, or what became of it.
+    /// Why there is no trial run, or how it ended.
     pub trial_note: String,
     pub decided_by: Option<String>,
     pub decided_at: Option<Timestamp>,
-    /// Why it was refused, or what the maintainer had to add.
+    /// Why the version was refused, or the maintainer's remark about it.
     pub reason: String,
 }
 
@@ -67,7 +68,7 @@ const VERSION: &str = "project, number, digest, submitted_by, submitted_at, stat
                        decided_at, reason";
 
 impl Store {
-    /// Adds a project without a version. Returns false if one has the name, by PEP 503.
+    /// Adds a project without a version. Returns `false` if another project has the name, by the rules of PEP 503.
     pub async fn insert_registration(
         &self,
         tx: &mut Tx,
@@ -94,13 +95,13 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// Names of all projects whose recipes were submitted.
+    /// Returns the names of all projects whose recipes were submitted.
     pub async fn registered_names(&self) -> Result<Vec<String>> {
         let query = sqlx::query_scalar("SELECT project FROM registration ORDER BY project");
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// The next `most` projects after a name, of one owner if it is given.
+    /// Returns the next `most` projects after a name. If an owner is given, returns only projects of that owner.
     pub async fn registrations(&self, owner: Option<&AccountId>, after: &str, most: i64) -> Result<Vec<Registration>> {
         let of_owner = if owner.is_some() { "AND owner_id = $3" } else { "" };
         let sql =
@@ -114,7 +115,8 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Replaces owner, next owner, state, reason and version in force of a project. Returns false if it changed since `before` was read.
+    /// Replaces owner, next owner, state, reason and version in force of a project. Returns `false` if the project
+    /// changed since `before` was read.
     pub async fn set_registration(&self, tx: &mut Tx, before: &Registration, after: &Registration) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE registration SET owner_id = $1, state = $2, reason = $3, version = $4, held = $9, next_owner_id = $10
@@ -137,7 +139,8 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Adds a version, whose number must be the next one. Returns false if another version has it. The text is kept by its digest.
+    /// Adds a version, whose number must be the next one. Returns `false` if another version has that number. The text
+    /// is stored by its digest.
     pub async fn insert_version(&self, tx: &mut Tx, new: &RecipeVersion, text: &str) -> Result<bool> {
         sqlx::query(
             "INSERT INTO recipe (digest, project, text, seen_at) VALUES ($1, $2, $3, $4) ON CONFLICT (digest) DO NOTHING",
@@ -169,14 +172,14 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// The number of the newest version with a digest.
+    /// Returns the number of the newest version with a digest.
     pub async fn number_of(&self, project: &str, digest: &str) -> Result<Option<i64>> {
         let sql = "SELECT MAX(number) FROM recipe_version WHERE digest = $2 AND project = $1";
         let query = sqlx::query_scalar(sql).bind(project).bind(digest);
         Ok(query.fetch_one(self.pool()).await?)
     }
 
-    /// The `most` newest versions of a project that are older than number `before`.
+    /// Returns the `most` newest versions of a project that are older than number `before`.
     pub async fn versions(&self, project: &str, before: i64, most: i64) -> Result<Vec<RecipeVersion>> {
         let sql = format!(
             "SELECT {VERSION} FROM recipe_version WHERE project = $1 AND number < $2 ORDER BY number DESC LIMIT $3"
@@ -189,7 +192,8 @@ impl Store {
             .await?)
     }
 
-    /// The `most` oldest versions in an open state after the first `skip`, in the order in which they were submitted.
+    /// Returns the `most` oldest versions in an open state after the first `skip`, in the order in which they were
+    /// submitted.
     pub async fn versions_in(&self, state: VersionState, skip: i64, most: i64) -> Result<Vec<RecipeVersion>> {
         let sql = format!(
             "SELECT {VERSION} FROM recipe_version WHERE state = $1 AND decided_at IS NULL
@@ -202,7 +206,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// The next `most` versions whose trial is not planned, in the order in which they were submitted.
+    /// Returns the next `most` versions whose trial is not planned, in the order in which they were submitted.
     pub async fn untried_versions(&self, most: i64) -> Result<Vec<RecipeVersion>> {
         let sql = format!(
             "SELECT {VERSION} FROM recipe_version WHERE state = 'trial' AND decided_at IS NULL AND trial_run_id IS NULL
@@ -212,7 +216,8 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// The next `most` versions whose trial has ended, or that were submitted before a time and wait for theirs.
+    /// Returns the next `most` versions whose trial has ended, or that were submitted before a time and still wait for
+    /// their trial.
     pub async fn tried_versions(&self, before: Timestamp, most: i64) -> Result<Vec<RecipeVersion>> {
         let sql = format!(
             "SELECT {VERSION} FROM recipe_version WHERE state = 'trial' AND decided_at IS NULL AND trial_run_id IS NOT NULL
@@ -224,14 +229,14 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// How many versions of an account are on trial.
+    /// Returns how many versions of an account are on trial.
     pub async fn trials_of(&self, tx: &mut Tx, account: &str) -> Result<i64> {
         let sql =
             "SELECT COUNT(*) FROM recipe_version WHERE state = 'trial' AND decided_at IS NULL AND submitted_by = $1";
         Ok(sqlx::query_scalar(sql).bind(account).fetch_one(&mut **tx).await?)
     }
 
-    /// How many versions an account has submitted since a time.
+    /// Returns how many versions an account has submitted since a time.
     pub async fn submitted_since(&self, tx: &mut Tx, account: &str, since: Timestamp) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM recipe_version WHERE submitted_by = $1 AND submitted_at >= $2";
         Ok(sqlx::query_scalar(sql)
@@ -241,7 +246,7 @@ impl Store {
             .await?)
     }
 
-    /// Moves a version to another state. Returns false if its state or its trial changed since `before` was read.
+    /// Moves a version to another state. Returns `false` if its state or its trial changed since `before` was read.
     pub async fn set_version(&self, tx: &mut Tx, before: &RecipeVersion, after: &RecipeVersion) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE recipe_version SET state = $1, trial_run_id = $2, trial_note = $3, decided_by = $4, decided_at = $5, reason = $6
@@ -262,7 +267,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// The texts of the versions in force of all active projects, as `(project, text)`, by name.
+    /// Returns the texts of the versions in force of all active projects, as `(project, text)`, by name.
     pub async fn submitted_recipes(&self) -> Result<Vec<(String, String)>> {
         let sql = "SELECT registration.project, recipe.text FROM registration
                    JOIN recipe_version ON recipe_version.project = registration.project
@@ -272,13 +277,13 @@ impl Store {
         Ok(sqlx::query_as(sql).fetch_all(self.pool()).await?)
     }
 
-    /// The newest job of a trial.
+    /// Returns the newest job of a trial, or `None` if it has no job.
     pub async fn job_of_trial(&self, run: &RunId) -> Result<Option<JobId>> {
         let sql = "SELECT id FROM job WHERE run_id = $1 AND investigation_id IS NULL ORDER BY created_at DESC, id DESC LIMIT 1";
         Ok(sqlx::query_scalar(sql).bind(run).fetch_optional(self.pool()).await?)
     }
 
-    /// The next `most` queued jobs of trials whose versions are decided.
+    /// Returns the next `most` queued jobs of trials whose versions are decided.
     pub async fn jobs_of_decided_trials(&self, most: i64) -> Result<Vec<JobId>> {
         let sql = "SELECT job.id FROM run JOIN job ON job.run_id = run.id AND job.state = 'queued'
                    WHERE run.trial = 1 AND NOT EXISTS (
@@ -287,7 +292,7 @@ impl Store {
         Ok(sqlx::query_scalar(sql).bind(most).fetch_all(self.pool()).await?)
     }
 
-    /// Makes a trial run one of its series, because its recipe is in force now.
+    /// Turns a trial into a run of its series, because its recipe is in force now.
     pub async fn count_trial(&self, tx: &mut Tx, run: &RunId) -> Result<()> {
         sqlx::query("UPDATE run SET trial = 0, evaluated_at = NULL WHERE id = $1 AND trial = 1")
             .bind(run)

@@ -1,4 +1,4 @@
-//! Access tokens of accounts, and sessions of browsers. The store has digests only.
+//! Access tokens of accounts, and sessions of browsers. The store only has their digests.
 
 use super::accounts::{self, Account};
 use super::rows::from_row;
@@ -13,13 +13,13 @@ use anyhow::Result;
 pub struct AccessToken {
     pub id: TokenId,
     pub account_id: AccountId,
-    /// What its owner calls it.
+    /// The name that the owner gave the token.
     pub name: String,
-    /// What it may do, if its account may do it too.
+    /// The permissions of the token. Each counts only if the account has it too.
     pub permissions: Permissions,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
-    /// When it was last used, to the minute.
+    /// When the token was last used, to the minute.
     pub used_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
 }
@@ -39,11 +39,11 @@ pub struct NewToken<'a> {
     pub digest: &'a str,
     pub permissions: &'a Permissions,
     pub expires_at: Timestamp,
-    /// Whether it only stands for a login by an identity.
+    /// Whether the token only stands for a login by an identity.
     pub login: bool,
 }
 
-/// How far apart two records of the use of a token are.
+/// The least time between two records of the use of a token, in milliseconds.
 const USED_MS: i64 = 60_000;
 
 impl Store {
@@ -65,7 +65,7 @@ impl Store {
             .await?)
     }
 
-    /// The token with a digest and its account, if both are valid at `now`.
+    /// Returns the token with a digest, and its account, if both are valid at `now`.
     pub async fn token_of(&self, digest: &str, now: Timestamp) -> Result<Option<(AccessToken, Account)>> {
         let sql =
             format!("SELECT {COLUMNS} FROM access_token WHERE digest = $1 AND revoked_at IS NULL AND expires_at > $2");
@@ -84,7 +84,7 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// Records that a token was used, once a minute at most.
+    /// Records the use of a token, once a minute at most.
     pub async fn note_use(&self, token: &AccessToken, now: Timestamp) -> Result<()> {
         if token.used_at.is_some_and(|used| now - used < USED_MS) {
             return Ok(());
@@ -98,7 +98,7 @@ impl Store {
         Ok(())
     }
 
-    /// The newest `most` tokens of an account, without those of logins.
+    /// Returns the newest `most` tokens of an account, without those of logins.
     pub async fn tokens(&self, account: &AccountId, most: i64) -> Result<Vec<AccessToken>> {
         let sql =
             format!("SELECT {COLUMNS} FROM access_token WHERE account_id = $1 AND login = 0 ORDER BY id DESC LIMIT $2");
@@ -106,7 +106,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// How many tokens of an account are valid, without those of logins.
+    /// Returns how many tokens of an account are valid, without those of logins.
     pub async fn valid_tokens(&self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM access_token
                    WHERE account_id = $1 AND login = 0 AND revoked_at IS NULL AND expires_at > $2";
@@ -123,14 +123,14 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// Whether a token is valid. Nobody revokes it before the transaction ends.
+    /// Returns whether a token is valid. Nobody can revoke it before the transaction ends.
     pub async fn lock_token(&self, tx: &mut Tx, id: &TokenId, now: Timestamp) -> Result<bool> {
         let sql = "UPDATE access_token SET name = name WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2";
         let found = sqlx::query(sql).bind(id).bind(now).execute(&mut **tx).await?;
         Ok(found.rows_affected() == 1)
     }
 
-    /// Ends a token, and the sessions that began by it. Returns false if it was revoked before.
+    /// Ends a token, and the sessions that began by it. Returns `false` if it was revoked before.
     pub async fn revoke_token(&self, tx: &mut Tx, id: &TokenId, now: Timestamp) -> Result<bool> {
         sqlx::query("DELETE FROM session WHERE token_id = $1")
             .bind(id)
@@ -169,8 +169,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the tokens of an account that stood for logins whose sessions are over. Nobody has their secrets, so nobody can use them
-    /// again.
+    /// Removes the tokens of an account that stood for logins whose sessions are over. Nobody has their secrets, so
+    /// nobody can use these tokens again.
     pub async fn remove_ended_logins(&self, tx: &mut Tx, account: &AccountId) -> Result<()> {
         let sql = "DELETE FROM access_token WHERE account_id = $1 AND login = 1
                    AND NOT EXISTS (SELECT 1 FROM session WHERE session.token_id = access_token.id)";
@@ -178,7 +178,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the `most` oldest tokens that were revoked or expired before a time, except those of sessions. Returns how many there were.
+    /// Removes the oldest tokens that were revoked or expired before a time, at most `most`. Tokens of sessions stay.
+    /// Returns how many were removed.
     pub async fn remove_ended_tokens(&self, before: Timestamp, most: i64) -> Result<u64> {
         let mut removed = 0;
         // a statement for each column, which has an index of its own
@@ -196,7 +197,7 @@ impl Store {
         Ok(removed)
     }
 
-    /// Begins a session by a token. Sessions that are over are removed on the way.
+    /// Begins a session by a token. Also removes sessions that are over.
     pub async fn insert_session(
         &self,
         tx: &mut Tx,
@@ -208,7 +209,7 @@ impl Store {
             .bind(now)
             .execute(&mut **tx)
             .await?;
-        // the oldest make room: nobody works in that many browsers
+        // the oldest sessions make room, because nobody works in that many browsers
         let oldest = "DELETE FROM session WHERE account_id = $1 AND digest NOT IN (
                           SELECT digest FROM session WHERE account_id = $1 ORDER BY created_at DESC, digest LIMIT 20)";
         sqlx::query(oldest).bind(&token.account_id).execute(&mut **tx).await?;
@@ -225,7 +226,7 @@ impl Store {
         Ok(())
     }
 
-    /// The token by which a session began, and its account, if all of them are valid at `now`.
+    /// Returns the token by which a session began, and its account, if all of them are valid at `now`.
     pub async fn session_of(&self, digest: &str, now: Timestamp) -> Result<Option<(AccessToken, Account)>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM access_token WHERE revoked_at IS NULL AND expires_at > $2 AND id = (
@@ -239,9 +240,10 @@ impl Store {
         Ok(account.map(|account| (token, account)))
     }
 
-    /// Ends a session, and the token that only stood for it.
+    /// Ends a session. A token that only stood for the session ends too.
     pub async fn end_session(&self, tx: &mut Tx, digest: &str, now: Timestamp) -> Result<()> {
-        // the session first, as whatever else ends both does: two transactions never wait for each other
+        // the session goes first, in the order of everything else that ends both: so two transactions never wait for
+        // each other
         let session = "DELETE FROM session WHERE digest = $1 RETURNING token_id";
         let token: Option<TokenId> = sqlx::query_scalar(session)
             .bind(digest)

@@ -1,5 +1,5 @@
-//! How types of the domain are stored: ids and names as text, times as milliseconds, truth values as 0 or 1, and
-//! what has a shape of its own as JSON.
+//! The stored form of types of the domain: ids and names as text, times as milliseconds, truth values as 0 or 1, and
+//! structured values as JSON.
 
 use crate::domain::access::{Permissions, Roles};
 use crate::domain::host::{Capabilities, HostState, Labels};
@@ -92,7 +92,7 @@ text!(
 );
 json!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Report);
 
-/// The part of a report that a cell needs. The rest of the report's text is skipped, which is faster.
+/// The part of a report that a cell needs. Skipping the rest of the report's text is faster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Ending {
     pub outcome: Outcome,

@@ -1,4 +1,4 @@
-//! Sources that do not answer, and until when jobs wait for them.
+//! Sources that do not answer, and the waits of jobs for them.
 
 use super::claims::parameters;
 use super::{Store, Tx};
@@ -6,8 +6,9 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 
 impl Store {
-    /// Records that a source did not answer. `wait_ms` says how long jobs wait after so many failures. Returns until when they
-    /// do. Attempts that fail during a wait began before it, and do not prolong it.
+    /// Records that a source did not answer. `wait_ms` returns for how long jobs wait after a number of failures.
+    /// Returns the time until which they wait. Attempts that fail during a wait began before it, so they do not prolong
+    /// it.
     pub async fn source_failed(
         &self,
         tx: &mut Tx,
@@ -35,7 +36,7 @@ impl Store {
         Ok(until)
     }
 
-    /// Shortens waits for sources that go beyond a time: a clock that was ahead has set them.
+    /// Shortens the waits for sources that end after a time. Such waits were set by a clock that was ahead.
     pub async fn shorten_source_waits(&self, most: Timestamp) -> Result<()> {
         sqlx::query("UPDATE unreachable_source SET until = $1 WHERE until > $1")
             .bind(most)
@@ -58,7 +59,7 @@ impl Store {
         Ok(query.execute(&mut **tx).await?.rows_affected() > 0)
     }
 
-    /// Until when a job waits for its sources. Returns `None` if it need not wait.
+    /// Returns until when a job waits for its sources, or `None` if it need not wait.
     pub async fn sources_until(&self, tx: &mut Tx, addresses: &[String]) -> Result<Option<Timestamp>> {
         if addresses.is_empty() {
             return Ok(None);
@@ -72,7 +73,7 @@ impl Store {
         Ok(query.fetch_one(&mut **tx).await?.map(Timestamp::from_millis))
     }
 
-    /// Lets the queued jobs of a project wait until a time, unless they wait longer.
+    /// Makes the queued jobs of a project wait until a time, unless they already wait longer.
     pub async fn put_off_project(&self, tx: &mut Tx, project: &str, until: Timestamp) -> Result<()> {
         let sql = "UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before < $1
                    AND group_id IN (SELECT id FROM job_group WHERE project = $2)";
@@ -80,7 +81,7 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the wait of a project's queued jobs that the infrastructure did not fail.
+    /// Ends the wait of a project's queued jobs, unless they wait because the infrastructure failed them.
     pub async fn hasten_project(&self, tx: &mut Tx, project: &str, now: Timestamp) -> Result<()> {
         let sql = "UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1 AND infra_attempts = 0
                    AND (avoid_host IS NULL OR unanswered_attempts > 0) AND group_id IN (SELECT id FROM job_group WHERE project = $2)";

@@ -1,5 +1,5 @@
-//! The queries of pages: windows of revisions with the cells of their projects. Every page takes the same three queries;
-//! [`assemble`] makes cells of the rows.
+//! The queries of pages: windows of revisions with the cells of their projects. Every page makes the same three
+//! queries. [`assemble`] turns their rows into cells.
 
 mod assemble;
 mod flat;
@@ -27,16 +27,17 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use assemble::{RevisionRow, RunRow};
 
-/// Which revisions a matrix shows.
+/// The revisions that a matrix shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Those of all watched branches, each in the order of its history, merged by the time of the commit.
+    /// The revisions of all watched branches, each branch in the order of its history, merged by the time of the
+    /// commit.
     All,
-    /// Those of one branch, watched or not, in its order.
+    /// The revisions of one branch, watched or not, in the order of its history.
     Branch(String),
 }
 
-/// What the head of every page shows.
+/// The values in the head of every page.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// How many jobs are queued.
@@ -79,13 +80,13 @@ pub struct ProjectDetails {
     pub matrix: Matrix,
 }
 
-/// How many revisions the page of an image lists.
+/// The most revisions that the page of an image lists.
 pub const SHARED: i64 = 50;
 
-/// How many revisions of each branch the page of a project shows.
+/// The most revisions of each branch that the page of a project shows.
 const NEWEST: i64 = 10;
 
-/// Which revisions to read: a condition on the tables `revision` and `branch`, with its parameters.
+/// The revisions to read: a condition on the tables `revision` and `branch`, with its parameters.
 struct Window {
     condition: String,
     order: &'static str,
@@ -97,7 +98,7 @@ const BY_TIME: &str = "revision.listed_at DESC, revision.id DESC";
 const BY_BRANCH: &str = "branch.position, revision.seq DESC";
 
 impl Window {
-    /// The newest revisions of a scope that are older than `before`.
+    /// Creates a window of the newest revisions of a scope that are older than `before`.
     fn of(scope: &Scope, limit: i64, before: Option<&RevisionId>) -> Self {
         let (mut condition, order, mut texts) = match scope {
             Scope::All => (
@@ -143,9 +144,9 @@ impl Window {
 }
 
 impl Store {
-    /// The `rows` newest revisions of a scope that are older than `before`, with the cells of all projects.
+    /// Returns the `rows` newest revisions of a scope that are older than `before`, with the cells of all projects.
     pub async fn matrix(&self, scope: &Scope, rows: i64, before: Option<&RevisionId>) -> Result<Matrix> {
-        // reading one more than is shown finds out whether there is another page
+        // one revision more than is shown is read, to find out whether there is another page
         let mut revisions = self.window(&Window::of(scope, rows + 1, before)).await?;
         let older = assemble::cut(&mut revisions, rows);
         let mut matrix = self.fill(revisions, None).await?;
@@ -153,8 +154,8 @@ impl Store {
         Ok(matrix)
     }
 
-    /// The rows of one revision on every branch that has it, found by its full or abbreviated id in git, or by its label.
-    /// A revision of Subversion has another id in git on each branch that it changed.
+    /// Returns the rows of one revision on every branch that has it, found by its full or abbreviated id in git, or by
+    /// its label. A revision of Subversion has another id in git on each branch that it changed.
     pub async fn revision_page(&self, sha: &str) -> Result<Option<Matrix>> {
         let Some(revision) = self.revision_by_sha(sha).await? else {
             return Ok(None);
@@ -239,13 +240,14 @@ impl Store {
         }))
     }
 
-    /// The cells of the newest revisions of one branch, or of all watched branches, as a flat list, as seen at `now`.
+    /// Returns the cells of the newest revisions of one branch, or of all watched branches, as a flat list, as seen at
+    /// `now`.
     pub async fn results(&self, branch: Option<&str>, limit_revisions: i64, now: Timestamp) -> Result<Vec<ResultCell>> {
         let scope = branch.map_or(Scope::All, |name| Scope::Branch(name.to_owned()));
         Ok(self.matrix(&scope, limit_revisions, None).await?.results(now))
     }
 
-    /// What the head of every page shows.
+    /// Returns the values for the head of every page.
     pub async fn status(&self) -> Result<Status> {
         let (waiting, working) = self.open_jobs().await?;
         Ok(Status {
@@ -258,7 +260,8 @@ impl Store {
         })
     }
 
-    /// The variants of the newest revision of one branch, or of each watched branch. The default comes first.
+    /// Returns the variants of the newest revision of one branch, or of each watched branch. The default variant comes
+    /// first.
     pub async fn variants_at_tips(&self, branch: Option<&str>) -> Result<Vec<String>> {
         let sql = format!(
             "SELECT DISTINCT planned.variant FROM branch
@@ -280,7 +283,7 @@ impl Store {
         Ok(variants)
     }
 
-    /// Whether there is or was a branch with this name.
+    /// Returns whether there is or was a branch with this name.
     pub async fn has_branch(&self, name: &str) -> Result<bool> {
         let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM branch WHERE name = $1")
             .bind(name)
@@ -346,8 +349,8 @@ impl Store {
         Ok(query.bind(*limit).fetch_all(self.pool()).await?)
     }
 
-    /// Runs with their attempts, a row for each attempt, oldest first. Runs whose place another one is to take come before all
-    /// others.
+    /// Returns runs with their attempts, a row for each attempt, oldest first. Runs whose place another run is to take
+    /// come before all others.
     async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
         let sql = format!(
             "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.skip_reason,

@@ -1,21 +1,22 @@
-//! Runs whose recipe was changed or removed before their job began, and what takes their place.
+//! Runs whose recipe was changed or removed before their job began, and the runs that replace them.
 
 use super::runs::Run;
 use super::{Store, Tx};
 use crate::domain::id::{JobId, RevisionId, RunId};
 use anyhow::Result;
 
-/// A run by a recipe that is in force.
+/// A query for the recipe of a run, if it is in force.
 const IN_FORCE: &str = "SELECT 1 FROM project WHERE project.name = run.project AND project.registered = 1
                         AND project.recipe = run.recipe";
-/// A run of a project that is registered.
+/// A query for the project of a run, if it is registered.
 const REGISTERED: &str = "SELECT 1 FROM project WHERE project.name = run.project AND project.registered = 1";
-/// A job of a run for its cell that has not ended.
+/// A query for jobs of a run that have not ended. Jobs of investigations do not count.
 const OPEN: &str =
     "SELECT 1 FROM job WHERE job.run_id = run.id AND job.investigation_id IS NULL AND job.state <> 'finished'";
 
 impl Store {
-    /// The next `most` queued jobs whose recipe is not in force any more, with their runs. Jobs of investigations are left out.
+    /// Returns the next `most` queued jobs whose recipe is no longer in force, with their runs. Jobs of investigations
+    /// are left out.
     pub async fn jobs_of_past_recipes(&self, most: i64) -> Result<Vec<(JobId, RunId)>> {
         let sql = format!(
             "SELECT job.id, run.id FROM job JOIN run ON run.id = job.run_id
@@ -27,7 +28,8 @@ impl Store {
         Ok(rows.into_iter().map(|(job, run)| (job.into(), run.into())).collect())
     }
 
-    /// Whether a job is leased whose recipe was changed. It may be queued again; that of a removed project is cancelled.
+    /// Returns whether a job with a changed recipe is leased. Such a job may be queued again, whereas the job of a
+    /// removed project is cancelled.
     pub async fn is_changed_recipe_leased(&self) -> Result<bool> {
         let sql = format!(
             "SELECT COUNT(*) FROM job JOIN run ON run.id = job.run_id
@@ -40,7 +42,7 @@ impl Store {
         Ok(leased > 0)
     }
 
-    /// Requests that leased jobs of removed projects end. Returns how many there are.
+    /// Requests that leased jobs of removed projects end. Returns how many jobs it newly requested to end.
     pub async fn cancel_jobs_of_removed_projects(&self) -> Result<u64> {
         let mut tx = self.begin().await?;
         let of_them = format!(
@@ -58,21 +60,21 @@ impl Store {
         Ok(cancelled.rows_affected())
     }
 
-    /// Records that a run by the recipe in force is to take the place of a run.
+    /// Records that a run by the recipe in force is to replace a run.
     pub async fn withdraw_run(&self, tx: &mut Tx, id: &RunId) -> Result<()> {
         let sql = "UPDATE run SET withdrawn = 'unplanned' WHERE id = $1";
         sqlx::query(sql).bind(id).execute(&mut **tx).await?;
         Ok(())
     }
 
-    /// Records that the runs of a revision are not planned.
+    /// Records that the runs of a revision are not planned yet.
     pub async fn plan_revision_again(&self, tx: &mut Tx, id: &RevisionId) -> Result<()> {
         let sql = "UPDATE revision SET planned_at = NULL WHERE id = $1";
         sqlx::query(sql).bind(id).execute(&mut **tx).await?;
         Ok(())
     }
 
-    /// The next `most` runs whose place a run by the recipe in force is to take.
+    /// Returns the next `most` runs that a run by the recipe in force is to replace.
     pub async fn withdrawn_runs(&self, most: i64) -> Result<Vec<Run>> {
         let sql = format!(
             "SELECT id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at, trial
@@ -82,7 +84,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Records that a run by the recipe `by` has taken the place of a run. If `by` is empty, nothing takes its place.
+    /// Records that a run by the recipe `by` has replaced a run. If `by` is empty, nothing replaces it.
     pub async fn replaced_run(&self, tx: &mut Tx, id: &RunId, by: &str) -> Result<()> {
         let sql = "UPDATE run SET withdrawn = 'planned' WHERE id = $1 AND recipe <> $2 AND withdrawn IS NOT NULL";
         sqlx::query(sql).bind(id).bind(by).execute(&mut **tx).await?;

@@ -4,16 +4,16 @@ use super::change::Change;
 use super::subject::Untestable;
 use serde::{Deserialize, Serialize};
 
-/// What an investigation found out about a subject. The database stores it as JSON: names must stay readable.
+/// The answer of an investigation about a subject. The database stores it as JSON: names must stay readable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// This revision caused the change. Reruns of it and of the revision before it prove that.
     Culprit {
-        // Answers that were stored before 0.2 call it `place`.
+        // answers that were stored before 0.2 call it `place`
         #[serde(alias = "place")]
         index: usize,
-        /// How often the subject fails since, from 0 to 1. `None` means always.
+        /// The part of runs in which the subject fails since, from 0 to 1. `None` stands for all.
         rate: Option<f64>,
     },
     /// One of the revisions after `good` and up to `bad` caused the change.
@@ -21,7 +21,7 @@ pub enum Answer {
         good: usize,
         bad: usize,
         why: RangeReason,
-        /// As in `Culprit`.
+        /// The part of runs in which the subject fails since, as in `Culprit`.
         rate: Option<f64>,
     },
     /// CPython did not cause the change.
@@ -52,31 +52,31 @@ impl RangeReason {
     }
 }
 
-/// What caused the change instead of CPython.
+/// The cause of a change that CPython did not cause.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotCpython {
-    /// The good end fails as well when it is rerun today: the date or an outside service changed.
+    /// The good end also fails when it is rerun today: the date or an outside service changed.
     FailsOnBoth,
-    /// The good end fails as well on the images below CPython that the bad end has.
+    /// The good end also fails on the images below CPython that the bad end has.
     BaseImageChanged,
     /// The bad end passes with the dependencies of the good end.
     DependencyChanged,
-    /// The bad end passes with the project's version of the good end.
+    /// The bad end passes with the version of the project that the good end has.
     ProjectChanged,
-    /// It always fails on these hosts and never on the others.
+    /// The subject always fails on these hosts and never on the others.
     HostSpecific(Vec<String>),
-    /// It passes and fails on the same image, equally often at both ends.
+    /// The subject passes and fails on the same image, equally often at both ends.
     Flaky {
-        /// The share of reruns that failed, from 0 to 1.
+        /// The part of reruns that failed, from 0 to 1.
         rate: f64,
     },
-    /// It failed once, and no rerun failed.
+    /// The subject failed once, and no rerun failed.
     NotSeenAgain,
 }
 
 impl NotCpython {
-    /// Returns the cause as a clause for people. In a search for a fix, it is about passing.
+    /// Returns the cause as a clause for people. In a search for a fix, the clause is about passing.
     pub fn describe(&self, change: Change) -> String {
         let (fails, fail) = match change {
             Change::Broke => ("fails", "fail"),

@@ -7,38 +7,38 @@ use super::history::HistoryEntry;
 use super::subject::{Observation, Subject};
 use super::suspicion::{last_result, suspicions};
 
-/// What a cell means.
+/// The verdict about a cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It passes, and it passed before.
+    /// The cell passes, and it passed before.
     Ok,
-    /// These subjects fail and passed before. This is not confirmed yet.
+    /// These subjects fail and passed before. The change is not confirmed yet.
     Suspect {
         subjects: Vec<Subject>,
     },
     /// All failing subjects failed before.
     StillFailing {
-        /// The index of the oldest entry since which one of them has failed.
+        /// The index of the oldest entry since which one of the subjects has failed.
         since: usize,
-        /// Whether it may have failed even longer, because no entry before `since` shows that it passed.
+        /// Whether the subject may have failed even longer, because no entry before `since` shows a pass.
         or_before: bool,
     },
-    /// These subjects failed in the entry before and pass. This is not confirmed yet.
+    /// These subjects failed in the entry before and pass now. The change is not confirmed yet.
     Fixed {
         subjects: Vec<Subject>,
     },
     /// Attempts on the same image disagree.
     Flaky,
-    /// It passes, and there is no baseline.
+    /// The cell passes, and there is no baseline.
     New,
-    /// It fails, and there is no baseline.
+    /// The cell fails, and there is no baseline.
     NewFailing {
-        /// Those of the failing subjects that pass on another branch.
+        /// The failing subjects that pass on another branch.
         passes_elsewhere: Vec<Subject>,
     },
-    /// It fails, there is no baseline, and it fails on other branches too.
+    /// The cell fails, there is no baseline, and the project fails on other branches too.
     AlwaysFailing,
-    /// There is no image. That is one incident of the row, and no verdict about projects.
+    /// There is no image. This is one incident of the row, and no verdict about projects.
     ImageFailed,
     /// No attempt is valid.
     Unknown,
@@ -104,8 +104,8 @@ fn failing(history: &[HistoryEntry], elsewhere: &[HistoryEntry]) -> Verdict {
     }
 }
 
-/// Returns since which entry a subject has failed without a pass, and whether no entry before shows a pass. Returns
-/// `None` if its last result is no failure.
+/// Returns the index of the entry since which a subject has failed without a pass, and whether no entry before shows a
+/// pass. Returns `None` if its last result is no failure.
 fn fails_since(history: &[HistoryEntry], subject: &Subject) -> Option<(usize, bool)> {
     let (last, _) = last_result(history, subject).filter(|(_, result)| *result == Observation::Fail)?;
     let passed = |entry: &HistoryEntry| entry.end.observe(subject) == Some(Observation::Pass);
@@ -133,7 +133,7 @@ mod tests {
         Cell::Pending,
     ];
 
-    /// An entry with the tests `a` and `b`, of which these fail.
+    /// Returns an entry with the tests `a` and `b`, of which these fail.
     fn entry(failing: &[&str]) -> HistoryEntry {
         let mut tests = Tests::default();
         for test in ["a", "b"] {

@@ -1,4 +1,5 @@
-//! Where the builds of a branch began to fail or to succeed. Pybots builds every revision, so this needs no search.
+//! Finds where the builds of a branch began to fail or to succeed. Pybots builds every revision, so this needs no
+//! search.
 
 use super::change::Change;
 
@@ -9,11 +10,11 @@ pub enum BuildState {
     Failed,
     /// The build waits or is in progress, or the machinery failed and will try again.
     Pending,
-    /// The revision is not built at all.
+    /// The revision is not built.
     Skipped,
 }
 
-/// Two revisions with different results of the build, by index, and nothing but skipped ones between them.
+/// Two revisions with different results of the build, by index. Only skipped revisions lie between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuildChange {
     pub change: Change,

@@ -4,10 +4,10 @@ use super::flakiness::AttemptResult;
 use std::collections::BTreeSet;
 use std::mem::discriminant;
 
-/// Counts the newest repeated runs whose attempts agree, up to the first one whose attempts don't.
+/// Counts how many of the newest repeated runs have attempts that agree, up to the first run whose attempts don't.
 ///
-/// `runs` are the attempts at each run, the newest run first, as far back as they are read. `before` is the count before the newest
-/// one: it holds as long as no run disagrees, since runs that are further back are not read.
+/// `runs` has the attempts at each run, the newest run first. `before` is the count without the newest run. As long as
+/// no run disagrees, the result is at least `before`, because older runs than `runs` are not read.
 pub fn agreeing<'a>(runs: impl IntoIterator<Item = &'a [AttemptResult]>, before: u32) -> u32 {
     let mut count = 0;
     for run in runs {
@@ -20,7 +20,8 @@ pub fn agreeing<'a>(runs: impl IntoIterator<Item = &'a [AttemptResult]>, before:
     count.max(before)
 }
 
-/// Whether the attempts at a run agree: they ended alike, and the same tests failed. Returns `None` if fewer than two are valid.
+/// Returns whether the attempts at a run agree: they ended alike, and the same tests failed. Returns `None` if fewer
+/// than two attempts are valid.
 pub fn agree(run: &[AttemptResult]) -> Option<bool> {
     let mut valid = run.iter().filter(|attempt| attempt.outcome.is_valid());
     let end = |attempt: &'_ AttemptResult| discriminant(&attempt.outcome);

@@ -5,10 +5,10 @@ use super::locks::LockDifference;
 use super::samples::LockSide;
 use crate::domain::id::HostId;
 
-/// The revisions from a good end to a bad end, by index: 0 is the good end, `last` the bad end.
+/// The revisions from a good end to a bad end, by index: 0 is the good end, and `last` is the bad end.
 ///
-/// A case always goes from passing to failing. In a search for the revision that *fixed* something, the caller swaps pass
-/// and fail.
+/// A case always goes from passing to failing. In a search for the revision that *fixed* something, the caller swaps
+/// pass and fail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     pub last: usize,
@@ -18,7 +18,7 @@ pub struct Case {
     pub hosts: Vec<HostId>,
     /// Whether the subject has passed and failed on the same image before.
     pub is_flaky: bool,
-    /// In a search for a fix: the share of runs that failed before it, from 0 to 1. `None` means all.
+    /// The part of runs that failed before a fix, from 0 to 1, in a search for that fix. `None` stands for all.
     pub rate: Option<f64>,
     /// The index of a revision that is proved to have broken another project in the same way. It is tried first.
     pub hint: Option<usize>,
@@ -29,12 +29,12 @@ pub struct Case {
 pub struct IndexProbe {
     pub index: usize,
     pub lock: LockSide,
-    /// The host that has to make them, or `None` for any host.
+    /// The host that has to make the reruns, or `None` for any host.
     pub host: Option<HostId>,
     pub runs: usize,
 }
 
-/// What to do next about a case. Reruns are made in the order of the list.
+/// The next action in a case. Reruns are made in the order of the list.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NextAction {
     /// Rerun both ends, alternating between them.

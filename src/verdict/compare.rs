@@ -1,4 +1,4 @@
-//! Two revisions side by side, project by project and test by test.
+//! Compares two revisions, project by project and test by test.
 
 use super::cell::Cell;
 use super::subject::Subject;
@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
-/// The result of a project at one of the two revisions.
+/// The result of a project at one of two revisions.
 #[derive(Clone, Debug, Default)]
 pub struct ProjectResult {
     pub cell: Option<Cell>,
@@ -53,7 +53,8 @@ pub struct ProjectComparison {
     /// The cell at the newer revision, or `None` if there is none.
     #[schema(required = true)]
     pub now: Option<Cell>,
-    /// Names of tests. Empty if one of the two revisions has no report of its tests; so are the other two.
+    /// The names of tests. The list is empty if one of the two revisions has no report of its tests; so are the other
+    /// two lists.
     pub newly_failing: Vec<String>,
     pub newly_passing: Vec<String>,
     pub still_failing: Vec<String>,

@@ -1,4 +1,4 @@
-//! What differed between two runs besides CPython.
+//! Finds the differences between two runs besides CPython.
 
 use super::locks::versions;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,23 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct RunConditions<'a> {
     /// The name of its host.
     pub host: &'a str,
-    /// The content ids of the images that it used, by their kinds. See [`crate::domain::job::Report::images`].
+    /// The content ids of the images that the run used, by their kinds. See [`crate::domain::job::Report::images`].
     pub images: &'a BTreeMap<String, String>,
-    /// What it installed, as JSON.
+    /// The lock that the run installed, as JSON.
     pub lock: Option<&'a str>,
 }
 
-/// The images that are compared. The others hold CPython, and differ between any two revisions.
+/// The kinds of images that are compared. Images of other kinds hold CPython, and differ between any two revisions.
 const COMPARED: [&str; 2] = ["toolchain", "runtime"];
 
-/// Most lines. Locks come from hosts, and have as many packages as a project wants.
+/// The most lines of a comparison. Locks come from hosts, and may have any number of packages.
 const LINES_MOST: usize = 20;
 
-/// The characters of a content id that people compare.
+/// The number of characters of a content id that people need to compare.
 const ID_SHOWN: usize = 19;
 
-/// Returns what differed between two runs besides CPython, a line for each condition. Something that only one of the runs
-/// reports is no difference.
+/// Returns the differences between two runs besides CPython, a line for each condition. A condition that only one of
+/// the runs reports is no difference.
 pub fn differing_conditions(good: RunConditions<'_>, bad: RunConditions<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut compare = |what: &str, good: &str, bad: &str| {
@@ -60,13 +60,13 @@ fn short(id: &str) -> &str {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionChange {
     pub name: String,
-    /// `None` if the lock does not have it.
+    /// The version in the first lock, or `None` if that does not have the package.
     pub from: Option<String>,
     pub to: Option<String>,
 }
 
-/// Returns what differs between two locks (JSON), by name: the project, its dependencies, and the sources beside it.
-/// Packages that only builds use are left out. A lock that can't be parsed differs in nothing.
+/// Returns the versions that differ between two locks (JSON), by name: of the project, its dependencies, and the
+/// sources beside it. Packages that only builds use are left out. If a lock can't be parsed, nothing differs.
 pub fn version_changes(from: &str, to: &str) -> Vec<VersionChange> {
     let (Some(from), Some(to)) = (versions(from), versions(to)) else {
         return Vec::new();

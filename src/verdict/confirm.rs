@@ -8,39 +8,39 @@ use super::stats::{fisher, passes_needed};
 use crate::domain::id::HostId;
 use std::collections::BTreeMap;
 
-/// Runs of each end at first. A subject that fails in half of its runs looks like a clean break once in 64 times.
+/// The first runs of each end. A subject that fails in half of its runs looks like a clean break once in 64 times.
 const FIRST_RUNS: usize = 3;
 
-/// Runs of each end while the ends disagree, in steps, until chance is either excluded or accepted.
+/// The runs of each end if they do not all agree, in steps, until chance is either excluded or accepted.
 const MORE_RUNS: [usize; 5] = [8, 16, 28, 40, 64];
 
 /// After this many passes of the bad end, the failure counts as not seen again. A subject that fails in a third of its
 /// runs is dropped that way once in 130 times.
 const PASSES_TO_DROP: usize = 12;
 
-/// A difference that chance causes at least this often is put down to chance. A smaller one is investigated further, and
-/// then has to be proved.
+/// A difference that chance causes at least this often counts as chance. A rarer one is investigated further, and then
+/// has to be proved.
 const SIGNIFICANT: f64 = 0.001;
 
-/// Chance has to be less likely than this before a difference counts as proved. The bar is high because Pybots compares
+/// A difference counts as proved if chance causes it less often than this. The bar is high because Pybots compares
 /// thousands of tests.
 pub(super) const PROVED: f64 = 1e-6;
 
 /// If chance causes the difference more often than this, more runs are unlikely to separate the two ends.
 const INDISTINGUISHABLE: f64 = 0.2;
 
-/// Runs of each end on each of two hosts, all of which must agree, before the answer blames a host.
+/// The runs of each end on each of two hosts before the answer blames a host. All of them must agree.
 const RUNS_PER_HOST: usize = 6;
 
 /// Whether the change is real.
 pub(super) enum Confirmation {
-    /// These reruns are needed first.
+    /// Not decided yet: these reruns are needed first.
     NeedsRuns(Vec<IndexProbe>),
-    /// It is, and the bad end fails at this rate. `None` means always.
+    /// The change is real, and the bad end fails at this rate, from 0 to 1. `None` stands for always.
     Confirmed(Option<f64>),
-    /// The good end fails in some runs too, but the bad end fails more often, at this rate.
+    /// The good end fails in some runs too, but the bad end fails more often, at this rate, from 0 to 1.
     Flakier(f64),
-    /// It is not, or CPython did not cause it.
+    /// The change is not real, or CPython did not cause it.
     Rejected(Answer),
 }
 
@@ -97,7 +97,7 @@ pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmation {
     }
 }
 
-/// Both ends pass with the older lock. If the bad end fails with its own lock, the lock caused the change.
+/// Decides if both ends pass with the older lock. If the bad end fails with its own lock, the lock caused the change.
 fn with_newer_lock(case: &Case, samples: &Samples, difference: LockDifference) -> Confirmation {
     let now = Count::at(samples, case.last, LockSide::Now);
     let changed = Answer::NotCpython(match difference {
@@ -122,7 +122,7 @@ fn with_newer_lock(case: &Case, samples: &Samples, difference: LockDifference) -
     })
 }
 
-/// At least one end passes and fails on the same image.
+/// Decides if at least one end passes and fails on the same image.
 fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmation {
     let runs = good.decided().min(bad.decided());
     match blame_hosts(case, samples) {
@@ -161,9 +161,9 @@ fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmatio
 enum HostBlame {
     /// No host stands out.
     Nothing,
-    /// Some host seems to, and these reruns would show it.
+    /// Some host seems to stand out, and these reruns would show it.
     NeedsRuns(Vec<IndexProbe>),
-    /// These hosts always fail, and the others never do.
+    /// These hosts always fail, and the other hosts never do.
     Hosts(Vec<String>),
 }
 
@@ -211,8 +211,8 @@ fn blame_hosts(case: &Case, samples: &Samples) -> HostBlame {
     }
 }
 
-/// Returns the reruns that two revisions still need to have `wanted` decided samples each. They come in pairs on one
-/// host, so that a host can't be what differs.
+/// Returns the reruns that two revisions still need to have `wanted` decided samples each. The reruns come in pairs on
+/// one host, so that the two revisions can't differ in their hosts.
 pub(super) fn paired_probes(
     case: &Case,
     samples: &Samples,

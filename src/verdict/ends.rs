@@ -1,10 +1,10 @@
-//! The two ends of a bisection: whether they can show a change, and why there is none to search for.
+//! The two ends of a bisection: whether they can show a change, and the reason if there is no change to search for.
 
 use super::history::RunEnd;
 use crate::domain::outcome::Outcome;
 use std::collections::BTreeSet;
 
-/// Which end of a bisection.
+/// An end of a bisection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Good,
@@ -12,8 +12,8 @@ pub enum End {
 }
 
 impl End {
-    /// Returns whether a result can be this end. The good end has to run, for it has to pass. The bad end may be a failed build or
-    /// installation, unless tests are searched for.
+    /// Returns whether a result can be this end. The good end has to run, because it has to pass. The bad end may be a
+    /// failed build or installation, unless the search is for tests.
     pub fn accepts(self, result: &RunEnd, has_tests: bool) -> bool {
         let is_strict = self == End::Good || has_tests;
         match result {
@@ -23,7 +23,7 @@ impl End {
     }
 }
 
-/// Why nothing that passes at the good end fails at the bad one.
+/// Why the two ends of a bisection show no change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoDifference {
     NoImages,
@@ -36,7 +36,7 @@ pub enum NoDifference {
     FailAlike,
     /// The good end fails and the bad one passes.
     Swapped,
-    /// What fails at the bad end fails at the good one too, or has no result there.
+    /// Everything that fails at the bad end fails at the good end too, or has no result there.
     NothingNew,
 }
 

@@ -1,20 +1,20 @@
-//! What becomes of a result of a new host: it counts once another host has repeated it with the same outcome.
+//! Decides about results of new hosts. Such a result counts once another host has repeated it with the same outcome.
 
 use crate::domain::state::Repetition;
 
-/// A new host gets at most this many times the repetitions that have to agree.
+/// The most repetitions for a new host, as a multiple of the repetitions that have to agree.
 const REPEATS_MOST: usize = 4;
 
-/// A result of a host, and what decides whether it counts.
+/// A result of a host, with the facts that decide whether it counts.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstResult<'a> {
     /// Whether its host is new.
     pub is_new: bool,
-    /// Results of the same run on other hosts that count: whether each is the same.
+    /// Whether each result of the same run on other hosts is the same. Only results that count are listed.
     pub elsewhere: &'a [bool],
     /// Whether another host has already repeated the result.
     pub was_repeated: bool,
-    /// How often results of its host were repeated since a person last resumed the host.
+    /// How many results of the host were repeated since a person last resumed the host.
     pub repeats: usize,
     /// How many repetitions of a host's results have to agree.
     pub needed: usize,
@@ -22,12 +22,12 @@ pub struct FirstResult<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstResultStep {
-    /// It counts as the results of other hosts do.
+    /// The result counts as the results of other hosts do.
     Count,
     Record(Repetition),
-    /// Another host repeats it.
+    /// Another host repeats the result.
     Repeat,
-    /// It does not count, and its host had so many repetitions that a person has to look at it.
+    /// The result does not count. The host had so many repetitions that a person has to look at it.
     GiveUp,
 }
 
@@ -35,7 +35,7 @@ impl FirstResult<'_> {
     pub fn next_step(&self) -> FirstResultStep {
         match self.elsewhere {
             _ if !self.is_new || self.needed == 0 => FirstResultStep::Count,
-            // of several hosts, each may have a flaky test of its own
+            // several hosts are compared, because each may have a flaky test of its own
             [_, ..] if self.elsewhere.contains(&true) => FirstResultStep::Record(Repetition::Agreed),
             [_, ..] => FirstResultStep::Record(Repetition::Disagreed),
             [] if self.was_repeated => FirstResultStep::Record(Repetition::Unrepeated),

@@ -8,11 +8,11 @@ use crate::domain::results::Tests;
 /// The result of a project at one revision of its series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryEntry {
-    /// The id of the revision. In a bisection outside of any coordinator it is the hash.
+    /// The id of the revision. In a bisection without a coordinator it is the hash.
     pub revision: RevisionId,
-    /// Position of the revision on its branch; higher is newer. It is 0 if the entry belongs to no branch.
+    /// The position of the revision on its branch; higher is newer. It is 0 if the entry belongs to no branch.
     pub seq: i64,
-    /// Digest of the recipe by which the project was run.
+    /// The digest of the recipe by which the project was run.
     pub recipe: String,
     pub end: RunEnd,
     /// The lock that the run installed, or `None` if nothing was installed.
@@ -42,8 +42,8 @@ pub enum RunEnd {
 }
 
 impl RunEnd {
-    /// Returns what the run shows about a subject, or `None` if the machinery failed or the run was cancelled: then
-    /// another run can show it.
+    /// Returns what the run shows about a subject. Returns `None` if the machinery failed or the run was cancelled,
+    /// because another run can show it then.
     pub fn observe(&self, subject: &Subject) -> Option<Observation> {
         match (self, subject) {
             (RunEnd::NoImage, Subject::Build) => Some(Observation::Fail),

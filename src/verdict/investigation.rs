@@ -1,5 +1,5 @@
-//! An investigation: it searches one range of revisions for what changed several subjects of a project. The subjects
-//! share their reruns, since one run tests all of them.
+//! An investigation searches one range of revisions for the changes of several subjects of a project. The subjects
+//! share their reruns, because one run tests all of them.
 
 use super::answer::Answer;
 use super::case::{Case, NextAction};
@@ -13,7 +13,7 @@ use crate::domain::id::{HostId, RevisionId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The question: which of the revisions changed the subjects?
+/// The question of an investigation: which of the revisions changed the subjects?
 #[derive(Clone, Debug)]
 pub struct Investigation {
     pub change: Change,
@@ -21,13 +21,13 @@ pub struct Investigation {
     /// at least two.
     pub revisions: Vec<RevisionId>,
     pub subjects: Vec<Subject>,
-    /// See [`Case::lock_difference`].
+    /// How the locks of the two ends differ; see [`Case::lock_difference`].
     pub lock_difference: Option<LockDifference>,
-    /// See [`Case::hosts`].
+    /// The free hosts; see [`Case::hosts`].
     pub hosts: Vec<HostId>,
     /// Subjects that have passed and failed on the same image before.
     pub flaky: Vec<Subject>,
-    /// See [`Case::rate`].
+    /// The part of runs that failed before a fix; see [`Case::rate`].
     pub rate: Option<f64>,
     /// The revision to try first, one of `revisions`. See [`Case::hint`].
     pub hint: Option<RevisionId>,
@@ -38,7 +38,7 @@ pub struct Investigation {
 pub struct ProbeRequest {
     pub revision: RevisionId,
     pub lock: LockSide,
-    /// The host that has to make it, or `None` for any host.
+    /// The host that has to make the rerun, or `None` for any host.
     pub host: Option<HostId>,
 }
 
@@ -64,14 +64,14 @@ pub struct InvestigationProgress {
     pub findings: Vec<Finding>,
     /// The reruns to schedule, in this order. If there are none, every subject has its answer.
     pub wanted: Vec<ProbeRequest>,
-    /// Whether a search asked for any of the reruns. Together they count as one round.
+    /// Whether a search requested any of the reruns. Together they count as one round.
     pub searches: bool,
 }
 
 /// The most groups of subjects that get reruns at the same time. The others wait.
 const MAX_GROUPS: usize = 32;
 
-/// A revision by index, a lock, and a host if it has to be that one.
+/// The index of a revision, a lock, and a host if the rerun needs a particular one.
 type ProbeKey = (usize, LockSide, Option<HostId>);
 
 impl Investigation {
@@ -117,7 +117,7 @@ impl Investigation {
                 *most = (*most).max(*runs);
             }
         }
-        // Runs that are compared alternate, so that something that happens meanwhile can't be what differs.
+        // Runs that are compared alternate, so that they do not differ in the time at which they are made.
         let most = wanted.values().copied().max().unwrap_or(0);
         for turn in 0..most {
             let due = order
@@ -132,7 +132,7 @@ impl Investigation {
         progress
     }
 
-    /// Whether a revision is one of the two between which the change lies. Runs on them prove the change.
+    /// Returns whether a revision is one of the two between which the change lies. Runs on these two prove the change.
     pub fn is_end(&self, revision: &RevisionId) -> bool {
         [self.revisions.first(), self.revisions.last()]
             .into_iter()

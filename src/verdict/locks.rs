@@ -1,9 +1,9 @@
-//! How the locks of two runs differ.
+//! Compares the locks of two runs.
 
 use crate::domain::lock::{Lock, PackageRole};
 use std::collections::BTreeMap;
 
-/// What changed besides CPython.
+/// The kind of difference between two locks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockDifference {
     /// Dependencies of the project, and perhaps the project too.
@@ -12,15 +12,15 @@ pub enum LockDifference {
     Project,
 }
 
-/// Returns how two locks (JSON) differ, or `None` if they are equal or one is missing. A lock that can't be read counts
-/// as one with other dependencies.
+/// Returns how two locks (JSON) differ, or `None` if they are equal or one is missing. If a lock can't be read, it
+/// counts as one with other dependencies.
 pub fn lock_difference(base: Option<&str>, now: Option<&str>) -> Option<LockDifference> {
     let (base, now) = base.zip(now).filter(|(base, now)| base != now)?;
     let Some((base, now)) = Lock::read(base).zip(Lock::read(now)) else {
         return Some(LockDifference::Dependencies);
     };
-    // Sources that are unpacked beside the project count as part of it. File names are ignored: wheels differ between
-    // versions of Python.
+    // Sources that are unpacked beside the project count as parts of it. File names are ignored, because wheels differ
+    // between versions of Python.
     let is_same = |role| versions_in_role(&base, role) == versions_in_role(&now, role);
     let is_same_project = base.project == now.project && is_same(PackageRole::Source);
     match (base == now, is_same(PackageRole::Run)) {
@@ -38,8 +38,8 @@ fn versions_in_role(lock: &Lock, role: PackageRole) -> Vec<(&str, Option<&str>)>
         .collect()
 }
 
-/// Returns the versions that a lock (JSON) holds, by name: of the project, of its dependencies, and of the sources beside it.
-/// Returns `None` if the lock can't be read.
+/// Returns the versions in a lock (JSON), by name: of the project, its dependencies, and the sources beside it. Returns
+/// `None` if the lock can't be read.
 pub(super) fn versions(lock: &str) -> Option<BTreeMap<String, String>> {
     let lock = Lock::read(lock)?;
     let project = lock.project.iter();

@@ -1,5 +1,5 @@
-//! The lines that one log has and another does not. Times, addresses, hashes, temporary folders and the order of lines are
-//! ignored, since they differ between any two runs.
+//! Finds the lines that one log has and another does not. Times, addresses, hashes, temporary folders and the order of
+//! lines are ignored, because they differ between any two runs.
 
 use regex::{Captures, Regex};
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ const MAX_LINES: usize = 40;
 /// The most characters of a line that are kept.
 const MAX_LINE_LENGTH: usize = 400;
 
-/// Lines that only one of two logs has, each once, in the order of that log.
+/// The lines that only one of two logs has, each once, in the order of that log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogDifference {
     pub lines: Vec<String>,
@@ -40,14 +40,14 @@ pub fn log_difference(good: &str, bad: &str) -> LogDifference {
     difference
 }
 
-/// Returns a line of an error without the parts that vary between runs and machines, or `None` if nothing is left.
+/// Returns a line of an error without the parts that vary between runs and machines, or `None` if nothing remains.
 pub fn signature(line: &str) -> Option<String> {
     let normal: String = normal(line).chars().take(MAX_LINE_LENGTH).collect();
     (!normal.is_empty()).then_some(normal)
 }
 
-/// Whether an error of this signature may show in any test, as a warning of a leak does. What a test asserts, and how it ended, is about
-/// that test, and another test may say the same for another reason.
+/// Returns whether an error of this signature may show in any test, as a warning of a leak does. An assertion of a
+/// test, or the way in which it ended, is about that test. If another test has the same one, it has another reason.
 pub fn may_wander(signature: &str) -> bool {
     const ABOUT_THE_TEST: [&str; 7] = [
         "assert",
@@ -66,8 +66,8 @@ pub fn may_wander(signature: &str) -> bool {
     text.len() >= 8 && !kind.contains(' ') && !ABOUT_THE_TEST.iter().any(|begin| error.starts_with(begin))
 }
 
-/// Returns the line of a failure that most likely names its cause: the first that mentions an error, or else the first.
-/// Returns `None` if there are no lines.
+/// Returns the line of a failure that most likely names its cause: the first line that mentions an error, or else the
+/// first line. Returns `None` if there are no lines.
 pub fn first_error(lines: &[String]) -> Option<&str> {
     const SIGNS: [&str; 5] = ["Error", "error:", "Fatal ", "Exception", "Segmentation fault"];
     let mentions_error = |line: &&String| SIGNS.iter().any(|sign| line.contains(sign));

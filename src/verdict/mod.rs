@@ -10,70 +10,70 @@
 /// The state of a cell, from all its attempts.
 mod cell;
 
-/// What passes or fails, and what one run shows about it.
+/// The subjects that pass or fail, and what one run shows about each.
 mod subject;
 
-/// From passing to failing, or back.
+/// The two directions of a change: from passing to failing, or back.
 mod change;
 
 /// The entries of a series that the rules compare.
 mod history;
 
-/// Which subjects changed in the newest entry.
+/// The subjects that changed in the newest entry.
 mod suspicion;
 
-/// A cell against its baseline.
+/// The verdict: a cell compared with its baseline.
 mod baseline;
 
-/// What the cells of a row mean together.
+/// The meaning of all cells of a row together.
 mod row_health;
 
-/// How the locks of two runs differ.
+/// The difference between the locks of two runs.
 mod locks;
 
-/// What differed between two runs besides CPython.
+/// The differences between two runs besides CPython.
 mod conditions;
 
 /// The results of reruns, counted.
 mod samples;
 
-/// What an investigation finds out.
+/// The answers of investigations.
 mod answer;
 
 /// One subject on one range of history.
 mod case;
 
-/// Whether chance explains a difference.
+/// The probability that chance explains a difference.
 mod stats;
 
 /// Reruns of both ends, before anyone is notified.
 mod confirm;
 
-/// Which revision caused the change.
+/// The search for the revision that caused the change.
 mod search;
 
-/// Hint, confirm and search, in this order.
+/// The order of the rules: hint, confirm and search.
 mod next;
 
 /// Several subjects that share their reruns.
 mod investigation;
 
-/// Where the builds of a branch changed.
+/// The places where the builds of a branch changed.
 mod builds;
 
 /// The two ends of a bisection.
 mod ends;
 
-/// Two revisions side by side.
+/// The comparison of two revisions.
 mod compare;
 
 /// The lines that one log has and another does not.
 mod logs;
 
-/// When the results of a new host count.
+/// The rule by which results of a new host count.
 mod first_results;
 
-/// How often a suite disagrees with itself.
+/// The flakiness of a suite.
 mod flakiness;
 
 /// Burn-in: how many repeated results agreed in a row.

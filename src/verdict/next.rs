@@ -6,7 +6,7 @@ use super::confirm::{Confirmation, confirm, try_hint};
 use super::samples::Samples;
 use super::search::search;
 
-/// Returns what to do next about a case, from all its samples.
+/// Returns the next action in a case, from all its samples.
 pub fn next(case: &Case, samples: &Samples) -> NextAction {
     if let Some(action) = try_hint(case, samples) {
         return action;

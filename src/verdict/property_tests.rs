@@ -9,7 +9,7 @@ use fastrand::Rng;
 const TESTS: [&str; 3] = ["a", "b", "c"];
 const WORLDS: u64 = 300;
 
-/// For each test, the index since which it fails, and the share of its runs that fail.
+/// For each test, the index since which it fails, and the part of its runs that fail.
 type World = Vec<(usize, f64)>;
 
 fn world(rng: &mut Rng, last: usize) -> World {
@@ -44,7 +44,7 @@ fn end(world: &World, index: usize, rng: &mut Rng) -> RunEnd {
     RunEnd::Run(outcome, Some(tests))
 }
 
-/// The outcome of an attempt that says nothing about code.
+/// Returns the outcome of an attempt that says nothing about code.
 fn invalid(rng: &mut Rng) -> Outcome {
     match rng.bool() {
         true => Outcome::Infra { reason: "gone".into() },
@@ -52,7 +52,7 @@ fn invalid(rng: &mut Rng) -> Outcome {
     }
 }
 
-/// Findings and requests in a fixed order, so that they can be compared.
+/// Returns findings and requests in a fixed order, so that they can be compared.
 fn sorted_progress(investigation: &Investigation, runs: &[ProbeResult]) -> (Vec<String>, Vec<ProbeRequest>, bool) {
     let progress = investigation.progress(runs);
     let mut findings: Vec<String> = progress.findings.iter().map(|finding| format!("{finding:?}")).collect();

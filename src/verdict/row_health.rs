@@ -1,11 +1,11 @@
-//! Whether a whole row is bad: because of CPython itself, or because of the machinery.
+//! Finds out whether a whole row is bad: because of CPython itself, or because of the machinery.
 
 use super::cell::Cell;
 use crate::domain::trust::Voice;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// With fewer voices than this, a row can't show that CPython is to blame.
+/// The least voices by which a row can show that CPython is to blame.
 const MIN_VOICES: usize = 4;
 
 /// A row is red if at least one in this many compared voices newly fails.
@@ -14,11 +14,12 @@ const RED_ONE_IN: usize = 4;
 /// A row is not meaningful if the machinery failed at least one in this many voices.
 const UNKNOWN_ONE_IN: usize = 5;
 
-/// What the cells of a row mean together. Numbers count voices: a maintained project is one, and so are all projects of one owner.
+/// The meaning of all cells of a row together. Numbers count voices: each maintained project is one, and so are all
+/// projects of one owner together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "meaning", rename_all = "snake_case")]
 pub enum RowHealth {
-    /// Each cell speaks for itself.
+    /// Each cell has a meaning of its own.
     Plain,
     /// Many projects newly fail, so CPython is to blame: one incident for all of them.
     UpstreamRed {
@@ -26,7 +27,7 @@ pub enum RowHealth {
         /// The number of voices with a result both here and before.
         of: usize,
     },
-    /// The machinery failed so many runs that the other cells do not show that all is well.
+    /// The machinery failed so many runs that the other cells do not show whether all is well.
     NotMeaningful { unknown: usize, of: usize },
 }
 
@@ -37,12 +38,12 @@ pub struct RowCell<'a> {
     /// The last decided cell before the row.
     pub before: Option<Cell>,
     pub now: Cell,
-    /// Whether the machinery failed its run, rather than its recipe.
+    /// Whether the machinery failed the run, rather than the recipe.
     pub is_infra: bool,
 }
 
-/// Returns the health of a row. Anybody can register recipes that fail on purpose, so projects of one owner speak with one voice,
-/// and if maintained projects ran, they alone show that the machinery is at fault.
+/// Returns the health of a row. Anybody can register recipes that fail on purpose, so projects of one owner share a
+/// voice. If maintained projects ran, only they can show that the machinery is at fault.
 pub fn row_health(cells: &[RowCell<'_>]) -> RowHealth {
     let has_run = |cell: &&RowCell<'_>| !matches!(cell.now, Cell::Skipped | Cell::Pending | Cell::NoImage);
     let is_maintained = |cell: &&RowCell<'_>| matches!(cell.voice, Voice::Project(_));
@@ -67,7 +68,7 @@ pub fn row_health(cells: &[RowCell<'_>]) -> RowHealth {
     RowHealth::Plain
 }
 
-/// Returns how many voices have such a cell, and how many there are.
+/// Returns how many voices have a cell that `is` selects, and how many voices there are.
 fn count<'a>(cells: impl Iterator<Item = &'a RowCell<'a>>, is: impl Fn(&RowCell<'_>) -> bool) -> (usize, usize) {
     let mut voices: BTreeMap<Voice<'_>, bool> = BTreeMap::new();
     for cell in cells {

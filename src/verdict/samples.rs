@@ -1,4 +1,4 @@
-//! What the reruns of a case show.
+//! The results of the reruns of a case, counted.
 
 use super::subject::{Observation, Untestable};
 use crate::domain::id::HostId;
@@ -15,7 +15,7 @@ pub enum LockSide {
     Now,
 }
 
-/// What one rerun shows about the subject.
+/// The result of one rerun for the subject.
 ///
 /// Runs that the machinery failed are not samples. The runs that raised the suspicion are not samples either: they were
 /// selected because they failed, which would bias the statistics.
@@ -31,14 +31,14 @@ pub type Samples = BTreeMap<(usize, LockSide), Vec<Sample>>;
 /// A subject counts as untestable once this many of its samples are untestable and they are the majority.
 const UNTESTABLE_RUNS: usize = 6;
 
-/// The number of samples of each kind.
+/// The numbers of samples of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
     pub passed: usize,
     pub failed: usize,
     pub untestable: usize,
-    /// Why samples are untestable. If they differ in the reason, this is the one that is closest to a result: a project
-    /// that installs, for example, is closer than a CPython that does not build.
+    /// Why samples are untestable. If their reasons differ, this is the one that is closest to a result: for example, a
+    /// project that installs is closer than a CPython that does not build.
     pub reason: Option<Untestable>,
 }
 
@@ -69,18 +69,18 @@ impl Count {
     }
 
     /// Returns why the subject can't be tested, if more reruns would not change that: nothing is decided, or most
-    /// reruns are untestable (the suite may crash before it reaches the test, for example).
+    /// reruns are untestable. For example, the suite may crash before it reaches the test.
     pub fn why_untestable(self) -> Option<Untestable> {
         let is_majority = self.untestable >= UNTESTABLE_RUNS && self.untestable > self.decided();
         self.reason.filter(|_| self.decided() == 0 || is_majority)
     }
 
-    /// Returns the share of decided samples that failed, from 0 to 1.
+    /// Returns the part of decided samples that failed, from 0 to 1.
     pub fn failure_rate(self) -> f64 {
         self.failed as f64 / self.decided().max(1) as f64
     }
 
-    /// Returns (failed, decided) as [`super::fisher`] takes it.
+    /// Returns (failed, decided), the form that [`super::fisher`] takes.
     pub fn for_fisher(self) -> (u64, u64) {
         (self.failed as u64, self.decided() as u64)
     }

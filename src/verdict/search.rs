@@ -1,5 +1,5 @@
-//! The search for the culprit: each round tries as many revisions as there are free hosts, spread evenly over the range
-//! that is left.
+//! The search for the culprit: each round tries as many revisions as there are free hosts, spread evenly over the
+//! remaining range.
 
 use super::answer::{Answer, RangeReason};
 use super::case::{Case, IndexProbe, NextAction};
@@ -8,27 +8,27 @@ use super::samples::{Count, LockSide, Samples};
 use super::stats::{fisher, passes_needed};
 use super::subject::Untestable;
 
-/// Runs of the culprit and of the revision before it, all of which must agree. A subject that fails in half of its runs
-/// does so by chance once in 65,000 times.
+/// The runs of the culprit and of the revision before it, all of which must agree. For a subject that fails in half of
+/// its runs, chance does this once in 65,000 times.
 const PROOF_RUNS: usize = 8;
 
 /// The accepted probability that a flaky subject passes all runs of a revision that is bad.
 const FALSE_GOOD: f64 = 1e-4;
 
-/// The real failure rate may be lower than the measured one by this factor.
+/// The factor by which the real failure rate may be lower than the measured one.
 const RATE_MARGIN: f64 = 0.65;
 
 /// The most runs of one revision. The two revisions of a proof get twice as many if they are still in doubt.
 const MAX_RUNS: usize = 80;
 
-/// How many untestable revisions it takes between the last good and the first bad one before the range becomes the
+/// The number of untestable revisions between the last good and the first bad one from which the range becomes the
 /// answer.
 const UNTESTABLE_REVISIONS: usize = 3;
 
 /// Returns the most rounds in which `hosts` hosts find and prove one of `candidates` revisions.
 ///
 /// The proof takes one round, or two for a flaky subject (`is_rare`). A range of untestable revisions has `ends` of its
-/// own, and each takes a search.
+/// own, and each end takes a search.
 pub fn rounds_bound(candidates: usize, hosts: usize, ends: usize, is_rare: bool) -> usize {
     let parts = hosts.max(1) + 1;
     let (mut rounds, mut reach) = (0, 1);
@@ -39,18 +39,19 @@ pub fn rounds_bound(candidates: usize, hosts: usize, ends: usize, is_rare: bool)
     rounds * ends.max(1) + 1 + usize::from(is_rare)
 }
 
-/// What the samples show about one revision.
+/// The state of one revision by its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Good,
     Bad,
     Untestable(Untestable),
-    /// It passed, but needs this many more passes to count as good.
+    /// The revision passed, but needs this many more passes to count as good.
     Undecided(usize),
     Unknown,
 }
 
-/// Returns the next round of the search, or its answer. `rate` is how often the bad end fails; `None` means always.
+/// Returns the next round of the search, or its answer. `rate` is the part of runs in which the bad end fails, from 0
+/// to 1; `None` stands for all.
 pub(super) fn search(case: &Case, samples: &Samples, rate: Option<f64>) -> NextAction {
     let at = |index| Count::at(samples, index, LockSide::Base);
     let indexes: Vec<usize> = samples
@@ -172,8 +173,8 @@ fn probe(index: usize, runs: usize) -> IndexProbe {
     }
 }
 
-/// Returns the indexes to try next between a good and a bad one: spread evenly, or, if some are untestable, in the
-/// largest gaps around those. Returns none if only untestable revisions are left.
+/// Returns the indexes to try next between a good and a bad one. They are spread evenly or, if some revisions are
+/// untestable, lie in the largest gaps around those. Returns none if only untestable revisions are left.
 fn split(good: usize, bad: usize, untestable: &[usize], hosts: usize) -> Vec<usize> {
     let mut edges = vec![good];
     edges.extend(untestable);

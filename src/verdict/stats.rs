@@ -1,7 +1,7 @@
-//! How likely chance causes a difference.
+//! The probability that chance causes a difference.
 
-/// Fisher's exact test, one-sided. Returns the probability that chance puts as many failures on the second side as there
-/// are, or more, if both sides fail equally often. Each side is (failed runs, all runs).
+/// Computes Fisher's exact test, one-sided. Returns the probability that the second side has at least as many failures
+/// by chance, if both sides fail equally often. Each side is (failed runs, all runs).
 ///
 /// R. A. Fisher, Statistical Methods for Research Workers, section 21.02: with both margins fixed, the number of
 /// failures on one side is hypergeometric.
@@ -19,8 +19,8 @@ pub fn fisher(base: (u64, u64), now: (u64, u64)) -> f64 {
     (now.0..=most).map(chance).sum::<f64>().min(1.0)
 }
 
-/// Returns how many passes in a row it takes to conclude that a subject does not fail at `rate`. If it does, it passes that
-/// often with probability `error`.
+/// Returns how many passes in a row it takes to conclude that a subject does not fail at `rate`. If it does, it still
+/// passes that often with probability `error`.
 pub fn passes_needed(rate: f64, error: f64) -> usize {
     if rate >= 1.0 {
         return 1;
@@ -29,7 +29,7 @@ pub fn passes_needed(rate: f64, error: f64) -> usize {
     needed.ceil().clamp(1.0, 1e6) as usize
 }
 
-/// The natural logarithm of the binomial coefficient "n over k".
+/// Returns the natural logarithm of the binomial coefficient "n over k".
 fn ln_choose(n: u64, k: u64) -> f64 {
     let k = k.min(n.saturating_sub(k));
     (0..k).map(|i| ((n - i) as f64 / (i + 1) as f64).ln()).sum()

@@ -1,4 +1,4 @@
-//! What passes or fails at a revision.
+//! The subjects that pass or fail at a revision.
 
 use super::logs::signature;
 use crate::domain::outcome::{Blame, Outcome};
@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a verdict is about. Each subject gets its own answer, since two tests of a project may break independently.
+/// A part of a result that passes or fails, such as a test or a suite. Each subject gets an answer of its own, because
+/// two tests of a project may break independently.
 ///
 /// The database stores subjects as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,17 +20,17 @@ pub enum Subject {
     Import(String),
     /// The project and its dependencies install.
     Setup,
-    /// Each suite runs to its end and reports which tests failed. A suite that crashes or hangs does not, and neither does
+    /// Each suite runs to its end and reports which tests failed. A suite that crashes or hangs does not. Neither does
     /// one that fails without a report of its tests.
     Suite,
     Test(String),
     /// The whole run passes. This is the subject when the failing tests have no earlier results: for example, a module
     /// that no longer imports fails under a name of its own.
     Run,
-    /// The suites run at least so many tests: more than half as many as before. A test that is skipped does not run.
+    /// The suites run at least this many tests: more than half as many as before. A test that is skipped does not run.
     TestCount(usize),
-    /// No test reports an error with this signature. This is the subject when the same error shows in another test from revision
-    /// to revision, as a leak does that another test's warning reports.
+    /// No test reports an error with this signature. This is the subject when the same error shows in another test from
+    /// revision to revision. A leak does so, because the warning about it shows in whichever test runs then.
     Error(String),
 }
 
@@ -44,12 +45,13 @@ impl Subject {
 }
 
 impl Subject {
-    /// Whether an answer about this subject is one about another. The number of tests is one subject, whatever number is enough.
+    /// Returns whether an answer about this subject is also one about the other. The number of tests is one subject,
+    /// whatever number is enough.
     pub fn is_same(&self, other: &Subject) -> bool {
         self == other || matches!((self, other), (Subject::TestCount(_), Subject::TestCount(_)))
     }
 
-    /// Returns the value of this subject, or of one that [is the same](Self::is_same).
+    /// Returns the value of this subject, or of a subject that [is the same](Self::is_same).
     pub fn find_in<'a, T>(&self, values: &'a BTreeMap<Subject, T>) -> Option<&'a T> {
         match self {
             Subject::TestCount(_) => {
@@ -76,12 +78,12 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What one run shows about a subject.
+/// The result of one run for a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Observation {
     Pass,
     Fail,
-    /// Neither, and a rerun would not change that.
+    /// The subject neither passes nor fails, and a rerun would not change that.
     Untestable(Untestable),
 }
 
@@ -105,8 +107,8 @@ impl fmt::Display for Untestable {
     }
 }
 
-/// Returns what an attempt shows about a subject, or `None` if the machinery failed or the attempt was cancelled: then
-/// another attempt can show it.
+/// Returns what an attempt shows about a subject. Returns `None` if the machinery failed or the attempt was cancelled,
+/// because another attempt can show it then.
 pub fn observe(subject: &Subject, outcome: &Outcome, tests: Option<&Tests>) -> Option<Observation> {
     let setup_failed = matches!(outcome, Outcome::SetupFailed { .. });
     match outcome.blame() {
@@ -147,16 +149,17 @@ pub fn observe(subject: &Subject, outcome: &Outcome, tests: Option<&Tests>) -> O
     })
 }
 
-/// Whether a failure reports an error with this signature.
+/// Returns whether a failure reports an error with this signature.
 pub fn reports(failure: &Failure, error: &str) -> bool {
-    // a run may have thousands of failures, and a signature takes many patterns: they leave the beginning of a name as it is
+    // a run may have thousands of failures, and a signature takes many patterns, which leave the beginning of a name as
+    // it is
     let kind = |text: &str| text.split(|c: char| !c.is_ascii_alphabetic()).next().map(str::len);
     let is_kind = |length: usize| failure.message.trim_start().get(..length) == error.get(..length);
     kind(error).is_some_and(is_kind) && signature(&failure.message).is_some_and(|signature| signature == error)
 }
 
-/// Returns how many tests a run had, or `None` if it does not say: a suite broke off, or it failed without a report. A run that
-/// passes without a report ran none.
+/// Returns how many tests a run had, or `None` if the run does not show it: a suite broke off, or it failed without a
+/// report. A run that passes without a report had none.
 pub fn count_run(outcome: &Outcome, tests: Option<&Tests>) -> Option<usize> {
     match (outcome, tests) {
         (_, Some(tests)) if tests.incomplete || tests.cut => None,

@@ -1,4 +1,4 @@
-//! Which subjects changed in the newest entry of a history.
+//! Finds the subjects that changed in the newest entry of a history.
 
 use super::change::Change;
 use super::history::{HistoryEntry, RunEnd};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspicion {
     pub change: Change,
-    /// The index of the baseline: the last entry before the change that has a result for them.
+    /// The index of the baseline: the last entry before the change that has a result for the subjects.
     pub base: usize,
     pub subjects: Vec<Subject>,
 }
@@ -60,7 +60,8 @@ pub fn suspicions(history: &[HistoryEntry], overdue: &[Subject], broken: &[Subje
             .chain([Subject::Run])
             .chain(broken.clone().cloned())
         {
-            // The last failure counts, however many passes follow it: it takes many to show that a flaky subject is fixed.
+            // The last failure counts, however many passes follow it, because it takes many to show that a flaky
+            // subject is fixed.
             if entry.end.observe(&subject) == Some(Observation::Fail)
                 && !(subject == Subject::Suite && names_failures_now(entry, newest))
                 && newest.end.observe(&subject) == Some(Observation::Pass)
@@ -78,10 +79,10 @@ pub fn suspicions(history: &[HistoryEntry], overdue: &[Subject], broken: &[Subje
     of(Change::Broke, broke).chain(of(Change::Fixed, fixed)).collect()
 }
 
-/// Returns those of the `subjects` whose last result is a failure, by the index of that entry.
+/// Returns the `subjects` whose last result is a failure, by the index of that entry.
 ///
 /// The baseline is the last entry in which the subject passed, even if it failed in between: a flaky subject may have
-/// started to fail for good.
+/// started to fail permanently.
 pub fn still_failing(history: &[HistoryEntry], subjects: &[Subject]) -> BTreeMap<usize, Vec<Suspicion>> {
     let mut found: BTreeMap<(usize, usize), Vec<Subject>> = BTreeMap::new();
     for subject in subjects {
@@ -102,12 +103,13 @@ pub fn still_failing(history: &[HistoryEntry], subjects: &[Subject]) -> BTreeMap
     suspicions
 }
 
-/// Whether a suite that failed without a report still fails, and has a report now. Its failure is not fixed; it only has names.
+/// Returns whether a suite that failed without a report still fails, but has a report now. Then its failure is not
+/// fixed; it only has names.
 fn names_failures_now(before: &HistoryEntry, newest: &HistoryEntry) -> bool {
     matches!(before.end, RunEnd::Run(_, None)) && newest.end.observe(&Subject::Run) == Some(Observation::Fail)
 }
 
-/// Returns the baseline of a fall of the number of tests, and how many tests are enough.
+/// Returns the baseline if the number of tests fell, and the number of tests that is enough.
 fn fall_of_test_count(newest: &HistoryEntry, before: &[HistoryEntry]) -> Option<(usize, usize)> {
     let now = newest.end.count_run()?;
     let counts = before.iter().enumerate().rev();
@@ -118,7 +120,7 @@ fn fall_of_test_count(newest: &HistoryEntry, before: &[HistoryEntry]) -> Option<
     has_fallen.then_some((base, count / 2 + 1))
 }
 
-/// Whether a number of tests fell to nothing or by half.
+/// Returns whether a number of tests fell to nothing or at least by half.
 pub fn is_fall(before: usize, now: usize) -> bool {
     before > 0 && now <= before / 2
 }
@@ -168,8 +170,8 @@ pub(super) fn last_result(history: &[HistoryEntry], subject: &Subject) -> Option
     history.iter().enumerate().rev().filter_map(observed).find(is_result)
 }
 
-/// Returns an older baseline for a subject that is flaky at both ends, since it may have passed by chance in the present
-/// one. Each older baseline is at least twice as far back. Returns `None` if no such entry passed.
+/// Returns an older baseline for a subject that is flaky at both ends, because it may have passed by chance in the
+/// present baseline. Each older baseline is at least twice as far back. Returns `None` if no such entry passed.
 pub fn older_baseline(history: &[HistoryEntry], base: usize, now: usize, subject: &Subject) -> Option<usize> {
     let before = now.saturating_sub(2 * (now - base).max(1));
     if base == 0 {

@@ -3,11 +3,11 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// What stands in the place of a secret.
+/// The text that replaces a secret.
 pub(super) const MASK: &str = "***";
 
-/// A part of a login that is shorter than this is masked together with the rest of the login only. Alone, it may be a piece of
-/// any word.
+/// The least bytes that a part of a login needs to be masked alone. A shorter part may be a piece of any word, so it is
+/// masked only together with the rest of the login.
 const SHORTEST: usize = 4;
 
 /// An address in parts. Nothing is decoded: together with the `@` and the `?` between them, the parts are the whole text.
@@ -54,14 +54,15 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Returns the login if it has a secret. A user alone is one, because it may be a token; but with SSH, keys are the secret.
+    /// Returns the login if it is a secret. A user without a password counts as one, because it may be a token. With
+    /// SSH it does not, because there the key is the secret.
     pub fn secret_login(&self) -> Option<&'a str> {
         let by_key = self.scheme.is_empty() || self.scheme.ends_with("ssh://");
         self.login
             .filter(|login| !login.is_empty() && (login.contains(':') || !by_key))
     }
 
-    /// Returns the query with the names of its values only, or an empty text if there is none.
+    /// Returns the query with its values masked, or an empty text if there is none.
     pub fn masked_query(&self) -> String {
         let masked = |pair: &str| match pair.split_once('=') {
             Some((name, _)) => format!("{name}={MASK}"),
@@ -73,8 +74,8 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Returns the texts to mask elsewhere, decoded, the longest first. A user that is part of the host or the path is
-    /// shown anyway, and not masked alone.
+    /// Returns the decoded texts to mask in other places, the longest first. A user that is part of the host or the
+    /// path is visible anyway, so it is not masked alone.
     pub fn secrets(&self) -> Vec<Vec<u8>> {
         let login = self.secret_login();
         let (user, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
@@ -92,7 +93,7 @@ impl<'a> Parts<'a> {
             .filter(|secret| secret.len() >= SHORTEST)
             .collect();
         secrets.extend(login.map(|login| [decoded(login), b"@".to_vec()].concat()));
-        // as a header has it
+        // the login in the form that an HTTP header has
         let basic = login.filter(|login| login.contains(':')).map(decoded);
         secrets.extend(basic.map(|login| BASE64_STANDARD.encode(login).into_bytes()));
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -100,7 +101,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Whether an authority is a host with a port or without one, rather than the beginning of a login.
+/// Returns whether an authority is a host with a port or without one, rather than the beginning of a login.
 fn has_port(authority: &str) -> bool {
     let is_ipv6 = authority.starts_with('[');
     let port = authority.split_once(':').map_or("", |(_, port)| port);
@@ -135,7 +136,7 @@ pub(super) fn decoded(text: &str) -> Vec<u8> {
     pieces(text.as_bytes()).into_iter().map(|(byte, _)| byte).collect()
 }
 
-/// The bytes of a text, each with how it is written: as itself, or as `%XX`.
+/// Returns the bytes of a text, each with its spelling in the text: the byte itself, or `%XX`.
 pub(super) fn pieces(text: &[u8]) -> Vec<(u8, &[u8])> {
     let mut pieces = Vec::new();
     let mut rest = text;

@@ -40,11 +40,13 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// The longest part of a line that is held. Much longer than any secret, also if each of its characters is written `%XX`.
+/// The most bytes of a line that are held back. This is far more than a secret has, even if each of its characters is
+/// written as `%XX`.
 const HELD_MOST: usize = 16 << 10;
 
-/// Masks secrets in one stream. A secret may be torn between two parts, so the last line is held until it ends. What is held
-/// depends on no secret: otherwise the time at which output appears would show its author how a secret begins.
+/// Masks secrets in one stream. A secret may be split between two parts, so the last line is held back until it ends.
+/// The length that is held back does not depend on the secrets. Otherwise the timing of the output would show its
+/// author how a secret begins.
 #[derive(Default)]
 pub struct StreamMask {
     secrets: Secrets,
@@ -68,13 +70,13 @@ impl StreamMask {
         masked
     }
 
-    /// Returns what was held. Nothing follows.
+    /// Returns the text that was held back, masked. Call it at the end of the stream.
     pub fn finish(&mut self) -> Vec<u8> {
         let text = std::mem::take(&mut self.held);
         self.masked(&text, text.len()).0
     }
 
-    /// Masks what begins before `until`. Returns it, and where the rest begins.
+    /// Masks the secrets that begin before `until`. Returns the masked text, and the position at which the rest begins.
     fn masked(&self, text: &[u8], until: usize) -> (Vec<u8>, usize) {
         if until == 0 {
             return (Vec::new(), 0);

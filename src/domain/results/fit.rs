@@ -33,14 +33,15 @@ impl Tests {
     }
 }
 
-/// Takes a part of what is left. Once something did not fit, nothing else does, so that what is kept depends on the order alone.
+/// Takes `part` bytes of the space that is left, and returns whether they fit. Once a part does not fit, no later one
+/// does, so that the result depends on the order alone.
 fn takes(left: &mut usize, part: usize) -> bool {
     let fits = part <= *left;
     *left = if fits { *left - part } else { 0 };
     fits
 }
 
-/// The bytes of a text as JSON, with its comma.
+/// Returns how many bytes a text takes as JSON, with its comma.
 fn length(text: &str) -> usize {
     let escaped = text.chars().map(|c| match c {
         '"' | '\\' => 2,

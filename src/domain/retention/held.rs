@@ -17,7 +17,7 @@ pub struct Inventory {
     pub volumes: Vec<HeldVolume>,
 }
 
-/// The most images of an inventory, and the most volumes: many times what an engine holds whose host lets old ones go.
+/// The most images, and the most volumes, of an inventory. An engine whose host removes old ones holds far fewer.
 pub const HELD_MOST: usize = 5_000;
 
 impl Inventory {
@@ -40,7 +40,7 @@ impl Inventory {
 pub struct HeldImage {
     /// The content id, `sha256:..`.
     pub id: String,
-    /// Empty if a later image took its name.
+    /// The names of the image. The list is empty if a later image took its name.
     pub names: Vec<String>,
     pub kind: ImageKind,
     pub build_key: String,
@@ -56,14 +56,15 @@ pub struct HeldImage {
     pub bytes: u64,
     /// The id of the nearest image on this engine that it is built on.
     pub below: Option<String>,
-    /// When this engine gave it its name.
+    /// When this engine gave the image its name.
     pub tagged_at: Option<Timestamp>,
     /// How many containers use it.
     pub users: u32,
 }
 
 impl HeldImage {
-    /// Whether the image has a name by which jobs find it. The name that an attempt gives while it builds does not count.
+    /// Returns whether the image has a name by which jobs find it. The name that an attempt gives while it builds does
+    /// not count.
     pub fn is_named(&self) -> bool {
         let tags = self.names.iter().filter_map(|name| name.rsplit_once(':'));
         tags.into_iter().any(|(_, tag)| !tag.contains('-'))
@@ -82,14 +83,14 @@ pub struct HeldVolume {
     pub project: String,
     pub abi: String,
     pub created_at: Option<Timestamp>,
-    /// Bytes. `None` unless the engine was asked for them, which takes long.
+    /// The size in bytes. It is `None` unless the engine was asked for it, because that takes long.
     pub size: Option<u64>,
     /// How many containers it is mounted in.
     pub users: u32,
 }
 
-/// For each image, the index of the nearest one that it is built on. `layers` has the layers of each image, the lowest
-/// first. An image with the same layers as an earlier one counts as built on that.
+/// Returns, for each image, the index of the nearest image that it is built on. `layers` has the layers of each image,
+/// the lowest first. An image with the same layers as an earlier one counts as built on that.
 pub fn below(layers: &[Vec<String>]) -> Vec<Option<usize>> {
     let mut found: Vec<Option<usize>> = Vec::with_capacity(layers.len());
     // the last image so far with exactly these layers
@@ -106,9 +107,9 @@ pub fn below(layers: &[Vec<String>]) -> Vec<Option<usize>> {
     found
 }
 
-/// The bytes of an image of CPython above the image below it. The labels say how many bytes the layers from its key frame
-/// up have (`chain`), the whole image (`all`), and its own layer (`added`). Layers of images that lost their names count
-/// for the image above them.
+/// Returns how many bytes an image of CPython adds to the image below it. The numbers come from its labels: `chain`
+/// counts the layers above the key frame, `all` the whole CPython, and `added` its own layer. If images below have lost
+/// their names, their layers count for this image.
 pub fn own_bytes(chain: u64, all: u64, added: u64, depth: u32, chain_below: Option<u64>) -> u64 {
     match chain_below {
         Some(below) => chain.saturating_sub(below),

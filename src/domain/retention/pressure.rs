@@ -1,11 +1,11 @@
-//! Which images go beside the old ones, so that the disk has enough free space.
+//! Decides which images are removed in addition to old ones, so that the disk has enough free space.
 
 use super::{HeldImage, RetentionReason};
 use crate::domain::time::Timestamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// For each image, whether one that stays is built on it.
+/// Returns, for each image, whether an image that stays is built on it.
 pub(super) fn carriers(reasons: &[RetentionReason], below: &[Option<usize>]) -> Vec<bool> {
     let mut carries = vec![false; reasons.len()];
     for at in (0..reasons.len()).filter(|at| reasons[*at].stays()) {
@@ -28,7 +28,7 @@ struct Candidates<'a, U> {
 impl<U: Fn(&HeldImage) -> Timestamp> Candidates<'_, U> {
     fn add(&mut self, reasons: &[RetentionReason], at: usize) {
         if reasons[at].is_soft() {
-            // what only stayed for the images on it is older than the policy allows, and goes first
+            // an image that stayed only for the images on it is older than the policy allows, so it goes first
             let is_young = reasons[at] != RetentionReason::Beneath;
             self.soft.push(Reverse((is_young, (self.used)(&self.held[at]), at)));
         }
@@ -39,8 +39,9 @@ impl<U: Fn(&HeldImage) -> Timestamp> Candidates<'_, U> {
     }
 }
 
-/// Lets images go, the least recently used first, until `missing` bytes are freed. Images with another one on them are
-/// left out, because their removal would free nothing. A host says what it holds, so this takes one pass whatever that is.
+/// Lets images go, the least recently used first, until `missing` bytes are freed. An image with another one on it is
+/// left out, because its removal would free nothing. This takes a single pass, because a host may report an inventory
+/// of any shape.
 pub(super) fn relieve(
     held: &[HeldImage],
     below: &[Option<usize>],
@@ -49,7 +50,7 @@ pub(super) fn relieve(
     used: impl Fn(&HeldImage) -> Timestamp,
 ) {
     let carries = carriers(reasons, below);
-    // how many images that stay, or carry one that does, are directly on each
+    // for each image, how many images directly on it stay or carry one that stays
     let mut load = vec![0_usize; held.len()];
     for at in (0..held.len()).filter(|at| reasons[*at].stays() || carries[*at]) {
         if let Some(lower) = below[at] {
@@ -69,7 +70,7 @@ pub(super) fn relieve(
         && let Some(oldest) = candidates.next()
     {
         reasons[oldest] = RetentionReason::Pressure;
-        // what goes frees the images below it that go anyway, too
+        // this also frees the images below it that go anyway
         let mut gone = Some(oldest);
         while let Some(at) = gone {
             freed = freed.saturating_add(held[at].bytes);

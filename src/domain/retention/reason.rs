@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Why something stays or goes.
+/// Why an image or a volume stays or goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum RetentionReason {
@@ -33,7 +33,7 @@ pub enum RetentionReason {
     KeyFrame {
         days: u32,
     },
-    /// It is old, but images above it stay, so that its removal would free nothing.
+    /// The image is old, but images above it stay, so that its removal would free nothing.
     Beneath,
     // it goes
     /// A failed build left it, or a later build of the same key replaced it.
@@ -52,7 +52,7 @@ pub enum RetentionReason {
 }
 
 impl RetentionReason {
-    /// Whether the image or volume stays for this reason.
+    /// Returns whether the image or volume stays for this reason.
     pub fn stays(&self) -> bool {
         self.is_firm() || self.is_soft()
     }

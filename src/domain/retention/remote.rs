@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
-    /// Its name on the engine.
+    /// The name of the image on the engine.
     pub name: String,
     pub build_key: String,
     /// Such as `registry.example.org/pybots/cpython`.
@@ -16,7 +16,7 @@ pub struct Push {
 }
 
 impl RetentionReason {
-    /// Whether an image that a host keeps for this reason would stay in the registry too.
+    /// Returns whether an image that a host keeps for this reason would stay in the registry too.
     pub fn travels(&self) -> bool {
         use RetentionReason::*;
         matches!(

@@ -1,4 +1,4 @@
-//! Checks the way to the coordinator: whether it answers, lets this host in, and agrees on the time.
+//! Checks the connection to the coordinator: whether it answers, accepts this host, and agrees on the time.
 
 use super::{Diagnosis, Enrolment};
 use crate::clock::now;

@@ -1,4 +1,4 @@
-//! What the doctor reports.
+//! The diagnoses of the doctor.
 
 use serde::Serialize;
 use std::fmt;
@@ -8,9 +8,9 @@ use std::fmt;
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Ok,
-    /// It works, but could work better.
+    /// The checked part works, but could work better.
     Warn,
-    /// It does not work until this is fixed.
+    /// The checked part does not work until this is fixed.
     Fail,
 }
 
@@ -30,7 +30,7 @@ pub struct Diagnosis {
     pub check: &'static str,
     pub state: Severity,
     pub says: String,
-    /// What to do about it.
+    /// The action that fixes the problem, if there is one.
     pub remedy: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Checks the way from a container to the package index, through the gateway, with the network settings.
+//! Checks the connection from a container to the package index, through the gateway, with the network settings.
 
 use super::Diagnosis;
 use super::engine::AnsweringEngine;
@@ -73,7 +73,7 @@ pub async fn examine(settings: &Settings, engine: AnsweringEngine) -> Diagnosis 
     }
 }
 
-/// Returns `None` if the index answered, or why it did not.
+/// Asks the index from a container. Returns why it did not answer, or `None` if it did.
 async fn ask(host: &Host, attempt: &str, image: &str) -> Result<Option<String>, Stop> {
     let ca = host.ca().await?;
     let labels = host.labels(attempt);
@@ -124,7 +124,7 @@ async fn ask(host: &Host, attempt: &str, image: &str) -> Result<Option<String>, 
     })
 }
 
-/// A log that nobody reads, and a supply that has nothing.
+/// A log without readers, and a supply without content.
 struct Nothing;
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! Checks the machine: its disks, and what its owner grants of it.
+//! Checks the machine: its disks, and the resources that its owner grants.
 
 use super::Diagnosis;
 use crate::config::Settings;
@@ -7,10 +7,10 @@ use crate::runtime::Engine;
 use rustix::fs::{Access, access, statvfs};
 use std::path::Path;
 
-/// Free space for the id, the token, and everything that waits while the coordinator is away.
+/// The free space in MiB that the id, the token and the spool need while the coordinator is away.
 const DATA_MIB: u64 = 1024;
 
-/// Hardly any suite fits into less memory than this.
+/// With less memory than this, most suites can't run.
 const SMALL: Size = Size(256 << 20);
 
 pub fn disk(settings: &Settings, engine: Option<&Engine>) -> Vec<Diagnosis> {

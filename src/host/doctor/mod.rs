@@ -10,7 +10,7 @@ pub use diagnosis::{Diagnosis, Enrolment, Severity};
 
 use crate::config::Settings;
 
-/// Runs all checks. Each comes after those that it depends on.
+/// Runs all checks. Each comes after the checks that it depends on.
 pub async fn examine(settings: &Settings, enrolment: &Enrolment) -> Vec<Diagnosis> {
     let (mut diagnoses, engine) = engine::examine(settings).await;
     diagnoses.extend(machine::disk(settings, engine.as_ref().map(|engine| &engine.is)));

@@ -19,20 +19,20 @@ use tokio::task::JoinSet;
 
 /// The program of both containers, for the Python of the toolchain image.
 const PROGRAM: &str = include_str!("gateway.py");
-/// Where both containers mount their volume.
+/// The folder at which both containers mount their volume.
 const FOLDER: &str = "/gateway";
-/// The last file that is put into the volume.
+/// The last file that is put into the volume. It shows that the others are complete.
 const COMPLETE: &str = "complete";
-/// The relay, as a phase sees it. `gateway.py` has the port, too.
+/// The address of the relay for a phase. `gateway.py` has the port, too.
 const PROXY: &str = "http://127.0.0.1:3128";
 /// How long the program may take to start.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How long the engine may take to deliver the last lines of a container that is gone.
+/// How long the engine may take to deliver the last lines of a removed container.
 const LAST_LINES_WITHIN: Duration = Duration::from_secs(2);
 const MEMORY: Size = Size(256 << 20);
 const PIDS: u64 = 256;
 
-/// What differs between the two containers.
+/// The task of one of the two containers.
 enum Part {
     Serve,
     Relay,
@@ -41,12 +41,12 @@ enum Part {
 pub struct Gateway<'a> {
     host: &'a Host,
     containers: [String; 2],
-    /// Writes the refusals to the log. It ends with the container, or when this is dropped.
+    /// The task that writes the refusals to the log. It ends with the container, or when this is dropped.
     refusals: JoinSet<()>,
 }
 
 impl<'a> Gateway<'a> {
-    /// Starts both containers. They end after `lasts` by themselves. `image` has the toolchain's Python.
+    /// Starts both containers, which end by themselves after `lasts`. `image` has the toolchain's Python.
     pub async fn open(
         host: &'a Host,
         attempt: &str,
@@ -85,18 +85,18 @@ impl<'a> Gateway<'a> {
         })
     }
 
-    /// The network of a phase.
+    /// Returns the network for a phase.
     pub fn network(&self) -> Network {
         Network::SharedLoopback(self.containers[0].clone())
     }
 
-    /// The variables of a phase, without any login. `ca` is the path of the CA bundle in its container.
+    /// Returns the variables for a phase, without any login. `ca` is the path of the CA bundle in its container.
     pub fn environment(&self, ca: Option<&str>) -> BTreeMap<String, String> {
         self.host.network.behind_proxy(PROXY, ca)
     }
 
-    /// Removes both containers. What they refused is in the log then. Fails if the proxy ended before: then whatever a phase
-    /// could not do says nothing about the project.
+    /// Removes both containers. Afterwards the log has all refusals. Fails if the proxy ended before: then a failure of
+    /// a phase says nothing about the project.
     pub async fn close(mut self) -> Result<(), Stop> {
         let has_ended = self.refusals.try_join_next().is_some();
         for id in &self.containers {
@@ -135,7 +135,7 @@ fn container(host: &Host, attempt: &str, image: &str, volume: &str, lasts: Secon
     }
 }
 
-/// The files of the volume, the mark that they are complete last.
+/// Returns a tar of the files of the volume. The last one is the mark that they are complete.
 async fn files(host: &Host) -> Result<Vec<u8>, Stop> {
     let ca = host.ca().await?;
     let config = host
@@ -153,8 +153,8 @@ async fn files(host: &Host) -> Result<Vec<u8>, Stop> {
     Ok(tar::files(FileOwner::Runner, &files))
 }
 
-/// Writes the refusals of the proxy to the log. It prints at most 20 lines on stdout, one for each destination. What Python writes to
-/// stderr when it fails is no refusal, and may hold a login.
+/// Writes the refusals of the proxy to the log. The proxy prints at most 20 lines on stdout, one for each destination.
+/// Python's own messages on stderr are no refusals and may hold a login, so they are left out.
 async fn report(mut output: BoxStream<'static, std::io::Result<Output>>, log: Log) {
     let mut text = Vec::new();
     while let Some(Ok(part)) = output.next().await {

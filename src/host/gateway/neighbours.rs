@@ -1,10 +1,10 @@
-//! The addresses of this machine and of the networks that it is on. They may be public, and runs must not reach them all the
-//! same: what listens there often trusts its neighbours.
+//! The addresses of this machine and of its networks. Runs must not reach them even if they are public, because
+//! services there often trust their neighbours.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Returns addresses and networks, as `10.0.0.1` and `10.0.0.0/24`. The list is empty where the kernel does not show them, and
-/// shows those of a container if the daemon runs in one.
+/// Returns addresses and networks, as `10.0.0.1` and `10.0.0.0/24`. If the kernel does not show them, the list is
+/// empty. If the daemon runs in a container, they are the container's.
 pub async fn neighbours() -> Vec<String> {
     let read = async |path| tokio::fs::read_to_string(path).await.unwrap_or_default();
     let mut found = own(&read("/proc/net/fib_trie").await);
@@ -13,7 +13,8 @@ pub async fn neighbours() -> Vec<String> {
     found
 }
 
-/// The machine's own IPv4 addresses, of the kernel's table of routes: an address in a line, and below it what it is.
+/// Returns the machine's own IPv4 addresses from the kernel's routing trie. The line below an address says what the
+/// address is.
 fn own(trie: &str) -> Vec<String> {
     let mut last = "";
     let mut found = Vec::new();
@@ -27,7 +28,7 @@ fn own(trie: &str) -> Vec<String> {
     found
 }
 
-/// The IPv4 networks that are reached without a router, of the columns destination, gateway and mask.
+/// Returns the IPv4 networks that need no router, from the columns destination, gateway and mask of the routing table.
 fn on_link(routes: &str) -> Vec<String> {
     let number = |hex: &str| u32::from_str_radix(hex, 16).ok().map(u32::swap_bytes);
     let network = |line: &str| {
@@ -42,7 +43,8 @@ fn on_link(routes: &str) -> Vec<String> {
     routes.lines().filter_map(network).collect()
 }
 
-/// The IPv6 networks of the machine's interfaces, of the columns address and, third, length of the prefix in bits.
+/// Returns the IPv6 networks of the machine's interfaces, from their first and third columns: the address, and the
+/// length of the prefix in bits.
 fn of_ipv6(interfaces: &str) -> Vec<String> {
     let network = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();

@@ -13,7 +13,7 @@ use crate::runtime::{BUILD_TREE_LABEL, EngineImage, KIND_LABEL, RuntimeError, Vo
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The most bytes that are read of a file that Pybots keeps in the tree.
+/// The most bytes that are read from a file that Pybots keeps in the tree.
 const READ_MOST: usize = 1 << 20;
 
 /// The revision whose sources and objects the tree holds. The file `tree.json` holds it after a successful build.
@@ -48,7 +48,8 @@ pub fn name(host: &Host, spec: &BuildSpec) -> String {
     spec.build_tree(&HostId::from(host.id.as_str()))
 }
 
-/// The volume that all build trees of a toolchain share: the compiler cache and the results of configure.
+/// Returns the volume that all build trees of a toolchain share. It has the compiler cache and the results of
+/// configure.
 pub fn cache(spec: &BuildSpec) -> Volume {
     Volume {
         name: spec.cache(),
@@ -100,7 +101,7 @@ impl BuildTree<'_> {
         }
     }
 
-    /// Returns the image that was made last, if the engine still holds it.
+    /// Returns the image that was made last from this tree, if the engine still holds it.
     pub async fn last(&self) -> Result<Option<LastImage>, Stop> {
         let Some(made) = self.read::<MadeImage>("image.json").await? else {
             return Ok(None);
@@ -112,7 +113,7 @@ impl BuildTree<'_> {
         }))
     }
 
-    /// Records which image was made last.
+    /// Records the image that was made last.
     pub async fn made(&self, reference: &str, image: &EngineImage) -> Result<(), Stop> {
         let made = MadeImage {
             reference: reference.to_owned(),

@@ -3,18 +3,19 @@
 
 use crate::host::phase::STEP;
 
-/// What such a line contains, the surest first: of compiler, linker and configure, of an interpreter that was just
-/// built, of make.
+/// Texts that mark such a line, the surest first: of the compiler, the linker and configure, of a newly built
+/// interpreter, of make.
 const SIGNS: [&[&str]; 3] = [
     &["error: ", "undefined reference to ", "ld: cannot find "],
     &["Fatal Python error", "Error: ", "Segmentation fault", "not found"],
     &["*** "],
 ];
 
-/// Longest hint, in characters: a compiler's line can hold a whole command.
+/// The longest hint, in characters. A compiler's line can hold a whole command.
 const MOST: usize = 200;
 
-/// Returns the hint from the output of the last step, to be appended to the reason. It is empty if there is none.
+/// Returns the hint from the output of the last step, as a text to append to the reason. It is empty if there is no
+/// hint.
 pub fn hint(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let step = text.rsplit(STEP).next().unwrap_or_default();

@@ -65,8 +65,8 @@ pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<St
     Ok(reference)
 }
 
-/// Returns the base image: the bootstrapped one if the engine holds it, or else the one of the settings, which is
-/// pulled if need be.
+/// Returns the base image: the bootstrapped one if the engine holds it, or else the one of the settings. The latter is
+/// pulled if the engine lacks it.
 async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<String, Stop> {
     for reference in [&distribution.bootstrapped, &distribution.base] {
         if host.runtime.image(reference).await?.is_some() {
@@ -101,7 +101,7 @@ async fn build_packages(
 ) -> Result<(), Stop> {
     log.say(&format!("building {tag}")).await;
     let ca = host.ca().await?;
-    // a unique name: the clean-up after one build must not touch another one's stages, even of another process
+    // a unique name: the clean-up after one build must not touch the stages of another, even of another process
     let stage = unique_name();
     let text = image.dockerfile(Packages {
         base,
@@ -121,7 +121,7 @@ async fn build_packages(
     };
     let mut tail = Vec::new();
     let built = build_logged(host, build, log, &mut tail).await;
-    // after a failed build, too: its stages hold the CA bundle
+    // also after a failed build, because its stages hold the CA bundle
     host.runtime.prune_images(&format!("org.pybots.stage={stage}")).await?;
     match (built, uninstallable(&tail)) {
         // the packages of a project are its recipe's choice
@@ -135,7 +135,7 @@ async fn build_packages(
     }
 }
 
-/// What apt says of packages that do not exist, or that can't be installed together.
+/// Messages of apt for packages that do not exist, or that can't be installed together.
 const NOT_INSTALLABLE: [&str; 4] = [
     "Unable to locate package",
     "has no installation candidate",
@@ -143,7 +143,8 @@ const NOT_INSTALLABLE: [&str; 4] = [
     "unmet dependencies",
 ];
 
-/// What dpkg says of a package whose own scripts fail, or whose files are those of another package. Each fails in any build.
+/// Messages of dpkg for a package whose own scripts fail, or whose files belong to another package. Such a package
+/// fails in every build.
 const NOT_CONFIGURABLE: [&str; 4] = [
     "dpkg: error processing package ",
     "dpkg: error processing archive ",
@@ -151,7 +152,7 @@ const NOT_CONFIGURABLE: [&str; 4] = [
     "Sub-process /usr/bin/dpkg returned an error code",
 ];
 
-/// What the output says if the network, the mirror or the disk failed, which may break packages, too.
+/// Messages for a failure of the network, the mirror or the disk, which may break packages, too.
 const OF_MACHINE: [&str; 8] = [
     "killed by signal (Killed)",
     "Failed to fetch ",
@@ -163,7 +164,8 @@ const OF_MACHINE: [&str; 8] = [
     "Cannot allocate memory",
 ];
 
-/// The line of a build's output that says why its packages can't be installed, or `None` if something else failed.
+/// Returns the line of a build's output that says why its packages can't be installed, or `None` if something else
+/// failed.
 fn uninstallable(output: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(output);
     let find = |signs: &[&str]| text.lines().find(|line| signs.iter().any(|sign| line.contains(sign)));
@@ -171,16 +173,16 @@ fn uninstallable(output: &[u8]) -> Option<String> {
     if find(&OF_MACHINE).is_some() {
         return None;
     }
-    // in this order, for the first ones name the package
+    // in this order, because the first ones name the package
     let of_scripts = || NOT_CONFIGURABLE.iter().find_map(|sign| find(&[sign]));
     let line = find(&NOT_INSTALLABLE).or_else(of_scripts)?;
     Some(line.trim().chars().filter(|c| !c.is_control()).take(300).collect())
 }
 
-/// Bytes of a build's output of which at least the last half is kept.
+/// The size in bytes of the tail of a build's output. At least its last half is kept.
 const TAIL: usize = 64 << 10;
 
-/// Builds an image, with the output in the attempt's log and its end in `tail`.
+/// Builds an image. The output goes to the attempt's log, and its end to `tail`.
 async fn build_logged(host: &Host, build: ImageBuild, log: &Log, tail: &mut Vec<u8>) -> Result<EngineImage, Stop> {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(64);
     let mut mask = StreamMask::new(&host.secrets);

@@ -30,7 +30,7 @@ const TERMINATED: i64 = 143;
 /// The phase of the one container that does all steps.
 const PHASE: &str = "build";
 
-/// What programs print when a disk is full.
+/// The message of programs on a full disk.
 const FULL: &str = "No space left on device";
 
 /// Builds the image and fills the report.
@@ -86,16 +86,16 @@ pub async fn ensure(
     })
 }
 
-/// Where a build begins.
+/// The state of the build tree in which a build begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    /// In the tree of the last build, if that can be continued.
+    /// The tree of the last build, if a build can continue in it.
     Kept,
     CleanTree,
 }
 
-/// Builds the image. A degraded image is proved by a build in a clean tree, for what an earlier build left behind may
-/// be why a module is missing.
+/// Builds the image. A degraded image is proved by a build in a clean tree, because a module may be missing only due to
+/// remains of an earlier build.
 async fn make(
     probe: &ImageProbe<'_>,
     reference: &str,
@@ -137,7 +137,7 @@ async fn make_from(
         Start::Kept => build_tree.update(spec, log).await?,
         Start::CleanTree => None,
     };
-    // an image lies on the runtime that its build key names, so a layer never lies on an image with another one
+    // an image lies on the runtime image that its build key names, so a layer never lies on an image with another one
     let last = build_tree
         .last()
         .await?
@@ -180,7 +180,7 @@ async fn open(host: &Host, attempt: &str, spec: &BuildSpec, build_tree: &str) ->
     let container = Container {
         image: spec.distribution.toolchain_reference(),
         command: vec!["/bin/sh".into(), format!("{}/build.sh", order(attempt))],
-        // what is installed must belong to root; without capabilities root can do nothing else
+        // installed files must belong to root; without capabilities root can do nothing else
         user: "0:0".into(),
         workdir: steps::BUILD.into(),
         env: steps::environment(spec),
@@ -197,7 +197,7 @@ async fn open(host: &Host, attempt: &str, spec: &BuildSpec, build_tree: &str) ->
     Ok(host.runtime.create(&container).await?)
 }
 
-/// The folder with the files of one attempt in its build tree.
+/// Returns the folder in the build tree with the files of one attempt.
 fn order(attempt: &str) -> String {
     format!("{}/order-{attempt}", steps::BUILD)
 }

@@ -11,11 +11,11 @@ use crate::runtime::{EngineImage, KIND_LABEL, Layered, image_label};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Longest chain of layers above a key frame. Engines support about 125 layers in all; besides, no image of a chain
+/// The longest chain of layers above a key frame. Engines support about 125 layers in all. Besides, no image of a chain
 /// can be removed before all of them can.
 const DEPTH_MOST: u32 = 60;
 
-/// What `layer.py` reports about the layer that it wrote.
+/// The report of `layer.py` about the layer that it wrote.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 struct LayerReport {
     /// The image below the layer, or `None` for a key frame.
@@ -41,7 +41,7 @@ pub fn room(parent: &EngineImage) -> Option<u64> {
     (depth < u64::from(DEPTH_MOST) && left > 0).then_some(left.min(all / 2))
 }
 
-/// Whether an image of CPython lies on a runtime image.
+/// Returns whether an image of CPython lies on a runtime image.
 pub fn lies_on(image: &EngineImage, runtime: &EngineImage) -> bool {
     image.labels.get(image_label::RUNTIME) == Some(&runtime.id)
 }
@@ -59,8 +59,8 @@ fn number(image: &EngineImage, label: &str) -> Option<u64> {
     image.labels.get(label)?.parse().ok()
 }
 
-/// Makes the image of what was built in a build tree, under the candidate's name: on the last image if the layer fits, or
-/// else on the runtime image.
+/// Makes an image of the install root in a build tree, under the candidate's name. It lies on the last image if the
+/// layer fits, or else on the runtime image.
 pub async fn pack(
     build_tree: &BuildTree<'_>,
     spec: &BuildSpec,

@@ -1,4 +1,4 @@
-//! Probes a new image: its interpreter reports, in a container of its own, what it is.
+//! Probes a new image: its interpreter, in a container of its own, reports version, revision and modules.
 
 use crate::domain::job::{BuildSpec, Facts, Report};
 use crate::domain::limits::{Limits, Seconds};
@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 
 const SCRIPT: &str = include_str!("probe.py");
 
-/// The part of a revision's id that is compiled in.
+/// Returns the part of a revision's id that is compiled in.
 pub fn compiled_in(revision: &str) -> &str {
     &revision[..revision.len().min(10)]
 }
 
-/// A probe of an image, and the job that it is for.
+/// A probe of an image, and the job for which it is made.
 pub struct ImageProbe<'a> {
     pub host: &'a Host,
     pub attempt: &'a str,
@@ -24,8 +24,8 @@ pub struct ImageProbe<'a> {
 }
 
 impl ImageProbe<'_> {
-    /// Returns the image's facts if they match the spec, or else fails with the reason. `revision` is the revision
-    /// that the image was built from, which is another one than the spec's if their trees are equal.
+    /// Returns the image's facts if they match the spec, or else fails with the reason. `revision` is the revision from
+    /// which the image was built. It may differ from that of the spec if both have equal trees.
     pub async fn ask(&self, reference: &str, revision: &str, report: &mut Report) -> Result<Facts, Stop> {
         let Self {
             host,
@@ -33,7 +33,7 @@ impl ImageProbe<'_> {
             spec,
             log,
         } = *self;
-        // through a shell: a missing interpreter then is one that does not start, and not an error of the engine
+        // through a shell: then a missing interpreter is one that does not start, and not an error of the engine
         let mut command: Vec<String> = ["/bin/sh", "-c", "exec \"$@\"", "sh", &spec.profile.python, "-c", SCRIPT]
             .map(str::to_owned)
             .into();

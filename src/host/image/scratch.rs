@@ -1,5 +1,5 @@
 //! Builds the same image from nothing: a plain `docker build`, without build trees or caches. Hosts do not use this.
-//! Builds are measured against it, and people without Pybots can run it.
+//! Builds are measured against it, and people can run it without Pybots.
 
 use super::dockerfile::Scratch;
 use super::steps;

@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 /// Updates an install root without installing everything again.
 pub const INSTALL: &str = include_str!("install.py");
 
-/// Writes what is new in the install root as a layer.
+/// Writes the new content of the install root as a layer.
 pub const LAYER: &str = include_str!("layer.py");
 
 /// Folder of the sources, the objects and the install root.
 pub const BUILD: &str = "/build";
 
-/// Removes all objects, which are in these folders of the tree.
+/// Removes all objects. They are in these folders of the tree.
 const ALL_OBJECTS: &str = r#"folders='Modules Objects Parser Programs Python'
 all_objects() { find $folders -name '*.o' -delete; }"#;
 
@@ -36,10 +36,10 @@ const RECOMPILE: &str = r#"recompile() {
 /// effects (one sets NO_AS_NEEDED), which are lost if the answer comes from a cache.
 const REPLAYED: &str = "^ac_cv_(alignof|func|have_decl|header|lib|member|search|sizeof|type)_";
 
-/// Largest compiler cache.
+/// The largest size of the compiler cache.
 const CCACHE_MOST: &str = "5G";
 
-/// The environment of all steps.
+/// Returns the environment of all steps.
 pub fn environment(spec: &BuildSpec) -> BTreeMap<String, String> {
     let compiler = format!("string:{}", spec.distribution.toolchain_reference());
     let mut env = BTreeMap::from(
@@ -135,7 +135,7 @@ fn configure(spec: &BuildSpec) -> String {
     format!("./configure --prefix=/usr/local{}", words(&spec.profile.configure))
 }
 
-/// Returns what is done to the install root after `make install`.
+/// Returns the changes to the install root after `make install`.
 fn finish(spec: &BuildSpec) -> String {
     let mut lines = vec![
         format!("cd {BUILD}/root"),

@@ -64,8 +64,8 @@ async fn pulled(
     proved
 }
 
-/// Checks a pulled image. Its digest is the one that the coordinator sent, since it was pulled by digest. It must
-/// also have this build key, and the facts that were recorded when it was built.
+/// Checks a pulled image. Its digest needs no check, because it was pulled by the digest that the coordinator sent. Its
+/// build key must be that of the spec, and its facts those that were recorded when it was built.
 async fn prove(
     probe: &ImageProbe<'_>,
     remote: &RemoteImage,
@@ -91,7 +91,8 @@ async fn prove(
     Ok((image, facts))
 }
 
-/// Images that were probed before there were ABI keys have none.
+/// Returns whether a pulled image has the recorded facts. Images that were probed before there were ABI keys have none
+/// recorded.
 fn same(built: &Facts, found: &Facts) -> bool {
     let abi_key = built.abi_key.clone().or_else(|| found.abi_key.clone());
     let built = Facts {
@@ -138,7 +139,7 @@ pub async fn push_image(
     let transfer = transfer(host, &there, repository)?;
     host.runtime.tag(name, &there).await?;
     let pushed = host.runtime.push(&transfer, log).await.map_err(|error| match error {
-        // a push fills the registry's disk, not ours
+        // a push fills the disk of the registry, not that of the host
         RuntimeError::DiskFull(text) => RuntimeError::Refused(text),
         other => other,
     });

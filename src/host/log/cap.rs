@@ -4,11 +4,11 @@ use crate::logfile::{Chunk, Piece, Stream, extend};
 use bytes::Bytes;
 use std::collections::VecDeque;
 
-/// The least number of pieces in a tail. A tail may have one for each 32 bytes, so that the pieces take about as much
-/// memory as the text.
+/// The least number of pieces that a tail may have. A longer tail may have one for each 32 bytes, so that the pieces
+/// take about as much memory as the text.
 const PIECES: usize = 1024;
 
-/// Bytes within which the first line of a tail is looked for.
+/// The bytes at the beginning of a tail that are searched for the end of a line.
 const LINE: usize = 4096;
 
 /// Keeps the head and the tail of an output, and counts what it cut between them.

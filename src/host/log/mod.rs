@@ -15,20 +15,20 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Bytes at which a chunk is sent. It has at most twice as many, with the piece that came last.
+/// The bytes at which a chunk is sent. With the piece that came last, it has at most twice as many.
 const CHUNK: usize = 256 << 10;
-/// How long bytes wait for more before their chunk is sent.
+/// How long bytes wait for further ones before their chunk is sent.
 const LINGER: Duration = Duration::from_millis(200);
-/// Pieces that may wait between the writers and the task that delivers.
+/// The most pieces that wait between the writers and the task that delivers.
 const QUEUE: usize = 16;
 
 /// The beginning of a line that Pybots writes.
 pub const MARK: &str = "\u{1b}[36m[pybots] ";
 
-/// Where an attempt's log goes.
+/// The destination of an attempt's log.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Takes the next chunk. Returns once it is safe, or kept for delivery.
+    /// Takes the next chunk. Returns once the chunk is safe, or kept for delivery.
     async fn write(&self, chunk: Chunk) -> Result<()>;
 
     /// Ends the log. Returns once everything is delivered.
@@ -37,7 +37,7 @@ pub trait Sink: Send + Sync {
     }
 }
 
-/// Some bytes as they were written: their stream, their time and their text.
+/// A text of a container, with its stream and the time at which it was written.
 type TimedBytes = (Stream, i64, Bytes);
 
 /// A writer; clones share the log. Writing waits while the sink is behind, which holds up the container.
@@ -73,8 +73,8 @@ impl Log {
         }
     }
 
-    /// Writes a line of Pybots. Its stream, its beginning and its colour set it apart from the project's output. Text of
-    /// several lines quotes somebody: each further line is indented, so that it is not taken for one of ours.
+    /// Writes a line of Pybots. Its stream, its beginning and its colour set it apart from the project's output. A text
+    /// of several lines quotes somebody, so each further line is indented and can't pass for one of ours.
     pub async fn say(&self, text: &str) {
         let mut lines = String::new();
         for (line, indent) in text
@@ -88,7 +88,7 @@ impl Log {
         self.write(Stream::Control, lines.into()).await;
     }
 
-    /// Length of the log so far, in bytes.
+    /// Returns the length of the log so far, in bytes.
     pub fn position(&self) -> u64 {
         self.written.load(Ordering::SeqCst)
     }

@@ -15,7 +15,7 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::{Mutex, Notify};
 
-/// Bytes in memory, compressed.
+/// The most bytes of compressed frames in memory.
 const MEMORY: usize = 4 << 20;
 
 /// A coordinator that accepts nothing for this long counts as away.
@@ -26,7 +26,7 @@ const FILE: &str = "log.zst";
 
 /// The frames between the writers and the coordinator.
 pub struct Outbox {
-    /// Path of the file, which exists only if it was needed.
+    /// The folder of the file, which exists only if it was needed.
     folder: PathBuf,
     state: Mutex<OutboxState>,
     changed: Notify,
@@ -37,9 +37,9 @@ struct OutboxState {
     frames: VecDeque<Frame>,
     /// How many frames at the front the coordinator has received, but does not have on disk yet.
     taken: usize,
-    /// Bytes of the frames in memory.
+    /// The bytes of the frames in memory.
     memory: usize,
-    /// The coordinator is away, so nobody waits for it.
+    /// Whether the coordinator is away, so that nobody waits for it.
     away: bool,
     spool: Option<SpoolFile>,
     closed: bool,
@@ -80,7 +80,7 @@ impl Outbox {
         }
     }
 
-    /// Returns what an earlier process of this host has kept of an attempt's log, or `None` if it kept nothing.
+    /// Returns the frames that an earlier process of this host kept of an attempt's log, or `None` if it kept none.
     pub async fn left(folder: PathBuf) -> Result<Option<Self>> {
         let path = folder.join(FILE);
         let read = move || -> std::io::Result<Option<(PathBuf, VecDeque<Frame>)>> {
@@ -88,7 +88,7 @@ impl Outbox {
                 return Ok(None);
             };
             let mut frames = VecDeque::new();
-            // a torn end was never acknowledged
+            // a torn frame at the end was never acknowledged
             while let Some((head, at)) = reader.next_frame()? {
                 frames.push_back(Frame {
                     from: head.offset,
@@ -139,7 +139,7 @@ impl Outbox {
                         None
                     }
                 }
-            // frames that were received reach the coordinator's disk without more being sent
+            // frames that the coordinator received reach its disk without more being sent
             } else if state.taken == state.frames.len() || state.memory + body.len() <= MEMORY {
                 state.memory += body.len();
                 Some(Body::Memory(body.clone()))
@@ -204,7 +204,7 @@ impl Outbox {
             }
             drop(state);
             changed.await;
-            // pause before a folder that can't be written to is tried again
+            // pause before another try to write to a folder that failed
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

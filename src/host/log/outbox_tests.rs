@@ -2,7 +2,7 @@ use super::*;
 use crate::logfile::Stream;
 use std::sync::Arc;
 
-/// Text that hardly can be compressed.
+/// Returns text that can hardly be compressed.
 fn flakiness(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_add(1);
     let mut next = || {

@@ -8,14 +8,15 @@ use std::collections::BTreeMap;
 /// Our own files in the work folder.
 pub const OURS: &str = "/work/.pybots";
 
-/// Where a container mounts a cache. The images have this folder, owned by the user of the runs.
+/// The folder at which a container mounts a cache. The images have this folder, owned by the user of the runs.
 pub const CACHE_AT: &str = "/var/cache/pybots";
 
 pub fn witness_file(suite: &Suite) -> String {
     format!("witness-{}", suite.name)
 }
 
-/// Returns the file in which the witness says which packages a suite imported from the source folder. No name of a suite has a colon.
+/// Returns the file in which the witness names the packages that a suite imported from the source folder. No name of a
+/// suite has a colon.
 pub fn imports_file(suite: &Suite) -> String {
     format!("{}:sources", witness_file(suite))
 }
@@ -25,7 +26,7 @@ pub fn results_folder(suite: &Suite) -> String {
     format!("{OURS}/results-{}", suite.name)
 }
 
-/// Returns where a suite writes its JUnit report: the path in its recipe, or the one that pytest gets.
+/// Returns the path of a suite's JUnit report: the one in its recipe, or the one that pytest gets.
 pub fn report_file(spec: &RunSpec, suite: &Suite) -> String {
     match &suite.report {
         Some(report) => format!("{}/{report}", source_folder(spec)),
@@ -38,7 +39,7 @@ pub fn source_folder(spec: &RunSpec) -> String {
     format!("/work/src/{}", spec.fetch.project_folder())
 }
 
-/// Variables of install and test.
+/// Returns the variables of install and test.
 pub fn environment(spec: &RunSpec) -> BTreeMap<String, String> {
     let path = "/work/venv/bin:/opt/pybots/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut env = base_environment(path);
@@ -48,18 +49,18 @@ pub fn environment(spec: &RunSpec) -> BTreeMap<String, String> {
     } else {
         set("VIRTUAL_ENV", "/work/venv");
     }
-    // the count of the machine says nothing about what the container may use; Python reads this from 3.13 on
+    // the machine's number of processors is not what the container may use; Python reads this variable from 3.13 on
     set("PYTHON_CPU_COUNT", &processors(spec.limits.cpus).to_string());
     env.extend(spec.env.clone());
     env
 }
 
-/// Returns the number of whole processors that a limit amounts to.
+/// Returns the number of whole processors within a limit.
 fn processors(cpus: f64) -> u64 {
     cpus.ceil().max(1.0) as u64
 }
 
-/// Variables of one suite. Its modes apply neither to other suites nor to install.
+/// Returns the variables of one suite. Its modes apply neither to other suites nor to install.
 pub fn test_environment(spec: &RunSpec, suite: &Suite) -> BTreeMap<String, String> {
     let mut env = environment(spec);
     let witness = format!("{OURS}/{}", witness_file(suite));
@@ -83,7 +84,7 @@ pub fn modes(suite: &Suite) -> String {
     set.join(" ")
 }
 
-/// Variables of every container of a run.
+/// Returns the variables of every container of a run.
 pub fn base_environment(path: &str) -> BTreeMap<String, String> {
     [
         ("HOME", "/work/home"),
@@ -107,7 +108,7 @@ pub fn needs_fetch(spec: &RunSpec) -> bool {
         || spec.install.is_none()
 }
 
-/// Variables of install: `uv` is offline, uses the fetched files, and is held to the lock.
+/// Returns the variables of install: `uv` is offline, uses the fetched files, and must keep to the lock.
 pub fn install_environment(spec: &RunSpec) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from(
         [

@@ -1,12 +1,13 @@
-//! Which limit of space a phase hit that failed. Work folder and `/tmp` are in memory and have a size, and programs say nothing of it
-//! but "No space left on device".
+//! Finds the limit of space that a failed phase hit. The work folder and `/tmp` are in memory and have a size, but
+//! programs only report "No space left on device".
 
 use crate::domain::limits::{Limits, Size};
 
-/// Shell lines that report folders without room, a line each: the folder, and its size in KiB. They write a byte, which a folder
-/// refuses that is full to the last page. They write it to a file of a new name, and within two seconds, for a project may leave a
-/// pipe or a link under any name. A folder that may not be written to, since a project changed its mode, is left out. The caller's exit
-/// code is in `code`, and stays what it is if no process can be started.
+/// Shell lines that report folders without room, a line each: the folder, and its size in KiB. They write a byte into
+/// each folder, because a folder that is full to the last page refuses it. The byte goes to a file of a new name,
+/// within two seconds, because a project may leave a pipe or a link under any name. A folder whose mode a project
+/// changed, so that it may not be written to, is left out. The caller's exit code is in `code`, and stays the same even
+/// if no process can be started.
 pub const CHECK: &str = "trap 'exit $code' EXIT
 [ $code -eq 0 ] || for folder in /work /tmp; do
 timeout -k 1 2 sh -c 'f=$(mktemp $0/.pybots-full.XXXXXX) && echo . > \"$f\"
@@ -20,10 +21,11 @@ done";
 
 /// The beginning of the lines that [`CHECK`] writes.
 const MARK: &str = "== full ";
-/// What programs write that find no room.
+/// Messages of programs that find no room.
 const NO_SPACE: [&str; 3] = ["No space left on device", "[Errno 28]", "ENOSPC"];
 
-/// The limit that a phase hit, as a sentence, from the end of its output. What a project writes can only mislead its own readers.
+/// Returns the limit that a phase hit, as a sentence, from the end of its output. Returns `None` if it hit none. Output
+/// of a project can only mislead the project's own readers.
 pub fn limit_hit(output: &[u8], limits: &Limits) -> Option<String> {
     let text = String::from_utf8_lossy(output);
     // the check writes after everything else, a line for each of two folders

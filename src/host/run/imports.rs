@@ -1,9 +1,9 @@
-//! What the witness says about imports: a package that came from the source folder although it is installed.
+//! Reads the witness's notes about imports: packages that came from the source folder although they are installed.
 
-/// Packages that are named; more are a project that is laid out so.
+/// The most packages that are named. More of them mean that the layout of the project is such.
 const NAMED: usize = 3;
 
-/// Returns a line for the log for each package of the witness's note.
+/// Returns a line for the log for each package in the witness's note.
 pub fn remarks(note: &str, project: &str) -> Vec<String> {
     let lines = note.lines().filter_map(|line| line.split_once(' '));
     let packages = lines.filter(|(name, _)| name.chars().all(|c| c.is_alphanumeric() || c == '_'));

@@ -1,5 +1,5 @@
-//! Recognizes an install that failed for want of something that nobody fetched. That is the recipe's matter: it is missing on
-//! every revision of CPython.
+//! Recognizes an install that failed for lack of something that nobody fetched. Then the recipe is at fault, because
+//! the same is missing on every revision of CPython.
 
 use crate::domain::package::normalized;
 use crate::domain::pattern::{first, pattern};
@@ -7,17 +7,18 @@ use crate::domain::pattern::{first, pattern};
 /// The shell's exit code for a program that it can't find.
 const NO_PROGRAM: i64 = 127;
 
-/// Lines at the end of the output that may say why a build failed: that of uv shows the end of the back end's.
+/// The number of lines at the end of the output that may say why a build failed. uv's report shows the end of the back
+/// end's output.
 const TAIL: usize = 40;
 
-/// What to do about a missing Rust tool chain.
+/// The advice about a missing Rust tool chain.
 const RUST: &str = "the build needs a Rust tool chain, which the image does not have, and the project's crates. Set `install_network = \
                     true`: the build back end maturin then brings both, by the package puccinialin. Debian's own cargo is too old \
                     for lock files of version 4";
-/// What to write for the build back end that does not bring one.
+/// The further advice about a build back end that does not bring a tool chain.
 const RUST_OF_SETUPTOOLS: &str = ". A build by setuptools-rust needs the lines for it in docs/recipes.md, \"Install\"";
 
-// uv breaks lines anywhere, so its report is joined before these look at it
+// uv breaks lines anywhere, so its report is joined before these patterns are applied
 pattern!(
     ABSENT,
     r"─▶ Because ([A-Za-z0-9._-]+) was not found in the (?:cache|provided package locations)\b"
@@ -30,12 +31,12 @@ pattern!(
     r"^(?:/bin/)?sh: (?:\d+: |line \d+: )?([A-Za-z0-9._+-]+): (?:command )?not found$"
 );
 
-/// Returns what is missing and how to get it, from the exit code and the output of install. `sources` are the packages that the
-/// recipe's own sources bring. Returns `None` if it failed for another reason.
+/// Returns what is missing and how to get it, from the exit code and the output of install. `sources` are the packages
+/// that the recipe's own sources provide. Returns `None` if install failed for another reason.
 pub fn reason(exit_code: i64, output: &str, sources: &[&str]) -> Option<String> {
-    // the last report of uv, without the progress before it
+    // the last report of uv, without the progress output before it
     if let Some((_, report)) = output.rsplit_once("  × ")
-        // after a report of a step that the script went on from, something else failed
+        // if the script went on after the report, something else failed
         && report.lines().skip(1).all(|line| line.is_empty() || line.starts_with("  "))
     {
         let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -60,7 +61,7 @@ pub fn reason(exit_code: i64, output: &str, sources: &[&str]) -> Option<String> 
         });
     }
     let mut tail = output.lines().rev().take(TAIL);
-    // an error of the compiler after it has another reason; a build may look for a library, and go on without it
+    // a later error of the compiler has another reason; a build may look for a library, and go on without it
     let of_compiler = |line: &&str| line.contains(": error:") && !line.contains("collect2: error:");
     let library = tail
         .clone()
@@ -77,7 +78,7 @@ pub fn reason(exit_code: i64, output: &str, sources: &[&str]) -> Option<String> 
     None
 }
 
-/// Whether CPython installs a program, so that its absence is a matter of CPython.
+/// Returns whether CPython installs a program, so that its absence says something about CPython.
 fn is_of_cpython(program: &str) -> bool {
     let own = [
         "python",
@@ -92,7 +93,8 @@ fn is_of_cpython(program: &str) -> bool {
     own.iter().any(|own| program.starts_with(own))
 }
 
-/// A source has no wheel in the cache, and never comes from the package index.
+/// Returns the advice about a missing source of the recipe. A source has no wheel in the cache, and never comes from
+/// the package index.
 fn of_source(name: &str) -> String {
     format!(
         "`{name}` is a source of this recipe, and was not installed when a package asked for it: install both by one line of `install`, \

@@ -30,13 +30,13 @@ use course::{Course, Since};
 use std::collections::BTreeMap;
 use work::Work;
 
-/// A fetch that does not end within a shorter time limit says nothing about the package index.
+/// The least time limit of a fetch whose end says something about the package index.
 const FETCH_LEAST: Seconds = Seconds(300);
 /// The exit code of `fetch.py` for an error of the recipe.
 const FETCH_RECIPE: i64 = 10;
 /// The exit code of `fetch.py` for a source that does not answer.
 const FETCH_UNANSWERED: i64 = 12;
-/// Bytes of the results of all suites in a report. The coordinator accepts twice as much of a report.
+/// The most bytes of the results of all suites in a report. The coordinator accepts reports of twice that size.
 const TESTS_MOST: usize = 4 << 20;
 
 /// Runs all phases and fills the report. The first phase that does not succeed decides the outcome; after a suite
@@ -157,7 +157,7 @@ pub async fn run(
     failed.map_or(Ok(()), |outcome| Err(Stop::Ended(outcome)))
 }
 
-/// Returns a container with a shell that sees what the first suite sees.
+/// Returns a container with a shell that sees the same as the first suite.
 pub async fn shell(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<Container, Stop> {
     let image = layers::ensure_project(host, spec, log).await?;
     let suite = spec
@@ -176,7 +176,7 @@ pub async fn shell(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Res
     Ok(container)
 }
 
-/// Returns the content ids of the images that a run uses. `project` is the one that its containers start from.
+/// Returns the content ids of the images that a run uses. `project` is the image from which its containers start.
 async fn images(host: &Host, spec: &RunSpec, project: &str) -> Result<BTreeMap<String, String>, Stop> {
     let toolchain = spec.distribution.toolchain_reference();
     let named = [
@@ -202,8 +202,8 @@ async fn images(host: &Host, spec: &RunSpec, project: &str) -> Result<BTreeMap<S
     Ok(ids)
 }
 
-/// Makes sure that the images of a run are there: a host pulls or builds what it lacks. Returns the facts of the
-/// CPython image. An image that was built again may name another revision if the trees are equal.
+/// Ensures that the images of a run are there: a host pulls or builds those that it lacks. Returns the facts of the
+/// CPython image. An image that was built again may name another revision with an equal tree.
 async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<Facts, Stop> {
     layers::ensure_toolchain(host, &spec.distribution, log).await?;
     if host.runtime.image(&spec.image.reference).await?.is_some() {
@@ -218,7 +218,7 @@ async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Resul
     }
 }
 
-/// Notes which limit of space a phase hit that failed. The first one of a run stays.
+/// Notes the limit of space that a failed phase hit, if it hit one. The first note of a run stays.
 async fn note_limit(ran: &PhaseResult, spec: &RunSpec, log: &Log, report: &mut Report) {
     if !matches!(ran.end, PhaseEnd::Exited(exit) if exit.code != 0 && !exit.out_of_memory) {
         return;
@@ -229,8 +229,8 @@ async fn note_limit(ran: &PhaseResult, spec: &RunSpec, log: &Log, report: &mut R
     }
 }
 
-/// Runs a phase, whose script is [`scripts::guarded`]. Fails if its container was killed from outside: by a person, an engine
-/// that stops, or another process that runs under this host's id. That says nothing about the project.
+/// Runs a phase, whose script is [`scripts::guarded`]. Fails if the container was killed from outside: by a person, by
+/// an engine that stops, or by another process with this host's id. Such an end says nothing about the project.
 async fn execute(
     host: &Host,
     log: &Log,
@@ -239,7 +239,7 @@ async fn execute(
     (spec, budget): (&RunSpec, &Budget),
     name: &str,
 ) -> Result<PhaseResult, Stop> {
-    // none is masked in what a project's own code writes: it sees no secret, and a mask would answer its guesses
+    // no secret is masked in the output of project code: it sees none, and a mask would confirm its guesses
     let none = Secrets::default();
     let plan = PhaseLimits {
         name,
@@ -273,7 +273,7 @@ async fn execute(
 }
 
 /// Returns the outcome of a fetch. It runs no project code, so a failure is the recipe's or the machinery's, never
-/// CPython's. `busy` is the work on a source that was under way at its end, which waits for nobody.
+/// CPython's. `busy` is the work on a source that was under way at the end of the fetch. Such work waits for no server.
 fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>, busy: Option<&str>) -> Result<(), Stop> {
     let last = || last_line(&ran.output);
     match ran.end {
@@ -308,7 +308,8 @@ fn fetched(ran: &PhaseResult, spec: &RunSpec, unanswered: Option<&str>, busy: Op
     }
 }
 
-/// Whether a fetch ended because a source did not answer, or while it waited for one.
+/// Returns whether a fetch ended because a source did not answer, or because its time was over, which may have the same
+/// cause.
 fn is_unanswered(ran: &PhaseResult) -> bool {
     match ran.end {
         PhaseEnd::Exited(exit) => exit.code == FETCH_UNANSWERED,
@@ -316,8 +317,7 @@ fn is_unanswered(ran: &PhaseResult) -> bool {
     }
 }
 
-/// Returns the outcome of an install. If something does not build or install on a new CPython, that is a signal about
-/// CPython.
+/// Returns the outcome of an install. A failure to build or install on a new CPython is evidence about CPython.
 fn installed(ran: &PhaseResult, spec: &RunSpec, limit: Option<&str>) -> Result<(), Stop> {
     let (reason, exit_code) = match ran.end {
         end if end.succeeded() => return Ok(()),
@@ -326,7 +326,7 @@ fn installed(ran: &PhaseResult, spec: &RunSpec, limit: Option<&str>) -> Result<(
             Some(exit.code),
         ),
         PhaseEnd::Exited(exit) => {
-            // what nobody fetched is missing on every revision, so it says nothing about CPython
+            // whatever nobody fetched is missing on every revision, so it says nothing about CPython
             let names = spec
                 .fetch
                 .sources
@@ -358,8 +358,8 @@ fn tested(ran: &PhaseResult) -> Option<Outcome> {
     }
 }
 
-/// Guards against a suite that passes on another Python. Every interpreter that the suite starts leaves its version,
-/// and one of them must be the one under test.
+/// Guards against a suite that passes on another Python. Every interpreter that the suite starts records its version,
+/// and one of them must be the interpreter under test.
 fn on_interpreter(seen: Option<&str>, facts: &Facts, suite: &str) -> Result<(), Outcome> {
     let expected = &facts.sys_version;
     match seen {

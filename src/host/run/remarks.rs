@@ -1,13 +1,13 @@
-//! What the log of a run says about the results of a suite.
+//! Remarks in the log of a run about the results of a suite.
 
 use super::suite::SuiteResults;
 use crate::host::log::Log;
 use std::collections::BTreeSet;
 
-/// Tests under way that the log names.
+/// The most tests under way that the log names.
 const NAMED: usize = 10;
 
-/// Writes to the log what is wrong with the report of a suite.
+/// Writes to the log what is wrong with the results of a suite.
 pub async fn write(results: &SuiteResults, log: &Log) {
     let incomplete = results.incomplete.iter();
     let remarks: BTreeSet<&String> = incomplete.chain(&results.unreadable).collect();

@@ -8,7 +8,7 @@ use crate::domain::job::RunSpec;
 use crate::domain::suite::Suite;
 use crate::host::quote;
 
-/// Connects git and svn to the network. They start it themselves.
+/// Connects git and svn to the network. They start this program themselves.
 pub const TUNNEL: &str = ".pybots/fetch_tunnel.py";
 
 /// The program of the fetch phase, which the toolchain image's own Python runs.
@@ -24,7 +24,8 @@ pub const FETCH: [(&str, &str); 9] = [
     (".pybots/fetch_version.py", include_str!("fetch_version.py")),
 ];
 
-/// The program that reads what a source says about its tests, on the toolchain image's own Python. It needs those of [`FETCH`].
+/// The program that reads what a source says about its tests. The toolchain image's own Python runs it. It needs the
+/// files of [`FETCH`].
 pub const SURVEY: [(&str, &str); 4] = [
     (".pybots/survey.py", include_str!("survey.py")),
     (".pybots/survey_files.py", include_str!("survey_files.py")),
@@ -32,21 +33,22 @@ pub const SURVEY: [(&str, &str); 4] = [
     (".pybots/survey_tree.py", include_str!("survey_tree.py")),
 ];
 
-/// Fetches the sources alone.
+/// Returns the script that fetches the sources alone.
 pub fn fetch_sources() -> String {
     format!("exec python3 {OURS}/fetch.py --only-sources")
 }
 
-/// Reads what the sources say about their tests.
+/// Returns the script that reads what the sources say about their tests.
 pub fn survey() -> String {
     format!("exec python3 {OURS}/survey.py")
 }
 
-/// Records the version of each interpreter that a suite starts. It is placed where every start imports it.
+/// Records the version of each interpreter that a suite starts. Its place makes every interpreter import it at its
+/// start.
 pub const WITNESS: &str = include_str!("witness.py");
 
-/// Recorders of test results, for the environment under test: a plugin of pytest, a watcher of unittest, and two runners that
-/// suites may start as `python -m pybots_unittest`.
+/// Recorders of test results for the environment under test: a plugin of pytest, a watcher of unittest, and two runners
+/// that suites may start, such as `python -m pybots_unittest`.
 pub const RECORDERS: [(&str, &str); 4] = [
     (".pybots/pybots_results.py", include_str!("pybots_results.py")),
     (".pybots/pybots_pytest.py", include_str!("pybots_pytest.py")),
@@ -62,36 +64,38 @@ pub fn test_phase(suite: &Suite) -> String {
     format!("test {}", suite.name)
 }
 
-/// Makes each Python of a container write the stacks of its threads to its standard error. The signal is the one for which the
-/// witness registers that; other programs are left alone, for it would end them.
+/// Makes each Python of a container write the stacks of its threads to its standard error. The witness registers a
+/// handler for this signal. Other programs get no signal, because it would end them.
 pub const DUMP_STACKS: &str =
     "for p in /proc/[0-9]*; do case $(readlink $p/exe) in *python*) kill -45 ${p#/proc/} ;; esac; done";
 
 /// The exit code of a container whose first process was ended by SIGKILL.
 pub const KILLED: i64 = 137;
 
-/// The exit code by which [`guarded`] reports that SIGKILL ended its script: 128 and the number of a signal that the C library
-/// keeps for itself. A script that has this exit code by itself gets the line [`OWN_CODE`].
+/// The exit code by which [`guarded`] reports that SIGKILL ended its script: 128 and the number of a signal that the C
+/// library keeps for itself. If the script itself ends with this code, the output has the line [`OWN_CODE`].
 pub const SCRIPT_KILLED: i64 = 161;
 
-/// The line by which [`guarded`] reports that [`SCRIPT_KILLED`] is the script's own exit code. A script that is killed can only
-/// mislead its own readers by it.
+/// The line by which [`guarded`] reports that [`SCRIPT_KILLED`] is the script's own exit code. A script that prints it
+/// and is killed can only mislead its own readers.
 const OWN_CODE: &str = "== exit code 161 of the script itself";
 
-/// Lines at the end of an output among which that line is: those of [`CHECK`] and of the other stream may follow.
+/// How many lines at the end of an output are searched for that line. Lines of [`CHECK`] and of the other stream may
+/// follow it.
 const AFTER_OWN_CODE: usize = 6;
 
 /// Returns whether SIGKILL ended the script of a phase, from the exit code and the end of the output.
 pub fn was_killed(exit_code: i64, output: &[u8]) -> bool {
     let text = String::from_utf8_lossy(output);
     let mut last = text.lines().rev().take(AFTER_OWN_CODE);
-    // the stream before it may end without a line break
+    // the text of the other stream before it may end without a line break
     exit_code == SCRIPT_KILLED && !last.any(|line| line.trim_end().ends_with(OWN_CODE))
 }
 
-/// Wraps the script of a phase, so that an end of the script differs from an end of its container. The first process of a
-/// container can be killed only from outside of it, and this one never ends with [`KILLED`] by itself. So that code means
-/// that somebody outside killed the container, whatever the script does. After a failure it reports which folder is full.
+/// Wraps the script of a phase, so that the end of the script differs from the end of its container. The first process
+/// of a container can only be killed from outside, and this one never ends with [`KILLED`] by itself. So that code
+/// means that somebody outside killed the container, whatever the script does. After a failure it reports which folder
+/// is full.
 pub fn guarded(script: &str) -> String {
     let script = quote(script);
     format!(
@@ -100,7 +104,8 @@ pub fn guarded(script: &str) -> String {
     )
 }
 
-/// Fetches. If the work folder stays, it holds the sources a second time, for an install that changes them.
+/// Returns the script that fetches. If the work folder stays, the script copies the sources, because install may change
+/// them.
 pub fn fetch(course: Course) -> String {
     let fetch = format!("python3 {OURS}/fetch.py");
     match course.keeps {
@@ -109,8 +114,8 @@ pub fn fetch(course: Course) -> String {
     }
 }
 
-/// Where a folder of the recipe is put, below `/work`. In a work folder that was kept, install replaces the one that is there, so that
-/// files which were deleted since do not survive.
+/// Returns where a folder of the recipe is put, below `/work`. In a kept work folder, install replaces the earlier
+/// folder, so that files which were deleted since do not survive.
 pub fn folder_place(course: Course, name: &str, digest: &str) -> String {
     match course.since {
         Since::Install => format!(".pybots/folders/{digest}"),
@@ -118,7 +123,7 @@ pub fn folder_place(course: Course, name: &str, digest: &str) -> String {
     }
 }
 
-/// Makes the work folder what it was before install, if this is not its first one.
+/// Returns lines that restore the work folder to its state before install, if an earlier install changed it.
 pub fn again(spec: &RunSpec, course: Course) -> String {
     if course.since != Since::Install {
         return String::new();
@@ -141,7 +146,7 @@ pub fn again(spec: &RunSpec, course: Course) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Removes what an earlier run of a suite left for the host to read.
+/// Returns lines that remove the files that an earlier run of a suite left for the host to read.
 pub fn test_again(course: Course, suite: &Suite) -> String {
     if course.since == Since::Fetch {
         return String::new();
@@ -155,7 +160,7 @@ pub fn test_again(course: Course, suite: &Suite) -> String {
     format!("rm -rf {}\n", files.map(|file| quote(&file)).join(" "))
 }
 
-/// Creates the environment under test and installs into it.
+/// Returns the script that creates the environment under test and installs into it.
 pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     let python = &spec.image.build.profile.python;
     let mut lines = vec!["mkdir -p /work/home /work/wheels".to_owned()];
@@ -163,7 +168,7 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     if spec.is_legacy() {
         packages = "/work/venv/lib/python".to_owned();
         lines.push(format!("mkdir -p /work/venv/bin {packages}"));
-        // a suite that sets PYTHONPATH, as many lines for Python 2 do, must not lose the environment
+        // a suite that sets PYTHONPATH, as many for Python 2 do, must not lose the environment
         lines.push(format!(
             "cat > /work/venv/bin/python <<'END'\n{}END",
             legacy_python(python, &packages)
@@ -180,7 +185,7 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
         lines.push(format!(
             "if [ -s {OURS}/requirements.txt ]; then uv pip install --no-deps -r {OURS}/requirements.txt; fi"
         ));
-        // after the dependencies, which have versions of their own
+        // after the dependencies, because these have versions of their own
         lines.push(format!("[ ! -s {OURS}/versions.sh ] || . {OURS}/versions.sh"));
     }
     let default = vec!["uv pip install .".to_owned()];
@@ -207,8 +212,8 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
     lines.join("\n")
 }
 
-/// A `python` for Pythons without virtual environments: the interpreter, with the folder of the environment at the end of its
-/// path. It leaves the witness's file itself, for `-S` keeps a Python from importing the witness.
+/// Returns a `python` for Pythons without virtual environments: the interpreter, with the folder of the environment at
+/// the end of its path. It writes the witness's file itself, because `-S` keeps a Python from importing the witness.
 fn legacy_python(python: &str, packages: &str) -> String {
     let python = quote(python);
     format!(
@@ -220,13 +225,13 @@ fn legacy_python(python: &str, packages: &str) -> String {
     )
 }
 
-/// `3.14`, or `3.14t` if the library folder bears the free-threaded mark.
+/// Returns the version in the name of the library folder: `3.14`, or `3.14t` for a free-threaded CPython.
 fn threaded(spec: &RunSpec) -> String {
     let mark = if spec.image.facts.free_threaded { "t" } else { "" };
     format!("{}{mark}", spec.fetch.python)
 }
 
-/// The suite's command, in the source folder.
+/// Returns the script that runs the suite's command in the source folder.
 pub fn test(spec: &RunSpec, suite: &Suite) -> String {
     format!("cd {}\n{}", quote(&source_folder(spec)), suite.run)
 }

@@ -1,4 +1,4 @@
-//! The results of one suite: what its tests reported, and what its exit code is worth.
+//! Reads the results of one suite: those that its tests reported, and the meaning of its exit code.
 
 use super::results::recorded::{self, Recorded};
 use super::results::{FILE_MOST, junit};
@@ -9,7 +9,7 @@ use crate::domain::suite::Suite;
 use crate::host::Stop;
 use std::collections::BTreeSet;
 
-/// What a suite left.
+/// The results of a suite, and what is wrong with them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SuiteResults {
     pub tests: Option<Tests>,
@@ -71,7 +71,8 @@ impl JUnitFile {
     }
 }
 
-/// Returns the results of a suite whose recipe names a report. If the report cannot be read, returns what our recorders wrote.
+/// Returns the results of a suite whose recipe names a report. If the report can't be read, returns the results that
+/// our recorders wrote.
 fn of_declared(path: &str, file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
     // the limit is the host's, so a report that exceeds it is no fault of the suite
     let is_fault = !matches!(file, JUnitFile::TooLarge);
@@ -92,8 +93,8 @@ fn of_declared(path: &str, file: JUnitFile, recorded: Option<Recorded>) -> Suite
     }
 }
 
-/// The results of a suite without a declared report: what our recorders wrote, or else the JUnit file that pytest was asked for.
-/// A pytest outside the environment under test has no recorder of ours.
+/// Returns the results of a suite without a declared report. They are those of our recorders, or else of the JUnit file
+/// that pytest was asked for. A pytest outside the environment under test has no recorder of ours.
 fn of_runner(file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
     match (recorded, file) {
         (Some(recorded), _) => of_recorded(recorded),
@@ -124,8 +125,8 @@ fn of_recorded(recorded: Recorded) -> SuiteResults {
     }
 }
 
-/// Returns the outcome of a suite, or `None` if it passed. `end` is what its exit code says. A suite that exits with 0 although
-/// its report is not complete has failed. A test that the end of the suite interrupted becomes a failure.
+/// Returns the outcome of a suite, or `None` if it passed. `end` is the outcome by its exit code. A suite that exits
+/// with 0 has failed if its report is not complete. A test that the end of the suite interrupted becomes a failure.
 pub fn judge(end: Option<Outcome>, results: &mut SuiteResults) -> Option<Outcome> {
     let outcome = match end {
         None => results.incomplete.as_ref().map(|_| Outcome::NO_COMPLETE_REPORT),
@@ -135,7 +136,7 @@ pub fn judge(end: Option<Outcome>, results: &mut SuiteResults) -> Option<Outcome
         && results.incomplete.is_some()
     {
         tests.incomplete = true;
-        // of several tests under way, any may have ended the suite; and none has if the time was up
+        // of several tests under way, any may have ended the suite; if the time was up, none has
         if let [test] = results.under_way.as_slice()
             && !matches!(outcome, Outcome::TimedOut { which: Timeout::Total })
             && tests.state(test).is_none()
@@ -186,7 +187,7 @@ mod tests {
             (file(JUnitFile::Missing), broke_off.clone()),
             (file(JUnitFile::Unusable("it is empty".into())), broke_off.clone()),
             (file(JUnitFile::TooLarge), None),
-            // a complete report of the recipe's own runner counts more than what that runner started
+            // a complete report of the recipe's own runner outweighs the runners that it started
             (
                 of_declared("report.xml", JUnitFile::Read(passed("s: a")), Some(recorded(false))),
                 None,

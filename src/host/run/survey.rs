@@ -11,20 +11,22 @@ use crate::host::log::Log;
 use crate::host::phase::PhaseEnd;
 use crate::host::{Host, Stop};
 
-/// How long reading a source may take. The program gives up parts of it before.
+/// How long reading a source may take. The program gives up parts of the work before.
 const WITHIN: Seconds = Seconds(180);
 
-/// What the source of a project says.
+/// The survey of a project's source.
 #[derive(Clone, Debug)]
 pub struct SourceSurvey {
     /// The answer of `survey.py`, as JSON.
     pub survey: String,
-    /// The lock of the fetch, as JSON; `None` if there was nothing to fetch. Its project has the version and the digest.
+    /// The lock of the fetch, as JSON, with the version and the digest of the project. `None` if there was nothing to
+    /// fetch.
     pub lock: Option<String>,
 }
 
 impl Host {
-    /// Fetches the source of a run and reads it. The run's image is not used, so it need not be there. Nothing stays on the engine.
+    /// Fetches the source of a run and reads it. The engine need not hold the run's image, which is not used. Nothing
+    /// stays on the engine.
     pub async fn survey(&self, attempt: &str, spec: &RunSpec, log: &Log) -> Result<SourceSurvey, Outcome> {
         let at_work = self.leftovers.at_work(attempt);
         let read = read(self, attempt, spec, log).await;
@@ -65,7 +67,8 @@ async fn read(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<S
     }
 }
 
-/// Returns why the program that reads a source did not do so. It waits for nobody, so this is a matter of the source.
+/// Returns why the program that reads a source did not finish, or `None` if it did. The program waits for nobody, so
+/// the source is at fault.
 fn why_unread(end: PhaseEnd) -> Option<String> {
     match end {
         end if end.succeeded() => None,

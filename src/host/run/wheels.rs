@@ -1,8 +1,8 @@
 //! Wheels that install builds from sdists, cached for later revisions with the same ABI.
 //!
-//! Only dependencies are cached. The project under test and its extra sources are built each time, because a run
-//! tests that they build on the new CPython. Code of strangers builds the wheels, so each project has a cache of its own,
-//! and only containers without such code mount it: one before install and one after it.
+//! Only dependencies are cached. The project under test and its extra sources are built each time, because a run tests
+//! that they build on the new CPython. Code of strangers builds the wheels. So each project has a cache of its own, and
+//! only containers without such code mount it: one before install and one after it.
 
 use super::environment::{self, CACHE_AT, OURS};
 use crate::domain::digest::digest;
@@ -14,14 +14,14 @@ use crate::host::quote;
 use crate::runtime::{ABI_LABEL, KIND_LABEL, OWNER_LABEL, PROJECT_LABEL, Volume};
 use std::collections::BTreeSet;
 
-/// What copies wheels between the cache and the work folder, and builds those that the cache lacks.
+/// Copies wheels between the cache and the work folder, and builds those that the cache lacks.
 pub const SCRIPT: &str = include_str!("wheels.sh");
 
-/// Most KiB of one volume: enough for one project's dependencies on one ABI, and little for a host with hundreds of
-/// projects.
+/// The most KiB of one volume: enough for one project's dependencies on one ABI, and little for a host with hundreds
+/// of projects.
 pub const MOST_KIB: u64 = 1 << 20;
 
-/// Bytes of a list that is used: it is an argument of a program. Longer ones belong to nobody's project.
+/// The most bytes of a list, which is an argument of a program. No real project needs a longer one.
 const LIST_MOST: usize = 100_000;
 
 /// The cache of one project on one ABI, and the entries to look for.
@@ -35,17 +35,17 @@ pub struct Wheels {
 }
 
 impl Wheels {
-    /// The command that copies what the cache has to the work folder.
+    /// Returns the command that copies wheels from the cache to the work folder.
     pub fn take(&self) -> Vec<String> {
         self.command(&["take", &self.list, CACHE_AT, &MOST_KIB.to_string()])
     }
 
-    /// The command that copies what was built to the cache.
+    /// Returns the command that copies newly built wheels to the cache.
     pub fn keep(&self) -> Vec<String> {
         self.command(&["keep", &self.list, CACHE_AT, &MOST_KIB.to_string()])
     }
 
-    /// The lines of install that put a wheel beside each sdist.
+    /// Returns the lines of install that put a wheel beside each sdist.
     pub fn build(&self) -> String {
         let list = quote(&self.list);
         format!("sh {OURS}/wheels.sh build {list} {}", quote(&self.abi))
@@ -57,8 +57,9 @@ impl Wheels {
     }
 }
 
-/// Returns the cache that a run may use, or `None` if it has nothing to cache, or must not. `host` is the host's id:
-/// the hosts of two coordinators may share an engine, and have different projects of the same name.
+/// Returns the cache that a run may use. Returns `None` if the run has nothing to cache, or must not use a cache.
+/// `host` is the host's id: the hosts of two coordinators may share an engine, and have different projects of the same
+/// name.
 pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Wheels> {
     // packages that an install fetches from the network are in no lock
     if spec.is_legacy() || spec.install_network {
@@ -83,7 +84,7 @@ pub fn plan(host: &str, spec: &RunSpec, facts: &Facts, lock: &str) -> Option<Whe
     })
 }
 
-/// Names that the recipe's own sources provide, whatever the index has under the same name.
+/// Returns the names that the recipe's own sources provide, whatever the index has under the same names.
 fn own(spec: &RunSpec) -> BTreeSet<String> {
     let names = spec.fetch.sources.iter().filter_map(|source| {
         let name = source.pypi.as_ref().or(source.name.as_ref())?;
@@ -110,8 +111,7 @@ fn volume(host: &str, spec: &RunSpec, abi: &str) -> Volume {
 }
 
 /// Returns a digest of everything that a build can see besides its sdist: the image, the environment and all fetched
-/// files. Only the back end knows which of the fetched files a build uses, so a change of any of them gives another
-/// key.
+/// files. Only the build back end could say which fetched files it uses. So a change of any of them gives another key.
 fn inputs(spec: &RunSpec, packages: &[LockedPackage]) -> String {
     let mut env = environment::environment(spec);
     env.extend(environment::install_environment(spec));

@@ -21,33 +21,33 @@ use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Largest file of our own that is read back: a lock.
+/// The most bytes of a file of our own that is read back, such as a lock.
 const READ_MOST: usize = 1 << 20;
 /// How long copies between the work folder and a cache may take.
 const SERVE_WITHIN: Duration = Duration::from_secs(600);
 /// Path of the CA bundle in a container that may use the network.
 const CA: &str = "/work/.pybots/ca.crt";
-/// The volume of downloads, by hash. Only the fetch phase mounts it, and that runs no project code.
+/// The volume of downloads, by hash. Only the fetch phase mounts it, which runs no project code.
 const DOWNLOADS: &str = "pybots-cache-downloads";
 
-/// Seconds after which a run is certainly over: the holder of a host that died ends after this time.
+/// Returns the seconds after which a run is certainly over. The holder of a host that died ends after this time.
 fn longest(spec: &RunSpec) -> u64 {
     let phases = 2 + spec.suites.len() as u64;
     let of_phases = spec.limits.timeout.0.saturating_mul(phases);
     of_phases.min(spec.limits.run_timeout.0).saturating_add(3600)
 }
 
-/// A file of each image, which no run can change.
+/// A file that each image has, and that no run can change.
 const OF_IMAGE: &str = "/etc/passwd";
 
-/// What the engine answers about a path of the work folder.
+/// The engine's answer about a path of the work folder.
 enum Opened {
     Stream(BoxStream<'static, std::io::Result<Bytes>>),
     Missing,
     Refused,
 }
 
-/// A file that the phases may have left.
+/// A file that a phase may have left.
 pub enum LeftFile {
     Missing,
     /// The engine can't read it.
@@ -62,15 +62,16 @@ pub struct Work<'a> {
     spec: &'a RunSpec,
     image: String,
     volume: String,
-    /// A container that keeps the volume mounted: it is in memory, and is emptied when no container uses it.
+    /// A container that keeps the volume mounted. The volume is in memory, and loses its content when no container uses
+    /// it.
     holder: String,
     ca: Option<Vec<u8>>,
     course: Course,
 }
 
 impl<'a> Work<'a> {
-    /// Creates the volume, keeps it mounted, and puts the files of the phases into it. Fails if an earlier attempt should have
-    /// made a phase and did not.
+    /// Creates the volume, keeps it mounted, and puts the files of the phases into it. Fails if an earlier attempt
+    /// should have made a phase but did not.
     pub async fn open(
         host: &'a Host,
         attempt: &str,
@@ -105,7 +106,7 @@ impl<'a> Work<'a> {
             Network::Loopback,
         );
         work.holder = runtime.create(&holder).await?;
-        // it writes nothing, so the stream is dropped
+        // the holder writes nothing, so the stream is dropped
         drop(runtime.start(&work.holder).await?);
         if let Some(mark) = course.since.mark()
             && work.read(mark).await?.is_none()
@@ -151,23 +152,24 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Opens the way to the network for a phase.
+    /// Opens a gateway for a phase.
     pub async fn gateway(&self, log: &Log) -> Result<Gateway<'a>, Stop> {
         let image = self.spec.distribution.toolchain_reference();
         Gateway::open(self.host, &self.attempt, &image, Seconds(longest(self.spec)), log).await
     }
 
-    /// Fetch: on the toolchain image, with the gateway, without project code.
+    /// Creates the container of fetch: on the toolchain image, with the gateway, without project code.
     pub async fn fetch(&self, gateway: &Gateway<'_>) -> Result<Container, Stop> {
         self.fetch_by(scripts::fetch(self.course), gateway).await
     }
 
-    /// As [`Work::fetch`], for the sources alone.
+    /// Creates a container like that of [`Work::fetch`], for the sources alone.
     pub async fn fetch_sources(&self, gateway: &Gateway<'_>) -> Result<Container, Stop> {
         self.fetch_by(scripts::fetch_sources(), gateway).await
     }
 
-    /// Reads what the sources say about their tests: on the toolchain image, without network and without project code.
+    /// Creates a container that reads what the sources say about their tests: on the toolchain image, without network
+    /// and without project code.
     pub async fn survey(&self) -> Result<Container, Stop> {
         let files = scripts::SURVEY.map(|(name, text)| (name, text.as_bytes(), false));
         let bytes = tar::files(FileOwner::Runner, &files);
@@ -197,7 +199,7 @@ impl<'a> Work<'a> {
         Ok(container)
     }
 
-    /// Notes that the phase before another one was made, for a later attempt that begins there.
+    /// Records that the phase before `next` was made, for a later attempt that begins there.
     pub async fn mark(&self, next: Since) -> Result<(), Stop> {
         let Some(mark) = next.mark().filter(|_| self.course.keeps) else {
             return Ok(());
@@ -207,7 +209,7 @@ impl<'a> Work<'a> {
         Ok(self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?)
     }
 
-    /// Copies the wheels that the cache has into the work folder, unless the run is to build each of them.
+    /// Copies wheels from the cache into the work folder, unless the run has to build all of them.
     pub async fn take_wheels(&self, wheels: &Wheels) -> Result<(), Stop> {
         self.host.runtime.create_volume(&wheels.volume).await?;
         if !self.spec.wheels_anew {
@@ -225,8 +227,8 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Runs a command that serves a phase, with the cache of wheels and without code of strangers. Returns the beginning of its
-    /// output. What it leaves undone is done again at the next run.
+    /// Runs a command that serves a phase, with the cache of wheels and without code of strangers. Returns the
+    /// beginning of its output. The next run does again whatever the command leaves undone.
     async fn serve(&self, wheels: &Wheels, command: Vec<String>) -> Result<String, Stop> {
         let image = self.spec.distribution.toolchain_reference();
         let env = environment::base_environment("/usr/local/bin:/usr/bin:/bin");
@@ -256,7 +258,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Install: on the image under test, with a gateway if the recipe asks for the network.
+    /// Creates the container of install: on the image under test, with a gateway if the recipe asks for the network.
     pub async fn install(&self, wheels: Option<&Wheels>, gateway: Option<&Gateway<'_>>) -> Result<Container, Stop> {
         let mut env = environment::environment(self.spec);
         env.extend(environment::install_environment(self.spec));
@@ -275,7 +277,7 @@ impl<'a> Work<'a> {
         Ok(container)
     }
 
-    /// Test: on the image under test, with loopback only.
+    /// Returns the container of a suite: on the image under test, with loopback only.
     pub fn test(&self, suite: &Suite) -> Container {
         let env = environment::test_environment(self.spec, suite);
         let script = scripts::test_again(self.course, suite) + &scripts::test(self.spec, suite);
@@ -291,13 +293,15 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// The address of the source for which the fetch waited when it ended.
+    /// Returns the address of the source for which the fetch waited when it ended, or `None` if it waited for no
+    /// source.
     pub async fn awaited_source(&self) -> Result<Option<String>, Stop> {
         let address = self.read("fetching").await?;
         Ok(address.filter(|address| self.spec.fetch.is_source(address)))
     }
 
-    /// What a fetch that ran out of time was doing by itself, without waiting for a server.
+    /// Returns the work that a fetch was doing when its time was over, without waiting for a server. Returns `None` if
+    /// there was none.
     pub async fn busy_with(&self, end: PhaseEnd) -> Result<Option<String>, Stop> {
         match end {
             PhaseEnd::TimedOut(_) => self.read("busy").await,
@@ -311,7 +315,7 @@ impl<'a> Work<'a> {
             .await
     }
 
-    /// Reads the files that the recorders of a suite wrote, and whether there was more than is read.
+    /// Reads the files that the recorders of a suite wrote. Also returns whether they wrote more than is read.
     pub async fn read_results(&self, suite: &Suite) -> Result<(Vec<Vec<u8>>, bool), Stop> {
         let folder = environment::results_folder(suite);
         let Opened::Stream(stream) = self.get(&folder).await? else {
@@ -321,8 +325,8 @@ impl<'a> Work<'a> {
         Ok(files.context("failed to read the results in the work folder")?)
     }
 
-    /// Opens a file or folder that project code may have made. So what the engine refuses about this path alone is no failure of the
-    /// engine, such as a time stamp that it can't express.
+    /// Opens a file or folder that project code may have made. If the engine refuses this path alone, for example
+    /// because of a time stamp that it can't express, the engine has not failed.
     async fn get(&self, path: &str) -> Result<Opened, Stop> {
         let runtime = &self.host.runtime;
         match runtime.get(&self.holder, path).await {

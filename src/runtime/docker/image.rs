@@ -1,8 +1,8 @@
-//! Makes images: from a Dockerfile, and from another image and one layer.
+//! Makes images: from a Dockerfile, or from another image and one layer.
 //!
-//! An engine that addresses layers by their chain is sent the new layer and a configuration (`docker load` of an
-//! archive that omits the layers that the engine holds), which takes time in proportion to the layer. Other engines
-//! build such an image from a Dockerfile, which takes longer.
+//! For a layer, some engines accept only the new layer and a configuration: `docker load` of an archive without the
+//! layers that the engine holds. The time is then in proportion to the layer. Other engines build such an image from a
+//! Dockerfile, which takes longer.
 
 use super::DockerRuntime;
 use super::translate::refused;
@@ -16,14 +16,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use tokio::sync::mpsc;
 
-/// Largest layer with removals.
+/// The largest layer with removals, in bytes.
 const LAYER_MOST: usize = 1 << 30;
 
 /// The date of all images, so that equal parts make an equal image.
 const CREATED: &str = "2001-09-09T01:46:40Z";
 
-/// Docker supports this with its own layer store. With containerd's, it needs every layer in the archive, and so does
-/// Podman.
+/// Returns whether the engine accepts an image without the lower layers that it holds. Docker does so with its own
+/// layer store. Docker with containerd's store and Podman need every layer in the archive.
 pub async fn layers_are_loaded(docker: &Docker) -> std::result::Result<bool, bollard::errors::Error> {
     let version = docker.version().await?;
     let components = version.components.unwrap_or_default();
@@ -156,8 +156,8 @@ fn unreadable(error: std::io::Error) -> RuntimeError {
     RuntimeError::Refused(error.to_string())
 }
 
-/// Returns a tar with a `layer.tar` without its removals, and the names that they remove. It is built in memory: a
-/// layer with removals is no key frame, so it is small.
+/// Returns a tar with a `layer.tar` without its removals, and the paths that the removals name. The tar is built in
+/// memory: a layer with removals is no key frame, so it is small.
 async fn unmarked(layer: BoxStream<'static, std::io::Result<Bytes>>) -> std::io::Result<(Vec<u8>, Vec<String>)> {
     let bytes = tar::first_file(layer, LAYER_MOST).await?;
     let mut kept = ::tar::Builder::new(Vec::new());

@@ -1,4 +1,4 @@
-//! Lists what the engine holds.
+//! Lists the images and volumes that the engine holds.
 
 use super::DockerRuntime;
 use super::translate::status;
@@ -10,10 +10,10 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// Images that are inspected at the same time.
+/// How many images are inspected at the same time.
 const AT_ONCE: usize = 8;
 
-/// Longest time for the engine to add up the sizes of files.
+/// The longest time for a call that lets the engine add up the sizes of files or prune images.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn bearing(label: &str) -> HashMap<String, Vec<String>> {
@@ -33,7 +33,7 @@ pub async fn images(runtime: &DockerRuntime, label: &str) -> Result<Vec<StoredIm
     let asked = listed.into_iter().map(|image| async move {
         match runtime.docker.inspect_image(&image.id).await {
             Ok(found) => Ok(Some(stored(found))),
-            // it was removed since it was listed
+            // the image was removed since it was listed
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(runtime.error(error)),
         }
@@ -140,7 +140,7 @@ pub async fn disk_usage(runtime: &DockerRuntime) -> Result<DiskUsage> {
         .timeout(PATIENCE)
         .build()
         .map_err(failed)?;
-    // the oldest version that we support, and which every engine answers
+    // the oldest version that we support, which every engine answers
     let (major, minor) = super::NEEDED;
     let asked = http
         .get(format!("http://engine/v{major}.{minor}/system/df"))
@@ -162,7 +162,7 @@ pub async fn disk_usage(runtime: &DockerRuntime) -> Result<DiskUsage> {
     })
 }
 
-/// How long to wait for an engine that is pruning already: it runs one at a time.
+/// The pause before another try to prune. An engine that is pruning already refuses.
 const BUSY: Duration = Duration::from_millis(300);
 
 /// Removes untagged images with this label, and the layers that only they needed.
@@ -182,7 +182,7 @@ pub async fn prune_images(runtime: &DockerRuntime, label: &str) -> Result<()> {
     }
 }
 
-/// Removes all containers, then all volumes with this label, and returns how many.
+/// Removes all containers, and then all volumes, with this label and value. Returns how many there were.
 pub async fn reap(runtime: &DockerRuntime, label: &str, value: &str) -> Result<usize> {
     use crate::runtime::Runtime;
     let label = format!("{label}={value}");

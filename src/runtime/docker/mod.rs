@@ -1,4 +1,5 @@
-//! The contract on Docker's API, which Podman supports as well. Only this module and those in it use bollard.
+//! The implementation of the contract by Docker's API, which Podman supports as well. Only this module and its
+//! submodules use bollard.
 
 mod image;
 mod inventory;

@@ -1,4 +1,4 @@
-//! The sandbox of every container, as Docker's API has it.
+//! The sandbox of every container, in the terms of Docker's API.
 
 use crate::runtime::{Container, Network};
 use bollard::models::{HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
@@ -7,18 +7,19 @@ use std::collections::HashMap;
 /// Size of /tmp in every container, in bytes. It counts against the memory limit.
 const TMP_BYTES: u64 = 512 << 20;
 
-/// The name of every container without a network, which resolves to its loopback address.
+/// The host name of every container without a network. It resolves to the container's loopback address.
 pub const HOST_NAME: &str = "pybots";
 
-/// Settings of the kernel for a container that has only loopback: IPv6 works on it, and only root binds ports below 1024, as on
-/// most machines. Docker's defaults for such a container differ in both. A kernel without IPv6 refuses its settings.
+/// Returns settings of the kernel for a container that has only loopback. As on most machines, IPv6 works on loopback,
+/// and only root binds ports below 1024. Docker's defaults for such a container differ in both. A kernel without IPv6
+/// refuses the settings of IPv6.
 fn loopback_settings(has_ipv6: bool) -> HashMap<String, String> {
     let ipv6 = ["all", "lo"].map(|on| (format!("net.ipv6.conf.{on}.disable_ipv6"), "0".to_owned()));
     let ports = ("net.ipv4.ip_unprivileged_port_start".to_owned(), "1024".to_owned());
     ipv6.into_iter().filter(|_| has_ipv6).chain([ports]).collect()
 }
 
-/// Whether the kernel of this machine, which the engine usually shares, has IPv6.
+/// Returns whether the kernel of this machine, which the engine usually shares, has IPv6.
 fn kernel_has_ipv6() -> bool {
     std::path::Path::new("/proc/sys/net/ipv6").exists()
 }
@@ -34,7 +35,7 @@ fn network_mode(network: &Network) -> String {
 /// Returns the sandbox of a container.
 pub fn host_config(container: &Container) -> HostConfig {
     let memory = i64::try_from(container.memory.0).unwrap_or(i64::MAX);
-    // a container that shares the network of another one has its settings and names, too
+    // a container that shares the network of another one also has its settings and names
     let has_loopback = container.network == Network::Loopback;
     HostConfig {
         memory: Some(memory),

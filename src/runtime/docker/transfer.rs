@@ -11,10 +11,10 @@ use futures_util::stream::{Stream, StreamExt, TryStreamExt};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Longest silence of the engine. Between its own retries it waits for up to 25 s.
+/// The longest silence of the engine. Between its own retries it waits for up to 25 s.
 const STALLED: Duration = Duration::from_secs(120);
 
-/// Time between two lines of progress.
+/// The time between two lines of progress.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// A message of the engine during a transfer.
@@ -39,7 +39,8 @@ pub async fn pull(runtime: &DockerRuntime, transfer: &Transfer, log: mpsc::Sende
     follow(runtime, words, log).await
 }
 
-/// The engine has the image under the name that it gets in the registry.
+/// Pushes an image and returns its name in the registry by digest. The engine must have it under the name that it gets
+/// there.
 pub async fn push(runtime: &DockerRuntime, transfer: &Transfer, log: mpsc::Sender<String>) -> Result<String> {
     let (repository, tag) = name_and_tag(&transfer.reference);
     let options = query::PushImageOptionsBuilder::new().tag(tag).build();

@@ -21,11 +21,11 @@ pub fn refused(message: String) -> RuntimeError {
     }
 }
 
-/// What the engine answers when the container itself is gone, which says nothing about its files.
+/// The engine's answer when the container itself is gone, which says nothing about its files.
 const NO_CONTAINER: &str = "no such container";
 
-/// What the engine answers for a path that leads to no file: part of it is a file, a circle of links, or too long. A project can
-/// cause each of them.
+/// The engine's answers for a path that leads to no file: a part of it is missing or a file, a circle of links, or too
+/// long. A project can cause each of them.
 const NO_PATH: [&str; 5] = [
     "not a directory",
     "too many links",
@@ -51,7 +51,7 @@ pub fn to_io(error: Error) -> std::io::Error {
     std::io::Error::other(error)
 }
 
-/// Returns CPU time, and bytes moved to and from disks.
+/// Returns the CPU time, and the bytes moved to and from disks.
 pub fn usage(stats: ContainerStatsResponse) -> Usage {
     let cpu = stats.cpu_stats.and_then(|cpu| cpu.cpu_usage);
     let io = stats.blkio_stats.and_then(|io| io.io_service_bytes_recursive);
@@ -101,7 +101,7 @@ pub fn traits(version: &SystemVersion, info: &SystemInfo) -> Traits {
     }
 }
 
-/// Returns what a container wrote, by stream. Without a terminal the engine keeps the streams apart.
+/// Returns the output of a container by stream. Without a terminal the engine keeps the streams apart.
 pub fn output(output: LogOutput) -> Output {
     let stream = match output {
         LogOutput::StdErr { .. } => Stream::Stderr,

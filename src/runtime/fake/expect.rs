@@ -1,11 +1,11 @@
-//! Expectations: what a phase is to do.
+//! Expectations: the behaviour of each phase.
 
 use super::{Behaviour, Expectation, FakeRuntime};
 use crate::logfile::Stream;
 use crate::runtime::{Container, Network, Output};
 use futures_util::stream;
 
-/// What a container writes, stdout first.
+/// Returns the output of a container, stdout first.
 pub(super) fn output(
     prints: Vec<u8>,
     complains: Vec<u8>,
@@ -19,8 +19,8 @@ pub(super) fn output(
     }))
 }
 
-/// What a container does that is no phase, and writes: it says that it is ready. The gateway serves until it is removed, and all
-/// others end by themselves.
+/// Returns the behaviour and the output of a container that is no phase. It prints that it is ready. The gateway serves
+/// until it is removed, and all others end by themselves.
 pub(super) fn serving(container: &Container) -> (Behaviour, Vec<u8>, Vec<u8>) {
     let behaviour = match container.network {
         Network::Open(_) => Behaviour::Hangs,
@@ -40,13 +40,13 @@ impl FakeRuntime {
         self.state().served.clone()
     }
 
-    /// Returns the commands that were started beside those of containers.
+    /// Returns the commands that `exec` started in running containers.
     pub fn executed(&self) -> Vec<String> {
         self.state().executed.clone()
     }
 }
 
-/// What one phase is to do. Returned by [`FakeRuntime::expect`].
+/// The expectation of one phase, which [`FakeRuntime::expect`] returns.
 pub struct Expect<'a> {
     pub(super) runtime: &'a FakeRuntime,
     pub(super) at: usize,
@@ -80,7 +80,7 @@ impl Expect<'_> {
         self.set(|e| e.prints = bytes.to_vec())
     }
 
-    /// Written to stderr, after everything on stdout.
+    /// Makes the phase write to stderr, after everything on stdout.
     pub fn complains(self, bytes: &[u8]) -> Self {
         self.set(|e| e.complains = bytes.to_vec())
     }

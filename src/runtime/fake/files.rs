@@ -1,14 +1,14 @@
-//! Files of containers that the fake engine hands out.
+//! The files of containers that the fake engine returns.
 
 use crate::runtime::{Result, RuntimeError, tar};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use std::collections::BTreeMap;
 
-/// Content of files, by the end of their paths. The engine refuses a file without content.
+/// The content of files, by the end of their paths. The engine refuses to read a file without content.
 pub type Files = BTreeMap<String, Option<String>>;
 
-/// Returns a file as an engine does.
+/// Returns a file in the form in which engines do.
 pub fn read(files: &Files, path: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>> {
     match files.iter().find(|(end, _)| path.ends_with(end.as_str())) {
         Some((_, Some(content))) => Ok(tar::stream(tar::files(

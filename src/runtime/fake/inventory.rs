@@ -1,4 +1,5 @@
-//! Lists what the stand-in holds. Its images have one layer each, unless a label names an image below them.
+//! Lists the images and volumes that the stand-in holds. Its images have one layer each, unless a label names an image
+//! below them.
 
 use super::{FakeRuntime, FakeState};
 use crate::runtime::image_label::ON;
@@ -6,7 +7,7 @@ use crate::runtime::{Disk, EngineImage, Owned, Result, RuntimeError, StoredImage
 use std::collections::BTreeMap;
 
 impl FakeRuntime {
-    /// The engine holds this image.
+    /// Adds an image that the engine holds.
     pub fn with_image(self, reference: &str) -> Self {
         let image = EngineImage {
             id: format!("sha256:{reference}"),
@@ -17,7 +18,7 @@ impl FakeRuntime {
         self
     }
 
-    /// The engine holds this image, with these labels.
+    /// Adds an image that the engine holds, with these labels.
     pub fn with_labelled(self, reference: &str, labels: &[(&str, &str)]) -> Self {
         let labels = labels
             .iter()
@@ -31,23 +32,23 @@ impl FakeRuntime {
         self
     }
 
-    /// The engine's disk has this many bytes, and half of them are free.
+    /// Sets the bytes of the engine's disk, of which half are free.
     pub fn with_disk(self, total: u64) -> Self {
         self.state().disk = Some(Disk { free: total / 2, total });
         self
     }
 
-    /// Whether the engine refuses to remove images.
+    /// Sets whether the engine refuses to remove images.
     pub fn away(&self, away: bool) {
         self.state().away = away;
     }
 
-    /// Names of the volumes that the engine holds.
+    /// Returns the volumes that the engine holds, by name.
     pub fn volumes(&self) -> BTreeMap<String, Volume> {
         self.state().volumes.clone()
     }
 
-    /// Names of all images.
+    /// Returns the names of all images.
     pub fn image_names(&self) -> Vec<String> {
         self.state().images.keys().cloned().collect()
     }
@@ -109,7 +110,8 @@ pub fn users(state: &FakeState) -> Users {
     users
 }
 
-/// Returns whether a container uses the image and `name` is its last name: engines refuse to remove that.
+/// Removes an image by its name. Fails if a container was created by that name, as engines refuse to remove an image in
+/// use.
 pub fn remove_image(state: &mut FakeState, reference: &str) -> Result<()> {
     if state.containers.values().any(|made| made.spec.image == reference) {
         return Err(RuntimeError::Refused(format!("image {reference} is in use")));

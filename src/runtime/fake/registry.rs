@@ -13,7 +13,7 @@ struct RegistryState {
     pushes: usize,
 }
 
-/// Clones share it.
+/// The registry. Clones share its state.
 #[derive(Clone, Default)]
 pub struct FakeRegistry {
     state: Arc<Mutex<RegistryState>>,
@@ -24,17 +24,17 @@ impl FakeRegistry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it answers.
+    /// Sets whether the registry refuses connections.
     pub fn set_down(&self, down: bool) {
         self.state().down = down;
     }
 
-    /// Images by name, and by digest.
+    /// Returns the references of all images by digest.
     pub fn references(&self) -> Vec<String> {
         self.state().images.keys().cloned().collect()
     }
 
-    /// How often images were pulled and pushed.
+    /// Returns how often images were pulled and pushed.
     pub fn traffic(&self) -> (usize, usize) {
         let state = self.state();
         (state.pulls, state.pushes)

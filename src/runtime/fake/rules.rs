@@ -3,14 +3,14 @@
 use crate::runtime::{ATTEMPT_LABEL, Container, HOST_LABEL, KIND_LABEL, Network, PHASE_LABEL, PROJECT_LABEL, Volume};
 use std::collections::BTreeMap;
 
-/// Returns whether the object must be gone when the attempt is over.
+/// Returns whether an object with these labels must be gone when the attempt is over.
 pub fn is_of_attempt(labels: &BTreeMap<String, String>) -> bool {
     [HOST_LABEL, ATTEMPT_LABEL]
         .iter()
         .any(|label| labels.contains_key(*label))
 }
 
-/// Checks the sandbox, which protects the owner of the machine.
+/// Checks the sandbox, which protects the owner of the machine. Returns what is wrong, or `None`.
 pub fn unsafe_about(container: &Container, volumes: &BTreeMap<String, Volume>) -> Option<&'static str> {
     let labelled = [HOST_LABEL, ATTEMPT_LABEL]
         .iter()
@@ -27,8 +27,8 @@ pub fn unsafe_about(container: &Container, volumes: &BTreeMap<String, Volume>) -
     }
 }
 
-/// Checks that no phase mounts wheels, for strangers' code runs there, and that what serves a phase mounts only those of its own
-/// project, whose code has built them.
+/// Checks that no phase mounts wheels, because it runs strangers' code. A container that serves a phase may mount only
+/// the wheels of its own project, whose code has built them.
 fn wrong_cache(container: &Container, volumes: &BTreeMap<String, Volume>) -> Option<&'static str> {
     let label = |labels: &BTreeMap<String, String>, name: &str| labels.get(name).cloned().unwrap_or_default();
     let mut wheels = container.volumes.iter().filter_map(|(name, _)| {

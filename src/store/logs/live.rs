@@ -1,8 +1,4 @@
-//! Logs that grow: who appends, who follows, and when the text is safe on the disk.
-//!
-//! A chunk is written to the file before the host gets its answer, so that the text survives the end of the process.
-//! The file is synced a second later or after 2 MiB, whichever comes first. The host keeps the text until then: after a
-//! loss of power the log ends earlier, the answer to the next chunk says so, and the host sends the rest again.
+//! Logs that grow: writers, readers, and the moment when the text is safe on the disk.
 
 use super::readers::{ReaderPermit, Readers, TooMany};
 use crate::domain::id::{AttemptId, HostId};
@@ -22,19 +18,19 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 const ROOM: usize = 512;
 const UNIT: usize = 64 << 10;
 
-/// How many of these units one host can hold.
+/// The most units that one host can hold.
 const ROOM_OF_HOST: usize = ROOM / 4;
 
 /// How many chunks are unpacked and written at the same time.
 const AT_ONCE: usize = 8;
 
-/// Logs that one client can follow, unless the settings say otherwise.
+/// The default for the most logs that one client can follow.
 const READERS_OF_ONE: usize = 20;
 
 /// The time from a write to the sync.
 const SYNC: Duration = Duration::from_secs(1);
 
-/// After this many syncs without work, a log that nobody writes or follows is closed.
+/// A log that nobody writes or follows is closed after this many syncs without work.
 const IDLE: u32 = 60;
 
 #[derive(Debug)]
@@ -62,14 +58,14 @@ impl Default for Live {
 struct Log {
     path: PathBuf,
     length: watch::Sender<u64>,
-    /// `None` until the first append.
+    /// The open file, or `None` until the first append.
     appender: Arc<tokio::sync::Mutex<Option<Appender>>>,
-    /// A task syncs the file.
+    /// Whether a task syncs the file.
     is_synced: AtomicBool,
 }
 
 impl Log {
-    /// Whether nobody follows the log, and only the map and `holders` others hold a reference to it.
+    /// Returns whether nobody follows the log, and only the map and `holders` others refer to it.
     fn is_idle(self: &Arc<Self>, holders: usize) -> bool {
         Arc::strong_count(self) == holders + 1 && self.length.receiver_count() == 0
     }
@@ -92,7 +88,7 @@ pub struct AppendPermit {
 }
 
 impl Live {
-    /// The units of memory that a host may hold.
+    /// Returns the units of memory that a host may hold.
     fn room_of(&self, host: &HostId) -> Arc<Semaphore> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(room) = rooms.get(host).and_then(Weak::upgrade) {
@@ -121,7 +117,7 @@ impl Live {
         log
     }
 
-    /// Live logs of which one client can follow so many.
+    /// Creates live logs of which one client can follow at most `most`.
     pub fn with_readers_of_one(most: usize) -> Self {
         Self {
             readers: Arc::new(Readers::new(most)),
@@ -151,9 +147,9 @@ impl Live {
     ) -> AppendPermit {
         let log = self.log(attempt, path);
         let units = u32::try_from(bytes.div_ceil(UNIT).clamp(1, ROOM_OF_HOST)).unwrap_or(1);
-        // first the log: a host that sends many chunks of one log at once holds memory for one of them only
+        // first the log: a host that sends many chunks of one log at the same time holds memory for only one of them
         let appender = log.appender.clone().lock_owned().await;
-        // then the memory of the host: one that sends many logs slowly delays only itself
+        // then the memory of the host: a host that sends many logs slowly delays only itself
         let own = self.room_of(host).acquire_many_owned(units).await.ok();
         let all = self.room.clone().acquire_many_owned(units).await.ok();
         AppendPermit {

@@ -1,10 +1,10 @@
-//! Who follows logs that grow: a limited number of readers, of which one client can be only a few.
+//! Limits the readers that follow growing logs, in all and for each client.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many readers may follow logs. Each holds a connection and a window of text.
+/// How many readers may follow logs at the same time. Each holds a connection and a window of text.
 const ALL: usize = 500;
 
 /// Why nobody else can follow a log now.

@@ -1,4 +1,4 @@
-//! From rows of the database to the cells of a page.
+//! Turns rows of the database into the cells of a page.
 
 use super::Run;
 use super::matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell};
@@ -36,7 +36,7 @@ pub(super) struct RevisionRow {
     facts: Option<Facts>,
     built_sha: Option<String>,
     built_label: Option<String>,
-    /// The state of the build that is not finished, and what says why it waits.
+    /// The state of the build's job until it has finished. The columns after it say why the job waits.
     job_state: Option<JobState>,
     group_id: Option<JobGroupId>,
     not_before: Option<Timestamp>,
@@ -48,7 +48,7 @@ from_row!(
     image_state, facts, built_sha, built_label, job_state, group_id, not_before,
 );
 
-/// A run, one of its jobs and one attempt at that.
+/// A run, with one of its jobs and one attempt at that job.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RunRow {
     id: RunId,
@@ -65,7 +65,7 @@ pub(super) struct RunRow {
     attempt_state: Option<AttemptState>,
     started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
-    /// A report that can't be read does not spoil the page: its cell shows the problem.
+    /// The report. One that can't be read does not affect the page: its cell shows the problem.
     report: Option<Result<Ending, BadRow>>,
 }
 
@@ -75,7 +75,8 @@ from_row!(
     report,
 );
 
-/// Keeps `most` revisions, each of which may have several rows. Returns the last one that is kept if there were more.
+/// Keeps `most` revisions, each of which may have several rows. If there were more, returns the last revision that is
+/// kept.
 pub(super) fn cut(revisions: &mut Vec<RevisionRow>, most: i64) -> Option<RevisionId> {
     let mut ids: Vec<&str> = revisions.iter().map(|row| row.id.as_str()).collect();
     ids.dedup();
@@ -91,7 +92,8 @@ pub(super) fn rows(revisions: Vec<RevisionRow>) -> Vec<Row> {
     planned_rows(revisions).into_iter().map(|(row, _)| row).collect()
 }
 
-/// Rows without cells, and for each whether its runs are planned. Rows of one revision must follow each other.
+/// Returns rows without cells, and for each row whether its runs are planned. Rows of one revision must follow each
+/// other.
 fn planned_rows(revisions: Vec<RevisionRow>) -> Vec<(Row, bool)> {
     let mut rows: Vec<(Row, bool)> = revisions.into_iter().map(row).collect();
     for group in rows.chunk_by_mut(|(a, _), (b, _)| a.revision_id == b.revision_id) {
@@ -197,7 +199,7 @@ pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &[RunRow], registered: V
 
 type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
 
-/// The rows of the newest run of each cell. `runs` is in the order of runs, oldest first.
+/// Returns the rows of the newest run of each cell. `runs` has the runs in their order, oldest first.
 fn newest_runs(runs: &[RunRow]) -> BTreeMap<Key<'_>, &[RunRow]> {
     runs.chunk_by(|a, b| a.id == b.id)
         .filter_map(|chunk| chunk.first().map(|run| (run, chunk)))
@@ -285,8 +287,8 @@ fn no_image(image: &ImageProgress) -> bool {
     matches!(image, ImageProgress::Failed | ImageProgress::Impossible(_))
 }
 
-/// The end of an attempt. Returns `None` while the attempt runs. If its report can't be read, the infrastructure is to
-/// blame.
+/// Returns the end of an attempt, or `None` while the attempt runs. If its report can't be read, the outcome blames the
+/// infrastructure.
 fn ending(row: &RunRow) -> Option<Ending> {
     if row.attempt_state != Some(AttemptState::Finished) {
         return None;
@@ -303,7 +305,7 @@ fn ending(row: &RunRow) -> Option<Ending> {
     })
 }
 
-/// Whether an outcome explains a state. A lost host after a failure does not explain the failure.
+/// Returns whether an outcome explains the state of a cell. A lost host after a failure does not explain the failure.
 fn explains(outcome: &Outcome, state: Cell) -> bool {
     match state {
         Cell::Pass => *outcome == Outcome::Passed,

@@ -20,23 +20,23 @@ pub struct ResultCell {
     pub project: String,
     pub variant: String,
     pub platform: String,
-    /// The revision that the image was built from, if it is another one.
+    /// The revision from which the image was built, if it is another one.
     #[schema(required = true)]
     pub image_of: Option<String>,
-    /// The name of that one, if it is a Subversion revision.
+    /// The name of the revision from which the image was built, if it is another one and of Subversion.
     #[schema(required = true)]
     pub image_of_label: Option<String>,
     pub state: Cell,
-    /// How the attempt ended that explains the state: `passed`, `failed`, `crashed`, `timed_out`, `out_of_memory`, `setup_failed`,
-    /// `recipe_error`, `infra`, `cancelled` or `skipped`. `null` while there is none.
+    /// The outcome of the attempt that explains the state: `passed`, `failed`, `crashed`, `timed_out`, `out_of_memory`,
+    /// `setup_failed`, `recipe_error`, `infra`, `cancelled` or `skipped`. `null` while there is none.
     #[schema(value_type = Option<String>, required = true)]
     pub outcome: Option<&'static str>,
-    /// Why it is skipped, why there is no image, why it waits, or which limit of space it hit.
+    /// Why the project is skipped, why there is no image, why the run waits, or which limit of space it hit.
     #[schema(required = true)]
     pub reason: Option<String>,
     #[schema(required = true)]
     pub exit_code: Option<i64>,
-    /// How long the attempt took that explains the state, in seconds.
+    /// The duration in seconds of the attempt that explains the state.
     #[schema(required = true)]
     pub seconds: Option<f64>,
     /// The id of the run; its page is `/run/ID`, and its log `/api/v1/logs/ID`.
@@ -45,7 +45,7 @@ pub struct ResultCell {
 }
 
 impl Matrix {
-    /// The cells that are not empty, row by row, as seen at `now`.
+    /// Returns the cells that are not empty, row by row, as seen at `now`.
     pub fn results(&self, now: Timestamp) -> Vec<ResultCell> {
         let of_row = |row: &Row| -> Vec<ResultCell> {
             let filled = self

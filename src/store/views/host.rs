@@ -7,12 +7,12 @@ use crate::store::rows::from_row;
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-/// One attempt of a host, with the run or the image that it was about.
+/// One attempt of a host, with its run or image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostAttempt {
     pub id: AttemptId,
     pub number: i64,
-    /// The name of its outcome.
+    /// The name of the attempt's outcome.
     pub outcome: Option<String>,
     pub started_at: Timestamp,
     pub finished_at: Option<Timestamp>,
@@ -32,7 +32,7 @@ from_row!(
 );
 
 impl Store {
-    /// The `most` newest attempts of a host.
+    /// Returns the `most` newest attempts of a host.
     pub async fn host_history(&self, host: &HostId, most: i64) -> Result<Vec<HostAttempt>> {
         Ok(sqlx::query_as(
             "SELECT attempt.id, attempt.number, attempt.outcome, attempt.started_at, attempt.finished_at, job.run_id,
@@ -51,7 +51,7 @@ impl Store {
         .await?)
     }
 
-    /// The names of all hosts by their ids.
+    /// Returns the names of all hosts by their ids.
     pub async fn host_names(&self) -> Result<BTreeMap<HostId, String>> {
         let names: Vec<(HostId, String)> = sqlx::query_as("SELECT id, name FROM host")
             .fetch_all(self.pool())
@@ -59,7 +59,7 @@ impl Store {
         Ok(names.into_iter().collect())
     }
 
-    /// How many jobs are leased to each host, by its id. Hosts without any are left out.
+    /// Returns how many jobs are leased to each host, by the host's id. Hosts without leased jobs are left out.
     pub async fn host_loads(&self) -> Result<BTreeMap<HostId, i64>> {
         let loads: Vec<(HostId, i64)> =
             sqlx::query_as("SELECT host, COUNT(*) FROM attempt WHERE state = 'leased' GROUP BY host")

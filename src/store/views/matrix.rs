@@ -13,7 +13,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
     pub columns: Vec<Column>,
-    /// Newest first.
+    /// The rows, newest first.
     pub rows: Vec<Row>,
     /// The last revision of the matrix, if older ones follow it.
     pub older: Option<RevisionId>,
@@ -23,7 +23,7 @@ pub struct Matrix {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Column {
     pub name: String,
-    /// A project that is no longer registered shows its past runs.
+    /// Whether the project is registered. One that no longer is shows its past runs.
     pub registered: bool,
 }
 
@@ -42,15 +42,15 @@ pub struct Row {
     /// When a force-push took the revision off the branch.
     pub left_at: Option<Timestamp>,
     pub variant: String,
-    /// Empty until an image is planned.
+    /// The platform, or an empty text until an image is planned.
     pub platform: String,
     pub image_id: Option<ImageId>,
     pub image: ImageProgress,
     /// The build of the image, if it is queued.
     pub build: Option<Waiting>,
-    /// The revision that its image was built from, if it is another one.
+    /// The revision from which the image was built, if it is another one.
     pub built_from: Option<BuiltFrom>,
-    /// Whether the revision has rows of other variants as well.
+    /// Whether the revision also has rows of other variants.
     pub several: bool,
     /// A cell for each column, or `None` if the project was registered after the revision was planned.
     pub cells: Vec<Option<RunCell>>,
@@ -64,14 +64,15 @@ pub struct BuiltFrom {
 }
 
 impl BuiltFrom {
-    /// The label if there is one, otherwise the id in git.
+    /// Returns the label if there is one, otherwise the id in git.
     pub fn name(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.sha)
     }
 }
 
 impl Matrix {
-    /// What the row at an index means, compared with the rows below it of the same branch, variant and platform.
+    /// Returns the health of the row at an index, compared with the rows below it of the same branch, variant and
+    /// platform.
     pub fn meaning(&self, index: usize, trust: &Trust) -> RowHealth {
         let Some(row) = self.rows.get(index) else {
             return RowHealth::Plain;
@@ -105,36 +106,36 @@ impl Matrix {
 }
 
 impl Row {
-    /// The variant, if a page has to show it: it is not the default, or it is one of several.
+    /// Returns the variant if a page has to show it: it is not the default, or it is one of several.
     pub fn shown_variant(&self) -> Option<&str> {
         (self.several || self.variant != DEFAULT_VARIANT).then_some(self.variant.as_str())
     }
 
-    /// The label if there is one, otherwise the id in git.
+    /// Returns the label if there is one, otherwise the id in git.
     pub fn name(&self) -> &str {
         self.label.as_deref().unwrap_or(&self.sha)
     }
 }
 
-/// How far the image of a revision is.
+/// The progress of a revision's image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ImageProgress {
     #[default]
     Unplanned,
     Queued,
     Building,
-    /// The infrastructure failed every attempt at its build.
+    /// The infrastructure failed every attempt to build it.
     GaveUp,
     Ready,
-    /// It is ready, but these modules can't be imported.
+    /// The image is ready, but these modules can't be imported.
     Degraded(Vec<String>),
     Failed,
-    /// No image can be built of the revision, and why.
+    /// No image of the revision can be built, for this reason.
     Impossible(String),
 }
 
 impl ImageProgress {
-    /// Whether projects run on it.
+    /// Returns whether projects run on the image.
     pub fn is_usable(&self) -> bool {
         matches!(self, ImageProgress::Ready | ImageProgress::Degraded(_))
     }
@@ -151,7 +152,7 @@ pub struct RunCell {
     pub attempt: Option<AttemptId>,
     /// How that attempt ended.
     pub outcome: Option<Outcome>,
-    /// How long that attempt took.
+    /// The duration of that attempt, in seconds.
     pub seconds: Option<f64>,
     /// The phase in which that attempt failed.
     pub failed_in: Option<String>,
@@ -164,7 +165,7 @@ pub struct RunCell {
 }
 
 impl RunCell {
-    /// A cell on which nothing has run.
+    /// Creates a cell on which nothing has run.
     pub fn without_attempt(state: Cell) -> Self {
         Self {
             state,
@@ -184,8 +185,8 @@ impl RunCell {
         self.waits.as_mut()
     }
 
-    /// Why the project does not run: the reason in its recipe, why there is no image, why its job or its
-    /// image waits, or which limit of space it hit.
+    /// Returns why the project does not run or fails: the reason in its recipe, why there is no image, why its job or
+    /// its image waits, or which limit of space it hit.
     pub fn reason(&self, row: &Row, now: Timestamp) -> Option<String> {
         match (self.state, &self.outcome, &row.image) {
             (Cell::Pending, ..) if !self.running => self.wait_reason(row, now),
@@ -197,7 +198,8 @@ impl RunCell {
         }
     }
 
-    /// Why the job of a cell that is pending waits at `now`, or its image. Returns `None` if nothing holds it up.
+    /// Returns why the job of a pending cell waits at `now`, or why its image does. Returns `None` if nothing holds it
+    /// up.
     fn wait_reason(&self, row: &Row, now: Timestamp) -> Option<String> {
         if let Some(waits) = &self.waits {
             return Some(waits.reason(now).to_string());
@@ -213,7 +215,7 @@ impl RunCell {
 }
 
 impl Matrix {
-    /// The jobs that wait: those of cells, and the builds of images.
+    /// Returns the jobs that wait: those of cells, and the builds of images.
     pub(super) fn waiting(&mut self) -> impl Iterator<Item = &mut Waiting> {
         self.rows.iter_mut().flat_map(Row::waiting)
     }

@@ -1,5 +1,5 @@
-//! Why jobs wait: what the rule of [`crate::domain::waiting`] has to know. It is read for all jobs of a page together, by
-//! their groups.
+//! Finds out why jobs wait: reads the input of the rule in [`crate::domain::waiting`]. One query serves all jobs of a
+//! page, by their groups.
 
 use crate::domain::id::{HostId, ImageId, InvestigationId, JobGroupId};
 use crate::domain::time::Timestamp;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The columns of a queued job that decide why it waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueuedJob {
-    /// `None` for jobs that a version before added.
+    /// The group, or `None` for jobs that an earlier version added.
     pub group_id: Option<JobGroupId>,
     pub not_before: Timestamp,
     pub target_image_id: Option<ImageId>,
@@ -22,7 +22,7 @@ pub struct QueuedJob {
 
 from_row!(QueuedJob, "job" by "id": group_id, not_before, target_image_id);
 
-/// A group with queued jobs: the one that is next, and how many there are.
+/// A group with queued jobs: the next job, and the number of jobs.
 struct GroupHead {
     id: JobGroupId,
     not_before: Timestamp,
@@ -32,19 +32,20 @@ struct GroupHead {
 
 from_row!(GroupHead, "job_group" by "id": id, not_before, target_image_id, queued);
 
-/// A job that waits, with all that says why.
+/// A job that waits, with everything that says why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waiting {
     pub(super) job: QueuedJob,
     queue: Arc<QueueState>,
 }
 
-/// Hosts, and the groups, images and sources that concern the jobs on a page.
+/// The hosts, and the groups, images and sources of the jobs on a page.
 #[derive(Debug, Default, PartialEq)]
 struct QueueState {
     hosts: Vec<WaitingHost>,
     groups: BTreeMap<JobGroupId, JobGroup>,
-    /// Until when jobs wait for which source. A job that waits for one has exactly this time.
+    /// The sources for which jobs wait, by the time at which the wait ends. A job that waits for a source has exactly
+    /// this time.
     sources: BTreeMap<Timestamp, String>,
     holders: BTreeMap<ImageId, BTreeSet<HostId>>,
     pushed: BTreeSet<ImageId>,
@@ -52,7 +53,7 @@ struct QueueState {
 }
 
 impl Waiting {
-    /// A job without what the rule needs, which [`Store::explain`] reads.
+    /// Creates a waiting job without the input of the rule, which [`Store::explain`] reads.
     pub(super) fn new(job: QueuedJob) -> Self {
         Self {
             job,
@@ -60,7 +61,7 @@ impl Waiting {
         }
     }
 
-    /// Why the job waits at `now`.
+    /// Returns why the job waits at `now`.
     pub fn reason(&self, now: Timestamp) -> WaitReason {
         let (job, queue) = (&self.job, &self.queue);
         let Some(group) = job.group_id.as_ref().and_then(|id| queue.groups.get(id)) else {
@@ -81,7 +82,7 @@ impl Waiting {
 }
 
 impl Store {
-    /// Reads why jobs wait. Asks nothing if no job does.
+    /// Reads why jobs wait. Makes no query if there are none.
     pub(super) async fn explain(&self, jobs: Vec<&mut Waiting>) -> Result<()> {
         if jobs.is_empty() {
             return Ok(());
@@ -93,7 +94,8 @@ impl Store {
         Ok(())
     }
 
-    /// Why the job of a run or an image waits, given by its id. Returns `None` if none is queued.
+    /// Returns the queued job of a run or an image, given by its id, with the reasons why it waits. Returns `None` if
+    /// none is queued.
     pub async fn waiting_of(&self, run_or_image: &str) -> Result<Option<Waiting>> {
         let sql = "SELECT id, group_id, not_before, target_image_id FROM job
                    WHERE (run_id = $1 OR image_id = $1) AND state = 'queued' AND crossed = 0 LIMIT 1";
@@ -106,7 +108,8 @@ impl Store {
         Ok(waiting)
     }
 
-    /// Why the next rerun of each of these investigations waits. Those without a queued rerun are left out.
+    /// Returns the next queued rerun of each of these investigations, with the reasons why it waits. Investigations
+    /// without one are left out.
     pub async fn waiting_in(&self, investigations: &[InvestigationId]) -> Result<BTreeMap<InvestigationId, Waiting>> {
         let sql = "SELECT id, group_id, not_before, target_image_id FROM job
                    WHERE investigation_id = $1 AND state = 'queued' ORDER BY created_at, id LIMIT 1";
@@ -122,8 +125,8 @@ impl Store {
         Ok(waiting)
     }
 
-    /// Why the queued jobs wait: the next job of each group, and how many jobs the group has, counted up to one more than
-    /// [`COUNTED_MOST`].
+    /// Returns the next queued job of each group, with the reasons why it waits, and the number of queued jobs in the
+    /// group. They are counted up to one more than [`COUNTED_MOST`].
     pub async fn waiting_jobs(&self) -> Result<Vec<(Waiting, i64)>> {
         let heads: Vec<GroupHead> = sqlx::query_as(
             "SELECT job_group.id, job.not_before, job.target_image_id,
@@ -208,7 +211,7 @@ impl Store {
         Ok(state)
     }
 
-    /// The registered hosts, and the removed ones, for reasons may name them.
+    /// Returns the registered hosts, and the removed ones, because reasons may name them.
     async fn waiting_hosts(&self) -> Result<Vec<WaitingHost>> {
         let loads = self.host_loads().await?;
         let hosts = self.hosts().await?.into_iter().map(|host| WaitingHost {

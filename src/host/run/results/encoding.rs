@@ -3,11 +3,11 @@
 use encoding_rs::{Encoding, UTF_8};
 use std::borrow::Cow;
 
-/// Bytes at the start of a file in which the declaration has to be.
+/// The bytes at the start of a file that may hold the declaration.
 const DECLARATION_MOST: usize = 200;
 
-/// Returns the text of a file. Bytes that its encoding does not have become `\u{fffd}`. The error says which encoding is
-/// unknown.
+/// Returns the text of a file. Bytes that are invalid in its encoding become `\u{fffd}`. The error names an encoding
+/// that is unknown.
 pub fn text(xml: &[u8]) -> Result<Cow<'_, str>, String> {
     let encoding = match Encoding::for_bom(xml) {
         Some((encoding, _)) => encoding,
@@ -16,7 +16,7 @@ pub fn text(xml: &[u8]) -> Result<Cow<'_, str>, String> {
     Ok(encoding.decode(xml).0)
 }
 
-/// Returns the encoding that the declaration names. Without one it is UTF-8.
+/// Returns the encoding that the declaration names, or UTF-8 if there is no declaration.
 fn declared(xml: &[u8]) -> Result<&'static Encoding, String> {
     let head = String::from_utf8_lossy(&xml[..xml.len().min(DECLARATION_MOST)]);
     let declaration = head
@@ -29,7 +29,7 @@ fn declared(xml: &[u8]) -> Result<&'static Encoding, String> {
     let value = value.trim_start().trim_start_matches('=').trim_start();
     let label = value.trim_start_matches(['"', '\'']);
     let label = label.split(['"', '\'']).next().unwrap_or_default();
-    // a file that says so of itself in single bytes is not in UTF-16
+    // a file that says this in single bytes is not in UTF-16
     match Encoding::for_label(label.as_bytes()) {
         Some(encoding) if encoding.is_ascii_compatible() => Ok(encoding),
         Some(_) => Ok(UTF_8),

@@ -12,7 +12,7 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::reader::Reader;
 use std::rc::Rc;
 
-/// Most elements within each other.
+/// The most elements within each other.
 const DEPTH_MOST: usize = 32;
 
 /// The test that is being read.
@@ -32,7 +32,7 @@ impl OpenTest {
         }
     }
 
-    /// A failure begins. Of several, the first counts. Its text is read if its attribute says nothing.
+    /// Begins a failure. Of several failures, the first counts. Its text is read if its attribute has no message.
     fn fails(&mut self, message: String, has_text: bool) {
         if !matches!(self.result, TestResult::Failed(_)) {
             self.wants_text = has_text && message.trim().is_empty();
@@ -40,7 +40,7 @@ impl OpenTest {
         }
     }
 
-    /// Adds a piece of text to the message. Only the first line is wanted, so a long message takes no more.
+    /// Adds a piece of text to the message. Only the first line is needed, so a long message takes no more.
     fn says(&mut self, text: &str) {
         if let (true, TestResult::Failed(message)) = (self.wants_text, &mut self.result)
             && message.len() < 4 * MESSAGE_MOST
@@ -170,7 +170,7 @@ fn says(test: &mut Option<OpenTest>, text: &str) {
     }
 }
 
-/// Returns what a reference stands for. One that XML does not define stays as it is.
+/// Returns the text for which a reference stands. A reference that XML does not define stays as it is.
 fn resolved(reference: &BytesRef<'_>) -> String {
     if let Ok(Some(character)) = reference.resolve_char_ref() {
         return character.to_string();

@@ -1,5 +1,5 @@
-//! Reads the results of a suite's tests: those that our recorders wrote as the tests ended, or a JUnit report. Both come from
-//! project code, so their sizes and their numbers are limited.
+//! Reads the results of a suite's tests: those that our recorders wrote when tests ended, or a JUnit report. Both come
+//! from project code, so their sizes and their numbers are limited.
 
 mod encoding;
 pub mod junit;
@@ -9,11 +9,11 @@ pub mod recorded;
 use crate::domain::results::{Failure, Tests};
 use std::collections::BTreeMap;
 
-/// Most bytes of a report, and of all that the recorders of a suite wrote.
+/// The most bytes of a report, and of everything that the recorders of a suite wrote.
 pub const FILE_MOST: usize = 32 << 20;
-/// Most bytes of all names together.
+/// The most bytes of all names together.
 const NAMES_MOST: usize = 2 << 20;
-/// Most characters of a failure's message.
+/// The most characters of a failure's message.
 const MESSAGE_MOST: usize = 300;
 
 /// The result of a test, the worst last.
@@ -73,7 +73,7 @@ impl Collector {
 
 const TRACEBACK: &str = "Traceback (most recent call last):";
 
-/// Returns the first line that is not blank. Of one that only begins a traceback, the last line says more.
+/// Returns the first line that is not blank. If that only begins a traceback, returns the last line, which says more.
 fn first_line(text: &str) -> String {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();

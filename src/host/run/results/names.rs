@@ -4,9 +4,9 @@
 use crate::domain::digest::digest;
 use crate::domain::text::is_odd;
 
-/// Most characters of a name.
+/// The most characters of a name.
 const NAME_MOST: usize = 400;
-/// Hexadecimal digits that stand for the part of a name that is cut off.
+/// The hexadecimal digits that replace the part of a name that is cut off.
 const DIGEST_SHOWN: usize = 12;
 /// The suite that pytest puts around all tests. It names no class for a module that it can't import.
 const PYTEST: &str = "pytest";
@@ -15,14 +15,14 @@ const PYTEST: &str = "pytest";
 #[derive(Clone, Debug, Default)]
 pub struct Suites {
     depth: usize,
-    /// All of them, `all/fast`.
+    /// All suites, such as `all/fast`.
     whole: String,
-    /// Without the outermost one.
+    /// The suites without the outermost one.
     inner: String,
 }
 
 impl Suites {
-    /// Returns these suites and one within them.
+    /// Returns these suites with one more inside.
     pub fn with(&self, name: &str) -> Self {
         let joined = |outer: &str| match outer {
             "" => short(name),
@@ -39,8 +39,9 @@ impl Suites {
         }
     }
 
-    /// Returns the name of a test. Without a class, all suites are part of it; with one, those below the outermost. Addresses
-    /// are left out, since they differ from run to run: tests that differ in nothing else have one name.
+    /// Returns the name of a test. Without a class, all suites are part of the name. With a class, only those below the
+    /// outermost suite are. Addresses are left out, because they differ from run to run. So tests that differ only in
+    /// addresses share a name.
     pub fn name(&self, class: &str, name: &str) -> String {
         let (prefix, own) = match class {
             "" if self.whole == PYTEST => ("", name.to_owned()),
@@ -54,12 +55,12 @@ impl Suites {
     }
 }
 
-/// Returns a name without addresses, on one line, and with a digest in place of what is too long.
+/// Returns a name without addresses, on one line. If it is too long, a digest replaces its end.
 pub fn short(name: &str) -> String {
     let mut line = String::with_capacity(name.len());
     for c in without_addresses(name).chars() {
         match c {
-            // the coordinator shows one mark for all of these, and names would fall together
+            // the coordinator shows one mark for all of these characters, so that different names would look the same
             c if is_odd(c) => line.extend(c.escape_default()),
             c => line.push(c),
         }

@@ -1,5 +1,5 @@
-//! Reads what our recorders for pytest, unittest and trial write while tests run (`pybots_results.py`): JSON, one object a
-//! line, in a file for each session of a runner.
+//! Reads the output of our recorders for pytest, unittest and trial, which write while tests run (`pybots_results.py`).
+//! It is JSON, one object a line, in a file for each session of a runner.
 
 use super::names::short;
 use super::{Collector, TestResult};
@@ -7,11 +7,11 @@ use crate::domain::results::Tests;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// Most bytes of a line. A longer one is left out.
+/// The most bytes of a line. A longer one is left out.
 const LINE_MOST: usize = 256 << 10;
-/// Most sessions that are kept.
+/// The most sessions that are kept.
 const SESSIONS_MOST: usize = 200;
-/// Most tests of a session that may be under way at once.
+/// The most tests of a session that may be under way at once.
 const UNDER_WAY_MOST: usize = 1000;
 
 /// Everything that the recorders of one suite wrote.
@@ -63,8 +63,8 @@ struct Line {
     cut: bool,
 }
 
-/// Returns what the files hold, or `None` if no session began. `is_cut` says that there was more: a session whose end may be in
-/// the rest counts as ended.
+/// Returns the results in the files, or `None` if no session began. `is_cut` says that the recorders wrote more. Then a
+/// session whose end may be in the rest counts as ended.
 pub fn read(suite: &str, files: &[Vec<u8>], is_cut: bool) -> Option<Recorded> {
     let mut tests = Collector {
         cut: is_cut,
@@ -176,7 +176,7 @@ mod tests {
             (session.runner.as_str(), session.python.as_str()),
             ("pytest", "3.14.0 (main)")
         );
-        // what was not read may hold the end
+        // the part that was not read may hold the end
         let cut = read("unit", &files(&[&file]), true).unwrap();
         assert_eq!((cut.broken_off(), cut.under_way.len(), cut.tests.cut), (None, 0, true));
     }
