@@ -18,6 +18,7 @@ use crate::domain::waiting::ONLINE_MS;
 use crate::recipe::Registered;
 use crate::store::investigations::InvestigationRow;
 use crate::store::probes::ProbeRow;
+use crate::store::regressions::Regression;
 use crate::store::results::Candidate;
 use crate::verdict::{Answer, Change, Finding, Investigation, NotCpython, ProbeResult, Subject, lock_difference};
 use anyhow::Result;
@@ -73,6 +74,11 @@ pub async fn tick(context: &Context<'_>, projects: &[Registered], pass: &mut Pas
         }
     };
     let rows = context.store.open_investigations().await?;
+    // read once for all turns: an investigation that waits for an older one gets its turn in a later pass
+    let regressions = match rows.iter().any(|row| row.signature.is_some()) {
+        true => context.store.open_regressions(context.store.pool()).await?,
+        false => Vec::new(),
+    };
     let mut open: Vec<(Precedence, &InvestigationRow)> = rows.iter().map(|row| (precedence(row), row)).collect();
     open.sort_by_key(|(precedence, _)| *precedence);
     // an investigation in probation must not delay a trusted one
@@ -84,7 +90,7 @@ pub async fn tick(context: &Context<'_>, projects: &[Registered], pass: &mut Pas
         if !places.has_one(precedence) {
             continue;
         }
-        let turn = match turn(context, projects, row).await {
+        let turn = match turn(context, projects, &regressions, row).await {
             Ok(turn) => turn,
             Err(error) => {
                 // an investigation that fails must not keep others from their turns
@@ -121,7 +127,12 @@ fn is_preferred(elder: &InvestigationRow, row: &InvestigationRow) -> bool {
         && row.base.seq < elder.now.seq
 }
 
-async fn turn(context: &Context<'_>, projects: &[Registered], row: &InvestigationRow) -> Result<Turn> {
+async fn turn(
+    context: &Context<'_>,
+    projects: &[Registered],
+    regressions: &[Regression],
+    row: &InvestigationRow,
+) -> Result<Turn> {
     let Context { store, queue, now, .. } = *context;
     let mut probes = store.probes(&row.id).await?;
     let investigated = Investigated::read(store, row.clone()).await?;
@@ -208,7 +219,7 @@ async fn turn(context: &Context<'_>, projects: &[Registered], row: &Investigatio
         hosts: hosts.slots.clone(),
         rate: rate(context, row).await?,
         flaky: flaky(context, row).await?,
-        hint: hint(context, row, &candidates).await?,
+        hint: hint(regressions, row, &candidates),
     };
     Ok(match requests.next(&question, &candidates, ran).await? {
         NextStep::Run(wanted, progress) => Turn::Scheduled(requests.queue(wanted, &progress, hosts.are_proven).await?),
@@ -336,11 +347,8 @@ async fn flaky(context: &Context<'_>, row: &InvestigationRow) -> Result<Vec<Subj
 }
 
 /// Returns the candidate that is proved to have changed another project in the same way.
-async fn hint(context: &Context<'_>, row: &InvestigationRow, candidates: &[Candidate]) -> Result<Option<RevisionId>> {
-    if row.signature.is_none() {
-        return Ok(None);
-    }
-    let open = context.store.open_regressions(context.store.pool()).await?;
+fn hint(open: &[Regression], row: &InvestigationRow, candidates: &[Candidate]) -> Option<RevisionId> {
+    row.signature.as_ref()?;
     let alike = open.iter().filter(|regression| {
         (&regression.series.variant, &regression.series.platform) == (&row.series.variant, &row.series.platform)
             && regression.series.project != row.series.project
@@ -362,5 +370,5 @@ async fn hint(context: &Context<'_>, row: &InvestigationRow, candidates: &[Candi
             .or_else(|| candidates.iter().find(is_merge))
             .map(|candidate| candidate.revision_id.clone())
     });
-    Ok(hints.next_back())
+    hints.next_back()
 }

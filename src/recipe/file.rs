@@ -30,7 +30,7 @@ macro_rules! with_steps {
             /// Packages of the distribution that the run needs.
             #[schemars(with = "Option<Vec<String>>")]
             system: Option<Vec<Spanned<String>>>,
-            /// The day of whose index dependencies are taken.
+            /// Dependencies are installed as the index had them at the end of this day.
             #[schemars(with = "Option<texts::Date>")]
             as_of: Option<AsOf>,
             /// What to install beside the project, such as `pytest>=8`, and extras of the project: `.[test]`.
