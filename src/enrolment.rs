@@ -1,4 +1,4 @@
-//! Enrolment: how a host is registered and gets its token, and what a maintainer may do with it.
+//! Enrolment: how a host is registered and gets its token, and what an operator may do with it.
 
 use crate::domain::access::check_mail;
 use crate::domain::digest::digest;
@@ -104,7 +104,8 @@ pub async fn trust(store: &Store, name: &str, builds: bool) -> Result<HostRow> {
     Ok(host)
 }
 
-/// Registers the host that runs in the coordinator's process. It may build images.
+/// Registers the host that runs in the coordinator's process, with permission to build images, unless it is registered
+/// already. Returns a new token; the old one is no longer valid.
 pub async fn own(store: &Store, id: &HostId, now: Timestamp) -> Result<Token> {
     let name = format!("local-{}", &id.as_str()[id.as_str().len().saturating_sub(6)..]);
     store.insert_host(id, &name, "", true, now).await?;

@@ -95,7 +95,8 @@ pub mod domain;
 /// The format of logs, in files and between host and coordinator.
 pub mod logfile;
 
-/// The text and colours that a terminal would show of a log, without anything that controls a terminal. Pure.
+/// Turns a log into the text and colours that a terminal would show. Nothing that could control a terminal remains.
+/// Pure.
 pub mod screen;
 
 /// The database: all SQL and its migrations. Logs and other large objects, as files.

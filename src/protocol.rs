@@ -86,7 +86,8 @@ pub struct FinishRequest {
 pub enum Receipt {
     /// The report ended the attempt.
     Counted,
-    /// The job was given to another host before the report arrived. The report is stored, but does not count.
+    /// Another attempt at the job began before the report arrived. The coordinator stores the report, but does not
+    /// count it.
     Late,
 }
 

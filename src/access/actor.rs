@@ -14,7 +14,7 @@ pub struct Actor {
     pub name: String,
     pub mail: String,
     pub roles: Roles,
-    /// The permissions that the token carries. One counts only if the roles grant it too.
+    /// The permissions that the token carries. The actor has one of them only if a role of the account grants it too.
     pub permissions: Permissions,
     pub token: Option<TokenId>,
     /// The client's network address; empty on the coordinator's machine.

@@ -41,7 +41,7 @@ enum Action {
         /// Your name. Not needed with `--server`, which takes that of your account.
         #[arg(long, required_unless_present = "server")]
         by: Option<String>,
-        /// Reason of the waiver.
+        /// Reason for the waiver.
         #[arg(long)]
         why: String,
         /// Last day of the waiver, such as 2027-06-30.
@@ -55,7 +55,7 @@ enum Action {
         /// Your name. Not needed with `--server`, which takes that of your account.
         #[arg(long, required_unless_present = "server")]
         by: Option<String>,
-        /// Reason of the decision.
+        /// Reason for the decision.
         #[arg(long)]
         why: String,
     },
@@ -66,7 +66,7 @@ enum Action {
         /// Your name. Not needed with `--server`, which takes that of your account.
         #[arg(long, required_unless_present = "server")]
         by: Option<String>,
-        /// Reason of the decision.
+        /// Reason for the decision.
         #[arg(long)]
         why: String,
     },
@@ -77,7 +77,7 @@ enum Action {
         /// Your name. Not needed with `--server`, which takes that of your account.
         #[arg(long, required_unless_present = "server")]
         by: Option<String>,
-        /// Reason of the agreement, such as what you looked at.
+        /// Reason for the agreement or its revocation, such as the log that you read.
         #[arg(long)]
         why: String,
         /// Revoke all agreements with the incident instead.
@@ -102,7 +102,7 @@ enum Action {
         /// Your name. Not needed with `--server`, which takes that of your account.
         #[arg(long, required_unless_present = "server")]
         by: Option<String>,
-        /// Reason of the decision.
+        /// Reason for the decision.
         #[arg(long)]
         why: String,
     },

@@ -1,4 +1,5 @@
-//! `pybots reproduce INCIDENT`: reproduces a failure on a machine that has Docker.
+//! `pybots reproduce INCIDENT`: prints a command or a script that reproduces an incident on a machine with Docker. With
+//! `--run`, runs the script on this machine.
 
 use super::log_lines::LogLines;
 use super::output::has_colours;

@@ -59,7 +59,7 @@ pub struct Settings {
     pub limits: Limits,
     /// The limits of an image build.
     pub build: BuildLimits,
-    /// How changes in results are investigated.
+    /// How the coordinator investigates changes in results.
     pub verdicts: VerdictSettings,
     /// Which projects are maintained, and whose results are enough to name the author of a revision.
     pub trust: TrustSettings,

@@ -200,7 +200,8 @@ impl Coordinator {
         self.investigate(&projects, now()).await
     }
 
-    /// Once an hour, removes unused source folders, ended tokens, and old entries of the audit log.
+    /// Once an hour, removes source folders that no recipe and no job needs any more, tokens that ended long ago, and
+    /// old entries of the audit log.
     async fn sweep(&self, projects: &[Registered], now: Timestamp) {
         let last = self.swept_at.load(Ordering::SeqCst);
         if (0..HOUR_MS).contains(&(now.as_millis() - last)) {

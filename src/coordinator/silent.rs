@@ -43,7 +43,7 @@ fn mail(host: &HostRow, seen: &str) -> String {
          Your host {name} made its last call on {seen} UTC. Other hosts get its jobs.\n\
          If it should work: make sure that `pybots host` runs on it, and read its log. `pybots host doctor`\n\
          checks its engine, disk, clock and network. If it should not work, you need not do anything; a\n\
-         maintainer removes it with `pybots host remove {name}`.\n",
+         operator removes it with `pybots host remove {name}`.\n",
         owner = host.owner,
     )
 }

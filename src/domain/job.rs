@@ -52,7 +52,7 @@ impl JobSpec {
         }
     }
 
-    /// Returns a title for logs: the action of the job, and its image.
+    /// Returns a title for logs, such as `image of 0ec9fdba30 (trunk)` or `attrs on 0ec9fdba30 (trunk)`.
     pub fn title(&self) -> String {
         match self {
             JobSpec::Image(build) => format!("image of {}", build.name()),
@@ -278,7 +278,7 @@ pub struct Report {
     /// The address of the source that did not answer, if that kept the run from being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<String>,
-    /// The limit of space that a phase reached, as a sentence, if it failed for lack of space.
+    /// The space limit that a phase reached, as a sentence, if it failed for lack of space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
     /// Whether the host was stopped before the job could end. Then nothing failed.

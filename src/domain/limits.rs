@@ -18,7 +18,7 @@ pub struct Seconds(pub u64);
 pub struct Limits {
     /// How long each phase may take.
     pub timeout: Seconds,
-    /// How long a phase may go without output, CPU time and I/O.
+    /// How long a phase may go without output, CPU time or I/O.
     pub silence: Seconds,
     /// How much memory a container may use, without swap.
     pub memory: Size,

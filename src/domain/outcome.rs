@@ -46,7 +46,7 @@ pub enum Outcome {
 pub enum Timeout {
     /// The phase took longer than its limit.
     Total,
-    /// The phase went too long without output, CPU time and I/O.
+    /// The phase went too long without output, CPU time or I/O.
     Silence,
 }
 

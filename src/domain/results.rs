@@ -134,7 +134,7 @@ impl Tests {
         self.passed.len() + self.left_out + self.failed.len()
     }
 
-    /// Keeps only those of the passed and skipped tests that are in `names`.
+    /// Drops the passed tests that are not in `names`, and counts them in `left_out`. Drops all skipped tests.
     pub fn keep_only(&mut self, names: &BTreeSet<String>) {
         let all = self.passed.len();
         self.passed.retain(|test| names.contains(test));

@@ -192,7 +192,7 @@ impl Daemon {
         if claim.number > 1 {
             log.say(&format!("attempt {}", claim.number)).await;
         }
-        // a maintainer's change to the host applies from the next job on
+        // an operator's change to the host applies from the next job on
         let host = Host {
             builds: claim.builds,
             ..self.host.clone()

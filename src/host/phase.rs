@@ -304,7 +304,7 @@ struct Clocks {
     base: Option<Usage>,
 }
 
-/// The most bytes of I/O that count as idle during the silence limit.
+/// The most bytes of I/O that a container may do during the silence limit and still count as idle.
 const IDLE_IO_BYTES: u64 = 1 << 20;
 
 impl Clocks {

@@ -22,7 +22,7 @@ const AROUND: i64 = 200;
 pub const FAILURES: i64 = 2;
 /// The most attempts at a build. Further ones need a request.
 pub const BUILDS_MOST: i64 = 12;
-/// The project that an incident about a build names.
+/// The name of the project in an incident about a build of CPython.
 const CPYTHON: &str = "cpython";
 
 /// Evaluates build events, in groups of neighbouring revisions.

@@ -33,7 +33,8 @@ pub async fn check(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Delive
     Ok(Delivered::Complete(()))
 }
 
-/// Cancels repetitions that no host can make any more, so that their results are decided anew.
+/// Cancels queued repetitions that no proven host can make any more. Then [`check`] decides again whether the results
+/// that they were to repeat count.
 pub async fn tick(context: &Context<'_>) -> Result<()> {
     let Context { store, queue, now, .. } = *context;
     for (attempt, job, platform) in store.queued_repetitions().await? {

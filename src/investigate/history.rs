@@ -107,9 +107,9 @@ impl HistoryReader<'_> {
         Ok(Delivered::Complete(entries))
     }
 
-    /// Returns as many entries up to `seq` as it takes to find the baselines of the changes in the last one, oldest
-    /// first. These are the last pass of each subject that fails, and the last failure of each one that passes despite
-    /// a regression. The subjects `to_pass` are followed back to their last pass too.
+    /// Returns the newest entries up to `seq`, oldest first. Reads up to `BACK_MOST` entries if [`needs_older_entries`]
+    /// finds that the first ones do not show every baseline. `failing` has subjects of known regressions, and `to_pass`
+    /// the subjects whose last pass the caller needs.
     pub async fn entries_to_baseline(
         &self,
         series: &Series,

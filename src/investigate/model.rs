@@ -63,7 +63,7 @@ impl Investigated {
     }
 }
 
-/// A change that was found, and the revision that caused it.
+/// A change that Pybots found, and the revision that caused it or the range that holds this revision.
 pub struct Found {
     pub subjects: Vec<Subject>,
     /// The revision before the change.

@@ -249,7 +249,7 @@ pub struct RequestedLimits {
     /// How long each phase may take.
     #[schemars(with = "Option<texts::Duration>")]
     pub timeout: Option<Seconds>,
-    /// How long a phase may go without output, CPU time and I/O.
+    /// How long a phase may go without output, CPU time or I/O.
     #[schemars(with = "Option<texts::Duration>")]
     pub silence: Option<Seconds>,
     /// How much memory a container may use.

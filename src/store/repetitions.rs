@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::{Any, Executor};
 
-/// The condition on attempts that count as evidence: all but results of new hosts that no other host has confirmed.
+/// The condition on attempts that count as evidence: all but results of new hosts that wait for a repetition, or that another host did not repeat.
 pub(super) const COUNTS: &str = "(attempt.repetition IS NULL OR attempt.repetition IN ('agreed', 'no_host'))";
 
 /// Returns whether a result counts as evidence if its repetition has this state. [`COUNTS`] is the same rule in SQL.

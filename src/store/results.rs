@@ -263,8 +263,9 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the finished attempts at the newest `most` revisions up to `seq` that have a valid result, oldest first.
-    /// Crossed reruns are left out, and so are results of new hosts that no other host has confirmed.
+    /// Returns all finished attempts of a series at the newest `most` revisions up to `seq` that have a valid result,
+    /// oldest revision first. Leaves out trials, crossed reruns, and results of new hosts that do not count
+    /// (`repetitions::COUNTS`).
     pub async fn results_up_to(&self, series: &Series, seq: i64, most: i64) -> Result<Vec<ResultRow>> {
         let sql = format!(
             "WITH picked AS (

@@ -115,8 +115,8 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Replaces owner, next owner, state, reason and version in force of a project. Returns `false` if the project
-    /// changed since `before` was read.
+    /// Replaces the owner, next owner, state, reason, version in force and `held` of a project. Returns `false` if the
+    /// owner, next owner, state or version is no longer that of `before`.
     pub async fn set_registration(&self, tx: &mut Tx, before: &Registration, after: &Registration) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE registration SET owner_id = $1, state = $2, reason = $3, version = $4, held = $9, next_owner_id = $10

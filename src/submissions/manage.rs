@@ -12,7 +12,7 @@ use crate::store::Store;
 use crate::store::submissions::Registration;
 use anyhow::Result;
 
-/// Pauses, resumes or retires a project. The results stay in each case.
+/// Pauses, resumes or retires a project. The project keeps its results.
 pub async fn move_project(
     store: &Store,
     actor: &Actor,

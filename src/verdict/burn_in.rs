@@ -20,8 +20,8 @@ pub fn agreeing<'a>(runs: impl IntoIterator<Item = &'a [AttemptResult]>, before:
     count.max(before)
 }
 
-/// Returns whether the attempts at a run agree: they ended alike, and the same tests failed. Returns `None` if fewer
-/// than two attempts are valid.
+/// Returns whether the valid attempts at a run agree: they have the same kind of outcome, and the same tests failed.
+/// Returns `None` if fewer than two attempts are valid.
 pub fn agree(run: &[AttemptResult]) -> Option<bool> {
     let mut valid = run.iter().filter(|attempt| attempt.outcome.is_valid());
     let end = |attempt: &'_ AttemptResult| discriminant(&attempt.outcome);

@@ -53,8 +53,8 @@ pub struct ProjectComparison {
     /// The cell at the newer revision, or `None` if there is none.
     #[schema(required = true)]
     pub now: Option<Cell>,
-    /// The names of tests. The list is empty if one of the two revisions has no report of its tests; so are the other
-    /// two lists.
+    /// The tests that passed at the older revision and fail at the newer one. `newly_failing`, `newly_passing` and
+    /// `still_failing` are empty unless both revisions have results of single tests.
     pub newly_failing: Vec<String>,
     pub newly_passing: Vec<String>,
     pub still_failing: Vec<String>,

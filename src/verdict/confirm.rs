@@ -97,7 +97,7 @@ pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmation {
     }
 }
 
-/// Decides if both ends pass with the older lock. If the bad end fails with its own lock, the lock caused the change.
+/// Decides the case that both ends pass with the older lock. If the bad end fails with its own lock, the lock caused the change.
 fn with_newer_lock(case: &Case, samples: &Samples, difference: LockDifference) -> Confirmation {
     let now = Count::at(samples, case.last, LockSide::Now);
     let changed = Answer::NotCpython(match difference {
@@ -122,7 +122,8 @@ fn with_newer_lock(case: &Case, samples: &Samples, difference: LockDifference) -
     })
 }
 
-/// Decides if at least one end passes and fails on the same image.
+/// Decides the cases that [`confirm`] leaves: an end passes in some reruns and fails in others, or only the good end
+/// fails.
 fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmation {
     let runs = good.decided().min(bad.decided());
     match blame_hosts(case, samples) {

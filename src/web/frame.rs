@@ -27,7 +27,7 @@ pub struct Frame<T> {
     /// Version of the script, if the page has a log that grows.
     script: Option<&'static str>,
     page: T,
-    /// Whether the page has forms, which the browser may then send.
+    /// Whether the page has forms. If so, the response allows the browser to send them.
     #[serde(skip)]
     has_forms: bool,
 }

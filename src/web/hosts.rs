@@ -43,7 +43,7 @@ impl Template for HostPage {
     const NAME: &'static str = "host";
 }
 
-/// A host on a page. Omits the owner's address, which only maintainers may see.
+/// A host on a page. Omits the owner's address, which only operators may see.
 #[derive(Default, Serialize)]
 pub struct HostLine {
     pub name: String,

@@ -70,7 +70,7 @@ pub async fn events(id: AttemptId, web: Web, query: Query, headers: HeaderMap, p
     Ok(response)
 }
 
-/// The view of one reader on a log.
+/// The state of one reader of a log: what was read and shown, and the screens that turn text into HTML.
 struct View {
     screens: Screens,
     writer: Html,

@@ -42,6 +42,49 @@ fn the_source_map_names_every_module() {
     }
 }
 
+/// The names of files in back quotes in the pages about the architecture, each of which is the end of a path in the repository.
+#[test]
+fn every_file_that_the_architecture_names_exists() {
+    let mut paths = Vec::new();
+    let mut left = [
+        "src",
+        "tests",
+        "scripts",
+        "benches",
+        "examples",
+        "images",
+        "dockerfiles",
+        "docs",
+    ]
+    .map(|folder| here().join(folder))
+    .to_vec();
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => left.push(path),
+                false => paths.push(path.to_string_lossy().into_owned()),
+            }
+        }
+    }
+    let mut pages = vec![here().join("docs/ARCHITECTURE.md")];
+    let folder = std::fs::read_dir(here().join("docs/architecture")).unwrap();
+    pages.extend(folder.map(|page| page.unwrap().path()));
+    let mut missing = Vec::new();
+    for page in &pages {
+        let text = std::fs::read_to_string(page).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_file = [".rs", ".py", ".sh", ".hbs"].iter().any(|end| name.ends_with(end));
+            // capitals stand for any name
+            let is_one = !name.contains(|c: char| c == '*' || c == ' ' || c.is_ascii_uppercase());
+            if is_file && is_one && !paths.iter().any(|path| path.ends_with(&format!("/{name}"))) {
+                missing.push(format!("{}: {name}", page.display()));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 #[test]
 fn the_diagram_of_tables_has_all_of_them() {
     let text = read("docs/architecture/store.md");

@@ -126,7 +126,7 @@ fn too_many() -> Error {
 }
 
 fn unauthorized() -> Error {
-    Error::Unauthorized("this token is unknown; a maintainer issues another one with `pybots host rotate NAME`".into())
+    Error::Unauthorized("this token is unknown; an operator issues another one with `pybots host rotate NAME`".into())
 }
 
 fn upgrade_required(theirs: Option<u32>) -> Error {

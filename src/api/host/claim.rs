@@ -45,7 +45,7 @@ async fn long_poll(caller: &Caller, capabilities: &Capabilities) -> Result<Optio
 
 async fn claim_now(caller: &Caller, capabilities: &Capabilities) -> Result<Option<Claim>, Error> {
     let Coordinator { store, queue, .. } = &caller.coordinator;
-    // read again each time, so that a maintainer's changes take effect at once
+    // read again each time, so that an operator's changes take effect at once
     let Some(host) = store.host(caller.host.id.as_str()).await? else {
         return Ok(None);
     };

@@ -83,7 +83,8 @@ impl Target {
         source
     }
 
-    /// Returns the text of a recipe that only names the source. `path` is the path of a folder.
+    /// Returns the text of a recipe that names the source, installs nothing, and has one suite, which always passes.
+    /// `path` is the folder of a `path` source.
     pub fn minimal(&self, name: &str, path: Option<&str>) -> String {
         let source = self.source(path);
         let (name, source) = (toml::Value::from(name), source_line(&source));

@@ -34,7 +34,7 @@ impl Inventory {
     }
 }
 
-/// An image on an engine, with what its labels say.
+/// An image on an engine, with the values of its labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldImage {

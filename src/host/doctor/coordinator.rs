@@ -11,7 +11,7 @@ pub async fn examine(enrolment: &Enrolment) -> Vec<Diagnosis> {
         return vec![Diagnosis::warn(
             "coordinator",
             "this host was not enrolled yet",
-            "start it with the line that a maintainer gives you; `--server URL` here checks the way to the coordinator",
+            "start it with the line that an operator gives you; `--server URL` here checks the way to the coordinator",
         )];
     };
     let shown = Address::new(server.as_str());
@@ -60,17 +60,17 @@ fn let_in(server: &Address, enrolment: &Enrolment, answer: &RawResponse) -> Diag
         401 if enrolment.token.is_none() => Diagnosis::warn(
             "coordinator",
             format!("{server} answers; this host was not enrolled yet"),
-            "start it with the line that a maintainer gives you",
+            "start it with the line that an operator gives you",
         ),
         401 => Diagnosis::fail(
             "coordinator",
             format!("{server} does not know this host's token"),
-            "ask a maintainer for another one (`pybots host rotate NAME`)",
+            "ask an operator for another one (`pybots host rotate NAME`)",
         ),
         421 => Diagnosis::fail(
             "coordinator",
             text,
-            "ask a maintainer to add the name, or use another `--server`",
+            "ask an operator to add the name, or use another `--server`",
         ),
         426 => Diagnosis::fail("coordinator", text, "install the version that it names"),
         503 => Diagnosis::fail("coordinator", text, "ask again in a minute"),
@@ -88,7 +88,7 @@ fn clock(date: &str, asked: i64, answered: i64) -> Diagnosis {
         return Diagnosis::warn(
             "clock",
             format!("the coordinator gives its time as {date:?}"),
-            "inform a maintainer",
+            "inform an operator",
         );
     };
     let theirs = theirs.timestamp().as_millisecond();

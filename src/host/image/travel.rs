@@ -10,8 +10,9 @@ use crate::runtime::{BUILD_KEY_LABEL, EngineImage, RuntimeError, Transfer, image
 use std::time::Instant;
 use tokio::sync::mpsc;
 
-/// Pulls the image of a spec, checks that it is the one that was built, and names it. Returns `None` if the registry
-/// can't deliver it and this host may build it.
+/// Pulls the image of a build from the registry, checks its build key and facts, and gives it the name by which jobs
+/// find it. Returns `None` if the coordinator named no image in the registry, or if the pull or the check fails and
+/// this host may build the image itself. Fails if the engine can't be reached or its disk is full.
 pub async fn pull(probe: &ImageProbe<'_>, report: &mut Report) -> Result<Option<(EngineImage, Facts)>, Stop> {
     let ImageProbe { host, spec, log, .. } = *probe;
     let Some(remote) = spec.remote.as_ref().and_then(|remote| remote.image.as_ref()) else {

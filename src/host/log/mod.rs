@@ -48,7 +48,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Starts the task that delivers. The task ends once the last writer is dropped and everything is delivered.
+    /// Starts the task that delivers chunks to `sink`. The task ends once the last writer is dropped and the sink has
+    /// everything, or at the first error of the sink.
     pub fn start(sink: Arc<dyn Sink>) -> (Self, JoinHandle<Result<()>>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let log = Self {

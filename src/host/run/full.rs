@@ -1,4 +1,4 @@
-//! Finds the limit of space that a failed phase hit. The work folder and `/tmp` are in memory and have a size, but
+//! Finds the space limit that a failed phase hit. The work folder and `/tmp` are in memory and have a size, but
 //! programs only report "No space left on device".
 
 use crate::domain::limits::{Limits, Size};

@@ -218,7 +218,8 @@ async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Resul
     }
 }
 
-/// Notes the limit of space that a failed phase hit, if it hit one. The first note of a run stays.
+/// Records the space limit that a phase hit, if it exited with an error for lack of space, in the log and the report.
+/// The report keeps the first limit of a run.
 async fn note_limit(ran: &PhaseResult, spec: &RunSpec, log: &Log, report: &mut Report) {
     if !matches!(ran.end, PhaseEnd::Exited(exit) if exit.code != 0 && !exit.out_of_memory) {
         return;

@@ -31,7 +31,7 @@ pub struct ResultCell {
     /// `setup_failed`, `recipe_error`, `infra`, `cancelled` or `skipped`. `null` while there is none.
     #[schema(value_type = Option<String>, required = true)]
     pub outcome: Option<&'static str>,
-    /// Why the project is skipped, why there is no image, why the run waits, or which limit of space it hit.
+    /// Why the project is skipped, why there is no image, why the run waits, or which space limit it hit.
     #[schema(required = true)]
     pub reason: Option<String>,
     #[schema(required = true)]

@@ -156,7 +156,7 @@ pub struct RunCell {
     pub seconds: Option<f64>,
     /// The phase in which that attempt failed.
     pub failed_in: Option<String>,
-    /// The limit of space that the attempt hit.
+    /// The space limit that the attempt hit, as a sentence.
     pub limit: Option<String>,
     /// How many attempts have ended.
     pub attempts: usize,
@@ -186,7 +186,7 @@ impl RunCell {
     }
 
     /// Returns why the project does not run or fails: the reason in its recipe, why there is no image, why its job or
-    /// its image waits, or which limit of space it hit.
+    /// its image waits, or which space limit it hit.
     pub fn reason(&self, row: &Row, now: Timestamp) -> Option<String> {
         match (self.state, &self.outcome, &row.image) {
             (Cell::Pending, ..) if !self.running => self.wait_reason(row, now),

@@ -124,7 +124,8 @@ impl Feed {
         }
     }
 
-    /// Reads new events. `is_new` discards the events that an earlier run of the loop kept.
+    /// Reads the events that are new since the last call. If `is_new`, first drops the kept events, and begins with the
+    /// newest `KEPT` events in the database.
     async fn read(&self, is_new: bool) -> Result<()> {
         self.store.number_events().await?;
         if is_new {
