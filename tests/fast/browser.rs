@@ -147,6 +147,8 @@ async fn a_recipe_goes_through_the_form_to_its_results() {
         .click()
         .await
         .unwrap();
+    // the next address must not overtake the form
+    until("the logout", async || browser.path().await == "/").await;
     browser.logs_in(&max.token).await;
     browser.open("/recipe/alpha/1").await;
     browser.find("#reason").await.send_keys("welcome").await.unwrap();
