@@ -103,11 +103,12 @@ impl Coordinator {
             if !reason.stays() {
                 // cleared before the deletion, so that no claim names an image that is being deleted
                 self.store.set_remote(&row.build_key, None).await?;
-                let deleted = api.delete(digest).await;
-                if deleted.is_err() {
+                if let Err(error) = api.delete(digest).await {
                     self.store.set_remote(&row.build_key, Some(&row.remote)).await?;
+                    let error = format!("{error:#}");
+                    tracing::warn!(image = row.remote, error, "failed to remove an image from the registry");
+                    continue;
                 }
-                deleted?;
                 tracing::info!(
                     image = row.remote,
                     why = reason.to_string(),

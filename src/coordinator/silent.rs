@@ -42,7 +42,7 @@ fn mail(host: &HostRow, seen: &str) -> String {
         "To: {owner}\nSubject: Pybots: your host {name} has fallen silent\n\n\
          Your host {name} made its last call on {seen} UTC. Other hosts get its jobs.\n\
          If it should work: make sure that `pybots host` runs on it, and read its log. `pybots host doctor`\n\
-         checks its engine, disk, clock and network. If it should not work, you need not do anything; a\n\
+         checks its engine, disk, clock and network. If it should not work, you need not do anything; an\n\
          operator removes it with `pybots host remove {name}`.\n",
         owner = host.owner,
     )

@@ -30,7 +30,10 @@ pub async fn tick(context: &Context<'_>, projects: &[Registered]) -> Result<()> 
     for run in context.store.unevaluated(AT_ONCE).await? {
         match evaluate(context, projects, &mut detectors, &run).await {
             Ok(Delivered::Complete(report)) => {
-                context.store.mark_evaluated(&run, context.now).await?;
+                context
+                    .store
+                    .mark_evaluated(&run, report.is_some(), context.now)
+                    .await?;
                 // only now: if the repetition ended before the mark was set, nothing would evaluate it
                 if let Some(report) = report {
                     repeat(context, &run, &report).await?;

@@ -85,9 +85,13 @@ impl Queue {
         let host = self.store.host(attempt.host.as_str()).await?;
         let mut tx = self.store.begin().await?;
         if attempt.is_lost() && !self.store.regain_attempt(&mut tx, &attempt, now).await? {
-            let kept = self.store.keep_late(&mut tx, &attempt.id, report, now).await?;
+            if !self.store.keep_late(&mut tx, &attempt.id, report, now).await? {
+                // another delivery was faster: the job must not stay leased for an attempt that has ended
+                tx.rollback().await?;
+                return Ok(None);
+            }
             tx.commit().await?;
-            return Ok(kept.then_some(Ok(Receipt::Late)));
+            return Ok(Some(Ok(Receipt::Late)));
         }
         if self
             .end(&mut tx, &attempt, report, EndedBy::Host(host.as_ref()), now)
@@ -100,7 +104,11 @@ impl Queue {
         // release the connection first: tasks that hold one and wait for another could block each other
         tx.rollback().await?;
         let ended = self.store.attempt(attempt_id).await?;
-        let same = |earlier: Option<&Report>| earlier == Some(report);
+        // a failure of the infrastructure after a cancel request is stored as cancelled
+        let was_cancelled =
+            |earlier: &Report| earlier.outcome == Outcome::Cancelled && matches!(report.outcome, Outcome::Infra { .. });
+        let same =
+            |earlier: Option<&Report>| earlier.is_some_and(|earlier| earlier == report || was_cancelled(earlier));
         Ok(match ended {
             Some(ended) if same(ended.report()) => Some(Ok(Receipt::Counted)),
             Some(ended) if same(ended.late_report()) => Some(Ok(Receipt::Late)),

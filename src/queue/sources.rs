@@ -55,7 +55,8 @@ impl Queue {
         for host in hosts {
             let streak = host.streak().with(job.spec.as_ref().ok(), &self.shared.trust);
             self.store.set_streak(tx, &host.id, &streak).await?;
-            if let Some(until) = backoff_until(streak.strikes(), attempt.started_at) {
+            let is_longer = streak.strikes() > host.streak().strikes();
+            if let Some(until) = backoff_until(streak.strikes(), attempt.started_at).filter(|_| is_longer) {
                 self.store.set_backoff(tx, &host.id, Some(until)).await?;
             }
             tracing::warn!(host = host.name, job = %job.id, "another host reached the source that did not answer this one");

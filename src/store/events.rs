@@ -159,7 +159,7 @@ impl Store {
     async fn about_run(&self, id: &str) -> Result<Option<About>> {
         let sql = "SELECT run.project, branch.name, revision.sha, run.variant, run.platform
                    FROM run JOIN revision ON revision.id = run.revision_id JOIN branch ON branch.id = revision.branch_id
-                   WHERE run.id = $1 AND run.trial = 0 AND run.withdrawn IS NULL";
+                   WHERE run.id = $1 AND run.trial = 0 AND run.withdrawn IS NULL AND branch.watched = 1";
         let row: Option<(String, String, String, String, String)> =
             sqlx::query_as(sql).bind(id).fetch_optional(self.pool()).await?;
         Ok(row.map(|(project, branch, revision, variant, platform)| About::Run {
@@ -174,7 +174,7 @@ impl Store {
 
     async fn about_revision(&self, id: &str) -> Result<Option<About>> {
         let sql = "SELECT branch.name, revision.sha FROM revision JOIN branch ON branch.id = revision.branch_id
-                   WHERE revision.id = $1 AND revision.left_at IS NULL";
+                   WHERE revision.id = $1 AND revision.left_at IS NULL AND branch.watched = 1";
         let row: Option<(String, String)> = sqlx::query_as(sql).bind(id).fetch_optional(self.pool()).await?;
         Ok(row.map(|(branch, revision)| About::Revision { branch, revision }))
     }

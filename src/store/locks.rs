@@ -93,7 +93,7 @@ impl Store {
         let sql =
             "SELECT pinned_lock.recipe, python, variant, platform, project.name AS project, refresh_job, refresh_at
                    FROM pinned_lock JOIN project ON project.recipe = pinned_lock.recipe
-                   WHERE pinned_at <= $1 ORDER BY pinned_at, pinned_lock.recipe, python, variant, platform";
+                   WHERE pinned_at <= $1 AND project.registered = 1 ORDER BY pinned_at, pinned_lock.recipe, python, variant, platform";
         Ok(sqlx::query_as(sql).bind(before).fetch_all(self.pool()).await?)
     }
 

@@ -193,7 +193,8 @@ impl Store {
 
     /// Records that a run was evaluated, unless another of its attempts has ended since it was read: that attempt must be
     /// evaluated too.
-    pub async fn mark_evaluated(&self, run: &UnevaluatedRun, now: Timestamp) -> Result<()> {
+    /// Of a run with a result that `counts`, this is an event.
+    pub async fn mark_evaluated(&self, run: &UnevaluatedRun, counts: bool, now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
         let marked = sqlx::query("UPDATE run SET evaluated_at = $1 WHERE id = $2 AND ended = $3")
             .bind(now)
@@ -201,7 +202,7 @@ impl Store {
             .bind(run.ended)
             .execute(&mut *tx)
             .await?;
-        if marked.rows_affected() == 1 {
+        if marked.rows_affected() == 1 && counts {
             let subject = (run.id.as_str(), run.ended);
             self.insert_event_of(&mut tx, EventKind::RunFinished, subject, now)
                 .await?;

@@ -230,11 +230,11 @@ impl Store {
             });
             // lists follow history, whatever date a commit has
             listed_at = listed_at.max(revision.committed_at.min(now).as_millis());
-            sqlx::query(
+            let id: String = sqlx::query_scalar(
                 "INSERT INTO revision (id, branch_id, seq, sha, tree, parent, author, subject, committed_at, version, discovered_at, label, svn_folder,
                      listed_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-                 ON CONFLICT (branch_id, sha) DO UPDATE SET left_at = NULL",
+                 ON CONFLICT (branch_id, sha) DO UPDATE SET left_at = NULL RETURNING id",
             )
             .bind(&id)
             .bind(branch_id)
@@ -250,7 +250,7 @@ impl Store {
             .bind(revision.svn.as_ref().map(SvnRevision::label))
             .bind(revision.svn.as_ref().map(|svn| svn.folder.to_string()))
             .bind(listed_at)
-            .execute(&mut *tx)
+            .fetch_one(&mut *tx)
             .await?;
             // only the end of a long history gets events
             if *insert == Insert::AfterAll && index + NEWS_MOST >= new.len() {

@@ -323,10 +323,10 @@ async fn an_attempt_that_ends_during_the_evaluation_is_evaluated_too() {
         world.queue.rerun(&run, NOW).await.unwrap();
         let claim = world.take("h", NOW + 1_000).await.unwrap();
         world.end(&claim, Outcome::Failed { exit_code: 1 }, NOW + 1_000).await;
-        world.store.mark_evaluated(&read[0], NOW + 2_000).await.unwrap();
+        world.store.mark_evaluated(&read[0], true, NOW + 2_000).await.unwrap();
         let again = world.store.unevaluated(10).await.unwrap();
         assert_eq!(again.len(), 1, "{}", world.name);
-        world.store.mark_evaluated(&again[0], NOW + 3_000).await.unwrap();
+        world.store.mark_evaluated(&again[0], true, NOW + 3_000).await.unwrap();
         assert_eq!(world.store.unevaluated(10).await.unwrap(), [], "{}", world.name);
     }
 }
@@ -591,6 +591,53 @@ async fn a_report_that_meets_the_end_of_its_lease_is_not_lost() {
             assert_eq!(ended.outcome.as_deref(), Some("passed"), "{}", world.name);
         }
         assert_eq!(world.store.open_jobs().await.unwrap(), (0, 0), "{}", world.name);
+    }
+}
+
+/// A host whose lease ran out sends the same report twice at once: its first response was lost.
+#[tokio::test]
+async fn a_late_report_that_comes_twice_leaves_no_job_leased() {
+    for (world, _kept) in worlds().await {
+        let revision = world.revision("trunk", "aa", 1).await;
+        for project in 0..10 {
+            world.run(&format!("p{project}"), &revision, 1).await;
+        }
+        let late = NOW + LEASE_MS + 1;
+        for _ in 0..10 {
+            let claim = world.take("h", NOW).await.unwrap();
+            assert_eq!(world.queue.expire(late).await.unwrap(), 1, "{}", world.name);
+            let report = Report::of(infra());
+            let finish = async || {
+                world
+                    .queue
+                    .finish(&claim.attempt, &claim.fence, &report, late)
+                    .await
+                    .unwrap()
+            };
+            let both = tokio::join!(finish(), finish());
+            assert_eq!(both, (Ok(Receipt::Counted), Ok(Receipt::Counted)), "{}", world.name);
+        }
+        assert_eq!(world.store.open_jobs().await.unwrap(), (10, 0), "{}", world.name);
+    }
+}
+
+#[tokio::test]
+async fn a_report_about_a_cancelled_job_may_come_twice() {
+    for (world, _kept) in worlds().await {
+        let revision = world.revision("trunk", "aa", 1).await;
+        let run = world.run("p", &revision, 1).await;
+        let claim = world.take("h", NOW).await.unwrap();
+        world.queue.cancel(&run, NOW).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(
+                world.end(&claim, infra(), NOW).await,
+                Receipt::Counted,
+                "{}",
+                world.name
+            );
+        }
+        let ended = world.store.attempt(&claim.attempt).await.unwrap().unwrap();
+        assert_eq!(ended.outcome.as_deref(), Some("cancelled"), "{}", world.name);
     }
 }
 

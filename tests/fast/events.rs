@@ -5,6 +5,7 @@ use crate::support::sim::Sim;
 use crate::support::sim::front_door::{state, until};
 use pybots::store::Store;
 use pybots::store::events::{EVENTS_MOST, EventKind};
+use pybots::store::revisions::NewRevision;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -210,9 +211,21 @@ async fn trials_are_no_events() {
     let store = &sim.coordinator().store;
     let sql = "SELECT trial_run_id FROM recipe_version WHERE project = 'alpha'";
     let trial: String = sqlx::query_scalar(sql).fetch_one(store.pool()).await.unwrap();
+    let now = pybots::clock::now();
+    // nor are revisions that a merge brought, which are on no watched branch
+    let brought = NewRevision {
+        sha: "b".repeat(40),
+        tree: "c".repeat(40),
+        parent: None,
+        author: "A".into(),
+        subject: "brought by a merge".into(),
+        committed_at: now,
+        version: None,
+        svn: None,
+    };
+    store.line_of("merge", &[brought], now).await.unwrap();
     // not even if it was recorded by mistake, as is no run by a recipe that was withdrawn
     let mut tx = store.begin().await.unwrap();
-    let now = pybots::clock::now();
     store
         .insert_event(&mut tx, EventKind::RunFinished, &trial, now)
         .await
@@ -225,6 +238,7 @@ async fn trials_are_no_events() {
         .unwrap();
     tx.commit().await.unwrap();
     for event in stream.until("revision.seen").await {
+        assert_ne!(event.data["branch"], "merge", "{event:?}");
         assert_ne!(event.data["run"], *trial, "{event:?}");
         assert_ne!(event.data["projects"], json!(["alpha"]), "{event:?}");
     }
