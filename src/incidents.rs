@@ -28,7 +28,7 @@ pub struct IncidentReader<'a> {
 }
 
 impl IncidentReader<'_> {
-    /// Returns all open incidents, newest first, and after them the newest `closed` ones that are closed.
+    /// Returns all open incidents, and after them the newest closed incidents, at most `closed`. Both are newest first.
     pub async fn all(&self, closed: i64, now: Timestamp) -> Result<Vec<IncidentView>> {
         let mut incidents = self.store.open_incidents().await?;
         incidents.extend(self.store.closed_incidents(closed).await?);
@@ -143,7 +143,8 @@ impl IncidentReader<'_> {
         })
     }
 
-    /// Returns a revision with the name of the watched branch, even if a merge brought it.
+    /// Returns a revision with the name of the watched branch, even if a merge brought it. Fails if the store does not
+    /// have the revision.
     async fn revision(&self, id: &RevisionId, regression: &Regression) -> Result<RevisionView> {
         let revision = self.store.revision(id).await?;
         let revision = revision.context("a regression without its revision")?;
@@ -158,8 +159,8 @@ impl IncidentReader<'_> {
         })
     }
 
-    /// Returns the newest investigations, newest first, at most `most`. For an open one, the view includes why it waits
-    /// at `now`.
+    /// Returns the newest investigations, newest first, at most `most`. The view of an open investigation includes why
+    /// its next rerun waits at `now`.
     pub async fn investigations(&self, most: i64, now: Timestamp) -> Result<Vec<InvestigationView>> {
         let mut views = Vec::new();
         let rows = self.store.newest_investigations(most).await?;
@@ -189,7 +190,7 @@ impl IncidentReader<'_> {
     }
 }
 
-/// Returns a sentence for each finding of an investigation.
+/// Returns a sentence for each finding of an investigation, or nothing while it is open.
 pub fn answers(row: &InvestigationRow) -> Vec<String> {
     let sentence = |answer: &Answer| match answer {
         Answer::Culprit { .. } => "the revision was found".to_owned(),
@@ -202,7 +203,7 @@ pub fn answers(row: &InvestigationRow) -> Vec<String> {
     row.findings.iter().map(|finding| sentence(&finding.answer)).collect()
 }
 
-/// The most versions that an answer names.
+/// The most versions that an answer lists.
 const VERSIONS: usize = 5;
 
 /// Returns the versions that differ between the ends of an investigation, or an empty text if its answer is not about
@@ -228,7 +229,7 @@ fn versions(answer: &NotCpython, row: &InvestigationRow) -> String {
     }
 }
 
-/// The most tests that a view names. A module that can't be imported may have thousands.
+/// The most tests that a view lists. A module that can't be imported may have thousands.
 const NAMED: usize = 200;
 
 fn names(subjects: &[Subject]) -> Vec<String> {
@@ -261,8 +262,8 @@ fn title(regressions: &[RegressionView]) -> String {
     }
 }
 
-/// Returns the address at which the web interface of a repository shows a revision, or `None` if Pybots has no address
-/// for it.
+/// Returns the address at which the web interface of a repository shows a revision. Returns `None` for Subversion, and
+/// for repositories whose address is not `https`.
 fn link(source: &str, revision: &Revision) -> Option<String> {
     let source = Address::new(source).without_login();
     let base = source.trim_end_matches('/').trim_end_matches(".git");

@@ -43,7 +43,8 @@ pub async fn first_operator(store: &Store, now: Timestamp) -> Result<Option<Toke
     Ok(Some(token))
 }
 
-/// Adds an account. It can't do anything before a token is issued for it.
+/// Adds an account. It can't do anything before a token is issued for it, or its person logs in by an identity. Fails
+/// if another account has the name or the mail address.
 pub async fn add(
     store: &Store,
     actor: &Actor,
@@ -101,7 +102,8 @@ pub struct AccountChange {
     pub disabled: Option<bool>,
 }
 
-/// Changes an account. Fails if no active operator would be left, so that nobody is locked out.
+/// Changes an account. Fails if no active operator would be left, so that nobody is locked out, or if another account
+/// has the new mail address.
 pub async fn change(
     store: &Store,
     actor: &Actor,

@@ -6,10 +6,11 @@ use crate::domain::refusal::Refusal;
 use crate::store::accounts::Account;
 use crate::store::tokens::AccessToken;
 
-/// An account with one of its tokens, or a person on the coordinator's machine, who makes a change.
+/// The one who makes a change: an account with one of its tokens, a person on the coordinator's machine, or the
+/// coordinator itself by a rule of its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// `None` for a person on the coordinator's machine.
+    /// `None` for a person on the coordinator's machine, and for the coordinator itself.
     pub account: Option<AccountId>,
     pub name: String,
     pub mail: String,
@@ -59,7 +60,8 @@ impl Actor {
         self.roles.reach(permission).filter(|_| carries)
     }
 
-    /// Fails unless the actor has the permission, at least for its own account.
+    /// Fails unless the actor has the permission, at least for what belongs to its account. Returns the reach of the
+    /// permission.
     pub fn require(&self, permission: Permission) -> Result<Reach, Refusal> {
         self.reach(permission).ok_or_else(|| self.lacks(permission))
     }

@@ -18,7 +18,7 @@ pub struct AuditedChange<'a> {
     pub after: Option<Value>,
 }
 
-/// Writes a change to the audit log, in the transaction that makes it.
+/// Writes a change to the audit log, in the transaction that makes the change.
 pub async fn record(
     store: &Store,
     tx: &mut Tx,

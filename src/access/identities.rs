@@ -34,8 +34,8 @@ pub struct VouchedPerson<'a> {
 }
 
 /// Begins a session in the account of the person's identity. If no account has the identity, the only account with the
-/// person's mail address gets it, or a new account if `new_accounts` allows that. Returns the secret of the session's
-/// cookie.
+/// person's mail address gets it or, if none has the address, a new account without roles if `new_accounts` allows
+/// that. Fails otherwise, and if the account is disabled. Returns the secret of the session's cookie.
 pub async fn begin_by_identity(
     store: &Store,
     person: &VouchedPerson<'_>,

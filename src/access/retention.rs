@@ -14,7 +14,7 @@ const AT_ONCE: i64 = 1_000;
 const PASSES_MOST: usize = 20;
 
 /// Removes tokens that ended more than `TOKEN_DAYS` ago, and entries of the audit log that are older than `audit_days`.
-/// Returns the number of removed rows.
+/// Leaves some for the next pass if there are many. Returns the number of removed rows.
 pub async fn remove_old(store: &Store, audit_days: u32, now: Timestamp) -> Result<u64> {
     let mut removed = 0;
     for _ in 0..PASSES_MOST {

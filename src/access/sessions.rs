@@ -7,7 +7,7 @@ use crate::enrolment::Token;
 use crate::store::Store;
 use anyhow::Result;
 
-/// The longest time that a session lasts.
+/// The longest time that a session lasts, in milliseconds.
 pub(super) const SESSION_MS: i64 = 12 * HOUR_MS;
 
 /// A browser that is logged in.
@@ -34,7 +34,8 @@ pub async fn begin(store: &Store, secret: &str, now: Timestamp) -> Result<Option
     Ok(Some(cookie))
 }
 
-/// Returns the session of a cookie's secret, or `None` if no valid session has it.
+/// Returns the session of a cookie's secret, or `None` if no valid session has it, or its token or account is no longer
+/// valid.
 pub async fn session(store: &Store, cookie: &str, address: &str, now: Timestamp) -> Result<Option<Session>> {
     let found = store.session_of(&Token::digest(cookie), now).await?;
     Ok(found.map(|(token, account)| Session {

@@ -21,7 +21,8 @@ const TOKENS_MOST: i64 = 50;
 /// The most characters in the name of a token.
 const NAME_MOST: usize = 60;
 
-/// Returns the actor of a token's secret, or `None` if no valid token has it.
+/// Returns the actor of a token's secret, and records the use of the token. Returns `None` if no valid token of an
+/// active account has the secret.
 pub async fn authenticate(store: &Store, secret: &str, address: &str, now: Timestamp) -> Result<Option<Actor>> {
     let found = store.token_of(&Token::digest(secret), now).await?;
     let Some((token, account)) = found else {
@@ -38,13 +39,15 @@ pub struct TokenRequest {
     pub account: String,
     /// The name of the token, which says what it is for.
     pub name: String,
-    /// The permissions of the token. If `None`, it gets every permission that both the actor and the account have.
+    /// The permissions of the token. If `None`, it gets every permission that both the actor's token carries and the
+    /// account has.
     pub permissions: Option<Permissions>,
     pub days: i64,
 }
 
 /// Issues a token for the actor's own account, or for another account if the actor manages accounts. The token never
-/// carries more permissions than the actor's own token.
+/// carries more permissions than the actor's own token, which must carry all permissions of its account. Returns the
+/// secret too, which can't be read again.
 pub async fn issue(
     store: &Store,
     actor: &Actor,
@@ -147,7 +150,7 @@ fn check(request: &TokenRequest) -> Result<(), String> {
 }
 
 /// Revokes a token of the actor's own account, or of another account if the actor manages accounts. Ends the sessions
-/// that began with it.
+/// that began with it. The actor's own token must carry all permissions of its account.
 pub async fn revoke(store: &Store, actor: &Actor, id: &TokenId, now: Timestamp) -> Result<AccessToken> {
     let unknown = || Refusal::NotFound(format!("there is no token {id:?}", id = id.as_str()));
     let token = store.token(id).await?.ok_or_else(unknown)?;

@@ -107,7 +107,8 @@ impl Client {
         self.call(Method::PATCH, &path, Some(change)).await
     }
 
-    /// Returns the newest tokens of an account, or of the caller's own if `account` is `None`.
+    /// Returns the newest tokens of an account, or of the caller's own account if `account` is `None`. The server
+    /// limits their number.
     pub async fn tokens(&self, account: Option<&str>) -> Result<Vec<TokenView>> {
         let of = account
             .map(|account| format!("?account={}", part(account)))
@@ -125,7 +126,8 @@ impl Client {
             .await
     }
 
-    /// Returns the newest entries of the audit log, at most `most`. A `subject` restricts them to one thing.
+    /// Returns the newest entries of the audit log, at most `most`. With a `subject`, only entries about that subject
+    /// are returned.
     pub async fn audit(&self, subject: Option<&str>, most: i64) -> Result<Vec<AuditView>> {
         let of = subject
             .map(|subject| format!("&subject={}", part(subject)))
@@ -157,7 +159,7 @@ impl Client {
         self.call(Method::POST, &path, NOTHING).await
     }
 
-    /// Returns the items of all parts of a list.
+    /// Returns the items of all parts of a list. Fails if it has more than [`PARTS_MOST`] parts.
     async fn all<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
         let mut all = Vec::new();
         let mut after = String::new();

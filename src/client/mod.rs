@@ -46,7 +46,8 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    /// Makes a call. `path` is relative to `/api/v1`, and includes the query.
+    /// Makes a call. `path` is relative to `/api/v1`, and includes the query. If the coordinator refuses the call, the
+    /// error is a [`Refusal`] where one fits.
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T> {
         let body = body.map(serde_json::to_vec).transpose()?;
         let path = format!("/api/v1/{path}");
@@ -64,7 +65,7 @@ fn read<T: DeserializeOwned>(answer: &Bytes) -> Result<T> {
     serde_json::from_slice(text).context("the coordinator sent what this version of Pybots can't read")
 }
 
-/// Returns the error that problem details describe.
+/// Returns the error that problem details describe: a [`Refusal`] if one has the status, otherwise only the text.
 fn refusal(status: StatusCode, answer: &Bytes) -> anyhow::Error {
     let Ok(problem) = serde_json::from_slice::<ProblemDetails>(answer) else {
         return anyhow!(

@@ -33,7 +33,7 @@ impl Coordinator {
     }
 
     /// Ends the attempts whose leases or time limits ran out. If `passed` is false, time did not pass normally since
-    /// the last check; then extends all leases instead.
+    /// the last look; then calls [`Queue::grant_grace`](crate::queue::Queue::grant_grace) instead.
     async fn look_at_leases(&self, passed: bool) -> Result<()> {
         if passed {
             self.queue.expire(now()).await?;

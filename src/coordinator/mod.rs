@@ -1,5 +1,5 @@
-//! The loops that drive watching, planning, the queue and the verdicts. Each pass rereads the store, so that nothing is lost
-//! by a missed event or a restart.
+//! The loops that drive watching, planning, the queue and the verdicts. Each pass rereads the store, so that nothing is
+//! lost by a missed event or a restart.
 
 pub mod keep;
 mod leases;
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The time between two passes over recipes and plans.
+/// The longest time between two passes over recipes and plans.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// The parts of the coordinator; cheap to clone.
@@ -66,7 +66,8 @@ type Inputs = HashMap<(String, Vec<String>), String>;
 const INPUTS_MOST: usize = 10_000;
 
 impl Coordinator {
-    /// Opens the store and the mirror. `platform` is the platform of the images, such as `linux/amd64`.
+    /// Opens the store and the mirror, and watches exactly the branches of the settings. `platform` is the platform of
+    /// the images, such as `linux/amd64`. Fails if a branch has a variant without a profile.
     pub async fn open(settings: Settings, platform: &str) -> Result<Self> {
         let profiles = Profiles::load(settings.images_folder())?;
         settings.buildable(&profiles)?;
@@ -117,7 +118,7 @@ impl Coordinator {
         );
     }
 
-    /// Starts the next planning pass at once.
+    /// Starts the next planning pass at once, or after the present one.
     pub fn nudge(&self) {
         self.changed.notify_one();
     }
@@ -255,8 +256,8 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Plans an image for which an investigation waits, and moves its build before the backlog. Returns how many jobs
-    /// it added.
+    /// Plans an image for which an investigation waits, if it is not planned yet, and moves its build before the
+    /// backlog. Returns how many jobs it added.
     async fn build_soon(&self, image: &WantedImage, now: Timestamp) -> Result<usize> {
         let WantedImage {
             revision,

@@ -14,7 +14,8 @@ use crate::store::revisions::Revision;
 use crate::store::runs::NewRun;
 use anyhow::{Context, Result};
 
-/// Makes one pass over the revisions whose planning is not complete. Returns how many jobs it added.
+/// Makes one pass over the revisions whose planning is not complete, and over the newest one of each branch. Returns
+/// how many jobs it added. Logs a revision that can't be planned, and goes on with the next one.
 pub async fn tick(coordinator: &Coordinator, projects: &[Registered], now: Timestamp) -> Result<usize> {
     let mut added = 0;
     for revision in coordinator.store.revisions_to_plan().await? {
@@ -55,7 +56,8 @@ async fn plan_one(
 }
 
 /// Plans an image for which an investigation waits. The revision has none yet, or has one by an earlier profile or
-/// distribution. Returns how many jobs it added.
+/// distribution. If no image can be built now, the revision loses the image that it has. Returns how many jobs it
+/// added.
 pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &str, now: Timestamp) -> Result<usize> {
     let Coordinator { store, platform, .. } = coordinator;
     let present = match store.image_of(&revision.id, variant, platform).await? {
@@ -129,8 +131,8 @@ async fn plan_variant(
     }
 }
 
-/// Gives a revision the image of its build key. If that image is ready because another revision has it, plans the runs
-/// at once.
+/// Gives a revision the image of its build key. Adds the job of its build if the image is new. If it is ready because
+/// another revision has it, plans the runs at once. Returns the same as [`plan_variant`].
 async fn add_image(
     coordinator: &Coordinator,
     revision: &Revision,
@@ -224,7 +226,8 @@ async fn pinned_lock(
     coordinator.store.pinned_lock(tx, &key).await
 }
 
-/// Plans the missing runs of a revision.
+/// Plans the missing runs of a revision on a ready image. Returns how many jobs it added, and that the planning is
+/// complete.
 async fn add_runs_of(
     coordinator: &Coordinator,
     revision: &Revision,
@@ -261,8 +264,8 @@ async fn add_runs_of(
     Ok((added, true))
 }
 
-/// Adds a run if the revision does not have it, and its job unless the recipe skips the run. Returns whether it added a
-/// job.
+/// Adds a run if the revision does not have it, and its job unless the recipe skips the run or the run has a job of its
+/// own. Returns whether it added a job.
 pub async fn new_run_job(
     coordinator: &Coordinator,
     tx: &mut Tx,

@@ -23,8 +23,9 @@ const AT_ONCE: i64 = 500;
 /// name.
 const REPOSITORY: &str = "[recipes] git";
 
-/// Reads the recipes again, which puts added and corrected files in force. Returns `None` until the repository of
-/// recipes was read for the first time; registered projects then stay registered.
+/// Reads the recipes again, and registers exactly the projects with a good recipe, submitted ones included. Returns
+/// these recipes by name. Returns `None` until the repository of recipes was read for the first time; registered
+/// projects then stay registered.
 pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Option<Vec<Registered>>> {
     let Coordinator { store, objects, .. } = coordinator;
     let (origin, problem) = origin(coordinator).await;
@@ -95,7 +96,7 @@ fn log_new(refused: &[(String, String)], refused_before: &[(String, String)]) {
     }
 }
 
-/// Adds the submitted recipes that are in force. A file in the folder takes precedence over a submitted recipe of the
+/// Adds the submitted recipes that are in force. A submitted recipe is refused if the folder has or had a file for the
 /// same name.
 async fn add_submitted(
     coordinator: &Coordinator,
@@ -142,8 +143,8 @@ fn submitted(coordinator: &Coordinator, file: &str, text: String) -> Result<Regi
     Ok(recipe)
 }
 
-/// Cancels the queued jobs of recipes that are no longer in force, and plans their cells again. Returns how many jobs
-/// it added.
+/// Cancels the queued jobs of recipes that are no longer in force, and plans their cells again. Requests that the
+/// leased jobs of removed projects end. Returns how many jobs it added.
 pub async fn replace(coordinator: &Coordinator, projects: &[Registered], now: Timestamp) -> Result<usize> {
     let Coordinator { store, queue, .. } = coordinator;
     if coordinator.has_past_recipes.load(Ordering::SeqCst) {
@@ -175,7 +176,8 @@ pub async fn replace(coordinator: &Coordinator, projects: &[Registered], now: Ti
     Ok(added)
 }
 
-/// Plans a withdrawn run again by the recipe in force, on the same image. Returns whether it added a job.
+/// Plans a withdrawn run again by the recipe in force, on the same image, or its whole revision if another version of
+/// Pybots planned the run. A revision that left its branch gets no run. Returns whether it added a job.
 async fn replace_run(coordinator: &Coordinator, run: &Run, project: &Registered, now: Timestamp) -> Result<bool> {
     let store = &coordinator.store;
     let revision = store.revision(&run.revision_id).await?;

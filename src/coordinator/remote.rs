@@ -1,4 +1,5 @@
-//! Images in the container registry: where hosts find them, which ones hosts push, and which ones are deleted.
+//! Images in the container registry: where hosts find them, which images hosts push, and which images the coordinator
+//! deletes.
 
 mod api;
 
@@ -17,8 +18,8 @@ use std::time::Duration;
 const AT_ONCE: usize = 5;
 
 impl Coordinator {
-    /// Adds the place of the image in the registry to the spec of a claim. If the place can't be read, the claim is
-    /// still useful for a host that holds the image or may build it.
+    /// Adds the place of the image in the registry to the spec of a claim, if the settings name a registry. If the
+    /// place can't be read, the claim is still useful for a host that holds the image or may build it.
     pub async fn add_remote(&self, spec: &mut JobSpec) {
         let Some(repository) = self.settings.registry.repository() else {
             return;
@@ -78,8 +79,9 @@ impl Coordinator {
         }
     }
 
-    /// Makes one pass: deletes images that are no longer needed. Clears the place of images that the registry lost, so
-    /// that hosts push them again.
+    /// Makes one pass: deletes images that are no longer needed, and clears the place of images that the registry lost,
+    /// so that hosts push them again. Also clears all places outside the repository of the settings. Stops at the first
+    /// call that fails.
     pub async fn check_registry(&self, now: Timestamp) -> Result<()> {
         let registry = &self.settings.registry;
         self.store.forget_remotes(registry.repository()).await?;
@@ -127,8 +129,8 @@ impl Coordinator {
 }
 
 impl Keeper<'_> {
-    /// Returns the images for a host to push. The host built them, the registry does not have them, and it would keep
-    /// them.
+    /// Returns the images for a host to push, newest first, [`AT_ONCE`] at most. They are the images that the results
+    /// are about, the registry does not have them, and it would keep them.
     pub async fn to_push(&self, inventory: &Inventory, decisions: &Decisions) -> Result<Vec<Push>> {
         let Some(repository) = &self.repository else {
             return Ok(Vec::new());

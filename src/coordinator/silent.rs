@@ -13,7 +13,8 @@ use tokio::process::Command;
 /// The time limit of the mail command.
 const MAIL_MOST: Duration = Duration::from_secs(30);
 
-/// Notifies the owners of hosts that made no call for `owners.silent_after`.
+/// Notifies the owners of hosts that made no call for `owners.silent_after`, and records that. Without the setting
+/// `owners.mail`, only logs it.
 pub(super) async fn look(coordinator: &Coordinator, now: Timestamp) -> Result<()> {
     let owners = &coordinator.settings.owners;
     let since = now - Duration::from_secs(owners.silent_after.0);

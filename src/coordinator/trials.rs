@@ -30,7 +30,8 @@ const TRIAL_MS: i64 = DAY_MS;
 /// The number of newest images of a branch in which the pass looks for one by the current profile.
 const IMAGES: i64 = 5;
 
-/// Makes one pass over the versions whose trial has not ended. Returns how many jobs it added.
+/// Makes one pass over the versions whose trial has not ended, and cancels queued trials whose versions are decided.
+/// Returns how many trials it began.
 pub async fn tick(coordinator: &Coordinator, now: Timestamp) -> Result<usize> {
     for job in coordinator.store.jobs_of_decided_trials(AT_ONCE).await? {
         coordinator.queue.cancel_queued(&job, now).await?;
@@ -69,7 +70,8 @@ fn logged<T>(version: &RecipeVersion, done: Result<T>) -> Option<T> {
     }
 }
 
-/// Records the end of a version's trial. The version then waits for a decision, or the policy approves it.
+/// Records the end of a version's trial, or that it took too long. The version then waits for a decision, or the policy
+/// approves it.
 async fn end(coordinator: &Coordinator, version: &RecipeVersion, now: Timestamp) -> Result<()> {
     let store = &coordinator.store;
     let job = match &version.trial_run_id {
@@ -106,7 +108,8 @@ async fn read(coordinator: &Coordinator, version: &RecipeVersion) -> Result<Resu
     Ok(register(&format!("{}.toml", version.project), text, None))
 }
 
-/// Adds the trial run on the first image that the recipe supports. Returns whether it added the run.
+/// Adds the trial run on the first image that the recipe supports. If there are images but it supports none, ends the
+/// trial with the reason. Returns whether it found an image.
 async fn begin(
     coordinator: &Coordinator,
     version: &RecipeVersion,
@@ -154,7 +157,8 @@ struct TrialImage {
     facts: Facts,
 }
 
-/// Returns, for each watched branch in order, the newest image that the current profile builds.
+/// Returns the newest image that the current profile builds of each watched branch, in order. Branches without one
+/// among their [`IMAGES`] newest images are left out.
 async fn newest_images(coordinator: &Coordinator) -> Result<Vec<TrialImage>> {
     let mut images = Vec::new();
     for branch in coordinator.store.watched_branches().await? {
@@ -230,8 +234,8 @@ async fn add(
     Ok(())
 }
 
-/// Returns why the version's submitter or the state of its project leaves the decision to a maintainer. Returns `None`
-/// if they do not.
+/// Returns why the policy can't approve a version: its submitter no longer owns the project or may no longer submit
+/// recipes, or the project is stopped. Returns `None` if there is no such reason.
 async fn owner_objection(coordinator: &Coordinator, version: &RecipeVersion) -> Result<Option<String>> {
     let store = &coordinator.store;
     let account = store

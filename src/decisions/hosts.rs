@@ -80,7 +80,8 @@ pub async fn add_host(store: &Store, actor: &Actor, request: &HostRequest, now: 
     Ok((host, token))
 }
 
-/// Changes a host. Returns it, with its new token if it got one.
+/// Changes a host. A host owner changes only its own hosts, and only an operator changes trust or ends a quarantine.
+/// Returns the host, with its new token if it got one.
 pub async fn move_host(
     store: &Store,
     actor: &Actor,

@@ -77,7 +77,8 @@ impl IncidentDecision {
 /// The most characters of a reason or an address.
 const TEXT_MOST: usize = 1_000;
 
-/// Records a decision, with a note in the history of the incident. Returns the text of the note.
+/// Records a decision, with a note in the history of the incident. Returns the text of the note, or a sentence if an
+/// agreement stays as it was: then nothing is recorded. Fails for a closed incident, except about agreements.
 pub async fn decide(
     store: &Store,
     actor: &Actor,

@@ -21,7 +21,8 @@ pub enum JobMove {
 
 names!(JobMove, "request about a job": Cancel = "cancel", Rerun = "rerun");
 
-/// Cancels or reruns the job of a run or an image, given by its id. Returns a sentence about the effect.
+/// Cancels or reruns the newest job of a run or an image, given by its id. Returns a sentence about the effect. A
+/// request that changes nothing is not in the audit log.
 pub async fn move_job(
     (store, queue): (&Store, &Queue),
     actor: &Actor,

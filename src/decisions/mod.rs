@@ -1,6 +1,6 @@
 //! Decisions of maintainers, operators and host owners about incidents, jobs and hosts. The API and the command line on
-//! the coordinator's machine use the same functions. Each decision checks the permission of its actor, and is recorded
-//! in the audit log.
+//! the coordinator's machine use the same functions. Each decision checks the permission of its actor, and the audit
+//! log records each that changes something.
 
 mod hosts;
 mod incidents;

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A revision, and whether the incident claims that it is the culprit. If not, it is the end of a range.
 type Claim = (RevisionId, bool);
 
-/// The claims of an incident with enough support: a maintainer agreed, or more than projects of one owner in probation
-/// make them.
+/// The claims of an incident with enough support: a maintainer agreed, CPython does not build, or a project that is not
+/// in probation or projects of two owners make them.
 pub struct CorroboratedClaims {
     believed: BTreeSet<Claim>,
 }
@@ -57,7 +57,8 @@ impl CorroboratedClaims {
         !self.believed.contains(&claim(regression))
     }
 
-    /// Returns whether only projects in probation support all claims of the incident.
+    /// Returns whether only projects in probation support all claims of the incident. Returns `true` for an incident
+    /// without claims.
     pub fn are_unconfirmed(&self) -> bool {
         self.believed.is_empty()
     }

@@ -41,18 +41,20 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// Sets the time after which [`Directory::renewed`] refreshes the cache.
+    /// Sets the age from which [`Directory::renewed`] refreshes the cache.
     pub fn asking_for_keys_every(mut self, time: Duration) -> Self {
         self.keys = time;
         self
     }
 
-    /// Returns what the provider published at most an hour ago.
+    /// Returns the metadata and keys of the provider, read at most an hour ago. After a failure, returns the same error
+    /// for a few seconds.
     pub async fn get(&self, http: &Http, issuer: &str) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
         self.younger_than(FRESH, http, issuer).await
     }
 
-    /// Returns the same for a token that no key fits. Refreshes the cache, by default at most once a minute.
+    /// Returns metadata and keys for a token that no key of [`Directory::get`] fits. Refreshes the cache, by default at
+    /// most once a minute.
     pub async fn renewed(&self, http: &Http, issuer: &str) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
         self.younger_than(self.keys, http, issuer).await
     }

@@ -48,7 +48,7 @@ pub struct Vouched {
     pub issuer: String,
     /// The provider's identifier of the person, which never changes.
     pub subject: String,
-    /// A mail address that the provider has verified.
+    /// A valid mail address that the provider has verified, or `None`.
     pub mail: Option<String>,
     /// The name that the person prefers. Empty if the provider does not state one.
     pub name: String,
@@ -105,7 +105,8 @@ impl Provider {
         self.settings.accounts
     }
 
-    /// Returns the address at the provider to which the browser goes for the login.
+    /// Returns the address at the provider to which the browser goes for the login. Fails if the provider does not
+    /// answer or names an address without TLS.
     pub async fn begin(&self, login: &PendingLogin) -> Result<String, ProviderError> {
         let metadata = self.directory.get(&self.http, self.issuer()).await?;
         let verifier = PkceCodeVerifier::new(login.verifier());
@@ -122,7 +123,8 @@ impl Provider {
         Ok(url.into())
     }
 
-    /// Marks a login as ended. Returns `false` if it had ended before.
+    /// Marks a login as ended. Returns `false` if it had ended before. Forgets the oldest mark if [`SPENT_MOST`] logins
+    /// ended recently.
     pub fn spend(&self, login: &PendingLogin, now: Timestamp) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         if spent.len() >= SPENT_MOST {
@@ -136,7 +138,8 @@ impl Provider {
         spent.insert(login.mark(), now).is_none()
     }
 
-    /// Exchanges the code of a login for the person who logged in at the provider.
+    /// Exchanges the code of a login for the person who logged in at the provider. Asks the provider for the mail
+    /// address if the ID token has none, and for its keys again if none fits the token.
     pub async fn finish(&self, code: &str, login: &PendingLogin) -> Result<Vouched, ProviderError> {
         if code.is_empty() || code.len() > CODE_MOST {
             return Err(ProviderError::Unusable("it sends no code that can be one".to_owned()));

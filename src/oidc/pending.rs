@@ -33,7 +33,7 @@ impl PendingLogin {
         }
     }
 
-    /// Reads the cookie of a login. Returns `None` if it is malformed or too old.
+    /// Reads the cookie of a login. Returns `None` if it is malformed, older than [`LOGIN_MS`], or from the future.
     pub fn read(cookie: &str, now: Timestamp) -> Option<Self> {
         if cookie.len() > COOKIE_MOST {
             return None;

@@ -19,7 +19,7 @@ pub struct QueuedGroups {
 
 struct QueuedGroup {
     group: JobGroup,
-    /// Whether this batch has taken a job of the group. Only the database can then name the next one.
+    /// Whether this batch has taken a job of the group. Only the database can then find the group's next job.
     taken: bool,
 }
 
@@ -42,7 +42,7 @@ struct Rank {
     round: i64,
     elsewhere: bool,
     expected_ms: Reverse<i64>,
-    /// Empty if only the database can name the job.
+    /// Empty if only the database can find the job.
     job: JobId,
 }
 
@@ -71,7 +71,7 @@ impl QueuedGroups {
         }
     }
 
-    /// Returns the choices for a host, best first.
+    /// Returns the choices for a host: one for each group whose jobs it may do, best first.
     pub fn choices(&self, taker: &Taker<'_>) -> BinaryHeap<Reverse<JobChoice>> {
         let indexed = self.groups.iter().enumerate();
         indexed

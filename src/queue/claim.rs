@@ -54,7 +54,8 @@ impl PendingClaim {
 }
 
 impl Queue {
-    /// Leases the next job to a host. Returns `None` if there is none for this host.
+    /// Leases the next job to a host. Returns `None` if there is none for this host, or if the host has as many jobs as
+    /// it may have.
     pub async fn claim(&self, taker: &Taker<'_>, now: Timestamp) -> Result<Option<Claim>> {
         let claims = &self.shared.claims;
         loop {
@@ -93,7 +94,8 @@ impl Queue {
         }
     }
 
-    /// Serves the pending claims in the order of their arrival.
+    /// Serves the oldest pending claims in the order of their arrival, [`AT_ONCE`] at most. The hosts of claims whose
+    /// senders it drops must claim again.
     async fn serve(&self) -> Result<()> {
         let announced = self.shared.announced.load(Ordering::SeqCst);
         let batch = {
@@ -157,7 +159,7 @@ impl Queue {
         Ok(QueuedGroups::new(groups, heads, held, now))
     }
 
-    /// Leases the best job for a host. Returns `None` if there is none, or the host has enough jobs.
+    /// Leases the best job for a host. Returns `None` if there is none, or if the host has as many jobs as it may have.
     async fn take(
         &self,
         tx: &mut Tx,

@@ -17,10 +17,11 @@ use crate::store::jobs::{Job, Release, Request};
 use crate::store::{Conflict, Tx};
 use anyhow::{Context, Result, bail};
 
-/// The number of attempts that ended as `infra` after which a job is finished.
+/// The number of attempts that ended as `infra` and count against their job, after which the job is finished.
 const INFRA_ATTEMPTS_MOST: i64 = 3;
 
-/// The wait before the second and before the third attempt at a job, in milliseconds.
+/// The waits before another attempt at a job after its first and its second failure in the infrastructure, in
+/// milliseconds.
 pub(super) const RETRY_MS: [i64; 2] = [5_000, 60_000];
 
 /// The number of tries of [`Queue::finish`] if the attempt changes while it is being ended.
@@ -48,10 +49,10 @@ impl<'a> EndedBy<'a> {
 }
 
 impl Queue {
-    /// Ends an attempt with its host's report. The job ends too, or is queued again if the infrastructure failed.
-    /// Sending the same report twice changes nothing. A report after the lease ran out counts unless the job was given
-    /// to another host; otherwise it is stored as late. Returns a conflict for a wrong fence, or if the attempt has
-    /// ended in another way.
+    /// Ends an attempt with its host's report. The job ends too, or is queued again if the infrastructure failed, a
+    /// source did not answer, or a person requested a rerun. Sending the same report twice changes nothing. A report
+    /// after the lease ran out counts unless the job was given to another host; otherwise it is stored as late. Returns
+    /// a conflict if there is no such attempt, if the fence is wrong, or if the attempt has ended in another way.
     pub async fn finish(
         &self,
         attempt_id: &AttemptId,
@@ -131,7 +132,8 @@ impl Queue {
         Ok(ended)
     }
 
-    /// Ends an attempt that takes longer than its job allows. Returns `false` if it had ended before.
+    /// Ends an attempt that takes longer than its job allows, which counts against its host. Returns `false` if the
+    /// attempt had ended before.
     pub(super) async fn give_up_overdue(&self, attempt: &Attempt, now: Timestamp) -> Result<bool> {
         let host = self.store.host(attempt.host.as_str()).await?;
         let name = self.store.host_name(&attempt.host).await?;
@@ -239,7 +241,8 @@ impl Queue {
     }
 
     /// Counts the consecutive jobs that failed in a host's infrastructure, and backs the host off or quarantines it.
-    /// Failures that only concern related projects have neither effect.
+    /// Failures that only concern related projects have neither effect. A job that failed before is not counted, and a
+    /// result ends the streak and the back-off.
     async fn count_failures(
         &self,
         tx: &mut Tx,
@@ -298,7 +301,8 @@ impl Queue {
     }
 }
 
-/// Returns the next state of a job whose source did not answer.
+/// Returns the next state of a job whose source did not answer: queued until `until`, or finished after
+/// [`UNANSWERED_ATTEMPTS_MOST`] such attempts.
 fn wait_for_source<'a>(job: &Job, avoid_host: Option<&'a HostId>, until: Timestamp) -> Release<'a> {
     let unanswered_attempts = job.unanswered_attempts + 1;
     match unanswered_attempts < UNANSWERED_ATTEMPTS_MOST {

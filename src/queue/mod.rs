@@ -1,5 +1,5 @@
 //! The queue: jobs wait here until a host claims them. Only this module ends attempts. Whatever the cause (an exit, a
-//! timeout, a lost host, a cancellation), an attempt ends in [`Queue::finish`] or [`Queue::give_up`].
+//! timeout, a lost host, a cancellation), every attempt ends in [`Queue::end`].
 
 mod choose;
 mod claim;
@@ -46,7 +46,7 @@ struct Shared {
     work: Notify,
     /// The number of notifications of `work`.
     announced: AtomicU64,
-    /// The value of `announced` when nothing was left to claim.
+    /// The value of `announced` when no job was due.
     empty_at: AtomicU64,
     claims: claim::PendingClaims,
     /// Decides which projects are related.
@@ -95,14 +95,14 @@ impl Queue {
         self.shared.work.notified()
     }
 
-    /// Returns whether the last claim found nothing, and nothing was announced since. When a hundred hosts wake up for
-    /// one job, this saves most of them a query.
+    /// Returns whether a claim found that no job is due, for whatever host, and nothing was announced since. When a
+    /// hundred hosts wake up for one job, this saves most of them a query.
     pub fn is_empty(&self) -> bool {
         self.shared.empty_at.load(Ordering::SeqCst) == self.shared.announced.load(Ordering::SeqCst)
     }
 
     /// Renews a lease. Also renews one that has run out, unless the job was given to another host. Returns a conflict
-    /// if the lease is lost.
+    /// if another host has the job, if the fence is wrong, or if the attempt has ended with a report.
     pub async fn renew(&self, attempt: &Attempt, fence: &str, now: Timestamp) -> Result<Result<(), Conflict>> {
         let until = now + LEASE_MS;
         if self.store.renew_attempt(&attempt.id, fence, until).await? {
@@ -120,7 +120,8 @@ impl Queue {
         Ok(Err(conflict(&attempt.id, "is not leased under this fence")))
     }
 
-    /// Ends the attempts of silent hosts, whose leases ran out. Returns how many it ended.
+    /// Ends the attempts of silent hosts, whose leases ran out, as failures of the infrastructure. Returns how many it
+    /// ended. Logs an attempt that it fails to end, and goes on with the next one.
     pub async fn expire(&self, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
         for attempt in self.store.expired_attempts(now).await? {
@@ -144,8 +145,8 @@ impl Queue {
         Ok(ended)
     }
 
-    /// Ends the attempts that exceed the time limits of their jobs, even if their hosts renew the leases. Returns how
-    /// many it ended.
+    /// Ends the attempts that exceed the time limits of their jobs, even if their hosts renew the leases. Ends none
+    /// within `DELIVERY_MS` after [`Queue::grant_grace`]. Returns how many it ended.
     pub async fn end_overdue(&self, now: Timestamp) -> Result<usize> {
         if now.as_millis() < self.shared.overdue_from.load(Ordering::SeqCst) {
             return Ok(0);
@@ -165,8 +166,8 @@ impl Queue {
     }
 
     /// Renews every lease, after the coordinator was away or the clock jumped: hosts could not renew their leases, or
-    /// the times of the renewals are wrong. Also shortens waits and back-offs that a fast clock has set. Returns the
-    /// number of leases.
+    /// the times of the renewals are wrong. Also shortens waits and back-offs that a fast clock has set, and keeps
+    /// [`Queue::end_overdue`] from ending attempts for a while. Returns the number of leases.
     pub async fn grant_grace(&self, now: Timestamp) -> Result<u64> {
         let longest = end::RETRY_MS.into_iter().max().unwrap_or(0);
         // too long waits for sources are shortened first: `hasten_jobs` skips each job whose wait ends with that of a
@@ -187,7 +188,8 @@ impl Queue {
         self.store.prolong_leases(now + LEASE_MS).await
     }
 
-    /// Ends the attempts that a host leased before it started again. Returns how many it ended.
+    /// Ends all leased attempts of a host that has started again, as failures of the infrastructure. Returns how many
+    /// it ended.
     pub async fn abandon(&self, host: &HostId, now: Timestamp) -> Result<usize> {
         let mut ended = 0;
         let name = self.store.host_name(host).await?;
@@ -206,7 +208,8 @@ impl Queue {
     }
 
     /// Queues jobs again whose last attempt ended as `infra` on this host, which starts and may have been fixed. Jobs
-    /// that failed on other hosts stay. Returns how many jobs it queued.
+    /// that failed on other hosts stay, and so do jobs of investigations and of recipes that are not in force. Returns
+    /// how many jobs it queued.
     pub async fn revive(&self, host: &HostId, now: Timestamp) -> Result<u64> {
         let revived = self.store.revive_jobs(host, now).await?;
         self.announce();

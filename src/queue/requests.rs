@@ -23,7 +23,8 @@ pub enum Requested {
 }
 
 impl Queue {
-    /// Cancels the job of a run or an image, given by its id. Returns `None` if there is no such job.
+    /// Cancels the newest job of a run or an image, given by its id; see
+    /// [`Store::job_of`](crate::store::Store::job_of). Returns `None` if there is no such job.
     pub async fn cancel(&self, run_or_image: &str, now: Timestamp) -> Result<Option<Requested>> {
         let Some(job) = self.store.job_of(run_or_image).await? else {
             return Ok(None);
@@ -43,7 +44,7 @@ impl Queue {
         }))
     }
 
-    /// Cancels a queued job. Returns `false` if the job is not queued.
+    /// Cancels a queued job, and records that as an attempt without a host. Returns `false` if the job is not queued.
     pub async fn cancel_queued(&self, job_id: &JobId, now: Timestamp) -> Result<bool> {
         let mut tx = self.store.begin().await?;
         let cancelled = self.cancel_queued_in(&mut tx, job_id, now).await?;
@@ -79,8 +80,8 @@ impl Queue {
             .await
     }
 
-    /// Reruns the job of a run or an image, given by its id. Ends a leased job first. Returns `None` if there is no
-    /// such job.
+    /// Reruns the newest job of a run or an image, given by its id. Its host has to end a leased job first. Returns
+    /// `None` if there is no such job.
     pub async fn rerun(&self, run_or_image: &str, now: Timestamp) -> Result<Option<Requested>> {
         let Some(job) = self.store.job_of(run_or_image).await? else {
             return Ok(None);
@@ -93,12 +94,14 @@ impl Queue {
         Ok(Some(if queued { Requested::Done } else { Requested::Needless }))
     }
 
-    /// Returns the leased attempts that have to end. A host is informed when it renews its lease.
+    /// Returns the leased attempts that have to end, as [`Queue::look_for_requests`] last read them. A host is informed
+    /// when it renews its lease.
     pub fn unwanted(&self) -> watch::Receiver<BTreeSet<AttemptId>> {
         self.shared.unwanted.subscribe()
     }
 
-    /// Reads the requests again from the store, because another process may have added some.
+    /// Reads the requests from the store, where this process and others add them, and passes changes to the receivers
+    /// of [`Queue::unwanted`].
     pub async fn look_for_requests(&self) -> Result<()> {
         let now: BTreeSet<AttemptId> = self.store.unwanted_attempts().await?.into_iter().collect();
         self.shared.unwanted.send_if_modified(|unwanted| {

@@ -15,7 +15,8 @@ use anyhow::Result;
 /// infrastructure failures.
 pub const UNANSWERED_ATTEMPTS_MOST: i64 = 7;
 
-/// A source that answers another host within this time, in milliseconds, counts as reachable.
+/// A host gets a strike if it reported a source as unreachable at most this many milliseconds before another host began
+/// an attempt that reached the source.
 const REFUTED_WITHIN_MS: i64 = 300_000;
 
 /// The longest wait for a source, in milliseconds.
@@ -41,8 +42,9 @@ fn unanswered(job: &Job, report: &Report) -> Option<String> {
 }
 
 impl Queue {
-    /// Gives a strike to each host that recently reported the job's source as unreachable although another host has
-    /// reached it. Otherwise a host could delay jobs again and again.
+    /// If an attempt reached the sources of its job, adds the job to the streak of each other host that recently
+    /// reported a source of the job as unreachable, and backs that host off if need be. Otherwise a host could delay
+    /// jobs again and again.
     pub(super) async fn count_refuted(&self, tx: &mut Tx, job: &Job, attempt: &Attempt, report: &Report) -> Result<()> {
         if job.unanswered_attempts == 0 || matches!(report.outcome, Outcome::Infra { .. } | Outcome::Cancelled) {
             return Ok(());
@@ -64,7 +66,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Records whether the sources of a job answered. Returns the time until which its next attempt has to wait.
+    /// Records whether the sources of a job answered, and makes the queued jobs of its project wait or ends their wait.
+    /// Returns the time until which the job's next attempt has to wait, or `None` if the report names no source that
+    /// did not answer.
     pub(super) async fn note_sources(
         &self,
         tx: &mut Tx,

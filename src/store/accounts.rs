@@ -96,15 +96,16 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Reads an account, and keeps others from changing it before the transaction ends.
+    /// Reads an account, and keeps others from changing it before the transaction ends. Returns `None` if there is no
+    /// such account.
     pub async fn lock_account(&self, tx: &mut Tx, id: &AccountId) -> Result<Option<Account>> {
         let sql = format!("UPDATE account SET name = name WHERE id = $1 RETURNING {COLUMNS}");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
         Ok(query.fetch_optional(&mut **tx).await?)
     }
 
-    /// Keeps others from changing any account before the transaction ends. PostgreSQL runs several transactions at a
-    /// time.
+    /// Makes other transactions that call this wait until this one ends, because PostgreSQL runs several transactions
+    /// at a time. Additions and changes of accounts call it first.
     pub async fn lock_accounts(&self, tx: &mut Tx) -> Result<()> {
         let first = "UPDATE account SET name = name WHERE id = (SELECT MIN(id) FROM account)";
         sqlx::query(first).execute(&mut **tx).await?;

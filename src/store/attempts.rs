@@ -37,7 +37,8 @@ pub struct Attempt {
     pub repetition: Option<Repetition>,
     /// The job that repeats the result on another host.
     pub repeat_job_id: Option<JobId>,
-    /// Whether the job of the attempt is a probe.
+    /// Whether the job of the attempt is a probe. Only [`Store::attempts_of`] reads this; attempts from other queries
+    /// have `false`.
     pub is_probe: bool,
     /// The clock offset of the host when the attempt began, in milliseconds.
     pub clock_offset_ms: Option<i64>,
@@ -55,8 +56,8 @@ from_row!(
     late_report, repetition, repeat_job_id, is_probe, clock_offset_ms,
 );
 
-/// Returns the index of the newest attempt that is not a probe's or, if all are, of the newest one. Returns `None` if
-/// there is no attempt.
+/// Returns the index of the newest attempt that is not a probe's or, if all are, of the newest one. `attempts` are in
+/// order, oldest first. Returns `None` if there is no attempt.
 pub fn newest(attempts: &[Attempt]) -> Option<usize> {
     let own = attempts.iter().rposition(|attempt| !attempt.is_probe);
     own.or(attempts.len().checked_sub(1))
@@ -74,7 +75,7 @@ impl Attempt {
         self.late_report.as_ref()?.as_ref().ok()
     }
 
-    /// Returns whether the host may still come back with a report.
+    /// Returns whether the host fell silent, and may still come back with a report.
     pub fn is_lost(&self) -> bool {
         self.lost && self.late_report.is_none()
     }
@@ -125,7 +126,7 @@ impl Store {
             .await?)
     }
 
-    /// Renews a lease. Returns `false` if the lease no longer belongs to this holder.
+    /// Renews a lease. Returns `false` if the attempt has ended, or has another fence.
     pub async fn renew_attempt(&self, id: &AttemptId, fence: &str, until: Timestamp) -> Result<bool> {
         let _writer = self.writer().await;
         let moved =
@@ -162,7 +163,8 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Leases a lost attempt to its host again. Returns `false` if another attempt at the job has begun.
+    /// Leases a lost attempt to its host again, and no longer counts its loss against the job. Returns `false` if
+    /// another attempt at the job has begun, or if the attempt is no longer lost.
     pub async fn regain_attempt(&self, tx: &mut Tx, attempt: &Attempt, until: Timestamp) -> Result<bool> {
         // the loss no longer counts as an attempt that the infrastructure failed; a job that it finished is leased again
         let job = sqlx::query(
@@ -191,7 +193,8 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Stores a report that came too late to count. Returns `false` if the attempt has one already.
+    /// Stores a report that came too late to count. Returns `false` if the attempt is not lost, or has such a report
+    /// already.
     pub async fn keep_late(&self, tx: &mut Tx, id: &AttemptId, report: &Report, now: Timestamp) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE attempt SET late_at = $1, late_report = $2 WHERE id = $3 AND lost = 1 AND late_report IS NULL",
@@ -204,7 +207,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Returns whether an earlier attempt at the job ended as `infra` by the report of its host.
+    /// Returns whether an earlier attempt at the job ended as `infra`. Attempts whose host fell silent do not count.
     pub async fn failed_before(&self, tx: &mut Tx, attempt: &Attempt) -> Result<bool> {
         let sql = "SELECT id FROM attempt WHERE job_id = $1 AND number < $2 AND outcome = 'infra' AND lost = 0 LIMIT 1";
         let found: Option<String> = sqlx::query_scalar(sql)
@@ -215,8 +218,8 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Returns whether another host began an attempt at or after `since` that ended, and that its infrastructure did
-    /// not fail.
+    /// Returns whether another host began an attempt at or after `since` that has ended, neither as `infra` nor as
+    /// `cancelled`.
     pub async fn others_do_well(&self, tx: &mut Tx, host: &HostId, since: Timestamp) -> Result<bool> {
         let sql = "SELECT id FROM attempt WHERE host <> $1 AND started_at >= $2
                    AND outcome IS NOT NULL AND outcome NOT IN ('infra', 'cancelled') LIMIT 1";
@@ -251,7 +254,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Returns the leased attempts that began before a time, with their jobs.
+    /// Returns the leased attempts that began before a time, with the specs of their jobs.
     pub async fn leased_since(&self, before: Timestamp) -> Result<Vec<(Attempt, Result<JobSpec, BadRow>)>> {
         let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND started_at < $1");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(before);
@@ -288,7 +291,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Returns all attempts at a run or an image, given by its id, oldest first.
+    /// Returns all attempts at a run or an image, given by its id, oldest first. Attempts of probes are included.
     pub async fn attempts_of(&self, run_or_image: &str) -> Result<Vec<Attempt>> {
         let columns = COLUMNS
             .split(", ")

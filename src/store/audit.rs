@@ -10,7 +10,7 @@ use anyhow::Result;
 pub struct AuditEntry {
     pub id: String,
     pub at: Timestamp,
-    /// The name of the account.
+    /// The name of the account, of the person on the coordinator's machine, or `policy`.
     pub account: String,
     /// The id of the access token, or an empty text if the change was made on the coordinator's machine.
     pub token: String,
@@ -20,9 +20,9 @@ pub struct AuditEntry {
     pub action: String,
     /// The subject of the action, such as `project flask` or `account ann`.
     pub subject: String,
-    /// The subject's state before, as JSON, or an empty text if it was new.
+    /// The subject's state before, as JSON, or an empty text if it was new or is not recorded.
     pub before: String,
-    /// The subject's state after, as JSON, or an empty text if it is gone.
+    /// The subject's state after or the request, as JSON, or an empty text if it is gone.
     pub after: String,
 }
 
@@ -51,7 +51,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the oldest entries from before a time, at most `most`. Returns how many were removed.
+    /// Removes the oldest entries from before a time, at most `most`. Returns how many it removed.
     pub async fn remove_audit(&self, before: Timestamp, most: i64) -> Result<u64> {
         let _writer = self.writer().await;
         let sql = "DELETE FROM audit_entry WHERE id IN (SELECT id FROM audit_entry WHERE at < $1 ORDER BY at LIMIT $2)";
@@ -59,8 +59,8 @@ impl Store {
         Ok(removed.rows_affected())
     }
 
-    /// Returns the `most` newest entries that are older than the one with the id `before`. If a subject is given,
-    /// returns only its entries.
+    /// Returns the `most` newest entries, newest first, or with `before`, the newest that are older than the entry with
+    /// this id. If a subject is given, returns only its entries.
     pub async fn audit(&self, subject: Option<&str>, before: Option<&str>, most: i64) -> Result<Vec<AuditEntry>> {
         let of_subject = if subject.is_some() { "AND subject = $3" } else { "" };
         let sql = format!("SELECT {COLUMNS} FROM audit_entry WHERE id < $1 {of_subject} ORDER BY id DESC LIMIT $2");

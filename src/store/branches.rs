@@ -17,13 +17,13 @@ pub struct Branch {
     pub head: Option<String>,
     /// Why the branch can't be read at present, or `None` if it can.
     pub problem: Option<String>,
-    /// When the branch was last read.
+    /// When Pybots last tried to read the branch. `None` if it has not since [`Store::set_branches`].
     pub checked_at: Option<Timestamp>,
 }
 
 from_row!(Branch, "branch" by "id": id, name, reference, head, problem, checked_at);
 
-/// A branch as the settings name it.
+/// A branch as the settings define it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watched {
     pub name: String,
@@ -35,8 +35,9 @@ pub struct Watched {
 const COLUMNS: &str = "id, name, reference, head, problem, checked_at";
 
 impl Store {
-    /// Watches exactly these branches, in this order. A branch that is no longer named keeps its history. A branch
-    /// whose source or ref changed is read as if it were new. A change of the login does not count as another source.
+    /// Watches exactly these branches, in this order, and clears their problems and the times at which they were read.
+    /// A branch that is no longer watched keeps its history. A branch whose source or ref changed is read as if it were
+    /// new. A change of the login does not count as another source.
     pub async fn set_branches(&self, branches: &[Watched]) -> Result<()> {
         let mut tx = self.begin().await?;
         // a problem belonged to the earlier settings; if it persists, the next reading finds it again
@@ -66,7 +67,7 @@ impl Store {
     }
 
     /// Stores revisions that are on no watched branch, oldest first, as an unwatched branch of their own. Returns the
-    /// stored revisions.
+    /// stored revisions. If the branch has revisions already, stores nothing and returns its revisions.
     pub async fn line_of(&self, name: &str, revisions: &[NewRevision], now: Timestamp) -> Result<Vec<Revision>> {
         let Some(last) = revisions.last() else {
             return Ok(Vec::new());
@@ -112,7 +113,7 @@ impl Store {
     }
 }
 
-/// Removes logins from the sources that a version of Pybots stored with them.
+/// Removes logins from sources, because an earlier version of Pybots stored sources with their logins.
 async fn forget_logins(tx: &mut Tx) -> Result<()> {
     let sources: Vec<(String,)> = sqlx::query_as("SELECT DISTINCT source FROM branch")
         .fetch_all(&mut **tx)

@@ -32,7 +32,8 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(most).fetch_all(self.pool()).await?)
     }
 
-    /// Records that build events were evaluated. Events that arrived since they were read stay.
+    /// Records that build events were evaluated. If other events of a revision arrived since they were read, all its
+    /// events stay.
     pub async fn builds_evaluated(&self, builds: &[BuildEvents]) -> Result<()> {
         let mut tx = self.begin().await?;
         for build in builds {
@@ -51,7 +52,7 @@ impl Store {
         Ok(())
     }
 
-    /// Records that the build of an image has ended, whatever its outcome.
+    /// Records for each revision with an image that an attempt at the image's build has ended, whatever its outcome.
     pub async fn add_build_event(&self, tx: &mut Tx, image_id: &ImageId) -> Result<()> {
         sqlx::query("UPDATE revision_image SET build_events = build_events + 1 WHERE image_id = $1")
             .bind(image_id)

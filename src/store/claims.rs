@@ -50,7 +50,7 @@ pub struct JobGroup {
     pub memory_mib: i64,
     /// Whether the jobs are reruns, or builds that investigations request.
     pub reruns: bool,
-    /// The highest priority that a job of the group ever had.
+    /// The highest priority that a job of the group ever had; 0 for a group of reruns.
     pub newest: i64,
     /// How many turns the group has had.
     pub round: i64,
@@ -60,7 +60,8 @@ pub struct JobGroup {
     pub first: Option<JobId>,
     /// The first job that hosts without its image may claim, too.
     pub ripe: Option<JobId>,
-    /// The first job that hosts without its image may claim, and whose image can be pulled.
+    /// The first job that hosts without its image may claim, and whose image can be pulled. `None` if the reader did
+    /// not ask for it.
     pub pullable: Option<JobId>,
 }
 
@@ -90,7 +91,7 @@ pub struct FirstJob {
     pub priority: i64,
     /// The image that the job builds or uses.
     pub target_image_id: Option<ImageId>,
-    /// The host on which the job failed last.
+    /// The host that may not claim the job for [`ELSEWHERE_FIRST_MS`], because the job failed there.
     pub avoid_host: Option<HostId>,
     pub not_before: Timestamp,
 }
@@ -103,7 +104,7 @@ const ORDER: &str = "ORDER BY job.priority DESC, job.created_at, job.id LIMIT 1"
 const PULLABLE: &str = "EXISTS (SELECT 1 FROM image WHERE image.id = job.target_image_id AND image.remote IS NOT NULL)";
 
 impl Store {
-    /// Returns the groups with a queued job that may be claimed now.
+    /// Returns the groups with a queued job that is due. Looks for their `pullable` jobs only if `pulls` is true.
     pub async fn waiting_groups(&self, tx: &mut Tx, pulls: bool, now: Timestamp) -> Result<Vec<JobGroup>> {
         let ripe = format!("{MINE} AND job.not_before <= $1 - {LOCAL_FIRST_MS}");
         let first = |which: &str| format!("(SELECT job.id FROM job WHERE {which} {ORDER})");
@@ -123,7 +124,7 @@ impl Store {
         Ok(query.fetch_all(&mut **tx).await?)
     }
 
-    /// Returns the jobs that the groups name as `first`, `ripe` or `pullable`.
+    /// Returns the `first`, `ripe` and `pullable` jobs of the groups, each once and in no order.
     pub async fn heads(&self, tx: &mut Tx, groups: &[JobGroup]) -> Result<Vec<FirstJob>> {
         let named = |group: &JobGroup| [group.first.clone(), group.ripe.clone(), group.pullable.clone()];
         let ids: BTreeSet<JobId> = groups.iter().flat_map(named).flatten().collect();
@@ -221,7 +222,7 @@ impl Store {
         Ok(taken)
     }
 
-    /// Returns whether any queued job may be claimed now by at least one host.
+    /// Returns whether any queued job is due, even if no host may claim it.
     pub async fn is_job_due(&self, now: Timestamp) -> Result<bool> {
         let due: Option<String> =
             sqlx::query_scalar("SELECT id FROM job WHERE state = 'queued' AND not_before <= $1 LIMIT 1")

@@ -75,7 +75,8 @@ pub const EVENTS_MOST: i64 = 2_000;
 const AT_ONCE: i64 = 500;
 
 impl Store {
-    /// Records an event. Readers see it once the transaction is committed, and never if it is rolled back.
+    /// Records an event. Readers see it after the transaction is committed and [`Store::number_events`] has run, and
+    /// never if it is rolled back.
     pub async fn insert_event(&self, tx: &mut Tx, kind: EventKind, subject: &str, now: Timestamp) -> Result<()> {
         self.insert_event_of(tx, kind, (subject, 0), now).await
     }
@@ -124,7 +125,7 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the number of the newest event, or 0 if there was none yet.
+    /// Returns the highest number that an event got, or 0 if there was none yet.
     pub async fn last_event(&self) -> Result<i64> {
         let sql = "SELECT last FROM event_counter WHERE id = 1";
         Ok(sqlx::query_scalar(sql).fetch_one(self.pool()).await?)

@@ -15,14 +15,15 @@ use std::collections::BTreeMap;
 pub struct BurnIn {
     /// How many repeated results agreed in a row, up to the newest one.
     pub agreeing: i64,
-    /// When a repeat was requested that has not ended.
+    /// When a repeat was requested that [`Store::set_agreeing`] has not counted yet.
     pub repeat_asked_at: Option<Timestamp>,
 }
 
 from_row!(BurnIn, "project" by "name": agreeing, repeat_asked_at);
 
 impl Store {
-    /// Returns the attempts at each run that was repeated, among the `newest` runs of a project, by the id of the run.
+    /// Returns the ended attempts at each run with more than one job, among the `newest` runs of a project, by the id
+    /// of the run. Leaves out trials, attempts of crossed jobs, and results of new hosts that do not count.
     pub async fn repeated_runs(&self, project: &str, newest: i64) -> Result<BTreeMap<RunId, Vec<AttemptResult>>> {
         let sql = format!(
             "SELECT run.id, attempt.id, attempt.report

@@ -1,4 +1,5 @@
-//! Registered hosts. Only [`crate::enrolment`] and the queue change them.
+//! Registered hosts. [`crate::enrolment`] adds them, and changes them for people. The queue, the host API and the
+//! evaluation of first results keep their rows up to date.
 
 use super::rows::from_row;
 use super::types::Flag;
@@ -22,7 +23,7 @@ pub struct HostRow {
     pub builds: bool,
     pub state: HostState,
     pub added_at: Timestamp,
-    /// When the host last made a call.
+    /// When the host last made a call, to within 5 seconds.
     pub seen_at: Option<Timestamp>,
     /// The capabilities, or `None` until the host has reported them.
     pub capabilities: Option<Capabilities>,
@@ -106,7 +107,8 @@ impl Store {
         Ok(sqlx::query_scalar(sql).bind(owner).fetch_one(self.pool()).await?)
     }
 
-    /// Returns the other hosts that reported at or after `since` that a source of the job did not answer.
+    /// Returns the other hosts that reported, by an attempt at the job that ended at or after `since`, that a source
+    /// did not answer.
     pub async fn hosts_without_source(
         &self,
         tx: &mut Tx,
@@ -159,7 +161,8 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Moves a host to another state. Returns `false` if it is not in the state `from`.
+    /// Moves a host from one state to another. A removed host loses its token. An active host starts without failures
+    /// and back-off, and its repetitions so far are forgiven. Returns `false` if the host is not in the state `from`.
     pub async fn move_host(&self, id: &HostId, from: HostState, to: HostState) -> Result<bool> {
         let mut tx = self.begin().await?;
         let moved = self.move_host_in(&mut tx, id, from, to).await?;
@@ -243,6 +246,7 @@ impl Store {
     }
 
     /// Returns hosts that should make calls but made none since a time, and whose owners got no message about that.
+    /// Hosts that never made a call, or have no owner, are left out.
     pub async fn silent_hosts(&self, since: Timestamp) -> Result<Vec<HostRow>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM host WHERE state IN ('active', 'draining') AND token IS NOT NULL
@@ -273,7 +277,8 @@ impl Store {
         Ok(())
     }
 
-    /// Records that a host made a call, every few seconds at most, and the clock offset of the call, if it has one.
+    /// Records that a host made a call, and the clock offset of the call if it has one. Does so only every few seconds
+    /// unless the offset changed. The next silence of the host can be reported again.
     pub async fn saw_host(&self, host: &HostRow, clock_offset_ms: Option<i64>, now: Timestamp) -> Result<()> {
         const EVERY_MS: i64 = 5_000;
         let is_new = |offset: i64| {

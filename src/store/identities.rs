@@ -12,7 +12,7 @@ use anyhow::Result;
 pub struct Identity {
     /// The address of the identity provider.
     pub issuer: String,
-    /// The name of the person at the identity provider, which never changes.
+    /// The identity provider's identifier of the person, which never changes.
     pub subject: String,
     pub account_id: AccountId,
     pub linked_at: Timestamp,
@@ -73,7 +73,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Returns the first `most` accounts with a mail address, in upper or lower case.
+    /// Returns the first `most` accounts with this mail address, whatever the case of its letters. Disabled accounts
+    /// are included.
     pub async fn accounts_with_mail(&self, tx: &mut Tx, mail: &str, most: i64) -> Result<Vec<Account>> {
         let columns = accounts::COLUMNS;
         let sql = format!("SELECT {columns} FROM account WHERE LOWER(mail) = $1 ORDER BY id LIMIT $2");
@@ -83,7 +84,7 @@ impl Store {
         Ok(query.fetch_all(&mut **tx).await?)
     }
 
-    /// Returns how many accounts were created for an identity since a time.
+    /// Returns how many accounts were created for an identity after a time, and still have it.
     pub async fn accounts_made(&self, tx: &mut Tx, since: Timestamp) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM identity JOIN account ON account.id = identity.account_id
                    WHERE identity.linked_at > $1 AND account.created_at = identity.linked_at";

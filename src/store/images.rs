@@ -92,8 +92,8 @@ impl Store {
         }
     }
 
-    /// Gives a revision the image of its build key, in place of any earlier image. Adds the image if there is none.
-    /// Returns its id, and whether it is new.
+    /// Gives a revision the image of its build key, in place of any earlier image. Adds the image if there is none, and
+    /// marks the revision as not planned if `plans_runs` is true. Returns the image's id, and whether it is new.
     pub async fn attach_image(&self, tx: &mut Tx, new: &NewImage<'_>, now: Timestamp) -> Result<(ImageId, bool)> {
         let inserted = sqlx::query(
             "INSERT INTO image (id, build_key, revision_id, variant, platform, state, created_at)
@@ -145,7 +145,8 @@ impl Store {
         Ok(())
     }
 
-    /// Records the end of an image's build. The image is ready if `built` describes it, and failed otherwise.
+    /// Records the end of an image's build. The image is ready if `built` describes it, and failed otherwise; a ready
+    /// image does not change. With `built`, revisions with the image but without runs are planned again.
     pub async fn image_built(
         &self,
         tx: &mut Tx,

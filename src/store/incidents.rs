@@ -115,7 +115,7 @@ impl Incident {
 }
 
 impl Store {
-    /// Opens an incident. Returns its id and number.
+    /// Opens an incident, and records the event. Returns the incident's id and number.
     pub async fn insert_incident(
         &self,
         tx: &mut Tx,
@@ -171,6 +171,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
+    /// Adds a note to the history of an incident, and records that the incident changed.
     pub async fn note(
         &self,
         tx: &mut Tx,
@@ -191,7 +192,7 @@ impl Store {
             .await
     }
 
-    /// Records a waiver. Returns whether the incident is open, which a waiver requires.
+    /// Records a waiver, in place of an earlier one. Returns `false`, and changes nothing, if the incident is closed.
     pub async fn waive(&self, tx: &mut Tx, id: &IncidentId, waiver: &Waiver) -> Result<bool> {
         let moved = sqlx::query(
             "UPDATE incident SET waived_by = $1, waived_why = $2, waived_until = $3 WHERE id = $4 AND closed_at IS NULL",
@@ -205,7 +206,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Records who acts on an incident. Returns whether the incident is open.
+    /// Records who acts on an incident. Returns `false`, and changes nothing, if the incident is closed.
     pub async fn assign_incident(&self, tx: &mut Tx, id: &IncidentId, assigned_to: Assignee) -> Result<bool> {
         let moved = sqlx::query("UPDATE incident SET assigned_to = $1 WHERE id = $2 AND closed_at IS NULL")
             .bind(assigned_to.name())
@@ -215,7 +216,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Records the address of a report. Returns whether the incident is open.
+    /// Records the address of a report. Returns `false`, and changes nothing, if the incident is closed.
     pub async fn incident_reported(&self, tx: &mut Tx, id: &IncidentId, at: &str, now: Timestamp) -> Result<bool> {
         let moved =
             sqlx::query("UPDATE incident SET reported_at = $1, reported_as = $2 WHERE id = $3 AND closed_at IS NULL")
@@ -227,7 +228,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Closes an incident. Returns whether it was still open.
+    /// Closes an incident, and records the event. Returns whether the incident was still open.
     pub async fn close_incident(&self, tx: &mut Tx, id: &IncidentId, now: Timestamp) -> Result<bool> {
         let moved = sqlx::query("UPDATE incident SET closed_at = $1 WHERE id = $2 AND closed_at IS NULL")
             .bind(now)

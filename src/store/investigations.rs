@@ -1,5 +1,5 @@
-//! Investigations, each of which searches the revision that changed something in a project. The runs that an
-//! investigation schedules are jobs like all others. Several of them may be for the same run.
+//! Investigations, each of which searches the revision that changed something in a project. The reruns that an
+//! investigation schedules are jobs like all others. Several such jobs may belong to one run.
 
 use super::decode::RowOf;
 use super::rows::BadRow;
@@ -58,7 +58,7 @@ pub struct InvestigationRow {
     pub signature: Option<String>,
     /// The investigation whose culprit is a merge, if this one searches among the revisions that the merge brought.
     pub parent: Option<InvestigationId>,
-    /// Whether a person requested the investigation. Then its answer opens no incident.
+    /// Whether a person requested the investigation. Then its answer records neither regressions nor fixes.
     pub manual: bool,
     pub state: InvestigationState,
     /// The findings. The list is empty while the investigation is open.
@@ -230,7 +230,7 @@ impl Store {
         Ok(row.map(Stored::decode).transpose()?)
     }
 
-    /// Returns an investigation and those that search inside the merges that it found.
+    /// Returns an investigation, and the investigations that search inside the merges that it found.
     pub async fn investigation_and_inner(&self, id: &InvestigationId) -> Result<Vec<InvestigationRow>> {
         let sql = select("WHERE investigation.id = $1 OR investigation.parent_id = $1 ORDER BY investigation.id");
         decoded(sqlx::query_as(sql).bind(id.as_str()).fetch_all(self.pool()).await?)
@@ -256,8 +256,8 @@ impl Store {
         decoded(query.fetch_all(self.pool()).await?)
     }
 
-    /// Returns the answered investigations about a project on the watched branches, at most `most`, the one that ended
-    /// last first. Investigations that a person requested are left out.
+    /// Returns the answered investigations about a project on the watched branches, at most `most`, in the order of
+    /// their ends, newest first. Investigations that a person requested are left out.
     pub async fn newest_answers(&self, project: &str, most: i64) -> Result<Vec<InvestigationRow>> {
         let sql = select(
             "WHERE investigation.branch_id IN (SELECT id FROM branch WHERE watched = 1) AND investigation.project = $1
@@ -273,7 +273,7 @@ impl Store {
         )
     }
 
-    /// Returns the investigations inside whose merge another open investigation searches.
+    /// Returns the ids of the investigations inside whose merges other, open investigations search.
     pub async fn searched_within(&self) -> Result<BTreeSet<InvestigationId>> {
         let sql = "SELECT parent_id FROM investigation WHERE state = 'open' AND parent_id IS NOT NULL";
         let parents: Vec<InvestigationId> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
@@ -290,7 +290,7 @@ impl Store {
     }
 
     /// Crosses the reruns that an investigation made at its base, so that they count for no cell and no history. Only
-    /// runs that had a result of their own at the time `before` are affected.
+    /// runs with an attempt of their own that had ended at the time `before` are affected.
     pub async fn cross_probes(&self, tx: &mut Tx, row: &InvestigationRow, before: Timestamp) -> Result<()> {
         let sql = "UPDATE job SET crossed = 1
                    WHERE investigation_id = $1 AND run_id IN (SELECT id FROM run WHERE revision_id = $2)

@@ -1,5 +1,5 @@
-//! Jobs: queued, leased or finished. Only [`crate::queue`] changes them. [`super::claims`] has the queries that choose
-//! a job for a host.
+//! Jobs: queued, leased or finished. Only [`crate::queue`] changes their states. [`super::claims`] has the queries that
+//! choose a job for a host.
 
 pub use crate::domain::state::Request;
 
@@ -25,9 +25,9 @@ pub struct Job {
     /// The image that the job builds or uses.
     pub target_image_id: Option<ImageId>,
     pub state: JobState,
-    /// How many attempts ended as `infra` since a person last requested the job.
+    /// How many attempts ended as `infra` and count against the job; 0 once the job is finished.
     pub infra_attempts: i64,
-    /// How many attempts ended because a source did not answer, since a person last requested the job.
+    /// How many attempts ended because a source did not answer; 0 once the job is finished.
     pub unanswered_attempts: i64,
     /// A maintainer's request about the job while it is leased.
     pub request: Option<Request>,
@@ -73,7 +73,7 @@ pub struct Probe<'a> {
     pub investigation: Option<&'a InvestigationId>,
     /// The end whose lock the run installs: `base` or `now`.
     pub lock_of: &'a str,
-    /// Whether the run installs another lock than its first job did.
+    /// Whether the rerun installs another lock than its run, so that it does not count for the run's cell.
     pub crossed: bool,
     /// The only host that may do the job; any host may if this is `None`.
     pub host: Option<&'a HostId>,
@@ -93,7 +93,8 @@ pub enum Release<'a> {
 }
 
 impl Store {
-    /// Adds a queued job, and its group unless there is one. Returns the job's id.
+    /// Adds a queued job, and its group unless there is one. The job waits while a source of its run does not answer.
+    /// Returns the job's id.
     pub async fn insert_job(&self, tx: &mut Tx, new: &NewJob<'_>, now: Timestamp) -> Result<JobId> {
         let kind = new.run.map_or(JobKind::Image, |_| JobKind::Run);
         let (project, memory_mib) = match new.spec {
@@ -169,8 +170,8 @@ impl Store {
         Ok(id)
     }
 
-    /// Moves a group without queued jobs to the lowest round of the groups that have some, because it has no turns to
-    /// make up for.
+    /// Moves a group without queued jobs up to the lowest round of the groups with queued jobs of its kind and
+    /// platform, because it has no turns to make up for.
     async fn join_round(&self, tx: &mut Tx, group: &JobGroupId) -> Result<()> {
         sqlx::query(
             "UPDATE job_group SET round = (
@@ -198,7 +199,8 @@ impl Store {
         Ok(sqlx::query_scalar(sql).bind(id).fetch_optional(self.pool()).await?)
     }
 
-    /// Returns the newest job of a run or an image, given by its id. Probes do not count.
+    /// Returns the newest job of a run or an image, given by its id. Jobs of investigations and crossed jobs do not
+    /// count.
     pub async fn job_of(&self, run_or_image: &str) -> Result<Option<Job>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM job
@@ -232,7 +234,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Sets the request of a leased job. Returns `false` if the job is not leased.
+    /// Sets the request of a leased job, in place of an earlier one. Returns `false` if the job is not leased.
     pub async fn request_of_leased(&self, id: &JobId, request: Request) -> Result<bool> {
         let moved = sqlx::query("UPDATE job SET request = $1 WHERE id = $2 AND state = 'leased'")
             .bind(request)
@@ -242,7 +244,7 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Ends a leased job, or queues it again. Returns `false` if the job is not leased.
+    /// Finishes a leased job or queues it again, and removes its request. Returns `false` if the job is not leased.
     pub async fn release_job(&self, tx: &mut Tx, id: &JobId, to: Release<'_>) -> Result<bool> {
         let (state, from, avoid_host, infra_attempts, unanswered_attempts) = match to {
             Release::Finished => (JobState::Finished, Timestamp::default(), None, 0, 0),
@@ -282,7 +284,8 @@ impl Store {
         Ok(())
     }
 
-    /// Queues the jobs again whose last attempt ended as `infra` on a host. Returns how many jobs there were.
+    /// Queues the finished jobs again whose last attempt ended as `infra` on a host, except jobs of investigations and
+    /// of recipes that are not in force. Returns how many jobs there were.
     pub async fn revive_jobs(&self, host: &HostId, now: Timestamp) -> Result<u64> {
         let moved = sqlx::query(
             "UPDATE job SET state = 'queued', not_before = $1, infra_attempts = 0, unanswered_attempts = 0, avoid_host = NULL
@@ -301,8 +304,8 @@ impl Store {
         Ok(moved.rows_affected())
     }
 
-    /// Moves the build of a revision's image to the group of reruns. The newest build of its branch stays where it is,
-    /// because it goes before them.
+    /// Moves the build of a revision's image, if it is queued, to the group of reruns, and makes it the next one there.
+    /// The newest build of its branch stays where it is, because it goes before them.
     pub async fn hasten_build(
         &self,
         revision_id: &RevisionId,
@@ -379,10 +382,10 @@ impl Store {
 #[derive(Clone, Copy, Debug, FromRow, PartialEq, Eq)]
 pub struct Ahead {
     pub unseen_branches: i64,
-    /// Revisions whose runs are not planned, and withdrawn runs that nothing has replaced. A revision whose image is being built
-    /// counts as a job instead.
+    /// Revisions whose runs are not planned, and withdrawn runs that nothing has replaced. A revision that waits for
+    /// its image is left out, because the build counts as a job.
     pub unplanned: i64,
-    /// Runs that are not evaluated, and investigations without an answer.
+    /// Runs whose jobs have ended but that are not evaluated, and investigations without an answer.
     pub doubtful: i64,
     pub queued: i64,
     pub leased: i64,

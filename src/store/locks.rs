@@ -88,7 +88,8 @@ impl Store {
         Ok(pinned.rows_affected() == 1)
     }
 
-    /// Returns the locks that were pinned at or before a time, and whose recipe is in force, oldest first.
+    /// Returns the locks that were pinned at or before a time, oldest first, of recipes that are in force, or were when
+    /// their project was removed.
     pub async fn stale_locks(&self, before: Timestamp) -> Result<Vec<StaleLock>> {
         let sql =
             "SELECT pinned_lock.recipe, python, variant, platform, project.name AS project, refresh_job, refresh_at
@@ -98,7 +99,7 @@ impl Store {
     }
 
     /// Makes a pinned lock due for newer versions now, if it still is `text`. It becomes due even if newer versions
-    /// were tried a short time ago. Returns `false` if it was due already.
+    /// were tried a short time ago. Returns `false` if this was done before, or another lock is pinned.
     pub async fn expire_lock(&self, key: &LockKey<'_>, text: &str) -> Result<bool> {
         let update = sqlx::query(
             "UPDATE pinned_lock SET pinned_at = 0, refresh_at = CASE WHEN refresh_job IS NULL THEN NULL ELSE refresh_at END
@@ -129,7 +130,9 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the ids of the newest evaluated runs of a recipe on watched branches, newest revision first.
+    /// Returns the ids of the newest evaluated runs of a recipe on watched branches, newest revision first, at most
+    /// `most`. Runs on all versions of Python are included, whatever `key.python` is; trials and runs with an open job
+    /// of their own are not.
     pub async fn newest_runs_by(&self, key: &LockKey<'_>, most: i64) -> Result<Vec<RunId>> {
         let sql = "SELECT run.id FROM run JOIN revision ON revision.id = run.revision_id
                    JOIN branch ON branch.id = revision.branch_id AND branch.watched = 1
@@ -146,8 +149,8 @@ impl Store {
             .await?)
     }
 
-    /// Returns the newest reports about runs of a recipe, with the hosts that sent them. Runs that try newer versions
-    /// are included. Reports that can't be read are left out.
+    /// Returns the newest reports about runs of a recipe, with their hosts, at most `most`. All jobs of the runs are
+    /// included, on all versions of Python, whatever `key.python` is. Reports that can't be read are left out.
     pub async fn reports_by(&self, key: &LockKey<'_>, most: i64) -> Result<Vec<(HostId, Report)>> {
         let sql = "SELECT attempt.host, attempt.report FROM run
                    JOIN job ON job.run_id = run.id JOIN attempt ON attempt.job_id = job.id AND attempt.report IS NOT NULL
@@ -164,7 +167,7 @@ impl Store {
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
-    /// Returns whether a job has ended, and what its last attempt reported.
+    /// Returns whether a job has ended, and the report of its last attempt. Fails if the report can't be read.
     pub async fn end_of_job(&self, id: &JobId) -> Result<JobEnd> {
         let sql = "SELECT attempt.id, attempt.report FROM job LEFT JOIN attempt ON attempt.job_id = job.id
                    WHERE job.id = $1 AND job.state = 'finished' ORDER BY attempt.number DESC LIMIT 1";

@@ -68,8 +68,9 @@ impl Objects {
         Ok(self.path("logs", attempt.as_str())?.with_extension("zst"))
     }
 
-    /// Waits until a host may append `bytes` to an attempt's log. Each log takes one chunk at a time, and all logs
-    /// together take a limited number of bytes. Call this before the chunk is read from the network.
+    /// Waits until a host may append `bytes` to an attempt's log. Each log takes one chunk at a time, and all logs of
+    /// one host, and all logs together, take a limited number of bytes. Call this before the chunk is read from the
+    /// network.
     pub async fn turn(&self, host: &HostId, attempt: &AttemptId, bytes: usize) -> Result<AppendPermit> {
         Ok(self.live.turn(host, attempt, self.log(attempt)?, bytes).await)
     }
@@ -89,7 +90,8 @@ impl Objects {
         }
     }
 
-    /// Watches the length of a log as it grows, for a client at an address.
+    /// Watches the length of a log as it grows, for a client at an address. Returns an error if all clients, or this
+    /// one, follow too many.
     pub fn follow(&self, attempt: &AttemptId, reader: IpAddr) -> Result<Result<Following, TooMany>> {
         Ok(self.live.follow(attempt, self.log(attempt)?, reader))
     }
@@ -99,7 +101,8 @@ impl Objects {
         self.live.enter_stream(reader)
     }
 
-    /// Returns up to `most` bytes from the offset `from`. An attempt without a log has an empty one.
+    /// Returns up to `most` bytes from the offset `from`, with a filler in place of text that was lost on the disk. An
+    /// attempt without a log has an empty one.
     pub async fn read_log(&self, attempt: &AttemptId, from: u64, most: u64) -> Result<LogWindow> {
         let (chunk, total) = self.read_chunk(attempt, from, most).await?;
         Ok(LogWindow {
@@ -151,7 +154,8 @@ impl Objects {
         Ok(tokio::task::spawn_blocking(read).await??)
     }
 
-    /// Opens a log to read it from its beginning. Returns `None` if there is none.
+    /// Opens a log to read it from its beginning. Converts a log of an earlier version first. Returns `None` if there
+    /// is none.
     pub async fn open_log(&self, attempt: &AttemptId) -> Result<Option<LogReader>> {
         let (path, plain) = (self.log(attempt)?, self.path("logs", attempt.as_str())?);
         let open = move || match LogReader::open(&path)? {
@@ -193,7 +197,7 @@ impl Objects {
         Ok(Some(serde_json::from_slice(&json)?))
     }
 
-    /// Stores the tar of a folder under its digest.
+    /// Stores the tar of a folder under its digest. If it is stored already, marks it as needed now.
     pub async fn put_folder(&self, digest: &str, tar: &[u8]) -> Result<()> {
         let path = self.path("folders", digest)?;
         if tokio::fs::try_exists(&path).await? {
@@ -242,7 +246,7 @@ impl Objects {
         Ok(tokio::fs::remove_file(path).await?)
     }
 
-    /// Returns the tar of the folder with a digest, or `None` if there is none.
+    /// Returns the tar of the folder with a digest, or `None` if there is none or the digest can't be a name.
     pub async fn folder(&self, digest: &str) -> Result<Option<Vec<u8>>> {
         let Ok(path) = self.path("folders", digest) else {
             return Ok(None);

@@ -1,5 +1,6 @@
 //! All SQL, a file for each table. SQLite and PostgreSQL run the same statements. Comments here name the few places in
-//! which the two behave differently. [`rows`] and [`types`] decode rows: no other module parses stored text.
+//! which the two behave differently. [`rows`], [`types`] and [`decode`] decode rows: modules outside this folder parse
+//! no stored text.
 
 pub mod accounts;
 pub mod agreements;
@@ -110,7 +111,8 @@ pub struct Conflict {
 }
 
 impl Store {
-    /// Opens (and for SQLite creates) the database and brings its schema up to date.
+    /// Opens the database and brings its schema up to date. An address of SQLite with `?mode=rwc` creates the file.
+    /// Errors do not show the login in the address.
     pub async fn open(url: &str) -> Result<Self> {
         sqlx::any::install_default_drivers();
         let sqlite = url.starts_with("sqlite:");
@@ -192,7 +194,7 @@ fn pool_of(sqlite: bool, connections: u32, acquire_within: Duration) -> AnyPoolO
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
-/// Returns an error that names the database and what was tried, without its login.
+/// Returns an error with the address of the database, without its login, the failed step, the causes, and a remedy.
 fn masked(address: &Address, tried: &str, error: &sqlx::Error) -> anyhow::Error {
     let remedy = match address.with_login().starts_with("sqlite:") {
         true => "check that `data` can be written",

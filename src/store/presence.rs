@@ -57,7 +57,7 @@ impl Store {
     }
 }
 
-/// Asks again and again. It uses a connection of its own, because those of the pool may all be busy.
+/// Asks again and again. It uses a connection of its own, because all connections of the pool may be busy.
 async fn look(options: &AnyConnectOptions, sender: &watch::Sender<bool>) {
     let mut connection = None;
     let mut unanswered = 0;

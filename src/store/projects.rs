@@ -88,7 +88,7 @@ impl Store {
     }
 
     /// Returns the names of projects in the folder of recipes, now or earlier: nobody else gets their results. For a
-    /// refused file, the name is that of the file.
+    /// refused file, this is the name of the file without its ending.
     pub async fn folder_names(&self) -> Result<Vec<String>> {
         let sql = "SELECT name FROM project WHERE submitted = 0 ORDER BY name";
         let mut names: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;

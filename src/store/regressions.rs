@@ -21,15 +21,15 @@ pub struct Regression {
     pub series: Series,
     /// The name of the branch.
     pub branch: String,
-    /// The repository of the branch, as the settings write it.
+    /// The address of the branch's repository, without a login.
     pub source: String,
     pub subjects: Vec<Subject>,
     /// The revision before the change.
     pub good_id: RevisionId,
     /// The culprit, or the end of the range.
     pub bad_id: RevisionId,
-    /// The positions of both on the watched branch. If a merge brought the culprit, these are the positions of the merge
-    /// and of the revision before it.
+    /// The positions of both on the watched branch. If a merge brought the culprit, these are the positions of the
+    /// merge and of the revision before it.
     pub good_seq: i64,
     pub bad_seq: i64,
     /// Whether `bad` is the culprit.
@@ -218,7 +218,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Replaces the subjects of an unfixed regression by one subject.
+    /// Replaces the subjects of a regression by one subject. A fixed regression does not change.
     pub async fn set_subject(&self, tx: &mut Tx, id: &RegressionId, subject: &Subject) -> Result<()> {
         sqlx::query("UPDATE regression SET subjects = $1 WHERE id = $2 AND fixed_at IS NULL")
             .bind(serde_json::to_string(&[subject])?)
@@ -228,8 +228,8 @@ impl Store {
         Ok(())
     }
 
-    /// Records what fixed the subjects `fixed` of a regression. The subjects `rest` still fail: they become a regression
-    /// of their own. Returns whether the regression was unfixed until now.
+    /// Records what fixed the subjects `fixed` of a regression. The subjects `rest` still fail, so they become a
+    /// regression of their own. Returns `false`, and changes nothing, if the regression was fixed before.
     pub async fn fix_regression(
         &self,
         tx: &mut Tx,
@@ -306,14 +306,14 @@ impl Store {
         of_series(on, series, which).await
     }
 
-    /// Returns the regressions of a series, fixed or not, whose revision is still on the branch, oldest first.
+    /// Returns the regressions of a series, fixed or not, whose `bad_seq` is still on the branch, oldest first.
     pub async fn regressions_on(&self, series: &Series) -> Result<Vec<Regression>> {
         let which = "EXISTS (SELECT 1 FROM revision WHERE revision.branch_id = regression.branch_id
                        AND revision.seq = regression.bad_seq AND revision.left_at IS NULL)";
         of_series(self.pool(), series, which).await
     }
 
-    /// Returns the unfixed regressions of open incidents whose revision has left its branch.
+    /// Returns the unfixed regressions of open incidents whose `bad_seq` has left the branch.
     pub async fn regressions_that_left(&self) -> Result<Vec<Regression>> {
         let sql = select(
             "JOIN revision ON revision.branch_id = regression.branch_id AND revision.seq = regression.bad_seq

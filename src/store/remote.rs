@@ -54,7 +54,7 @@ impl Store {
     }
 
     /// Forgets the references into all repositories but one, or into all if `but` is `None`. Returns how many
-    /// references there were.
+    /// references it removed.
     pub async fn forget_remotes(&self, but: Option<&str>) -> Result<u64> {
         let prefix = but.map(|repository| format!("{repository}@")).unwrap_or_default();
         let length = prefix.chars().count() as i64;
@@ -79,7 +79,7 @@ impl Store {
         Ok(found.is_some())
     }
 
-    /// Returns where the images of these build keys are.
+    /// Returns where the images of these build keys are, in no order. Keys without an image in the store are left out.
     pub async fn whereabouts(&self, keys: &[String]) -> Result<Vec<Whereabouts>> {
         self.by_build_key(keys, |list| {
             format!(

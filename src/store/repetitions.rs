@@ -8,7 +8,8 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use sqlx::{Any, Executor};
 
-/// The condition on attempts that count as evidence: all but results of new hosts that wait for a repetition, or that another host did not repeat.
+/// The condition on attempts that count as evidence: all but results of new hosts whose repetition is awaited, had
+/// another result, or failed.
 pub(super) const COUNTS: &str = "(attempt.repetition IS NULL OR attempt.repetition IN ('agreed', 'no_host'))";
 
 /// Returns whether a result counts as evidence if its repetition has this state. [`COUNTS`] is the same rule in SQL.
@@ -30,7 +31,8 @@ pub struct FirstResultRow {
 from_row!(FirstResultRow, "attempt" by "id": id, run_id, project, repetition, repeat_job_id);
 
 impl Store {
-    /// Returns the results of a host that another host was to repeat, oldest first, at most `most`.
+    /// Returns the results of a host that another host was to repeat, oldest first, at most `most`. Leaves out results
+    /// that no other host could repeat.
     pub async fn first_results<'e>(
         &self,
         on: impl Executor<'e, Database = Any>,

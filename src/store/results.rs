@@ -166,8 +166,8 @@ impl StoredCandidate {
 }
 
 impl Store {
-    /// Returns runs that must be evaluated, at most `most`, those on the oldest revisions first. Probes that have not
-    /// ended do not delay a run.
+    /// Returns runs that must be evaluated, at most `most`, lowest `seq` first. Probes that have not ended do not delay
+    /// a run.
     pub async fn unevaluated(&self, most: i64) -> Result<Vec<UnevaluatedRun>> {
         let sql = "SELECT run.id, revision.branch_id, revision.seq, run.project, run.variant, run.platform, run.recipe,
                           run.ended
@@ -191,9 +191,8 @@ impl Store {
         Ok(rows.into_iter().map(run).collect())
     }
 
-    /// Records that a run was evaluated, unless another of its attempts has ended since it was read: that attempt must be
-    /// evaluated too.
-    /// Of a run with a result that `counts`, this is an event.
+    /// Records that a run was evaluated, and, if its result `counts`, the event about it. Does nothing if another of its
+    /// attempts has ended since it was read, because that attempt must be evaluated too.
     pub async fn mark_evaluated(&self, run: &UnevaluatedRun, counts: bool, now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
         let marked = sqlx::query("UPDATE run SET evaluated_at = $1 WHERE id = $2 AND ended = $3")
@@ -210,8 +209,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// Marks a run to be evaluated again, because another of its attempts has ended. An evaluation that is under way does not
-    /// take that attempt into account, so its mark will not count. A trial is never evaluated.
+    /// Marks a run to be evaluated again, because another of its attempts has ended. An evaluation that is under way
+    /// does not take that attempt into account, so its mark will not count. A trial is never marked.
     pub async fn reevaluate_run(&self, tx: &mut Tx, id: &RunId) -> Result<()> {
         sqlx::query(
             "UPDATE run SET evaluated_at = CASE WHEN trial = 1 THEN evaluated_at END, ended = ended + 1 WHERE id = $1",
@@ -222,7 +221,8 @@ impl Store {
         Ok(())
     }
 
-    /// Marks the runs of a series to be evaluated again whose revisions have a `seq` in the range.
+    /// Marks the evaluated runs of a series to be evaluated again whose revisions have a `seq` in the range. Trials are
+    /// left out.
     pub async fn reevaluate_results(
         &self,
         tx: &mut Tx,
@@ -245,8 +245,8 @@ impl Store {
         Ok(())
     }
 
-    /// Marks the runs of a series to be evaluated again that were evaluated at or after `since`. Runs that only have
-    /// probes are left out.
+    /// Marks the runs of a series to be evaluated again that were evaluated at or after `since`. Trials, and runs that
+    /// only have jobs of investigations, are left out.
     pub async fn reevaluate_since(&self, tx: &mut Tx, series: &Series, since: Timestamp) -> Result<()> {
         sqlx::query(
             "UPDATE run SET evaluated_at = NULL WHERE project = $1 AND variant = $2 AND platform = $3
@@ -298,7 +298,8 @@ impl Store {
         Ok(rows.into_iter().map(StoredResult::decode).collect::<Result<_, _>>()?)
     }
 
-    /// Returns whether one of the `most` revisions before `seq` is not planned yet, or has a run that has not ended.
+    /// Returns whether one of the `most` revisions before `seq` is not planned yet, or has a run of the series that has
+    /// not ended.
     pub async fn awaits_before(&self, series: &Series, seq: i64, most: i64) -> Result<bool> {
         let sql = "SELECT COUNT(*) FROM revision
                    WHERE branch_id = $1 AND seq < $2 AND seq >= $3 AND left_at IS NULL

@@ -36,7 +36,7 @@ pub struct ImageRevision {
     pub discovered_at: Timestamp,
     /// Whether the branch is watched.
     pub watched: bool,
-    /// Whether the revision is the newest of its branch.
+    /// Whether the revision is the newest of a watched branch.
     pub tip: bool,
 }
 
@@ -91,7 +91,7 @@ impl Store {
         Ok(())
     }
 
-    /// Pins the image of a revision for an incident.
+    /// Pins the image of a revision for an incident, if the revision has one.
     pub async fn pin_for(
         &self,
         tx: &mut Tx,
@@ -125,8 +125,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the pin of an image for one reason, or all its pins if `reason` is `None`. Returns how many pins there
-    /// were.
+    /// Removes the pin of an image for one reason, or all its pins if `reason` is `None`. Returns how many pins it
+    /// removed.
     pub async fn unpin_image(&self, build_key: &str, reason: Option<&str>) -> Result<u64> {
         let removed = sqlx::query("DELETE FROM pin WHERE build_key = $1 AND (reason = $2 OR $2 IS NULL)")
             .bind(build_key)
@@ -189,7 +189,8 @@ impl Store {
         .await
     }
 
-    /// Reads rows of images by their build keys. `sql` makes a statement of a list of parameters.
+    /// Reads rows of images by their build keys. `sql` makes a statement of a list of [`PARAMETERS_MOST`] parameters at
+    /// most, so its order holds only within so many keys.
     pub(super) async fn by_build_key<T>(&self, keys: &[String], sql: impl Fn(&str) -> String) -> Result<Vec<T>>
     where
         T: for<'r> FromRow<'r, sqlx::any::AnyRow> + Send + Unpin,
@@ -231,9 +232,9 @@ impl Store {
         .await?)
     }
 
-    /// Replaces the images that a host holds. Everybody can read the keys of images. So the word of a host that is not
-    /// trusted counts only for images that a build or a run of its own has shown, or that it could pull from the
-    /// registry.
+    /// Replaces the images that a host holds by the images with these build keys. Everybody can read the keys of
+    /// images. So the word of a host that is not trusted counts only for images that a build or a run of its own has
+    /// shown, or that it could pull from the registry.
     pub async fn set_held(&self, host: &HostId, keys: &[String], trusted: bool, now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
         for key in keys {

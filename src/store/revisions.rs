@@ -9,7 +9,7 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use std::collections::BTreeSet;
 
-/// How many revisions of one move of a branch get events.
+/// The most revisions of one move of a branch that get events: its newest ones.
 const NEWS_MOST: usize = 100;
 
 /// A revision as its repository describes it.
@@ -137,8 +137,9 @@ impl BranchMove {
     }
 }
 
-/// Returns the `seq` of each revision that is stored, or that comes right before a stored one. The latter happens if a
-/// branch that was set back beyond its first stored revision goes forward again. The others have none yet.
+/// Returns the `seq` of each revision that is stored, or that comes before a stored one, where the positions there are
+/// free. The latter happens if a branch that was set back beyond its first stored revision goes forward again. Other
+/// revisions have none yet.
 async fn seqs_before_stored(tx: &mut Tx, branch_id: &BranchId, new: &[NewRevision]) -> Result<Vec<Option<i64>>> {
     let mut seqs = vec![None; new.len()];
     let mut next: Option<i64> = None;
@@ -177,8 +178,9 @@ pub enum Insert {
 }
 
 impl Store {
-    /// Moves a branch in one transaction. A revision that a force-push brought back keeps its place, and is marked as
-    /// on the branch again. If the head is no longer `seen_head`, returns `false` and changes nothing.
+    /// Moves a branch in one transaction, and records events about the newest revisions that come after all others. A
+    /// revision that a force-push brought back keeps its place, and is marked as on the branch again. If the head is no
+    /// longer `seen_head`, returns `false` and changes nothing.
     pub async fn advance_branch(
         &self,
         branch_id: &BranchId,
@@ -298,8 +300,9 @@ impl Store {
             .await?)
     }
 
-    /// Finds a revision by its full or abbreviated id in git, or by its label. If several branches have the revision,
-    /// returns the newest row.
+    /// Finds a revision by its id in git, full or abbreviated to 7 digits or more, or by its label. If several rows
+    /// match, prefers watched branches or, for a label, revisions that have not left their branch, and among these the
+    /// newest row.
     pub async fn revision_by_sha(&self, sha: &str) -> Result<Option<Revision>> {
         if number(sha).is_some() {
             // a repository may have been replaced: prefer the revision that is on its branch

@@ -64,8 +64,8 @@ impl Store {
     }
 
     /// Returns a run that needs a job of its own, which is any job but a probe. Adds the run if there is none. Marks
-    /// the run to be evaluated if an investigation has added it for its probes, or if it was withdrawn. Returns `None`
-    /// if the run already has its own job.
+    /// the run to be evaluated if an investigation has added it for its probes, or if it was withdrawn, and turns a
+    /// trial into a run of its series. Returns `None` if the run already has its own job, or is skipped.
     pub async fn adopt_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<Option<RunId>> {
         if let Some(id) = self.insert_run(tx, new, now).await? {
             return Ok(Some(id));
@@ -98,8 +98,9 @@ impl Store {
         .await?)
     }
 
-    /// Returns the run that tries a recipe, and whether it needs a job. Adds the run if there is none. A run of a
-    /// recipe that was in force before is a trial too.
+    /// Returns the run that tries a recipe, and whether it needs a job. Adds the run if there is none. A run that was
+    /// not a trial becomes one, unless it needs no job: it has an attempt that was not cancelled, or a job that is not
+    /// finished.
     pub async fn trial_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<(RunId, bool)> {
         let id = self.run_for(tx, new, now).await?;
         let is_new: Option<RunId> = sqlx::query_scalar(
@@ -135,7 +136,8 @@ impl Store {
         .await?)
     }
 
-    /// Returns the lock that a run's own job installed, as JSON. Probes are left out.
+    /// Returns the lock that the first attempt with a result at a run's own jobs installed, as JSON, even if it is
+    /// unconfirmed. Returns `None` if there is none. Jobs of investigations are left out.
     pub async fn lock_of_run(&self, tx: &mut Tx, id: &RunId) -> Result<Option<String>> {
         let sql = "SELECT attempt.report FROM job JOIN attempt ON attempt.job_id = job.id
                    WHERE job.run_id = $1 AND job.investigation_id IS NULL
@@ -147,7 +149,8 @@ impl Store {
             .and_then(|report| report.lock.or(report.unconfirmed_lock)))
     }
 
-    /// Returns the spec of the first job of a project's run on a revision.
+    /// Returns the spec of the first job of a project's run on a revision, jobs of investigations aside. Fails if the
+    /// spec can't be read.
     pub async fn spec_on(
         &self,
         revision_id: &RevisionId,
@@ -177,8 +180,8 @@ impl Store {
         .await?)
     }
 
-    /// Returns the digests of the recipes of which a revision has runs. Withdrawn runs and runs that only have probes
-    /// do not count.
+    /// Returns the digests of the recipes of which a revision has runs. Trials, withdrawn runs, and runs that only have
+    /// jobs of investigations do not count; skipped runs do.
     pub async fn recipes_run(
         &self,
         revision_id: &RevisionId,

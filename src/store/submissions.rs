@@ -48,7 +48,7 @@ pub struct RecipeVersion {
     pub trial_note: String,
     pub decided_by: Option<String>,
     pub decided_at: Option<Timestamp>,
-    /// Why the version was refused, or the maintainer's remark about it.
+    /// Why the version was refused or superseded, or a remark about its approval. It may be empty.
     pub reason: String,
 }
 
@@ -68,7 +68,7 @@ const VERSION: &str = "project, number, digest, submitted_by, submitted_at, stat
                        decided_at, reason";
 
 impl Store {
-    /// Adds a project without a version. Returns `false` if another project has the name, by the rules of PEP 503.
+    /// Adds a project without a version. Returns `false` if a submitted project has the name, by the rules of PEP 503.
     pub async fn insert_registration(
         &self,
         tx: &mut Tx,
@@ -179,7 +179,7 @@ impl Store {
         Ok(query.fetch_one(self.pool()).await?)
     }
 
-    /// Returns the `most` newest versions of a project that are older than number `before`.
+    /// Returns the `most` newest versions of a project that are older than number `before`, newest first.
     pub async fn versions(&self, project: &str, before: i64, most: i64) -> Result<Vec<RecipeVersion>> {
         let sql = format!(
             "SELECT {VERSION} FROM recipe_version WHERE project = $1 AND number < $2 ORDER BY number DESC LIMIT $3"
@@ -216,8 +216,8 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Returns the next `most` versions whose trial has ended, or that were submitted before a time and still wait for
-    /// their trial.
+    /// Returns the next `most` versions whose trial run has ended, or has not ended although they were submitted before
+    /// a time. Versions without a trial run are left out.
     pub async fn tried_versions(&self, before: Timestamp, most: i64) -> Result<Vec<RecipeVersion>> {
         let sql = format!(
             "SELECT {VERSION} FROM recipe_version WHERE state = 'trial' AND decided_at IS NULL AND trial_run_id IS NOT NULL
@@ -229,14 +229,14 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Returns how many versions of an account are on trial.
+    /// Returns how many versions that an account submitted are on trial. `account` is the name.
     pub async fn trials_of(&self, tx: &mut Tx, account: &str) -> Result<i64> {
         let sql =
             "SELECT COUNT(*) FROM recipe_version WHERE state = 'trial' AND decided_at IS NULL AND submitted_by = $1";
         Ok(sqlx::query_scalar(sql).bind(account).fetch_one(&mut **tx).await?)
     }
 
-    /// Returns how many versions an account has submitted since a time.
+    /// Returns how many versions an account has submitted at or after a time. `account` is the name.
     pub async fn submitted_since(&self, tx: &mut Tx, account: &str, since: Timestamp) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM recipe_version WHERE submitted_by = $1 AND submitted_at >= $2";
         Ok(sqlx::query_scalar(sql)
@@ -283,7 +283,7 @@ impl Store {
         Ok(sqlx::query_scalar(sql).bind(run).fetch_optional(self.pool()).await?)
     }
 
-    /// Returns the next `most` queued jobs of trials whose versions are decided.
+    /// Returns the next `most` queued jobs of trial runs for which no undecided version waits.
     pub async fn jobs_of_decided_trials(&self, most: i64) -> Result<Vec<JobId>> {
         let sql = "SELECT job.id FROM run JOIN job ON job.run_id = run.id AND job.state = 'queued'
                    WHERE run.trial = 1 AND NOT EXISTS (
@@ -292,7 +292,7 @@ impl Store {
         Ok(sqlx::query_scalar(sql).bind(most).fetch_all(self.pool()).await?)
     }
 
-    /// Turns a trial into a run of its series, because its recipe is in force now.
+    /// Turns a trial into a run of its series, which is to be evaluated, because its recipe is in force now.
     pub async fn count_trial(&self, tx: &mut Tx, run: &RunId) -> Result<()> {
         sqlx::query("UPDATE run SET trial = 0, evaluated_at = NULL WHERE id = $1 AND trial = 1")
             .bind(run)

@@ -98,7 +98,7 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the newest `most` tokens of an account, without those of logins.
+    /// Returns the `most` newest tokens of an account, newest first, valid or not. Tokens of logins are left out.
     pub async fn tokens(&self, account: &AccountId, most: i64) -> Result<Vec<AccessToken>> {
         let sql =
             format!("SELECT {COLUMNS} FROM access_token WHERE account_id = $1 AND login = 0 ORDER BY id DESC LIMIT $2");
@@ -106,7 +106,7 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Returns how many tokens of an account are valid, without those of logins.
+    /// Returns how many tokens of an account are valid. Tokens of logins do not count.
     pub async fn valid_tokens(&self, tx: &mut Tx, account: &AccountId, now: Timestamp) -> Result<i64> {
         let sql = "SELECT COUNT(*) FROM access_token
                    WHERE account_id = $1 AND login = 0 AND revoked_at IS NULL AND expires_at > $2";
@@ -178,8 +178,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the oldest tokens that were revoked or expired before a time, at most `most`. Tokens of sessions stay.
-    /// Returns how many were removed.
+    /// Removes the oldest tokens that were revoked before a time, and the oldest that expired before it, at most `most`
+    /// of each. Tokens of sessions stay. Returns how many it removed.
     pub async fn remove_ended_tokens(&self, before: Timestamp, most: i64) -> Result<u64> {
         let mut removed = 0;
         // a statement for each column, which has an index of its own
@@ -197,7 +197,8 @@ impl Store {
         Ok(removed)
     }
 
-    /// Begins a session by a token. Also removes sessions that are over.
+    /// Begins a session by a token. Also removes sessions that are over, and all but the account's 20 newest other
+    /// sessions.
     pub async fn insert_session(
         &self,
         tx: &mut Tx,

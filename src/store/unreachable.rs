@@ -6,9 +6,9 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 
 impl Store {
-    /// Records that a source did not answer. `wait_ms` returns for how long jobs wait after a number of failures.
-    /// Returns the time until which they wait. Attempts that fail during a wait began before it, so they do not prolong
-    /// it.
+    /// Records that a source did not answer. `wait_ms` returns for how long jobs wait after a number of failures, in
+    /// milliseconds. Returns the time until which they wait. Attempts that fail during a wait began before it, so they
+    /// do not prolong it.
     pub async fn source_failed(
         &self,
         tx: &mut Tx,
@@ -59,7 +59,8 @@ impl Store {
         Ok(query.execute(&mut **tx).await?.rows_affected() > 0)
     }
 
-    /// Returns until when a job waits for its sources, or `None` if it need not wait.
+    /// Returns the latest time until which jobs wait for one of these sources, which may have passed. Returns `None` if
+    /// all sources answered when they were last asked.
     pub async fn sources_until(&self, tx: &mut Tx, addresses: &[String]) -> Result<Option<Timestamp>> {
         if addresses.is_empty() {
             return Ok(None);
@@ -81,7 +82,8 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the wait of a project's queued jobs, unless they wait because the infrastructure failed them.
+    /// Ends the wait of a project's queued jobs. A job that the infrastructure failed before keeps its wait, even if it
+    /// waits for a source.
     pub async fn hasten_project(&self, tx: &mut Tx, project: &str, now: Timestamp) -> Result<()> {
         let sql = "UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1 AND infra_attempts = 0
                    AND (avoid_host IS NULL OR unanswered_attempts > 0) AND group_id IN (SELECT id FROM job_group WHERE project = $2)";

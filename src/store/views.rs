@@ -1,5 +1,5 @@
-//! The queries of pages: windows of revisions with the cells of their projects. Every page makes the same three
-//! queries. [`assemble`] turns their rows into cells.
+//! The queries of pages: windows of revisions with the cells of their projects. Every page reads revisions, runs and
+//! projects by the same three queries, and further ones if jobs wait. [`assemble`] turns their rows into cells.
 
 mod assemble;
 mod flat;
@@ -349,8 +349,9 @@ impl Store {
         Ok(query.bind(*limit).fetch_all(self.pool()).await?)
     }
 
-    /// Returns runs with their attempts, a row for each attempt, oldest first. Runs whose place another run is to take
-    /// come before all others.
+    /// Returns runs with their attempts, oldest first: a row for each attempt, each job without one, and each run
+    /// without a job. Crossed jobs are left out. Withdrawn runs come before all others, because the last run of a cell
+    /// counts.
     async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
         let sql = format!(
             "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.skip_reason,

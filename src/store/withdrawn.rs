@@ -16,7 +16,7 @@ const OPEN: &str =
 
 impl Store {
     /// Returns the next `most` queued jobs whose recipe is no longer in force, with their runs. Jobs of investigations
-    /// are left out.
+    /// and of trials are left out.
     pub async fn jobs_of_past_recipes(&self, most: i64) -> Result<Vec<(JobId, RunId)>> {
         let sql = format!(
             "SELECT job.id, run.id FROM job JOIN run ON run.id = job.run_id
@@ -42,7 +42,8 @@ impl Store {
         Ok(leased > 0)
     }
 
-    /// Requests that leased jobs of removed projects end. Returns how many jobs it newly requested to end.
+    /// Requests that leased jobs of removed projects end, and marks their runs as withdrawn. Returns how many jobs it
+    /// newly requested to end.
     pub async fn cancel_jobs_of_removed_projects(&self) -> Result<u64> {
         let mut tx = self.begin().await?;
         let of_them = format!(
@@ -74,7 +75,8 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the next `most` runs that a run by the recipe in force is to replace.
+    /// Returns the next `most` runs that a run by the recipe in force is to replace. Runs of removed projects, and runs
+    /// with an open job of their own, are left out.
     pub async fn withdrawn_runs(&self, most: i64) -> Result<Vec<Run>> {
         let sql = format!(
             "SELECT id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at, trial
@@ -84,7 +86,8 @@ impl Store {
         Ok(query.fetch_all(self.pool()).await?)
     }
 
-    /// Records that a run by the recipe `by` has replaced a run. If `by` is empty, nothing replaces it.
+    /// Records that a run by the recipe `by` has replaced a run. If `by` is empty, nothing replaces it. If the run
+    /// itself is by that recipe, nothing changes.
     pub async fn replaced_run(&self, tx: &mut Tx, id: &RunId, by: &str) -> Result<()> {
         let sql = "UPDATE run SET withdrawn = 'planned' WHERE id = $1 AND recipe <> $2 AND withdrawn IS NOT NULL";
         sqlx::query(sql).bind(id).bind(by).execute(&mut **tx).await?;

@@ -22,8 +22,9 @@ pub enum VersionMove {
     Refuse,
 }
 
-/// Approves or refuses an open version. An approved version is in force from now on, and its trial run counts as its
-/// first result.
+/// Approves or refuses an open version. An approved version is in force from now on, or once a paused project is
+/// resumed, and its trial run counts as its first result. An approval fails if the project is retired, the trial has
+/// not ended, or the folder of recipes has or had the name; a refusal fails without a reason.
 pub async fn decide(
     store: &Store,
     actor: &Actor,
@@ -110,7 +111,8 @@ fn check(project: &Registration, version: &RecipeVersion, decision: &VersionMove
     }
 }
 
-/// Records that the trial of a version has ended, or why there is none. The version then waits for a decision.
+/// Records that the trial of a version has ended, or why there is none. The version then waits for a decision. Returns
+/// the changed version, or `None` if somebody else changed it meanwhile.
 pub async fn trial_ended(store: &Store, version: &RecipeVersion, note: &str) -> Result<Option<RecipeVersion>> {
     let after = RecipeVersion {
         state: VersionState::Waiting,

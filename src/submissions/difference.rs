@@ -9,7 +9,8 @@ use std::time::Duration;
 /// The time after which a difference is computed in larger pieces. The texts are not trusted.
 const TIME_MOST: Duration = Duration::from_millis(500);
 
-/// Returns a unified diff of two versions, given by number; empty if the texts are equal. Version 0 is the empty text.
+/// Returns a unified diff of two versions, given by number; empty if the texts are equal. As `from`, 0 stands for the
+/// empty text.
 pub async fn difference(store: &Store, project: &str, from: i64, to: i64) -> Result<String> {
     let old = match from {
         0 => String::new(),

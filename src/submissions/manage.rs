@@ -12,7 +12,8 @@ use crate::store::Store;
 use crate::store::submissions::Registration;
 use anyhow::Result;
 
-/// Pauses, resumes or retires a project. The project keeps its results.
+/// Pauses, resumes or retires a project. The project keeps its results. Only a maintainer resumes a project that
+/// somebody other than its owner stopped.
 pub async fn move_project(
     store: &Store,
     actor: &Actor,
@@ -67,8 +68,8 @@ pub async fn hand_over(store: &Store, actor: &Actor, project: &str, to: &str, no
     change(store, actor, "begin hand-over", (&before, after), now).await
 }
 
-/// Accepts a project that its owner hands over, or ends the hand-over: the owner withdraws it, or the receiver
-/// declines.
+/// Accepts a project that its owner hands over, or ends the hand-over: the owner or a maintainer withdraws it, or the
+/// receiver declines. Only the receiver can accept, and only if it has room for another project.
 pub async fn answer_hand_over(
     store: &Store,
     actor: &Actor,

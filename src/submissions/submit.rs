@@ -41,7 +41,8 @@ pub struct Submission<'a> {
 /// Checks a recipe and stores it as the next version of its project, which it registers if need be. Supersedes a
 /// version that waits for its trial or its approval.
 ///
-/// The end of the previous version's trial during the submission is no reason to refuse the new version.
+/// Tries again if somebody else changes the project meanwhile, such as by the end of the previous version's trial.
+/// Revokes access tokens in a text that it refuses.
 pub async fn submit(store: &Store, actor: &Actor, submission: Submission<'_>, now: Timestamp) -> Result<RecipeVersion> {
     for _ in 1..TRIES {
         match once(store, actor, submission, now).await {
@@ -155,7 +156,8 @@ async fn once(store: &Store, actor: &Actor, submission: Submission<'_>, now: Tim
     Ok(version)
 }
 
-/// Returns the name that messages use for the recipe's file: that of its project, as in a folder of recipes.
+/// Returns the file name of a recipe for messages: the name of its project with `.toml`, or `recipe.toml` if the text
+/// has no name that can be read.
 fn file_of(text: &str) -> String {
     #[derive(serde::Deserialize)]
     struct Named {
@@ -165,7 +167,7 @@ fn file_of(text: &str) -> String {
     named.map_or_else(|| "recipe.toml".to_owned(), |named| format!("{}.toml", named.name))
 }
 
-/// Checks the text of a recipe that has no folder.
+/// Checks the text of a recipe, which has no folder beside it, and returns the recipe.
 fn read(text: &str) -> Result<Registered, Refusal> {
     let file = file_of(text);
     let checked = check(&file, text);
@@ -207,8 +209,9 @@ async fn revoke_pasted(store: &Store, text: &str, now: Timestamp) -> Result<()> 
     Ok(())
 }
 
-/// Fails if another project has the name, by the name rules of package indexes. `has_registration` is true if the name
-/// belongs to a submitted recipe.
+/// Fails if another project has the name, by the name rules of package indexes, or if the folder of recipes has or had
+/// it. For a new project, a look-alike is refused too, unless the actor is a maintainer. `has_registration` is true if
+/// the name belongs to a submitted recipe.
 async fn is_free(store: &Store, actor: &Actor, project: &str, has_registration: bool) -> Result<()> {
     let of_folder = store.folder_names().await?;
     if of_folder.iter().any(|name| name == project) {
@@ -238,7 +241,7 @@ async fn is_free(store: &Store, actor: &Actor, project: &str, has_registration: 
     Ok(())
 }
 
-/// Fails if an owner has the most projects that an account may have.
+/// Fails if an owner has the most projects that an account may have. Maintainers may have any number.
 pub(super) async fn check_room(store: &Store, actor: &Actor) -> Result<()> {
     let owner: Option<&AccountId> = actor.account.as_ref();
     if owner.is_some() && actor.require(Permission::Recipes)? == Reach::Own {

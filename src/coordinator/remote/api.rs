@@ -59,7 +59,8 @@ impl Api {
         }
     }
 
-    /// Deletes an image with all its tags. The registry frees its layers when it next collects garbage.
+    /// Deletes an image with all its tags. An image that the registry does not have is no error. The registry frees its
+    /// layers when it next collects garbage.
     pub async fn delete(&self, digest: &str) -> Result<()> {
         let answer = self.ask(Method::DELETE, digest).await?;
         match answer.status() {

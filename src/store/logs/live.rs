@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, watch};
 
-/// Memory for incoming chunks of all hosts, in units. A slow host holds the memory of its whole chunk while it sends; most
-/// chunks take one unit.
+/// Memory for incoming chunks of all hosts, in units. A slow host holds the memory of its whole chunk while it sends;
+/// most chunks take one unit.
 const ROOM: usize = 512;
 const UNIT: usize = 64 << 10;
 
@@ -71,7 +71,8 @@ impl Log {
     }
 }
 
-/// The length of a log, as it grows.
+/// The length of a log in bytes, as it grows. It is 0 until an append after this process opened the log, whatever the
+/// file holds.
 pub struct Following {
     pub length: watch::Receiver<u64>,
     _place: ReaderPermit,
@@ -175,7 +176,8 @@ impl Live {
 }
 
 impl AppendPermit {
-    /// Appends a frame. Returns the new length of the log, or why the frame does not fit it.
+    /// Appends a frame. Returns the new length of the log and how much of it is safe on the disk, or why the frame does
+    /// not fit.
     pub async fn append(self, frame: Bytes) -> Result<Result<Extent, AppendRefusal>> {
         let (live, attempt, log) = (self.live.clone(), self.attempt.clone(), self.log.clone());
         if !log.is_synced.swap(true, Ordering::SeqCst) {

@@ -1,13 +1,13 @@
-//! Limits the readers that follow growing logs, in all and for each client.
+//! Limits the readers that follow growing logs or the stream of events, in all and for each client.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many readers may follow logs at the same time. Each holds a connection and a window of text.
+/// How many readers may follow logs and events at the same time. Each holds a connection and a window of text.
 const ALL: usize = 500;
 
-/// Why nobody else can follow a log now.
+/// Why a client can't follow another log or stream now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooMany {
     #[error("too many logs and events are being followed")]
@@ -22,7 +22,7 @@ pub struct Readers {
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// The right to follow one log.
+/// The right to follow one log or one stream of events, until it is dropped.
 #[derive(Debug)]
 pub struct ReaderPermit {
     readers: Arc<Readers>,

@@ -32,7 +32,7 @@ from_row!(
 );
 
 impl Store {
-    /// Returns the `most` newest attempts of a host.
+    /// Returns the `most` newest attempts of a host, newest first.
     pub async fn host_history(&self, host: &HostId, most: i64) -> Result<Vec<HostAttempt>> {
         Ok(sqlx::query_as(
             "SELECT attempt.id, attempt.number, attempt.outcome, attempt.started_at, attempt.finished_at, job.run_id,

@@ -13,7 +13,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
     pub columns: Vec<Column>,
-    /// The rows, newest first.
+    /// The rows, newest first, or branch by branch and newest first in each.
     pub rows: Vec<Row>,
     /// The last revision of the matrix, if older ones follow it.
     pub older: Option<RevisionId>,
@@ -23,7 +23,8 @@ pub struct Matrix {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Column {
     pub name: String,
-    /// Whether the project is registered. One that no longer is shows its past runs.
+    /// Whether the project is registered. A project that is no longer registered has a column if it has runs on these
+    /// revisions.
     pub registered: bool,
 }
 
@@ -52,7 +53,7 @@ pub struct Row {
     pub built_from: Option<BuiltFrom>,
     /// Whether the revision also has rows of other variants.
     pub several: bool,
-    /// A cell for each column, or `None` if the project was registered after the revision was planned.
+    /// A cell for each column, or `None` if the project has no run on the revision and none is to be planned.
     pub cells: Vec<Option<RunCell>>,
 }
 
@@ -124,7 +125,8 @@ pub enum ImageProgress {
     Unplanned,
     Queued,
     Building,
-    /// The infrastructure failed every attempt to build it.
+    /// The image is not built, and no build is queued or leased: the infrastructure failed every attempt, or the build
+    /// was cancelled.
     GaveUp,
     Ready,
     /// The image is ready, but these modules can't be imported.
@@ -148,9 +150,9 @@ pub struct RunCell {
     pub running: bool,
     /// The newest run of the cell, once it is planned.
     pub run: Option<RunId>,
-    /// The attempt that explains the state.
+    /// The attempt that explains the state or, if none has ended, the one in progress.
     pub attempt: Option<AttemptId>,
-    /// How that attempt ended.
+    /// How that attempt ended, or that the recipe skips the project.
     pub outcome: Option<Outcome>,
     /// The duration of that attempt, in seconds.
     pub seconds: Option<f64>,
@@ -215,7 +217,7 @@ impl RunCell {
 }
 
 impl Matrix {
-    /// Returns the jobs that wait: those of cells, and the builds of images.
+    /// Returns the jobs that wait: the jobs of cells, and the builds of images.
     pub(super) fn waiting(&mut self) -> impl Iterator<Item = &mut Waiting> {
         self.rows.iter_mut().flat_map(Row::waiting)
     }

@@ -61,7 +61,7 @@ impl Waiting {
         }
     }
 
-    /// Returns why the job waits at `now`.
+    /// Returns why the job waits at `now`. Returns [`WaitReason::Soon`] for a job without a group.
     pub fn reason(&self, now: Timestamp) -> WaitReason {
         let (job, queue) = (&self.job, &self.queue);
         let Some(group) = job.group_id.as_ref().and_then(|id| queue.groups.get(id)) else {
@@ -94,8 +94,8 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the queued job of a run or an image, given by its id, with the reasons why it waits. Returns `None` if
-    /// none is queued.
+    /// Returns a queued job of a run or an image, given by its id, with the reasons why it waits. Jobs of
+    /// investigations count unless they are crossed. Returns `None` if none is queued.
     pub async fn waiting_of(&self, run_or_image: &str) -> Result<Option<Waiting>> {
         let sql = "SELECT id, group_id, not_before, target_image_id FROM job
                    WHERE (run_id = $1 OR image_id = $1) AND state = 'queued' AND crossed = 0 LIMIT 1";
