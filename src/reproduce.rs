@@ -35,8 +35,8 @@ pub struct Reproduction {
     rerun: Option<Box<Rerun>>,
 }
 
-/// Reads everything that reproduces the first regression of an incident. The inner error says why it can't be
-/// reproduced.
+/// Reads everything that reproduces the first regression of an incident that has a failing attempt. The inner error
+/// says why it can't be reproduced.
 pub async fn of(store: &Store, objects: &Objects, trust: &Trust, number: i64) -> Result<Result<Reproduction, String>> {
     let Some(incident) = store.incident(number).await? else {
         return Ok(Err(format!(

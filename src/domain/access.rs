@@ -9,14 +9,14 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use utoipa::ToSchema;
 
-/// The role of an account, which grants permissions. An account can have several roles. One without a role can only
-/// read.
+/// The role of an account, which grants permissions. An account can have several roles. An account without a role can
+/// only read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum Role {
     /// Submits recipes, and manages the projects that belong to the account.
     Owner,
-    /// Registers hosts, and manages those that belong to the account.
+    /// Registers hosts, and manages the hosts that belong to the account.
     HostOwner,
     /// Approves recipes, and decides about incidents, jobs and all projects.
     Maintainer,
@@ -32,7 +32,8 @@ names!(
     Operator = "operator",
 );
 
-/// A group of actions. Roles grant permissions to accounts, and an access token carries some of those of its account.
+/// A group of actions. Roles grant permissions to accounts, and an access token carries some of its account's
+/// permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(rename_all = "kebab-case")]
 pub enum Permission {
@@ -63,7 +64,7 @@ names!(
     Audit = "audit",
 );
 
-/// The reach of a permission: on what an account may use it.
+/// The reach of a permission: whether it holds for everything, or only for what belongs to the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
     /// Only what belongs to the account.
@@ -189,7 +190,8 @@ pub fn name_from(text: &str) -> Option<String> {
 /// The most bytes in a mail address, by RFC 5321.
 const MAIL_MOST: usize = 254;
 
-/// Checks that a text can be a mail address: one `@`, and nothing that could end a header. The error says what to write.
+/// Checks that a text can be a mail address: one `@`, and nothing that could end a header. The error says what to
+/// write.
 pub fn check_mail(mail: &str) -> Result<(), String> {
     let halves = mail.split_once('@');
     let is_half = |half: &str| {

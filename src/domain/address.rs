@@ -10,8 +10,9 @@ use login::MASK;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
-/// An address that may hold a login: a URL, an address like `user@host:path`, or a path. All ways to print it mask the login,
-/// so that no page, log, message or database holds it. Only [`Address::with_login`] returns the whole text.
+/// An address that may hold a login: a URL, an address like `user@host:path`, or a path. All ways to print it mask a
+/// secret login and the values of its query, so that no page, log, message or database holds it. Only
+/// [`Address::with_login`] returns the whole text.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Address(String);
@@ -26,8 +27,8 @@ impl Address {
         &self.0
     }
 
-    /// Returns the address without a secret login, and with masked values in its query. It stays the same when the login
-    /// changes, so it can identify a repository, and a reader with a login of their own can use it.
+    /// Returns the address without a secret login, and with masked values in its query. The text stays the same when
+    /// the login changes, so it can identify a repository, and a reader with a login of their own can use it.
     pub fn without_login(&self) -> String {
         self.printed("")
     }
@@ -144,7 +145,7 @@ fn has_port(host: &str) -> bool {
 }
 
 impl Secrets {
-    /// Collects the logins of addresses.
+    /// Collects the secret logins of addresses, and the values in their queries.
     pub fn of<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Self {
         let of_one = |address: &'a Address| login::Parts::of(&address.0).secrets();
         Self::new(addresses.into_iter().flat_map(of_one).collect())

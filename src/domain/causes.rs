@@ -12,9 +12,9 @@ const MACHINERY: [&str; 6] = [
     "connection error",
 ];
 
-/// Returns the causes of an error, from the outermost to the root. Leaves out causes that only name parts of libraries:
-/// of "error sending request for url (..): client error (Connect): tcp connect error: Connection refused" the last one
-/// stays. The caller adds what it tried.
+/// Returns the causes of an error as one text, from the outermost to the root. Leaves out causes that only name parts
+/// of libraries: of "error sending request for url (..): client error (Connect): tcp connect error: Connection refused"
+/// the last one stays. If no other cause is left, the root stays. The caller adds what it tried.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut last = String::new();

@@ -176,7 +176,8 @@ impl FromStr for Labels {
     }
 }
 
-/// A job that only one host may take requires a label with this prefix. No host can report such a label.
+/// A job that only one host may take, or no new host, requires a label with this prefix. No host can report such a
+/// label.
 const ONLY: &str = "only:";
 
 /// The label of jobs that no new host may take. The coordinator gives it to all other hosts.
@@ -204,7 +205,8 @@ pub enum HostState {
     Active,
     /// The host finishes its jobs and gets no new ones.
     Draining,
-    /// The host failed too many jobs. It gets none until a person resumes it.
+    /// The host failed too many jobs, or too few of its first results had the same outcome on other hosts. It gets none
+    /// until a person resumes it.
     Quarantined,
     /// The host is gone; its attempts stay in the history.
     Removed,
@@ -229,7 +231,8 @@ pub fn backoff_ms(consecutive_failures: i64) -> Option<i64> {
     Some(10_000_i64.saturating_mul(1 << doublings.min(20)).min(3_600_000))
 }
 
-/// Returns the time until which a host is backed off whose last consecutive failure happened now.
+/// Returns the time until which a host is backed off whose last consecutive failure happened now, or `None` if it is
+/// not backed off.
 pub fn backoff_until(consecutive_failures: i64, now: Timestamp) -> Option<Timestamp> {
     backoff_ms(consecutive_failures).map(|ms| now + ms)
 }
@@ -240,7 +243,8 @@ pub fn is_beyond_backoff(consecutive_failures: i64) -> bool {
     consecutive_failures > CONSECUTIVE_FAILURES_MOST + 9 + 2
 }
 
-/// Returns whether a name can stand in an address and in a shell: up to 64 letters, digits, `-`, `_` and `.`.
+/// Returns whether a name can stand in an address and in a shell: up to 64 letters, digits, `-`, `_` and `.`, of which
+/// the first is a letter or a digit.
 pub fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())

@@ -7,7 +7,7 @@ use std::str::FromStr;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const DAY: u16 = 24 * 60;
 
-/// A part of the day on some days of the week. One that goes past midnight belongs to the day on which it begins.
+/// A part of the day on some days of the week. A window that goes past midnight belongs to the day on which it begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Window {

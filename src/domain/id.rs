@@ -1,5 +1,5 @@
-//! Ids of stored rows, a type for each table, so that no function takes the id of a run for that of a job.
-//! An id is opaque text: a UUID of version 7 for every row that [`crate::store::new_id`] named.
+//! Ids of stored rows, a type for each table, so that no function takes the id of a run for the id of a job. An id is
+//! opaque text: a UUID of version 7 for every row that [`crate::store::new_id`] named.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;

@@ -1,5 +1,5 @@
-//! An incident: regressions that one revision caused, until all are fixed. Its state follows from what is recorded about
-//! it and is never stored, so the two can't contradict each other.
+//! An incident: regressions that one revision caused, until all are fixed. Its state follows from the records about it
+//! and is never stored, so the two can't contradict each other.
 
 use crate::domain::id::{BranchId, IncidentId, RevisionId};
 use crate::domain::time::Timestamp;
@@ -79,7 +79,8 @@ pub struct Records {
     pub waived_until: Option<Timestamp>,
 }
 
-/// Returns the state of an incident with these regressions at the time `now`.
+/// Returns the state of an incident with these regressions at the time `now`. Of several states, the first counts:
+/// closed, which an incident without an unfixed regression is, then waived, fixed on, reported, culprit found.
 pub fn state(regressions: &[RegressionProgress], records: Records, now: Timestamp) -> State {
     let unfixed: BTreeSet<&String> = regressions
         .iter()
@@ -118,8 +119,9 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Returns whether both belong to one incident. They do if they have the same culprit, or the same error either in
-    /// overlapping ranges of one branch or in the same project on two branches.
+    /// Returns whether both belong to one incident. Two exact regressions on one branch do if they have the same
+    /// culprit. Others do if they have the same error, and either overlapping ranges on one branch, or a project and a
+    /// subject in common on two branches.
     fn matches(&self, other: &Fingerprint) -> bool {
         let same_branch = self.branch == other.branch;
         if self.exact && other.exact && same_branch {
@@ -142,15 +144,16 @@ impl Fingerprint {
     }
 }
 
-/// Returns the id of the incident to which a new regression belongs. `open` are the regressions of open incidents.
+/// Returns the id of the incident to which a new regression belongs, or `None` if it needs a new incident. `open` are
+/// the regressions of open incidents.
 pub fn incident_of<'a>(new: &Fingerprint, open: &'a [Fingerprint]) -> Option<&'a IncidentId> {
     let mut open = open.iter();
     open.find(|open| new.matches(open))
         .and_then(|open| open.incident.as_ref())
 }
 
-/// Returns the id of the incident whose return a new regression is. `over` are regressions that are over, the newest
-/// last.
+/// Returns the id of the incident whose return a new regression is, or `None` if it is no return. `over` are
+/// regressions that are over, the newest last.
 pub fn recurrence_of<'a>(new: &Fingerprint, over: &'a [Fingerprint]) -> Option<&'a IncidentId> {
     let mut over = over.iter().rev();
     over.find(|over| new.is_recurrence_of(over))

@@ -101,8 +101,8 @@ impl BuildSpec {
         format!("pybots/cpython:{}", beginning(&self.build_key, 24))
     }
 
-    /// Returns the name of the volume of the build tree in which a host builds the image. Builds share a tree if
-    /// profile, variant, minor version of Python and toolchain are equal.
+    /// Returns the name of the volume of the build tree in which a host builds the image. Builds of one host share a
+    /// tree if profile, variant, minor version of Python and toolchain are equal.
     pub fn build_tree(&self, host: &HostId) -> String {
         let line: Vec<&str> = self.version.splitn(3, '.').take(2).collect();
         let profile = serde_json::json!([self.profile, line, self.variant]).to_string();
@@ -152,8 +152,8 @@ pub struct RunSpec {
     pub env: BTreeMap<String, String>,
     pub suites: Vec<Suite>,
     pub limits: Limits,
-    /// Whether install builds every wheel, although the cache may have some. A run that proves a change must not
-    /// depend on what an earlier revision compiled.
+    /// Whether install builds every wheel, although the cache may have some. A run that proves a change must not depend
+    /// on wheels that an earlier revision compiled.
     #[serde(default)]
     pub wheels_anew: bool,
     /// The labels that a host must have to do the run.
@@ -191,8 +191,8 @@ pub struct Facts {
     /// The revision that the interpreter reports; empty for versions of Python that report none.
     pub revision: String,
     pub soabi: String,
-    /// The ABI key: the digest of headers, `pyconfig.h` and compile flags, in hex. Images with equal keys share compiled
-    /// wheels. `None` if the probe could not compute it, or was done before there were keys.
+    /// The ABI key: the digest of headers, `pyconfig.h` and compile flags, in hex. Images with equal keys share
+    /// compiled wheels. `None` if the probe could not compute it, or was done before there were keys.
     #[serde(default)]
     pub abi_key: Option<String>,
     #[serde(default)]
@@ -228,8 +228,8 @@ pub struct Phase {
 /// The name of the phase that fetches sources and packages.
 pub const FETCH: &str = "fetch";
 
-/// How long an attempt at a run may take beyond the limits of its run, in seconds: to build or pull the image, to add packages of the
-/// distribution, and to deliver log and report.
+/// How long an attempt at a run may take beyond the time limit of its run, in seconds: to build or pull the image, to
+/// add packages of the distribution, and to deliver log and report.
 const ATTEMPT_MARGIN: u64 = 2 * 3600;
 /// How long an attempt at a build may take, in seconds. Its limit is a setting of the host, an hour by default.
 const BUILD_MOST: u64 = 12 * 3600;
@@ -261,16 +261,16 @@ pub struct Report {
     pub unconfirmed_lock: Option<String>,
     /// The `sys.version` on which the suites ran.
     pub interpreter: Option<String>,
-    /// The content ids (`sha256:..`) of the images that a run used, by what they are: `toolchain`, `runtime`, `cpython`, and
-    /// `project` if the recipe adds packages of the distribution.
+    /// The content ids (`sha256:..`) of the images that a run used, by their kinds: `toolchain`, `runtime`, `cpython`,
+    /// and `project` if the recipe adds packages of the distribution.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
-    /// The modes of a run's phases by the names of the phases, such as `-X dev -W error`. Phases without a mode are left
-    /// out.
+    /// The modes of a run's phases by the names of the phases, such as `-X dev -W error`. Phases without a mode are
+    /// left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub modes: BTreeMap<String, String>,
-    /// The results of a run's tests, if its suites report any. The coordinator stores them as an object; the row keeps the
-    /// summary.
+    /// The results of a run's tests, if its suites report any. The coordinator stores them as an object; the row keeps
+    /// the summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tests: Option<Tests>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ pub struct Size(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seconds(pub u64);
 
-/// The limits of one run. A recipe may lower the defaults, and never raise what the settings allow.
+/// The limits of one run. The settings of the operator bound them, and a recipe may only lower these bounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -77,7 +77,7 @@ impl Limits {
         }
     }
 
-    /// Returns the limits of an operator who sets none, which bound nothing.
+    /// Returns limits that bound nothing, to check the limits of a recipe apart from any settings.
     pub fn unbounded() -> Self {
         Self {
             timeout: Seconds(u64::MAX),

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 const PACKAGES_MOST: usize = 5_000;
 const VARIABLES_MOST: usize = 100;
 const NAME_MOST: usize = 200;
-/// The most bytes of an address or a revision.
+/// The most bytes of the address of a project's source.
 const ADDRESS_MOST: usize = 2_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock {

@@ -43,8 +43,8 @@ impl Skeleton {
     }
 }
 
-/// Returns the first of the registered names that a person would take for this one. Other spellings of the same name
-/// are not look-alikes: see [`super::package::is_same`].
+/// Returns the first of the registered names that a person would take for `name`, or `None` if there is none. Other
+/// spellings of the same name are not look-alikes: see [`super::package::is_same`].
 pub fn similar<'a>(name: &str, mut registered: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let skeleton = Skeleton::of(name);
     registered.find(|other| skeleton.looks_like(&Skeleton::of(other)) && !is_same(name, other))

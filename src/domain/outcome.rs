@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The immutable end of one attempt. A retry adds another attempt and never changes this one. There is one exception: if
-/// a host was given up as lost and reports later, its report replaces that outcome (`Queue::finish`).
+/// The immutable end of one attempt. A retry adds another attempt and never changes this one. There is one exception:
+/// if a host was given up as lost and reports later, its report replaces that outcome (`Queue::finish`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
@@ -161,8 +161,8 @@ pub fn signal_name(signal: i64) -> String {
         .map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
 }
 
-/// Returns the outcome of a test command from the container's exit code. Engines and shells report a process that a signal
-/// ended as 128 + signal. Other codes above 128 are the command's own.
+/// Returns the outcome of a test command from the container's exit code. Engines and shells report a process that a
+/// signal ended as 128 + signal. Other codes above 128 are the command's own.
 pub fn of_test_exit(exit_code: i64) -> Outcome {
     match exit_code {
         0 => Outcome::Passed,

@@ -19,13 +19,13 @@ macro_rules! pattern {
 }
 pub(crate) use pattern;
 
-/// Returns the first group of the first match.
+/// Returns the first group of the first match, or `None` if there is no match or no such group.
 pub fn first<'a>(pattern: &Pattern, text: &'a str) -> Option<&'a str> {
     let found = pattern.as_ref()?.captures(text)?;
     Some(found.get(1)?.as_str())
 }
 
-/// Returns the first group of the first 100 matches, without repetition.
+/// Returns the first group of each of the first 100 matches, sorted and without repetition.
 pub fn all(pattern: &Pattern, text: &str) -> Vec<String> {
     let Some(pattern) = pattern.as_ref() else {
         return Vec::new();

@@ -17,7 +17,7 @@ const INTERPRETER_MOST: usize = 300;
 const BUILD_PHASES_MOST: usize = 64;
 /// The most images that a run uses.
 const IMAGES_MOST: usize = 8;
-/// The most tests of a run. The coordinator compares each with those of other runs.
+/// The most tests of a run. The coordinator compares each test with the tests of other runs.
 const TESTS_MOST: usize = 50_000;
 /// The longest duration of a phase, in seconds.
 const SECONDS_MOST: f64 = 30.0 * 24.0 * 3600.0;
@@ -56,7 +56,8 @@ pub struct Received {
 }
 
 impl Expected<'_> {
-    /// Drops the implausible parts of a report. The error says why the whole report is refused.
+    /// Drops the implausible parts of a report, brings texts and numbers within bounds, and masks logins in reasons.
+    /// The error says why the whole report is refused.
     pub fn receive(&self, mut report: Report) -> Result<Received, String> {
         match &report.outcome {
             Outcome::Skipped { .. } => return Err("only a recipe skips a run, no host".to_owned()),
@@ -110,8 +111,9 @@ impl Expected<'_> {
         Ok(Received { report, refused_lock })
     }
 
-    /// Keeps a reported lock only if other hosts may install what it names: a host that may build reported it, or the job has the
-    /// same lock. Otherwise it becomes the unconfirmed lock. The error says why it can't be a lock of this job.
+    /// Keeps a reported lock only if other hosts may install what it names: a host that may build reported it, or the
+    /// job has the same lock. Otherwise it becomes the unconfirmed lock. The error says why it can't be a lock of this
+    /// job.
     fn receive_lock(&self, report: &mut Report) -> Result<(), String> {
         report.unconfirmed_lock = None;
         let Some(text) = report.lock.take() else {

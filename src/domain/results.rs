@@ -71,7 +71,7 @@ pub enum TestState {
 }
 
 impl Tests {
-    /// Returns the result of a test, or `None` if it did not run.
+    /// Returns the result of a test, or `None` if no list has it.
     pub fn state(&self, test: &str) -> Option<TestState> {
         // a failure wins: some runners report a test a second time when they tear it down
         if self.failure(test).is_some() {
@@ -101,7 +101,7 @@ impl Tests {
         *self = std::mem::take(self).sorted();
     }
 
-    /// Returns a copy that pages and terminals can show safely, whatever a host has sent.
+    /// Returns the tests with shortened texts that pages and terminals can show safely, whatever a host has sent.
     pub fn plain(mut self) -> Self {
         let names = self.passed.iter_mut().chain(&mut self.skipped);
         names.for_each(|name| *name = plain(name));

@@ -73,7 +73,7 @@ pub struct BranchUse {
 }
 
 impl ImageHistory {
-    /// Returns when the image was last used, or 1970 if it never was.
+    /// Returns when the image was last used or became ready, or 1970 if it never was.
     pub fn used(&self) -> Timestamp {
         self.last_used.max(self.ready_at).unwrap_or_default()
     }
@@ -96,7 +96,7 @@ pub struct VolumesInUse {
 pub struct RetentionDecision {
     pub name: String,
     pub reason: RetentionReason,
-    /// How many bytes are freed once everything that goes is removed; 0 for what stays.
+    /// How many bytes are freed once everything that goes is removed; 0 for an object that stays.
     pub frees: u64,
 }
 

@@ -52,7 +52,8 @@ pub struct FoundSecret {
     pub range: Range<usize>,
 }
 
-/// Returns the secrets in a text, in the order of the text. The time is linear in the length of the text.
+/// Returns the secrets in a text, in the order of the text. Of secrets that overlap, only the first is listed. The time
+/// is linear in the length of the text.
 pub fn find(text: &[u8]) -> Vec<FoundSecret> {
     let mut found = Vec::new();
     for form in &FORMS {
@@ -92,7 +93,8 @@ pub fn own_tokens(text: &str) -> Vec<&str> {
     tokens
 }
 
-/// Replaces each byte of the secrets in a text by an asterisk, so that places in the text stay what they are.
+/// Replaces each byte of the secrets in a text, except line ends, by an asterisk, so that positions in the text stay
+/// the same.
 pub fn masked(text: &str) -> Cow<'_, str> {
     let found = find(text.as_bytes());
     if found.is_empty() {

@@ -80,7 +80,7 @@ pub struct Suite {
     pub modes: Vec<Mode>,
 }
 
-/// Returns the address of a source without its login.
+/// Returns the address of a source without its secret login and query values, for comparisons.
 pub fn source_key(address: &str) -> String {
     Address::from(address).without_login()
 }

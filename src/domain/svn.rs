@@ -1,10 +1,10 @@
-//! Revisions of Subversion and the folders that they are made in.
+//! Revisions of Subversion, and the folders in which they are made.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A revision as Subversion names it, written as `UUID PATH@NUMBER`. It does not have the repository's address, because a
-/// server may move.
+/// A revision as Subversion names it, written as `UUID PATH@NUMBER`. It does not have the repository's address, because
+/// a server may move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SvnRevision {
     pub folder: SvnFolder,

@@ -1,4 +1,5 @@
-//! Text from other people's code that pages and terminals show: names of tests, messages of failures, authors, subjects.
+//! Text from other people's code that pages and terminals show: names of tests, messages of failures, authors,
+//! subjects.
 
 /// How many characters of such a text are shown.
 pub const SHOWN: usize = 500;

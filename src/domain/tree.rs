@@ -46,8 +46,8 @@ pub struct Update {
     /// Files to write, new or changed.
     pub put: Vec<String>,
     pub delete: Vec<String>,
-    /// Changed files that a C file may include: C files, and headers that Argument Clinic wrote (`Modules/clinic/NAME.c.h`). Every C
-    /// file that includes one of them is compiled again.
+    /// Changed files that a C file may include: C files, and headers that Argument Clinic wrote
+    /// (`Modules/clinic/NAME.c.h`). Every C file that includes one of them is compiled again.
     pub included: Vec<String>,
     /// Compile every object again. Other headers changed, and `make` does not know everything that depends on them. The
     /// compiler cache makes this cheap.

@@ -76,9 +76,9 @@ impl Trust {
         !self.is_maintained(project) && agreed < i64::from(self.probation)
     }
 
-    /// Returns whether these accusers of one revision are enough to name its author. They are if one of them is not in
-    /// probation, or if two of them have different owners. Projects whose owner the settings do not name may all have
-    /// the same one.
+    /// Returns whether these accusers of one revision are enough to name its author. They are if one of them is the
+    /// coordinator or is not in probation, or if two of them have different owners. Projects whose owner the settings
+    /// do not name may all have the same one.
     pub fn believes<'a>(&self, accusers: impl IntoIterator<Item = &'a Accuser>) -> bool {
         let mut owners = BTreeSet::new();
         accusers.into_iter().any(|accuser| match accuser {

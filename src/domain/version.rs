@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub struct PythonVersion {
     pub major: u64,
     pub minor: u64,
-    /// The version as the tree has it, such as `3.16.0a0` or `2.5.6c1`.
+    /// The version as the tree has it, such as `3.16.0a0` or `2.5.6c1`, without a `+` at the end.
     pub full: String,
 }
 

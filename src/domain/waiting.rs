@@ -15,7 +15,7 @@ pub const ONLINE_MS: i64 = 120_000;
 /// counts them.
 pub const COUNTED_MOST: i64 = 1000;
 
-/// The needs of a job group: what its jobs need of a host.
+/// The needs of a job group: the requirements of its jobs for a host.
 #[derive(Clone, Copy, Debug)]
 pub struct JobNeeds<'a> {
     pub kind: JobKind,
@@ -282,7 +282,7 @@ fn split<'a>(
     hosts.iter().partition(|host| is_first(host))
 }
 
-/// Returns the needs that no online host meets or, if there are none, those that the best host lacks.
+/// Returns the needs that no online host meets or, if there are none, the needs that some host lacks.
 fn missing(needs: JobNeeds<'_>, hosts: &[WaitingHost], now: Timestamp) -> Vec<String> {
     let online: Vec<(&WaitingHost, &Capabilities)> = hosts
         .iter()
@@ -384,7 +384,7 @@ fn jobs(queued: i64) -> String {
     }
 }
 
-/// Counts jobs by their reasons, and returns those first that somebody has to act on.
+/// Counts jobs by their reasons. Reasons on which somebody has to act come first, then the most frequent.
 pub fn by_reason(waits: impl IntoIterator<Item = (WaitReason, i64)>) -> Vec<(WaitReason, i64)> {
     let mut counts = BTreeMap::new();
     for (reason, jobs) in waits {

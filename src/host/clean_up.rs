@@ -4,7 +4,7 @@ use super::Host;
 use crate::runtime::{ATTEMPT_LABEL, Owned, Result};
 
 impl Host {
-    /// Removes everything that an attempt created.
+    /// Removes everything that an attempt created. A failure is logged, and [`Host::clear_left`] tries again.
     pub(super) async fn clear(&self, attempt: &str) {
         if let Err(error) = self.runtime.reap(ATTEMPT_LABEL, attempt).await {
             tracing::warn!(attempt, %error, "failed to clean up after an attempt; trying again when the engine answers");

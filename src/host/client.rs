@@ -145,7 +145,7 @@ impl Client {
     }
 
     /// Reports that this host starts afresh, which ends all attempts that it had leased, and returns how it is
-    /// registered.
+    /// registered. Repeats the call until the coordinator has accepted or refused it.
     pub async fn hello(&self, capabilities: &Capabilities) -> Result<Welcome> {
         insist(|| async {
             let request = self.post_as_instance("hello", capabilities)?;
@@ -189,7 +189,7 @@ impl Client {
         }
     }
 
-    /// Reports which images and volumes this host holds, and returns which of them to remove.
+    /// Reports which images and volumes this host holds, and returns a decision about each, and the images to push.
     pub async fn images(&self, inventory: &Inventory) -> Result<Decisions> {
         let request = self
             .post(&self.url("images"), inventory)?

@@ -86,7 +86,8 @@ pub async fn run(host: Host, client: Client, spool: Spool, ending: Receiver<Endi
     !was_replaced
 }
 
-/// Removes everything that earlier instances of this host left on the engine.
+/// Removes everything that earlier instances of this host left on the engine, and forgets these instances if that
+/// worked.
 pub async fn reap_gone(runtime: &dyn Runtime, instances: &Instances) {
     let mut is_clean = true;
     for instance in instances.gone() {
@@ -159,7 +160,7 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// Why a running attempt is broken off.
 enum BrokenOff {
-    /// Another host has the lease.
+    /// The coordinator refused to renew the lease, for example because another host has it.
     LeaseLost(CallRefused),
     /// A maintainer has cancelled the attempt.
     Cancelled,

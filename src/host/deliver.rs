@@ -62,7 +62,8 @@ impl Sink for LogSink {
     }
 }
 
-/// Sends frames until everything has been written and stored.
+/// Sends frames until everything has been written and stored, or until the coordinator refuses one. Then the frames
+/// that are left are dropped.
 async fn send(client: &Client, attempt: &str, fence: &str, outbox: &Outbox) -> Result<()> {
     let sent = send_all(client, attempt, fence, outbox).await;
     match &sent {

@@ -1,6 +1,6 @@
 //! The starts of a host's daemon, called instances. Two daemons may run with one token on one engine, by mistake. So
-//! each labels its containers by its instance. It removes only its own containers and those of instances that have
-//! surely ended: those that worked with the data folder which this process has locked.
+//! each labels its containers by its instance. It removes only its own containers and the containers of instances that
+//! have surely ended, because they worked with the data folder which this process has locked.
 
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;

@@ -47,8 +47,8 @@ async fn is_short(host: &Host) -> bool {
     free.min().is_some_and(|free| free >> 30 < host.retention.min_free_gib)
 }
 
-/// Removes images and volumes until none is left to remove, then pushes images that the registry lacks. The last
-/// inventory shows the coordinator what remains.
+/// Removes images and volumes until none is left to remove, in a few rounds at most, then pushes images that the
+/// registry lacks. The last inventory shows the coordinator what remains.
 pub async fn tick(host: &Host, client: &Client) -> Result<()> {
     let mut lacks = Vec::new();
     for _ in 0..ROUNDS {
@@ -179,9 +179,9 @@ fn held_volume(volume: StoredVolume) -> HeldVolume {
     }
 }
 
-/// Removes images and volumes as the decisions allow, and returns the decisions on those that were removed. If the
-/// engine refuses because something is in use again, the next tick tries again. `host` is the host whose jobs hold
-/// locks.
+/// Removes images and volumes as the decisions allow, and returns the decisions about everything that was removed. If
+/// the engine refuses because something is in use again, the next tick tries again. `host` is the host whose jobs hold
+/// locks. Images and build trees that they use are left out.
 pub async fn sweep(
     runtime: &dyn Runtime,
     host: Option<&Host>,

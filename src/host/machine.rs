@@ -44,7 +44,7 @@ pub struct Host {
     pub builds: bool,
     /// Locks on references of images and on build trees: the first job makes the image, and the others wait for it.
     pub(super) images: NameLocks,
-    /// Build keys of the images that jobs work with.
+    /// Locks on the images that jobs work with, by build key.
     pub(super) image_locks: ImageLocks,
     pub(super) leftovers: Leftovers,
     /// This instance of the daemon, and earlier ones.

@@ -8,12 +8,14 @@ use crate::domain::outcome::Outcome;
 use crate::runtime::Container;
 
 impl Host {
-    /// Does one job and returns its report. Whatever happens, nothing of the job is left on the engine.
+    /// Does one job and returns its report. Whatever happens, nothing of the job is left on the engine, at the latest
+    /// when the engine answers again.
     pub async fn perform(&self, attempt: &str, spec: &JobSpec, log: &Log) -> Report {
         self.perform_part(attempt, spec, log, Course::default()).await
     }
 
-    /// Does a part of a job. If `course` says so, the work folder of a run stays, and the caller has to remove it.
+    /// Does a part of a job, or hands the job back if the host policy refuses it. If `course` says so, the work folder
+    /// of a run stays, and the caller has to remove it.
     pub async fn perform_part(&self, attempt: &str, spec: &JobSpec, log: &Log, course: Course) -> Report {
         let say = self.policy.current();
         if let Some(reason) = say.refuses(spec) {

@@ -65,7 +65,8 @@ impl Host {
         }
     }
 
-    /// Checks that the engine answers and has room. The error says what to fix.
+    /// Checks that the engine answers and has room. The error says what to fix. If the engine answers, also removes
+    /// remains of ended attempts from it.
     pub(super) async fn well(&self) -> Result<(), String> {
         let engine = self.runtime.engine().await.map_err(|error| {
             self.leftovers.doubt();
@@ -86,7 +87,8 @@ impl Host {
         self.policy.current().capabilities(&self.capabilities)
     }
 
-    /// Reports to the coordinator why the host takes no jobs, until it takes jobs again.
+    /// Reports to the coordinator why the host takes no jobs, and then once that it takes jobs again. Runs until it is
+    /// dropped.
     pub(super) async fn report_pauses(&self, client: &Client) {
         let mut paused = false;
         loop {

@@ -33,7 +33,8 @@ impl Spool {
         self.folder.join(attempt)
     }
 
-    /// Delivers a report. A file keeps the report until it is delivered.
+    /// Delivers a report, and waits until the coordinator answers. A file keeps the report until it is accepted, or
+    /// refused for good.
     pub async fn deliver(&self, client: &Client, attempt: &str, finish: FinishRequest) {
         self.keep(attempt, &finish);
         let kept = SpooledReport {
@@ -43,7 +44,7 @@ impl Spool {
         hand_in(client, &kept, &self.path(attempt)).await;
     }
 
-    /// Keeps a report in a file.
+    /// Keeps a report in a file. A failure is logged.
     pub fn keep(&self, attempt: &str, finish: &FinishRequest) {
         let kept = serde_json::json!({ "attempt": attempt, "fence": finish.fence, "report": finish.report });
         if let Err(error) = write(&self.path(attempt), &kept) {
@@ -56,7 +57,8 @@ impl Spool {
         self.folder.join(format!("{attempt}.json"))
     }
 
-    /// Delivers the reports and logs that an earlier process of this host left.
+    /// Delivers the reports and logs that an earlier process of this host left. Removes reports that can't be read, and
+    /// logs without a report.
     pub async fn deliver_left(&self, client: &Client) {
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
             return;

@@ -26,7 +26,7 @@ impl Stop {
         }
     }
 
-    /// Ends an image job: the image can't be built, or is not the one that its sources and its profile call for.
+    /// Ends an image job: the image can't be built, or does not match its sources and its profile.
     pub fn image_failed(reason: String, exit_code: Option<i64>) -> Self {
         Stop::Ended(Outcome::SetupFailed { reason, exit_code })
     }

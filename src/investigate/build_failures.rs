@@ -1,5 +1,5 @@
-//! Finds revisions that broke or fixed the build of CPython, or the import of one of its modules. Each such revision is
-//! one incident, whatever happens to the projects.
+//! Finds revisions that broke or fixed the build of CPython, or the import of one of its modules. A break opens an
+//! incident or joins one, and a fix may close it, whatever happens to the projects.
 
 use super::context::Context;
 use super::incidents::{record_fix, record_fix_by, record_regression};
@@ -18,14 +18,15 @@ use std::collections::BTreeSet;
 const AT_ONCE: i64 = 500;
 /// How many revisions before and after a build event are searched for its neighbours.
 const AROUND: i64 = 200;
-/// How many failed builds prove that a revision does not build.
+/// How many builds that failed because of code prove that a revision does not build.
 pub const FAILURES: i64 = 2;
-/// The most attempts at a build. Further ones need a request.
+/// The most attempts at the build of an image. Further attempts need the request of a maintainer.
 pub const BUILDS_MOST: i64 = 12;
 /// The name of the project in an incident about a build of CPython.
 const CPYTHON: &str = "cpython";
 
-/// Evaluates build events, in groups of neighbouring revisions.
+/// Evaluates build events, in groups of neighbouring revisions. The events of a group whose evaluation fails stay for
+/// the next pass; events of branches that are no longer watched are dropped.
 pub async fn tick(context: &Context<'_>) -> Result<()> {
     let store = context.store;
     let watched = store.watched_branches().await?;
@@ -126,8 +127,9 @@ async fn evaluate_subject(
     Ok(())
 }
 
-/// Returns whether two builds differ in CPython alone: they have the same distribution, and the same profile or those
-/// of two eras. A module is compared only if both profiles name it, because others are not probed.
+/// Returns whether two builds differ in CPython alone: they have the same distribution, and either the same profile or
+/// the profiles of two eras. A module is compared only if both profiles name it, because others are not probed. Returns
+/// `false` if the spec of a build is missing.
 async fn is_comparable(context: &Context<'_>, subject: &Subject, good: &Candidate, bad: &Candidate) -> Result<bool> {
     let build = async |candidate: &Candidate| -> Result<Option<Box<BuildSpec>>> {
         let Some(image) = candidate.image_id() else {
@@ -174,7 +176,8 @@ async fn found(
     })
 }
 
-/// Records a fix of each build that failed and then succeeded when it was repeated.
+/// Records a fix of each regression about the subject whose revision has been built since: its build succeeded when it
+/// was repeated.
 async fn fix_built_later(
     context: &Context<'_>,
     affected: &Affected,
@@ -235,8 +238,9 @@ fn built(candidate: &Candidate) -> BuildState {
     }
 }
 
-/// Returns the last attempts at both builds as evidence. Their logs are not compared, because a build that continues in
-/// a build tree prints other lines than a full build.
+/// Returns the last attempts at both builds as evidence, and the error of the bad one: why the module can't be
+/// imported, or else the outcome. Their logs are not compared, because a build that continues in a build tree prints
+/// other lines than a full build.
 async fn evidence(context: &Context<'_>, subject: &Subject, good: &Candidate, bad: &Candidate) -> Result<Evidence> {
     let last = async |image: Option<&ImageId>| -> Result<Option<(AttemptId, Option<Report>)>> {
         let Some(image) = image else { return Ok(None) };

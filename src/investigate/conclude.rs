@@ -53,7 +53,7 @@ async fn name_hosts(context: &Context<'_>, findings: &mut [Finding]) -> Result<(
     Ok(())
 }
 
-/// Ends an investigation with its findings.
+/// Ends an investigation with its findings, or returns `NotYet` while it needs results of revisions before its base.
 pub async fn conclude(
     context: &Context<'_>,
     investigated: &Investigated,
@@ -135,7 +135,8 @@ pub async fn conclude(
     store(context, investigated, end).await
 }
 
-/// Ends an investigation without an answer. Its subjects are rechecked at `suppressed_until`.
+/// Ends an investigation without an answer. Its subjects are rechecked at `suppressed_until`. If it searched inside a
+/// merge, the next line of the merge is searched instead, or the merge is the culprit.
 pub async fn give_up(
     context: &Context<'_>,
     investigated: &Investigated,
@@ -191,9 +192,8 @@ fn is_outside_cpython(what: &NotCpython) -> bool {
 }
 
 /// Returns the time before which a result at the base was made under other conditions than its reruns, such as another
-/// date or other images. Then the reruns say nothing about that result. Returns `None` if the answer names no such
-/// condition. If a result and reruns of the same day disagree, they are flaky, and so is an error that comes at random
-/// in any test.
+/// date or other images. The reruns say nothing about it then. Returns `None` inside a merge, or if an answer names no
+/// such condition. If a result and reruns of the same day disagree, they are flaky, as a random error is.
 fn other_conditions(investigated: &Investigated, findings: &[Finding]) -> Option<Timestamp> {
     let row = &investigated.row;
     let all = |fits: fn(&NotCpython) -> bool| {
@@ -212,7 +212,8 @@ fn other_conditions(investigated: &Investigated, findings: &[Finding]) -> Option
     }
 }
 
-/// Stores a conclusion. An investigation that a person asked for records neither regressions nor fixes.
+/// Stores a conclusion, unless the investigation has an answer already. If a person asked for it, no regression or fix
+/// is recorded; otherwise results are also marked to be evaluated again.
 async fn store(context: &Context<'_>, investigated: &Investigated, end: Conclusion) -> Result<Concluded> {
     let Context { store, now, .. } = *context;
     let (row, watched) = (&investigated.row, investigated.watched());
@@ -363,7 +364,7 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// Returns the change between two candidates, given by their indexes.
+/// Returns the change between two candidates, given by their indexes, as an exact one.
 async fn found(
     context: &Context<'_>,
     candidates: &[Candidate],

@@ -23,7 +23,7 @@ pub struct Context<'a> {
     pub trust: &'a Trust,
     /// The profiles in force. All images of an investigation are built by them, on the distribution in force.
     pub profiles: &'a Profiles,
-    /// The operator's limits, which bound those of every recipe.
+    /// The operator's limits, which bound the limits of every recipe.
     pub limits: &'a Limits,
     /// Whether images travel between hosts through a registry.
     pub has_registry: bool,
@@ -31,7 +31,7 @@ pub struct Context<'a> {
     pub now: Timestamp,
 }
 
-/// Returns the recipe of a project that is in force.
+/// Returns the recipe in force of a project, or `None` if the project has none.
 pub fn recipe_in_force<'a>(projects: &'a [Registered], project: &str) -> Option<&'a Registered> {
     projects.iter().find(|one| one.recipe.name.get_ref() == project)
 }

@@ -20,14 +20,15 @@ use crate::verdict::LockSide;
 use anyhow::{Context as _, Result};
 
 /// How long newer versions are not tried again after they could not be installed, or after the machinery failed, in
-/// milliseconds.
+/// milliseconds. A run that tries them is cancelled if it has been queued for as long.
 const RETRY_MS: i64 = 24 * 3_600_000;
 /// How many of a recipe's newest reports are searched for a second one with the same lock.
 const REPORTS_MOST: i64 = 100;
 /// How many of a recipe's newest runs are searched for one on the lock's version of Python.
 const NEWEST_RUNS: i64 = 50;
 
-/// Pins the lock that a run installed, if it is the first of its recipe on its version of Python.
+/// Pins the lock that a run resolved itself, if the lock may be pinned and its recipe has no pinned lock yet on its
+/// version of Python, variant and platform.
 pub async fn pin_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<()> {
     let Some((_, spec)) = newest_job(context, run).await? else {
         return Ok(());
@@ -47,7 +48,8 @@ pub async fn pin_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<()>
     Ok(())
 }
 
-/// Returns the first lock of these attempts that may be pinned, and the time at which it was reported.
+/// Returns the first lock of these attempts that may be pinned, and the time at which it was reported. Locks that need
+/// no confirmation go first. Returns `None` if no lock may be pinned.
 async fn lock_to_pin(
     context: &Context<'_>,
     key: &LockKey<'_>,
@@ -91,9 +93,9 @@ async fn is_confirmed(context: &Context<'_>, key: &LockKey<'_>, host: &HostId, l
     Ok(false)
 }
 
-/// Makes a lock due at once if a run can't be made with it, because its files may have vanished from the index or from
-/// a repository. The newest run is made once more with new versions. The report of a new host is not enough, because
-/// the host would choose when versions change.
+/// Makes the lock of a run's newest job due at once if the last attempt could not fetch with it, because its files may
+/// have vanished from the index or from a repository. The newest run is made once more with new versions. The report of
+/// a new host is not enough, because the host would choose when versions change.
 pub async fn expire_lock(context: &Context<'_>, run: &UnevaluatedRun) -> Result<()> {
     let Some((job, spec)) = newest_job(context, run).await? else {
         return Ok(());
@@ -130,7 +132,8 @@ async fn is_believed(context: &Context<'_>, host: &HostId) -> Result<bool> {
     Ok(host.is_some_and(|host| !host.is_new() || context.settings.first_results == 0))
 }
 
-/// Returns the newest job of a run that no investigation requested, with its spec.
+/// Returns the newest job of a run that no investigation requested and that is not crossed, with its spec. Returns
+/// `None` if there is no such job, or if its spec can't be read.
 async fn newest_job(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Option<(JobId, Box<RunSpec>)>> {
     let job = context.store.job_of(run.id.as_str()).await?;
     Ok(job.and_then(|job| match job.spec {
@@ -139,7 +142,7 @@ async fn newest_job(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Optio
     }))
 }
 
-/// Returns the lock that is pinned for a run.
+/// Returns the lock that is pinned for a run, or `None` if there is none.
 pub async fn pinned_lock(context: &Context<'_>, run: &UnevaluatedRun, spec: &RunSpec) -> Result<Option<String>> {
     let mut tx = context.store.begin().await?;
     let lock = context.store.pinned_lock(&mut tx, &lock_key(run, spec)).await?;
@@ -164,8 +167,8 @@ fn recipe_error(end: &JobEnd) -> Option<&Report> {
     }
 }
 
-/// Tries newer versions in place of locks that are older than the setting `verdicts.locks` allows. Returns how many jobs it
-/// added.
+/// Tries newer versions in place of locks that are older than the setting `verdicts.locks` allows. Pins the versions of
+/// the tries that have ended. Returns how many jobs it added.
 pub async fn tick(context: &Context<'_>) -> Result<usize> {
     let term_ms = i64::try_from(context.settings.locks.0.saturating_mul(1000)).unwrap_or(i64::MAX);
     let mut added = 0;
@@ -186,7 +189,8 @@ pub async fn tick(context: &Context<'_>) -> Result<usize> {
 enum Refresh {
     /// A run with newer versions was scheduled.
     Scheduled,
-    /// The run with newer versions has ended. Its versions are pinned if they could be installed.
+    /// The run with newer versions has ended. Its versions are pinned if they could be installed and may be pinned.
+    /// Otherwise the older lock stays.
     Refreshed,
     /// The run with newer versions has not ended, is not due, or has no run to repeat.
     NotNow,

@@ -1,4 +1,5 @@
-//! Evaluates runs that have ended: compares each with the history of its series, and opens investigations of what changed.
+//! Evaluates runs that have ended: compares each with the history of its series, and opens investigations of the
+//! changes.
 
 use super::context::{Context, recipe_in_force};
 use super::dependency_locks::{expire_lock, pin_lock};
@@ -21,10 +22,11 @@ use std::collections::BTreeMap;
 
 /// How many runs are evaluated in one pass.
 const AT_ONCE: i64 = 200;
-/// How many later results are evaluated again when an earlier one arrives.
+/// How many results are evaluated at most when one arrives: the result itself and later ones.
 const LATER_MOST: usize = 50;
 
-/// Evaluates runs that have ended, oldest revision first.
+/// Evaluates runs that have ended, oldest revision first, and repeats some of them to see how flaky they are. A run
+/// whose results are awaited, or whose evaluation fails, is evaluated in the next pass.
 pub async fn tick(context: &Context<'_>, projects: &[Registered]) -> Result<()> {
     let mut detectors = BTreeMap::new();
     for run in context.store.unevaluated(AT_ONCE).await? {
@@ -91,7 +93,7 @@ pub struct Detector<'a> {
     series: Series,
     regressions: KnownRegressions,
     earlier: EarlierInvestigations,
-    /// Tests that the recipe declares to fail.
+    /// Tests that the recipe declares to fail at the time of the pass.
     excused: Vec<Subject>,
 }
 
@@ -122,7 +124,7 @@ impl<'a> Detector<'a> {
         }
     }
 
-    /// Evaluates the result at `seq` and those after it, up to the next one that has a result for every test: results
+    /// Evaluates the result at `seq` and later results, up to the next one that has a result for every test: results
     /// arrive in any order, and a later failure may have begun here.
     async fn evaluate_from(&mut self, seq: i64) -> Result<Delivered<()>> {
         let failing = self.regressions.failing();
@@ -160,8 +162,9 @@ impl<'a> Detector<'a> {
         Ok(Delivered::Complete(()))
     }
 
-    /// Opens investigations of the suspicions about the last entry, unless a regression explains them or an earlier
-    /// investigation covers them.
+    /// Opens investigations of the suspicions about the last entry, unless a regression explains them, the recipe
+    /// excuses them, or an earlier investigation covers them. First makes errors that wandered the subjects of their
+    /// regressions.
     pub async fn investigate(&mut self, entries: &[HistoryEntry], suspicions: Vec<Suspicion>) -> Result<()> {
         let Some(last) = entries.last() else { return Ok(()) };
         self.follow_errors(last, &suspicions).await?;
@@ -182,8 +185,8 @@ impl<'a> Detector<'a> {
         Ok(())
     }
 
-    /// Makes an error the subject of its regression if it shows in another test than before. The regression stays the
-    /// same.
+    /// Makes an error the subject of its regression if it shows in another test than before, and adds a note to the
+    /// incident. The regression stays the same.
     async fn follow_errors(&mut self, last: &HistoryEntry, suspicions: &[Suspicion]) -> Result<()> {
         let broke = suspicions.iter().filter(|suspicion| suspicion.change == Change::Broke);
         let mut wandered = BTreeMap::new();
@@ -207,8 +210,9 @@ impl<'a> Detector<'a> {
         Ok(())
     }
 
-    /// Returns whether a change of a subject needs an investigation: it is no part of a regression, the recipe does not
-    /// declare it, and chance is unlikely.
+    /// Returns whether a change of a subject needs an investigation. A break does if neither an unfixed regression nor
+    /// the recipe explains it. A fix does if an unfixed regression has the subject, chance is unlikely, and the error
+    /// does not show in another test.
     fn is_news(
         &self,
         entries: &[HistoryEntry],
@@ -300,7 +304,8 @@ impl<'a> Detector<'a> {
     }
 }
 
-/// Returns the probability, from 0 to 1, that a subject that fails at a rate passes as often as in the newest entries.
+/// Returns the probability, from 0 to 1, that a subject that fails at a rate passes as often in a row as it did since
+/// its last failure.
 fn chance_of_passes(entries: &[HistoryEntry], subject: &Subject, rate: f64) -> f64 {
     let seen = entries.iter().rev().filter_map(|entry| entry.end.observe(subject));
     let passes = seen

@@ -27,8 +27,9 @@ pub struct EligibleHosts {
     pub are_proven: bool,
 }
 
-/// Returns the hosts that may make the runs and called within `seen_within_ms`. New hosts are among them only if no
-/// other host can make the runs: the results of a new host prove nothing until others have repeated some.
+/// Returns the hosts that may make the runs and called within `seen_within_ms`, except hosts that back off or pause.
+/// New hosts are among them only if no other host can make the runs: the results of a new host prove nothing until
+/// others have repeated some.
 pub async fn eligible_hosts(
     requests: &Requests<'_>,
     candidates: &[Candidate],
@@ -86,7 +87,8 @@ pub async fn has_proven_host(context: &Context<'_>, run: &RunSpec, platform: &st
     Ok(hosts.iter().any(|host| is_proven_lately(context, host)))
 }
 
-/// Returns an online host that may build and can make a run. The coordinator trusts the lock that such a host reports.
+/// Returns an online host that may build, does not back off and can make a run, or `None` if there is none. The
+/// coordinator trusts the lock that such a host reports.
 pub async fn trusted_host(context: &Context<'_>, run: &RunSpec, platform: &str) -> Result<Option<HostId>> {
     let group = group_of(run, &run.image.build.branch, platform);
     let mut hosts = fitting_hosts(context, &group, context.has_registry).await?;
@@ -118,7 +120,8 @@ fn group_of(run: &RunSpec, branch: &str, platform: &str) -> JobGroup {
     }
 }
 
-/// Returns the active hosts that accept the jobs of a group and can have their images. `pulls` says whether images can be pulled.
+/// Returns the active hosts, online or not, that accept the jobs of a group and can have their images. `pulls` says
+/// whether images can be pulled.
 async fn fitting_hosts(context: &Context<'_>, group: &JobGroup, pulls: bool) -> Result<Vec<HostRow>> {
     let mut hosts = context.store.hosts().await?;
     hosts.retain(|host| {
@@ -138,7 +141,8 @@ async fn fitting_hosts(context: &Context<'_>, group: &JobGroup, pulls: bool) -> 
 }
 
 /// Returns a run that has the needs of all runs: the run in which the change was seen. If the recipe has changed since,
-/// it is a run by the recipe in force on the newest revision that has an image.
+/// it is a run by the recipe in force on the newest revision that has an image. Returns `None` if there is no such
+/// revision.
 async fn typical_run(requests: &Requests<'_>) -> Result<Option<Box<RunSpec>>> {
     let store = requests.context.store;
     let (row, watched) = (&requests.investigated.row, requests.investigated.watched());

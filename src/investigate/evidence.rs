@@ -54,8 +54,8 @@ pub async fn evidence(context: &Context<'_>, probes: &[ProbeRow], found: &Found)
     })
 }
 
-/// Returns the signature of an error that wandered from one test to another: before the change, it was in a test that
-/// does not fail after the change. Then the change did not cause the error.
+/// Returns the signature of an error that wandered from one test to another: all subjects report it after the change,
+/// and before the change it was in a test that does not fail any more. Then the change did not cause the error.
 pub async fn wandered_error(context: &Context<'_>, probes: &[ProbeRow], found: &Found) -> Option<String> {
     let seen = async |revision: &RevisionId, wanted| {
         newest_seen(context, probes, revision.as_str(), &found.subjects, wanted).await
@@ -127,7 +127,8 @@ async fn newest_seen<'a>(
     None
 }
 
-/// Returns the first error that the failing tests among the subjects reported, if their runner reports any.
+/// Returns the first error that the failing tests among the subjects reported, if their runner reports any. The subject
+/// `Run` stands for all tests, and an error for the tests that report it.
 pub fn failure_message(end: &RunEnd, subjects: &[Subject]) -> Option<String> {
     let RunEnd::Run(_, Some(tests)) = end else { return None };
     let failed = tests.failed.iter();

@@ -19,7 +19,8 @@ use anyhow::{Context as _, Result};
 /// The most results of a new host that are read. There are few: soon the host is either proven or in quarantine.
 const READ_MOST: i64 = 1_000;
 
-/// Decides whether the results of new hosts for a run count. Returns `Awaited` while repetitions are under way.
+/// Decides whether the results of new hosts for a run count. Queues repetitions, and may prove a host or put it into
+/// quarantine. Returns `Awaited` while repetitions are under way.
 pub async fn check(context: &Context<'_>, run: &UnevaluatedRun) -> Result<Delivered<()>> {
     let attempts = context.store.attempts_of(run.id.as_str()).await?;
     for attempt in &attempts {
@@ -116,8 +117,8 @@ async fn decide(
     Ok(Delivered::Complete(()))
 }
 
-/// Returns whether a result of a new host can be compared with another attempt. An error of the recipe may pass, for
-/// example when a lock is resolved anew. So it counts only in the repetition itself.
+/// Returns whether a result of a new host can be compared with another attempt. An error of the recipe may disappear,
+/// for example when a lock is resolved anew. So it counts only in the repetition itself.
 fn compares(attempt: &Attempt, other: &Attempt) -> bool {
     let repeats = attempt.repeat_job_id.as_ref() == Some(&other.job_id);
     let says_enough = |report: &Report| match repeats {

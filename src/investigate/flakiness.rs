@@ -16,8 +16,9 @@ const RUNS: i64 = 500;
 /// The milliseconds after which a repeat that has not ended counts as lost.
 const LOST_MS: i64 = 24 * HOUR_MS;
 
-/// Queues a run once more if the setting `verdicts.repeat` selects it, or if its project is in burn-in. If the run was
-/// repeated already, counts it.
+/// Queues a run once more with its lock if the setting `verdicts.repeat` selects it, or if its project is in burn-in
+/// and waits for no other repeat. Does not if the lock is unconfirmed. If the run was repeated already, counts how many
+/// results agree.
 pub async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, report: &Report) -> Result<()> {
     let store = context.store;
     let (id, project) = (run.id.as_str(), run.series.project.as_str());
@@ -65,7 +66,7 @@ pub async fn repeat(context: &Context<'_>, run: &UnevaluatedRun, report: &Report
     Ok(())
 }
 
-/// Counts how many repeated results of a project agreed in a row.
+/// Counts how many repeated results of a project agreed in a row, and stores the number.
 async fn count(context: &Context<'_>, project: &str, before: &BurnIn) -> Result<()> {
     let runs = context.store.repeated_runs(project, RUNS).await?;
     let newest_first = runs.values().rev().map(Vec::as_slice);
@@ -83,7 +84,7 @@ async fn count(context: &Context<'_>, project: &str, before: &BurnIn) -> Result<
     context.store.set_agreeing(project, now).await
 }
 
-/// Selects one run in `one_in`, or none if `one_in` is 0. The last part of an id is random.
+/// Returns whether a run is selected: one in `one_in` is, or none if `one_in` is 0. The last part of an id is random.
 fn is_selected(id: &str, one_in: u64) -> bool {
     let random = id.rsplit('-').next().and_then(|end| u64::from_str_radix(end, 16).ok());
     random.is_some_and(|random| one_in > 0 && random % one_in == 0)

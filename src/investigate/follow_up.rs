@@ -1,4 +1,5 @@
-//! Investigations that follow from an answer: inside a merge, with an older baseline, or by the recipe that is in force.
+//! Investigations that follow from an answer: inside a merge, with an older baseline, about an error that wanders, with
+//! another lock, or by the recipe that is in force.
 
 use super::context::Context;
 use super::history::{BACK, Delivered, HistoryReader};
@@ -14,7 +15,8 @@ use std::collections::BTreeMap;
 const WAITS_MS: i64 = 24 * 3_600_000;
 
 /// Returns the investigation of a line of history that a merge brought: the first line or, if `searched` is set, the
-/// one after the line that ends with it. Returns `None` if the culprit is no merge, or if no line is left.
+/// one after the line that ends with it. Stores the revisions of the line. Returns `None` if the culprit is no merge,
+/// if its commits are missing, or if no line is left.
 pub async fn inside_merge(
     context: &Context<'_>,
     row: &InvestigationRow,
@@ -62,7 +64,8 @@ pub async fn inside_merge(
 }
 
 /// Returns investigations of a flaky failure with older baselines, because the base may have passed by chance. The list
-/// is empty if no older revision has passed.
+/// is empty if no older revision has passed. Returns `Awaited` while revisions before the base await their runs, for a
+/// day at most, or while test results are missing.
 pub async fn with_older_base(
     context: &Context<'_>,
     row: &InvestigationRow,
@@ -156,8 +159,9 @@ fn has_error_on_both(earlier: &InvestigationRow, error: &Subject) -> bool {
     })
 }
 
-/// Returns the same question with the lock of the newer end, if that of the older end can't be fetched any more. The
-/// older end may not install with it, but no other lock is left.
+/// Returns the same question with the lock of the newer end, if the lock of the older end can't be fetched any more.
+/// Returns `None` if the ends share a lock, or if no rerun shows that. The older end may not install with it, but no
+/// other lock is left.
 pub fn with_newer_lock(row: &InvestigationRow, probes: &[ProbeRow], subjects: &[Subject]) -> Option<NewInvestigation> {
     let newer = row.now_lock.as_ref()?;
     let with_base = probes.iter().filter(|probe| probe.lock == LockSide::Base);
@@ -171,7 +175,8 @@ pub fn with_newer_lock(row: &InvestigationRow, probes: &[ProbeRow], subjects: &[
     is_unfetchable.then_some(new)
 }
 
-/// Returns the same question by the recipe in force. That may need other dependencies, so the question has no locks.
+/// Returns the same question by the recipe in force. This recipe may need other dependencies, so the question has no
+/// locks.
 pub fn by_recipe(row: &InvestigationRow, recipe: &str) -> NewInvestigation {
     let mut new = again(row, row.subjects.clone());
     recipe.clone_into(&mut new.recipe);

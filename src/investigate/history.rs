@@ -25,7 +25,7 @@ const BACK_MOST: i64 = 480;
 #[derive(Debug)]
 pub enum Delivered<T> {
     Complete(T),
-    /// Some test results have not arrived yet. The next pass tries again.
+    /// Some test results, or results of other runs, have not arrived yet. The next pass tries again.
     Awaited,
 }
 
@@ -54,8 +54,8 @@ impl HistoryReader<'_> {
         Ok(counts.map(|(_, report)| report.clone()))
     }
 
-    /// Returns whether the number of tests of a passed run may have fallen: it has fallen since the result before, or
-    /// that result was no pass.
+    /// Returns whether the number of tests of a passed run may have fallen: it fell by at least half since the result
+    /// before, or that result was no pass. Returns `false` if there is no result before.
     pub async fn may_run_fewer_tests(&self, series: &Series, seq: i64, report: &Report) -> Result<bool> {
         let results = self.store.results_up_to(series, seq - 1, 1).await?;
         let count = |report: &Report| {
@@ -133,7 +133,8 @@ impl HistoryReader<'_> {
         }
     }
 
-    /// Returns how an attempt ended, with its test results.
+    /// Returns how an attempt ended, with its test results. Returns `Awaited` if its report announces results that have
+    /// not arrived, for a minute after `finished_at`.
     pub async fn end_of(
         &self,
         attempt: &AttemptId,

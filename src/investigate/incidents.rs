@@ -10,7 +10,9 @@ use crate::verdict::{Subject, signature};
 use anyhow::Result;
 use std::collections::BTreeSet;
 
-/// Records a regression. It joins the incident to which it belongs, or opens a new one.
+/// Records a regression. It joins the incident to which it belongs, or opens a new one; the images of both revisions
+/// are pinned. If an unfixed regression describes the same failure, only the subject of that regression becomes the
+/// error.
 pub async fn record_regression(
     store: &Store,
     tx: &mut Tx,
@@ -83,8 +85,9 @@ pub async fn record_regression(
     store.note(tx, &incident, PYBOTS, &note, now).await
 }
 
-/// Returns the regression that describes the same failure as a change, since the same revision. Either one of the two
-/// is about a test and the other about the error of that test, or both are about the error.
+/// Returns the regression that describes the same failure as a change, since the same revision, and the error as a
+/// subject. Either one of the two is about a test and the other about the error of that test, or both are about the
+/// error.
 fn same_error<'a>(
     unfixed: &'a [Regression],
     found: &Found,
@@ -145,7 +148,8 @@ pub async fn record_fix_by(
     record_fix(store, tx, affected, &fix, now).await
 }
 
-/// Records a fix in each regression that it concerns, and closes incidents without any unfixed regression.
+/// Records a fix in each regression that it concerns. If no unfixed regression is left in one of their incidents,
+/// closes the incident and removes its pins.
 pub async fn record_fix(store: &Store, tx: &mut Tx, affected: &Affected, fix: &Fix<'_>, now: Timestamp) -> Result<()> {
     let mut touched = BTreeSet::new();
     let unfixed = store.unfixed_regressions(&mut **tx, &affected.series).await?;

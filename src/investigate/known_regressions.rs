@@ -38,8 +38,8 @@ impl KnownRegressions {
         FailingSubjects::of(unfixed.filter(|regression| regression.bad_seq <= seq || !regression.exact))
     }
 
-    /// Returns whether a known regression is the reason why a subject passes at `base` and fails at `last`, two
-    /// positions of the branch.
+    /// Returns whether a known regression is the reason why a subject passes at `base` and fails at `last`. A fixed
+    /// regression explains its subjects too, but only an unfixed one explains other tests with its error.
     pub fn explains(&self, subject: &Subject, (base, last): (&HistoryEntry, &HistoryEntry)) -> bool {
         let is_between = |regression: &&Regression| base.seq < regression.bad_seq && regression.good_seq < last.seq;
         let is_subject = |regression: &Regression| regression.subjects.iter().any(|one| one.is_same(subject));
@@ -78,8 +78,8 @@ impl KnownRegressions {
         })
     }
 
-    /// Returns the regression whose error wandered to a test, and the error as a subject. None of the regression's own
-    /// tests fails now.
+    /// Returns the regression whose error wandered to a test, and the error as a subject. All subjects of the
+    /// regression are tests. At least one of them passes now, and none fails.
     pub fn wandered_to(&self, test: &Subject, last: &HistoryEntry) -> Option<(&Regression, Subject)> {
         let error = wandering_error_of(test, last)?;
         let regression = self.unfixed.iter().find(|regression| {
@@ -135,14 +135,16 @@ impl FailingSubjects {
         subject.find_in(&self.0).copied()
     }
 
-    /// Returns how many passes in a row prove the fix of the subject that fails most rarely.
+    /// Returns how many passes in a row prove the fix of the subject that fails most rarely, or 0 if every subject
+    /// always fails.
     pub fn passes_for_fix(&self) -> i64 {
         let rarest = self.0.values().copied().fold(1.0, f64::min);
         (CHANCE_OF_FIX.ln() / (1.0 - rarest).ln()).ceil() as i64
     }
 }
 
-/// Returns the signature of the error that a test reports, if such an error may wander from test to test; see [`may_wander`].
+/// Returns the signature of the error that a test reports, if such an error may wander from test to test; see
+/// [`may_wander`].
 pub fn wandering_error_of(test: &Subject, entry: &HistoryEntry) -> Option<String> {
     let (RunEnd::Run(_, Some(tests)), Some(test)) = (&entry.end, test.test()) else {
         return None;

@@ -4,21 +4,24 @@
 //! prove the change, and further runs search the revision that caused it. The answer becomes an incident, fixes one, or
 //! explains the failure otherwise. The rules are in [`crate::verdict`], which does no I/O. This module reads their
 //! input and acts on their decisions.
-//! on what they decide.
 //!
 //! ```text
 //! a run has ended
 //!   -> detect          compares it with its history; a suspicion opens an investigation
-//!        first_results: those of a new host are repeated on another one before they count
-//!        known_regressions, suppression: what is explained already, or was answered recently, opens none
+//!        first_results: another host repeats the results of a new host before they count
+//!        known_regressions, suppression: a change that is explained, or was answered recently, opens none
+//!        flakiness: some runs are repeated
 //!   -> schedule        gives each open investigation its turn
-//!        places: how many are worked on at the same time, and whose go first
-//!        run_requests, eligible_hosts: which runs it wants next, and which hosts can make them
+//!        places: how many are worked on at the same time, and which of them go first
+//!        run_requests, eligible_hosts: which runs an investigation wants next, and which hosts can make them
 //!   -> conclude        stores the answer
 //!        evidence, incidents: opens an incident, joins one, or records a fix
-//!        follow_up: opens the investigation inside a merge, or with an older baseline
+//!        follow_up: opens the next investigation, such as the one inside a merge
 //!   -> recheck         looks again when the suppression by an answer is over
 //! ```
+//!
+//! Beside this, build_failures opens and closes incidents about builds, and dependency_locks pins the versions of
+//! dependencies and refreshes them.
 //!
 //! A pass keeps nothing in memory. It reads the store, so a missed event or a restart changes no answer, and any step
 //! can be repeated.
@@ -49,7 +52,8 @@ pub use model::{Pass, WantedImage};
 use crate::recipe::Registered;
 use anyhow::Result;
 
-/// Makes one pass over new results and open investigations.
+/// Makes one pass over new results, builds, old locks, open investigations, and answers whose suppression is over. An
+/// error ends the pass; the next one does the rest.
 pub async fn tick(context: &Context<'_>, projects: &[Registered]) -> Result<Pass> {
     let mut pass = Pass::default();
     incidents::end_those_that_left(context.store, context.now).await?;

@@ -12,7 +12,7 @@ pub enum Precedence {
     InProbation,
 }
 
-/// The places that are left.
+/// How many further investigations may be worked on at the same time.
 #[derive(Debug)]
 pub struct Places {
     all: usize,

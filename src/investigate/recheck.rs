@@ -1,4 +1,4 @@
-//! Rechecks subjects whose suppression is over. Those that still fail may be investigated once more.
+//! Rechecks subjects whose suppression is over. Subjects that still fail may be investigated once more.
 
 use super::context::{Context, recipe_in_force};
 use super::detect::Detector;
@@ -8,7 +8,8 @@ use crate::store::investigations::InvestigationRow;
 use crate::verdict::{Change, still_failing};
 use anyhow::Result;
 
-/// Rechecks the subjects of investigations whose suppression is over.
+/// Rechecks the subjects of investigations whose suppression is over. Then marks the newest result of their series to
+/// be evaluated again; after a search for a fix, this is all.
 pub async fn tick(context: &Context<'_>, projects: &[Registered]) -> Result<()> {
     for row in context.store.suppressions_over(context.now).await? {
         if let Err(error) = recheck(context, projects, &row).await {

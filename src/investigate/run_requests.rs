@@ -54,8 +54,8 @@ enum Readiness {
     /// The revision's image is being built, or is to be planned. An image with another profile or distribution than the
     /// present one is planned anew: otherwise runs would differ in more than CPython.
     Awaited,
-    /// The revision's image is to be built once more, because the machinery failed, or because the build failed for the
-    /// first time. Holds the id of the image.
+    /// The revision's image is to be built once more, because the machinery failed, or because the code failed fewer
+    /// than [`FAILURES`] builds. Holds the id of the image.
     BuildAgain(ImageId),
     /// No image of the revision can be built.
     NoImage,
@@ -71,7 +71,8 @@ enum Planned {
 }
 
 impl Requests<'_> {
-    /// Returns the next step of an investigation, from the runs that have ended.
+    /// Returns the next step of an investigation, from the runs that have ended. Queues builds that have to be
+    /// repeated.
     pub async fn next(
         &self,
         question: &Investigation,
@@ -175,7 +176,8 @@ impl Requests<'_> {
         })
     }
 
-    /// Returns the build of an image, with the given revision.
+    /// Returns the build of an image, with the given revision and the watched branch. Returns `None` if the image has
+    /// no build job.
     async fn build_of(&self, revision: &Revision, image: &ImageId) -> Result<Option<Box<BuildSpec>>> {
         let job = self.context.store.job_of(image.as_str()).await?;
         let Some(JobSpec::Image(mut build)) = job.map(|job| job.spec).transpose()? else {
@@ -258,7 +260,7 @@ impl Requests<'_> {
     }
 
     /// Queues the requested runs, as further jobs of the runs that their revisions have. `are_proven` says that no new
-    /// host may make them. Returns the number of jobs.
+    /// host may make them, except a run that names its host. Returns the number of jobs.
     pub async fn queue(
         &self,
         requests: Vec<RunRequest>,

@@ -25,8 +25,8 @@ use anyhow::Result;
 
 /// How long a run waits for a host that is offline before another host is asked, in milliseconds.
 const PATIENCE_MS: i64 = 300_000;
-/// The most runs of an investigation that the machinery may fail or a person may cancel. Then the investigation is
-/// given up.
+/// The most runs of an investigation that the machinery may fail or a person may cancel. With one more, the
+/// investigation is given up.
 const VOID_MOST: usize = 20;
 /// The milliseconds after which an investigation is rechecked if the machinery kept it from an answer.
 const RECHECK_MS: i64 = 24 * 3_600_000;
@@ -46,7 +46,7 @@ enum Turn {
 }
 
 impl Turn {
-    /// Returns whether the investigation counts among those that are worked on at the same time.
+    /// Returns whether the investigation takes one of the places that the settings grant.
     fn takes_place(&self) -> bool {
         matches!(self, Turn::Scheduled(_) | Turn::Building(_) | Turn::Running)
     }
@@ -62,7 +62,8 @@ impl From<Concluded> for Turn {
 }
 
 /// Gives the open investigations their turns, up to the numbers that the settings `verdicts.at_once` and
-/// `verdicts.in_probation` allow. Trusted investigations go first, and among equals the oldest.
+/// `verdicts.in_probation` allow. Trusted investigations go first, and among equals the oldest. While an older
+/// investigation goes first, as [`is_preferred`] decides, the younger one gets no turn. Adds the results to `pass`.
 pub async fn tick(context: &Context<'_>, projects: &[Registered], pass: &mut Pass) -> Result<()> {
     let mut places = Places::new(context.settings);
     let agreed = context.store.agreed_of_projects().await?;
@@ -322,8 +323,8 @@ async fn finished(context: &Context<'_>, probes: &[ProbeRow]) -> Delivered<Finis
     Delivered::Complete(Finished { ran, void })
 }
 
-/// Returns the part of runs in which the subjects failed before they were fixed, from 0 to 1. Returns `None` if they
-/// always failed.
+/// Returns the smallest part of runs, from 0 to 1, in which one of the subjects failed before the fix. Returns `None`
+/// if all subjects always failed, or if the investigation is about a break.
 async fn rate(context: &Context<'_>, row: &InvestigationRow) -> Result<Option<f64>> {
     if row.change == Change::Broke {
         return Ok(None);

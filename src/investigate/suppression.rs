@@ -129,7 +129,7 @@ struct Earlier {
 
 /// The answer of an investigation about a subject.
 enum Coverage<'a> {
-    /// The investigation is not about that subject.
+    /// The investigation is not about that change of the subject.
     Unrelated,
     Unanswered,
     Answered(&'a Answer),

@@ -31,7 +31,8 @@ pub fn profile<'a>(revision: impl Into<Commit<'a>>, profiles: &Profiles, variant
     profile.as_variant(variant, &version)
 }
 
-/// Returns the build of a revision by its profile. `inputs` is the digest of the files that the build reads.
+/// Returns the build of a revision by its profile. `inputs` is the digest of the files that the build reads. Fails if
+/// the revision has no version of Python.
 pub fn build<'a>(
     revision: impl Into<Commit<'a>>,
     profile: Profile,
@@ -53,7 +54,8 @@ pub fn build<'a>(
     })
 }
 
-/// Returns the run of a project on an image. The error is the reason why the recipe skips it.
+/// Returns the run of a project on an image. The error is the reason why the recipe skips it, or that the revision has
+/// no version of Python.
 pub fn run<'a>(
     project: &Registered,
     revision: impl Into<Commit<'a>>,
@@ -93,8 +95,8 @@ pub fn run<'a>(
     }
 }
 
-/// Returns the priority of a revision's jobs: in each group, the jobs of the newest revision are next. A revision from
-/// the future counts as one of `now`, so that later revisions do not count as older.
+/// Returns the priority of a revision's jobs, its time in milliseconds: in each group, the jobs of the newest revision
+/// are next. A revision from the future counts as one of `now`, so that later revisions do not count as older.
 pub fn priority<'a>(revision: impl Into<Commit<'a>>, now: Timestamp) -> i64 {
     revision.into().committed_at.min(now).as_millis()
 }

@@ -9,7 +9,8 @@ use std::path::Path;
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/images");
 
 impl Profiles {
-    /// Reads the profiles of a folder, or the built-in ones if there is none.
+    /// Reads the profiles of a folder, or the built-in ones for `None`. Fails if a file is no profile, or if the
+    /// distribution is missing.
     pub fn load(folder: Option<&Path>) -> Result<Self> {
         let files = match folder {
             Some(folder) => read_folder(folder)

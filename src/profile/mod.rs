@@ -20,7 +20,8 @@ impl Profiles {
         self.profiles.iter().find(|profile| version.is_in(&profile.when.0))
     }
 
-    /// Checks that at least one profile has a variant. The error suggests a similar name and lists all variants.
+    /// Checks that a variant is the default one, or that at least one profile has it. The error suggests a similar name
+    /// and lists all variants.
     pub fn knows_variant(&self, name: &str) -> Result<(), String> {
         let named = self.profiles.iter().flat_map(|profile| profile.variant.keys());
         let names: BTreeSet<&str> = named.map(String::as_str).chain([DEFAULT_VARIANT]).collect();

@@ -16,7 +16,8 @@ pub(super) fn find_network() -> String {
     )
 }
 
-/// The variables of the user's environment that containers get. Docker leaves out those that are not set.
+/// The variables of the user's environment that containers get. Where the user has not set one, a build does not get
+/// it, and `docker run` gets it empty.
 pub(super) const NETWORK: [&str; 7] = [
     "http_proxy",
     "https_proxy",

@@ -18,11 +18,11 @@ const COMMAND_BYTES: usize = 8_000;
 pub struct Rerun {
     /// The reference of the image: by digest if a registry has it, otherwise its name on the hosts' engines.
     pub(super) image: String,
-    /// Whether a registry has the image. Without a digest the image must not be pulled: anybody could have pushed one with
-    /// this name to a public registry.
+    /// Whether a registry has the image. Without a digest the image must not be pulled: anybody could have pushed one
+    /// with this name to a public registry.
     pub(super) pulls: bool,
     pub(super) run: RunSpec,
-    /// The lock that the run reported.
+    /// The lock that the run reported, or an empty one if it reported none that can be read.
     pub(super) lock: Lock,
     /// Tars of the folders that its recipe brings along, by the source's name.
     pub(super) folders: BTreeMap<String, Vec<u8>>,
@@ -79,7 +79,8 @@ impl Rerun {
         )
     }
 
-    /// Returns the commands inside the container: the installation as the run made it, then the suites that failed.
+    /// Returns the commands inside the container: the installation as the run made it, then the suites, up to the first
+    /// that fails.
     pub(super) fn inside(&self) -> String {
         let python = &self.run.image.build.profile.python;
         let mut lines = vec![
@@ -126,7 +127,7 @@ impl Rerun {
     }
 }
 
-/// Returns the requirement of exactly this package, quoted for a shell.
+/// Returns the requirement of exactly this package, quoted for a shell, or `None` if the lock has no version of it.
 fn exact(package: &LockedPackage) -> Option<String> {
     Some(quote(&format!("{}=={}", package.name, package.version.as_deref()?)))
 }

@@ -49,8 +49,8 @@ impl Rerun {
         lines
     }
 
-    /// Returns the commands that fetch the sources that no package index has. They run on the machine, before the
-    /// container starts, and may need git or Subversion.
+    /// Returns the commands that fetch the sources that no package index has or, for a Python too old for `uv`, all
+    /// sources except folders. They run on the machine, before the container starts, and may need git or Subversion.
     pub(super) fn host_sources(&self) -> Vec<String> {
         let name = |source: &Source| source.name.clone().unwrap_or_else(|| self.run.fetch.project.clone());
         let outside = |source: &&Source| source.pypi.is_none() || self.run.is_legacy();
@@ -100,7 +100,7 @@ impl Rerun {
             .collect()
     }
 
-    /// Returns version and SHA-256 of a source in the lock of the run.
+    /// Returns version and SHA-256 of a source in the lock of the run, or `None` if the lock lacks the source.
     fn locked(&self, name: &str) -> Option<(Option<&str>, Option<&str>)> {
         let project = self.lock.project.iter();
         let project = project.map(|project| (&project.name, &project.version, &project.sha256));

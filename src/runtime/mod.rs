@@ -69,7 +69,7 @@ pub struct Engine {
 /// Properties of an engine and its machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Traits {
-    /// The engine's name, for example `Podman Engine`. Empty for Docker.
+    /// The engine's name, for example `Podman Engine`. Empty if the engine reports none.
     pub name: String,
     /// The folder of its data.
     pub root: String,
@@ -193,7 +193,7 @@ pub struct Usage {
 /// A container engine.
 #[async_trait]
 pub trait Runtime: Send + Sync {
-    /// Asks the engine for its properties. Fails if it does not answer or is too old.
+    /// Asks the engine for its properties. Fails if it does not answer.
     async fn engine(&self) -> Result<Engine>;
 
     /// Returns an image, or `None` if the engine does not hold it.
@@ -208,7 +208,8 @@ pub trait Runtime: Send + Sync {
     async fn layer(&self, layered: Layered) -> Result<EngineImage>;
     /// Gives an image one more name.
     async fn tag(&self, reference: &str, name: &str) -> Result<()>;
-    /// Removes a name of an image. The last name takes the image with it. Idempotent.
+    /// Removes a name of an image, or an image by its id. The last name takes the image with it, which fails while a
+    /// container uses the image. Idempotent.
     async fn remove_image(&self, reference: &str) -> Result<()>;
     /// Removes untagged images with this label, and the layers that only they needed.
     async fn prune_images(&self, label: &str) -> Result<()>;
@@ -218,16 +219,17 @@ pub trait Runtime: Send + Sync {
     /// Removes a volume. Fails while a container uses it. Idempotent.
     async fn remove_volume(&self, name: &str) -> Result<()>;
 
-    /// Creates a container and returns its id.
+    /// Creates a container and returns its id. The error is [`RuntimeError::NoImage`] if the engine lacks the image.
     async fn create(&self, container: &Container) -> Result<String>;
     /// Unpacks a tar stream into a folder of the container.
     async fn put(&self, id: &str, path: &str, tar: BoxStream<'static, std::io::Result<Bytes>>) -> Result<()>;
-    /// Returns a file or folder of the container as a tar stream. Names in it begin with the last part of `path`.
+    /// Returns a file or folder of the container as a tar stream. Names in it begin with the last part of `path`. The
+    /// error is [`RuntimeError::NoFile`] if nothing is there.
     async fn get(&self, id: &str, path: &str) -> Result<BoxStream<'static, std::io::Result<Bytes>>>;
     /// Starts a container. The stream carries stdout and stderr, and ends with the container. If nobody reads the
     /// stream, the container can't write.
     async fn start(&self, id: &str) -> Result<BoxStream<'static, std::io::Result<Output>>>;
-    /// Waits for the end of a container.
+    /// Waits for the end of a container. Fails if the engine stops answering or could not run the container.
     async fn wait(&self, id: &str) -> Result<Exit>;
     async fn usage(&self, id: &str) -> Result<Usage>;
     /// Starts a command in a running container, beside its own process, and does not wait for the command. A container

@@ -66,8 +66,8 @@ pub fn stream(bytes: Vec<u8>) -> BoxStream<'static, std::io::Result<Bytes>> {
     stream::once(async move { Ok(Bytes::from(bytes)) }).boxed()
 }
 
-/// Returns the first file of a tar stream. The error is `FileTooLarge` if it has more than `most` bytes, and `InvalidData` if
-/// the stream has no file.
+/// Returns the first file of a tar stream. The error is `FileTooLarge` if it has more than `most` bytes, and
+/// `InvalidData` if the stream has no file or can't be read as a tar.
 pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut stream = stream;
@@ -94,8 +94,8 @@ pub async fn first_file(stream: BoxStream<'static, std::io::Result<Bytes>>, most
     Err(invalid("no file in the archive".to_owned()))
 }
 
-/// Returns the files of a tar stream, and whether it is cut off. It is if it has more than `most` bytes, or if the rest
-/// can't be read. Then the last file may be incomplete.
+/// Returns the files of a tar stream, and whether it is cut off. The stream is cut off if it has more than `most`
+/// bytes, or if the rest can't be read. Then the last file may be incomplete.
 pub async fn all_files(
     mut stream: BoxStream<'static, std::io::Result<Bytes>>,
     most: usize,

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// This revision caused the change. Reruns of it and of the revision before it prove that.
+    /// The revision at `index` of the searched range caused the change. Reruns of it and of the revision before it
+    /// prove that.
     Culprit {
         // answers that were stored before 0.2 call it `place`
         #[serde(alias = "place")]
@@ -16,7 +17,7 @@ pub enum Answer {
         /// The part of runs in which the subject fails since, from 0 to 1. `None` stands for all.
         rate: Option<f64>,
     },
-    /// One of the revisions after `good` and up to `bad` caused the change.
+    /// One of the revisions after `good` and up to `bad`, by index in the searched range, caused the change.
     Range {
         good: usize,
         bad: usize,
@@ -64,9 +65,11 @@ pub enum NotCpython {
     DependencyChanged,
     /// The bad end passes with the version of the project that the good end has.
     ProjectChanged,
-    /// The subject always fails on these hosts and never on the others.
+    /// At the bad end, the subject always fails on these hosts and never on the others. The rules name hosts by id, and
+    /// a stored answer by name.
     HostSpecific(Vec<String>),
-    /// The subject passes and fails on the same image, equally often at both ends.
+    /// The subject passes and fails on the same image, and reruns do not prove that the bad end fails more often. Or it
+    /// does so at the bad end only with the newer lock.
     Flaky {
         /// The part of reruns that failed, from 0 to 1.
         rate: f64,

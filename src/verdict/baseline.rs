@@ -10,13 +10,13 @@ use super::suspicion::{last_result, suspicions};
 /// The verdict about a cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The cell passes, and it passed before.
+    /// The cell passes, and no subject that failed in the entry before passes now.
     Ok,
     /// These subjects fail and passed before. The change is not confirmed yet.
     Suspect {
         subjects: Vec<Subject>,
     },
-    /// All failing subjects failed before.
+    /// No failing subject passed in its baseline, and at least one of them failed there.
     StillFailing {
         /// The index of the oldest entry since which one of the subjects has failed.
         since: usize,
@@ -36,7 +36,8 @@ pub enum Verdict {
         /// The failing subjects that pass on another branch.
         passes_elsewhere: Vec<Subject>,
     },
-    /// The cell fails, there is no baseline, and the project fails on other branches too.
+    /// The cell fails, and there is no baseline. One of the failing subjects fails on another branch too, and none of
+    /// them passes there.
     AlwaysFailing,
     /// There is no image. This is one incident of the row, and no verdict about projects.
     ImageFailed,

@@ -10,11 +10,13 @@ pub enum BuildState {
     Failed,
     /// The build waits or is in progress, or the machinery failed and will try again.
     Pending,
-    /// The revision is not built.
+    /// The revision is not built, or its build shows nothing: only the machinery failed, or a module has no image to be
+    /// tested in.
     Skipped,
 }
 
-/// Two revisions with different results of the build, by index. Only skipped revisions lie between them.
+/// Two revisions with different results of the build, by index. Only skipped revisions lie between them. For a fix,
+/// `good` is the revision that failed, and `bad` the later one that was built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuildChange {
     pub change: Change,

@@ -14,7 +14,8 @@ pub struct Case {
     pub last: usize,
     /// How the locks of the two ends differ, or `None` if they are the same.
     pub lock_difference: Option<LockDifference>,
-    /// The free hosts. One round of a search makes as many runs at the same time as there are hosts.
+    /// The hosts that can make the reruns, each as often as it has slots. One round of a search tries as many revisions
+    /// as this list has entries.
     pub hosts: Vec<HostId>,
     /// Whether the subject has passed and failed on the same image before.
     pub is_flaky: bool,
@@ -37,7 +38,8 @@ pub struct IndexProbe {
 /// The next action in a case. Reruns are made in the order of the list.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NextAction {
-    /// Rerun both ends, alternating between them.
+    /// Make the reruns that prove the change before a search: of both ends in turn, of the hinted revision and the
+    /// revision before it, or of the bad end alone.
     Confirm(Vec<IndexProbe>),
     /// Make one round of the search: all reruns at the same time.
     Search(Vec<IndexProbe>),

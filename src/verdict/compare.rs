@@ -23,7 +23,8 @@ pub enum Difference {
     StillFailing,
     Flaky,
     NewlyPassing,
-    /// One of the two revisions has no result: the run was skipped, has no image or is pending, or the machinery failed.
+    /// At least one of the two revisions has no result: the run was skipped, has no image or is pending, or the
+    /// machinery failed.
     NoResult,
     StillPassing,
 }
@@ -61,7 +62,8 @@ pub struct ProjectComparison {
 }
 
 impl ProjectComparison {
-    /// Keeps only the tests that reruns confirmed as broken or fixed. If nothing is confirmed, the project is flaky.
+    /// Keeps only the newly failing and newly passing tests that reruns confirmed. A newly failing or newly passing
+    /// project is flaky if no change of its kind is confirmed.
     pub fn confirmed(mut self, broke: &BTreeSet<Subject>, fixed: &BTreeSet<Subject>) -> Self {
         let is = |subjects: &BTreeSet<Subject>, test: &String| subjects.contains(&Subject::Test(test.clone()));
         self.newly_failing.retain(|test| is(broke, test));
@@ -78,7 +80,8 @@ impl ProjectComparison {
     }
 }
 
-/// Compares the results of one project at two revisions.
+/// Compares the results of one project at two revisions. If the project fails at both, a single newly failing test
+/// makes it newly failing.
 pub fn compare(project: &str, base: &ProjectResult, now: &ProjectResult) -> ProjectComparison {
     let difference = match (base.cell, now.cell) {
         (Some(Cell::Flaky), Some(Cell::Pass | Cell::Fail | Cell::Flaky))

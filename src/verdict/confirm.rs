@@ -29,7 +29,8 @@ pub(super) const PROVED: f64 = 1e-6;
 /// If chance causes the difference more often than this, more runs are unlikely to separate the two ends.
 const INDISTINGUISHABLE: f64 = 0.2;
 
-/// The runs of each end on each of two hosts before the answer blames a host. All of them must agree.
+/// The runs of each end on each host of the bad end's reruns before the answer blames a host. On one host, all runs of
+/// an end must agree.
 const RUNS_PER_HOST: usize = 6;
 
 /// Whether the change is real.
@@ -44,8 +45,9 @@ pub(super) enum Confirmation {
     Rejected(Answer),
 }
 
-/// Reruns the hinted revision and the one before it, since a few runs show whether it is the culprit here as well.
-/// Returns `None` if there is no usable hint, or if the reruns contradict it.
+/// Reruns the hinted revision and the one before it, since a few runs show whether it is the culprit here as well. If
+/// all agree, it is the answer. Returns `None` if there is no usable hint, or if the reruns contradict it or can't test
+/// it.
 pub(super) fn try_hint(case: &Case, samples: &Samples) -> Option<NextAction> {
     let index = case
         .hint
@@ -97,7 +99,8 @@ pub(super) fn confirm(case: &Case, samples: &Samples) -> Confirmation {
     }
 }
 
-/// Decides the case that both ends pass with the older lock. If the bad end fails with its own lock, the lock caused the change.
+/// Decides the case that both ends pass with the older lock. If the bad end fails with its own lock, or can't be tested
+/// with it, the lock caused the change.
 fn with_newer_lock(case: &Case, samples: &Samples, difference: LockDifference) -> Confirmation {
     let now = Count::at(samples, case.last, LockSide::Now);
     let changed = Answer::NotCpython(match difference {
@@ -164,7 +167,7 @@ enum HostBlame {
     Nothing,
     /// Some host seems to stand out, and these reruns would show it.
     NeedsRuns(Vec<IndexProbe>),
-    /// These hosts always fail, and the other hosts never do.
+    /// The bad end always fails on these hosts, and never on the others.
     Hosts(Vec<String>),
 }
 

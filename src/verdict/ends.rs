@@ -30,7 +30,8 @@ pub enum NoDifference {
     NoGoodImage,
     SetupFails,
     GoodSetupFails,
-    /// A run was skipped, or the machinery failed it.
+    /// A run was skipped, or the machinery or the recipe failed it. Or CPython does not build at the bad end, and the
+    /// good end shows nothing.
     NoResult,
     BothPass,
     FailAlike,
@@ -63,7 +64,7 @@ impl NoDifference {
         }
     }
 
-    /// Returns the reason in words, with what to try next.
+    /// Returns the reason in words, with advice about the next try.
     pub fn describe(self) -> &'static str {
         match self {
             Self::NoImages => "CPython builds at neither end, nor near them; try another `--good` and `--bad`",

@@ -18,7 +18,7 @@ pub struct Flakiness {
     pub repeated: usize,
     /// The number of these runs whose attempts disagree.
     pub mixed: usize,
-    /// Tests that failed in some attempts at a run and not in others, the flakiest first.
+    /// Tests that failed in some attempts at a run and not in others, and first the tests that did so in most runs.
     pub tests: Vec<TestFlakiness>,
 }
 

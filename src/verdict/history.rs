@@ -60,7 +60,8 @@ impl RunEnd {
         }
     }
 
-    /// Returns the subjects that failed.
+    /// Returns the failed subjects: the build, or the installation, or else each failed test, and the suite if it broke
+    /// off or failed without a failed test. The other kinds of subjects are never among them.
     pub fn failing(&self) -> Vec<Subject> {
         let candidates: Vec<Subject> = match self {
             RunEnd::NoImage => vec![Subject::Build],

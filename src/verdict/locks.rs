@@ -12,8 +12,8 @@ pub enum LockDifference {
     Project,
 }
 
-/// Returns how two locks (JSON) differ, or `None` if they are equal or one is missing. If a lock can't be read, it
-/// counts as one with other dependencies.
+/// Returns how two locks (JSON) differ, or `None` if they are equal or one is missing. If a lock can't be read, its
+/// dependencies count as different.
 pub fn lock_difference(base: Option<&str>, now: Option<&str>) -> Option<LockDifference> {
     let (base, now) = base.zip(now).filter(|(base, now)| base != now)?;
     let Some((base, now)) = Lock::read(base).zip(Lock::read(now)) else {

@@ -11,7 +11,7 @@ const MAX_LINES: usize = 40;
 /// The most characters of a line that are kept.
 const MAX_LINE_LENGTH: usize = 400;
 
-/// The lines that only one of two logs has, each once, in the order of that log.
+/// The lines of a failing run's log that the log of a passing run lacks, each once, in the order of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogDifference {
     pub lines: Vec<String>,
@@ -19,7 +19,7 @@ pub struct LogDifference {
     pub more: usize,
 }
 
-/// Returns the lines that are in `bad` and not in `good`.
+/// Returns the lines that are in `bad` and not in `good`. Lines that only show the progress of tests are left out.
 pub fn log_difference(good: &str, bad: &str) -> LogDifference {
     let in_good: BTreeSet<String> = good.lines().map(normal).collect();
     let mut seen = BTreeSet::new();
@@ -74,7 +74,7 @@ pub fn first_error(lines: &[String]) -> Option<&str> {
     lines.iter().find(mentions_error).or(lines.first()).map(String::as_str)
 }
 
-/// Patterns of text that varies between runs, and what replaces it.
+/// Patterns of text that varies between runs, each with the text that replaces it.
 static VARIES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let all = [
         (

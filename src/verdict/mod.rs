@@ -10,7 +10,7 @@
 /// The state of a cell, from all its attempts.
 mod cell;
 
-/// The subjects that pass or fail, and what one run shows about each.
+/// The subjects that pass or fail, and the observation of each by one run.
 mod subject;
 
 /// The two directions of a change: from passing to failing, or back.

@@ -27,8 +27,8 @@ const UNTESTABLE_REVISIONS: usize = 3;
 
 /// Returns the most rounds in which `hosts` hosts find and prove one of `candidates` revisions.
 ///
-/// The proof takes one round, or two for a flaky subject (`is_rare`). A range of untestable revisions has `ends` of its
-/// own, and each end takes a search.
+/// The proof takes one round, or two for a flaky subject (`is_rare`). `ends` is 1, or 2 if the answer is a range of
+/// untestable revisions: each of its ends takes a search.
 pub fn rounds_bound(candidates: usize, hosts: usize, ends: usize, is_rare: bool) -> usize {
     let parts = hosts.max(1) + 1;
     let (mut rounds, mut reach) = (0, 1);
@@ -174,7 +174,8 @@ fn probe(index: usize, runs: usize) -> IndexProbe {
 }
 
 /// Returns the indexes to try next between a good and a bad one. They are spread evenly or, if some revisions are
-/// untestable, lie in the largest gaps around those. Returns none if only untestable revisions are left.
+/// untestable, lie in the largest gaps around those. Returns none if only untestable revisions are left, or if the
+/// first and the last gap are empty and [`UNTESTABLE_REVISIONS`] revisions are untestable.
 fn split(good: usize, bad: usize, untestable: &[usize], hosts: usize) -> Vec<usize> {
     let mut edges = vec![good];
     edges.extend(untestable);

@@ -93,7 +93,8 @@ pub enum Observation {
 pub enum Untestable {
     NoImage,
     NotInstalled,
-    /// The suite ended before it reached the test, skipped it, or has no such test.
+    /// The suite ended before it reached the test, skipped it, or has no such test. Or the whole run was skipped, or
+    /// its recipe is wrong.
     NotRun,
 }
 
@@ -108,7 +109,8 @@ impl fmt::Display for Untestable {
 }
 
 /// Returns what an attempt shows about a subject. Returns `None` if the machinery failed or the attempt was cancelled,
-/// because another attempt can show it then.
+/// because another attempt can show it then. A skipped attempt or an error of the recipe makes every subject
+/// untestable.
 pub fn observe(subject: &Subject, outcome: &Outcome, tests: Option<&Tests>) -> Option<Observation> {
     let setup_failed = matches!(outcome, Outcome::SetupFailed { .. });
     match outcome.blame() {
@@ -158,8 +160,8 @@ pub fn reports(failure: &Failure, error: &str) -> bool {
     kind(error).is_some_and(is_kind) && signature(&failure.message).is_some_and(|signature| signature == error)
 }
 
-/// Returns how many tests a run had, or `None` if the run does not show it: a suite broke off, or it failed without a
-/// report. A run that passes without a report had none.
+/// Returns how many tests a run had, or `None` if the run does not show it: a suite broke off, its results were cut, or
+/// it failed without a report. A run that passes without a report had none.
 pub fn count_run(outcome: &Outcome, tests: Option<&Tests>) -> Option<usize> {
     match (outcome, tests) {
         (_, Some(tests)) if tests.incomplete || tests.cut => None,

@@ -19,10 +19,13 @@ pub struct Suspicion {
 /// - A subject broke if it fails in the newest entry and passed in its baseline. Entries in which it is untestable are
 ///   no baseline, and other failures in an entry do not matter.
 /// - A subject is fixed if it passes in the newest entry and failed in any entry before.
+/// - The run broke if it fails, passed in its baseline, and a failing subject has no earlier result. Then the number of
+///   tests is not compared.
 /// - An `overdue` subject, whose known failure has expired, is compared with the last entry in which it passed.
-/// - The number of tests broke if the newest entry ran at most half as many as the last entry that says how many it ran, by the
-///   same recipe.
-/// - The number of tests, or an error, is fixed if it is among the `broken` subjects and passes.
+/// - The number of tests broke if the newest entry ran at most half as many as the last entry with such a number, by
+///   the same recipe.
+/// - The number of tests, or an error, is fixed if it is among the `broken` subjects, passes, and failed in any entry
+///   before.
 pub fn suspicions(history: &[HistoryEntry], overdue: &[Subject], broken: &[Subject]) -> Vec<Suspicion> {
     let Some((newest, before)) = history.split_last() else {
         return Vec::new();
@@ -79,7 +82,8 @@ pub fn suspicions(history: &[HistoryEntry], overdue: &[Subject], broken: &[Subje
     of(Change::Broke, broke).chain(of(Change::Fixed, fixed)).collect()
 }
 
-/// Returns the `subjects` whose last result is a failure, by the index of that entry.
+/// Returns the `subjects` whose last result is a failure, by the index of that entry. Leaves out subjects that never
+/// passed.
 ///
 /// The baseline is the last entry in which the subject passed, even if it failed in between: a flaky subject may have
 /// started to fail permanently.
@@ -109,7 +113,8 @@ fn names_failures_now(before: &HistoryEntry, newest: &HistoryEntry) -> bool {
     matches!(before.end, RunEnd::Run(_, None)) && newest.end.observe(&Subject::Run) == Some(Observation::Fail)
 }
 
-/// Returns the baseline if the number of tests fell, and the number of tests that is enough.
+/// Returns the baseline if the number of tests fell by at least half with the same recipe, and the number of tests that
+/// is enough.
 fn fall_of_test_count(newest: &HistoryEntry, before: &[HistoryEntry]) -> Option<(usize, usize)> {
     let now = newest.end.count_run()?;
     let counts = before.iter().enumerate().rev();
@@ -129,7 +134,7 @@ pub fn is_fall(before: usize, now: usize) -> bool {
 ///
 /// - an earlier result of a subject that fails in the newest entry,
 /// - the failure of a `broken` subject that passes in the newest entry, or
-/// - a pass of a subject in `to_pass`.
+/// - a pass of a subject in `to_pass` whose last result is a failure.
 pub fn needs_older_entries<'a>(
     history: &[HistoryEntry],
     broken: impl Iterator<Item = &'a Subject>,

@@ -6,11 +6,12 @@ use base64::prelude::BASE64_STANDARD;
 /// The text that replaces a secret.
 pub(super) const MASK: &str = "***";
 
-/// The least bytes that a part of a login needs to be masked alone. A shorter part may be a piece of any word, so it is
-/// masked only together with the rest of the login.
+/// The least bytes that a part of a login, or a value of a query, needs to be masked alone. A shorter one may be a
+/// piece of any word, so a part is masked only together with the rest of the login, and a value not at all.
 const SHORTEST: usize = 4;
 
-/// An address in parts. Nothing is decoded: together with the `@` and the `?` between them, the parts are the whole text.
+/// An address in parts. Nothing is decoded: together with the `@` and the `?` between them, the parts are the whole
+/// text.
 pub(super) struct Parts<'a> {
     /// Up to `://`. Empty for an address like `user@host:path`, and for a path.
     pub scheme: &'a str,

@@ -4,7 +4,8 @@ use super::login::{MASK, pieces};
 use std::fmt;
 use std::sync::Arc;
 
-/// Texts that nobody but the operator may see: the logins of addresses, decoded, the longest first.
+/// Texts that nobody but the operator may see: logins and query values of addresses, decoded, and single passwords, the
+/// longest first.
 #[derive(Clone, Default)]
 pub struct Secrets(Arc<[Vec<u8>]>);
 
@@ -61,7 +62,7 @@ impl StreamMask {
         }
     }
 
-    /// Returns what can be written now.
+    /// Takes a part of the stream. Returns the masked text that can be written now.
     pub fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         let text = [&std::mem::take(&mut self.held), bytes].concat();
         let lines = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);

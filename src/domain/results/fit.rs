@@ -6,8 +6,8 @@ use super::{Failure, Tests};
 const KEYS: usize = 24;
 
 impl Tests {
-    /// Returns what fits into `most` bytes of JSON. If not all does, failures are kept first, with messages in an eighth of the
-    /// space, then passed tests, then skipped ones. If a test is left out, `cut` is set.
+    /// Returns the tests that fit into `most` bytes of JSON. If not all do, failures are kept first, with messages in
+    /// an eighth of the space, then passed tests, then skipped ones. If a test is left out, `cut` is set.
     pub fn fit(mut self, most: usize) -> Self {
         let of_failures = self
             .failed

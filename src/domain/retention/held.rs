@@ -5,7 +5,8 @@ use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// All images and volumes on a host's engine that have labels of Pybots, also those of other installations.
+/// All images and volumes on a host's engine that have labels of Pybots, including the images and volumes of other
+/// installations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inventory {
@@ -50,7 +51,7 @@ pub struct HeldImage {
     pub version: String,
     /// How many layers are between it and its key frame.
     pub depth: u32,
-    /// The bytes of all its layers, also of those that other images share.
+    /// The bytes of all its layers, including layers that other images share.
     pub size: u64,
     /// The bytes of its own layers: those above the image below it.
     pub bytes: u64,
@@ -108,8 +109,8 @@ pub fn below(layers: &[Vec<String>]) -> Vec<Option<usize>> {
 }
 
 /// Returns how many bytes an image of CPython adds to the image below it. The numbers come from its labels: `chain`
-/// counts the layers above the key frame, `all` the whole CPython, and `added` its own layer. If images below have lost
-/// their names, their layers count for this image.
+/// counts the layers above the key frame, `all` the whole CPython, and `added` its own layer. `chain_below` is the
+/// `chain` of the image below. If images below have lost their names, their layers count for this image.
 pub fn own_bytes(chain: u64, all: u64, added: u64, depth: u32, chain_below: Option<u64>) -> u64 {
     match chain_below {
         Some(below) => chain.saturating_sub(below),

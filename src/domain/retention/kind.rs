@@ -1,9 +1,9 @@
-//! What the label `org.pybots.kind` says about images and volumes.
+//! The kinds of images and volumes, as the label `org.pybots.kind` states them.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What an image holds. Images are listed in this order.
+/// The content of an image. Images are listed in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageKind {
@@ -41,7 +41,7 @@ impl fmt::Display for ImageKind {
     }
 }
 
-/// What a volume holds.
+/// The content of a volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VolumeKind {

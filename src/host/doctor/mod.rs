@@ -1,4 +1,4 @@
-//! `pybots host doctor`: checks whether a machine can work, and says what to fix. Changes nothing.
+//! `pybots host doctor`: checks whether a machine can work, and says what to fix. Leaves nothing on the machine.
 
 mod coordinator;
 mod diagnosis;

@@ -1,7 +1,7 @@
-//! The only way from strangers' code to the network. A container with a network runs a proxy, which adds the logins of the
-//! package index and of further proxies, and refuses addresses near this machine. A second container has no network. It
-//! passes connections from its loopback address on to the proxy, through a socket in a volume that both mount. A phase
-//! shares the loopback address of the second one, so it reaches nothing but the proxy.
+//! The only way from strangers' code to the network. A container with a network runs a proxy, which adds the logins of
+//! the package index and of further proxies, and refuses addresses near this machine. A second container has no
+//! network. It passes connections from its loopback address on to the proxy, through a socket in a volume that both
+//! mount. A phase shares the loopback address of the second one, so it reaches nothing but the proxy.
 
 mod neighbours;
 
@@ -46,7 +46,8 @@ pub struct Gateway<'a> {
 }
 
 impl<'a> Gateway<'a> {
-    /// Starts both containers, which end by themselves after `lasts`. `image` has the toolchain's Python.
+    /// Starts both containers, which end by themselves after `lasts`. `image` has the toolchain's Python. Fails if they
+    /// are not ready within [`READY_WITHIN`].
     pub async fn open(
         host: &'a Host,
         attempt: &str,

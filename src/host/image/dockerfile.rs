@@ -1,4 +1,4 @@
-//! The Dockerfiles in `dockerfiles/`, and what each is filled with.
+//! The Dockerfiles in `dockerfiles/`, and the values that fill each.
 
 use anyhow::Context;
 use handlebars::Handlebars;
@@ -15,7 +15,7 @@ pub enum PackagesImage<'a> {
     Toolchain { uv: &'a str },
     /// `toolchain` is the image from which uv is copied.
     Runtime { toolchain: &'a str },
-    /// `cpython` is the image from which CPython is copied, and `build_key` is that of this image.
+    /// `cpython` is the image from which CPython is copied, and `build_key` is the build key of that image.
     Project { cpython: &'a str, build_key: &'a str },
 }
 

@@ -45,7 +45,8 @@ pub async fn ensure_toolchain(host: &Host, distribution: &Distribution, log: &Lo
     build_packages(host, image, (&base, &distribution.toolchain), &reference, log).await
 }
 
-/// Returns the image that a run starts from: CPython's, or one with the packages that the recipe asks for.
+/// Returns the image that a run starts from: CPython's, or one with the packages that the recipe asks for, which is
+/// built if the engine lacks it.
 pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<String, Stop> {
     let cpython = &spec.image.reference;
     if spec.system.is_empty() {
@@ -91,7 +92,8 @@ async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<Str
     }
 }
 
-/// Builds an image with packages on a base.
+/// Builds an image with packages on a base, and removes its stages. Packages of a project that can't be installed are
+/// an error of the recipe.
 async fn build_packages(
     host: &Host,
     image: PackagesImage<'_>,
@@ -182,7 +184,8 @@ fn uninstallable(output: &[u8]) -> Option<String> {
 /// The size in bytes of the tail of a build's output. At least its last half is kept.
 const TAIL: usize = 64 << 10;
 
-/// Builds an image. The output goes to the attempt's log, and its end to `tail`.
+/// Builds an image. The output goes to the attempt's log, and its end to `tail`. Fails if the build takes longer than
+/// the host allows.
 async fn build_logged(host: &Host, build: ImageBuild, log: &Log, tail: &mut Vec<u8>) -> Result<EngineImage, Stop> {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(64);
     let mut mask = StreamMask::new(&host.secrets);

@@ -33,7 +33,7 @@ const PHASE: &str = "build";
 /// The message of programs on a full disk.
 const FULL: &str = "No space left on device";
 
-/// Builds the image and fills the report.
+/// Ensures the image, pushes it if there is a registry, and fills the report. A failed push does not fail the job.
 pub async fn build(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Result<(), Stop> {
     let mut built = ensure(host, attempt, spec, log, report).await?;
     built.remote = travel::push(host, attempt, spec, log, report).await;
@@ -41,8 +41,9 @@ pub async fn build(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, repo
     Ok(())
 }
 
-/// Returns the image of a spec: the one that this engine holds, or else one that is pulled or built now. An image
-/// gets its name only after it passed its probe. If two slots want the same image, one makes it and the other waits.
+/// Returns the image of a spec: the one that this engine holds, or else one that is pulled or built now. An image gets
+/// its name only after it passed its probe. If two slots want the same image, one makes it and the other waits. Fails
+/// if the engine lacks the image, no registry gives it, and the host may not build.
 pub async fn ensure(
     host: &Host,
     attempt: &str,
@@ -113,8 +114,8 @@ async fn make(
     }
 }
 
-/// Builds in the build tree, packs the image, probes it, and only then names it. Returns `None` if the image is degraded
-/// and the build continued in the tree of another one.
+/// Builds in the build tree, packs the image, probes it, and only then names it. Returns `None` if the image is
+/// degraded and the build continued in the tree of another one.
 async fn make_from(
     start: Start,
     probe: &ImageProbe<'_>,

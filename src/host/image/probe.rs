@@ -25,7 +25,7 @@ pub struct ImageProbe<'a> {
 
 impl ImageProbe<'_> {
     /// Returns the image's facts if they match the spec, or else fails with the reason. `revision` is the revision from
-    /// which the image was built. It may differ from that of the spec if both have equal trees.
+    /// which the image was built. It may differ from the spec's if both have equal trees.
     pub async fn ask(&self, reference: &str, revision: &str, report: &mut Report) -> Result<Facts, Stop> {
         let Self {
             host,

@@ -22,8 +22,9 @@ pub const BUILD: &str = "/build";
 const ALL_OBJECTS: &str = r#"folders='Modules Objects Parser Programs Python'
 all_objects() { find $folders -name '*.o' -delete; }"#;
 
-/// Removes the objects of files that include a changed file. An included file that has an object of its own is left
-/// to `make`. One without an object may be included from anywhere.
+/// Removes the objects of files that include a changed file. An included file that has an object of its own is left to
+/// `make`. If a file that includes the changed one has no object, all objects are removed, because it may be included
+/// from anywhere.
 const RECOMPILE: &str = r#"recompile() {
   if [ -f "${1%.c}.o" ]; then return; fi
   grep -rlF --include='*.[ch]' -e "/${1##*/}\"" -e "\"${1##*/}\"" $folders >/tmp/by || true
@@ -192,7 +193,8 @@ if [ -n \"$new\" ]; then {}; fi",
     lines.push(format!("python3 {folder}/install.py {BUILD} {folder}{all}"));
 }
 
-/// Returns the variables for the id that is compiled in, under the name that the era's Makefile uses.
+/// Returns the command for `make`. It has the id that is compiled in as variables, under the names that the Makefiles
+/// of all eras use.
 fn make(spec: &BuildSpec, jobs: usize, targets: &str) -> String {
     let revision = probe::compiled_in(&spec.revision);
     let arguments = words(&spec.profile.make);

@@ -66,7 +66,7 @@ async fn pulled(
 }
 
 /// Checks a pulled image. Its digest needs no check, because it was pulled by the digest that the coordinator sent. Its
-/// build key must be that of the spec, and its facts those that were recorded when it was built.
+/// build key must equal the spec's, and its facts must equal the facts that were recorded when it was built.
 async fn prove(
     probe: &ImageProbe<'_>,
     remote: &RemoteImage,
@@ -103,8 +103,9 @@ fn same(built: &Facts, found: &Facts) -> bool {
     built == *found
 }
 
-/// Pushes the image of a build to the registry, and returns its name there. A registry that refuses it does not fail
-/// the build: [`crate::host::janitor`] tries again later.
+/// Pushes the image of a build to the registry, unless it is there, and returns its name there by digest. Returns
+/// `None` if there is no registry, or if the push fails. A registry that refuses it does not fail the build:
+/// [`crate::host::janitor`] tries again later.
 pub async fn push(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, report: &mut Report) -> Option<String> {
     let remote = spec.remote.as_ref()?;
     if let Some(image) = &remote.image {
@@ -128,7 +129,7 @@ pub async fn push(host: &Host, attempt: &str, spec: &BuildSpec, log: &Log, repor
     }
 }
 
-/// Pushes an image that the engine holds under `name`, with the same tag.
+/// Pushes an image that the engine holds under `name`, with the same tag. Returns its name in the registry by digest.
 pub async fn push_image(
     host: &Host,
     name: &str,

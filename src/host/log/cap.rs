@@ -33,7 +33,7 @@ impl HeadAndTail {
         }
     }
 
-    /// Takes bytes, and returns those that belong to the head and can be written at once.
+    /// Takes bytes, and returns the part of them that belongs to the head and can be written at once.
     pub fn take(&mut self, stream: Stream, at: i64, bytes: &Bytes) -> Bytes {
         let head = bytes.slice(..self.head_left.min(bytes.len()));
         self.head_left -= head.len();

@@ -119,7 +119,8 @@ impl Outbox {
         Ok(Some(outbox))
     }
 
-    /// Adds a chunk. Waits for room for as long as the coordinator accepts something.
+    /// Adds a chunk. Waits for room for as long as the coordinator accepts something, and otherwise writes it to the
+    /// file. Fails if nothing can be delivered any more.
     pub async fn push(&self, chunk: &Chunk) -> Result<()> {
         let body = frame::encode(chunk)?;
         loop {
@@ -277,7 +278,7 @@ impl Outbox {
         self.changed.notify_waiters();
     }
 
-    /// Notes that nothing more can be delivered, and why.
+    /// Notes that nothing more can be delivered, and why. Drops all frames and removes the file.
     pub async fn lose(&self, why: &str) {
         let mut state = self.state.lock().await;
         state.lost = Some(why.to_owned());

@@ -30,7 +30,7 @@ impl Budget {
         Instant::now() >= self.end
     }
 
-    /// Returns the time for a phase whose own limit is `most`.
+    /// Returns the time for a phase whose own limit is `most`. A run whose time is over gives a second.
     pub fn time(&self, most: Seconds) -> Seconds {
         let left = self.end.saturating_duration_since(Instant::now()).as_secs();
         most.min(Seconds(left.max(1)))

@@ -55,7 +55,7 @@ pub fn environment(spec: &RunSpec) -> BTreeMap<String, String> {
     env
 }
 
-/// Returns the number of whole processors within a limit.
+/// Returns a limit of processors as a whole number, rounded up.
 fn processors(cpus: f64) -> u64 {
     cpus.ceil().max(1.0) as u64
 }
@@ -108,7 +108,8 @@ pub fn needs_fetch(spec: &RunSpec) -> bool {
         || spec.install.is_none()
 }
 
-/// Returns the variables of install: `uv` is offline, uses the fetched files, and must keep to the lock.
+/// Returns the variables of install: `uv` uses the fetched files, must keep to the lock if something was fetched, and
+/// is offline unless the recipe asks for the network.
 pub fn install_environment(spec: &RunSpec) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from(
         [

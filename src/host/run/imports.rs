@@ -3,7 +3,7 @@
 /// The most packages that are named. More of them mean that the layout of the project is such.
 const NAMED: usize = 3;
 
-/// Returns a line for the log for each package in the witness's note.
+/// Returns a line for the log for each of the first packages in the witness's note.
 pub fn remarks(note: &str, project: &str) -> Vec<String> {
     let lines = note.lines().filter_map(|line| line.split_once(' '));
     let packages = lines.filter(|(name, _)| name.chars().all(|c| c.is_alphanumeric() || c == '_'));

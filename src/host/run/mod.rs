@@ -39,8 +39,9 @@ const FETCH_UNANSWERED: i64 = 12;
 /// The most bytes of the results of all suites in a report. The coordinator accepts reports of twice that size.
 const TESTS_MOST: usize = 4 << 20;
 
-/// Runs all phases and fills the report. The first phase that does not succeed decides the outcome; after a suite
-/// that failed, the other suites still run.
+/// Runs all phases and fills the report. The first phase that does not succeed decides the outcome. After a suite that
+/// failed, the other suites still run; if one of them ends otherwise, such as by a crash, it decides, and no further
+/// suite runs.
 pub async fn run(
     host: &Host,
     attempt: &str,
@@ -157,7 +158,7 @@ pub async fn run(
     failed.map_or(Ok(()), |outcome| Err(Stop::Ended(outcome)))
 }
 
-/// Returns a container with a shell that sees the same as the first suite.
+/// Returns a container with a shell that sees the same as the first suite. Fails if the attempt kept no work folder.
 pub async fn shell(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<Container, Stop> {
     let image = layers::ensure_project(host, spec, log).await?;
     let suite = spec
@@ -202,8 +203,8 @@ async fn images(host: &Host, spec: &RunSpec, project: &str) -> Result<BTreeMap<S
     Ok(ids)
 }
 
-/// Ensures that the images of a run are there: a host pulls or builds those that it lacks. Returns the facts of the
-/// CPython image. An image that was built again may name another revision with an equal tree.
+/// Ensures that the images of a run are there: a host pulls or builds the images that it lacks. Returns the facts of
+/// the CPython image. An image that was built again may name another revision with an equal tree.
 async fn prepare(host: &Host, attempt: &str, spec: &RunSpec, log: &Log) -> Result<Facts, Stop> {
     layers::ensure_toolchain(host, &spec.distribution, log).await?;
     if host.runtime.image(&spec.image.reference).await?.is_some() {
@@ -318,7 +319,8 @@ fn is_unanswered(ran: &PhaseResult) -> bool {
     }
 }
 
-/// Returns the outcome of an install. A failure to build or install on a new CPython is evidence about CPython.
+/// Returns the outcome of an install. A failure to build or install on a new CPython is evidence about CPython, unless
+/// the recipe did not fetch everything that the install needs.
 fn installed(ran: &PhaseResult, spec: &RunSpec, limit: Option<&str>) -> Result<(), Stop> {
     let (reason, exit_code) = match ran.end {
         end if end.succeeded() => return Ok(()),

@@ -1,4 +1,4 @@
-//! Reads the results of one suite: those that its tests reported, and the meaning of its exit code.
+//! Reads the results of one suite: the results that its tests reported, and the meaning of its exit code.
 
 use super::results::recorded::{self, Recorded};
 use super::results::{FILE_MOST, junit};
@@ -9,7 +9,7 @@ use crate::domain::suite::Suite;
 use crate::host::Stop;
 use std::collections::BTreeSet;
 
-/// The results of a suite, and what is wrong with them.
+/// The results of a suite, and their defects.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SuiteResults {
     pub tests: Option<Tests>,
@@ -93,7 +93,7 @@ fn of_declared(path: &str, file: JUnitFile, recorded: Option<Recorded>) -> Suite
     }
 }
 
-/// Returns the results of a suite without a declared report. They are those of our recorders, or else of the JUnit file
+/// Returns the results of a suite without a declared report. They come from our recorders, or else from the JUnit file
 /// that pytest was asked for. A pytest outside the environment under test has no recorder of ours.
 fn of_runner(file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
     match (recorded, file) {
@@ -126,7 +126,8 @@ fn of_recorded(recorded: Recorded) -> SuiteResults {
 }
 
 /// Returns the outcome of a suite, or `None` if it passed. `end` is the outcome by its exit code. A suite that exits
-/// with 0 has failed if its report is not complete. A test that the end of the suite interrupted becomes a failure.
+/// with 0 has failed if its report is not complete. If the report is not complete, a single test under way becomes a
+/// failure, unless the suite's time was over.
 pub fn judge(end: Option<Outcome>, results: &mut SuiteResults) -> Option<Outcome> {
     let outcome = match end {
         None => results.incomplete.as_ref().map(|_| Outcome::NO_COMPLETE_REPORT),

@@ -14,7 +14,7 @@ use crate::host::quote;
 use crate::runtime::{ABI_LABEL, KIND_LABEL, OWNER_LABEL, PROJECT_LABEL, Volume};
 use std::collections::BTreeSet;
 
-/// Copies wheels between the cache and the work folder, and builds those that the cache lacks.
+/// Copies wheels between the cache and the work folder, and builds the wheels that the cache lacks.
 pub const SCRIPT: &str = include_str!("wheels.sh");
 
 /// The most KiB of one volume: enough for one project's dependencies on one ABI, and little for a host with hundreds

@@ -158,18 +158,19 @@ impl<'a> Work<'a> {
         Gateway::open(self.host, &self.attempt, &image, Seconds(longest(self.spec)), log).await
     }
 
-    /// Creates the container of fetch: on the toolchain image, with the gateway, without project code.
+    /// Returns the container of fetch: on the toolchain image, with the gateway, without project code. Creates the
+    /// volume of downloads.
     pub async fn fetch(&self, gateway: &Gateway<'_>) -> Result<Container, Stop> {
         self.fetch_by(scripts::fetch(self.course), gateway).await
     }
 
-    /// Creates a container like that of [`Work::fetch`], for the sources alone.
+    /// Returns a container as [`Work::fetch`] does, for the sources alone.
     pub async fn fetch_sources(&self, gateway: &Gateway<'_>) -> Result<Container, Stop> {
         self.fetch_by(scripts::fetch_sources(), gateway).await
     }
 
-    /// Creates a container that reads what the sources say about their tests: on the toolchain image, without network
-    /// and without project code.
+    /// Returns a container that reads the sources for statements about their tests, and puts its program into the work
+    /// folder: on the toolchain image, without network and without project code.
     pub async fn survey(&self) -> Result<Container, Stop> {
         let files = scripts::SURVEY.map(|(name, text)| (name, text.as_bytes(), false));
         let bytes = tar::files(FileOwner::Runner, &files);
@@ -228,7 +229,8 @@ impl<'a> Work<'a> {
     }
 
     /// Runs a command that serves a phase, with the cache of wheels and without code of strangers. Returns the
-    /// beginning of its output. The next run does again whatever the command leaves undone.
+    /// beginning of its output, or a note that it took too long. The next run does again whatever the command leaves
+    /// undone.
     async fn serve(&self, wheels: &Wheels, command: Vec<String>) -> Result<String, Stop> {
         let image = self.spec.distribution.toolchain_reference();
         let env = environment::base_environment("/usr/local/bin:/usr/bin:/bin");
@@ -258,7 +260,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Creates the container of install: on the image under test, with a gateway if the recipe asks for the network.
+    /// Returns the container of install: on the image under test, with a gateway if the recipe asks for the network.
     pub async fn install(&self, wheels: Option<&Wheels>, gateway: Option<&Gateway<'_>>) -> Result<Container, Stop> {
         let mut env = environment::environment(self.spec);
         env.extend(environment::install_environment(self.spec));
@@ -284,7 +286,7 @@ impl<'a> Work<'a> {
         self.container(&self.image, script, env, Network::Loopback)
     }
 
-    /// Reads a file of our own. Returns `None` if the phases did not leave it.
+    /// Reads a file of our own. Returns `None` if the phases did not leave it, or left it unreadable or too large.
     pub async fn read(&self, name: &str) -> Result<Option<String>, Stop> {
         let file = self.read_bytes(&format!("{OURS}/{name}"), READ_MOST).await?;
         Ok(match file {

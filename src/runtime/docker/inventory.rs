@@ -165,7 +165,8 @@ pub async fn disk_usage(runtime: &DockerRuntime) -> Result<DiskUsage> {
 /// The pause before another try to prune. An engine that is pruning already refuses.
 const BUSY: Duration = Duration::from_millis(300);
 
-/// Removes untagged images with this label, and the layers that only they needed.
+/// Removes untagged images with this label, and the layers that only they needed. Waits up to [`PATIENCE`] for an
+/// engine that is pruning already.
 pub async fn prune_images(runtime: &DockerRuntime, label: &str) -> Result<()> {
     let mut filters = bearing(label);
     filters.insert("dangling".to_owned(), vec!["true".to_owned()]);

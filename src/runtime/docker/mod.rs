@@ -41,7 +41,8 @@ pub struct DockerRuntime {
 }
 
 impl DockerRuntime {
-    /// Connects to the engine's socket and negotiates a version of the API.
+    /// Connects to the engine's socket and negotiates a version of the API. Fails if the engine does not answer, or
+    /// lacks version 1.41 of the API.
     pub async fn connect(socket: &Path) -> Result<Self> {
         let socket = socket.display().to_string();
         let unreachable = |error: Error| RuntimeError::Unreachable {

@@ -71,7 +71,8 @@ fn credentials(transfer: &Transfer) -> Option<DockerCredentials> {
     })
 }
 
-/// Reads messages until the transfer ends. Dropping this future ends the transfer.
+/// Reads messages until the transfer ends. Fails if the engine is silent for [`STALLED`]. Dropping this future ends the
+/// transfer.
 async fn follow(
     runtime: &DockerRuntime,
     words: impl Stream<Item = std::result::Result<TransferMessage, Error>>,

@@ -38,7 +38,7 @@ impl FakeRuntime {
         self
     }
 
-    /// Sets whether the engine refuses to remove images.
+    /// Sets whether the engine refuses to reap containers and volumes.
     pub fn away(&self, away: bool) {
         self.state().away = away;
     }

@@ -1,5 +1,5 @@
-//! Reads the results of a suite's tests: those that our recorders wrote when tests ended, or a JUnit report. Both come
-//! from project code, so their sizes and their numbers are limited.
+//! Reads the results of a suite's tests: the files that our recorders wrote when tests ended, or a JUnit report. Both
+//! come from project code, so their sizes and their numbers are limited.
 
 mod encoding;
 pub mod junit;

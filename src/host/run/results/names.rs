@@ -1,5 +1,5 @@
-//! Names of tests: of limited length, the same from run to run, and different for different tests. A name depends on its test
-//! alone, so that it stays the same whatever other tests a report has.
+//! Names of tests: of limited length, the same from run to run, and different for different tests. A name depends on
+//! its test alone, so that it stays the same whatever other tests a report has.
 
 use crate::domain::digest::digest;
 use crate::domain::text::is_odd;
@@ -39,9 +39,9 @@ impl Suites {
         }
     }
 
-    /// Returns the name of a test. Without a class, all suites are part of the name. With a class, only those below the
-    /// outermost suite are. Addresses are left out, because they differ from run to run. So tests that differ only in
-    /// addresses share a name.
+    /// Returns the name of a test. Without a class, all suites are part of the name. With a class, only the suites
+    /// below the outermost one are. Addresses are left out, because they differ from run to run. So tests that differ
+    /// only in addresses share a name.
     pub fn name(&self, class: &str, name: &str) -> String {
         let (prefix, own) = match class {
             "" if self.whole == PYTEST => ("", name.to_owned()),

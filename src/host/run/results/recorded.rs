@@ -30,7 +30,7 @@ pub struct RunnerSession {
     pub runner: String,
     /// The `sys.version` of its Python, on one line.
     pub python: String,
-    /// Whether the runner came to its end. One that crashes, is killed or calls `os._exit` does not.
+    /// Whether the runner came to its end. A runner that crashes, is killed or calls `os._exit` does not.
     pub has_ended: bool,
 }
 
