@@ -39,6 +39,7 @@ fn the_file_overrides_defaults_and_the_environment_both() {
         &[
             ("PYBOTS_SLOTS", "7"),
             ("PYBOTS_LIMITS_MEMORY", "1GiB"),
+            ("PYBOTS_HTTP_PUBLIC_READ", "false"),
             ("PIP_CERT", "/ca"),
         ],
     )
@@ -49,6 +50,8 @@ fn the_file_overrides_defaults_and_the_environment_both() {
     assert_eq!(origin(&loaded, "slots"), "PYBOTS_SLOTS");
     assert_eq!(origin(&loaded, "network.ca"), "PIP_CERT");
     assert_eq!(origin(&loaded, "limits.memory"), "PYBOTS_LIMITS_MEMORY");
+    assert_eq!(origin(&loaded, "http.public_read"), "PYBOTS_HTTP_PUBLIC_READ");
+    assert!(!loaded.settings.http.public_read);
     assert_eq!(origin(&loaded, "poll"), "default");
     assert!(origin(&loaded, "source.git").starts_with('/'));
 }

@@ -50,6 +50,7 @@ pub fn parse_like(default: Option<&Value>, text: &str) -> Value {
     let as_string = || Value::String(text.to_owned());
     match default {
         Some(Value::Integer(_)) => text.parse().map_or_else(|_| as_string(), Value::Integer),
+        Some(Value::Boolean(_)) => text.parse().map_or_else(|_| as_string(), Value::Boolean),
         Some(Value::Float(_)) => text.parse().map_or_else(|_| as_string(), Value::Float),
         Some(Value::Array(_)) => toml::from_str::<Table>(&format!("x = {text}"))
             .ok()

@@ -229,8 +229,9 @@ fn built(candidate: &Candidate) -> BuildState {
     match candidate.image {
         CandidateImage::Ready { .. } => BuildState::Built,
         CandidateImage::Impossible => BuildState::Skipped,
-        // only the machinery failed, which proves nothing
+        // only the machinery failed, which proves nothing, and nothing builds it again by itself
         CandidateImage::Failed { is_building: false, .. } if candidate.failures == 0 => BuildState::Skipped,
+        CandidateImage::Wanted { is_building: false, .. } if candidate.builds > 0 => BuildState::Skipped,
         CandidateImage::Failed { is_building: false, .. } => BuildState::Failed,
         CandidateImage::Failed { .. } | CandidateImage::Wanted { .. } | CandidateImage::Unplanned => {
             BuildState::Pending
@@ -265,4 +266,42 @@ async fn evidence(context: &Context<'_>, subject: &Subject, good: &Candidate, ba
         difference: LogDifference::default(),
         conditions: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_nothing_goes_on_with_hides_no_change() {
+        let state = |image: CandidateImage, builds: i64, failures: i64| {
+            built(&Candidate {
+                revision_id: "r".into(),
+                seq: 1,
+                image,
+                builds,
+                failures,
+                facts: None,
+            })
+        };
+        let wanted = |is_building| CandidateImage::Wanted {
+            id: "i".into(),
+            is_building,
+        };
+        let failed = |is_building| CandidateImage::Failed {
+            id: "i".into(),
+            is_building,
+        };
+        for (image, builds, failures, expected) in [
+            (wanted(true), 1, 0, BuildState::Pending),
+            (wanted(false), 0, 0, BuildState::Pending),
+            // the machinery failed each time
+            (wanted(false), 3, 0, BuildState::Skipped),
+            (failed(true), 1, 1, BuildState::Pending),
+            (failed(false), 1, 0, BuildState::Skipped),
+            (failed(false), 1, 1, BuildState::Failed),
+        ] {
+            assert_eq!(state(image.clone(), builds, failures), expected, "{image:?}");
+        }
+    }
 }

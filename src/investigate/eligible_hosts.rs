@@ -53,14 +53,7 @@ pub async fn eligible_hosts(
     if are_proven {
         hosts.retain(|host| !host.is_new());
     }
-    let is_ready = |host: &&HostRow| {
-        let backs_off = host.backoff_until.is_some_and(|until| context.now < until);
-        let pauses = host
-            .capabilities
-            .as_ref()
-            .is_some_and(|capabilities| capabilities.pause.is_some());
-        was_seen(context, host, seen_within_ms) && !backs_off && !pauses
-    };
+    let is_ready = |host: &&HostRow| was_seen(context, host, seen_within_ms) && takes_jobs(context, host);
     let slots_of = |host: &HostRow| {
         host.capabilities
             .as_ref()
@@ -87,16 +80,23 @@ pub async fn has_proven_host(context: &Context<'_>, run: &RunSpec, platform: &st
     Ok(hosts.iter().any(|host| is_proven_lately(context, host)))
 }
 
-/// Returns an online host that may build, does not back off and can make a run, or `None` if there is none. The
+/// Returns an online host that may build, neither backs off nor pauses, and can make a run, or `None` if there is none. The
 /// coordinator trusts the lock that such a host reports.
 pub async fn trusted_host(context: &Context<'_>, run: &RunSpec, platform: &str) -> Result<Option<HostId>> {
     let group = group_of(run, &run.image.build.branch, platform);
     let mut hosts = fitting_hosts(context, &group, context.has_registry).await?;
-    hosts.retain(|host| {
-        let backs_off = host.backoff_until.is_some_and(|until| context.now < until);
-        host.builds && !backs_off && was_seen(context, host, ONLINE_MS)
-    });
+    hosts.retain(|host| host.builds && takes_jobs(context, host) && was_seen(context, host, ONLINE_MS));
     Ok(hosts.pop().map(|host| host.id))
+}
+
+/// Returns whether a host neither backs off nor pauses.
+fn takes_jobs(context: &Context<'_>, host: &HostRow) -> bool {
+    let backs_off = host.backoff_until.is_some_and(|until| context.now < until);
+    let pauses = host
+        .capabilities
+        .as_ref()
+        .is_some_and(|capabilities| capabilities.pause.is_some());
+    !backs_off && !pauses
 }
 
 fn is_proven_lately(context: &Context<'_>, host: &HostRow) -> bool {

@@ -2,7 +2,7 @@
 //! another lock, or by the recipe that is in force.
 
 use super::context::Context;
-use super::history::{BACK, Delivered, HistoryReader};
+use super::history::{BACK, BACK_MOST, Delivered, HistoryReader};
 use super::model::Found;
 use crate::domain::job::Report;
 use crate::store::investigations::{InvestigationRow, NewInvestigation, Position};
@@ -80,12 +80,18 @@ pub async fn with_older_base(
         objects: context.objects,
     };
     let about: Vec<&Subject> = subjects.iter().collect();
-    let Delivered::Complete(entries) = results
-        .entries(&row.series, row.now.seq, BACK, &about, context.now)
-        .await?
-    else {
-        return Ok(Delivered::Awaited);
-    };
+    let mut entries = Vec::new();
+    // the base of a long investigation may lie further back than most
+    for back in [BACK, BACK_MOST] {
+        let read = results.entries(&row.series, row.now.seq, back, &about, context.now);
+        let Delivered::Complete(read) = read.await? else {
+            return Ok(Delivered::Awaited);
+        };
+        entries = read;
+        if entries.first().is_some_and(|first| first.seq < row.base.seq) {
+            break;
+        }
+    }
     let index_of = |seq: i64| entries.iter().position(|entry| entry.seq == seq);
     let (Some(base), Some(last)) = (index_of(row.base.seq), index_of(row.now.seq)) else {
         return Ok(Delivered::Complete(Vec::new()));

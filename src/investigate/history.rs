@@ -19,7 +19,7 @@ const TESTS_LATE_MS: i64 = 60_000;
 /// The number of entries that are searched for a baseline at first.
 pub const BACK: i64 = 30;
 /// The most entries that are read.
-const BACK_MOST: i64 = 480;
+pub const BACK_MOST: i64 = 480;
 
 /// Something that depends on test results, which a host delivers after its report.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! starts.
 
 use super::rerun::{Rerun, WORK};
+use crate::domain::lock::is_commit;
 use crate::domain::suite::Source;
 use crate::host::quote;
 use base64::Engine;
@@ -112,7 +113,6 @@ impl Rerun {
 
     /// Returns the commit that the run checked out of a git source, or `None` if its lock names none.
     fn taken(&self, name: &str) -> Option<&str> {
-        let is_commit = |text: &&str| text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        self.locked(name)?.0.filter(is_commit)
+        self.locked(name)?.0.filter(|rev| is_commit(rev))
     }
 }

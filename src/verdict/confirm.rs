@@ -142,7 +142,8 @@ fn mixed(case: &Case, samples: &Samples, good: Count, bad: Count) -> Confirmatio
     }
     // A flaky subject that no longer fails at all is fixed. This blames nobody, so the weaker bound is enough.
     let is_over = case.rate.is_some() && bad.passed == 0 && chance < SIGNIFICANT;
-    if chance < PROVED || is_over {
+    // a good end that never failed was not flaky before: more reruns decide about it
+    if (good.failed > 0 && chance < PROVED) || is_over {
         return Confirmation::Flakier(bad.failure_rate());
     }
     let is_hopeless = runs >= MORE_RUNS[1] && good.failed > 0 && chance > INDISTINGUISHABLE;

@@ -131,9 +131,10 @@ impl Init {
 /// Adds the line before a recipe by which editors find the schema. Its address is the coordinator's first name if a
 /// proxy serves TLS, or else the address on which it listens.
 fn with_schema(settings: &Settings, text: &str) -> String {
-    let coordinator = match settings.http.names.first() {
-        Some(name) => format!("https://{name}"),
-        None => settings.http.own_url(settings.listen),
+    let coordinator = match (settings.http.url.as_str(), settings.http.names.first()) {
+        ("", Some(name)) if settings.http.is_tls() => format!("https://{name}"),
+        ("", _) => settings.http.own_url(settings.listen),
+        (url, _) => url.trim_end_matches('/').to_owned(),
     };
     format!("#:schema {coordinator}/recipe.schema.json\n{text}")
 }

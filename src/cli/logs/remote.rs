@@ -88,7 +88,8 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
             }
             status => bail!("{shown} answered {status}: {}", reason(response).await),
         }
-        if read(response, &mut from, printer).await? || printer.is_closed() || !request.follow {
+        // a connection that broke goes on where it ended, also for those who do not follow: half a log looks like a whole one
+        if read(response, &mut from, printer).await? || printer.is_closed() {
             return Ok(());
         }
         tokio::time::sleep(delays.next().unwrap_or_default()).await;
