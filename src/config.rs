@@ -1,5 +1,5 @@
-//! The settings: defaults, then one TOML file, then environment variables. [`Settings::load`] merges them and records the
-//! origin of each.
+//! The settings. A later source wins over an earlier one: defaults, common environment variables such as `DOCKER_HOST`,
+//! one TOML file, and the variables `PYBOTS_..`. [`Settings::load`] merges them and records the origin of each.
 
 mod branch;
 mod engine;

@@ -49,7 +49,7 @@ pub fn routes_with(coordinator: Coordinator, provider: Option<Provider>) -> Boxe
     api::host(coordinator).or(v1).unify().or(site(web)).unify().boxed()
 }
 
-/// Returns the routes of the pages and the public API, which need no token of a host.
+/// Returns the routes of the pages and of the API that needs no token of a host, without `/api/v1`.
 pub fn site(web: Web) -> BoxedFilter<(Response,)> {
     let api = api::reference(&web).or(api::public(web.clone())).unify();
     api.or(web::routes(web)).unify().boxed()

@@ -8,7 +8,8 @@ use warp::{Filter, Rejection};
 
 const NUL: &str = "the body has a NUL character (\\u0000); no text may have one";
 
-/// Reads the request body as JSON. Rejects a body of more than `most` bytes.
+/// Reads the request body as JSON. Rejects a body that has more than `most` bytes or a NUL character, or that is not a
+/// `T`.
 pub fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
     bytes(most).and_then(|body: Bytes| async move {
         if has_nul(&body) {
@@ -18,8 +19,8 @@ pub fn json<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,)
     })
 }
 
-/// Reads the request body as a JSON object. Without this check, serde would accept a list as the fields of a type in
-/// their order.
+/// Does the same as [`json`] for a JSON object. Without this check, serde would accept a list as the fields of a type
+/// in their order.
 pub fn object<T: DeserializeOwned + Send>(most: u64) -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
     bytes(most).and_then(|body: Bytes| async move {
         if !body.trim_ascii_start().starts_with(b"{") {

@@ -79,8 +79,8 @@ fn operation(method: &str, path: &str, found: &Value) -> OperationView {
     }
 }
 
-/// Returns who may make a call. The operation's security in the document names the permission; `tests/fast/access.rs`
-/// compares it with the one that is enforced.
+/// Returns who may make a call. The operation's security in the document gives the permission; `tests/fast/access.rs`
+/// compares it with the permission that the handler requires.
 fn caller(found: &Value) -> String {
     let Some(security) = found.get("security") else {
         return "everybody, unless the coordinator shows nothing without a login".to_owned();

@@ -149,7 +149,8 @@ impl Bisect {
         Ok(answers)
     }
 
-    /// Runs both ends once. If an end can't show the change, the nearest usable revision replaces it.
+    /// Runs both ends once. If an end can't show the change, the nearest usable revision replaces it. Tries at most
+    /// [`MOST_TRIED`] revisions for each end; if none is usable, the end stays as it is.
     async fn usable_range(&self, runs: &mut Runs<'_>, change: Change, revisions: Vec<String>) -> Result<Range> {
         let (old, new) = runs.both(&revisions[0], &revisions[revisions.len() - 1]).await?;
         let mut range = Range { revisions, old, new };

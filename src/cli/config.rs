@@ -6,7 +6,7 @@ use crate::profile::Profiles;
 use anyhow::Result;
 use std::process::ExitCode;
 
-/// Prints each setting with its value and origin.
+/// Prints each setting with its value and origin. Fails afterwards if a variant has no build profile.
 pub fn run(loaded: &Loaded) -> Result<ExitCode> {
     let rows = loaded
         .lines()

@@ -94,7 +94,7 @@ impl Laruche {
     }
 }
 
-/// Returns the YAML files of a registry, sorted by name.
+/// Returns the YAML files of a registry, sorted by name. A path that is no folder stands for itself.
 fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let whole = path.join("packages");
     let folder = if whole.is_dir() { &whole } else { path };

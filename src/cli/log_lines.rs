@@ -60,8 +60,8 @@ impl LogLines {
         self.take(Stream::Control, 0, format!("[pybots] {lost}\n").as_bytes())
     }
 
-    /// Returns the visible part of unfinished lines, for a person who watches. Text that a program later overwrites is
-    /// corrected at the end of its line.
+    /// Returns the visible part of unfinished lines, for a person who watches; nothing if lines begin with their times.
+    /// Text that a program later overwrites is corrected at the end of its line.
     pub fn preview(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let writer = &mut self.writer;

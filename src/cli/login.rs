@@ -19,7 +19,8 @@ pub struct Login {
 }
 
 impl Login {
-    /// Reads an access token from PYBOTS_TOKEN or standard input, checks it, and saves it for later commands.
+    /// Reads an access token from PYBOTS_TOKEN or standard input, checks it, and saves it for later commands. With
+    /// `--forget`, removes the saved token.
     pub async fn run(&self) -> Result<ExitCode> {
         let mut logins = Logins::read()?;
         if self.forget {

@@ -81,7 +81,8 @@ impl TryPatch {
         })
     }
 
-    /// Returns the two revisions to compare: the base, and the base with the change.
+    /// Returns the two revisions to compare. For a patch, they are the base and the base with the patch; for a branch
+    /// or tag, the revision at which it diverged from the base, and its tip.
     async fn sides(&self, runner: &LocalRunner) -> Result<(Revision, Revision)> {
         let base = runner.revision_or_first(self.base.as_deref()).await?;
         let name = self.base.as_deref().unwrap_or(&base.branch);

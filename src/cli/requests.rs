@@ -18,7 +18,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Makes a request about each job. The exit code is 1 if one of the ids names no job.
+    /// Makes a request about each job. The exit code is 1 if an id belongs to no job.
     pub async fn request(&self, settings: &Settings, request: JobMove) -> Result<ExitCode> {
         let client = self.server.client(settings, None).await?;
         let mut all_found = true;

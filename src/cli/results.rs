@@ -78,7 +78,7 @@ impl Results {
     }
 }
 
-/// Counts jobs that have ended. Jobs that are added meanwhile do not lower the count.
+/// Counts jobs that have ended. Jobs that are added during the wait do not lower the count.
 #[derive(Default)]
 struct Ended {
     ended: u64,
@@ -133,7 +133,8 @@ fn key(cell: &ResultCell) -> Key<'_> {
 }
 
 /// Formats the matrix as text: a row for each revision and variant, newest first as the store returns them, and a
-/// column for each project. Omits the columns `variant` and `image of` if they are the same in all rows.
+/// column for each project. Omits the column `variant` if all rows have the default variant, and `image of` if no image
+/// is shared. The reasons why cells have no result follow.
 fn matrix(cells: &[ResultCell], colour: bool) -> String {
     if cells.is_empty() {
         return "no results yet\n".to_owned();

@@ -28,8 +28,8 @@ pub struct Serving {
     _lock: CoordinatorLock,
 }
 
-/// Opens and migrates the store, and starts the server for hosts and browsers. `lock` is the lock on the data folder of
-/// the settings: no other coordinator may use the store meanwhile.
+/// Opens and migrates the store, and starts the server for hosts and browsers. Prints the first operator's token at the
+/// first start. `lock` is the lock on the data folder of the settings: it keeps other coordinators from the store.
 pub async fn start(settings: &Settings, lock: CoordinatorLock) -> Result<Serving> {
     // first, because a wrong file is the most likely mistake of an operator
     let tls = match settings.http.tls() {
@@ -139,7 +139,7 @@ pub async fn run(settings: Settings) -> Result<ExitCode> {
     outln!("{}", serving.url);
     tokio::select! {
         () = serving.coordinator.run() => {}
-        // hosts continue their jobs meanwhile
+        // hosts continue their jobs without the coordinator
         signal = stop_signal() => tracing::info!(signal, "stopping"),
     }
     serving.server.abort();

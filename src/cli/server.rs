@@ -1,4 +1,4 @@
-//! The coordinator that a command uses: one at an address, or the one whose store is on this machine.
+//! The coordinator that a command uses: a coordinator at an address, or the one whose store is on this machine.
 
 use super::files::write_private;
 use super::open;
@@ -22,7 +22,7 @@ pub struct ServerOption {
 
 impl ServerOption {
     /// Returns a client of the chosen coordinator. `name` is the author of changes on this machine, where nobody logs
-    /// in.
+    /// in; by default it is the user's name.
     pub async fn client(&self, settings: &Settings, name: Option<&str>) -> Result<Client> {
         match &self.server {
             Some(server) => remote(server),
@@ -30,7 +30,8 @@ impl ServerOption {
         }
     }
 
-    /// Returns the address and a client of a remote coordinator: the given one, or the only one with a saved token.
+    /// Returns the address and a client of a remote coordinator. Without an address in the command, this is the only
+    /// coordinator with a saved token. Fails if there are several or none.
     pub fn remote(&self) -> Result<(String, Client)> {
         let server = match &self.server {
             Some(server) => server.clone(),
@@ -44,7 +45,8 @@ fn remote(server: &str) -> Result<Client> {
     Client::remote(server, token_for(server)?.as_deref())
 }
 
-/// Returns the access token for a coordinator: from PYBOTS_TOKEN, or the one that `pybots login` saved.
+/// Returns the access token for a coordinator, from PYBOTS_TOKEN or from `pybots login`. Returns `None` if there is
+/// none.
 pub fn token_for(server: &str) -> Result<Option<String>> {
     match std::env::var("PYBOTS_TOKEN") {
         Ok(token) if !token.is_empty() => Ok(Some(token)),

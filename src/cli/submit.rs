@@ -37,8 +37,8 @@ pub struct Submit {
 }
 
 impl Submit {
-    /// Submits the recipe, and prints the log of its trial as it grows. The exit code is 1 if the recipe is refused, or
-    /// its trial does not pass.
+    /// Submits the recipe, and prints the log of its trial as it grows. The exit code is 1 if the recipe has problems,
+    /// in which case nothing is submitted, or if its trial does not pass. A refusal by the coordinator is an error.
     pub async fn run(&self) -> Result<ExitCode> {
         let shown = self.file.display().to_string();
         let text = std::fs::read_to_string(&self.file).with_context(|| format!("{shown} can't be read"))?;

@@ -83,7 +83,8 @@ pub(super) fn sane(branches: &[BranchSettings]) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the names of a branch's variants. Whether a profile has them is checked by [`super::Settings::buildable`].
+/// Checks that a branch has variants, each with a valid name and only once. [`super::Settings::buildable`] checks
+/// whether a profile has them.
 fn variants(branch: &BranchSettings) -> Result<(), String> {
     if branch.variants.is_empty() || !branch.variants.iter().all(|name| is_name(name)) {
         return Err(format!(

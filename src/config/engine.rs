@@ -54,7 +54,7 @@ impl EngineSettings {
         }
     }
 
-    /// Checks that the engine is on this machine.
+    /// Checks that the socket is a path, and not an address with a scheme. The error says what to write instead.
     pub(super) fn sane(&self) -> Result<(), String> {
         match self.socket.to_str().and_then(|text| text.split_once("://")) {
             Some((scheme, _)) => Err(format!(
@@ -96,7 +96,7 @@ impl Default for BuildLimits {
     }
 }
 
-/// How long images and volumes stay on the engine. A removed image is built again when a run needs it.
+/// How long images, volumes, downloads and the audit log stay. A removed image is built again when a run needs it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionSettings {

@@ -121,7 +121,7 @@ impl HostSettings {
     }
 
     /// Returns why this host refuses a job, or `None` if it accepts the job. The host policy takes precedence over the
-    /// coordinator.
+    /// coordinator. [`HostSettings::rests`] checks the hours, which this function ignores.
     pub fn refuses(&self, spec: &JobSpec) -> Option<String> {
         let none_of = |accepted: &BTreeSet<String>, name: &str| !accepted.is_empty() && !accepted.contains(name);
         let branch = &spec.build().branch;
@@ -144,8 +144,8 @@ impl HostSettings {
         }
     }
 
-    /// Lowers the limits of a run to those of this host. Fewer processors make a run slower, but do not change its
-    /// result.
+    /// Returns the limits of a run with no more processors than `cpus`. Fewer processors make a run slower, but do not
+    /// change its result. The other limits stay: the host refuses a run that may use more than its memory.
     pub fn cap(&self, limits: &Limits) -> Limits {
         Limits {
             cpus: limits.cpus.min(self.cpus),
@@ -154,7 +154,8 @@ impl HostSettings {
     }
 }
 
-/// A size, or the word `all`, so that a setting without a limit has a value that can be shown.
+/// Reads and writes a size, or the word `all` for `None`, so that a setting without a limit has a value that can be
+/// shown.
 mod or_all {
     use crate::domain::limits::Size;
     use serde::{Deserialize, Deserializer, Serializer};

@@ -20,14 +20,14 @@ pub struct HttpSettings {
     pub connections_per_address: usize,
     /// The most growing logs that one address can follow at the same time.
     pub log_readers_per_address: usize,
-    /// The most wrong access tokens of one address in a minute. Further ones get the response 429.
+    /// The most wrong access tokens of one address in a minute. Further tries get the response 429.
     pub wrong_tokens_per_minute: NonZeroU32,
     /// The most changes of one account in a minute.
     pub changes_per_minute: NonZeroU32,
     /// The address at which people reach the pages, such as `https://pybots.example.org`. If it begins with `https://`,
     /// browsers send the cookies of sessions over TLS only.
     pub url: String,
-    /// The certificate (PEM), followed by those of its issuers. If it is set, the coordinator serves TLS.
+    /// The certificate (PEM), followed by its issuers' certificates. If it is set, the coordinator serves TLS.
     pub tls_certificate: PathBuf,
     /// The private key of that certificate (PEM).
     pub tls_key: PathBuf,
@@ -112,7 +112,8 @@ impl HttpSettings {
         is_set.then_some((&self.tls_certificate, &self.tls_key))
     }
 
-    /// Returns the URL of the coordinator's own server, without a path.
+    /// Returns the URL at which a program reaches the coordinator's own server. It is `url` if the coordinator serves
+    /// TLS itself and `url` is set, otherwise one with `address` and without a path.
     pub fn own_url(&self, address: SocketAddr) -> String {
         match self.tls() {
             None => format!("http://{address}"),
@@ -126,7 +127,7 @@ impl HttpSettings {
         url::Url::parse(&self.url).is_ok_and(|url| url.scheme() == "https")
     }
 
-    /// Returns the host name in `url`.
+    /// Returns the host name in `url`, or `None` if `url` is empty or neither http nor https.
     fn name_of_url(&self) -> Option<String> {
         let url = url::Url::parse(&self.url).ok()?;
         let is_web = ["http", "https"].contains(&url.scheme());

@@ -14,13 +14,14 @@ use toml::{Table, Value};
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub settings: Settings,
-    /// The origin of each setting by its dotted key: `default`, the path of the file, or the name of the environment
-    /// variable.
+    /// Holds the origin of each setting by its dotted key: `default`, the path of the file, or the name of the
+    /// environment variable.
     pub origins: BTreeMap<String, String>,
     pub file: Option<PathBuf>,
 }
 
-/// Common environment variables that set a setting. The first that is present counts.
+/// Common environment variables that set a setting, unless the file or its variable `PYBOTS_..` does. Of several
+/// variables, the first that is not empty counts.
 const STANDARD: &[(&str, &[&str])] = &[
     ("engine.socket", &["DOCKER_HOST"]),
     ("network.ca", &["SSL_CERT_FILE", "PIP_CERT"]),
@@ -37,7 +38,9 @@ pub fn environment() -> BTreeMap<String, String> {
 }
 
 impl Settings {
-    /// Merges the defaults, the file if there is one, and the environment variables.
+    /// Merges, each over the earlier ones: the defaults, common environment variables such as `DOCKER_HOST`, the file
+    /// if there is one, and the variables `PYBOTS_..`. Fails if the file can't be read or parsed, or if values are not
+    /// consistent.
     pub fn load(file: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Loaded, SettingsError> {
         let defaults = as_table(&Settings::default());
         let mut merged = defaults.clone();

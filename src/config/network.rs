@@ -24,7 +24,7 @@ pub struct NetworkSettings {
     pub http_proxy: Address,
     pub https_proxy: Address,
     pub no_proxy: String,
-    /// Package index (Simple API). Defaults to `PIP_INDEX_URL`, then to the public one.
+    /// Package index (Simple API). Defaults to `PIP_INDEX_URL`, then to `UV_INDEX_URL`, then to the public index.
     pub index: Address,
     /// Targets that runs may reach besides public addresses: host names (`.example.org` for all below it), addresses
     /// and networks.

@@ -45,8 +45,9 @@ impl RegistrySettings {
         Some(self.repository.as_str()).filter(|name| !name.is_empty())
     }
 
-    /// Returns the login for a repository. The coordinator decides from which repository a host pulls, but the host
-    /// sends its login only to the one in its own settings. Fails if the password file can't be read.
+    /// Returns the login for a repository, or `None` if these settings have no login for it. The coordinator decides
+    /// from which repository a host pulls, but the host sends its login only to the repository in its own settings.
+    /// Fails if the password file can't be read.
     pub fn login(&self, repository: &str) -> std::io::Result<Option<Login>> {
         if self.user.is_empty() || self.repository != repository {
             return Ok(None);

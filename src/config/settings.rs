@@ -31,7 +31,7 @@ pub struct Settings {
     pub database: Address,
     /// Address on which the pages and the API are served.
     pub listen: SocketAddr,
-    /// Folder of recipes. If empty, the built-in recipes are used.
+    /// Folder of recipes. If it and `recipes.git` are empty, the built-in recipes are used.
     pub projects: PathBuf,
     /// Folder of build profiles. If empty, the built-in profiles are used.
     pub images: PathBuf,
@@ -143,7 +143,8 @@ impl Settings {
         settings.map_or_else(branch::default_variant, |settings| settings.variants.clone())
     }
 
-    /// Returns the folder of recipes, or `None` for the built-in ones.
+    /// Returns the folder of recipes that the settings name, or `None`. Without `recipes.git`, `None` means the
+    /// built-in recipes.
     pub fn projects_folder(&self) -> Option<&Path> {
         (!self.projects.as_os_str().is_empty()).then_some(&self.projects)
     }
@@ -188,8 +189,8 @@ impl Settings {
         }
     }
 
-    /// Returns all logins that the settings contain or refer to. A password file that can't be read is reported where
-    /// it is used.
+    /// Returns the logins in all addresses, and the registry's password. A password file that can't be read is left out
+    /// here, because its user reports it. The secret of `oidc` is not included.
     pub fn secrets(&self) -> Secrets {
         let NetworkSettings {
             http_proxy,
@@ -213,7 +214,8 @@ impl Settings {
         }
     }
 
-    /// Returns which projects these settings maintain, and their owners. The built-in recipes are maintained.
+    /// Returns which projects are maintained under these settings, when probation ends, and who owns which projects.
+    /// All projects are maintained if the recipes are the built-in ones.
     pub fn trust(&self) -> Trust {
         self.trust
             .trust(self.projects_folder().is_none() && self.recipes.git.is_empty())

@@ -23,8 +23,8 @@ impl Default for SourceSettings {
 }
 
 impl SourceSettings {
-    /// Returns the kind of repository that holds a branch: the one that the branch sets, otherwise git, or Subversion
-    /// if that is the only repository.
+    /// Returns the kind of repository that holds a branch. If the branch does not set it, this is git, or Subversion if
+    /// that is the only repository.
     pub fn kind(&self, branch: &BranchSettings) -> SourceKind {
         let only_svn = self.git.is_empty() && !self.svn.is_empty();
         branch

@@ -21,7 +21,7 @@ pub fn leaves(table: &Table) -> BTreeMap<String, Value> {
     found
 }
 
-/// Returns the value of a dotted key.
+/// Returns the value of a dotted key, or `None` if there is none.
 pub fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         Some((first, rest)) => lookup(table.get(first)?.as_table()?, rest),
@@ -29,7 +29,8 @@ pub fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     }
 }
 
-/// Sets the value of a dotted key, and creates the tables on the way.
+/// Sets the value of a dotted key, and creates the tables on the way. Does nothing if a value on the way is not a
+/// table.
 pub fn set(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         Some((first, rest)) => {
@@ -44,8 +45,9 @@ pub fn set(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-/// Parses the text of an environment variable as the type of the setting's default. An array is written as in TOML. Returns
-/// a string if the text does not parse, so that the setting's own type reports the error.
+/// Parses the text of an environment variable as the type of the setting's default: an integer, a float or an array,
+/// which is written as in TOML. Returns a string for any other type, and if the text does not parse. The setting's own
+/// type then reports the error.
 pub fn parse_like(default: Option<&Value>, text: &str) -> Value {
     let as_string = || Value::String(text.to_owned());
     match default {

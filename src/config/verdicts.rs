@@ -18,7 +18,7 @@ pub struct VerdictSettings {
     pub first_results: u32,
     /// The number of investigations that may be open at the same time.
     pub at_once: usize,
-    /// The number of those that may be about projects in probation.
+    /// The number of open investigations that may be about projects in probation.
     pub in_probation: usize,
 }
 

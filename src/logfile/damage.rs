@@ -23,8 +23,9 @@ impl Lost {
             .then_some(Self { from, ..self })
     }
 
-    /// Returns a replacement of the same length for the lost text, so that later offsets stay valid: a line that names
-    /// the loss, and zeros. The replacement ends after `most` bytes.
+    /// Returns a replacement of the same length for the lost text, so that later offsets stay valid: a line that
+    /// describes the loss, and zeros. The replacement ends after `most` bytes. It is empty if the rest of the log is
+    /// lost.
     pub fn filler(&self, most: usize) -> Vec<u8> {
         let length = self.until.map_or(0, |until| until - self.from);
         let mut filler = format!("\n[pybots] {self}\n").into_bytes();
@@ -56,7 +57,8 @@ pub fn head_at(file: &File, at: u64) -> Result<Option<FrameHead>> {
     Ok(FrameHead::read(&bytes).ok().filter(|_| whole))
 }
 
-/// Returns whether the bytes between two places in a file are one readable frame.
+/// Returns whether the bytes between two places in a file are one readable frame. Fails if the file ends before
+/// `until`.
 pub fn can_be_read(file: &File, from: u64, until: u64) -> Result<bool> {
     let length = usize::try_from(until.saturating_sub(from)).unwrap_or(usize::MAX);
     let mut bytes = vec![0; length.min(frame::FRAME_MOST)];

@@ -20,7 +20,7 @@ pub struct FilePosition {
     pub at: u64,
 }
 
-/// Reads the frames of a file, which may grow meanwhile.
+/// Reads the frames of a file, which may grow while it is read.
 #[derive(Debug)]
 pub struct LogReader {
     file: BufReader<File>,
@@ -59,7 +59,8 @@ impl LogReader {
         }
     }
 
-    /// Moves on to an offset in the text.
+    /// Moves on to an offset in the text. The next parts begin there. Stops at the end of the file if the text is
+    /// shorter.
     pub fn skip_to(&mut self, offset: u64) -> Result<()> {
         self.from = self.from.max(offset);
         while let Some(head) = self.whole_head()? {
@@ -78,7 +79,7 @@ impl LogReader {
         self.back().map(drop)
     }
 
-    /// Returns the next text, or the loss before it. Returns `None` if there is no more at present.
+    /// Returns the next text, or the loss before it. Returns `None` if the file has no more at present.
     pub fn next_part(&mut self) -> Result<Option<LogPart>> {
         while let Some(head) = self.whole_head()? {
             if let Some(lost) = self.lost.take().and_then(|lost| lost.after(self.from)) {
@@ -104,7 +105,8 @@ impl LogReader {
         Ok(lost.map(LogPart::Lost))
     }
 
-    /// Returns the loss at the end of the file. Call it only if no writer is left.
+    /// Returns the loss at the end of the file, or `None` if the file ends with the last frame that was read. Call it
+    /// only after the last part was read, and if no writer is left.
     pub fn lost_at_end(&self) -> Result<Option<Lost>> {
         let torn = self.file.get_ref().metadata()?.len() > self.place.at;
         Ok(torn.then_some(Lost {
@@ -128,7 +130,8 @@ impl LogReader {
         step.await.map_err(std::io::Error::other)?
     }
 
-    /// Returns the head of the next frame and its offset in the file, without reading its text.
+    /// Returns the head of the next frame and its offset in the file, without reading its text. Returns `None` at the
+    /// end, and at bytes that are not a whole frame: it does not search for the next readable one.
     pub fn next_frame(&mut self) -> Result<Option<(FrameHead, u64)>> {
         let Some(head) = self.head()? else { return Ok(None) };
         let at = self.place.at;
@@ -136,7 +139,7 @@ impl LogReader {
         Ok(Some((head, at)))
     }
 
-    /// Reads to the current end. Returns its offset in the text.
+    /// Moves to the current end. Returns its offset in the text.
     pub fn length(&mut self) -> Result<u64> {
         while let Some(head) = self.whole_head()? {
             self.pass(&head)?;
@@ -154,7 +157,8 @@ impl LogReader {
         self.head()
     }
 
-    /// Moves past a frame whose text can't be read. Returns `false` if no readable frame follows.
+    /// Moves past a frame whose text can't be read, and records the text as lost. Returns `false` if no readable frame
+    /// follows.
     fn behind_damage(&mut self, head: &FrameHead) -> Result<bool> {
         // if only its text is damaged, the next frame begins where its head says
         let next = self.place.at + head.length() as u64;
@@ -165,7 +169,8 @@ impl LogReader {
         self.resume()
     }
 
-    /// Moves to the next readable frame. Returns `false` if there is none, as at the end of a log.
+    /// Moves to the next readable frame, and records the text before it as lost. Returns `false` if there is none, as
+    /// at the end of a log.
     fn resume(&mut self) -> Result<bool> {
         let file = self.file.get_ref();
         if self.place.at >= file.metadata()?.len() {
@@ -198,8 +203,8 @@ impl LogReader {
         self.back().map(drop)
     }
 
-    /// Reads the head of the next frame. Returns `None` if no complete frame is there, or one that does not continue
-    /// the text.
+    /// Reads the head of the next frame. Returns `None` if the file has no complete frame there, or if that frame does
+    /// not continue the text. The first frame of a file may begin at any offset.
     fn head(&mut self) -> Result<Option<FrameHead>> {
         let mut bytes = [0; HEAD];
         match self.file.read_exact(&mut bytes) {
@@ -263,7 +268,7 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Opens or creates the file, and removes an incomplete end.
+    /// Opens or creates the file, removes everything after the last readable frame, and syncs the file.
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         let mut end = FilePosition::default();
@@ -291,8 +296,9 @@ impl Appender {
         }
     }
 
-    /// Appends a frame. Ignores a frame whose text the log has already, and appends only the rest of one that overlaps
-    /// the end. After an error, the file has to be opened again.
+    /// Appends a frame. Ignores a frame whose text the log has already, and appends only the new part of a frame that
+    /// overlaps the end. Syncs the file once 2 MiB are not synced. Returns the inner error, and changes nothing, if the
+    /// frame is refused. After the outer error, the file has to be opened again.
     pub fn append(&mut self, bytes: &Bytes) -> Result<std::result::Result<Extent, AppendRefusal>> {
         let chunk = match frame::decode(bytes) {
             Ok(chunk) => chunk,

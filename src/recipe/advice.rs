@@ -25,7 +25,8 @@ pattern!(
 );
 pattern!(PIP_INSTALL, r"\bpip3?\s+install\s+([^;&|\n]+)");
 
-/// Returns advice about a valid recipe, in the order of the text. `now` decides what has expired.
+/// Returns advice about a valid recipe, in the order of the text, at most [`ADVICE_MOST`] pieces. `now` decides which
+/// known failures have expired.
 pub fn advice(file: &str, text: &str, recipe: &Recipe, now: Timestamp) -> Vec<Problem> {
     let mut adviser = Adviser {
         file,

@@ -49,8 +49,8 @@ impl Checked {
     }
 }
 
-/// Returns the text of the `pyproject.toml` of a source, or `None` if only a fetch could read it. Fails if the source
-/// is not where the recipe says.
+/// Returns the text of the `pyproject.toml` of a source. Returns `None` if the source has no such file, or if only a
+/// fetch could read it. Fails if the source is not where the recipe says.
 pub type ReadProject<'a> = dyn Fn(&Source) -> Result<Option<String>, String> + 'a;
 
 /// Checks the text of one recipe file, without its sources.

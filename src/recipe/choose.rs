@@ -102,7 +102,7 @@ fn plain(texts: Option<&[Spanned<String>]>) -> Vec<String> {
 }
 
 impl Recipe {
-    /// Returns the steps for one Python: those of the first matching section, and the recipe's own for keys that the
+    /// Returns the steps for one Python: the keys of the first matching section, and the recipe's own for keys that the
     /// section lacks.
     pub fn steps_for(&self, version: &PythonVersion) -> Steps<'_> {
         let matching = self.section.iter().find(|section| version.is_in(&section.when.0));

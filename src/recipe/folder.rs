@@ -23,7 +23,7 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Returns the place of one recipe file.
+    /// Returns the place of one recipe file, or `None` if there is no such file.
     pub fn of(file: &Path) -> Option<Self> {
         let whole = file.canonicalize().ok()?;
         let folder = whole.parent()?;
@@ -49,7 +49,8 @@ const FOLDERS_MOST: usize = 128 << 20;
 /// 50 KiB.
 const PYPROJECT_MOST: u64 = 256 << 10;
 
-/// Returns the text of the `pyproject.toml` of a source that is a folder.
+/// Returns the text of the `pyproject.toml` of a source that is a folder. Returns `None` for any other source, and for
+/// a folder without a readable file of this name. Fails if the folder is missing, or the file is too large.
 fn pyproject(beside: Option<&Beside>, project: &str, source: &Source) -> Result<Option<String>, String> {
     // an invalid path was reported already
     let path = source.path.as_deref().filter(|path| is_plain_path(path));
@@ -72,7 +73,7 @@ fn pyproject(beside: Option<&Beside>, project: &str, source: &Source) -> Result<
     Ok(std::fs::read_to_string(file).ok())
 }
 
-/// Checks one recipe file, and packs the folders that it names.
+/// Checks one recipe file, and packs the folders that it names. The error is a message for its owner.
 pub fn register(file: &str, text: String, beside: Option<&Beside>) -> Result<Registered, String> {
     let checked = check_beside(file, &text, beside);
     let Some(recipe) = checked.recipe else {
@@ -138,7 +139,7 @@ pub fn built_in() -> Vec<(String, String)> {
 }
 
 /// Returns the recipe files of a folder, by path: `NAME.toml`, and `NAME/NAME.toml` for recipes with their own sources
-/// beside them.
+/// beside them. Leaves out links.
 pub fn files(folder: &Path) -> Result<Vec<RecipeFile>> {
     let context = || format!("failed to read the recipes in {}", folder.display());
     let mut found = Vec::new();
@@ -163,7 +164,8 @@ pub fn files(folder: &Path) -> Result<Vec<RecipeFile>> {
     Ok(found)
 }
 
-/// Returns the text of a recipe file, or why it can't be read. Does not read a file that is too long.
+/// Returns the text of a recipe file, or why it can't be read. Replaces NUL characters and bytes that are not UTF-8.
+/// Does not read a file that is too long.
 pub fn text(file: &Path) -> Result<String, String> {
     let shown = file.display();
     let read = std::fs::metadata(file).and_then(|found| {
@@ -184,7 +186,8 @@ fn is_toml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml")
 }
 
-/// Returns the source folder that a recipe names. It has to be below the project's folder `NAME/`.
+/// Returns the source folder that a recipe names. Fails unless it is below the project's folder `NAME/`, and no part of
+/// its path is a link or begins with a dot.
 pub fn source_folder(beside: &Beside, project: &str, path: &str) -> Result<PathBuf> {
     let Beside { folder, is_own } = beside;
     let is_below = *is_own || path.strip_prefix(project).is_some_and(|rest| rest.starts_with('/'));

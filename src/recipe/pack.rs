@@ -17,6 +17,7 @@ const HISTORIES: [&str; 4] = [".git", ".hg", ".svn", ".bzr"];
 const ENTRIES_MOST: usize = 20_000;
 
 /// Returns the folders and files of a source folder, relative to it. Skips links and the folders of version control.
+/// Fails if there are more than [`ENTRIES_MOST`].
 fn walk(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let (mut folders, mut files) = (Vec::new(), Vec::new());
     let mut left = vec![PathBuf::new()];

@@ -1,5 +1,5 @@
-//! Reads the registered recipes at each pass: those of a folder, or the built-in ones. Does not read unchanged files
-//! again, or pack their source folders again.
+//! Reads the registered recipes at each pass, from a folder or from the program. Does not read unchanged files again,
+//! or pack their source folders again.
 
 use super::Registered;
 use super::folder::{RecipeFile, built_in, files, register, source_folder, text};
@@ -66,7 +66,8 @@ pub fn load(origin: &Origin) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
 }
 
 impl RecipeReader {
-    /// Returns all recipes of an origin. Reads those that changed since the last call.
+    /// Returns all recipes of an origin, sorted by name, and the refused files. Reads only the files that changed since
+    /// the last call.
     pub fn read(&mut self, origin: &Origin) -> Result<(Vec<Registered>, Vec<RefusedRecipe>)> {
         let (mut good, mut refused): (Vec<Registered>, Vec<RefusedRecipe>) = (Vec::new(), Vec::new());
         // the file that has each name

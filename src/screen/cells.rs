@@ -6,7 +6,7 @@ use vte::{Params, Perform};
 
 pub type StyledChar = (char, Style);
 
-/// The last column to which a program can move the cursor.
+/// The last column to which a program can move the cursor, unless the line is longer already.
 const WIDEST: usize = 2000;
 
 /// The most cells of an unfinished line. The beginning of a longer line is shown before the line ends.
@@ -54,7 +54,7 @@ impl LineCells {
         self.column += 1;
     }
 
-    /// Appends a remark to the line.
+    /// Appends a remark to the line, in the default style.
     pub fn hint(&mut self, text: &str) {
         self.line.extend(text.chars().map(|c| (c, Style::default())));
     }

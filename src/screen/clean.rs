@@ -7,8 +7,9 @@ use crate::domain::text::is_odd;
 use std::borrow::Cow;
 use vte::{Params, Parser, Perform};
 
-/// Returns a text that can't control a terminal. Escape sequences go, except colours if `colours` is set. Other control
-/// characters become `?`; line breaks and tabs stay. An unterminated sequence hides at most the rest of its line.
+/// Returns a text that can't control a terminal. Escape sequences go, except colours and other styles if `colours` is
+/// set. Carriage returns go too. Other control characters, and characters that mislead a reader, become `?`; line
+/// breaks and tabs stay. An unterminated sequence hides at most the rest of its line.
 pub fn clean(text: &str, colours: bool) -> Cow<'_, str> {
     if !text.contains(|c| is_odd(c) && !matches!(c, '\n' | '\t')) {
         return text.into();

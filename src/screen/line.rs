@@ -11,7 +11,7 @@ use vte::Parser;
 /// The number of bytes that are parsed between two checks of the line's length.
 pub const SLICE: usize = 4096;
 
-/// A line, or a part of one that is too long to wait for its end.
+/// A line, or a part of a line that is too long to wait for its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a> {
     pub stream: Stream,
@@ -61,7 +61,8 @@ impl Line {
     }
 
     /// Shows the line, and begins the next one. Resets open sequences, so that an unterminated one can't hide the rest
-    /// of the log.
+    /// of the log. If a sequence hid many bytes, the line ends with a remark that says so. Returns the answer of
+    /// `show`.
     pub fn end(&mut self, stream: Stream, show: Show<'_>) -> ControlFlow<()> {
         if !self.torn.is_empty() {
             self.torn.clear();
@@ -82,7 +83,8 @@ impl Line {
         flow
     }
 
-    /// Shows the beginning of a line that is too long.
+    /// Shows the beginning of a line that has more than [`LINE_MOST`] cells, and keeps its rest. Does nothing with a
+    /// shorter line.
     pub fn part(&mut self, stream: Stream, show: Show<'_>) -> ControlFlow<()> {
         if self.cells.line.len() <= LINE_MOST {
             return ControlFlow::Continue(());
@@ -93,7 +95,7 @@ impl Line {
         flow
     }
 
-    /// Shows the unfinished line.
+    /// Shows the unfinished line, and keeps it.
     pub fn unfinished(&self, stream: Stream, show: &mut dyn FnMut(Shown<'_>)) {
         let cells = mark::renamed(stream, &self.cells.line);
         show(self.shown(stream, &cells, false));

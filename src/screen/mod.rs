@@ -28,7 +28,8 @@ pub struct Screens {
 
 impl Screens {
     /// Parses more of a stream. The text may begin and end anywhere, even inside a character or a sequence. Calls
-    /// `show` for each line that ends, and returns early if `show` breaks. Returns how many bytes it parsed.
+    /// `show` for each line that ends, and for the beginning of a very long one. Text on `control` first ends the open
+    /// lines of the other streams. Returns early if `show` breaks. Returns how many bytes it parsed.
     pub fn feed(&mut self, stream: Stream, at: i64, text: &[u8], show: Show<'_>) -> usize {
         if stream == Stream::Control && !text.is_empty() {
             self.interrupt(show);
@@ -64,7 +65,7 @@ impl Screens {
         }
     }
 
-    /// Calls `show` for each unfinished line.
+    /// Calls `show` for each unfinished line, and keeps the lines.
     pub fn unfinished(&self, show: &mut dyn FnMut(Shown<'_>)) {
         for stream in Stream::ALL {
             let line = &self.lines[index(stream)];

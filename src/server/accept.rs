@@ -57,7 +57,7 @@ impl Server {
         }
     }
 
-    /// Makes the server respond with "unavailable" while the store is away.
+    /// Makes the server respond with "unavailable" while the store is away, except to requests that need no store.
     pub fn watching(mut self, presence: Presence) -> Self {
         self.shared.presence = presence;
         self
@@ -74,7 +74,7 @@ impl Server {
         self
     }
 
-    /// Serves until the future is dropped. Connections end with the process.
+    /// Serves until the future is dropped. Connections that are open then go on until the process ends.
     pub async fn run(self, listener: TcpListener) {
         let house = House::new(self.shares, &self.shared.settings.proxies);
         let shared = Arc::new(self.shared);
@@ -119,7 +119,7 @@ async fn accept(house: &Arc<House>, shared: &Arc<Shared>, tls: Option<&Tls>, lis
     }
 }
 
-/// Logs a problem, but not each time it occurs.
+/// Logs problems, at most one a minute, with the number of problems that were left out since the last one.
 #[derive(Default)]
 struct Trouble {
     last: Option<Instant>,
@@ -162,7 +162,7 @@ fn refuse(stream: TcpStream, why: &str) {
     let _ = stream.try_write(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes());
 }
 
-/// Wraps a connection in a time limit for the client to read what is sent.
+/// Limits the time in which the client has to take each part of a response.
 fn timely(shared: &Shared, stream: TcpStream) -> Pin<Box<TimeoutStream<TcpStream>>> {
     // sends each line of a log at once
     let _ = stream.set_nodelay(true);

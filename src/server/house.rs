@@ -54,7 +54,8 @@ impl House {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a new connection a place. Replaces an idle connection if need be.
+    /// Gives a new connection a place, if need be in exchange for another one, which it ends: see [`choose`]. Fails if
+    /// the address, or all clients together, hold too many connections.
     pub fn enter(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, ConnectionRefusal> {
         let now = Instant::now();
         let network = ClientNetwork::from(address);
@@ -105,7 +106,8 @@ impl House {
     }
 
     /// Records that a host calls from this network, so that its connections no longer count as a stranger's. Returns
-    /// `false` if the host has as many calls in progress as it may have, from all addresses together.
+    /// `false`, and records nothing, if the host has as many calls in progress as it may have, from all addresses
+    /// together.
     fn note_host(&self, (id, network): (u64, ClientNetwork), host: &str, slots: u32) -> bool {
         let mut inside = self.inside();
         let others = inside.calls.iter().filter(|(other, by)| **other != id && *by == host);
@@ -141,7 +143,8 @@ impl Inside {
 }
 
 impl ConnectionPermit {
-    /// Returns the client of a request. `forwarded` is the header in which a proxy names its client.
+    /// Returns the client of a request. `forwarded` is the header `X-Forwarded-For`. Only its last address counts, and
+    /// only on the connection of a proxy that the settings list.
     pub fn peer(&self, forwarded: Option<&str>) -> Peer {
         let (house, id, network) = (self.house.clone(), self.id, ClientNetwork::from(self.address));
         let vouch = Arc::new(move |host: &str, slots| house.note_host((id, network), host, slots));
@@ -154,7 +157,7 @@ impl ConnectionPermit {
         Peer::new(address, vouch)
     }
 
-    /// Records that a request has arrived.
+    /// Records that a request has arrived. The connection is busy until the returned value is dropped.
     pub fn work(self: &Arc<Self>) -> Working {
         self.house.set(self.id, Activity::Busy);
         Working(self.clone())

@@ -2,7 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Open files of the coordinator itself: the database, git, the runtime. With `pybots up`, also those of the host.
+/// Open files of the coordinator itself: the database, git, the runtime. With `pybots up`, they include the host's
+/// files.
 const OWN: u64 = 64;
 /// Open files of one connection: its socket, and the log that it reads or writes.
 const OF_ONE: u64 = 2;

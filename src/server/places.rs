@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub struct Shares {
     /// The limit of all connections together.
     pub all: usize,
-    /// The limit of one stranger.
+    /// The limit of one network of strangers.
     pub of_one: usize,
 }
 
@@ -32,8 +32,8 @@ impl Shares {
 
 /// Calls for each slot of a host: it claims a job, or renews the lease, sends the log and fetches files.
 const CALLS_OF_SLOT: usize = 4;
-/// Calls of a host besides those of its slots: inventories, pauses, reports of earlier processes, and calls that it has
-/// abandoned.
+/// Calls of a host besides the calls of its slots: inventories, pauses, reports of earlier processes, and calls that it
+/// has abandoned.
 const CALLS_BESIDE: usize = 16;
 
 /// The time for which a newly idle connection keeps its place, because its request may be on the way.
@@ -80,7 +80,8 @@ pub enum ConnectionRefusal {
     All,
 }
 
-/// Decides about a new connection.
+/// Decides about a new connection. A connection on which a request is in progress is never replaced, unless its
+/// response is resumable and the newcomer is no stranger.
 pub fn choose(held: &[Held], network: ClientNetwork, is_stranger: bool, shares: Shares, now: Instant) -> Admission {
     let rested = |held: &&Held| held.work == Activity::Idle && now.duration_since(held.since) >= GRACE;
     if is_stranger {
@@ -105,8 +106,9 @@ pub fn choose(held: &[Held], network: ClientNetwork, is_stranger: bool, shares: 
     replace(held.iter().filter(leaves)).unwrap_or(Admission::Refuse(ConnectionRefusal::All))
 }
 
-/// Chooses the connection to replace: idle before resumable, strangers before others, and the one that is idle for
-/// longest first.
+/// Chooses the connection to replace: idle before resumable, connections without calls of hosts before others,
+/// strangers before others. Among these, it chooses the connection that is in its state for longest. Returns `None` if
+/// there is no candidate.
 fn replace<'a>(candidates: impl Iterator<Item = &'a Held>) -> Option<Admission> {
     let least = candidates.min_by_key(|held| (held.work, held.is_host, !held.is_stranger, held.since));
     least.map(|held| Admission::Replace(held.id))

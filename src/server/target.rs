@@ -1,4 +1,5 @@
-//! Decides which requests reach the routes: those with a plain path, for a name of this coordinator, without NUL.
+//! Decides which requests reach the routes. Such a request has a plain path without NUL, and a name of this
+//! coordinator.
 
 use crate::config::HttpSettings;
 use crate::web::Error;

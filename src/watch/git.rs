@@ -20,7 +20,7 @@ use tokio_util::io::ReaderStream;
 
 /// The time limit of quick git commands, such as a query for the tips of a repository.
 pub(super) const ASK: Duration = Duration::from_secs(60);
-/// The time limit of a fetch. The first one of CPython takes long.
+/// The time limit of a fetch. The first fetch of CPython takes long.
 const COPY: Duration = Duration::from_secs(3 * 3600);
 
 /// Why a git command failed.
@@ -108,7 +108,7 @@ impl Mirror {
         Ok(references.iter().map(|reference| pick(&all, reference)).collect())
     }
 
-    /// Fetches a tip and returns the id of its commit.
+    /// Fetches a tip, sets the branch's ref in the mirror, and returns the id of the tip's commit.
     pub async fn fetch(&self, branch: &str, tip: &GitTip) -> Result<String> {
         let ours = format!("refs/pybots/{branch}");
         let refspec = format!("+{}:{ours}", tip.name);
@@ -128,7 +128,7 @@ impl Mirror {
         self.commit(&ours).await
     }
 
-    /// Returns the full id of a revision in the mirror.
+    /// Returns the full id of a revision in the mirror. `name` is an id, a part of an id, or a ref.
     pub async fn commit(&self, name: &str) -> Result<String> {
         let peeled = format!("{name}^{{commit}}");
         let found = self
@@ -173,7 +173,7 @@ impl Mirror {
         })
     }
 
-    /// Returns the Python version in a tree's `patchlevel.h`, or `None` if the tree has none.
+    /// Returns the Python version in a revision's `patchlevel.h`, or `None` if it has no such file or no version in it.
     pub async fn version(&self, sha: &str) -> Option<PythonVersion> {
         let path = format!("{sha}:Include/patchlevel.h");
         let header = self.git(&["show", &path]).await.ok()?;
@@ -192,7 +192,7 @@ impl Mirror {
         Ok(crate::domain::digest::digest(&lines))
     }
 
-    /// Returns the files that differ between two revisions, without ignored ones.
+    /// Returns the files that differ between two revisions, except for ignored files.
     pub async fn changes(&self, from: &str, to: &str, ignore: &[String]) -> Result<Vec<TreeChange>> {
         let arguments = ["diff-tree", "-r", "-z", "--no-renames", "--name-status", from, to];
         let listing = self.git(&arguments).await?;

@@ -19,15 +19,16 @@ use sources::{Sources, Tip};
 use std::collections::BTreeSet;
 use svn::SvnError;
 
-/// The number of Subversion revisions that are imported before they are stored. Each one is imported separately, and a
-/// restart loses those that are not stored yet.
+/// The number of Subversion revisions that are imported before they are stored. Each revision is imported separately,
+/// and a restart loses the imported revisions that are not stored yet.
 const BATCH: u32 = 50;
 
 /// More than the number of revisions that a branch of CPython has along first parents.
 const ALL: u32 = 1_000_000;
 
 /// Makes one pass over the repositories. Reads everything again from the store, so a pass that was missed, interrupted
-/// or repeated does no harm. Returns the number of new revisions.
+/// or repeated does no harm. Returns the number of new revisions. A branch whose repository can't be read keeps the
+/// reason in the store, and the other branches go on; only an error of the store fails the pass.
 pub async fn tick(store: &Store, sources: &Sources, settings: &[BranchSettings], now: Timestamp) -> Result<usize> {
     match sources.mirror.make_if_missing().await {
         Ok(false) => {}
@@ -116,7 +117,8 @@ async fn advance(
     }
 }
 
-/// Returns the move to a tip of git, or `None` if the branch is there already.
+/// Returns the move to a tip of git, or `None` if the branch is there already. Fetches the tip in either case if the
+/// mirror lacks it.
 async fn next_git_move(
     store: &Store,
     mirror: &Mirror,

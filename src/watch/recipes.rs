@@ -104,8 +104,9 @@ impl RecipeRepository {
         Ok(Some(self.mirror.fetch(BRANCH, &tip).await?) != before)
     }
 
-    /// Checks out the commit that was fetched last, unless it is checked out already. If that fails, the previous
-    /// checkout stays. Removes all other checkouts.
+    /// Returns the commit that was fetched last, and checks it out unless this was done before. If that fails, the
+    /// previous checkout stays. Before the files of a commit are written, all checkouts but the current one are
+    /// removed.
     pub async fn checkout(&self) -> Checkout {
         let mut in_force = self.in_force().await;
         let mut problem = self.unfetched.lock().unwrap_or_else(PoisonError::into_inner).clone();

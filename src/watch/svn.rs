@@ -260,7 +260,7 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, most: u64) -> std::io::Resul
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Returns whether svn failed because a path is missing, and not the repository. The codes are those that `svn` prints.
+/// Returns whether svn failed because a path is missing, and not because of the repository. `svn` prints these codes.
 fn is_missing(reason: &str) -> bool {
     ["W170000", "W160013", "E160013", "E195012"]
         .iter()

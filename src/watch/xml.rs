@@ -83,7 +83,7 @@ impl Element {
         Some(&found.1)
     }
 
-    /// Returns all elements of a name within this one, at any depth, in the order of the document.
+    /// Returns all elements of a name within this element, at any depth, in the order of the document.
     pub fn descendants<'a>(&'a self, name: &str) -> Vec<&'a Element> {
         let mut found = Vec::new();
         for child in &self.children {

@@ -13,7 +13,7 @@ pub struct Html {
 }
 
 impl Html {
-    /// Appends a line, or a part of one.
+    /// Appends a line, or a part of a line.
     pub fn write(&mut self, html: &mut String, shown: &Shown<'_>) {
         if self.open.is_some_and(|open| open != shown.stream) {
             html.push('\n');
@@ -22,7 +22,7 @@ impl Html {
         self.open = (!shown.ends).then_some(shown.stream);
     }
 
-    /// Returns the unfinished lines, each on its own line.
+    /// Returns the unfinished lines that `is_shown` accepts, each on its own line.
     pub fn unfinished(&self, screens: &Screens, is_shown: impl Fn(&Shown<'_>) -> bool) -> String {
         let mut html = String::new();
         let mut open = self.open;

@@ -1,4 +1,4 @@
-//! The attempts at a run or an image: a list of all, and the phases, tests and log of one of them.
+//! The attempts at a run or an image: a list of all, and the phases, tests and log of the chosen attempt.
 
 use super::render::drawn;
 use super::route::{Query, Web};
@@ -103,20 +103,20 @@ pub struct LogView {
 }
 
 impl AttemptsView {
-    /// Returns whether the page shows a log that is still being written.
+    /// Returns whether the page shows the end of a log that is still being written.
     pub fn is_live(&self) -> bool {
         self.log.as_ref().is_some_and(|log| log.events.is_some())
     }
 
-    /// Returns the seconds until the page reloads. Returns `None` if nothing new can come, or if the reader has chosen
-    /// an attempt or a part of the log.
+    /// Returns the seconds until the page reloads. `waits` is true while the run or image has no attempt yet. Returns
+    /// `None` if nothing new can come, or if the reader has chosen an attempt or a part of the log.
     pub fn refresh(&self, waits: bool, query: &Query) -> Option<u32> {
         let reading = ["from", "until", "attempt"].iter().any(|key| query.contains_key(*key));
         ((self.running || waits) && !reading).then_some(REFRESH)
     }
 }
 
-/// Builds the view of all attempts, with the details of the one that [`chosen`] returns.
+/// Builds the view of all attempts, with the details of the attempt that [`chosen`] returns.
 pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: Timestamp) -> Result<AttemptsView> {
     let hosts = web.store.host_names().await?;
     let number = chosen(attempts, query);
@@ -159,8 +159,8 @@ pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: Timestamp
     })
 }
 
-/// Returns the number of the attempt for `?attempt=N`. By default it is the newest one that was not made for a
-/// comparison. Numbers count from 1; 0 means that there is no attempt.
+/// Returns the number of the attempt for `?attempt=N`. If the query has no valid number, this is the newest attempt
+/// that was not made for a comparison, or the newest of all. Numbers count from 1; 0 means that there is no attempt.
 pub fn chosen(attempts: &[Attempt], query: &Query) -> usize {
     let asked = query.get("attempt").and_then(|text| text.parse().ok());
     asked
@@ -271,7 +271,7 @@ const SHOWN: usize = 256 << 10;
 const DEPTH: usize = 8;
 
 /// Indents JSON with one value per line. Leaves other text as it is, and JSON that is nested so deeply that indentation
-/// would multiply its size.
+/// would multiply its size. Cuts a longer text after [`SHOWN`] characters.
 fn pretty(text: &str) -> String {
     if text.len() > SHOWN {
         return text.chars().take(SHOWN).chain("\n…".chars()).collect();

@@ -42,7 +42,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns the error for an address that names nothing.
+    /// Returns the error for an address that leads to nothing.
     pub fn not_found() -> Self {
         Error::NotFound("not found".into())
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// The time between two checks whether an attempt has ended, while its log does not grow.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The number of bytes behind the end at which a slow reader skips to the end. No person reads that fast.
+/// The number of bytes behind the end at which a slow reader skips text. No person reads that fast.
 const BEHIND: u64 = 1 << 20;
 
 /// Reads the log of an attempt, and waits for more while the attempt is running.

@@ -32,7 +32,8 @@ impl Form {
     }
 }
 
-/// Reads a form of a session, or returns the reason to refuse it.
+/// Reads a form that a logged-in person sends, or returns the reason to refuse it. Counts it as a change of the
+/// account, which has a rate limit.
 pub fn form(web: &Web) -> BoxedFilter<(Result<Form, Error>,)> {
     sent(web, true)
 }
@@ -81,7 +82,7 @@ fn sent(web: &Web, has_session: bool) -> BoxedFilter<(Result<Form, Error>,)> {
         .boxed()
 }
 
-/// The header in which a browser names the origin of a request: the same site, another site, or the user.
+/// The header in which a browser states the origin of a request: the same site, another site, or the user.
 pub const SITE: &str = "sec-fetch-site";
 
 /// Returns whether a request comes from one of our pages or from the user, and not from another site. Browsers without

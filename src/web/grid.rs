@@ -91,7 +91,8 @@ pub fn asked(query: &Query) -> Option<&str> {
     (!name.is_empty() && name.chars().all(fine)).then_some(name)
 }
 
-/// Restricts a matrix to the variant in `asked`. Besides the variants of the rows, links to those in `others`.
+/// Restricts a matrix to the variant in `asked`, if there is one. Returns links to the variants in `others` and of all
+/// rows, or no links if there is only one variant and `asked` is `None`.
 pub fn restrict(matrix: &mut Matrix, others: Vec<String>, asked: Option<&str>) -> VariantsView {
     let mut names = others;
     names.extend(matrix.rows.iter().map(|row| row.variant.clone()));

@@ -8,7 +8,7 @@ use crate::domain::id::AttemptId;
 use crate::store::attempts::Attempt;
 use anyhow::Result;
 
-/// Responds with the raw log of the newest attempt at a run or an image, or of `?attempt=N`.
+/// Responds with the raw log of the attempt at a run or an image that [`attempts::chosen`] returns.
 pub async fn newest(id: String, web: Web, query: Query) -> HandlerResult {
     let attempt = chosen_attempt(&web, &id, &query).await?;
     download(&web, &attempt.ok_or_else(Error::not_found)?).await
@@ -28,8 +28,7 @@ async fn download(web: &Web, attempt: &Attempt) -> HandlerResult {
     response::download(reader, length, &format!("pybots-{}.log", attempt.id))
 }
 
-/// Returns the attempt at a run or an image for `?attempt=N`, by default the newest one. Returns `None` if there is
-/// none.
+/// Returns the attempt at a run or an image that [`attempts::chosen`] returns, or `None` if there is no attempt.
 pub async fn chosen_attempt(web: &Web, run_or_image: &str, query: &Query) -> Result<Option<Attempt>> {
     let mut all = web.store.attempts_of(run_or_image).await?;
     let index = attempts::chosen(&all, query).checked_sub(1);

@@ -15,7 +15,8 @@ use warp::http::header::{HeaderMap, SET_COOKIE};
 /// The most characters of a provider's error that are shown.
 const ERROR_MOST: usize = 60;
 
-/// Redirects the browser to the identity provider.
+/// Redirects the browser to the identity provider, or to the login page if another site sent the browser here. Fails if
+/// too many logins come from the address.
 pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> HandlerResult {
     let provider = provider(&web)?;
     let next = query.get("next").map(String::as_str).unwrap_or_default();
@@ -34,7 +35,8 @@ pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> 
     Ok(response)
 }
 
-/// Handles the return of the browser from the identity provider, and begins a session.
+/// Handles the return of the browser from the identity provider. Begins a session, and ends the browser's earlier
+/// session.
 pub async fn end(web: Web, query: Query, headers: HeaderMap, visitor: Visitor, peer: Peer) -> HandlerResult {
     let provider = provider(&web)?;
     web.rates.login(&peer)?;

@@ -8,7 +8,8 @@ use warp::Filter;
 /// The client of a request. The server puts it into the extensions of the request.
 #[derive(Clone)]
 pub struct Peer {
-    /// The network of the client. Behind a proxy that the settings name, it is the one that the proxy reports.
+    /// The network of the client. If the client is behind a proxy that the settings list, this is the network that the
+    /// proxy reports.
     pub network: ClientNetwork,
     vouch: Arc<Vouch>,
 }

@@ -180,7 +180,8 @@ async fn answers(web: &Web, project: &str) -> anyhow::Result<Vec<AnswerLine>> {
     Ok(lines)
 }
 
-/// `/recipes`: responds with all registered projects, and the refused recipes.
+/// `/recipes`: responds with all registered projects, the submitted versions that nobody has decided about, and the
+/// refused recipes.
 pub async fn all(web: Web) -> HandlerResult {
     let refused = web.store.refused_recipes().await?;
     let mut waiting = web.store.versions_in(VersionState::Waiting, 0, WAITING).await?;

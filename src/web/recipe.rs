@@ -1,4 +1,4 @@
-//! The pages of a submitted recipe: its versions, and one version with its trial and its difference from the one
+//! The pages of a submitted recipe: its versions, and one version with its trial and its difference from the version
 //! before.
 
 use super::error::{Error, HandlerResult};

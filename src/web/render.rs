@@ -1,5 +1,5 @@
-//! Renders logs on other threads than those that respond to requests, a few at a time. Rendering a log can take long,
-//! and must not delay other pages.
+//! Renders logs on threads of its own, a few logs at a time. Rendering a log can take long, and must not delay other
+//! pages.
 
 use anyhow::Result;
 use tokio::sync::Semaphore;
@@ -9,7 +9,7 @@ const AT_ONCE: usize = 4;
 
 static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
 
-/// Runs work on a blocking thread, once there is a place for it.
+/// Runs work on a blocking thread, once there is a place for it. Fails if the work panics.
 pub async fn drawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let place = PLACES.acquire().await?;
     let work = move || {

@@ -20,7 +20,8 @@ const SCRIPT: &str = include_str!("static/live.js");
 /// The JSON Schema of recipes. A test compares the file with the types.
 const RECIPE_SCHEMA: &str = include_str!("../../docs/recipe.schema.json");
 
-/// The version of the style sheet, derived from its content. Browsers can cache an address with a version for good.
+/// The version of the style sheet, derived from its content. Pages link to an address with this version, so a browser's
+/// cache never mixes two versions.
 pub static STYLE_TAG: LazyLock<String> = LazyLock::new(|| tag(STYLE));
 pub static SCRIPT_TAG: LazyLock<String> = LazyLock::new(|| tag(SCRIPT));
 static RECIPE_SCHEMA_TAG: LazyLock<String> = LazyLock::new(|| tag(RECIPE_SCHEMA));
@@ -52,7 +53,7 @@ const SECURITY: [(HeaderName, &str); 5] = [
 #[derive(Clone, Copy)]
 pub struct Resumable;
 
-/// Adds the headers that every response has.
+/// Adds the headers that every response has, unless the response sets them itself.
 pub fn secure(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in SECURITY {
@@ -154,7 +155,7 @@ fn fixed(content: &'static str, kind: &'static str, tag: &str, request: &HeaderM
 const FILL: usize = 256 << 10;
 
 /// Streams the first `length` bytes of a log unchanged, as a file for download. Omits the text that a growing log gains
-/// meanwhile. Replaces lost text by a line that reports it, and zeros.
+/// during the download. Replaces lost text by a line that reports it, and zeros.
 pub fn download(reader: LogReader, length: u64, name: &str) -> HandlerResult {
     let text = stream::try_unfold((reader, None::<Lost>, 0), move |(reader, filling, at)| async move {
         if at >= length {

@@ -87,7 +87,7 @@ pub async fn page(id: RunId, web: Web, query: Query) -> HandlerResult {
         .respond()
 }
 
-/// Returns the known failures of a recipe that these attempts show.
+/// Returns the known failures of a recipe whose tests failed in one of these attempts.
 fn known_failures(recipe: Option<&str>, attempts: &[Attempt], now: Timestamp) -> Vec<KnownFailureView> {
     let recipe: Option<Recipe> = recipe.and_then(|text| toml::from_str(text).ok());
     let summaries = attempts.iter().filter_map(|attempt| attempt.report()?.summary.as_ref());

@@ -1,4 +1,4 @@
-//! The verdict on a run: its cell compared with the previous revision, and its incidents.
+//! The verdict on a run: its cell compared with the previous result of its series, and its incidents.
 
 use super::route::Web;
 use super::wording::{self, Badge, Proof, row_name};
@@ -38,7 +38,8 @@ pub struct RunVerdict {
     pub subjects: Vec<String>,
     /// The number of subjects that are not named.
     pub more: usize,
-    /// The command that finds the culprit, if another branch passes.
+    /// The command that finds the culprit. `None` unless a failure has no earlier result here, and another branch
+    /// passes.
     pub bisect: Option<String>,
     pub incidents: Vec<IncidentLink>,
     pub answers: Vec<AnswerView>,
@@ -78,7 +79,8 @@ pub struct Link {
     pub name: String,
 }
 
-/// Computes the verdict on a run. Returns `None` if it would add nothing to the cell.
+/// Computes the verdict on a run. Returns `None` if it would add nothing to the cell, if the revision is gone, or if a
+/// run by another recipe has replaced this one.
 pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<RunVerdict>> {
     let Some(revision) = web.store.revision(&run.revision_id).await? else {
         return Ok(None);
@@ -177,7 +179,7 @@ async fn newest_entries(web: &Web, series: &Series, seq: i64, most: i64) -> Resu
     Ok(entries.complete().unwrap_or_default())
 }
 
-/// Returns the names of the other watched branches that have a result, and the newest entry of each.
+/// Returns the names of the other watched branches that have a result in the same series, and the newest entry of each.
 async fn elsewhere(web: &Web, series: &Series) -> Result<(Vec<String>, Vec<HistoryEntry>)> {
     let mut found = Vec::new();
     for branch in web.store.watched_branches().await? {
@@ -215,8 +217,8 @@ fn to_link(revision: &Revision) -> Link {
     }
 }
 
-/// Returns the regressions that explain the subjects in `failing`, and the incidents of this revision: those of these
-/// regressions, and those that it fixed.
+/// Returns the subjects in `failing` that regressions explain. Returns also the incidents of these regressions, and of
+/// regressions that this revision fixed.
 async fn regressions(web: &Web, series: &Series, here: &Revision, failing: &[Subject]) -> Result<Regressions> {
     let mut ids = BTreeSet::new();
     let mut found = Regressions::default();
@@ -261,8 +263,8 @@ async fn regressions(web: &Web, series: &Series, here: &Revision, failing: &[Sub
     Ok(found)
 }
 
-/// Returns the answers of the newest investigation about each subject, among those that a revision in `opened_by`
-/// opened.
+/// Returns the answers of the newest investigation about each subject. Considers only investigations that a revision in
+/// `opened_by` opened, and that nobody began by hand.
 async fn answers(
     web: &Web,
     series: &Series,

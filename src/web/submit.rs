@@ -45,7 +45,7 @@ fn problem_line(problem: &Located) -> ProblemLine {
     }
 }
 
-/// Responds with the form. `?project=NAME` edits the newest version of a recipe.
+/// Responds with the form, or redirects to the login. `?project=NAME` edits the newest version of a recipe.
 pub async fn page(web: Web, visitor: Visitor, query: Query) -> HandlerResult {
     let project = query.get("project").cloned();
     if visitor.actor.is_none() {

@@ -56,7 +56,7 @@ impl Cookie {
     }
 
     /// Returns the header that sets the cookie, or removes it if `secret` is `None`. Without `seconds`, the cookie
-    /// lasts until the browser closes.
+    /// lasts until the browser closes. Returns `None` if a header can't hold the secret.
     pub fn set(self, secret: Option<&str>, seconds: Option<i64>, is_tls: bool) -> Option<HeaderValue> {
         let name = self.name(is_tls);
         let secure = if is_tls { "; Secure" } else { "" };
@@ -86,8 +86,8 @@ impl Visitor {
         self.actor.as_ref().ok_or_else(unauthorized)
     }
 
-    /// Fails for a change that another site made the browser send. Always succeeds for a caller with an access token,
-    /// because no other site can add one to a request.
+    /// Fails for a change that another site made the browser send. Always succeeds without a session: no other site can
+    /// add an access token to a request, and a visitor without a login can change nothing.
     pub fn check_form(&self, sent: &str) -> Result<(), Error> {
         match self.cookie.is_none() || (!self.csrf.is_empty() && self.csrf == sent) {
             true => Ok(()),
@@ -107,7 +107,8 @@ pub fn unauthorized() -> Error {
 #[derive(Clone, Debug)]
 pub struct LocalPerson(pub String);
 
-/// Finds the visitor of a request. Rejects a wrong access token, and ignores an unknown cookie.
+/// Finds the visitor of a request. Rejects a wrong access token, which counts towards the rate limit, and ignores an
+/// unknown cookie. A [`LocalPerson`] needs neither.
 pub fn visitor(web: &Web) -> BoxedFilter<(Visitor,)> {
     let web = web.clone();
     warp::header::headers_cloned()
@@ -156,13 +157,14 @@ async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Er
     }))
 }
 
-/// Finds the visitor of a page. Ignores a wrong access token, because pages are for browsers.
+/// Finds the visitor of a page. Ignores a wrong access token and every other error, because pages are for browsers. The
+/// visitor then counts as somebody without a login.
 pub fn guest(web: &Web) -> impl Filter<Extract = (Visitor,), Error = Infallible> + Clone + use<> {
     visitor(web).or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })
 }
 
-/// Returns a filter to place before routes. It rejects the requests that the routes may answer. If a login is needed,
-/// answers the requests of other visitors with `refuse`, except for the paths in `open`.
+/// Returns a filter to place before routes. It rejects the requests that the routes may answer. If reading needs a
+/// login, it answers all requests without one by `refuse`, except for the paths in `open`.
 pub fn gate(web: &Web, open: &'static [&'static str], refuse: fn(&str) -> HandlerResult) -> Route {
     if web.door.public_read {
         // everybody may read, so no token is looked up

@@ -44,12 +44,12 @@ pub struct Drawn {
 }
 
 impl Drawn {
-    /// Returns the offset at which the page before this one ends.
+    /// Returns the offset at which the page before this one ends, or `None` at the beginning of the log.
     pub fn earlier(&self) -> Option<u64> {
         (self.from > 0).then_some(self.from)
     }
 
-    /// Returns the offset at which the page after this one begins.
+    /// Returns the offset at which the page after this one begins, or `None` at the end of the log.
     pub fn later(&self) -> Option<u64> {
         (self.until < self.total).then_some(self.until)
     }
@@ -79,7 +79,7 @@ pub fn draw(reader: &mut LogReader, place: LogPosition, only: Option<Stream>, en
             return Ok(page.drawn(total));
         }
         LogPosition::Until(until) if until < total => until,
-        // reads to the end of a log that grows meanwhile
+        // a log may grow while it is read
         LogPosition::Until(_) | LogPosition::End => u64::MAX,
     };
     let mut page = pass(0, end);
@@ -177,8 +177,8 @@ impl Pass {
         }
     }
 
-    /// Parses text up to its first newline. Returns how many bytes it parsed, and the lines that end, each with its
-    /// visible size.
+    /// Parses text up to its first newline. Returns how many bytes it parsed, and the ended lines of the shown streams,
+    /// each with its visible size.
     fn feed(&mut self, stream: Stream, time: i64, text: &[u8]) -> (usize, Vec<(String, usize)>) {
         let mut lines = Vec::new();
         let (only, writer) = (self.only, &mut self.writer);

@@ -14,7 +14,8 @@ use warp::Reply;
 /// The longest wait of a response to a renewal. It is well below the time of a lease.
 const HOLD_MOST: Duration = Duration::from_secs(20);
 
-/// Renews a lease. The response waits as long as the host allows, or until a maintainer cancels the job.
+/// Renews a lease. The response says whether the attempt is still wanted. It waits as long as the host allows, at most
+/// [`HOLD_MOST`], or until the coordinator no longer wants the attempt.
 pub async fn renew(attempt: String, caller: Caller, request: RenewRequest) -> HandlerResult {
     let attempt = caller.own(&attempt).await?;
     let queue = &caller.coordinator.queue;

@@ -24,8 +24,9 @@ pub struct Caller {
     pub costly: Arc<CostlyCalls>,
 }
 
-/// Returns a filter that accepts a call with the token of a registered host. Place it before the filter that reads the
-/// body.
+/// Returns a filter that accepts a call with the token of a registered host, in this version of the protocol, unless
+/// too many calls of the host are in progress. Records when the host called, and its clock offset. Place the filter
+/// before the filter that reads the body.
 pub fn caller(coordinator: Coordinator) -> BoxedFilter<(Caller,)> {
     let costly = Arc::new(CostlyCalls::default());
     warp::header::optional::<String>("authorization")
@@ -149,8 +150,8 @@ impl Caller {
         self.instance.is_some() && host.instance.is_some() && self.instance != host.instance
     }
 
-    /// Returns an attempt of this host. Fails in the same way for another host's attempt and for one that does not
-    /// exist.
+    /// Returns an attempt of this host. For another host's attempt, the error is the same as for an attempt that does
+    /// not exist.
     pub async fn own(&self, attempt: &str) -> Result<Attempt, Error> {
         let found = self.coordinator.store.attempt(&attempt.into()).await?;
         let own = found.filter(|found| found.host == self.host.id);

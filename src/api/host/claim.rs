@@ -14,7 +14,8 @@ use warp::http::StatusCode;
 /// How long a claim waits for a job.
 const LONG_POLL: Duration = Duration::from_secs(25);
 
-/// Leases a job to the host, or responds with "no content" if none is available in time.
+/// Records the capabilities of the host and leases a job to it. Responds with "no content" if no job is available in
+/// time.
 pub async fn claim(caller: Caller, capabilities: Capabilities) -> HandlerResult {
     Ok(match long_poll(&caller, &capabilities).await? {
         Some(claim) => warp::reply::json(&claim).into_response(),

@@ -9,7 +9,8 @@ use crate::web::HandlerResult;
 use warp::Reply;
 use warp::reply::Response;
 
-/// Registers the start of a host's daemon. Gives up the leases that the host had before.
+/// Registers the start of a host's daemon. Gives up the leases that the host had before, and queues again the jobs that
+/// its infrastructure failed.
 pub async fn hello(caller: Caller, capabilities: Capabilities) -> HandlerResult {
     let Caller {
         coordinator,

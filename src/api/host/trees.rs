@@ -17,7 +17,7 @@ const ONLY_MOST: usize = 100_000;
 /// Bytes of a folder that are sent in one part.
 const PART: usize = 256 << 10;
 
-/// Responds with the sources of a revision as a tar.
+/// Responds with the sources of a revision as a tar. Fails unless the host has leased a job on the revision.
 pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> HandlerResult {
     check(&wanted)?;
     builds(&caller, &revision).await?;
@@ -35,7 +35,7 @@ pub async fn tree(revision: String, caller: Caller, wanted: Wanted) -> HandlerRe
 }
 
 /// Responds with the files that differ between two revisions, or with `null` if the mirror does not hold the earlier
-/// one.
+/// revision. Fails unless the host has leased a job on the later revision.
 pub async fn changes(to: String, from: String, caller: Caller, wanted: Wanted) -> HandlerResult {
     check(&wanted)?;
     builds(&caller, &to).await?;

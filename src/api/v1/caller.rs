@@ -29,7 +29,8 @@ pub fn reader(web: &Web) -> BoxedFilter<(Web,)> {
         .boxed()
 }
 
-/// Accepts callers that are logged in. For a change, a browser also has to send the form token of its session.
+/// Accepts callers that are logged in. For a change, a browser also has to send the form token of its session. A change
+/// counts towards the rate limit of the account.
 pub fn person(desk: &Desk, web: &Web) -> BoxedFilter<(Person,)> {
     let (desk, rates) = (desk.clone(), web.rates.clone());
     visitor(web)

@@ -77,8 +77,8 @@ pub fn created(value: &impl Serialize) -> HandlerResult {
 /// The most bytes of a body that gets an entity tag. Logs are streams, and get none.
 const TAGGED_MOST: u64 = 1 << 20;
 
-/// Responds to a call: adds an entity tag, replies "not modified" if the caller's copy is current, or describes an
-/// error as problem details.
+/// Responds to a call. A body of at most [`TAGGED_MOST`] bytes gets an entity tag, and the response is "not modified"
+/// if the caller's copy is current. An error becomes problem details.
 pub async fn respond(path: FullPath, cached: Option<String>, outcome: HandlerResult) -> Response {
     let response = match outcome {
         Ok(response) => tagged(response, cached.as_deref()).await,
@@ -122,7 +122,7 @@ async fn tagged(response: Response, cached: Option<&str>) -> Response {
     Response::from_parts(parts, bytes.to_vec().into_response().into_body())
 }
 
-/// Responds to a call that a filter refused.
+/// Responds to a call that a filter refused. A call that does not exist stays rejected.
 pub async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
     let error = if let Some(error) = rejection.find::<Error>() {
         return Ok(secure(problem(error)));

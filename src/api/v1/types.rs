@@ -59,7 +59,7 @@ pub struct MeView {
     pub account: String,
     pub mail: String,
     pub roles: Vec<String>,
-    /// The permissions of the request: those that the token carries and a role grants.
+    /// The permissions of the request: each is carried by the token and granted by a role.
     pub permissions: Vec<String>,
 }
 

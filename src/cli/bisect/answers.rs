@@ -89,8 +89,8 @@ impl Answers {
         });
     }
 
-    /// Adds the findings of one of the coordinator's investigations. Findings of a search inside a merge replace the
-    /// finding that named the merge.
+    /// Adds the findings of one of the coordinator's investigations. If a search inside a merge found a culprit, this
+    /// replaces the finding whose culprit was the merge.
     pub async fn add_investigation(&mut self, store: &Store, investigation: &InvestigationRow) -> Result<()> {
         let range = (investigation.base.seq, investigation.now.seq);
         let candidates = store.candidates(&investigation.series, range).await?;
@@ -131,7 +131,7 @@ impl Answers {
         (self.rounds, self.builds) = (runs.rounds, runs.builds());
     }
 
-    /// Sorts the answers so that those with revisions come first. Adds the author and subject of each culprit.
+    /// Sorts the answers: first culprits, then ranges, then the rest. Adds the author and subject of each culprit.
     pub async fn describe(&mut self, runner: &LocalRunner) -> Result<()> {
         self.answers
             .sort_by_key(|answer| (answer.culprit.is_none(), answer.range.is_empty()));
@@ -151,7 +151,8 @@ impl Answers {
         first.is_some_and(|answer| answer.culprit.is_some() || !answer.range.is_empty())
     }
 
-    /// Returns the first answer as an object, with both ends, and with the other answers under `others`.
+    /// Returns the first answer as an object, with both ends, the day of the dependencies, and the numbers of rounds
+    /// and builds. The other answers are under `others`.
     pub fn json(&self) -> serde_json::Value {
         let mut answers = self.answers.iter().map(|answer| serde_json::json!(answer));
         let mut first = answers.next().unwrap_or_default();

@@ -61,8 +61,8 @@ impl Endpoint {
         EndView::new(&self.asked, &self.revision.sha, self.result())
     }
 
-    /// Returns whether the revision can be an end. Without a result, it can only in a search for tests, because the
-    /// investigation then runs it.
+    /// Returns whether the revision can be an end. A revision without a result can be one only in a search for tests,
+    /// because the investigation then runs it.
     fn is_usable(&self, end: End, has_tests: bool) -> bool {
         self.result().map_or(has_tests, |result| end.accepts(result, has_tests))
     }
@@ -158,7 +158,7 @@ impl Question<'_> {
     }
 
     /// Returns the results of both ends. If an end can't show the change, the nearest usable revision between the ends
-    /// replaces it.
+    /// replaces it, or the end stays if there is none. Fails if the ends would meet.
     async fn usable_range(
         &self,
         results: &HistoryReader<'_>,
@@ -207,7 +207,7 @@ impl Question<'_> {
     }
 }
 
-/// Finds a revision of a watched branch by its id, or the newest one by the name of its branch.
+/// Finds a revision of a watched branch by its id. The name of a watched branch stands for its newest revision.
 async fn revision(store: &Store, name: &str) -> Result<Revision> {
     let branches = store.watched_branches().await?;
     let sha = match branches.into_iter().find(|branch| branch.name == name) {

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 
 /// Saves the given value in a file that only its owner can read, and returns it. If none is given, returns the value
-/// that an earlier start saved.
+/// that an earlier start saved. Fails if there is none either.
 pub fn keep(data: &Path, name: &str, flag: &str, given: Option<String>) -> Result<String> {
     let path = data.join(name);
     match given {

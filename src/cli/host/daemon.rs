@@ -22,7 +22,8 @@ const GRACE: Duration = Duration::from_secs(60);
 /// The time after that in which the daemon removes jobs that still run, and reports them.
 const CLEAN_UP: Duration = Duration::from_secs(25);
 
-/// Runs the daemon until a signal ends it. The exit code is 1 if the coordinator does not accept the host.
+/// Runs the daemon until a signal ends it. The exit code is 1 if the coordinator does not accept the host, or if the
+/// data folder can't be used.
 pub async fn run(loaded: Loaded, server: Option<String>, token: Option<String>) -> Result<ExitCode> {
     let data = &loaded.settings.data;
     let _lock = data_lock::host(data)?;

@@ -52,8 +52,8 @@ pub struct Init {
 const NO_TESTS: u8 = 3;
 
 impl Init {
-    /// Runs the command. The exit code is 0 if the tests run, whether they pass or fail, 1 if they do not run, and 3 if
-    /// the source has no tests.
+    /// Runs the command. The exit code is 0 if the tests run, whether they pass or fail, 1 if they do not run, 2 if the
+    /// infrastructure failed to read the source, and 3 if the source has no tests. With `--no-try`, it is 0 or 3.
     pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
         let target = Target::parse(&self.target)?;
         let location = RecipeLocation::new(&target, self.output.as_deref(), self.force)?;
@@ -128,8 +128,8 @@ impl Init {
     }
 }
 
-/// Adds the line before a recipe by which editors find the schema. Its address is the coordinator's first name if a
-/// proxy serves TLS, or else the address on which it listens.
+/// Adds the line before a recipe by which editors find the schema. Its address is `https://` and the first of
+/// `http.names`, or else the URL of the coordinator's own server.
 fn with_schema(settings: &Settings, text: &str) -> String {
     let coordinator = match (settings.http.url.as_str(), settings.http.names.first()) {
         ("", Some(name)) if settings.http.is_tls() => format!("https://{name}"),

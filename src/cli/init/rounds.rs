@@ -27,8 +27,9 @@ pub struct Rounds<'a> {
 type NextProposal = (Proposal, Vec<ChoiceReason>);
 
 impl Rounds<'_> {
-    /// Tries a proposal and improved ones, until there is nothing left to change. Returns the best proposal and its
-    /// result.
+    /// Tries a proposal, and then changed ones: until nothing is left to change, or [`CHANGES_MOST`] changes were
+    /// tried. Returns the best proposal and its result. Returns a changed proposal untried if its trial would need
+    /// something that the user does not allow.
     pub async fn run(&mut self, proposal: Proposal) -> Result<(Proposal, TrialResult)> {
         errln!(
             "building CPython {} ({}), unless its image is there",

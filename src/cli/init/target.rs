@@ -19,8 +19,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// Parses the argument. An address contains `://`, a path begins with a slash or a dot, and everything else is a
-    /// name.
+    /// Parses the argument. An address contains `://`, a path contains a slash or begins with a dot, and everything
+    /// else is a name. Fails for an address with a login or a query, and for a path that is no folder.
     pub fn parse(text: &str) -> Result<Self> {
         if text.contains("://") {
             let address = Address::from(text);

@@ -27,7 +27,7 @@ pub struct RunOptions {
 /// The value of `--as-of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AsOf {
-    /// Today's dependencies, or those of the newer revision's day if the project does not install with today's.
+    /// Today's dependencies. If the project does not install with them, the dependencies of the newer revision's day.
     Auto,
     Day(Day),
 }

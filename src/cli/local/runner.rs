@@ -32,7 +32,7 @@ pub struct LocalRunner {
     profiles: Profiles,
     host: Host,
     /// The lock on the id of the data folder, which labels containers and volumes. `None` if another command holds it;
-    /// this one then has an id of its own.
+    /// this command then has an id of its own.
     lock: Option<File>,
 }
 
@@ -147,8 +147,8 @@ impl LocalRunner {
         bail!("{on} touches no watched branch of a Subversion repository")
     }
 
-    /// Finds a revision as [`Self::revision`] does. Without a name, returns the newest one of the first branch in the
-    /// settings.
+    /// Finds a revision as [`Self::revision`] does. Without a name, returns the newest revision of the first branch in
+    /// the settings.
     pub async fn revision_or_first(&self, on: Option<&str>) -> Result<Revision> {
         let first = self.settings.branch.first().map(|branch| branch.name.as_str());
         let on = on.or(first).context("the settings name no branch; name a revision")?;
@@ -161,7 +161,7 @@ impl LocalRunner {
     }
 
     /// Does a part of a run in a work folder that can stay for the next command. Returns its report and, if `enters` is
-    /// set, the container for a shell in that folder.
+    /// set, the container for a shell in that folder. Fails if another command builds or runs in this data folder.
     pub async fn perform_part(
         &self,
         run: &RunSpec,

@@ -98,8 +98,8 @@ impl<'a> Runs<'a> {
         self.as_of
     }
 
-    /// Makes one run, to find out what to search for. The run is no evidence, because its result decided about the
-    /// search.
+    /// Makes one run, to find out which subjects to search for. The run is no evidence, because its result decided
+    /// about the search. Fails if the recipe can't be used.
     pub async fn one(&self, revision: &str) -> Result<RunEnd> {
         usable(self.run(revision, false).await?)
     }
@@ -188,7 +188,8 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// Makes one run. For `wheels_anew`, see [`RunSpec::wheels_anew`](crate::domain::job::RunSpec::wheels_anew).
+    /// Makes one run, and repeats it if the infrastructure fails. For `wheels_anew`, see
+    /// [`RunSpec::wheels_anew`](crate::domain::job::RunSpec::wheels_anew).
     async fn run(&self, sha: &str, wheels_anew: bool) -> Result<RunEnd> {
         let cell = self.images.lock().await.entry(sha.to_owned()).or_default().clone();
         let image = cell.get_or_try_init(|| self.image(sha)).await?;

@@ -13,8 +13,9 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Returns the waiting times before retries when the connection breaks: half a second, doubled up to 8 s. Up to as much again is
-/// added at random, so that the readers of a coordinator that comes back do not all call at the same moment.
+/// Returns the waiting times before retries when the connection breaks: half a second, doubled up to 8 s. A random time
+/// of up to the same length is added, so that the readers of a coordinator that comes back do not all call at the same
+/// moment.
 fn retry_delays() -> ExponentialBackoff {
     let delays = ExponentialBuilder::new().with_min_delay(Duration::from_millis(500));
     let delays = delays.with_max_delay(Duration::from_secs(8)).with_jitter();
@@ -48,7 +49,8 @@ struct Line {
     bytes: Option<String>,
 }
 
-/// Prints a log. After the first part has arrived, reconnects when the connection breaks.
+/// Prints a log. With `follow`, reconnects when the connection breaks after the first response. Otherwise a broken
+/// connection ends the log without an error.
 pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer) -> Result<()> {
     let shown = Address::new(server);
     let http = reqwest::Client::builder()

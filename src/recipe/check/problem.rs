@@ -132,7 +132,7 @@ fn short(text: &str, most: usize) -> String {
     begin.chain("..".chars()).chain(end).collect()
 }
 
-/// Explains an error of the TOML parser. For a misspelt key it suggests the nearest one.
+/// Explains an error of the TOML parser. For a misspelt key, the fix is the nearest key.
 pub(super) fn toml_problem(file: &str, text: &Shown<'_>, span: Range<usize>, message: &str) -> Problem {
     let (message, help) = explained(message);
     Problem::within(file, text, span, message, help)
@@ -176,7 +176,7 @@ pub fn value_of(text: &str, key: &str) -> Range<usize> {
     value.map_or(0..0, Spanned::span)
 }
 
-/// Removes from a message the value that it is about.
+/// Returns a message without the value that it is about.
 pub fn without_value(message: &str, value: &str) -> String {
     for kind in ["invalid type: ", "invalid value: "] {
         if let Some((given, expected)) = message

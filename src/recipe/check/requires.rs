@@ -84,7 +84,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Reads the declarations of the project that these steps fetch.
+    /// Reads the declarations of the project that these steps fetch, and reports sources that can't be read. Returns
+    /// `None` if only a fetch could read the project.
     fn project(
         &mut self,
         steps: &Steps<'_>,

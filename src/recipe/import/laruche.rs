@@ -178,7 +178,8 @@ fn installed(record: &Record, left_out: &mut Vec<String>) -> Installs {
     found
 }
 
-/// Returns the Pythons of the recipe. Adds the reasons for those that it omits to `left_out`.
+/// Returns the `when` of the recipe, or `None` if the entry restricts no versions. Adds a comment on each excluded
+/// version to `lines`, and the parts that it ignores to `left_out`.
 fn when(record: &Record, lines: &mut Vec<String>, left_out: &mut Vec<String>) -> Option<String> {
     let number = |version: &str| -> Option<(u64, u64)> {
         let (major, minor) = version.trim().split_once('.')?;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The most tests that a recipe deselects one by one. Beyond that, their whole file is deselected.
+/// The most tests that a recipe deselects one by one, half of them from one file. Beyond that, whole files are
+/// deselected.
 const DESELECTED_MOST: usize = 40;
 
 /// The command of a suite.

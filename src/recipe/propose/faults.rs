@@ -87,8 +87,8 @@ impl Faults<'_> {
         }
     }
 
-    /// Handles a failed fetch. First removes added requirements that do not exist. If there are none, replaces a list
-    /// that can't be met by the next one.
+    /// Handles a failed fetch. First removes added requirements that do not exist. If there are none, removes such
+    /// requirements from the list in use, or else takes the next list.
     fn fetch(&mut self, reason: &str) {
         let named: BTreeSet<String> = all(&NO_PACKAGE, reason).iter().map(|name| normalized(name)).collect();
         let name_of = |line: &String| normalized(&requires::of_requirement(line));
@@ -305,7 +305,8 @@ fn suite_log(log: &str) -> &str {
     &log[start.unwrap_or(0)..]
 }
 
-/// Returns the last line in the suites' part of a log that looks like an error.
+/// Returns the last line in the suites' part of a log that looks like an error. If the log has a report of uv, returns
+/// that instead.
 pub fn last_error(log: &str) -> Option<String> {
     if let Some((_, report)) = log.rsplit_once("  × ") {
         // a report of uv, whose lines form a tree

@@ -190,7 +190,7 @@ fn no_tests(proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceRe
     }
 }
 
-/// Returns the address of the repository, if the metadata names one.
+/// Returns the address of the repository, or `None` if the metadata has no plain `https://` address for it.
 pub fn repository(survey: &Survey) -> Option<String> {
     let address = write::line(&survey.repository);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/:".contains(c);

@@ -231,8 +231,8 @@ fn files(survey: &Survey, word: &str) -> Vec<RequirementList> {
     found.collect()
 }
 
-/// Returns the lines that a recipe can contain: requirements from the index, without tools that no test needs. Also
-/// returns their names.
+/// Returns the lines that a recipe can contain: requirements from the index, without tools that no test needs, at most
+/// [`ENTRIES_MOST`]. Also returns their names.
 fn usable(survey: &Survey, lines: &[String]) -> (Vec<String>, BTreeSet<String>) {
     let own = normalized(&survey.name);
     let imported = imported(survey);

@@ -31,8 +31,8 @@ fn calls(line: &str, program: &str) -> bool {
     py_test || words.iter().any(|word| word == program)
 }
 
-/// Returns a line that runs tests by another runner than pytest, in the form for a recipe. Returns `None` if it does
-/// not.
+/// Returns a line that runs tests by another runner than pytest, in the form for a recipe. Returns `None` if the line
+/// does not run tests, or if a recipe can't express it.
 fn own_runner(survey: &Survey, line: &str) -> Option<String> {
     let line = match POSARGS.as_ref() {
         Some(pattern) => pattern.replace_all(line, "").into_owned(),
@@ -145,7 +145,8 @@ fn pytest_reason(survey: &Survey) -> String {
     }
 }
 
-/// Replaces `addopts` if some of them only measure or report, or need a dispensable plugin.
+/// Replaces `addopts` if some of them only measure or report, or need a dispensable plugin. Requires the plugins that
+/// the others need.
 fn addopts(pytest: &mut Pytest, proposal: &mut Proposal, survey: &Survey, reasons: &mut Vec<ChoiceReason>) {
     let Some(settings) = survey.pytest.as_ref().filter(|settings| !settings.addopts.is_empty()) else {
         return;

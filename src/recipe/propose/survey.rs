@@ -23,7 +23,7 @@ pub struct Survey {
     pub groups: BTreeMap<String, Vec<String>>,
     pub dependencies: Vec<String>,
     pub packages: Vec<Package>,
-    /// The folders with tests, the one with most files first.
+    /// The folders with tests. The folder with most test files comes first.
     pub places: Vec<TestFolder>,
     /// The paths of test files.
     pub files: Vec<String>,
@@ -134,7 +134,7 @@ impl Survey {
         hints.sum()
     }
 
-    /// Returns the commands that run the tests: those of tox first, then of nox, then of hatch.
+    /// Returns the commands that run the tests, each with its file: first of tox, then of nox, then of hatch.
     pub fn commands(&self) -> Vec<(&str, &str)> {
         let tox = self.tox.iter().map(|tox| (tox.name.as_str(), tox));
         let nox = self.nox.iter().filter(|session| is_of_tests(&session.name));

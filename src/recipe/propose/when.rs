@@ -4,8 +4,8 @@ use super::{ChoiceReason, write};
 use pep440_rs::{Operator, VersionSpecifiers};
 use std::str::FromStr;
 
-/// Returns the versions of Python for `when`. Pybots compares only major and minor version, so further numbers are
-/// dropped.
+/// Returns the versions of Python for `when`, or `None` if the project names none or they can't be read. Adds the
+/// reason. Pybots compares only major and minor version, so further numbers are dropped.
 pub fn choose(requires_python: &str, reasons: &mut Vec<ChoiceReason>) -> Option<String> {
     if requires_python.trim().is_empty() {
         return None;

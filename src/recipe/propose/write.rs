@@ -27,7 +27,7 @@ fn plain_lines(text: &str) -> String {
         .collect()
 }
 
-/// Formats a list of texts as TOML.
+/// Formats a list of texts as TOML. Drops all after the first [`ENTRIES_MOST`].
 pub fn list(texts: &[String]) -> String {
     let entries: Vec<String> = texts.iter().take(ENTRIES_MOST).map(|entry| text(entry)).collect();
     format!("[{}]", entries.join(", "))

@@ -3,7 +3,8 @@
 use super::{Mirror, Result};
 
 impl Mirror {
-    /// Returns the newest revisions that lead to `head` by first parents, oldest first. A merge is one revision.
+    /// Returns at most `most` revisions, the newest that lead to `head` by first parents, oldest first. `head` is the
+    /// last of them. A merge is one revision.
     pub async fn newest(&self, head: &str, most: u32) -> Result<Vec<String>> {
         let most = format!("--max-count={most}");
         let list = self.git(&["rev-list", "--first-parent", &most, head]).await?;
@@ -12,7 +13,8 @@ impl Mirror {
         Ok(shas)
     }
 
-    /// Returns the revisions that lead to `head` by first parents and are not in `old`, oldest first.
+    /// Returns the revisions that lead to `head` by first parents and are not part of the history of `old`, oldest
+    /// first.
     pub async fn since(&self, head: &str, old: &str) -> Result<Vec<String>> {
         let not = format!("^{old}");
         let list = self
@@ -22,7 +24,7 @@ impl Mirror {
     }
 
     /// Returns the revisions after `old` up to `head`, oldest first, if first parents lead from `head` to `old`.
-    /// Returns `None` if they do not, or if the mirror lacks one of the two.
+    /// Returns `None` if they do not, if the two are the same revision, or if the mirror lacks one of them.
     pub async fn continued(&self, head: &str, old: &str) -> Option<Vec<String>> {
         let new = self.since(head, old).await.ok()?;
         let parent = self
@@ -32,7 +34,7 @@ impl Mirror {
         (parent.trim() == old).then_some(new)
     }
 
-    /// Returns whether `old` is `new` or an ancestor of it.
+    /// Returns whether `old` is `new` or an ancestor of it. Returns `false` if the mirror lacks one of them.
     pub async fn is_before(&self, old: &str, new: &str) -> bool {
         self.git(&["merge-base", "--is-ancestor", old, new]).await.is_ok()
     }

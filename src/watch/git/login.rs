@@ -12,8 +12,8 @@ const HELPER: [&str; 4] = [
     "credential.helper=!f() { printf 'username=%s\\npassword=%s\\n' \"$PYBOTS_GIT_USER\" \"$PYBOTS_GIT_PASSWORD\"; }; f",
 ];
 
-/// Prepares a command for a repository. Returns the address for its arguments. Only for HTTP is the login removed from
-/// it.
+/// Prepares a command for a repository. Returns the address for its arguments. The login is removed only from an HTTP
+/// address.
 pub fn apart(command: &mut Command, url: &Address) -> String {
     match url.apart() {
         (shown, Some(login)) if shown.starts_with("http") => {
@@ -34,8 +34,8 @@ pub mod tests {
     use base64::prelude::BASE64_STANDARD;
     use std::io::{Read, Write};
 
-    /// Serves as a git server that asks for a login. Returns the head of the first request with a login. Checks
-    /// meanwhile that no process has the secret in its arguments.
+    /// Serves as a git server that asks for a login. Returns the head of the first request with a login. Checks at each
+    /// request that no process has the secret in its arguments.
     pub fn serve(listener: &std::net::TcpListener, secret: &str) -> String {
         loop {
             let (mut connection, _) = listener.accept().unwrap();

@@ -96,7 +96,7 @@ fn in_brief(outcome: &Outcome) -> String {
     }
 }
 
-/// Returns the badge of one attempt. `None` stands for a running one.
+/// Returns the badge of one attempt. `None` stands for a running attempt.
 pub fn outcome_badge(outcome: Option<&Outcome>) -> Badge {
     let Some(outcome) = outcome else {
         return badge("running", "▸", "running");
@@ -114,7 +114,7 @@ pub fn outcome_badge(outcome: Option<&Outcome>) -> Badge {
     }
 }
 
-/// Returns the badge of an attempt, given only the stored name of its outcome.
+/// Returns the badge of an attempt, given only the stored name of its outcome. `None` stands for a running attempt.
 pub fn named_badge(outcome: Option<&str>) -> Badge {
     let Some(name) = outcome else {
         return outcome_badge(None);
@@ -206,7 +206,7 @@ pub fn image_badge(image: &ImageProgress) -> Badge {
     }
 }
 
-/// Names a project on a revision: `attrs on trunk @ 0ec9fdba30, debug`.
+/// Describes a project on a revision: `attrs on trunk @ 0ec9fdba30, debug`.
 pub fn place(project: &str, row: &Row) -> String {
     let variant = row
         .shown_variant()

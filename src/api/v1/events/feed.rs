@@ -35,7 +35,8 @@ struct Shared {
 /// The newest events.
 #[derive(Default)]
 struct Kept {
-    /// `events` holds all events with numbers after this one and up to `last`, except those that are not shown.
+    /// `events` holds all events with numbers after this one and up to `last`, except for events that the API does not
+    /// show.
     after: i64,
     last: i64,
     events: VecDeque<(i64, Arc<EventView>)>,

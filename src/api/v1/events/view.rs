@@ -29,7 +29,7 @@ pub struct EventView {
     /// The id of the run that has finished.
     #[schema(required = true)]
     pub run: Option<String>,
-    /// The hash of the revision: of the run, or the one that was seen.
+    /// The hash of the run's revision, or of the revision that was seen.
     #[schema(required = true)]
     pub revision: Option<String>,
     /// The variant of the run.
