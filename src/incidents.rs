@@ -17,7 +17,7 @@ use crate::store::incidents::{Incident, Note};
 use crate::store::investigations::InvestigationRow;
 use crate::store::regressions::Regression;
 use crate::store::revisions::Revision;
-use crate::verdict::{Answer, NotCpython, Subject, version_changes};
+use crate::verdict::{Answer, NotCpython, Subject, describe_changes, version_changes};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 
@@ -203,9 +203,6 @@ pub fn answers(row: &InvestigationRow) -> Vec<String> {
     row.findings.iter().map(|finding| sentence(&finding.answer)).collect()
 }
 
-/// The most versions that an answer lists.
-const VERSIONS: usize = 5;
-
 /// Returns the versions that differ between the ends of an investigation, or an empty text if its answer is not about
 /// versions.
 fn versions(answer: &NotCpython, row: &InvestigationRow) -> String {
@@ -214,18 +211,9 @@ fn versions(answer: &NotCpython, row: &InvestigationRow) -> String {
         return String::new();
     };
     let changes = version_changes(base, now);
-    let shown = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
-    let mut named: Vec<String> = changes
-        .iter()
-        .take(VERSIONS)
-        .map(|change| format!("{} {} -> {}", change.name, shown(&change.from), shown(&change.to)))
-        .collect();
-    if changes.len() > VERSIONS {
-        named.push(format!("and {} more", changes.len() - VERSIONS));
-    }
-    match named.is_empty() {
+    match changes.is_empty() {
         true => String::new(),
-        false => format!(" ({})", plain(&named.join(", "))),
+        false => format!(" ({})", plain(&describe_changes(&changes))),
     }
 }
 

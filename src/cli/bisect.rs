@@ -10,7 +10,8 @@ use crate::config::Settings;
 use crate::domain::limits::Seconds;
 use crate::runtime::platform;
 use crate::verdict::{Answer, Change, Finding, NoDifference, RunEnd};
-use answers::Answers;
+use crate::watch::git::ancestry::MergedLine;
+use answers::{Answers, MergeView};
 use anyhow::{Result, bail};
 use clap::Args;
 use ends::{EndView, Ends, no_difference, roles, subjects};
@@ -209,32 +210,50 @@ impl Bisect {
             Answer::Culprit { index, .. } => runs.runner.sources.mirror.merged_lines(&revisions[index]).await?,
             _ => Vec::new(),
         };
-        if lines.is_empty() {
-            answers.add(runs, finding, revisions).await;
-            return Ok(());
-        }
+        let merge = match finding.answer {
+            Answer::Culprit { index, .. } if !lines.is_empty() => revisions[index].clone(),
+            _ => {
+                answers.add(runs, finding, revisions, None).await;
+                return Ok(());
+            }
+        };
         let mut left = finding.subjects.clone();
-        for line in lines {
+        for MergedLine {
+            parent,
+            revisions: line,
+        } in lines
+        {
             if left.is_empty() {
                 break;
             }
-            errln!("the culprit is a merge of {} revisions; searching them", line.len() - 1);
+            let many = line.len() - 1;
+            errln!("the culprit is a merge; searching what its parent {parent} brought, {many} revisions");
+            let brought = MergeView {
+                revision: merge.clone(),
+                parent: Some(parent),
+            };
             let mut unexplained = Vec::new();
             for inner in runs.search(answers.change, line.clone(), left).await? {
                 let inner = self.checked_against_parent(runs, answers.change, inner, &line).await?;
                 match inner.answer {
-                    Answer::Culprit { .. } | Answer::Range { .. } => answers.add(runs, inner, &line).await,
+                    Answer::Culprit { .. } | Answer::Range { .. } => {
+                        answers.add(runs, inner, &line, Some(brought.clone())).await;
+                    }
                     _ => unexplained.extend(inner.subjects),
                 }
             }
             left = unexplained;
         }
         if !left.is_empty() {
-            let merge = Finding {
+            let by_itself = MergeView {
+                revision: merge,
+                parent: None,
+            };
+            let finding = Finding {
                 subjects: left,
                 answer: finding.answer,
             };
-            answers.add_merge(runs, merge, revisions).await;
+            answers.add(runs, finding, revisions, Some(by_itself)).await;
         }
         Ok(())
     }

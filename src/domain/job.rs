@@ -261,8 +261,8 @@ pub struct Report {
     pub unconfirmed_lock: Option<String>,
     /// The `sys.version` on which the suites ran.
     pub interpreter: Option<String>,
-    /// The content ids (`sha256:..`) of the images that a run used, by their kinds: `toolchain`, `runtime`, `cpython`,
-    /// and `project` if the recipe adds packages of the distribution.
+    /// The content ids (`sha256:..`) of the images that a run used, by what they are: `toolchain`, `base`, `runtime` and
+    /// `cpython`, and `project` if the recipe adds packages of the distribution. `base` and `runtime` are below `cpython`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
     /// The modes of a run's phases by the names of the phases, such as `-X dev -W error`. Phases without a mode are

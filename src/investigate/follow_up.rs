@@ -8,11 +8,29 @@ use crate::domain::job::Report;
 use crate::store::investigations::{InvestigationRow, NewInvestigation, Position};
 use crate::store::probes::ProbeRow;
 use crate::verdict::{Answer, LockSide, NotCpython, Subject, older_baseline};
+use crate::watch::git::ancestry::MergedLine;
 use anyhow::Result;
 use std::collections::BTreeMap;
 
 /// How long an investigation waits for results before its base, in milliseconds after its start.
 const WAITS_MS: i64 = 24 * 3_600_000;
+
+/// Returns the name of the branch that stands for a line of history which a merge brought. See [`MergedLine::parent`].
+pub fn merged_line_name(merge: &str, parent: usize) -> String {
+    match parent {
+        2 => format!("merge {merge}"),
+        later => format!("merge {merge}, parent {later}"),
+    }
+}
+
+/// Returns the merge and the parent that [`merged_line_name`] made a name of.
+pub fn merged_line(name: &str) -> Option<(&str, usize)> {
+    let rest = name.strip_prefix("merge ")?;
+    match rest.split_once(", parent ") {
+        None => Some((rest, 2)),
+        Some((merge, parent)) => Some((merge, parent.parse().ok()?)),
+    }
+}
 
 /// Returns the investigation of a line of history that a merge brought: the first line or, if `searched` is set, the
 /// one after the line that ends with it. Stores the revisions of the line. Returns `None` if the culprit is no merge,
@@ -25,7 +43,7 @@ pub async fn inside_merge(
 ) -> Result<Option<NewInvestigation>> {
     // without the commits, the merge is the answer
     let lines = context.mirror.merged_lines(&found.bad.sha).await.unwrap_or_default();
-    let ends_with = |line: &Vec<String>, tip: &str| line.last().is_some_and(|last| last == tip);
+    let ends_with = |line: &MergedLine, tip: &str| line.revisions.last().is_some_and(|last| last == tip);
     let number = match searched {
         None => 0,
         Some(tip) => match lines.iter().position(|line| ends_with(line, tip)) {
@@ -33,17 +51,18 @@ pub async fn inside_merge(
             None => return Ok(None),
         },
     };
-    let Some(shas) = lines.get(number) else {
+    let Some(MergedLine {
+        parent,
+        revisions: shas,
+    }) = lines.get(number)
+    else {
         return Ok(None);
     };
     let mut revisions = Vec::new();
     for sha in shas {
         revisions.push(context.mirror.revision(sha).await?);
     }
-    let name = match number {
-        0 => format!("merge {}", found.bad.sha),
-        later => format!("merge {}, parent {}", found.bad.sha, later + 2),
-    };
+    let name = merged_line_name(&found.bad.sha, *parent);
     let line = context.store.line_of(&name, &revisions, context.now).await?;
     let (Some(first), Some(last)) = (line.first(), line.last()) else {
         return Ok(None);

@@ -47,6 +47,7 @@ mod schedule;
 mod suppression;
 
 pub use context::Context;
+pub use follow_up::merged_line;
 pub use model::{Pass, WantedImage};
 
 use crate::recipe::Registered;

@@ -36,6 +36,8 @@ pub const BUILD_KEY_LABEL: &str = "org.pybots.build-key";
 
 /// The labels on an image of CPython that describe its origin and its files.
 pub mod image_label {
+    /// Content id of the base image. Toolchain and runtime images have it too.
+    pub const BASE: &str = "org.pybots.base";
     pub const REVISION: &str = "org.pybots.revision";
     pub const BRANCH: &str = "org.pybots.branch";
     pub const VARIANT: &str = "org.pybots.variant";

@@ -1,6 +1,7 @@
 //! Pinned locks: the exact versions with which all runs of a recipe on one version of Python are made.
 
 use super::decode::RowOf;
+use super::jobs::{COLUMNS as JOB_COLUMNS, Job};
 use super::{Store, Tx};
 use crate::domain::id::{HostId, JobId, RunId};
 use crate::domain::job::Report;
@@ -128,6 +129,25 @@ impl Store {
         );
         of(update, key).bind(text).bind(now).execute(&mut **tx).await?;
         Ok(())
+    }
+
+    /// Returns the jobs that tried newer versions for a recipe and were scheduled between two times, oldest first. Those of other
+    /// versions of Python are among them.
+    pub async fn refreshes(&self, key: &LockKey<'_>, from: Timestamp, until: Timestamp) -> Result<Vec<Job>> {
+        let sql = format!(
+            "SELECT {JOB_COLUMNS} FROM job
+             WHERE lock_of = 'now' AND investigation_id IS NULL AND created_at >= $4 AND created_at <= $5
+               AND run_id IN (SELECT id FROM run WHERE recipe = $1 AND variant = $2 AND platform = $3)
+             ORDER BY created_at, id"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(key.recipe)
+            .bind(key.variant)
+            .bind(key.platform)
+            .bind(from)
+            .bind(until)
+            .fetch_all(self.pool())
+            .await?)
     }
 
     /// Returns the ids of the newest evaluated runs of a recipe on watched branches, newest revision first, at most

@@ -99,6 +99,15 @@ pub(super) struct Ending {
     pub phases: Vec<Phase>,
     #[serde(default)]
     pub limit: Option<String>,
+    #[serde(default)]
+    pub summary: Option<TestCounts>,
+}
+
+/// The part of a summary that a cell needs.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct TestCounts {
+    pub passed: usize,
+    pub failed: usize,
 }
 
 stored!(Timestamp as i64, |time| Ok(time.as_millis()), |ms| Ok(

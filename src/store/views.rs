@@ -9,7 +9,7 @@ mod waits;
 
 pub use flat::ResultCell;
 pub use host::HostAttempt;
-pub use matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell};
+pub use matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell, TestsRun};
 pub use waits::Waiting;
 
 use super::Store;
@@ -354,7 +354,7 @@ impl Store {
     /// counts.
     async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
         let sql = format!(
-            "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.skip_reason,
+            "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.recipe, run.skip_reason,
                     job.state AS job_state, job.group_id, job.not_before, job.target_image_id, attempt.id AS attempt_id, attempt.state AS attempt_state,
                     attempt.started_at, attempt.finished_at, attempt.report
              FROM run

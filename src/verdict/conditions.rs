@@ -15,7 +15,7 @@ pub struct RunConditions<'a> {
 }
 
 /// The kinds of images that are compared. Images of other kinds hold CPython, and differ between any two revisions.
-const COMPARED: [&str; 2] = ["toolchain", "runtime"];
+const COMPARED: [&str; 3] = ["toolchain", "runtime", "base"];
 
 /// The most lines of a comparison. Locks come from hosts, and may have any number of packages.
 const LINES_MOST: usize = 20;
@@ -81,6 +81,22 @@ pub fn version_changes(from: &str, to: &str) -> Vec<VersionChange> {
         })
     });
     changes.collect()
+}
+
+/// Versions that a sentence names.
+const NAMED_MOST: usize = 5;
+
+/// Returns changes of versions as a part of a sentence: `foo 1.0 -> 2.0, bar none -> 1.1`. Of many, it names the first ones, and says
+/// how many there are besides.
+pub fn describe_changes(changes: &[VersionChange]) -> String {
+    let shown = |version: &Option<String>| version.clone().unwrap_or_else(|| "none".to_owned());
+    let named = changes
+        .iter()
+        .take(NAMED_MOST)
+        .map(|change| format!("{} {} -> {}", change.name, shown(&change.from), shown(&change.to)));
+    let more = changes.len().saturating_sub(NAMED_MOST);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    named.chain(more).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

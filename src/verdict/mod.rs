@@ -22,6 +22,9 @@ mod history;
 /// The subjects that changed in the newest entry.
 mod suspicion;
 
+/// How many tests a run had, compared with the run before.
+mod test_count;
+
 /// The verdict: a cell compared with its baseline.
 mod baseline;
 
@@ -90,7 +93,7 @@ pub use case::{Case, IndexProbe, NextAction};
 pub use cell::{Cell, cell};
 pub use change::Change;
 pub use compare::{Difference, ProjectComparison, ProjectResult, compare};
-pub use conditions::{RunConditions, VersionChange, differing_conditions, version_changes};
+pub use conditions::{RunConditions, VersionChange, describe_changes, differing_conditions, version_changes};
 pub use ends::{End, NoDifference};
 pub use first_results::{FirstResult, FirstResultStep};
 pub use flakiness::{AttemptResult, Flakiness, TestFlakiness, flakiness};
@@ -104,4 +107,5 @@ pub use samples::{LockSide, Sample, Samples};
 pub use search::rounds_bound;
 pub use stats::fisher;
 pub use subject::{Observation, Subject, Untestable, observe, reports};
-pub use suspicion::{Suspicion, is_fall, needs_older_entries, older_baseline, still_failing, suspicions};
+pub use suspicion::{Suspicion, needs_older_entries, older_baseline, still_failing, suspicions};
+pub use test_count::{FewerTests, fewer_tests, is_fall};

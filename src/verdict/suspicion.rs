@@ -3,6 +3,7 @@
 use super::change::Change;
 use super::history::{HistoryEntry, RunEnd};
 use super::subject::{Observation, Subject};
+use super::test_count::{FewerTests, fewer_tests};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Subjects that changed between the same two entries of a history.
@@ -48,8 +49,11 @@ pub fn suspicions(history: &[HistoryEntry], overdue: &[Subject], broken: &[Subje
         && let Some((base, Observation::Pass)) = last_result(before, &Subject::Run)
     {
         broke.entry(base).or_default().push(Subject::Run);
-    } else if let Some((base, least)) = fall_of_test_count(newest, before) {
-        broke.entry(base).or_default().push(Subject::TestCount(least));
+    } else if let Some(fewer) = fewer_tests(history).filter(FewerTests::is_fall) {
+        broke
+            .entry(fewer.base)
+            .or_default()
+            .push(Subject::TestCount(fewer.before / 2 + 1));
     }
     let is_named_by_regression = |subject: &&Subject| matches!(subject, Subject::TestCount(_) | Subject::Error(_));
     let broken = broken.iter().filter(is_named_by_regression);
@@ -111,23 +115,6 @@ pub fn still_failing(history: &[HistoryEntry], subjects: &[Subject]) -> BTreeMap
 /// fixed; it only has names.
 fn names_failures_now(before: &HistoryEntry, newest: &HistoryEntry) -> bool {
     matches!(before.end, RunEnd::Run(_, None)) && newest.end.observe(&Subject::Run) == Some(Observation::Fail)
-}
-
-/// Returns the baseline if the number of tests fell by at least half with the same recipe, and the number of tests that
-/// is enough.
-fn fall_of_test_count(newest: &HistoryEntry, before: &[HistoryEntry]) -> Option<(usize, usize)> {
-    let now = newest.end.count_run()?;
-    let counts = before.iter().enumerate().rev();
-    let (base, count) = counts
-        .filter_map(|(base, entry)| Some((base, entry.end.count_run()?)))
-        .next()?;
-    let has_fallen = is_fall(count, now) && before[base].recipe == newest.recipe;
-    has_fallen.then_some((base, count / 2 + 1))
-}
-
-/// Returns whether a number of tests fell to nothing or at least by half.
-pub fn is_fall(before: usize, now: usize) -> bool {
-    before > 0 && now <= before / 2
 }
 
 /// Returns whether older entries could add to [`suspicions`]. They could if the history does not show

@@ -1,6 +1,6 @@
 //! The mirror: a bare repository with all watched branches, used through the `git` command.
 
-mod ancestry;
+pub mod ancestry;
 pub(super) mod login;
 mod patch;
 

@@ -130,7 +130,11 @@ pub fn grid(matrix: &Matrix, mixed: bool, trust: &Trust, now: Timestamp) -> Grid
                 .columns
                 .iter()
                 .zip(&row.cells)
-                .map(|(column, cell)| cell_view(&column.name, row, cell.as_ref(), now))
+                .enumerate()
+                .map(|(at, (column, cell))| {
+                    let view = cell_view(&column.name, row, cell.as_ref(), now);
+                    with_fewer(view, matrix.fewer_tests(index, at))
+                })
                 .collect(),
         });
     Grid {
@@ -173,6 +177,17 @@ pub fn image(row: &Row, now: Timestamp) -> ImageView {
         href: row.image_id.as_ref().map(|id| format!("/image/{id}")),
         shared,
         badge,
+    }
+}
+
+/// Says in the label of a cell how many tests fewer than before ran.
+fn with_fewer(view: CellView, fewer: Option<usize>) -> CellView {
+    match fewer {
+        None => view,
+        Some(fewer) => CellView {
+            label: format!("{}; {fewer} fewer tests than before", view.label),
+            ..view
+        },
     }
 }
 

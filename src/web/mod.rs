@@ -31,6 +31,7 @@ mod run;
 mod run_verdict;
 mod submit;
 mod template;
+mod vanished_lock;
 mod visitor;
 mod window;
 mod wording;

@@ -7,6 +7,7 @@ use super::grid::{self, ImageView, RevisionHead};
 use super::route::{Query, Web};
 use super::run_verdict::{self, RunVerdict};
 use super::template::Template;
+use super::vanished_lock::{self, VanishedLock};
 use super::wording::{self, Badge, Time};
 use crate::clock::now;
 use crate::domain::id::RunId;
@@ -27,6 +28,8 @@ pub struct RunPage {
     pub badge: Badge,
     pub sentence: String,
     pub run_verdict: Option<RunVerdict>,
+    /// What became of its dependencies, if its pinned lock named something that is gone.
+    pub vanished_lock: Option<VanishedLock>,
     /// The failing tests that the recipe declares as known failures.
     pub known_failures: Vec<KnownFailureView>,
     pub attempts: AttemptsView,
@@ -72,6 +75,7 @@ pub async fn page(id: RunId, web: Web, query: Query) -> HandlerResult {
             true => None,
             false => run_verdict::of(&web, &found.run, found.cell.state).await?,
         },
+        vanished_lock: vanished_lock::of(&web, &found.run, &found.attempts).await?,
         version: web.store.number_of(&found.run.project, &found.run.recipe).await?,
         trial: found.run.trial,
         known_failures: known_failures(found.recipe.as_deref(), &found.attempts, now),

@@ -8,7 +8,9 @@ use crate::incidents;
 use crate::investigate::history::HistoryReader;
 use crate::store::revisions::Revision;
 use crate::store::runs::Run;
-use crate::verdict::{Cell, HistoryEntry, Observation, Subject, Verdict, needs_older_entries, verdict};
+use crate::verdict::{
+    Cell, FewerTests, HistoryEntry, Observation, Subject, Verdict, fewer_tests, needs_older_entries, verdict,
+};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -38,6 +40,8 @@ pub struct RunVerdict {
     pub subjects: Vec<String>,
     /// The number of subjects that are not named.
     pub more: usize,
+    /// How many tests fewer than before the run had.
+    pub fewer: Option<FewerView>,
     /// The command that finds the culprit. `None` unless a failure has no earlier result here, and another branch
     /// passes.
     pub bisect: Option<String>,
@@ -58,6 +62,15 @@ pub struct AnswerView {
     pub sentence: String,
     /// The revision that opened the investigation, if it is an earlier one.
     pub at: Option<Link>,
+}
+
+/// A number of tests that is smaller than before.
+#[derive(Debug, Default, Serialize)]
+pub struct FewerView {
+    /// How many tests fewer.
+    pub fewer: usize,
+    pub before: usize,
+    pub now: usize,
 }
 
 /// The regressions that explain a run's failures, and their incidents.
@@ -148,6 +161,7 @@ pub async fn of(web: &Web, run: &Run, cell: Cell) -> Result<Option<RunVerdict>> 
         or_before,
         subjects: subjects.iter().take(NAMED).map(ToString::to_string).collect(),
         more: subjects.len().saturating_sub(NAMED),
+        fewer: fewer(&history),
         bisect: passing.map(|branch| {
             let variant = wording::unusual_variant(&run.variant);
             let variant = variant.map_or_else(String::new, |name| format!(" --variant {name}"));
@@ -299,6 +313,15 @@ async fn answers(
         }
     }
     Ok(answers)
+}
+
+fn fewer(history: &[HistoryEntry]) -> Option<FewerView> {
+    let FewerTests { before, now, .. } = fewer_tests(history)?;
+    Some(FewerView {
+        fewer: before - now,
+        before,
+        now,
+    })
 }
 
 /// Returns the subjects that the page lists.

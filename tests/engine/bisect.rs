@@ -7,12 +7,10 @@ use std::path::Path;
 
 /// Tells of its tests as pytest does.
 const SUITE: &str = r#"
-import sys, toy
-try:
-    import toy_other as other
-except ImportError:
-    other = None
-tests = {"answer": toy.answer() == 42, "other": other is None, "old": False, "well": True}
+import importlib.util, sys, toy
+found = lambda name: importlib.util.find_spec("toy_" + name) is not None
+tests = {"answer": toy.answer() == 42, "other": not found("other"), "pair": not (found("left") and found("right")),
+         "old": False, "well": True}
 print("the answer is", toy.answer())
 cases = "".join(
     "<testcase classname='T' name='%s'>%s</testcase>" % (name, "" if passed else "<failure message='boom'/>")
@@ -164,6 +162,45 @@ fn two_breaks_are_found_one_of_them_in_what_a_merge_brought() {
     let found = project.bisect(&["--bad", &broken, "--good", "trunk", "--test", "suite: T.answer"]);
     assert_eq!(found["culprit"], fixed.as_str(), "{found}");
     assert_eq!(found["subject"], "fixed");
+}
+
+/// A merge of three lines: what only the third parent brought, and what no line shows by itself.
+#[test]
+fn every_parent_of_a_merge_is_searched_and_the_answer_says_which() {
+    if !engine_wanted() {
+        return;
+    }
+    let project = Project::new();
+    let good = project.head();
+    let git = |arguments: &[&str]| project.repository.git(arguments);
+    let mut broken = String::new();
+    for (line, files) in [("one", ["left", "quiet"]), ("two", ["right", "other"])] {
+        git(&["checkout", "--quiet", "-b", line, &good]);
+        for file in files {
+            project.repository.write(&format!("Lib/toy_{file}.py"), "");
+            broken = project.repository.commit(file);
+        }
+    }
+    git(&["checkout", "--quiet", "main"]);
+    project.quiet("main");
+    git(&["merge", "--quiet", "--no-ff", "-m", "merge", "one", "two"]);
+    let merge = project.head();
+    project.quiet("after");
+
+    let found = project.bisect(&["--good", &good, "--bad", "trunk"]);
+    let all = [&found].into_iter().chain(found["others"].as_array().unwrap());
+    let mut said: Vec<[&Value; 4]> = all
+        .map(|said| [&said["tests"][0], &said["culprit"], &said["merge"], &said["reason"]])
+        .collect();
+    said.sort_by_key(|said| said[0].to_string());
+    let by_itself = "no revision that it merged shows the change by itself";
+    assert_eq!(
+        serde_json::json!(said),
+        serde_json::json!([
+            ["suite: T.other", broken, { "revision": merge, "parent": 3 }, null],
+            ["suite: T.pair", merge, { "revision": merge, "parent": null }, by_itself],
+        ])
+    );
 }
 
 #[test]

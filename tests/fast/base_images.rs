@@ -111,3 +111,18 @@ async fn a_build_that_fails_on_other_images_is_no_revisions_fault() {
         "{answers:#?}"
     );
 }
+
+/// Two hosts that built their images on different days have different ones under one reference.
+#[tokio::test(flavor = "multi_thread")]
+async fn images_below_that_differ_are_named_on_the_incident() {
+    let mut sim = Sim::new(&["p"], 1).await;
+    sim.commit("start", "base old");
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 0);
+    sim.commit("breaks", "base new\nfail a");
+    let found = sim.settled().await;
+    let difference = "base image: sha256:old in the passing run, sha256:new in the failing one";
+    assert_eq!(found[0].regressions[0].conditions, [difference], "{found:#?}");
+    let page = sim.page("/incident/1").await;
+    assert!(page.contains(&format!("<li>{difference}</li>")), "{page}");
+}

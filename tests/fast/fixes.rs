@@ -340,8 +340,15 @@ async fn a_lock_whose_versions_vanished_is_resolved_anew_at_once() {
     let first = sim.commit("the first without them", "fail a");
     sim.settled().await;
     assert_eq!(ended(&sim, &first, 2).await, ["recipe_error", "failed"]);
+    // whoever looks at the run reads why its dependencies are other ones
+    let page = sim.run_page(&first).await;
+    let anew = "<p>The pinned lock of attempt 1 names something that is gone: <code>dependency&#x3D;&#x3D;1 is on no index</code>. \
+                Pybots resolved the dependencies anew: dependency 1 -&gt; 2.</p>";
+    assert!(page.contains(anew), "{page}");
     let second = sim.commit("the next", "fail a");
     assert_eq!(ended(&sim, &second, 1).await, ["failed"]);
+    let page = sim.run_page(&second).await;
+    assert!(!page.contains("resolved anew"), "{page}");
     let found = sim.settled().await;
     // the break that came at the same time is found, and not blamed on the dependency
     assert_eq!(
@@ -405,14 +412,7 @@ async fn newer_dependencies_come_in_by_themselves() {
     // whoever looks at a later run, or at the project, reads it there
     let later = sim.commit("still the same", "dependency 2 a");
     assert_eq!(sim.settled().await.len(), 0);
-    let results = sim
-        .coordinator()
-        .store
-        .results(None, 10, pybots::clock::now())
-        .await
-        .unwrap();
-    let cell = results.into_iter().find(|cell| cell.revision == later).unwrap();
-    let run = sim.page(&format!("/run/{}", cell.run.unwrap())).await;
+    let run = sim.run_page(&later).await;
     let at = format!("Result of the investigation at <a href=\"/revision/{third}\">");
     assert!(run.contains(&at) && run.contains("(dependency 1 -&gt; 2)"), "{run}");
     let project = sim.page("/project/p").await;

@@ -152,6 +152,9 @@ async fn run(engine: &FakeRuntime, spec: RunSpec) -> Report {
     perform(engine, JobSpec::Run(Box::new(spec))).await.0
 }
 
+const NEVER_STARTED: &str = "suite `tests` never started the Python under test where Pybots sees it: start it by `python` or `python3`, \
+                             at least once without the option -S";
+
 #[tokio::test]
 async fn a_good_run_passes_and_says_what_it_ran_on() {
     let spec = run_spec(RECIPE);
@@ -167,6 +170,38 @@ async fn a_good_run_passes_and_says_what_it_ran_on() {
     assert_eq!(names, ["fetch", "install", "test tests"]);
     assert!(report.phases[2].log_from > report.phases[1].log_from);
     assert!(log.contains("12 passed") && log.contains("outcome: passed"), "{log}");
+    // the image's own Python is seen too, but only where suites run
+    let has_site = |phase: &str| {
+        let volumes = engine.made(phase).unwrap().volumes;
+        let site = "/usr/local/lib/python3.14/site-packages";
+        volumes.contains(&("pybots-attempt-site".to_owned(), site.to_owned()))
+    };
+    assert_eq!(["fetch", "install", "test tests"].map(has_site), [false, false, true]);
+}
+
+#[tokio::test]
+async fn a_report_names_every_image_that_went_into_a_run() {
+    let mut spec = run_spec(RECIPE);
+    spec.system = vec!["file".into()];
+    let toolchain = spec.distribution.toolchain_reference();
+    let labels = [("org.pybots.runtime", "sha256:r"), ("org.pybots.base", "sha256:b")];
+    let engine = engine(&spec)
+        .with_labelled(&spec.image.reference, &labels)
+        .with_file("/witness-tests", VERSION);
+    for phase in ["fetch", "install", "test tests"] {
+        engine.expect("attrs", phase);
+    }
+    let cpython = spec.image.reference.clone();
+    let mut images = run(&engine, spec).await.images;
+    let project = images.remove("project").unwrap();
+    assert!(project.starts_with("sha256:pybots/project:"), "{project}");
+    let expected = [
+        ("base", "sha256:b".to_owned()),
+        ("cpython", format!("sha256:{cpython}")),
+        ("runtime", "sha256:r".to_owned()),
+        ("toolchain", format!("sha256:{toolchain}")),
+    ];
+    assert_eq!(images, expected.map(|(kind, id)| (kind.to_owned(), id)).into());
 }
 
 #[tokio::test]
@@ -461,7 +496,7 @@ async fn each_way_to_fail_has_its_outcome() {
             },
             &["fetch", "install"],
             Outcome::RecipeError {
-                reason: "suite `tests` never started the Python under test; run it by `python`, without -S".into(),
+                reason: NEVER_STARTED.into(),
             },
         ),
         (
@@ -577,7 +612,7 @@ async fn a_fetch_that_works_on_its_own_waits_for_nobody() {
 async fn a_file_that_the_engine_refuses_to_read_is_the_projects() {
     let recipe = format!("{RECIPE}report = \"r.xml\"\n");
     let never = Outcome::RecipeError {
-        reason: "suite `tests` never started the Python under test; run it by `python`, without -S".into(),
+        reason: NEVER_STARTED.into(),
     };
     let table = [
         ("/witness-tests", RECIPE, never),
@@ -772,6 +807,71 @@ async fn an_exit_code_of_0_counts_only_with_the_end_of_the_report() {
         assert_eq!(report.outcome, expected);
         let env = engine.made("test tests").unwrap().env;
         assert_eq!(env["PYBOTS_RESULTS"], "/work/.pybots/results-tests");
+    }
+}
+
+/// A pytest outside of the environment under test has no recorder, only the file that it is asked for.
+#[tokio::test]
+async fn a_broken_report_of_pytest_is_no_pass() {
+    let whole = "<testsuite><testcase classname='T' name='t'/></testsuite>";
+    let unused = "no test was recorded, and the suite writes a report of its own";
+    for (run, file, expected, line) in [
+        ("python -m pytest", Some(whole), Outcome::Passed, ""),
+        (
+            "python -m pytest",
+            Some(&whole[..30]),
+            Outcome::NO_COMPLETE_REPORT,
+            "can't be read",
+        ),
+        (
+            "python -m pytest",
+            Some("12 passed"),
+            Outcome::NO_COMPLETE_REPORT,
+            "can't be read",
+        ),
+        ("python -m pytest", Some(""), Outcome::NO_COMPLETE_REPORT, "it is empty"),
+        ("python -m tests", None, Outcome::Passed, ""),
+        ("python -m pytest --junitxml=r.xml", None, Outcome::Passed, unused),
+    ] {
+        let spec = run_spec(&RECIPE.replace("python -m pytest", run));
+        let mut engine = engine(&spec).with_file("/witness-tests", VERSION);
+        if let Some(file) = file {
+            engine = engine.with_file("/work/.pybots/junit-tests.xml", file);
+        }
+        for phase in ["fetch", "install", "test tests"] {
+            engine.expect("attrs", phase);
+        }
+        let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+        assert_eq!(report.outcome, expected, "{file:?}: {log}");
+        assert!(log.contains(line) && log.contains(unused) == (line == unused), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn an_environment_of_another_python_is_named() {
+    let on_another = Outcome::RecipeError {
+        reason: format!(
+            "suite `tests` ran on another Python, 3.11.2 of the environment .tox/py311, instead of {VERSION}; run the environment of \
+             the Python under test, such as `tox -e py`"
+        ),
+    };
+    for (note, expected) in [
+        ("same .tox/py 3.14.0\nother .tox/py311 3.11.2\n", Outcome::Passed),
+        ("other .tox/py311 3.11.2\n", on_another),
+    ] {
+        let spec = run_spec(RECIPE);
+        let engine = engine(&spec)
+            .with_file("/witness-tests", VERSION)
+            .with_file("/witness-tests:environments", note);
+        for phase in ["fetch", "install", "test tests"] {
+            engine.expect("attrs", phase);
+        }
+        let (report, log) = perform(&engine, JobSpec::Run(Box::new(spec))).await;
+        assert_eq!(report.outcome, expected);
+        assert!(
+            log.contains("note: the environment .tox/py311 has Python 3.11.2"),
+            "{log}"
+        );
     }
 }
 

@@ -138,7 +138,7 @@ async fn every_line_of_a_merge_is_searched_before_the_merge_is_the_culprit() {
     sim.commits(1, GOOD);
     let inside = sim.commit("inside", "fail a");
     sim.commits(1, "fail a");
-    sim.merge_all(&["quiet", "breaks"], "fail a");
+    let first = sim.merge_all(&["quiet", "breaks"], "fail a");
     let newest = sim.commit("after", "fail a");
     for name in ["one", "other"] {
         sim.branch_off(name, &newest);
@@ -163,6 +163,23 @@ async fn every_line_of_a_merge_is_searched_before_the_merge_is_the_culprit() {
         (b.exact, b.bad.revision.as_str(), b.reason.as_deref()),
         (true, merge.as_str(), alone)
     );
+
+    // the same question by hand
+    let head = sim.commit("the last", "fail a\nfail b");
+    sim.all_decided().await;
+    let question = ["bisect", "p", "--good", &start, "--bad", &head, "--on-hosts", "--json"];
+    let asked: serde_json::Value = serde_json::from_str(&sim.pybots(&question).await).unwrap();
+    let mut said: Vec<serde_json::Value> = [&asked]
+        .into_iter()
+        .chain(asked["others"].as_array().unwrap())
+        .map(|said| serde_json::json!([said["tests"], said["culprit"], said["merge"], said["reason"]]))
+        .collect();
+    said.sort_by_key(ToString::to_string);
+    let expected = [
+        serde_json::json!([["suite: a"], inside, { "revision": first, "parent": 3 }, null]),
+        serde_json::json!([["suite: b"], merge, { "revision": merge, "parent": null }, alone]),
+    ];
+    assert_eq!(said, expected, "{asked:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,6 +200,36 @@ async fn a_suite_that_runs_half_its_tests_and_passes_is_a_regression() {
     let found = sim.settled().await;
     assert_eq!((found.len(), found[0].state), (1, "closed"), "{found:#?}");
     assert_eq!(found[0].regressions[0].fixed_by.as_ref().unwrap().revision, fix);
+}
+
+/// A smaller fall is no suspicion, but whoever looks sees it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_with_fewer_tests_says_so() {
+    let mut sim = Sim::new(&["p"], 1).await;
+    let start = sim.commit("start", GOOD);
+    let fewer = sim.commit("hides a test", "leaves 2");
+    let same = sim.commit("hides it still", "leaves 2");
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 0);
+    for (revision, says) in [(&start, false), (&fewer, true), (&same, false)] {
+        let page = sim.run_page(revision).await;
+        let sentence = "The run had 1 fewer tests than before: 2 instead of 3.";
+        assert_eq!(page.contains(sentence), says, "{page}");
+    }
+    let front = sim.page("/branch/trunk").await;
+    let labels: Vec<&str> = front.split("aria-label=\"p on ").skip(1).collect();
+    let says = |label: &&str| {
+        label
+            .split('"')
+            .next()
+            .unwrap()
+            .ends_with("; 1 fewer tests than before")
+    };
+    assert_eq!(
+        labels.iter().map(says).collect::<Vec<_>>(),
+        [false, true, false],
+        "{front}"
+    );
 }
 
 /// A leak that the collector finds in another test from revision to revision. `at_once`: all revisions are there from the start.

@@ -213,6 +213,28 @@ class Recorders(unittest.TestCase):
         shutil.rmtree(self.folder / "work/venv/lib/demo")
         self.assertEqual(self.imports("src/demo"), "")
 
+    def test_environments_of_tox_and_nox_are_noted_with_their_pythons(self):
+        work = self.folder / "work"
+        (work / ".pybots").mkdir(parents=True)
+        (self.folder / "tox.py").write_text("")
+        own = Path(sys.base_prefix, "bin")
+        for name, home in (("src/p/.tox/py", own), ("src/p/.tox/py311", "/opt/other/bin"), ("src/p/.tox/.pkg", "/opt/other/bin"),
+                           ("src/p/sub/.nox/tests", own), ("src/p/venv", "/opt/other/bin")):
+            (work / name).mkdir(parents=True)
+            (work / name / "pyvenv.cfg").write_text(f"home = {home}\nimplementation = CPython\nversion = 3.11.2\n")
+        (work / "src/p/.tox/log").mkdir()
+        note = work / ".pybots" / "witness-tests:environments"
+        environment = dict(os.environ, PYTHONPATH=str(self.folder), PYBOTS_WITNESS=str(work / ".pybots" / "witness-tests"))
+        for program, expected in (
+            ("import tox", ["other .tox/py311 3.11.2", "same .nox/tests 3.11.2", "same .tox/py 3.11.2"]),
+            ("import os, tox; os.fork() or exit(); os.wait()", ["other .tox/py311 3.11.2", "same .nox/tests 3.11.2", "same .tox/py 3.11.2"]),
+            # a suite without these tools has environments of its own for other ends
+            ("pass", []),
+        ):
+            subprocess.run([sys.executable, "-c", program], cwd=work, env=environment, check=True)
+            self.assertEqual(sorted(note.read_text().splitlines()) if note.exists() else [], expected, program)
+            note.unlink(missing_ok=True)
+
     def test_a_folder_that_can_not_be_written_stops_nothing(self):
         code, _, error = self.run_suite("unittest", "suite.Tests.test_1_well", PYBOTS_RESULTS="/proc/none", records=False)
         self.assertEqual(code, 0, error)

@@ -4,6 +4,7 @@ use super::ends::Ends;
 use crate::cli::local::{LocalRunner, Runs, short};
 use crate::domain::day::Day;
 use crate::domain::text::plain;
+use crate::investigate::merged_line;
 use crate::store::Store;
 use crate::store::investigations::InvestigationRow;
 use crate::verdict::{Answer, Change, Finding, LogDifference, Subject};
@@ -35,6 +36,8 @@ struct AnswerView {
     /// The revisions that may have caused the change, oldest first.
     range: Vec<String>,
     reason: Option<String>,
+    /// The merge that brought the culprit or the range, or that is the culprit. `None` for a revision of the branch itself.
+    merge: Option<MergeView>,
     /// The tests that failed, or the other subjects (a suite, the build) by their names.
     tests: Vec<String>,
     /// The fraction of runs in which the tests fail, from 0 to 1. `None` if they always fail.
@@ -44,6 +47,18 @@ struct AnswerView {
     /// The lines that are in the log of the culprit and not in the log of the revision before it.
     log: Vec<String>,
 }
+
+/// A merge, and the line of history by which it brought a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MergeView {
+    /// The id of the merge.
+    pub revision: String,
+    /// The parent to which that line leads, counted from 1. `None` means that no line shows the change by itself.
+    pub parent: Option<usize>,
+}
+
+/// Why a merge is the culprit itself.
+const BY_ITSELF: &str = "no revision that it merged shows the change by itself";
 
 impl Answers {
     pub fn new(change: Change, ends: Ends) -> Self {
@@ -65,18 +80,9 @@ impl Answers {
         });
     }
 
-    /// Adds a finding of a search on this machine. The finding's indexes refer to `revisions`, a list of ids.
-    pub async fn add(&mut self, runs: &Runs<'_>, finding: Finding, revisions: &[String]) {
-        self.add_with_reason(runs, finding, revisions, None).await;
-    }
-
-    /// Adds a finding whose culprit is a merge, because no revision that it merged shows the change.
-    pub async fn add_merge(&mut self, runs: &Runs<'_>, finding: Finding, revisions: &[String]) {
-        let reason = "no revision that it merged shows the change by itself";
-        self.add_with_reason(runs, finding, revisions, Some(reason)).await;
-    }
-
-    async fn add_with_reason(&mut self, runs: &Runs<'_>, finding: Finding, revisions: &[String], reason: Option<&str>) {
+    /// Adds a finding of a search on this machine. `revisions` are the ids that the finding's indexes refer to, and `merge` is the one
+    /// that brought them.
+    pub async fn add(&mut self, runs: &Runs<'_>, finding: Finding, revisions: &[String], merge: Option<MergeView>) {
         let log = match finding.answer {
             Answer::Culprit { index, .. } => runs.difference(&revisions[index - 1], &revisions[index]).await,
             _ => LogDifference::default(),
@@ -84,13 +90,11 @@ impl Answers {
         let answer = AnswerView::of(self.change, &finding, revisions);
         self.answers.push(AnswerView {
             log: log.lines,
-            reason: reason.map(str::to_owned).or(answer.reason),
-            ..answer
+            ..answer.of_merge(merge)
         });
     }
 
-    /// Adds the findings of one of the coordinator's investigations. If a search inside a merge found a culprit, this
-    /// replaces the finding whose culprit was the merge.
+    /// Adds the findings of one of the coordinator's investigations, those that search inside a merge after the one that found it.
     pub async fn add_investigation(&mut self, store: &Store, investigation: &InvestigationRow) -> Result<()> {
         let range = (investigation.base.seq, investigation.now.seq);
         let candidates = store.candidates(&investigation.series, range).await?;
@@ -108,13 +112,39 @@ impl Answers {
                 answer.author = Some(culprit.author.clone());
                 answer.subject = Some(culprit.subject.clone());
             }
-            let is_inside_merge = investigation.parent.is_some();
-            self.answers
-                .retain(|earlier| !is_inside_merge || earlier.tests != answer.tests || answer.culprit.is_none());
-            self.answers.push(answer);
+            let branch = revisions.first().map(|revision| revision.branch.as_str());
+            match branch.and_then(merged_line).filter(|_| investigation.parent.is_some()) {
+                Some((merge, parent)) => self.add_inside_merge(answer, merge, parent),
+                None => self.answers.push(answer),
+            }
         }
         self.rounds += usize::try_from(investigation.rounds).unwrap_or_default();
         Ok(())
+    }
+
+    /// Adds the answer of a search inside a merge. If it names revisions, it replaces the one that named the merge; otherwise the merge
+    /// stays the answer, unless the search of another line finds more.
+    fn add_inside_merge(&mut self, answer: AnswerView, merge: &str, parent: usize) {
+        let view = |parent| MergeView {
+            revision: merge.to_owned(),
+            parent,
+        };
+        let is_of_merge = |earlier: &AnswerView| earlier.culprit.as_deref() == Some(merge);
+        let is_found = |test: &String| answer.tests.contains(test);
+        if answer.culprit.is_none() && answer.range.is_empty() {
+            for earlier in self.answers.iter_mut().filter(|earlier| is_of_merge(earlier)) {
+                if earlier.tests.iter().any(is_found) {
+                    *earlier = std::mem::replace(earlier, AnswerView::new("culprit", &[])).of_merge(Some(view(None)));
+                }
+            }
+            return;
+        }
+        for earlier in self.answers.iter_mut().filter(|earlier| is_of_merge(earlier)) {
+            earlier.tests.retain(|test| !is_found(test));
+        }
+        self.answers
+            .retain(|earlier| !is_of_merge(earlier) || !earlier.tests.is_empty());
+        self.answers.push(answer.of_merge(Some(view(Some(parent)))));
     }
 
     /// Removes the authors of culprits, and gives the reason: only a project in probation names them.
@@ -204,12 +234,36 @@ impl AnswerView {
         }
     }
 
+    /// Says that a merge brought what the answer names, or is the culprit.
+    fn of_merge(self, merge: Option<MergeView>) -> Self {
+        let is_culprit = merge.as_ref().is_some_and(|merge| merge.parent.is_none());
+        Self {
+            reason: match is_culprit {
+                true => Some(BY_ITSELF.to_owned()),
+                false => self.reason,
+            },
+            merge,
+            ..self
+        }
+    }
+
+    fn merge_text(&self) -> String {
+        match &self.merge {
+            Some(MergeView {
+                revision,
+                parent: Some(parent),
+            }) => format!("  parent {parent} of the merge {} brought it\n", short(revision)),
+            _ => String::new(),
+        }
+    }
+
     fn new(answer: &'static str, subjects: &[Subject]) -> Self {
         Self {
             answer,
             culprit: None,
             range: Vec::new(),
             reason: None,
+            merge: None,
             tests: subjects
                 .iter()
                 .map(|subject| match subject {
@@ -258,6 +312,7 @@ impl AnswerView {
                     .iter()
                     .map(|author| format!("  {}\n", plain(author)))
                     .collect::<String>()
+                    + &self.merge_text()
                     + &self
                         .reason
                         .iter()
@@ -265,16 +320,22 @@ impl AnswerView {
                         .collect::<String>()
                     + &self.log_text()
             }
-            (None, [first, .., last]) => format!(
-                "one of {} revisions, {} to {}, {did} {what}{rate}: {reason}\n",
-                self.range.len(),
-                short(first),
-                short(last)
-            ),
-            (None, [only]) => format!("{} {did} {what}{rate}: {reason}\n", short(only)),
+            (None, [first, .., last]) => {
+                format!(
+                    "one of {} revisions, {} to {}, {did} {what}{rate}: {reason}\n",
+                    self.range.len(),
+                    short(first),
+                    short(last)
+                ) + &self.merge_text()
+            }
+            (None, [only]) => format!("{} {did} {what}{rate}: {reason}\n", short(only)) + &self.merge_text(),
             (None, []) if self.answer == "not_cpython" => format!("no revision {did} {what}: {reason}\n"),
             (None, []) if self.tests.is_empty() => format!("no answer: {reason}\n"),
             (None, []) => format!("no answer to what {did} {what}: {reason}\n"),
         }
     }
 }
+
+#[cfg(test)]
+#[path = "answers_tests.rs"]
+mod tests;

@@ -11,10 +11,14 @@ static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/dockerfiles");
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(untagged)]
 pub enum PackagesImage<'a> {
-    /// `uv` is the version of uv to install.
-    Toolchain { uv: &'a str },
-    /// `toolchain` is the image from which uv is copied.
-    Runtime { toolchain: &'a str },
+    /// `uv` is the version of uv to install, and `base_id` is the content id of the base image, for a label.
+    Toolchain {
+        #[serde(skip)]
+        uv: &'a str,
+        base_id: &'a str,
+    },
+    /// `toolchain` is the image from which uv is copied, and `base_id` is the content id of the base image.
+    Runtime { toolchain: &'a str, base_id: &'a str },
     /// `cpython` is the image from which CPython is copied, and `build_key` is the build key of that image.
     Project { cpython: &'a str, build_key: &'a str },
 }
@@ -45,7 +49,7 @@ impl PackagesImage<'_> {
             image: PackagesImage<'a>,
         }
         let (template, uv) = match self {
-            Self::Toolchain { uv } => ("toolchain", Some(uv)),
+            Self::Toolchain { uv, .. } => ("toolchain", Some(uv)),
             Self::Runtime { .. } => ("runtime", None),
             Self::Project { .. } => ("project", None),
         };
@@ -99,10 +103,19 @@ mod tests {
             stage: "s",
         };
         let (cpython, build_key) = ("c", "k");
-        for (image, installs_uv) in [
-            (PackagesImage::Toolchain { uv: "1.0" }, true),
-            (PackagesImage::Runtime { toolchain: "t" }, false),
-            (PackagesImage::Project { cpython, build_key }, false),
+        let base_id = "sha256:b";
+        for (image, installs_uv, names_base) in [
+            (PackagesImage::Toolchain { uv: "1.0", base_id }, true, true),
+            (
+                PackagesImage::Runtime {
+                    toolchain: "t",
+                    base_id,
+                },
+                false,
+                true,
+            ),
+            // all images of CPython lie on the runtime, which has a project's packages below them
+            (PackagesImage::Project { cpython, build_key }, false, false),
         ] {
             let text = image.dockerfile(packages).unwrap();
             assert!(text.contains("install -y --no-install-recommends gcc make"), "{text}");
@@ -112,6 +125,7 @@ mod tests {
             // the CA bundle stays in the first stage
             let last = text.rsplit("FROM scratch").next().unwrap();
             assert!(!last.contains("ca.crt"), "{last}");
+            assert_eq!(last.contains("org.pybots.base=sha256:b\n"), names_base, "{last}");
         }
         let scratch = Scratch {
             stage: "s",

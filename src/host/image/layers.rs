@@ -25,9 +25,10 @@ pub async fn ensure_runtime(host: &Host, distribution: &Distribution, log: &Log)
     if let Some(image) = host.runtime.image(&reference).await? {
         return Ok(image);
     }
-    let base = base(host, distribution, log).await?;
+    let (base, base_id) = base(host, distribution, log).await?;
     let image = PackagesImage::Runtime {
         toolchain: &distribution.toolchain_reference(),
+        base_id: &base_id,
     };
     build_packages(host, image, (&base, &distribution.runtime), &reference, log).await?;
     let image = host.runtime.image(&reference).await?;
@@ -40,8 +41,11 @@ pub async fn ensure_toolchain(host: &Host, distribution: &Distribution, log: &Lo
     if host.runtime.image(&reference).await?.is_some() {
         return Ok(());
     }
-    let base = base(host, distribution, log).await?;
-    let image = PackagesImage::Toolchain { uv: &distribution.uv };
+    let (base, base_id) = base(host, distribution, log).await?;
+    let image = PackagesImage::Toolchain {
+        uv: &distribution.uv,
+        base_id: &base_id,
+    };
     build_packages(host, image, (&base, &distribution.toolchain), &reference, log).await
 }
 
@@ -66,12 +70,12 @@ pub async fn ensure_project(host: &Host, spec: &RunSpec, log: &Log) -> Result<St
     Ok(reference)
 }
 
-/// Returns the base image: the bootstrapped one if the engine holds it, or else the one of the settings. The latter is
-/// pulled if the engine lacks it.
-async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<String, Stop> {
+/// Returns the reference and the content id of the base image: of the bootstrapped one if the engine holds it, or else of the one of
+/// the settings, which is pulled if need be.
+async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<(String, String), Stop> {
     for reference in [&distribution.bootstrapped, &distribution.base] {
-        if host.runtime.image(reference).await?.is_some() {
-            return Ok(reference.clone());
+        if let Some(image) = host.runtime.image(reference).await? {
+            return Ok((reference.clone(), image.id));
         }
     }
     log.say(&format!("pulling {}", distribution.base)).await;
@@ -81,7 +85,12 @@ async fn base(host: &Host, distribution: &Distribution, log: &Log) -> Result<Str
     };
     // a base is small: the log shows no progress
     match host.runtime.pull(&transfer, mpsc::channel(1).0).await {
-        Ok(()) => Ok(distribution.base.clone()),
+        Ok(()) => {
+            let image = host.runtime.image(&distribution.base).await?;
+            let image =
+                image.ok_or_else(|| anyhow!("the engine lost {}, which it has just pulled", distribution.base))?;
+            Ok((distribution.base.clone(), image.id))
+        }
         Err(error @ (RuntimeError::Unreachable { .. } | RuntimeError::DiskFull(_))) => Err(error.into()),
         Err(error) => Err(anyhow!(
             "there is no base image {} and {} can't be pulled ({error}); run scripts/setup, which bootstraps one",

@@ -113,22 +113,31 @@ pub async fn pack(
 }
 
 fn labels(spec: &BuildSpec, runtime: &EngineImage, layer: &Layer, chain: u64, all: u64) -> BTreeMap<String, String> {
-    [
+    let own = [
         (KIND_LABEL, ImageKind::Cpython.label().to_owned()),
         ("org.pybots.build-key", spec.build_key.clone()),
         (image_label::REVISION, spec.revision.clone()),
         (image_label::BRANCH, spec.branch.clone()),
         (image_label::VARIANT, spec.variant.clone()),
         (image_label::VERSION, spec.version.clone()),
-        (image_label::RUNTIME, runtime.id.clone()),
         (image_label::DEPTH, layer.depth.to_string()),
         (image_label::ADDED, layer.added.to_string()),
         (image_label::ON, layer.on.clone().unwrap_or_default()),
         (image_label::CHAIN, chain.to_string()),
         (image_label::ALL, all.to_string()),
     ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    .map(|(key, value)| (key.to_owned(), value));
+    own.into_iter().chain(images_below(runtime)).collect()
+}
+
+/// Returns the labels that name the images below an image of CPython. A runtime image that an earlier version of Pybots built does not
+/// name its base.
+fn images_below(runtime: &EngineImage) -> impl Iterator<Item = (String, String)> {
+    let base = runtime.labels.get(image_label::BASE);
+    let base = base.map(|base| (image_label::BASE.to_owned(), base.clone()));
+    [(image_label::RUNTIME.to_owned(), runtime.id.clone())]
+        .into_iter()
+        .chain(base)
 }
 
 #[cfg(test)]
@@ -148,6 +157,18 @@ mod tests {
                 .map(|(label, value)| (label.to_owned(), value.to_string()))
                 .into(),
         }
+    }
+
+    #[test]
+    fn an_image_of_cpython_names_the_images_below_it() {
+        let mut runtime = image(0, 0);
+        let names = |runtime: &EngineImage| images_below(runtime).collect::<Vec<_>>();
+        let label = |label: &str, id: &str| (label.to_owned(), id.to_owned());
+        let of_runtime = label(image_label::RUNTIME, "sha256:i");
+        assert_eq!(names(&runtime), std::slice::from_ref(&of_runtime));
+        let base = label(image_label::BASE, "sha256:b");
+        runtime.labels.extend([base.clone()]);
+        assert_eq!(names(&runtime), [of_runtime, base]);
     }
 
     #[test]

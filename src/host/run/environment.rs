@@ -11,6 +11,9 @@ pub const OURS: &str = "/work/.pybots";
 /// The folder at which a container mounts a cache. The images have this folder, owned by the user of the runs.
 pub const CACHE_AT: &str = "/var/cache/pybots";
 
+/// The module that each start of Python imports, where suites run.
+pub const WITNESS_MODULE: &str = "_pybots_witness";
+
 pub fn witness_file(suite: &Suite) -> String {
     format!("witness-{}", suite.name)
 }
@@ -19,6 +22,11 @@ pub fn witness_file(suite: &Suite) -> String {
 /// suite has a colon.
 pub fn imports_file(suite: &Suite) -> String {
     format!("{}:sources", witness_file(suite))
+}
+
+/// Returns the file in which the witness says which environments tox or nox made.
+pub fn environments_file(suite: &Suite) -> String {
+    format!("{}:environments", witness_file(suite))
 }
 
 /// Returns the folder in which our recorders write the results of a suite's tests.
@@ -37,6 +45,12 @@ pub fn report_file(spec: &RunSpec, suite: &Suite) -> String {
 /// Returns the folder of the project, in which install and the suites begin.
 pub fn source_folder(spec: &RunSpec) -> String {
     format!("/work/src/{}", spec.fetch.project_folder())
+}
+
+/// `3.14`, or `3.14t` if the library folder bears the free-threaded mark.
+pub fn threaded(spec: &RunSpec) -> String {
+    let mark = if spec.image.facts.free_threaded { "t" } else { "" };
+    format!("{}{mark}", spec.fetch.python)
 }
 
 /// Returns the variables of install and test.
@@ -132,4 +146,16 @@ pub fn install_environment(spec: &RunSpec) -> BTreeMap<String, String> {
         env.insert("UV_NO_INDEX".to_owned(), "1".to_owned());
     }
     env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_reports_as_many_processors_as_the_limit_amounts_to() {
+        for (cpus, count) in [(0.01, 1), (1.0, 1), (1.5, 2), (2.0, 2), (8.0, 8)] {
+            assert_eq!(processors(cpus), count, "{cpus}");
+        }
+    }
 }

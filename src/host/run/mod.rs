@@ -5,10 +5,12 @@ pub mod course;
 mod environment;
 mod full;
 mod imports;
+mod interpreters;
 mod missing;
 mod remarks;
 mod results;
 mod scripts;
+mod site;
 mod suite;
 pub mod survey;
 mod wheels;
@@ -27,6 +29,7 @@ use crate::domain::suite::source_key;
 use crate::runtime::{Container, image_label};
 use budget::Budget;
 use course::{Course, Since};
+use interpreters::{Environments, on_interpreter};
 use std::collections::BTreeMap;
 use work::Work;
 
@@ -148,6 +151,12 @@ pub async fn run(
         for python in &results.pythons {
             on_interpreter(Some(python), &facts, &suite.name).map_err(Stop::Ended)?;
         }
+        let note = work.read(&environment::environments_file(suite)).await?;
+        let environments = Environments::read(note.as_deref().unwrap_or_default());
+        for remark in environments.remarks() {
+            log.say(&remark).await;
+        }
+        environments.judge(&facts, &suite.name).map_err(Stop::Ended)?;
         match outcome {
             None => {}
             // the test results of the other suites are wanted anyway
@@ -193,10 +202,12 @@ async fn images(host: &Host, spec: &RunSpec, project: &str) -> Result<BTreeMap<S
         let Some(image) = host.runtime.image(reference).await? else {
             continue;
         };
-        if kind == "cpython"
-            && let Some(runtime) = image.labels.get(image_label::RUNTIME)
-        {
-            ids.insert("runtime".to_owned(), runtime.clone());
+        if kind == "cpython" {
+            // an image that was pulled lies on images that this engine may not have
+            for (below, label) in [("runtime", image_label::RUNTIME), ("base", image_label::BASE)] {
+                let id = image.labels.get(label);
+                ids.extend(id.map(|id| (below.to_owned(), id.clone())));
+            }
         }
         ids.insert(kind.to_owned(), image.id);
     }
@@ -358,21 +369,6 @@ fn tested(ran: &PhaseResult) -> Option<Outcome> {
         PhaseEnd::TimedOut(which) => Some(Outcome::TimedOut { which }),
         PhaseEnd::Exited(exit) if exit.out_of_memory => Some(Outcome::OutOfMemory),
         PhaseEnd::Exited(exit) => Some(of_test_exit(exit.code)),
-    }
-}
-
-/// Guards against a suite that passes on another Python. Every interpreter that the suite starts records its version,
-/// and one of them must be the interpreter under test.
-fn on_interpreter(seen: Option<&str>, facts: &Facts, suite: &str) -> Result<(), Outcome> {
-    let expected = &facts.sys_version;
-    match seen {
-        Some(version) if version == expected => Ok(()),
-        Some(other) => Err(Outcome::RecipeError {
-            reason: format!("suite `{suite}` ran on another Python, {other}, instead of {expected}"),
-        }),
-        None => Err(Outcome::RecipeError {
-            reason: format!("suite `{suite}` never started the Python under test; run it by `python`, without -S"),
-        }),
     }
 }
 

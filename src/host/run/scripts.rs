@@ -1,7 +1,10 @@
 //! The scripts and programs that run in the containers of a run.
 
 use super::course::{Course, Since};
-use super::environment::{OURS, imports_file, results_folder, source_folder, witness_file};
+use super::environment::{
+    OURS, WITNESS_MODULE as MODULE, environments_file, imports_file, results_folder, source_folder, threaded,
+    witness_file,
+};
 use super::full::CHECK;
 use super::wheels::Wheels;
 use crate::domain::job::RunSpec;
@@ -155,6 +158,7 @@ pub fn test_again(course: Course, suite: &Suite) -> String {
         results_folder(suite),
         format!("{OURS}/{}", witness_file(suite)),
         format!("{OURS}/{}", imports_file(suite)),
+        format!("{OURS}/{}", environments_file(suite)),
         format!("{OURS}/junit-{}.xml", suite.name),
     ];
     format!("rm -rf {}\n", files.map(|file| quote(&file)).join(" "))
@@ -174,7 +178,9 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
             legacy_python(python, &packages)
         ));
         lines.push("chmod 755 /work/venv/bin/python".to_owned());
-        lines.push(format!("cp {OURS}/witness.py {packages}/sitecustomize.py"));
+        // by that name, since the image's own folder has the same module, which must not start twice
+        lines.push(format!("cp {OURS}/witness.py {packages}/{MODULE}.py"));
+        lines.push(format!("echo 'import {MODULE}' > {packages}/sitecustomize.py"));
         // `python -E` reads no variable, but it reads the user's own folder, from Python 2.6 on
         let own = format!("/work/home/.local/lib/python{}/site-packages", spec.fetch.python);
         lines.push(format!("mkdir -p {own}\necho {packages} > {own}/pybots.pth"));
@@ -204,10 +210,8 @@ pub fn install(spec: &RunSpec, wheels: Option<&Wheels>) -> String {
         "printf '[pytest11]\\npybots = pybots_pytest\\n' > {metadata}/entry_points.txt"
     ));
     if !spec.is_legacy() {
-        lines.push(format!("cp {OURS}/witness.py {packages}/_pybots_witness.py"));
-        lines.push(format!(
-            "echo 'import _pybots_witness' > {packages}/_pybots_witness.pth"
-        ));
+        lines.push(format!("cp {OURS}/witness.py {packages}/{MODULE}.py"));
+        lines.push(format!("echo 'import {MODULE}' > {packages}/{MODULE}.pth"));
     }
     lines.join("\n")
 }
@@ -223,12 +227,6 @@ fn legacy_python(python: &str, packages: &str) -> String {
          {python} -E -S -c 'import sys; sys.stdout.write(\" \".join(sys.version.split()))' > \"$PYBOTS_WITNESS\" || rm -f \"$PYBOTS_WITNESS\"\n\
          fi\nexec {python} \"$@\"\n"
     )
-}
-
-/// Returns the version in the name of the library folder: `3.14`, or `3.14t` for a free-threaded CPython.
-fn threaded(spec: &RunSpec) -> String {
-    let mark = if spec.image.facts.free_threaded { "t" } else { "" };
-    format!("{}{mark}", spec.fetch.python)
 }
 
 /// Returns the script that runs the suite's command in the source folder.

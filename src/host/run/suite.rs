@@ -40,11 +40,20 @@ pub async fn read(work: &Work<'_>, suite: &Suite) -> Result<SuiteResults, Stop> 
         LeftFile::Refused => JUnitFile::Unusable("the container engine refuses to read it".to_owned()),
         LeftFile::Missing => JUnitFile::Missing,
     };
-    Ok(match suite.report.as_deref() {
+    let mut results = match suite.report.as_deref() {
         Some(path) => of_declared(path, file, recorded),
         None => of_runner(file, recorded),
-    })
+    };
+    if results == SuiteResults::default() && OWN_REPORT.iter().any(|option| suite.run.contains(option)) {
+        results.unreadable = Some(OWN_REPORT_REMARK.to_owned());
+    }
+    Ok(results)
 }
+
+/// Options by which a suite asks pytest for a report of its own, which takes the place of ours.
+const OWN_REPORT: [&str; 2] = ["--junitxml", "--junit-xml"];
+const OWN_REPORT_REMARK: &str =
+    "no test was recorded, and the suite writes a report of its own: name it by `report` in the recipe";
 
 async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
     Ok(tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::from)?)
@@ -59,6 +68,11 @@ enum JUnitFile {
 }
 
 impl JUnitFile {
+    /// Whether it is the suite's fault that the file gives no tests. The limit of its size is the host's.
+    fn is_fault(&self) -> bool {
+        matches!(self, JUnitFile::Unusable(_) | JUnitFile::Missing)
+    }
+
     /// Returns the tests, or why there are none.
     fn tests(self, file: &str) -> Result<Tests, String> {
         let reason = match self {
@@ -74,8 +88,7 @@ impl JUnitFile {
 /// Returns the results of a suite whose recipe names a report. If the report can't be read, returns the results that
 /// our recorders wrote.
 fn of_declared(path: &str, file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
-    // the limit is the host's, so a report that exceeds it is no fault of the suite
-    let is_fault = !matches!(file, JUnitFile::TooLarge);
+    let is_fault = file.is_fault();
     match file.tests(path) {
         Ok(tests) => SuiteResults {
             tests: Some(tests),
@@ -96,6 +109,7 @@ fn of_declared(path: &str, file: JUnitFile, recorded: Option<Recorded>) -> Suite
 /// Returns the results of a suite without a declared report. They come from our recorders, or else from the JUnit file
 /// that pytest was asked for. A pytest outside the environment under test has no recorder of ours.
 fn of_runner(file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
+    let is_fault = file.is_fault();
     match (recorded, file) {
         (Some(recorded), _) => of_recorded(recorded),
         (None, JUnitFile::Missing) => SuiteResults::default(),
@@ -105,6 +119,7 @@ fn of_runner(file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
                 ..SuiteResults::default()
             },
             Err(reason) => SuiteResults {
+                incomplete: is_fault.then(|| reason.clone()),
                 unreadable: Some(reason),
                 ..SuiteResults::default()
             },
@@ -183,7 +198,10 @@ mod tests {
             (of_runner(JUnitFile::Missing, None), None),
             (of_runner(JUnitFile::Missing, Some(recorded(true))), None),
             (of_runner(JUnitFile::Missing, Some(recorded(false))), broke_off.clone()),
-            (of_runner(JUnitFile::Unusable("x".into()), None), None),
+            // pytest began to write its file, and broke off or lost the end of it
+            (of_runner(JUnitFile::Unusable("x".into()), None), broke_off.clone()),
+            (of_runner(JUnitFile::Unusable("x".into()), Some(recorded(true))), None),
+            (of_runner(JUnitFile::TooLarge, None), None),
             (file(JUnitFile::Read(passed("s: a"))), None),
             (file(JUnitFile::Missing), broke_off.clone()),
             (file(JUnitFile::Unusable("it is empty".into())), broke_off.clone()),

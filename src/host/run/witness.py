@@ -81,6 +81,45 @@ def _note_sources(note, work):
         file.close()
 
 
+def _settings(file):
+    """The lines `KEY = VALUE` of a pyvenv.cfg."""
+    lines = [line.partition("=") for line in open(file)]
+    return dict([(key.strip(), value.strip()) for key, _, value in lines])
+
+
+def _environments(work):
+    """A line for each environment that tox or nox made below the source folders: `same` or `other`, its name, and its version of
+    Python. It is the same if it was made of the Python that this one was made of."""
+    own = os.path.realpath(os.path.join(sys.base_prefix, "bin"))
+    lines = []
+    sources = os.path.join(work, "src")
+    for folder, folders, _ in os.walk(sources):
+        tools = [name for name in (".tox", ".nox") if name in folders]
+        is_deep = folder[len(sources):].count(os.sep) > 2
+        folders[:] = [name for name in folders if not is_deep and not name.startswith(".")]
+        for tool in tools:
+            for name in sorted(os.listdir(os.path.join(folder, tool))):
+                file = os.path.join(folder, tool, name, "pyvenv.cfg")
+                # tox builds packages in an environment whose name begins with a dot
+                if name.startswith(".") or not os.path.isfile(file):
+                    continue
+                found = _settings(file)
+                is_same = os.path.realpath(found.get("home", "")) == own
+                version = found.get("version") or found.get("version_info") or "unknown"
+                lines.append("%s %s/%s %s\n" % (is_same and "same" or "other", tool, name, version))
+    return lines[:100]
+
+
+def _note_environments(note, work):
+    if "tox" in sys.modules or "nox" in sys.modules:
+        lines = _environments(work)
+        # of several that end one after the other, the last one has seen all
+        if lines:
+            file = open(note, "w")
+            file.write("".join(lines))
+            file.close()
+
+
 def _note_sources_at_exit():
     import atexit
 
@@ -93,6 +132,10 @@ def _note_sources_at_exit():
         if os.getpid() == process:
             try:
                 _note_sources(path + ":sources", work)
+            except Exception:
+                pass
+            try:
+                _note_environments(path + ":environments", work)
             except Exception:
                 pass
 

@@ -4,6 +4,7 @@ use super::course::{Course, Since};
 use super::environment::{self, CACHE_AT, OURS};
 use super::results;
 use super::scripts;
+use super::site;
 use super::wheels::{self, Wheels};
 use crate::domain::job::RunSpec;
 use crate::domain::limits::Seconds;
@@ -62,6 +63,8 @@ pub struct Work<'a> {
     spec: &'a RunSpec,
     image: String,
     volume: String,
+    /// The volume of [`site`].
+    site: String,
     /// A container that keeps the volume mounted. The volume is in memory, and loses its content when no container uses
     /// it.
     holder: String,
@@ -89,22 +92,21 @@ impl<'a> Work<'a> {
                 labels: labels.clone(),
             })
             .await?;
+        let site = site::volume(attempt, labels);
+        runtime.create_volume(&site).await?;
         let mut work = Self {
             host,
             attempt: attempt.to_owned(),
             spec,
             image: image.to_owned(),
             volume,
+            site: site.name,
             holder: String::new(),
             ca: host.ca().await?,
             course,
         };
-        let holder = work.container(
-            image,
-            format!("exec sleep {}", longest(spec)),
-            BTreeMap::new(),
-            Network::Loopback,
-        );
+        let sleep = format!("exec sleep {}", longest(spec));
+        let holder = work.with_site(work.container(image, sleep, BTreeMap::new(), Network::Loopback));
         work.holder = runtime.create(&holder).await?;
         // the holder writes nothing, so the stream is dropped
         drop(runtime.start(&work.holder).await?);
@@ -138,6 +140,11 @@ impl<'a> Work<'a> {
         let mut bytes = tar::folders(FileOwner::Runner, &[".pybots", "src", "home"]);
         bytes.extend(tar::files(FileOwner::Runner, &files));
         self.host.runtime.put(&self.holder, "/work", tar::stream(bytes)).await?;
+        let site = tar::stream(site::files());
+        self.host
+            .runtime
+            .put(&self.holder, &site::folder(self.spec), site)
+            .await?;
         for (name, digest) in &self.spec.fetch.folders {
             let folder = self.host.supply.folder(digest).await?;
             let place = scripts::folder_place(self.course, name, digest);
@@ -283,7 +290,13 @@ impl<'a> Work<'a> {
     pub fn test(&self, suite: &Suite) -> Container {
         let env = environment::test_environment(self.spec, suite);
         let script = scripts::test_again(self.course, suite) + &scripts::test(self.spec, suite);
-        self.container(&self.image, script, env, Network::Loopback)
+        self.with_site(self.container(&self.image, script, env, Network::Loopback))
+    }
+
+    /// Adds the folder of the image's own packages to a container.
+    fn with_site(&self, mut container: Container) -> Container {
+        container.volumes.push((self.site.clone(), site::folder(self.spec)));
+        container
     }
 
     /// Reads a file of our own. Returns `None` if the phases did not leave it, or left it unreadable or too large.

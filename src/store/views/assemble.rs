@@ -1,7 +1,7 @@
 //! Turns rows of the database into the cells of a page.
 
 use super::Run;
-use super::matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell};
+use super::matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell, TestsRun};
 use super::waits::{QueuedJob, Waiting};
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::{AttemptId, ImageId, JobGroupId, RevisionId, RunId};
@@ -56,6 +56,7 @@ pub(super) struct RunRow {
     project: String,
     variant: String,
     platform: String,
+    recipe: String,
     skip_reason: Option<String>,
     job_state: Option<JobState>,
     group_id: Option<JobGroupId>,
@@ -71,7 +72,7 @@ pub(super) struct RunRow {
 
 from_row!(
     RunRow, "run" by "id":
-    id, revision_id, project, variant, platform, skip_reason, job_state, group_id, not_before, target_image_id, attempt_id, attempt_state, started_at, finished_at,
+    id, revision_id, project, variant, platform, recipe, skip_reason, job_state, group_id, not_before, target_image_id, attempt_id, attempt_state, started_at, finished_at,
     report,
 );
 
@@ -278,6 +279,7 @@ fn of_attempts(attempts: &[RunRow], image: &ImageProgress) -> RunCell {
         seconds: explaining.and_then(|(row, _)| Some((row.finished_at? - row.started_at?) as f64 / 1000.0)),
         failed_in: explaining.and_then(|(_, ending)| failed_phase(ending)),
         limit: explaining.and_then(|(_, ending)| ending.limit.clone()),
+        tests: explaining.and_then(|(row, ending)| tests_run(row, ending)),
         attempts: endings.len(),
         outcome: explaining.map(|(_, ending)| ending.outcome.clone()).or(skipped),
     }
@@ -297,11 +299,23 @@ fn ending(row: &RunRow) -> Option<Ending> {
         outcome: Outcome::Infra { reason },
         phases: Vec::new(),
         limit: None,
+        summary: None,
     };
     Some(match &row.report {
         Some(Ok(ending)) => ending.clone(),
         Some(Err(bad)) => unreadable(format!("its report can't be read: {bad}")),
         None => unreadable("it has no report".to_owned()),
+    })
+}
+
+/// Returns how many tests an attempt ran, if its suites came to their ends and reported any.
+fn tests_run(row: &RunRow, ending: &Ending) -> Option<TestsRun> {
+    let counts = ending
+        .summary
+        .filter(|_| matches!(ending.outcome, Outcome::Passed | Outcome::Failed { .. }))?;
+    Some(TestsRun {
+        recipe: row.recipe.clone(),
+        count: counts.passed + counts.failed,
     })
 }
 

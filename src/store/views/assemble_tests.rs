@@ -24,6 +24,7 @@ fn attempt(number: i64, outcome: Option<&Outcome>) -> RunRow {
                 outcome: outcome.clone(),
                 phases: vec![phase("fetch", Some(0)), phase("test: unit", outcome.exit_code())],
                 limit: None,
+                summary: None,
             })
         }),
         ..RunRow::default()

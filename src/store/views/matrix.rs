@@ -78,10 +78,7 @@ impl Matrix {
         let Some(row) = self.rows.get(index) else {
             return RowHealth::Plain;
         };
-        let alike = |other: &&Row| {
-            (&other.branch, &other.variant, &other.platform) == (&row.branch, &row.variant, &row.platform)
-        };
-        let below: Vec<&Row> = self.rows.iter().skip(index + 1).filter(alike).collect();
+        let below: Vec<&Row> = self.below(index).collect();
         let columns = self.columns.iter().zip(&row.cells).enumerate();
         let cells = columns.filter_map(|(index, (column, cell))| {
             let cell = cell.as_ref()?;
@@ -98,6 +95,29 @@ impl Matrix {
             })
         });
         row_health(&cells.collect::<Vec<_>>())
+    }
+
+    /// The rows below the one at an index that have its branch, variant and platform, newest first.
+    fn below(&self, index: usize) -> impl Iterator<Item = &Row> {
+        let row = self.rows.get(index);
+        self.rows.iter().skip(index + 1).filter(move |other| {
+            row.is_some_and(|row| {
+                (&other.branch, &other.variant, &other.platform) == (&row.branch, &row.variant, &row.platform)
+            })
+        })
+    }
+
+    /// How many tests fewer a cell ran than the nearest one below it that says how many, by the same recipe. Returns `None` for a cell
+    /// that ran as many, or more.
+    pub fn fewer_tests(&self, row: usize, column: usize) -> Option<usize> {
+        let tests = |row: &Row| row.cells.get(column)?.as_ref()?.tests.clone();
+        let now = tests(self.rows.get(row)?)?;
+        let before = self.below(row).find_map(tests)?;
+        let fewer = before
+            .count
+            .checked_sub(now.count)
+            .filter(|_| before.recipe == now.recipe);
+        fewer.filter(|fewer| *fewer > 0)
     }
 
     /// Drops the rows of all other variants.
@@ -160,10 +180,20 @@ pub struct RunCell {
     pub failed_in: Option<String>,
     /// The space limit that the attempt hit, as a sentence.
     pub limit: Option<String>,
+    /// How many tests that attempt ran, if it says so.
+    pub tests: Option<TestsRun>,
     /// How many attempts have ended.
     pub attempts: usize,
     /// The job of the cell, if it is queued.
     pub waits: Option<Waiting>,
+}
+
+/// How many tests a run had, and the recipe that chose them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestsRun {
+    /// The digest of the recipe.
+    pub recipe: String,
+    pub count: usize,
 }
 
 impl RunCell {
@@ -178,6 +208,7 @@ impl RunCell {
             seconds: None,
             failed_in: None,
             limit: None,
+            tests: None,
             attempts: 0,
             waits: None,
         }

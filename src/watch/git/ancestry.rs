@@ -2,6 +2,15 @@
 
 use super::{Mirror, Result};
 
+/// A line of history that a merge brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergedLine {
+    /// Which parent of the merge it leads to, counted from 1. The first parent is the line that the others were merged into.
+    pub parent: usize,
+    /// The revision at which it diverged, and after it what the merge brought, oldest first.
+    pub revisions: Vec<String>,
+}
+
 impl Mirror {
     /// Returns at most `most` revisions, the newest that lead to `head` by first parents, oldest first. `head` is the
     /// last of them. A merge is one revision.
@@ -45,24 +54,23 @@ impl Mirror {
         Some(base.trim().to_owned())
     }
 
-    /// Returns the lines of history that a merge brought, one for each parent after the first. Each line begins with
-    /// the revision at which it diverged, followed by the revisions that the merge brought, oldest first. Omits lines
-    /// without such revisions.
-    pub async fn merged_lines(&self, merge: &str) -> Result<Vec<Vec<String>>> {
+    /// Returns the lines of history that a merge brought, at most one for each parent after the first. Lines that brought nothing are
+    /// left out.
+    pub async fn merged_lines(&self, merge: &str) -> Result<Vec<MergedLine>> {
         let parents = self.git(&["rev-list", "--parents", "--max-count=1", merge]).await?;
-        let mut parents = parents.split_whitespace().skip(1);
-        let Some(first) = parents.next() else {
+        let mut parents = parents.split_whitespace().skip(1).zip(1..);
+        let Some((first, _)) = parents.next() else {
             return Ok(Vec::new());
         };
         let mut lines = Vec::new();
-        for merged in parents {
+        for (merged, parent) in parents {
             let Some(base) = self.merge_base(first, merged).await else {
                 continue;
             };
-            let mut line = self.since(merged, first).await?;
-            if !line.is_empty() {
-                line.insert(0, base);
-                lines.push(line);
+            let mut revisions = self.since(merged, first).await?;
+            if !revisions.is_empty() {
+                revisions.insert(0, base);
+                lines.push(MergedLine { parent, revisions });
             }
         }
         Ok(lines)

@@ -231,6 +231,7 @@ mod tests {
             failed_in: Some("test: trial".to_owned()),
             attempts: 1,
             limit: None,
+            tests: None,
             waits: None,
         };
         assert_eq!(
@@ -254,6 +255,7 @@ mod tests {
             failed_in: None,
             attempts,
             limit: None,
+            tests: None,
             waits: None,
         };
         let shown = |cell: RunCell| {

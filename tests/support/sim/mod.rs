@@ -662,6 +662,14 @@ impl Sim {
         text
     }
 
+    /// The page of the only run on a revision.
+    pub async fn run_page(&self, sha: &str) -> String {
+        let store = &self.coordinator().store;
+        let results = store.results(None, 10, now()).await.unwrap();
+        let cell = results.into_iter().find(|cell| cell.revision == sha).unwrap();
+        self.page(&format!("/run/{}", cell.run.unwrap())).await
+    }
+
     /// The address of a server for everything, as `pybots serve` has it. It ends with the test.
     pub async fn serve(&self) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -894,6 +902,7 @@ impl World {
             return (report, tests, String::new());
         }
         let mut tests = Tests::default();
+        let mut images = BTreeMap::new();
         let mut outcome = Outcome::Passed;
         let (mut failed, mut importable, mut leaves, mut leak) = (Vec::new(), true, TESTS.len(), None);
         for line in self.faults(&run.image.build.revision).lines() {
@@ -904,6 +913,10 @@ impl World {
                         reason: "install ended with exit code 1".into(),
                         exit_code: Some(1),
                     };
+                    false
+                }
+                ["base", id] => {
+                    images.insert("base".to_owned(), format!("sha256:{id}"));
                     false
                 }
                 ["crash"] => {
@@ -967,6 +980,7 @@ impl World {
         let tells = matches!(outcome, Outcome::Passed | Outcome::Failed { .. });
         let report = Report {
             lock: Some(lock),
+            images,
             ..Report::of(outcome)
         };
         (report, tells.then_some(tests), log)
