@@ -248,3 +248,32 @@ fn note(
         Err(error) => tracing::info!(name, %error, "not removed"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Volume;
+    use crate::runtime::fake::FakeRuntime;
+
+    #[tokio::test]
+    async fn the_owners_limit_counts_what_has_our_labels() {
+        let engine = FakeRuntime::default()
+            .with_image("somebody/else:1")
+            .with_labelled("pybots/toolchain:a", &[(KIND_LABEL, "toolchain")])
+            .with_labelled("pybots/runtime:a", &[(KIND_LABEL, "runtime")]);
+        for (name, labels) in [("downloads", &[(KIND_LABEL, "downloads")][..]), ("somebodys", &[])] {
+            let labels = labels
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let volume = Volume {
+                name: name.to_owned(),
+                size: None,
+                labels: labels.collect(),
+            };
+            engine.create_volume(&volume).await.unwrap();
+        }
+        let inventory = survey(&engine, "h").await.unwrap();
+        // two images of one byte each, and one volume
+        assert_eq!(taken(&engine, &inventory).await.unwrap(), 2 + 7);
+    }
+}

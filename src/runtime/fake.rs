@@ -392,6 +392,6 @@ impl Runtime for FakeRuntime {
     }
 
     async fn disk_usage(&self) -> Result<DiskUsage> {
-        Ok(DiskUsage::default())
+        Ok(inventory::disk_usage(&self.state()))
     }
 }

@@ -85,7 +85,7 @@ async fn an_inventory_tells_what_lies_on_what_and_who_uses_it() {
     );
     let volume = &inventory.volumes[0];
     assert_eq!(
-        (volume.owner.as_str(), volume.kind.label(), volume.users),
+        (volume.owner.as_str(), volume.kind.name(), volume.users),
         ("h", "lane", 1)
     );
     assert_eq!((inventory.host.as_str(), inventory.free), ("h", Some(50)));

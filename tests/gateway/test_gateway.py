@@ -80,6 +80,12 @@ class Site(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"3\r\nabc\r\n")
             self.close_connection = True
             return
+        elif self.path == "/simple/away/":
+            self.send_response(302)
+            self.send_header("Location", "http://localhost:%d/secret" % self.server.server_address[1])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         elif self.path == "/simple/cut/":
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
@@ -233,6 +239,15 @@ class ThroughTheGateway(Running):
         with self.assertRaises(urllib.error.HTTPError) as caught:
             self.get("/simple/private/", host="localhost")
         caught.exception.close()
+
+    def test_a_redirect_leads_nowhere_that_is_refused(self):
+        self.start(index=f"http://me:secret@127.0.0.1:{self.site.server_address[1]}/simple/")
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            self.get("/simple/away/")
+        self.assertEqual((caught.exception.code, caught.exception.url.rsplit("/", 1)[-1]), (403, "secret"))
+        self.assertIn("localhost is not public", str(caught.exception.reason) + caught.exception.read().decode())
+        caught.exception.close()
+        self.assertEqual([path for path, _ in self.site.seen], ["/simple/away/"])
 
     def test_a_page_of_the_index_that_breaks_off_is_no_page(self):
         self.start(index=f"http://me:secret@127.0.0.1:{self.site.server_address[1]}/simple/")

@@ -1,9 +1,9 @@
-//! The kinds of images and volumes, as the label `org.pybots.kind` states them.
+//! What the label `org.pybots.kind` says about images and volumes.
 
+use crate::domain::names::names;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-/// The content of an image. Images are listed in this order.
+/// What an image holds. Images are listed in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageKind {
@@ -18,34 +18,26 @@ pub enum ImageKind {
     Other,
 }
 
+names!(
+    ImageKind,
+    "kind of image": Cpython = "cpython",
+    Project = "project",
+    Runtime = "runtime",
+    Toolchain = "toolchain",
+    Other = "other",
+);
+
 impl ImageKind {
     pub fn of_label(label: &str) -> Self {
-        let all = [Self::Cpython, Self::Project, Self::Runtime, Self::Toolchain];
-        all.into_iter().find(|kind| kind.label() == label).unwrap_or_default()
-    }
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Cpython => "cpython",
-            Self::Project => "project",
-            Self::Runtime => "runtime",
-            Self::Toolchain => "toolchain",
-            Self::Other => "other",
-        }
+        label.parse().unwrap_or_default()
     }
 }
 
-impl fmt::Display for ImageKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
-    }
-}
-
-/// The content of a volume.
+/// What a volume holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VolumeKind {
-    /// A build tree. Engines hold volumes of earlier versions, so the label keeps the word of then.
+    /// A build tree. Engines hold volumes of earlier versions, so the label keeps the word of that time.
     #[serde(rename = "lane")]
     BuildTree,
     /// The compiler cache and the results of configure, for all build trees of one toolchain.
@@ -60,25 +52,17 @@ pub enum VolumeKind {
     Other,
 }
 
+names!(
+    VolumeKind,
+    "kind of volume": BuildTree = "lane",
+    Cache = "cache",
+    Downloads = "downloads",
+    Wheels = "wheels",
+    Other = "other",
+);
+
 impl VolumeKind {
     pub fn of_label(label: &str) -> Self {
-        let all = [Self::BuildTree, Self::Cache, Self::Downloads, Self::Wheels];
-        all.into_iter().find(|kind| kind.label() == label).unwrap_or_default()
-    }
-
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::BuildTree => "lane",
-            Self::Cache => "cache",
-            Self::Downloads => "downloads",
-            Self::Wheels => "wheels",
-            Self::Other => "other",
-        }
-    }
-}
-
-impl fmt::Display for VolumeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.label())
+        label.parse().unwrap_or_default()
     }
 }

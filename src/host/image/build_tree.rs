@@ -54,7 +54,7 @@ pub fn cache(spec: &BuildSpec) -> Volume {
     Volume {
         name: spec.cache(),
         size: None,
-        labels: BTreeMap::from([(KIND_LABEL.to_owned(), VolumeKind::Cache.label().to_owned())]),
+        labels: BTreeMap::from([(KIND_LABEL.to_owned(), VolumeKind::Cache.name().to_owned())]),
     }
 }
 
@@ -63,7 +63,7 @@ pub fn volume(host: &Host, name: &str) -> Volume {
         name: name.to_owned(),
         size: None,
         labels: BTreeMap::from([
-            (KIND_LABEL.to_owned(), VolumeKind::BuildTree.label().to_owned()),
+            (KIND_LABEL.to_owned(), VolumeKind::BuildTree.name().to_owned()),
             (BUILD_TREE_LABEL.to_owned(), host.id.clone()),
         ]),
     }

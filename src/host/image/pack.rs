@@ -114,7 +114,7 @@ pub async fn pack(
 
 fn labels(spec: &BuildSpec, runtime: &EngineImage, layer: &Layer, chain: u64, all: u64) -> BTreeMap<String, String> {
     let own = [
-        (KIND_LABEL, ImageKind::Cpython.label().to_owned()),
+        (KIND_LABEL, ImageKind::Cpython.name().to_owned()),
         ("org.pybots.build-key", spec.build_key.clone()),
         (image_label::REVISION, spec.revision.clone()),
         (image_label::BRANCH, spec.branch.clone()),

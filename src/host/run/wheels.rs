@@ -98,7 +98,7 @@ fn volume(host: &str, spec: &RunSpec, abi: &str) -> Volume {
     let parts = [host, &spec.project, abi, &runtime];
     let key = digest(&parts.map(str::as_bytes));
     let labels = [
-        (KIND_LABEL, VolumeKind::Wheels.label()),
+        (KIND_LABEL, VolumeKind::Wheels.name()),
         (PROJECT_LABEL, &spec.project),
         (ABI_LABEL, abi),
         (OWNER_LABEL, host),

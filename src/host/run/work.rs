@@ -191,7 +191,7 @@ impl<'a> Work<'a> {
         let cache = Volume {
             name: DOWNLOADS.to_owned(),
             size: None,
-            labels: BTreeMap::from([(KIND_LABEL.to_owned(), VolumeKind::Downloads.label().to_owned())]),
+            labels: BTreeMap::from([(KIND_LABEL.to_owned(), VolumeKind::Downloads.name().to_owned())]),
         };
         self.host.runtime.create_volume(&cache).await?;
         let path = "/opt/pybots/bin:/usr/local/bin:/usr/bin:/bin";

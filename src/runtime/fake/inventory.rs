@@ -3,8 +3,13 @@
 
 use super::{FakeRuntime, FakeState};
 use crate::runtime::image_label::ON;
-use crate::runtime::{Disk, EngineImage, Owned, Result, RuntimeError, StoredImage, StoredVolume, Users, Volume};
+use crate::runtime::{
+    Disk, DiskUsage, EngineImage, Owned, Result, RuntimeError, StoredImage, StoredVolume, Users, Volume,
+};
 use std::collections::BTreeMap;
+
+/// The bytes of each volume.
+pub const VOLUME_BYTES: u64 = 7;
 
 impl FakeRuntime {
     /// Adds an image that the engine holds.
@@ -51,6 +56,14 @@ impl FakeRuntime {
     /// Returns the names of all images.
     pub fn image_names(&self) -> Vec<String> {
         self.state().images.keys().cloned().collect()
+    }
+}
+
+pub fn disk_usage(state: &FakeState) -> DiskUsage {
+    let volumes = state.volumes.keys().map(|name| (name.clone(), VOLUME_BYTES));
+    DiskUsage {
+        volumes: volumes.collect(),
+        ..DiskUsage::default()
     }
 }
 
