@@ -70,7 +70,7 @@ impl Submit {
             tried.state,
             tried.trial
         );
-        Ok(match tried.trial_passed {
+        Ok(match tried.has_passed() {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         })

@@ -5,7 +5,8 @@ use crate::domain::id::HostId;
 use crate::domain::job::{self, JobSpec};
 use crate::domain::profile::Distribution;
 use crate::domain::retention::{
-    self, BranchUse, DAY_MS, Decisions, HeldImage, ImageHistory, ImageKind, Inventory, Policy, VolumeKind, VolumesInUse,
+    self, BranchUse, DAY_MS, Decisions, HeldImage, ImageHistory, ImageKind, Inventory, NeededVolumes, Policy,
+    VolumeKind,
 };
 use crate::domain::time::Timestamp;
 use crate::recipe::Registered;
@@ -62,10 +63,10 @@ impl<'a> Keeper<'a> {
         Ok(decisions)
     }
 
-    async fn needs(&self, inventory: &Inventory, now: Timestamp) -> Result<VolumesInUse> {
+    async fn needs(&self, inventory: &Inventory, now: Timestamp) -> Result<NeededVolumes> {
         let host = HostId::from(inventory.host.as_str());
         let since = now - i64::from(self.policy.longest()) * DAY_MS;
-        let mut needs = VolumesInUse::default();
+        let mut needs = NeededVolumes::default();
         needs.caches.insert(self.cache.clone());
         for planned in self.store.builds_since(since).await? {
             if let Some(build) = readable(planned) {

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// The most images that a host is asked to push at a time. Its next inventory asks for more.
 const AT_ONCE: usize = 5;
 
+/// The most deletions that fail in one pass: a registry may refuse all of them.
+const FAILED_MOST: usize = 3;
+
 impl Coordinator {
     /// Adds the place of the image in the registry to the spec of a claim, if the settings name a registry. If the
     /// place can't be read, the claim is still useful for a host that holds the image or may build it.
@@ -80,8 +83,8 @@ impl Coordinator {
     }
 
     /// Makes one pass: deletes images that are no longer needed, and clears the place of images that the registry lost,
-    /// so that hosts push them again. Also clears all places outside the repository of the settings. Stops at the first
-    /// call that fails.
+    /// so that hosts push them again. Also clears all places outside the repository of the settings. Stops if the
+    /// registry can't be asked about an image, or fails to delete [`FAILED_MOST`] images. Returns the first error.
     pub async fn check_registry(&self, now: Timestamp) -> Result<()> {
         let registry = &self.settings.registry;
         self.store.forget_remotes(registry.repository()).await?;
@@ -96,6 +99,7 @@ impl Coordinator {
         let histories = keep::histories_of(&self.store, &keys).await?;
         let api = Api::open(registry, &self.settings.network, repository)?;
         let policy = self.settings.policy();
+        let mut failed = Vec::new();
         for row in rows {
             let Some(history) = histories.get(&row.build_key) else {
                 continue;
@@ -107,8 +111,11 @@ impl Coordinator {
                 self.store.set_remote(&row.build_key, None).await?;
                 if let Err(error) = api.delete(digest).await {
                     self.store.set_remote(&row.build_key, Some(&row.remote)).await?;
-                    let error = format!("{error:#}");
-                    tracing::warn!(image = row.remote, error, "failed to remove an image from the registry");
+                    failed.push(error);
+                    // one image that can't be deleted keeps no other one from its turn
+                    if failed.len() == FAILED_MOST {
+                        break;
+                    }
                     continue;
                 }
                 tracing::info!(
@@ -124,7 +131,7 @@ impl Coordinator {
                 );
             }
         }
-        Ok(())
+        failed.into_iter().next().map_or(Ok(()), Err)
     }
 }
 

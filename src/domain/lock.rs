@@ -48,6 +48,9 @@ pub enum PackageRole {
     Run,
     /// It is an extra source of the recipe.
     Source,
+    /// A role of a later version of this program.
+    #[serde(other)]
+    Other,
 }
 
 impl PackageRole {
@@ -56,6 +59,7 @@ impl PackageRole {
             Self::Build => "build",
             Self::Run => "run",
             Self::Source => "source",
+            Self::Other => "other",
         }
     }
 }
@@ -177,6 +181,7 @@ pub fn is_commit(rev: &str) -> bool {
 impl LockedPackage {
     fn is_sane(&self) -> bool {
         is_name(&self.name)
+            && self.role != PackageRole::Other
             && self.version.as_deref().is_none_or(is_revision)
             && self.sha256.as_deref().is_none_or(is_digest)
             && self.file.as_deref().is_none_or(is_file)

@@ -30,6 +30,9 @@ pub struct Summary {
     pub passed: usize,
     pub failed: usize,
     pub skipped: usize,
+    /// Whether these are not all tests that ran: a suite broke off, or the results were cut.
+    #[serde(default)]
+    pub partial: bool,
     /// The first failures, at most 100.
     pub failures: Vec<Failure>,
 }
@@ -125,6 +128,7 @@ impl Tests {
             passed: self.passed.len(),
             failed: self.failed.len(),
             skipped: self.skipped.len(),
+            partial: self.incomplete || self.cut,
             failures: self.failed.iter().take(NAMED).map(Failure::cut).collect(),
         }
     }

@@ -81,7 +81,7 @@ impl ImageHistory {
 
 /// The volumes that jobs need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VolumesInUse {
+pub struct NeededVolumes {
     pub build_trees: BTreeSet<String>,
     pub caches: BTreeSet<String>,
     /// All caches that this installation ever used. Other installations may share the engine.
@@ -267,7 +267,12 @@ fn last_of_build_trees(held: &[HeldImage], histories: &BTreeMap<String, ImageHis
 }
 
 /// Decides about each volume, in the order of the inventory.
-pub fn volumes(inventory: &Inventory, needs: &VolumesInUse, policy: &Policy, now: Timestamp) -> Vec<RetentionDecision> {
+pub fn volumes(
+    inventory: &Inventory,
+    needs: &NeededVolumes,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<RetentionDecision> {
     let days = policy.longest();
     let decide = |volume: &HeldVolume| {
         let own = volume.owner == inventory.host;

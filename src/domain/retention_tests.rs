@@ -348,7 +348,7 @@ fn layers_show_which_image_is_built_on_which() {
 
 #[test]
 fn volumes_go_when_nobody_needs_them() {
-    let needs = VolumesInUse {
+    let needs = NeededVolumes {
         build_trees: BTreeSet::from(["needed".to_owned()]),
         caches: BTreeSet::new(),
         own_caches: BTreeSet::from(["c".to_owned()]),

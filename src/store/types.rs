@@ -108,6 +108,8 @@ pub(super) struct Ending {
 pub(super) struct TestCounts {
     pub passed: usize,
     pub failed: usize,
+    #[serde(default)]
+    pub partial: bool,
 }
 
 stored!(Timestamp as i64, |time| Ok(time.as_millis()), |ms| Ok(

@@ -22,7 +22,8 @@ pub fn lock_difference(base: Option<&str>, now: Option<&str>) -> Option<LockDiff
     // Sources that are unpacked beside the project count as parts of it. File names are ignored, because wheels differ
     // between versions of Python.
     let is_same = |role| versions_in_role(&base, role) == versions_in_role(&now, role);
-    let is_same_project = base.project == now.project && is_same(PackageRole::Source);
+    let is_same_project =
+        base.project == now.project && base.variables == now.variables && is_same(PackageRole::Source);
     match (base == now, is_same(PackageRole::Run)) {
         (true, _) => None,
         (false, true) if !is_same_project => Some(LockDifference::Project),
@@ -67,12 +68,17 @@ mod tests {
             .to_string()
         };
         let base = lock("1", "1", "1");
+        // the same commit, which has a tag by now
+        let mut with_tag: serde_json::Value = serde_json::from_str(&base).unwrap();
+        with_tag["variables"] = serde_json::json!({ "SETUPTOOLS_SCM_PRETEND_VERSION": "2" });
+        let with_tag = with_tag.to_string();
         for (now, expected) in [
             (lock("1", "1", "1"), None),
             (lock("2", "1", "1"), Some(LockDifference::Project)),
             (lock("1", "1", "2"), Some(LockDifference::Project)),
             (lock("1", "2", "1"), Some(LockDifference::Dependencies)),
             (lock("2", "2", "1"), Some(LockDifference::Dependencies)),
+            (with_tag, Some(LockDifference::Project)),
             ("not a lock".to_owned(), Some(LockDifference::Dependencies)),
         ] {
             assert_eq!(lock_difference(Some(&base), Some(&now)), expected, "{now}");

@@ -77,11 +77,8 @@ fn unfetchable(report: &Report) -> Option<&str> {
 
 /// Returns the version of Python and the lock with which an attempt was made.
 async fn locked(web: &Web, attempt: &Attempt) -> Result<Option<(String, String)>> {
-    let mut tx = web.store.begin().await?;
-    let job = web.store.job(&mut tx, &attempt.job_id).await?;
-    tx.rollback().await?;
-    Ok(match job.map(|job| job.spec) {
-        Some(Ok(JobSpec::Run(spec))) => Some(spec.fetch.python).zip(spec.fetch.lock),
+    Ok(match web.store.spec_of(&attempt.job_id).await? {
+        Some(JobSpec::Run(spec)) => Some(spec.fetch.python).zip(spec.fetch.lock),
         _ => None,
     })
 }

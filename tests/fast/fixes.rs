@@ -342,7 +342,7 @@ async fn a_lock_whose_versions_vanished_is_resolved_anew_at_once() {
     assert_eq!(ended(&sim, &first, 2).await, ["recipe_error", "failed"]);
     // whoever looks at the run reads why its dependencies are other ones
     let page = sim.run_page(&first).await;
-    let anew = "<p>The pinned lock of attempt 1 names something that is gone: <code>dependency&#x3D;&#x3D;1 is on no index</code>. \
+    let anew = "<p>Attempt 1 could not fetch what its pinned lock names: <code>dependency&#x3D;&#x3D;1 is on no index</code>. \
                 Pybots resolved the dependencies anew: dependency 1 -&gt; 2.</p>";
     assert!(page.contains(anew), "{page}");
     let second = sim.commit("the next", "fail a");

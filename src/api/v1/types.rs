@@ -9,6 +9,7 @@ pub use accounts::{AccountBody, AccountChangeBody, AccountView, IdentityView, To
 pub use hosts::{HostBody, HostView};
 
 use crate::access::Actor;
+use crate::domain::outcome::Outcome;
 use crate::domain::recipe_version::{HandOverAnswer, ProjectMove, ProjectState, VersionState};
 use crate::domain::refusal::Located;
 use crate::domain::time::Timestamp;
@@ -116,6 +117,13 @@ pub struct VersionView {
     /// The text of the recipe. Only in the response for a single version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+impl VersionView {
+    /// Returns whether the trial has ended, and passed. A coordinator of an earlier version says so by the note alone.
+    pub fn has_passed(&self) -> bool {
+        self.trial_passed || self.trial == Outcome::Passed.to_string()
+    }
 }
 
 impl From<RecipeVersion> for VersionView {

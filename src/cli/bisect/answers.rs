@@ -151,7 +151,11 @@ impl Answers {
     pub fn leave_out_authors(&mut self) {
         for answer in self.answers.iter_mut().filter(|answer| answer.culprit.is_some()) {
             answer.author = None;
-            answer.reason = Some("unconfirmed by others: the project is in probation".to_owned());
+            let unconfirmed = "unconfirmed by others: the project is in probation";
+            answer.reason = Some(match answer.reason.take() {
+                Some(reason) => format!("{reason}; {unconfirmed}"),
+                None => unconfirmed.to_owned(),
+            });
         }
     }
 

@@ -16,11 +16,17 @@ use std::time::Duration;
 /// Returns the waiting times before retries when the connection breaks: half a second, doubled up to 8 s. A random time
 /// of up to the same length is added, so that the readers of a coordinator that comes back do not all call at the same
 /// moment.
-fn retry_delays() -> ExponentialBackoff {
+fn retry_delays(follow: bool) -> ExponentialBackoff {
     let delays = ExponentialBuilder::new().with_min_delay(Duration::from_millis(500));
     let delays = delays.with_max_delay(Duration::from_secs(8)).with_jitter();
-    delays.without_max_times().build()
+    match follow {
+        true => delays.without_max_times().build(),
+        false => delays.with_max_times(RETRIES_MOST).build(),
+    }
 }
+
+/// How often a log that is not followed is requested again without getting any further.
+const RETRIES_MOST: usize = 5;
 
 const UNREADABLE: &str = "the coordinator sent a line that can't be read";
 
@@ -49,8 +55,8 @@ struct Line {
     bytes: Option<String>,
 }
 
-/// Prints a log. With `follow`, reconnects when the connection breaks after the first response. Otherwise a broken
-/// connection ends the log without an error.
+/// Prints a log. Reconnects when the connection breaks after the first response, and goes on where it broke. Without
+/// `follow`, fails after [`RETRIES_MOST`] tries that bring nothing more.
 pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer) -> Result<()> {
     let shown = Address::new(server);
     let http = reqwest::Client::builder()
@@ -59,7 +65,7 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
     let url = format!("{}/api/logs/{}", server.trim_end_matches('/'), request.id);
     let mut from = 0;
     let mut began = false;
-    let mut delays = retry_delays();
+    let mut delays = retry_delays(request.follow);
     loop {
         let mut query = vec![("from", from.to_string()), ("follow", request.follow.to_string())];
         query.extend(request.raw.then(|| ("raw", true.to_string())));
@@ -73,7 +79,7 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
             Ok(response) => response,
             // the coordinator may be restarting
             Err(error) if began && !error.is_builder() => {
-                tokio::time::sleep(delays.next().unwrap_or_default()).await;
+                pause(&mut delays, &shown).await?;
                 continue;
             }
             Err(error) => {
@@ -82,20 +88,33 @@ pub async fn print(server: &str, request: &LogRequest<'_>, printer: &mut Printer
             }
         };
         match response.status() {
-            status if status.is_success() => (began, delays) = (true, retry_delays()),
+            status if status.is_success() => began = true,
             reqwest::StatusCode::NOT_FOUND => bail!("there is no log of {:?} at {shown}", request.id),
             status if status.is_server_error() && began => {
-                tokio::time::sleep(delays.next().unwrap_or_default()).await;
+                pause(&mut delays, &shown).await?;
                 continue;
             }
             status => bail!("{shown} answered {status}: {}", reason(response).await),
         }
-        // a connection that broke goes on where it ended, also for those who do not follow: half a log looks like a whole one
+        let before = from;
+        // half a log looks like a whole one, so those who do not follow get the rest too
         if read(response, &mut from, printer).await? || printer.is_closed() {
             return Ok(());
         }
-        tokio::time::sleep(delays.next().unwrap_or_default()).await;
+        if from > before {
+            delays = retry_delays(request.follow);
+        }
+        pause(&mut delays, &shown).await?;
     }
+}
+
+/// Waits before the next try. Fails if there were enough.
+async fn pause(delays: &mut ExponentialBackoff, shown: &Address) -> Result<()> {
+    match delays.next() {
+        Some(delay) => tokio::time::sleep(delay).await,
+        None => bail!("the connection to {shown} broke off {RETRIES_MOST} times, so the end of the log is missing"),
+    }
+    Ok(())
 }
 
 /// Returns the reason of the coordinator's refusal.

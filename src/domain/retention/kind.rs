@@ -66,3 +66,29 @@ impl VolumeKind {
         label.parse().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_other_versions_are_read_too() {
+        for image in ImageKind::ALL {
+            let text = serde_json::to_string(image).unwrap();
+            assert_eq!(text, format!("{:?}", image.name()));
+            assert_eq!(serde_json::from_str::<ImageKind>(&text).unwrap(), *image);
+        }
+        for volume in VolumeKind::ALL {
+            let text = serde_json::to_string(volume).unwrap();
+            assert_eq!(text, format!("{:?}", volume.name()));
+            assert_eq!(serde_json::from_str::<VolumeKind>(&text).unwrap(), *volume);
+        }
+        for odd in ["", "new"] {
+            assert_eq!(ImageKind::of_label(odd), ImageKind::Other);
+            assert_eq!(VolumeKind::of_label(odd), VolumeKind::Other);
+            let json = format!("{odd:?}");
+            assert_eq!(serde_json::from_str::<ImageKind>(&json).unwrap(), ImageKind::Other);
+            assert_eq!(serde_json::from_str::<VolumeKind>(&json).unwrap(), VolumeKind::Other);
+        }
+    }
+}

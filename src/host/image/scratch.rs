@@ -24,13 +24,13 @@ pub async fn build(
     log: mpsc::Sender<Bytes>,
 ) -> Result<EngineImage> {
     let stage = unique_name();
-    let dockerfile = Scratch {
+    let scratch = Scratch {
         stage: &stage,
         toolchain: &spec.distribution.toolchain_reference(),
         runtime: &spec.distribution.runtime_reference(),
         python: &spec.profile.python,
     };
-    let text = dockerfile.dockerfile()?;
+    let text = scratch.dockerfile()?;
     let script = steps::from_scratch(spec, jobs);
     let head = tar::open_ended(
         FileOwner::Root,

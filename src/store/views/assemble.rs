@@ -308,15 +308,16 @@ fn ending(row: &RunRow) -> Option<Ending> {
     })
 }
 
-/// Returns how many tests an attempt ran, if its suites came to their ends and reported any.
+/// Returns how many tests an attempt ran, by the rule of `verdict::count_run`.
 fn tests_run(row: &RunRow, ending: &Ending) -> Option<TestsRun> {
-    let counts = ending
-        .summary
-        .filter(|_| matches!(ending.outcome, Outcome::Passed | Outcome::Failed { .. }))?;
-    Some(TestsRun {
-        recipe: row.recipe.clone(),
-        count: counts.passed + counts.failed,
-    })
+    let count = match (&ending.outcome, &ending.summary) {
+        (_, Some(counts)) if counts.partial => return None,
+        (Outcome::Passed | Outcome::Failed { .. }, Some(counts)) => counts.passed + counts.failed,
+        (Outcome::Passed, None) => 0,
+        _ => return None,
+    };
+    let recipe = row.recipe.clone();
+    Some(TestsRun { recipe, count })
 }
 
 /// Returns whether an outcome explains the state of a cell. A lost host after a failure does not explain the failure.

@@ -107,6 +107,7 @@ pub fn attempts(log: LogView) -> AttemptsView {
         passed: 1,
         failed: 1,
         skipped: 1,
+        partial: true,
         failures: vec![Failure::of(MARK, "message")],
     };
     let attempt = AttemptView {
