@@ -3,6 +3,7 @@
 //! resolver or a shell. A lock is also compared with the recipe: it may name the commit of a branch, but no other
 //! source of the project.
 
+use super::names::names;
 use super::suite::{Fetch, Source, source_key};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,16 +54,13 @@ pub enum PackageRole {
     Other,
 }
 
-impl PackageRole {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Build => "build",
-            Self::Run => "run",
-            Self::Source => "source",
-            Self::Other => "other",
-        }
-    }
-}
+names!(
+    PackageRole,
+    "role of a package": Build = "build",
+    Run = "run",
+    Source = "source",
+    Other = "other",
+);
 
 /// The project, and the source that it was fetched from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

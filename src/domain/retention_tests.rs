@@ -1,3 +1,4 @@
+use super::RetentionReason::*;
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_millis(1000 * DAY_MS);
@@ -71,7 +72,7 @@ fn decide(held: Vec<Case>, free: Option<u64>) -> Vec<RetentionDecision> {
         ..Inventory::default()
     };
     let mut decisions = images(&inventory, &history, &policy(), NOW);
-    assert_eq!(decisions.pop().unwrap().reason, RetentionReason::Last);
+    assert_eq!(decisions.pop().unwrap().reason, Last);
     decisions
 }
 
@@ -86,79 +87,63 @@ fn each_image_has_its_reason() {
     };
     let branch = |history: &mut ImageHistory, change: &dyn Fn(&mut BranchUse)| change(&mut history.branches[0]);
     let cases: Vec<(&str, Case, RetentionReason)> = vec![
-        ("of another installation", (delta(), None), RetentionReason::Foreign),
-        ("old", with(&|_, _| {}), RetentionReason::Old { days: 14 }),
-        (
-            "young",
-            (delta(), Some(history("main", 13))),
-            RetentionReason::Recent { days: 14 },
-        ),
-        (
-            "on the edge",
-            (delta(), Some(history("main", 14))),
-            RetentionReason::Old { days: 14 },
-        ),
+        ("of another installation", (delta(), None), Foreign),
+        ("old", with(&|_, _| {}), Old { days: 14 }),
+        ("young", (delta(), Some(history("main", 13))), Recent { days: 14 }),
+        ("on the edge", (delta(), Some(history("main", 14))), Old { days: 14 }),
         (
             "branch that keeps images longer",
             (delta(), Some(history("long", 20))),
-            RetentionReason::Recent { days: 60 },
+            Recent { days: 60 },
         ),
         (
             "such a branch, later",
             (delta(), Some(history("long", 60))),
-            RetentionReason::Old { days: 60 },
+            Old { days: 60 },
         ),
         (
             "used again",
             with(&|_, history| history.last_used = Some(NOW - DAY_MS)),
-            RetentionReason::Recent { days: 14 },
+            Recent { days: 14 },
         ),
         (
             "built again",
             with(&|_, history| history.ready_at = Some(NOW)),
-            RetentionReason::Recent { days: 14 },
+            Recent { days: 14 },
         ),
-        (
-            "key frame",
-            with(&|image, _| image.depth = 0),
-            RetentionReason::KeyFrame { days: 365 },
-        ),
+        ("key frame", with(&|image, _| image.depth = 0), KeyFrame { days: 365 }),
         (
             "old key frame",
             (image("i", 0, None), Some(history("main", 365))),
-            RetentionReason::Old { days: 14 },
+            Old { days: 14 },
         ),
-        (
-            "in use",
-            with(&|image, _| image.users = 2),
-            RetentionReason::InUse { containers: 2 },
-        ),
+        ("in use", with(&|image, _| image.users = 2), InUse { containers: 2 }),
         (
             "open job",
             with(&|_, history| history.open_jobs = 1),
-            RetentionReason::OpenJob { jobs: 1 },
+            OpenJob { jobs: 1 },
         ),
         (
             "pinned",
             with(&|_, history| history.pins = vec!["incident 7".into()]),
-            RetentionReason::Pinned {
+            Pinned {
                 reason: "incident 7".into(),
             },
         ),
         (
             "tip",
             with(&|_, history| branch(history, &|branch| branch.tip = true)),
-            RetentionReason::Tip { branch: "main".into() },
+            Tip { branch: "main".into() },
         ),
         (
             "last of another minor version",
             with(&|image, _| image.version = "3.9.1".into()),
-            RetentionReason::Last,
+            Last,
         ),
         (
             "last of another variant",
             with(&|image, _| image.variant = "debug".into()),
-            RetentionReason::Last,
+            Last,
         ),
         (
             "last of a branch that is not watched",
@@ -166,7 +151,7 @@ fn each_image_has_its_reason() {
                 image.variant = "debug".into();
                 branch(history, &|branch| branch.watched = false);
             }),
-            RetentionReason::Old { days: 14 },
+            Old { days: 14 },
         ),
         (
             "replaced by another of its name",
@@ -174,12 +159,12 @@ fn each_image_has_its_reason() {
                 image.names.clear();
                 branch(history, &|branch| branch.tip = true);
             }),
-            RetentionReason::Leftover,
+            Leftover,
         ),
         (
             "a build's candidate",
             with(&|image, _| image.names = vec!["pybots/cpython:i-0190-ab".into()]),
-            RetentionReason::Leftover,
+            Leftover,
         ),
         (
             "a candidate whose build runs",
@@ -187,7 +172,7 @@ fn each_image_has_its_reason() {
                 image.names.clear();
                 history.open_jobs = 1;
             }),
-            RetentionReason::OpenJob { jobs: 1 },
+            OpenJob { jobs: 1 },
         ),
         (
             "superseded key frame",
@@ -195,17 +180,13 @@ fn each_image_has_its_reason() {
                 image.depth = 0;
                 history.branches.clear();
             }),
-            RetentionReason::Superseded { days: 14 },
+            Superseded { days: 14 },
         ),
-        (
-            "toolchain",
-            with(&|image, _| image.kind = ImageKind::Toolchain),
-            RetentionReason::Base,
-        ),
+        ("toolchain", with(&|image, _| image.kind = ImageKind::Toolchain), Base),
         (
             "project",
             with(&|image, _| image.kind = ImageKind::Project),
-            RetentionReason::Unused { days: 1 },
+            Unused { days: 1 },
         ),
         (
             "project of the tip",
@@ -213,12 +194,12 @@ fn each_image_has_its_reason() {
                 image.kind = ImageKind::Project;
                 branch(history, &|branch| branch.tip = true);
             }),
-            RetentionReason::Tip { branch: "main".into() },
+            Tip { branch: "main".into() },
         ),
         (
             "kind of a later version",
             with(&|image, _| image.kind = ImageKind::Other),
-            RetentionReason::Foreign,
+            Foreign,
         ),
     ];
     for (what, held, reason) in cases {
@@ -230,12 +211,12 @@ fn each_image_has_its_reason() {
 
 fn reasons(held: Vec<Case>, free: u64) -> Vec<&'static str> {
     let word = |decision: &RetentionDecision| match decision.reason {
-        RetentionReason::Old { .. } => "old",
-        RetentionReason::Beneath => "beneath",
-        RetentionReason::Recent { .. } => "recent",
-        RetentionReason::KeyFrame { .. } => "key",
-        RetentionReason::Tip { .. } => "tip",
-        RetentionReason::Pressure => "pressure",
+        Old { .. } => "old",
+        Beneath => "beneath",
+        Recent { .. } => "recent",
+        KeyFrame { .. } => "key",
+        Tip { .. } => "tip",
+        Pressure => "pressure",
         _ => "other",
     };
     decide(held, Some(free)).iter().map(word).collect()
@@ -316,9 +297,7 @@ fn a_host_says_what_it_holds_and_keeps_nobody_waiting() {
     held[2].0.below = Some("i2".into());
     let start = std::time::Instant::now();
     let decisions = decide(held.clone(), Some(0));
-    let gone = decisions
-        .iter()
-        .filter(|decision| decision.reason == RetentionReason::Pressure);
+    let gone = decisions.iter().filter(|decision| decision.reason == Pressure);
     assert_eq!(gone.count(), many - 3);
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     // no engine has so many bytes
@@ -326,7 +305,7 @@ fn a_host_says_what_it_holds_and_keeps_nobody_waiting() {
         image.bytes = u64::MAX;
         image.names.clear();
     }
-    assert_eq!(decide(held, Some(0))[9].reason, RetentionReason::Leftover);
+    assert_eq!(decide(held, Some(0))[9].reason, Leftover);
 }
 
 #[test]
@@ -364,10 +343,7 @@ fn volumes_go_when_nobody_needs_them() {
         ..HeldVolume::default()
     };
     // the branch that keeps its images longest counts
-    let (unused, recent) = (
-        RetentionReason::Unused { days: 60 },
-        RetentionReason::Recent { days: 60 },
-    );
+    let (unused, recent) = (Unused { days: 60 }, Recent { days: 60 });
     let young = HeldVolume {
         created_at: Some(NOW - 59 * DAY_MS),
         ..volume(VolumeKind::BuildTree, "l", "me")
@@ -379,16 +355,16 @@ fn volumes_go_when_nobody_needs_them() {
     let cases = [
         (volume(VolumeKind::BuildTree, "needed", "me"), recent.clone()),
         (volume(VolumeKind::BuildTree, "l", "me"), unused.clone()),
-        (volume(VolumeKind::BuildTree, "l", "other"), RetentionReason::Foreign),
+        (volume(VolumeKind::BuildTree, "l", "other"), Foreign),
         (young, recent.clone()),
-        (used, RetentionReason::InUse { containers: 1 }),
+        (used, InUse { containers: 1 }),
         (volume(VolumeKind::Wheels, "abi", "me"), recent),
         (volume(VolumeKind::Wheels, "old", "me"), unused.clone()),
-        (volume(VolumeKind::Wheels, "old", ""), RetentionReason::Foreign),
+        (volume(VolumeKind::Wheels, "old", ""), Foreign),
         (volume(VolumeKind::Cache, "c", ""), unused),
-        (volume(VolumeKind::Cache, "theirs", ""), RetentionReason::Foreign),
-        (volume(VolumeKind::Downloads, "d", ""), RetentionReason::Base),
-        (volume(VolumeKind::Other, "n", "me"), RetentionReason::Foreign),
+        (volume(VolumeKind::Cache, "theirs", ""), Foreign),
+        (volume(VolumeKind::Downloads, "d", ""), Base),
+        (volume(VolumeKind::Other, "n", "me"), Foreign),
     ];
     for (volume, reason) in cases {
         let inventory = Inventory {

@@ -11,6 +11,9 @@ use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, FromRow};
 
+/// The most jobs that [`Store::refreshes`] returns.
+const REFRESHES_MOST: usize = 20;
+
 /// The runs for which a lock is pinned.
 #[derive(Clone, Copy, Debug)]
 pub struct LockKey<'a> {
@@ -95,7 +98,8 @@ impl Store {
         let sql =
             "SELECT pinned_lock.recipe, python, variant, platform, project.name AS project, refresh_job, refresh_at
                    FROM pinned_lock JOIN project ON project.recipe = pinned_lock.recipe
-                   WHERE pinned_at <= $1 AND project.registered = 1 ORDER BY pinned_at, pinned_lock.recipe, python, variant, platform";
+                   WHERE pinned_at <= $1 AND project.registered = 1
+                   ORDER BY pinned_at, pinned_lock.recipe, python, variant, platform";
         Ok(sqlx::query_as(sql).bind(before).fetch_all(self.pool()).await?)
     }
 
@@ -131,14 +135,14 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the jobs that tried newer versions for a recipe and were scheduled between two times, oldest first. Those of other
-    /// versions of Python are among them.
+    /// Returns the jobs that tried newer versions for a recipe and were scheduled between two times, oldest first, at most
+    /// [`REFRESHES_MOST`]. Includes jobs for other versions of Python than that of the key.
     pub async fn refreshes(&self, key: &LockKey<'_>, from: Timestamp, until: Timestamp) -> Result<Vec<Job>> {
         let sql = format!(
             "SELECT {JOB_COLUMNS} FROM job
              WHERE lock_of = 'now' AND investigation_id IS NULL AND created_at >= $4 AND created_at <= $5
-               AND run_id IN (SELECT id FROM run WHERE recipe = $1 AND variant = $2 AND platform = $3)
-             ORDER BY created_at, id"
+               AND EXISTS (SELECT 1 FROM run WHERE run.id = job.run_id AND recipe = $1 AND variant = $2 AND platform = $3)
+             ORDER BY created_at, id LIMIT {REFRESHES_MOST}"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(key.recipe)

@@ -105,3 +105,6 @@ mod contexts;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod sources_tests;

@@ -132,11 +132,11 @@ impl Answers {
         let is_of_merge = |earlier: &AnswerView| earlier.culprit.as_deref() == Some(merge);
         let is_found = |test: &String| answer.tests.contains(test);
         if answer.culprit.is_none() && answer.range.is_empty() {
-            for earlier in self.answers.iter_mut().filter(|earlier| is_of_merge(earlier)) {
-                if earlier.tests.iter().any(is_found) {
-                    *earlier = std::mem::replace(earlier, AnswerView::new("culprit", &[])).of_merge(Some(view(None)));
-                }
-            }
+            let marked = |earlier: AnswerView| match is_of_merge(&earlier) && earlier.tests.iter().any(is_found) {
+                true => earlier.of_merge(Some(view(None))),
+                false => earlier,
+            };
+            self.answers = std::mem::take(&mut self.answers).into_iter().map(marked).collect();
             return;
         }
         for earlier in self.answers.iter_mut().filter(|earlier| is_of_merge(earlier)) {

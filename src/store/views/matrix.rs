@@ -110,9 +110,8 @@ impl Matrix {
     /// How many tests fewer a cell ran than the nearest one below it that says how many, by the same recipe. Returns `None` for a cell
     /// that ran as many, or more.
     pub fn fewer_tests(&self, row: usize, column: usize) -> Option<usize> {
-        let tests = |row: &Row| row.cells.get(column)?.as_ref()?.tests.clone();
-        let now = tests(self.rows.get(row)?)?;
-        let before = self.below(row).find_map(tests)?;
+        let now = self.rows.get(row)?.tests_run(column)?;
+        let before = self.below(row).find_map(|row| row.tests_run(column))?;
         let fewer = before
             .count
             .checked_sub(now.count)
@@ -127,6 +126,11 @@ impl Matrix {
 }
 
 impl Row {
+    /// Returns how many tests the cell in a column ran, if its attempt shows it.
+    fn tests_run(&self, column: usize) -> Option<&TestsRun> {
+        self.cells.get(column)?.as_ref()?.tests.as_ref()
+    }
+
     /// Returns the variant if a page has to show it: it is not the default, or it is one of several.
     pub fn shown_variant(&self) -> Option<&str> {
         (self.several || self.variant != DEFAULT_VARIANT).then_some(self.variant.as_str())

@@ -27,7 +27,6 @@ use crate::web::run::{KnownFailureView, RunPage};
 use crate::web::run_verdict::{AnswerView, IncidentLink, Link, RunVerdict};
 use crate::web::submit::{ProblemLine, SubmitPage};
 use crate::web::wording::Time;
-use std::collections::BTreeMap;
 
 /// Renders a page with a full frame, and an empty page in an empty frame.
 fn check<T: Template + Default>(full: T) {
@@ -373,38 +372,4 @@ fn pages_of_verdicts_have_what_their_templates_name() {
         path: mark(),
         advice: "advice".to_owned(),
     });
-}
-
-#[test]
-fn a_misspelt_name_is_an_error() {
-    let templates = TEMPLATES.as_ref().unwrap();
-    for template in [
-        "{{nosuch}}",
-        "{{#if nosuch}}a{{/if}}",
-        "{{#unless nosuch}}a{{/unless}}",
-        "{{#if named}}a{{else if nosuch}}b{{/if}}",
-        "{{#each nosuch}}a{{/each}}",
-        "{{#unless (eq nosuch 1)}}a{{/unless}}",
-        "{{> badge nosuch}}",
-    ] {
-        let values = serde_json::json!({ "named": null });
-        assert!(templates.render_template(template, &values).is_err(), "{template}");
-    }
-}
-
-#[test]
-fn every_template_is_embedded() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/templates");
-    let files: BTreeMap<String, String> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|file| {
-            let path = file.unwrap().path();
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            (name, std::fs::read_to_string(&path).unwrap())
-        })
-        .collect();
-    let embedded = SOURCES
-        .iter()
-        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-    assert_eq!(files, embedded.collect());
 }
