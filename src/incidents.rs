@@ -39,6 +39,18 @@ impl IncidentReader<'_> {
         Ok(views)
     }
 
+    /// Returns the newest open incidents, newest first and at most `most`, and how many more are open.
+    pub async fn newest_open(&self, most: usize, now: Timestamp) -> Result<(Vec<IncidentView>, usize)> {
+        let mut incidents = self.store.open_incidents().await?;
+        let more = incidents.len().saturating_sub(most);
+        incidents.truncate(most);
+        let mut views = Vec::new();
+        for incident in incidents {
+            views.push(self.incident(incident, now).await?);
+        }
+        Ok((views, more))
+    }
+
     pub async fn one(&self, number: i64, now: Timestamp) -> Result<Option<IncidentView>> {
         match self.store.incident(number).await? {
             Some(incident) => Ok(Some(self.incident(incident, now).await?)),

@@ -160,7 +160,13 @@ impl Store {
         .bind(id)
         .execute(&mut **tx)
         .await?;
-        Ok(moved.rows_affected() == 1)
+        let has_moved = moved.rows_affected() == 1;
+        if has_moved {
+            let query = sqlx::query_scalar("SELECT job_id FROM attempt WHERE id = $1").bind(id);
+            let job: JobId = query.fetch_one(&mut **tx).await?;
+            self.write_cell_of_job(tx, &job).await?;
+        }
+        Ok(has_moved)
     }
 
     /// Leases a lost attempt to its host again, and no longer counts its loss against the job. Returns `false` if
@@ -190,6 +196,7 @@ impl Store {
         .bind(&attempt.id)
         .execute(&mut **tx)
         .await?;
+        self.write_cell_of_job(tx, &attempt.job_id).await?;
         Ok(moved.rows_affected() == 1)
     }
 
@@ -301,7 +308,8 @@ impl Store {
         let sql = format!(
             "SELECT {columns}, CASE WHEN job.investigation_id IS NULL AND job.crossed = 0 THEN 0 ELSE 1 END AS is_probe
              FROM attempt JOIN job ON job.id = attempt.job_id
-             WHERE job.run_id = $1 OR job.image_id = $1 ORDER BY attempt.started_at, attempt.number"
+             WHERE job.id IN (SELECT id FROM job WHERE run_id = $1 UNION ALL SELECT id FROM job WHERE image_id = $1)
+             ORDER BY attempt.started_at, attempt.number"
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(run_or_image)

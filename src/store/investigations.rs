@@ -4,7 +4,7 @@
 use super::decode::RowOf;
 use super::rows::BadRow;
 use super::{Store, Tx, new_id};
-use crate::domain::id::{BranchId, InvestigationId, RevisionId};
+use crate::domain::id::{BranchId, InvestigationId, RevisionId, RunId};
 use crate::domain::series::Series;
 use crate::domain::time::Timestamp;
 use crate::verdict::{Change, Finding, Subject};
@@ -221,6 +221,13 @@ impl Store {
         decoded(sqlx::query_as(sql).fetch_all(self.pool()).await?)
     }
 
+    /// Counts the investigations without an answer.
+    pub async fn open_investigations_count(&self) -> Result<usize> {
+        let query = sqlx::query_scalar("SELECT COUNT(*) FROM investigation WHERE state = 'open'");
+        let count: i64 = query.fetch_one(self.pool()).await?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
     pub async fn investigation(&self, id: &InvestigationId) -> Result<Option<InvestigationRow>> {
         let sql = select("WHERE investigation.id = $1");
         let row: Option<Stored> = sqlx::query_as(sql)
@@ -296,13 +303,17 @@ impl Store {
                    WHERE investigation_id = $1 AND run_id IN (SELECT id FROM run WHERE revision_id = $2)
                      AND EXISTS (SELECT 1 FROM job AS own
                          JOIN attempt ON attempt.job_id = own.id AND attempt.state = 'finished' AND attempt.finished_at <= $3
-                         WHERE own.run_id = job.run_id AND own.investigation_id IS NULL AND own.crossed = 0)";
-        sqlx::query(sql)
+                         WHERE own.run_id = job.run_id AND own.investigation_id IS NULL AND own.crossed = 0)
+                   RETURNING run_id";
+        let crossed: Vec<RunId> = sqlx::query_scalar(sql)
             .bind(&row.id)
             .bind(&row.base.revision)
             .bind(before)
-            .execute(&mut **tx)
+            .fetch_all(&mut **tx)
             .await?;
+        for run in crossed.into_iter().collect::<BTreeSet<_>>() {
+            self.write_cell(tx, &run).await?;
+        }
         Ok(())
     }
 

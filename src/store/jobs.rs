@@ -204,7 +204,8 @@ impl Store {
     pub async fn job_of(&self, run_or_image: &str) -> Result<Option<Job>> {
         let sql = format!(
             "SELECT {COLUMNS} FROM job
-             WHERE (run_id = $1 OR image_id = $1) AND investigation_id IS NULL AND crossed = 0
+             WHERE id IN (SELECT id FROM job WHERE run_id = $1 UNION ALL SELECT id FROM job WHERE image_id = $1)
+               AND investigation_id IS NULL AND crossed = 0
              ORDER BY created_at DESC, id DESC LIMIT 1"
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(run_or_image);
@@ -353,8 +354,8 @@ impl Store {
 
     /// Returns how many jobs are queued, and how many are leased.
     pub async fn open_jobs(&self) -> Result<(i64, i64)> {
-        let ahead = self.ahead().await?;
-        Ok((ahead.queued, ahead.leased))
+        let sql = "SELECT (SELECT COUNT(*) FROM job WHERE state = 'queued'), (SELECT COUNT(*) FROM job WHERE state = 'leased')";
+        Ok(sqlx::query_as(sql).fetch_one(self.pool()).await?)
     }
 
     /// Counts the work that is left.

@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod audit;
 pub mod branches;
 pub mod builds;
+mod cells;
 pub mod claims;
 pub mod decode;
 pub mod events;
@@ -138,7 +139,12 @@ impl Store {
         // A SQLite transaction that reads first may fail to get the write lock later, so it takes the lock at once.
         let begin = if sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
         let writer = sqlite.then(Arc::default);
-        Ok(Self { pool, begin, writer })
+        let store = Self { pool, begin, writer };
+        store
+            .compute_cells()
+            .await
+            .context("failed to compute the cells of runs")?;
+        Ok(store)
     }
 
     /// Begins a transaction. On SQLite, only one at a time exists.

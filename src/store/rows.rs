@@ -5,10 +5,12 @@ use crate::domain::access::{Permissions, Roles};
 use crate::domain::host::{Capabilities, HostState, Labels};
 use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Report};
+use crate::domain::outcome::Outcome;
 use crate::domain::recipe_version::{ProjectState, VersionState};
 use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Repetition, Request};
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
+use crate::verdict::Cell;
 use sqlx::any::AnyRow;
 use sqlx::{Row, ValueRef};
 
@@ -89,6 +91,7 @@ columns!(InvestigationId, RegressionId, IncidentId, NoteId);
 columns!(AccountId, TokenId, Permissions, Roles, ProjectState, VersionState);
 columns!(
     AttemptState,
+    Cell,
     HostState,
     ImageState,
     JobKind,
@@ -96,7 +99,16 @@ columns!(
     Repetition,
     Request
 );
-columns!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Labels, Report);
+columns!(
+    Capabilities,
+    Ending,
+    Facts,
+    FailureStreak,
+    JobSpec,
+    Labels,
+    Outcome,
+    Report
+);
 
 impl Column for bool {
     fn read(cells: &Cells<'_>, column: &str) -> Result<Self, BadRow> {

@@ -7,9 +7,11 @@ use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Phase, Report};
 use crate::domain::outcome::Outcome;
 use crate::domain::recipe_version::{ProjectState, VersionState};
+use crate::domain::results::Summary;
 use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Repetition, Request};
 use crate::domain::streak::FailureStreak;
 use crate::domain::time::Timestamp;
+use crate::verdict::Cell;
 use serde::{Deserialize, Serialize};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -78,6 +80,7 @@ ids!(InvestigationId, RegressionId, IncidentId, NoteId);
 ids!(AccountId, TokenId);
 text!(
     AttemptState,
+    Cell,
     HostState,
     ImageState,
     JobKind,
@@ -90,7 +93,7 @@ text!(
     Roles,
     VersionState
 );
-json!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Report);
+json!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Outcome, Report);
 
 /// The part of a report that a cell needs. Skipping the rest of the report's text is faster.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -100,16 +103,7 @@ pub(super) struct Ending {
     #[serde(default)]
     pub limit: Option<String>,
     #[serde(default)]
-    pub summary: Option<TestCounts>,
-}
-
-/// The part of a summary that a cell needs.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(super) struct TestCounts {
-    pub passed: usize,
-    pub failed: usize,
-    #[serde(default)]
-    pub partial: bool,
+    pub summary: Option<Summary>,
 }
 
 stored!(Timestamp as i64, |time| Ok(time.as_millis()), |ms| Ok(

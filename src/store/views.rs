@@ -3,11 +3,13 @@
 
 mod assemble;
 mod flat;
+mod heads;
 mod host;
 mod matrix;
 mod waits;
 
 pub use flat::ResultCell;
+pub use heads::{BranchHead, StateCounts};
 pub use host::HostAttempt;
 pub use matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell, TestsRun};
 pub use waits::Waiting;
@@ -349,19 +351,19 @@ impl Store {
         Ok(query.bind(*limit).fetch_all(self.pool()).await?)
     }
 
-    /// Returns runs with their attempts, oldest first: a row for each attempt, each job without one, and each run
-    /// without a job. Crossed jobs are left out. Withdrawn runs come before all others, because the last run of a cell
-    /// counts.
+    /// Returns runs with their cells and open jobs, oldest first: a row for each open job, and for each run without one.
+    /// Crossed jobs are left out. Withdrawn runs come before all others, because the last run of a cell counts.
     async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
         let sql = format!(
             "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.recipe, run.skip_reason,
-                    job.state AS job_state, job.group_id, job.not_before, job.target_image_id, attempt.id AS attempt_id, attempt.state AS attempt_state,
-                    attempt.started_at, attempt.finished_at, attempt.report
+                    run.cell_attempts, run.cell_state, run.cell_attempt_id, run.cell_outcome, run.cell_ms,
+                    run.cell_failed_in, run.cell_limit, run.cell_tests, run.cell_failed_tests, run.cell_first_error,
+                    job.state AS job_state, job.group_id, job.not_before, job.target_image_id, leased.id AS leased_id
              FROM run
-             LEFT JOIN job ON job.run_id = run.id AND job.crossed = 0
-             LEFT JOIN attempt ON attempt.job_id = job.id
+             LEFT JOIN job ON job.run_id = run.id AND job.state <> 'finished' AND job.crossed = 0
+             LEFT JOIN attempt AS leased ON leased.job_id = job.id AND leased.state = 'leased'
              WHERE {condition}
-             ORDER BY CASE WHEN run.withdrawn IS NULL THEN 1 ELSE 0 END, run.id, job.created_at, job.id, attempt.number"
+             ORDER BY CASE WHEN run.withdrawn IS NULL THEN 1 ELSE 0 END, run.id, job.created_at, job.id"
         );
         let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
         for text in texts {

@@ -1,11 +1,12 @@
 //! The state of a cell, from all its attempts.
 
+use crate::domain::names::names;
 use crate::domain::outcome::{Blame, Outcome};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The state of a row and a project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cell {
     Pass,
@@ -26,20 +27,18 @@ impl Cell {
     pub fn is_decided(self) -> bool {
         matches!(self, Cell::Pass | Cell::Fail | Cell::Flaky)
     }
-
-    /// Returns the word that pages and JSON show.
-    pub fn name(self) -> &'static str {
-        match self {
-            Cell::Pass => "pass",
-            Cell::Fail => "fail",
-            Cell::Flaky => "flaky",
-            Cell::Unknown => "unknown",
-            Cell::NoImage => "no_image",
-            Cell::Skipped => "skipped",
-            Cell::Pending => "pending",
-        }
-    }
 }
+
+names!(
+    Cell, "state of a cell":
+    Pass = "pass",
+    Fail = "fail",
+    Flaky = "flaky",
+    Unknown = "unknown",
+    NoImage = "no_image",
+    Skipped = "skipped",
+    Pending = "pending",
+);
 
 /// Returns the cell of a run from the outcomes of its attempts. `open` means that its job waits or is in progress.
 pub fn cell<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>, open: bool) -> Cell {

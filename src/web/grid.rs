@@ -9,6 +9,12 @@ use crate::domain::time::Timestamp;
 use crate::domain::trust::Trust;
 use crate::store::views::{Column, ImageProgress, Matrix, Row, RunCell};
 use serde::Serialize;
+use std::ops::Range;
+
+/// The most cells on a page, which bound its size: a cell takes some 170 bytes.
+const CELLS_MOST: usize = 750;
+/// The fewest projects on a page, however many rows it has.
+const PROJECTS_LEAST: usize = 8;
 
 #[derive(Debug, Default, Serialize)]
 pub struct Grid {
@@ -113,8 +119,39 @@ pub fn restrict(matrix: &mut Matrix, others: Vec<String>, asked: Option<&str>) -
     }
 }
 
-/// Builds the view of a matrix at `now`. `mixed` makes the rows name their branch.
-pub fn grid(matrix: &Matrix, mixed: bool, trust: &Trust, now: Timestamp) -> Grid {
+/// The projects that a page shows, if there are more than fit.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ColumnsView {
+    /// The position of the first project shown, from 1, and of the last one.
+    pub first: usize,
+    pub last: usize,
+    pub all: usize,
+    /// The value of `?projects=` for the projects before, and for those after.
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+/// Chooses the columns that a page shows: those from the project named `from`, or from the next one in their order.
+pub fn columns(matrix: &Matrix, from: Option<&str>) -> (Range<usize>, ColumnsView) {
+    let all = matrix.columns.len();
+    let most = (CELLS_MOST / matrix.rows.len().max(1)).max(PROJECTS_LEAST);
+    let name = |at: usize| matrix.columns.get(at).map(|column| column.name.clone());
+    let first = from.map_or(0, |from| {
+        matrix.columns.partition_point(|column| column.name.as_str() < from)
+    });
+    let last = all.min(first + most);
+    let view = ColumnsView {
+        first: first + 1,
+        last,
+        all,
+        before: (first > 0).then(|| name(first.saturating_sub(most))).flatten(),
+        after: name(last),
+    };
+    (first..last, view)
+}
+
+/// Builds the view of the columns `shown` of a matrix at `now`. `mixed` makes the rows name their branch.
+pub fn grid(matrix: &Matrix, shown: Range<usize>, mixed: bool, trust: &Trust, now: Timestamp) -> Grid {
     let above = std::iter::once(None).chain(matrix.rows.iter().map(Some));
     let rows = matrix
         .rows
@@ -131,6 +168,8 @@ pub fn grid(matrix: &Matrix, mixed: bool, trust: &Trust, now: Timestamp) -> Grid
                 .iter()
                 .zip(&row.cells)
                 .enumerate()
+                .take(shown.end)
+                .skip(shown.start)
                 .map(|(at, (column, cell))| {
                     let view = cell_view(&column.name, row, cell.as_ref(), now);
                     with_fewer(view, matrix.fewer_tests(index, at))
@@ -138,7 +177,7 @@ pub fn grid(matrix: &Matrix, mixed: bool, trust: &Trust, now: Timestamp) -> Grid
                 .collect(),
         });
     Grid {
-        columns: matrix.columns.clone(),
+        columns: matrix.columns.get(shown.clone()).unwrap_or_default().to_vec(),
         rows: rows.collect(),
         mixed,
     }

@@ -53,7 +53,7 @@ impl Template for IncidentPage {
     const NAME: &'static str = "incident";
 }
 
-#[derive(Default, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct IncidentLine {
     pub number: i64,
     pub title: String,
@@ -63,11 +63,12 @@ pub struct IncidentLine {
     pub culprit: Option<RevisionLink>,
     pub projects: String,
     pub branches: String,
-    pub opened: Time,
+    /// When the first revision was committed that shows the failure.
+    pub since: Time,
     pub closed: Option<Time>,
 }
 
-#[derive(Default, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct RevisionLink {
     pub name: String,
     pub href: String,
@@ -218,10 +219,12 @@ pub async fn script(number: i64, web: Web) -> HandlerResult {
     }
 }
 
-fn line(incident: &IncidentView, now: Timestamp) -> IncidentLine {
+pub fn line(incident: &IncidentView, now: Timestamp) -> IncidentLine {
     let mut branches: Vec<&str> = incident.regressions.iter().map(|part| part.branch.as_str()).collect();
     branches.sort_unstable();
     branches.dedup();
+    let committed = incident.regressions.iter().map(|part| part.bad.committed_at);
+    let since = committed.min().unwrap_or(incident.opened_at);
     IncidentLine {
         number: incident.number,
         title: incident.title.clone(),
@@ -230,7 +233,7 @@ fn line(incident: &IncidentView, now: Timestamp) -> IncidentLine {
         culprit: incident.culprits.first().map(revision),
         projects: incident.projects.join(", "),
         branches: branches.join(", "),
-        opened: wording::time(incident.opened_at, now),
+        since: wording::time(since, now),
         closed: incident.closed_at.map(|at| wording::time(at, now)),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::error::{Error, HandlerResult};
 use super::frame::{Frame, Here};
-use super::grid::{self, Grid, VariantsView};
+use super::grid::{self, ColumnsView, Grid, VariantsView};
+use super::home::{self, HomeView};
 use super::route::{Query, Web};
 use super::template::Template;
 use super::wording::{self, Badge};
@@ -11,19 +12,24 @@ use crate::domain::id::RevisionId;
 use crate::store::views::Scope;
 use serde::Serialize;
 
-/// The number of rows on a page.
-const ROWS: i64 = 40;
+/// The number of revisions on a page.
+const REVISIONS: i64 = 30;
 
 /// Seconds after which a page with open jobs reloads.
 const REFRESH: u32 = 30;
 
 #[derive(Default, Serialize)]
 pub struct MatrixPage {
+    /// What is broken, and the branches. Only the first page of all branches has it.
+    pub home: Option<HomeView>,
     pub grid: Grid,
+    pub projects: ColumnsView,
     pub branch: Option<String>,
     pub variants: VariantsView,
     /// The value of `?before=` for the next page.
     pub older: Option<String>,
+    /// The value of `?before=` of this page, if it is not the first one.
+    pub here: Option<String>,
     /// Whether this is not the first page.
     pub paged: bool,
     pub has_projects: bool,
@@ -48,7 +54,7 @@ pub async fn of_branch(name: String, web: Web, query: Query) -> HandlerResult {
 async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult {
     let scope = branch.clone().map_or(Scope::All, Scope::Branch);
     let before = query.get("before").map(|id| RevisionId::from(id.as_str()));
-    let mut matrix = web.store.matrix(&scope, ROWS, before.as_ref()).await?;
+    let mut matrix = web.store.matrix(&scope, REVISIONS, before.as_ref()).await?;
     let at_tips = web.store.variants_at_tips(branch.as_deref()).await?;
     let variants = grid::restrict(&mut matrix, at_tips, grid::asked(query));
     let status = web.store.status().await?;
@@ -57,11 +63,20 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
         None => ("All revisions".to_owned(), Here::AllBranches),
         Some(name) => (format!("Revisions on {name}"), Here::Branch(name)),
     };
+    let now = now();
+    let home = match branch.is_none() && before.is_none() {
+        true => Some(home::home(web, now).await?),
+        false => None,
+    };
+    let (shown, projects) = grid::columns(&matrix, query.get("projects").map(String::as_str));
     let page = MatrixPage {
-        grid: grid::grid(&matrix, branch.is_none(), &web.trust, now()),
+        home,
+        grid: grid::grid(&matrix, shown, branch.is_none(), &web.trust, now),
+        projects,
         branch: branch.clone(),
         variants,
         paged: before.is_some(),
+        here: before.as_ref().map(ToString::to_string),
         has_projects: matrix.columns.iter().any(|column| column.registered),
         older: matrix.older.map(RevisionId::into_string),
         legend: wording::legend(),

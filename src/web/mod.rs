@@ -11,6 +11,7 @@ mod forms;
 mod frame;
 mod grid;
 mod health;
+mod home;
 mod hosts;
 mod image;
 mod incidents;

@@ -139,7 +139,7 @@ pub async fn page(name: String, web: Web, query: Query) -> HandlerResult {
         burn_in,
         flakiness: flakiness_view(&flakiness),
         variants,
-        grid: grid::grid(&found.matrix, true, &web.trust, now()),
+        grid: grid::grid(&found.matrix, 0..found.matrix.columns.len(), true, &web.trust, now()),
         recipe: found.recipe,
         recipe_digest: wording::short_digest(&found.project.recipe),
     };

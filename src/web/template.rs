@@ -19,6 +19,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("layout", include_str!("templates/layout.hbs")),
     ("badge", include_str!("templates/badge.hbs")),
     ("time", include_str!("templates/time.hbs")),
+    ("home", include_str!("templates/home.hbs")),
     ("grid", include_str!("templates/grid.hbs")),
     ("variants", include_str!("templates/variants.hbs")),
     ("pager", include_str!("templates/pager.hbs")),

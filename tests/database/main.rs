@@ -5,6 +5,7 @@ mod fixture_store;
 mod http;
 mod incidents;
 mod queue;
+mod statements;
 mod store;
 mod watch;
 mod watch_svn;

@@ -8,6 +8,7 @@ pub mod git_server;
 pub mod histories;
 pub mod identity_provider;
 pub mod index;
+pub mod large;
 pub mod people;
 pub mod registry;
 pub mod sim;

@@ -6,12 +6,14 @@ use super::waits::{QueuedJob, Waiting};
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::{AttemptId, ImageId, JobGroupId, RevisionId, RunId};
 use crate::domain::job::Facts;
-use crate::domain::outcome::{Blame, Outcome};
-use crate::domain::state::{AttemptState, ImageState, JobState};
+use crate::domain::outcome::Outcome;
+use crate::domain::state::{ImageState, JobState};
 use crate::domain::time::Timestamp;
-use crate::store::rows::{BadRow, from_row};
-use crate::store::types::Ending;
-use crate::verdict::{Cell, cell};
+use crate::store::cells::RunSummary;
+use crate::store::rows::{Cells, from_row};
+use crate::verdict::Cell;
+use sqlx::FromRow;
+use sqlx::any::AnyRow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A revision, and its image as one variant on one platform.
@@ -48,7 +50,7 @@ from_row!(
     image_state, facts, built_sha, built_label, job_state, group_id, not_before,
 );
 
-/// A run, with one of its jobs and one attempt at that job.
+/// A run with its cell, and one of its jobs that have not ended. A run has several rows if it has several such jobs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RunRow {
     id: RunId,
@@ -58,23 +60,40 @@ pub(super) struct RunRow {
     platform: String,
     recipe: String,
     skip_reason: Option<String>,
+    summary: RunSummary,
+    /// The state of the job: queued or leased.
     job_state: Option<JobState>,
     group_id: Option<JobGroupId>,
     not_before: Option<Timestamp>,
     target_image_id: Option<ImageId>,
-    attempt_id: Option<AttemptId>,
-    attempt_state: Option<AttemptState>,
-    started_at: Option<Timestamp>,
-    finished_at: Option<Timestamp>,
-    /// The report. One that can't be read does not affect the page: its cell shows the problem.
-    report: Option<Result<Ending, BadRow>>,
+    /// The attempt in progress.
+    leased_id: Option<AttemptId>,
 }
 
-from_row!(
-    RunRow, "run" by "id":
-    id, revision_id, project, variant, platform, recipe, skip_reason, job_state, group_id, not_before, target_image_id, attempt_id, attempt_state, started_at, finished_at,
-    report,
-);
+impl<'r> FromRow<'r, AnyRow> for RunRow {
+    fn from_row(row: &'r AnyRow) -> Result<Self, sqlx::Error> {
+        let cells = Cells {
+            row,
+            table: "run",
+            key: "id",
+        };
+        Ok(Self {
+            id: cells.read("id")?,
+            revision_id: cells.read("revision_id")?,
+            project: cells.read("project")?,
+            variant: cells.read("variant")?,
+            platform: cells.read("platform")?,
+            recipe: cells.read("recipe")?,
+            skip_reason: cells.read("skip_reason")?,
+            summary: RunSummary::from_row(row)?,
+            job_state: cells.read("job_state")?,
+            group_id: cells.read("group_id")?,
+            not_before: cells.read("not_before")?,
+            target_image_id: cells.read("target_image_id")?,
+            leased_id: cells.read("leased_id")?,
+        })
+    }
+}
 
 /// Keeps `most` revisions, each of which may have several rows. If there were more, returns the last revision that is
 /// kept.
@@ -182,7 +201,7 @@ pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &[RunRow], registered: V
                         column.name.as_str(),
                     );
                     match groups.get(&key) {
-                        Some(attempts) => Some(of_attempts(attempts, &row.image)),
+                        Some(rows) => of_run_rows(rows, &row.image),
                         None if column.registered => without_run(&row.image, planned),
                         None => None,
                     }
@@ -222,7 +241,7 @@ pub(super) fn of_run(revisions: Vec<RevisionRow>, runs: &[RunRow], run: &Run) ->
     let row = rows(revisions)
         .into_iter()
         .find(|row| row.variant == run.variant && (row.platform == run.platform || row.platform.is_empty()))?;
-    let cell = of_attempts(runs, &row.image);
+    let cell = of_run_rows(runs, &row.image)?;
     Some((row, cell))
 }
 
@@ -240,105 +259,53 @@ fn without_run(image: &ImageProgress, planned: bool) -> Option<RunCell> {
     Some(RunCell::without_attempt(state))
 }
 
-fn of_attempts(attempts: &[RunRow], image: &ImageProgress) -> RunCell {
-    let open = attempts
-        .iter()
-        .any(|row| matches!(row.job_state, Some(JobState::Queued | JobState::Leased)));
-    let leased = attempts
-        .iter()
-        .rfind(|row| row.attempt_state == Some(AttemptState::Leased));
-    let endings: Vec<(&RunRow, Ending)> = attempts.iter().filter_map(|row| Some((row, ending(row)?))).collect();
-    let skipped = attempts
-        .first()
-        .and_then(|row| row.skip_reason.clone())
-        .map(|reason| Outcome::Skipped { reason });
-    let outcomes = endings.iter().map(|(_, ending)| &ending.outcome).chain(&skipped);
-    let state = match cell(outcomes, open) {
-        Cell::Pending | Cell::Unknown if endings.is_empty() && no_image(image) => Cell::NoImage,
+/// Returns the cell of a run. `rows` are the run's, one for each open job or one without a job.
+fn of_run_rows(rows: &[RunRow], image: &ImageProgress) -> Option<RunCell> {
+    let run = rows.first()?;
+    let summary = &run.summary;
+    let is_open = rows.iter().any(|row| row.job_state.is_some());
+    let leased = rows.iter().rev().find_map(|row| row.leased_id.as_ref());
+    let skipped = run.skip_reason.clone().map(|reason| Outcome::Skipped { reason });
+    let state = match summary.cell_state {
+        Some(decided) if decided.is_decided() => decided,
+        _ if is_open => Cell::Pending,
+        Some(Cell::Skipped) => Cell::Skipped,
+        _ if skipped.is_some() => Cell::Skipped,
+        _ => Cell::Unknown,
+    };
+    let state = match state {
+        Cell::Pending | Cell::Unknown if summary.cell_attempts == 0 && no_image(image) => Cell::NoImage,
         state => state,
     };
-    let explaining = endings
-        .iter()
-        .rfind(|(_, ending)| explains(&ending.outcome, state))
-        .or(endings.last());
-    let queued = attempts.iter().find(|row| row.job_state == Some(JobState::Queued));
+    let queued = rows.iter().find(|row| row.job_state == Some(JobState::Queued));
     let waits = queued.map(|row| QueuedJob {
         group_id: row.group_id.clone(),
         not_before: row.not_before.unwrap_or_default(),
         target_image_id: row.target_image_id.clone(),
     });
-    RunCell {
-        waits: waits.map(Waiting::new),
+    let number = |count: i64| usize::try_from(count).unwrap_or(0);
+    Some(RunCell {
         state,
         running: leased.is_some(),
-        run: attempts.first().map(|row| row.id.clone()),
-        attempt: explaining
-            .map(|(row, _)| *row)
-            .or(leased)
-            .and_then(|row| row.attempt_id.clone()),
-        seconds: explaining.and_then(|(row, _)| Some((row.finished_at? - row.started_at?) as f64 / 1000.0)),
-        failed_in: explaining.and_then(|(_, ending)| failed_phase(ending)),
-        limit: explaining.and_then(|(_, ending)| ending.limit.clone()),
-        tests: explaining.and_then(|(row, ending)| tests_run(row, ending)),
-        attempts: endings.len(),
-        outcome: explaining.map(|(_, ending)| ending.outcome.clone()).or(skipped),
-    }
+        run: Some(run.id.clone()),
+        attempt: summary.cell_attempt_id.as_ref().or(leased).cloned(),
+        outcome: summary.cell_outcome.clone().or(skipped),
+        seconds: summary.cell_ms.map(|ms| ms as f64 / 1000.0),
+        failed_in: summary.cell_failed_in.clone(),
+        limit: summary.cell_limit.clone(),
+        tests: summary.cell_tests.map(|count| TestsRun {
+            recipe: run.recipe.clone(),
+            count: number(count),
+        }),
+        failed_tests: summary.cell_failed_tests.map(number),
+        first_error: summary.cell_first_error.clone(),
+        attempts: number(summary.cell_attempts),
+        waits: waits.map(Waiting::new),
+    })
 }
 
 fn no_image(image: &ImageProgress) -> bool {
     matches!(image, ImageProgress::Failed | ImageProgress::Impossible(_))
-}
-
-/// Returns the end of an attempt, or `None` while the attempt runs. If its report can't be read, the outcome blames the
-/// infrastructure.
-fn ending(row: &RunRow) -> Option<Ending> {
-    if row.attempt_state != Some(AttemptState::Finished) {
-        return None;
-    }
-    let unreadable = |reason: String| Ending {
-        outcome: Outcome::Infra { reason },
-        phases: Vec::new(),
-        limit: None,
-        summary: None,
-    };
-    Some(match &row.report {
-        Some(Ok(ending)) => ending.clone(),
-        Some(Err(bad)) => unreadable(format!("its report can't be read: {bad}")),
-        None => unreadable("it has no report".to_owned()),
-    })
-}
-
-/// Returns how many tests an attempt ran, by the rule of `verdict::count_run`.
-fn tests_run(row: &RunRow, ending: &Ending) -> Option<TestsRun> {
-    let count = match (&ending.outcome, &ending.summary) {
-        (_, Some(counts)) if counts.partial => return None,
-        (Outcome::Passed | Outcome::Failed { .. }, Some(counts)) => counts.passed + counts.failed,
-        (Outcome::Passed, None) => 0,
-        _ => return None,
-    };
-    let recipe = row.recipe.clone();
-    Some(TestsRun { recipe, count })
-}
-
-/// Returns whether an outcome explains the state of a cell. A lost host after a failure does not explain the failure.
-fn explains(outcome: &Outcome, state: Cell) -> bool {
-    match state {
-        Cell::Pass => *outcome == Outcome::Passed,
-        Cell::Fail | Cell::Flaky => outcome.blame() == Blame::Code,
-        Cell::Skipped => matches!(outcome, Outcome::Skipped { .. }),
-        Cell::Unknown | Cell::NoImage | Cell::Pending => true,
-    }
-}
-
-fn failed_phase(ending: &Ending) -> Option<String> {
-    if ending.outcome == Outcome::Passed {
-        return None;
-    }
-    ending
-        .phases
-        .iter()
-        .find(|phase| phase.exit_code != Some(0))
-        .map(|phase| phase.name.clone())
 }
 
 #[cfg(test)]

@@ -1,32 +1,25 @@
 use super::*;
-use crate::domain::job::Phase;
 
-fn attempt(number: i64, outcome: Option<&Outcome>) -> RunRow {
+/// A run whose only attempt ended so, or that waits.
+fn run(id: &str, outcome: Option<Outcome>) -> RunRow {
+    let state = outcome.as_ref().map(|outcome| match outcome {
+        Outcome::Passed => Cell::Pass,
+        Outcome::Infra { .. } => Cell::Unknown,
+        _ => Cell::Fail,
+    });
     RunRow {
-        id: "run".into(),
+        id: id.into(),
         revision_id: "r".into(),
         project: "attrs".into(),
         variant: "default".into(),
-        job_state: Some(outcome.map_or(JobState::Leased, |_| JobState::Finished)),
-        attempt_id: Some(AttemptId::from(format!("a{number}"))),
-        attempt_state: Some(outcome.map_or(AttemptState::Leased, |_| AttemptState::Finished)),
-        started_at: Some(Timestamp::from_millis(1_000)),
-        finished_at: outcome.map(|_| Timestamp::from_millis(3_500)),
-        report: outcome.map(|outcome| {
-            let phase = |name: &str, code| Phase {
-                name: name.into(),
-                started_at: Timestamp::default(),
-                seconds: 1.0,
-                exit_code: code,
-                log_from: 0,
-            };
-            Ok(Ending {
-                outcome: outcome.clone(),
-                phases: vec![phase("fetch", Some(0)), phase("test: unit", outcome.exit_code())],
-                limit: None,
-                summary: None,
-            })
-        }),
+        job_state: outcome.is_none().then_some(JobState::Queued),
+        summary: RunSummary {
+            cell_attempts: i64::from(outcome.is_some()),
+            cell_state: state,
+            cell_attempt_id: outcome.as_ref().map(|_| "a1".into()),
+            cell_outcome: outcome,
+            ..RunSummary::default()
+        },
         ..RunRow::default()
     }
 }
@@ -35,38 +28,39 @@ fn infra() -> Outcome {
     Outcome::Infra { reason: "lost".into() }
 }
 
-#[test]
-fn the_attempt_that_explains_the_state_is_shown() {
-    let failed = Outcome::Failed { exit_code: 7 };
-    let cell = of_attempts(
-        &[attempt(1, Some(&failed)), attempt(2, Some(&infra()))],
-        &ImageProgress::Ready,
-    );
-    assert_eq!(
-        (cell.state, cell.attempt.as_ref().map(AttemptId::as_str), cell.attempts),
-        (Cell::Fail, Some("a1"), 2)
-    );
-    assert_eq!(cell.outcome, Some(failed));
-    assert_eq!(cell.failed_in.as_deref(), Some("test: unit"));
-    assert_eq!(cell.seconds, Some(2.5));
-
-    let cell = of_attempts(&[attempt(1, Some(&infra())), attempt(2, None)], &ImageProgress::Ready);
-    assert_eq!((cell.state, cell.running), (Cell::Pending, true));
-
-    let cell = of_attempts(&[attempt(1, Some(&Outcome::Passed))], &ImageProgress::Failed);
-    assert_eq!((cell.state, cell.failed_in), (Cell::Pass, None));
+fn shown(rows: &[RunRow], image: &ImageProgress) -> RunCell {
+    of_run_rows(rows, image).unwrap()
 }
 
 #[test]
-fn a_report_that_cannot_be_read_blames_nobody_else() {
-    let mut row = attempt(1, Some(&Outcome::Passed));
-    row.report = Some(Err(BadRow {
-        table: "run",
-        id: "run".into(),
-        column: "report".into(),
-        problem: "EOF".into(),
-    }));
-    assert_eq!(of_attempts(&[row], &ImageProgress::Ready).state, Cell::Unknown);
+fn an_open_job_makes_a_cell_pending_unless_code_decided_it() {
+    let mut leased = run("run", Some(infra()));
+    leased.job_state = Some(JobState::Leased);
+    leased.leased_id = Some("a2".into());
+    let cell = shown(&[leased.clone()], &ImageProgress::Ready);
+    assert_eq!((cell.state, cell.running), (Cell::Pending, true));
+    assert_eq!(cell.attempt, Some("a1".into()));
+    assert!(cell.waits.is_none());
+    leased.summary.cell_state = Some(Cell::Pass);
+    let cell = shown(&[leased], &ImageProgress::Ready);
+    assert_eq!((cell.state, cell.running), (Cell::Pass, true));
+    let cell = shown(&[run("run", None)], &ImageProgress::Ready);
+    assert_eq!(
+        (cell.state, cell.running, cell.waits.is_some()),
+        (Cell::Pending, false, true)
+    );
+    assert_eq!(
+        shown(&[run("run", Some(infra()))], &ImageProgress::Ready).state,
+        Cell::Unknown
+    );
+}
+
+#[test]
+fn without_an_image_only_a_run_that_ended_has_a_state_of_its_own() {
+    let state = |row: RunRow| shown(&[row], &ImageProgress::Failed).state;
+    assert_eq!(state(run("run", Some(Outcome::Passed))), Cell::Pass);
+    assert_eq!(state(run("run", Some(infra()))), Cell::Unknown);
+    assert_eq!(state(run("run", None)), Cell::NoImage);
 }
 
 #[test]
@@ -76,7 +70,7 @@ fn skipped_runs_say_why() {
         skip_reason: Some("needs 3.9".into()),
         ..RunRow::default()
     };
-    let cell = of_attempts(&[row], &ImageProgress::Ready);
+    let cell = shown(&[row], &ImageProgress::Ready);
     assert_eq!(cell.state, Cell::Skipped);
     assert_eq!(
         cell.outcome,
@@ -103,11 +97,9 @@ fn cells_without_a_run_follow_the_image() {
 
 #[test]
 fn the_newest_run_of_a_cell_wins_and_past_projects_keep_their_column() {
-    let mut newer = attempt(1, Some(&Outcome::Passed));
-    newer.id = "run2".into();
-    let mut gone = attempt(1, Some(&Outcome::OutOfMemory));
-    (gone.id, gone.project) = ("run3".into(), "zope".into());
-    let runs = [attempt(1, Some(&infra())), newer, gone];
+    let mut gone = run("run3", Some(Outcome::OutOfMemory));
+    gone.project = "zope".into();
+    let runs = [run("run", Some(infra())), run("run2", Some(Outcome::Passed)), gone];
     let revision = RevisionRow {
         id: "r".into(),
         variant: Some("default".into()),
@@ -165,15 +157,15 @@ fn variants_of_a_revision_do_not_mix() {
         planned_at: Some(Timestamp::from_millis(1)),
         ..RevisionRow::default()
     };
-    let mut debug = attempt(1, Some(&Outcome::Failed { exit_code: 3 }));
-    (debug.id, debug.variant) = ("run2".into(), "debug".into());
+    let mut debug = run("run2", Some(Outcome::Failed { exit_code: 3 }));
+    debug.variant = "debug".into();
     let mut excluded = RunRow {
         skip_reason: Some("too slow".into()),
         ..RunRow::default()
     };
     (excluded.id, excluded.revision_id) = ("run3".into(), "r".into());
     (excluded.project, excluded.variant) = ("idna".into(), "debug".into());
-    let runs = [attempt(1, Some(&Outcome::Passed)), debug, excluded];
+    let runs = [run("run", Some(Outcome::Passed)), debug, excluded];
     let rows = vec![revision("default"), revision("debug")];
     let mut matrix = matrix(rows, &runs, vec!["attrs".into(), "idna".into()]);
     let state = |row: &Row, at: usize| row.cells[at].as_ref().map(|cell| cell.state);

@@ -186,6 +186,10 @@ pub struct RunCell {
     pub limit: Option<String>,
     /// How many tests that attempt ran, if it says so.
     pub tests: Option<TestsRun>,
+    /// How many of these tests failed.
+    pub failed_tests: Option<usize>,
+    /// The first test that failed, and the first line of its error.
+    pub first_error: Option<String>,
     /// How many attempts have ended.
     pub attempts: usize,
     /// The job of the cell, if it is queued.
@@ -213,6 +217,8 @@ impl RunCell {
             failed_in: None,
             limit: None,
             tests: None,
+            failed_tests: None,
+            first_error: None,
             attempts: 0,
             waits: None,
         }

@@ -3,7 +3,10 @@
 use crate::domain::results::{Failure, Summary};
 use crate::store::views::Column;
 use crate::web::attempts::{AttemptView, AttemptsView, LogView, PhaseView, StreamLink, TestsView};
-use crate::web::grid::{CellView, Grid, GridRow, ImageView, RevisionHead, SharedView, VariantLink, VariantsView};
+use crate::web::grid::{
+    CellView, ColumnsView, Grid, GridRow, ImageView, RevisionHead, SharedView, VariantLink, VariantsView,
+};
+use crate::web::home::{HeadLine, HomeView};
 use crate::web::hosts::{AttemptLine, HostLine};
 use crate::web::incidents::{IncidentLine, RegressionSection, RevisionLink};
 use crate::web::projects::ProjectView;
@@ -73,6 +76,26 @@ pub fn grid() -> Grid {
             .into(),
         rows: vec![full, GridRow::default()],
         mixed: true,
+    }
+}
+
+pub fn columns() -> ColumnsView {
+    ColumnsView {
+        before: some(),
+        after: some(),
+        ..ColumnsView::default()
+    }
+}
+
+pub fn home() -> HomeView {
+    HomeView {
+        incidents: incidents(),
+        more: 1,
+        under_way: 2,
+        heads: vec![HeadLine {
+            sentence: mark(),
+            ..HeadLine::default()
+        }],
     }
 }
 

@@ -1,8 +1,8 @@
 //! Renders every template with a full context and with an empty one, so that each name in a template is looked up.
 
 use super::contexts::{
-    MARK, attempt_lines, attempts, badge, grid, host, image, incidents, log, mark, project, regressions, revision,
-    some, variants,
+    MARK, attempt_lines, attempts, badge, columns, grid, home, host, image, incidents, log, mark, project, regressions,
+    revision, some, variants,
 };
 use super::*;
 use crate::web::account::{AccountPage, LoginPage, ProviderButton, TokenLine};
@@ -43,7 +43,10 @@ fn check<T: Template + Default>(full: T) {
 #[test]
 fn pages_of_revisions_have_what_their_templates_name() {
     check(MatrixPage {
+        home: Some(home()),
         grid: grid(),
+        projects: columns(),
+        here: some(),
         branch: some(),
         variants: variants(),
         older: some(),

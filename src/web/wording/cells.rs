@@ -44,11 +44,7 @@ pub fn cell_badge(cell: &RunCell) -> Badge {
             "✓",
             cell.seconds.map_or_else(|| "passed".to_owned(), brief_duration),
         ),
-        Cell::Fail => badge(
-            "fail",
-            "✗",
-            cell.outcome.as_ref().map_or_else(|| "failed".to_owned(), in_brief),
-        ),
+        Cell::Fail => badge("fail", "✗", failure_in_brief(cell)),
         Cell::Flaky => badge("flaky", "≈", "flaky"),
         Cell::Unknown => badge(
             "unknown",
@@ -59,6 +55,16 @@ pub fn cell_badge(cell: &RunCell) -> Badge {
         Cell::Skipped => badge("skipped", "↷", "skipped"),
         Cell::Pending if cell.running => badge("running", "▸", "running"),
         Cell::Pending => badge("pending", "⋯", "waiting"),
+    }
+}
+
+/// Describes a failure in one or two words: by how many tests failed, or else by its outcome.
+fn failure_in_brief(cell: &RunCell) -> String {
+    match (&cell.outcome, cell.failed_tests) {
+        (Some(Outcome::Failed { .. }), Some(1)) => "1 test".to_owned(),
+        (Some(Outcome::Failed { .. }), Some(many @ 2..)) => format!("{many} tests"),
+        (Some(outcome), _) => in_brief(outcome),
+        (None, _) => "failed".to_owned(),
     }
 }
 
@@ -170,7 +176,10 @@ pub fn sentence(cell: &RunCell, row: &Row, now: Timestamp) -> String {
                 "no result after {attempts} attempts, of which the infrastructure failed the last{phase}: {reason}"
             ),
         },
-        (_, Some(ended)) => format!("{ended}{phase}{time}{limit}"),
+        (_, Some(ended)) => {
+            let first = cell.first_error.as_ref().map(|error| format!("; first error: {error}"));
+            format!("{ended}{phase}{time}{limit}{}", first.unwrap_or_default())
+        }
         (state, None) => state.name().replace('_', " "),
     }
 }
@@ -232,6 +241,8 @@ mod tests {
             attempts: 1,
             limit: None,
             tests: None,
+            failed_tests: None,
+            first_error: None,
             waits: None,
         };
         assert_eq!(
@@ -239,6 +250,16 @@ mod tests {
             "failed (exit code 1) in test: trial, 34 s"
         );
         assert_eq!(cell_badge(&cell).word, "exit 1");
+        let cell = RunCell {
+            failed_tests: Some(4),
+            first_error: Some("T.one: 1 != 2".to_owned()),
+            ..cell
+        };
+        assert_eq!(
+            sentence(&cell, &Row::default(), Timestamp::default()),
+            "failed (exit code 1) in test: trial, 34 s; first error: T.one: 1 != 2"
+        );
+        assert_eq!(cell_badge(&cell).word, "4 tests");
     }
 
     #[test]
@@ -256,6 +277,8 @@ mod tests {
             attempts,
             limit: None,
             tests: None,
+            failed_tests: None,
+            first_error: None,
             waits: None,
         };
         let shown = |cell: RunCell| {

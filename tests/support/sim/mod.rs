@@ -611,6 +611,11 @@ impl Sim {
         self.all_decided().await;
         self.done().await;
         let store = &self.coordinator().store;
+        assert_eq!(
+            store.wrong_cells(200).await.unwrap(),
+            [""; 0],
+            "these cells are not what their attempts say"
+        );
         let trust = &self.settings.trust();
         IncidentReader { store, trust }.all(100, now()).await.unwrap()
     }

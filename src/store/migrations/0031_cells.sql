@@ -1,0 +1,16 @@
+-- What the ended attempts of a run show together (its cell), so that no page reads their reports. `cell_attempts` is
+-- NULL until the cell is computed; opening the store computes the cells of runs that an earlier version made.
+ALTER TABLE run ADD COLUMN cell_attempts BIGINT;
+ALTER TABLE run ADD COLUMN cell_state TEXT;
+ALTER TABLE run ADD COLUMN cell_attempt_id TEXT;
+-- JSON of the outcome, with a shortened reason.
+ALTER TABLE run ADD COLUMN cell_outcome TEXT;
+ALTER TABLE run ADD COLUMN cell_ms BIGINT;
+ALTER TABLE run ADD COLUMN cell_failed_in TEXT;
+ALTER TABLE run ADD COLUMN cell_limit TEXT;
+ALTER TABLE run ADD COLUMN cell_tests BIGINT;
+ALTER TABLE run ADD COLUMN cell_failed_tests BIGINT;
+ALTER TABLE run ADD COLUMN cell_first_error TEXT;
+CREATE INDEX run_without_cell ON run (id) WHERE cell_attempts IS NULL;
+-- Leased jobs are counted for the head of every page.
+CREATE INDEX job_leased ON job (id) WHERE state = 'leased';
