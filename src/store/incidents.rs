@@ -5,7 +5,7 @@ use super::events::EventKind;
 use super::regressions::Regression;
 use super::rows::BadRow;
 use super::{Store, Tx, new_id};
-use crate::domain::id::IncidentId;
+use crate::domain::id::{IncidentId, RevisionId};
 use crate::domain::incident::{self, Assignee, Records, RegressionProgress, State};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
@@ -147,6 +147,14 @@ impl Store {
     pub async fn closed_incidents(&self, most: i64) -> Result<Vec<Incident>> {
         let sql = select("WHERE closed_at IS NOT NULL ORDER BY number DESC LIMIT $1");
         decoded(sqlx::query_as(sql).bind(most).fetch_all(self.pool()).await?)
+    }
+
+    /// Returns the numbers of the newest incidents, at most `most`, one of whose regressions began at a revision.
+    pub async fn incidents_at(&self, revision: &RevisionId, most: i64) -> Result<Vec<i64>> {
+        let sql = "SELECT number FROM incident WHERE id IN (SELECT incident_id FROM regression WHERE bad_id = $1)
+                   ORDER BY number DESC LIMIT $2";
+        let query = sqlx::query_scalar(sql).bind(revision).bind(most);
+        Ok(query.fetch_all(self.pool()).await?)
     }
 
     pub async fn incident(&self, number: i64) -> Result<Option<Incident>> {

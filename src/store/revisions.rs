@@ -263,6 +263,22 @@ impl Store {
         Ok(true)
     }
 
+    /// Returns the hash of the newest earlier revision on the branch of a revision that has an image of a variant.
+    pub async fn sha_before(&self, id: &RevisionId, variant: &str) -> Result<Option<String>> {
+        let sql = "SELECT earlier.sha FROM revision
+                   JOIN revision AS earlier ON earlier.branch_id = revision.branch_id AND earlier.seq < revision.seq
+                        AND earlier.left_at IS NULL
+                   WHERE revision.id = $1 AND EXISTS (
+                       SELECT 1 FROM revision_image AS planned
+                       WHERE planned.revision_id = earlier.id AND planned.variant = $2 AND planned.image_id IS NOT NULL)
+                   ORDER BY earlier.seq DESC LIMIT 1";
+        Ok(sqlx::query_scalar(sql)
+            .bind(id)
+            .bind(variant)
+            .fetch_optional(self.pool())
+            .await?)
+    }
+
     /// Returns the ids in git of all stored revisions that are on a branch.
     pub async fn shas_on_branch(&self, branch_id: &BranchId) -> Result<BTreeSet<String>> {
         let shas: Vec<String> = sqlx::query_scalar("SELECT sha FROM revision WHERE branch_id = $1 AND left_at IS NULL")

@@ -116,23 +116,23 @@ mod tests {
 
     #[test]
     fn a_branch_says_what_came_of_its_newest_revision() {
-        let said = |image, counts: &[(Option<Cell>, usize)]| {
+        let shown = |image, counts: &[(Option<Cell>, usize)]| {
             let (badge, sentence) = state(&head(image), &counts.iter().copied().collect());
             format!("{}; {sentence}", badge.word)
         };
         let ready = Some(ImageState::Ready);
         let pass = (Some(Cell::Pass), 7);
-        assert_eq!(said(ready, &[pass]), "all pass; 7 of 7 projects pass");
+        assert_eq!(shown(ready, &[pass]), "all pass; 7 of 7 projects pass");
         assert_eq!(
-            said(ready, &[pass, (None, 2)]),
+            shown(ready, &[pass, (None, 2)]),
             "running; 7 of 9 projects pass, 2 without a result yet"
         );
         assert_eq!(
-            said(ready, &[pass, (Some(Cell::Fail), 2), (Some(Cell::Flaky), 1)]),
+            shown(ready, &[pass, (Some(Cell::Fail), 2), (Some(Cell::Flaky), 1)]),
             "3 fail; 7 of 10 projects pass"
         );
-        assert_eq!(said(ready, &[]), "builds; ");
-        assert_eq!(said(Some(ImageState::Failed), &[]), "does not build; ");
-        assert_eq!(said(None, &[]), "not built yet; ");
+        assert_eq!(shown(ready, &[]), "builds; ");
+        assert_eq!(shown(Some(ImageState::Failed), &[]), "does not build; ");
+        assert_eq!(shown(None, &[]), "not built yet; ");
     }
 }

@@ -10,6 +10,7 @@ mod store;
 mod watch;
 mod watch_svn;
 mod web;
+mod web_browser;
 mod web_live;
 
 #[path = "../support/mod.rs"]

@@ -13,9 +13,9 @@ use pybots::verdict::{Cell, Change};
 use pybots::web::Web;
 use reqwest::{Client, Response};
 
-struct Site {
-    sample: Sample,
-    base: String,
+pub struct Site {
+    pub sample: Sample,
+    pub base: String,
     client: Client,
     server: tokio::task::JoinHandle<()>,
     _data: tempfile::TempDir,
@@ -27,7 +27,7 @@ impl Drop for Site {
     }
 }
 
-async fn site() -> Site {
+pub async fn site() -> Site {
     let data = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}?mode=rwc", data.path().join("test.sqlite").display());
     let sample = Sample::new(&url, data.path()).await;
@@ -66,7 +66,7 @@ impl Site {
         self.client.get(format!("{}{path}", self.base)).send().await.unwrap()
     }
 
-    async fn page(&self, path: &str) -> String {
+    pub async fn page(&self, path: &str) -> String {
         let answer = self.get(path).await;
         assert_eq!(answer.status(), 200, "{path}");
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();

@@ -170,7 +170,7 @@ pub async fn fill(name: &'static str, store: &Store, size: Size) {
     .await;
     // s: how the run ended; 0 passed, 1 failed, 2 not yet
     let ended = "CASE WHEN revision.seq = $1 THEN 2
-                      WHEN revision.seq > $1 / 2 AND CAST(substr(project.name, 9) AS BIGINT) % 11 = 3 THEN 1
+                      WHEN revision.seq > $1 / 2 AND (CAST(substr(project.name, 9) AS BIGINT) - 10000) % 11 = 3 THEN 1
                       WHEN (revision.seq * 31 + CAST(substr(project.name, 9) AS BIGINT) * 17) % 97 = 0 THEN 1 ELSE 0 END";
     let rows = format!(
         "SELECT substr(revision.id, 1, 17) || '-' || substr(project.name, 9) AS key, revision.id AS revision_id,
@@ -243,7 +243,7 @@ async fn incidents(run: &impl AsyncFn(&str, &[i64], &[String]), size: Size) {
     let of = format!(
         "FROM branch JOIN revision AS good ON good.branch_id = branch.id AND good.seq = {middle}
          JOIN revision AS bad ON bad.branch_id = branch.id AND bad.seq = {middle} + 1 CROSS JOIN project
-         WHERE branch.name = 'line1' AND CAST(substr(project.name, 9) AS BIGINT) % 11 = 3
+         WHERE branch.name = 'line1' AND (CAST(substr(project.name, 9) AS BIGINT) - 10000) % 11 = 3
            AND project.name LIKE 'project-%'"
     );
     let subjects = r#"[{"what":"test","test":"unit: test_it.Test.test_one"}]"#.to_owned();

@@ -1,6 +1,7 @@
 //! What several test programs need. Each uses a part of it.
 #![allow(dead_code)]
 
+pub mod browser;
 pub mod cpython;
 pub mod engine;
 pub mod factory;

@@ -72,11 +72,13 @@ fn pages_of_revisions_have_what_their_templates_name() {
     });
     check(RevisionPage {
         revision: revision(),
+        incidents: incidents(),
         rows: vec![
             one::VariantRow {
                 revision: revision(),
                 image: image(),
                 platform: mark(),
+                compare: some(),
                 cells: cells.into(),
             },
             one::VariantRow::default(),

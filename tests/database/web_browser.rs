@@ -1,0 +1,92 @@
+//! The pages in a real browser: every kind of page is accessible by the rules of axe-core, light and dark, wide and on a
+//! phone, and none is wider than the window.
+
+use super::web::site;
+use crate::support::browser::Browser;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The program of axe-core that `scripts/setup` installs.
+fn axe() -> Option<String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"),
+        PathBuf::from,
+    );
+    let scripts = std::fs::read_dir(target.join("axe")).ok()?;
+    let path = scripts
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|end| end == "js"));
+    if path.is_none() {
+        println!("SKIPPED: accessible pages, for axe-core is not installed (scripts/setup installs it)");
+    }
+    std::fs::read_to_string(path?).ok()
+}
+
+/// Two pages of each kind that links lead to, from the home page on.
+async fn kinds(site: &super::web::Site) -> Vec<String> {
+    let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut open = vec!["/".to_owned()];
+    while let Some(path) = open.pop() {
+        let text = site.page(&path).await;
+        for link in text.split("href=\"").skip(1) {
+            let link = link.split('"').next().unwrap().replace("&amp;", "&");
+            let is_page = link.starts_with('/') && !link.starts_with("/api/") && !link.contains(['?', '#', '.']);
+            let kind = link.split('/').nth(1).unwrap_or_default().to_owned() + &link.matches('/').count().to_string();
+            let of_kind = kinds.entry(kind).or_default();
+            // a raw log is no page
+            if is_page && of_kind.len() < 2 && !of_kind.contains(&link) && !link.ends_with("/log") {
+                of_kind.push(link.clone());
+                open.push(link);
+            }
+        }
+    }
+    kinds.into_values().flatten().collect()
+}
+
+/// What axe-core finds on the page that is open, as `rule: element`.
+async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
+    browser.client.execute(axe, Vec::new()).await.unwrap();
+    let script = "const [done] = arguments; axe.run().then(found => done(found.violations.flatMap(
+        rule => rule.nodes.map(node => rule.id + ': ' + node.html.slice(0, 200) + ' ' + node.failureSummary))));";
+    let found: Value = browser.client.execute_async(script, Vec::new()).await.unwrap();
+    serde_json::from_value(found).unwrap()
+}
+
+async fn every_page_is_accessible(scheme: &str) {
+    let site = site().await;
+    site.sample.everything().await;
+    let Some(axe) = axe() else { return };
+    let Some(browser) = Browser::start_with(&site.base, &[scheme]).await else {
+        return;
+    };
+    let paths = kinds(&site).await;
+    assert!(paths.len() > 15, "{paths:?}");
+    let mut wrong = Vec::new();
+    for (width, height) in [(1280, 900), (390, 844)] {
+        browser.client.set_window_size(width, height).await.unwrap();
+        for path in &paths {
+            browser.open(path).await;
+            let found = violations(&browser, &axe).await;
+            wrong.extend(found.into_iter().map(|found| format!("{path} at {width}: {found}")));
+            let wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+            let wider = browser.client.execute(wider, Vec::new()).await.unwrap();
+            if wider != json!(0) {
+                wrong.push(format!("{path} at {width}: wider than the window by {wider}"));
+            }
+        }
+    }
+    browser.end().await;
+    assert_eq!(wrong, Vec::<String>::new(), "\n{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_accessible_in_light_colours() {
+    every_page_is_accessible("--blink-settings=preferredColorScheme=1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_accessible_in_dark_colours() {
+    every_page_is_accessible("--blink-settings=preferredColorScheme=0").await;
+}
