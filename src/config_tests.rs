@@ -139,6 +139,76 @@ fn passwords_are_not_shown() {
     );
 }
 
+/// Settings whose names sound like a secret and that hold none.
+const NO_SECRETS: [&str; 1] = ["http.wrong_tokens_per_minute"];
+
+/// Sets a setting by its key, whatever the others are.
+fn with(table: &toml::Table, key: &str, value: &str) -> Option<Settings> {
+    let mut table = table.clone();
+    let mut inner = &mut table;
+    let mut parts: Vec<&str> = key.split('.').collect();
+    let last = parts.pop()?;
+    for part in parts {
+        inner = inner.get_mut(part)?.as_table_mut()?;
+    }
+    inner.insert(last.to_owned(), value.into());
+    table.try_into().ok()
+}
+
+#[test]
+fn every_secret_of_the_settings_is_masked() {
+    let table = toml::Table::try_from(Settings::default()).unwrap();
+    let loaded = Settings::load(None, &BTreeMap::new()).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), " hunter2-in-a-file\n").unwrap();
+    let path = file.path().display().to_string();
+    let login = "https://me:hunter2-in-an-address@example.org/x";
+    let (mut files, mut addresses) = (Vec::new(), Vec::new());
+    for key in loaded.origins.keys() {
+        if ["secret", "password", "token"].iter().any(|word| key.contains(word)) && !NO_SECRETS.contains(&key.as_str())
+        {
+            assert!(
+                key.ends_with("_file"),
+                "{key} holds a secret itself; let it name a file"
+            );
+            let settings = with(&table, key, &path).unwrap_or_else(|| panic!("{key} is no path"));
+            let masked = settings.secrets().mask_in("Bearer hunter2-in-a-file");
+            assert_eq!(masked, "Bearer ***", "{key} is not in `Settings::secrets`");
+            files.push(key.as_str());
+        }
+        // an address is the only kind of text that does not show its login
+        if let Some(settings) = with(&table, key, login)
+            && !format!("{settings:?}").contains("hunter2")
+        {
+            let masked = settings.secrets().mask_in("with hunter2-in-an-address");
+            assert_eq!(masked, "with ***", "{key} is not in `Settings::secrets`");
+            addresses.push(key.as_str());
+        }
+    }
+    assert_eq!(files, ["oidc.client_secret_file", "registry.password_file"]);
+    let expected = [
+        "database",
+        "network.http_proxy",
+        "network.https_proxy",
+        "network.index",
+        "recipes.git",
+        "source.git",
+        "source.svn",
+    ];
+    assert_eq!(addresses, expected);
+    // as the header of a request has it: `pybots:hunter2-in-a-file`
+    let settings = with(&table, "oidc.client_secret_file", &path).unwrap();
+    let settings = Settings {
+        oidc: OidcSettings {
+            client_id: "pybots".into(),
+            ..settings.oidc
+        },
+        ..settings
+    };
+    let header = "Basic cHlib3RzOmh1bnRlcjItaW4tYS1maWxl";
+    assert_eq!(settings.secrets().mask_in(header), "Basic ***");
+}
+
 #[test]
 fn a_branch_is_in_the_repository_that_is_set() {
     let kinds = |text: &str| -> Vec<(String, SourceKind)> {

@@ -19,6 +19,8 @@ use crate::domain::retention::Policy;
 use crate::domain::trust::Trust;
 use crate::profile::Profiles;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -189,8 +191,8 @@ impl Settings {
         }
     }
 
-    /// Returns the logins in all addresses, and the registry's password. A password file that can't be read is left out
-    /// here, because its user reports it. The secret of `oidc` is not included.
+    /// Returns the logins in all addresses, and the secrets that files hold now: the registry's password, and the client's
+    /// secret at the identity provider. A file that can't be read is left out here, because its user reports it.
     pub fn secrets(&self) -> Secrets {
         let NetworkSettings {
             http_proxy,
@@ -207,11 +209,16 @@ impl Settings {
             https_proxy,
             index,
         ];
-        let secrets = Secrets::of(addresses);
-        match self.registry.login(&self.registry.repository) {
-            Ok(Some(login)) => secrets.with(&login.password),
-            Ok(None) | Err(_) => secrets,
-        }
+        let logins = [
+            (&self.registry.user, &self.registry.password_file),
+            (&self.oidc.client_id, &self.oidc.client_secret_file),
+        ];
+        logins
+            .into_iter()
+            .fold(Secrets::of(addresses), |secrets, (user, file)| match secret_in(file) {
+                Some(password) => secrets.with_login(user, &password),
+                None => secrets,
+            })
     }
 
     /// Returns which projects are maintained under these settings, when probation ends, and who owns which projects.
@@ -242,4 +249,16 @@ impl Settings {
             min_free: min_free_gib.saturating_mul(1 << 30),
         }
     }
+}
+
+/// The most bytes of a file that holds one secret.
+const SECRET_MOST: u64 = 64 << 10;
+
+/// Returns the secret in a file, without white space around it. Returns `None` if the file can't be read or is no short
+/// text.
+fn secret_in(file: &Path) -> Option<String> {
+    let mut text = String::new();
+    let opened = File::open(file).ok()?;
+    opened.take(SECRET_MOST).read_to_string(&mut text).ok()?;
+    Some(text.trim().to_owned())
 }

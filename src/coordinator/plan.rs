@@ -56,8 +56,8 @@ async fn plan_one(
 }
 
 /// Plans an image for which an investigation waits. The revision has none yet, or has one by an earlier profile or
-/// distribution. If no image can be built now, the revision loses the image that it has. Returns how many jobs it
-/// added.
+/// distribution. If no image can be built now, the revision keeps an image that is ready or under way; only without one,
+/// the reason is stored. Returns how many jobs it added.
 pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &str, now: Timestamp) -> Result<usize> {
     let Coordinator { store, platform, .. } = coordinator;
     let present = match store.image_of(&revision.id, variant, platform).await? {
@@ -65,10 +65,11 @@ pub async fn image_of(coordinator: &Coordinator, revision: &Revision, variant: &
         Some(RevisionImage::Image(image)) => Some(image),
         Some(RevisionImage::Impossible(_)) => return Ok(0),
     };
-    match wanted(coordinator, revision, variant).await? {
-        Ok(build) if present.is_some_and(|image| image.build_key == build.build_key) => Ok(0),
-        Ok(build) => Ok(add_image(coordinator, revision, build, &[], now).await?.0),
-        Err(reason) => {
+    match (wanted(coordinator, revision, variant).await?, present) {
+        (Ok(build), Some(image)) if image.build_key == build.build_key => Ok(0),
+        (Ok(build), _) => Ok(add_image(coordinator, revision, build, &[], now).await?.0),
+        (Err(_), Some(image)) if image.state != ImageState::Failed => Ok(0),
+        (Err(reason), _) => {
             store.no_image(&revision.id, variant, platform, &reason).await?;
             Ok(0)
         }

@@ -8,6 +8,7 @@ pub use api::Api;
 use super::Coordinator;
 use super::keep::{self, Keeper};
 use crate::clock::now;
+use crate::domain::digest::is_sha256;
 use crate::domain::job::{JobSpec, Remote, RemoteImage};
 use crate::domain::retention::{self, Decisions, ImageKind, Inventory, Push};
 use crate::domain::time::Timestamp;
@@ -59,8 +60,7 @@ impl Coordinator {
     pub fn is_ours(&self, reference: &str) -> bool {
         let repository = self.settings.registry.repository();
         let parts = reference.split_once("@sha256:");
-        let hex = |digest: &str| digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-        matches!((repository, parts), (Some(ours), Some((there, digest))) if ours == there && hex(digest))
+        matches!((repository, parts), (Some(ours), Some((there, digest))) if ours == there && is_sha256(digest))
     }
 
     /// Runs the loop over the registry.

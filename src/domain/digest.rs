@@ -12,3 +12,8 @@ pub fn digest(parts: &[&[u8]]) -> String {
     }
     hex::encode(hash.finalize())
 }
+
+/// Returns whether a text can be a SHA-256: 64 hexadecimal digits.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

@@ -3,6 +3,7 @@
 //! resolver or a shell. A lock is also compared with the recipe: it may name the commit of a branch, but no other
 //! source of the project.
 
+use super::digest::is_sha256;
 use super::names::names;
 use super::suite::{Fetch, Source, source_key};
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ pub struct LockedPackage {
     pub file: Option<String>,
     pub name: String,
     pub role: PackageRole,
-    /// In hexadecimal digits.
+    /// 64 hexadecimal digits.
     #[serde(default)]
     pub sha256: Option<String>,
     #[serde(default)]
@@ -181,7 +182,7 @@ impl LockedPackage {
         is_name(&self.name)
             && self.role != PackageRole::Other
             && self.version.as_deref().is_none_or(is_revision)
-            && self.sha256.as_deref().is_none_or(is_digest)
+            && self.sha256.as_deref().is_none_or(is_sha256)
             && self.file.as_deref().is_none_or(is_file)
     }
 }
@@ -191,7 +192,7 @@ impl LockedProject {
         let is_address = |text: &str| text.len() <= ADDRESS_MOST && !text.chars().any(char::is_control);
         is_name(&self.name)
             && self.version.as_deref().is_none_or(is_revision)
-            && self.sha256.as_deref().is_none_or(is_digest)
+            && self.sha256.as_deref().is_none_or(is_sha256)
             && self.source.as_deref().is_none_or(is_address)
     }
 }
@@ -210,10 +211,6 @@ fn is_variable(text: &str) -> bool {
 fn is_revision(text: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"._-+!/".contains(&b);
     text.len() <= NAME_MOST && !text.starts_with('-') && text.bytes().all(fine)
-}
-
-fn is_digest(text: &str) -> bool {
-    text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn is_file(text: &str) -> bool {

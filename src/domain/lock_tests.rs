@@ -1,7 +1,7 @@
 use super::*;
 
-const GOOD: &str = r#"{"project": {"name": "p", "version": "1.0+x", "sha256": "aa", "source": "git:https://example.org/p"},
-    "packages": [{"name": "a_b", "version": "1!2.0", "file": "a_b-1!2.0-py3-none-any.whl", "sha256": "bb", "role": "run"},
+const GOOD: &str = r#"{"project": {"name": "p", "version": "1.0+x", "sha256": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "source": "git:https://example.org/p"},
+    "packages": [{"name": "a_b", "version": "1!2.0", "file": "a_b-1!2.0-py3-none-any.whl", "sha256": "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "role": "run"},
                  {"name": "q", "version": null, "file": null, "sha256": null, "role": "source"}],
     "variables": {"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_P": "1.0+x"}}"#;
 
@@ -22,10 +22,14 @@ fn what_fetching_never_writes_is_no_lock() {
         ("1!2.0\",", "1\\u0000\","),
         ("1!2.0\",", "--upload-pack=x\","),
         ("a_b-1!2.0-py3", "../../a"),
-        ("\"bb\"", "\"not hex\""),
+        ("bbb\"", "bb\""),
+        ("bbb\"", "bbbb\""),
+        ("bbb\"", "bbg\""),
+        ("aaa\"", "aa\""),
         ("\"run\"", "\"run $(x)\""),
         ("git:https://example.org/p", "a\\u001b]52"),
-        ("\"aa\"", "7"),
+        ("\"sha256\": \"a", "\"sha256\": 7, \"x\": \"a"),
+        ("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", ""),
         ("VERSION_FOR_P\"", "VERSION; reboot\""),
         ("_P\": \"1.0+x", "_P\": \"$(reboot)"),
     ] {
@@ -63,11 +67,18 @@ fn a_lock_is_of_what_its_job_fetches() {
         Lock::parse(&text).unwrap()
     };
     let none = serde_json::json!([]);
-    let origin = |source: &str, version: &str, sha256: &str| serde_json::json!({ "name": "p", "source": source, "version": version, "sha256": sha256 });
+    // a digest is written as a text that is repeated; an empty one is none
+    let origin = |source: &str, version: &str, digit: &str| {
+        let sha256 = Some(digit.repeat(32)).filter(|sha256| !sha256.is_empty());
+        serde_json::json!({ "name": "p", "source": source, "version": version, "sha256": sha256 })
+    };
     let git = "https://example.org/p";
     let of_branch = format!(r#"{{"name": "p", "git": "{git}", "rev": "main"}}"#);
     let of_commit = format!(r#"{{"name": "p", "git": "https://me:secret@example.org/p", "rev": "{COMMIT}"}}"#);
-    let of_index = r#"{"name": "p", "pypi": "p", "version": "1.0", "sha256": "AB"}"#;
+    let of_index = format!(
+        r#"{{"name": "p", "pypi": "p", "version": "1.0", "sha256": "{}"}}"#,
+        "AB".repeat(32)
+    );
     let newest = r#"{"name": "p", "pypi": "p"}"#;
     let of_svn = r#"{"name": "p", "svn": "svn://example.org/p", "rev": "7"}"#;
     let table = [
@@ -75,10 +86,10 @@ fn a_lock_is_of_what_its_job_fetches() {
         (&*of_branch, origin("https://example.org/other", COMMIT, ""), false),
         (&*of_commit, origin(git, COMMIT, ""), true),
         (&*of_commit, origin(git, &COMMIT.replace('0', "1"), ""), false),
-        (of_index, origin("pypi:p", "1.0.0", "ab"), true),
-        (of_index, origin("pypi:p", "1.1", "ab"), false),
-        (of_index, origin("pypi:p", "1.0", "cd"), false),
-        (of_index, origin("pypi:q", "1.0", "ab"), false),
+        (&*of_index, origin("pypi:p", "1.0.0", "ab"), true),
+        (&*of_index, origin("pypi:p", "1.1", "ab"), false),
+        (&*of_index, origin("pypi:p", "1.0", "cd"), false),
+        (&*of_index, origin("pypi:q", "1.0", "ab"), false),
         (newest, origin("pypi:p", "3.0", "ab"), true),
         (of_svn, origin("svn://example.org/p", "7", ""), true),
         (of_svn, origin("svn://example.org/p", "8", ""), false),

@@ -57,7 +57,8 @@ enum Readiness {
     /// The revision's image is to be built once more, because the machinery failed, or because the code failed fewer
     /// than [`FAILURES`] builds. Holds the id of the image.
     BuildAgain(ImageId),
-    /// No image of the revision can be built.
+    /// No image of the revision can be built. The revision may have one by an earlier profile, but runs on it would differ
+    /// in more than CPython.
     NoImage,
     /// The machinery failed too often to build the revision's image.
     Stuck,
@@ -153,7 +154,11 @@ impl Requests<'_> {
         let Some(build) = self.build_of(&revision, image).await? else {
             return Ok(Readiness::NoImage);
         };
-        if !self.is_in_force(&revision, &build) {
+        let profiles = self.context.profiles;
+        let Ok(profile) = plan::profile(&revision, profiles, &build.variant) else {
+            return Ok(Readiness::NoImage);
+        };
+        if profile != build.profile || !build.distribution.is_same(&profiles.distribution) {
             return Ok(Readiness::Awaited);
         }
         let is_believed = candidate.failures >= FAILURES;
@@ -187,13 +192,6 @@ impl Requests<'_> {
         build.revision.clone_from(&revision.sha);
         build.branch.clone_from(&self.investigated.watched().branch);
         Ok(Some(build))
-    }
-
-    /// Returns whether an image was built by the profile in force, on the distribution in force.
-    fn is_in_force(&self, revision: &Revision, build: &BuildSpec) -> bool {
-        let profiles = self.context.profiles;
-        let profile = plan::profile(revision, profiles, &build.variant);
-        build.distribution.is_same(&profiles.distribution) && profile.is_ok_and(|profile| profile == build.profile)
     }
 
     async fn revision(&self, candidate: &Candidate) -> Result<Revision> {

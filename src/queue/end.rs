@@ -24,6 +24,12 @@ const INFRA_ATTEMPTS_MOST: i64 = 3;
 /// milliseconds.
 pub(super) const RETRY_MS: [i64; 2] = [5_000, 60_000];
 
+/// Returns the wait in milliseconds before another attempt at a job that failed so many times in the infrastructure.
+pub(super) fn retry_ms(failures: i64) -> i64 {
+    let earlier = usize::try_from(failures).unwrap_or(0).checked_sub(1);
+    earlier.and_then(|earlier| RETRY_MS.get(earlier)).copied().unwrap_or(0)
+}
+
 /// The number of tries of [`Queue::finish`] if the attempt changes while it is being ended.
 const FINISH_TRIES: usize = 3;
 
@@ -334,12 +340,6 @@ fn release<'a>(
             _ => job.unanswered_attempts,
         },
     };
-    let wait = |earlier: i64| {
-        usize::try_from(earlier)
-            .ok()
-            .and_then(|earlier| RETRY_MS.get(earlier))
-            .copied()
-    };
     match (&report.outcome, job.request) {
         (_, Some(Request::Rerun)) => queued(now, None, 0),
         (_, Some(Request::Cancel)) => Release::Finished,
@@ -350,9 +350,9 @@ fn release<'a>(
         }
         (Outcome::Infra { .. }, None) => {
             let infra_attempts = job.infra_attempts + 1;
-            match wait(infra_attempts - 1) {
-                Some(wait) if infra_attempts < INFRA_ATTEMPTS_MOST => queued(now + wait, avoid_host, infra_attempts),
-                _ => Release::Finished,
+            match infra_attempts < INFRA_ATTEMPTS_MOST {
+                true => queued(now + retry_ms(infra_attempts), avoid_host, infra_attempts),
+                false => Release::Finished,
             }
         }
         _ => Release::Finished,

@@ -2,6 +2,7 @@
 //! host gets no strike.
 
 use super::Queue;
+use super::end::retry_ms;
 use crate::domain::host::backoff_until;
 use crate::domain::job::{JobSpec, Report};
 use crate::domain::outcome::Outcome;
@@ -86,7 +87,7 @@ impl Queue {
         }
         let reached = !matches!(report.outcome, Outcome::Infra { .. } | Outcome::Cancelled);
         if reached && self.store.sources_answered(tx, &run.fetch.source_keys()).await? {
-            self.store.hasten_project(tx, &run.project, now).await?;
+            self.store.hasten_project(tx, &run.project, retry_ms, now).await?;
         }
         Ok(None)
     }

@@ -82,12 +82,26 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the wait of a project's queued jobs. A job that the infrastructure failed before keeps its wait, even if it
-    /// waits for a source.
-    pub async fn hasten_project(&self, tx: &mut Tx, project: &str, now: Timestamp) -> Result<()> {
-        let sql = "UPDATE job SET not_before = $1 WHERE state = 'queued' AND not_before > $1 AND infra_attempts = 0
-                   AND (avoid_host IS NULL OR unanswered_attempts > 0) AND group_id IN (SELECT id FROM job_group WHERE project = $2)";
-        sqlx::query(sql).bind(now).bind(project).execute(&mut **tx).await?;
+    /// Ends the waits of a project's queued jobs for its sources. A job that the infrastructure failed so many times before
+    /// still waits as long as after that failure, at most: its wait ends after the milliseconds that `retry_ms` returns
+    /// for the number of failures.
+    pub async fn hasten_project(
+        &self,
+        tx: &mut Tx,
+        project: &str,
+        retry_ms: fn(i64) -> i64,
+        now: Timestamp,
+    ) -> Result<()> {
+        let waiting =
+            "state = 'queued' AND not_before > $1 AND group_id IN (SELECT id FROM job_group WHERE project = $2)";
+        let sql = format!("SELECT DISTINCT infra_attempts FROM job WHERE {waiting}");
+        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(now).bind(project);
+        let failures: Vec<i64> = query.fetch_all(&mut **tx).await?;
+        let sql = format!("UPDATE job SET not_before = $1 WHERE {waiting} AND infra_attempts = $3");
+        for failures in failures {
+            let query = sqlx::query(sqlx::AssertSqlSafe(sql.clone())).bind(now + retry_ms(failures));
+            query.bind(project).bind(failures).execute(&mut **tx).await?;
+        }
         Ok(())
     }
 }

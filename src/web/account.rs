@@ -122,7 +122,8 @@ pub(super) fn with_cookie(mut response: Response, secret: Option<&str>, web: &We
     Ok(response)
 }
 
-pub async fn page(web: Web, visitor: Visitor) -> HandlerResult {
+pub async fn page(web: Web, visitor: Result<Visitor, Error>) -> HandlerResult {
+    let visitor = visitor?;
     respond(&web, &visitor, None, None).await
 }
 

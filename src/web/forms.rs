@@ -54,7 +54,7 @@ fn sent(web: &Web, has_session: bool) -> BoxedFilter<(Result<Form, Error>,)> {
         .and(warp::header::optional::<String>(SITE))
         .and(body)
         .map(
-            move |visitor: Visitor, peer: Peer, site: Option<String>, body: Option<Bytes>| {
+            move |visitor: Result<Visitor, Error>, peer: Peer, site: Option<String>, body: Option<Bytes>| {
                 let body =
                     body.ok_or_else(|| Error::TooLarge(format!("a form has {} KiB at most", FORM_MOST >> 10).into()))?;
                 let fields: Query = url::form_urlencoded::parse(&body).into_owned().collect();
@@ -66,6 +66,7 @@ fn sent(web: &Web, has_session: bool) -> BoxedFilter<(Result<Form, Error>,)> {
                 if !is_own_site(site.as_deref()) {
                     return Err(Error::Forbidden("this form was sent from another site".into()));
                 }
+                let visitor = visitor?;
                 if has_session {
                     let sent = fields.get(CSRF_FIELD).map(String::as_str).unwrap_or_default();
                     visitor.check_form(sent)?;

@@ -37,7 +37,14 @@ pub async fn begin(web: Web, query: Query, site: Option<String>, peer: Peer) -> 
 
 /// Handles the return of the browser from the identity provider. Begins a session, and ends the browser's earlier
 /// session.
-pub async fn end(web: Web, query: Query, headers: HeaderMap, visitor: Visitor, peer: Peer) -> HandlerResult {
+pub async fn end(
+    web: Web,
+    query: Query,
+    headers: HeaderMap,
+    visitor: Result<Visitor, Error>,
+    peer: Peer,
+) -> HandlerResult {
+    let visitor = visitor?;
     let provider = provider(&web)?;
     web.rates.login(&peer)?;
     let field = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();

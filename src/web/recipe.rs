@@ -89,7 +89,8 @@ pub struct DiffLine {
     pub text: String,
 }
 
-pub async fn versions(project: String, web: Web, visitor: Visitor) -> HandlerResult {
+pub async fn versions(project: String, web: Web, visitor: Result<Visitor, Error>) -> HandlerResult {
+    let visitor = visitor?;
     let found = submissions::registration(&web.store, &project).await?;
     let all = web.store.versions(&project, i64::MAX, VERSIONS).await?;
     let can = |action: &&ProjectMove| found.state.after(**action, found.version.is_some()).is_ok();
@@ -161,7 +162,8 @@ fn state_words(state: VersionState) -> &'static str {
     }
 }
 
-pub async fn version(project: String, number: i64, web: Web, visitor: Visitor) -> HandlerResult {
+pub async fn version(project: String, number: i64, web: Web, visitor: Result<Visitor, Error>) -> HandlerResult {
+    let visitor = visitor?;
     let found = submissions::registration(&web.store, &project).await?;
     let version = submissions::version(&web.store, &project, number).await?;
     let text = web.store.recipe_text(&version.digest).await?.unwrap_or_default();

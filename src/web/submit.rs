@@ -46,7 +46,8 @@ fn problem_line(problem: &Located) -> ProblemLine {
 }
 
 /// Responds with the form, or redirects to the login. `?project=NAME` edits the newest version of a recipe.
-pub async fn page(web: Web, visitor: Visitor, query: Query) -> HandlerResult {
+pub async fn page(web: Web, visitor: Result<Visitor, Error>, query: Query) -> HandlerResult {
+    let visitor = visitor?;
     let project = query.get("project").cloned();
     if visitor.actor.is_none() {
         let next = project.map_or("/submit".to_owned(), |project| format!("/submit?project={project}"));

@@ -107,14 +107,13 @@ pub fn unauthorized() -> Error {
 #[derive(Clone, Debug)]
 pub struct LocalPerson(pub String);
 
-/// Finds the visitor of a request. Rejects a wrong access token, which counts towards the rate limit, and ignores an
-/// unknown cookie. A [`LocalPerson`] needs neither.
-pub fn visitor(web: &Web) -> BoxedFilter<(Visitor,)> {
+/// Looks up the visitor of a request.
+fn looked_up(web: &Web) -> impl Filter<Extract = (Result<Visitor, Error>,), Error = Infallible> + Clone + use<> {
     let web = web.clone();
     warp::header::headers_cloned()
         .and(peer())
         .and(warp::ext::optional::<LocalPerson>())
-        .and_then(move |headers: HeaderMap, peer: Peer, local: Option<LocalPerson>| {
+        .then(move |headers: HeaderMap, peer: Peer, local: Option<LocalPerson>| {
             let web = web.clone();
             async move {
                 if let Some(LocalPerson(name)) = local {
@@ -123,9 +122,17 @@ pub fn visitor(web: &Web) -> BoxedFilter<(Visitor,)> {
                         ..Visitor::default()
                     });
                 }
-                let found = find(&web, &headers, &peer).await;
-                found.map_err(|error| -> Rejection { warp::reject::custom(error) })
+                find(&web, &headers, &peer).await
             }
+        })
+}
+
+/// Finds the visitor of a request. Rejects a wrong access token, which counts towards the rate limit, and ignores an
+/// unknown cookie. A [`LocalPerson`] needs neither.
+pub fn visitor(web: &Web) -> BoxedFilter<(Visitor,)> {
+    looked_up(web)
+        .and_then(|found: Result<Visitor, Error>| async {
+            found.map_err(|error| -> Rejection { warp::reject::custom(error) })
         })
         .boxed()
 }
@@ -157,14 +164,18 @@ async fn find(web: &Web, headers: &HeaderMap, peer: &Peer) -> Result<Visitor, Er
     }))
 }
 
-/// Finds the visitor of a page. Ignores a wrong access token and every other error, because pages are for browsers. The
-/// visitor then counts as somebody without a login.
-pub fn guest(web: &Web) -> impl Filter<Extract = (Visitor,), Error = Infallible> + Clone + use<> {
-    visitor(web).or_else(|_| async { Ok::<_, Infallible>((Visitor::default(),)) })
+/// Finds the visitor of a page. A wrong access token counts as no login, because pages are for browsers. Every other
+/// error is one of the page: while the store does not answer, nobody knows whether the visitor is logged in.
+pub fn guest(web: &Web) -> impl Filter<Extract = (Result<Visitor, Error>,), Error = Infallible> + Clone + use<> {
+    looked_up(web).map(|found| match found {
+        Err(Error::Unauthorized(_) | Error::TooMany(_)) => Ok(Visitor::default()),
+        found => found,
+    })
 }
 
 /// Returns a filter to place before routes. It rejects the requests that the routes may answer. If reading needs a
-/// login, it answers all requests without one by `refuse`, except for the paths in `open`.
+/// login, it answers all requests without one by `refuse`, and those whose visitor can't be found with the error,
+/// except for the paths in `open`.
 pub fn gate(web: &Web, open: &'static [&'static str], refuse: fn(&str) -> HandlerResult) -> Route {
     if web.door.public_read {
         // everybody may read, so no token is looked up
@@ -174,10 +185,13 @@ pub fn gate(web: &Web, open: &'static [&'static str], refuse: fn(&str) -> Handle
     }
     warp::path::full()
         .and(guest(web))
-        .and_then(move |path: FullPath, visitor: Visitor| async move {
-            match visitor.actor.is_some() || open.contains(&path.as_str()) {
-                true => Err(warp::reject::not_found()),
-                false => Ok(refuse(path.as_str())),
+        .and_then(move |path: FullPath, visitor: Result<Visitor, Error>| async move {
+            let is_open = open.contains(&path.as_str());
+            match visitor {
+                Ok(Visitor { actor: Some(_), .. }) => Err(warp::reject::not_found()),
+                _ if is_open => Err(warp::reject::not_found()),
+                Ok(_) => Ok(refuse(path.as_str())),
+                Err(error) => Ok(Err(error)),
             }
         })
         .boxed()

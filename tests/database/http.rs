@@ -1,8 +1,9 @@
 //! The whole server on both databases: values that no database stores, a database that is away, a disk that is full.
 
-use crate::support::{Repository, branch, new_database};
+use crate::support::{Repository, branch, databases, new_database};
+use pybots::access;
 use pybots::clock::now;
-use pybots::config::{Settings, SourceSettings};
+use pybots::config::{HttpSettings, Settings, SourceSettings};
 use pybots::coordinator::Coordinator;
 use pybots::enrolment;
 use pybots::server::{Server, routes};
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
 
 struct Site {
     base: String,
@@ -21,8 +24,24 @@ struct Site {
     _folder: Arc<tempfile::TempDir>,
 }
 
-/// A coordinator that serves, with one registered host.
+/// A coordinator that serves, with one registered host, and notices while no request needs it that the database is away.
 async fn site(database: &str, data: &Path, folder: Arc<tempfile::TempDir>) -> Site {
+    let (coordinator, http) = coordinator(database, data, &folder, true).await;
+    let presence = coordinator.store.presence();
+    serve(
+        coordinator,
+        |routes| Server::new(routes, &http).watching(presence),
+        folder,
+    )
+    .await
+}
+
+async fn coordinator(
+    database: &str,
+    data: &Path,
+    folder: &Arc<tempfile::TempDir>,
+    public_read: bool,
+) -> (Coordinator, HttpSettings) {
     let repository = Repository::new(&folder.path().join("cpython"));
     repository.commit("one");
     let settings = Settings {
@@ -33,19 +52,31 @@ async fn site(database: &str, data: &Path, folder: Arc<tempfile::TempDir>) -> Si
             ..SourceSettings::default()
         },
         branch: vec![branch("trunk", "main", 1)],
+        http: HttpSettings {
+            public_read,
+            ..HttpSettings::default()
+        },
         ..Settings::default()
     };
-    let coordinator = Coordinator::open(settings.clone(), "linux/amd64").await.unwrap();
+    let http = settings.http.clone();
+    (Coordinator::open(settings, "linux/amd64").await.unwrap(), http)
+}
+
+async fn serve(
+    coordinator: Coordinator,
+    server: impl FnOnce(BoxedFilter<(Response,)>) -> Server,
+    folder: Arc<tempfile::TempDir>,
+) -> Site {
     let store = coordinator.store.clone();
     let (_, token) = enrolment::add(&store, "h", "o@example.org", true, now()).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let server = Server::new(routes(coordinator), &settings.http).watching(store.presence());
-    tokio::spawn(server.run(listener));
+    tokio::spawn(server(routes(coordinator)).run(listener));
+    let http = reqwest::Client::builder().no_proxy();
     Site {
         base,
         token: token.secret().to_owned(),
-        http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        http: http.redirect(reqwest::redirect::Policy::none()).build().unwrap(),
         _folder: folder,
     }
 }
@@ -53,6 +84,13 @@ async fn site(database: &str, data: &Path, folder: Arc<tempfile::TempDir>) -> Si
 impl Site {
     async fn get(&self, path: &str) -> (u16, String) {
         let answer = self.http.get(format!("{}{path}", self.base)).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// What somebody with the cookie of a session gets.
+    async fn get_as(&self, cookie: &str, path: &str) -> (u16, String) {
+        let request = self.http.get(format!("{}{path}", self.base)).header("cookie", cookie);
+        let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
@@ -68,24 +106,12 @@ impl Site {
     }
 }
 
-/// The URLs of empty databases: SQLite always, PostgreSQL if there is a server.
-async fn databases() -> Vec<String> {
-    let mut all = vec![String::new()];
-    match std::env::var("PYBOTS_TEST_POSTGRES") {
-        Ok(server) => all.push(new_database(&server).await),
-        Err(_) => {
-            println!("SKIPPED: PostgreSQL, for PYBOTS_TEST_POSTGRES names no server (scripts/with-postgres starts one)")
-        }
-    }
-    all
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn values_with_nul_are_refused_with_a_sentence() {
     for database in databases().await {
+        let which = database.name;
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let site = site(&database, &folder.path().join("data"), folder.clone()).await;
-        let which = if database.is_empty() { "sqlite" } else { "postgres" };
+        let site = site(&database.url, &folder.path().join("data"), folder.clone()).await;
         for path in [
             "/?before=%00",
             "/?variant=a%00",
@@ -276,6 +302,47 @@ async fn while_the_database_is_away_everything_fails_at_once() {
         }
         let health = site.get("/healthz").await;
         assert_eq!(health.0, 200, "{health:?}");
+    }
+}
+
+/// Nothing watches the database here: each request itself finds that it is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_taken_for_a_guest_while_the_database_is_away() {
+    let Ok(server) = std::env::var("PYBOTS_TEST_POSTGRES") else {
+        println!("SKIPPED: PostgreSQL, for PYBOTS_TEST_POSTGRES names no server (scripts/with-postgres starts one)");
+        return;
+    };
+    for public_read in [true, false] {
+        let mut url = url::Url::parse(&new_database(&server).await).unwrap();
+        let address = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(5432));
+        let (sender, way) = watch::channel(Way::Open);
+        url.set_port(Some(gate(address, way).await)).unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let (coordinator, http) = coordinator(url.as_str(), &folder.path().join("data"), &folder, public_read).await;
+        let store = &coordinator.store;
+        let token = access::first_operator(store, now()).await.unwrap().unwrap();
+        let session = access::begin(store, token.secret(), now()).await.unwrap().unwrap();
+        let site = serve(coordinator, |routes| Server::new(routes, &http), folder).await;
+        let cookie = format!("pybots_session={}", session.secret());
+        for path in ["/", "/account", "/submit", "/api/incidents"] {
+            assert_eq!(site.get_as(&cookie, path).await.0, 200, "{path}");
+        }
+        sender.send(Way::Cut).unwrap();
+        for path in [
+            "/",
+            "/account",
+            "/submit",
+            "/recipe/x",
+            "/api/incidents",
+            "/api/v1/projects",
+        ] {
+            let (status, text) = site.get_as(&cookie, path).await;
+            assert_eq!(status, 503, "{public_read} {path}: {text}");
+            let says = text.to_lowercase().contains("the database does not answer");
+            assert!(says, "{public_read} {path}: {text}");
+        }
+        // who has no cookie is nobody, whatever the database says
+        assert_eq!(site.get("/submit").await.0, 303);
     }
 }
 

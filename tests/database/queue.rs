@@ -795,3 +795,51 @@ async fn waits_for_a_source_cost_no_try_and_no_start_shortens_them() {
         }
     }
 }
+
+/// A job that the infrastructure failed waits for its source like the others of its project.
+#[tokio::test]
+async fn a_source_that_answers_ends_the_wait_of_jobs_that_failed_before() {
+    for (mut world, _kept) in worlds().await {
+        world.source = Some("https://example.org/p.git".into());
+        for sha in ["aa", "bb", "cc"] {
+            let revision = world.revision("trunk", sha, 1).await;
+            world.run("p", &revision, 1).await;
+        }
+        let failed = world.take("h", NOW).await.unwrap();
+        let put_off = world.take("h", NOW).await.unwrap();
+        let answered = world.take("h", NOW).await.unwrap();
+        world.end(&failed, infra(), NOW).await;
+        let report = Report {
+            unreachable: world.source.clone(),
+            ..Report::of(infra())
+        };
+        let now = NOW + 1_000;
+        let finished = world.queue.finish(&put_off.attempt, &put_off.fence, &report, now).await;
+        finished.unwrap().unwrap();
+        assert!(world.take("h", now).await.is_none(), "{}", world.name);
+        world.end(&answered, Outcome::Passed, NOW + 2_000).await;
+        // the other one waits as long as after its failure, and not longer
+        let waits: Vec<i64> = sqlx::query_scalar(
+            "SELECT not_before FROM job WHERE state = 'queued' AND run_id IS NOT NULL ORDER BY not_before",
+        )
+        .fetch_all(world.store.pool())
+        .await
+        .unwrap();
+        let expected = [NOW + 2_000, NOW + 7_000].map(Timestamp::as_millis);
+        assert_eq!(waits, expected, "{}", world.name);
+        let claim = world.take("h", NOW + 3_000).await.unwrap();
+        assert_eq!(title(&claim), title(&put_off), "{}", world.name);
+        world.end(&claim, Outcome::Passed, NOW + 3_000).await;
+        let mut claim = world.take("h", NOW + 8_000).await.unwrap();
+        assert_eq!(title(&claim), title(&failed), "{}", world.name);
+        // its failures are still counted: two more end it
+        for left in [1, 0] {
+            let now = NOW + 200_000 * (2 - left);
+            world.end(&claim, infra(), now).await;
+            assert_eq!(world.store.open_jobs().await.unwrap().0, left, "{}", world.name);
+            if left > 0 {
+                claim = world.take("h", now + 90_000).await.unwrap();
+            }
+        }
+    }
+}

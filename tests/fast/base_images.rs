@@ -1,6 +1,9 @@
 //! The images below CPython change: what differs between two runs is then more than CPython.
 
 use crate::support::sim::Sim;
+use crate::support::world::PLATFORM;
+use pybots::domain::state::ImageState;
+use pybots::store::images::RevisionImage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_that_breaks_a_project_is_no_revisions_fault() {
@@ -110,6 +113,38 @@ async fn a_build_that_fails_on_other_images_is_no_revisions_fault() {
         answers.iter().any(|answer| answer.contains("can't be tested")),
         "{answers:#?}"
     );
+}
+
+/// The profile is narrowed while revisions have images that it built.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_no_profile_builds_any_more_keeps_its_image() {
+    let mut sim = Sim::new(&["p"], 2).await;
+    sim.commits(2, "");
+    let old = sim.commit("the last that can be built", "");
+    sim.run().await;
+    assert_eq!(sim.settled().await.len(), 0);
+    sim.stop();
+    sim.builds_only(">=3.15");
+    sim.version((3, 16));
+    sim.run().await;
+    sim.commit("breaks", "fail a");
+    sim.all_decided().await;
+    let found = sim.settled().await;
+    assert_eq!(found.len(), 0, "{found:#?}");
+    let answers = sim.answers().await;
+    // the investigation runs nothing on the old image, for that would differ in more than CPython
+    assert!(
+        answers.iter().any(|answer| answer.contains("can't be tested")),
+        "{answers:#?}"
+    );
+    let store = &sim.coordinator().store;
+    let revision = store.revision_by_sha(&old).await.unwrap().unwrap();
+    let image = store.image_of(&revision.id, "default", PLATFORM).await.unwrap();
+    assert!(
+        matches!(&image, Some(RevisionImage::Image(image)) if image.state == ImageState::Ready),
+        "{image:?}"
+    );
+    assert_eq!(sim.cell(&old, "p").await, "pass");
 }
 
 /// Two hosts that built their images on different days have different ones under one reference.

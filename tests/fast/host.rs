@@ -836,7 +836,7 @@ async fn a_broken_report_of_pytest_is_no_pass() {
         let spec = run_spec(&RECIPE.replace("python -m pytest", run));
         let mut engine = engine(&spec).with_file("/witness-tests", VERSION);
         if let Some(file) = file {
-            engine = engine.with_file("/work/.pybots/junit-tests.xml", file);
+            engine = engine.with_file("/work/.pybots/junit-tests", file);
         }
         for phase in ["fetch", "install", "test tests"] {
             engine.expect("attrs", phase);
@@ -889,8 +889,8 @@ async fn after_a_suite_that_failed_the_next_tells_of_its_tests() {
         let engine = engine(&spec)
             .with_file("/witness-tests", VERSION)
             .with_file("/witness-more", VERSION)
-            .with_file("/work/.pybots/junit-tests.xml", &case("<failure message='boom'/>"))
-            .with_file("/work/.pybots/junit-more.xml", &case(""));
+            .with_file("/work/.pybots/junit-tests", &case("<failure message='boom'/>"))
+            .with_file("/work/.pybots/junit-more", &case(""));
         for phase in ["fetch", "install"] {
             engine.expect("attrs", phase);
         }
@@ -902,7 +902,10 @@ async fn after_a_suite_that_failed_the_next_tells_of_its_tests() {
         assert_eq!(tests.passed, ["more: T.t"]);
         assert_eq!((tests.failed[0].test.as_str(), tests.failed.len()), ("tests: T.t", 1));
         let env = engine.made("test tests").unwrap().env;
-        assert_eq!(env["PYTEST_ADDOPTS"], "--junitxml=/work/.pybots/junit-tests.xml");
+        assert_eq!(
+            env["PYTEST_ADDOPTS"],
+            "--junitxml=/work/.pybots/junit-tests/$TOX_ENV_NAME.xml"
+        );
     }
 }
 

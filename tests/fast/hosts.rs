@@ -5,6 +5,7 @@ use crate::support::sim::by_hand::{
     a_new_host_blames_no_recipe, a_new_host_chooses_no_code_of_others, a_new_host_that_differs_is_looked_at,
     first_results_are_repeated, two_hosts_confirm_a_lock,
 };
+use crate::support::story_database;
 use crate::support::up::{HostProcess, Up, pybots, settings, toy_repository};
 use crate::support::work::{self, Leased};
 use pybots::config::Settings;
@@ -30,11 +31,17 @@ fn good(output: Output) -> String {
     text(&output.stdout)
 }
 
-/// A coordinator of its own. Its repository goes away with the folder.
+/// A coordinator of its own on SQLite. Its repository goes away with the folder.
 fn coordinator() -> (tempfile::TempDir, Up) {
+    coordinator_on("")
+}
+
+/// A coordinator of its own on a database, or on SQLite if it has no URL.
+fn coordinator_on(database: &str) -> (tempfile::TempDir, Up) {
     let folder = tempfile::tempdir().unwrap();
     let _repository = toy_repository(folder.path());
-    settings(folder.path(), folder.path(), &[("trunk", "main", 1)], "");
+    let database = format!("database = {database:?}\n");
+    settings(folder.path(), folder.path(), &[("trunk", "main", 1)], &database);
     let up = Up::start_as(folder.path(), "serve");
     (folder, up)
 }
@@ -277,7 +284,7 @@ async fn call_as(url: &str, token: &str, instance: &str, path: &str, body: Value
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_daemons_with_one_token_the_older_is_told_and_stops() {
-    let (folder, up) = coordinator();
+    let (folder, up) = coordinator_on(&story_database().await);
     let (_, token) = add(folder.path(), &up.url, "one", &["--builds"]);
     let engine = FakeRuntime::default();
     let daemon = async |data: &Path| {
@@ -337,14 +344,15 @@ async fn of_two_daemons_with_one_token_the_older_is_told_and_stops() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_is_believed_only_what_its_job_allows() {
-    let (folder, up) = coordinator();
+    let database = story_database().await;
+    let (folder, up) = coordinator_on(&database);
     // attempts at projects that are not registered would be cancelled
     for name in ["project-0", "project-1"] {
         let recipe =
             format!("name = \"{name}\"\nsource = {{ pypi = \"x\" }}\n[[suite]]\nname = \"s\"\nrun = \"true\"\n");
         std::fs::write(folder.path().join(name).with_extension("toml"), recipe).unwrap();
     }
-    let (leased, token) = work::lease(&folder.path().join("data"), 2).await;
+    let (leased, token) = work::lease_on(&database, &folder.path().join("data"), 2).await;
     let finish = async |leased: &Leased, report: Value| {
         let body = json!({ "fence": leased.fence, "report": report });
         let path = format!("attempts/{}/finish", leased.attempt);
@@ -390,7 +398,7 @@ async fn a_host_is_believed_only_what_its_job_allows() {
     wild["tests"]["passed"] = json!(["x: other"]);
     let (status, answer) = finish(&leased[0], wild).await;
     assert_eq!((status, answer.as_str()), (200, "\"counted\""));
-    let url = format!("sqlite://{}", folder.path().join("data/pybots.sqlite").display());
+    let url = work::database_url(&database, &folder.path().join("data"));
     let store = Store::open(&url).await.unwrap();
     let stored = store
         .attempt(&leased[0].attempt.as_str().into())

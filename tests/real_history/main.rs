@@ -25,6 +25,22 @@ struct Case {
     bad: &'static str,
     culprit: &'static str,
     arguments: &'static [&'static str],
+    /// The day whose dependencies the search installs. `None` if it may also take those of today.
+    as_of: Option<&'static str>,
+    /// The suite before the culprit.
+    before: Before,
+    /// A module that the images on both sides of the culprit lack.
+    lacks: Option<&'static str>,
+    /// Whether nothing else in the range breaks the project.
+    is_alone: bool,
+}
+
+/// How a suite ends before the culprit.
+enum Before {
+    Green,
+    Red,
+    /// Nobody has noted it.
+    Either,
 }
 
 impl Case {
@@ -50,7 +66,7 @@ impl Case {
         self.search(place);
     }
 
-    /// Bisects in `folder/cpython`, and checks that the answer is the culprit and nothing else.
+    /// Bisects in `folder/cpython`, and checks the answer: the culprit, and how the search came to it.
     fn search(&self, folder: &Path) -> Value {
         copy_folder(&here().join("tests/real_history/recipes"), &folder.join("projects"));
         let sha = |subject: &str| commit(&folder.join("cpython"), subject);
@@ -69,7 +85,48 @@ impl Case {
         println!("{log}");
         let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no answer: {log}"));
         assert_eq!(found["culprit"], sha(self.culprit).as_str(), "{found:#}");
+        if let Some(day) = self.as_of {
+            assert_eq!(found["as_of"], day, "{found:#}");
+        }
+        self.check_ends(&found["ends"], [&sha(self.good), &sha(self.bad)]);
+        if let Some(module) = self.lacks {
+            let before = revision(&folder.join("cpython"), &format!("{}^", sha(self.culprit)));
+            for side in [before, sha(self.culprit)] {
+                let start = format!("{} has a degraded image: it can't import ", &side[..10]);
+                let is_named = |line: &str| line.contains(&start) && line.contains(module);
+                assert!(log.lines().any(is_named), "{side} has {module}: {log}");
+            }
+        }
+        if self.is_alone {
+            assert_eq!(found["others"], serde_json::json!([]), "{found:#}");
+        }
         found
+    }
+
+    /// Checks that the search used the revisions that it was given, and that they end as they should.
+    fn check_ends(&self, ends: &Value, asked: [&str; 2]) {
+        for (end, asked) in [&ends[0], &ends[1]].into_iter().zip(asked) {
+            assert_eq!(
+                (&end["asked"], &end["revision"]),
+                (&asked.into(), &asked.into()),
+                "{ends:#}"
+            );
+        }
+        let (good, bad) = (&ends[0], &ends[1]);
+        assert_eq!(bad["outcome"], "failed", "{ends:#}");
+        assert!(bad["error"].is_string(), "{ends:#}");
+        match self.before {
+            Before::Green => assert_eq!(
+                (&good["outcome"], &good["error"]),
+                (&"passed".into(), &Value::Null),
+                "{ends:#}"
+            ),
+            Before::Red => {
+                assert_eq!(good["outcome"], "failed", "{ends:#}");
+                assert!(good["error"].is_string(), "{ends:#}");
+            }
+            Before::Either => {}
+        }
     }
 }
 
@@ -89,6 +146,15 @@ fn commit(repository: &Path, subject: &str) -> String {
     one.split(' ').next().unwrap().to_owned()
 }
 
+/// The id of a revision.
+fn revision(repository: &Path, name: &str) -> String {
+    let mut git = Command::new("git");
+    let output = git.arg("-C").arg(repository).args(["rev-parse", "--verify", name]);
+    let output = output.output().unwrap();
+    assert!(output.status.success(), "{name} is no revision");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// WebOb 1.8.7 imports cgi, which PEP 594 removed. Its tests are those of the release, with the tools of that day.
 #[test]
 fn webob_needs_a_module_that_was_removed() {
@@ -98,6 +164,10 @@ fn webob_needs_a_module_that_was_removed() {
         bad: "(#104861)",
         culprit: "PEP 594: Remove cgi and cgitb modules (#104775)",
         arguments: &["--as-of", "2023-05-24"],
+        as_of: Some("2023-05-24"),
+        before: Before::Either,
+        lacks: None,
+        is_alone: true,
     }
     .prove();
 }
@@ -111,6 +181,10 @@ fn typing_extensions_takes_a_name_that_was_removed() {
         bad: "(GH-139704)",
         culprit: "(#133602)",
         arguments: &[],
+        as_of: None,
+        before: Before::Green,
+        lacks: None,
+        is_alone: true,
     }
     .prove();
 }
@@ -124,6 +198,10 @@ fn backoff_calls_a_function_that_was_removed() {
         bad: "(#149731)",
         culprit: "(#149601)",
         arguments: &[],
+        as_of: None,
+        before: Before::Green,
+        lacks: None,
+        is_alone: true,
     }
     .prove();
 }
@@ -138,6 +216,10 @@ fn mypy_lacks_a_stub_across_a_degraded_stretch() {
         bad: "(#128638)",
         culprit: "(#122003)",
         arguments: &[],
+        as_of: None,
+        before: Before::Green,
+        lacks: Some("bz2"),
+        is_alone: true,
     }
     .prove();
 }
@@ -151,11 +233,17 @@ fn cmd2_breaks_in_a_suite_that_is_red_on_both_sides() {
         bad: "(GH-132864)",
         culprit: "(GH-132323)",
         arguments: &[],
+        as_of: None,
+        before: Before::Red,
+        lacks: None,
+        // what fails before the culprit may change within the range, too
+        is_alone: false,
     }
     .prove();
 }
 
-/// The same search in a history of eight seeded revisions: a suite that is red on both sides, with one new failure.
+/// The same search in a history of eight seeded revisions: a suite that is red on both sides, with one new failure, across images
+/// that lack a module.
 #[test]
 fn a_seeded_history_is_searched_in_the_same_way() {
     if !engine_wanted() {
@@ -172,6 +260,12 @@ fn a_seeded_history_is_searched_in_the_same_way() {
         };
         repository.write("Lib/toy.py", &text);
         repository.write("Lib/quiet.py", &format!("number = {number}\n"));
+        // a module is lost for a while, across the culprit
+        match number {
+            3 => repository.write("Lib/sqlite3/__init__.py", "raise ImportError('seeded')\n"),
+            7 => std::fs::remove_dir_all(repository.path.join("Lib/sqlite3")).unwrap(),
+            _ => {}
+        }
         repository.commit(&format!("Seeded change {number} (#{number}00)"));
     }
     settings(
@@ -186,7 +280,16 @@ fn a_seeded_history_is_searched_in_the_same_way() {
         bad: "(#800)",
         culprit: "(#500)",
         arguments: &[],
+        as_of: None,
+        before: Before::Red,
+        lacks: Some("sqlite3"),
+        is_alone: true,
     };
     let found = case.search(folder.path());
-    assert!(found["tests"].to_string().contains("test_answer"), "{found:#}");
+    assert_eq!(
+        found["tests"],
+        serde_json::json!(["suite: suite.Toy.test_answer"]),
+        "{found:#}"
+    );
+    assert_eq!(found["as_of"], Value::Null, "it has no dependencies: {found:#}");
 }

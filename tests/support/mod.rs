@@ -35,34 +35,69 @@ pub fn settings() -> Settings {
     }
 }
 
-/// A store to test on, and what keeps it alive.
-pub struct TestStore {
+/// An empty database to test on.
+pub struct TestDatabase {
     pub name: &'static str,
-    pub store: Store,
+    pub url: String,
     _folder: tempfile::TempDir,
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the test failed while it had a database on {}", self.name);
+        }
+    }
 }
 
 /// Every database that is there: SQLite always, PostgreSQL when its URL is given. Each call gets
 /// empty ones.
-pub async fn stores() -> Vec<TestStore> {
+pub async fn databases() -> Vec<TestDatabase> {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}?mode=rwc", folder.path().join("db.sqlite").display());
-    let mut stores = vec![TestStore {
+    let mut all = vec![TestDatabase {
         name: "sqlite",
-        store: Store::open(&url).await.unwrap(),
+        url: format!("sqlite://{}?mode=rwc", folder.path().join("db.sqlite").display()),
         _folder: folder,
     }];
     match std::env::var("PYBOTS_TEST_POSTGRES") {
-        Ok(server) => stores.push(TestStore {
+        Ok(server) => all.push(TestDatabase {
             name: "postgres",
-            store: Store::open(&new_database(&server).await).await.unwrap(),
+            url: new_database(&server).await,
             _folder: tempfile::tempdir().unwrap(),
         }),
         Err(_) => {
             println!("SKIPPED: PostgreSQL, for PYBOTS_TEST_POSTGRES names no server (scripts/with-postgres starts one)")
         }
     }
+    all
+}
+
+/// A store to test on, and what keeps it alive.
+pub struct TestStore {
+    pub name: &'static str,
+    pub store: Store,
+    _database: TestDatabase,
+}
+
+/// A store on every database that is there.
+pub async fn stores() -> Vec<TestStore> {
+    let mut stores = Vec::new();
+    for database in databases().await {
+        stores.push(TestStore {
+            name: database.name,
+            store: Store::open(&database.url).await.unwrap(),
+            _database: database,
+        });
+    }
     stores
+}
+
+/// The URL of a new database for a story, or an empty text for SQLite. scripts/test runs the stories once more with it.
+pub async fn story_database() -> String {
+    match std::env::var("PYBOTS_TEST_STORIES_ON") {
+        Ok(server) => new_database(&server).await,
+        Err(_) => String::new(),
+    }
 }
 
 /// Makes a database of its own on the server and returns its URL.

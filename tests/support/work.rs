@@ -19,8 +19,20 @@ pub struct Leased {
 
 /// Leases so many attempts to a new host of the coordinator with this data folder; they last for an hour.
 pub async fn lease(data: &Path, count: usize) -> (Vec<Leased>, String) {
-    let url = format!("sqlite://{}?mode=rwc", data.join("pybots.sqlite").display());
-    let sample = Sample::new(&url, data).await;
+    lease_on("", data, count).await
+}
+
+/// The URL of a coordinator's database: the one of its settings, or that of the file in its data folder.
+pub fn database_url(database: &str, data: &Path) -> String {
+    match database {
+        "" => format!("sqlite://{}?mode=rwc", data.join("pybots.sqlite").display()),
+        url => url.to_owned(),
+    }
+}
+
+/// Does the same as [`lease`] on the database of the coordinator's settings.
+pub async fn lease_on(database: &str, data: &Path, count: usize) -> (Vec<Leased>, String) {
+    let sample = Sample::new(&database_url(database, data), data).await;
     let (host, token) = enrolment::add(
         &sample.store,
         &format!("host-{}", &new_id()[24..]),

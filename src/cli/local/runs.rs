@@ -6,6 +6,7 @@ use crate::domain::day::Day;
 use crate::domain::id::{HostId, RevisionId};
 use crate::domain::job::{BuiltImage, JobSpec, Report};
 use crate::domain::outcome::{Blame, Outcome};
+use crate::domain::text::plain;
 use crate::plan;
 use crate::recipe::Registered;
 use crate::store::revisions::Revision;
@@ -236,7 +237,13 @@ impl<'a> Runs<'a> {
                 self.builds.fetch_add(1, Ordering::Relaxed);
             }
             match (report.image, report.outcome.blame()) {
-                (Some(built), _) => return Ok(ImageResult::Built(Box::new((revision, build, built)))),
+                (Some(built), _) => {
+                    if !built.facts.missing_modules.is_empty() {
+                        let missing = plain(&built.facts.missing_modules.join("; "));
+                        errln!("  {} has a degraded image: it can't import {missing}", short(sha));
+                    }
+                    return Ok(ImageResult::Built(Box::new((revision, build, built))));
+                }
                 (None, Blame::Code) if failed == 1 => return Ok(ImageResult::Unbuildable),
                 (None, Blame::Code) => failed += 1,
                 (None, _) => errln!("  {} no image: {}; trying again", short(sha), report.outcome),

@@ -1,6 +1,8 @@
 //! Masks secrets in the output of a program, which comes in parts.
 
 use super::login::{MASK, pieces};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +26,16 @@ impl Secrets {
     pub fn with(self, secret: &str) -> Self {
         let added = Some(secret.as_bytes().to_vec()).filter(|secret| !secret.is_empty());
         Self::new(self.0.iter().cloned().chain(added).collect())
+    }
+
+    /// Adds a password that stands in no address, also in the form that an HTTP header has it.
+    pub fn with_login(self, user: &str, password: &str) -> Self {
+        match password.is_empty() {
+            true => self,
+            false => self
+                .with(password)
+                .with(&BASE64_STANDARD.encode(format!("{user}:{password}"))),
+        }
     }
 
     /// Masks the secrets in a whole text.

@@ -34,12 +34,15 @@ pub fn results_folder(suite: &Suite) -> String {
     format!("{OURS}/results-{}", suite.name)
 }
 
-/// Returns the path of a suite's JUnit report: the one in its recipe, or the one that pytest gets.
-pub fn report_file(spec: &RunSpec, suite: &Suite) -> String {
-    match &suite.report {
-        Some(report) => format!("{}/{report}", source_folder(spec)),
-        None => format!("{OURS}/junit-{}.xml", suite.name),
-    }
+/// Returns the path of the JUnit report that a suite's recipe names, or `None` if it names none.
+pub fn report_file(spec: &RunSpec, suite: &Suite) -> Option<String> {
+    let report = suite.report.as_ref()?;
+    Some(format!("{}/{report}", source_folder(spec)))
+}
+
+/// Returns the folder in which each pytest outside of the environment under test writes a JUnit report.
+pub fn reports_folder(suite: &Suite) -> String {
+    format!("{OURS}/junit-{}", suite.name)
 }
 
 /// Returns the folder of the project, in which install and the suites begin.
@@ -81,8 +84,9 @@ pub fn test_environment(spec: &RunSpec, suite: &Suite) -> BTreeMap<String, Strin
     env.insert("PYBOTS_WITNESS".to_owned(), witness);
     env.insert("PYBOTS_RESULTS".to_owned(), results_folder(suite));
     if suite.report.is_none() && !spec.is_legacy() {
-        // for a pytest outside the environment under test, which has no recorder of ours; other runners ignore this
-        let report = format!("--junitxml={}", report_file(spec, suite));
+        // for a pytest outside the environment under test, which has no recorder of ours; other runners ignore this. pytest
+        // puts the value of the variable there, so that environments of tox that run at the same time have files of their own
+        let report = format!("--junitxml={}/$TOX_ENV_NAME.xml", reports_folder(suite));
         let own = env.entry("PYTEST_ADDOPTS".to_owned()).or_default();
         *own = format!("{own} {report}").trim().to_owned();
     }

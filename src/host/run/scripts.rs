@@ -2,8 +2,8 @@
 
 use super::course::{Course, Since};
 use super::environment::{
-    OURS, WITNESS_MODULE as MODULE, environments_file, imports_file, results_folder, source_folder, threaded,
-    witness_file,
+    OURS, WITNESS_MODULE as MODULE, environments_file, imports_file, reports_folder, results_folder, source_folder,
+    threaded, witness_file,
 };
 use super::full::CHECK;
 use super::wheels::Wheels;
@@ -159,7 +159,7 @@ pub fn test_again(course: Course, suite: &Suite) -> String {
         format!("{OURS}/{}", witness_file(suite)),
         format!("{OURS}/{}", imports_file(suite)),
         format!("{OURS}/{}", environments_file(suite)),
-        format!("{OURS}/junit-{}.xml", suite.name),
+        reports_folder(suite),
     ];
     format!("rm -rf {}\n", files.map(|file| quote(&file)).join(" "))
 }

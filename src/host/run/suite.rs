@@ -28,18 +28,9 @@ pub async fn read(work: &Work<'_>, suite: &Suite) -> Result<SuiteResults, Stop> 
     let (files, is_cut) = work.read_results(suite).await?;
     let name = suite.name.clone();
     let recorded = blocking(move || recorded::read(&name, &files, is_cut)).await?;
-    let file = match work.read_report(suite).await? {
-        LeftFile::Read(bytes) => {
-            let name = suite.name.clone();
-            match blocking(move || junit::read(&name, &bytes)).await? {
-                Ok(tests) => JUnitFile::Read(tests),
-                Err(reason) => JUnitFile::Unusable(reason),
-            }
-        }
-        LeftFile::TooLarge => JUnitFile::TooLarge,
-        LeftFile::Refused => JUnitFile::Unusable("the container engine refuses to read it".to_owned()),
-        LeftFile::Missing => JUnitFile::Missing,
-    };
+    let files = work.read_reports(suite).await?;
+    let name = suite.name.clone();
+    let file = blocking(move || JUnitFile::of(&name, files)).await?;
     let mut results = match suite.report.as_deref() {
         Some(path) => of_declared(path, file, recorded),
         None => of_runner(file, recorded),
@@ -59,7 +50,8 @@ async fn blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) 
     Ok(tokio::task::spawn_blocking(read).await.map_err(anyhow::Error::from)?)
 }
 
-/// A JUnit file, as the suite left it.
+/// The JUnit file of a suite, or all of them together, as the suite left them.
+#[derive(Debug, PartialEq)]
 enum JUnitFile {
     Read(Tests),
     Unusable(String),
@@ -68,6 +60,26 @@ enum JUnitFile {
 }
 
 impl JUnitFile {
+    /// Reads the files of a suite. If one of them can't be read, neither can the report.
+    fn of(suite: &str, files: Vec<LeftFile>) -> Self {
+        let mut contents = Vec::new();
+        for file in files {
+            match file {
+                LeftFile::Read(bytes) => contents.push(bytes),
+                LeftFile::Missing => {}
+                LeftFile::TooLarge => return JUnitFile::TooLarge,
+                LeftFile::Refused => {
+                    return JUnitFile::Unusable("the container engine refuses to read it".to_owned());
+                }
+            }
+        }
+        match junit::read(suite, &contents) {
+            _ if contents.is_empty() => JUnitFile::Missing,
+            Ok(tests) => JUnitFile::Read(tests),
+            Err(reason) => JUnitFile::Unusable(reason),
+        }
+    }
+
     /// Whether it is the suite's fault that the file gives no tests. The limit of its size is the host's.
     fn is_fault(&self) -> bool {
         matches!(self, JUnitFile::Unusable(_) | JUnitFile::Missing)
@@ -106,7 +118,7 @@ fn of_declared(path: &str, file: JUnitFile, recorded: Option<Recorded>) -> Suite
     }
 }
 
-/// Returns the results of a suite without a declared report. They come from our recorders, or else from the JUnit file
+/// Returns the results of a suite without a declared report. They come from our recorders, or else from the JUnit files
 /// that pytest was asked for. A pytest outside the environment under test has no recorder of ours.
 fn of_runner(file: JUnitFile, recorded: Option<Recorded>) -> SuiteResults {
     let is_fault = file.is_fault();
@@ -215,6 +227,29 @@ mod tests {
         for (mut results, expected) in table {
             assert_eq!(judge(None, &mut results), expected, "{results:?}");
         }
+    }
+
+    /// `tox -p` runs a pytest in each of its environments at the same time.
+    #[test]
+    fn the_files_of_several_pytests_are_one_report() {
+        let file = |name: &str, inner: &str| {
+            let case = format!("<testcase classname='T' name='{name}'>{inner}</testcase>");
+            LeftFile::Read(format!("<testsuite>{case}</testsuite>").into_bytes())
+        };
+        let all = vec![file("a", ""), file("a", "<failure message='boom'/>"), file("b", "")];
+        let JUnitFile::Read(tests) = JUnitFile::of("s", all) else {
+            panic!("the files are not read");
+        };
+        assert_eq!(tests.passed, ["s: T.b"]);
+        assert_eq!(tests.failed, [Failure::of("s: T.a", "boom")]);
+        // one that can't be read may hold what failed
+        for (broken, expected) in [
+            (LeftFile::Read(Vec::new()), JUnitFile::Unusable("it is empty".into())),
+            (LeftFile::TooLarge, JUnitFile::TooLarge),
+        ] {
+            assert_eq!(JUnitFile::of("s", vec![file("a", ""), broken]), expected);
+        }
+        assert_eq!(JUnitFile::of("s", Vec::new()), JUnitFile::Missing);
     }
 
     #[test]

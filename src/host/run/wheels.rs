@@ -5,7 +5,7 @@
 //! only containers without such code mount it: one before install and one after it.
 
 use super::environment::{self, CACHE_AT, OURS};
-use crate::domain::digest::digest;
+use crate::domain::digest::{digest, is_sha256};
 use crate::domain::job::{Facts, RunSpec};
 use crate::domain::lock::{Lock, LockedPackage, PackageRole};
 use crate::domain::package::normalized;
@@ -133,8 +133,7 @@ fn line(package: &LockedPackage, inputs: &str) -> Option<(bool, String)> {
     let (name, role) = (&package.name, package.role);
     // the index chose these names, and a shell will read them
     let plain = [file, sha256, version, name].iter().all(|word| is_plain(word));
-    let hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !plain || !hash {
+    if !plain || !is_sha256(sha256) {
         return None;
     }
     let key = digest(&[sha256.as_bytes(), inputs.as_bytes()]);

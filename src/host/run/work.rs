@@ -324,10 +324,20 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Reads a suite's report.
-    pub async fn read_report(&self, suite: &Suite) -> Result<LeftFile, Stop> {
-        self.read_bytes(&environment::report_file(self.spec, suite), results::FILE_MOST)
-            .await
+    /// Reads a suite's JUnit reports: the one that its recipe names, or those that pytest was asked for.
+    pub async fn read_reports(&self, suite: &Suite) -> Result<Vec<LeftFile>, Stop> {
+        if let Some(path) = environment::report_file(self.spec, suite) {
+            return Ok(vec![self.read_bytes(&path, results::FILE_MOST).await?]);
+        }
+        let stream = match self.get(&environment::reports_folder(suite)).await? {
+            Opened::Stream(stream) => stream,
+            Opened::Missing => return Ok(Vec::new()),
+            Opened::Refused => return Ok(vec![LeftFile::Refused]),
+        };
+        let files = tar::all_files(stream, results::FILE_MOST).await;
+        let (files, is_cut) = files.context("failed to read the reports in the work folder")?;
+        let files = files.into_iter().map(LeftFile::Read);
+        Ok(files.chain(is_cut.then_some(LeftFile::TooLarge)).collect())
     }
 
     /// Reads the files that the recorders of a suite wrote. Also returns whether they wrote more than is read.

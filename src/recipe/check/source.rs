@@ -2,6 +2,7 @@
 
 use super::{Checker, is_plain_path};
 use crate::domain::address::Address;
+use crate::domain::digest::is_sha256;
 use crate::domain::suite::Source;
 use toml::Spanned;
 
@@ -26,7 +27,6 @@ impl Checker<'_> {
             let help = "name exactly one of `pypi`, `git`, `svn`, `url`, `path`";
             return self.say(span, "a source comes from one place", help);
         }
-        let is_sha256 = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         if sha256.as_deref().is_some_and(|sha256| !is_sha256(sha256)) {
             self.say(
                 span.clone(),

@@ -133,21 +133,14 @@ impl Sim {
             },
             ..Settings::default()
         };
-        // scripts/test runs the stories once more with it
-        if let Ok(server) = std::env::var("PYBOTS_TEST_STORIES_ON") {
-            settings.database = super::new_database(&server).await.into();
-        }
+        settings.database = super::story_database().await.into();
         change(&mut settings);
-        repository.write(
-            "Include/patchlevel.h",
-            "#define PY_MAJOR_VERSION 3\n#define PY_MINOR_VERSION 14\n#define PY_MICRO_VERSION 0\n#define PY_VERSION \"3.14.0\"\n",
-        );
         let world = World {
             repository: repository.path.clone(),
             release: 1.into(),
             ..World::default()
         };
-        Self {
+        let sim = Self {
             repository,
             settings,
             hosts,
@@ -157,7 +150,9 @@ impl Sim {
             number: 0,
             patience: PATIENCE,
             folder,
-        }
+        };
+        sim.version((3, 14));
+        sim
     }
 
     /// Changes whose word counts, for all that is read from now on.
@@ -283,6 +278,26 @@ impl Sim {
         assert_ne!(text, with_flag);
         std::fs::write(profile, with_flag).unwrap();
         self.settings.images = folder;
+    }
+
+    /// Lets the profile of today's CPython build other versions only, from the next start on.
+    pub fn builds_only(&mut self, versions: &str) {
+        let folder = self.folder.path().join("images");
+        copy_folder(&here().join("images"), &folder);
+        let profile = folder.join("cpython-3.12.toml");
+        let text = std::fs::read_to_string(&profile).unwrap();
+        let narrow = text.replacen("\nwhen = \">=3.12\"", &format!("\nwhen = \"{versions}\""), 1);
+        assert_ne!(text, narrow);
+        std::fs::write(profile, narrow).unwrap();
+        self.settings.images = folder;
+    }
+
+    /// The version in the trees of later revisions.
+    pub fn version(&self, (major, minor): (u8, u8)) {
+        let text = format!(
+            "#define PY_MAJOR_VERSION {major}\n#define PY_MINOR_VERSION {minor}\n#define PY_MICRO_VERSION 0\n#define PY_VERSION \"{major}.{minor}.0\"\n"
+        );
+        self.repository.write("Include/patchlevel.h", &text);
     }
 
     /// Per cent of attempts that the machinery fails from now on.

@@ -50,17 +50,20 @@ impl OpenTest {
     }
 }
 
-/// Returns the tests of a report, each named `suite: class.name`. The error says why the file is no report.
-pub fn read(suite: &str, xml: &[u8]) -> Result<Tests, String> {
-    if xml.len() > FILE_MOST {
-        return Err(format!("it is larger than {} MiB", FILE_MOST >> 20));
-    }
-    let text = encoding::text(xml)?;
-    if text.trim().is_empty() {
-        return Err("it is empty".to_owned());
-    }
+/// Returns the tests of all reports of a suite, each named `suite: class.name`. The error says why the first file that
+/// can't be read is no report.
+pub fn read(suite: &str, reports: &[Vec<u8>]) -> Result<Tests, String> {
     let mut tests = Collector::default();
-    each_test(&text, |name, result| tests.add(name, result))?;
+    for xml in reports {
+        if xml.len() > FILE_MOST {
+            return Err(format!("it is larger than {} MiB", FILE_MOST >> 20));
+        }
+        let text = encoding::text(xml)?;
+        if text.trim().is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        each_test(&text, |name, result| tests.add(name, result))?;
+    }
     Ok(tests.of_suite(suite))
 }
 

@@ -1,6 +1,11 @@
 use super::*;
 use crate::domain::results::Failure;
 
+/// Reads a single report.
+fn read(suite: &str, xml: &[u8]) -> Result<Tests, String> {
+    super::read(suite, &[xml.to_vec()])
+}
+
 fn tests(xml: &str) -> Tests {
     read("unit", xml.as_bytes()).unwrap()
 }
