@@ -26,11 +26,11 @@ impl Store {
     /// of the run. Leaves out trials, attempts of crossed jobs, and results of new hosts that do not count.
     pub async fn repeated_runs(&self, project: &str, newest: i64) -> Result<BTreeMap<RunId, Vec<AttemptResult>>> {
         let sql = format!(
-            "SELECT run.id, attempt.id, attempt.report
-                   FROM (SELECT id FROM run WHERE project = $1 AND trial = 0 ORDER BY id DESC LIMIT $2) AS run
-                   JOIN job ON job.run_id = run.id AND job.crossed = 0
+            "SELECT picked.id, attempt.id, attempt.report
+                   FROM (SELECT id FROM run WHERE project = $1 AND trial = 0 ORDER BY id DESC LIMIT $2) AS picked
+                   JOIN job ON job.run_id = picked.id AND job.crossed = 0
                    JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'finished' AND {COUNTS}
-                   WHERE 1 < (SELECT COUNT(*) FROM job AS all_jobs WHERE all_jobs.run_id = run.id)"
+                   WHERE 1 < (SELECT COUNT(*) FROM job AS all_jobs WHERE all_jobs.run_id = picked.id)"
         );
         let rows: Vec<(String, String, Option<String>)> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(project)

@@ -22,9 +22,12 @@ pub struct Frame<T> {
     tabs: Vec<Tab>,
     /// The state of the queue. `None` if the store can't be read.
     status: Option<StatusView>,
-    /// Seconds until the browser reloads the page.
+    /// Seconds until the page is read again: by its script, or by a browser without scripts.
     refresh: Option<u32>,
-    /// Version of the script, if the page has a log that grows.
+    /// Whether the script replaces the content of the page after that time. It does not on a page with a growing log,
+    /// which the script reloads at the end of the log.
+    in_place: bool,
+    /// Version of the script, if the page needs it.
     script: Option<&'static str>,
     page: T,
     /// Whether the page has forms. If so, the response allows the browser to send them.
@@ -71,25 +74,33 @@ impl<T: Template> Frame<T> {
             tabs: tabs(branches, here),
             status: status.map(|status| status_view(status, here)),
             refresh: None,
+            in_place: false,
             script: None,
             page,
             has_forms: false,
         }
     }
 
-    /// Makes the browser reload the page every few seconds.
+    /// Makes the page follow its content: its script reads it again every few seconds. A browser without scripts reloads
+    /// it.
     pub fn refreshed(self, seconds: Option<u32>) -> Self {
         Self {
             refresh: seconds,
+            in_place: seconds.is_some(),
+            script: seconds.map(|_| SCRIPT_TAG.as_str()),
             ..self
         }
     }
 
-    /// Lets the page's script show a growing log. A browser without scripts reloads the page.
+    /// Lets the page's script show a growing log, in place of reading the page again.
     pub fn live(self, live: bool) -> Self {
-        Self {
-            script: live.then_some(SCRIPT_TAG.as_str()),
-            ..self
+        match live {
+            true => Self {
+                in_place: false,
+                script: Some(SCRIPT_TAG.as_str()),
+                ..self
+            },
+            false => self,
         }
     }
 
@@ -108,7 +119,7 @@ impl<T: Template> Frame<T> {
     pub fn respond(self) -> HandlerResult {
         let html = self.html()?;
         Ok(match self.has_forms {
-            true => response::html_with_forms(html),
+            true => response::html_with_forms(html, self.script.is_some()),
             false => response::html(html, self.script.is_some()),
         })
     }
@@ -245,6 +256,7 @@ impl<T: Template> Frame<T> {
                 problems: vec![problem],
             }),
             refresh: Some(3),
+            in_place: true,
             script: Some(&SCRIPT_TAG),
             page,
             has_forms: true,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::ops::Range;
 
 /// The most cells on a page, which bound its size: a cell takes some 170 bytes.
-const CELLS_MOST: usize = 750;
+const CELLS_MOST: usize = 700;
 /// The fewest projects on a page, however many rows it has.
 const PROJECTS_LEAST: usize = 8;
 

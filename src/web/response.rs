@@ -30,11 +30,14 @@ fn tag(content: &str) -> String {
     hex::encode(&Sha256::digest(content)[..8])
 }
 
-/// The policy of a page with a growing log. It allows our script, and the script's requests to us.
+/// The policy of a page that follows its content or a growing log. It allows our script, and the script's requests to us.
 const LIVE_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The policy of a page with forms. It allows the browser to send them to us.
 const FORM_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// The policy of a page with forms that follows its content.
+const LIVE_FORM_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// The headers of all responses. Logs are untrusted output, so a page runs no script, loads nothing from other sites,
 /// and can't be framed.
@@ -77,10 +80,11 @@ pub fn html(html: String, live: bool) -> Response {
 }
 
 /// Builds a page with forms. Its content is for one person, so caches must not store it.
-pub fn html_with_forms(html: String) -> Response {
+pub fn html_with_forms(html: String, live: bool) -> Response {
+    let policy = if live { LIVE_FORM_POLICY } else { FORM_POLICY };
     let mut response = warp::reply::html(html).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(FORM_POLICY));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -116,7 +120,7 @@ pub async fn style(request: HeaderMap) -> HandlerResult {
     Ok(fixed(STYLE, "text/css; charset=utf-8", &STYLE_TAG, &request))
 }
 
-/// Responds with the script of pages with a growing log.
+/// Responds with the script of pages that follow their content or a growing log.
 pub async fn script(request: HeaderMap) -> HandlerResult {
     Ok(fixed(SCRIPT, "text/javascript; charset=utf-8", &SCRIPT_TAG, &request))
 }

@@ -41,7 +41,7 @@ const LARGE: [&str; 8] = [
 ];
 
 /// The most rows that the database may read for one page. A matrix of 40 revisions and 40 projects has 1,600 cells.
-const ROWS_MOST: i64 = 15_000;
+const ROWS_MOST: i64 = 8_000;
 
 fn paths() -> Vec<String> {
     let middle = SIZE.revisions / 2;
@@ -68,13 +68,11 @@ fn paths() -> Vec<String> {
         "/compare".to_owned(),
         format!("/compare/{}/{}", sha(middle), sha(middle + 1)),
         "/account".to_owned(),
-        "/api/v1/results".to_owned(),
-        "/api/v1/results?branch=line2".to_owned(),
-        "/api/v1/incidents".to_owned(),
-        "/api/v1/incidents/3".to_owned(),
-        format!("/api/v1/compare/{}/{}", sha(middle), sha(middle + 1)),
-        "/api/v1/hosts".to_owned(),
-        "/api/v1/recipes".to_owned(),
+        "/api/results".to_owned(),
+        "/api/results?branch=line2".to_owned(),
+        "/api/incidents".to_owned(),
+        "/api/incidents/3".to_owned(),
+        format!("/api/compare/{}/{}", sha(middle), sha(middle + 1)),
         "/healthz".to_owned(),
     ]
     .into()
@@ -261,7 +259,7 @@ async fn work(store: &Store) {
 }
 
 /// Indexes in whose order a statement reads until its LIMIT.
-const UNTIL_LIMIT: [&str; 1] = ["revision_time"];
+const UNTIL_LIMIT: [&str; 2] = ["revision_time", "investigation_opened"];
 
 /// Returns whether a step of a plan reads a large table, or an index of all its rows, from one end to the other.
 fn is_scan(step: &str, partial: &BTreeSet<String>) -> bool {
@@ -274,9 +272,9 @@ fn is_scan(step: &str, partial: &BTreeSet<String>) -> bool {
     (LARGE.contains(table) || ALIASES.contains(table)) && !is_small
 }
 
-/// Names that statements give to large tables.
-const ALIASES: [&str; 12] = [
-    "planned", "built", "building", "leased", "picked", "newest", "own", "last", "edge", "busy", "good", "bad",
+/// Names that statements give to large tables. `picked` is what a statement has chosen before.
+const ALIASES: [&str; 11] = [
+    "planned", "built", "building", "leased", "newest", "own", "last", "edge", "all_jobs", "earlier", "other",
 ];
 
 /// On PostgreSQL, by the rows that it counts as read.
@@ -287,6 +285,16 @@ async fn no_page_reads_many_more_rows_than_it_shows() {
         return;
     };
     large::fill(name, store, SIZE).await;
+    // a plan may scan a table that is as small as some are here, unless an index is there and it is told to take it
+    let database: String = sqlx::query_scalar("SELECT current_database()::TEXT")
+        .fetch_one(store.pool())
+        .await
+        .unwrap();
+    let indexes = format!("ALTER DATABASE \"{database}\" SET enable_seqscan = off");
+    sqlx::query(sqlx::AssertSqlSafe(indexes))
+        .execute(store.pool())
+        .await
+        .unwrap();
     let mut wrong = Vec::new();
     for path in paths() {
         let before = rows_read(store).await;

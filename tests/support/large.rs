@@ -233,11 +233,21 @@ pub async fn fill(name: &'static str, store: &Store, size: Size) {
     )
     .await;
     incidents(&run, size).await;
+    run(
+        &format!(
+            "INSERT INTO event (id, number, at, kind, subject)
+             {count} SELECT 'e' || n, n, n, 'revision.seen', 'r' FROM n"
+        ),
+        &[size.revisions],
+        &[],
+    )
+    .await;
     run("ANALYZE", &[], &[]).await;
     assert_eq!(PLATFORM, "linux/amd64");
 }
 
-/// An incident for each project that fails since the middle of the first branch, with the investigation that proved it.
+/// An incident for each project that fails since the middle of the first branch, and an answered investigation for each
+/// project on each branch.
 async fn incidents(run: &impl AsyncFn(&str, &[i64], &[String]), size: Size) {
     let middle = size.revisions / 2;
     let of = format!(
@@ -246,13 +256,16 @@ async fn incidents(run: &impl AsyncFn(&str, &[i64], &[String]), size: Size) {
          WHERE branch.name = 'line1' AND (CAST(substr(project.name, 9) AS BIGINT) - 10000) % 11 = 3
            AND project.name LIKE 'project-%'"
     );
+    let everywhere = "FROM branch JOIN revision AS good ON good.branch_id = branch.id AND good.seq = 1
+         JOIN revision AS bad ON bad.branch_id = branch.id AND bad.seq = 2 CROSS JOIN project
+         WHERE branch.name LIKE 'line%' AND project.name LIKE 'project-%'";
     let subjects = r#"[{"what":"test","test":"unit: test_it.Test.test_one"}]"#.to_owned();
     run(
         &format!(
             "INSERT INTO investigation (id, branch_id, project, variant, platform, recipe, change, base_id, now_id, base_seq,
                                         now_seq, subjects, state, findings, opened_at, ended_at)
-             SELECT 'inv ' || project.name, branch.id, project.name, 'default', 'linux/amd64', 'd', 'broke', good.id, bad.id,
-                    good.seq, bad.seq, $1, 'answered', '[]', 1, 2 {of}"
+             SELECT 'inv ' || branch.name || ' ' || project.name, branch.id, project.name, 'default', 'linux/amd64', 'd', 'broke',
+                    good.id, bad.id, good.seq, bad.seq, $1, 'answered', '[]', bad.committed_at, bad.committed_at {everywhere}"
         ),
         &[],
         std::slice::from_ref(&subjects),
@@ -271,7 +284,7 @@ async fn incidents(run: &impl AsyncFn(&str, &[i64], &[String]), size: Size) {
         &format!(
             "INSERT INTO regression (id, incident_id, investigation_id, branch_id, project, variant, platform, subjects,
                                      good_id, bad_id, good_seq, bad_seq, exact, error, difference)
-             SELECT 'reg ' || project.name, 'inc ' || project.name, 'inv ' || project.name, branch.id, project.name,
+             SELECT 'reg ' || project.name, 'inc ' || project.name, 'inv line1 ' || project.name, branch.id, project.name,
                     'default', 'linux/amd64', $1, good.id, bad.id, good.seq, bad.seq, 1, 'AssertionError: 1 != 2', '[]' {of}"
         ),
         &[],

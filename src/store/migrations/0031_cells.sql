@@ -14,3 +14,10 @@ ALTER TABLE run ADD COLUMN cell_first_error TEXT;
 CREATE INDEX run_without_cell ON run (id) WHERE cell_attempts IS NULL;
 -- Leased jobs are counted for the head of every page.
 CREATE INDEX job_leased ON job (id) WHERE state = 'leased';
+-- Most jobs build no image, and a column that is mostly NULL makes a plan avoid its index.
+DROP INDEX job_image;
+CREATE INDEX job_image ON job (image_id) WHERE image_id IS NOT NULL;
+DROP INDEX job_run;
+CREATE INDEX job_run ON job (run_id) WHERE run_id IS NOT NULL;
+-- For the newest investigations.
+CREATE INDEX investigation_opened ON investigation (opened_at, id);
