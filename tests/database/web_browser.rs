@@ -55,6 +55,24 @@ async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
     serde_json::from_value(found).unwrap()
 }
 
+/// Keeps a picture of the page that is open, if `PYBOTS_TEST_PICTURES` names a folder for pictures.
+async fn keep_picture(browser: &Browser, path: &str, width: u32, scheme: &str) {
+    let Some(folder) = std::env::var_os("PYBOTS_TEST_PICTURES") else {
+        return;
+    };
+    let name = format!(
+        "{width}{}-{}.png",
+        path.replace('/', "-"),
+        scheme.chars().last().unwrap()
+    );
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(
+        PathBuf::from(folder).join(name),
+        browser.client.screenshot().await.unwrap(),
+    )
+    .unwrap();
+}
+
 async fn every_page_is_accessible(scheme: &str) {
     // what a browser shows does not depend on the database
     let site = site(databases().await.remove(0)).await;
@@ -72,6 +90,7 @@ async fn every_page_is_accessible(scheme: &str) {
             browser.open(path).await;
             let found = violations(&browser, &axe).await;
             wrong.extend(found.into_iter().map(|found| format!("{path} at {width}: {found}")));
+            keep_picture(&browser, path, width, scheme).await;
             let wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
             let wider = browser.client.execute(wider, Vec::new()).await.unwrap();
             if wider != json!(0) {
