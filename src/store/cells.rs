@@ -163,6 +163,7 @@ fn failed_phase(ending: &Ending) -> Option<String> {
 impl Store {
     /// Computes the cell of a run anew. Does nothing if there is no such run.
     pub(super) async fn write_cell(&self, tx: &mut Tx, run: &RunId) -> Result<()> {
+        self.lock_cell(tx, run).await?;
         let cell = self.cell_by_attempts(tx, run).await?;
         sqlx::query(
             "UPDATE run SET cell_attempts = $1, cell_state = $2, cell_attempt_id = $3, cell_outcome = $4, cell_ms = $5,
@@ -186,6 +187,14 @@ impl Store {
         Ok(())
     }
 
+    /// Makes transactions that write the same cell wait for each other, so that each reads what the one before it wrote.
+    /// On SQLite, writers wait for each other anyway.
+    pub(super) async fn lock_cell(&self, tx: &mut Tx, run: &RunId) -> Result<()> {
+        let locked = sqlx::query("UPDATE run SET cell_attempts = cell_attempts WHERE id = $1");
+        locked.bind(run).execute(&mut **tx).await?;
+        Ok(())
+    }
+
     /// Computes the cell of the run that a job does anew. Does nothing for the job of an image.
     pub(super) async fn write_cell_of_job(&self, tx: &mut Tx, job: &JobId) -> Result<()> {
         let query = sqlx::query_scalar("SELECT run_id FROM job WHERE id = $1 AND run_id IS NOT NULL").bind(job);
@@ -206,16 +215,18 @@ impl Store {
         Ok(summary(&attempts))
     }
 
-    /// Computes the cells that runs of an earlier version lack. Returns how many there were.
+    /// Computes the cells that an earlier version of this program did not write. Returns how many there were.
     pub(super) async fn compute_cells(&self) -> Result<u64> {
-        let mut computed = 0;
+        let (mut computed, mut last) = (0, RunId::from(""));
         loop {
-            let mut tx = self.begin().await?;
-            let sql = "SELECT id FROM run WHERE cell_attempts IS NULL ORDER BY id LIMIT $1";
-            let runs: Vec<RunId> = sqlx::query_scalar(sql).bind(BATCH).fetch_all(&mut *tx).await?;
-            if runs.is_empty() {
+            let sql = "SELECT id FROM run WHERE (cell_attempts IS NULL OR cell_attempts < ended) AND id > $1 ORDER BY id LIMIT $2";
+            let query = sqlx::query_scalar(sql).bind(&last).bind(BATCH);
+            let runs: Vec<RunId> = query.fetch_all(self.pool()).await?;
+            let Some(newest) = runs.last() else {
                 return Ok(computed);
-            }
+            };
+            last = newest.clone();
+            let mut tx = self.begin().await?;
             for run in &runs {
                 self.write_cell(&mut tx, run).await?;
                 computed += 1;
@@ -233,7 +244,7 @@ impl Store {
         let mut wrong = Vec::new();
         for run in runs {
             let mut tx = self.begin().await?;
-            let sql = "SELECT id, cell_attempts, cell_state, cell_attempt_id, cell_outcome, cell_ms, cell_failed_in, cell_limit,
+            let sql = "SELECT id, COALESCE(cell_attempts, 0) AS cell_attempts, cell_state, cell_attempt_id, cell_outcome, cell_ms, cell_failed_in, cell_limit,
                               cell_tests, cell_failed_tests, cell_first_error FROM run WHERE id = $1";
             let stored: RunSummary = sqlx::query_as(sql).bind(&run).fetch_one(&mut *tx).await?;
             if stored != self.cell_by_attempts(&mut tx, &run).await? {

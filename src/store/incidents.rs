@@ -149,9 +149,9 @@ impl Store {
         decoded(sqlx::query_as(sql).bind(most).fetch_all(self.pool()).await?)
     }
 
-    /// Returns the numbers of the newest incidents, at most `most`, one of whose regressions began at a revision.
+    /// Returns the numbers of the newest incidents, at most `most`, of which a revision is a culprit.
     pub async fn incidents_at(&self, revision: &RevisionId, most: i64) -> Result<Vec<i64>> {
-        let sql = "SELECT number FROM incident WHERE id IN (SELECT incident_id FROM regression WHERE bad_id = $1)
+        let sql = "SELECT number FROM incident WHERE id IN (SELECT incident_id FROM regression WHERE bad_id = $1 AND exact = 1)
                    ORDER BY number DESC LIMIT $2";
         let query = sqlx::query_scalar(sql).bind(revision).bind(most);
         Ok(query.fetch_all(self.pool()).await?)

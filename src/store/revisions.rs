@@ -263,14 +263,15 @@ impl Store {
         Ok(true)
     }
 
-    /// Returns the hash of the newest earlier revision on the branch of a revision that has an image of a variant.
+    /// Returns the hash of the newest earlier revision on the branch of a revision that has a ready image of a variant.
+    /// Considers the hundred revisions before it.
     pub async fn sha_before(&self, id: &RevisionId, variant: &str) -> Result<Option<String>> {
         let sql = "SELECT earlier.sha FROM revision
                    JOIN revision AS earlier ON earlier.branch_id = revision.branch_id AND earlier.seq < revision.seq
-                        AND earlier.left_at IS NULL
+                        AND earlier.seq >= revision.seq - 100 AND earlier.left_at IS NULL
                    WHERE revision.id = $1 AND EXISTS (
-                       SELECT 1 FROM revision_image AS planned
-                       WHERE planned.revision_id = earlier.id AND planned.variant = $2 AND planned.image_id IS NOT NULL)
+                       SELECT 1 FROM revision_image AS planned JOIN image ON image.id = planned.image_id
+                       WHERE planned.revision_id = earlier.id AND planned.variant = $2 AND image.state = 'ready')
                    ORDER BY earlier.seq DESC LIMIT 1";
         Ok(sqlx::query_scalar(sql)
             .bind(id)

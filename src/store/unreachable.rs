@@ -82,9 +82,8 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the waits of a project's queued jobs for its sources. A job that the infrastructure failed so many times before
-    /// still waits as long as after that failure, at most: its wait ends after the milliseconds that `retry_ms` returns
-    /// for the number of failures.
+    /// Ends the waits of a project's queued jobs for its sources. A job that failed in the infrastructure before waits at
+    /// most `retry_ms(failures)` milliseconds from `now`.
     pub async fn hasten_project(
         &self,
         tx: &mut Tx,

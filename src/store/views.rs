@@ -3,13 +3,11 @@
 
 mod assemble;
 mod flat;
-mod heads;
 mod host;
 mod matrix;
 mod waits;
 
 pub use flat::ResultCell;
-pub use heads::{BranchHead, StateCounts};
 pub use host::HostAttempt;
 pub use matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell, TestsRun};
 pub use waits::Waiting;
@@ -249,6 +247,17 @@ impl Store {
         Ok(self.matrix(&scope, limit_revisions, None).await?.results(now))
     }
 
+    /// Returns the newest revision of each watched branch, with its cells. A branch without a revision has no row.
+    pub async fn branch_heads(&self) -> Result<Matrix> {
+        let window = Window {
+            condition: "revision.left_at IS NULL AND branch.watched = 1 AND revision.sha = branch.head".to_owned(),
+            order: BY_BRANCH,
+            texts: Vec::new(),
+            limit: 100,
+        };
+        self.fill(self.window(&window).await?, None).await
+    }
+
     /// Returns the values for the head of every page.
     pub async fn status(&self) -> Result<Status> {
         let (waiting, working) = self.open_jobs().await?;
@@ -356,7 +365,7 @@ impl Store {
     async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
         let sql = format!(
             "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.recipe, run.skip_reason,
-                    run.cell_attempts, run.cell_state, run.cell_attempt_id, run.cell_outcome, run.cell_ms,
+                    COALESCE(run.cell_attempts, 0) AS cell_attempts, run.cell_state, run.cell_attempt_id, run.cell_outcome, run.cell_ms,
                     run.cell_failed_in, run.cell_limit, run.cell_tests, run.cell_failed_tests, run.cell_first_error,
                     job.state AS job_state, job.group_id, job.not_before, job.target_image_id, leased.id AS leased_id
              FROM run

@@ -108,7 +108,7 @@ impl AttemptsView {
         self.log.as_ref().is_some_and(|log| log.events.is_some())
     }
 
-    /// Returns the seconds until the page reloads. `waits` is true while the run or image has no attempt yet. Returns
+    /// Returns the seconds until the page is read again. `waits` is true while the run or image has no attempt yet. Returns
     /// `None` if nothing new can come, or if the reader has chosen an attempt or a part of the log.
     pub fn refresh(&self, waits: bool, query: &Query) -> Option<u32> {
         let reading = ["from", "until", "attempt"].iter().any(|key| query.contains_key(*key));

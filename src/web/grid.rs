@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// The most cells on a page, which bound its size: a cell takes some 170 bytes.
 const CELLS_MOST: usize = 700;
-/// The fewest projects on a page, however many rows it has.
+/// The fewest projects on a page, also if many rows make it larger.
 const PROJECTS_LEAST: usize = 8;
 
 #[derive(Debug, Default, Serialize)]
@@ -136,9 +136,11 @@ pub fn columns(matrix: &Matrix, from: Option<&str>) -> (Range<usize>, ColumnsVie
     let all = matrix.columns.len();
     let most = (CELLS_MOST / matrix.rows.len().max(1)).max(PROJECTS_LEAST);
     let name = |at: usize| matrix.columns.get(at).map(|column| column.name.clone());
-    let first = from.map_or(0, |from| {
+    let asked = from.map_or(0, |from| {
         matrix.columns.partition_point(|column| column.name.as_str() < from)
     });
+    // after the last project, the last ones are shown
+    let first = if asked == all { all.saturating_sub(most) } else { asked };
     let last = all.min(first + most);
     let view = ColumnsView {
         first: first + 1,
@@ -249,5 +251,47 @@ fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>, now: Timestamp) -
         badge: cell_badge(cell),
         label: format!("{place}: {}", sentence(cell, row, now)),
         href,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_shows_as_many_projects_as_fit() {
+        let column = |number: usize| Column {
+            name: format!("p{number:02}"),
+            registered: true,
+        };
+        let matrix = |rows: usize| Matrix {
+            columns: (0..50).map(column).collect(),
+            rows: vec![Row::default(); rows],
+            older: None,
+        };
+        let shown = |rows, from| {
+            let (range, view) = columns(&matrix(rows), from);
+            assert_eq!((range.start + 1, range.end), (view.first, view.last));
+            (range, view.before, view.after)
+        };
+        let name = |text: &str| Some(text.to_owned());
+        assert_eq!(shown(1, None), (0..50, None, None));
+        assert_eq!(shown(35, None), (0..20, None, name("p20")));
+        assert_eq!(shown(35, Some("p20")), (20..40, name("p00"), name("p40")));
+        // a name that is no project's stands for the next one, or for the last ones
+        assert_eq!(shown(35, Some("p39x")), (40..50, name("p20"), None));
+        assert_eq!(shown(35, Some("z")), (30..50, name("p10"), None));
+        assert_eq!(shown(700, None), (0..8, None, name("p08")));
+        assert_eq!(
+            columns(
+                &Matrix {
+                    columns: Vec::new(),
+                    ..matrix(3)
+                },
+                Some("a")
+            )
+            .0,
+            0..0
+        );
     }
 }

@@ -3,9 +3,8 @@
 use super::incidents::{self, IncidentLine};
 use super::route::Web;
 use super::wording::{self, Badge, Time};
-use crate::domain::state::ImageState;
 use crate::domain::time::Timestamp;
-use crate::store::views::{BranchHead, StateCounts};
+use crate::store::views::{Column, Row};
 use crate::verdict::Cell;
 use anyhow::Result;
 use serde::Serialize;
@@ -30,7 +29,6 @@ pub struct HeadLine {
     pub branch: String,
     pub sha: String,
     pub name: String,
-    pub subject: String,
     pub committed: Time,
     pub badge: Badge,
     /// What came of the newest revision.
@@ -40,99 +38,80 @@ pub struct HeadLine {
 /// Reads what the home page shows above the matrix.
 pub async fn home(web: &Web, now: Timestamp) -> Result<HomeView> {
     let (open, more) = web.incidents().newest_open(INCIDENTS, now).await?;
-    let heads = web.store.branch_heads().await?;
-    let ids: Vec<_> = heads.iter().map(|head| &head.id).collect();
-    let counts = web.store.state_counts(&ids).await?;
-    let none = StateCounts::default();
+    let matrix = web.store.branch_heads().await?;
+    let mut heads: Vec<HeadLine> = Vec::new();
+    for row in &matrix.rows {
+        // the rows of other variants and platforms follow
+        if heads.last().is_none_or(|last| last.branch != row.branch) {
+            heads.push(line(row, &matrix.columns, now));
+        }
+    }
     Ok(HomeView {
         incidents: open.iter().map(|incident| incidents::line(incident, now)).collect(),
         more,
         under_way: web.store.open_investigations_count().await?,
-        heads: heads
-            .iter()
-            .map(|head| line(head, counts.get(&head.id).unwrap_or(&none), now))
-            .collect(),
+        heads,
     })
 }
 
-fn line(head: &BranchHead, counts: &StateCounts, now: Timestamp) -> HeadLine {
-    let (badge, sentence) = state(head, counts);
+fn line(row: &Row, columns: &[Column], now: Timestamp) -> HeadLine {
+    let registered = columns.iter().zip(&row.cells).filter(|(column, _)| column.registered);
+    let states: Vec<Cell> = registered.filter_map(|(_, cell)| Some(cell.as_ref()?.state)).collect();
+    let (badge, sentence) = match row.image.is_usable() {
+        true => results(&states),
+        false => (wording::image_badge(&row.image), wording::image_sentence(row, now)),
+    };
     HeadLine {
-        branch: head.branch.clone(),
-        name: wording::short(head.label.as_deref().unwrap_or(&head.sha)).to_owned(),
-        sha: head.sha.clone(),
-        subject: head.subject.clone(),
-        committed: wording::time(head.committed_at, now),
+        branch: row.branch.clone(),
+        name: wording::short(row.name()).to_owned(),
+        sha: row.sha.clone(),
+        committed: wording::time(row.committed_at, now),
         badge,
         sentence,
     }
 }
 
-/// Says what came of the newest revision of a branch.
-fn state(head: &BranchHead, counts: &StateCounts) -> (Badge, String) {
-    let count = |state: Option<Cell>| counts.get(&state).copied().unwrap_or(0);
-    let all: usize = counts.values().sum();
-    let waiting = count(None) + count(Some(Cell::Unknown));
-    let failing = count(Some(Cell::Fail)) + count(Some(Cell::Flaky));
-    match (head.image, &head.reason) {
-        (_, Some(reason)) => (wording::badge("no_image", "–", "no image"), reason.clone()),
-        (Some(ImageState::Failed), _) => (wording::badge("fail", "✗", "does not build"), String::new()),
-        (Some(ImageState::Wanted) | None, _) => (wording::badge("pending", "⋯", "not built yet"), String::new()),
-        (Some(ImageState::Ready), _) if all == 0 => (wording::badge("pass", "✓", "builds"), String::new()),
-        (Some(ImageState::Ready), _) => {
-            let badge = match (failing, waiting) {
-                (0, 0) => wording::badge("pass", "✓", "all pass"),
-                (0, _) => wording::badge("pending", "⋯", "running"),
-                _ => wording::badge("fail", "✗", format!("{failing} fail")),
-            };
-            let waits = match waiting {
-                0 => String::new(),
-                _ => format!(", {waiting} without a result yet"),
-            };
-            (
-                badge,
-                format!("{} of {all} projects pass{waits}", count(Some(Cell::Pass))),
-            )
-        }
+/// Says what came of the runs of a revision whose image can be used.
+fn results(states: &[Cell]) -> (Badge, String) {
+    let count = |wanted: &[Cell]| states.iter().filter(|state| wanted.contains(state)).count();
+    let (passing, failing) = (count(&[Cell::Pass]), count(&[Cell::Fail, Cell::Flaky]));
+    let (waiting, unknown) = (count(&[Cell::Pending]), count(&[Cell::Unknown, Cell::NoImage]));
+    let all = passing + failing + waiting + unknown;
+    let badge = match (all, failing, waiting, unknown) {
+        (0, ..) => return (wording::badge("pass", "✓", "builds"), String::new()),
+        (_, 1.., ..) => wording::badge("fail", "✗", format!("{failing} fail")),
+        (_, 0, 1.., _) => wording::badge("pending", "⋯", format!("{waiting} waiting")),
+        (_, 0, 0, 1..) => wording::badge("unknown", "?", format!("{unknown} unknown")),
+        (_, 0, 0, 0) => wording::badge("pass", "✓", "all pass"),
+    };
+    let mut sentence = format!("{passing} of {all} projects pass");
+    if failing > 0 && waiting > 0 {
+        sentence += &format!(", {waiting} waiting");
     }
+    if failing + waiting > 0 && unknown > 0 {
+        sentence += &format!(", {unknown} unknown");
+    }
+    (badge, sentence)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head(image: Option<ImageState>) -> BranchHead {
-        BranchHead {
-            branch: "trunk".into(),
-            id: "r".into(),
-            sha: "0123456789abcdef".into(),
-            label: None,
-            subject: "a change".into(),
-            committed_at: Timestamp::default(),
-            image,
-            reason: None,
-        }
-    }
-
     #[test]
     fn a_branch_says_what_came_of_its_newest_revision() {
-        let shown = |image, counts: &[(Option<Cell>, usize)]| {
-            let (badge, sentence) = state(&head(image), &counts.iter().copied().collect());
+        let shown = |states: &[Cell]| {
+            let (badge, sentence) = results(states);
             format!("{}; {sentence}", badge.word)
         };
-        let ready = Some(ImageState::Ready);
-        let pass = (Some(Cell::Pass), 7);
-        assert_eq!(shown(ready, &[pass]), "all pass; 7 of 7 projects pass");
+        use Cell::{Fail, Flaky, Pass, Pending, Skipped, Unknown};
+        assert_eq!(shown(&[Pass, Pass, Skipped]), "all pass; 2 of 2 projects pass");
+        assert_eq!(shown(&[Pass, Pending]), "1 waiting; 1 of 2 projects pass");
+        assert_eq!(shown(&[Pass, Unknown]), "1 unknown; 1 of 2 projects pass");
         assert_eq!(
-            shown(ready, &[pass, (None, 2)]),
-            "running; 7 of 9 projects pass, 2 without a result yet"
+            shown(&[Pass, Fail, Flaky, Pending, Unknown]),
+            "2 fail; 1 of 5 projects pass, 1 waiting, 1 unknown"
         );
-        assert_eq!(
-            shown(ready, &[pass, (Some(Cell::Fail), 2), (Some(Cell::Flaky), 1)]),
-            "3 fail; 7 of 10 projects pass"
-        );
-        assert_eq!(shown(ready, &[]), "builds; ");
-        assert_eq!(shown(Some(ImageState::Failed), &[]), "does not build; ");
-        assert_eq!(shown(None, &[]), "not built yet; ");
+        assert_eq!(shown(&[Skipped]), "builds; ");
     }
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 /// The number of revisions on a page.
 const REVISIONS: i64 = 30;
 
-/// Seconds after which a page with open jobs reloads.
+/// Seconds after which a page with open jobs is read again.
 const REFRESH: u32 = 30;
 
 #[derive(Default, Serialize)]
@@ -28,6 +28,8 @@ pub struct MatrixPage {
     pub variants: VariantsView,
     /// The value of `?before=` for the next page.
     pub older: Option<String>,
+    /// The value of `?projects=` of this page, if its first project is not the first of all.
+    pub from: Option<String>,
     /// The value of `?before=` of this page, if it is not the first one.
     pub here: Option<String>,
     /// Whether this is not the first page.
@@ -69,7 +71,9 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
         false => None,
     };
     let (shown, projects) = grid::columns(&matrix, query.get("projects").map(String::as_str));
+    let from = (shown.start > 0).then(|| matrix.columns.get(shown.start).map(|column| column.name.clone()));
     let page = MatrixPage {
+        from: from.flatten(),
         home,
         grid: grid::grid(&matrix, shown, branch.is_none(), &web.trust, now),
         projects,

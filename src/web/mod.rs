@@ -1,5 +1,6 @@
 //! The pages: the matrix of revisions and projects, and behind each cell its run with the log. Each request reads the
-//! store again. No page needs a script; in a browser with scripts, a growing log is shown as it is written.
+//! store again. No page needs a script; in a browser with scripts, a growing log is shown as it is
+//! written, and a page follows its content while work is open.
 
 mod account;
 mod ansi;

@@ -68,7 +68,7 @@ pub fn secure(mut response: Response) -> Response {
     response
 }
 
-/// Builds a page. `live` is true if it has a growing log.
+/// Builds a page. `live` is true if it follows its content or a growing log.
 pub fn html(html: String, live: bool) -> Response {
     let mut response = warp::reply::html(html).into_response();
     if live {

@@ -1,6 +1,7 @@
 //! Tests of the store, the queue, the watcher and the web pages: on SQLite, on PostgreSQL, and on real git and
 //! Subversion repositories.
 
+mod cells;
 mod fixture_store;
 mod http;
 mod incidents;

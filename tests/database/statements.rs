@@ -40,7 +40,7 @@ const LARGE: [&str; 8] = [
     "investigation",
 ];
 
-/// The most rows that the database may read for one page. A matrix of 40 revisions and 40 projects has 1,600 cells.
+/// The most rows that the database may read for one page. A matrix of 30 revisions and 40 projects has 1,200 cells.
 const ROWS_MOST: i64 = 8_000;
 
 fn paths() -> Vec<String> {

@@ -14,7 +14,7 @@ fn axe() -> Option<String> {
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"),
         PathBuf::from,
     );
-    let scripts = std::fs::read_dir(target.join("axe")).ok()?;
+    let scripts = std::fs::read_dir(target.join("axe")).into_iter().flatten();
     let path = scripts
         .flatten()
         .map(|entry| entry.path())

@@ -28,13 +28,15 @@ impl Secrets {
         Self::new(self.0.iter().cloned().chain(added).collect())
     }
 
-    /// Adds a password that stands in no address, also in the form that an HTTP header has it.
+    /// Adds a password that stands in no address, also in the forms that an HTTP header has it: as it is, and encoded as
+    /// OAuth 2.0 asks for (RFC 6749, section 2.3.1).
     pub fn with_login(self, user: &str, password: &str) -> Self {
         match password.is_empty() {
             true => self,
             false => self
                 .with(password)
-                .with(&BASE64_STANDARD.encode(format!("{user}:{password}"))),
+                .with(&BASE64_STANDARD.encode(format!("{user}:{password}")))
+                .with(&BASE64_STANDARD.encode(format!("{}:{}", form_encoded(user), form_encoded(password)))),
         }
     }
 
@@ -45,6 +47,10 @@ impl Secrets {
         masked.extend(mask.finish());
         String::from_utf8_lossy(&masked).into_owned()
     }
+}
+
+fn form_encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 impl fmt::Debug for Secrets {

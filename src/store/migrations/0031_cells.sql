@@ -11,7 +11,8 @@ ALTER TABLE run ADD COLUMN cell_limit TEXT;
 ALTER TABLE run ADD COLUMN cell_tests BIGINT;
 ALTER TABLE run ADD COLUMN cell_failed_tests BIGINT;
 ALTER TABLE run ADD COLUMN cell_first_error TEXT;
-CREATE INDEX run_without_cell ON run (id) WHERE cell_attempts IS NULL;
+-- A program of an earlier version may still end attempts. It counts them in `ended` and writes no cell.
+CREATE INDEX run_without_cell ON run (id) WHERE cell_attempts IS NULL OR cell_attempts < ended;
 -- Leased jobs are counted for the head of every page.
 CREATE INDEX job_leased ON job (id) WHERE state = 'leased';
 -- Most jobs build no image, and a column that is mostly NULL makes a plan avoid its index.

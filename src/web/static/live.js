@@ -5,26 +5,36 @@
   const main = document.getElementById("main");
   const seconds = Number(main.dataset.refresh);
   if (!seconds) return;
-  const places = () => [...main.querySelectorAll(".matrix, .scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
-  const opened = () => [...main.querySelectorAll("details")].map((part) => part.open);
+  const BOXES = ".matrix, .scroll, .log";
+  const boxes = () => [...main.querySelectorAll(BOXES)];
+  const parts = () => [...main.querySelectorAll("details")];
+  // the style and the script of another version of the program want a page of that version
+  const version = (page) => [...page.querySelectorAll("link[rel=stylesheet], script[src]")]
+    .map((part) => part.getAttribute("href") || part.getAttribute("src")).join();
   const replace = (next) => {
-    const [scrolled, open] = [places(), opened()];
-    const focused = main.contains(document.activeElement) && document.activeElement.getAttribute("href");
+    const [places, open] = [boxes().map((box) => [box.scrollLeft, box.scrollTop]), parts().map((part) => part.open)];
+    const focused = main.contains(document.activeElement) ? document.activeElement : null;
+    const [link, box] = [focused?.getAttribute("href"), boxes().indexOf(focused)];
     main.replaceChildren(...next.childNodes);
-    main.querySelectorAll(".matrix, .scroll").forEach((box, at) => box.scrollTo(...(scrolled[at] || [0, 0])));
-    main.querySelectorAll("details").forEach((part, at) => { part.open = open[at] ?? part.open; });
-    if (focused) main.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    boxes().forEach((box, at) => box.scrollTo(...(places[at] || [0, 0])));
+    parts().forEach((part, at) => { part.open = open[at] ?? part.open; });
+    const again = link ? main.querySelector(`a[href="${CSS.escape(link)}"]`) : boxes()[box];
+    again?.focus({ preventScroll: true });
   };
   const read = async () => {
-    // what somebody selects or reads in another window stays
+    // text that is selected stays, and nobody looks at a hidden page
     if (document.hidden || String(getSelection())) return seconds;
-    const answer = await fetch(location.href);
+    const answer = await fetch(location.href, { signal: AbortSignal.timeout(20000) });
     if (!answer.ok) return seconds;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const next = page.getElementById("main");
-    // a page that now shows a log needs its script from the start
-    if (page.getElementById("live")) location.reload();
-    document.querySelector(".status").replaceWith(page.querySelector(".status") ?? "");
+    const [next, status] = [page.getElementById("main"), page.querySelector(".status")];
+    if (!next || !status) return seconds;
+    // a login, a log that now grows, or another version: the page needs its own headers
+    if (answer.redirected || page.getElementById("live") || version(page) !== version(document)) {
+      location.reload();
+      return 0;
+    }
+    document.querySelector(".status").replaceWith(status);
     replace(next);
     return Number(next.dataset.refresh);
   };

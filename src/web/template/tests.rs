@@ -47,6 +47,7 @@ fn pages_of_revisions_have_what_their_templates_name() {
         grid: grid(),
         projects: columns(),
         here: some(),
+        from: some(),
         branch: some(),
         variants: variants(),
         older: some(),

@@ -26,7 +26,7 @@ pub fn meaning_badge(meaning: RowHealth) -> Option<Badge> {
 pub fn legend() -> Vec<Badge> {
     vec![
         badge("pass", "✓", "passed"),
-        badge("fail", "✗", "failed, with the exit code or cause"),
+        badge("fail", "✗", "failed, with the number of tests or the cause"),
         badge("flaky", "≈", "attempts disagree"),
         badge("pending", "⋯", "waiting"),
         badge("running", "▸", "running"),
