@@ -146,9 +146,9 @@ async fn fill(store: &Store, jobs: i64) -> Vec<String> {
     .await
     .unwrap();
     run(
-        "INSERT INTO run (id, revision_id, project, variant, platform, recipe, image_id, created_at)
+        "INSERT INTO run (id, revision_id, project, variant, platform, recipe, image_id, created_at, cell_ended)
          SELECT revision.id || ' ' || job_group.id, revision.id, job_group.id, 'default', 'linux/amd64', 'd',
-                (SELECT MIN(id) FROM image), 1
+                (SELECT MIN(id) FROM image), 1, 0
          FROM revision CROSS JOIN job_group WHERE revision.id LIKE 'r%' AND job_group.id LIKE 'g%'",
     )
     .await;

@@ -164,7 +164,9 @@ impl Store {
         if has_moved {
             let query = sqlx::query_scalar("SELECT job_id FROM attempt WHERE id = $1").bind(id);
             let job: JobId = query.fetch_one(&mut **tx).await?;
-            self.write_cell_of_job(tx, &job).await?;
+            if let Some(run) = self.run_of_job(tx, &job).await? {
+                self.write_cell(tx, &run).await?;
+            }
         }
         Ok(has_moved)
     }
@@ -172,6 +174,11 @@ impl Store {
     /// Leases a lost attempt to its host again, and no longer counts its loss against the job. Returns `false` if
     /// another attempt at the job has begun, or if the attempt is no longer lost.
     pub async fn regain_attempt(&self, tx: &mut Tx, attempt: &Attempt, until: Timestamp) -> Result<bool> {
+        let run = self.run_of_job(tx, &attempt.job_id).await?;
+        if let Some(run) = &run {
+            // whoever ends an attempt locks the run before the job, too
+            self.lock_cell(tx, run).await?;
+        }
         // the loss no longer counts as an attempt that the infrastructure failed; a job that it finished is leased again
         let job = sqlx::query(
             "UPDATE job SET state = 'leased', infra_attempts = CASE WHEN infra_attempts > 0 THEN infra_attempts - 1 ELSE 0 END
@@ -196,7 +203,9 @@ impl Store {
         .bind(&attempt.id)
         .execute(&mut **tx)
         .await?;
-        self.write_cell_of_job(tx, &attempt.job_id).await?;
+        if let Some(run) = &run {
+            self.write_cell(tx, run).await?;
+        }
         Ok(moved.rows_affected() == 1)
     }
 

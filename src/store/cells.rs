@@ -168,7 +168,7 @@ impl Store {
         sqlx::query(
             "UPDATE run SET cell_attempts = $1, cell_state = $2, cell_attempt_id = $3, cell_outcome = $4, cell_ms = $5,
                             cell_failed_in = $6, cell_limit = $7, cell_tests = $8, cell_failed_tests = $9,
-                            cell_first_error = $10
+                            cell_first_error = $10, cell_ended = ended
              WHERE id = $11",
         )
         .bind(cell.cell_attempts)
@@ -195,14 +195,10 @@ impl Store {
         Ok(())
     }
 
-    /// Computes the cell of the run that a job does anew. Does nothing for the job of an image.
-    pub(super) async fn write_cell_of_job(&self, tx: &mut Tx, job: &JobId) -> Result<()> {
+    /// Returns the run that a job does, or `None` for the job of an image.
+    pub(super) async fn run_of_job(&self, tx: &mut Tx, job: &JobId) -> Result<Option<RunId>> {
         let query = sqlx::query_scalar("SELECT run_id FROM job WHERE id = $1 AND run_id IS NOT NULL").bind(job);
-        let run: Option<RunId> = query.fetch_optional(&mut **tx).await?;
-        match run {
-            Some(run) => self.write_cell(tx, &run).await,
-            None => Ok(()),
-        }
+        Ok(query.fetch_optional(&mut **tx).await?)
     }
 
     /// Returns what the attempts of a run say, whatever is stored. Attempts at crossed jobs do not count.
@@ -215,23 +211,24 @@ impl Store {
         Ok(summary(&attempts))
     }
 
-    /// Computes the cells that an earlier version of this program did not write. Returns how many there were.
-    pub(super) async fn compute_cells(&self) -> Result<u64> {
+    /// Computes the cells that an earlier version of this program did not write.
+    pub(super) async fn compute_cells(&self) -> Result<()> {
         let (mut computed, mut last) = (0, RunId::from(""));
         loop {
-            let sql = "SELECT id FROM run WHERE (cell_attempts IS NULL OR cell_attempts < ended) AND id > $1 ORDER BY id LIMIT $2";
+            let sql =
+                "SELECT id FROM run WHERE (cell_ended IS NULL OR cell_ended < ended) AND id > $1 ORDER BY id LIMIT $2";
             let query = sqlx::query_scalar(sql).bind(&last).bind(BATCH);
             let runs: Vec<RunId> = query.fetch_all(self.pool()).await?;
             let Some(newest) = runs.last() else {
-                return Ok(computed);
+                return Ok(());
             };
             last = newest.clone();
             let mut tx = self.begin().await?;
             for run in &runs {
                 self.write_cell(&mut tx, run).await?;
-                computed += 1;
             }
             tx.commit().await?;
+            computed += runs.len();
             tracing::info!(computed, "computed the cells of runs");
         }
     }

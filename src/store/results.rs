@@ -213,7 +213,9 @@ impl Store {
     /// does not take that attempt into account, so its mark will not count. A trial is never marked.
     pub async fn reevaluate_run(&self, tx: &mut Tx, id: &RunId) -> Result<()> {
         sqlx::query(
-            "UPDATE run SET evaluated_at = CASE WHEN trial = 1 THEN evaluated_at END, ended = ended + 1 WHERE id = $1",
+            "UPDATE run SET evaluated_at = CASE WHEN trial = 1 THEN evaluated_at END, ended = ended + 1,
+                            cell_ended = cell_ended + 1
+             WHERE id = $1",
         )
         .bind(id)
         .execute(&mut **tx)

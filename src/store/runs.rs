@@ -46,8 +46,8 @@ impl Store {
     /// Adds a run. Returns `None` if the revision already has it.
     pub async fn insert_run(&self, tx: &mut Tx, new: &NewRun<'_>, now: Timestamp) -> Result<Option<RunId>> {
         Ok(sqlx::query_scalar(
-            "INSERT INTO run (id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at, cell_attempts)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0)
+            "INSERT INTO run (id, revision_id, project, variant, platform, recipe, image_id, skip_reason, created_at, cell_attempts, cell_ended)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0)
              ON CONFLICT (revision_id, project, variant, platform, recipe) DO NOTHING RETURNING id",
         )
         .bind(new_id())

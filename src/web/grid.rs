@@ -282,16 +282,10 @@ mod tests {
         assert_eq!(shown(35, Some("p39x")), (40..50, name("p20"), None));
         assert_eq!(shown(35, Some("z")), (30..50, name("p10"), None));
         assert_eq!(shown(700, None), (0..8, None, name("p08")));
-        assert_eq!(
-            columns(
-                &Matrix {
-                    columns: Vec::new(),
-                    ..matrix(3)
-                },
-                Some("a")
-            )
-            .0,
-            0..0
-        );
+        let empty = Matrix {
+            columns: Vec::new(),
+            ..matrix(3)
+        };
+        assert_eq!(columns(&empty, Some("a")).0, 0..0);
     }
 }

@@ -91,13 +91,45 @@ async fn cells_that_another_version_left_out_are_computed_at_the_next_start() {
     store.reevaluate_run(&mut tx, &RunId::from(run.as_str())).await.unwrap();
     tx.commit().await.unwrap();
     for left_out in [
-        "cell_attempts = 0, cell_state = NULL",
-        "cell_attempts = NULL, cell_state = NULL",
+        "cell_ended = 0, cell_attempts = 0",
+        "cell_ended = NULL, cell_attempts = NULL",
     ] {
-        let sql = sqlx::AssertSqlSafe(format!("UPDATE run SET {left_out}"));
+        let sql = sqlx::AssertSqlSafe(format!("UPDATE run SET {left_out}, cell_state = NULL"));
         sqlx::query(sql).execute(store.pool()).await.unwrap();
         assert_eq!(state(&store).await, (Cell::Pending, 0));
         let again = Store::open(&url).await.unwrap();
         assert_eq!(state(&again).await, (Cell::Pass, 1), "{left_out}");
+    }
+}
+
+/// A host that was given up reports after all: its run has ended twice, and has one attempt.
+#[tokio::test]
+async fn a_cell_is_up_to_date_after_a_lost_host_has_come_back() {
+    for database in stores().await {
+        let store = &database.store;
+        let world = World::on(database.name, store).await;
+        let built = world.revision("trunk", "aa", 1).await;
+        let run = world.run("project", &built, 1).await;
+        let job = job_of(store, &run).await;
+        let id = attempt(store, &job).await;
+        let end = async |outcome: Outcome, lost: bool| {
+            let mut tx = store.begin().await.unwrap();
+            let report = Report::of(outcome);
+            assert!(store.end_attempt(&mut tx, &id, &report, lost, NOW).await.unwrap());
+            store.reevaluate_run(&mut tx, &RunId::from(run.as_str())).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        let reason = "silent".to_owned();
+        end(Outcome::Infra { reason }, true).await;
+        let lost = store.attempt(&id).await.unwrap().unwrap();
+        let mut tx = store.begin().await.unwrap();
+        assert!(store.regain_attempt(&mut tx, &lost, NOW).await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!(state(store).await, (Cell::Pending, 0), "{}", database.name);
+        end(Outcome::Passed, false).await;
+        assert_eq!(state(store).await, (Cell::Pass, 1), "{}", database.name);
+        let stale = "SELECT COUNT(*) FROM run WHERE cell_ended IS NULL OR cell_ended < ended";
+        let stale: i64 = sqlx::query_scalar(stale).fetch_one(store.pool()).await.unwrap();
+        assert_eq!(stale, 0, "{}", database.name);
     }
 }

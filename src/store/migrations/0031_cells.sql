@@ -1,5 +1,4 @@
--- What the ended attempts of a run show together (its cell), so that no page reads their reports. `cell_attempts` is
--- NULL until the cell is computed; opening the store computes the cells of runs that an earlier version made.
+-- What the ended attempts of a run show together (its cell), so that no page reads their reports.
 ALTER TABLE run ADD COLUMN cell_attempts BIGINT;
 ALTER TABLE run ADD COLUMN cell_state TEXT;
 ALTER TABLE run ADD COLUMN cell_attempt_id TEXT;
@@ -11,8 +10,10 @@ ALTER TABLE run ADD COLUMN cell_limit TEXT;
 ALTER TABLE run ADD COLUMN cell_tests BIGINT;
 ALTER TABLE run ADD COLUMN cell_failed_tests BIGINT;
 ALTER TABLE run ADD COLUMN cell_first_error TEXT;
--- A program of an earlier version may still end attempts. It counts them in `ended` and writes no cell.
-CREATE INDEX run_without_cell ON run (id) WHERE cell_attempts IS NULL OR cell_attempts < ended;
+-- The value of `ended` for which the cell was written. A program of an earlier version counts `ended` and writes no
+-- cell; opening the store computes the cells that are missing.
+ALTER TABLE run ADD COLUMN cell_ended BIGINT;
+CREATE INDEX run_without_cell ON run (id) WHERE cell_ended IS NULL OR cell_ended < ended;
 -- Leased jobs are counted for the head of every page.
 CREATE INDEX job_leased ON job (id) WHERE state = 'leased';
 -- Most jobs build no image, and a column that is mostly NULL makes a plan avoid its index.
