@@ -205,10 +205,8 @@ fn other_conditions(investigated: &Investigated, findings: &[Finding]) -> Option
         None
     } else if all(|what| *what == NotCpython::BaseImageChanged) {
         Some(row.opened_at)
-    } else if all(|what| *what == NotCpython::FailsOnBoth) && !names_error {
-        Some(row.opened_at - DAY_MS)
     } else {
-        None
+        (all(|what| *what == NotCpython::FailsOnBoth) && !names_error).then(|| row.opened_at - DAY_MS)
     }
 }
 
@@ -229,9 +227,6 @@ async fn store(context: &Context<'_>, investigated: &Investigated, end: Conclusi
     {
         tx.rollback().await?;
         return Ok(Concluded::Yes);
-    }
-    if let Some(before) = other_conditions(investigated, &end.findings) {
-        store.cross_probes(&mut tx, row, before).await?;
     }
     for new in &end.follow_ups {
         store.insert_investigation(&mut tx, new, now).await?;
@@ -263,6 +258,10 @@ async fn store(context: &Context<'_>, investigated: &Investigated, end: Conclusi
             let since = watched.base.seq + 1..=i64::MAX;
             store.reevaluate_results(&mut tx, &watched.series, since).await?;
         }
+    }
+    // last, because runs are locked before jobs
+    if let Some(before) = other_conditions(investigated, &end.findings) {
+        store.cross_probes(&mut tx, row, before).await?;
     }
     tx.commit().await?;
     for Finding { subjects, answer } in &end.findings {

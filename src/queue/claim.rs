@@ -9,13 +9,14 @@ use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::protocol::Claim;
-use crate::store::Tx;
+
 use crate::store::attempts::Attempt;
 use crate::store::claims::Taker;
 use crate::store::jobs::Job;
+use crate::store::{Tx, is_deadlock};
 use anyhow::Result;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
@@ -40,6 +41,9 @@ struct PendingClaim {
     now: Timestamp,
     answer: oneshot::Sender<Option<Claim>>,
 }
+
+/// A claim, and what its host gets.
+type ServedClaim = (PendingClaim, Option<(Job, Attempt)>);
 
 impl PendingClaim {
     fn taker(&self) -> Taker<'_> {
@@ -112,14 +116,14 @@ impl Queue {
         let Some(now) = batch.iter().map(|pending| pending.now).max() else {
             return Ok(());
         };
-        let mut served = Vec::new();
-        let mut tx = self.store.begin().await?;
-        let mut queued = self.queued_groups(&mut tx, &batch, now).await?;
-        for pending in batch {
-            let taken = self.take(&mut tx, &mut queued, &pending.taker(), now).await?;
-            served.push((pending, taken));
-        }
-        tx.commit().await?;
+        let served = match self.take_all(batch, now).await {
+            // dropping the senders makes the hosts' claims start again
+            Err(error) if is_deadlock(&error) => {
+                tracing::warn!(error = format!("{error:#}"), "claims start again");
+                return Ok(());
+            }
+            served => served?,
+        };
         let somebody_has_nothing = served.iter().any(|(_, taken)| taken.is_none());
         // the jobs are leased: from here on, an error must not withhold them from their hosts
         if somebody_has_nothing {
@@ -146,6 +150,24 @@ impl Queue {
             let _ = pending.answer.send(claim);
         }
         Ok(())
+    }
+
+    /// Leases the best job for the host of each claim, in one transaction.
+    async fn take_all(&self, batch: Vec<PendingClaim>, now: Timestamp) -> Result<Vec<ServedClaim>> {
+        let mut served = Vec::new();
+        let mut turns = BTreeMap::new();
+        let mut tx = self.store.begin().await?;
+        let mut queued = self.queued_groups(&mut tx, &batch, now).await?;
+        for pending in batch {
+            let taken = self.take(&mut tx, &mut queued, &pending.taker(), now).await?;
+            if let Some(group) = taken.as_ref().and_then(|(job, _)| job.group_id.clone()) {
+                *turns.entry(group).or_default() += 1;
+            }
+            served.push((pending, taken));
+        }
+        self.store.take_turns(&mut tx, &turns).await?;
+        tx.commit().await?;
+        Ok(served)
     }
 
     async fn queued_groups(&self, tx: &mut Tx, batch: &[PendingClaim], now: Timestamp) -> Result<QueuedGroups> {

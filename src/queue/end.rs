@@ -14,7 +14,7 @@ use crate::protocol::Receipt;
 use crate::store::attempts::Attempt;
 use crate::store::hosts::HostRow;
 use crate::store::jobs::{Job, Release, Request};
-use crate::store::{Conflict, Tx};
+use crate::store::{Conflict, Tx, is_deadlock};
 use anyhow::{Context, Result, bail};
 
 /// The number of attempts that ended as `infra` and count against their job, after which the job is finished.
@@ -68,8 +68,13 @@ impl Queue {
     ) -> Result<Result<Receipt, Conflict>> {
         // between reading and writing, the lease may run out, or a renewal may regain it
         for _ in 0..FINISH_TRIES {
-            if let Some(decided) = self.try_finish(attempt_id, fence, report, now).await? {
-                return Ok(decided);
+            match self.try_finish(attempt_id, fence, report, now).await {
+                Ok(Some(decided)) => return Ok(decided),
+                Ok(None) => {}
+                Err(error) if is_deadlock(&error) => {
+                    tracing::warn!(attempt = %attempt_id, error = format!("{error:#}"), "ending starts again");
+                }
+                Err(error) => return Err(error),
             }
         }
         bail!("attempt {attempt_id} changes faster than it can be ended")

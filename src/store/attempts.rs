@@ -176,7 +176,6 @@ impl Store {
     pub async fn regain_attempt(&self, tx: &mut Tx, attempt: &Attempt, until: Timestamp) -> Result<bool> {
         let run = self.run_of_job(tx, &attempt.job_id).await?;
         if let Some(run) = &run {
-            // whoever ends an attempt locks the run before the job, too
             self.lock_cell(tx, run).await?;
         }
         // the loss no longer counts as an attempt that the infrastructure failed; a job that it finished is leased again

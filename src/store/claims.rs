@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::waiting::JobNeeds;
 use anyhow::Result;
 use sqlx::FromRow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The host that makes a claim.
 #[derive(Clone, Copy, Debug)]
@@ -208,18 +208,27 @@ impl Store {
         Ok(sqlx::query_scalar(sql).bind(host).fetch_one(&mut **tx).await?)
     }
 
-    /// Leases a queued job, which takes a turn of its group. Returns `None` if the job is no longer queued.
+    /// Leases a queued job. Returns `None` if the job is no longer queued. The transaction must end with
+    /// [`Store::take_turns`].
     pub async fn take_job(&self, tx: &mut Tx, id: &JobId) -> Result<Option<Job>> {
         let sql = format!("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued' RETURNING {JOB}");
-        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
-        let taken: Option<Job> = query.fetch_optional(&mut **tx).await?;
-        if let Some(job) = &taken {
-            sqlx::query("UPDATE job_group SET round = round + 1 WHERE id = $1")
-                .bind(&job.group_id)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(id)
+            .fetch_optional(&mut **tx)
+            .await?)
+    }
+
+    /// Counts the turns that groups took. Call it after the last job of the transaction is taken, because every
+    /// transaction locks jobs before groups.
+    pub async fn take_turns(&self, tx: &mut Tx, turns: &BTreeMap<JobGroupId, i64>) -> Result<()> {
+        for (group, turns) in turns {
+            sqlx::query("UPDATE job_group SET round = round + $1 WHERE id = $2")
+                .bind(turns)
+                .bind(group)
                 .execute(&mut **tx)
                 .await?;
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// Returns whether any queued job is due, even if no host may claim it.

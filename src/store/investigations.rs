@@ -299,7 +299,6 @@ impl Store {
     /// Crosses the reruns that an investigation made at its base, so that they count for no cell and no history. Only
     /// runs with an attempt of their own that had ended at the time `before` are affected.
     pub async fn cross_probes(&self, tx: &mut Tx, row: &InvestigationRow, before: Timestamp) -> Result<()> {
-        // whoever ends an attempt locks the run before the job, too
         let probed =
             "SELECT DISTINCT run_id FROM job WHERE investigation_id = $1 AND run_id IS NOT NULL ORDER BY run_id";
         let runs: Vec<RunId> = sqlx::query_scalar(probed).bind(&row.id).fetch_all(&mut **tx).await?;

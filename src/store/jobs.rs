@@ -214,6 +214,9 @@ impl Store {
 
     /// Leases a queued job to no host. Returns `false` if the job is not queued.
     pub async fn take_queued(&self, tx: &mut Tx, id: &JobId) -> Result<bool> {
+        if let Some(run) = self.run_of_job(tx, id).await? {
+            self.lock_cell(tx, &run).await?;
+        }
         let moved = sqlx::query("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued'")
             .bind(id)
             .execute(&mut **tx)

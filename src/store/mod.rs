@@ -70,6 +70,9 @@ pub struct Store {
 }
 
 /// A transaction. Dropping it rolls it back.
+///
+/// Transactions that lock several rows lock runs first, then jobs, then groups of jobs. Two that lock in different
+/// orders may wait for each other, and PostgreSQL ends one of them: see [`is_deadlock`].
 pub struct Tx {
     transaction: Transaction<'static, Any>,
     _writer: Writer,
@@ -109,6 +112,13 @@ pub struct Conflict {
     pub what: &'static str,
     pub id: String,
     pub why: String,
+}
+
+/// Returns whether PostgreSQL ended a transaction because it and another one waited for each other (SQLSTATE 40P01).
+/// Nothing was written, so the same transaction can be tried again.
+pub fn is_deadlock(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<sqlx::Error>());
+    causes.any(|error| matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("40P01")))
 }
 
 impl Store {

@@ -6,6 +6,7 @@ mod fixture_store;
 mod http;
 mod incidents;
 mod queue;
+mod queue_locks;
 mod statements;
 mod store;
 mod watch;

@@ -23,7 +23,7 @@ pub struct World {
     pub name: &'static str,
     pub store: Store,
     pub queue: Queue,
-    /// What its hosts capabilities.
+    /// The capabilities of its hosts.
     pub capabilities: Capabilities,
     /// The address of the repository from which new runs come; from the index if this is `None`.
     pub source: Option<String>,
