@@ -1,14 +1,16 @@
 //! Incidents, in the form that pages, JSON and the command line show.
 
 mod claims;
+mod issue;
 mod views;
 
 pub use claims::CorroboratedClaims;
-pub use views::{IncidentView, InvestigationView, NoteView, RegressionView, RevisionView, WaiverView};
+pub use issue::{IssueText, Tracker};
+pub use views::{IncidentView, InvestigationView, NoteView, ProbedView, RegressionView, RevisionView, WaiverView};
 
 use crate::domain::address::Address;
 use crate::domain::id::{IncidentId, RevisionId};
-use crate::domain::incident::{Assignee, State};
+use crate::domain::incident::{Assignee, ProbedRevision, State};
 use crate::domain::text::plain;
 use crate::domain::time::Timestamp;
 use crate::domain::trust::Trust;
@@ -147,6 +149,7 @@ impl IncidentReader<'_> {
             error: regression.error.as_deref().map(plain),
             difference: regression.difference.iter().map(|line| plain(line)).collect(),
             conditions: regression.conditions.iter().map(|line| plain(line)).collect(),
+            probed: regression.probed.iter().map(probed).collect(),
             good_attempt: regression.good_attempt.as_ref().map(ToString::to_string),
             bad_attempt: regression.bad_attempt.as_ref().map(ToString::to_string),
             fixed_by,
@@ -199,6 +202,16 @@ impl IncidentReader<'_> {
             });
         }
         Ok(views)
+    }
+}
+
+fn probed(probed: &ProbedRevision) -> ProbedView {
+    ProbedView {
+        revision: probed.revision.clone(),
+        name: probed.name.clone(),
+        run: probed.run.to_string(),
+        passed: probed.passed,
+        failed: probed.failed,
     }
 }
 

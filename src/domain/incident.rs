@@ -1,7 +1,7 @@
 //! An incident: regressions that one revision caused, until all are fixed. Its state follows from the records about it
 //! and is never stored, so the two can't contradict each other.
 
-use crate::domain::id::{BranchId, IncidentId, RevisionId};
+use crate::domain::id::{BranchId, IncidentId, RevisionId, RunId};
 use crate::domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -38,6 +38,20 @@ impl State {
             State::Closed => "closed",
         }
     }
+}
+
+/// What the probes of an investigation showed at one revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbedRevision {
+    /// The hash.
+    pub revision: String,
+    /// The name that people use.
+    pub name: String,
+    /// The run to which the probes belong.
+    pub run: RunId,
+    /// How many probes passed and failed the subjects.
+    pub passed: u32,
+    pub failed: u32,
 }
 
 /// The assignee of an incident: who acts on it.

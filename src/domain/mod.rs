@@ -20,6 +20,7 @@ pub(crate) mod names;
 pub mod nearest;
 pub mod outcome;
 pub mod package;
+pub mod patch;
 pub mod pattern;
 pub mod profile;
 pub mod received;

@@ -99,6 +99,7 @@ mod tests {
             signature: None,
             difference: Vec::new(),
             conditions: Vec::new(),
+            probed: Vec::new(),
             good_attempt: None,
             bad_attempt: None,
             fixed_id: None,

@@ -72,6 +72,8 @@ pub struct RegressionView {
     pub difference: Vec<String>,
     /// Conditions besides CPython that differed between the two attempts.
     pub conditions: Vec<String>,
+    /// What the probes showed at each revision of the searched range, oldest first.
+    pub probed: Vec<ProbedView>,
     /// The ids of the attempts that were compared.
     #[schema(required = true)]
     pub good_attempt: Option<String>,
@@ -84,6 +86,20 @@ pub struct RegressionView {
     pub fixed_as: Option<String>,
     /// The number of rounds of the search.
     pub rounds: i64,
+}
+
+/// What the probes of an investigation showed at one revision.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProbedView {
+    /// The hash.
+    pub revision: String,
+    /// The name that people use: `r45321` for Subversion, else the hash.
+    pub name: String,
+    /// The id of the run to which the probes belong.
+    pub run: String,
+    /// How many probes passed and failed the tests of the regression.
+    pub passed: u32,
+    pub failed: u32,
 }
 
 /// A revision.

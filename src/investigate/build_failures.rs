@@ -265,6 +265,7 @@ async fn evidence(context: &Context<'_>, subject: &Subject, good: &Candidate, ba
         bad: bad.map(|(id, _)| id),
         difference: LogDifference::default(),
         conditions: Vec::new(),
+        probed: Vec::new(),
     })
 }
 

@@ -126,7 +126,7 @@ pub async fn conclude(
         probes.splice(0..0, context.store.probes(&merge.outer.id).await?);
     }
     for found in changes {
-        let evidence = evidence(context, &probes, &found).await?;
+        let evidence = evidence(context, &probes, candidates, &found).await?;
         end.changes.push((found, evidence));
     }
     let longest = findings.iter().filter_map(|finding| suppression_ms(&finding.answer));
@@ -154,7 +154,7 @@ pub async fn give_up(
         let (its_own, next) = merge.after_line(context, &investigated.row, &end.findings).await?;
         end.follow_ups.extend(next);
         for found in its_own {
-            let evidence = evidence(context, &probes, &found).await?;
+            let evidence = evidence(context, &probes, &[], &found).await?;
             end.changes.push((found, evidence));
         }
     }

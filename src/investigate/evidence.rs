@@ -4,8 +4,10 @@ use super::context::Context;
 use super::history::HistoryReader;
 use super::model::{Evidence, Found};
 use crate::domain::id::{AttemptId, RevisionId};
+use crate::domain::incident::ProbedRevision;
 use crate::domain::job::Report;
 use crate::store::probes::{ProbeAttempt, ProbeRow};
+use crate::store::results::Candidate;
 use crate::verdict::{
     LockSide, LogDifference, Observation, RunConditions, RunEnd, Subject, differing_conditions, first_error,
     log_difference, may_wander, reports, signature,
@@ -15,8 +17,13 @@ use anyhow::Result;
 /// How many bytes at the end of a log are compared.
 const LOG_MOST: u64 = 1 << 20;
 
-/// Returns the evidence for a change among the probes of an investigation.
-pub async fn evidence(context: &Context<'_>, probes: &[ProbeRow], found: &Found) -> Result<Evidence> {
+/// Returns the evidence for a change among the probes of an investigation. `candidates` is the searched range.
+pub async fn evidence(
+    context: &Context<'_>,
+    probes: &[ProbeRow],
+    candidates: &[Candidate],
+    found: &Found,
+) -> Result<Evidence> {
     let good = newest_seen(
         context,
         probes,
@@ -51,7 +58,48 @@ pub async fn evidence(context: &Context<'_>, probes: &[ProbeRow], found: &Found)
         conditions,
         error: message.or_else(|| first_error(&difference.lines).map(str::to_owned)),
         difference,
+        probed: probed(context, probes, candidates, &found.subjects).await?,
     })
+}
+
+/// Returns what the probes with the base lock showed at each revision of the searched range, in its order.
+async fn probed(
+    context: &Context<'_>,
+    probes: &[ProbeRow],
+    candidates: &[Candidate],
+    subjects: &[Subject],
+) -> Result<Vec<ProbedRevision>> {
+    let results = HistoryReader {
+        store: context.store,
+        objects: context.objects,
+    };
+    let mut all = Vec::new();
+    for candidate in candidates {
+        let (mut passed, mut failed, mut run) = (0, 0, None);
+        let there = |probe: &&ProbeRow| probe.revision_id == candidate.revision_id && probe.lock == LockSide::Base;
+        for probe in probes.iter().filter(there) {
+            let attempt = probe.attempt.as_ref();
+            let Some((attempt, report)) = attempt.and_then(|attempt| Some((attempt, attempt.report.as_ref()?))) else {
+                continue;
+            };
+            let end = results.end_by_now(&attempt.id, report).await;
+            let seen: Vec<Observation> = subjects.iter().filter_map(|subject| end.observe(subject)).collect();
+            failed += u32::from(seen.contains(&Observation::Fail));
+            passed += u32::from(seen.contains(&Observation::Pass) && !seen.contains(&Observation::Fail));
+            run = Some(&probe.run_id);
+        }
+        let revision = context.store.revision(&candidate.revision_id).await?;
+        if let (Some(revision), Some(run), true) = (revision, run, passed + failed > 0) {
+            all.push(ProbedRevision {
+                name: revision.name().to_owned(),
+                revision: revision.sha,
+                run: run.clone(),
+                passed,
+                failed,
+            });
+        }
+    }
+    Ok(all)
 }
 
 /// Returns the signature of an error that wandered from one test to another: all subjects report it after the change,

@@ -71,6 +71,7 @@ pub async fn record_regression(
         conditions: &evidence.conditions,
         good_attempt: evidence.good.as_ref(),
         bad_attempt: evidence.bad.as_ref(),
+        probed: &evidence.probed,
     };
     store.insert_regression(tx, &incident, &new).await?;
     for revision in [&found.good, &found.bad] {

@@ -2,6 +2,7 @@
 
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::{AttemptId, InvestigationId};
+use crate::domain::incident::ProbedRevision;
 use crate::domain::series::Series;
 use crate::store::Store;
 use crate::store::investigations::InvestigationRow;
@@ -93,6 +94,8 @@ pub struct Evidence {
     pub conditions: Vec<String>,
     /// The first error.
     pub error: Option<String>,
+    /// What the probes showed at each revision of the searched range, in its order.
+    pub probed: Vec<ProbedRevision>,
 }
 
 /// The series in which something changed, with the names that notes about it use.

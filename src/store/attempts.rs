@@ -5,7 +5,7 @@ use super::types::Flag;
 use super::{Store, Tx, new_id};
 use crate::domain::id::*;
 use crate::domain::job::{JobSpec, Report};
-use crate::domain::state::{AttemptState, Repetition};
+use crate::domain::state::{AttemptState, JobKind, Repetition};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 
@@ -124,6 +124,13 @@ impl Store {
             .bind(id)
             .fetch_optional(self.pool())
             .await?)
+    }
+
+    /// Returns the page to which an attempt belongs: `run` or `image`, and the id of that.
+    pub async fn owner_of_attempt(&self, id: &AttemptId) -> Result<Option<(JobKind, String)>> {
+        let sql = "SELECT job.kind, COALESCE(job.run_id, job.image_id) FROM attempt JOIN job ON job.id = attempt.job_id
+                   WHERE attempt.id = $1";
+        Ok(sqlx::query_as(sql).bind(id).fetch_optional(self.pool()).await?)
     }
 
     /// Renews a lease. Returns `false` if the attempt has ended, or has another fence.

@@ -218,6 +218,18 @@ impl Store {
             .await?)
     }
 
+    /// Leases a queued job to no host. Returns `false` if the job is not queued.
+    pub async fn take_queued(&self, tx: &mut Tx, id: &JobId) -> Result<bool> {
+        if let Some(run) = self.run_of_job(tx, id).await? {
+            self.lock_cell(tx, &run).await?;
+        }
+        let moved = sqlx::query("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued'")
+            .bind(id)
+            .execute(&mut **tx)
+            .await?;
+        Ok(moved.rows_affected() == 1)
+    }
+
     /// Counts the turns that groups took. Call it after the last job of the transaction is taken, because every
     /// transaction locks jobs before groups.
     pub async fn take_turns(&self, tx: &mut Tx, turns: &BTreeMap<JobGroupId, i64>) -> Result<()> {

@@ -212,18 +212,6 @@ impl Store {
         Ok(query.fetch_optional(self.pool()).await?)
     }
 
-    /// Leases a queued job to no host. Returns `false` if the job is not queued.
-    pub async fn take_queued(&self, tx: &mut Tx, id: &JobId) -> Result<bool> {
-        if let Some(run) = self.run_of_job(tx, id).await? {
-            self.lock_cell(tx, &run).await?;
-        }
-        let moved = sqlx::query("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued'")
-            .bind(id)
-            .execute(&mut **tx)
-            .await?;
-        Ok(moved.rows_affected() == 1)
-    }
-
     /// Queues a finished job again. Returns `false` if the job is not finished.
     pub async fn requeue(&self, id: &JobId, now: Timestamp) -> Result<bool> {
         let moved = sqlx::query(

@@ -4,7 +4,7 @@ use super::decode::RowOf;
 use super::rows::BadRow;
 use super::{Store, Tx, new_id};
 use crate::domain::id::{AttemptId, BranchId, IncidentId, InvestigationId, RegressionId, RevisionId};
-use crate::domain::incident::RegressionProgress;
+use crate::domain::incident::{ProbedRevision, RegressionProgress};
 use crate::domain::series::Series;
 use crate::domain::time::Timestamp;
 use crate::verdict::Subject;
@@ -44,6 +44,8 @@ pub struct Regression {
     pub difference: Vec<String>,
     /// The differences between the two attempts besides CPython.
     pub conditions: Vec<String>,
+    /// What the probes showed at each revision of the searched range, in its order.
+    pub probed: Vec<ProbedRevision>,
     pub good_attempt: Option<AttemptId>,
     pub bad_attempt: Option<AttemptId>,
     pub fixed_id: Option<RevisionId>,
@@ -69,6 +71,7 @@ pub struct NewRegression<'a> {
     pub signature: Option<&'a str>,
     pub difference: &'a [String],
     pub conditions: &'a [String],
+    pub probed: &'a [ProbedRevision],
     pub good_attempt: Option<&'a AttemptId>,
     pub bad_attempt: Option<&'a AttemptId>,
 }
@@ -117,6 +120,7 @@ struct Stored {
     signature: Option<String>,
     difference: String,
     conditions: String,
+    probed: String,
     good_attempt: Option<AttemptId>,
     bad_attempt: Option<AttemptId>,
     fixed_id: Option<RevisionId>,
@@ -135,6 +139,7 @@ impl Stored {
             exact: row.flag("exact", self.exact)?,
             difference: row.json("difference", &self.difference)?,
             conditions: row.json("conditions", &self.conditions)?,
+            probed: row.json("probed", &self.probed)?,
             id: self.id,
             incident_id: self.incident_id,
             investigation_id: self.investigation_id,
@@ -167,7 +172,8 @@ const REGRESSION: &str = "SELECT regression.id, regression.incident_id, regressi
      branch.name AS branch, branch.source, regression.project, regression.variant, regression.platform, regression.subjects, \
      regression.good_id, regression.bad_id, regression.good_seq, regression.bad_seq, regression.exact, regression.reason, \
      regression.rate, regression.error, regression.signature, regression.difference, regression.conditions, regression.good_attempt, \
-     regression.bad_attempt, regression.fixed_id, regression.fixed_as, regression.fixed_at \
+     regression.bad_attempt, regression.fixed_id, regression.fixed_as, regression.fixed_at, \
+     regression.probed \
      FROM regression JOIN branch ON branch.id = regression.branch_id";
 
 fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
@@ -189,8 +195,8 @@ impl Store {
         sqlx::query(
             "INSERT INTO regression (id, incident_id, investigation_id, branch_id, project, variant, platform, subjects, good_id,
                  bad_id, good_seq, bad_seq, exact, reason, rate, error, signature, difference, conditions, good_attempt,
-                 bad_attempt)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+                 bad_attempt, probed)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
         )
         .bind(id.as_str())
         .bind(incident_id.as_str())
@@ -213,6 +219,7 @@ impl Store {
         .bind(serde_json::to_string(new.conditions)?)
         .bind(new.good_attempt.map(AttemptId::as_str))
         .bind(new.bad_attempt.map(AttemptId::as_str))
+        .bind(serde_json::to_string(new.probed)?)
         .execute(&mut **tx)
         .await?;
         Ok(id)
@@ -256,10 +263,10 @@ impl Store {
             sqlx::query(
                 "INSERT INTO regression (id, incident_id, investigation_id, branch_id, project, variant, platform, subjects,
                      good_id, bad_id, good_seq, bad_seq, exact, reason, rate, error, signature, difference, conditions,
-                     good_attempt, bad_attempt)
+                     good_attempt, bad_attempt, probed)
                  SELECT $1, incident_id, investigation_id, branch_id, project, variant, platform, $2,
                      good_id, bad_id, good_seq, bad_seq, exact, reason, rate, error, signature, difference, conditions,
-                     good_attempt, bad_attempt
+                     good_attempt, bad_attempt, probed
                  FROM regression WHERE id = $3",
             )
             .bind(new_id())

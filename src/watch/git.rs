@@ -3,6 +3,7 @@
 pub mod ancestry;
 pub(super) mod login;
 mod patch;
+pub mod shown;
 
 use crate::domain::address::Address;
 use crate::domain::text::plain;

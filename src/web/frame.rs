@@ -104,6 +104,18 @@ impl<T: Template> Frame<T> {
         }
     }
 
+    /// Gives the page its script, which adds buttons that copy texts.
+    pub fn scripted(self) -> Self {
+        Self {
+            script: Some(SCRIPT_TAG.as_str()),
+            ..self
+        }
+    }
+
+    pub fn page(&self) -> &T {
+        &self.page
+    }
+
     /// Allows the browser to send the forms of the page.
     pub fn with_forms(self) -> Self {
         Self {

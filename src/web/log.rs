@@ -2,6 +2,7 @@
 
 use super::attempts;
 use super::error::{Error, HandlerResult};
+use super::forms::see_other;
 use super::response;
 use super::route::{Query, Web};
 use crate::domain::id::AttemptId;
@@ -12,6 +13,17 @@ use anyhow::Result;
 pub async fn newest(id: String, web: Web, query: Query) -> HandlerResult {
     let attempt = chosen_attempt(&web, &id, &query).await?;
     download(&web, &attempt.ok_or_else(Error::not_found)?).await
+}
+
+/// `/attempt/ID`: leads to the page of the run or image, where the attempt is chosen.
+pub async fn place(id: AttemptId, web: Web) -> HandlerResult {
+    let (kind, owner) = web.store.owner_of_attempt(&id).await?.ok_or_else(Error::not_found)?;
+    let all = web.store.attempts_of(&owner).await?;
+    let index = all
+        .iter()
+        .position(|attempt| attempt.id == id)
+        .ok_or_else(Error::not_found)?;
+    see_other(&format!("/{}/{owner}?attempt={}", kind.name(), index + 1))
 }
 
 /// Responds with the raw log of one attempt.

@@ -15,11 +15,13 @@ mod health;
 mod home;
 mod hosts;
 mod image;
+mod incident;
 mod incidents;
 mod live;
 mod log;
 mod matrix;
 mod oidc;
+mod patch;
 mod peer;
 mod projects;
 mod rates;
@@ -103,6 +105,7 @@ fn sent(web: &Web) -> Vec<Route> {
         path!("account" / "tokens").and(form()).then(account::issue).boxed(),
         path!("account" / "tokens" / String / "revoke").and(form()).then(account::revoke).boxed(),
         path!("submit").and(form()).then(submit::submit).boxed(),
+        path!("incident" / i64 / "decision").and(form()).then(incident::decide).boxed(),
         path!("recipe" / String / i64 / "decision").and(form()).then(recipe::decide).boxed(),
         path!("recipe" / String / "state").and(form()).then(recipe::set_state).boxed(),
         path!("recipe" / String / "owner").and(form()).then(recipe::hand_over).boxed(),
@@ -120,10 +123,12 @@ fn pages(web: &Web) -> Vec<Route> {
         path::end().and(web()).and(query()).then(matrix::of_all).boxed(),
         path!("branch" / String).and(web()).and(query()).then(matrix::of_branch).boxed(),
         path!("revision" / String).and(web()).then(revision::page).boxed(),
+        path!("revision" / String / "patch").and(web()).then(patch::text).boxed(),
         path!("run" / RunId).and(web()).and(query()).then(run::page).boxed(),
         path!("run" / String / "log").and(web()).and(query()).then(log::newest).boxed(),
         path!("image" / ImageId).and(web()).and(query()).then(image::page).boxed(),
         path!("image" / String / "log").and(web()).and(query()).then(log::newest).boxed(),
+        path!("attempt" / AttemptId).and(web()).then(log::place).boxed(),
         path!("attempt" / AttemptId / "log").and(web()).then(log::whole).boxed(),
         path!("attempt" / AttemptId / "events").and(web()).and(query()).and(headers_cloned()).and(peer()).then(live::events).boxed(),
         path!("project" / String).and(web()).and(query()).then(projects::page).boxed(),
@@ -138,8 +143,8 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("hosts").and(web()).then(hosts::all).boxed(),
         path!("host" / String).and(web()).then(hosts::page).boxed(),
         path!("incidents").and(web()).then(incidents::all).boxed(),
-        path!("incident" / i64).and(web()).then(incidents::page).boxed(),
-        path!("incident" / i64 / "reproduce.sh").and(web()).then(incidents::script).boxed(),
+        path!("incident" / i64).and(web()).and(guest()).then(incident::page).boxed(),
+        path!("incident" / i64 / "reproduce.sh").and(web()).then(incident::script).boxed(),
         path!("compare").and(web()).then(compare::choose).boxed(),
         path!("compare" / String / String).and(web()).then(compare::page).boxed(),
         path!("live.js").and(headers_cloned()).then(response::script).boxed(),

@@ -4,6 +4,7 @@ use super::error::{Error, HandlerResult};
 use super::frame;
 use super::grid::{self, ImageView, RevisionHead};
 use super::incidents::{self, IncidentLine};
+use super::patch::{self, PatchView};
 use super::route::Web;
 use super::template::Template;
 use super::wording::{self, Badge, row_name};
@@ -22,6 +23,8 @@ pub struct RevisionPage {
     /// The incidents that began at this revision.
     pub incidents: Vec<IncidentLine>,
     pub rows: Vec<VariantRow>,
+    /// What the revision changes. `None` if the mirror can't show it.
+    pub patch: Option<PatchView>,
 }
 
 impl Template for RevisionPage {
@@ -65,6 +68,7 @@ pub async fn page(sha: String, web: Web) -> HandlerResult {
         numbers.extend(web.store.incidents_at(&row.revision_id, INCIDENTS).await?);
     }
     page.incidents = incidents_of(&web, numbers, now).await?;
+    page.patch = patch::of(&web, &first.sha).await;
     let title = format!("{} {}", page.revision.short, page.revision.subject);
     frame::respond(&web, title, page).await
 }

@@ -25,6 +25,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("pager", include_str!("templates/pager.hbs")),
     ("attempts", include_str!("templates/attempts.hbs")),
     ("matrix", include_str!("templates/matrix.hbs")),
+    ("patch", include_str!("templates/patch.hbs")),
     ("revision", include_str!("templates/revision.hbs")),
     ("run_verdict", include_str!("templates/run_verdict.hbs")),
     ("compare", include_str!("templates/compare.hbs")),

@@ -2,28 +2,10 @@
 //! phone, and none is wider than the window.
 
 use super::web::site;
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, axe};
 use crate::support::databases;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-/// The program of axe-core that `scripts/setup` installs.
-fn axe() -> Option<String> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"),
-        PathBuf::from,
-    );
-    let scripts = std::fs::read_dir(target.join("axe")).into_iter().flatten();
-    let path = scripts
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|end| end == "js"));
-    if path.is_none() {
-        println!("SKIPPED: accessible pages, for axe-core is not installed (scripts/setup installs it)");
-    }
-    std::fs::read_to_string(path?).ok()
-}
 
 /// Two pages of each kind that links lead to, from the home page on.
 async fn kinds(site: &super::web::Site) -> Vec<String> {
@@ -46,31 +28,13 @@ async fn kinds(site: &super::web::Site) -> Vec<String> {
     kinds.into_values().flatten().collect()
 }
 
-/// What axe-core finds on the page that is open, as `rule: element`.
-async fn violations(browser: &Browser, axe: &str) -> Vec<String> {
-    browser.client.execute(axe, Vec::new()).await.unwrap();
-    let script = "const [done] = arguments; axe.run().then(found => done(found.violations.flatMap(
-        rule => rule.nodes.map(node => rule.id + ': ' + node.html.slice(0, 200) + ' ' + node.failureSummary))));";
-    let found: Value = browser.client.execute_async(script, Vec::new()).await.unwrap();
-    serde_json::from_value(found).unwrap()
-}
-
-/// Keeps a picture of the page that is open, if `PYBOTS_TEST_PICTURES` names a folder for pictures.
-async fn keep_picture(browser: &Browser, path: &str, width: u32, scheme: &str) {
-    let Some(folder) = std::env::var_os("PYBOTS_TEST_PICTURES") else {
-        return;
-    };
-    let name = format!(
+/// The name of a picture of a page.
+fn picture(path: &str, width: u32, scheme: &str) -> String {
+    format!(
         "{width}{}-{}.png",
         path.replace('/', "-"),
         scheme.chars().last().unwrap()
-    );
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(
-        PathBuf::from(folder).join(name),
-        browser.client.screenshot().await.unwrap(),
     )
-    .unwrap();
 }
 
 async fn every_page_is_accessible(scheme: &str) {
@@ -88,9 +52,9 @@ async fn every_page_is_accessible(scheme: &str) {
         browser.client.set_window_size(width, height).await.unwrap();
         for path in &paths {
             browser.open(path).await;
-            let found = violations(&browser, &axe).await;
+            let found = browser.violations(&axe).await;
             wrong.extend(found.into_iter().map(|found| format!("{path} at {width}: {found}")));
-            keep_picture(&browser, path, width, scheme).await;
+            browser.keep_picture(&picture(path, width, scheme)).await;
             let wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
             let wider = browser.client.execute(wider, Vec::new()).await.unwrap();
             if wider != json!(0) {

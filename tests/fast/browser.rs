@@ -1,6 +1,7 @@
-//! The form in a real browser: an owner submits a recipe, a maintainer approves it, and the results appear. With simulated hosts.
+//! Pages in a real browser, with simulated hosts: an owner submits a recipe and sees its results, and a maintainer goes
+//! from the home page to the culprit.
 
-use crate::support::browser::Browser;
+use crate::support::browser::{Browser, axe};
 use crate::support::people::{person, recipe};
 use crate::support::sim::Sim;
 use crate::support::sim::front_door::until;
@@ -60,5 +61,84 @@ async fn a_recipe_goes_through_the_form_to_its_results() {
         browser.client.find(Locator::Css(".cell.s-pass.c")).await.is_ok()
     })
     .await;
+    browser.end().await;
+}
+
+/// From the home page to the diff of the culprit and the line that reproduces it in one click, and from a red cell to the
+/// message of the first failing test in one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_maintainer_goes_from_the_home_page_to_the_culprit() {
+    let mut sim = Sim::new(&["p", "q"], 2).await;
+    sim.commit("start", "");
+    sim.commits(2, "");
+    let culprit = sim.commit("Break argparse", "fail a");
+    sim.run().await;
+    sim.settled().await;
+    let server = sim.serve().await;
+    let Some(browser) = Browser::start(&server).await else {
+        return;
+    };
+    let max = person(&sim, &server, "max", "maintainer").await;
+    browser.logs_in(&max.token).await;
+
+    browser.open("/").await;
+    browser
+        .find(".broken a[href=\"/incident/1\"]")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.find(".diff").await;
+    let text = browser.text().await;
+    let short = &culprit[..10];
+    for shown in [
+        short,
+        "Break argparse",
+        "Lib/faults",
+        "+fail a",
+        "runs fail",
+        "runs pass",
+        "docker run",
+    ] {
+        assert!(text.contains(shown), "no {shown:?} in {text}");
+    }
+    browser.find(".copy").await;
+    if let Some(axe) = axe() {
+        for (width, height) in [(1280, 1400), (390, 844)] {
+            browser.client.set_window_size(width, height).await.unwrap();
+            assert_eq!(browser.violations(&axe).await, [""; 0], "at {width}");
+            browser
+                .keep_picture(&format!("{width}-incident-of-a-culprit.png"))
+                .await;
+        }
+    }
+    browser
+        .find("#text")
+        .await
+        .send_keys("I read the change")
+        .await
+        .unwrap();
+    browser.find("main form button").await.click().await.unwrap();
+    until("the decision", async || {
+        browser.text().await.contains("agreed: I read the change")
+    })
+    .await;
+
+    // the run that shows it, with the attempt
+    let links = browser
+        .client
+        .find_all(Locator::LinkText("The failing run"))
+        .await
+        .unwrap();
+    links[0].clone().click().await.unwrap();
+    until("the run", async || browser.path().await.starts_with("/run/")).await;
+    assert!(browser.text().await.contains("AssertionError: a"));
+
+    browser.open(&format!("/revision/{culprit}")).await;
+    assert!(browser.text().await.contains("+fail a"));
+    browser.open("/").await;
+    browser.find(".cell.s-fail").await.click().await.unwrap();
+    until("the run", async || browser.path().await.starts_with("/run/")).await;
+    assert!(browser.text().await.contains("AssertionError: a"));
     browser.end().await;
 }

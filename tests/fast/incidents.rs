@@ -443,9 +443,34 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
         "(ca&#x3D;${SSL_CERT_FILE:-${PIP_CERT:-}}; set --; for name in ",
         "; docker run --rm --pull never --user 1000",
         "broke it",
+        "2 files, 2 lines added, ",
+        "<span class=\"new\">+fail a\n</span>",
+        "runs fail</td>",
+        "runs pass</td>",
+        "Tests of p fail since ",
+        "Tests of p fail on CPython trunk since ",
     ] {
         assert!(page.contains(told), "no {told:?} in {page}");
     }
+    assert!(
+        !page.contains("<form"),
+        "a visitor without a login decides nothing: {page}"
+    );
+    let patch = sim.page(&format!("/revision/{culprit}/patch")).await;
+    assert!(patch.starts_with("diff --git a/Lib/faults b/Lib/faults"), "{patch}");
+    assert!(sim.page(&format!("/revision/{culprit}")).await.contains("+fail a"));
+    let attempt = page
+        .split("href=\"/attempt/")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    assert!(
+        sim.page(&format!("/attempt/{attempt}"))
+            .await
+            .contains("AssertionError: a")
+    );
     let script = sim.page("/incident/1/reproduce.sh").await;
     for told in ["git clone", "./configure", &culprit, "uv venv", "docker build"] {
         assert!(script.contains(told), "no {told:?} in {script}");

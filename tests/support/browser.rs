@@ -3,9 +3,27 @@
 use super::sim::front_door::until;
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+/// The program of axe-core that `scripts/setup` installs.
+pub fn axe() -> Option<String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target"),
+        PathBuf::from,
+    );
+    let scripts = std::fs::read_dir(target.join("axe")).into_iter().flatten();
+    let path = scripts
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|end| end == "js"));
+    if path.is_none() {
+        println!("SKIPPED: accessible pages, for axe-core is not installed (scripts/setup installs it)");
+    }
+    std::fs::read_to_string(path?).ok()
+}
 
 /// A browser without a window, and the program that drives it.
 pub struct Browser {
@@ -97,6 +115,25 @@ impl Browser {
 
     pub async fn path(&self) -> String {
         self.client.current_url().await.unwrap().path().to_owned()
+    }
+
+    /// What axe-core finds on the page that is open, as `rule: element`.
+    pub async fn violations(&self, axe: &str) -> Vec<String> {
+        self.client.execute(axe, Vec::new()).await.unwrap();
+        let script = "const [done] = arguments; axe.run().then(found => done(found.violations.flatMap(
+            rule => rule.nodes.map(node => rule.id + ': ' + node.html.slice(0, 200) + ' ' + node.failureSummary))));";
+        let found: Value = self.client.execute_async(script, Vec::new()).await.unwrap();
+        serde_json::from_value(found).unwrap()
+    }
+
+    /// Keeps a picture of the page that is open, if `PYBOTS_TEST_PICTURES` names a folder for pictures.
+    pub async fn keep_picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("PYBOTS_TEST_PICTURES") else {
+            return;
+        };
+        std::fs::create_dir_all(&folder).unwrap();
+        let picture = self.client.screenshot().await.unwrap();
+        std::fs::write(PathBuf::from(folder).join(name), picture).unwrap();
     }
 
     pub async fn end(self) {

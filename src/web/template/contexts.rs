@@ -8,8 +8,11 @@ use crate::web::grid::{
 };
 use crate::web::home::{HeadLine, HomeView};
 use crate::web::hosts::{AttemptLine, HostLine};
-use crate::web::incidents::{IncidentLine, RegressionSection, RevisionLink};
+use crate::web::incident::{IssueView, ProbedLine, RegressionSection};
+use crate::web::incidents::{IncidentLine, RevisionLink};
+use crate::web::patch::{FileView, PatchView};
 use crate::web::projects::ProjectView;
+use crate::web::recipe::DiffLine;
 use crate::web::wording::{Badge, Time};
 
 /// A text to look for on the page.
@@ -194,14 +197,44 @@ pub fn regressions() -> Vec<RegressionSection> {
         rate: some(),
         error: some(),
         difference: mark(),
-        good_log: some(),
-        bad_log: some(),
+        probed: [true, false]
+            .map(|is_bad| ProbedLine {
+                marks: mark(),
+                is_bad,
+                ..ProbedLine::default()
+            })
+            .into(),
+        good_attempt: some(),
+        bad_attempt: some(),
         fixed_by: Some(link()),
         fixed_as: some(),
         rounds: 2,
         ..RegressionSection::default()
     };
     vec![regression(true), regression(false)]
+}
+
+/// Returns a patch with an unfolded file, and one without lines.
+pub fn patch() -> PatchView {
+    let file = FileView {
+        path: mark(),
+        note: Some("new file"),
+        is_open: true,
+        lines: vec![DiffLine::default()],
+        ..FileView::default()
+    };
+    PatchView {
+        files: vec![file, FileView::default()],
+        is_cut: true,
+        ..PatchView::default()
+    }
+}
+
+pub fn issues() -> Vec<IssueView> {
+    vec![IssueView {
+        body: mark(),
+        ..IssueView::default()
+    }]
 }
 
 pub fn project() -> ProjectView {

@@ -1,8 +1,8 @@
 //! Renders every template with a full context and with an empty one, so that each name in a template is looked up.
 
 use super::contexts::{
-    MARK, attempt_lines, attempts, badge, columns, grid, home, host, image, incidents, log, mark, project, regressions,
-    revision, some, variants,
+    MARK, attempt_lines, attempts, badge, columns, grid, home, host, image, incidents, issues, log, mark, patch,
+    project, regressions, revision, some, variants,
 };
 use super::*;
 use crate::web::account::{AccountPage, LoginPage, ProviderButton, TokenLine};
@@ -12,7 +12,8 @@ use crate::web::frame::{ErrorPage, Frame, Here};
 use crate::web::grid::VariantsView;
 use crate::web::hosts::{FirstResultsView, HostLine, HostPage, HostsPage, RunLink};
 use crate::web::image::{FactsView, ImagePage, SourceView};
-use crate::web::incidents::{IncidentPage, IncidentsPage, InvestigationLine, NoteLine, ScriptView, WaiverNotice};
+use crate::web::incident::{IncidentPage, NoteLine, ScriptView, WaiverNotice};
+use crate::web::incidents::{IncidentsPage, InvestigationLine};
 use crate::web::matrix::MatrixPage;
 use crate::web::projects::{
     AnswerLine, BurnInView, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipeLine,
@@ -73,6 +74,7 @@ fn pages_of_revisions_have_what_their_templates_name() {
     });
     check(RevisionPage {
         revision: revision(),
+        patch: Some(patch()),
         incidents: incidents(),
         rows: vec![
             one::VariantRow {
@@ -335,6 +337,7 @@ fn pages_of_verdicts_have_what_their_templates_name() {
         check(IncidentPage {
             incident: incidents().remove(0),
             regressions: regressions(),
+            more: 1,
             assigned_to: Some("somebody"),
             reported_as: some(),
             reported_link,
@@ -345,6 +348,10 @@ fn pages_of_verdicts_have_what_their_templates_name() {
                 warning: some(),
             }),
             reproduce: some(),
+            patch: Some(patch()),
+            issues: issues(),
+            may_decide: true,
+            csrf: mark(),
             history: vec![NoteLine::default()],
         });
     }

@@ -147,7 +147,7 @@ pub const LAYERS: &[Layer] = &[
     layer(
         "decisions",
         &["access", "clock", "domain", "enrolment", "queue", "store"],
-        "what people decide, for the API; `clock` gives the end of a day",
+        "what people decide, for the API and the pages; `clock` gives the end of a day",
     ),
     layer(
         "incidents",
@@ -211,6 +211,7 @@ pub const LAYERS: &[Layer] = &[
             "access",
             "clock",
             "compare",
+            "decisions",
             "domain",
             "incidents",
             "investigate",
@@ -225,7 +226,7 @@ pub const LAYERS: &[Layer] = &[
             "verdict",
             "watch",
         ],
-        "pages for people, and the forms by which they log in, submit and decide; a run's page reads its results as an investigation does and the known failures of its recipe, and health looks at the mirror",
+        "pages for people, and the forms by which they log in, submit and decide; the page of a revision reads its patch from the mirror, a run's page reads its results as an investigation does and the known failures of its recipe, and health looks at the mirror",
     ),
     layer(
         "api",

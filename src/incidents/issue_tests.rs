@@ -1,0 +1,110 @@
+use super::super::views::{ProbedView, RevisionView};
+use super::*;
+use crate::domain::time::Timestamp;
+
+fn revision(name: &str, subject: &str) -> RevisionView {
+    RevisionView {
+        branch: "trunk".into(),
+        revision: format!("{name}{name}"),
+        name: format!("{name}{name}"),
+        author: Some("Ada".into()),
+        subject: subject.into(),
+        committed_at: Timestamp::default(),
+        link: (name == "bbbbbbbbbb").then(|| "https://example.org/commit/b".into()),
+    }
+}
+
+fn regression(project: &str) -> RegressionView {
+    let probed = |name: &str, passed, failed| ProbedView {
+        revision: format!("{name}{name}"),
+        name: name.into(),
+        run: "1".into(),
+        passed,
+        failed,
+    };
+    RegressionView {
+        branch: "trunk".into(),
+        project: project.into(),
+        variant: "default".into(),
+        tests: vec!["tests.py::test_a[`x|@ada`]".into()],
+        good: revision("aaaaaaaaaa", "before"),
+        bad: revision("bbbbbbbbbb", "break `it` @ada"),
+        exact: true,
+        unconfirmed_by_others: false,
+        reason: None,
+        rate: None,
+        error: Some("E ```\n".into()),
+        difference: Vec::new(),
+        conditions: Vec::new(),
+        probed: vec![probed("aaaaaaaaaa", 3, 0), probed("bbbbbbbbbb", 0, 4)],
+        good_attempt: None,
+        bad_attempt: None,
+        fixed_by: None,
+        fixed_as: None,
+        rounds: 1,
+    }
+}
+
+fn incident() -> IncidentView {
+    IncidentView {
+        number: 7,
+        state: "culprit_found",
+        fixed_on: Vec::new(),
+        title: "title".into(),
+        unconfirmed_by_others: false,
+        opened_at: Timestamp::default(),
+        closed_at: None,
+        culprits: Vec::new(),
+        projects: vec!["one".into(), "two".into()],
+        regressions: vec![regression("one"), regression("two")],
+        assigned_to: None,
+        reported_as: None,
+        waiver: None,
+        recurrence_of: None,
+        history: Vec::new(),
+    }
+}
+
+#[test]
+fn the_text_for_cpython_has_the_proof() {
+    let text = IssueText::write(&incident(), Tracker::Cpython, Some("docker run x")).unwrap();
+    assert_eq!(text.title, "Tests of one, two fail since bbbbbbbbbb");
+    assert_eq!(
+        text.body,
+        "Since [bbbbbbbbbb](https://example.org/commit/b) (`break ?it? @ada`) on trunk, these tests fail. They pass on \
+         aaaaaaaaaa, the revision before it.\n\n\
+         | Project | Branch | What fails |\n|---|---|---|\n\
+         | one | trunk | `tests.py::test_a[?x?@ada?]` |\n\
+         | two | trunk | `tests.py::test_a[?x?@ada?]` |\n\
+         \nThe first error:\n\n````text\nE ```\n\n````\n\
+         \nHow often it was run:\n\n\
+         - one on trunk: 4 of 4 runs fail on bbbbbbbbbb, and 0 of 3 on aaaaaaaaaa.\n\
+         - two on trunk: 4 of 4 runs fail on bbbbbbbbbb, and 0 of 3 on aaaaaaaaaa.\n\
+         \nTo reproduce it with Docker:\n\n```sh\ndocker run x\n```\n\
+         \nFound by Pybots, incident 7.\n"
+    );
+}
+
+#[test]
+fn the_text_for_a_project_is_about_that_project() {
+    let mut incident = incident();
+    incident.unconfirmed_by_others = true;
+    incident.regressions[1].exact = false;
+    incident.regressions[1].reason = Some("a revision could not be built".into());
+    let text = IssueText::write(&incident, Tracker::Project("two"), None).unwrap();
+    assert_eq!(text.title, "Tests of two fail on CPython trunk since bbbbbbbbbb");
+    assert!(!text.body.contains("| one |"), "{}", text.body);
+    assert!(
+        text.body
+            .starts_with("Since a revision after aaaaaaaaaa and up to [bbbbbbbbbb]"),
+        "{}",
+        text.body
+    );
+    assert!(
+        text.body.contains("was not found: a revision could not be built."),
+        "{}",
+        text.body
+    );
+    assert!(text.body.contains("Only a project in probation"), "{}", text.body);
+    assert_eq!(IssueText::write(&incident, Tracker::Project("three"), None), None);
+}
