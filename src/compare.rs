@@ -67,6 +67,11 @@ pub async fn of(store: &Store, objects: &Objects, base: &str, now: &str) -> Resu
     Ok(Ok(Comparison { base, now, projects }))
 }
 
+/// Returns whether a name stands for a watched branch or a planned revision, as a variant.
+pub async fn exists(store: &Store, name: &str) -> Result<bool> {
+    Ok(find_row(store, name).await?.is_ok())
+}
+
 /// Finds the row that a name stands for, with its cells by project.
 async fn find_row(store: &Store, name: &str) -> Result<Result<(ComparedRevision, BTreeMap<String, RunCell>), String>> {
     let (revision, variant) = name.split_once(':').unwrap_or((name, DEFAULT_VARIANT));

@@ -195,6 +195,7 @@ impl Coordinator {
         let tried = trials::tick(self, now()).await?;
         // also without followers of events, because this deletes the oldest ones
         self.store.number_events().await?;
+        self.store.index_words().await?;
         if planned + replaced + tried > 0 {
             self.queue.announce();
         }

@@ -42,6 +42,7 @@ pub mod tree;
 pub mod trust;
 pub mod version;
 pub mod waiting;
+pub mod words;
 
 /// The variant of CPython that is built unless the settings ask for more.
 pub const DEFAULT_VARIANT: &str = "default";

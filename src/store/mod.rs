@@ -32,6 +32,7 @@ pub mod retention;
 pub mod revisions;
 pub mod rows;
 pub mod runs;
+mod search;
 pub mod submissions;
 pub mod tokens;
 pub mod types;

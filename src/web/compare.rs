@@ -1,13 +1,16 @@
 //! The page that compares two revisions.
 
 use super::error::{Error, HandlerResult};
+use super::forms::see_other;
 use super::frame;
-use super::route::Web;
+use super::route::{Query, Web};
+use super::search;
 use super::template::Template;
 use super::wording::{self, Badge, row_name};
 use crate::compare::{self, ComparedRevision};
 use crate::store::views::Scope;
 use crate::verdict::ProjectComparison;
+use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -18,7 +21,20 @@ const NEWEST: i64 = 3;
 
 #[derive(Default, Serialize)]
 pub struct ChoosePage {
+    /// What the form asked for.
+    pub base: String,
+    pub now: String,
+    /// For each side that is not found: why, and what it may stand for.
+    pub unknown: Vec<UnknownSide>,
     pub rows: Vec<ChoiceRow>,
+}
+
+/// A side of a comparison that names no branch and no revision.
+#[derive(Default, Serialize)]
+pub struct UnknownSide {
+    pub name: String,
+    /// Revisions with the words of the name, as comparisons with the other side.
+    pub found: Vec<ChoiceLink>,
 }
 
 impl Template for ChoosePage {
@@ -85,8 +101,18 @@ pub struct TestsLine {
     pub more: usize,
 }
 
-/// `/compare`: responds with the branches and variants to choose from.
-pub async fn choose(web: Web) -> HandlerResult {
+/// `/compare`: responds with the branches and variants to choose from. `?base=` and `?now=` lead to their comparison, or
+/// to the revisions for which they may stand.
+pub async fn choose(web: Web, query: Query) -> HandlerResult {
+    let side = |key: &str| query.get(key).map(|text| text.trim().to_owned()).unwrap_or_default();
+    let (base, now) = (side("base"), side("now"));
+    let unknown = match base.is_empty() || now.is_empty() {
+        true => Vec::new(),
+        false => unknown_sides(&web, &base, &now).await?,
+    };
+    if !base.is_empty() && !now.is_empty() && unknown.is_empty() {
+        return see_other(&address(&base, &now));
+    }
     let mut names = Vec::new();
     for branch in web.store.watched_branches().await? {
         let newest = web
@@ -108,8 +134,46 @@ pub async fn choose(web: Web) -> HandlerResult {
         name: now.clone(),
         against: against(now),
     });
-    let page = ChoosePage { rows: rows.collect() };
+    let page = ChoosePage {
+        rows: rows.collect(),
+        base,
+        now,
+        unknown,
+    };
     frame::respond(&web, "Compare", page).await
+}
+
+/// Returns the sides of a comparison that name no branch and no revision.
+async fn unknown_sides(web: &Web, base: &str, now: &str) -> Result<Vec<UnknownSide>> {
+    let mut unknown = Vec::new();
+    for (name, is_base) in [(base, true), (now, false)] {
+        if compare::exists(&web.store, name).await? {
+            continue;
+        }
+        let found = search::revisions(web, name, crate::clock::now()).await?;
+        let link = |revision: search::FoundRevision| ChoiceLink {
+            href: match is_base {
+                true => address(&revision.sha, now),
+                false => address(base, &revision.sha),
+            },
+            name: format!("{} {} ({})", revision.name, revision.subject, revision.branch),
+        };
+        unknown.push(UnknownSide {
+            name: name.to_owned(),
+            found: found.into_iter().map(link).collect(),
+        });
+    }
+    Ok(unknown)
+}
+
+/// Returns the address of a comparison.
+fn address(base: &str, now: &str) -> String {
+    let encoded = |name: &str| {
+        url::form_urlencoded::byte_serialize(name.as_bytes())
+            .collect::<String>()
+            .replace('+', "%20")
+    };
+    format!("/compare/{}/{}", encoded(base), encoded(now))
 }
 
 /// `/compare/BASE[:VARIANT]/NOW[:VARIANT]`: responds with the comparison.

@@ -30,7 +30,7 @@ pub struct Frame<T> {
     /// Version of the script, if the page needs it.
     script: Option<&'static str>,
     page: T,
-    /// Whether the page has forms. If so, the response allows the browser to send them.
+    /// Whether the page has forms of a session. Caches must not store it.
     #[serde(skip)]
     has_forms: bool,
 }
@@ -116,7 +116,7 @@ impl<T: Template> Frame<T> {
         &self.page
     }
 
-    /// Allows the browser to send the forms of the page.
+    /// Keeps the page, which has forms of a session, out of caches.
     pub fn with_forms(self) -> Self {
         Self {
             has_forms: true,
@@ -131,7 +131,7 @@ impl<T: Template> Frame<T> {
     pub fn respond(self) -> HandlerResult {
         let html = self.html()?;
         Ok(match self.has_forms {
-            true => response::html_with_forms(html, self.script.is_some()),
+            true => response::html_for_one(html, self.script.is_some()),
             false => response::html(html, self.script.is_some()),
         })
     }
@@ -235,7 +235,7 @@ fn page_of_failure(status: Option<&Status>, path: &str, error: &Error) -> Respon
         advice,
     };
     match Frame::new(status, title, Here::None, page).html() {
-        Ok(html) => error.respond(warp::reply::html(html)),
+        Ok(html) => error.respond(response::html(html, false)),
         Err(failure) => {
             Error::Internal(failure).log(path);
             error.respond("Pybots failed to render this page. The log of the coordinator has the reason.\n")

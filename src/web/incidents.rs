@@ -129,7 +129,7 @@ pub fn revision(revision: &RevisionView) -> RevisionLink {
 }
 
 /// Returns the name of a person without the mail address.
-fn name_of(person: &str) -> String {
+pub fn name_of(person: &str) -> String {
     person.split(" <").next().unwrap_or_default().to_owned()
 }
 

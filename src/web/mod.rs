@@ -33,6 +33,8 @@ mod revision;
 mod route;
 mod run;
 mod run_verdict;
+mod search;
+mod status_badge;
 mod submit;
 mod template;
 mod vanished_lock;
@@ -145,7 +147,9 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("incidents").and(web()).then(incidents::all).boxed(),
         path!("incident" / i64).and(web()).and(guest()).then(incident::page).boxed(),
         path!("incident" / i64 / "reproduce.sh").and(web()).then(incident::script).boxed(),
-        path!("compare").and(web()).then(compare::choose).boxed(),
+        path!("search").and(web()).and(query()).then(search::page).boxed(),
+        path!("badge" / String).and(web()).and(query()).then(status_badge::svg).boxed(),
+        path!("compare").and(web()).and(query()).then(compare::choose).boxed(),
         path!("compare" / String / String).and(web()).then(compare::page).boxed(),
         path!("live.js").and(headers_cloned()).then(response::script).boxed(),
         path!("style.css").and(headers_cloned()).then(response::style).boxed(),

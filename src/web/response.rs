@@ -30,14 +30,11 @@ fn tag(content: &str) -> String {
     hex::encode(&Sha256::digest(content)[..8])
 }
 
-/// The policy of a page that follows its content or a growing log. It allows our script, and the script's requests to us.
-const LIVE_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The policy of a page. The browser may send its forms to us; every page has one for searches.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// The policy of a page with forms. It allows the browser to send them to us.
-const FORM_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
-
-/// The policy of a page with forms that follows its content.
-const LIVE_FORM_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// The policy of a page with our script. It also allows the script's requests to us.
+const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// The headers of all responses. Logs are untrusted output, so a page runs no script, loads nothing from other sites,
 /// and can't be framed.
@@ -68,24 +65,22 @@ pub fn secure(mut response: Response) -> Response {
     response
 }
 
-/// Builds a page. `live` is true if it follows its content or a growing log.
-pub fn html(html: String, live: bool) -> Response {
+/// Builds a page. `has_script` is true if it needs our script.
+pub fn html(html: String, has_script: bool) -> Response {
+    let policy = if has_script { SCRIPT_POLICY } else { PAGE_POLICY };
     let mut response = warp::reply::html(html).into_response();
-    if live {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(LIVE_POLICY));
-    }
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
 }
 
-/// Builds a page with forms. Its content is for one person, so caches must not store it.
-pub fn html_with_forms(html: String, live: bool) -> Response {
-    let policy = if live { LIVE_FORM_POLICY } else { FORM_POLICY };
-    let mut response = warp::reply::html(html).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+/// Builds a page for one person, so caches must not store it.
+pub fn html_for_one(html: String, has_script: bool) -> Response {
+    let mut response = self::html(html, has_script);
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -28,6 +28,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("patch", include_str!("templates/patch.hbs")),
     ("revision", include_str!("templates/revision.hbs")),
     ("run_verdict", include_str!("templates/run_verdict.hbs")),
+    ("search", include_str!("templates/search.hbs")),
     ("compare", include_str!("templates/compare.hbs")),
     ("compare_choose", include_str!("templates/compare_choose.hbs")),
     ("run", include_str!("templates/run.hbs")),

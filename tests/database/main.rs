@@ -7,6 +7,7 @@ mod http;
 mod incidents;
 mod queue;
 mod queue_locks;
+mod search;
 mod statements;
 mod store;
 mod watch;

@@ -29,7 +29,7 @@ const SIZE: Size = Size {
 };
 
 /// Tables that grow with revisions and runs.
-const LARGE: [&str; 8] = [
+const LARGE: [&str; 9] = [
     "run",
     "job",
     "attempt",
@@ -38,6 +38,7 @@ const LARGE: [&str; 8] = [
     "image",
     "event",
     "investigation",
+    "search_word",
 ];
 
 /// The most rows that the database may read for one page. A matrix of 30 revisions and 40 projects has 1,200 cells.
@@ -66,6 +67,10 @@ fn paths() -> Vec<String> {
         "/incidents".to_owned(),
         "/incident/3".to_owned(),
         "/compare".to_owned(),
+        "/compare?base=line2&now=revision".to_owned(),
+        "/search?q=change+number".to_owned(),
+        "/search?q=project-10003".to_owned(),
+        "/badge/project-10003.svg?branch=line2".to_owned(),
         format!("/compare/{}/{}", sha(middle), sha(middle + 1)),
         "/account".to_owned(),
         "/api/results".to_owned(),

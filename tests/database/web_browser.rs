@@ -25,7 +25,9 @@ async fn kinds(site: &super::web::Site) -> Vec<String> {
             }
         }
     }
-    kinds.into_values().flatten().collect()
+    let asked = ["/search?q=attrs", "/search?q=nosuch", "/compare?base=trunk&now=nosuch"];
+    let kinds = kinds.into_values().flatten();
+    kinds.chain(asked.map(str::to_owned)).collect()
 }
 
 /// The name of a picture of a page.

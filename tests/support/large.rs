@@ -234,6 +234,7 @@ pub async fn fill(name: &'static str, store: &Store, size: Size) {
     )
     .await;
     run("UPDATE event_counter SET last = $1", &[size.revisions], &[]).await;
+    store.index_words().await.unwrap();
     run("ANALYZE", &[], &[]).await;
 }
 

@@ -7,7 +7,9 @@ use super::contexts::{
 use super::*;
 use crate::web::account::{AccountPage, LoginPage, ProviderButton, TokenLine};
 use crate::web::attempts::{AttemptsView, LogView};
-use crate::web::compare::{ChoiceLink, ChoiceRow, ChoosePage, ComparePage, ComparedGroup, ComparedProject, TestsLine};
+use crate::web::compare::{
+    ChoiceLink, ChoiceRow, ChoosePage, ComparePage, ComparedGroup, ComparedProject, TestsLine, UnknownSide,
+};
 use crate::web::frame::{ErrorPage, Frame, Here};
 use crate::web::grid::VariantsView;
 use crate::web::hosts::{FirstResultsView, HostLine, HostPage, HostsPage, RunLink};
@@ -26,6 +28,7 @@ use crate::web::reference::{
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
 use crate::web::run::{KnownFailureView, RunPage};
 use crate::web::run_verdict::{AnswerView, IncidentLink, Link, RunVerdict};
+use crate::web::search::{FoundRevision, SearchPage};
 use crate::web::submit::{ProblemLine, SubmitPage};
 use crate::web::wording::Time;
 
@@ -377,8 +380,22 @@ fn pages_of_verdicts_have_what_their_templates_name() {
         name: mark(),
         against: vec![ChoiceLink::default(), ChoiceLink::default()],
     };
+    let unknown = [true, false].map(|is_found| UnknownSide {
+        name: mark(),
+        found: is_found.then(ChoiceLink::default).into_iter().collect(),
+    });
     check(ChoosePage {
+        base: mark(),
+        now: mark(),
+        unknown: unknown.into(),
         rows: vec![choice, ChoiceRow::default()],
+    });
+    check(SearchPage {
+        query: mark(),
+        revisions: vec![FoundRevision::default()],
+        projects: vec![mark()],
+        incidents: incidents(),
+        is_empty: true,
     });
     check(ErrorPage {
         code: 404,

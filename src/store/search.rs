@@ -1,0 +1,169 @@
+//! Finds revisions and incidents by words.
+
+use super::revisions::{COLUMNS as REVISION, Revision};
+use super::{Store, Tx};
+use crate::domain::words::words;
+use crate::verdict::Subject;
+use anyhow::Result;
+
+/// How many rows become searchable in one transaction.
+const BATCH: i64 = 200;
+
+/// How many subjects the rarest word may have until the others are looked at: those that have the word itself, the
+/// newest first, and those that have a longer word that begins with it.
+const WITH_WORD: i64 = 2_000;
+const WITH_LONGER: i64 = 500;
+
+/// The end of the range of words that begin with a word. Words of letters and digits in ASCII are before it, by the
+/// bytes of the text and by the rules of a language alike.
+const AFTER_ALL: &str = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
+
+/// The most words of a query that count.
+const WORDS_MOST: usize = 8;
+
+/// What a search finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Revision,
+    Incident,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Revision => "revision",
+            Kind::Incident => "incident",
+        }
+    }
+}
+
+impl Store {
+    /// Makes new revisions and regressions searchable. Returns how many it made so.
+    pub async fn index_words(&self) -> Result<usize> {
+        let mut indexed = 0;
+        loop {
+            let revisions: Vec<(String, String, String, Option<String>)> = sqlx::query_as(
+                "SELECT id, subject, author, label FROM revision WHERE searchable IS NULL ORDER BY id LIMIT $1",
+            )
+            .bind(BATCH)
+            .fetch_all(self.pool())
+            .await?;
+            let regressions: Vec<(String, String, String, String)> = sqlx::query_as(
+                "SELECT id, incident_id, project, subjects FROM regression WHERE searchable IS NULL ORDER BY id LIMIT $1",
+            )
+            .bind(BATCH)
+            .fetch_all(self.pool())
+            .await?;
+            if revisions.is_empty() && regressions.is_empty() {
+                return Ok(indexed);
+            }
+            indexed += revisions.len() + regressions.len();
+            let mut tx = self.begin().await?;
+            for (id, subject, author, label) in revisions {
+                // the address of the author is not for everybody
+                let name = author.split(" <").next().unwrap_or_default();
+                let text = format!("{} {name} {subject}", label.unwrap_or_default());
+                self.add_words(&mut tx, Kind::Revision, &id, &text).await?;
+                let mark = sqlx::query("UPDATE revision SET searchable = 1 WHERE id = $1");
+                mark.bind(&id).execute(&mut *tx).await?;
+            }
+            for (id, incident, project, subjects) in regressions {
+                // a subject that another version stored differently is not found, and hurts nobody
+                let subjects: Vec<Subject> = serde_json::from_str(&subjects).unwrap_or_default();
+                let subjects: Vec<String> = subjects.iter().map(ToString::to_string).collect();
+                let text = format!("{project} {}", subjects.join(" "));
+                self.add_words(&mut tx, Kind::Incident, &incident, &text).await?;
+                let mark = sqlx::query("UPDATE regression SET searchable = 1 WHERE id = $1");
+                mark.bind(&id).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+        }
+    }
+
+    async fn add_words(&self, tx: &mut Tx, kind: Kind, subject: &str, text: &str) -> Result<()> {
+        let words = words(text);
+        if words.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<String> = (3..words.len() + 3)
+            .map(|number| format!("($1, ${number}, $2)"))
+            .collect();
+        let sql = format!(
+            "INSERT INTO search_word (kind, word, subject) VALUES {} ON CONFLICT DO NOTHING",
+            rows.join(", ")
+        );
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(kind.name()).bind(subject);
+        for word in words {
+            query = query.bind(word);
+        }
+        query.execute(&mut **tx).await?;
+        Ok(())
+    }
+
+    /// Returns revisions on their branches that have all the words, the newest first and at most `most`. A word of the
+    /// query also stands for longer words that begin with it.
+    pub async fn find_revisions(&self, query: &str, most: i64) -> Result<Vec<Revision>> {
+        let Some((condition, texts)) = condition(Kind::Revision, "revision.id", query) else {
+            return Ok(Vec::new());
+        };
+        let sql = format!(
+            "SELECT {REVISION} FROM revision JOIN branch ON branch.id = revision.branch_id
+             WHERE {condition} AND revision.left_at IS NULL ORDER BY revision.listed_at DESC, revision.id DESC LIMIT {most}"
+        );
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+        for text in texts {
+            query = query.bind(text);
+        }
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+
+    /// Returns the numbers of incidents whose projects and tests have all the words, as [`Store::find_revisions`] does.
+    pub async fn find_incidents(&self, query: &str, most: i64) -> Result<Vec<i64>> {
+        let Some((condition, texts)) = condition(Kind::Incident, "incident.id", query) else {
+            return Ok(Vec::new());
+        };
+        let sql = format!("SELECT number FROM incident WHERE {condition} ORDER BY number DESC LIMIT {most}");
+        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+        for text in texts {
+            query = query.bind(text);
+        }
+        Ok(query.fetch_all(self.pool()).await?)
+    }
+}
+
+/// Returns the condition that the subject with this id has all the words of a query, and its parameters. Returns `None`
+/// if the query has no words.
+fn condition(kind: Kind, id: &str, query: &str) -> Option<(String, Vec<String>)> {
+    let mut words = words(query);
+    words.truncate(WORDS_MOST);
+    // a long word is rare more often than a short one
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let rarest = words.first()?.clone();
+    let kind = kind.name();
+    let mut texts = vec![rarest.clone(), longer(&rarest)];
+    let mut condition = format!(
+        "{id} IN (
+             SELECT subject FROM (SELECT subject FROM search_word WHERE kind = '{kind}' AND word = $1
+                                  ORDER BY subject DESC LIMIT {WITH_WORD}) AS with_word
+             UNION SELECT subject FROM (SELECT subject FROM search_word WHERE kind = '{kind}' AND word > $1 AND word <= $2
+                                        LIMIT {WITH_LONGER}) AS with_longer)"
+    );
+    for word in words.into_iter().skip(1) {
+        let at = texts.len() + 1;
+        condition += &format!(
+            " AND EXISTS (SELECT 1 FROM search_word AS other WHERE other.subject = {id}
+                              AND other.word >= ${at} AND other.word <= ${})",
+            at + 1
+        );
+        texts.extend([word.clone(), longer(&word)]);
+    }
+    Some((condition, texts))
+}
+
+/// Returns the last of the words that begin with a word: the word itself, unless it is in ASCII.
+fn longer(word: &str) -> String {
+    match word.is_ascii() {
+        true => format!("{word}{AFTER_ALL}"),
+        false => word.to_owned(),
+    }
+}
