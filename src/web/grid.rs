@@ -1,6 +1,6 @@
 //! The matrix, in the form that its template reads.
 
-use super::route::Query;
+use super::choices::Choices;
 use super::wording::{
     Badge, Time, badge, cell_badge, image_badge, image_sentence, meaning_badge, place, sentence, short, time,
 };
@@ -22,6 +22,8 @@ pub struct Grid {
     pub rows: Vec<GridRow>,
     /// Whether the rows name their branch.
     pub mixed: bool,
+    /// The number of columns besides that of revisions.
+    pub width: usize,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -33,6 +35,8 @@ pub struct GridRow {
     pub cells: Vec<CellView>,
     /// The common state of most cells in the row.
     pub meaning: Option<Badge>,
+    /// How many rows below this one are left out, because nothing changed at them.
+    pub folded: usize,
 }
 
 /// A cell in the matrix.
@@ -42,6 +46,8 @@ pub struct CellView {
     /// The full sentence, for tooltips and screen readers.
     pub label: String,
     pub href: Option<String>,
+    /// Whether the cell says the same as the one before it.
+    pub is_same: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -80,6 +86,8 @@ pub struct SharedView {
 pub struct VariantsView {
     /// The only variant that the page shows; `None` for all.
     pub asked: Option<String>,
+    /// The query of the page with all variants.
+    pub all: String,
     /// Empty if there is only one variant.
     pub links: Vec<VariantLink>,
 }
@@ -88,18 +96,14 @@ pub struct VariantsView {
 pub struct VariantLink {
     pub name: String,
     pub here: bool,
+    /// The query of the page with this variant.
+    pub href: String,
 }
 
-/// Returns the variant in a query, if it has the form of a name. It then needs no escaping in a link.
-pub fn asked(query: &Query) -> Option<&str> {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let name = query.get("variant")?;
-    (!name.is_empty() && name.chars().all(fine)).then_some(name)
-}
-
-/// Restricts a matrix to the variant in `asked`, if there is one. Returns links to the variants in `others` and of all
-/// rows, or no links if there is only one variant and `asked` is `None`.
-pub fn restrict(matrix: &mut Matrix, others: Vec<String>, asked: Option<&str>) -> VariantsView {
+/// Restricts a matrix to the chosen variant, if there is one. Returns links to the variants in `others` and of all rows,
+/// or no links if there is only one variant and none is chosen.
+pub fn restrict(matrix: &mut Matrix, others: Vec<String>, choices: &Choices) -> VariantsView {
+    let asked = choices.variant.as_deref();
     let mut names = others;
     names.extend(matrix.rows.iter().map(|row| row.variant.clone()));
     names.extend(asked.map(str::to_owned));
@@ -111,12 +115,34 @@ pub fn restrict(matrix: &mut Matrix, others: Vec<String>, asked: Option<&str>) -
     let several = names.len() > 1 || asked.is_some();
     let links = names.into_iter().filter(|_| several).map(|name| VariantLink {
         here: asked == Some(name.as_str()),
+        href: choices.with_variant(Some(&name)).address(),
         name,
     });
     VariantsView {
         links: links.collect(),
         asked: asked.map(str::to_owned),
+        all: choices.with_variant(None).address(),
     }
+}
+
+/// A row that a page shows, by its index in the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownRow {
+    index: usize,
+    /// How many rows below it are left out.
+    folded: usize,
+}
+
+/// Chooses the rows that a page shows: all, or the newest one and those at which something changed.
+pub fn rows(matrix: &Matrix, only_changes: bool) -> Vec<ShownRow> {
+    let mut shown: Vec<ShownRow> = Vec::new();
+    for index in 0..matrix.rows.len() {
+        match shown.last_mut() {
+            Some(last) if only_changes && !matrix.has_change(index) => last.folded += 1,
+            _ => shown.push(ShownRow { index, folded: 0 }),
+        }
+    }
+    shown
 }
 
 /// The projects that a page shows, if there are more than fit.
@@ -126,17 +152,19 @@ pub struct ColumnsView {
     pub first: usize,
     pub last: usize,
     pub all: usize,
-    /// The value of `?projects=` for the projects before, and for those after.
+    /// The queries of the pages with the projects before, and with those after.
     pub before: Option<String>,
     pub after: Option<String>,
 }
 
-/// Chooses the columns that a page shows: those from the project named `from`, or from the next one in their order.
-pub fn columns(matrix: &Matrix, from: Option<&str>) -> (Range<usize>, ColumnsView) {
+/// Chooses the columns that a page with so many rows shows: those from the chosen project on, or from the next one in
+/// their order.
+pub fn columns(matrix: &Matrix, rows: usize, choices: &Choices) -> (Range<usize>, ColumnsView) {
     let all = matrix.columns.len();
-    let most = (CELLS_MOST / matrix.rows.len().max(1)).max(PROJECTS_LEAST);
-    let name = |at: usize| matrix.columns.get(at).map(|column| column.name.clone());
-    let asked = from.map_or(0, |from| {
+    let most = (CELLS_MOST / rows.max(1)).max(PROJECTS_LEAST);
+    let name = |at: usize| matrix.columns.get(at).map(|column| column.name.as_str());
+    let link = |at: usize| name(at).map(|name| choices.with_projects(name).address());
+    let asked = choices.projects.as_deref().map_or(0, |from| {
         matrix.columns.partition_point(|column| column.name.as_str() < from)
     });
     // after the last project, the last ones are shown
@@ -146,41 +174,51 @@ pub fn columns(matrix: &Matrix, from: Option<&str>) -> (Range<usize>, ColumnsVie
         first: first + 1,
         last,
         all,
-        before: (first > 0).then(|| name(first.saturating_sub(most))).flatten(),
-        after: name(last),
+        before: (first > 0).then(|| link(first.saturating_sub(most))).flatten(),
+        after: link(last),
     };
     (first..last, view)
 }
 
-/// Builds the view of the columns `shown` of a matrix at `now`. `mixed` makes the rows name their branch.
-pub fn grid(matrix: &Matrix, shown: Range<usize>, mixed: bool, trust: &Trust, now: Timestamp) -> Grid {
-    let above = std::iter::once(None).chain(matrix.rows.iter().map(Some));
-    let rows = matrix
-        .rows
-        .iter()
-        .zip(above)
-        .enumerate()
-        .map(|(index, (row, above))| GridRow {
+/// Builds the view of some rows and the columns `shown` of a matrix at `now`. `mixed` makes the rows name their branch.
+pub fn grid(
+    matrix: &Matrix,
+    (rows, shown): (&[ShownRow], Range<usize>),
+    mixed: bool,
+    trust: &Trust,
+    now: Timestamp,
+) -> Grid {
+    let columns = matrix.columns.get(shown.clone()).unwrap_or_default();
+    let mut views: Vec<GridRow> = Vec::new();
+    let mut above = None;
+    for ShownRow { index, folded } in rows.iter().copied() {
+        let Some(row) = matrix.rows.get(index) else { continue };
+        let cells = columns.iter().zip(shown.clone()).map(|(column, at)| {
+            let cell = row.cells.get(at).and_then(Option::as_ref);
+            let view = with_fewer(cell_view(&column.name, row, cell, now), matrix.fewer_tests(index, at));
+            match matrix.is_same(index, at) {
+                Some(true) => CellView {
+                    label: format!("{}; the same as before", view.label),
+                    is_same: true,
+                    ..view
+                },
+                _ => view,
+            }
+        });
+        views.push(GridRow {
             meaning: meaning_badge(matrix.meaning(index, trust)),
-            again: above.is_some_and(|above| above.revision_id == row.revision_id),
+            again: above == Some(&row.revision_id),
             revision: revision(row, now),
             image: image(row, now),
-            cells: matrix
-                .columns
-                .iter()
-                .zip(&row.cells)
-                .enumerate()
-                .take(shown.end)
-                .skip(shown.start)
-                .map(|(at, (column, cell))| {
-                    let view = cell_view(&column.name, row, cell.as_ref(), now);
-                    with_fewer(view, matrix.fewer_tests(index, at))
-                })
-                .collect(),
+            cells: cells.collect(),
+            folded,
         });
+        above = Some(&row.revision_id);
+    }
     Grid {
-        columns: matrix.columns.get(shown.clone()).unwrap_or_default().to_vec(),
-        rows: rows.collect(),
+        columns: columns.to_vec(),
+        width: columns.len() + 1,
+        rows: views,
         mixed,
     }
 }
@@ -239,7 +277,7 @@ fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>, now: Timestamp) -
         return CellView {
             badge: badge("empty", "·", ""),
             label,
-            href: None,
+            ..CellView::default()
         };
     };
     let href = match (&cell.run, &row.image_id) {
@@ -251,41 +289,10 @@ fn cell_view(project: &str, row: &Row, cell: Option<&RunCell>, now: Timestamp) -
         badge: cell_badge(cell),
         label: format!("{place}: {}", sentence(cell, row, now)),
         href,
+        is_same: false,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_shows_as_many_projects_as_fit() {
-        let column = |number: usize| Column {
-            name: format!("p{number:02}"),
-            registered: true,
-        };
-        let matrix = |rows: usize| Matrix {
-            columns: (0..50).map(column).collect(),
-            rows: vec![Row::default(); rows],
-            older: None,
-        };
-        let shown = |rows, from| {
-            let (range, view) = columns(&matrix(rows), from);
-            assert_eq!((range.start + 1, range.end), (view.first, view.last));
-            (range, view.before, view.after)
-        };
-        let name = |text: &str| Some(text.to_owned());
-        assert_eq!(shown(1, None), (0..50, None, None));
-        assert_eq!(shown(35, None), (0..20, None, name("p20")));
-        assert_eq!(shown(35, Some("p20")), (20..40, name("p00"), name("p40")));
-        // a name that is no project's stands for the next one, or for the last ones
-        assert_eq!(shown(35, Some("p39x")), (40..50, name("p20"), None));
-        assert_eq!(shown(35, Some("z")), (30..50, name("p10"), None));
-        assert_eq!(shown(700, None), (0..8, None, name("p08")));
-        let empty = Matrix {
-            columns: Vec::new(),
-            ..matrix(3)
-        };
-        assert_eq!(columns(&empty, Some("a")).0, 0..0);
-    }
-}
+#[path = "grid_tests.rs"]
+mod tests;

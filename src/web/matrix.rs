@@ -1,5 +1,6 @@
 //! The pages with the matrix of revisions and projects: for all branches, and for one.
 
+use super::choices::Choices;
 use super::error::{Error, HandlerResult};
 use super::frame::{Frame, Here};
 use super::grid::{self, ColumnsView, Grid, VariantsView};
@@ -8,12 +9,14 @@ use super::route::{Query, Web};
 use super::template::Template;
 use super::wording::{self, Badge};
 use crate::clock::now;
-use crate::domain::id::RevisionId;
 use crate::store::views::Scope;
 use serde::Serialize;
 
 /// The number of revisions on a page.
 const REVISIONS: i64 = 30;
+
+/// The number of revisions of which a page shows only those with a change.
+const FOLDED_REVISIONS: i64 = 60;
 
 /// Seconds after which a page with open jobs is read again.
 const REFRESH: u32 = 30;
@@ -26,14 +29,14 @@ pub struct MatrixPage {
     pub projects: ColumnsView,
     pub branch: Option<String>,
     pub variants: VariantsView,
-    /// The value of `?before=` for the next page.
+    /// The query of the page with older revisions, if there are any.
     pub older: Option<String>,
-    /// The value of `?projects=` of this page, if its first project is not the first of all.
-    pub from: Option<String>,
-    /// The value of `?before=` of this page, if it is not the first one.
-    pub here: Option<String>,
-    /// Whether this is not the first page.
-    pub paged: bool,
+    /// The query of the page with the newest revisions, if this is not the first page.
+    pub newest: Option<String>,
+    /// The text in the names of all projects that the page shows.
+    pub named: Option<String>,
+    /// Whether the page leaves out revisions at which nothing changed.
+    pub only_changes: bool,
     pub has_projects: bool,
     pub legend: Vec<Badge>,
 }
@@ -55,10 +58,19 @@ pub async fn of_branch(name: String, web: Web, query: Query) -> HandlerResult {
 
 async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult {
     let scope = branch.clone().map_or(Scope::All, Scope::Branch);
-    let before = query.get("before").map(|id| RevisionId::from(id.as_str()));
-    let mut matrix = web.store.matrix(&scope, REVISIONS, before.as_ref()).await?;
+    let choices = Choices::read(query);
+    let most = if choices.only_changes {
+        FOLDED_REVISIONS
+    } else {
+        REVISIONS
+    };
+    let mut matrix = web.store.matrix(&scope, most, choices.before.as_ref()).await?;
     let at_tips = web.store.variants_at_tips(branch.as_deref()).await?;
-    let variants = grid::restrict(&mut matrix, at_tips, grid::asked(query));
+    let variants = grid::restrict(&mut matrix, at_tips, &choices);
+    let has_projects = matrix.columns.iter().any(|column| column.registered);
+    if let Some(named) = &choices.named {
+        matrix.keep_projects(named);
+    }
     let status = web.store.status().await?;
     let has_open_jobs = status.waiting + status.working > 0 || matrix.rows.is_empty();
     let (title, here) = match &branch {
@@ -66,26 +78,28 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
         Some(name) => (format!("Revisions on {name}"), Here::Branch(name)),
     };
     let now = now();
-    let home = match branch.is_none() && before.is_none() {
+    let is_first = choices.before.is_none();
+    let home = match branch.is_none() && is_first {
         true => Some(home::home(web, now).await?),
         false => None,
     };
-    let (shown, projects) = grid::columns(&matrix, query.get("projects").map(String::as_str));
-    let from = (shown.start > 0).then(|| matrix.columns.get(shown.start).map(|column| column.name.clone()));
+    let rows = grid::rows(&matrix, choices.only_changes);
+    let (shown, projects) = grid::columns(&matrix, rows.len(), &choices);
+    let older = matrix.older.as_ref();
     let page = MatrixPage {
-        from: from.flatten(),
         home,
-        grid: grid::grid(&matrix, shown, branch.is_none(), &web.trust, now),
+        grid: grid::grid(&matrix, (&rows, shown), branch.is_none(), &web.trust, now),
         projects,
         branch: branch.clone(),
         variants,
-        paged: before.is_some(),
-        here: before.as_ref().map(ToString::to_string),
-        has_projects: matrix.columns.iter().any(|column| column.registered),
-        older: matrix.older.map(RevisionId::into_string),
+        older: older.map(|older| choices.with_before(Some(older)).address()),
+        newest: (!is_first).then(|| choices.with_before(None).address()),
+        has_projects,
         legend: wording::legend(),
+        only_changes: choices.only_changes,
+        named: choices.named,
     };
     Frame::new(Some(&status), title, here, page)
-        .refreshed((has_open_jobs && before.is_none()).then_some(REFRESH))
+        .refreshed((has_open_jobs && is_first).then_some(REFRESH))
         .respond()
 }

@@ -5,6 +5,7 @@
 mod account;
 mod ansi;
 mod attempts;
+mod choices;
 mod compare;
 mod error;
 mod follow;

@@ -1,5 +1,6 @@
 //! The pages of projects: all projects, and one project with its newest results.
 
+use super::choices::Choices;
 use super::error::{Error, HandlerResult};
 use super::frame;
 use super::grid::{self, Grid, VariantsView};
@@ -126,7 +127,9 @@ pub struct FlakyTest {
 
 pub async fn page(name: String, web: Web, query: Query) -> HandlerResult {
     let mut found = web.store.project_page(&name).await?.ok_or_else(Error::not_found)?;
-    let variants = grid::restrict(&mut found.matrix, Vec::new(), grid::asked(&query));
+    let variants = grid::restrict(&mut found.matrix, Vec::new(), &Choices::read(&query));
+    let rows = grid::rows(&found.matrix, false);
+    let columns = 0..found.matrix.columns.len();
     let repeated = web.store.repeated_runs(&found.project.name, FLAKINESS).await?;
     let burn_in = burn_in(&web, &found.project.name, &repeated).await?;
     let flakiness = flakiness(&repeated.into_values().collect::<Vec<_>>());
@@ -139,7 +142,7 @@ pub async fn page(name: String, web: Web, query: Query) -> HandlerResult {
         burn_in,
         flakiness: flakiness_view(&flakiness),
         variants,
-        grid: grid::grid(&found.matrix, 0..found.matrix.columns.len(), true, &web.trust, now()),
+        grid: grid::grid(&found.matrix, (&rows, columns), true, &web.trust, now()),
         recipe: found.recipe,
         recipe_digest: wording::short_digest(&found.project.recipe),
     };

@@ -52,6 +52,7 @@ fn paths() -> Vec<String> {
         "/".to_owned(),
         "/branch/line2".to_owned(),
         "/branch/line2?variant=default".to_owned(),
+        "/branch/line2?changes=only&named=project-1000".to_owned(),
         format!("/branch/line2?before=0190-{}-102-rev", 10_000_000 + middle),
         format!("/?before=0190-{}-102-rev", 10_000_000 + middle),
         format!("/revision/{}", sha(middle)),

@@ -119,6 +119,44 @@ impl Matrix {
         fewer.filter(|fewer| *fewer > 0)
     }
 
+    /// Returns whether a cell says the same as the nearest decided cell below it: the same state and, if it fails, as
+    /// many tests with the same first error. Returns `None` for a cell that is not decided, or is the first one.
+    pub fn is_same(&self, row: usize, column: usize) -> Option<bool> {
+        let now = self.rows.get(row)?.result(column)?;
+        self.below(row).find_map(|row| Some(row.result(column)? == now))
+    }
+
+    /// Returns whether a result of a registered project changed at a row, or whether CPython can be built there and could
+    /// not before, or the other way round.
+    pub fn has_change(&self, row: usize) -> bool {
+        let mut columns = self.columns.iter().enumerate().filter(|(_, column)| column.registered);
+        let result = columns.any(|(at, _)| self.is_same(row, at) == Some(false));
+        let builds = |row: &Row| match row.image {
+            ImageProgress::Ready | ImageProgress::Degraded(_) => Some(true),
+            ImageProgress::Failed => Some(false),
+            _ => None,
+        };
+        let image = self.rows.get(row).and_then(builds);
+        let before = self.below(row).find_map(builds);
+        result || image.zip(before).is_some_and(|(now, before)| now != before)
+    }
+
+    /// Drops the columns of all projects whose names do not contain a text, in whatever case.
+    pub fn keep_projects(&mut self, named: &str) {
+        let named = named.to_lowercase();
+        let kept: Vec<bool> = self
+            .columns
+            .iter()
+            .map(|column| column.name.to_lowercase().contains(&named))
+            .collect();
+        let mut columns = kept.iter();
+        self.columns.retain(|_| columns.next() == Some(&true));
+        for row in &mut self.rows {
+            let mut cells = kept.iter();
+            row.cells.retain(|_| cells.next() == Some(&true));
+        }
+    }
+
     /// Drops the rows of all other variants.
     pub fn keep_variant(&mut self, variant: &str) {
         self.rows.retain(|row| row.variant == variant);
@@ -129,6 +167,17 @@ impl Row {
     /// Returns how many tests the cell in a column ran, if its attempt shows it.
     fn tests_run(&self, column: usize) -> Option<&TestsRun> {
         self.cells.get(column)?.as_ref()?.tests.as_ref()
+    }
+
+    /// Returns the parts of a decided result that are the same as long as nothing changes.
+    fn result(&self, column: usize) -> Option<(Cell, Option<&str>, Option<usize>, Option<&str>)> {
+        let cell = self
+            .cells
+            .get(column)?
+            .as_ref()
+            .filter(|cell| cell.state.is_decided())?;
+        let outcome = cell.outcome.as_ref().map(Outcome::name);
+        Some((cell.state, outcome, cell.failed_tests, cell.first_error.as_deref()))
     }
 
     /// Returns the variant if a page has to show it: it is not the default, or it is one of several.

@@ -22,8 +22,8 @@
     again?.focus({ preventScroll: true });
   };
   const read = async () => {
-    // text that is selected stays, and nobody looks at a hidden page
-    if (document.hidden || String(getSelection())) return seconds;
+    // text that is selected or being typed stays, and nobody looks at a hidden page
+    if (document.hidden || String(getSelection()) || main.querySelector("input:focus, select:focus")) return seconds;
     const answer = await fetch(location.href, { signal: AbortSignal.timeout(20000) });
     if (!answer.ok) return seconds;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -57,6 +57,7 @@ pub fn cell() -> CellView {
     CellView {
         badge: badge(),
         href: some(),
+        is_same: true,
         ..CellView::default()
     }
 }
@@ -69,6 +70,7 @@ pub fn grid() -> Grid {
         image: image(),
         cells: vec![cell(), CellView::default()],
         meaning: Some(badge()),
+        folded: 2,
     };
     Grid {
         columns: [true, false]
@@ -79,6 +81,7 @@ pub fn grid() -> Grid {
             .into(),
         rows: vec![full, GridRow::default()],
         mixed: true,
+        width: 3,
     }
 }
 
@@ -103,9 +106,14 @@ pub fn home() -> HomeView {
 }
 
 pub fn variants() -> VariantsView {
-    let links = [true, false].map(|here| VariantLink { name: mark(), here });
+    let links = [true, false].map(|here| VariantLink {
+        name: mark(),
+        here,
+        href: mark(),
+    });
     VariantsView {
         asked: some(),
+        all: mark(),
         links: links.into(),
     }
 }

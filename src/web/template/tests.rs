@@ -50,12 +50,12 @@ fn pages_of_revisions_have_what_their_templates_name() {
         home: Some(home()),
         grid: grid(),
         projects: columns(),
-        here: some(),
-        from: some(),
+        named: some(),
+        only_changes: true,
         branch: some(),
         variants: variants(),
         older: some(),
-        paged: true,
+        newest: some(),
         has_projects: false,
         legend: vec![badge()],
     });
@@ -64,7 +64,7 @@ fn pages_of_revisions_have_what_their_templates_name() {
         let page = MatrixPage {
             branch: some(),
             variants,
-            paged,
+            newest: paged.then(mark),
             older: some(),
             ..MatrixPage::default()
         };

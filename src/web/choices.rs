@@ -1,0 +1,132 @@
+//! What a reader chooses to see of a matrix, as the query of the page's address says.
+
+use super::route::Query;
+use crate::domain::id::RevisionId;
+
+/// The most characters of a choice.
+const CHARACTERS_MOST: usize = 100;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// `?variant=NAME`: only the rows of one variant.
+    pub variant: Option<String>,
+    /// `?named=TEXT`: only the projects whose names contain a text.
+    pub named: Option<String>,
+    /// `?changes=only`: only the revisions at which a result changed.
+    pub only_changes: bool,
+    /// `?projects=NAME`: the projects from that name on.
+    pub projects: Option<String>,
+    /// `?before=ID`: the revisions before that one.
+    pub before: Option<RevisionId>,
+}
+
+impl Choices {
+    /// Reads a query. Leaves out what can't be a choice.
+    pub fn read(query: &Query) -> Self {
+        let text = |key: &str| {
+            let text: String = query.get(key)?.trim().chars().take(CHARACTERS_MOST).collect();
+            (!text.is_empty()).then_some(text)
+        };
+        let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        Self {
+            variant: text("variant").filter(|name| name.chars().all(is_of_a_name)),
+            named: text("named"),
+            only_changes: query.get("changes").is_some_and(|value| value == "only"),
+            projects: text("projects"),
+            before: text("before").map(RevisionId::from),
+        }
+    }
+
+    /// Returns the query that stands for these choices, with its `?`.
+    pub fn address(&self) -> String {
+        let pairs = [
+            ("variant", self.variant.as_deref()),
+            ("named", self.named.as_deref()),
+            ("changes", self.only_changes.then_some("only")),
+            ("projects", self.projects.as_deref()),
+            ("before", self.before.as_ref().map(RevisionId::as_str)),
+        ];
+        let chosen = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        let mut query = url::form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
+        query.extend_pairs(chosen);
+        query.finish()
+    }
+
+    /// Returns the same choices for another variant, or for all, from the newest revision on.
+    pub fn with_variant(&self, variant: Option<&str>) -> Self {
+        Self {
+            variant: variant.map(str::to_owned),
+            before: None,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same choices from another project on.
+    pub fn with_projects(&self, from: &str) -> Self {
+        Self {
+            projects: Some(from.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the same choices for the revisions before one, or for the newest ones.
+    pub fn with_before(&self, before: Option<&RevisionId>) -> Self {
+        Self {
+            before: before.cloned(),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Choices {
+        let pairs = pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Choices::read(&pairs.collect())
+    }
+
+    #[test]
+    fn an_address_says_all_choices() {
+        assert_eq!(Choices::default().address(), "?");
+        let all = [
+            ("variant", "debug"),
+            ("named", "a&b =<"),
+            ("changes", "only"),
+            ("projects", "idna"),
+            ("before", "7"),
+        ];
+        let choices = read(&all);
+        assert_eq!(
+            choices.address(),
+            "?variant=debug&named=a%26b+%3D%3C&changes=only&projects=idna&before=7"
+        );
+        assert_eq!(
+            choices.with_variant(None).address(),
+            "?named=a%26b+%3D%3C&changes=only&projects=idna"
+        );
+        assert_eq!(
+            read(&[("changes", "only")]).with_projects("x").address(),
+            "?changes=only&projects=x"
+        );
+        assert_eq!(choices.with_before(None).before, None);
+    }
+
+    #[test]
+    fn what_is_no_choice_is_left_out() {
+        for pair in [
+            ("variant", "\"><b>"),
+            ("variant", ""),
+            ("named", "  "),
+            ("changes", "all"),
+            ("nosuch", "x"),
+        ] {
+            assert_eq!(read(&[pair]), Choices::default(), "{pair:?}");
+        }
+        let long = "x".repeat(999);
+        assert_eq!(read(&[("named", &long)]).named.unwrap().len(), CHARACTERS_MOST);
+    }
+}
