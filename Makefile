@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help bench-dispatch bench-image bench-init bench-logs bench-queue bench-verdicts demo demo-stop fuzz test test-fast test-faults eras lint setup
+.PHONY: help bench-dispatch bench-image bench-init bench-logs bench-pages bench-queue bench-verdicts demo demo-stop fuzz test test-fast test-faults eras lint setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ bench-dispatch: ## compare a trivial run with a bare `docker run`, and measure t
 bench-logs: ## measure speed, memory and delay for 100 MB of log from one run and from 16 at once
 	@scripts/setup >&2
 	@cargo bench --quiet --bench logs
+
+bench-pages: ## time each page on a store of ten million runs (PYBOTS_BENCH_BRANCHES=10 PYBOTS_BENCH_REVISIONS=4000 PYBOTS_BENCH_PROJECTS=250)
+	@scripts/setup >&2
+	@scripts/with-postgres cargo bench --quiet --bench pages
 
 bench-queue: ## measure job life cycles per second with 200 hosts and up to a million queued jobs
 	@scripts/setup

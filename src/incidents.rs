@@ -5,7 +5,7 @@ mod issue;
 mod views;
 
 pub use claims::CorroboratedClaims;
-pub use issue::{IssueText, Tracker};
+pub use issue::{IssueText, ReproduceLine, Tracker};
 pub use views::{IncidentView, InvestigationView, NoteView, ProbedView, RegressionView, RevisionView, WaiverView};
 
 use crate::domain::address::Address;
@@ -140,6 +140,7 @@ impl IncidentReader<'_> {
             project: regression.series.project.clone(),
             variant: regression.series.variant.clone(),
             tests: names(&regression.subjects),
+            tests_count: regression.subjects.len(),
             good: revision(&regression.good_id).await?,
             bad: revision(&regression.bad_id).await?,
             exact: regression.exact,

@@ -118,6 +118,11 @@ impl Reproduction {
         self.rerun.is_none()
     }
 
+    /// Returns the project whose run it reproduces, or `None` if the build fails.
+    pub fn project(&self) -> Option<&str> {
+        Some(self.rerun.as_ref()?.run.project.as_str())
+    }
+
     /// Returns a shell command for a machine that has the image or can pull it, or `None` if only the script can
     /// reproduce the incident.
     pub fn line(&self) -> Option<String> {

@@ -17,7 +17,7 @@ pub use tls::{Tls, TlsError};
 use crate::api::v1::Desk;
 use crate::coordinator::Coordinator;
 use crate::oidc::Provider;
-use crate::web::{Door, Rates, Web};
+use crate::web::{Door, Patches, Rates, Web};
 use crate::{api, web};
 use std::sync::Arc;
 use warp::Filter;
@@ -43,6 +43,8 @@ pub fn routes_with(coordinator: Coordinator, provider: Option<Provider>) -> Boxe
             public_read: http.public_read,
             is_tls: http.is_tls(),
         },
+        // a repository that needs a login is not for everybody
+        patches: Arc::new(Patches::new(!coordinator.settings.source.needs_login())),
         provider: provider.map(Arc::new),
     };
     let v1 = api::v1::v1(&Desk::of(&coordinator), web.clone());

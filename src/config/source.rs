@@ -23,6 +23,11 @@ impl Default for SourceSettings {
 }
 
 impl SourceSettings {
+    /// Returns whether a repository of CPython needs a login. What it contains is not for everybody then.
+    pub fn needs_login(&self) -> bool {
+        self.git.has_login() || self.svn.has_login()
+    }
+
     /// Returns the kind of repository that holds a branch. If the branch does not set it, this is git, or Subversion if
     /// that is the only repository.
     pub fn kind(&self, branch: &BranchSettings) -> SourceKind {

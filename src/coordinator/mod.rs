@@ -195,11 +195,19 @@ impl Coordinator {
         let tried = trials::tick(self, now()).await?;
         // also without followers of events, because this deletes the oldest ones
         self.store.number_events().await?;
-        self.store.index_words().await?;
         if planned + replaced + tried > 0 {
             self.queue.announce();
         }
-        self.investigate(&projects, now()).await
+        self.investigate(&projects, now()).await?;
+        self.index().await;
+        Ok(())
+    }
+
+    /// Makes new revisions and incidents searchable, some in each pass.
+    async fn index(&self) {
+        if let Err(error) = self.store.index_words().await {
+            tracing::error!(error = format!("{error:#}"), "failed to make revisions searchable");
+        }
     }
 
     /// Once an hour, removes source folders that no recipe and no job needs any more, tokens that ended long ago, and

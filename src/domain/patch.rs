@@ -14,6 +14,7 @@ const FILES_MOST: usize = 300;
 /// The most characters of a kept line, or of a path.
 const CHARACTERS_MOST: usize = 400;
 
+/// What a revision changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patch {
     pub files: Vec<FilePatch>,
@@ -21,6 +22,7 @@ pub struct Patch {
     pub is_cut: bool,
 }
 
+/// What changes in one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilePatch {
     pub path: String,
@@ -32,6 +34,7 @@ pub struct FilePatch {
     pub lines: Vec<PatchLine>,
 }
 
+/// A line of a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatchLine {
     pub kind: LineKind,
@@ -39,6 +42,7 @@ pub struct PatchLine {
     pub text: String,
 }
 
+/// The kinds of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineKind {
     Added,
@@ -145,10 +149,9 @@ fn header(file: &mut FilePatch, line: &str) {
 /// Returns the path in `a/PATH b/PATH`. Both are the same unless the file was renamed, and a later line says that.
 fn path_of(paths: &str) -> &str {
     let half = paths.len() / 2;
-    match (paths.get(..half), paths.get(half + 1..)) {
-        (Some(old), Some(new)) if old.strip_prefix("a/") == new.strip_prefix("b/") => new.trim_start_matches("b/"),
-        _ => paths,
-    }
+    let old = paths.get(..half).and_then(|old| old.strip_prefix("a/"));
+    let new = paths.get(half + 1..).and_then(|new| new.strip_prefix("b/"));
+    new.filter(|new| old == Some(*new)).unwrap_or(paths)
 }
 
 /// Returns a line as pages show it: no character of it can reorder the line or hide others, except for tabs.
@@ -181,10 +184,10 @@ diff --git a/Doc/old name.rst b/Doc/new name.rst
 similarity index 100%
 rename from Doc/old name.rst
 rename to Doc/new name.rst
-diff --git a/Lib/x.png b/Lib/x.png
+diff --git a/b/b/x.png b/b/b/x.png
 new file mode 100644
 index 0..1
-Binary files /dev/null and b/Lib/x.png differ
+Binary files /dev/null and b/b/b/x.png differ
 ";
 
     #[test]
@@ -200,7 +203,7 @@ Binary files /dev/null and b/Lib/x.png differ
             [
                 ("Lib/argparse.py", None, 1, 1),
                 ("Doc/new name.rst", Some("renamed"), 0, 0),
-                ("Lib/x.png", Some("new file"), 0, 0),
+                ("b/b/x.png", Some("new file"), 0, 0),
             ]
         );
         let lines: Vec<_> = patch.files[0]

@@ -4,10 +4,13 @@ use super::views::{IncidentView, RegressionView};
 use crate::domain::text::plain;
 use std::collections::BTreeSet;
 
-/// The most regressions and tests that a text names, and the most lines of a log.
+/// The most regressions, tests and lines of a log that a text has.
 const REGRESSIONS: usize = 20;
 const TESTS: usize = 10;
 const LINES: usize = 30;
+
+/// The most projects that a title names.
+const PROJECTS: usize = 3;
 
 /// The most characters of a hash.
 const SHORT: usize = 10;
@@ -15,92 +18,138 @@ const SHORT: usize = 10;
 /// The tracker for which a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracker<'a> {
+    /// The tracker of CPython.
     Cpython,
     /// The tracker of a project.
     Project(&'a str),
 }
 
+/// A command that reproduces the failure of a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReproduceLine<'a> {
+    /// The project. `None` if CPython itself does not build.
+    pub project: Option<&'a str>,
+    pub command: &'a str,
+}
+
+/// The text of an issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssueText {
+    /// One line.
     pub title: String,
+    /// Markdown.
     pub body: String,
 }
 
 impl IssueText {
-    /// Writes the text about the regressions of an incident that concern a tracker. `reproduce` is the command that
-    /// reproduces the failure. Returns `None` if no regression concerns the tracker.
+    /// Writes the text about the regressions of an incident that concern a tracker and are not fixed. Returns `None` if
+    /// there are none.
     ///
     /// Names of tests, messages and subjects stand in code, so that they mention nobody and link to nothing.
-    pub fn write(incident: &IncidentView, tracker: Tracker<'_>, reproduce: Option<&str>) -> Option<Self> {
+    pub fn write(incident: &IncidentView, tracker: Tracker<'_>, reproduce: Option<ReproduceLine<'_>>) -> Option<Self> {
         let concerns = |part: &&RegressionView| match tracker {
             Tracker::Cpython => true,
             Tracker::Project(name) => part.project == name,
         };
-        let parts: Vec<&RegressionView> = incident.regressions.iter().filter(concerns).collect();
+        let is_open = |part: &&RegressionView| part.fixed_by.is_none() && part.fixed_as.is_none();
+        let regressions = incident.regressions.iter();
+        let parts: Vec<&RegressionView> = regressions.filter(concerns).filter(is_open).collect();
         let first = parts.first()?;
-        let name = short(&first.bad.name);
-        let title = match tracker {
-            Tracker::Cpython => {
-                let projects: BTreeSet<&str> = parts.iter().map(|part| part.project.as_str()).collect();
-                let projects = Vec::from_iter(projects).join(", ");
-                format!("Tests of {projects} fail since {name}")
-            }
-            Tracker::Project(project) => format!("Tests of {project} fail on CPython {} since {name}", first.branch),
+        let what = match tracker {
+            Tracker::Cpython => projects(&parts),
+            Tracker::Project(project) => format!("{project} on CPython {}", on(first)),
         };
-        let mut body = format!("{}\n\n", since(first));
-        body += "| Project | Branch | What fails |\n|---|---|---|\n";
-        for part in parts.iter().take(REGRESSIONS) {
-            body += &format!("| {} | {} | {} |\n", part.project, on(part), tests(part));
+        let title = format!("{what}: broken {}", by(first));
+        let mut body = String::new();
+        let shown = parts.get(..REGRESSIONS).unwrap_or(&parts);
+        // each revision gets a sentence and a table of what it alone broke
+        for (at, part) in shown.iter().enumerate() {
+            let is_same = |other: &&&RegressionView| same_revision(part, other);
+            if !shown.iter().take(at).any(|other| same_revision(part, other)) {
+                body += &section(part, shown.iter().filter(is_same).copied());
+            }
         }
-        if parts.len() > REGRESSIONS {
-            body += &format!("\nand {} more\n", parts.len() - REGRESSIONS);
+        if parts.len() > shown.len() {
+            body += &format!("{} more regressions are left out.\n\n", parts.len() - shown.len());
         }
-        if let Some(error) = &first.error {
-            body += &format!("\nThe first error:\n\n{}", fenced("text", error));
-        } else if !first.difference.is_empty() {
-            let lines: Vec<&str> = first.difference.iter().take(LINES).map(String::as_str).collect();
+        let concerned = reproduce.filter(|line| match (tracker, line.project) {
+            (Tracker::Project(name), Some(project)) => name == project,
+            (Tracker::Project(_), None) => false,
+            (Tracker::Cpython, _) => true,
+        });
+        if let Some(ReproduceLine { project, command }) = concerned {
+            let whose = project.map_or(String::new(), |project| format!(" with the tests of {project}"));
             body += &format!(
-                "\nLines that only the failing log has:\n\n{}",
-                fenced("text", &lines.join("\n"))
-            );
-        }
-        let evidence: Vec<String> = parts
-            .iter()
-            .take(REGRESSIONS)
-            .filter_map(|part| evidence(part))
-            .collect();
-        if !evidence.is_empty() {
-            body += &format!("\nHow often it was run:\n\n{}", evidence.concat());
-        }
-        if let Some(reproduce) = reproduce {
-            body += &format!(
-                "\nTo reproduce it with Docker:\n\n{}",
-                fenced("sh", reproduce.trim_end())
+                "To reproduce it{whose}, with Docker:\n\n{}\n",
+                fenced("sh", command.trim_end())
             );
         }
         if incident.unconfirmed_by_others {
-            body += "\nOnly a project in probation reports this, and nobody else has confirmed it.\n";
+            body += "Only a project in probation reports this, and nobody else has confirmed it.\n\n";
         }
-        body += &format!("\nFound by Pybots, incident {}.\n", incident.number);
+        body += &format!("Found by Pybots, incident {}.\n", incident.number);
         Some(Self { title, body })
     }
+}
+
+fn projects(parts: &[&RegressionView]) -> String {
+    let projects: BTreeSet<&str> = parts.iter().map(|part| part.project.as_str()).collect();
+    match projects.len() {
+        many if many > PROJECTS => format!("{many} projects"),
+        _ => Vec::from_iter(projects).join(", "),
+    }
+}
+
+/// Returns whether two regressions blame the same revision, or the same range, on the same branch.
+fn same_revision(one: &RegressionView, other: &RegressionView) -> bool {
+    let claim = |part: &RegressionView| (part.bad.revision.clone(), part.exact, part.branch.clone());
+    claim(one) == claim(other)
+}
+
+fn by(part: &RegressionView) -> String {
+    let (good, bad) = (short(&part.good.name), short(&part.bad.name));
+    match part.exact {
+        true => format!("by {bad}"),
+        false => format!("after {good}, up to {bad}"),
+    }
+}
+
+/// Writes about the regressions that blame one revision.
+fn section<'a>(first: &RegressionView, parts: impl Iterator<Item = &'a RegressionView>) -> String {
+    let parts: Vec<&RegressionView> = parts.collect();
+    let mut text = format!("{}\n\n| Project | Branch | What fails |\n|---|---|---|\n", since(first));
+    for part in &parts {
+        text += &format!("| {} | {} | {} |\n", part.project, on(part), tests(part));
+    }
+    if let Some(error) = &first.error {
+        text += &format!("\nThe first error:\n\n{}", fenced("text", error));
+    } else if !first.difference.is_empty() {
+        let lines: Vec<&str> = first.difference.iter().take(LINES).map(String::as_str).collect();
+        text += &format!(
+            "\nLines that only the failing log has:\n\n{}",
+            fenced("text", &lines.join("\n"))
+        );
+    }
+    let evidence: String = parts.iter().filter_map(|part| evidence(part)).collect();
+    if !evidence.is_empty() {
+        text += &format!("\nHow often it was run:\n\n{evidence}");
+    }
+    text + "\n"
 }
 
 fn since(part: &RegressionView) -> String {
     let bad = revision(part);
     let good = short(&part.good.name);
+    let reason = part.reason.as_deref().map(plain);
     match part.exact {
         true => format!(
-            "Since {bad} on {}, these tests fail. They pass on {good}, the revision before it.",
+            "Since {bad} on {}, the following fails. It passes on {good}, the revision before it.",
             part.branch
         ),
         false => format!(
-            "Since a revision after {good} and up to {bad} on {}, these tests fail. The revision itself was not found{}.",
+            "Since a revision after {good} and up to {bad} on {}, the following fails. The revision itself was not found{}.",
             part.branch,
-            part.reason
-                .as_deref()
-                .map(|reason| format!(": {}", plain(reason)))
-                .unwrap_or_default(),
+            reason.map(|reason| format!(": {reason}")).unwrap_or_default(),
         ),
     }
 }
@@ -123,14 +172,13 @@ fn on(part: &RegressionView) -> String {
 
 fn tests(part: &RegressionView) -> String {
     let named: Vec<String> = part.tests.iter().take(TESTS).map(|test| code(test)).collect();
-    let more = part.tests.len().saturating_sub(TESTS);
-    match more {
+    match part.tests_count.saturating_sub(named.len()) {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
     }
 }
 
-/// Returns how many runs failed at the culprit and passed before it, if the regression has both.
+/// Returns how many runs failed at the culprit and before it, if the regression has both.
 fn evidence(part: &RegressionView) -> Option<String> {
     let at = |revision: &str| part.probed.iter().find(|probed| probed.revision == revision);
     let (good, bad) = (at(&part.good.revision)?, at(&part.bad.revision)?);

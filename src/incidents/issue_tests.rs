@@ -27,6 +27,7 @@ fn regression(project: &str) -> RegressionView {
         project: project.into(),
         variant: "default".into(),
         tests: vec!["tests.py::test_a[`x|@ada`]".into()],
+        tests_count: 300,
         good: revision("aaaaaaaaaa", "before"),
         bad: revision("bbbbbbbbbb", "break `it` @ada"),
         exact: true,
@@ -65,23 +66,28 @@ fn incident() -> IncidentView {
     }
 }
 
+const LINE: Option<ReproduceLine<'_>> = Some(ReproduceLine {
+    project: Some("one"),
+    command: "docker run x",
+});
+
 #[test]
 fn the_text_for_cpython_has_the_proof() {
-    let text = IssueText::write(&incident(), Tracker::Cpython, Some("docker run x")).unwrap();
-    assert_eq!(text.title, "Tests of one, two fail since bbbbbbbbbb");
+    let text = IssueText::write(&incident(), Tracker::Cpython, LINE).unwrap();
+    assert_eq!(text.title, "one, two: broken by bbbbbbbbbb");
     assert_eq!(
         text.body,
-        "Since [bbbbbbbbbb](https://example.org/commit/b) (`break ?it? @ada`) on trunk, these tests fail. They pass on \
+        "Since [bbbbbbbbbb](https://example.org/commit/b) (`break ?it? @ada`) on trunk, the following fails. It passes on \
          aaaaaaaaaa, the revision before it.\n\n\
          | Project | Branch | What fails |\n|---|---|---|\n\
-         | one | trunk | `tests.py::test_a[?x?@ada?]` |\n\
-         | two | trunk | `tests.py::test_a[?x?@ada?]` |\n\
+         | one | trunk | `tests.py::test_a[?x?@ada?]` and 299 more |\n\
+         | two | trunk | `tests.py::test_a[?x?@ada?]` and 299 more |\n\
          \nThe first error:\n\n````text\nE ```\n\n````\n\
          \nHow often it was run:\n\n\
          - one on trunk: 4 of 4 runs fail on bbbbbbbbbb, and 0 of 3 on aaaaaaaaaa.\n\
-         - two on trunk: 4 of 4 runs fail on bbbbbbbbbb, and 0 of 3 on aaaaaaaaaa.\n\
-         \nTo reproduce it with Docker:\n\n```sh\ndocker run x\n```\n\
-         \nFound by Pybots, incident 7.\n"
+         - two on trunk: 4 of 4 runs fail on bbbbbbbbbb, and 0 of 3 on aaaaaaaaaa.\n\n\
+         To reproduce it with the tests of one, with Docker:\n\n```sh\ndocker run x\n```\n\n\
+         Found by Pybots, incident 7.\n"
     );
 }
 
@@ -91,20 +97,40 @@ fn the_text_for_a_project_is_about_that_project() {
     incident.unconfirmed_by_others = true;
     incident.regressions[1].exact = false;
     incident.regressions[1].reason = Some("a revision could not be built".into());
-    let text = IssueText::write(&incident, Tracker::Project("two"), None).unwrap();
-    assert_eq!(text.title, "Tests of two fail on CPython trunk since bbbbbbbbbb");
-    assert!(!text.body.contains("| one |"), "{}", text.body);
-    assert!(
-        text.body
-            .starts_with("Since a revision after aaaaaaaaaa and up to [bbbbbbbbbb]"),
-        "{}",
-        text.body
+    let text = IssueText::write(&incident, Tracker::Project("two"), LINE).unwrap();
+    // a range is never the culprit
+    assert_eq!(
+        text.title,
+        "two on CPython trunk: broken after aaaaaaaaaa, up to bbbbbbbbbb"
     );
-    assert!(
-        text.body.contains("was not found: a revision could not be built."),
-        "{}",
-        text.body
-    );
-    assert!(text.body.contains("Only a project in probation"), "{}", text.body);
+    for absent in ["| one |", "docker run"] {
+        assert!(!text.body.contains(absent), "{}", text.body);
+    }
+    for present in [
+        "Since a revision after aaaaaaaaaa and up to [bbbbbbbbbb]",
+        "was not found: a revision could not be built.",
+        "Only a project in probation",
+    ] {
+        assert!(text.body.contains(present), "{}", text.body);
+    }
     assert_eq!(IssueText::write(&incident, Tracker::Project("three"), None), None);
+    incident.regressions[1].fixed_as = Some("otherwise".into());
+    assert_eq!(IssueText::write(&incident, Tracker::Project("two"), None), None);
+}
+
+#[test]
+fn each_revision_is_blamed_for_its_own_regressions() {
+    let mut incident = incident();
+    incident.regressions[1].branch = "3.14".into();
+    incident.regressions[1].bad = revision("cccccccccc", "backport");
+    let text = IssueText::write(&incident, Tracker::Cpython, LINE).unwrap();
+    let (first, second) = text.body.split_once("Since cccccccccc (`backport`) on 3.14").unwrap();
+    assert!(
+        first.contains("| one | trunk |") && !first.contains("| two |"),
+        "{first}"
+    );
+    assert!(
+        second.contains("| two | 3.14 |") && !second.contains("| one |"),
+        "{second}"
+    );
 }

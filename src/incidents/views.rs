@@ -49,8 +49,10 @@ pub struct RegressionView {
     pub branch: String,
     pub project: String,
     pub variant: String,
-    /// The names of tests, and descriptions of other subjects.
+    /// The names of tests, and descriptions of other subjects, at most 200.
     pub tests: Vec<String>,
+    /// How many there are.
+    pub tests_count: usize,
     /// The revision before the change.
     pub good: RevisionView,
     /// The culprit, or the end of the range.

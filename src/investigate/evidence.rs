@@ -88,8 +88,10 @@ async fn probed(
             passed += u32::from(seen.contains(&Observation::Pass) && !seen.contains(&Observation::Fail));
             run = Some(&probe.run_id);
         }
-        let revision = context.store.revision(&candidate.revision_id).await?;
-        if let (Some(revision), Some(run), true) = (revision, run, passed + failed > 0) {
+        let Some(run) = run.filter(|_| passed + failed > 0) else {
+            continue;
+        };
+        if let Some(revision) = context.store.revision(&candidate.revision_id).await? {
             all.push(ProbedRevision {
                 name: revision.name().to_owned(),
                 revision: revision.sha,

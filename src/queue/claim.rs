@@ -9,7 +9,6 @@ use crate::domain::job::Report;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::protocol::Claim;
-
 use crate::store::attempts::Attempt;
 use crate::store::claims::Taker;
 use crate::store::jobs::Job;

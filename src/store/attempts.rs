@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// Returns the page to which an attempt belongs: `run` or `image`, and the id of that.
-    pub async fn owner_of_attempt(&self, id: &AttemptId) -> Result<Option<(JobKind, String)>> {
+    pub async fn page_of_attempt(&self, id: &AttemptId) -> Result<Option<(JobKind, String)>> {
         let sql = "SELECT job.kind, COALESCE(job.run_id, job.image_id) FROM attempt JOIN job ON job.id = attempt.job_id
                    WHERE attempt.id = $1";
         Ok(sqlx::query_as(sql).bind(id).fetch_optional(self.pool()).await?)

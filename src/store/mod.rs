@@ -72,8 +72,8 @@ pub struct Store {
 
 /// A transaction. Dropping it rolls it back.
 ///
-/// Transactions that lock several rows lock runs first, then jobs, then groups of jobs. Two that lock in different
-/// orders may wait for each other, and PostgreSQL ends one of them: see [`is_deadlock`].
+/// Transactions that end, claim, cancel or cross jobs lock runs first, then jobs, then groups of jobs. Two that lock in
+/// different orders may wait for each other, and PostgreSQL ends one of them: see [`is_deadlock`].
 pub struct Tx {
     transaction: Transaction<'static, Any>,
     _writer: Writer,

@@ -227,7 +227,7 @@ impl Store {
 
     /// Replaces the subjects of a regression by one subject. A fixed regression does not change.
     pub async fn set_subject(&self, tx: &mut Tx, id: &RegressionId, subject: &Subject) -> Result<()> {
-        sqlx::query("UPDATE regression SET subjects = $1 WHERE id = $2 AND fixed_at IS NULL")
+        sqlx::query("UPDATE regression SET subjects = $1, searchable = NULL WHERE id = $2 AND fixed_at IS NULL")
             .bind(serde_json::to_string(&[subject])?)
             .bind(id.as_str())
             .execute(&mut **tx)

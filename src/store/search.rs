@@ -5,14 +5,18 @@ use super::{Store, Tx};
 use crate::domain::words::words;
 use crate::verdict::Subject;
 use anyhow::Result;
+use std::collections::BTreeSet;
 
 /// How many rows become searchable in one transaction.
 const BATCH: i64 = 200;
 
-/// How many subjects the rarest word may have until the others are looked at: those that have the word itself, the
-/// newest first, and those that have a longer word that begins with it.
+/// A search looks at so many subjects that have the rarest word of the query, the newest first, and at so many that have
+/// a longer word that begins with it. The other words of the query then choose among these.
 const WITH_WORD: i64 = 2_000;
 const WITH_LONGER: i64 = 500;
+
+/// The most words of a subject. A module that can't be imported may have thousands of tests.
+const SUBJECT_WORDS_MOST: usize = 5_000;
 
 /// The end of the range of words that begin with a word. Words of letters and digits in ASCII are before it, by the
 /// bytes of the text and by the rules of a language alike.
@@ -38,50 +42,54 @@ impl Kind {
 }
 
 impl Store {
-    /// Makes new revisions and regressions searchable. Returns how many it made so.
+    /// Makes some new revisions and regressions searchable. Returns how many, or 0 if all are.
     pub async fn index_words(&self) -> Result<usize> {
-        let mut indexed = 0;
-        loop {
-            let revisions: Vec<(String, String, String, Option<String>)> = sqlx::query_as(
-                "SELECT id, subject, author, label FROM revision WHERE searchable IS NULL ORDER BY id LIMIT $1",
-            )
-            .bind(BATCH)
-            .fetch_all(self.pool())
-            .await?;
-            let regressions: Vec<(String, String, String, String)> = sqlx::query_as(
-                "SELECT id, incident_id, project, subjects FROM regression WHERE searchable IS NULL ORDER BY id LIMIT $1",
-            )
-            .bind(BATCH)
-            .fetch_all(self.pool())
-            .await?;
-            if revisions.is_empty() && regressions.is_empty() {
-                return Ok(indexed);
-            }
-            indexed += revisions.len() + regressions.len();
-            let mut tx = self.begin().await?;
-            for (id, subject, author, label) in revisions {
-                // the address of the author is not for everybody
-                let name = author.split(" <").next().unwrap_or_default();
-                let text = format!("{} {name} {subject}", label.unwrap_or_default());
-                self.add_words(&mut tx, Kind::Revision, &id, &text).await?;
-                let mark = sqlx::query("UPDATE revision SET searchable = 1 WHERE id = $1");
-                mark.bind(&id).execute(&mut *tx).await?;
-            }
-            for (id, incident, project, subjects) in regressions {
-                // a subject that another version stored differently is not found, and hurts nobody
-                let subjects: Vec<Subject> = serde_json::from_str(&subjects).unwrap_or_default();
-                let subjects: Vec<String> = subjects.iter().map(ToString::to_string).collect();
-                let text = format!("{project} {}", subjects.join(" "));
-                self.add_words(&mut tx, Kind::Incident, &incident, &text).await?;
-                let mark = sqlx::query("UPDATE regression SET searchable = 1 WHERE id = $1");
-                mark.bind(&id).execute(&mut *tx).await?;
-            }
-            tx.commit().await?;
+        let revisions: Vec<(String, String, String, Option<String>)> = sqlx::query_as(
+            "SELECT id, subject, author, label FROM revision WHERE searchable IS NULL ORDER BY id LIMIT $1",
+        )
+        .bind(BATCH)
+        .fetch_all(self.pool())
+        .await?;
+        let regressions: Vec<(String, String, String, String)> = sqlx::query_as(
+            "SELECT id, incident_id, project, subjects FROM regression WHERE searchable IS NULL ORDER BY id LIMIT $1",
+        )
+        .bind(BATCH)
+        .fetch_all(self.pool())
+        .await?;
+        let indexed = revisions.len() + regressions.len();
+        if indexed == 0 {
+            return Ok(0);
         }
+        let mut tx = self.begin().await?;
+        for (id, subject, author, label) in revisions {
+            // the address of the author is not for everybody
+            let name = author.split(" <").next().unwrap_or_default();
+            let texts = [label.as_deref().unwrap_or_default(), name, &subject];
+            self.add_words(&mut tx, Kind::Revision, &id, texts).await?;
+            let mark = sqlx::query("UPDATE revision SET searchable = 1 WHERE id = $1");
+            mark.bind(&id).execute(&mut *tx).await?;
+        }
+        for (id, incident, project, subjects) in regressions {
+            // a subject that another version stored differently is not found, and hurts nobody
+            let subjects: Vec<Subject> = serde_json::from_str(&subjects).unwrap_or_default();
+            let subjects: Vec<String> = subjects.iter().map(ToString::to_string).collect();
+            let texts = std::iter::once(&project).chain(&subjects).map(String::as_str);
+            self.add_words(&mut tx, Kind::Incident, &incident, texts).await?;
+            let mark = sqlx::query("UPDATE regression SET searchable = 1 WHERE id = $1");
+            mark.bind(&id).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(indexed)
     }
 
-    async fn add_words(&self, tx: &mut Tx, kind: Kind, subject: &str, text: &str) -> Result<()> {
-        let words = words(text);
+    async fn add_words(
+        &self,
+        tx: &mut Tx,
+        kind: Kind,
+        subject: &str,
+        texts: impl IntoIterator<Item = &str>,
+    ) -> Result<()> {
+        let words: BTreeSet<String> = texts.into_iter().flat_map(words).take(SUBJECT_WORDS_MOST).collect();
         if words.is_empty() {
             return Ok(());
         }

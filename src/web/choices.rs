@@ -6,6 +6,7 @@ use crate::domain::id::RevisionId;
 /// The most characters of a choice.
 const CHARACTERS_MOST: usize = 100;
 
+/// The choices. The default shows everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choices {
     /// `?variant=NAME`: only the rows of one variant.

@@ -168,10 +168,12 @@ async fn unknown_sides(web: &Web, base: &str, now: &str) -> Result<Vec<UnknownSi
 
 /// Returns the address of a comparison.
 fn address(base: &str, now: &str) -> String {
+    // the separator of a variant stays as it is: paths are not decoded
     let encoded = |name: &str| {
         url::form_urlencoded::byte_serialize(name.as_bytes())
             .collect::<String>()
             .replace('+', "%20")
+            .replace("%3A", ":")
     };
     format!("/compare/{}/{}", encoded(base), encoded(now))
 }

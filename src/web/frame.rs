@@ -112,6 +112,7 @@ impl<T: Template> Frame<T> {
         }
     }
 
+    /// Returns the context of the page's own template.
     pub fn page(&self) -> &T {
         &self.page
     }

@@ -73,9 +73,15 @@ fn rows_without_a_change_are_folded() {
     // an image that can't be built is a change, too
     matrix.rows[4].image = ImageProgress::Failed;
     assert_eq!(shown(&matrix, true), [(0, 1), (2, 0), (3, 0), (4, 1)]);
+    // older revisions may show that the oldest result of a page is a change
+    matrix.older = Some("1".into());
+    assert_eq!(shown(&matrix, true).last(), Some(&(5, 0)));
+    matrix.older = None;
     // another error is a change of a failure
-    matrix.rows[0].cells[0].as_mut().unwrap().first_error = Some("E".to_owned());
+    matrix.rows[0].cells[0].as_mut().unwrap().first_error = Some("test_a: ValueError: <X at 0x7f12>".to_owned());
     assert_eq!(matrix.is_same(0, 0), Some(false));
+    matrix.rows[1].cells[0].as_mut().unwrap().first_error = Some("test_a: ValueError: <X at 0x8f99>".to_owned());
+    assert_eq!(matrix.is_same(0, 0), Some(true));
     matrix.keep_projects("P");
     assert_eq!((matrix.columns.len(), matrix.rows[0].cells.len()), (1, 1));
     matrix.keep_projects("q");

@@ -13,9 +13,12 @@ use crate::clock::now;
 use crate::decisions::{self, IncidentDecision};
 use crate::domain::access::Permission;
 use crate::domain::time::Timestamp;
-use crate::incidents::{IncidentView, IssueText, NoteView, ProbedView, RegressionView, Tracker};
+use crate::incidents::{
+    IncidentView, IssueText, NoteView, ProbedView, RegressionView, ReproduceLine, RevisionView, Tracker,
+};
 use crate::reproduce;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use warp::Reply;
 
 /// The most tests that a line names.
@@ -33,7 +36,9 @@ const TRACKERS: usize = 5;
 #[derive(Default, Serialize)]
 pub struct IncidentPage {
     pub incident: IncidentLine,
-    /// What the first culprit changes. `None` without a culprit, or if the mirror can't show it.
+    /// The first culprit, with what it breaks.
+    pub head: Option<CulpritHead>,
+    /// What that culprit changes.
     pub patch: Option<PatchView>,
     pub regressions: Vec<RegressionSection>,
     /// The number of regressions that the page leaves out.
@@ -98,6 +103,16 @@ pub struct RegressionSection {
     pub rounds: i64,
 }
 
+/// A culprit, with what it is proved to break.
+#[derive(Default, Serialize)]
+pub struct CulpritHead {
+    pub revision: RevisionLink,
+    pub projects: String,
+    pub branches: String,
+    /// When it was committed.
+    pub since: Time,
+}
+
 /// The probes at one revision.
 #[derive(Default, Serialize)]
 pub struct ProbedLine {
@@ -140,6 +155,7 @@ pub struct NoteLine {
     pub what: String,
 }
 
+/// `/incident/NUMBER`: responds with the page, which has a form for visitors who may decide.
 pub async fn page(number: i64, web: Web, visitor: Result<Visitor, Error>) -> HandlerResult {
     let visitor = visitor?;
     let now = now();
@@ -150,7 +166,7 @@ pub async fn page(number: i64, web: Web, visitor: Result<Visitor, Error>) -> Han
     let reproduce = reproduction.as_ref().and_then(|reproduction| reproduction.line());
     let culprit = incident.culprits.first().map(|culprit| culprit.revision.clone());
     let patch = match &culprit {
-        Some(culprit) => patch::of(&web, culprit).await,
+        Some(culprit) => patch::of(&web, culprit).await?,
         None => None,
     };
     let may_decide = visitor
@@ -159,8 +175,15 @@ pub async fn page(number: i64, web: Web, visitor: Result<Visitor, Error>) -> Han
         .is_some_and(|actor| actor.require_all(Permission::Incidents).is_ok());
     let page = IncidentPage {
         incident: line(&incident, now),
+        head: incident.culprits.first().map(|first| head(&incident, first, now)),
         patch,
-        issues: issues(&incident, reproduce.as_deref()),
+        issues: issues(
+            &incident,
+            reproduce.as_deref().map(|command| ReproduceLine {
+                project: reproduction.as_ref().and_then(|reproduction| reproduction.project()),
+                command,
+            }),
+        ),
         may_decide: may_decide && incident.closed_at.is_none(),
         csrf: visitor.csrf.clone(),
         assigned_to: incident.assigned_to.map(wording::assignee),
@@ -223,8 +246,25 @@ pub async fn script(number: i64, web: Web) -> HandlerResult {
     }
 }
 
+fn head(incident: &IncidentView, culprit: &RevisionView, now: Timestamp) -> CulpritHead {
+    let regressions = incident.regressions.iter();
+    let its: Vec<&RegressionView> = regressions
+        .filter(|part| part.exact && part.bad.revision == culprit.revision)
+        .collect();
+    let joined = |of: fn(&RegressionView) -> &str| {
+        let names: BTreeSet<&str> = its.iter().map(|part| of(part)).collect();
+        Vec::from_iter(names).join(", ")
+    };
+    CulpritHead {
+        revision: revision(culprit),
+        projects: joined(|part| &part.project),
+        branches: joined(|part| &part.branch),
+        since: wording::time(culprit.committed_at, now),
+    }
+}
+
 /// Writes the texts for CPython's tracker, and for those of the first projects.
-fn issues(incident: &IncidentView, reproduce: Option<&str>) -> Vec<IssueView> {
+fn issues(incident: &IncidentView, reproduce: Option<ReproduceLine<'_>>) -> Vec<IssueView> {
     let projects = incident.projects.iter().take(TRACKERS);
     let trackers = projects.map(|name| (name.as_str(), Tracker::Project(name)));
     std::iter::once(("CPython", Tracker::Cpython))
@@ -245,7 +285,7 @@ fn regression(part: RegressionView, culprit: Option<&str>, now: Timestamp) -> Re
     let bad = part.bad.revision.clone();
     RegressionSection {
         variant: wording::unusual_variant(&part.variant),
-        more: part.tests.len().saturating_sub(NAMED),
+        more: part.tests_count.saturating_sub(NAMED),
         tests: part.tests.into_iter().take(NAMED).collect(),
         good: revision(&part.good),
         bad: revision(&part.bad),

@@ -17,13 +17,13 @@ pub async fn newest(id: String, web: Web, query: Query) -> HandlerResult {
 
 /// `/attempt/ID`: leads to the page of the run or image, where the attempt is chosen.
 pub async fn place(id: AttemptId, web: Web) -> HandlerResult {
-    let (kind, owner) = web.store.owner_of_attempt(&id).await?.ok_or_else(Error::not_found)?;
-    let all = web.store.attempts_of(&owner).await?;
+    let (kind, id_of_page) = web.store.page_of_attempt(&id).await?.ok_or_else(Error::not_found)?;
+    let all = web.store.attempts_of(&id_of_page).await?;
     let index = all
         .iter()
         .position(|attempt| attempt.id == id)
         .ok_or_else(Error::not_found)?;
-    see_other(&format!("/{}/{owner}?attempt={}", kind.name(), index + 1))
+    see_other(&format!("/{}/{id_of_page}?attempt={}", kind.name(), index + 1))
 }
 
 /// Responds with the raw log of one attempt.

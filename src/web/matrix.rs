@@ -15,7 +15,7 @@ use serde::Serialize;
 /// The number of revisions on a page.
 const REVISIONS: i64 = 30;
 
-/// The number of revisions of which a page shows only those with a change.
+/// The number of revisions on a page that folds those without a change.
 const FOLDED_REVISIONS: i64 = 60;
 
 /// Seconds after which a page with open jobs is read again.

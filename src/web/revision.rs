@@ -23,7 +23,7 @@ pub struct RevisionPage {
     /// The incidents that began at this revision.
     pub incidents: Vec<IncidentLine>,
     pub rows: Vec<VariantRow>,
-    /// What the revision changes. `None` if the mirror can't show it.
+    /// What the revision changes. `None` if nobody may see it.
     pub patch: Option<PatchView>,
 }
 
@@ -68,7 +68,7 @@ pub async fn page(sha: String, web: Web) -> HandlerResult {
         numbers.extend(web.store.incidents_at(&row.revision_id, INCIDENTS).await?);
     }
     page.incidents = incidents_of(&web, numbers, now).await?;
-    page.patch = patch::of(&web, &first.sha).await;
+    page.patch = patch::of(&web, &first.sha).await?;
     let title = format!("{} {}", page.revision.short, page.revision.subject);
     frame::respond(&web, title, page).await
 }

@@ -1,6 +1,7 @@
 //! Types and filters that the routes of pages and of the public API share.
 
 use super::error::{Error, HandlerResult};
+use super::patches::Patches;
 use super::rates::Rates;
 use crate::domain::trust::Trust;
 use crate::incidents::IncidentReader;
@@ -25,6 +26,8 @@ pub struct Web {
     /// The rate limits of addresses and accounts.
     pub rates: Arc<Rates>,
     pub door: Door,
+    /// The patches of revisions.
+    pub patches: Arc<Patches>,
     /// The identity provider by which people log in, if the settings name one.
     pub provider: Option<Arc<Provider>>,
 }
@@ -57,6 +60,7 @@ impl Web {
             burn_in: 0,
             rates: Arc::default(),
             door: Door::default(),
+            patches: Arc::new(Patches::new(true)),
             provider: None,
         }
     }

@@ -16,20 +16,13 @@ const PADDING: usize = 12;
 pub async fn svg(file: String, web: Web, query: Query) -> HandlerResult {
     let name = file.strip_suffix(".svg").ok_or_else(Error::not_found)?;
     let mut found = web.store.project_page(name).await?.ok_or_else(Error::not_found)?;
+    let watched = web.store.watched_branches().await?;
+    let mut branches = watched.into_iter().map(|branch| branch.name);
     let branch = match query.get("branch") {
-        Some(branch) => branch.clone(),
-        None => web
-            .store
-            .watched_branches()
-            .await?
-            .into_iter()
-            .next()
-            .map(|branch| branch.name)
-            .unwrap_or_default(),
+        Some(asked) => branches.find(|name| name == asked),
+        None => branches.next(),
     };
-    if !web.store.has_branch(&branch).await? {
-        return Err(Error::not_found());
-    }
+    let branch = branch.ok_or_else(Error::not_found)?;
     found.matrix.keep_variant(DEFAULT_VARIANT);
     let rows = found.matrix.rows.iter().filter(|row| row.branch == branch);
     let mut states = rows.filter_map(|row| row.cells.first()?.as_ref().map(|cell| cell.state));
@@ -54,9 +47,9 @@ fn image(label: &str, state: Option<Cell>) -> String {
         Some(Cell::Flaky) => "#7a4b00",
         _ => "#566070",
     };
-    let label = handlebars::html_escape(label);
     let width = |text: &str| text.chars().count() * CHARACTER + PADDING;
-    let (left, right) = (width(&label), width(&word));
+    let (left, right) = (width(label), width(&word));
+    let label = handlebars::html_escape(label);
     let all = left + right;
     let (middle_left, middle_right) = (left / 2, left + right / 2);
     format!(

@@ -228,6 +228,7 @@ async fn work(store: &Store) {
     store.suppressions_over(now).await.unwrap();
     store.newest_investigations(10).await.unwrap();
     store.number_events().await.unwrap();
+    store.index_words().await.unwrap();
     store.events_after(0, 10).await.unwrap();
     store.stale_locks(now).await.unwrap();
     store.queued_repetitions().await.unwrap();

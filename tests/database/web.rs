@@ -242,7 +242,11 @@ async fn older_revisions_are_a_page_away() {
                         .filter(|subject| page.contains(&format!("title=\"{subject}\"")))
                         .copied(),
                 );
-                match page.split("?before&#x3D;").nth(1).and_then(|rest| rest.split('"').next()) {
+                match page
+                    .split("?before&#x3D;")
+                    .nth(1)
+                    .and_then(|rest| rest.split('"').next())
+                {
                     Some(before) => path = format!("{start}?before={before}"),
                     None => break,
                 }

@@ -703,6 +703,13 @@ async fn people_submit_and_decide_in_a_browser() {
         .await;
     assert_eq!(shown.status, 403, "the token of another session");
     let own = csrf(&page);
+    // an owner does not decide about incidents, and a maintainer only by a form of their own session
+    let (decision, close) = ("/incident/7/decision", [("decision", "close"), ("text", "x")]);
+    let of_another = [&close[..], &[("csrf", form.as_str())]].concat();
+    let with_own = [&close[..], &[("csrf", own.as_str())]].concat();
+    assert_eq!(browser.post(decision, &of_another).await.status, 403);
+    assert_eq!(other.post(decision, &of_another).await.status, 403);
+    assert_eq!(other.post(decision, &with_own).await.status, 404);
     let shown = other
         .post("/recipe/alpha/1/decision", &[("csrf", &own), ("decision", "approve")])
         .await;

@@ -447,8 +447,8 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
         "<span class=\"new\">+fail a\n</span>",
         "runs fail</td>",
         "runs pass</td>",
-        "Tests of p fail since ",
-        "Tests of p fail on CPython trunk since ",
+        "p: broken by ",
+        "p on CPython trunk: broken by ",
     ] {
         assert!(page.contains(told), "no {told:?} in {page}");
     }
@@ -512,7 +512,7 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
     }
     let page = sim.page("/compare?base=breaks&now=trunk").await;
     assert!(page.contains(&format!("/compare/{culprit}/trunk")), "{page}");
-    let page = sim.page(&format!("/compare?base={good}&now=trunk")).await;
+    let page = sim.page(&format!("/compare?base={good}&now=trunk:default")).await;
     assert!(page.contains("Newly failing"), "{page}");
     let page = sim.page("/badge/p.svg").await;
     assert!(

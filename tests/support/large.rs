@@ -234,7 +234,7 @@ pub async fn fill(name: &'static str, store: &Store, size: Size) {
     )
     .await;
     run("UPDATE event_counter SET last = $1", &[size.revisions], &[]).await;
-    store.index_words().await.unwrap();
+    while store.index_words().await.unwrap() > 0 {}
     run("ANALYZE", &[], &[]).await;
 }
 

@@ -6,7 +6,7 @@ use crate::domain::id::{AttemptId, ImageId, RevisionId, RunId};
 use crate::domain::outcome::{Blame, Outcome};
 use crate::domain::time::Timestamp;
 use crate::domain::trust::Trust;
-use crate::verdict::{Cell, RowCell, RowHealth, row_health};
+use crate::verdict::{Cell, RowCell, RowHealth, row_health, signature};
 use serde::Serialize;
 
 /// A row for each revision, and a column for each project.
@@ -120,17 +120,24 @@ impl Matrix {
     }
 
     /// Returns whether a cell says the same as the nearest decided cell below it: the same state and, if it fails, as
-    /// many tests with the same first error. Returns `None` for a cell that is not decided, or is the first one.
+    /// many tests with the same first error. A run of fewer tests than before says something else. Returns `None` for a
+    /// cell that is not decided, or has no decided one below it.
     pub fn is_same(&self, row: usize, column: usize) -> Option<bool> {
         let now = self.rows.get(row)?.result(column)?;
-        self.below(row).find_map(|row| Some(row.result(column)? == now))
+        let is_equal = self.below(row).find_map(|row| Some(row.result(column)? == now))?;
+        Some(is_equal && self.fewer_tests(row, column).is_none())
     }
 
     /// Returns whether a result of a registered project changed at a row, or whether CPython can be built there and could
-    /// not before, or the other way round.
+    /// not before, or the other way round. A first result of the matrix counts as a change if older revisions follow,
+    /// because it may be one.
     pub fn has_change(&self, row: usize) -> bool {
         let mut columns = self.columns.iter().enumerate().filter(|(_, column)| column.registered);
-        let result = columns.any(|(at, _)| self.is_same(row, at) == Some(false));
+        let has_result = |at| self.rows.get(row).is_some_and(|row| row.result(at).is_some());
+        let result = columns.any(|(at, _)| match self.is_same(row, at) {
+            Some(is_same) => !is_same,
+            None => self.older.is_some() && has_result(at),
+        });
         let builds = |row: &Row| match row.image {
             ImageProgress::Ready | ImageProgress::Degraded(_) => Some(true),
             ImageProgress::Failed => Some(false),
@@ -163,21 +170,37 @@ impl Matrix {
     }
 }
 
+/// The parts of a decided cell that stay the same as long as nothing changes.
+#[derive(PartialEq)]
+struct CellResult<'a> {
+    state: Cell,
+    outcome: Option<&'a str>,
+    failed_tests: Option<usize>,
+    error: Option<String>,
+}
+
 impl Row {
     /// Returns how many tests the cell in a column ran, if its attempt shows it.
     fn tests_run(&self, column: usize) -> Option<&TestsRun> {
         self.cells.get(column)?.as_ref()?.tests.as_ref()
     }
 
-    /// Returns the parts of a decided result that are the same as long as nothing changes.
-    fn result(&self, column: usize) -> Option<(Cell, Option<&str>, Option<usize>, Option<&str>)> {
+    /// Returns what a decided cell says. Returns `None` for one that is not decided.
+    fn result(&self, column: usize) -> Option<CellResult<'_>> {
         let cell = self
             .cells
             .get(column)?
             .as_ref()
             .filter(|cell| cell.state.is_decided())?;
         let outcome = cell.outcome.as_ref().map(Outcome::name);
-        Some((cell.state, outcome, cell.failed_tests, cell.first_error.as_deref()))
+        // without addresses, times and the like, which differ from run to run
+        let error = cell.first_error.as_deref().and_then(signature);
+        Some(CellResult {
+            state: cell.state,
+            outcome,
+            failed_tests: cell.failed_tests,
+            error,
+        })
     }
 
     /// Returns the variant if a page has to show it: it is not the default, or it is one of several.

@@ -27,14 +27,14 @@ pub async fn patch(mirror: &Path, sha: &str, most: u64) -> Result<ShownPatch> {
     // independent of this machine's git settings
     command.args(["-c", "core.quotePath=false", "-c", "core.attributesFile=/dev/null"]);
     command.args(["-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false"]);
+    command.args(["show", "--format=", "--no-show-signature", "-m", "--first-parent"]);
     command.args([
-        "show",
-        "--format=",
-        "-m",
-        "--first-parent",
         "--find-renames",
         "--unified=3",
+        "--inter-hunk-context=0",
+        "--submodule=short",
     ]);
+    command.args(["--src-prefix=a/", "--dst-prefix=b/", "-O/dev/null"]);
     command.args(["--no-color", "--no-ext-diff", "--no-textconv", sha, "--"]);
     command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
     command

@@ -21,9 +21,13 @@
     const again = link ? main.querySelector(`a[href="${CSS.escape(link)}"]`) : boxes()[box];
     again?.focus({ preventScroll: true });
   };
+  const isChanged = (field) => (field === document.activeElement && field.type !== "checkbox")
+    || (field.defaultValue !== undefined && field.value !== field.defaultValue)
+    || (field.defaultChecked !== undefined && field.checked !== field.defaultChecked);
   const read = async () => {
     // text that is selected or being typed stays, and nobody looks at a hidden page
-    if (document.hidden || String(getSelection()) || main.querySelector("input:focus, select:focus")) return seconds;
+    if (document.hidden || String(getSelection())
+      || [...main.querySelectorAll("input, select, textarea")].some(isChanged)) return seconds;
     const answer = await fetch(location.href, { signal: AbortSignal.timeout(20000) });
     if (!answer.ok) return seconds;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -87,11 +91,9 @@
     const button = document.createElement("button");
     button.type = "button";
     button.className = "copy";
-    button.textContent = "copy";
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(text.textContent);
-      button.textContent = "copied";
-    });
+    button.textContent = `copy ${text.dataset.copy}`;
+    button.addEventListener("click", () => navigator.clipboard.writeText(text.textContent)
+      .then(() => { button.textContent = "copied"; }, () => { button.textContent = "the browser does not allow it"; }));
     text.before(button);
   }
 })();

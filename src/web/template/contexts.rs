@@ -8,7 +8,7 @@ use crate::web::grid::{
 };
 use crate::web::home::{HeadLine, HomeView};
 use crate::web::hosts::{AttemptLine, HostLine};
-use crate::web::incident::{IssueView, ProbedLine, RegressionSection};
+use crate::web::incident::{CulpritHead, IssueView, ProbedLine, RegressionSection};
 use crate::web::incidents::{IncidentLine, RevisionLink};
 use crate::web::patch::{FileView, PatchView};
 use crate::web::projects::ProjectView;
@@ -232,9 +232,18 @@ pub fn patch() -> PatchView {
         ..FileView::default()
     };
     PatchView {
+        size: some(),
+        text: some(),
         files: vec![file, FileView::default()],
         is_cut: true,
-        ..PatchView::default()
+    }
+}
+
+pub fn culprit_head() -> CulpritHead {
+    CulpritHead {
+        revision: link(),
+        projects: mark(),
+        ..CulpritHead::default()
     }
 }
 

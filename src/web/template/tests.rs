@@ -1,8 +1,8 @@
 //! Renders every template with a full context and with an empty one, so that each name in a template is looked up.
 
 use super::contexts::{
-    MARK, attempt_lines, attempts, badge, columns, grid, home, host, image, incidents, issues, log, mark, patch,
-    project, regressions, revision, some, variants,
+    MARK, attempt_lines, attempts, badge, columns, culprit_head, grid, home, host, image, incidents, issues, log, mark,
+    patch, project, regressions, revision, some, variants,
 };
 use super::*;
 use crate::web::account::{AccountPage, LoginPage, ProviderButton, TokenLine};
@@ -351,6 +351,7 @@ fn pages_of_verdicts_have_what_their_templates_name() {
                 warning: some(),
             }),
             reproduce: some(),
+            head: Some(culprit_head()),
             patch: Some(patch()),
             issues: issues(),
             may_decide: true,
