@@ -239,6 +239,9 @@ async fn under_load(store: &Store, client: &Client, base: &str, pages: &[PageRow
     while begun.elapsed() < Duration::from_secs(LOAD_S) {
         for page in pages {
             times.push(ask(client, base, &page.path).await.0);
+            if hosts.iter().all(tokio::task::JoinHandle::is_finished) {
+                break;
+            }
         }
         if hosts.iter().all(tokio::task::JoinHandle::is_finished) {
             println!(

@@ -31,6 +31,8 @@ pub struct Reproduction {
     /// The address of the repository that holds the revision.
     git: String,
     build: BuildSpec,
+    /// The hash of the revision that fails. Its image may be that of an earlier one.
+    revision: String,
     /// The run that fails. `None` if the build fails.
     rerun: Option<Box<Rerun>>,
 }
@@ -73,6 +75,7 @@ pub async fn of(store: &Store, objects: &Objects, trust: &Trust, number: i64) ->
         warning,
         git: Address::new(regression.source.as_str()).without_login(),
         build,
+        revision: bad.sha,
         rerun,
     };
     // quoting does not help against these: shells drop them, and terminals interpret them
@@ -118,9 +121,10 @@ impl Reproduction {
         self.rerun.is_none()
     }
 
-    /// Returns the project whose run it reproduces, or `None` if the build fails.
-    pub fn project(&self) -> Option<&str> {
-        Some(self.rerun.as_ref()?.run.project.as_str())
+    /// Returns the project whose run it reproduces, and the hash of the revision at which that fails. Returns `None` if
+    /// the build fails.
+    pub fn run(&self) -> Option<(&str, &str)> {
+        Some((self.rerun.as_ref()?.run.project.as_str(), self.revision.as_str()))
     }
 
     /// Returns a shell command for a machine that has the image or can pull it, or `None` if only the script can

@@ -44,7 +44,7 @@ pub fn routes_with(coordinator: Coordinator, provider: Option<Provider>) -> Boxe
             is_tls: http.is_tls(),
         },
         // a repository that needs a login is not for everybody
-        patches: Arc::new(Patches::new(!coordinator.settings.source.needs_login())),
+        patches: Arc::new(Patches::new(!coordinator.settings.source.are_private())),
         provider: provider.map(Arc::new),
     };
     let v1 = api::v1::v1(&Desk::of(&coordinator), web.clone());

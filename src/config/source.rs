@@ -23,9 +23,9 @@ impl Default for SourceSettings {
 }
 
 impl SourceSettings {
-    /// Returns whether a repository of CPython needs a login. What it contains is not for everybody then.
-    pub fn needs_login(&self) -> bool {
-        self.git.has_login() || self.svn.has_login()
+    /// Returns whether Pybots identifies itself to a repository. If so, its contents are not public.
+    pub fn are_private(&self) -> bool {
+        self.git.is_identified() || self.svn.is_identified()
     }
 
     /// Returns the kind of repository that holds a branch. If the branch does not set it, this is git, or Subversion if
@@ -83,6 +83,33 @@ impl SourceSettings {
                 "branch {name:?}: the ref {path:?} is not a path in a Subversion repository; write one below `source.svn`, such as `trunk` or `branches/release25-maint`"
             )),
             SourceKind::Git | SourceKind::Svn => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_with_a_login_is_private() {
+        let of = |git: &str, svn: &str| SourceSettings {
+            git: git.into(),
+            svn: svn.into(),
+        };
+        for public in ["https://example.org/cpython", "/srv/cpython.git", "../cpython", ""] {
+            assert!(!of(public, "").are_private(), "{public}");
+        }
+        for private in [
+            "https://me:secret@example.org/cpython",
+            "https://example.org/cpython?private_token=x",
+            "ssh://git@example.org/cpython",
+            "git@example.org:cpython",
+        ] {
+            assert!(
+                of(private, "").are_private() && of("", private).are_private(),
+                "{private}"
+            );
         }
     }
 }

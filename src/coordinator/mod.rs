@@ -198,9 +198,9 @@ impl Coordinator {
         if planned + replaced + tried > 0 {
             self.queue.announce();
         }
-        self.investigate(&projects, now()).await?;
+        let investigated = self.investigate(&projects, now()).await;
         self.index().await;
-        Ok(())
+        investigated
     }
 
     /// Makes new revisions and incidents searchable, some in each pass.

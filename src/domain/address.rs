@@ -74,6 +74,12 @@ impl Address {
         self.0.contains('?')
     }
 
+    /// Returns whether whoever reads from the address identifies themselves: it has a login or a query, or is for SSH.
+    pub fn is_identified(&self) -> bool {
+        let is_ssh = self.0.starts_with("ssh://") || (!self.0.contains("://") && self.0.contains('@'));
+        self.has_login() || self.has_query() || is_ssh
+    }
+
     /// Returns whether the address has a secret login.
     pub fn has_login(&self) -> bool {
         login::Parts::of(&self.0).secret_login().is_some()

@@ -66,7 +66,7 @@ impl Patch {
         patch
     }
 
-    /// Returns how many lines all files together gained and lost.
+    /// Returns how many lines the kept files gained and lost.
     pub fn totals(&self) -> (usize, usize) {
         let add = |sum: (usize, usize), file: &FilePatch| (sum.0 + file.added, sum.1 + file.removed);
         self.files.iter().fold((0, 0), add)

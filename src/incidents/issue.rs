@@ -27,8 +27,9 @@ pub enum Tracker<'a> {
 /// A command that reproduces the failure of a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReproduceLine<'a> {
-    /// The project. `None` if CPython itself does not build.
-    pub project: Option<&'a str>,
+    pub project: &'a str,
+    /// The hash of the revision at which it fails.
+    pub revision: &'a str,
     pub command: &'a str,
 }
 
@@ -54,38 +55,35 @@ impl IssueText {
         let is_open = |part: &&RegressionView| part.fixed_by.is_none() && part.fixed_as.is_none();
         let regressions = incident.regressions.iter();
         let parts: Vec<&RegressionView> = regressions.filter(concerns).filter(is_open).collect();
-        let first = parts.first()?;
+        // a culprit is worth more than a range
+        let first = parts.iter().find(|part| part.exact).or(parts.first())?;
+        let its: Vec<&RegressionView> = parts.iter().filter(|part| same_claim(first, part)).copied().collect();
         let what = match tracker {
-            Tracker::Cpython => projects(&parts),
+            Tracker::Cpython => projects(&its),
             Tracker::Project(project) => format!("{project} on CPython {}", on(first)),
         };
-        let title = format!("{what}: broken {}", by(first));
+        let others = if its.len() < parts.len() { ", and others" } else { "" };
+        let title = format!("{what}: broken {}{others}", by(first));
         let mut body = String::new();
         let shown = parts.get(..REGRESSIONS).unwrap_or(&parts);
-        // each revision gets a sentence and a table of what it alone broke
+        // each culprit or range gets a sentence and a table
         for (at, part) in shown.iter().enumerate() {
-            let is_same = |other: &&&RegressionView| same_revision(part, other);
-            if !shown.iter().take(at).any(|other| same_revision(part, other)) {
-                body += &section(part, shown.iter().filter(is_same).copied());
+            if !shown.iter().take(at).any(|other| same_claim(part, other)) {
+                body += &section(part, shown.iter().filter(|other| same_claim(part, other)).copied());
             }
         }
         if parts.len() > shown.len() {
             body += &format!("{} more regressions are left out.\n\n", parts.len() - shown.len());
         }
-        let concerned = reproduce.filter(|line| match (tracker, line.project) {
-            (Tracker::Project(name), Some(project)) => name == project,
-            (Tracker::Project(_), None) => false,
-            (Tracker::Cpython, _) => true,
-        });
-        if let Some(ReproduceLine { project, command }) = concerned {
-            let whose = project.map_or(String::new(), |project| format!(" with the tests of {project}"));
+        let is_shown = |line: &ReproduceLine<'_>| {
+            let fits = |part: &&RegressionView| part.project == line.project && part.bad.revision == line.revision;
+            shown.iter().any(fits)
+        };
+        if let Some(ReproduceLine { project, command, .. }) = reproduce.filter(is_shown) {
             body += &format!(
-                "To reproduce it{whose}, with Docker:\n\n{}\n",
+                "To reproduce it with Docker and the tests of {project}:\n\n{}\n",
                 fenced("sh", command.trim_end())
             );
-        }
-        if incident.unconfirmed_by_others {
-            body += "Only a project in probation reports this, and nobody else has confirmed it.\n\n";
         }
         body += &format!("Found by Pybots, incident {}.\n", incident.number);
         Some(Self { title, body })
@@ -100,10 +98,13 @@ fn projects(parts: &[&RegressionView]) -> String {
     }
 }
 
-/// Returns whether two regressions blame the same revision, or the same range, on the same branch.
-fn same_revision(one: &RegressionView, other: &RegressionView) -> bool {
-    let claim = |part: &RegressionView| (part.bad.revision.clone(), part.exact, part.branch.clone());
-    claim(one) == claim(other)
+/// Returns whether two regressions have the same culprit, or the same range, on the same branch.
+fn same_claim(one: &RegressionView, other: &RegressionView) -> bool {
+    let range = |part: &RegressionView| (part.good.revision.clone(), part.reason.clone());
+    one.bad.revision == other.bad.revision
+        && (one.exact, &one.branch) == (other.exact, &other.branch)
+        && one.unconfirmed_by_others == other.unconfirmed_by_others
+        && (one.exact || range(one) == range(other))
 }
 
 fn by(part: &RegressionView) -> String {
@@ -114,7 +115,7 @@ fn by(part: &RegressionView) -> String {
     }
 }
 
-/// Writes about the regressions that blame one revision.
+/// Writes about the regressions with one culprit or one range.
 fn section<'a>(first: &RegressionView, parts: impl Iterator<Item = &'a RegressionView>) -> String {
     let parts: Vec<&RegressionView> = parts.collect();
     let mut text = format!("{}\n\n| Project | Branch | What fails |\n|---|---|---|\n", since(first));
@@ -133,6 +134,9 @@ fn section<'a>(first: &RegressionView, parts: impl Iterator<Item = &'a Regressio
     let evidence: String = parts.iter().filter_map(|part| evidence(part)).collect();
     if !evidence.is_empty() {
         text += &format!("\nHow often it was run:\n\n{evidence}");
+    }
+    if first.unconfirmed_by_others {
+        text += "\nOnly a project in probation reports this, and nobody else has confirmed it.\n";
     }
     text + "\n"
 }

@@ -67,7 +67,8 @@ fn incident() -> IncidentView {
 }
 
 const LINE: Option<ReproduceLine<'_>> = Some(ReproduceLine {
-    project: Some("one"),
+    project: "one",
+    revision: "bbbbbbbbbbbbbbbbbbbb",
     command: "docker run x",
 });
 
@@ -86,7 +87,7 @@ fn the_text_for_cpython_has_the_proof() {
          \nHow often it was run:\n\n\
          - one on trunk: 4 of 4 runs fail on bbbbbbbbbb, and 0 of 3 on aaaaaaaaaa.\n\
          - two on trunk: 4 of 4 runs fail on bbbbbbbbbb, and 0 of 3 on aaaaaaaaaa.\n\n\
-         To reproduce it with the tests of one, with Docker:\n\n```sh\ndocker run x\n```\n\n\
+         To reproduce it with Docker and the tests of one:\n\n```sh\ndocker run x\n```\n\n\
          Found by Pybots, incident 7.\n"
     );
 }
@@ -94,7 +95,7 @@ fn the_text_for_cpython_has_the_proof() {
 #[test]
 fn the_text_for_a_project_is_about_that_project() {
     let mut incident = incident();
-    incident.unconfirmed_by_others = true;
+    incident.regressions[1].unconfirmed_by_others = true;
     incident.regressions[1].exact = false;
     incident.regressions[1].reason = Some("a revision could not be built".into());
     let text = IssueText::write(&incident, Tracker::Project("two"), LINE).unwrap();
@@ -124,6 +125,7 @@ fn each_revision_is_blamed_for_its_own_regressions() {
     incident.regressions[1].branch = "3.14".into();
     incident.regressions[1].bad = revision("cccccccccc", "backport");
     let text = IssueText::write(&incident, Tracker::Cpython, LINE).unwrap();
+    assert_eq!(text.title, "one: broken by bbbbbbbbbb, and others");
     let (first, second) = text.body.split_once("Since cccccccccc (`backport`) on 3.14").unwrap();
     assert!(
         first.contains("| one | trunk |") && !first.contains("| two |"),
@@ -133,4 +135,29 @@ fn each_revision_is_blamed_for_its_own_regressions() {
         second.contains("| two | 3.14 |") && !second.contains("| one |"),
         "{second}"
     );
+}
+
+#[test]
+fn a_range_comes_after_a_culprit_and_is_no_other_range() {
+    let mut incident = incident();
+    for (part, good) in incident.regressions.iter_mut().zip(["aaaaaaaaaa", "dddddddddd"]) {
+        part.exact = false;
+        part.good = revision(good, "before");
+    }
+    let text = IssueText::write(&incident, Tracker::Cpython, None).unwrap();
+    assert_eq!(text.body.matches("Since a revision after").count(), 2, "{}", text.body);
+    incident.regressions[1].exact = true;
+    incident.regressions[1].unconfirmed_by_others = true;
+    let text = IssueText::write(&incident, Tracker::Cpython, LINE).unwrap();
+    assert_eq!(text.title, "two: broken by bbbbbbbbbb, and others");
+    assert_eq!(
+        text.body.matches("Only a project in probation").count(),
+        1,
+        "{}",
+        text.body
+    );
+    // the command is for a regression that is fixed
+    incident.regressions[0].fixed_as = Some("otherwise".into());
+    let text = IssueText::write(&incident, Tracker::Cpython, LINE).unwrap();
+    assert!(!text.body.contains("docker run"), "{}", text.body);
 }

@@ -49,9 +49,9 @@ pub struct RegressionView {
     pub branch: String,
     pub project: String,
     pub variant: String,
-    /// The names of tests, and descriptions of other subjects, at most 200.
+    /// The names of tests, and descriptions of other subjects: at most 200, and then how many more there are.
     pub tests: Vec<String>,
-    /// How many there are.
+    /// How many subjects fail.
     pub tests_count: usize,
     /// The revision before the change.
     pub good: RevisionView,

@@ -338,7 +338,8 @@ impl Store {
         // neither database uses an index for LIKE, but both do for a range
         let sql = format!(
             "SELECT {COLUMNS} FROM revision JOIN branch ON branch.id = revision.branch_id
-             WHERE revision.sha >= $1 AND revision.sha < $2 ORDER BY branch.watched DESC, revision.id DESC LIMIT 1"
+             WHERE revision.sha >= $1 AND revision.sha < $2
+             ORDER BY branch.watched DESC, CASE WHEN revision.left_at IS NULL THEN 0 ELSE 1 END, revision.id DESC LIMIT 1"
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(&sha)

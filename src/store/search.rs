@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 /// How many rows become searchable in one transaction.
 const BATCH: i64 = 200;
 
-/// A search looks at so many subjects that have the rarest word of the query, the newest first, and at so many that have
-/// a longer word that begins with it. The other words of the query then choose among these.
+/// A search looks at the newest of so many items with the longest word of the query, and at so many with a longer word
+/// that begins with it. It keeps those that have the other words too.
 const WITH_WORD: i64 = 2_000;
 const WITH_LONGER: i64 = 500;
 
-/// The most words of a subject. A module that can't be imported may have thousands of tests.
-const SUBJECT_WORDS_MOST: usize = 5_000;
+/// The most words that are stored for one regression. It may have thousands of tests.
+const WORDS_STORED_MOST: usize = 5_000;
 
 /// The end of the range of words that begin with a word. Words of letters and digits in ASCII are before it, by the
 /// bytes of the text and by the rules of a language alike.
@@ -70,7 +70,7 @@ impl Store {
             mark.bind(&id).execute(&mut *tx).await?;
         }
         for (id, incident, project, subjects) in regressions {
-            // a subject that another version stored differently is not found, and hurts nobody
+            // subjects that can't be read are left out: only the search lacks them
             let subjects: Vec<Subject> = serde_json::from_str(&subjects).unwrap_or_default();
             let subjects: Vec<String> = subjects.iter().map(ToString::to_string).collect();
             let texts = std::iter::once(&project).chain(&subjects).map(String::as_str);
@@ -89,7 +89,13 @@ impl Store {
         subject: &str,
         texts: impl IntoIterator<Item = &str>,
     ) -> Result<()> {
-        let words: BTreeSet<String> = texts.into_iter().flat_map(words).take(SUBJECT_WORDS_MOST).collect();
+        let mut kept = BTreeSet::new();
+        for word in texts.into_iter().flat_map(words) {
+            if kept.len() < WORDS_STORED_MOST {
+                kept.insert(word);
+            }
+        }
+        let words = kept;
         if words.is_empty() {
             return Ok(());
         }
@@ -154,7 +160,7 @@ fn condition(kind: Kind, id: &str, query: &str) -> Option<(String, Vec<String>)>
              SELECT subject FROM (SELECT subject FROM search_word WHERE kind = '{kind}' AND word = $1
                                   ORDER BY subject DESC LIMIT {WITH_WORD}) AS with_word
              UNION SELECT subject FROM (SELECT subject FROM search_word WHERE kind = '{kind}' AND word > $1 AND word <= $2
-                                        LIMIT {WITH_LONGER}) AS with_longer)"
+                                        ORDER BY word, subject LIMIT {WITH_LONGER}) AS with_longer)"
     );
     for word in words.into_iter().skip(1) {
         let at = texts.len() + 1;

@@ -24,7 +24,7 @@ pub struct ChoosePage {
     /// What the form asked for.
     pub base: String,
     pub now: String,
-    /// For each side that is not found: why, and what it may stand for.
+    /// The sides that were not found, with the revisions that they may stand for.
     pub unknown: Vec<UnknownSide>,
     pub rows: Vec<ChoiceRow>,
 }
@@ -153,8 +153,8 @@ async fn unknown_sides(web: &Web, base: &str, now: &str) -> Result<Vec<UnknownSi
         let found = search::revisions(web, name, crate::clock::now()).await?;
         let link = |revision: search::FoundRevision| ChoiceLink {
             href: match is_base {
-                true => address(&revision.sha, now),
-                false => address(base, &revision.sha),
+                true => form_address(&revision.sha, now),
+                false => form_address(base, &revision.sha),
             },
             name: format!("{} {} ({})", revision.name, revision.subject, revision.branch),
         };
@@ -164,6 +164,13 @@ async fn unknown_sides(web: &Web, base: &str, now: &str) -> Result<Vec<UnknownSi
         });
     }
     Ok(unknown)
+}
+
+/// Returns the address of the form with both sides. It leads to the comparison, or on to what the other side may be.
+fn form_address(base: &str, now: &str) -> String {
+    let mut query = url::form_urlencoded::Serializer::for_suffix("/compare?".to_owned(), "/compare?".len());
+    query.append_pair("base", base).append_pair("now", now);
+    query.finish()
 }
 
 /// Returns the address of a comparison.

@@ -80,6 +80,8 @@ fn rows_without_a_change_are_folded() {
     // another error is a change of a failure
     matrix.rows[0].cells[0].as_mut().unwrap().first_error = Some("test_a: ValueError: <X at 0x7f12>".to_owned());
     assert_eq!(matrix.is_same(0, 0), Some(false));
+    matrix.rows[1].cells[0].as_mut().unwrap().first_error = Some("test_a: KeyError: 'x'".to_owned());
+    assert_eq!(matrix.is_same(0, 0), Some(false));
     matrix.rows[1].cells[0].as_mut().unwrap().first_error = Some("test_a: ValueError: <X at 0x8f99>".to_owned());
     assert_eq!(matrix.is_same(0, 0), Some(true));
     matrix.keep_projects("P");

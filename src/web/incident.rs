@@ -30,6 +30,9 @@ const REGRESSIONS: usize = 20;
 /// The most signs in a line of marks.
 const MARKS: usize = 12;
 
+/// The project of a regression for which CPython does not build.
+const CPYTHON: &str = "cpython";
+
 /// The most projects for whose trackers there is a text.
 const TRACKERS: usize = 5;
 
@@ -179,10 +182,15 @@ pub async fn page(number: i64, web: Web, visitor: Result<Visitor, Error>) -> Han
         patch,
         issues: issues(
             &incident,
-            reproduce.as_deref().map(|command| ReproduceLine {
-                project: reproduction.as_ref().and_then(|reproduction| reproduction.project()),
-                command,
-            }),
+            reproduction
+                .as_ref()
+                .and_then(|reproduction| reproduction.run())
+                .zip(reproduce.as_deref())
+                .map(|((project, revision), command)| ReproduceLine {
+                    project,
+                    revision,
+                    command,
+                }),
         ),
         may_decide: may_decide && incident.closed_at.is_none(),
         csrf: visitor.csrf.clone(),
@@ -265,19 +273,18 @@ fn head(incident: &IncidentView, culprit: &RevisionView, now: Timestamp) -> Culp
 
 /// Writes the texts for CPython's tracker, and for those of the first projects.
 fn issues(incident: &IncidentView, reproduce: Option<ReproduceLine<'_>>) -> Vec<IssueView> {
-    let projects = incident.projects.iter().take(TRACKERS);
-    let trackers = projects.map(|name| (name.as_str(), Tracker::Project(name)));
-    std::iter::once(("CPython", Tracker::Cpython))
-        .chain(trackers)
-        .filter_map(|(name, tracker)| {
-            let text = IssueText::write(incident, tracker, reproduce)?;
-            Some(IssueView {
-                tracker: name.to_owned(),
-                title: text.title,
-                body: text.body,
-            })
+    let write = |(name, tracker): (&str, Tracker<'_>)| {
+        let text = IssueText::write(incident, tracker, reproduce)?;
+        Some(IssueView {
+            tracker: name.to_owned(),
+            title: text.title,
+            body: text.body,
         })
-        .collect()
+    };
+    let projects = incident.projects.iter().filter(|name| *name != CPYTHON);
+    let of_projects = projects.filter_map(|name| write((name, Tracker::Project(name))));
+    let of_cpython = write(("CPython", Tracker::Cpython)).into_iter();
+    of_cpython.chain(of_projects.take(TRACKERS)).collect()
 }
 
 fn regression(part: RegressionView, culprit: Option<&str>, now: Timestamp) -> RegressionSection {

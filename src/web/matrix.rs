@@ -15,7 +15,7 @@ use serde::Serialize;
 /// The number of revisions on a page.
 const REVISIONS: i64 = 30;
 
-/// The number of revisions on a page that folds those without a change.
+/// The number of revisions on a page with `?changes=only`, before folding.
 const FOLDED_REVISIONS: i64 = 60;
 
 /// Seconds after which a page with open jobs is read again.
@@ -86,9 +86,14 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
     let rows = grid::rows(&matrix, choices.only_changes);
     let (shown, projects) = grid::columns(&matrix, rows.len(), &choices);
     let older = matrix.older.as_ref();
+    let mut grid = grid::grid(&matrix, (&rows, shown), branch.is_none(), &web.trust, now);
+    if choices.named.is_some() {
+        // what most projects say does not follow from some of them
+        grid.rows.iter_mut().for_each(|row| row.meaning = None);
+    }
     let page = MatrixPage {
         home,
-        grid: grid::grid(&matrix, (&rows, shown), branch.is_none(), &web.trust, now),
+        grid,
         projects,
         branch: branch.clone(),
         variants,

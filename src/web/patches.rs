@@ -1,4 +1,4 @@
-//! Reads the patches of revisions from the mirror, a few at a time, and keeps the newest.
+//! Reads the patches of revisions from the mirror, a few at a time, and keeps the ones read last.
 
 use crate::domain::patch::Patch;
 use crate::watch::git::shown::{self, ShownPatch};
@@ -22,7 +22,7 @@ const TEXTS_AT_ONCE: usize = 1;
 /// The longest wait for a turn.
 const TURN_WITHIN: Duration = Duration::from_secs(2);
 
-/// How many patches stay in memory. Each has 60 KB of text at most.
+/// How many patches stay in memory. Each has some 60 KB of lines, and its paths.
 const RECENT: usize = 64;
 
 /// Reads the patches of revisions from the mirror, a few at a time.

@@ -30,16 +30,23 @@ async fn kinds(site: &super::web::Site) -> Vec<String> {
     kinds.chain(asked.map(str::to_owned)).collect()
 }
 
-/// The name of a picture of a page.
-fn picture(path: &str, width: u32, scheme: &str) -> String {
-    format!(
-        "{width}{}-{}.png",
-        path.replace('/', "-"),
-        scheme.chars().last().unwrap()
-    )
+/// Names for the pictures of pages, by their kind: `home`, `run`, `run-2`. Ids differ from run to run.
+fn picture_names(paths: &[String]) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let name = |path: &String| {
+        let words: Vec<&str> = path.split(['/', '?']).filter(|word| !word.is_empty()).collect();
+        let kind = words.first().map_or("home", |word| *word).to_owned();
+        let count = counts.entry(kind.clone()).or_default();
+        *count += 1;
+        match *count {
+            1 => kind,
+            many => format!("{kind}-{many}"),
+        }
+    };
+    paths.iter().map(name).collect()
 }
 
-async fn every_page_is_accessible(scheme: &str) {
+async fn every_page_is_accessible(colours: &str, scheme: &str) {
     // what a browser shows does not depend on the database
     let site = site(databases().await.remove(0)).await;
     site.sample.everything().await;
@@ -52,11 +59,11 @@ async fn every_page_is_accessible(scheme: &str) {
     let mut wrong = Vec::new();
     for (width, height) in [(1280, 900), (390, 844)] {
         browser.client.set_window_size(width, height).await.unwrap();
-        for path in &paths {
+        for (path, name) in paths.iter().zip(picture_names(&paths)) {
             browser.open(path).await;
             let found = browser.violations(&axe).await;
             wrong.extend(found.into_iter().map(|found| format!("{path} at {width}: {found}")));
-            browser.keep_picture(&picture(path, width, scheme)).await;
+            browser.keep_picture(&format!("{name}-{width}-{colours}.png")).await;
             let wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
             let wider = browser.client.execute(wider, Vec::new()).await.unwrap();
             if wider != json!(0) {
@@ -70,10 +77,10 @@ async fn every_page_is_accessible(scheme: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_light_colours() {
-    every_page_is_accessible("--blink-settings=preferredColorScheme=1").await;
+    every_page_is_accessible("light", "--blink-settings=preferredColorScheme=1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_dark_colours() {
-    every_page_is_accessible("--blink-settings=preferredColorScheme=0").await;
+    every_page_is_accessible("dark", "--blink-settings=preferredColorScheme=0").await;
 }

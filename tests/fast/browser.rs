@@ -107,9 +107,7 @@ async fn a_maintainer_goes_from_the_home_page_to_the_culprit() {
         for (width, height) in [(1280, 1400), (390, 844)] {
             browser.client.set_window_size(width, height).await.unwrap();
             assert_eq!(browser.violations(&axe).await, [""; 0], "at {width}");
-            browser
-                .keep_picture(&format!("{width}-incident-of-a-culprit.png"))
-                .await;
+            browser.keep_picture(&format!("incident-{width}-light.png")).await;
         }
     }
     browser

@@ -459,6 +459,16 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
     let patch = sim.page(&format!("/revision/{culprit}/patch")).await;
     assert!(patch.starts_with("diff --git a/Lib/faults b/Lib/faults"), "{patch}");
     assert!(sim.page(&format!("/revision/{culprit}")).await.contains("+fail a"));
+    // what a private repository contains is shown to nobody
+    for path in ["/incident/1".to_owned(), format!("/revision/{culprit}")] {
+        let (status, text) = sim.page_with(&path, false).await;
+        assert!(
+            status == 200 && !text.contains("What it changes") && !text.contains("+fail a"),
+            "{text}"
+        );
+    }
+    let patch = format!("/revision/{culprit}/patch");
+    assert_eq!(sim.page_with(&patch, false).await.0, 404);
     let attempt = page
         .split("href=\"/attempt/")
         .nth(1)
@@ -511,7 +521,8 @@ async fn people_read_an_incident_and_say_what_they_think_of_it() {
         assert!(page.contains(expected), "{query}: {page}");
     }
     let page = sim.page("/compare?base=breaks&now=trunk").await;
-    assert!(page.contains(&format!("/compare/{culprit}/trunk")), "{page}");
+    let link = format!("/compare?base&#x3D;{culprit}&amp;now&#x3D;trunk");
+    assert!(page.contains(&link), "{page}");
     let page = sim.page(&format!("/compare?base={good}&now=trunk:default")).await;
     assert!(page.contains("Newly failing"), "{page}");
     let page = sim.page("/badge/p.svg").await;

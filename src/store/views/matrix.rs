@@ -129,8 +129,8 @@ impl Matrix {
     }
 
     /// Returns whether a result of a registered project changed at a row, or whether CPython can be built there and could
-    /// not before, or the other way round. A first result of the matrix counts as a change if older revisions follow,
-    /// because it may be one.
+    /// not before, or the other way round. If older revisions follow, the oldest result of each project and
+    /// the oldest build count as changes, because they may be.
     pub fn has_change(&self, row: usize) -> bool {
         let mut columns = self.columns.iter().enumerate().filter(|(_, column)| column.registered);
         let has_result = |at| self.rows.get(row).is_some_and(|row| row.result(at).is_some());
@@ -145,7 +145,12 @@ impl Matrix {
         };
         let image = self.rows.get(row).and_then(builds);
         let before = self.below(row).find_map(builds);
-        result || image.zip(before).is_some_and(|(now, before)| now != before)
+        let image_changed = match (image, before) {
+            (Some(now), Some(before)) => now != before,
+            (Some(_), None) => self.older.is_some(),
+            (None, _) => false,
+        };
+        result || image_changed
     }
 
     /// Drops the columns of all projects whose names do not contain a text, in whatever case.

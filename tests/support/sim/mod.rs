@@ -41,7 +41,7 @@ use pybots::store::claims::Taker;
 use pybots::store::hosts::HostRow;
 use pybots::verdict::Cell;
 use pybots::watch::{self, sources::Sources};
-use pybots::web::Web;
+use pybots::web::{Patches, Web};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -664,11 +664,19 @@ impl Sim {
 
     /// A page, by its path.
     pub async fn page(&self, path: &str) -> String {
+        let (status, text) = self.page_with(path, true).await;
+        assert_eq!(status, 200, "{path}: {text}");
+        text
+    }
+
+    /// A page and its status, from a server that shows patches or does not.
+    pub async fn page_with(&self, path: &str, patches: bool) -> (u16, String) {
         let coordinator = self.coordinator();
         let (store, objects) = (coordinator.store.clone(), coordinator.objects.clone());
         let burn_in = self.settings.verdicts.burn_in;
         let web = Web {
             burn_in,
+            patches: Arc::new(Patches::new(patches)),
             ..Web::open(store, objects, self.settings.trust())
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -678,8 +686,7 @@ impl Sim {
         let status = answer.status();
         let text = answer.text().await.unwrap();
         server.abort();
-        assert_eq!(status, 200, "{path}: {text}");
-        text
+        (status.as_u16(), text)
     }
 
     /// The page of the only run on a revision.
