@@ -104,6 +104,7 @@ mod tests {
             "https://me:secret@example.org/cpython",
             "https://example.org/cpython?private_token=x",
             "ssh://git@example.org/cpython",
+            "svn+ssh://example.org/cpython",
             "git@example.org:cpython",
         ] {
             assert!(

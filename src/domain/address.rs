@@ -76,7 +76,11 @@ impl Address {
 
     /// Returns whether whoever reads from the address identifies themselves: it has a login or a query, or is for SSH.
     pub fn is_identified(&self) -> bool {
-        let is_ssh = self.0.starts_with("ssh://") || (!self.0.contains("://") && self.0.contains('@'));
+        let is_ssh = self
+            .0
+            .split_once("://")
+            .is_some_and(|(scheme, _)| scheme.ends_with("ssh"))
+            || (!self.0.contains("://") && self.0.contains('@'));
         self.has_login() || self.has_query() || is_ssh
     }
 

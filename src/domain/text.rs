@@ -27,6 +27,11 @@ pub fn plain(text: &str) -> String {
     shown.take(SHOWN).collect()
 }
 
+/// Returns the name of a person in `NAME <ADDRESS>`, without the mail address.
+pub fn name_of(person: &str) -> &str {
+    person.split(" <").next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

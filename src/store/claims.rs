@@ -230,8 +230,8 @@ impl Store {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Counts the turns that groups took. Call it after the last job of the transaction is taken, because every
-    /// transaction locks jobs before groups.
+    /// Counts the turns that groups took. Call it after the last job of the transaction is taken, because an
+    /// attempt that ends locks its job before the group.
     pub async fn take_turns(&self, tx: &mut Tx, turns: &BTreeMap<JobGroupId, i64>) -> Result<()> {
         for (group, turns) in turns {
             sqlx::query("UPDATE job_group SET round = round + $1 WHERE id = $2")

@@ -2,6 +2,7 @@
 
 use super::revisions::{COLUMNS as REVISION, Revision};
 use super::{Store, Tx};
+use crate::domain::text::name_of;
 use crate::domain::words::words;
 use crate::verdict::Subject;
 use anyhow::Result;
@@ -18,8 +19,8 @@ const WITH_LONGER: i64 = 500;
 /// The most words that are stored for one regression. It may have thousands of tests.
 const WORDS_STORED_MOST: usize = 5_000;
 
-/// The end of the range of words that begin with a word. Words of letters and digits in ASCII are before it, by the
-/// bytes of the text and by the rules of a language alike.
+/// Added to a word, this sorts after every ASCII word that begins with it, both in byte order and in the order of a
+/// language.
 const AFTER_ALL: &str = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
 
 /// The most words of a query that count.
@@ -63,7 +64,7 @@ impl Store {
         let mut tx = self.begin().await?;
         for (id, subject, author, label) in revisions {
             // the address of the author is not for everybody
-            let name = author.split(" <").next().unwrap_or_default();
+            let name = name_of(&author);
             let texts = [label.as_deref().unwrap_or_default(), name, &subject];
             self.add_words(&mut tx, Kind::Revision, &id, texts).await?;
             let mark = sqlx::query("UPDATE revision SET searchable = 1 WHERE id = $1");
@@ -145,7 +146,7 @@ impl Store {
     }
 }
 
-/// Returns the condition that the subject with this id has all the words of a query, and its parameters. Returns `None`
+/// Returns the condition that the item with this id has all the words of a query, and its parameters. Returns `None`
 /// if the query has no words.
 fn condition(kind: Kind, id: &str, query: &str) -> Option<(String, Vec<String>)> {
     let mut words = words(query);
@@ -174,7 +175,7 @@ fn condition(kind: Kind, id: &str, query: &str) -> Option<(String, Vec<String>)>
     Some((condition, texts))
 }
 
-/// Returns the last of the words that begin with a word: the word itself, unless it is in ASCII.
+/// Returns the upper end of the words that begin with a word. Only words in ASCII stand for longer ones.
 fn longer(word: &str) -> String {
     match word.is_ascii() {
         true => format!("{word}{AFTER_ALL}"),

@@ -6,6 +6,7 @@ use super::route::Web;
 use super::template::Template;
 use super::wording::{self, Badge, Time};
 use crate::clock::now;
+use crate::domain::text::name_of;
 use crate::domain::time::Timestamp;
 use crate::incidents::{IncidentView, InvestigationView, RevisionView};
 use anyhow::Result;
@@ -123,14 +124,9 @@ pub fn revision(revision: &RevisionView) -> RevisionLink {
         name: wording::short(&revision.name).to_owned(),
         href: format!("/revision/{}", revision.revision),
         subject: revision.subject.clone(),
-        author: revision.author.as_deref().map(name_of),
+        author: revision.author.as_deref().map(|author| name_of(author).to_owned()),
         link: revision.link.clone(),
     }
-}
-
-/// Returns the name of a person without the mail address.
-pub fn name_of(person: &str) -> String {
-    person.split(" <").next().unwrap_or_default().to_owned()
 }
 
 fn investigation(view: InvestigationView, now: Timestamp) -> InvestigationLine {

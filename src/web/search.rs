@@ -7,6 +7,7 @@ use super::route::{Query, Web};
 use super::template::Template;
 use super::wording::{self, Time};
 use crate::clock::now;
+use crate::domain::text::name_of;
 use crate::domain::time::Timestamp;
 use crate::domain::words::words;
 use crate::store::revisions::Revision;
@@ -90,7 +91,7 @@ fn found_revision(revision: Revision, now: Timestamp) -> FoundRevision {
     FoundRevision {
         name: wording::short(revision.name()).to_owned(),
         subject: revision.subject,
-        author: incidents::name_of(&revision.author),
+        author: name_of(&revision.author).to_owned(),
         branch: revision.branch,
         committed: wording::time(revision.committed_at, now),
         sha: revision.sha,

@@ -110,4 +110,7 @@ mod contexts;
 mod tests;
 
 #[cfg(test)]
+mod api_tests;
+
+#[cfg(test)]
 mod sources_tests;

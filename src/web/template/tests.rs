@@ -22,9 +22,6 @@ use crate::web::projects::{
     WaitingVersion,
 };
 use crate::web::recipe::{DiffLine, RegistrationLine, VersionLine, VersionPage, VersionsPage};
-use crate::web::reference::{
-    FieldView, OperationGroup, OperationView, ReferencePage, ResponseView, SchemaView, TypeView,
-};
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
 use crate::web::run::{KnownFailureView, RunPage};
 use crate::web::run_verdict::{AnswerView, IncidentLink, Link, RunVerdict};
@@ -33,7 +30,7 @@ use crate::web::submit::{ProblemLine, SubmitPage};
 use crate::web::wording::Time;
 
 /// Renders a page with a full frame, and an empty page in an empty frame.
-fn check<T: Template + Default>(full: T) {
+pub(super) fn check<T: Template + Default>(full: T) {
     let html = Frame::full(full).html().unwrap();
     assert!(
         html.contains("&lt;mark&gt;") && !html.contains(MARK),
@@ -279,46 +276,6 @@ fn pages_of_jobs_have_what_their_templates_name() {
         }),
         running: attempt_lines(),
         finished: attempt_lines(),
-    });
-}
-
-#[test]
-fn the_page_of_the_api_has_what_its_template_names() {
-    let kind = || TypeView {
-        name: mark(),
-        schema: some(),
-    };
-    let field = || FieldView {
-        name: mark(),
-        kind: kind(),
-        is_required: true,
-        ..FieldView::default()
-    };
-    let operation = OperationView {
-        summary: mark(),
-        description: some(),
-        parameters: vec![field(), FieldView::default()],
-        body: Some(kind()),
-        responses: vec![
-            ResponseView {
-                kind: Some(kind()),
-                ..ResponseView::default()
-            },
-            ResponseView::default(),
-        ],
-        curl: mark(),
-        ..OperationView::default()
-    };
-    check(ReferencePage {
-        groups: vec![OperationGroup {
-            name: mark(),
-            operations: vec![operation, OperationView::default()],
-        }],
-        schemas: vec![SchemaView {
-            fields: vec![field(), FieldView::default()],
-            kind: Some(kind()),
-            ..SchemaView::default()
-        }],
     });
 }
 
