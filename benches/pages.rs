@@ -125,6 +125,12 @@ fn paths(size: Size) -> Vec<(&'static str, String)> {
         ("search, words", "/search?q=change+module".to_owned()),
         ("search, a project", "/search?q=project-10003".to_owned()),
         ("hosts", "/hosts".to_owned()),
+        ("queue", "/queue".to_owned()),
+        ("failing tests", "/project/project-10003/tests?branch=line1".to_owned()),
+        (
+            "history of a test",
+            "/project/project-10003/tests?branch=line1&test=unit%3A+test_it.Test.test_one".to_owned(),
+        ),
         ("host", "/host/host3".to_owned()),
         ("badge", "/badge/project-10003.svg?branch=line1".to_owned()),
         ("API: results", "/api/results?branch=line1&revisions=10".to_owned()),

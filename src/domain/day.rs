@@ -18,6 +18,12 @@ impl Day {
         let time = jiff::Timestamp::from_millisecond(time.as_millis()).ok()?;
         Some(Self(time.to_zoned(TimeZone::UTC).date()))
     }
+
+    /// Returns the moment at which the day is over, or `None` if it is the last one of the calendar.
+    pub fn end(self) -> Option<Timestamp> {
+        let next = self.0.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?;
+        Some(Timestamp::from_millis(next.timestamp().as_millisecond()))
+    }
 }
 
 impl FromStr for Day {
@@ -58,6 +64,7 @@ mod tests {
     #[test]
     fn a_day_is_that_of_utc() {
         let day = Day::of(Timestamp::from_millis(1_764_806_399_999)).unwrap();
+        assert_eq!(day.end(), Some(Timestamp::from_millis(1_764_806_400_000)));
         assert_eq!(day.to_string(), "2025-12-03");
         assert_eq!(
             Day::of(Timestamp::from_millis(1_764_806_400_000)).unwrap().to_string(),

@@ -6,6 +6,8 @@ pub mod causes;
 pub mod confidential;
 pub mod day;
 pub mod digest;
+pub mod failing;
+pub mod forecast;
 pub mod host;
 pub mod hours;
 pub mod id;

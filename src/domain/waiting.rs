@@ -1,7 +1,11 @@
 //! Finds out why a queued job waits. This is a pure rule over the hosts, the needs of the job, and the time from which
 //! it may be claimed.
 
-use super::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState, Labels, only, stored_mib};
+mod host;
+
+pub use host::WaitingHost;
+
+use super::host::{Capabilities, HostState, Labels, only, stored_mib};
 use super::id::HostId;
 use super::state::JobKind;
 use super::time::{Timestamp, show};
@@ -86,43 +90,6 @@ impl Need<'_> {
                 Some(host) => format!("the name {}, for which the job is meant", host.name),
                 None => format!("the label {label}"),
             },
-        }
-    }
-}
-
-/// The properties of a registered host on which waiting jobs depend.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WaitingHost {
-    pub id: HostId,
-    pub name: String,
-    pub state: HostState,
-    /// Whether the host has a valid token, so that it can make calls.
-    pub has_token: bool,
-    pub builds: bool,
-    pub seen_at: Option<Timestamp>,
-    pub backoff_until: Option<Timestamp>,
-    pub consecutive_failures: i64,
-    pub capabilities: Option<Capabilities>,
-    /// How many jobs are leased to it.
-    pub working: i64,
-}
-
-impl WaitingHost {
-    fn is_online(&self, now: Timestamp) -> bool {
-        self.has_token && self.seen_at.is_some_and(|seen| now - seen < ONLINE_MS)
-    }
-
-    fn meets(&self, needs: JobNeeds<'_>) -> bool {
-        let capabilities = self.capabilities.as_ref();
-        capabilities.is_some_and(|capabilities| needs.are_met(&self.id, self.builds, capabilities))
-    }
-
-    fn slots(&self) -> i64 {
-        match &self.capabilities {
-            // after a back-off, a single job shows whether the host works again
-            _ if self.consecutive_failures >= CONSECUTIVE_FAILURES_MOST => 1,
-            Some(capabilities) => i64::from(capabilities.slots.max(1)),
-            None => 1,
         }
     }
 }
@@ -234,8 +201,7 @@ fn of_fitting(job: &WaitingJob<'_>, fitting: Vec<&WaitingHost>, now: Timestamp) 
             state: host.state,
         };
     }
-    let backs_off = |host: &WaitingHost| host.backoff_until.is_some_and(|until| now < until);
-    let (awake, resting) = split(&active, |host| !backs_off(host));
+    let (awake, resting) = split(&active, |host| !host.backs_off(now));
     if let (true, Some(until)) = (
         awake.is_empty(),
         resting.iter().filter_map(|host| host.backoff_until).min(),
@@ -245,24 +211,17 @@ fn of_fitting(job: &WaitingJob<'_>, fitting: Vec<&WaitingHost>, now: Timestamp) 
             until,
         };
     }
-    let pause = |host: &WaitingHost| {
-        host.capabilities
-            .as_ref()
-            .and_then(|capabilities| capabilities.pause.clone())
-    };
-    let (ready, paused) = split(&awake, |host| pause(host).is_none());
+    let (ready, paused) = split(&awake, |host| host.pause().is_none());
     if let (true, Some((host, pause))) = (
         ready.is_empty(),
-        paused.iter().find_map(|host| Some((host, pause(host)?))),
+        paused.iter().find_map(|host| Some((host, host.pause()?))),
     ) {
         return WaitReason::Paused {
             host: host.name.clone(),
-            pause,
+            pause: pause.to_owned(),
         };
     }
-    let (able, unable) = split(&ready, |host| {
-        host.builds || job.is_pushed || job.holders.contains(&host.id)
-    });
+    let (able, unable) = split(&ready, |host| host.has_image(job));
     if able.is_empty() {
         return WaitReason::NoImage { hosts: names(&unable) };
     }
@@ -379,8 +338,15 @@ fn fit(hosts: &[String]) -> String {
 fn jobs(queued: i64) -> String {
     match queued {
         1 => "1 job is queued".to_owned(),
-        _ if queued > COUNTED_MOST => format!("more than {COUNTED_MOST} jobs are queued"),
-        _ => format!("{queued} jobs are queued"),
+        _ => format!("{} jobs are queued", count_text(queued)),
+    }
+}
+
+/// Returns a number of jobs that were counted up to one more than [`COUNTED_MOST`]: `17`, or `more than 1000`.
+pub fn count_text(jobs: i64) -> String {
+    match jobs > COUNTED_MOST {
+        true => format!("more than {COUNTED_MOST}"),
+        false => jobs.to_string(),
     }
 }
 

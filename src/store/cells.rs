@@ -4,11 +4,14 @@
 use super::rows::{BadRow, from_row};
 use super::types::Ending;
 use super::{Store, Tx};
+use crate::domain::digest::digest;
 use crate::domain::id::{AttemptId, JobId, RunId};
 use crate::domain::outcome::{Blame, Outcome};
+use crate::domain::results::Summary;
 use crate::domain::time::Timestamp;
 use crate::verdict::{Cell, cell};
 use anyhow::Result;
+use std::collections::BTreeSet;
 
 /// The most characters of a reason, a limit or an error in a cell. The page of the run has the whole text.
 const CHARACTERS: usize = 300;
@@ -38,12 +41,14 @@ pub(super) struct RunSummary {
     pub cell_failed_tests: Option<i64>,
     /// The first test that failed, and the first line of its error.
     pub cell_first_error: Option<String>,
+    /// The digest of the names of the tests that failed, the first hundred of them.
+    pub cell_failing: Option<String>,
 }
 
 from_row!(
     RunSummary, "run" by "id":
     cell_attempts, cell_state, cell_attempt_id, cell_outcome, cell_ms, cell_failed_in, cell_limit, cell_tests,
-    cell_failed_tests, cell_first_error,
+    cell_failed_tests, cell_first_error, cell_failing,
 );
 
 /// An ended attempt of a run.
@@ -75,7 +80,7 @@ impl EndedAttempt {
 }
 
 /// Computes the cell from the ended attempts of a run, oldest first.
-fn summary(attempts: &[EndedAttempt]) -> RunSummary {
+fn summary(attempts: &[EndedAttempt]) -> (RunSummary, Option<FailingNames>) {
     let endings: Vec<(&EndedAttempt, Ending)> = attempts.iter().map(|attempt| (attempt, attempt.ending())).collect();
     let state = cell(endings.iter().map(|(_, ending)| &ending.outcome), false);
     let explaining = endings
@@ -83,13 +88,14 @@ fn summary(attempts: &[EndedAttempt]) -> RunSummary {
         .rfind(|(_, ending)| explains(&ending.outcome, state))
         .or(endings.last());
     let Some((attempt, ending)) = explaining else {
-        return RunSummary::default();
+        return Default::default();
     };
     let failures = ending
         .summary
         .as_ref()
         .filter(|_| ending.outcome.blame() == Blame::Code);
-    RunSummary {
+    let failing = failures.and_then(FailingNames::of);
+    let summary = RunSummary {
         cell_attempts: count(endings.len()),
         cell_state: Some(state),
         cell_attempt_id: Some(attempt.id.clone()),
@@ -102,6 +108,27 @@ fn summary(attempts: &[EndedAttempt]) -> RunSummary {
         cell_first_error: failures
             .and_then(|summary| summary.failures.first())
             .map(|failure| short(&format!("{}: {}", failure.test, failure.message))),
+        cell_failing: failing.as_ref().map(|failing| failing.digest.clone()),
+    };
+    (summary, failing)
+}
+
+/// The names of the tests that failed in an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FailingNames {
+    digest: String,
+    /// A sorted list, as JSON.
+    names: String,
+}
+
+impl FailingNames {
+    fn of(summary: &Summary) -> Option<Self> {
+        let names: BTreeSet<&str> = summary.failures.iter().map(|failure| failure.test.as_str()).collect();
+        let names = (!names.is_empty()).then(|| serde_json::json!(names).to_string())?;
+        Some(Self {
+            digest: digest(&[names.as_bytes()]),
+            names,
+        })
     }
 }
 
@@ -164,12 +191,17 @@ impl Store {
     /// Computes the cell of a run anew. Does nothing if there is no such run.
     pub(super) async fn write_cell(&self, tx: &mut Tx, run: &RunId) -> Result<()> {
         self.lock_cell(tx, run).await?;
-        let cell = self.cell_by_attempts(tx, run).await?;
+        let (cell, failing) = self.cell_by_attempts(tx, run).await?;
+        if let Some(failing) = &failing {
+            let sql = "INSERT INTO failing_tests (digest, names) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
+            let insert = sqlx::query(sql).bind(&failing.digest).bind(&failing.names);
+            insert.execute(&mut **tx).await?;
+        }
         sqlx::query(
             "UPDATE run SET cell_attempts = $1, cell_state = $2, cell_attempt_id = $3, cell_outcome = $4, cell_ms = $5,
                             cell_failed_in = $6, cell_limit = $7, cell_tests = $8, cell_failed_tests = $9,
-                            cell_first_error = $10, cell_ended = ended
-             WHERE id = $11",
+                            cell_first_error = $10, cell_failing = $11, cell_ended = ended
+             WHERE id = $12",
         )
         .bind(cell.cell_attempts)
         .bind(cell.cell_state)
@@ -181,6 +213,7 @@ impl Store {
         .bind(cell.cell_tests)
         .bind(cell.cell_failed_tests)
         .bind(cell.cell_first_error)
+        .bind(cell.cell_failing)
         .bind(run)
         .execute(&mut **tx)
         .await?;
@@ -202,7 +235,7 @@ impl Store {
     }
 
     /// Returns what the attempts of a run say, whatever is stored. Attempts at crossed jobs do not count.
-    async fn cell_by_attempts(&self, tx: &mut Tx, run: &RunId) -> Result<RunSummary> {
+    async fn cell_by_attempts(&self, tx: &mut Tx, run: &RunId) -> Result<(RunSummary, Option<FailingNames>)> {
         let sql = "SELECT attempt.id, attempt.started_at, attempt.finished_at, attempt.report
                    FROM job JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'finished'
                    WHERE job.run_id = $1 AND job.crossed = 0
@@ -242,9 +275,9 @@ impl Store {
         for run in runs {
             let mut tx = self.begin().await?;
             let sql = "SELECT id, COALESCE(cell_attempts, 0) AS cell_attempts, cell_state, cell_attempt_id, cell_outcome, cell_ms, cell_failed_in, cell_limit,
-                              cell_tests, cell_failed_tests, cell_first_error FROM run WHERE id = $1";
+                              cell_tests, cell_failed_tests, cell_first_error, cell_failing FROM run WHERE id = $1";
             let stored: RunSummary = sqlx::query_as(sql).bind(&run).fetch_one(&mut *tx).await?;
-            if stored != self.cell_by_attempts(&mut tx, &run).await? {
+            if stored != self.cell_by_attempts(&mut tx, &run).await?.0 {
                 wrong.push(run);
             }
             tx.rollback().await?;

@@ -37,7 +37,7 @@ fn with_tests(mut attempt: EndedAttempt, summary: Summary) -> EndedAttempt {
 #[test]
 fn the_attempt_that_explains_the_state_is_kept() {
     let failed = Outcome::Failed { exit_code: 7 };
-    let cell = summary(&[attempt(1, failed.clone()), attempt(2, infra())]);
+    let cell = summary(&[attempt(1, failed.clone()), attempt(2, infra())]).0;
     let explaining = cell.cell_attempt_id.as_ref().map(AttemptId::as_str);
     assert_eq!(
         (cell.cell_state, explaining, cell.cell_attempts),
@@ -47,9 +47,9 @@ fn the_attempt_that_explains_the_state_is_kept() {
     assert_eq!(cell.cell_failed_in.as_deref(), Some("test: unit"));
     assert_eq!(cell.cell_ms, Some(2_500));
 
-    let cell = summary(&[attempt(1, Outcome::Passed)]);
+    let cell = summary(&[attempt(1, Outcome::Passed)]).0;
     assert_eq!((cell.cell_state, cell.cell_failed_in), (Some(Cell::Pass), None));
-    assert_eq!(summary(&[]), RunSummary::default());
+    assert_eq!(summary(&[]), Default::default());
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn the_first_error_and_the_counts_are_those_of_a_failure() {
         ..Summary::default()
     };
     let failed = with_tests(attempt(1, Outcome::Failed { exit_code: 1 }), counts.clone());
-    let cell = summary(std::slice::from_ref(&failed));
+    let cell = summary(std::slice::from_ref(&failed)).0;
     assert_eq!((cell.cell_tests, cell.cell_failed_tests), (Some(7), Some(2)));
     let error = cell.cell_first_error.unwrap();
     assert!(
@@ -76,9 +76,9 @@ fn the_first_error_and_the_counts_are_those_of_a_failure() {
         partial: true,
         ..counts
     };
-    let cell = summary(&[with_tests(failed, partial)]);
+    let cell = summary(&[with_tests(failed, partial)]).0;
     assert_eq!((cell.cell_tests, cell.cell_failed_tests), (None, Some(2)));
-    assert_eq!(summary(&[attempt(1, Outcome::Passed)]).cell_tests, Some(0));
+    assert_eq!(summary(&[attempt(1, Outcome::Passed)]).0.cell_tests, Some(0));
 }
 
 #[test]
@@ -90,16 +90,16 @@ fn a_report_that_cannot_be_read_blames_nobody_else() {
         column: "report".into(),
         problem: "EOF".into(),
     }));
-    assert_eq!(summary(&[unreadable]).cell_state, Some(Cell::Unknown));
+    assert_eq!(summary(&[unreadable]).0.cell_state, Some(Cell::Unknown));
     let mut without = attempt(1, Outcome::Passed);
     without.report = None;
-    assert_eq!(summary(&[without]).cell_state, Some(Cell::Unknown));
+    assert_eq!(summary(&[without]).0.cell_state, Some(Cell::Unknown));
 }
 
 #[test]
 fn a_long_reason_is_shortened() {
     let reason = "é".repeat(1_000);
-    let cell = summary(&[attempt(1, Outcome::RecipeError { reason })]);
+    let cell = summary(&[attempt(1, Outcome::RecipeError { reason })]).0;
     let Some(Outcome::RecipeError { reason }) = cell.cell_outcome else {
         panic!("{:?}", cell.cell_outcome);
     };

@@ -44,6 +44,7 @@ pub struct JobGroup {
     /// The project, or an empty text for images.
     pub project: String,
     pub branch: String,
+    pub variant: String,
     /// The labels of which a host must have all.
     pub labels: Labels,
     /// How much memory a run may use, in MiB.
@@ -67,7 +68,7 @@ pub struct JobGroup {
 
 from_row!(
     JobGroup, "job_group" by "id":
-    id, kind, platform, project, branch, labels, memory_mib, reruns, newest, round, expected_ms, first, ripe, pullable,
+    id, kind, platform, project, branch, variant, labels, memory_mib, reruns, newest, round, expected_ms, first, ripe, pullable,
 );
 
 impl JobGroup {
@@ -114,7 +115,7 @@ impl Store {
             "NULL".to_owned()
         };
         let sql = format!(
-            "SELECT id, kind, platform, project, branch, labels, memory_mib, reruns, newest, round, expected_ms,
+            "SELECT id, kind, platform, project, branch, variant, labels, memory_mib, reruns, newest, round, expected_ms,
                     {first} AS first, {ripe} AS ripe, {pullable} AS pullable FROM job_group
              WHERE EXISTS (SELECT 1 FROM job WHERE {MINE})",
             first = first(MINE),

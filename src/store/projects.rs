@@ -87,6 +87,13 @@ impl Store {
         .await?)
     }
 
+    /// Returns whether a project is or was registered.
+    pub async fn has_project(&self, name: &str) -> Result<bool> {
+        let query = sqlx::query_scalar("SELECT COUNT(*) FROM project WHERE name = $1").bind(name);
+        let found: i64 = query.fetch_one(self.pool()).await?;
+        Ok(found > 0)
+    }
+
     /// Returns the names of projects in the folder of recipes, now or earlier: nobody else gets their results. For a
     /// refused file, this is the name of the file without its ending.
     pub async fn folder_names(&self) -> Result<Vec<String>> {

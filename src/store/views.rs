@@ -5,11 +5,16 @@ mod assemble;
 mod flat;
 mod host;
 mod matrix;
+mod queue;
+mod test_history;
 mod waits;
+mod window;
 
 pub use flat::ResultCell;
 pub use host::HostAttempt;
 pub use matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell, TestsRun};
+pub use queue::{BACKLOG_MOST, Backlog, Fleet, GroupForecast, QueueForecast, RunningJob};
+pub use test_history::{FailingSets, ResultLine, TestSeries, TestedRevision};
 pub use waits::Waiting;
 
 use super::Store;
@@ -26,6 +31,7 @@ use crate::domain::id::{ImageId, RevisionId, RunId};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 use assemble::{RevisionRow, RunRow};
+use window::{BY_BRANCH, BY_TIME, Window};
 
 /// The revisions that a matrix shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,63 +91,6 @@ pub const SHARED: i64 = 50;
 
 /// The most revisions of each branch that the page of a project shows.
 const NEWEST: i64 = 10;
-
-/// The revisions to read: a condition on the tables `revision` and `branch`, with its parameters.
-struct Window {
-    condition: String,
-    order: &'static str,
-    texts: Vec<String>,
-    limit: i64,
-}
-
-const BY_TIME: &str = "revision.listed_at DESC, revision.id DESC";
-const BY_BRANCH: &str = "branch.position, revision.seq DESC";
-
-impl Window {
-    /// Creates a window of the newest revisions of a scope that are older than `before`.
-    fn of(scope: &Scope, limit: i64, before: Option<&RevisionId>) -> Self {
-        let (mut condition, order, mut texts) = match scope {
-            Scope::All => (
-                "revision.left_at IS NULL AND branch.watched = 1".to_owned(),
-                BY_TIME,
-                Vec::new(),
-            ),
-            Scope::Branch(name) => (
-                "revision.left_at IS NULL AND branch.name = $1".to_owned(),
-                "revision.seq DESC",
-                vec![name.clone()],
-            ),
-        };
-        if let Some(before) = before {
-            let parameter = texts.len() + 1;
-            condition += &match scope {
-                Scope::All => format!(
-                    " AND (revision.listed_at, revision.id) <
-                          (SELECT edge.listed_at, edge.id FROM revision AS edge WHERE edge.id = ${parameter})"
-                ),
-                Scope::Branch(_) => {
-                    format!(" AND revision.seq < (SELECT edge.seq FROM revision AS edge WHERE edge.id = ${parameter})")
-                }
-            };
-            texts.push(before.to_string());
-        }
-        Self {
-            condition,
-            order,
-            texts,
-            limit,
-        }
-    }
-
-    fn simple(condition: &str, order: &'static str, text: &str, limit: i64) -> Self {
-        Self {
-            condition: condition.to_owned(),
-            order,
-            texts: vec![text.to_owned()],
-            limit,
-        }
-    }
-}
 
 impl Store {
     /// Returns the `rows` newest revisions of a scope that are older than `before`, with the cells of all projects.
@@ -325,41 +274,6 @@ impl Store {
         Ok(names.filter(|name| project.is_none_or(|only| only == name)).collect())
     }
 
-    async fn window(&self, window: &Window) -> Result<Vec<RevisionRow>> {
-        let Window {
-            condition,
-            order,
-            texts,
-            limit,
-        } = window;
-        let sql = format!(
-            "WITH picked AS (
-                 SELECT revision.id FROM revision JOIN branch ON branch.id = revision.branch_id
-                 WHERE {condition} ORDER BY {order} LIMIT ${})
-             SELECT revision.id, branch.name AS branch, revision.sha, revision.subject, revision.author,
-                    revision.committed_at, revision.version, revision.left_at, revision.planned_at, revision.label,
-                    planned.variant, planned.platform, planned.reason,
-                    image.id AS image_id, image.state AS image_state, image.facts, built.sha AS built_sha,
-                    built.label AS built_label, building.state AS job_state,
-                    building.group_id, building.not_before
-             FROM picked
-             JOIN revision ON revision.id = picked.id
-             JOIN branch ON branch.id = revision.branch_id
-             LEFT JOIN revision_image AS planned ON planned.revision_id = revision.id
-             LEFT JOIN image ON image.id = planned.image_id
-             LEFT JOIN revision AS built ON built.id = image.revision_id
-             LEFT JOIN job AS building ON building.image_id = image.id AND building.state <> 'finished'
-             ORDER BY {order}, CASE WHEN planned.variant = '{DEFAULT_VARIANT}' THEN 0 ELSE 1 END, planned.variant,
-                      planned.platform",
-            texts.len() + 1
-        );
-        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
-        for text in texts {
-            query = query.bind(text.clone());
-        }
-        Ok(query.bind(*limit).fetch_all(self.pool()).await?)
-    }
-
     /// Returns runs with their cells and open jobs, oldest first: a row for each open job, and for each run without one.
     /// Crossed jobs are left out. Withdrawn runs come before all others, because the last run of a cell counts.
     async fn runs_where(&self, condition: &str, texts: &[String]) -> Result<Vec<RunRow>> {
@@ -367,6 +281,7 @@ impl Store {
             "SELECT run.id, run.revision_id, run.project, run.variant, run.platform, run.recipe, run.skip_reason,
                     COALESCE(run.cell_attempts, 0) AS cell_attempts, run.cell_state, run.cell_attempt_id, run.cell_outcome, run.cell_ms,
                     run.cell_failed_in, run.cell_limit, run.cell_tests, run.cell_failed_tests, run.cell_first_error,
+                    run.cell_failing,
                     job.state AS job_state, job.group_id, job.not_before, job.target_image_id, leased.id AS leased_id
              FROM run
              LEFT JOIN job ON job.run_id = run.id AND job.state <> 'finished' AND job.crossed = 0

@@ -2,10 +2,11 @@
 
 use super::render::drawn;
 use super::route::{Query, Web};
+use super::test_history::FailureLine;
 use super::window::{self, LogPosition};
 use super::wording::{Badge, Time, duration, outcome_badge, size, time};
 use crate::domain::job::Phase;
-use crate::domain::results::Summary;
+use crate::domain::results::Failure;
 use crate::domain::skew::skew;
 use crate::domain::time::Timestamp;
 use crate::logfile::Stream;
@@ -37,8 +38,11 @@ pub struct AttemptsView {
 /// The tests of the suites.
 #[derive(Debug, Default, Serialize)]
 pub struct TestsView {
-    pub summary: Summary,
-    /// The number of failures that the summary does not name.
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+    pub failures: Vec<FailureLine>,
+    /// The number of failures that are not named.
     pub more: usize,
 }
 
@@ -154,7 +158,10 @@ pub async fn view(web: &Web, attempts: &[Attempt], query: &Query, now: Timestamp
         lock: lock.map(|text| pretty(&text)),
         tests: tests.map(|summary| TestsView {
             more: summary.failed.saturating_sub(summary.failures.len()),
-            summary,
+            passed: summary.passed,
+            failed: summary.failed,
+            skipped: summary.skipped,
+            failures: summary.failures.into_iter().map(failure_line).collect(),
         }),
     })
 }
@@ -195,6 +202,14 @@ fn one(attempt: &Attempt, host: Option<&String>, number: usize, here: bool, now:
         duration: duration(seconds),
         compares: attempt.is_probe,
         here,
+    }
+}
+
+fn failure_line(failure: Failure) -> FailureLine {
+    FailureLine {
+        test: failure.test,
+        message: failure.message,
+        ..FailureLine::default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a reader chooses to see of a matrix, as the query of the page's address says.
 
 use super::route::Query;
+use crate::domain::day::Day;
 use crate::domain::id::RevisionId;
 
 /// The most characters of a choice.
@@ -19,6 +20,8 @@ pub struct Choices {
     pub projects: Option<String>,
     /// `?before=ID`: the revisions before that one.
     pub before: Option<RevisionId>,
+    /// `?until=DAY`: the revisions of that day and before it. It leads to the address with `before`.
+    pub until: Option<Day>,
 }
 
 impl Choices {
@@ -35,6 +38,7 @@ impl Choices {
             only_changes: query.get("changes").is_some_and(|value| value == "only"),
             projects: text("projects"),
             before: text("before").map(RevisionId::from),
+            until: text("until").and_then(|day| day.parse().ok()),
         }
     }
 
@@ -74,6 +78,7 @@ impl Choices {
     pub fn with_before(&self, before: Option<&RevisionId>) -> Self {
         Self {
             before: before.cloned(),
+            until: None,
             ..self.clone()
         }
     }

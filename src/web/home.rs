@@ -21,6 +21,10 @@ pub struct HomeView {
     /// How many investigations have no answer yet.
     pub under_way: usize,
     pub heads: Vec<HeadLine>,
+    /// What runs and waits, and how long it takes.
+    pub backlog: String,
+    /// The hosts that call, and those that do not.
+    pub fleet: String,
 }
 
 /// A branch and its newest revision.
@@ -39,6 +43,7 @@ pub struct HeadLine {
 pub async fn home(web: &Web, now: Timestamp) -> Result<HomeView> {
     let (open, more) = web.incidents().newest_open(INCIDENTS, now).await?;
     let matrix = web.store.branch_heads().await?;
+    let backlog = web.store.backlog(now).await?;
     let mut heads: Vec<HeadLine> = Vec::new();
     for row in &matrix.rows {
         // the rows of other variants and platforms follow
@@ -51,6 +56,8 @@ pub async fn home(web: &Web, now: Timestamp) -> Result<HomeView> {
         more,
         under_way: web.store.open_investigations_count().await?,
         heads,
+        backlog: wording::backlog(&backlog),
+        fleet: wording::fleet(&backlog.fleet),
     })
 }
 

@@ -171,7 +171,7 @@ fn first_results_view(host: &HostRow, results: &[FirstResultRow], counts_alone: 
     })
 }
 
-fn line(attempt: &HostAttempt, now: Timestamp) -> AttemptLine {
+pub fn line(attempt: &HostAttempt, now: Timestamp) -> AttemptLine {
     let (what, href) = match (&attempt.run_id, &attempt.image_id) {
         (Some(run), _) => (attempt.project.clone().unwrap_or_default(), format!("/run/{run}")),
         (None, image) => (

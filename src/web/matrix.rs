@@ -2,6 +2,7 @@
 
 use super::choices::Choices;
 use super::error::{Error, HandlerResult};
+use super::forms::see_other;
 use super::frame::{Frame, Here};
 use super::grid::{self, ColumnsView, Grid, VariantsView};
 use super::home::{self, HomeView};
@@ -9,6 +10,7 @@ use super::route::{Query, Web};
 use super::template::Template;
 use super::wording::{self, Badge};
 use crate::clock::now;
+use crate::domain::day::Day;
 use crate::store::views::Scope;
 use serde::Serialize;
 
@@ -59,6 +61,12 @@ pub async fn of_branch(name: String, web: Web, query: Query) -> HandlerResult {
 async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult {
     let scope = branch.clone().map_or(Scope::All, Scope::Branch);
     let choices = Choices::read(query);
+    if let Some(end) = choices.until.and_then(Day::end) {
+        // the address of a part of the history stays the same when the history grows
+        let next = web.store.first_since(&scope, end).await?;
+        let path = branch.map_or("/".to_owned(), |name| format!("/branch/{name}"));
+        return see_other(&format!("{path}{}", choices.with_before(next.as_ref()).address()));
+    }
     let most = if choices.only_changes {
         FOLDED_REVISIONS
     } else {

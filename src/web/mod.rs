@@ -26,6 +26,7 @@ mod patch;
 mod patches;
 mod peer;
 mod projects;
+mod queue;
 mod rates;
 mod recipe;
 pub mod reference;
@@ -39,6 +40,7 @@ mod search;
 mod status_badge;
 mod submit;
 mod template;
+mod test_history;
 mod vanished_lock;
 mod visitor;
 mod window;
@@ -137,6 +139,7 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("attempt" / AttemptId / "log").and(web()).then(log::whole).boxed(),
         path!("attempt" / AttemptId / "events").and(web()).and(query()).and(headers_cloned()).and(peer()).then(live::events).boxed(),
         path!("project" / String).and(web()).and(query()).then(projects::page).boxed(),
+        path!("project" / String / "tests").and(web()).and(query()).then(test_history::page).boxed(),
         path!("recipes").and(web()).then(projects::all).boxed(),
         path!("login").and(web()).and(query()).then(account::login_page).boxed(),
         path!("login" / "oidc").and(web()).and(query()).and(header::optional(forms::SITE)).and(peer()).then(oidc::begin).boxed(),
@@ -147,6 +150,7 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("recipe" / String / i64).and(web()).and(guest()).then(recipe::version).boxed(),
         path!("hosts").and(web()).then(hosts::all).boxed(),
         path!("host" / String).and(web()).then(hosts::page).boxed(),
+        path!("queue").and(web()).then(queue::page).boxed(),
         path!("incidents").and(web()).then(incidents::all).boxed(),
         path!("incident" / i64).and(web()).and(guest()).then(incident::page).boxed(),
         path!("incident" / i64 / "reproduce.sh").and(web()).then(incident::script).boxed(),

@@ -7,6 +7,7 @@ use super::grid::{self, Grid, VariantsView};
 use super::incidents::{self, IncidentLine};
 use super::route::{Query, Web};
 use super::template::Template;
+use super::test_history::{self, FailingOnBranch};
 use super::wording::{self, Time, time};
 use crate::clock::now;
 use crate::domain::id::RunId;
@@ -34,6 +35,8 @@ pub struct ProjectPage {
     /// Whether its recipe was submitted, so that it has versions.
     pub has_versions: bool,
     pub incidents: Vec<IncidentLine>,
+    /// The tests that fail, by branch.
+    pub failing: Vec<FailingOnBranch>,
     /// The answers of investigations, newest first.
     pub answers: Vec<AnswerLine>,
     /// The burn-in. `None` if it has ended.
@@ -138,6 +141,7 @@ pub async fn page(name: String, web: Web, query: Query) -> HandlerResult {
         registered: found.registered,
         has_versions: web.store.registration(&name).await?.is_some(),
         incidents: incidents::open_of(&web, &name).await?,
+        failing: test_history::failing_on_branches(&web, &name, now()).await?,
         answers: answers(&web, &found.project.name).await?,
         burn_in,
         flakiness: flakiness_view(&flakiness),

@@ -7,6 +7,7 @@ use super::grid::{self, ImageView, RevisionHead};
 use super::route::{Query, Web};
 use super::run_verdict::{self, RunVerdict};
 use super::template::Template;
+use super::test_history;
 use super::vanished_lock::{self, VanishedLock};
 use super::wording::{self, Badge, Time};
 use crate::clock::now;
@@ -14,6 +15,7 @@ use crate::domain::id::RunId;
 use crate::domain::time::Timestamp;
 use crate::recipe::Recipe;
 use crate::store::attempts::Attempt;
+use crate::store::views::TestSeries;
 use crate::verdict::Cell;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -59,7 +61,16 @@ impl Template for RunPage {
 pub async fn page(id: RunId, web: Web, query: Query) -> HandlerResult {
     let found = web.store.run_page(&id).await?.ok_or_else(Error::not_found)?;
     let now = now();
-    let attempts = attempts::view(&web, &found.attempts, &query, now).await?;
+    let mut attempts = attempts::view(&web, &found.attempts, &query, now).await?;
+    if let (false, Some(tests)) = (found.run.trial, &mut attempts.tests) {
+        let series = TestSeries {
+            project: &found.run.project,
+            branch: &found.row.branch,
+            variant: &found.run.variant,
+            platform: Some(&found.run.platform),
+        };
+        test_history::add_since(&web, series, &found.run.revision_id, &mut tests.failures, now).await?;
+    }
     let refresh = attempts.refresh(found.cell.state == Cell::Pending, &query);
     let live = attempts.is_live();
     let title = wording::place(&found.run.project, &found.row);

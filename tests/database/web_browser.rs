@@ -25,7 +25,13 @@ async fn kinds(site: &super::web::Site) -> Vec<String> {
             }
         }
     }
-    let asked = ["/search?q=attrs", "/search?q=nosuch", "/compare?base=trunk&now=nosuch"];
+    let asked = [
+        "/search?q=attrs",
+        "/search?q=nosuch",
+        "/compare?base=trunk&now=nosuch",
+        "/project/attrs/tests",
+        "/project/attrs/tests?branch=trunk&test=unit%3A+test",
+    ];
     let kinds = kinds.into_values().flatten();
     kinds.chain(asked.map(str::to_owned)).collect()
 }

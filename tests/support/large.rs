@@ -168,12 +168,18 @@ pub async fn fill(name: &'static str, store: &Store, size: Size) {
          FROM revision JOIN branch ON branch.id = revision.branch_id CROSS JOIN project
          WHERE branch.name LIKE 'line%' AND project.name LIKE 'project-%'"
     );
+    run(
+        "INSERT INTO failing_tests (digest, names) VALUES ('set', '[\"unit: test_it.Test.test_one\"]')",
+        &[],
+        &[],
+    )
+    .await;
     let json = |outcome: &Outcome| serde_json::to_string(outcome).unwrap();
     run(
         &format!(
             "INSERT INTO run (id, revision_id, project, variant, platform, recipe, image_id, created_at, evaluated_at,
                               ended, cell_ended, cell_attempts, cell_state, cell_attempt_id, cell_outcome, cell_ms, cell_failed_in,
-                              cell_tests, cell_failed_tests, cell_first_error)
+                              cell_tests, cell_failed_tests, cell_first_error, cell_failing)
              SELECT key || '-run', revision_id, project, 'default', 'linux/amd64', 'd', 'i' || revision_id, at,
                     CASE s WHEN 2 THEN NULL ELSE at END, CASE s WHEN 2 THEN 0 ELSE 1 END, CASE s WHEN 2 THEN 0 ELSE 1 END,
                     CASE s WHEN 2 THEN 0 ELSE 1 END,
@@ -181,7 +187,7 @@ pub async fn fill(name: &'static str, store: &Store, size: Size) {
                     CASE s WHEN 0 THEN $2 WHEN 1 THEN $3 END, CASE s WHEN 2 THEN NULL ELSE 51700 END,
                     CASE s WHEN 1 THEN 'test: unit' END, CASE s WHEN 0 THEN 412 WHEN 1 THEN 413 END,
                     CASE s WHEN 1 THEN 1 END,
-                    CASE s WHEN 1 THEN 'unit: test_it.Test.test_one: AssertionError: 1 != 2' END
+                    CASE s WHEN 1 THEN 'unit: test_it.Test.test_one: AssertionError: 1 != 2' END, CASE s WHEN 1 THEN 'set' END
              FROM ({rows}) AS made"
         ),
         &[size.revisions],

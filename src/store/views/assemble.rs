@@ -299,6 +299,7 @@ fn of_run_rows(rows: &[RunRow], image: &ImageProgress) -> Option<RunCell> {
         }),
         failed_tests: summary.cell_failed_tests.map(number),
         first_error: summary.cell_first_error.clone(),
+        failing: summary.cell_failing.clone(),
         attempts: number(summary.cell_attempts),
         waits: waits.map(Waiting::new),
     })

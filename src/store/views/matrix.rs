@@ -181,6 +181,7 @@ struct CellResult<'a> {
     state: Cell,
     outcome: Option<&'a str>,
     failed_tests: Option<usize>,
+    failing: Option<&'a str>,
     error: Option<String>,
 }
 
@@ -204,6 +205,7 @@ impl Row {
             state: cell.state,
             outcome,
             failed_tests: cell.failed_tests,
+            failing: cell.failing.as_deref(),
             error,
         })
     }
@@ -267,6 +269,8 @@ pub struct RunCell {
     pub failed_tests: Option<usize>,
     /// The first test that failed, and the first line of its error.
     pub first_error: Option<String>,
+    /// The digest of the names of the tests that failed.
+    pub failing: Option<String>,
     /// How many attempts have ended.
     pub attempts: usize,
     /// The job of the cell, if it is queued.
@@ -296,6 +300,7 @@ impl RunCell {
             tests: None,
             failed_tests: None,
             first_error: None,
+            failing: None,
             attempts: 0,
             waits: None,
         }

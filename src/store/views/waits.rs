@@ -63,21 +63,39 @@ impl Waiting {
 
     /// Returns why the job waits at `now`. Returns [`WaitReason::Soon`] for a job without a group.
     pub fn reason(&self, now: Timestamp) -> WaitReason {
-        let (job, queue) = (&self.job, &self.queue);
-        let Some(group) = job.group_id.as_ref().and_then(|id| queue.groups.get(id)) else {
-            return WaitReason::Soon;
+        match self.waiting_job() {
+            Some(waiting) => wait_reason(&waiting, &self.queue.hosts, now),
+            None => WaitReason::Soon,
+        }
+    }
+
+    /// Returns the group of the job, unless an earlier version added it.
+    pub(super) fn group(&self) -> Option<&JobGroup> {
+        self.queue.groups.get(self.job.group_id.as_ref()?)
+    }
+
+    /// Returns the hosts that take the job as soon as they have a free slot.
+    pub(super) fn takers(&self, now: Timestamp) -> BTreeSet<HostId> {
+        let Some(waiting) = self.waiting_job() else {
+            return BTreeSet::new();
         };
-        let nobody = BTreeSet::new();
+        let takers = self.queue.hosts.iter().filter(|host| host.takes(&waiting, now));
+        takers.map(|host| host.id.clone()).collect()
+    }
+
+    /// Returns the input of the rule. Returns `None` for a job without a group.
+    fn waiting_job(&self) -> Option<WaitingJob<'_>> {
+        static NOBODY: BTreeSet<HostId> = BTreeSet::new();
+        let (job, queue) = (&self.job, &self.queue);
         let image = job.target_image_id.as_ref();
-        let waiting = WaitingJob {
-            needs: group.needs(),
+        Some(WaitingJob {
+            needs: self.group()?.needs(),
             from: job.not_before,
             source: queue.sources.get(&job.not_before).map(String::as_str),
-            holders: image.and_then(|id| queue.holders.get(id)).unwrap_or(&nobody),
+            holders: image.and_then(|id| queue.holders.get(id)).unwrap_or(&NOBODY),
             is_pushed: image.is_some_and(|id| queue.pushed.contains(id)),
             queued: queue.queued,
-        };
-        wait_reason(&waiting, &queue.hosts, now)
+        })
     }
 }
 
@@ -176,7 +194,7 @@ impl Store {
             .collect();
         for ids in Vec::from_iter(groups).chunks(PARAMETERS_MOST) {
             let sql = format!(
-                "SELECT id, kind, platform, project, branch, labels, memory_mib, reruns, newest, round, expected_ms,
+                "SELECT id, kind, platform, project, branch, variant, labels, memory_mib, reruns, newest, round, expected_ms,
                         NULL AS first, NULL AS ripe, NULL AS pullable FROM job_group WHERE id IN ({})",
                 parameters(1, ids.len())
             );
@@ -212,7 +230,7 @@ impl Store {
     }
 
     /// Returns the registered hosts, and the removed ones, because reasons may name them.
-    async fn waiting_hosts(&self) -> Result<Vec<WaitingHost>> {
+    pub(super) async fn waiting_hosts(&self) -> Result<Vec<WaitingHost>> {
         let loads = self.host_loads().await?;
         let hosts = self.hosts().await?.into_iter().map(|host| WaitingHost {
             working: loads.get(&host.id).copied().unwrap_or(0),

@@ -1,6 +1,5 @@
 //! Contexts that contain everything that a template can show.
 
-use crate::domain::results::{Failure, Summary};
 use crate::store::views::Column;
 use crate::web::attempts::{AttemptView, AttemptsView, LogView, PhaseView, StreamLink, TestsView};
 use crate::web::grid::{
@@ -13,6 +12,7 @@ use crate::web::incidents::{IncidentLine, RevisionLink};
 use crate::web::patch::{FileView, PatchView};
 use crate::web::projects::ProjectView;
 use crate::web::recipe::DiffLine;
+use crate::web::test_history::{FailureLine, SinceView};
 use crate::web::wording::{Badge, Time};
 
 /// A text to look for on the page.
@@ -102,6 +102,8 @@ pub fn home() -> HomeView {
             sentence: mark(),
             ..HeadLine::default()
         }],
+        backlog: mark(),
+        fleet: mark(),
     }
 }
 
@@ -137,13 +139,6 @@ pub fn log() -> LogView {
 }
 
 pub fn attempts(log: LogView) -> AttemptsView {
-    let summary = Summary {
-        passed: 1,
-        failed: 1,
-        skipped: 1,
-        partial: true,
-        failures: vec![Failure::of(MARK, "message")],
-    };
     let attempt = AttemptView {
         registered: true,
         late: Some(badge()),
@@ -164,8 +159,23 @@ pub fn attempts(log: LogView) -> AttemptsView {
         running: true,
         interpreter: some(),
         lock: some(),
-        tests: Some(TestsView { summary, more: 1 }),
+        tests: Some(TestsView {
+            failures: failing_tests(),
+            more: 1,
+            ..TestsView::default()
+        }),
     }
+}
+
+/// Returns a test with everything, and one without links.
+pub fn failing_tests() -> Vec<FailureLine> {
+    let full = FailureLine {
+        test: mark(),
+        message: mark(),
+        href: some(),
+        since: Some(SinceView::default()),
+    };
+    vec![full, FailureLine::default()]
 }
 
 pub fn link() -> RevisionLink {

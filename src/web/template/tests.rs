@@ -1,8 +1,8 @@
 //! Renders every template with a full context and with an empty one, so that each name in a template is looked up.
 
 use super::contexts::{
-    MARK, attempt_lines, attempts, badge, columns, culprit_head, grid, home, host, image, incidents, issues, log, mark,
-    patch, project, regressions, revision, some, variants,
+    MARK, attempt_lines, attempts, badge, columns, culprit_head, failing_tests, grid, home, host, image, incidents,
+    issues, log, mark, patch, project, regressions, revision, some, variants,
 };
 use super::*;
 use crate::web::account::{AccountPage, LoginPage, ProviderButton, TokenLine};
@@ -21,12 +21,14 @@ use crate::web::projects::{
     AnswerLine, BurnInView, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipeLine,
     WaitingVersion,
 };
+use crate::web::queue::{GroupLine, QueuePage, RunningLine};
 use crate::web::recipe::{DiffLine, RegistrationLine, VersionLine, VersionPage, VersionsPage};
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
 use crate::web::run::{KnownFailureView, RunPage};
 use crate::web::run_verdict::{AnswerView, IncidentLink, Link, RunVerdict};
 use crate::web::search::{FoundRevision, SearchPage};
 use crate::web::submit::{ProblemLine, SubmitPage};
+use crate::web::test_history::{BranchLink, FailingOnBranch, TestHistoryPage, TestLine};
 use crate::web::wording::Time;
 
 /// Renders a page with a full frame, and an empty page in an empty frame.
@@ -92,6 +94,11 @@ fn pages_of_revisions_have_what_their_templates_name() {
         registered: false,
         has_versions: true,
         incidents: incidents(),
+        failing: vec![FailingOnBranch {
+            failing: failing_tests(),
+            more: 1,
+            ..FailingOnBranch::default()
+        }],
         answers: vec![AnswerLine {
             more: 1,
             sentences: vec![mark()],
@@ -264,6 +271,46 @@ fn pages_of_jobs_have_what_their_templates_name() {
     });
     check(HostsPage {
         hosts: vec![host(), HostLine::default()],
+    });
+    for test in [None, some()] {
+        check(TestHistoryPage {
+            project: mark(),
+            variant: some(),
+            branches: [true, false]
+                .map(|here| BranchLink {
+                    here,
+                    ..BranchLink::default()
+                })
+                .into(),
+            test,
+            failing: failing_tests(),
+            results: vec![
+                TestLine {
+                    error: some(),
+                    ..TestLine::default()
+                },
+                TestLine::default(),
+            ],
+            older: some(),
+            ..TestHistoryPage::default()
+        });
+    }
+    check(QueuePage {
+        running: vec![RunningLine::default()],
+        more_running: 1,
+        groups: vec![
+            GroupLine {
+                project: some(),
+                variant: some(),
+                reruns: true,
+                takes: some(),
+                ends: Some(Time::default()),
+                ..GroupLine::default()
+            },
+            GroupLine::default(),
+        ],
+        more_groups: 1,
+        sentence: mark(),
     });
     check(HostPage {
         host: host(),

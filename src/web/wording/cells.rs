@@ -243,6 +243,7 @@ mod tests {
             tests: None,
             failed_tests: None,
             first_error: None,
+            failing: None,
             waits: None,
         };
         assert_eq!(
@@ -279,6 +280,7 @@ mod tests {
             tests: None,
             failed_tests: None,
             first_error: None,
+            failing: None,
             waits: None,
         };
         let shown = |cell: RunCell| {

@@ -5,6 +5,7 @@ mod cells;
 mod failures;
 mod hosts;
 mod incidents;
+mod queue;
 mod units;
 mod verdicts;
 
@@ -16,7 +17,8 @@ pub use cells::{
 pub use failures::failure;
 pub use hosts::{host_badge, policy};
 pub use incidents::{assignee, incident_badge, question, unconfirmed_badge};
-pub use units::{Time, duration, short, short_digest, size, time};
+pub use queue::{backlog, fleet};
+pub use units::{Time, brief_duration, duration, short, short_digest, size, time};
 pub use verdicts::{Proof, run_verdict};
 
 use crate::domain::DEFAULT_VARIANT;

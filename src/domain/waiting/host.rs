@@ -1,0 +1,64 @@
+//! A host, as the rules about waiting jobs see it.
+
+use super::{JobNeeds, ONLINE_MS, WaitingJob};
+use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState};
+use crate::domain::id::HostId;
+use crate::domain::time::Timestamp;
+
+/// The properties of a registered host on which waiting jobs depend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaitingHost {
+    pub id: HostId,
+    pub name: String,
+    pub state: HostState,
+    /// Whether the host has a valid token, so that it can make calls.
+    pub has_token: bool,
+    pub builds: bool,
+    pub seen_at: Option<Timestamp>,
+    pub backoff_until: Option<Timestamp>,
+    pub consecutive_failures: i64,
+    pub capabilities: Option<Capabilities>,
+    /// How many jobs are leased to it.
+    pub working: i64,
+}
+
+impl WaitingHost {
+    /// Returns whether the host calls.
+    pub fn is_online(&self, now: Timestamp) -> bool {
+        self.has_token && self.seen_at.is_some_and(|seen| now - seen < ONLINE_MS)
+    }
+
+    pub(super) fn pause(&self) -> Option<&str> {
+        self.capabilities.as_ref()?.pause.as_deref()
+    }
+
+    pub(super) fn backs_off(&self, now: Timestamp) -> bool {
+        self.backoff_until.is_some_and(|until| now < until)
+    }
+
+    /// Returns whether the host can have the image of a job.
+    pub(super) fn has_image(&self, job: &WaitingJob<'_>) -> bool {
+        self.builds || job.is_pushed || job.holders.contains(&self.id)
+    }
+
+    /// Returns whether the host takes a job as soon as it has a free slot.
+    pub fn takes(&self, job: &WaitingJob<'_>, now: Timestamp) -> bool {
+        let is_ready = self.state == HostState::Active && self.is_online(now) && !self.backs_off(now);
+        is_ready && self.pause().is_none() && self.meets(job.needs) && self.has_image(job)
+    }
+
+    pub(super) fn meets(&self, needs: JobNeeds<'_>) -> bool {
+        let capabilities = self.capabilities.as_ref();
+        capabilities.is_some_and(|capabilities| needs.are_met(&self.id, self.builds, capabilities))
+    }
+
+    /// Returns how many jobs the host does at the same time.
+    pub fn slots(&self) -> i64 {
+        match &self.capabilities {
+            // after a back-off, a single job shows whether the host works again
+            _ if self.consecutive_failures >= CONSECUTIVE_FAILURES_MOST => 1,
+            Some(capabilities) => i64::from(capabilities.slots.max(1)),
+            None => 1,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The history of a project's tests on a branch: which tests fail since when, and what came of one test on each revision.
+
+use super::error::{Error, HandlerResult};
+use super::frame;
+use super::route::{Query, Web};
+use super::template::Template;
+use super::wording::{self, Badge, Time, badge, time};
+use crate::clock::now;
+use crate::domain::DEFAULT_VARIANT;
+use crate::domain::failing::{FailingTests, TestResult, streak};
+use crate::domain::id::RevisionId;
+use crate::domain::time::Timestamp;
+use crate::store::views::{TestSeries, TestedRevision};
+use anyhow::Result;
+use serde::Serialize;
+
+/// The most results on the page, and the most that are searched for the first failure of a test.
+const RESULTS: i64 = 60;
+
+/// The most failing tests on the page. A cell keeps the names of a hundred.
+const FAILING: usize = 100;
+
+#[derive(Default, Serialize)]
+pub struct TestHistoryPage {
+    pub project: String,
+    pub branch: String,
+    pub variant: Option<String>,
+    /// The same page for each watched branch.
+    pub branches: Vec<BranchLink>,
+    /// The test whose history the page shows. `None` if it shows the tests that fail.
+    pub test: Option<String>,
+    pub sentence: String,
+    /// The tests that fail in the newest result.
+    pub failing: Vec<FailureLine>,
+    /// The results of the test, newest first.
+    pub results: Vec<TestLine>,
+    /// The address of older results, if there are any.
+    pub older: Option<String>,
+}
+
+impl Template for TestHistoryPage {
+    const NAME: &'static str = "test_history";
+}
+
+#[derive(Default, Serialize)]
+pub struct BranchLink {
+    pub name: String,
+    pub href: String,
+    pub here: bool,
+}
+
+/// A test that failed.
+#[derive(Debug, Default, Serialize)]
+pub struct FailureLine {
+    pub test: String,
+    pub message: String,
+    /// The address of its history.
+    pub href: Option<String>,
+    pub since: Option<SinceView>,
+}
+
+/// The first of consecutive failures of a test.
+#[derive(Debug, Default, Serialize)]
+pub struct SinceView {
+    /// `new here`, `fails since`, or `fails at least since`.
+    pub words: &'static str,
+    pub sha: String,
+    pub name: String,
+    pub committed: Time,
+    /// Whether the test did not fail in the result before.
+    pub is_new: bool,
+}
+
+#[derive(Default, Serialize)]
+pub struct TestLine {
+    pub run: String,
+    pub sha: String,
+    pub name: String,
+    pub subject: String,
+    pub committed: Time,
+    pub badge: Badge,
+    /// The first line of the error, if this is the first test that failed there.
+    pub error: Option<String>,
+}
+
+pub async fn page(project: String, web: Web, query: Query) -> HandlerResult {
+    if !web.store.has_project(&project).await? {
+        return Err(Error::not_found());
+    }
+    let watched: Vec<String> = web
+        .store
+        .watched_branches()
+        .await?
+        .into_iter()
+        .map(|branch| branch.name)
+        .collect();
+    let text = |key: &str| query.get(key).map(String::as_str).filter(|text| !text.is_empty());
+    let series = TestSeries {
+        project: &project,
+        branch: text("branch")
+            .or(watched.first().map(String::as_str))
+            .unwrap_or_default(),
+        variant: text("variant").unwrap_or(DEFAULT_VARIANT),
+        platform: text("platform"),
+    };
+    if !web.store.has_branch(series.branch).await? {
+        return Err(Error::not_found());
+    }
+    let from = text("from").map(RevisionId::from);
+    let test = text("test");
+    let mut history = web.store.test_history(series, from.as_ref(), RESULTS + 1).await?;
+    let most = usize::try_from(RESULTS).unwrap_or(0);
+    let next = history.get(most).map(|result| result.result.revision_id.clone());
+    history.truncate(most);
+    let now = now();
+    let link = |branch: String| BranchLink {
+        href: address(
+            TestSeries {
+                branch: &branch,
+                ..series
+            },
+            test,
+            None,
+        ),
+        here: branch == series.branch,
+        name: branch,
+    };
+    let page = TestHistoryPage {
+        sentence: match test {
+            Some(test) => sentence(&history, test),
+            None => of_newest(&history),
+        },
+        failing: match test {
+            Some(_) => Vec::new(),
+            None => failing_now(series, &history, now),
+        },
+        results: test.map_or_else(Vec::new, |test| {
+            history.iter().map(|result| line(result, test, now)).collect()
+        }),
+        older: next
+            .filter(|_| test.is_some())
+            .map(|next| address(series, test, Some(&next))),
+        branch: series.branch.to_owned(),
+        variant: wording::unusual_variant(series.variant),
+        branches: watched.iter().cloned().map(link).collect(),
+        test: test.map(str::to_owned),
+        project: project.clone(),
+    };
+    frame::respond(&web, format!("Tests of {project}"), page).await
+}
+
+/// Returns the address of the history of a test, or of the tests that fail, from a revision on.
+fn address(series: TestSeries<'_>, test: Option<&str>, from: Option<&RevisionId>) -> String {
+    let pairs = [
+        ("branch", Some(series.branch)),
+        ("variant", Some(series.variant).filter(|name| *name != DEFAULT_VARIANT)),
+        ("platform", series.platform),
+        ("test", test),
+        ("from", from.map(RevisionId::as_str)),
+    ];
+    let start = format!("/project/{}/tests?", series.project);
+    let given = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let after = start.len();
+    url::form_urlencoded::Serializer::for_suffix(start, after)
+        .extend_pairs(given)
+        .finish()
+}
+
+/// Returns the lists of failing tests, without results that say nothing.
+fn lists(history: &[TestedRevision]) -> Vec<FailingTests> {
+    history.iter().map(|result| result.failing.clone()).collect()
+}
+
+/// Says since when a test fails. Returns `None` if it does not fail in the newest result.
+fn since(history: &[TestedRevision], lists: &[FailingTests], test: &str, now: Timestamp) -> Option<SinceView> {
+    let streak = streak(lists, test)?;
+    let first = &history.get(streak.first)?.result;
+    let newest = lists.iter().position(|list| *list != FailingTests::Unknown);
+    let is_new = streak.before.is_some() && newest == Some(streak.first);
+    Some(SinceView {
+        words: match (is_new, streak.before) {
+            (true, _) => "new here",
+            (false, Some(_)) => "fails since",
+            (false, None) => "fails at least since",
+        },
+        sha: first.sha.clone(),
+        name: wording::short(first.name()).to_owned(),
+        committed: time(first.committed_at, now),
+        is_new,
+    })
+}
+
+/// Returns the tests that fail in the newest result that says so.
+fn failing_now(series: TestSeries<'_>, history: &[TestedRevision], now: Timestamp) -> Vec<FailureLine> {
+    let lists = lists(history);
+    let newest = lists.iter().find_map(|list| match list {
+        FailingTests::Listed { names, .. } => Some(names.clone()),
+        FailingTests::Unknown => None,
+    });
+    let names = newest.iter().flat_map(|names| names.iter()).take(FAILING);
+    let line = |test: &String| FailureLine {
+        href: Some(address(series, Some(test), None)),
+        since: since(history, &lists, test, now),
+        test: test.clone(),
+        message: String::new(),
+    };
+    names.map(line).collect()
+}
+
+/// Adds to the failures of a run, which are in the result of a revision, since when they fail.
+pub async fn add_since(
+    web: &Web,
+    series: TestSeries<'_>,
+    revision: &RevisionId,
+    failures: &mut [FailureLine],
+    now: Timestamp,
+) -> Result<()> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let history = web.store.test_history(series, Some(revision), RESULTS).await?;
+    let lists = lists(&history);
+    for failure in failures {
+        failure.href = Some(address(series, Some(&failure.test), None));
+        failure.since = since(&history, &lists, &failure.test, now);
+    }
+    Ok(())
+}
+
+/// Says what came of the newest results.
+fn of_newest(history: &[TestedRevision]) -> String {
+    let lists = lists(history);
+    let newest = history
+        .iter()
+        .zip(&lists)
+        .find(|(_, list)| **list != FailingTests::Unknown);
+    match newest {
+        None if history.is_empty() => "There is no result yet.".to_owned(),
+        None => "No recent result says which tests failed.".to_owned(),
+        Some((newest, FailingTests::Listed { names, is_complete })) => {
+            let at = wording::short(newest.result.name());
+            match (names.len(), is_complete) {
+                (0, true) => format!("No test failed at {at}, the newest result."),
+                (1, true) => format!("1 test failed at {at}, the newest result."),
+                (count, true) => format!("{count} tests failed at {at}, the newest result."),
+                (count, false) => {
+                    let all = newest.result.cell_failed_tests.unwrap_or_default();
+                    format!("{all} tests failed at {at}, the newest result. These are the first {count}.")
+                }
+            }
+        }
+        Some((_, FailingTests::Unknown)) => String::new(),
+    }
+}
+
+fn sentence(history: &[TestedRevision], test: &str) -> String {
+    let results: Vec<TestResult> = history.iter().map(|result| result.failing.of(test)).collect();
+    let count = |wanted| results.iter().filter(|result| **result == wanted).count();
+    let (failed, others) = (count(TestResult::Failed), count(TestResult::DidNotFail));
+    match failed + others {
+        0 => "No result here says anything about this test.".to_owned(),
+        all => format!("It failed in {failed} of the {all} results below that say something about it."),
+    }
+}
+
+fn line(result: &TestedRevision, test: &str, now: Timestamp) -> TestLine {
+    let shown = &result.result;
+    let state = result.failing.of(test);
+    let error = shown
+        .cell_first_error
+        .as_deref()
+        .filter(|_| state == TestResult::Failed);
+    let error = error.and_then(|error| error.strip_prefix(test)?.strip_prefix(": "));
+    TestLine {
+        run: shown.run_id.to_string(),
+        sha: shown.sha.clone(),
+        name: wording::short(shown.name()).to_owned(),
+        subject: shown.subject.clone(),
+        committed: time(shown.committed_at, now),
+        badge: match state {
+            TestResult::Failed => badge("fail", "✗", "failed"),
+            TestResult::DidNotFail => badge("pass", "✓", "did not fail"),
+            TestResult::Unknown => badge("unknown", "?", "no result"),
+        },
+        error: error.map(str::to_owned),
+    }
+}
+
+/// Returns the tests that fail in the newest results of a project, one entry for each branch on which some do.
+pub async fn failing_on_branches(web: &Web, project: &str, now: Timestamp) -> Result<Vec<FailingOnBranch>> {
+    let mut found = Vec::new();
+    for branch in web.store.watched_branches().await? {
+        let series = TestSeries {
+            project,
+            branch: &branch.name,
+            variant: DEFAULT_VARIANT,
+            platform: None,
+        };
+        let history = web.store.test_history(series, None, RESULTS).await?;
+        let mut failing = failing_now(series, &history, now);
+        if !failing.is_empty() {
+            let more = failing.len().saturating_sub(NAMED);
+            failing.truncate(NAMED);
+            found.push(FailingOnBranch {
+                all: address(series, None, None),
+                branch: branch.name,
+                failing,
+                more,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// The most failing tests of each branch on the page of a project.
+const NAMED: usize = 10;
+
+/// The tests that fail on a branch.
+#[derive(Default, Serialize)]
+pub struct FailingOnBranch {
+    pub branch: String,
+    pub failing: Vec<FailureLine>,
+    /// How many more fail.
+    pub more: usize,
+    /// The address of the page with all of them.
+    pub all: String,
+}
