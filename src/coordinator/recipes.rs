@@ -53,7 +53,7 @@ pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Optio
         && in_force
             .iter()
             .zip(&good)
-            .all(|(a, b)| a.recipe == b.digest && a.name == *b.recipe.name.get_ref());
+            .all(|(a, b)| a.recipe == b.digest && a.name == *b.recipe.name.get_ref() && a.tags == b.recipe.tags());
     if !same {
         let mut rows = Vec::new();
         for project in &good {
@@ -66,6 +66,7 @@ pub async fn register(coordinator: &Coordinator, now: Timestamp) -> Result<Optio
                 homepage: project.recipe.homepage.clone(),
                 recipe: project.digest.clone(),
                 submitted: project.submitted,
+                tags: project.recipe.tags(),
             };
             rows.push((row, project.text.clone()));
         }

@@ -25,6 +25,7 @@ pub mod package;
 pub mod patch;
 pub mod pattern;
 pub mod profile;
+pub mod project;
 pub mod received;
 pub mod recipe_version;
 pub mod refusal;

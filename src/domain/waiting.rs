@@ -3,7 +3,7 @@
 
 mod host;
 
-pub use host::WaitingHost;
+pub use host::{ONLINE_MS, WaitingHost};
 
 use super::host::{Capabilities, HostState, Labels, only, stored_mib};
 use super::id::HostId;
@@ -11,9 +11,6 @@ use super::state::JobKind;
 use super::time::{Timestamp, show};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-
-/// A host is online if its last call was within this many milliseconds. A daemon asks for work every 25 seconds.
-pub const ONLINE_MS: i64 = 120_000;
 
 /// The number up to which queued jobs are counted. There may be a million of them, and each page with waiting jobs
 /// counts them.
@@ -91,6 +88,24 @@ impl Need<'_> {
                 None => format!("the label {label}"),
             },
         }
+    }
+}
+
+impl WaitingHost {
+    /// Returns whether the host can have the image of a job.
+    fn has_image(&self, job: &WaitingJob<'_>) -> bool {
+        self.builds || job.is_pushed || job.holders.contains(&self.id)
+    }
+
+    /// Returns whether the host takes a job as soon as it has a free slot.
+    pub fn takes(&self, job: &WaitingJob<'_>, now: Timestamp) -> bool {
+        let is_ready = self.state == HostState::Active && self.is_online(now) && !self.backs_off(now);
+        is_ready && self.pause().is_none() && self.meets(job.needs) && self.has_image(job)
+    }
+
+    fn meets(&self, needs: JobNeeds<'_>) -> bool {
+        let capabilities = self.capabilities.as_ref();
+        capabilities.is_some_and(|capabilities| needs.are_met(&self.id, self.builds, capabilities))
     }
 }
 

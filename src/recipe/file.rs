@@ -4,6 +4,7 @@ use super::texts;
 use crate::clock::end_of_day;
 use crate::domain::day::Day;
 use crate::domain::limits::{Seconds, Size};
+use crate::domain::project::ProjectTags;
 use crate::domain::specifiers::Specifiers;
 use crate::domain::suite::{Source, Suite};
 use crate::domain::time::Timestamp;
@@ -274,6 +275,15 @@ pub struct RequestedLimits {
 }
 
 impl Recipe {
+    /// Returns what the recipe says about the project itself.
+    pub fn tags(&self) -> ProjectTags {
+        ProjectTags {
+            owners: self.owners.clone(),
+            labels: self.labels.clone(),
+            tier: self.tier.as_ref().map(|tier| *tier.get_ref()),
+        }
+    }
+
     /// Returns every `path` that a source of any section names.
     pub fn paths(&self) -> BTreeSet<String> {
         let steps = std::iter::once(self.steps()).chain(self.section.iter().map(Section::steps));

@@ -3,6 +3,7 @@
 use super::rows::from_row;
 use super::types::Flag;
 use super::{Store, Tx};
+use crate::domain::project::ProjectTags;
 use crate::domain::time::Timestamp;
 use anyhow::Result;
 
@@ -23,9 +24,11 @@ pub struct Project {
     pub recipe: String,
     /// Whether that recipe was submitted, rather than read from the folder of recipes.
     pub submitted: bool,
+    /// What that recipe says about the project.
+    pub tags: ProjectTags,
 }
 
-from_row!(Project, "project" by "name": name, summary, homepage, recipe, submitted);
+from_row!(Project, "project" by "name": name, summary, homepage, recipe, submitted, tags);
 
 impl Store {
     /// Replaces the registered projects, given as `(project, text of its recipe)`, and the recipe files that were
@@ -51,10 +54,10 @@ impl Store {
             .execute(&mut *tx)
             .await?;
             sqlx::query(
-                "INSERT INTO project (name, summary, homepage, recipe, registered, registered_at, submitted)
-                 VALUES ($1, $2, $3, $4, 1, $5, $6)
+                "INSERT INTO project (name, summary, homepage, recipe, registered, registered_at, submitted, tags)
+                 VALUES ($1, $2, $3, $4, 1, $5, $6, $7)
                  ON CONFLICT (name) DO UPDATE SET summary = excluded.summary, homepage = excluded.homepage,
-                     recipe = excluded.recipe, registered = 1, submitted = excluded.submitted",
+                     recipe = excluded.recipe, registered = 1, submitted = excluded.submitted, tags = excluded.tags",
             )
             .bind(&project.name)
             .bind(&project.summary)
@@ -62,6 +65,7 @@ impl Store {
             .bind(&project.recipe)
             .bind(now)
             .bind(Flag(project.submitted))
+            .bind(&project.tags)
             .execute(&mut *tx)
             .await?;
         }
@@ -81,7 +85,7 @@ impl Store {
     /// Returns the registered projects, by name.
     pub async fn projects(&self) -> Result<Vec<Project>> {
         Ok(sqlx::query_as(
-            "SELECT name, summary, homepage, recipe, submitted FROM project WHERE registered = 1 ORDER BY name",
+            "SELECT name, summary, homepage, recipe, submitted, tags FROM project WHERE registered = 1 ORDER BY name",
         )
         .fetch_all(self.pool())
         .await?)

@@ -6,6 +6,7 @@ use crate::domain::host::{Capabilities, HostState, Labels};
 use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Report};
 use crate::domain::outcome::Outcome;
+use crate::domain::project::ProjectTags;
 use crate::domain::recipe_version::{ProjectState, VersionState};
 use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Repetition, Request};
 use crate::domain::streak::FailureStreak;
@@ -107,6 +108,7 @@ columns!(
     JobSpec,
     Labels,
     Outcome,
+    ProjectTags,
     Report
 );
 

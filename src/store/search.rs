@@ -118,7 +118,7 @@ impl Store {
     /// Returns revisions on their branches that have all the words, the newest first and at most `most`. A word of the
     /// query also stands for longer words that begin with it.
     pub async fn find_revisions(&self, query: &str, most: i64) -> Result<Vec<Revision>> {
-        let Some((condition, texts)) = condition(Kind::Revision, "revision.id", query) else {
+        let Some((condition, texts)) = words_of_revision(query, 1) else {
             return Ok(Vec::new());
         };
         let sql = format!(
@@ -134,7 +134,7 @@ impl Store {
 
     /// Returns the numbers of incidents whose projects and tests have all the words, as [`Store::find_revisions`] does.
     pub async fn find_incidents(&self, query: &str, most: i64) -> Result<Vec<i64>> {
-        let Some((condition, texts)) = condition(Kind::Incident, "incident.id", query) else {
+        let Some((condition, texts)) = condition(Kind::Incident, "incident.id", query, 1) else {
             return Ok(Vec::new());
         };
         let sql = format!("SELECT number FROM incident WHERE {condition} ORDER BY number DESC LIMIT {most}");
@@ -146,9 +146,15 @@ impl Store {
     }
 }
 
-/// Returns the condition that the item with this id has all the words of a query, and its parameters. Returns `None`
-/// if the query has no words.
-fn condition(kind: Kind, id: &str, query: &str) -> Option<(String, Vec<String>)> {
+/// Returns the condition that a row of `revision` has all the words of a query, and its parameters, of which the first has
+/// the number `first`. Returns `None` if the query has no words.
+pub(super) fn words_of_revision(query: &str, first: usize) -> Option<(String, Vec<String>)> {
+    condition(Kind::Revision, "revision.id", query, first)
+}
+
+/// Returns the condition that the item with this id has all the words of a query, and its parameters, from the number
+/// `first` on. Returns `None` if the query has no words.
+fn condition(kind: Kind, id: &str, query: &str, first: usize) -> Option<(String, Vec<String>)> {
     let mut words = words(query);
     words.truncate(WORDS_MOST);
     // a long word is rare more often than a short one
@@ -158,13 +164,14 @@ fn condition(kind: Kind, id: &str, query: &str) -> Option<(String, Vec<String>)>
     let mut texts = vec![rarest.clone(), longer(&rarest)];
     let mut condition = format!(
         "{id} IN (
-             SELECT subject FROM (SELECT subject FROM search_word WHERE kind = '{kind}' AND word = $1
+             SELECT subject FROM (SELECT subject FROM search_word WHERE kind = '{kind}' AND word = ${first}
                                   ORDER BY subject DESC LIMIT {WITH_WORD}) AS with_word
-             UNION SELECT subject FROM (SELECT subject FROM search_word WHERE kind = '{kind}' AND word > $1 AND word <= $2
-                                        ORDER BY word, subject LIMIT {WITH_LONGER}) AS with_longer)"
+             UNION SELECT subject FROM (SELECT subject FROM search_word WHERE kind = '{kind}' AND word > ${first} AND word <= ${}
+                                        ORDER BY word, subject LIMIT {WITH_LONGER}) AS with_longer)",
+        first + 1
     );
     for word in words.into_iter().skip(1) {
-        let at = texts.len() + 1;
+        let at = texts.len() + first;
         condition += &format!(
             " AND EXISTS (SELECT 1 FROM search_word AS other WHERE other.subject = {id}
                               AND other.word >= ${at} AND other.word <= ${})",

@@ -6,6 +6,7 @@ use crate::domain::host::{Capabilities, HostState, Labels};
 use crate::domain::id::*;
 use crate::domain::job::{Facts, JobSpec, Phase, Report};
 use crate::domain::outcome::Outcome;
+use crate::domain::project::ProjectTags;
 use crate::domain::recipe_version::{ProjectState, VersionState};
 use crate::domain::results::Summary;
 use crate::domain::state::{AttemptState, ImageState, JobKind, JobState, Repetition, Request};
@@ -93,7 +94,16 @@ text!(
     Roles,
     VersionState
 );
-json!(Capabilities, Ending, Facts, FailureStreak, JobSpec, Outcome, Report);
+json!(
+    Capabilities,
+    Ending,
+    Facts,
+    FailureStreak,
+    JobSpec,
+    Outcome,
+    ProjectTags,
+    Report
+);
 
 /// The part of a report that a cell needs. Skipping the rest of the report's text is faster.
 #[derive(Clone, Debug, Serialize, Deserialize)]

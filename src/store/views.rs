@@ -16,6 +16,7 @@ pub use matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell, TestsRu
 pub use queue::{BACKLOG_MOST, Backlog, Fleet, GroupForecast, QueueForecast, RunningJob};
 pub use test_history::{FailingSets, ResultLine, TestSeries, TestedRevision};
 pub use waits::Waiting;
+pub use window::Scope;
 
 use super::Store;
 use super::attempts::Attempt;
@@ -32,16 +33,6 @@ use crate::domain::time::Timestamp;
 use anyhow::Result;
 use assemble::{RevisionRow, RunRow};
 use window::{BY_BRANCH, BY_TIME, Window};
-
-/// The revisions that a matrix shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The revisions of all watched branches, each branch in the order of its history, merged by the time of the
-    /// commit.
-    All,
-    /// The revisions of one branch, watched or not, in the order of its history.
-    Branch(String),
-}
 
 /// The values in the head of every page.
 #[derive(Clone, Debug)]
@@ -95,11 +86,24 @@ const NEWEST: i64 = 10;
 impl Store {
     /// Returns the `rows` newest revisions of a scope that are older than `before`, with the cells of all projects.
     pub async fn matrix(&self, scope: &Scope, rows: i64, before: Option<&RevisionId>) -> Result<Matrix> {
+        self.matrix_about(scope, rows, before, None).await
+    }
+
+    /// Returns the same as [`Store::matrix`], of the revisions that have all the words of `about`.
+    pub async fn matrix_about(
+        &self,
+        scope: &Scope,
+        rows: i64,
+        before: Option<&RevisionId>,
+        about: Option<&str>,
+    ) -> Result<Matrix> {
         // one revision more than is shown is read, to find out whether there is another page
-        let mut revisions = self.window(&Window::of(scope, rows + 1, before)).await?;
+        let window = Window::of(scope, rows + 1, before).about(about);
+        let mut revisions = self.window(&window).await?;
         let older = assemble::cut(&mut revisions, rows);
         let mut matrix = self.fill(revisions, None).await?;
         matrix.older = older;
+        matrix.has_gaps = about.is_some();
         Ok(matrix)
     }
 
@@ -167,7 +171,7 @@ impl Store {
             return Ok(None);
         };
         let project: Project =
-            sqlx::query_as("SELECT name, summary, homepage, recipe, submitted FROM project WHERE name = $1")
+            sqlx::query_as("SELECT name, summary, homepage, recipe, submitted, tags FROM project WHERE name = $1")
                 .bind(name)
                 .fetch_one(self.pool())
                 .await?;

@@ -3,6 +3,8 @@
 use super::route::Query;
 use crate::domain::day::Day;
 use crate::domain::id::RevisionId;
+use crate::domain::project::ProjectTags;
+use crate::verdict::Cell;
 
 /// The most characters of a choice.
 const CHARACTERS_MOST: usize = 100;
@@ -14,6 +16,16 @@ pub struct Choices {
     pub variant: Option<String>,
     /// `?named=TEXT`: only the projects whose names contain a text.
     pub named: Option<String>,
+    /// `?owner=NAME`: only the projects of an owner.
+    pub owner: Option<String>,
+    /// `?label=NAME`: only the projects with a label.
+    pub label: Option<String>,
+    /// `?tier=N`: only the projects of a tier.
+    pub tier: Option<u8>,
+    /// `?state=NAME`: only the projects with a result in this state.
+    pub state: Option<Cell>,
+    /// `?about=WORDS`: only the revisions with these words in subject or author.
+    pub about: Option<String>,
     /// `?changes=only`: only the revisions at which a result changed.
     pub only_changes: bool,
     /// `?projects=NAME`: the projects from that name on.
@@ -35,6 +47,11 @@ impl Choices {
         Self {
             variant: text("variant").filter(|name| name.chars().all(is_of_a_name)),
             named: text("named"),
+            owner: text("owner"),
+            label: text("label"),
+            tier: text("tier").and_then(|tier| tier.parse().ok()),
+            state: text("state").and_then(|name| Cell::ALL.iter().copied().find(|state| state.name() == name)),
+            about: text("about"),
             only_changes: query.get("changes").is_some_and(|value| value == "only"),
             projects: text("projects"),
             before: text("before").map(RevisionId::from),
@@ -44,9 +61,15 @@ impl Choices {
 
     /// Returns the query that stands for these choices, with its `?`.
     pub fn address(&self) -> String {
+        let tier = self.tier.map(|tier| tier.to_string());
         let pairs = [
             ("variant", self.variant.as_deref()),
             ("named", self.named.as_deref()),
+            ("owner", self.owner.as_deref()),
+            ("label", self.label.as_deref()),
+            ("tier", tier.as_deref()),
+            ("state", self.state.map(Cell::name)),
+            ("about", self.about.as_deref()),
             ("changes", self.only_changes.then_some("only")),
             ("projects", self.projects.as_deref()),
             ("before", self.before.as_ref().map(RevisionId::as_str)),
@@ -55,6 +78,23 @@ impl Choices {
         let mut query = url::form_urlencoded::Serializer::for_suffix("?".to_owned(), 1);
         query.extend_pairs(chosen);
         query.finish()
+    }
+
+    /// Returns whether the page shows the projects that a tag stands for.
+    pub fn takes(&self, tags: &ProjectTags) -> bool {
+        self.owner.as_ref().is_none_or(|owner| tags.has_owner(owner))
+            && self.label.as_ref().is_none_or(|label| tags.has_label(label))
+            && self.tier.is_none_or(|tier| tags.tier == Some(tier))
+    }
+
+    /// Returns whether the choice of projects depends on their tags.
+    pub fn needs_tags(&self) -> bool {
+        self.owner.is_some() || self.label.is_some() || self.tier.is_some()
+    }
+
+    /// Returns whether the page leaves out projects.
+    pub fn leaves_projects_out(&self) -> bool {
+        self.needs_tags() || self.named.is_some() || self.state.is_some()
     }
 
     /// Returns the same choices for another variant, or for all, from the newest revision on.
@@ -101,6 +141,11 @@ mod tests {
         let all = [
             ("variant", "debug"),
             ("named", "a&b =<"),
+            ("owner", "ada"),
+            ("label", "web"),
+            ("tier", "1"),
+            ("state", "no_image"),
+            ("about", "fix it"),
             ("changes", "only"),
             ("projects", "idna"),
             ("before", "7"),
@@ -108,11 +153,11 @@ mod tests {
         let choices = read(&all);
         assert_eq!(
             choices.address(),
-            "?variant=debug&named=a%26b+%3D%3C&changes=only&projects=idna&before=7"
+            "?variant=debug&named=a%26b+%3D%3C&owner=ada&label=web&tier=1&state=no_image&about=fix+it&changes=only&projects=idna&before=7"
         );
         assert_eq!(
             choices.with_variant(None).address(),
-            "?named=a%26b+%3D%3C&changes=only&projects=idna"
+            "?named=a%26b+%3D%3C&owner=ada&label=web&tier=1&state=no_image&about=fix+it&changes=only&projects=idna"
         );
         assert_eq!(
             read(&[("changes", "only")]).with_projects("x").address(),
@@ -129,6 +174,9 @@ mod tests {
             ("named", "  "),
             ("changes", "all"),
             ("nosuch", "x"),
+            ("tier", "one"),
+            ("state", "odd"),
+            ("until", "yesterday"),
         ] {
             assert_eq!(read(&[pair]), Choices::default(), "{pair:?}");
         }

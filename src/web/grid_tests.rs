@@ -11,6 +11,7 @@ fn a_page_shows_as_many_projects_as_fit() {
         columns: (0..50).map(column).collect(),
         rows: vec![Row::default(); rows],
         older: None,
+        has_gaps: false,
     };
     let shown = |rows, from: Option<&str>| {
         let choices = Choices {
@@ -61,6 +62,7 @@ fn rows_without_a_change_are_folded() {
         .map(|state| row(cell(state)))
         .into(),
         older: None,
+        has_gaps: false,
     };
     let same: Vec<Option<bool>> = (0..6).map(|index| matrix.is_same(index, 0)).collect();
     assert_eq!(same, [Some(true), Some(true), Some(false), None, Some(true), None]);
@@ -84,8 +86,8 @@ fn rows_without_a_change_are_folded() {
     assert_eq!(matrix.is_same(0, 0), Some(false));
     matrix.rows[1].cells[0].as_mut().unwrap().first_error = Some("test_a: ValueError: <X at 0x8f99>".to_owned());
     assert_eq!(matrix.is_same(0, 0), Some(true));
-    matrix.keep_projects("P");
+    matrix.keep_projects(|_, name| name.contains('p'));
     assert_eq!((matrix.columns.len(), matrix.rows[0].cells.len()), (1, 1));
-    matrix.keep_projects("q");
+    matrix.keep_projects(|at, _| at > 0);
     assert_eq!((matrix.columns.len(), matrix.rows[0].cells.len()), (0, 0));
 }

@@ -11,8 +11,10 @@ use super::template::Template;
 use super::wording::{self, Badge};
 use crate::clock::now;
 use crate::domain::day::Day;
-use crate::store::views::Scope;
+use crate::store::views::{Matrix, Scope};
+use crate::verdict::Cell;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// The number of revisions on a page.
 const REVISIONS: i64 = 30;
@@ -35,12 +37,59 @@ pub struct MatrixPage {
     pub older: Option<String>,
     /// The query of the page with the newest revisions, if this is not the first page.
     pub newest: Option<String>,
-    /// The text in the names of all projects that the page shows.
-    pub named: Option<String>,
+    /// What the form of the page shows as chosen.
+    pub filters: FiltersView,
     /// Whether the page leaves out revisions at which nothing changed.
     pub only_changes: bool,
     pub has_projects: bool,
     pub legend: Vec<Badge>,
+}
+
+/// The choices that the form of the page shows.
+#[derive(Default, Serialize)]
+pub struct FiltersView {
+    pub named: String,
+    pub about: String,
+    pub owner: String,
+    pub label: String,
+    pub tiers: Vec<OptionView>,
+    pub states: Vec<OptionView>,
+    /// Whether one of the choices that the form folds is made.
+    pub are_unfolded: bool,
+    /// Whether the page leaves out projects.
+    pub leaves_projects_out: bool,
+}
+
+/// One value of a choice.
+#[derive(Default, Serialize)]
+pub struct OptionView {
+    pub value: String,
+    pub words: String,
+    pub chosen: bool,
+}
+
+fn filters(choices: &Choices) -> FiltersView {
+    let text = |choice: &Option<String>| choice.clone().unwrap_or_default();
+    let tiers = (1..=3).map(|tier: u8| OptionView {
+        value: tier.to_string(),
+        words: format!("tier {tier}"),
+        chosen: choices.tier == Some(tier),
+    });
+    let states = Cell::ALL.iter().map(|state| OptionView {
+        value: state.name().to_owned(),
+        words: wording::state_badge(Some(*state)).word,
+        chosen: choices.state == Some(*state),
+    });
+    FiltersView {
+        named: text(&choices.named),
+        about: text(&choices.about),
+        owner: text(&choices.owner),
+        label: text(&choices.label),
+        tiers: tiers.collect(),
+        states: states.collect(),
+        are_unfolded: choices.needs_tags() || choices.state.is_some() || choices.about.is_some(),
+        leaves_projects_out: choices.leaves_projects_out(),
+    }
 }
 
 impl Template for MatrixPage {
@@ -58,6 +107,31 @@ pub async fn of_branch(name: String, web: Web, query: Query) -> HandlerResult {
     page(&web, Some(name), &query).await
 }
 
+/// Drops the columns of the projects that the reader did not choose.
+async fn keep_projects(web: &Web, matrix: &mut Matrix, choices: &Choices) -> anyhow::Result<()> {
+    if !choices.leaves_projects_out() {
+        return Ok(());
+    }
+    let tagged: Option<BTreeSet<String>> = match choices.needs_tags() {
+        true => {
+            let projects = web.store.projects().await?.into_iter();
+            let taken = projects.filter(|project| choices.takes(&project.tags));
+            Some(taken.map(|project| project.name).collect())
+        }
+        false => None,
+    };
+    let named = choices.named.as_deref().unwrap_or_default().to_lowercase();
+    let in_state: Vec<bool> = (0..matrix.columns.len())
+        .map(|at| choices.state.is_none_or(|state| matrix.has_state(at, state)))
+        .collect();
+    matrix.keep_projects(|at, name| {
+        name.to_lowercase().contains(&named)
+            && tagged.as_ref().is_none_or(|tagged| tagged.contains(name))
+            && in_state.get(at) == Some(&true)
+    });
+    Ok(())
+}
+
 async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult {
     let scope = branch.clone().map_or(Scope::All, Scope::Branch);
     let choices = Choices::read(query);
@@ -72,13 +146,14 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
     } else {
         REVISIONS
     };
-    let mut matrix = web.store.matrix(&scope, most, choices.before.as_ref()).await?;
+    let mut matrix = web
+        .store
+        .matrix_about(&scope, most, choices.before.as_ref(), choices.about.as_deref())
+        .await?;
     let at_tips = web.store.variants_at_tips(branch.as_deref()).await?;
     let variants = grid::restrict(&mut matrix, at_tips, &choices);
     let has_projects = matrix.columns.iter().any(|column| column.registered);
-    if let Some(named) = &choices.named {
-        matrix.keep_projects(named);
-    }
+    keep_projects(web, &mut matrix, &choices).await?;
     let status = web.store.status().await?;
     let has_open_jobs = status.waiting + status.working > 0 || matrix.rows.is_empty();
     let (title, here) = match &branch {
@@ -95,7 +170,7 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
     let (shown, projects) = grid::columns(&matrix, rows.len(), &choices);
     let older = matrix.older.as_ref();
     let mut grid = grid::grid(&matrix, (&rows, shown), branch.is_none(), &web.trust, now);
-    if choices.named.is_some() {
+    if choices.leaves_projects_out() {
         // what most projects say does not follow from some of them
         grid.rows.iter_mut().for_each(|row| row.meaning = None);
     }
@@ -110,7 +185,7 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
         has_projects,
         legend: wording::legend(),
         only_changes: choices.only_changes,
-        named: choices.named,
+        filters: filters(&choices),
     };
     Frame::new(Some(&status), title, here, page)
         .refreshed((has_open_jobs && is_first).then_some(REFRESH))

@@ -5,6 +5,7 @@ mod cells;
 mod fixture_store;
 mod http;
 mod incidents;
+mod matrix_choices;
 mod queue;
 mod queue_locks;
 mod queue_page;

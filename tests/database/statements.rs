@@ -69,6 +69,8 @@ fn paths() -> Vec<String> {
         "/project/project-10003/tests?branch=line2&test=unit%3A+test_it.Test.test_one".to_owned(),
         "/branch/line2?until=2023-11-20".to_owned(),
         "/?until=2023-11-20".to_owned(),
+        "/branch/line2?about=ada+change&owner=x".to_owned(),
+        "/?about=ada&state=fail".to_owned(),
         "/host/host3".to_owned(),
         "/incidents".to_owned(),
         "/incident/3".to_owned(),

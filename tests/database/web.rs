@@ -30,7 +30,7 @@ impl Drop for Site {
 }
 
 /// One on each database that is there.
-async fn sites() -> Vec<Site> {
+pub async fn sites() -> Vec<Site> {
     let mut sites = Vec::new();
     for database in databases().await {
         sites.push(site(database).await);

@@ -168,10 +168,12 @@ pub async fn fill(name: &'static str, store: &Store, size: Size) {
          FROM revision JOIN branch ON branch.id = revision.branch_id CROSS JOIN project
          WHERE branch.name LIKE 'line%' AND project.name LIKE 'project-%'"
     );
+    let names = r#"["unit: test_it.Test.test_one"]"#.to_owned();
+    let failing = pybots::domain::digest::digest(&[names.as_bytes()]);
     run(
-        "INSERT INTO failing_tests (digest, names) VALUES ('set', '[\"unit: test_it.Test.test_one\"]')",
+        "INSERT INTO failing_tests (digest, names) VALUES ($1, $2)",
         &[],
-        &[],
+        &[failing.clone(), names],
     )
     .await;
     let json = |outcome: &Outcome| serde_json::to_string(outcome).unwrap();
@@ -187,11 +189,11 @@ pub async fn fill(name: &'static str, store: &Store, size: Size) {
                     CASE s WHEN 0 THEN $2 WHEN 1 THEN $3 END, CASE s WHEN 2 THEN NULL ELSE 51700 END,
                     CASE s WHEN 1 THEN 'test: unit' END, CASE s WHEN 0 THEN 412 WHEN 1 THEN 413 END,
                     CASE s WHEN 1 THEN 1 END,
-                    CASE s WHEN 1 THEN 'unit: test_it.Test.test_one: AssertionError: 1 != 2' END, CASE s WHEN 1 THEN 'set' END
+                    CASE s WHEN 1 THEN 'unit: test_it.Test.test_one: AssertionError: 1 != 2' END, CASE s WHEN 1 THEN $4 END
              FROM ({rows}) AS made"
         ),
         &[size.revisions],
-        &[json(&Outcome::Passed), json(&Outcome::Failed { exit_code: 1 })],
+        &[json(&Outcome::Passed), json(&Outcome::Failed { exit_code: 1 }), failing],
     )
     .await;
     run(

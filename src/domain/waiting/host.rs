@@ -1,9 +1,11 @@
 //! A host, as the rules about waiting jobs see it.
 
-use super::{JobNeeds, ONLINE_MS, WaitingJob};
 use crate::domain::host::{CONSECUTIVE_FAILURES_MOST, Capabilities, HostState};
 use crate::domain::id::HostId;
 use crate::domain::time::Timestamp;
+
+/// A host is online if its last call was within this many milliseconds. A daemon asks for work every 25 seconds.
+pub const ONLINE_MS: i64 = 120_000;
 
 /// The properties of a registered host on which waiting jobs depend.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,22 +36,6 @@ impl WaitingHost {
 
     pub(super) fn backs_off(&self, now: Timestamp) -> bool {
         self.backoff_until.is_some_and(|until| now < until)
-    }
-
-    /// Returns whether the host can have the image of a job.
-    pub(super) fn has_image(&self, job: &WaitingJob<'_>) -> bool {
-        self.builds || job.is_pushed || job.holders.contains(&self.id)
-    }
-
-    /// Returns whether the host takes a job as soon as it has a free slot.
-    pub fn takes(&self, job: &WaitingJob<'_>, now: Timestamp) -> bool {
-        let is_ready = self.state == HostState::Active && self.is_online(now) && !self.backs_off(now);
-        is_ready && self.pause().is_none() && self.meets(job.needs) && self.has_image(job)
-    }
-
-    pub(super) fn meets(&self, needs: JobNeeds<'_>) -> bool {
-        let capabilities = self.capabilities.as_ref();
-        capabilities.is_some_and(|capabilities| needs.are_met(&self.id, self.builds, capabilities))
     }
 
     /// Returns how many jobs the host does at the same time.

@@ -12,3 +12,6 @@ UPDATE run SET cell_ended = NULL WHERE cell_failed_tests > 0;
 
 -- leads from a date to the revision of a branch
 CREATE INDEX revision_listed ON revision (branch_id, listed_at, id);
+
+-- what the recipe in force says about the project, as JSON; pages choose projects by it
+ALTER TABLE project ADD COLUMN tags TEXT NOT NULL DEFAULT '{}';

@@ -214,6 +214,7 @@ pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &[RunRow], registered: V
         columns,
         rows,
         older: None,
+        has_gaps: false,
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Matrix {
     pub rows: Vec<Row>,
     /// The last revision of the matrix, if older ones follow it.
     pub older: Option<RevisionId>,
+    /// Whether revisions between the rows are left out, so that no row can be compared with the one below it.
+    pub has_gaps: bool,
 }
 
 /// A project of the matrix.
@@ -99,7 +101,7 @@ impl Matrix {
 
     /// The rows below the one at an index that have its branch, variant and platform, newest first.
     fn below(&self, index: usize) -> impl Iterator<Item = &Row> {
-        let row = self.rows.get(index);
+        let row = self.rows.get(index).filter(|_| !self.has_gaps);
         self.rows.iter().skip(index + 1).filter(move |other| {
             row.is_some_and(|row| {
                 (&other.branch, &other.variant, &other.platform) == (&row.branch, &row.variant, &row.platform)
@@ -153,14 +155,16 @@ impl Matrix {
         result || image_changed
     }
 
-    /// Drops the columns of all projects whose names do not contain a text, in whatever case.
-    pub fn keep_projects(&mut self, named: &str) {
-        let named = named.to_lowercase();
-        let kept: Vec<bool> = self
-            .columns
-            .iter()
-            .map(|column| column.name.to_lowercase().contains(&named))
-            .collect();
+    /// Returns whether a project has a cell in this state.
+    pub fn has_state(&self, column: usize, state: Cell) -> bool {
+        let mut cells = self.rows.iter().filter_map(|row| row.cells.get(column)?.as_ref());
+        cells.any(|cell| cell.state == state)
+    }
+
+    /// Drops the columns of all projects that a rule does not take, which gets their indexes and names.
+    pub fn keep_projects(&mut self, takes: impl Fn(usize, &str) -> bool) {
+        let names = self.columns.iter().enumerate();
+        let kept: Vec<bool> = names.map(|(at, column)| takes(at, &column.name)).collect();
         let mut columns = kept.iter();
         self.columns.retain(|_| columns.next() == Some(&true));
         for row in &mut self.rows {

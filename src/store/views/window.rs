@@ -1,12 +1,22 @@
 //! Windows of revisions: which of them a page shows, and the query that reads them.
 
-use super::Scope;
 use super::assemble::RevisionRow;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::RevisionId;
 use crate::domain::time::Timestamp;
 use crate::store::Store;
+use crate::store::search::words_of_revision;
 use anyhow::Result;
+
+/// The revisions that a matrix shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The revisions of all watched branches, each branch in the order of its history, merged by the time of the
+    /// commit.
+    All,
+    /// The revisions of one branch, watched or not, in the order of its history.
+    Branch(String),
+}
 
 /// The revisions to read: a condition on the tables `revision` and `branch`, with its parameters.
 pub(super) struct Window {
@@ -53,6 +63,16 @@ impl Window {
             texts,
             limit,
         }
+    }
+
+    /// Keeps the revisions with all the words of a text. A text without words keeps all.
+    pub fn about(mut self, text: Option<&str>) -> Self {
+        let found = text.and_then(|text| words_of_revision(text, self.texts.len() + 1));
+        if let Some((condition, texts)) = found {
+            self.condition += &format!(" AND {condition}");
+            self.texts.extend(texts);
+        }
+        self
     }
 
     pub fn simple(condition: &str, order: &'static str, text: &str, limit: i64) -> Self {

@@ -17,6 +17,7 @@ use crate::web::image::{FactsView, ImagePage, SourceView};
 use crate::web::incident::{IncidentPage, NoteLine, ScriptView, WaiverNotice};
 use crate::web::incidents::{IncidentsPage, InvestigationLine};
 use crate::web::matrix::MatrixPage;
+use crate::web::matrix::{FiltersView, OptionView};
 use crate::web::projects::{
     AnswerLine, BurnInView, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipeLine,
     WaitingVersion,
@@ -49,7 +50,16 @@ fn pages_of_revisions_have_what_their_templates_name() {
         home: Some(home()),
         grid: grid(),
         projects: columns(),
-        named: some(),
+        filters: FiltersView {
+            named: mark(),
+            about: mark(),
+            owner: mark(),
+            label: mark(),
+            tiers: vec![option(true), option(false)],
+            states: vec![option(true)],
+            are_unfolded: true,
+            leaves_projects_out: true,
+        },
         only_changes: true,
         branch: some(),
         variants: variants(),
@@ -324,6 +334,13 @@ fn pages_of_jobs_have_what_their_templates_name() {
         running: attempt_lines(),
         finished: attempt_lines(),
     });
+}
+
+fn option(chosen: bool) -> OptionView {
+    OptionView {
+        chosen,
+        ..OptionView::default()
+    }
 }
 
 #[test]

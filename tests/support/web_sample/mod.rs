@@ -82,6 +82,7 @@ impl Sample {
                 homepage: format!("https://{name}.example"),
                 recipe: format!("digest-of-{name}"),
                 submitted: false,
+                tags: Default::default(),
             };
             (
                 project,
