@@ -90,15 +90,15 @@ with_steps! {
         /// The owners of the project: mail addresses or handles.
         #[serde(default)]
         pub owners: Vec<String>,
-        /// Words of the owner's choice, for people. Pybots ignores them.
+        /// Words of the owner's choice, by which people choose projects in the matrix.
         #[serde(default)]
         pub labels: Vec<String>,
         /// Labels that a host must have to run the project.
         #[serde(default)]
         #[schemars(with = "Vec<String>")]
         pub needs: Vec<Spanned<String>>,
-        /// How much a regression matters, from 1 (it should hold a release) to 3 (it is nice to know). Pybots checks
-        /// the number, and does not use it yet.
+        /// How much a regression matters, from 1 (it should hold a release) to 3 (it is nice to know). People
+        /// choose projects by it in the matrix.
         #[schemars(with = "Option<u8>", range(min = 1, max = 3))]
         pub tier: Option<Spanned<u8>>,
         /// The versions of Python on which the project runs.

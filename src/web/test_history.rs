@@ -20,6 +20,9 @@ const RESULTS: i64 = 60;
 /// The most failing tests on the page. A cell keeps the names of a hundred.
 const FAILING: usize = 100;
 
+/// The most characters of a name in the query. Stored names of tests have as many at most.
+const CHARACTERS_MOST: usize = 400;
+
 #[derive(Default, Serialize)]
 pub struct TestHistoryPage {
     pub project: String,
@@ -94,7 +97,14 @@ pub async fn page(project: String, web: Web, query: Query) -> HandlerResult {
         .into_iter()
         .map(|branch| branch.name)
         .collect();
-    let text = |key: &str| query.get(key).map(String::as_str).filter(|text| !text.is_empty());
+    let text = |key: &str| {
+        let text = query.get(key).map(String::as_str)?;
+        let end = text
+            .char_indices()
+            .nth(CHARACTERS_MOST)
+            .map_or(text.len(), |(end, _)| end);
+        text.get(..end).filter(|text| !text.is_empty())
+    };
     let series = TestSeries {
         project: &project,
         branch: text("branch")

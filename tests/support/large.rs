@@ -118,7 +118,7 @@ pub async fn fill(name: &'static str, store: &Store, size: Size) {
                                    discovered_at, planned_at)
              {count} SELECT '0190-' || (10000000 + n) || '-' || substr(branch.id, 2) || '-rev', branch.id, n,
                  (10000000 + n) || '00000000000000000000000000000' || substr(branch.id, 2), 'tree' || n, 'Ada Lovelace',
-                 'gh-' || (100000 + n) || ': Change what the module does', $2 + n * 3600000, $2 + n * 3600000,
+                 'gh-' || (100000 + n) || ': Change what the module does', $2 + n * CAST(3600000 AS BIGINT), $2 + n * CAST(3600000 AS BIGINT),
                  '3.15.0a1', 1, 1
              FROM n CROSS JOIN branch WHERE branch.name LIKE 'line%'"
         ),

@@ -91,9 +91,12 @@ impl FailingSets {
     }
 }
 
+/// How many revisions are searched for results. A project may have none on a long branch.
+const SEARCHED: i64 = 500;
+
 impl Store {
-    /// Returns the `most` newest results of a series at the revision `from` or before it, newest first. With `None`, returns
-    /// the newest of all.
+    /// Returns the `most` newest results of a series at the revision `from` or before it, newest first. With `None`, begins at
+    /// the newest revision. Results further back than [`SEARCHED`] revisions are left out.
     pub async fn test_history(
         &self,
         series: TestSeries<'_>,
@@ -101,15 +104,20 @@ impl Store {
         most: i64,
     ) -> Result<Vec<TestedRevision>> {
         let mut lines: Vec<ResultLine> = sqlx::query_as(
-            "SELECT revision.id AS revision_id, revision.seq, revision.sha, revision.label, revision.subject,
+            "WITH edge AS (
+                 SELECT branch.id AS branch_id, COALESCE(
+                     (SELECT seq FROM revision WHERE revision.id = $4 AND revision.branch_id = branch.id),
+                     (SELECT MAX(seq) FROM revision WHERE revision.branch_id = branch.id)) AS seq
+                 FROM branch WHERE branch.name = $1)
+             SELECT revision.id AS revision_id, revision.seq, revision.sha, revision.label, revision.subject,
                     revision.committed_at, run.id AS run_id, run.platform, run.cell_state, run.cell_ms, run.cell_failed_tests,
                     run.cell_first_error, run.cell_failing
-             FROM branch JOIN revision ON revision.branch_id = branch.id
+             FROM edge JOIN revision ON revision.branch_id = edge.branch_id AND revision.seq <= edge.seq
+                 AND revision.seq > edge.seq - $7
              JOIN run ON run.revision_id = revision.id AND run.project = $2 AND run.variant = $3 AND run.trial = 0
                  AND run.withdrawn IS NULL
                  AND ($6 = '' OR run.platform = $6)
-             WHERE branch.name = $1 AND revision.left_at IS NULL AND revision.seq <= COALESCE(
-                 (SELECT edge.seq FROM revision AS edge WHERE edge.id = $4 AND edge.branch_id = branch.id), 9223372036854775807)
+             WHERE revision.left_at IS NULL
              ORDER BY revision.seq DESC, run.id DESC LIMIT $5",
         )
         .bind(series.branch)
@@ -118,6 +126,7 @@ impl Store {
         .bind(from.map_or("", RevisionId::as_str))
         .bind(most)
         .bind(series.platform.unwrap_or_default())
+        .bind(SEARCHED)
         .fetch_all(self.pool())
         .await?;
         let newest = lines.first().map(|line| line.platform.clone());
