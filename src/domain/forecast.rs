@@ -8,28 +8,24 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Load {
     pub jobs: i64,
-    /// How long one job takes, in milliseconds. `None` if none has ended yet.
+    /// How long one job takes, in milliseconds. `None` if no job has ended yet that is like these.
     pub expected_ms: Option<i64>,
     /// The hosts that take these jobs now.
     pub hosts: BTreeSet<HostId>,
 }
 
 /// Estimates in how many milliseconds the last job of each load ends, in the order of `loads`. `slots` says how many jobs
-/// each host does at the same time. Returns `None` for a load that no host takes, and if no load has a duration.
+/// each host does at the same time, and `usual_ms` how long a job of a load without a duration takes. Returns `None` for a load
+/// that no host takes, and for one without a duration.
 ///
 /// Loads take turns, as the groups of the queue do: when a load of `n` jobs is done, every other load has had `n` turns, or
 /// is done. So the work before that moment is the sum of `min(n, jobs) * expected_ms`, of which these hosts do their share.
-/// A load without a duration counts with the mean of the others.
-pub fn forecast(loads: &[Load], slots: &BTreeMap<HostId, i64>) -> Vec<Option<i64>> {
-    let measured: Vec<i64> = loads.iter().filter_map(|load| load.expected_ms).collect();
-    let mean = (!measured.is_empty()).then(|| measured.iter().sum::<i64>() as f64 / measured.len() as f64);
-    let Some(mean) = mean else {
-        return vec![None; loads.len()];
-    };
+/// However many slots there are, one job after the other takes its time in each.
+pub fn forecast(loads: &[Load], slots: &BTreeMap<HostId, i64>, usual_ms: i64) -> Vec<Option<i64>> {
     // loads with the same hosts are one pool; there are few pools, and there may be thousands of loads
     let mut pools: BTreeMap<&BTreeSet<HostId>, Pool> = BTreeMap::new();
     for load in loads {
-        let expected = load.expected_ms.map_or(mean, |ms| ms as f64);
+        let expected = load.expected_ms.unwrap_or(usual_ms) as f64;
         pools.entry(&load.hosts).or_default().add(load.jobs, expected);
     }
     pools.values_mut().for_each(Pool::sort);
@@ -45,15 +41,19 @@ pub fn forecast(loads: &[Load], slots: &BTreeMap<HostId, i64>) -> Vec<Option<i64
         };
         pools.iter().map(shared).sum()
     };
-    let mut done: BTreeMap<(&BTreeSet<HostId>, i64), Option<i64>> = BTreeMap::new();
-    let estimate = |load: &Load| {
-        let own = slots_of(&load.hosts);
-        (own > 0.0).then(|| (work_before(load) / own) as i64)
-    };
-    loads
-        .iter()
-        .map(|load| *done.entry((&load.hosts, load.jobs)).or_insert_with(|| estimate(load)))
-        .collect()
+    let mut spread: BTreeMap<(&BTreeSet<HostId>, i64), f64> = BTreeMap::new();
+    let mut ends = Vec::new();
+    for load in loads {
+        let (own, expected) = (slots_of(&load.hosts), load.expected_ms);
+        ends.push(expected.filter(|_| own > 0.0).map(|expected| {
+            let shared = *spread
+                .entry((&load.hosts, load.jobs))
+                .or_insert_with(|| work_before(load) / own);
+            let alone = (load.jobs as f64 / own).ceil() * expected as f64;
+            shared.max(alone) as i64
+        }));
+    }
+    ends
 }
 
 /// The loads of the same hosts, fewest jobs first.
@@ -110,9 +110,18 @@ mod tests {
         let one = slots(&[("a", 1)]);
         // both have two turns until the first is done
         let loads = [load(2, Some(10), &["a"]), load(5, Some(100), &["a"])];
-        assert_eq!(forecast(&loads, &one), [Some(220), Some(520)]);
+        assert_eq!(forecast(&loads, &one, 0), [Some(220), Some(520)]);
         let two = slots(&[("a", 2)]);
-        assert_eq!(forecast(&loads, &two), [Some(110), Some(260)]);
+        // five jobs of 100 take three rounds in two slots
+        assert_eq!(forecast(&loads, &two, 0), [Some(110), Some(300)]);
+    }
+
+    #[test]
+    fn many_slots_make_no_job_shorter() {
+        let many = slots(&[("a", 20)]);
+        assert_eq!(forecast(&[load(1, Some(600), &["a"])], &many, 0), [Some(600)]);
+        let two = slots(&[("a", 2)]);
+        assert_eq!(forecast(&[load(3, Some(60), &["a"])], &two, 0), [Some(120)]);
     }
 
     #[test]
@@ -120,45 +129,31 @@ mod tests {
         let both = slots(&[("a", 1), ("b", 1)]);
         // half of the second load is done on b
         let loads = [load(2, Some(10), &["a"]), load(2, Some(10), &["a", "b"])];
-        assert_eq!(forecast(&loads, &both), [Some(30), Some(20)]);
+        assert_eq!(forecast(&loads, &both, 0), [Some(30), Some(20)]);
         let apart = [load(2, Some(10), &["a"]), load(9, Some(10), &["b"])];
-        assert_eq!(forecast(&apart, &both), [Some(20), Some(90)]);
+        assert_eq!(forecast(&apart, &both, 0), [Some(20), Some(90)]);
     }
 
     #[test]
-    fn what_nobody_takes_has_no_end() {
+    fn what_nobody_takes_and_what_was_never_measured_has_no_end() {
         let one = slots(&[("a", 1)]);
-        let loads = [load(2, Some(10), &[]), load(1, Some(10), &["a"])];
-        assert_eq!(forecast(&loads, &one), [None, Some(10)]);
-        assert_eq!(forecast(&[], &one), []);
-    }
-
-    #[test]
-    fn a_load_without_a_duration_counts_as_the_mean_of_the_others() {
-        let one = slots(&[("a", 1)]);
-        let loads = [
-            load(1, Some(10), &["a"]),
-            load(1, Some(30), &["a"]),
-            load(1, None, &["a"]),
-        ];
-        assert_eq!(forecast(&loads, &one), [Some(60); 3]);
-        assert_eq!(forecast(&[load(1, None, &["a"])], &one), [None]);
+        let loads = [load(2, Some(10), &[]), load(1, None, &["a"]), load(1, Some(10), &["a"])];
+        // the second one takes its turn all the same
+        assert_eq!(forecast(&loads, &one, 30), [None, None, Some(40)]);
+        assert_eq!(forecast(&[], &one, 0), []);
     }
 
     #[test]
     fn the_estimate_of_many_loads_equals_that_of_the_plain_sum() {
-        let one = slots(&[("a", 3)]);
+        let three = slots(&[("a", 3)]);
         let loads: Vec<Load> = (1..40)
             .map(|n| load(n * 7 % 13 + 1, Some(n * 31 % 17 + 1), &["a"]))
             .collect();
         let plain = |n: i64| {
-            loads
-                .iter()
-                .map(|load| load.jobs.min(n) * load.expected_ms.unwrap())
-                .sum::<i64>()
-                / 3
+            let work = loads.iter().map(|load| load.jobs.min(n) * load.expected_ms.unwrap());
+            work.sum::<i64>() / 3
         };
         let expected: Vec<Option<i64>> = loads.iter().map(|load| Some(plain(load.jobs))).collect();
-        assert_eq!(forecast(&loads, &one), expected);
+        assert_eq!(forecast(&loads, &three, 0), expected);
     }
 }

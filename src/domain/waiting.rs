@@ -97,10 +97,9 @@ impl WaitingHost {
         self.builds || job.is_pushed || job.holders.contains(&self.id)
     }
 
-    /// Returns whether the host takes a job as soon as it has a free slot.
+    /// Returns whether the host takes a job as soon as it may be claimed and a slot is free.
     pub fn takes(&self, job: &WaitingJob<'_>, now: Timestamp) -> bool {
-        let is_ready = self.state == HostState::Active && self.is_online(now) && !self.backs_off(now);
-        is_ready && self.pause().is_none() && self.meets(job.needs) && self.has_image(job)
+        self.is_ready(now) && self.meets(job.needs) && self.has_image(job)
     }
 
     fn meets(&self, needs: JobNeeds<'_>) -> bool {

@@ -43,9 +43,8 @@ impl Choices {
             let text: String = query.get(key)?.trim().chars().take(CHARACTERS_MOST).collect();
             (!text.is_empty()).then_some(text)
         };
-        let is_of_a_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         Self {
-            variant: text("variant").filter(|name| name.chars().all(is_of_a_name)),
+            variant: text("variant").filter(|name| is_name(name)),
             named: text("named"),
             owner: text("owner"),
             label: text("label"),
@@ -122,6 +121,11 @@ impl Choices {
             ..self.clone()
         }
     }
+}
+
+/// Returns whether a text can be the name of a variant, a branch or a platform.
+pub fn is_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
 }
 
 #[cfg(test)]

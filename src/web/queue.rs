@@ -14,7 +14,7 @@ use crate::store::views::{GroupForecast, QueueForecast, RunningJob};
 use serde::Serialize;
 
 /// The most jobs in progress, and the most groups, that the page lists.
-const LISTED: usize = 200;
+const LISTED: usize = 100;
 
 /// Seconds after which the page is read again.
 const REFRESH: u32 = 30;
@@ -81,14 +81,16 @@ pub async fn page(web: Web) -> HandlerResult {
 fn sentence(queue: &QueueForecast, now: Timestamp) -> String {
     let mut sentences = vec![wording::fleet(&queue.fleet)];
     if let Some(end) = queue.ends_at() {
+        let about = if queue.is_cut() { "at least" } else { "about" };
         let left = wording::brief_duration((end - now) as f64 / 1000.0);
-        sentences.push(format!("If nothing new comes, the queue is done in about {left}."));
+        sentences.push(format!("If nothing new comes, the queue is done in {about} {left}."));
     }
+    let least = if queue.is_cut() { "At least " } else { "" };
     match queue.stuck() {
         0 => {}
         1 => sentences.push("1 job waits for something that no host gives it at present.".to_owned()),
         jobs => sentences.push(format!(
-            "{jobs} jobs wait for something that no host gives them at present."
+            "{least}{jobs} jobs wait for something that no host gives them at present."
         )),
     }
     sentences.join(" ")

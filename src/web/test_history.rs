@@ -1,5 +1,6 @@
 //! The history of a project's tests on a branch: which tests fail since when, and what came of one test on each revision.
 
+use super::choices::is_name;
 use super::error::{Error, HandlerResult};
 use super::frame;
 use super::route::{Query, Web};
@@ -17,8 +18,8 @@ use serde::Serialize;
 /// The most results on the page, and the most that are searched for the first failure of a test.
 const RESULTS: i64 = 60;
 
-/// The most failing tests on the page. A cell keeps the names of a hundred.
-const FAILING: usize = 100;
+/// The most failing tests that a page links. A cell keeps the names of a hundred.
+const FAILING: usize = 50;
 
 /// The most characters of a name in the query. Stored names of tests have as many at most.
 const CHARACTERS_MOST: usize = 400;
@@ -35,6 +36,10 @@ pub struct TestHistoryPage {
     pub sentence: String,
     /// The tests that fail in the newest result.
     pub failing: Vec<FailureLine>,
+    /// How many more fail.
+    pub more: usize,
+    /// The address of the page of all tests that fail.
+    pub all: String,
     /// The results of the test, newest first.
     pub results: Vec<TestLine>,
     /// The address of older results, if there are any.
@@ -62,16 +67,15 @@ pub struct FailureLine {
     pub since: Option<SinceView>,
 }
 
-/// The first of consecutive failures of a test.
+/// The first of consecutive failures of a test. It is what was seen, not a culprit: results before it may be missing, and
+/// the test may be flaky.
 #[derive(Debug, Default, Serialize)]
 pub struct SinceView {
-    /// `new here`, `fails since`, or `fails at least since`.
+    /// `first seen failing at`, `seen failing since`, or `seen failing at least since`.
     pub words: &'static str,
     pub sha: String,
     pub name: String,
     pub committed: Time,
-    /// Whether the test did not fail in the result before.
-    pub is_new: bool,
 }
 
 #[derive(Default, Serialize)]
@@ -110,8 +114,8 @@ pub async fn page(project: String, web: Web, query: Query) -> HandlerResult {
         branch: text("branch")
             .or(watched.first().map(String::as_str))
             .unwrap_or_default(),
-        variant: text("variant").unwrap_or(DEFAULT_VARIANT),
-        platform: text("platform"),
+        variant: text("variant").filter(|name| is_name(name)).unwrap_or(DEFAULT_VARIANT),
+        platform: text("platform").filter(|name| is_name(name)),
     };
     if !web.store.has_branch(series.branch).await? {
         return Err(Error::not_found());
@@ -135,15 +139,18 @@ pub async fn page(project: String, web: Web, query: Query) -> HandlerResult {
         here: branch == series.branch,
         name: branch,
     };
+    let failing = match test {
+        Some(_) => Vec::new(),
+        None => failing_now(series, &history, now),
+    };
     let page = TestHistoryPage {
         sentence: match test {
             Some(test) => sentence(&history, test),
             None => of_newest(&history),
         },
-        failing: match test {
-            Some(_) => Vec::new(),
-            None => failing_now(series, &history, now),
-        },
+        more: more(&failing, &history),
+        failing,
+        all: address(series, None, None),
         results: test.map_or_else(Vec::new, |test| {
             history.iter().map(|result| line(result, test, now)).collect()
         }),
@@ -176,7 +183,7 @@ fn address(series: TestSeries<'_>, test: Option<&str>, from: Option<&RevisionId>
         .finish()
 }
 
-/// Returns the lists of failing tests, without results that say nothing.
+/// Returns the failing tests of each result.
 fn lists(history: &[TestedRevision]) -> Vec<FailingTests> {
     history.iter().map(|result| result.failing.clone()).collect()
 }
@@ -189,14 +196,13 @@ fn since(history: &[TestedRevision], lists: &[FailingTests], test: &str, now: Ti
     let is_new = streak.before.is_some() && newest == Some(streak.first);
     Some(SinceView {
         words: match (is_new, streak.before) {
-            (true, _) => "new here",
-            (false, Some(_)) => "fails since",
-            (false, None) => "fails at least since",
+            (true, _) => "first seen failing at",
+            (false, Some(_)) => "seen failing since",
+            (false, None) => "seen failing at least since",
         },
         sha: first.sha.clone(),
         name: wording::short(first.name()).to_owned(),
         committed: time(first.committed_at, now),
-        is_new,
     })
 }
 
@@ -217,7 +223,18 @@ fn failing_now(series: TestSeries<'_>, history: &[TestedRevision], now: Timestam
     names.map(line).collect()
 }
 
-/// Adds to the failures of a run, which are in the result of a revision, since when they fail.
+/// Returns how many tests fail in the newest result that says so, besides those in a list.
+fn more(listed: &[FailureLine], history: &[TestedRevision]) -> usize {
+    let newest = history.iter().find(|result| result.failing != FailingTests::Unknown);
+    let failed = newest.and_then(|newest| usize::try_from(newest.result.cell_failed_tests?).ok());
+    match listed.is_empty() {
+        true => 0,
+        false => failed.unwrap_or_default().saturating_sub(listed.len()),
+    }
+}
+
+/// Adds to the failures of a run of a revision since when they fail. Adds nothing if the result of the run does not say
+/// which tests failed: then its attempts ended in another way than the one that is shown.
 pub async fn add_since(
     web: &Web,
     series: TestSeries<'_>,
@@ -230,9 +247,14 @@ pub async fn add_since(
     }
     let history = web.store.test_history(series, Some(revision), RESULTS).await?;
     let lists = lists(&history);
-    for failure in failures {
+    let newest = history.first().filter(|newest| newest.result.revision_id == *revision);
+    let is_result = newest.is_some_and(|newest| newest.failing != FailingTests::Unknown);
+    for failure in failures.iter_mut().take(FAILING) {
         failure.href = Some(address(series, Some(&failure.test), None));
-        failure.since = since(&history, &lists, &failure.test, now);
+        failure.since = match is_result {
+            true => since(&history, &lists, &failure.test, now),
+            false => None,
+        };
     }
     Ok(())
 }
@@ -245,17 +267,17 @@ fn of_newest(history: &[TestedRevision]) -> String {
         .zip(&lists)
         .find(|(_, list)| **list != FailingTests::Unknown);
     match newest {
-        None if history.is_empty() => "There is no result yet.".to_owned(),
+        None if history.is_empty() => "No recent revision has a result.".to_owned(),
         None => "No recent result says which tests failed.".to_owned(),
         Some((newest, FailingTests::Listed { names, is_complete })) => {
             let at = wording::short(newest.result.name());
             match (names.len(), is_complete) {
-                (0, true) => format!("No test failed at {at}, the newest result."),
-                (1, true) => format!("1 test failed at {at}, the newest result."),
-                (count, true) => format!("{count} tests failed at {at}, the newest result."),
-                (count, false) => {
+                (0, true) => format!("No test failed at {at}, the newest result that names its tests."),
+                (1, true) => format!("1 test failed at {at}, the newest result that names its tests."),
+                (count, true) => format!("{count} tests failed at {at}, the newest result that names its tests."),
+                (_, false) => {
                     let all = newest.result.cell_failed_tests.unwrap_or_default();
-                    format!("{all} tests failed at {at}, the newest result. These are the first {count}.")
+                    format!("At least {all} tests failed at {at}, the newest result that names its tests.")
                 }
             }
         }
@@ -290,7 +312,7 @@ fn line(result: &TestedRevision, test: &str, now: Timestamp) -> TestLine {
         badge: match state {
             TestResult::Failed => badge("fail", "✗", "failed"),
             TestResult::DidNotFail => badge("pass", "✓", "did not fail"),
-            TestResult::Unknown => badge("unknown", "?", "no result"),
+            TestResult::Unknown => badge("unknown", "?", "unclear"),
         },
         error: error.map(str::to_owned),
     }
@@ -309,8 +331,8 @@ pub async fn failing_on_branches(web: &Web, project: &str, now: Timestamp) -> Re
         let history = web.store.test_history(series, None, RESULTS).await?;
         let mut failing = failing_now(series, &history, now);
         if !failing.is_empty() {
-            let more = failing.len().saturating_sub(NAMED);
             failing.truncate(NAMED);
+            let more = more(&failing, &history);
             found.push(FailingOnBranch {
                 all: address(series, None, None),
                 branch: branch.name,

@@ -49,10 +49,22 @@ async fn the_queue_says_when_it_is_done_and_what_nobody_does() {
             "{:?}",
             queue.groups[0].reason
         );
-        // a build counts as the mean of 60 s and 10 s: in its turn 60 + 35 s are done, and 180 + 35 s in all, by two slots
+        // a build was never measured, and counts as the mean of 60 s and 10 s; of three jobs in two slots, one comes second
         let ends: Vec<Option<i64>> = queue.groups.iter().map(|line| Some(line.ends_at? - now)).collect();
-        assert_eq!(ends, [None, Some(47_500), Some(107_500)], "{name}");
-        assert_eq!(queue.ends_at(), Some(now + 107_500));
+        assert_eq!(ends, [None, None, Some(120_000)], "{name}");
+        assert_eq!((queue.ends_at(), queue.is_cut()), (Some(now + 120_000), false));
+        // a job that waits for its next try ends after it
+        sqlx::query("UPDATE job SET not_before = $1 WHERE state = 'queued'")
+            .bind(now + 900_000)
+            .execute(store.pool())
+            .await
+            .unwrap();
+        let later = store.queue_forecast(now).await.unwrap();
+        assert_eq!(later.ends_at(), Some(now + 960_000), "{name}");
+        sqlx::query("UPDATE job SET not_before = 1 WHERE state = 'queued'")
+            .execute(store.pool())
+            .await
+            .unwrap();
 
         let backlog = store.backlog(now).await.unwrap();
         // five jobs of (3 * 60 + 10) / 4 s each, by two slots

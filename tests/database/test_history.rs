@@ -1,6 +1,6 @@
 //! Which tests failed on each revision, and since when.
 
-use crate::support::stores;
+use super::web::sites;
 use crate::support::world::World;
 use pybots::domain::failing::TestResult;
 use pybots::domain::id::{HostId, JobId, RevisionId, RunId};
@@ -21,7 +21,7 @@ const SERIES: TestSeries<'_> = TestSeries {
 };
 
 /// Ends the first attempt at a run. `failed` has the names of the failed tests, of which `more` are not named.
-async fn end(store: &Store, run: &str, outcome: Outcome, failed: &[&str], more: usize) {
+async fn end(store: &Store, run: &str, outcome: Outcome, failed: &[&str], more: usize, partial: bool) {
     let sql = "SELECT id FROM job WHERE run_id = $1";
     let query = sqlx::query_scalar(sql).bind(RunId::from(run));
     let job: JobId = query.fetch_one(store.pool()).await.unwrap();
@@ -29,6 +29,7 @@ async fn end(store: &Store, run: &str, outcome: Outcome, failed: &[&str], more: 
         summary: Some(Summary {
             passed: 1,
             failed: failed.len() + more,
+            partial,
             failures: failed.iter().map(|test| Failure::of(test, "boom")).collect(),
             ..Summary::default()
         }),
@@ -53,9 +54,10 @@ async fn end(store: &Store, run: &str, outcome: Outcome, failed: &[&str], more: 
 
 #[tokio::test]
 async fn each_result_says_which_tests_failed() {
-    for database in stores().await {
-        let store = &database.store;
+    for site in sites().await {
+        let (store, database) = (&site.sample.store, &site.database);
         let world = World::on(database.name, store).await;
+        site.sample.projects(&["project"]).await;
         let failed = || Outcome::Failed { exit_code: 1 };
         let infra = Outcome::Infra { reason: "lost".into() };
         let ends: [(&str, Outcome, &[&str], usize); 6] = [
@@ -66,12 +68,13 @@ async fn each_result_says_which_tests_failed() {
             ("ee", failed(), &["u: a", "u: c"], 0),
             ("ff", failed(), &["u: a"], 200),
         ];
-        let mut revisions = Vec::new();
+        let (mut revisions, mut runs) = (Vec::new(), Vec::new());
         for (at, (sha, outcome, tests, more)) in (1..).zip(ends) {
             let built = world.revision("trunk", sha, at).await;
             let run = world.run("project", &built, at).await;
-            end(store, &run, outcome, tests, more).await;
+            end(store, &run, outcome, tests, more, false).await;
             revisions.push(RevisionId::from(built.revision.as_str()));
+            runs.push(run);
         }
         let history = store.test_history(SERIES, None, 10).await.unwrap();
         let of = |test: &str| history.iter().map(|result| result.failing.of(test)).collect::<Vec<_>>();
@@ -108,5 +111,46 @@ async fn each_result_says_which_tests_failed() {
         let matrix = store.matrix(&Scope::All, 9, None).await.unwrap();
         let same: Vec<Option<bool>> = (0..6).map(|row| matrix.is_same(row, 0)).collect();
         assert_eq!(same, [Some(false), Some(false), Some(true), None, Some(false), None]);
+
+        // at `ee`, a new test fails and another one goes on
+        let page = site.page(&format!("/run/{}", runs[4])).await;
+        let link = |words: &str, sha: &str| format!("{words} <a href=\"/revision/{sha}000000\">");
+        assert!(page.contains(&link("seen failing since", "bb")), "{page}");
+        assert!(page.contains(&link("first seen failing at", "ee")), "{page}");
+        // what the run of another revision says is nothing that this one says
+        let page = site.page(&format!("/run/{}", runs[2])).await;
+        assert!(
+            page.contains("/project/project/tests?branch") && !page.contains("seen failing"),
+            "{page}"
+        );
+
+        // a suite that broke off says nothing about the tests that it has not reported
+        let built = world.revision("trunk", "99", 7).await;
+        let run = world.run("project", &built, 7).await;
+        end(store, &run, failed(), &["u: d"], 0, true).await;
+        let newest = store.test_history(SERIES, None, 1).await.unwrap();
+        assert_eq!(
+            (newest[0].failing.of("u: d"), newest[0].failing.of("u: a")),
+            (Failed, Unknown)
+        );
+
+        let page = site.page("/project/project/tests").await;
+        assert!(page.contains("At least 1 tests failed at 99000000"), "{page}");
+        assert!(page.contains(&link("first seen failing at", "99")), "{page}");
+        let page = site.page("/project/project/tests?branch=trunk&test=u%3A+b").await;
+        assert!(page.contains("It failed in 2 of the 4 results"), "{page}");
+        assert_eq!(page.matches("unclear").count(), 3, "{page}");
+        let page = site
+            .page("/project/project/tests?test=nosuch&variant=<b>odd&branch=2.5")
+            .await;
+        assert!(
+            page.contains("No result here says anything") && !page.contains("odd"),
+            "{page}"
+        );
+        for path in ["/project/nosuch/tests", "/project/project/tests?branch=nosuch"] {
+            assert_eq!(site.get(path).await.status(), 404, "{path}");
+        }
+        let page = site.page("/project/project").await;
+        assert!(page.contains("Failing tests") && page.contains("On trunk"), "{page}");
     }
 }

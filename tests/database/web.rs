@@ -19,7 +19,7 @@ pub struct Site {
     pub base: String,
     client: Client,
     server: tokio::task::JoinHandle<()>,
-    database: TestDatabase,
+    pub database: TestDatabase,
     _data: tempfile::TempDir,
 }
 
@@ -73,7 +73,7 @@ fn well_behaved(text: &str, policy: &str, path: &str) {
 }
 
 impl Site {
-    async fn get(&self, path: &str) -> Response {
+    pub async fn get(&self, path: &str) -> Response {
         self.client.get(format!("{}{path}", self.base)).send().await.unwrap()
     }
 

@@ -30,6 +30,11 @@ impl WaitingHost {
         self.has_token && self.seen_at.is_some_and(|seen| now - seen < ONLINE_MS)
     }
 
+    /// Returns whether the host takes jobs at present.
+    pub fn is_ready(&self, now: Timestamp) -> bool {
+        self.state == HostState::Active && self.is_online(now) && !self.backs_off(now) && self.pause().is_none()
+    }
+
     pub(super) fn pause(&self) -> Option<&str> {
         self.capabilities.as_ref()?.pause.as_deref()
     }

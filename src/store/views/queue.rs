@@ -5,7 +5,7 @@ use super::waits::Waiting;
 use crate::domain::forecast::{Load, forecast};
 use crate::domain::id::HostId;
 use crate::domain::time::Timestamp;
-use crate::domain::waiting::{WaitReason, WaitingHost};
+use crate::domain::waiting::{COUNTED_MOST, WaitReason, WaitingHost};
 use crate::store::Store;
 use crate::store::claims::JobGroup;
 use anyhow::Result;
@@ -33,6 +33,11 @@ impl QueueForecast {
     /// ended before.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.groups.iter().filter_map(|group| group.ends_at).max()
+    }
+
+    /// Returns whether more jobs wait than were counted, so that the counts and times are lower bounds.
+    pub fn is_cut(&self) -> bool {
+        self.groups.iter().any(|group| group.jobs > COUNTED_MOST)
     }
 
     /// Counts the queued jobs that no host takes at present.
@@ -82,7 +87,7 @@ pub struct Fleet {
     pub online: usize,
     /// The registered hosts that do not call.
     pub silent: usize,
-    /// How many jobs the hosts that call do at the same time.
+    /// How many jobs the hosts that take jobs at present do at the same time.
     pub slots: i64,
 }
 
@@ -94,7 +99,10 @@ impl Fleet {
         Self {
             online: online().count(),
             silent: registered().count() - online().count(),
-            slots: online().map(WaitingHost::slots).sum(),
+            slots: registered()
+                .filter(|host| host.is_ready(now))
+                .map(WaitingHost::slots)
+                .sum(),
         }
     }
 }
@@ -118,12 +126,15 @@ impl Store {
         let hosts = self.waiting_hosts().await?;
         let slots: BTreeMap<HostId, i64> = hosts.iter().map(|host| (host.id.clone(), host.slots())).collect();
         let mut loads: Vec<Load> = waiting.iter().map(|(job, jobs)| load(job, *jobs, now)).collect();
+        // what is left of a running job says nothing about others
+        let measured: Vec<i64> = loads.iter().filter_map(|load| load.expected_ms).collect();
+        let usual = i64::try_from(measured.len()).map_or(0, |count| measured.iter().sum::<i64>() / count.max(1));
         loads.extend(running.iter().map(|job| Load {
             jobs: 1,
             expected_ms: job.ends_at().map(|end| (end - now).max(0)),
             hosts: [job.host.clone()].into(),
         }));
-        let ends = forecast(&loads, &slots);
+        let ends = forecast(&loads, &slots, usual);
         let mut groups: Vec<GroupForecast> = waiting
             .iter()
             .zip(loads.iter().zip(ends))
@@ -133,7 +144,7 @@ impl Store {
                     jobs: *jobs,
                     reason: job.reason(now),
                     has_taker: !load.hosts.is_empty(),
-                    ends_at: end.map(|ms| Timestamp::from_millis(now.as_millis().saturating_add(ms))),
+                    ends_at: end.map(|ms| (now + ms).max(job.from() + load.expected_ms.unwrap_or(0))),
                 })
             })
             .collect();
@@ -149,7 +160,8 @@ impl Store {
     pub async fn backlog(&self, now: Timestamp) -> Result<Backlog> {
         let sql = "SELECT COUNT(*), CAST(COALESCE(SUM(job_group.expected_ms), 0) AS BIGINT),
                           COUNT(CASE WHEN job_group.expected_ms > 0 THEN 1 END)
-                   FROM (SELECT group_id FROM job WHERE state = 'queued' LIMIT $1) AS waiting
+                   FROM (SELECT group_id FROM job WHERE state = 'queued' ORDER BY group_id, priority DESC, created_at, id
+                         LIMIT $1) AS waiting
                    LEFT JOIN job_group ON job_group.id = waiting.group_id";
         let (queued, work, measured): (i64, i64, i64) = sqlx::query_as(sql)
             .bind(BACKLOG_MOST + 1)

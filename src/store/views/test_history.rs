@@ -38,11 +38,13 @@ pub struct ResultLine {
     pub subject: String,
     pub committed_at: Timestamp,
     pub run_id: RunId,
-    platform: String,
+    pub platform: String,
     /// `None` if no attempt has ended.
     pub cell_state: Option<Cell>,
     /// How long the attempt that explains the state took, in milliseconds.
     pub cell_ms: Option<i64>,
+    /// How many tests ran. `None` if the suite broke off, so that others may have failed too.
+    cell_tests: Option<i64>,
     pub cell_failed_tests: Option<i64>,
     /// The first test that failed, and the first line of its error.
     pub cell_first_error: Option<String>,
@@ -52,7 +54,7 @@ pub struct ResultLine {
 
 from_row!(
     ResultLine, "run" by "run_id":
-    revision_id, seq, sha, label, subject, committed_at, run_id, platform, cell_state, cell_ms, cell_failed_tests, cell_first_error,
+    revision_id, seq, sha, label, subject, committed_at, run_id, platform, cell_state, cell_ms, cell_tests, cell_failed_tests, cell_first_error,
     cell_failing,
 );
 
@@ -68,7 +70,10 @@ impl ResultLine {
                 names: Arc::default(),
                 is_complete: true,
             },
-            (Some(Cell::Fail | Cell::Flaky), Some(digest)) => sets.of(digest, self.cell_failed_tests),
+            (Some(Cell::Fail | Cell::Flaky), Some(digest)) => {
+                let failed = self.cell_failed_tests.filter(|_| self.cell_tests.is_some());
+                sets.of(digest, failed)
+            }
             _ => FailingTests::Unknown,
         }
     }
@@ -79,8 +84,8 @@ impl ResultLine {
 pub struct FailingSets(BTreeMap<String, Arc<BTreeSet<String>>>);
 
 impl FailingSets {
-    /// Returns the tests that failed in a result, which says how many did.
-    pub fn of(&self, digest: &str, failed: Option<i64>) -> FailingTests {
+    /// Returns the tests that failed in a result. `failed` says how many did; `None` stands for a suite that broke off.
+    fn of(&self, digest: &str, failed: Option<i64>) -> FailingTests {
         let Some(names) = self.0.get(digest) else {
             return FailingTests::Unknown;
         };
@@ -103,34 +108,14 @@ impl Store {
         from: Option<&RevisionId>,
         most: i64,
     ) -> Result<Vec<TestedRevision>> {
-        let mut lines: Vec<ResultLine> = sqlx::query_as(
-            "WITH edge AS (
-                 SELECT branch.id AS branch_id, COALESCE(
-                     (SELECT seq FROM revision WHERE revision.id = $4 AND revision.branch_id = branch.id),
-                     (SELECT MAX(seq) FROM revision WHERE revision.branch_id = branch.id)) AS seq
-                 FROM branch WHERE branch.name = $1)
-             SELECT revision.id AS revision_id, revision.seq, revision.sha, revision.label, revision.subject,
-                    revision.committed_at, run.id AS run_id, run.platform, run.cell_state, run.cell_ms, run.cell_failed_tests,
-                    run.cell_first_error, run.cell_failing
-             FROM edge JOIN revision ON revision.branch_id = edge.branch_id AND revision.seq <= edge.seq
-                 AND revision.seq > edge.seq - $7
-             JOIN run ON run.revision_id = revision.id AND run.project = $2 AND run.variant = $3 AND run.trial = 0
-                 AND run.withdrawn IS NULL
-                 AND ($6 = '' OR run.platform = $6)
-             WHERE revision.left_at IS NULL
-             ORDER BY revision.seq DESC, run.id DESC LIMIT $5",
-        )
-        .bind(series.branch)
-        .bind(series.project)
-        .bind(series.variant)
-        .bind(from.map_or("", RevisionId::as_str))
-        .bind(most)
-        .bind(series.platform.unwrap_or_default())
-        .bind(SEARCHED)
-        .fetch_all(self.pool())
-        .await?;
-        let newest = lines.first().map(|line| line.platform.clone());
-        lines.retain(|line| Some(&line.platform) == newest.as_ref());
+        let newest = match series.platform {
+            Some(platform) => platform.to_owned(),
+            None => match self.result_lines(series, from, "", 1).await?.pop() {
+                Some(newest) => newest.platform,
+                None => return Ok(Vec::new()),
+            },
+        };
+        let lines = self.result_lines(series, from, &newest, most).await?;
         let digests = lines.iter().filter_map(|line| line.cell_failing.as_deref()).collect();
         let sets = self.failing_sets(digests).await?;
         let tested = lines.into_iter().map(|result| TestedRevision {
@@ -138,6 +123,44 @@ impl Store {
             result,
         });
         Ok(tested.collect())
+    }
+
+    /// Returns the results on one platform, or on all if `platform` is empty.
+    async fn result_lines(
+        &self,
+        series: TestSeries<'_>,
+        from: Option<&RevisionId>,
+        platform: &str,
+        most: i64,
+    ) -> Result<Vec<ResultLine>> {
+        // a further column in the order would make SQLite read all runs of the project for each revision
+        let mut lines: Vec<ResultLine> = sqlx::query_as(
+            "WITH edge AS (
+                 SELECT branch.id AS branch_id, COALESCE(
+                     (SELECT seq FROM revision WHERE revision.id = $4 AND revision.branch_id = branch.id),
+                     (SELECT MAX(seq) FROM revision WHERE revision.branch_id = branch.id)) AS seq
+                 FROM branch WHERE branch.name = $1)
+             SELECT revision.id AS revision_id, revision.seq, revision.sha, revision.label, revision.subject,
+                    revision.committed_at, run.id AS run_id, run.platform, run.cell_state, run.cell_ms, run.cell_tests,
+                    run.cell_failed_tests, run.cell_first_error, run.cell_failing
+             FROM edge JOIN revision ON revision.branch_id = edge.branch_id AND revision.seq <= edge.seq
+                 AND revision.seq > edge.seq - $7
+             JOIN run ON run.revision_id = revision.id AND run.project = $2 AND run.variant = $3 AND run.trial = 0
+                 AND run.withdrawn IS NULL AND ($6 = '' OR run.platform = $6)
+             WHERE revision.left_at IS NULL
+             ORDER BY revision.seq DESC LIMIT $5",
+        )
+        .bind(series.branch)
+        .bind(series.project)
+        .bind(series.variant)
+        .bind(from.map_or("", RevisionId::as_str))
+        .bind(most)
+        .bind(platform)
+        .bind(SEARCHED)
+        .fetch_all(self.pool())
+        .await?;
+        lines.sort_by(|a, b| (b.seq, &b.run_id).cmp(&(a.seq, &a.run_id)));
+        Ok(lines)
     }
 
     /// Returns the sets of failing tests with these digests.

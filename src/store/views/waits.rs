@@ -69,6 +69,11 @@ impl Waiting {
         }
     }
 
+    /// Returns the time from which the job may be claimed.
+    pub(super) fn from(&self) -> Timestamp {
+        self.job.not_before
+    }
+
     /// Returns the group of the job, unless an earlier version added it.
     pub(super) fn group(&self) -> Option<&JobGroup> {
         self.queue.groups.get(self.job.group_id.as_ref()?)

@@ -294,6 +294,7 @@ fn pages_of_jobs_have_what_their_templates_name() {
                 .into(),
             test,
             failing: failing_tests(),
+            more: 1,
             results: vec![
                 TestLine {
                     error: some(),

@@ -12,7 +12,14 @@ pub fn backlog(backlog: &Backlog) -> String {
         jobs => format!("{jobs} jobs wait"),
     };
     match backlog.takes_ms {
-        Some(ms) => format!("{jobs}, about {} of work.", brief_duration(ms as f64 / 1000.0)),
+        Some(ms) => {
+            let least = if backlog.queued > BACKLOG_MOST {
+                "at least"
+            } else {
+                "about"
+            };
+            format!("{jobs}, {least} {} of work.", brief_duration(ms as f64 / 1000.0))
+        }
         None => format!("{jobs}."),
     }
 }
@@ -53,7 +60,7 @@ mod tests {
         assert_eq!(shown(250, Some(2_400_000)), "250 jobs wait, about 40 min of work.");
         assert_eq!(
             shown(10_001, Some(60_000)),
-            "More than 10000 jobs wait, about 60 s of work."
+            "More than 10000 jobs wait, at least 60 s of work."
         );
     }
 
