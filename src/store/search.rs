@@ -147,7 +147,8 @@ impl Store {
 }
 
 /// Returns the condition that a row of `revision` has all the words of a query, and its parameters, of which the first has
-/// the number `first`. Returns `None` if the query has no words.
+/// the number `first`. Only the [`WITH_WORD`] newest revisions with the longest word fulfil it. Returns `None` if the query has
+/// no words.
 pub(super) fn words_of_revision(query: &str, first: usize) -> Option<(String, Vec<String>)> {
     condition(Kind::Revision, "revision.id", query, first)
 }

@@ -89,7 +89,8 @@ impl Store {
         self.matrix_about(scope, rows, before, None).await
     }
 
-    /// Returns the same as [`Store::matrix`], of the revisions that have all the words of `about`.
+    /// Returns the same as [`Store::matrix`], of the revisions that have all the words of `about`. As in a search,
+    /// only the newest revisions of all branches with the longest word are looked at.
     pub async fn matrix_about(
         &self,
         scope: &Scope,

@@ -4,6 +4,7 @@ use super::route::Query;
 use crate::domain::day::Day;
 use crate::domain::id::RevisionId;
 use crate::domain::project::ProjectTags;
+use crate::domain::words::words;
 use crate::verdict::Cell;
 
 /// The most characters of a choice.
@@ -50,7 +51,7 @@ impl Choices {
             label: text("label"),
             tier: text("tier").and_then(|tier| tier.parse().ok()),
             state: text("state").and_then(|name| Cell::ALL.iter().copied().find(|state| state.name() == name)),
-            about: text("about"),
+            about: text("about").filter(|text| !words(text).is_empty()),
             only_changes: query.get("changes").is_some_and(|value| value == "only"),
             projects: text("projects"),
             before: text("before").map(RevisionId::from),
@@ -123,7 +124,7 @@ impl Choices {
     }
 }
 
-/// Returns whether a text can be the name of a variant, a branch or a platform.
+/// Returns whether a text can be the name of a variant or a platform.
 pub fn is_name(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
 }

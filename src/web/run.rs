@@ -69,7 +69,14 @@ pub async fn page(id: RunId, web: Web, query: Query) -> HandlerResult {
             variant: &found.run.variant,
             platform: Some(&found.run.platform),
         };
-        test_history::add_since(&web, series, &found.run.revision_id, &mut tests.failures, now).await?;
+        test_history::add_since(
+            &web,
+            series,
+            (&found.run.revision_id, &found.run.id),
+            &mut tests.failures,
+            now,
+        )
+        .await?;
     }
     let refresh = attempts.refresh(found.cell.state == Cell::Pending, &query);
     let live = attempts.is_live();

@@ -9,7 +9,7 @@ use super::wording::{self, Badge, Time, badge, time};
 use crate::clock::now;
 use crate::domain::DEFAULT_VARIANT;
 use crate::domain::failing::{FailingTests, TestResult, streak};
-use crate::domain::id::RevisionId;
+use crate::domain::id::{RevisionId, RunId};
 use crate::domain::time::Timestamp;
 use crate::store::views::{TestSeries, TestedRevision};
 use anyhow::Result;
@@ -38,7 +38,7 @@ pub struct TestHistoryPage {
     pub failing: Vec<FailureLine>,
     /// How many more fail.
     pub more: usize,
-    /// The address of the page of all tests that fail.
+    /// The address of the page of the tests that fail.
     pub all: String,
     /// The results of the test, newest first.
     pub results: Vec<TestLine>,
@@ -143,6 +143,7 @@ pub async fn page(project: String, web: Web, query: Query) -> HandlerResult {
         Some(_) => Vec::new(),
         None => failing_now(series, &history, now),
     };
+    let shown_platform = history.first().map(|newest| newest.result.platform.as_str());
     let page = TestHistoryPage {
         sentence: match test {
             Some(test) => sentence(&history, test),
@@ -154,9 +155,16 @@ pub async fn page(project: String, web: Web, query: Query) -> HandlerResult {
         results: test.map_or_else(Vec::new, |test| {
             history.iter().map(|result| line(result, test, now)).collect()
         }),
-        older: next
-            .filter(|_| test.is_some())
-            .map(|next| address(series, test, Some(&next))),
+        older: next.filter(|_| test.is_some()).map(|next| {
+            address(
+                TestSeries {
+                    platform: shown_platform,
+                    ..series
+                },
+                test,
+                Some(&next),
+            )
+        }),
         branch: series.branch.to_owned(),
         variant: wording::unusual_variant(series.variant),
         branches: watched.iter().cloned().map(link).collect(),
@@ -233,12 +241,12 @@ fn more(listed: &[FailureLine], history: &[TestedRevision]) -> usize {
     }
 }
 
-/// Adds to the failures of a run of a revision since when they fail. Adds nothing if the result of the run does not say
-/// which tests failed: then its attempts ended in another way than the one that is shown.
+/// Adds to the failures of a run of a revision the addresses of their histories, and since when they fail. Leaves the
+/// latter out if the result of the run does not say which tests failed.
 pub async fn add_since(
     web: &Web,
     series: TestSeries<'_>,
-    revision: &RevisionId,
+    (revision, run): (&RevisionId, &RunId),
     failures: &mut [FailureLine],
     now: Timestamp,
 ) -> Result<()> {
@@ -247,7 +255,7 @@ pub async fn add_since(
     }
     let history = web.store.test_history(series, Some(revision), RESULTS).await?;
     let lists = lists(&history);
-    let newest = history.first().filter(|newest| newest.result.revision_id == *revision);
+    let newest = history.first().filter(|newest| newest.result.run_id == *run);
     let is_result = newest.is_some_and(|newest| newest.failing != FailingTests::Unknown);
     for failure in failures.iter_mut().take(FAILING) {
         failure.href = Some(address(series, Some(&failure.test), None));
@@ -267,19 +275,22 @@ fn of_newest(history: &[TestedRevision]) -> String {
         .zip(&lists)
         .find(|(_, list)| **list != FailingTests::Unknown);
     match newest {
-        None if history.is_empty() => "No recent revision has a result.".to_owned(),
-        None => "No recent result says which tests failed.".to_owned(),
+        None if history.is_empty() => "no recent revision has a result.".to_owned(),
+        None => "no recent result says which tests failed.".to_owned(),
         Some((newest, FailingTests::Listed { names, is_complete })) => {
             let at = wording::short(newest.result.name());
-            match (names.len(), is_complete) {
-                (0, true) => format!("No test failed at {at}, the newest result that names its tests."),
-                (1, true) => format!("1 test failed at {at}, the newest result that names its tests."),
-                (count, true) => format!("{count} tests failed at {at}, the newest result that names its tests."),
-                (_, false) => {
-                    let all = newest.result.cell_failed_tests.unwrap_or_default();
-                    format!("At least {all} tests failed at {at}, the newest result that names its tests.")
-                }
-            }
+            let failed = newest.result.cell_failed_tests.unwrap_or_default();
+            let least = if *is_complete || !newest.result.broke_off() {
+                ""
+            } else {
+                "at least "
+            };
+            let tests = match (names.is_empty(), failed) {
+                (true, _) => "no test failed".to_owned(),
+                (false, 1) => format!("{least}1 test failed"),
+                (false, failed) => format!("{least}{failed} tests failed"),
+            };
+            format!("{tests} at {at}, the newest result that says which tests failed.")
         }
         Some((_, FailingTests::Unknown)) => String::new(),
     }
@@ -290,8 +301,8 @@ fn sentence(history: &[TestedRevision], test: &str) -> String {
     let count = |wanted| results.iter().filter(|result| **result == wanted).count();
     let (failed, others) = (count(TestResult::Failed), count(TestResult::DidNotFail));
     match failed + others {
-        0 => "No result here says anything about this test.".to_owned(),
-        all => format!("It failed in {failed} of the {all} results below that say something about it."),
+        0 => "no result here says anything about this test.".to_owned(),
+        all => format!("it failed in {failed} of the {all} results below that say something about it."),
     }
 }
 
@@ -354,6 +365,6 @@ pub struct FailingOnBranch {
     pub failing: Vec<FailureLine>,
     /// How many more fail.
     pub more: usize,
-    /// The address of the page with all of them.
+    /// The address of the page that lists more of them.
     pub all: String,
 }

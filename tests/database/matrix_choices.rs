@@ -71,11 +71,14 @@ async fn revisions_are_chosen_by_words_and_by_a_day() {
         // the row below is not the revision before, so nothing is said to be the same
         assert!(!page.contains(" same\""), "{page}");
         assert!(site.page("/branch/trunk").await.contains(" same\""));
+        assert_eq!(rows("/branch/trunk?about=guido&changes=only").await, of_one);
+        // no word at all leaves nothing out
+        assert!(site.page("/branch/trunk?about=!").await.contains(" same\""));
         assert_eq!(rows("/branch/trunk?about=nosuchword").await, 0);
         assert!(
             site.page("/?about=nosuchword")
                 .await
-                .contains("No revision is about nosuchword")
+                .contains("No recent revision is about nosuchword")
         );
 
         // long ago there was none, and in the future all there are

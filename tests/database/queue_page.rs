@@ -53,7 +53,7 @@ async fn the_queue_says_when_it_is_done_and_what_nobody_does() {
         let ends: Vec<Option<i64>> = queue.groups.iter().map(|line| Some(line.ends_at? - now)).collect();
         assert_eq!(ends, [None, None, Some(120_000)], "{name}");
         assert_eq!((queue.ends_at(), queue.is_cut()), (Some(now + 120_000), false));
-        // a job that waits for its next try ends after it
+        // a job that waits for its next try ends after it at the earliest
         sqlx::query("UPDATE job SET not_before = $1 WHERE state = 'queued'")
             .bind(now + 900_000)
             .execute(store.pool())

@@ -132,8 +132,11 @@ impl Matrix {
 
     /// Returns whether a result of a registered project changed at a row, or whether CPython can be built there and could
     /// not before, or the other way round. If older revisions follow, the oldest result of each project and
-    /// the oldest build count as changes, because they may be.
+    /// the oldest build count as changes, because they may be. So does every row of a matrix with gaps.
     pub fn has_change(&self, row: usize) -> bool {
+        if self.has_gaps {
+            return true;
+        }
         let mut columns = self.columns.iter().enumerate().filter(|(_, column)| column.registered);
         let has_result = |at| self.rows.get(row).is_some_and(|row| row.result(at).is_some());
         let result = columns.any(|(at, _)| match self.is_same(row, at) {

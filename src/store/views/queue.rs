@@ -113,7 +113,7 @@ pub struct Backlog {
     /// How many jobs are queued, counted up to one more than [`BACKLOG_MOST`].
     pub queued: i64,
     /// How long the counted jobs take on the whole fleet, in milliseconds. `None` if no such job has ended before, or if
-    /// no host calls.
+    /// no host takes jobs at present.
     pub takes_ms: Option<i64>,
     pub fleet: Fleet,
 }

@@ -64,6 +64,11 @@ impl ResultLine {
         self.label.as_deref().unwrap_or(&self.sha)
     }
 
+    /// Returns whether a suite ended before it had reported all its tests, so that others may have failed too.
+    pub fn broke_off(&self) -> bool {
+        self.cell_tests.is_none()
+    }
+
     fn failing(&self, sets: &FailingSets) -> FailingTests {
         match (self.cell_state, &self.cell_failing) {
             (Some(Cell::Pass), _) => FailingTests::Listed {
@@ -71,7 +76,7 @@ impl ResultLine {
                 is_complete: true,
             },
             (Some(Cell::Fail | Cell::Flaky), Some(digest)) => {
-                let failed = self.cell_failed_tests.filter(|_| self.cell_tests.is_some());
+                let failed = self.cell_failed_tests.filter(|_| !self.broke_off());
                 sets.of(digest, failed)
             }
             _ => FailingTests::Unknown,
@@ -97,7 +102,7 @@ impl FailingSets {
 }
 
 /// How many revisions are searched for results. A project may have none on a long branch.
-const SEARCHED: i64 = 500;
+const SEARCHED: i64 = 300;
 
 impl Store {
     /// Returns the `most` newest results of a series at the revision `from` or before it, newest first. With `None`, begins at
@@ -108,14 +113,13 @@ impl Store {
         from: Option<&RevisionId>,
         most: i64,
     ) -> Result<Vec<TestedRevision>> {
-        let newest = match series.platform {
-            Some(platform) => platform.to_owned(),
-            None => match self.result_lines(series, from, "", 1).await?.pop() {
-                Some(newest) => newest.platform,
-                None => return Ok(Vec::new()),
-            },
-        };
-        let lines = self.result_lines(series, from, &newest, most).await?;
+        let mut lines = self
+            .result_lines(series, from, series.platform.unwrap_or_default(), most)
+            .await?;
+        let newest = lines.first().map(|line| line.platform.clone()).unwrap_or_default();
+        if lines.iter().any(|line| line.platform != newest) {
+            lines = self.result_lines(series, from, &newest, most).await?;
+        }
         let digests = lines.iter().filter_map(|line| line.cell_failing.as_deref()).collect();
         let sets = self.failing_sets(digests).await?;
         let tested = lines.into_iter().map(|result| TestedRevision {

@@ -30,10 +30,12 @@ pub fn fleet(fleet: &Fleet) -> String {
         1 => "1 slot".to_owned(),
         slots => format!("{slots} slots"),
     };
-    let online = match fleet.online {
-        0 => "No host calls.".to_owned(),
-        1 => format!("1 host calls, with {slots}."),
-        hosts => format!("{hosts} hosts call, with {slots}."),
+    let online = match (fleet.online, fleet.slots) {
+        (0, _) => "No host calls.".to_owned(),
+        (1, 0) => "1 host calls, and takes no jobs at present.".to_owned(),
+        (1, _) => format!("1 host calls, with {slots}."),
+        (hosts, 0) => format!("{hosts} hosts call, and take no jobs at present."),
+        (hosts, _) => format!("{hosts} hosts call, with {slots}."),
     };
     match fleet.silent {
         0 => online,
@@ -70,6 +72,7 @@ mod tests {
         assert_eq!(shown(0, 0, 0), "No host calls.");
         assert_eq!(shown(1, 0, 1), "1 host calls, with 1 slot.");
         assert_eq!(shown(4, 1, 8), "4 hosts call, with 8 slots. 1 host is silent.");
+        assert_eq!(shown(2, 0, 0), "2 hosts call, and take no jobs at present.");
         assert_eq!(shown(0, 2, 0), "No host calls. 2 hosts are silent.");
     }
 }
