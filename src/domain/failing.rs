@@ -9,7 +9,7 @@ pub enum FailingTests {
     /// There is no result, or it ended before any test did.
     #[default]
     Unknown,
-    /// These tests failed. Unless the list is complete, others failed too.
+    /// These tests failed. Unless the list is complete, others may have failed too.
     Listed {
         names: Arc<BTreeSet<String>>,
         is_complete: bool,
@@ -47,9 +47,9 @@ pub struct Streak {
 
 /// Finds the streak of a test in results, newest first. Results that say nothing about the test neither end nor begin it.
 /// Returns `None` if the newest result that says something is no failure.
-pub fn streak(results: &[FailingTests], test: &str) -> Option<Streak> {
+pub fn streak<'a>(results: impl IntoIterator<Item = &'a FailingTests>, test: &str) -> Option<Streak> {
     let mut first = None;
-    for (at, result) in results.iter().enumerate() {
+    for (at, result) in results.into_iter().enumerate() {
         match result.of(test) {
             TestResult::Failed => first = Some(at),
             TestResult::DidNotFail => {

@@ -14,7 +14,7 @@ pub use flat::ResultCell;
 pub use host::HostAttempt;
 pub use matrix::{BuiltFrom, Column, ImageProgress, Matrix, Row, RunCell, TestsRun};
 pub use queue::{BACKLOG_MOST, Backlog, Fleet, GroupForecast, QueueForecast, RunningJob};
-pub use test_history::{FailingSets, ResultLine, TestSeries, TestedRevision};
+pub use test_history::{ResultLine, TestSeries, TestedRevision};
 pub use waits::Waiting;
 pub use window::Scope;
 

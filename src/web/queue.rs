@@ -81,11 +81,11 @@ pub async fn page(web: Web) -> HandlerResult {
 fn sentence(queue: &QueueForecast, now: Timestamp) -> String {
     let mut sentences = vec![wording::fleet(&queue.fleet)];
     if let Some(end) = queue.ends_at() {
-        let about = if queue.is_cut() { "at least" } else { "about" };
+        let about = if queue.may_end_later() { "at least" } else { "about" };
         let left = wording::brief_duration((end - now) as f64 / 1000.0);
         sentences.push(format!("If nothing new comes, the queue is done in {about} {left}."));
     }
-    let least = if queue.is_cut() { "At least " } else { "" };
+    let least = if queue.may_have_more_stuck() { "At least " } else { "" };
     match queue.stuck() {
         0 => {}
         1 => sentences.push("1 job waits for something that no host gives it at present.".to_owned()),

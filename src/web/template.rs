@@ -113,6 +113,9 @@ mod contexts;
 mod tests;
 
 #[cfg(test)]
+mod verdict_tests;
+
+#[cfg(test)]
 mod api_tests;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::domain::failing::{FailingTests, TestResult, streak};
 use crate::domain::id::{RevisionId, RunId};
 use crate::domain::time::Timestamp;
 use crate::store::views::{TestSeries, TestedRevision};
+use crate::verdict::Cell;
 use anyhow::Result;
 use serde::Serialize;
 
@@ -191,22 +192,21 @@ fn address(series: TestSeries<'_>, test: Option<&str>, from: Option<&RevisionId>
         .finish()
 }
 
-/// Returns the failing tests of each result.
-fn lists(history: &[TestedRevision]) -> Vec<FailingTests> {
-    history.iter().map(|result| result.failing.clone()).collect()
+/// Returns the newest result that says which tests failed.
+fn newest(history: &[TestedRevision]) -> Option<&TestedRevision> {
+    history.iter().find(|result| result.failing != FailingTests::Unknown)
 }
 
-/// Says since when a test fails. Returns `None` if it does not fail in the newest result.
-fn since(history: &[TestedRevision], lists: &[FailingTests], test: &str, now: Timestamp) -> Option<SinceView> {
-    let streak = streak(lists, test)?;
+/// Says since when a test fails. Returns `None` if it does not fail in the newest result that says something about it.
+fn since(history: &[TestedRevision], test: &str, now: Timestamp) -> Option<SinceView> {
+    let streak = streak(history.iter().map(|result| &result.failing), test)?;
     let first = &history.get(streak.first)?.result;
-    let newest = lists.iter().position(|list| *list != FailingTests::Unknown);
-    let is_new = streak.before.is_some() && newest == Some(streak.first);
+    let is_newest = newest(history).is_some_and(|newest| newest.result.run_id == first.run_id);
     Some(SinceView {
-        words: match (is_new, streak.before) {
-            (true, _) => "first seen failing at",
-            (false, Some(_)) => "seen failing since",
-            (false, None) => "seen failing at least since",
+        words: match (streak.before, is_newest) {
+            (Some(_), true) => "first seen failing at",
+            (Some(_), false) => "seen failing since",
+            (None, _) => "seen failing at least since",
         },
         sha: first.sha.clone(),
         name: wording::short(first.name()).to_owned(),
@@ -216,25 +216,21 @@ fn since(history: &[TestedRevision], lists: &[FailingTests], test: &str, now: Ti
 
 /// Returns the tests that fail in the newest result that says so.
 fn failing_now(series: TestSeries<'_>, history: &[TestedRevision], now: Timestamp) -> Vec<FailureLine> {
-    let lists = lists(history);
-    let newest = lists.iter().find_map(|list| match list {
-        FailingTests::Listed { names, .. } => Some(names.clone()),
-        FailingTests::Unknown => None,
-    });
-    let names = newest.iter().flat_map(|names| names.iter()).take(FAILING);
+    let Some(FailingTests::Listed { names, .. }) = newest(history).map(|newest| &newest.failing) else {
+        return Vec::new();
+    };
     let line = |test: &String| FailureLine {
         href: Some(address(series, Some(test), None)),
-        since: since(history, &lists, test, now),
+        since: since(history, test, now),
         test: test.clone(),
         message: String::new(),
     };
-    names.map(line).collect()
+    names.iter().take(FAILING).map(line).collect()
 }
 
 /// Returns how many tests fail in the newest result that says so, besides those in a list.
 fn more(listed: &[FailureLine], history: &[TestedRevision]) -> usize {
-    let newest = history.iter().find(|result| result.failing != FailingTests::Unknown);
-    let failed = newest.and_then(|newest| usize::try_from(newest.result.cell_failed_tests?).ok());
+    let failed = newest(history).and_then(|newest| usize::try_from(newest.result.cell_failed_tests?).ok());
     match listed.is_empty() {
         true => 0,
         false => failed.unwrap_or_default().saturating_sub(listed.len()),
@@ -254,13 +250,11 @@ pub async fn add_since(
         return Ok(());
     }
     let history = web.store.test_history(series, Some(revision), RESULTS).await?;
-    let lists = lists(&history);
-    let newest = history.first().filter(|newest| newest.result.run_id == *run);
-    let is_result = newest.is_some_and(|newest| newest.failing != FailingTests::Unknown);
+    let is_result = newest(&history).is_some_and(|newest| newest.result.run_id == *run);
     for failure in failures.iter_mut().take(FAILING) {
         failure.href = Some(address(series, Some(&failure.test), None));
         failure.since = match is_result {
-            true => since(&history, &lists, &failure.test, now),
+            true => since(&history, &failure.test, now),
             false => None,
         };
     }
@@ -269,31 +263,21 @@ pub async fn add_since(
 
 /// Says what came of the newest results.
 fn of_newest(history: &[TestedRevision]) -> String {
-    let lists = lists(history);
-    let newest = history
-        .iter()
-        .zip(&lists)
-        .find(|(_, list)| **list != FailingTests::Unknown);
-    match newest {
-        None if history.is_empty() => "no recent revision has a result.".to_owned(),
-        None => "no recent result says which tests failed.".to_owned(),
-        Some((newest, FailingTests::Listed { names, is_complete })) => {
-            let at = wording::short(newest.result.name());
-            let failed = newest.result.cell_failed_tests.unwrap_or_default();
-            let least = if *is_complete || !newest.result.broke_off() {
-                ""
-            } else {
-                "at least "
-            };
-            let tests = match (names.is_empty(), failed) {
-                (true, _) => "no test failed".to_owned(),
-                (false, 1) => format!("{least}1 test failed"),
-                (false, failed) => format!("{least}{failed} tests failed"),
-            };
-            format!("{tests} at {at}, the newest result that says which tests failed.")
-        }
-        Some((_, FailingTests::Unknown)) => String::new(),
-    }
+    let Some(newest) = newest(history) else {
+        return match history.is_empty() {
+            true => "no recent revision has a result.".to_owned(),
+            false => "no recent result says which tests failed.".to_owned(),
+        };
+    };
+    let result = &newest.result;
+    let least = if result.broke_off() { "at least " } else { "" };
+    let tests = match (result.cell_state, result.cell_failed_tests.unwrap_or_default()) {
+        (Some(Cell::Pass), _) => "no test failed".to_owned(),
+        (_, 1) => format!("{least}1 test failed"),
+        (_, failed) => format!("{least}{failed} tests failed"),
+    };
+    let at = wording::short(result.name());
+    format!("{tests} at {at}, the newest result that says which tests failed.")
 }
 
 fn sentence(history: &[TestedRevision], test: &str) -> String {

@@ -31,24 +31,27 @@ from_row!(
     id, number, outcome, started_at, finished_at, run_id, project, image_id, sha, label, branch, variant,
 );
 
+pub(super) const COLUMNS: &str =
+    "attempt.id, attempt.number, attempt.outcome, attempt.started_at, attempt.finished_at, job.run_id,
+    run.project, job.image_id, revision.sha, revision.label, branch.name AS branch,
+    COALESCE(run.variant, image.variant) AS variant";
+
+/// The tables that have these columns.
+pub(super) const JOINED: &str = "attempt JOIN job ON job.id = attempt.job_id
+    LEFT JOIN run ON run.id = job.run_id
+    LEFT JOIN image ON image.id = job.image_id
+    JOIN revision ON revision.id = COALESCE(run.revision_id, image.revision_id)
+    JOIN branch ON branch.id = revision.branch_id";
+
 impl Store {
     /// Returns the `most` newest attempts of a host, newest first.
     pub async fn host_history(&self, host: &HostId, most: i64) -> Result<Vec<HostAttempt>> {
-        Ok(sqlx::query_as(
-            "SELECT attempt.id, attempt.number, attempt.outcome, attempt.started_at, attempt.finished_at, job.run_id,
-                    run.project, job.image_id, revision.sha, revision.label, branch.name AS branch,
-                    COALESCE(run.variant, image.variant) AS variant
-             FROM attempt JOIN job ON job.id = attempt.job_id
-             LEFT JOIN run ON run.id = job.run_id
-             LEFT JOIN image ON image.id = job.image_id
-             JOIN revision ON revision.id = COALESCE(run.revision_id, image.revision_id)
-             JOIN branch ON branch.id = revision.branch_id
-             WHERE attempt.host = $1 ORDER BY attempt.started_at DESC, attempt.id DESC LIMIT $2",
-        )
-        .bind(host)
-        .bind(most)
-        .fetch_all(self.pool())
-        .await?)
+        let sql = format!(
+            "SELECT {COLUMNS} FROM {JOINED}
+             WHERE attempt.host = $1 ORDER BY attempt.started_at DESC, attempt.id DESC LIMIT $2"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+        Ok(query.bind(host).bind(most).fetch_all(self.pool()).await?)
     }
 
     /// Returns the names of all hosts by their ids.

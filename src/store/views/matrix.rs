@@ -122,8 +122,8 @@ impl Matrix {
     }
 
     /// Returns whether a cell says the same as the nearest decided cell below it: the same state and, if it fails, as
-    /// many tests with the same names and the same first error. A run of fewer tests than before says something else. Returns `None` for a
-    /// cell that is not decided, or has no decided one below it.
+    /// many tests with the same names and the same first error. A run of fewer tests than before says something else.
+    /// Returns `None` for a cell that is not decided, or has no decided one below it.
     pub fn is_same(&self, row: usize, column: usize) -> Option<bool> {
         let now = self.rows.get(row)?.result(column)?;
         let is_equal = self.below(row).find_map(|row| Some(row.result(column)? == now))?;

@@ -1,6 +1,6 @@
 //! The queue: the jobs in progress, the jobs that wait, and when they will be done.
 
-use super::host::HostAttempt;
+use super::host::{COLUMNS, HostAttempt, JOINED};
 use super::waits::Waiting;
 use crate::domain::forecast::{Load, forecast};
 use crate::domain::id::HostId;
@@ -29,15 +29,21 @@ pub struct QueueForecast {
 }
 
 impl QueueForecast {
-    /// Returns when the last job ends that some host takes. `None` if there is none, or if no such job has
-    /// ended before.
+    /// Returns when the last job ends of those whose end can be estimated. `None` if there is none.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.groups.iter().filter_map(|group| group.ends_at).max()
     }
 
-    /// Returns whether more jobs wait than were counted, so that the counts and times are lower bounds.
-    pub fn is_cut(&self) -> bool {
-        self.groups.iter().any(|group| group.jobs > COUNTED_MOST)
+    /// Returns whether the end is a lower bound: hosts take jobs that were not counted, or whose end can't be estimated.
+    pub fn may_end_later(&self) -> bool {
+        let mut taken = self.groups.iter().filter(|group| group.has_taker);
+        taken.any(|group| group.jobs > COUNTED_MOST || group.ends_at.is_none())
+    }
+
+    /// Returns whether more jobs that no host takes wait than were counted.
+    pub fn may_have_more_stuck(&self) -> bool {
+        let mut stuck = self.groups.iter().filter(|group| !group.has_taker);
+        stuck.any(|group| group.jobs > COUNTED_MOST)
     }
 
     /// Counts the queued jobs that no host takes at present.
@@ -75,7 +81,7 @@ pub struct GroupForecast {
     pub jobs: i64,
     /// Why the next job waits.
     pub reason: WaitReason,
-    /// Whether a host takes the jobs as soon as it has a free slot.
+    /// Whether a host takes the jobs as soon as they may be claimed and a slot is free.
     pub has_taker: bool,
     /// When the last of them ends. `None` if no host takes them, or if no such job has ended before.
     pub ends_at: Option<Timestamp>,
@@ -179,23 +185,15 @@ impl Store {
 
     /// Returns the jobs in progress, oldest first, `most` at most.
     async fn running_jobs(&self, most: i64) -> Result<Vec<RunningJob>> {
-        Ok(sqlx::query_as(
-            "SELECT attempt.id, attempt.number, attempt.outcome, attempt.started_at, attempt.finished_at, job.run_id,
-                    run.project, job.image_id, revision.sha, revision.label, branch.name AS branch,
-                    COALESCE(run.variant, image.variant) AS variant, attempt.host, host.name AS host_name,
-                    COALESCE(job_group.expected_ms, 0) AS expected_ms
-             FROM attempt JOIN job ON job.id = attempt.job_id
+        let sql = format!(
+            "SELECT {COLUMNS}, attempt.host, host.name AS host_name, COALESCE(job_group.expected_ms, 0) AS expected_ms
+             FROM {JOINED}
              LEFT JOIN job_group ON job_group.id = job.group_id
              LEFT JOIN host ON host.id = attempt.host
-             LEFT JOIN run ON run.id = job.run_id
-             LEFT JOIN image ON image.id = job.image_id
-             JOIN revision ON revision.id = COALESCE(run.revision_id, image.revision_id)
-             JOIN branch ON branch.id = revision.branch_id
-             WHERE attempt.state = 'leased' ORDER BY attempt.started_at, attempt.id LIMIT $1",
-        )
-        .bind(most)
-        .fetch_all(self.pool())
-        .await?)
+             WHERE attempt.state = 'leased' ORDER BY attempt.started_at, attempt.id LIMIT $1"
+        );
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+        Ok(query.bind(most).fetch_all(self.pool()).await?)
     }
 }
 

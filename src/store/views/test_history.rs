@@ -86,7 +86,7 @@ impl ResultLine {
 
 /// Sets of failing tests by their digests.
 #[derive(Clone, Debug, Default)]
-pub struct FailingSets(BTreeMap<String, Arc<BTreeSet<String>>>);
+struct FailingSets(BTreeMap<String, Arc<BTreeSet<String>>>);
 
 impl FailingSets {
     /// Returns the tests that failed in a result. `failed` says how many did; `None` stands for a suite that broke off.
@@ -168,7 +168,7 @@ impl Store {
     }
 
     /// Returns the sets of failing tests with these digests.
-    pub async fn failing_sets(&self, digests: BTreeSet<&str>) -> Result<FailingSets> {
+    async fn failing_sets(&self, digests: BTreeSet<&str>) -> Result<FailingSets> {
         let mut sets = FailingSets::default();
         if digests.is_empty() {
             return Ok(sets);

@@ -1,23 +1,17 @@
 //! Renders every template with a full context and with an empty one, so that each name in a template is looked up.
 
 use super::contexts::{
-    MARK, attempt_lines, attempts, badge, columns, culprit_head, failing_tests, grid, home, host, image, incidents,
-    issues, log, mark, patch, project, regressions, revision, some, variants,
+    MARK, attempt_lines, attempts, badge, columns, failing_tests, grid, home, host, image, incidents, log, mark, patch,
+    project, revision, some, variants,
 };
 use super::*;
 use crate::web::account::{AccountPage, LoginPage, ProviderButton, TokenLine};
 use crate::web::attempts::{AttemptsView, LogView};
-use crate::web::compare::{
-    ChoiceLink, ChoiceRow, ChoosePage, ComparePage, ComparedGroup, ComparedProject, TestsLine, UnknownSide,
-};
-use crate::web::frame::{ErrorPage, Frame, Here};
+use crate::web::frame::{Frame, Here};
 use crate::web::grid::VariantsView;
 use crate::web::hosts::{FirstResultsView, HostLine, HostPage, HostsPage, RunLink};
 use crate::web::image::{FactsView, ImagePage, SourceView};
-use crate::web::incident::{IncidentPage, NoteLine, ScriptView, WaiverNotice};
-use crate::web::incidents::{IncidentsPage, InvestigationLine};
-use crate::web::matrix::MatrixPage;
-use crate::web::matrix::{FiltersView, OptionView};
+use crate::web::matrix::{FiltersView, MatrixPage, OptionView};
 use crate::web::projects::{
     AnswerLine, BurnInView, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipeLine,
     WaitingVersion,
@@ -27,7 +21,6 @@ use crate::web::recipe::{DiffLine, RegistrationLine, VersionLine, VersionPage, V
 use crate::web::revision::{self as one, ProjectCell, RevisionPage};
 use crate::web::run::{KnownFailureView, RunPage};
 use crate::web::run_verdict::{AnswerView, IncidentLink, Link, RunVerdict};
-use crate::web::search::{FoundRevision, SearchPage};
 use crate::web::submit::{ProblemLine, SubmitPage};
 use crate::web::test_history::{BranchLink, FailingOnBranch, TestHistoryPage, TestLine};
 use crate::web::wording::Time;
@@ -342,87 +335,4 @@ fn option(chosen: bool) -> OptionView {
         chosen,
         ..OptionView::default()
     }
-}
-
-#[test]
-fn pages_of_verdicts_have_what_their_templates_name() {
-    let investigations = || {
-        vec![InvestigationLine {
-            tests: mark(),
-            ..InvestigationLine::default()
-        }]
-    };
-    check(IncidentsPage {
-        open: incidents(),
-        closed: incidents(),
-        under_way: investigations(),
-        answered: investigations(),
-    });
-    for (reported_link, is_build) in [(true, false), (false, true)] {
-        check(IncidentPage {
-            incident: incidents().remove(0),
-            regressions: regressions(),
-            more: 1,
-            assigned_to: Some("somebody"),
-            reported_as: some(),
-            reported_link,
-            waiver: Some(WaiverNotice::default()),
-            recurrence_of: Some(1),
-            script: Some(ScriptView {
-                is_build,
-                warning: some(),
-            }),
-            reproduce: some(),
-            head: Some(culprit_head()),
-            patch: Some(patch()),
-            issues: issues(),
-            may_decide: true,
-            csrf: mark(),
-            history: vec![NoteLine::default()],
-        });
-    }
-    let tests = TestsLine {
-        what: "newly failing",
-        named: vec![mark()],
-        more: 1,
-    };
-    let mut page = ComparePage {
-        groups: vec![ComparedGroup {
-            projects: vec![ComparedProject {
-                tests: vec![tests, TestsLine::default()],
-                ..ComparedProject::default()
-            }],
-            ..ComparedGroup::default()
-        }],
-        ..ComparePage::default()
-    };
-    page.base.version = some();
-    page.now.version = some();
-    check(page);
-    let choice = ChoiceRow {
-        name: mark(),
-        against: vec![ChoiceLink::default(), ChoiceLink::default()],
-    };
-    let unknown = [true, false].map(|is_found| UnknownSide {
-        name: mark(),
-        found: is_found.then(ChoiceLink::default).into_iter().collect(),
-    });
-    check(ChoosePage {
-        base: mark(),
-        now: mark(),
-        unknown: unknown.into(),
-        rows: vec![choice, ChoiceRow::default()],
-    });
-    check(SearchPage {
-        query: mark(),
-        revisions: vec![FoundRevision::default()],
-        projects: vec![mark()],
-        incidents: incidents(),
-        is_empty: true,
-    });
-    check(ErrorPage {
-        code: 404,
-        path: mark(),
-        advice: "advice".to_owned(),
-    });
 }
