@@ -76,24 +76,26 @@ pub async fn exists(store: &Store, name: &str) -> Result<bool> {
 async fn find_row(store: &Store, name: &str) -> Result<Result<(ComparedRevision, BTreeMap<String, RunCell>), String>> {
     let (revision, variant) = name.split_once(':').unwrap_or((name, DEFAULT_VARIANT));
     let branches = store.watched_branches().await?;
-    let matrix = if branches.iter().any(|branch| branch.name == revision) {
-        Some(store.matrix(&Scope::Branch(revision.to_owned()), NEWEST, None).await?)
-    } else {
-        store.revision_page(revision).await?
+    let is_branch = branches.iter().any(|branch| branch.name == revision);
+    let matrix = match is_branch {
+        true => Some(store.outline(&Scope::Branch(revision.to_owned()), NEWEST, None, None).await?),
+        false => store.revision_page(revision).await?,
     };
-    let row = matrix.and_then(|mut matrix| {
-        matrix.keep_variant(variant);
-        let row = matrix.rows.iter().find(|row| is_decided(row)).or(matrix.rows.first());
-        row.cloned().map(|row| (matrix, row))
-    });
-    let Some((matrix, row)) = row else {
+    let mut matrix = matrix.unwrap_or_default();
+    matrix.keep_variant(variant);
+    let index = matrix.rows.iter().position(is_decided).unwrap_or(0);
+    if is_branch {
+        let all = 0..matrix.columns.len();
+        store.complete(&mut matrix, &[index], all).await?;
+    }
+    let Some(row) = matrix.rows.get(index) else {
         return Ok(Err(format!(
             "{name:?} is neither a watched branch nor a revision that was planned with this variant"
         )));
     };
     let columns = matrix.columns.iter().zip(&row.cells);
     let cells = columns.filter_map(|(column, cell)| Some((column.name.clone(), cell.clone()?)));
-    Ok(Ok((compared_revision(&row), cells.collect())))
+    Ok(Ok((compared_revision(row), cells.collect())))
 }
 
 /// Returns whether any project has a result in this row.

@@ -5,6 +5,7 @@ mod assemble;
 mod flat;
 mod host;
 mod matrix;
+mod outline;
 mod queue;
 mod test_history;
 mod waits;
@@ -31,7 +32,8 @@ use crate::domain::DEFAULT_VARIANT;
 use crate::domain::id::{ImageId, RevisionId, RunId};
 use crate::domain::time::Timestamp;
 use anyhow::Result;
-use assemble::{RevisionRow, RunRow};
+use assemble::{CellRuns, RevisionRow, RunRow};
+use std::collections::BTreeSet;
 use window::{BY_BRANCH, BY_TIME, Window};
 
 /// The values in the head of every page.
@@ -86,26 +88,19 @@ const NEWEST: i64 = 10;
 impl Store {
     /// Returns the `rows` newest revisions of a scope that are older than `before`, with the cells of all projects.
     pub async fn matrix(&self, scope: &Scope, rows: i64, before: Option<&RevisionId>) -> Result<Matrix> {
-        self.matrix_about(scope, rows, before, None).await
-    }
-
-    /// Returns the same as [`Store::matrix`], of the revisions that have all the words of `about`. As in a search,
-    /// only the newest revisions of all branches with the longest word are looked at.
-    pub async fn matrix_about(
-        &self,
-        scope: &Scope,
-        rows: i64,
-        before: Option<&RevisionId>,
-        about: Option<&str>,
-    ) -> Result<Matrix> {
         // one revision more than is shown is read, to find out whether there is another page
-        let window = Window::of(scope, rows + 1, before).about(about);
-        let mut revisions = self.window(&window).await?;
+        let mut revisions = self.window(&Window::of(scope, rows + 1, before)).await?;
         let older = assemble::cut(&mut revisions, rows);
         let mut matrix = self.fill(revisions, None).await?;
         matrix.older = older;
-        matrix.has_gaps = about.is_some();
         Ok(matrix)
+    }
+
+    /// Returns the variants of the `most` newest revisions of a branch, in the order of their names.
+    pub async fn variants_of(&self, branch: &str, most: i64) -> Result<BTreeSet<String>> {
+        let window = Window::of(&Scope::Branch(branch.to_owned()), most, None);
+        let rows = assemble::rows(self.window(&window).await?);
+        Ok(rows.into_iter().map(|row| row.variant).collect())
     }
 
     /// Returns the rows of one revision on every branch that has it, found by its full or abbreviated id in git, or by
@@ -201,7 +196,7 @@ impl Store {
         Ok(self.matrix(&scope, limit_revisions, None).await?.results(now))
     }
 
-    /// Returns the newest revision of each watched branch, with its cells. A branch without a revision has no row.
+    /// Returns an outline of the newest revision of each watched branch. A branch without a revision has no row.
     pub async fn branch_heads(&self) -> Result<Matrix> {
         let window = Window {
             condition: "revision.left_at IS NULL AND branch.watched = 1 AND revision.sha = branch.head".to_owned(),
@@ -209,7 +204,9 @@ impl Store {
             texts: Vec::new(),
             limit: 100,
         };
-        self.fill(self.window(&window).await?, None).await
+        let mut matrix = self.outline_of(self.window(&window).await?).await?;
+        self.explain(matrix.waiting().collect()).await?;
+        Ok(matrix)
     }
 
     /// Returns the values for the head of every page.
@@ -258,10 +255,10 @@ impl Store {
     }
 
     async fn fill(&self, revisions: Vec<RevisionRow>, project: Option<&str>) -> Result<Matrix> {
-        let mut ids: Vec<String> = revisions.iter().map(|row| row.id.to_string()).collect();
-        ids.dedup();
+        let mut ids = assemble::ids(&revisions);
+        let columns = self.columns(project).await?;
         if ids.is_empty() {
-            return Ok(assemble::matrix(Vec::new(), &[], self.columns(project).await?));
+            return Ok(assemble::matrix(Vec::new(), &CellRuns::default(), columns));
         }
         let mut condition = format!("run.trial = 0 AND run.revision_id IN ({})", parameters(1, ids.len()));
         if let Some(project) = project {
@@ -269,7 +266,7 @@ impl Store {
             ids.push(project.to_owned());
         }
         let runs = self.runs_where(&condition, &ids).await?;
-        let mut matrix = assemble::matrix(revisions, &runs, self.columns(project).await?);
+        let mut matrix = assemble::matrix(revisions, &assemble::newest_runs(&runs), columns);
         self.explain(matrix.waiting().collect()).await?;
         Ok(matrix)
     }

@@ -8,11 +8,9 @@ use super::search;
 use super::template::Template;
 use super::wording::{self, Badge, row_name};
 use crate::compare::{self, ComparedRevision};
-use crate::store::views::Scope;
 use crate::verdict::ProjectComparison;
 use anyhow::Result;
 use serde::Serialize;
-use std::collections::BTreeSet;
 
 /// The most tests of a project that the page names.
 const NAMED: usize = 20;
@@ -115,12 +113,8 @@ pub async fn choose(web: Web, query: Query) -> HandlerResult {
     }
     let mut names = Vec::new();
     for branch in web.store.watched_branches().await? {
-        let newest = web
-            .store
-            .matrix(&Scope::Branch(branch.name.clone()), NEWEST, None)
-            .await?;
-        let variants: BTreeSet<&String> = newest.rows.iter().map(|row| &row.variant).collect();
-        names.extend(variants.into_iter().map(|variant| row_name(&branch.name, variant)));
+        let variants = web.store.variants_of(&branch.name, NEWEST).await?;
+        names.extend(variants.iter().map(|variant| row_name(&branch.name, variant)));
     }
     let against = |now: &String| {
         let bases = names.iter().filter(|base| *base != now);

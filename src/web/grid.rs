@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::ops::Range;
 
 /// The most cells on a page, which bound its size: a cell takes some 170 bytes.
-const CELLS_MOST: usize = 700;
+const CELLS_MOST: usize = 600;
 /// The fewest projects on a page, also if many rows make it larger.
 const PROJECTS_LEAST: usize = 8;
 
@@ -128,7 +128,7 @@ pub fn restrict(matrix: &mut Matrix, others: Vec<String>, choices: &Choices) -> 
 /// A row that a page shows, by its index in the matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShownRow {
-    index: usize,
+    pub index: usize,
     /// How many rows below it are left out.
     folded: usize,
 }

@@ -24,12 +24,12 @@ fn a_page_shows_as_many_projects_as_fit() {
     };
     let name = |text: &str| Some(format!("?projects={text}"));
     assert_eq!(shown(1, None), (0..50, None, None));
-    assert_eq!(shown(35, None), (0..20, None, name("p20")));
-    assert_eq!(shown(35, Some("p20")), (20..40, name("p00"), name("p40")));
+    assert_eq!(shown(30, None), (0..20, None, name("p20")));
+    assert_eq!(shown(30, Some("p20")), (20..40, name("p00"), name("p40")));
     // a name that is no project's stands for the next one, or for the last ones
-    assert_eq!(shown(35, Some("p39x")), (40..50, name("p20"), None));
-    assert_eq!(shown(35, Some("z")), (30..50, name("p10"), None));
-    assert_eq!(shown(700, None), (0..8, None, name("p08")));
+    assert_eq!(shown(30, Some("p39x")), (40..50, name("p20"), None));
+    assert_eq!(shown(30, Some("z")), (30..50, name("p10"), None));
+    assert_eq!(shown(600, None), (0..8, None, name("p08")));
     let empty = Matrix {
         columns: Vec::new(),
         ..matrix(3)

@@ -148,7 +148,7 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
     };
     let mut matrix = web
         .store
-        .matrix_about(&scope, most, choices.before.as_ref(), choices.about.as_deref())
+        .outline(&scope, most, choices.before.as_ref(), choices.about.as_deref())
         .await?;
     let at_tips = web.store.variants_at_tips(branch.as_deref()).await?;
     let variants = grid::restrict(&mut matrix, at_tips, &choices);
@@ -168,6 +168,8 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
     };
     let rows = grid::rows(&matrix, choices.only_changes);
     let (shown, projects) = grid::columns(&matrix, rows.len(), &choices);
+    let indexes: Vec<usize> = rows.iter().map(|row| row.index).collect();
+    web.store.complete(&mut matrix, &indexes, shown.clone()).await?;
     let older = matrix.older.as_ref();
     let mut grid = grid::grid(&matrix, (&rows, shown), branch.is_none(), &web.trust, now);
     if choices.leaves_projects_out() {

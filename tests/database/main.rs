@@ -6,6 +6,7 @@ mod fixture_store;
 mod http;
 mod incidents;
 mod matrix_choices;
+mod outline;
 mod queue;
 mod queue_locks;
 mod queue_page;

@@ -14,7 +14,8 @@ use crate::store::rows::{Cells, from_row};
 use crate::verdict::Cell;
 use sqlx::FromRow;
 use sqlx::any::AnyRow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 /// A revision, and its image as one variant on one platform.
 #[derive(Clone, Debug, Default)]
@@ -53,21 +54,21 @@ from_row!(
 /// A run with its cell, and one of its jobs that have not ended. A run has several rows if it has several such jobs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RunRow {
-    id: RunId,
-    revision_id: RevisionId,
-    project: String,
-    variant: String,
-    platform: String,
-    recipe: String,
-    skip_reason: Option<String>,
-    summary: RunSummary,
+    pub id: RunId,
+    pub revision_id: RevisionId,
+    pub project: String,
+    pub variant: String,
+    pub platform: String,
+    pub recipe: String,
+    pub skip_reason: Option<String>,
+    pub summary: RunSummary,
     /// The state of the job: queued or leased.
-    job_state: Option<JobState>,
-    group_id: Option<JobGroupId>,
-    not_before: Option<Timestamp>,
-    target_image_id: Option<ImageId>,
+    pub job_state: Option<JobState>,
+    pub group_id: Option<JobGroupId>,
+    pub not_before: Option<Timestamp>,
+    pub target_image_id: Option<ImageId>,
     /// The attempt in progress.
-    leased_id: Option<AttemptId>,
+    pub leased_id: Option<AttemptId>,
 }
 
 impl<'r> FromRow<'r, AnyRow> for RunRow {
@@ -174,37 +175,33 @@ fn row(revision: RevisionRow) -> (Row, bool) {
     (row, revision.planned_at.is_some())
 }
 
-pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &[RunRow], registered: Vec<String>) -> Matrix {
-    let names: BTreeSet<&str> = registered
-        .iter()
-        .map(String::as_str)
-        .chain(runs.iter().map(|run| run.project.as_str()))
-        .collect();
+/// Returns the ids of revisions, each once. Rows of one revision must follow each other.
+pub(super) fn ids(revisions: &[RevisionRow]) -> Vec<String> {
+    let mut ids: Vec<String> = revisions.iter().map(|row| row.id.to_string()).collect();
+    ids.dedup();
+    ids
+}
+
+pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &CellRuns<'_>, registered: Vec<String>) -> Matrix {
+    let registered: BTreeSet<&str> = registered.iter().map(String::as_str).collect();
+    let mut names = registered.clone();
+    names.extend(runs.keys().map(|(.., project)| *project));
     let columns: Vec<Column> = names
         .into_iter()
         .map(|name| Column {
             name: name.to_owned(),
-            registered: registered.iter().any(|other| other == name),
+            registered: registered.contains(name),
         })
         .collect();
-    let groups = newest_runs(runs);
     let rows = planned_rows(revisions)
         .into_iter()
         .map(|(mut row, planned)| {
             row.cells = columns
                 .iter()
-                .map(|column| {
-                    let key = (
-                        row.revision_id.as_str(),
-                        row.variant.as_str(),
-                        row.platform.as_str(),
-                        column.name.as_str(),
-                    );
-                    match groups.get(&key) {
-                        Some(rows) => of_run_rows(rows, &row.image),
-                        None if column.registered => without_run(&row.image, planned),
-                        None => None,
-                    }
+                .map(|column| match runs.get(&key(&row, column)) {
+                    Some(rows) => of_run_rows(rows, &row.image),
+                    None if column.registered => without_run(&row.image, planned),
+                    None => None,
                 })
                 .collect();
             row
@@ -218,24 +215,45 @@ pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &[RunRow], registered: V
     }
 }
 
-type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
+/// Replaces the cells in these rows and columns that have a run.
+pub(super) fn complete(matrix: &mut Matrix, runs: &CellRuns<'_>, rows: &[usize], columns: Range<usize>) {
+    for index in rows {
+        let Some(row) = matrix.rows.get_mut(*index) else { continue };
+        for at in columns.clone() {
+            let column = matrix.columns.get(at);
+            let found = column.and_then(|column| runs.get(&key(row, column)));
+            let cell = found.and_then(|rows| of_run_rows(rows, &row.image));
+            if let (Some(cell), Some(place)) = (cell, row.cells.get_mut(at)) {
+                *place = Some(cell);
+            }
+        }
+    }
+}
+
+/// The rows of the run that counts in each cell, by revision, variant, platform and project.
+pub(super) type CellRuns<'a> = HashMap<(&'a str, &'a str, &'a str, &'a str), &'a [RunRow]>;
+
+fn key<'a>(row: &'a Row, column: &'a Column) -> (&'a str, &'a str, &'a str, &'a str) {
+    (row.revision_id.as_str(), &row.variant, &row.platform, &column.name)
+}
 
 /// Returns the rows of the newest run of each cell. `runs` has the runs in their order, oldest first.
-fn newest_runs(runs: &[RunRow]) -> BTreeMap<Key<'_>, &[RunRow]> {
-    runs.chunk_by(|a, b| a.id == b.id)
-        .filter_map(|chunk| chunk.first().map(|run| (run, chunk)))
-        .map(|(run, chunk)| {
-            (
-                (
-                    run.revision_id.as_str(),
-                    run.variant.as_str(),
-                    run.platform.as_str(),
-                    run.project.as_str(),
-                ),
-                chunk,
-            )
-        })
-        .collect()
+pub(super) fn newest_runs(runs: &[RunRow]) -> CellRuns<'_> {
+    by_cell(runs.chunk_by(|a, b| a.id == b.id))
+}
+
+/// Returns the newest run of each cell. `runs` has one row for each run, in their order, oldest first.
+pub(super) fn single_runs(runs: &[RunRow]) -> CellRuns<'_> {
+    by_cell(runs.chunks(1))
+}
+
+fn by_cell<'a>(runs: impl Iterator<Item = &'a [RunRow]>) -> CellRuns<'a> {
+    let with_key = |rows: &'a [RunRow]| {
+        let run = rows.first()?;
+        let key = (run.revision_id.as_str(), &*run.variant, &*run.platform, &*run.project);
+        Some((key, rows))
+    };
+    runs.filter_map(with_key).collect()
 }
 
 pub(super) fn of_run(revisions: Vec<RevisionRow>, runs: &[RunRow], run: &Run) -> Option<(Row, RunCell)> {

@@ -107,7 +107,7 @@ fn the_newest_run_of_a_cell_wins_and_past_projects_keep_their_column() {
         planned_at: Some(Timestamp::from_millis(1)),
         ..RevisionRow::default()
     };
-    let matrix = matrix(vec![revision], &runs, vec!["attrs".into(), "idna".into()]);
+    let matrix = matrix(vec![revision], &newest_runs(&runs), vec!["attrs".into(), "idna".into()]);
     let names: Vec<_> = matrix
         .columns
         .iter()
@@ -167,7 +167,7 @@ fn variants_of_a_revision_do_not_mix() {
     (excluded.project, excluded.variant) = ("idna".into(), "debug".into());
     let runs = [run("run", Some(Outcome::Passed)), debug, excluded];
     let rows = vec![revision("default"), revision("debug")];
-    let mut matrix = matrix(rows, &runs, vec!["attrs".into(), "idna".into()]);
+    let mut matrix = matrix(rows, &newest_runs(&runs), vec!["attrs".into(), "idna".into()]);
     let state = |row: &Row, at: usize| row.cells[at].as_ref().map(|cell| cell.state);
     assert_eq!(state(&matrix.rows[0], 0), Some(Cell::Pass));
     assert_eq!(state(&matrix.rows[1], 0), Some(Cell::Fail));

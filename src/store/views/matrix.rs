@@ -10,7 +10,7 @@ use crate::verdict::{Cell, RowCell, RowHealth, row_health, signature};
 use serde::Serialize;
 
 /// A row for each revision, and a column for each project.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matrix {
     pub columns: Vec<Column>,
     /// The rows, newest first, or branch by branch and newest first in each.
