@@ -73,10 +73,12 @@ async fn main() {
     }
     let waiting = "SELECT COUNT(*) FROM job WHERE state = 'queued'";
     until(&store, waiting, runs as i64, &host).await;
-    let spec: (String,) = sqlx::query_as("SELECT spec FROM job WHERE state = 'queued' LIMIT 1")
-        .fetch_one(&store)
-        .await
-        .unwrap();
+    let spec: (String,) = sqlx::query_as(
+        "SELECT whole.spec FROM job JOIN job_spec AS whole ON whole.job_id = job.id WHERE job.state = 'queued' LIMIT 1",
+    )
+    .fetch_one(&store)
+    .await
+    .unwrap();
     let JobSpec::Run(spec) = serde_json::from_str(&spec.0).unwrap() else {
         panic!("no run");
     };
@@ -87,7 +89,8 @@ async fn main() {
     let after = bare(&spec, runs - runs / 2, slots);
     let by_hand = by_hand(&spec, runs, slots);
     let done: Vec<(i64, i64, String, String)> = sqlx::query_as(
-        "SELECT started_at, finished_at, outcome, report FROM attempt WHERE started_at > $1 AND outcome IS NOT NULL",
+        "SELECT started_at, finished_at, outcome, whole.report FROM attempt JOIN attempt_report AS whole ON whole.attempt_id = id
+         WHERE started_at > $1 AND outcome IS NOT NULL",
     )
     .bind(begun)
     .fetch_all(&store)

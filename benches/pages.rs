@@ -105,7 +105,7 @@ fn rounded(number: f64) -> f64 {
 fn paths(size: Size) -> Vec<(&'static str, String)> {
     let middle = size.revisions / 2;
     let sha = |seq| large::sha(101, seq);
-    let before = format!("0190-{}-101-rev", 10_000_000 + middle);
+    let before = large::revision_id(1, middle);
     vec![
         ("home", "/".to_owned()),
         ("matrix of a branch", "/branch/line1".to_owned()),
@@ -115,7 +115,7 @@ fn paths(size: Size) -> Vec<(&'static str, String)> {
         ("revision", format!("/revision/{}", sha(middle))),
         ("run that passes", format!("/run/{}", large::run_id(1, middle + 5, 4))),
         ("run that fails", format!("/run/{}", large::run_id(1, middle + 5, 3))),
-        ("image", format!("/image/i0190-{}-101-rev", 10_000_000 + middle)),
+        ("image", format!("/image/i{}", large::revision_id(1, middle))),
         ("project", "/project/project-10003".to_owned()),
         ("projects", "/recipes".to_owned()),
         ("incidents", "/incidents".to_owned()),
@@ -217,7 +217,7 @@ async fn under_load(store: &Store, client: &Client, base: &str, pages: &[PageRow
                 platform: PLATFORM.to_owned(),
                 ..Capabilities::default()
             };
-            let host = HostId::from(format!("h{number}"));
+            let host = HostId::from(large::host_id(number));
             let mut beat = tokio::time::interval(Duration::from_secs_f64(8.0 / ends.max(1) as f64));
             beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
             while !stopped.load(Ordering::SeqCst) {

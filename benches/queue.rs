@@ -155,7 +155,7 @@ async fn fill(store: &Store, jobs: i64) -> Vec<String> {
     run(
         "INSERT INTO job (id, kind, run_id, state, priority, not_before, created_at, spec, group_id, target_image_id)
          SELECT 'j ' || run.id, 'run', run.id, 'queued', revision.committed_at, 1, 1,
-                (SELECT MIN(spec) FROM job), run.project, run.image_id
+                (SELECT MIN(spec) FROM job_spec), run.project, run.image_id
          FROM run JOIN revision ON revision.id = run.revision_id WHERE run.id LIKE 'r% g%'",
     )
     .await;

@@ -78,7 +78,11 @@ async fn find_row(store: &Store, name: &str) -> Result<Result<(ComparedRevision,
     let branches = store.watched_branches().await?;
     let is_branch = branches.iter().any(|branch| branch.name == revision);
     let matrix = match is_branch {
-        true => Some(store.outline(&Scope::Branch(revision.to_owned()), NEWEST, None, None).await?),
+        true => Some(
+            store
+                .outline(&Scope::Branch(revision.to_owned()), NEWEST, None, None)
+                .await?,
+        ),
         false => store.revision_page(revision).await?,
     };
     let mut matrix = matrix.unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Attempts: one try at a job on one host, under a lease.
 
 use super::rows::{BadRow, from_row};
+use super::shared::{REPORT, Stored};
 use super::types::Flag;
 use super::{Store, Tx, new_id};
 use crate::domain::id::*;
@@ -44,8 +45,14 @@ pub struct Attempt {
     pub clock_offset_ms: Option<i64>,
 }
 
-const COLUMNS: &str = "id, job_id, number, host, state, fence, lease_until, started_at, finished_at, outcome, exit_code, report, \
-                       lost, late_at, late_report, repetition, repeat_job_id, clock_offset_ms";
+/// The columns of an [`Attempt`], of the table `attempt`, apart from `is_probe`.
+fn columns() -> String {
+    format!(
+        "attempt.id, attempt.job_id, attempt.number, attempt.host, attempt.state, attempt.fence, attempt.lease_until,
+         attempt.started_at, attempt.finished_at, attempt.outcome, attempt.exit_code, {REPORT} AS report, attempt.lost,
+         attempt.late_at, attempt.late_report, attempt.repetition, attempt.repeat_job_id, attempt.clock_offset_ms"
+    )
+}
 
 /// The column `is_probe` of queries that neither read the job nor need the column.
 const NO_PROBE: &str = "0 AS is_probe";
@@ -105,7 +112,8 @@ impl Store {
             "INSERT INTO attempt (id, job_id, number, host, state, fence, lease_until, started_at, clock_offset_ms)
              SELECT $1, $2, COALESCE(MAX(number), 0) + 1, $3, 'leased', $4, $5, $6,
                     (SELECT host.clock_offset_ms FROM host WHERE host.id = $3) FROM attempt WHERE job_id = $2
-             RETURNING {COLUMNS}, {NO_PROBE}"
+             RETURNING {columns}, {NO_PROBE}",
+            columns = columns()
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(new_id())
@@ -119,7 +127,10 @@ impl Store {
     }
 
     pub async fn attempt(&self, id: &AttemptId) -> Result<Option<Attempt>> {
-        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE id = $1");
+        let sql = format!(
+            "SELECT {columns}, {NO_PROBE} FROM attempt WHERE id = $1",
+            columns = columns()
+        );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(id)
             .fetch_optional(self.pool())
@@ -155,16 +166,21 @@ impl Store {
         lost: bool,
         now: Timestamp,
     ) -> Result<bool> {
+        let stored = Stored::report(report)?;
+        let [images, lock] = self.share(tx, &stored).await?;
         let moved = sqlx::query(
-            "UPDATE attempt SET state = 'finished', finished_at = $1, outcome = $2, exit_code = $3, report = $4, lost = $5
+            "UPDATE attempt SET state = 'finished', finished_at = $1, outcome = $2, exit_code = $3, report = $4, lost = $5,
+                                report_images = $7, report_lock = $8
              WHERE id = $6 AND state = 'leased'",
         )
         .bind(now)
         .bind(report.outcome.name())
         .bind(report.outcome.exit_code())
-        .bind(report)
+        .bind(stored.own)
         .bind(Flag(lost))
         .bind(id)
+        .bind(images)
+        .bind(lock)
         .execute(&mut **tx)
         .await?;
         let has_moved = moved.rows_affected() == 1;
@@ -202,7 +218,8 @@ impl Store {
         }
         let moved = sqlx::query(
             "UPDATE attempt SET state = 'leased', lease_until = $1, lost = 0, finished_at = NULL, outcome = NULL,
-                                exit_code = NULL, report = NULL
+                                exit_code = NULL, report = NULL, report_images = NULL,
+                                report_lock = NULL
              WHERE id = $2 AND state = 'finished' AND lost = 1",
         )
         .bind(until)
@@ -271,14 +288,20 @@ impl Store {
 
     /// Returns the leased attempts whose lease has run out.
     pub async fn expired_attempts(&self, now: Timestamp) -> Result<Vec<Attempt>> {
-        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND lease_until < $1");
+        let sql = format!(
+            "SELECT {columns}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND lease_until < $1",
+            columns = columns()
+        );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(now);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
     /// Returns the leased attempts that began before a time, with the specs of their jobs.
     pub async fn leased_since(&self, before: Timestamp) -> Result<Vec<(Attempt, Result<JobSpec, BadRow>)>> {
-        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND started_at < $1");
+        let sql = format!(
+            "SELECT {columns}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND started_at < $1",
+            columns = columns()
+        );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(before);
         let attempts: Vec<Attempt> = query.fetch_all(self.pool()).await?;
         let mut leased = Vec::new();
@@ -292,7 +315,10 @@ impl Store {
     }
 
     pub async fn leased_by(&self, host: &HostId) -> Result<Vec<Attempt>> {
-        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND host = $1");
+        let sql = format!(
+            "SELECT {columns}, {NO_PROBE} FROM attempt WHERE state = 'leased' AND host = $1",
+            columns = columns()
+        );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(host);
         Ok(query.fetch_all(self.pool()).await?)
     }
@@ -300,7 +326,8 @@ impl Store {
     /// Returns the `most` newest attempts of a host, newest first.
     pub async fn attempts_by(&self, host: &HostId, most: i64) -> Result<Vec<Attempt>> {
         let sql = format!(
-            "SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE host = $1 ORDER BY started_at DESC, id DESC LIMIT $2"
+            "SELECT {columns}, {NO_PROBE} FROM attempt WHERE host = $1 ORDER BY started_at DESC, id DESC LIMIT $2",
+            columns = columns()
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(host).bind(most);
         Ok(query.fetch_all(self.pool()).await?)
@@ -308,23 +335,22 @@ impl Store {
 
     /// Returns all attempts at a job, oldest first.
     pub async fn attempts_at(&self, job: &JobId) -> Result<Vec<Attempt>> {
-        let sql = format!("SELECT {COLUMNS}, {NO_PROBE} FROM attempt WHERE job_id = $1 ORDER BY number");
+        let sql = format!(
+            "SELECT {columns}, {NO_PROBE} FROM attempt WHERE job_id = $1 ORDER BY number",
+            columns = columns()
+        );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(job);
         Ok(query.fetch_all(self.pool()).await?)
     }
 
     /// Returns all attempts at a run or an image, given by its id, oldest first. Attempts of probes are included.
     pub async fn attempts_of(&self, run_or_image: &str) -> Result<Vec<Attempt>> {
-        let columns = COLUMNS
-            .split(", ")
-            .map(|column| format!("attempt.{column}"))
-            .collect::<Vec<_>>()
-            .join(", ");
         let sql = format!(
             "SELECT {columns}, CASE WHEN job.investigation_id IS NULL AND job.crossed = 0 THEN 0 ELSE 1 END AS is_probe
              FROM attempt JOIN job ON job.id = attempt.job_id
              WHERE job.id IN (SELECT id FROM job WHERE run_id = $1 UNION ALL SELECT id FROM job WHERE image_id = $1)
-             ORDER BY attempt.started_at, attempt.number"
+             ORDER BY attempt.started_at, attempt.number",
+            columns = columns()
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(run_or_image)

@@ -1,6 +1,6 @@
 //! The queries of claims: which jobs are first in each group. [`crate::queue`] decides which of them a host gets.
 
-use super::jobs::{COLUMNS as JOB, Job};
+use super::jobs::{self, Job};
 use super::rows::from_row;
 use super::types::Flag;
 use super::{Store, Tx};
@@ -212,7 +212,8 @@ impl Store {
     /// Leases a queued job. Returns `None` if the job is no longer queued. The transaction must end with
     /// [`Store::take_turns`].
     pub async fn take_job(&self, tx: &mut Tx, id: &JobId) -> Result<Option<Job>> {
-        let sql = format!("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued' RETURNING {JOB}");
+        let columns = jobs::columns();
+        let sql = format!("UPDATE job SET state = 'leased' WHERE id = $1 AND state = 'queued' RETURNING {columns}");
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(id)
             .fetch_optional(&mut **tx)

@@ -3,6 +3,7 @@
 use super::decode::RowOf;
 use super::repetitions::COUNTS;
 use super::rows::from_row;
+use super::shared::REPORT;
 use super::{Store, Tx};
 use crate::domain::id::RunId;
 use crate::domain::time::Timestamp;
@@ -26,7 +27,7 @@ impl Store {
     /// of the run. Leaves out trials, attempts of crossed jobs, and results of new hosts that do not count.
     pub async fn repeated_runs(&self, project: &str, newest: i64) -> Result<BTreeMap<RunId, Vec<AttemptResult>>> {
         let sql = format!(
-            "SELECT picked.id, attempt.id, attempt.report
+            "SELECT picked.id, attempt.id, {REPORT}
                    FROM (SELECT id FROM run WHERE project = $1 AND trial = 0 ORDER BY id DESC LIMIT $2) AS picked
                    JOIN job ON job.run_id = picked.id AND job.crossed = 0
                    JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'finished' AND {COUNTS}

@@ -4,6 +4,7 @@
 pub use crate::domain::state::Request;
 
 use super::rows::{BadRow, from_row};
+use super::shared::{SPEC, Stored};
 use super::types::Flag;
 use super::{Store, Tx, new_id};
 use crate::domain::host::{PROVEN, only, stored_mib};
@@ -38,7 +39,13 @@ pub struct Job {
     pub investigation_id: Option<InvestigationId>,
 }
 
-pub(super) const COLUMNS: &str = "id, group_id, image_id, run_id, target_image_id, state, infra_attempts, unanswered_attempts, request, spec, investigation_id";
+/// The columns of a [`Job`], of the table `job`.
+pub(super) fn columns() -> String {
+    format!(
+        "job.id, job.group_id, job.image_id, job.run_id, job.target_image_id, job.state, job.infra_attempts,
+         job.unanswered_attempts, job.request, {SPEC} AS spec, job.investigation_id"
+    )
+}
 
 from_row!(
     Job, "job" by "id":
@@ -142,15 +149,15 @@ impl Store {
             JobSpec::Image(_) => Vec::new(),
             JobSpec::Run(run) => run.fetch.source_keys(),
         };
-        let not_before = self
-            .sources_until(tx, &sources)
-            .await?
-            .map_or(now, |until| until.max(now));
+        let until = self.sources_until(tx, &sources).await?;
+        let not_before = until.map_or(now, |until| until.max(now));
         let id = JobId::from(new_id());
+        let spec = Stored::spec(new.spec)?;
+        let [image, recipe] = self.share(tx, &spec).await?;
         sqlx::query(
             "INSERT INTO job (id, kind, image_id, run_id, state, priority, not_before, created_at, spec, group_id, target_image_id,
-                 investigation_id, lock_of, crossed)
-             VALUES ($1, $2, $3, $4, 'queued', $5, $13, $6, $7, $8, $9, $10, $11, $12)",
+                 investigation_id, lock_of, crossed, spec_image, spec_recipe)
+             VALUES ($1, $2, $3, $4, 'queued', $5, $13, $6, $7, $8, $9, $10, $11, $12, $14, $15)",
         )
         .bind(&id)
         .bind(kind)
@@ -158,13 +165,15 @@ impl Store {
         .bind(new.run)
         .bind(new.priority)
         .bind(now)
-        .bind(new.spec)
+        .bind(spec.own)
         .bind(&group)
         .bind(new.image)
         .bind(new.probe.and_then(|probe| probe.investigation))
         .bind(new.probe.map(|probe| probe.lock_of))
         .bind(Flag(new.probe.is_some_and(|probe| probe.crossed)))
         .bind(not_before)
+        .bind(image)
+        .bind(recipe)
         .execute(&mut **tx)
         .await?;
         Ok(id)
@@ -189,13 +198,13 @@ impl Store {
     }
 
     pub async fn job(&self, tx: &mut Tx, id: &JobId) -> Result<Option<Job>> {
-        let sql = format!("SELECT {COLUMNS} FROM job WHERE id = $1");
+        let sql = format!("SELECT {} FROM job WHERE id = $1", columns());
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id);
         Ok(query.fetch_optional(&mut **tx).await?)
     }
 
     pub async fn spec_of(&self, id: &JobId) -> Result<Option<JobSpec>> {
-        let sql = "SELECT spec FROM job WHERE id = $1";
+        let sql = "SELECT spec FROM job_spec WHERE job_id = $1";
         Ok(sqlx::query_scalar(sql).bind(id).fetch_optional(self.pool()).await?)
     }
 
@@ -203,10 +212,11 @@ impl Store {
     /// count.
     pub async fn job_of(&self, run_or_image: &str) -> Result<Option<Job>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM job
+            "SELECT {} FROM job
              WHERE id IN (SELECT id FROM job WHERE run_id = $1 UNION ALL SELECT id FROM job WHERE image_id = $1)
                AND investigation_id IS NULL AND crossed = 0
-             ORDER BY created_at DESC, id DESC LIMIT 1"
+             ORDER BY created_at DESC, id DESC LIMIT 1",
+            columns()
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(run_or_image);
         Ok(query.fetch_optional(self.pool()).await?)

@@ -1,7 +1,8 @@
 //! Pinned locks: the exact versions with which all runs of a recipe on one version of Python are made.
 
 use super::decode::RowOf;
-use super::jobs::{COLUMNS as JOB_COLUMNS, Job};
+use super::jobs::{self, Job};
+use super::shared::REPORT;
 use super::{Store, Tx};
 use crate::domain::id::{HostId, JobId, RunId};
 use crate::domain::job::Report;
@@ -139,10 +140,11 @@ impl Store {
     /// [`REFRESHES_MOST`]. Includes jobs for other versions of Python than that of the key.
     pub async fn refreshes(&self, key: &LockKey<'_>, from: Timestamp, until: Timestamp) -> Result<Vec<Job>> {
         let sql = format!(
-            "SELECT {JOB_COLUMNS} FROM job
+            "SELECT {} FROM job
              WHERE lock_of = 'now' AND investigation_id IS NULL AND created_at >= $4 AND created_at <= $5
                AND EXISTS (SELECT 1 FROM run WHERE run.id = job.run_id AND recipe = $1 AND variant = $2 AND platform = $3)
-             ORDER BY created_at, id LIMIT {REFRESHES_MOST}"
+             ORDER BY created_at, id LIMIT {REFRESHES_MOST}",
+            jobs::columns()
         );
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(key.recipe)
@@ -176,11 +178,11 @@ impl Store {
     /// Returns the newest reports about runs of a recipe, with their hosts, at most `most`. All jobs of the runs are
     /// included, on all versions of Python, whatever `key.python` is. Reports that can't be read are left out.
     pub async fn reports_by(&self, key: &LockKey<'_>, most: i64) -> Result<Vec<(HostId, Report)>> {
-        let sql = "SELECT attempt.host, attempt.report FROM run
+        let sql = format!("SELECT attempt.host, {REPORT} FROM run
                    JOIN job ON job.run_id = run.id JOIN attempt ON attempt.job_id = job.id AND attempt.report IS NOT NULL
                    WHERE run.recipe = $1 AND run.variant = $2 AND run.platform = $3
-                   ORDER BY attempt.started_at DESC, attempt.id DESC LIMIT $4";
-        let rows: Vec<(HostId, String)> = sqlx::query_as(sql)
+                   ORDER BY attempt.started_at DESC, attempt.id DESC LIMIT $4");
+        let rows: Vec<(HostId, String)> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(key.recipe)
             .bind(key.variant)
             .bind(key.platform)
@@ -193,9 +195,11 @@ impl Store {
 
     /// Returns whether a job has ended, and the report of its last attempt. Fails if the report can't be read.
     pub async fn end_of_job(&self, id: &JobId) -> Result<JobEnd> {
-        let sql = "SELECT attempt.id, attempt.report FROM job LEFT JOIN attempt ON attempt.job_id = job.id
-                   WHERE job.id = $1 AND job.state = 'finished' ORDER BY attempt.number DESC LIMIT 1";
-        let ended: Option<(Option<String>, Option<String>)> = sqlx::query_as(sql)
+        let sql = format!(
+            "SELECT attempt.id, {REPORT} FROM job LEFT JOIN attempt ON attempt.job_id = job.id
+                   WHERE job.id = $1 AND job.state = 'finished' ORDER BY attempt.number DESC LIMIT 1"
+        );
+        let ended: Option<(Option<String>, Option<String>)> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(id.as_str())
             .fetch_optional(self.pool())
             .await?;

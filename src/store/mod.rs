@@ -33,6 +33,7 @@ pub mod revisions;
 pub mod rows;
 pub mod runs;
 mod search;
+mod shared;
 pub mod submissions;
 pub mod tokens;
 pub mod types;

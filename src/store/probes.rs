@@ -3,6 +3,7 @@
 use super::Store;
 use super::decode::RowOf;
 use super::rows::BadRow;
+use super::shared::REPORT;
 use crate::domain::host::Labels;
 use crate::domain::id::{AttemptId, HostId, ImageId, InvestigationId, JobId, RevisionId, RunId};
 use crate::domain::job::Report;
@@ -103,15 +104,17 @@ impl StoredProbe {
 impl Store {
     /// Returns the jobs of an investigation, oldest first, each with its last attempt.
     pub async fn probes(&self, investigation_id: &InvestigationId) -> Result<Vec<ProbeRow>> {
-        let sql = "SELECT job.id AS job_id, run.id AS run_id, run.revision_id, job.target_image_id AS image_id,
+        let sql = format!(
+            "SELECT job.id AS job_id, run.id AS run_id, run.revision_id, job.target_image_id AS image_id,
                           job.state, job.lock_of,
                           job.created_at, job_group.labels,
-                          attempt.id AS attempt_id, attempt.host, attempt.finished_at, attempt.report
+                          attempt.id AS attempt_id, attempt.host, attempt.finished_at, {REPORT} AS report
                    FROM job JOIN run ON run.id = job.run_id JOIN job_group ON job_group.id = job.group_id
                    LEFT JOIN attempt ON attempt.job_id = job.id AND attempt.number =
                        (SELECT MAX(number) FROM attempt AS last WHERE last.job_id = job.id)
-                   WHERE job.investigation_id = $1 ORDER BY job.created_at, job.id";
-        let rows: Vec<StoredProbe> = sqlx::query_as(sql)
+                   WHERE job.investigation_id = $1 ORDER BY job.created_at, job.id"
+        );
+        let rows: Vec<StoredProbe> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(investigation_id.as_str())
             .fetch_all(self.pool())
             .await?;

@@ -4,6 +4,7 @@ use super::decode::RowOf;
 use super::events::EventKind;
 use super::repetitions::COUNTS;
 use super::rows::BadRow;
+use super::shared::REPORT;
 use super::{Store, Tx};
 use crate::domain::id::{AttemptId, BranchId, ImageId, RevisionId, RunId};
 use crate::domain::job::{Facts, Report};
@@ -280,7 +281,7 @@ impl Store {
                                AND run.platform = $6 AND run.trial = 0)
                        ORDER BY seq DESC LIMIT $3)
                    SELECT picked.id AS revision_id, picked.seq, run.id AS run_id, run.recipe,
-                          attempt.id AS attempt_id, attempt.finished_at, attempt.report
+                          attempt.id AS attempt_id, attempt.finished_at, {REPORT} AS report
                    FROM picked
                    JOIN run ON run.revision_id = picked.id AND run.project = $4 AND run.variant = $5
                         AND run.platform = $6 AND run.trial = 0

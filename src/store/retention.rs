@@ -2,6 +2,7 @@
 
 use super::claims::{PARAMETERS_MOST, parameters};
 use super::rows::{BadRow, from_row};
+use super::shared::SPEC;
 use super::types::Flag;
 use super::{Store, Tx};
 use crate::domain::id::{HostId, ImageId, IncidentId, JobId, RevisionId};
@@ -59,10 +60,12 @@ impl Store {
     /// Returns whether an open job fetches a source folder, which its digest identifies.
     pub async fn is_folder_needed(&self, digest: &str) -> Result<bool> {
         // two parts, each of which has an index for its open jobs
-        let sql = "SELECT job.id FROM job WHERE job.state = 'queued' AND job.spec LIKE $1
+        let sql = format!(
+            "SELECT job.id FROM job WHERE job.state = 'queued' AND {SPEC} LIKE $1
                    UNION ALL SELECT job.id FROM job JOIN attempt ON attempt.job_id = job.id AND attempt.state = 'leased'
-                   WHERE job.spec LIKE $1 LIMIT 1";
-        let found: Option<JobId> = sqlx::query_scalar(sql)
+                   WHERE {SPEC} LIKE $1 LIMIT 1"
+        );
+        let found: Option<JobId> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .bind(format!("%\"{digest}\"%"))
             .fetch_optional(self.pool())
             .await?;

@@ -1,6 +1,7 @@
 //! Runs: one project's suites on one revision's image, by one recipe.
 
 use super::rows::from_row;
+use super::shared::{REPORT, SPEC};
 use super::{Store, Tx, new_id};
 use crate::domain::id::*;
 use crate::domain::job::{JobSpec, Report};
@@ -139,11 +140,16 @@ impl Store {
     /// Returns the lock that the first attempt with a result at a run's own jobs installed, as JSON, even if it is
     /// unconfirmed. Returns `None` if there is none. Jobs of investigations are left out.
     pub async fn lock_of_run(&self, tx: &mut Tx, id: &RunId) -> Result<Option<String>> {
-        let sql = "SELECT attempt.report FROM job JOIN attempt ON attempt.job_id = job.id
+        let sql = format!(
+            "SELECT {REPORT} FROM job JOIN attempt ON attempt.job_id = job.id
                    WHERE job.run_id = $1 AND job.investigation_id IS NULL
                      AND attempt.outcome NOT IN ('infra', 'cancelled', 'recipe_error')
-                   ORDER BY attempt.started_at, attempt.id LIMIT 1";
-        let report: Option<Option<Report>> = sqlx::query_scalar(sql).bind(id).fetch_optional(&mut **tx).await?;
+                   ORDER BY attempt.started_at, attempt.id LIMIT 1"
+        );
+        let report: Option<Option<Report>> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(id)
+            .fetch_optional(&mut **tx)
+            .await?;
         Ok(report
             .flatten()
             .and_then(|report| report.lock.or(report.unconfirmed_lock)))
@@ -158,10 +164,12 @@ impl Store {
         variant: &str,
         recipe: &str,
     ) -> Result<Option<JobSpec>> {
-        let sql = "SELECT job.spec FROM run JOIN job ON job.run_id = run.id AND job.investigation_id IS NULL
+        let sql = format!(
+            "SELECT {SPEC} FROM run JOIN job ON job.run_id = run.id AND job.investigation_id IS NULL
                    WHERE run.revision_id = $1 AND run.project = $2 AND run.variant = $3 AND run.recipe = $4
-                   ORDER BY job.created_at, job.id LIMIT 1";
-        Ok(sqlx::query_scalar(sql)
+                   ORDER BY job.created_at, job.id LIMIT 1"
+        );
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .bind(revision_id)
             .bind(project)
             .bind(variant)

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 const REVISIONS: i64 = 30;
 
 /// The number of revisions on a page with `?changes=only`, before folding.
-const FOLDED_REVISIONS: i64 = 60;
+const FOLDED_REVISIONS: i64 = 45;
 
 /// Seconds after which a page with open jobs is read again.
 const REFRESH: u32 = 30;

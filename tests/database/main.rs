@@ -11,6 +11,7 @@ mod queue;
 mod queue_locks;
 mod queue_page;
 mod search;
+mod shared;
 mod statements;
 mod store;
 mod test_history;

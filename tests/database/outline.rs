@@ -29,7 +29,11 @@ fn judged(matrix: &Matrix) -> Vec<String> {
     };
     let in_state = |at: usize| Cell::ALL.iter().map(move |state| matrix.has_state(at, *state));
     let mut all: Vec<String> = (0..matrix.rows.len()).map(of_row).collect();
-    all.extend(columns.clone().map(|at| format!("{:?}", in_state(at).collect::<Vec<_>>())));
+    all.extend(
+        columns
+            .clone()
+            .map(|at| format!("{:?}", in_state(at).collect::<Vec<_>>())),
+    );
     all
 }
 
@@ -72,7 +76,11 @@ async fn it_judges_rows_as_the_whole_matrix_does() {
         ] {
             let sql = format!("UPDATE run SET {part} WHERE id IN ($1, $2)");
             let update = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(large::run_id(1, seq, 3));
-            update.bind(large::run_id(1, seq, 4)).execute(store.pool()).await.unwrap();
+            update
+                .bind(large::run_id(1, seq, 4))
+                .execute(store.pool())
+                .await
+                .unwrap();
         }
         // a run by an earlier recipe, and one that is withdrawn, do not count
         for (id, withdrawn) in [("0000", "NULL"), ("z", "'planned'")] {

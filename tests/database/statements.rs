@@ -53,13 +53,13 @@ fn paths() -> Vec<String> {
         "/branch/line2".to_owned(),
         "/branch/line2?variant=default".to_owned(),
         "/branch/line2?changes=only&named=project-1000".to_owned(),
-        format!("/branch/line2?before=0190-{}-102-rev", 10_000_000 + middle),
-        format!("/?before=0190-{}-102-rev", 10_000_000 + middle),
+        format!("/branch/line2?before={}", large::revision_id(2, middle)),
+        format!("/?before={}", large::revision_id(2, middle)),
         format!("/revision/{}", sha(middle)),
         format!("/run/{}", run(middle + 5, 3)),
         format!("/run/{}", run(middle + 5, 4)),
         format!("/run/{}", run(SIZE.revisions, 4)),
-        format!("/image/i0190-{}-101-rev", 10_000_000 + middle),
+        format!("/image/i{}", large::revision_id(1, middle)),
         "/project/project-10003".to_owned(),
         "/project/project-10004".to_owned(),
         "/recipes".to_owned(),
@@ -257,7 +257,7 @@ async fn work(store: &Store) {
     queue.expire(now).await.unwrap();
     queue.end_overdue(now).await.unwrap();
     queue.look_for_requests().await.unwrap();
-    let host = HostId::from("h3");
+    let host = HostId::from(large::host_id(3));
     let capabilities = Capabilities {
         platform: PLATFORM.to_owned(),
         ..Capabilities::default()

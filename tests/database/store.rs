@@ -1081,13 +1081,15 @@ async fn source_folders_that_nobody_needs_are_removed() {
         }
         let revision = world.revision("trunk", "aa", 1).await;
         world.run("p", &revision, 1).await;
-        let text: String = sqlx::query_scalar("SELECT spec FROM job WHERE kind = 'run'")
-            .fetch_one(test.store.pool())
-            .await
-            .unwrap();
+        let text: String = sqlx::query_scalar(
+            "SELECT whole.spec FROM job_spec AS whole JOIN job ON job.id = job_id WHERE kind = 'run'",
+        )
+        .fetch_one(test.store.pool())
+        .await
+        .unwrap();
         let mut spec: serde_json::Value = serde_json::from_str(&text).unwrap();
         spec["fetch"]["folders"] = serde_json::json!({ "p": "queued" });
-        sqlx::query("UPDATE job SET spec = $1 WHERE kind = 'run'")
+        sqlx::query("UPDATE job SET spec = $1, spec_image = NULL, spec_recipe = NULL WHERE kind = 'run'")
             .bind(spec.to_string())
             .execute(test.store.pool())
             .await

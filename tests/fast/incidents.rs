@@ -28,7 +28,10 @@ async fn two_breaks_of_one_project_are_two_incidents() {
     );
     // what an earlier revision compiled proves nothing: the runs on both ends build their wheels anew, and no other does
     let specs = async |of: &str| {
-        let sql = format!("SELECT spec FROM job WHERE kind = 'run' AND investigation_id IS {of} NULL");
+        let sql = format!(
+            "SELECT whole.spec FROM job JOIN job_spec AS whole ON whole.job_id = job.id
+             WHERE kind = 'run' AND investigation_id IS {of} NULL"
+        );
         let query = sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(sql));
         query.fetch_all(sim.coordinator().store.pool()).await.unwrap()
     };

@@ -218,7 +218,9 @@ pub(super) fn matrix(revisions: Vec<RevisionRow>, runs: &CellRuns<'_>, registere
 /// Replaces the cells in these rows and columns that have a run.
 pub(super) fn complete(matrix: &mut Matrix, runs: &CellRuns<'_>, rows: &[usize], columns: Range<usize>) {
     for index in rows {
-        let Some(row) = matrix.rows.get_mut(*index) else { continue };
+        let Some(row) = matrix.rows.get_mut(*index) else {
+            continue;
+        };
         for at in columns.clone() {
             let column = matrix.columns.get(at);
             let found = column.and_then(|column| runs.get(&key(row, column)));

@@ -63,7 +63,11 @@ impl Store {
                 runs.extend(row.read()?);
             }
         }
-        Ok(assemble::matrix(revisions, &assemble::single_runs(&runs), self.columns(None).await?))
+        Ok(assemble::matrix(
+            revisions,
+            &assemble::single_runs(&runs),
+            self.columns(None).await?,
+        ))
     }
 
     /// Reads the rest of some cells of an outline, of the rows and the columns at these indexes, and why builds wait.

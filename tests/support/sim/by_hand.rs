@@ -317,7 +317,7 @@ impl Sim {
 
     /// Asserts that no job has this release of the dependency in its lock.
     async fn never_installs(&self, release: u64) {
-        let jobs = format!("SELECT COUNT(*) FROM job WHERE spec LIKE '%{release}%'");
+        let jobs = format!("SELECT COUNT(*) FROM job_spec WHERE spec LIKE '%{release}%'");
         let locks = format!("SELECT COUNT(*) FROM pinned_lock WHERE text LIKE '%{release}%'");
         assert_eq!((self.count(&jobs).await, self.count(&locks).await), (0, 0));
     }

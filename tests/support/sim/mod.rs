@@ -404,7 +404,10 @@ impl Sim {
 
     /// Until so many runs are queued whose job has a text.
     pub async fn queued_by(&self, text: &str, runs: i64) {
-        let sql = format!("SELECT COUNT(*) FROM job WHERE state = 'queued' AND kind = 'run' AND spec LIKE '%{text}%'");
+        let sql = format!(
+            "SELECT COUNT(*) FROM job JOIN job_spec AS whole ON whole.job_id = job.id
+             WHERE job.state = 'queued' AND job.kind = 'run' AND whole.spec LIKE '%{text}%'"
+        );
         self.until_count(&sql, runs).await;
     }
 
@@ -520,7 +523,8 @@ impl Sim {
 
     /// The releases of a dependency with which a project was run on a revision by itself, and those that were tried.
     pub async fn releases_on(&self, sha: &str) -> (Vec<String>, Vec<String>) {
-        let sql = "SELECT job.crossed, attempt.report FROM attempt JOIN job ON job.id = attempt.job_id
+        let sql = "SELECT job.crossed, whole.report FROM attempt JOIN job ON job.id = attempt.job_id
+                   JOIN attempt_report AS whole ON whole.attempt_id = attempt.id
                    JOIN run ON run.id = job.run_id JOIN revision ON revision.id = run.revision_id
                    WHERE revision.sha = $1 AND job.investigation_id IS NULL ORDER BY attempt.started_at";
         let rows: Vec<(i64, String)> = sqlx::query_as(sql)
