@@ -36,6 +36,7 @@ pub mod series;
 pub mod skew;
 pub mod specifiers;
 pub mod state;
+pub mod steps;
 pub mod streak;
 pub mod suite;
 pub mod svn;

@@ -3,6 +3,7 @@
 use super::error::{Error, HandlerResult};
 use super::forms::see_other;
 use super::frame;
+use super::response;
 use super::route::{Query, Web};
 use super::search;
 use super::template::Template;
@@ -59,6 +60,7 @@ pub struct ComparePage {
     /// The address of the same comparison with the sides exchanged.
     pub swap: String,
     pub json: String,
+    pub markdown: String,
     pub groups: Vec<ComparedGroup>,
 }
 
@@ -189,9 +191,17 @@ pub async fn page(base: String, now: String, web: Web) -> HandlerResult {
         now: side(&compared.now),
         swap: format!("/compare/{now}/{base}"),
         json: format!("/api/compare/{base}/{now}"),
+        markdown: format!("/compare/{base}/{now}/markdown"),
         groups: groups.map(group).collect(),
     };
     frame::respond(&web, format!("{now} compared with {base}"), page).await
+}
+
+/// `/compare/BASE[:VARIANT]/NOW[:VARIANT]/markdown`: responds with the comparison as Markdown, for a mail or an issue.
+pub async fn markdown(base: String, now: String, web: Web) -> HandlerResult {
+    let found = compare::of(&web.store, &web.objects, &base, &now).await?;
+    let compared = found.map_err(|_| Error::not_found())?;
+    Ok(response::plain(compared.markdown()))
 }
 
 fn side(place: &ComparedRevision) -> SideView {

@@ -104,10 +104,11 @@ impl<T: Template> Frame<T> {
         }
     }
 
-    /// Gives the page its script, which adds buttons that copy texts.
-    pub fn scripted(self) -> Self {
+    /// Gives the page its script if it has a use for it: the script adds buttons that copy texts, and lets arrow keys go
+    /// through a matrix.
+    pub fn scripted(self, is_used: bool) -> Self {
         Self {
-            script: Some(SCRIPT_TAG.as_str()),
+            script: self.script.or(is_used.then_some(SCRIPT_TAG.as_str())),
             ..self
         }
     }

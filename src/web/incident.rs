@@ -218,7 +218,7 @@ pub async fn page(number: i64, web: Web, visitor: Result<Visitor, Error>) -> Han
         recurrence_of: incident.recurrence_of,
     };
     let status = web.store.status().await?;
-    let frame = Frame::new(Some(&status), format!("Incident {number}"), Here::None, page).scripted();
+    let frame = Frame::new(Some(&status), format!("Incident {number}"), Here::None, page).scripted(true);
     match frame.page().may_decide {
         true => frame.with_forms().respond(),
         false => frame.respond(),

@@ -176,6 +176,7 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
         // what most projects say does not follow from some of them
         grid.rows.iter_mut().for_each(|row| row.meaning = None);
     }
+    let has_rows = !grid.rows.is_empty();
     let page = MatrixPage {
         home,
         grid,
@@ -191,5 +192,6 @@ async fn page(web: &Web, branch: Option<String>, query: &Query) -> HandlerResult
     };
     Frame::new(Some(&status), title, here, page)
         .refreshed((has_open_jobs && is_first).then_some(REFRESH))
+        .scripted(has_rows)
         .respond()
 }

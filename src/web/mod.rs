@@ -25,6 +25,7 @@ mod oidc;
 mod patch;
 mod patches;
 mod peer;
+mod plot;
 mod projects;
 mod queue;
 mod rates;
@@ -158,6 +159,7 @@ fn pages(web: &Web) -> Vec<Route> {
         path!("badge" / String).and(web()).and(query()).then(status_badge::svg).boxed(),
         path!("compare").and(web()).and(query()).then(compare::choose).boxed(),
         path!("compare" / String / String).and(web()).then(compare::page).boxed(),
+        path!("compare" / String / String / "markdown").and(web()).then(compare::markdown).boxed(),
         path!("live.js").and(headers_cloned()).then(response::script).boxed(),
         path!("style.css").and(headers_cloned()).then(response::style).boxed(),
         path!("recipe.schema.json").and(headers_cloned()).then(response::recipe_schema).boxed(),

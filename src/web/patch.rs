@@ -3,13 +3,12 @@
 use super::error::{Error, HandlerResult};
 use super::patches::TEXT_MOST;
 use super::recipe::DiffLine;
+use super::response;
 use super::route::Web;
 use crate::domain::patch::{FilePatch, LineKind, Patch, PatchLine};
 use crate::store::revisions::Revision;
 use anyhow::Result;
 use serde::Serialize;
-use warp::Reply;
-use warp::http::header::{self, HeaderValue};
 
 /// How many lines are unfolded.
 const UNFOLDED: usize = 80;
@@ -64,10 +63,7 @@ pub async fn text(sha: String, web: Web) -> HandlerResult {
         true => format!("[the patch is longer than {} MB]\n", TEXT_MOST / 1_000_000),
         false => String::new(),
     };
-    let mut response = (shown.text + &end).into_response();
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
-    Ok(response)
+    Ok(response::plain(shown.text + &end))
 }
 
 fn view(patch: &Patch, sha: &str) -> PatchView {

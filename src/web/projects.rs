@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::error::{Error, HandlerResult};
-use super::frame;
+use super::frame::{self, Frame, Here};
 use super::grid::{self, Grid, VariantsView};
 use super::incidents::{self, IncidentLine};
 use super::route::{Query, Web};
@@ -150,7 +150,11 @@ pub async fn page(name: String, web: Web, query: Query) -> HandlerResult {
         recipe: found.recipe,
         recipe_digest: wording::short_digest(&found.project.recipe),
     };
-    frame::respond(&web, found.project.name, page).await
+    let status = web.store.status().await?;
+    let has_rows = !page.grid.rows.is_empty();
+    Frame::new(Some(&status), found.project.name, Here::None, page)
+        .scripted(has_rows)
+        .respond()
 }
 
 async fn burn_in(

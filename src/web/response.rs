@@ -15,6 +15,14 @@ use warp::reply::Response;
 
 const STYLE: &str = include_str!("static/style.css");
 
+/// Responds with text that a browser shows as it is.
+pub fn plain(text: String) -> Response {
+    let mut response = text.into_response();
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
 const SCRIPT: &str = include_str!("static/live.js");
 
 /// The JSON Schema of recipes. A test compares the file with the types.

@@ -22,6 +22,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("home", include_str!("templates/home.hbs")),
     ("grid", include_str!("templates/grid.hbs")),
     ("variants", include_str!("templates/variants.hbs")),
+    ("plot", include_str!("templates/plot.hbs")),
     ("pager", include_str!("templates/pager.hbs")),
     ("attempts", include_str!("templates/attempts.hbs")),
     ("matrix", include_str!("templates/matrix.hbs")),

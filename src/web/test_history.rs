@@ -3,6 +3,7 @@
 use super::choices::is_name;
 use super::error::{Error, HandlerResult};
 use super::frame;
+use super::plot::{PlotView, plots};
 use super::route::{Query, Web};
 use super::template::Template;
 use super::wording::{self, Badge, Time, badge, time};
@@ -41,6 +42,8 @@ pub struct TestHistoryPage {
     pub more: usize,
     /// The address of the page of the tests that fail.
     pub all: String,
+    /// How long the runs took, and how many tests failed.
+    pub plots: Vec<PlotView>,
     /// The results of the test, newest first.
     pub results: Vec<TestLine>,
     /// The address of older results, if there are any.
@@ -144,6 +147,10 @@ pub async fn page(project: String, web: Web, query: Query) -> HandlerResult {
         Some(_) => Vec::new(),
         None => failing_now(series, &history, now),
     };
+    let plots = match test {
+        Some(_) => Vec::new(),
+        None => plots(&history.iter().rev().map(|result| &result.result).collect::<Vec<_>>()),
+    };
     let shown_platform = history.first().map(|newest| newest.result.platform.as_str());
     let page = TestHistoryPage {
         sentence: match test {
@@ -152,6 +159,7 @@ pub async fn page(project: String, web: Web, query: Query) -> HandlerResult {
         },
         more: more(&failing, &history),
         failing,
+        plots,
         all: address(series, None, None),
         results: test.map_or_else(Vec::new, |test| {
             history.iter().map(|result| line(result, test, now)).collect()

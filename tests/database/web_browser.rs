@@ -18,8 +18,13 @@ async fn kinds(site: &super::web::Site) -> Vec<String> {
             let is_page = link.starts_with('/') && !link.starts_with("/api/") && !link.contains(['?', '#', '.']);
             let kind = link.split('/').nth(1).unwrap_or_default().to_owned() + &link.matches('/').count().to_string();
             let of_kind = kinds.entry(kind).or_default();
-            // a raw log is no page
-            if is_page && of_kind.len() < 2 && !of_kind.contains(&link) && !link.ends_with("/log") {
+            // a raw log is no page, and Markdown is none
+            if is_page
+                && of_kind.len() < 2
+                && !of_kind.contains(&link)
+                && !link.ends_with("/log")
+                && !link.ends_with("/markdown")
+            {
                 of_kind.push(link.clone());
                 open.push(link);
             }
@@ -89,4 +94,38 @@ async fn every_page_is_accessible_in_light_colours() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_accessible_in_dark_colours() {
     every_page_is_accessible("dark", "--blink-settings=preferredColorScheme=0").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrow_keys_go_from_cell_to_cell_of_the_matrix() {
+    let site = site(databases().await.remove(0)).await;
+    site.sample.everything().await;
+    let Some(browser) = Browser::start_with(&site.base, &[]).await else {
+        return;
+    };
+    browser.open("/branch/trunk").await;
+    let run = async |script: &str| browser.client.execute(script, Vec::new()).await.unwrap();
+    run("document.querySelector('.matrix tbody th a').focus()").await;
+    let place = "const cell = document.activeElement.closest('td, th');
+                 return [cell.parentElement.rowIndex, cell.cellIndex];";
+    assert_eq!(run(place).await, json!([1, 0]));
+    let (left, up, right, down) = ('\u{e012}', '\u{e013}', '\u{e014}', '\u{e015}');
+    // at an edge, the focus stays where it is; in the first row are the names of the projects
+    for (key, expected) in [
+        (down, json!([2, 0])),
+        (right, json!([2, 1])),
+        (right, json!([2, 2])),
+        (up, json!([1, 2])),
+        (up, json!([0, 2])),
+        (up, json!([0, 2])),
+        (down, json!([1, 2])),
+        // the newest revision has no image yet, so nothing to go to
+        (left, json!([1, 0])),
+        (left, json!([1, 0])),
+    ] {
+        let focused = browser.client.active_element().await.unwrap();
+        focused.send_keys(&key.to_string()).await.unwrap();
+        assert_eq!(run(place).await, expected, "after {}", key.escape_unicode());
+    }
+    browser.end().await;
 }

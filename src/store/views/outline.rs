@@ -156,7 +156,7 @@ impl RowRuns {
         };
         let state: Option<Cell> = match state {
             "" => None,
-            state => Some(state.parse().map_err(|error| format!("{error}"))?),
+            state => Some(state.parse().map_err(|error: String| error)?),
         };
         let outcome = match (state, outcome) {
             (Some(Cell::Pass), _) => Some(Outcome::Passed),

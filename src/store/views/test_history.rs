@@ -29,7 +29,7 @@ pub struct TestedRevision {
 }
 
 /// The result of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResultLine {
     pub revision_id: RevisionId,
     pub seq: i64,

@@ -84,6 +84,27 @@
     location.reload();
   });
 })();
+// Arrow keys go from cell to cell of a matrix.
+(() => {
+  const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  document.addEventListener("keydown", (event) => {
+    const step = STEPS[event.key];
+    const cell = event.target.closest(".matrix td, .matrix th");
+    if (!step || !cell || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const { rows } = cell.closest("table");
+    let [row, column] = [cell.parentElement.rowIndex, cell.cellIndex];
+    let link = null;
+    do {
+      row += step[0];
+      column += step[1];
+      const next = rows[row];
+      if (!next || column < 0 || column >= rows[0].cells.length) return;
+      link = next.cells[column]?.querySelector("a"); // a folded row has none
+    } while (!link);
+    event.preventDefault();
+    link.focus();
+  });
+})();
 // Adds a button to each text that people take away. Browsers allow that on pages over TLS, and on the machine itself.
 (() => {
   if (!navigator.clipboard) return;

@@ -12,6 +12,7 @@ use crate::web::grid::VariantsView;
 use crate::web::hosts::{FirstResultsView, HostLine, HostPage, HostsPage, RunLink};
 use crate::web::image::{FactsView, ImagePage, SourceView};
 use crate::web::matrix::{FiltersView, MatrixPage, OptionView};
+use crate::web::plot::{BarView, PlotView, StepView};
 use crate::web::projects::{
     AnswerLine, BurnInView, FlakinessView, FlakyTest, ProjectPage, ProjectView, RecipesPage, RefusedRecipeLine,
     WaitingVersion,
@@ -288,6 +289,19 @@ fn pages_of_jobs_have_what_their_templates_name() {
             test,
             failing: failing_tests(),
             more: 1,
+            plots: vec![PlotView {
+                bars: vec![BarView {
+                    title: mark(),
+                    ..BarView::default()
+                }],
+                steps: vec![StepView {
+                    name: mark(),
+                    ..StepView::default()
+                }],
+                label: mark(),
+                top: mark(),
+                ..PlotView::default()
+            }],
             results: vec![
                 TestLine {
                     error: some(),
