@@ -10,7 +10,7 @@ use crate::domain::id::RevisionId;
 use crate::incidents::IncidentView;
 use crate::store::views::{ResultCell, Scope};
 use crate::web::{self, Error, HandlerResult, Query, Route, Web, json, peer, query, read_only, secure, with};
-use range::in_range;
+pub(super) use range::in_range;
 use reqwest::Url;
 use serde::Serialize;
 use std::time::Duration;

@@ -151,6 +151,9 @@ async fn each_result_says_which_tests_failed() {
             assert_eq!(site.get(path).await.status(), 404, "{path}");
         }
         let page = site.page("/project/project").await;
-        assert!(page.contains("Tests and durations") && page.contains("On trunk"), "{page}");
+        assert!(
+            page.contains("Tests and durations") && page.contains("On trunk"),
+            "{page}"
+        );
     }
 }

@@ -48,6 +48,8 @@ fn table() -> Vec<Row> {
         row("get", "/api/v1/incidents", "incidents", none.clone(), everybody),
         row("get", "/api/v1/incidents/{number}", "incidents/7", none.clone(), [404; 6]),
         row("get", "/api/v1/compare/{base}/{now}", "compare/a/b", none.clone(), [404; 6]),
+        row("get", "/api/v1/queue", "queue", none.clone(), everybody),
+        row("get", "/api/v1/projects/{project}/tests", "projects/alpha/tests?branch=nosuch", none.clone(), [404; 6]),
         row("get", "/api/v1/logs/{id}", "logs/x", none.clone(), [404; 6]),
         row("get", "/api/v1/events", "events?after=x", none.clone(), [400; 6]),
         row("get", "/api/v1/hosts", "hosts", none.clone(), everybody),

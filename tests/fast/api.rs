@@ -107,6 +107,11 @@ fn readings(run: &str) -> Vec<(&'static str, String)> {
         ("/api/v1/incidents", "incidents".into()),
         ("/api/v1/incidents/{number}", "incidents/1".into()),
         ("/api/v1/compare/{base}/{now}", "compare/trunk/trunk".into()),
+        ("/api/v1/queue", "queue".into()),
+        (
+            "/api/v1/projects/{project}/tests",
+            "projects/other/tests?branch=trunk".into(),
+        ),
         ("/api/v1/logs/{id}", format!("logs/{run}")),
         ("/api/v1/hosts", "hosts".into()),
         ("/api/v1/recipes", "recipes".into()),

@@ -8,6 +8,7 @@ mod desk;
 mod events;
 mod openapi;
 mod projects;
+mod queue;
 mod responses;
 mod submissions;
 mod tags;
@@ -80,6 +81,8 @@ fn calls(desk: &Desk, web: &Web) -> Vec<BoxedFilter<(HandlerResult,)>> {
     vec![
         path!("openapi.json").and(read()).and(reader()).then(openapi::page).boxed(),
         path!("results").and(read()).and(reader()).and(query()).then(public::checked_results).boxed(),
+        path!("queue").and(read()).and(reader()).then(queue::queue).boxed(),
+        path!("projects" / String / "tests").and(read()).and(reader()).and(query()).then(queue::tests).boxed(),
         path!("logs" / String).and(read()).and(reader()).and(query()).and(peer()).then(public::logs::checked_pieces).boxed(),
         path!("events").and(read()).and(feed()).and(reader()).and(query()).and(header::headers_cloned()).and(peer()).then(events::follow).boxed(),
         path!("me").and(read()).and(person()).then(accounts::me).boxed(),

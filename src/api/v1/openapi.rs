@@ -1,6 +1,6 @@
 //! The OpenAPI document, generated from the handlers and their types.
 
-use super::{accounts, decisions, events, projects, submissions};
+use super::{accounts, decisions, events, projects, queue, submissions};
 use crate::api::public::{self, logs};
 use crate::web::{Error, HandlerResult, Web, json, problem, secure};
 use std::sync::LazyLock;
@@ -26,6 +26,7 @@ use warp::path::FullPath;
         accounts::audit, decisions::incident, decisions::job, decisions::hosts, decisions::add_host, decisions::host,
         projects::all, projects::one, projects::versions, projects::version, projects::diff,
         public::checked_results, public::incidents, public::incident, public::comparison, logs::checked_pieces, page, events::follow,
+        queue::queue, queue::tests,
         submissions::submit, submissions::open, submissions::decide, submissions::set_state, submissions::hand_over, submissions::answer_hand_over,
     )
 )]

@@ -3,10 +3,12 @@
 
 mod accounts;
 mod hosts;
+mod queue;
 mod whole;
 
 pub use accounts::{AccountBody, AccountChangeBody, AccountView, IdentityView, TokenBody, TokenView};
 pub use hosts::{HostBody, HostView};
+pub use queue::{QueueView, RunningJobView, TestedRevisionView, WaitingJobsView};
 
 use crate::access::Actor;
 use crate::domain::outcome::Outcome;
